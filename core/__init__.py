@@ -1,0 +1,3 @@
+"""The words everyone uses."""
+
+__version__ = "0.1.0"

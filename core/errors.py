@@ -1,0 +1,122 @@
+"""Every error a caller may meet, as one tree.
+
+AppError
+├── Malformed             400  the body cannot be read at all
+├── Unauthorized          401  no key, or one we do not know
+├── Forbidden             403  the key is known and does not reach this far
+├── NotFound              404  the named thing does not exist
+├── Conflict              409  the thing exists but is in another state
+│   ├── StaleChampion     409  someone else promoted first
+│   ├── RetrainRefused    409  the policy says not now, and why
+│   └── BatchMismatch     409  this batch id was used for other content
+├── TooLarge              413  more than the limit allows
+├── UnsupportedFormat     415  a content type or encoding we do not read
+├── Unprocessable         422  the payload is well formed but means nothing here
+│   ├── BadRows           422  some rows break the contract; each is named
+│   └── ForeignArtifact   422  not weights that we could load safely
+└── Busy                  503  try again in a moment
+
+Anything else that escapes is a bug and becomes a 500.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """Base class: a business outcome, not a crash."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class Malformed(AppError):
+    """The body cannot be read at all."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthorized(AppError):
+    """No key, or one that we do not know."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class Forbidden(AppError):
+    """The key is known and does not reach this far."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(AppError):
+    """The named thing does not exist."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(AppError):
+    """The thing exists but is in a state that forbids the request."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class StaleChampion(Conflict):
+    """The champion changed between the decision and the promotion."""
+
+
+class RetrainRefused(Conflict):
+    """The policy says not now, and why."""
+
+
+class BatchMismatch(Conflict):
+    """This batch id was used before, for other content."""
+
+
+class TooLarge(AppError):
+    """More than the limit allows."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedFormat(AppError):
+    """A content type or encoding that we do not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class Unprocessable(AppError):
+    """The payload is well formed but means nothing here."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFault:
+    """One row that breaks the contract: where, and why. Never the value itself."""
+
+    row: int
+    field: str
+    reason: str
+
+
+class BadRows(Unprocessable):
+    """Some rows break the contract; the others are kept."""
+
+    def __init__(self, faults: tuple[RowFault, ...], n_accepted: int) -> None:
+        first = faults[0]
+        super().__init__(
+            f"{len(faults)} bad rows, {n_accepted} accepted; "
+            f"first: row {first.row}, {first.field}: {first.reason}"
+        )
+        self.faults = faults
+        self.n_accepted = n_accepted
+
+
+class ForeignArtifact(Unprocessable):
+    """Not weights that we could load safely."""
+
+
+class Busy(AppError):
+    """Try again in a moment."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE

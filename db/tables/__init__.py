@@ -1,0 +1,39 @@
+"""The tables, by room."""
+
+from db.base import Base
+from db.tables.access import ApiKey, AuditEvent, Scope, WebSession
+from db.tables.alerting import Alert, Channel, Delivery, Finding, FlipRow, Monitor
+from db.tables.log import DirtyDay, Inbox, Quarantine, Receipt, Stream
+from db.tables.models import Champion, Model, Version
+from db.tables.queue import Run
+from db.tables.rollouts import Rollout, RolloutEvent
+from db.tables.summaries import AccuracyChunk, ServingSlice, SessionScore, SummaryChunk
+
+__all__ = [
+    "AccuracyChunk",
+    "Alert",
+    "ApiKey",
+    "AuditEvent",
+    "Base",
+    "Champion",
+    "Channel",
+    "Delivery",
+    "DirtyDay",
+    "Finding",
+    "FlipRow",
+    "Inbox",
+    "Model",
+    "Monitor",
+    "Quarantine",
+    "Receipt",
+    "Rollout",
+    "RolloutEvent",
+    "Run",
+    "Scope",
+    "ServingSlice",
+    "SessionScore",
+    "Stream",
+    "SummaryChunk",
+    "Version",
+    "WebSession",
+]

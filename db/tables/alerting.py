@@ -1,0 +1,128 @@
+"""From a finding to a message."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from alerts.state import Flip, Phase
+from db.base import Base, BigId
+from monitors.finding import Outcome
+
+
+class Monitor(Base):
+    """What to watch on one model. `kind` and `params` are checked by `monitors.registry`."""
+
+    __tablename__ = "monitor"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    name: Mapped[str]
+    kind: Mapped[str]
+    params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    severity: Mapped[str]
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class Finding(Base):
+    """What a monitor said about one window. Never updated."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("monitor_id", "window_end"),
+        Index("ix_finding_model_id_window_end", "model_id", "window_end"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    monitor_id: Mapped[UUID] = mapped_column(ForeignKey("monitor.id"))
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    version: Mapped[str | None]
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    as_of: Mapped[datetime]
+    outcome: Mapped[Outcome]
+    value: Mapped[float | None]
+    threshold: Mapped[float | None]
+    cause: Mapped[str] = mapped_column(default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    recorded_at: Mapped[datetime]
+
+
+class Alert(Base):
+    """Where the alert of one monitor stands."""
+
+    __tablename__ = "alert"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    monitor_id: Mapped[UUID] = mapped_column(ForeignKey("monitor.id"), unique=True)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    phase: Mapped[Phase]
+    streak: Mapped[int] = mapped_column(default=0)
+    since: Mapped[datetime | None]
+    version: Mapped[str | None]
+    cause: Mapped[str] = mapped_column(default="")
+
+
+class FlipRow(Base):
+    """The moment an alert changed, with its cause: audit log and downtime statistic at once."""
+
+    __tablename__ = "flip"
+    __table_args__ = (Index("ix_flip_model_id_at", "model_id", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alert.id"))
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    finding_id: Mapped[UUID | None] = mapped_column(ForeignKey("finding.id"))
+    flip: Mapped[Flip]
+    cause: Mapped[str]
+    at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+
+
+class Channel(Base):
+    """Somewhere to send messages: a webhook and the severities that it wants."""
+
+    __tablename__ = "channel"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    url: Mapped[str]
+    secret: Mapped[str]
+    severities: Mapped[list[str]]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+
+
+class Delivery(Base):
+    """One message that must reach one channel. Written in the transaction of its cause."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index(
+            "ix_delivery_open",
+            "not_before",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        UniqueConstraint("channel_id", "cause_id"),
+    )
+
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+    channel_id: Mapped[UUID] = mapped_column(ForeignKey("channel.id"))
+    cause_id: Mapped[UUID]  # the flip or the rollout event
+    subject: Mapped[str]  # messages about one subject leave in order
+    type: Mapped[str]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+    delivered: Mapped[bool] = mapped_column(default=False)
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,86 @@
+"""The way of an event from the answer 'kept' to the lake."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.rows import Kind
+from db.base import Base, BigId
+
+
+class Receipt(Base):
+    """That a batch was accepted, and as what: sending it again changes nothing."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (Index("ix_receipt_received_at", "received_at"),)
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(primary_key=True)
+    batch_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes]
+    n_accepted: Mapped[int]
+    n_quarantined: Mapped[int]
+    received_at: Mapped[datetime]
+
+
+class Inbox(Base):
+    """Accepted rows that are not yet in the lake, as one Arrow IPC stream.
+
+    One row holds all batches of one group commit. `group_no` is given by the
+    fold: it is the order in which the lake takes them, and it is dense even
+    where ids become visible out of order (PostgreSQL sequences).
+    """
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("ix_inbox_model_id_kind_group_no", "model_id", "kind", "group_no"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    kind: Mapped[Kind]
+    n_rows: Mapped[int]
+    n_bytes: Mapped[int]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime]
+    group_no: Mapped[int | None]
+
+
+class Stream(Base):
+    """How far one stream of a model is folded and archived, in groups."""
+
+    __tablename__ = "stream"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(primary_key=True)
+    folded: Mapped[int] = mapped_column(default=0)
+    archived: Mapped[int] = mapped_column(default=0)
+    n_rows_archived: Mapped[int] = mapped_column(BigId, default=0)
+
+
+class DirtyDay(Base):
+    """An event day whose joins with labels must be computed again."""
+
+    __tablename__ = "dirty_day"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    rev: Mapped[int] = mapped_column(default=0)
+
+
+class Quarantine(Base):
+    """A row that broke the contract: kept, with the reason, out of every count."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (Index("ix_quarantine_model_id_received_at", "model_id", "received_at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    kind: Mapped[Kind]
+    batch_id: Mapped[str]
+    row: Mapped[int]
+    field: Mapped[str]
+    reason: Mapped[str]
+    content: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]

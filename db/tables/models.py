@@ -1,0 +1,69 @@
+"""Models and their versions."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+
+class Model(Base):
+    """One deployed model, under watch.
+
+    `watermark` is event time: the newest `at` that was folded. `judged_until`
+    is the end of the last event day that every monitor has judged.
+    `routing_epoch` rises whenever the routing document changes.
+    """
+
+    __tablename__ = "model"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(default="")
+    runbook_url: Mapped[str] = mapped_column(default="")
+    routing_epoch: Mapped[int] = mapped_column(default=0)
+    contract: Mapped[dict[str, Any]]
+    policy: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    watermark: Mapped[datetime | None]
+    judged_until: Mapped[datetime | None]
+    last_received_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Version(Base):
+    """One set of weights, or one that somebody else keeps (`sha256` is None then).
+
+    `reference_start` and `reference_end` bound the input that it was trained
+    on: what its drift is measured against. `objective` is the standardised
+    error that its accuracy is held to.
+    """
+
+    __tablename__ = "version"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    name: Mapped[str]
+    contract: Mapped[dict[str, Any]]
+    contract_digest: Mapped[str]
+    sha256: Mapped[str | None]
+    n_bytes: Mapped[int | None]
+    manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    reference_start: Mapped[datetime | None]
+    reference_end: Mapped[datetime | None]
+    objective: Mapped[float | None]
+    created_at: Mapped[datetime]
+
+
+class Champion(Base):
+    """Which version serves. `rev` rises with each change: it is moved by compare-and-set."""
+
+    __tablename__ = "champion"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("version.id"))
+    rev: Mapped[int]
+    since: Mapped[datetime]

@@ -1,0 +1,48 @@
+"""The job queue: the database is the queue."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    TODO = "todo"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class Run(Base):
+    """One job in one slot of time. Any number of tickers may ask for it; it exists once."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        UniqueConstraint("job", "slot"),
+        Index(
+            "ix_run_open",
+            "not_before",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index("ix_run_finished_at", "finished_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    job: Mapped[str]
+    slot: Mapped[datetime]
+    subject: Mapped[str] = mapped_column(default="")
+    status: Mapped[RunStatus] = mapped_column(default=RunStatus.TODO)
+    not_before: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,75 @@
+"""Retraining and canary of one challenger."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+from retrain.rollout import Phase
+
+_OPEN = text("phase NOT IN ('promoted', 'rejected', 'rolled_back', 'failed')")
+
+
+class Rollout(Base):
+    """From the request to retrain until the challenger serves everyone, or no one.
+
+    `requested_at`, `not_before` and `step_since` are event time. `rev` guards
+    every change; `lease_until` and `fence` are the trainer's, in wall time.
+    """
+
+    __tablename__ = "rollout"
+    __table_args__ = (
+        UniqueConstraint("model_id", "idempotency_key"),
+        Index(
+            "uq_rollout_one_open_per_model",
+            "model_id",
+            unique=True,
+            sqlite_where=_OPEN,
+            postgresql_where=_OPEN,
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    idempotency_key: Mapped[str]
+    reason: Mapped[str]
+    flip_id: Mapped[UUID | None] = mapped_column(ForeignKey("flip.id"))
+    phase: Mapped[Phase]
+    rev: Mapped[int] = mapped_column(default=0)
+    base_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
+    champion_rev: Mapped[int]
+    challenger_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
+    onset: Mapped[datetime | None]
+    requested_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    step: Mapped[int] = mapped_column(default=0)
+    step_since: Mapped[datetime | None]
+    gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    lease_until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class RolloutEvent(Base):
+    """One change of a rollout, with its cause."""
+
+    __tablename__ = "rollout_event"
+    __table_args__ = (
+        Index("ix_rollout_event_rollout_id_recorded_at", "rollout_id", "recorded_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    rollout_id: Mapped[UUID] = mapped_column(ForeignKey("rollout.id"))
+    event: Mapped[str]
+    phase: Mapped[Phase]
+    cause: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    at: Mapped[datetime]
+    recorded_at: Mapped[datetime]

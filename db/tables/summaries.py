@@ -1,0 +1,67 @@
+"""What monitors read instead of raw rows."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+
+
+class SummaryChunk(Base):
+    """One hour of input of one version: `monitors.summary` for all features at once."""
+
+    __tablename__ = "summary_chunk"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ServingSlice(Base):
+    """Five event-time minutes of serving of one version: integers, exact under addition."""
+
+    __tablename__ = "serving_slice"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int]
+    n_failed: Mapped[int]
+    latency_counts: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class AccuracyChunk(Base):
+    """One event day of predictions of one version, joined with the labels that are in.
+
+    Written whole each time it is computed; never added to. `payload` holds
+    float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
+    the seasonal naive forecast|, errors in units of the version's scaler.
+    """
+
+    __tablename__ = "accuracy_chunk"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    shadow: Mapped[bool] = mapped_column(primary_key=True)
+    n_predictions: Mapped[int]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SessionScore(Base):
+    """One session, scored by champion and challenger alike. Written whole each time."""
+
+    __tablename__ = "session_score"
+
+    rollout_id: Mapped[UUID] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date]
+    served_by: Mapped[str]
+    n_expected: Mapped[int]
+    n_labelled: Mapped[int]
+    n_failed: Mapped[int]
+    loss_champion: Mapped[float | None]
+    loss_challenger: Mapped[float | None]
