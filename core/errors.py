@@ -69,7 +69,7 @@ class RetrainRefused(Conflict):
 
 
 class BatchMismatch(Conflict):
-    """This batch id was used before, for other content."""
+    """The batch id was used before, for other content."""
 
 
 class TooLarge(AppError):

@@ -7,7 +7,7 @@ from db.tables.log import DirtyDay, Inbox, Quarantine, Receipt, Stream
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
-from db.tables.summaries import AccuracyChunk, ServingSlice, SessionScore, SummaryChunk
+from db.tables.summaries import AccuracyChunk, Edges, ServingSlice, SessionScore, SummaryChunk
 
 __all__ = [
     "AccuracyChunk",
@@ -19,6 +19,7 @@ __all__ = [
     "Channel",
     "Delivery",
     "DirtyDay",
+    "Edges",
     "Finding",
     "FlipRow",
     "Inbox",

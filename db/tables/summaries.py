@@ -9,6 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base
 
 
+class Edges(Base):
+    """The frozen bin edges of a model's features: one set, so that any two chunks merge."""
+
+    __tablename__ = "edges"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    frozen_at: Mapped[datetime]
+
+
 class SummaryChunk(Base):
     """One hour of input of one version: `monitors.summary` for all features at once."""
 

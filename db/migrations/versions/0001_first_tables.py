@@ -176,6 +176,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "day", name=op.f("pk_dirty_day")),
     )
     op.create_table(
+        "edges",
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("frozen_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_edges_model_id_model")
+        ),
+        sa.PrimaryKeyConstraint("model_id", name=op.f("pk_edges")),
+    )
+    op.create_table(
         "inbox",
         sa.Column(
             "id",
@@ -618,6 +628,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_inbox_model_id_kind_group_no")
 
     op.drop_table("inbox")
+    op.drop_table("edges")
     op.drop_table("dirty_day")
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.drop_index(
