@@ -24,7 +24,7 @@ class Run(Base):
 
     __tablename__ = "run"
     __table_args__ = (
-        UniqueConstraint("job", "slot"),
+        UniqueConstraint("job", "subject", "slot"),
         Index(
             "ix_run_open",
             "not_before",

@@ -38,7 +38,7 @@ class Rollout(Base):
     reason: Mapped[str]
     flip_id: Mapped[UUID | None] = mapped_column(ForeignKey("flip.id"))
     phase: Mapped[Phase]
-    rev: Mapped[int] = mapped_column(default=0)
+    rev: Mapped[int] = mapped_column()
     base_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
     champion_rev: Mapped[int]
     challenger_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
@@ -55,6 +55,9 @@ class Rollout(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+    # Two writers that read the same state cannot both write: the second fails.
+    __mapper_args__ = {"version_id_col": rev}  # noqa: RUF012 - SQLAlchemy's own name
 
 
 class RolloutEvent(Base):

@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
-        sa.UniqueConstraint("job", "slot", name=op.f("uq_run_job_slot")),
+        sa.UniqueConstraint("job", "subject", "slot", name=op.f("uq_run_job_subject_slot")),
     )
     with op.batch_alter_table("run", schema=None) as batch_op:
         batch_op.create_index("ix_run_finished_at", ["finished_at"], unique=False)
