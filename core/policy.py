@@ -1,0 +1,98 @@
+"""What the owner of a model has decided about it."""
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from core.errors import Unprocessable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Durations are event time: the model's own clock.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The false-alarm contract: on unchanged input, drift is found no more
+        often than once in so many days.
+    lateness_seconds
+        An event day is closed when the watermark has passed its end by this.
+    label_delay_seconds
+        After this time from the target, a label is expected to be in.
+    cool_down_seconds
+        Between the end of one rollout and the next request to retrain.
+    new_label_days
+        Days of labels since the change began that retraining waits for.
+    gate_days
+        The last days of those: kept from training, for the gate.
+    history_days
+        How far back training reads.
+    min_canary_sessions
+        Sessions, labelled and scored by both versions, before a step is judged.
+    retrain_on_accuracy
+        Ask for retraining by itself when an accuracy alert fires.
+    """
+
+    days_between_false_alarms: float = 90.0
+    lateness_seconds: float = 3600.0
+    label_delay_seconds: float = 36 * 3600.0
+    cool_down_seconds: float = 7 * 86400.0
+    new_label_days: int = 14
+    gate_days: int = 5
+    history_days: int = 730
+    min_canary_sessions: int = 20
+    retrain_on_accuracy: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 0:
+                raise Unprocessable(f"policy: {name} must not be negative")
+        if self.days_between_false_alarms < 1:
+            raise Unprocessable("policy: days_between_false_alarms must be at least 1")
+        if not 1 <= self.gate_days < self.new_label_days:
+            raise Unprocessable("policy: needs 1 <= gate_days < new_label_days")
+
+    @property
+    def lateness(self) -> timedelta:
+        """How long after its end an event day is held open."""
+        return timedelta(seconds=self.lateness_seconds)
+
+    @property
+    def label_delay(self) -> timedelta:
+        """How long after the target a label may take."""
+        return timedelta(seconds=self.label_delay_seconds)
+
+    @property
+    def cool_down(self) -> timedelta:
+        """The rest between two rollouts."""
+        return timedelta(seconds=self.cool_down_seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that is stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Policy":
+        """Read the stored form; what is absent takes its default.
+
+        Raises
+        ------
+        Unprocessable
+            Naming the entry that is unknown or of the wrong type.
+
+        Examples
+        --------
+        >>> Policy.from_json({"gate_days": 3}).gate_days
+        3
+        """
+        unknown = set(stored) - {*Policy.__dataclass_fields__}
+        if unknown:
+            known = ", ".join(Policy.__dataclass_fields__)
+            raise Unprocessable(f"policy: unknown {', '.join(sorted(unknown))}; known: {known}")
+        try:
+            return msgspec.convert(stored, cls)
+        except msgspec.ValidationError as error:
+            raise Unprocessable(f"policy: {error}") from None
