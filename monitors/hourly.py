@@ -1,0 +1,105 @@
+"""Summaries laid on a regular grid of hours: what the drift monitors look at."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from monitors.summary import (
+    N_MISSING,
+    N_MOMENTS,
+    N_REPEAT,
+    SUM,
+    SUM_SQUARES,
+    Floats,
+    N,
+    Summary,
+    chunk_at,
+)
+
+HOURS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hourly:
+    """Per hour and feature, without gaps.
+
+    Attributes
+    ----------
+    names
+        The features.
+    first
+        The chunk of row 0.
+    n, n_missing, n_repeat : (hour, feature)
+        How many values were there, were missing, repeated the one before.
+    mean, sd : (hour, feature)
+        NaN where no value arrived.
+    """
+
+    names: tuple[str, ...]
+    first: int
+    n: Floats
+    n_missing: Floats
+    n_repeat: Floats
+    mean: Floats
+    sd: Floats
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def until(self, end: int, hours: int) -> "Hourly":
+        """Return the `hours` before chunk `end`, or as many of them as there are."""
+        stop = min(max(end - self.first, 0), len(self))
+        start = max(stop - hours, 0)
+        return Hourly(
+            names=self.names,
+            first=self.first + start,
+            n=self.n[start:stop],
+            n_missing=self.n_missing[start:stop],
+            n_repeat=self.n_repeat[start:stop],
+            mean=self.mean[start:stop],
+            sd=self.sd[start:stop],
+        )
+
+
+def hourly(summary: Summary, names: tuple[str, ...], start: datetime, end: datetime) -> Hourly:
+    """Lay the chunks of `[start, end)` on a grid.
+
+    Parameters
+    ----------
+    summary
+        Hours that are absent count as hours without a value.
+    names
+        The features, in the order of the summary.
+    start, end
+        Timezone-aware; both are rounded down to the hour.
+
+    Returns
+    -------
+    Hourly
+        `mean` and `sd` are NaN where no value arrived.
+
+    Raises
+    ------
+    ValueError
+        If `names` does not fit the summary.
+    """
+    if len(names) != summary.moments.shape[1]:
+        raise ValueError(f"{len(names)} names for {summary.moments.shape[1]} features")
+    first, last = chunk_at(start), chunk_at(end)
+    grid = np.zeros((max(last - first, 0), len(names), N_MOMENTS))
+    part = summary.select(first, last)
+    grid[part.chunks - first] = part.moments
+    n = grid[..., N]
+    some = np.where(n > 0, n, np.nan)
+    mean = grid[..., SUM] / some
+    spread = grid[..., SUM_SQUARES] / some - mean * mean
+    return Hourly(
+        names=names,
+        first=first,
+        n=n,
+        n_missing=grid[..., N_MISSING],
+        n_repeat=grid[..., N_REPEAT],
+        mean=mean,
+        sd=np.sqrt(np.maximum(spread, 0.0)),
+    )

@@ -1,0 +1,315 @@
+"""What monitors read instead of rows: mergeable summaries per hour and feature.
+
+A summary of many hours is three arrays, so that ninety days are folded,
+stored and judged without a loop over rows. Merging two gives the summary of
+both, exactly.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Counts: TypeAlias = NDArray[np.uint32]
+Bools: TypeAlias = NDArray[np.bool_]
+
+CHUNK = timedelta(hours=1)
+_CHUNK_US = CHUNK // timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX = range(7)
+N_MOMENTS = 7
+
+# A value beyond this is no measurement, and its square would not be a float64.
+_LARGEST = 1e150
+
+
+def chunk_index(times_us: Ints) -> Ints:
+    """Return the hour each event belongs to, as hours since 1970-01-01T00:00Z.
+
+    Parameters
+    ----------
+    times_us : (value,)
+        Event times in microseconds since the epoch.
+
+    Examples
+    --------
+    >>> chunk_index(np.array([0, 3_599_999_999, 3_600_000_000, -1]))
+    array([ 0,  0,  1, -1])
+    """
+    return times_us // _CHUNK_US
+
+
+def chunk_at(moment: datetime) -> int:
+    """Return the chunk that contains `moment`, which must be timezone-aware.
+
+    Examples
+    --------
+    >>> chunk_at(datetime(1970, 1, 2, 0, 59, tzinfo=UTC))
+    24
+    """
+    return (moment - _EPOCH) // CHUNK
+
+
+def chunk_start(chunk: int) -> datetime:
+    """Return the first moment of a chunk.
+
+    Examples
+    --------
+    >>> chunk_start(24).isoformat()
+    '1970-01-02T00:00:00+00:00'
+    """
+    return _EPOCH + int(chunk) * CHUNK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Edges:
+    """Bin edges frozen from the reference, so that counts stay comparable.
+
+    Attributes
+    ----------
+    names
+        The features, in the order of every array that follows these edges.
+    values : (feature, edge)
+        Ascending. Bin 0 is below the first edge, the last bin at or above
+        the last one; equal neighbours make a bin that stays empty.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return the edges by feature, exactly."""
+        return {
+            name: [float(edge) for edge in row]
+            for name, row in zip(self.names, self.values, strict=True)
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[float]]) -> "Edges":
+        """Return what `to_json` wrote."""
+        return cls(names=tuple(stored), values=np.array(list(stored.values()), dtype=float))
+
+
+def freeze(columns: Mapping[str, Floats], bins: int = 32) -> Edges:
+    """Take the edges from the quantiles of the reference.
+
+    Parameters
+    ----------
+    columns
+        The reference values of each feature. NaN is left out.
+    bins
+        Bins between the smallest and the largest reference value.
+
+    Returns
+    -------
+    Edges
+        `bins + 1` edges per feature, so `bins + 2` counts.
+
+    Raises
+    ------
+    ValueError
+        If a feature has no finite value.
+
+    Examples
+    --------
+    >>> freeze({"load": np.arange(101.0)}, bins=4).values
+    array([[  0.,  25.,  50.,  75., 100.]])
+    """
+    rows = []
+    for name, values in columns.items():
+        finite = values[np.isfinite(values)]
+        if finite.size == 0:
+            raise ValueError(f"feature {name!r} has no finite value to take edges from")
+        rows.append(np.quantile(finite, np.linspace(0.0, 1.0, bins + 1)))
+    return Edges(names=tuple(columns), values=np.array(rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Column:
+    """One feature's values, flat: a list of k steps is k values.
+
+    Attributes
+    ----------
+    values : (value,)
+        NaN means missing; so do infinity and magnitudes from 1e150.
+    chunks : (value,)
+        The hour of each value. Columns of equal shape should pass the very
+        same array: it is then indexed once.
+    repeats : (value,)
+        True where the value equals the one before it in the same row.
+    """
+
+    values: Floats
+    chunks: Ints
+    repeats: Bools
+
+
+def repeats(values: Floats, first: Bools) -> Bools:
+    """Mark values equal to the step before them in the same row.
+
+    Parameters
+    ----------
+    values : (value,)
+        Rows one after another.
+    first : (value,)
+        True at the first step of each row, which repeats nothing.
+
+    Examples
+    --------
+    >>> repeats(np.array([5.0, 5.0, 5.0, 6.0]), np.array([True, False, True, False]))
+    array([False,  True, False, False])
+    """
+    same = np.zeros(values.shape, dtype=np.bool_)
+    np.equal(values[1:], values[:-1], out=same[1:])
+    return same & ~first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Summary:
+    """What happened in some hours.
+
+    Attributes
+    ----------
+    chunks : (chunk,)
+        Hours since the epoch, ascending, each once.
+    moments : (chunk, feature, 7)
+        The last axis is N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX.
+        N counts the values that are there; MIN and MAX are +inf and -inf
+        where none is.
+    counts : (chunk, feature, bin)
+        Values per bin of the frozen edges; their sum over bins is N.
+    """
+
+    chunks: Ints
+    moments: Floats
+    counts: Counts
+
+    def select(self, start: int, end: int) -> "Summary":
+        """Return the chunks of `[start, end)`."""
+        low, high = np.searchsorted(self.chunks, [start, end])
+        return self._at(slice(int(low), int(high)))
+
+    def split(self) -> list["Summary"]:
+        """Return one summary per chunk."""
+        return [self._at(slice(i, i + 1)) for i in range(self.chunks.size)]
+
+    def _at(self, rows: slice) -> "Summary":
+        return Summary(
+            chunks=self.chunks[rows], moments=self.moments[rows], counts=self.counts[rows]
+        )
+
+
+def summarise(columns: Sequence[Column], edges: Edges) -> Summary:
+    """Summarise many rows over many hours in one go.
+
+    Parameters
+    ----------
+    columns
+        One per feature, in the order of `edges.names`.
+    edges
+        The frozen edges.
+
+    Returns
+    -------
+    Summary
+        Every hour that occurs in any column. Missing values are counted in
+        N_MISSING and in nothing else.
+
+    Raises
+    ------
+    ValueError
+        If there is not one column per feature.
+
+    Examples
+    --------
+    >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
+    >>> x = Column(
+    ...     values=np.array([-1.0, 0.5, np.nan]),
+    ...     chunks=np.array([7, 7, 7]),
+    ...     repeats=np.zeros(3, dtype=bool),
+    ... )
+    >>> day = summarise([x], edges)
+    >>> day.moments[0, 0, [N, N_MISSING, SUM]], day.counts[0, 0]
+    (array([ 2. ,  1. , -0.5]), array([1, 1, 0], dtype=uint32))
+    """
+    if len(columns) != len(edges.names):
+        raise ValueError(f"{len(columns)} columns for {len(edges.names)} features")
+    distinct = list({id(column.chunks): column.chunks for column in columns}.values())
+    chunks = np.unique(np.concatenate([np.unique(array) for array in distinct]))
+    places = {id(array): np.searchsorted(chunks, array) for array in distinct}
+    moments = np.empty((chunks.size, len(columns), N_MOMENTS))
+    counts = np.empty((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
+    for i, column in enumerate(columns):
+        place = places[id(column.chunks)]
+        moments[:, i], counts[:, i] = _summarise_column(
+            column, place, chunks.size, edges.values[i]
+        )
+    return Summary(chunks=chunks, moments=moments, counts=counts)
+
+
+def _summarise_column(
+    column: Column, place: Ints, n_chunks: int, edges: Floats
+) -> tuple[Floats, Counts]:
+    values = column.values
+    there = np.abs(values) < _LARGEST
+    moments = np.empty((n_chunks, N_MOMENTS))
+    moments[:, N_REPEAT] = np.bincount(place[column.repeats & there], minlength=n_chunks)
+    if there.all():
+        moments[:, N_MISSING] = 0.0
+    else:
+        moments[:, N_MISSING] = np.bincount(place[~there], minlength=n_chunks)
+        values, place = values[there], place[there]
+    moments[:, N] = np.bincount(place, minlength=n_chunks)
+    moments[:, SUM] = np.bincount(place, weights=values, minlength=n_chunks)
+    moments[:, SUM_SQUARES] = np.bincount(place, weights=values * values, minlength=n_chunks)
+    moments[:, MIN], moments[:, MAX] = np.inf, -np.inf
+    np.minimum.at(moments[:, MIN], place, values)
+    np.maximum.at(moments[:, MAX], place, values)
+    n_bins = edges.size + 1
+    bins = np.searchsorted(edges, values, side="right")
+    flat = np.bincount(place * n_bins + bins, minlength=n_chunks * n_bins)
+    return moments, flat.reshape(n_chunks, n_bins).astype(np.uint32)
+
+
+def merge(*summaries: Summary) -> Summary:
+    """Return the summary of everything that was summarised in the parts.
+
+    Parameters
+    ----------
+    *summaries
+        At least one, all on the same edges; their hours may overlap.
+
+    Examples
+    --------
+    >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
+    >>> def part(*values):
+    ...     flags = np.zeros(len(values), dtype=bool)
+    ...     chunks = np.zeros(len(values), dtype=np.int64)
+    ...     column = Column(values=np.array(values), chunks=chunks, repeats=flags)
+    ...     return summarise([column], edges)
+    >>> both = merge(part(1.0, 2.0), part(5.0))
+    >>> both.moments[0, 0, [N, SUM, MIN, MAX]]
+    array([3., 8., 1., 5.])
+    """
+    if len(summaries) == 1:
+        return summaries[0]
+    chunks = np.concatenate([part.chunks for part in summaries])
+    order = np.argsort(chunks, kind="stable")
+    chunks = chunks[order]
+    moments = np.concatenate([part.moments for part in summaries])[order]
+    counts = np.concatenate([part.counts for part in summaries])[order]
+    starts = np.flatnonzero(np.r_[True, chunks[1:] != chunks[:-1]][: chunks.size])
+    if starts.size == chunks.size:
+        return Summary(chunks=chunks, moments=moments, counts=counts)
+    merged = np.empty((starts.size, *moments.shape[1:]))
+    merged[..., :MIN] = np.add.reduceat(moments[..., :MIN], starts)
+    merged[..., MIN] = np.minimum.reduceat(moments[..., MIN], starts)
+    merged[..., MAX] = np.maximum.reduceat(moments[..., MAX], starts)
+    totals = np.add.reduceat(counts, starts)
+    return Summary(chunks=chunks[starts], moments=merged, counts=totals)

@@ -1,0 +1,157 @@
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from core.errors import Unprocessable
+from monitors.hourly import hourly
+from monitors.summary import (
+    MAX,
+    MIN,
+    N_MISSING,
+    N_REPEAT,
+    SUM,
+    SUM_SQUARES,
+    Column,
+    Edges,
+    N,
+    Summary,
+    chunk_start,
+    freeze,
+    merge,
+    repeats,
+    summarise,
+)
+from monitors.summary_bytes import from_bytes, from_many, to_bytes
+
+NAMES = ("load", "oil")
+
+
+def rows(seed: int, n: int = 4_000, hours: int = 30) -> list[Column]:
+    rng = np.random.default_rng(seed)
+    chunks = np.sort(rng.integers(100, 100 + hours, n))
+    first = rng.random(n) < 0.2
+    columns = []
+    for _ in NAMES:
+        values = rng.normal(3, 2, n).round(1)
+        values[rng.random(n) < 0.05] = np.nan
+        columns.append(Column(values=values, chunks=chunks, repeats=repeats(values, first)))
+    return columns
+
+
+@pytest.fixture
+def edges() -> Edges:
+    return freeze(dict(zip(NAMES, [c.values for c in rows(0)], strict=True)), bins=8)
+
+
+def same(a: Summary, b: Summary) -> None:
+    np.testing.assert_array_equal(a.chunks, b.chunks)
+    np.testing.assert_allclose(a.moments, b.moments, rtol=1e-12)
+    np.testing.assert_array_equal(a.counts, b.counts)
+
+
+def test_a_summary_says_what_a_loop_over_rows_would_say(edges: Edges) -> None:
+    columns = rows(1)
+    summary = summarise(columns, edges)
+    for i, column in enumerate(columns):
+        for j, chunk in enumerate(summary.chunks):
+            inside = column.chunks == chunk
+            there = column.values[inside & ~np.isnan(column.values)]
+            moments = summary.moments[j, i]
+            assert moments[N] == there.size == summary.counts[j, i].sum()
+            assert moments[N_MISSING] == inside.sum() - there.size
+            assert moments[N_REPEAT] == (column.repeats & inside).sum()
+            assert math.isclose(moments[SUM], there.sum())
+            assert math.isclose(moments[SUM_SQUARES], (there**2).sum())
+            assert (moments[MIN], moments[MAX]) == (there.min(), there.max())
+            inner = np.histogram(there, np.r_[-np.inf, edges.values[i], np.inf])[0]
+            # numpy closes the last inner bin on the right; ours is half-open
+            assert abs(inner.astype(int) - summary.counts[j, i]).sum() <= 2
+
+
+def test_merging_parts_is_summarising_the_whole(edges: Edges) -> None:
+    columns = rows(2)
+    cut = np.random.default_rng(3).random(columns[0].values.size) < 0.4
+    parts = [
+        [Column(values=c.values[m], chunks=c.chunks[m], repeats=c.repeats[m]) for c in columns]
+        for m in (cut, ~cut)
+    ]
+    same(merge(*(summarise(part, edges) for part in parts)), summarise(columns, edges))
+
+
+def test_bytes_give_the_summary_back(edges: Edges) -> None:
+    summary = summarise(rows(4), edges)
+    back = from_bytes(to_bytes(summary))
+    np.testing.assert_array_equal(back.moments, summary.moments)
+    same(back, summary)
+
+
+def test_one_cell_per_hour_reads_like_one_cell(edges: Edges) -> None:
+    summary = summarise(rows(5), edges)
+    cells = [to_bytes(chunk) for chunk in summary.split()]
+    same(from_many(cells[::-1]), summary)
+
+
+def test_an_hour_in_two_cells_is_merged(edges: Edges) -> None:
+    summary = summarise(rows(6), edges)
+    twice = from_many([to_bytes(summary), to_bytes(summary)])
+    same(twice, merge(summary, summary))
+
+
+def test_counts_survive_beyond_sixteen_bits(edges: Edges) -> None:
+    summary = summarise(rows(7), edges)
+    big = Summary(
+        chunks=summary.chunks, moments=summary.moments, counts=summary.counts * 100_000
+    )
+    same(from_many([to_bytes(summary), to_bytes(big)]), merge(summary, big))
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        pytest.param(b"", "version None", id="empty"),
+        pytest.param(b"\x02" * 40, "version 2", id="a later version"),
+        pytest.param(b"\x01\x01", "cut short", id="half a header"),
+        pytest.param(b"\x01\x01\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "cut", id="no body"),
+        pytest.param(
+            b"\x01\x09\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "9 bytes", id="width"
+        ),
+    ],
+)
+def test_foreign_bytes_are_refused(blob: bytes, message: str) -> None:
+    with pytest.raises(Unprocessable, match=message):
+        from_bytes(blob)
+
+
+def test_edges_survive_json(edges: Edges) -> None:
+    back = Edges.from_json(edges.to_json())
+    assert back.names == edges.names
+    np.testing.assert_array_equal(back.values, edges.values)
+
+
+def test_a_feature_without_values_has_no_edges() -> None:
+    with pytest.raises(ValueError, match="'oil' has no finite value"):
+        freeze({"oil": np.array([np.nan])})
+
+
+def test_a_missing_column_is_refused(edges: Edges) -> None:
+    with pytest.raises(ValueError, match="1 columns for 2 features"):
+        summarise(rows(0)[:1], edges)
+
+
+def test_no_rows_give_no_hours(edges: Edges) -> None:
+    empty = summarise(rows(0, n=0), edges)
+    assert empty.chunks.size == 0
+    same(from_bytes(to_bytes(empty)), empty)
+
+
+def test_an_hour_without_rows_is_nan_on_the_grid(edges: Edges) -> None:
+    summary = summarise(rows(8, hours=3), edges)
+    grid = hourly(summary, NAMES, chunk_start(98), chunk_start(104))
+    assert len(grid) == 6
+    assert np.isnan(grid.mean[[0, 1, 5]]).all()
+    assert grid.n[[0, 1, 5]].sum() == 0
+    expected = summary.moments[1, 0, SUM] / summary.moments[1, 0, N]
+    assert grid.mean[3, 0] == pytest.approx(expected)
+    assert chunk_start(grid.first) == datetime(1970, 1, 5, 2, tzinfo=UTC)
