@@ -1,0 +1,54 @@
+# The one way to do each thing; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run check test test-slow bench fmt clean
+
+help: ## List what can be done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED) ## Create .venv with everything (needs only Python 3.11 or newer)
+
+$(INSTALLED): $(DISTRIBUTIONS) constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	  "Seqwatch needs Python 3.11 or newer, and $(PYTHON) is" \
+	  "$$($(PYTHON) -V 2>&1 || true): try  make setup PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt \
+	  -e '.[dev]' $(patsubst %pyproject.toml,-e %,$(wildcard client/pyproject.toml))
+	@touch $@
+
+demo: setup ## Watch a drift being noticed, retrained, proved and promoted (ARGS=…)
+	$(BIN)/seqwatch demo $(ARGS)
+
+run: setup ## Run the whole platform on this machine (ARGS=…)
+	$(BIN)/seqwatch run $(ARGS)
+
+check: setup ## Format, lint, types, imports, migrations, docs
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/architecture
+
+test: setup ## Run the tests (ARGS=…)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+test-slow: setup ## Run the statistical guarantees (minutes)
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+bench: setup ## Measure: ingest, fold and archive, drift
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.fold
+	$(BIN)/python -m benchmarks.drift
+
+fmt: setup ## Format, and mend what the linter can
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix --quiet .
+
+clean: ## Remove caches and local state; keep .venv
+	rm -rf var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
