@@ -1,0 +1,85 @@
+"""Every error in one shape: `{"error": "StaleChampion", "detail": "…"}`."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from core.errors import AppError, BadRows, Busy, Unauthorized
+
+log = logging.getLogger("seqwatch.api")
+
+RETRY_AFTER_SECONDS = 1
+
+
+def body_of(error: AppError) -> dict[str, Any]:
+    """Return what a client reads about a business error."""
+    body: dict[str, Any] = {"error": type(error).__name__, "detail": str(error)}
+    if isinstance(error, BadRows):
+        body["accepted"] = error.n_accepted
+        body["rows"] = [
+            {"row": fault.row, "field": fault.field, "reason": fault.reason}
+            for fault in error.faults
+        ]
+    return body
+
+
+def headers_of(error: AppError) -> dict[str, str]:
+    """Return the headers that belong to a business error."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, Busy):
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return {}
+
+
+def render(_: Request, error: Exception) -> JSONResponse:
+    """Answer a business error."""
+    assert isinstance(error, AppError)
+    return JSONResponse(body_of(error), status_code=error.status, headers=headers_of(error))
+
+
+def render_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Answer a body or query that is not as described: the field and why, never the value."""
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+    is_broken = any(fault["type"] == "json_invalid" for fault in error.errors())
+    body = {
+        "error": "Malformed" if is_broken else "Unprocessable",
+        "detail": "; ".join(faults),
+    }
+    status = HTTPStatus.BAD_REQUEST if is_broken else HTTPStatus.UNPROCESSABLE_ENTITY
+    return JSONResponse(body, status_code=status)
+
+
+def render_http(_: Request, error: Exception) -> JSONResponse:
+    """Answer what the framework refuses by itself: no such address, no such method."""
+    assert isinstance(error, HTTPException)
+    name = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
+    return JSONResponse(
+        {"error": name, "detail": str(error.detail)},
+        status_code=error.status_code,
+        headers=error.headers,
+    )
+
+
+def render_bug(request: Request, error: Exception) -> JSONResponse:
+    """Answer a bug: the trace goes to the log, none of it to the client."""
+    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    body = {"error": "InternalError", "detail": "an unexpected error; it is in the log"}
+    return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error in this shape."""
+    app.add_exception_handler(AppError, render)
+    app.add_exception_handler(RequestValidationError, render_invalid)
+    app.add_exception_handler(HTTPException, render_http)
+    app.add_exception_handler(Exception, render_bug)

@@ -1,0 +1,123 @@
+"""Models over HTTP."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from api.dependencies import ActDep, CallerDep, PlatformDep, ReadDep, ReadModel
+from core.contract import Contract
+from core.errors import NotFound
+from db.tables import Scope
+from services import access, describing, registry
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class ModelPut(BaseModel):
+    """What somebody says about a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str = Field(default="", max_length=2000)
+    runbook_url: HttpUrl | None = None
+    contract: dict[str, Any]
+    policy: dict[str, Any] = {}
+
+
+class ChampionRead(BaseModel):
+    """Which version serves; `rev` is what the next change must expect."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: str
+    rev: int
+    since: datetime
+
+
+class VersionRead(BaseModel):
+    """One version of a model."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    sha256: str | None
+    n_bytes: int | None
+    manifest: dict[str, Any]
+    reference_start: datetime | None
+    reference_end: datetime | None
+    objective: float | None
+    created_at: datetime
+
+
+class MonitorRead(BaseModel):
+    """One monitor and where its alert stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    kind: str
+    params: dict[str, Any]
+    severity: str
+    enabled: bool
+    phase: str
+    since: datetime | None
+
+
+class ModelRead(BaseModel):
+    """One model, and where everything about it stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    description: str
+    runbook_url: str
+    contract: dict[str, Any]
+    policy: dict[str, Any]
+    champion: ChampionRead | None
+    watermark: datetime | None
+    judged_until: datetime | None
+    last_received_at: datetime | None
+    backlog_rows: int
+    backlog_bytes: int
+    open_rollout: UUID | None
+    versions: list[VersionRead]
+    monitors: list[MonitorRead]
+
+
+@router.put("/{model}", response_model=ModelRead)
+def put_model(
+    model: str, body: ModelPut, answer: Response, parts: PlatformDep, act: ActDep
+) -> describing.Description:
+    """Register a model, or change what is said about it."""
+    try:
+        parts.directory.reach(act.caller, Scope.OPERATE, model)
+    except NotFound:
+        access.require(act.caller, Scope.OPERATE)
+    registration = registry.Registration(
+        name=model,
+        contract=Contract.from_json(body.contract),
+        description=body.description,
+        runbook_url=str(body.runbook_url or ""),
+        policy=body.policy,
+    )
+    is_new = registry.register(act.session, registration, act.now)
+    action = "model.register" if is_new else "model.update"
+    act.record(action, model, body.model_dump(mode="json"))
+    parts.directory.forget(model)
+    answer.status_code = 201 if is_new else 200
+    return describing.describe(act.session, model)
+
+
+@router.get("", response_model=list[ModelRead])
+def list_models(who: CallerDep, session: ReadDep) -> list[describing.Description]:
+    """List the models that this key reaches."""
+    return [describing.describe(session, name) for name in registry.names_for(session, who)]
+
+
+@router.get("/{model}", response_model=ModelRead)
+def read_model(entry: ReadModel, session: ReadDep) -> describing.Description:
+    """Describe one model."""
+    return describing.describe(session, entry.name)

@@ -1,0 +1,102 @@
+import logging
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from api.security import HEADERS
+from core.errors import BadRows, Busy, RowFault
+from db.session import unit_of_work
+from tests.api.conftest import Clients
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+OPEN_TO_ALL = {"/health", "/ready"}
+
+
+def test_nothing_but_health_is_open_to_strangers(app: FastAPI, stranger: TestClient) -> None:
+    for path, verbs in app.openapi()["paths"].items():
+        for verb in verbs:
+            answer = stranger.request(verb, path)
+            expected = 200 if path in OPEN_TO_ALL else 401
+            assert answer.status_code == expected, (verb, path, answer.text)
+
+
+def test_a_key_that_only_reads_changes_nothing(
+    app: FastAPI, model: str, as_key: Clients
+) -> None:
+    reader = as_key("read")
+    for path, verbs in app.openapi()["paths"].items():
+        for verb in {*verbs} - {"get"}:
+            answer = reader.request(verb, path.replace("{model}", model), json={})
+            # 422: the body was looked at first. It says nothing about what is stored.
+            assert answer.status_code in (403, 422), (verb, path, answer.text)
+
+
+def test_an_unknown_address_has_the_same_shape(stranger: TestClient) -> None:
+    answer = stranger.get("/v2")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "NotFound", "detail": "Not Found"}
+
+
+def test_broken_json_is_malformed(operator: TestClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = operator.put("/v1/models/grid", content=b'{"contract": ', headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "Malformed"
+
+
+def test_values_are_never_echoed(operator: TestClient) -> None:
+    answer = operator.put("/v1/models/grid", json={"contract": "hunter2", "hidden": "hunter2"})
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.text
+
+
+def test_a_bug_keeps_its_trace_in_the_log(
+    app: FastAPI, as_key: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.get("/bug")
+    def bug() -> None:
+        raise RuntimeError("secret detail")
+
+    with caplog.at_level(logging.ERROR):
+        answer = as_key("read").get("/bug")
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "InternalError"
+    assert "secret detail" not in answer.text
+    assert "secret detail" in caplog.text
+
+
+def test_bad_rows_are_listed(app: FastAPI, stranger: TestClient) -> None:
+    @app.get("/rows")
+    def rows() -> None:
+        raise BadRows((RowFault(row=3, field="at", reason="has no time zone"),), n_accepted=7)
+
+    answer = stranger.get("/rows").json()
+    assert answer["accepted"] == 7
+    assert answer["rows"] == [{"row": 3, "field": "at", "reason": "has no time zone"}]
+
+
+def test_busy_says_when_to_come_back(app: FastAPI, stranger: TestClient) -> None:
+    @app.get("/busy")
+    def busy() -> None:
+        raise Busy("the queue is full")
+
+    answer = stranger.get("/busy")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/absent"])
+def test_every_answer_carries_the_security_headers(stranger: TestClient, path: str) -> None:
+    headers = stranger.get(path).headers
+    assert {name: headers.get(name) for name in HEADERS} == HEADERS
+
+
+def test_not_ready_without_tables(app: FastAPI, stranger: TestClient) -> None:
+    assert stranger.get("/ready").text == "ready\n"
+    with unit_of_work(app.state.platform.sessions) as session:
+        session.execute(text("ALTER TABLE model RENAME TO gone"))
+    answer = stranger.get("/ready")
+    assert (answer.status_code, answer.text) == (503, "not ready\n")

@@ -1,0 +1,125 @@
+from copy import deepcopy
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only
+from db.tables import AuditEvent, Model
+from tests.api.conftest import CONTRACT, Clients
+
+
+def with_change(**change: Any) -> dict[str, Any]:
+    return {**deepcopy(CONTRACT), **change}
+
+
+def test_a_registered_model_can_be_read(operator: TestClient) -> None:
+    put = operator.put("/v1/models/grid", json={"contract": CONTRACT, "description": "Load."})
+    read = operator.get("/v1/models/grid")
+    assert put.status_code == 201
+    assert read.json() == put.json()
+    assert read.json()["description"] == "Load."
+    assert read.json()["champion"] is None
+    assert read.json()["backlog_rows"] == 0
+
+
+def test_registering_the_same_again_changes_nothing(operator: TestClient, model: str) -> None:
+    before = operator.get(f"/v1/models/{model}").json()
+    again = operator.put(f"/v1/models/{model}", json={"contract": CONTRACT})
+    assert again.status_code == 200
+    assert again.json() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        pytest.param({"input_length": 168}, 200, id="the model may look back longer"),
+        pytest.param(
+            {"features": [{"name": "load", "unit": "MW"}, {"name": "temperature"}]},
+            200,
+            id="units and longer lists are free",
+        ),
+        pytest.param(
+            {"features": [{"name": "load", "max_length": 3}, CONTRACT["features"][1]]},
+            409,
+            id="stored rows may be longer than a new bound",
+        ),
+        pytest.param({"features": [{"name": "load"}]}, 409, id="a feature is gone"),
+        pytest.param({"targets": ["load", "price"]}, 409, id="a target more"),
+        pytest.param({"horizon": 48}, 409, id="another horizon"),
+        pytest.param({"step_seconds": 900}, 409, id="another step"),
+    ],
+)
+def test_a_contract_may_not_break_stored_rows(
+    operator: TestClient, model: str, change: dict[str, Any], status: int
+) -> None:
+    answer = operator.put(f"/v1/models/{model}", json={"contract": with_change(**change)})
+    assert answer.status_code == status, answer.text
+    if status == 409:
+        assert next(iter(change)) in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "hint"),
+    [
+        pytest.param("-grid", {"contract": CONTRACT}, "model name", id="name"),
+        pytest.param("grid", {}, "contract", id="no contract"),
+        pytest.param("grid", {"contract": {}}, "contract", id="empty contract"),
+        pytest.param(
+            "grid", {"contract": with_change(horizon="long")}, "horizon", id="wrong type"
+        ),
+        pytest.param("grid", {"contract": CONTRACT, "x": 1}, "body.x", id="unknown field"),
+        pytest.param(
+            "grid",
+            {"contract": CONTRACT, "runbook_url": "javascript:0"},
+            "runbook_url",
+            id="url",
+        ),
+    ],
+)
+def test_a_bad_registration_is_refused_by_name(
+    operator: TestClient, name: str, body: dict[str, Any], hint: str
+) -> None:
+    answer = operator.put(f"/v1/models/{name}", json=body)
+    assert answer.status_code == 422
+    assert set(answer.json()) == {"error", "detail"}
+    assert hint in answer.json()["detail"]
+
+
+def test_every_change_names_the_key_that_made_it(
+    operator: TestClient, model: str, sessions: sessionmaker[Session]
+) -> None:
+    operator.put(f"/v1/models/{model}", json={"contract": CONTRACT, "description": "x"})
+    with read_only(sessions) as session:
+        rows = session.execute(select(AuditEvent.actor, AuditEvent.action, AuditEvent.subject))
+        assert {*rows} == {
+            ("operate-read-all", "model.register", model),
+            ("operate-read-all", "model.update", model),
+        }
+
+
+def test_a_key_for_one_model_sees_that_one_only(
+    operator: TestClient, model: str, as_key: Clients, sessions: sessionmaker[Session]
+) -> None:
+    operator.put("/v1/models/other", json={"contract": CONTRACT})
+    with read_only(sessions) as session:
+        model_id = session.scalars(select(Model.id).where(Model.name == model)).one()
+    assert isinstance(model_id, UUID)
+    narrow = as_key("operate", "read", model_id=model_id)
+    assert [one["name"] for one in narrow.get("/v1/models").json()] == [model]
+    assert narrow.get(f"/v1/models/{model}").status_code == 200
+    put = {"contract": CONTRACT}
+    assert narrow.put(f"/v1/models/{model}", json=put).status_code == 200
+    foreign = narrow.get("/v1/models/other")
+    absent = narrow.get("/v1/models/absent")
+    assert (foreign.status_code, foreign.json()) == (absent.status_code, absent.json())
+    assert narrow.put("/v1/models/new", json=put).status_code == 403
+
+
+def test_absent_models_are_not_found(operator: TestClient) -> None:
+    answer = operator.get("/v1/models/absent")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "NotFound", "detail": "no model 'absent'"}
