@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alerts.state import Flip, Phase
+from alerts.state import Flip, Phase, Reason
 from db.base import Base, BigId
 from monitors.finding import Outcome
 
@@ -67,7 +67,11 @@ class Alert(Base):
 
 
 class FlipRow(Base):
-    """The moment an alert changed, with its cause: audit log and downtime statistic at once."""
+    """The moment an alert changed, with its cause: audit log and downtime statistic at once.
+
+    An inhibited flip is recorded and not sent: the input is broken, its own
+    alert says so, and whatever follows from that is no second page.
+    """
 
     __tablename__ = "flip"
     __table_args__ = (Index("ix_flip_model_id_at", "model_id", "at"),)
@@ -77,7 +81,9 @@ class FlipRow(Base):
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     finding_id: Mapped[UUID | None] = mapped_column(ForeignKey("finding.id"))
     flip: Mapped[Flip]
+    reason: Mapped[Reason]
     cause: Mapped[str]
+    inhibited: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime]
     recorded_at: Mapped[datetime]
 

@@ -439,7 +439,20 @@ def upgrade() -> None:
             sa.Enum("fired", "resolved", name="flip", native_enum=False, length=32),
             nullable=False,
         ),
+        sa.Column(
+            "reason",
+            sa.Enum(
+                "breached",
+                "recovered",
+                "version_retired",
+                name="reason",
+                native_enum=False,
+                length=32,
+            ),
+            nullable=False,
+        ),
         sa.Column("cause", sa.String(), nullable=False),
+        sa.Column("inhibited", sa.Boolean(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("recorded_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(

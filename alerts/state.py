@@ -1,0 +1,93 @@
+"""When does a run of findings become an alert, and when is it over?"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from monitors.finding import Outcome
+
+
+class Phase(StrEnum):
+    """The life of one alert."""
+
+    QUIET = "quiet"
+    PENDING = "pending"
+    FIRING = "firing"
+
+
+class Flip(StrEnum):
+    """A change worth telling someone about."""
+
+    FIRED = "fired"
+    RESOLVED = "resolved"
+
+
+class Reason(StrEnum):
+    """Why an alert flipped."""
+
+    BREACHED = "breached"
+    RECOVERED = "recovered"
+    VERSION_RETIRED = "version_retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """How patient to be. Counts are consecutive windows."""
+
+    breaches_to_fire: int = 2
+    oks_to_resolve: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """One row per monitor; the streak counts windows of the same outcome."""
+
+    phase: Phase = Phase.QUIET
+    streak: int = 0
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A flip and why."""
+
+    flip: Flip
+    reason: Reason
+
+
+def step(
+    rule: AlertRule, state: AlertState, outcome: Outcome, at: datetime
+) -> tuple[AlertState, Change | None]:
+    """Advance the alert by one window that ended at `at` (event time).
+
+    No data is not good news: `NO_DATA` and `ERROR` leave the alert where it
+    is (a separate monitor watches for silence).
+    """
+    if outcome in (Outcome.NO_DATA, Outcome.ERROR):
+        return state, None
+    breached = outcome is Outcome.BREACH
+    match state.phase:
+        case Phase.QUIET | Phase.PENDING:
+            if not breached:
+                return AlertState(), None
+            streak = state.streak + 1
+            since = state.since or at
+            if streak >= rule.breaches_to_fire:
+                fired = Change(flip=Flip.FIRED, reason=Reason.BREACHED)
+                return AlertState(phase=Phase.FIRING, since=since), fired
+            return AlertState(phase=Phase.PENDING, streak=streak, since=since), None
+        case Phase.FIRING:
+            streak = 0 if breached else state.streak + 1
+            if streak >= rule.oks_to_resolve:
+                return AlertState(), Change(flip=Flip.RESOLVED, reason=Reason.RECOVERED)
+            return replace(state, streak=streak), None
+        case _:
+            assert_never(state.phase)
+
+
+def retire(state: AlertState) -> tuple[AlertState, Change | None]:
+    """Close the alert, because what it measured against no longer serves."""
+    if state.phase is not Phase.FIRING:
+        return AlertState(), None
+    return AlertState(), Change(flip=Flip.RESOLVED, reason=Reason.VERSION_RETIRED)

@@ -1,0 +1,131 @@
+"""The shell's entrance: `seqwatch COMMAND`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+
+from core import __version__
+from core.errors import AppError
+from core.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False):
+            name = "SEQWATCH_" + "_".join(str(part) for part in fault["loc"]).upper()
+            print(f"{name}: {fault['msg']} (see docs/settings.md)", file=sys.stderr)
+        return 2
+    command: Callable[[Settings, argparse.Namespace], int] = given.command
+    try:
+        return command(settings, given)
+    except AppError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="seqwatch", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    add("migrate", _migrate, "bring the database to the newest schema")
+    add("api", _api, "serve the REST interface and the pages")
+    add("worker", _worker, "fold, archive, judge and deliver")
+    add("trainer", _trainer, "retrain when asked to, and judge the challenger at the gate")
+    run = add("run", _run, "run api, worker and trainer together on this machine")
+    run.add_argument("--fresh-key", action="store_true", help="make a new admin key and print it")
+    key = add("key", _key, "make a key, and print it once")
+    key.add_argument("name", help="what it is for, e.g. 'forecaster in production'")
+    key.add_argument(
+        "--scope",
+        action="append",
+        choices=["ingest", "read", "operate", "admin"],
+        required=True,
+        help="what it opens; may be given several times",
+    )
+    key.add_argument("--model", help="only for this model")
+    _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
+    return parser
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
+    what = demo.add_mutually_exclusive_group()
+    what.add_argument("--no-change", action="store_true", help="the same stream, unchanged")
+    what.add_argument("--fault", choices=["unit"], help="break one sensor instead")
+    demo.add_argument("--data", metavar="FILE", help="hourly series, as ETTh1.csv")
+    demo.add_argument("--generated", action="store_true", help="use the shipped generator")
+    demo.add_argument("--days", type=int, help="stop the stream after so many event days")
+    demo.add_argument("--folder", default="var/demo", help="where everything is kept")
+    demo.add_argument("--fresh", action="store_true", help="forget an earlier run first")
+    demo.add_argument("--stop", action="store_true", help="do not leave the platform up")
+    demo.add_argument("--port", type=int, default=8765, help="of the platform; +1 and +2 too")
+    demo.add_argument("--json", metavar="FILE", help="write the result there as well")
+    demo.add_argument("--sabotage", action="store_true", help="scramble the challenger (a test)")
+    demo.add_argument("--bypass-gate", action="store_true", help="let it past the gate (a test)")
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    from db.migrate import upgrade
+    from db.session import connect
+
+    upgrade(connect(settings.database_url))
+    return 0
+
+
+def _api(settings: Settings, _: argparse.Namespace) -> int:
+    from cli.roles import serve
+
+    return serve(settings)
+
+
+def _worker(settings: Settings, _: argparse.Namespace) -> int:
+    from cli.roles import work
+
+    return work(settings)
+
+
+def _trainer(settings: Settings, _: argparse.Namespace) -> int:
+    from cli.roles import train
+
+    return train(settings)
+
+
+def _run(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.run import run
+
+    return run(settings, fresh_key=given.fresh_key)
+
+
+def _key(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.run import make_key
+
+    print(make_key(settings, given.name, given.scope, given.model))
+    return 0
+
+
+def _demo(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.demo.scenario import play
+
+    return play(settings, given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

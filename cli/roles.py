@@ -1,0 +1,75 @@
+"""The three roles of the platform, each one process."""
+
+import signal
+import threading
+from types import FrameType
+
+import uvicorn
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.settings import Settings
+from db.session import connect
+
+IDLE_SECONDS = 0.1  # how soon a worker looks again when nothing was due
+TRAINER_IDLE_SECONDS = 0.5
+
+
+def _sessions(settings: Settings) -> sessionmaker[Session]:
+    return sessionmaker(connect(settings.database_url), expire_on_commit=False)
+
+
+def _until_signalled() -> threading.Event:
+    stop = threading.Event()
+
+    def ask(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return stop
+
+
+def serve(settings: Settings) -> int:
+    """Serve the REST interface and the pages until told to stop."""
+    from api.main import create_app
+
+    uvicorn.run(
+        create_app(settings, _sessions(settings)),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+    )
+    return 0
+
+
+def work(settings: Settings) -> int:
+    """Tick and work until told to stop; the run in hand is finished first."""
+    from jobs.ticker import Ticker
+    from jobs.wiring import jobs
+    from jobs.worker import Worker
+
+    stop = _until_signalled()
+    sessions = _sessions(settings)
+    ticker = Ticker(settings, sessions)
+    ticker.start()
+    try:
+        Worker(settings, sessions, jobs(settings, sessions)).run(stop, IDLE_SECONDS)
+    finally:
+        ticker.stop()
+    return 0
+
+
+def train(settings: Settings) -> int:
+    """Train what is asked for until told to stop."""
+    from services.training import Trainer
+
+    stop = _until_signalled()
+    trainer = Trainer(settings, _sessions(settings))
+    while not stop.is_set():
+        if not trainer.once():
+            stop.wait(TRAINER_IDLE_SECONDS)
+    return 0

@@ -1,0 +1,136 @@
+"""Turn a finding into an alert's next state, and a flip into messages."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
+from db.queries import deliveries
+from db.tables import Alert, FlipRow, Model, Monitor
+from db.tables import Finding as FindingRow
+from monitors import registry
+from monitors.finding import Finding
+
+
+def observe(
+    session: Session, monitor: Monitor, version: str | None, finding: Finding, now: datetime
+) -> FlipRow | None:
+    """Store a finding, advance the monitor's alert, and queue what it has to tell.
+
+    Returns
+    -------
+    FlipRow | None
+        The flip, when the alert has just fired or been resolved.
+    """
+    # load
+    alert = session.scalar(select(Alert).where(Alert.monitor_id == monitor.id))
+    if alert is None:
+        alert = Alert(
+            monitor_id=monitor.id, model_id=monitor.model_id, phase=Phase.QUIET, streak=0
+        )
+        session.add(alert)
+    kind = registry.find(monitor.kind)
+
+    # decide
+    rule = AlertRule(breaches_to_fire=kind.breaches_to_fire, oks_to_resolve=kind.oks_to_resolve)
+    before = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+    after, change = step(rule, before, finding.outcome, finding.window.end)
+
+    # save
+    row = FindingRow(
+        monitor_id=monitor.id,
+        model_id=monitor.model_id,
+        version=version,
+        window_start=finding.window.start,
+        window_end=finding.window.end,
+        as_of=finding.window.end,
+        outcome=finding.outcome,
+        value=finding.value,
+        threshold=finding.threshold,
+        cause=finding.cause,
+        detail=dict(finding.detail),
+        recorded_at=now,
+    )
+    session.add(row)
+    alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
+    if change is None:
+        return None
+    alert.cause = finding.cause if change.flip is Flip.FIRED else ""
+    alert.version = version
+    session.flush()
+    return _flip(session, alert, change, finding.cause, finding.window.end, now, row)
+
+
+def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:
+    """Close the alerts that measure against the reference of a version that no longer serves.
+
+    Accuracy and burn go on: they measure what is served, and are resolved by it.
+    """
+    measured_against_it = (
+        select(Alert)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .where(Alert.model_id == model.id, Monitor.kind == "drift")
+    )
+    at = model.watermark or now
+    for alert in session.scalars(measured_against_it):
+        state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+        after, change = retire(state, at)
+        alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
+        if change is not None:
+            _flip(session, alert, change, cause, at, now)
+            alert.cause = ""
+
+
+def open_fault(session: Session, model_id: object) -> str | None:
+    """Return what is wrong with the model's input, when an input fault is open."""
+    latest = session.scalar(
+        select(FindingRow)
+        .join(Monitor, Monitor.id == FindingRow.monitor_id)
+        .where(FindingRow.model_id == model_id, Monitor.kind == "input_fault")
+        .order_by(FindingRow.window_end.desc())
+        .limit(1)
+    )
+    return latest.cause if latest is not None and latest.detail.get("faults") else None
+
+
+def _flip(
+    session: Session,
+    alert: Alert,
+    change: Change,
+    cause: str,
+    at: datetime,
+    now: datetime,
+    finding: FindingRow | None = None,
+) -> FlipRow:
+    monitor = session.get_one(Monitor, alert.monitor_id)
+    flip = FlipRow(
+        alert_id=alert.id,
+        model_id=alert.model_id,
+        finding_id=finding.id if finding is not None else None,
+        flip=change.flip,
+        reason=change.reason,
+        cause=cause,
+        inhibited=_is_inhibited(session, alert, monitor, change.flip),
+        at=at,
+        recorded_at=now,
+    )
+    session.add(flip)
+    session.flush()
+    if not flip.inhibited:
+        deliveries.add_for_flip(session, flip, now)
+    return flip
+
+
+def _is_inhibited(session: Session, alert: Alert, monitor: Monitor, flip: Flip) -> bool:
+    if flip is Flip.FIRED:
+        judges_the_model = monitor.kind in ("drift", "accuracy")
+        return judges_the_model and open_fault(session, alert.model_id) is not None
+    # What was told when it fired is told when it ends, and only that.
+    fired = session.scalar(
+        select(FlipRow)
+        .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
+        .order_by(FlipRow.recorded_at.desc())
+        .limit(1)
+    )
+    return fired is not None and fired.inhibited

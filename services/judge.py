@@ -1,0 +1,87 @@
+"""Judge one closed event day of one model with all its monitors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only, unit_of_work
+from db.tables import Model, Monitor
+from monitors.finding import Finding
+from services import alerting, retraining, scene, watching
+from services.watching import Baselines
+
+# A broken input explains what the other monitors see: it is looked at first.
+FIRST = "input_fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one monitor said."""
+
+    monitor_id: UUID
+    version: str | None
+    finding: Finding
+
+
+def judge(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    day_end: datetime,
+    now: datetime,
+) -> int:
+    """Run every enabled monitor, store what they find, and act on it.
+
+    Judging a day again, here or in another worker, changes nothing.
+
+    Returns
+    -------
+    int
+        How many findings were stored.
+    """
+    # load
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        if model.judged_until is not None and day_end <= model.judged_until:
+            return 0
+        seen = scene.load(session, model, day_end)
+        tasks = [watching.prepare(session, model, m, seen) for m in _enabled(session, model_id)]
+
+    # decide: outside any transaction, because it takes its time
+    judged = [
+        Judged(
+            monitor_id=task.monitor_id,
+            version=seen.champion,
+            finding=watching.look(task, seen, baselines),
+        )
+        for task in tasks
+    ]
+
+    # save
+    with unit_of_work(sessions) as session:
+        model = session.get_one(Model, model_id, with_for_update=True)
+        if model.judged_until is not None and day_end <= model.judged_until:
+            return 0
+        _save(session, model, judged, now)
+        model.judged_until = day_end
+        retraining.consider(session, model, day_end, now)
+    return len(judged)
+
+
+def _enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+    rows = session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    )
+    return sorted(rows, key=lambda monitor: monitor.kind != FIRST)
+
+
+def _save(session: Session, model: Model, judged: Sequence[Judged], now: datetime) -> None:
+    for one in judged:
+        monitor = session.get_one(Monitor, one.monitor_id)
+        alerting.observe(session, monitor, one.version, one.finding, now)

@@ -1,0 +1,138 @@
+"""All that the monitors of one model look at, at the end of one event day."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contract import Contract
+from core.policy import Policy
+from core.rows import REFERENCE
+from core.window import Window
+from db.queries import models
+from db.queries.summaries import serving_slices
+from db.tables import AccuracyChunk, Edges, Model, SummaryChunk, Version
+from monitors import summary
+from monitors.accuracy import DayErrors
+from monitors.hourly import Hourly, hourly
+
+DAY = timedelta(days=1)
+RECENT_DAYS = 36  # five weeks and a day: what the longest look back of a monitor needs
+EXPECTED, LABELLED, ABSOLUTE = 0, 1, 2  # columns of `AccuracyChunk.payload`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One model at one moment of its own clock.
+
+    Attributes
+    ----------
+    champion
+        The serving version's name; None before the first.
+    reference
+        The input that the champion was trained on, bounded; None when unknown.
+    widest_reference
+        The longest reference of any version: what a sensor may look like.
+    objective
+        The standardised error that accuracy is held to.
+    """
+
+    model_id: str
+    contract: Contract
+    policy: Policy
+    as_of: datetime
+    watermark: datetime
+    champion: str | None
+    reference: Window | None
+    widest_reference: Window | None
+    objective: float | None
+    recent: Hourly
+
+
+def load(session: Session, model: Model, as_of: datetime) -> Scene:
+    """Read what every monitor needs; the rest is read by the monitor that needs it."""
+    found = models.champion(session, model.id)
+    champion = found[1] if found else None
+    contract = Contract.from_json(model.contract)
+    references = [window for v in models.versions(session, model.id) if (window := bounds(v))]
+    assert model.watermark is not None
+    return Scene(
+        model_id=str(model.id),
+        contract=contract,
+        policy=Policy.from_json(model.policy),
+        as_of=as_of,
+        watermark=model.watermark,
+        champion=champion.name if champion else None,
+        reference=bounds(champion) if champion else None,
+        widest_reference=max(references, key=lambda w: w.end - w.start, default=None),
+        objective=champion.objective if champion else None,
+        recent=input_of(session, model, Window(as_of - RECENT_DAYS * DAY, as_of)),
+    )
+
+
+def bounds(version: Version) -> Window | None:
+    """Return the reference window of a version, when it has one."""
+    if version.reference_start is None or version.reference_end is None:
+        return None
+    return Window(version.reference_start, version.reference_end)
+
+
+def input_of(session: Session, model: Model, window: Window) -> Hourly:
+    """Read the input of all versions in a window, hour by hour."""
+    blobs = session.scalars(
+        select(SummaryChunk.payload).where(
+            SummaryChunk.model_id == model.id,
+            SummaryChunk.start >= window.start,
+            SummaryChunk.start < window.end,
+        )
+    ).all()
+    names = Contract.from_json(model.contract).feature_names
+    edges = session.get(Edges, model.id)
+    if not blobs or edges is None:
+        return hourly(summary.empty(len(names)), names, window.start, window.end)
+    return hourly(summary.from_many(blobs), names, window.start, window.end)
+
+
+def matured(scene: Scene) -> date:
+    """Return the first day whose forecasts need not have all their labels yet."""
+    reach = scene.contract.horizon * scene.contract.step + scene.policy.label_delay
+    return (scene.as_of - ceil(reach / DAY) * DAY).date()
+
+
+def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErrors:
+    """Read the served forecasts' errors on the last `n_days` days whose labels are due."""
+    end = matured(scene)
+    days = tuple(end - timedelta(days=back) for back in range(n_days, 0, -1))
+    shape = (n_days, scene.contract.horizon)
+    sums = np.zeros(shape)
+    n_labelled = np.zeros(shape, dtype=np.int64)
+    n_expected = np.zeros(shape, dtype=np.int64)
+    rows = session.scalars(
+        select(AccuracyChunk).where(
+            AccuracyChunk.model_id == model.id,
+            AccuracyChunk.day >= days[0],
+            AccuracyChunk.day < end,
+            AccuracyChunk.shadow.is_(False),
+            AccuracyChunk.version != REFERENCE,
+        )
+    )
+    for row in rows:
+        cells = accuracy_cells(row, scene.contract)
+        at = days.index(row.day)
+        sums[at] += cells[:, :, ABSOLUTE].sum(axis=1)
+        n_labelled[at] += cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
+        n_expected[at] += cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
+    return DayErrors(days=days, sums=sums, n_labelled=n_labelled, n_expected=n_expected)
+
+
+def accuracy_cells(row: AccuracyChunk, contract: Contract) -> NDArray[np.float64]:
+    """Return the stored sums, shape (step, target, 5)."""
+    flat = np.frombuffer(row.payload, dtype=np.float64)
+    return flat.reshape(contract.horizon, len(contract.targets), 5)
+
+
+__all__ = ["Scene", "bounds", "errors", "input_of", "load", "matured", "serving_slices"]
