@@ -1,0 +1,119 @@
+"""What follows an answer of the API, or its silence, as a value."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+FIRST_DELAY = 0.2  # seconds
+LONGEST_DELAY = 30.0  # seconds
+
+# The operator can mend these without us (a key, a model not yet registered),
+# and the others pass by themselves.
+_PASSING = frozenset({401, 403, 404, 408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The batch is kept over there; sending it again would change nothing.
+
+    `faulty` are the indices of the rows that went to quarantine, or None when
+    the answer does not say which (a batch that was delivered before).
+    """
+
+    n_accepted: int
+    n_rejected: int
+    faulty: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Try later; no sooner than `after` seconds when the server asked for it."""
+
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """It would be refused for ever: drop the batch, and count why."""
+
+    reason: str
+
+
+def read_answer(
+    status: int, body: bytes, n_rows: int, retry_after: str | None = None
+) -> Delivered | Again | Refused:
+    """Decide what an answer means for the batch that was sent.
+
+    Parameters
+    ----------
+    status, body, retry_after
+        The answer: HTTP status, content, and the header `Retry-After`.
+    n_rows
+        Rows in the batch.
+
+    Examples
+    --------
+    >>> read_answer(200, b'{"accepted": 3, "duplicate": false, "quarantined": 0}', 3)
+    Delivered(n_accepted=3, n_rejected=0, faulty=frozenset())
+    >>> read_answer(503, b"", 3, "2")
+    Again(after=2.0)
+    >>> read_answer(413, b"", 3)
+    Refused(reason='refused_413')
+    """
+    if status == 200:
+        return _delivered(_content(body), n_rows)
+    if status == 422:
+        content = _content(body)
+        if isinstance(content.get("accepted"), int) and isinstance(content.get("rows"), list):
+            return _partly(content)
+    if status in _PASSING or not 400 <= status < 500:
+        return Again(after=_seconds(retry_after))
+    return Refused(reason=f"refused_{status}")
+
+
+def delay(attempts: int, jitter: float) -> float:
+    """Return the pause before the next attempt, in seconds.
+
+    Parameters
+    ----------
+    attempts
+        Failed attempts so far, at least 1.
+    jitter
+        A random number in [0, 1): services that lost the API together must
+        not come back together.
+
+    Examples
+    --------
+    >>> [round(delay(attempts, 0.5), 2) for attempts in (1, 3, 20)]
+    [0.15, 0.6, 22.5]
+    """
+    longest = min(FIRST_DELAY * 2 ** min(attempts - 1, 16), LONGEST_DELAY)
+    return float(longest * (0.5 + 0.5 * jitter))
+
+
+def _delivered(content: dict[str, Any], n_rows: int) -> Delivered:
+    n_rejected = content.get("quarantined", 0)
+    return Delivered(
+        n_accepted=content.get("accepted", n_rows - n_rejected),
+        n_rejected=n_rejected,
+        faulty=frozenset() if n_rejected == 0 else None,
+    )
+
+
+def _partly(content: dict[str, Any]) -> Delivered:
+    faulty = frozenset(fault["row"] for fault in content["rows"])
+    return Delivered(n_accepted=content["accepted"], n_rejected=len(faulty), faulty=faulty)
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    if retry_after is None or not retry_after.isdigit():
+        return None
+    return min(float(retry_after), 10 * LONGEST_DELAY)

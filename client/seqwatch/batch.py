@@ -1,0 +1,119 @@
+"""Rows become batches: the unit that is spooled, sent and acknowledged."""
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+Row = Mapping[str, object]
+
+
+class Kind(StrEnum):
+    """The two streams; also the last part of the route."""
+
+    PREDICTIONS = "predictions"
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows under one id, as they go over the wire.
+
+    The id is made once. A batch that is sent again, even by the next process,
+    carries the same id, and the API counts it once.
+    """
+
+    batch_id: str
+    kind: Kind
+    n_rows: int
+    body: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the form that is spooled."""
+        return f"{self.batch_id} {self.kind} {self.n_rows}\n".encode() + self.body
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "Batch":
+        """Read the spooled form. Raises ValueError when it is something else."""
+        head, _, body = stored.partition(b"\n")
+        batch_id, kind, n_rows = head.decode().split(" ")
+        return cls(batch_id=batch_id, kind=Kind(kind), n_rows=int(n_rows), body=body)
+
+    def prediction_ids(self, faulty: frozenset[int]) -> list[str]:
+        """Return the ids of the rows that are not in `faulty`."""
+        rows = json.loads(self.body)["rows"]
+        return [row["prediction_id"] for i, row in enumerate(rows) if i not in faulty]
+
+
+def encode(row: Row) -> bytes:
+    """Return one row as JSON.
+
+    Not-a-number becomes null, the API's word for a missing value. An infinity
+    stays one, so that the API puts the row into quarantine and says why. Numpy
+    arrays and numbers and aware datetimes are understood.
+
+    Raises
+    ------
+    TypeError, ValueError, RecursionError
+        When the row holds something that JSON cannot say.
+    """
+    try:
+        text = json.dumps(row, default=_plain, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        # Rare, so that only rows with holes pay for the walk.
+        text = json.dumps(_without_nan(row), separators=(",", ":"))
+    return text.encode()
+
+
+def pack(kind: Kind, rows: Sequence[bytes]) -> Batch:
+    """Make a batch of encoded rows, under a new id."""
+    batch_id = uuid4().hex
+    body = b'{"batch_id":"%s","rows":[%s]}' % (batch_id.encode(), b",".join(rows))
+    return Batch(batch_id=batch_id, kind=kind, n_rows=len(rows), body=body)
+
+
+def rows_of(columns: Mapping[str, Sequence[object]]) -> Iterator[dict[str, object]]:
+    """Turn columns of equal length into rows. Raises ValueError when they differ.
+
+    Examples
+    --------
+    >>> list(rows_of({"prediction_id": ["a", "b"], "version": ["v1", "v1"]}))
+    [{'prediction_id': 'a', 'version': 'v1'}, {'prediction_id': 'b', 'version': 'v1'}]
+    """
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def checksum(stored: bytes) -> int:
+    """Return what a spooled frame is checked against."""
+    return zlib.crc32(stored)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise TypeError("a datetime without a zone")
+        return value.isoformat()
+    to_list = getattr(value, "tolist", None)  # numpy arrays and scalars, torch tensors
+    if callable(to_list):
+        return to_list()
+    raise TypeError(f"cannot send a {type(value).__name__}")
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float():
+            return None if math.isnan(value) else value
+        case Mapping():
+            return {key: _without_nan(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_without_nan(inner) for inner in value]
+        case str() | int() | None:
+            return value
+        case _:
+            return _without_nan(_plain(value))

@@ -1,0 +1,181 @@
+"""Follow the routing document, and fetch the artifacts that it names."""
+
+import atexit
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import httpx
+
+from seqwatch.routing import Routing
+
+_log = logging.getLogger("seqwatch")
+
+
+class ArtifactUnavailable(Exception):
+    """The artifact cannot be had now: the API is away, or sent other bytes."""
+
+
+class Router:
+    """The routing document of one model, kept up to date in the background.
+
+    Parameters
+    ----------
+    url, key, model
+        Of the Seqwatch API.
+    cache
+        A folder for the last document and the artifacts. With it a service
+        starts, and goes on, while Seqwatch is down.
+    every
+        Seconds between two looks.
+    prepare
+        Called in the background with a new document before it becomes
+        current, e.g. to load and warm up the versions that it names. When it
+        raises, the old document stays, and the next look tries again.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made. After this nothing raises but
+        `fetch_artifact`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        *,
+        cache: Path,
+        every: float = 2.0,
+        prepare: Callable[[Routing], None] | None = None,
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._every = every
+        self._prepare = prepare
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=10.0
+        )
+        self._current: Routing | None = None
+        self._etag: str | None = None
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        cache.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def current(self) -> Routing | None:
+        """The document in force; None until the first was seen and prepared."""
+        return self._current
+
+    def start(self) -> None:
+        """Read the document, or the one of last time, and keep looking in the background."""
+        if not self.refresh() and self._current is None:
+            self._recall()
+        self._thread = threading.Thread(
+            target=self._follow, name=f"seqwatch-routing-{self._model}", daemon=True
+        )
+        self._thread.start()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Stop looking."""
+        atexit.unregister(self.close)
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(11.0)
+        self._http.close()
+
+    def choose(self, session_id: str) -> str | None:
+        """Return the version for a new session; None when no document is known yet."""
+        return self._current.choose(session_id) if self._current else None
+
+    def refresh(self) -> bool:
+        """Look once, now.
+
+        Returns
+        -------
+        bool
+            True when the document in force is the API's.
+        """
+        with self._lock:
+            headers = {"If-None-Match": self._etag} if self._etag else {}
+            try:
+                response = self._http.get(f"/v1/models/{self._model}/routing", headers=headers)
+                if response.status_code == httpx.codes.NOT_MODIFIED:
+                    return True
+                response.raise_for_status()
+                is_taken = self._take(Routing.from_json(response.content))
+            except (httpx.HTTPError, ValueError) as error:
+                _log.info("no news of the routing: %r", error)
+                return False
+            if is_taken:
+                self._etag = response.headers.get("ETag")
+                with suppress(OSError):
+                    _write(self._document, response.content)
+            return is_taken
+
+    def fetch_artifact(self, version: str, sha256: str) -> bytes:
+        """Return the bytes of an artifact, from the cache or the API.
+
+        Raises
+        ------
+        ArtifactUnavailable
+            When it is not cached and the API does not give it, or gives bytes
+            with another checksum. Wrong bytes are never returned or cached.
+        """
+        path = self._cache / f"{sha256}.safetensors"
+        with suppress(OSError):
+            stored = path.read_bytes()
+            if hashlib.sha256(stored).hexdigest() == sha256:
+                return stored
+        try:
+            response = self._http.get(f"/v1/models/{self._model}/versions/{version}/artifact")
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ArtifactUnavailable(f"version {version}: {error!r}") from error
+        if hashlib.sha256(response.content).hexdigest() != sha256:
+            raise ArtifactUnavailable(f"version {version}: the checksum differs")
+        with suppress(OSError):
+            _write(path, response.content)
+        return response.content
+
+    @property
+    def _document(self) -> Path:
+        return self._cache / f"{self._model}.routing.json"
+
+    def _take(self, routing: Routing) -> bool:
+        try:
+            if self._prepare is not None:
+                self._prepare(routing)
+        except Exception:  # noqa: BLE001 - the host's code must not end our thread
+            _log.exception("routing epoch %d could not be prepared", routing.epoch)
+            return False
+        self._current = routing
+        return True
+
+    def _recall(self) -> None:
+        try:
+            routing = Routing.from_json(self._document.read_bytes())
+        except (OSError, ValueError):
+            return
+        self._take(routing)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._every):
+            self.refresh()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file whole: a reader sees the old content or the new, never half."""
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
