@@ -4,12 +4,40 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, IPvAnyNetwork
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 
-def _positive(text: str) -> object:
-    return Field(gt=timedelta(0), description=text)
+class _FromFiles(EnvSettingsSource):
+    """Reads `SEQWATCH_X_FILE` where `SEQWATCH_X` is a secret that a file keeps."""
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[str | None, str, bool]:
+        path, key, is_complex = super().get_field_value(field, f"{field_name}_FILE")
+        if path is None:
+            return None, field_name, is_complex
+        if super().get_field_value(field, field_name)[0] is not None:
+            raise ValueError(f"{key} and {field_name} are both set: which one holds?")
+        return Path(path).read_text(encoding="utf-8").rstrip("\n"), field_name, is_complex
+
+
+def _seconds(given: object) -> object:
+    """Read a bare number as seconds, also from the environment, where it is text."""
+    try:
+        return float(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
 
 
 class Settings(BaseSettings):
@@ -34,21 +62,39 @@ class Settings(BaseSettings):
     max_rows: int = Field(default=100_000, ge=1)
     max_backlog_bytes: int = Field(default=4 * 2**30, ge=2**20)
 
-    fold_every: Annotated[timedelta, _positive("")] = timedelta(seconds=2)
-    archive_every: Annotated[timedelta, _positive("")] = timedelta(seconds=30)
-    judge_every: Annotated[timedelta, _positive("")] = timedelta(seconds=10)
-    deliver_every: Annotated[timedelta, _positive("")] = timedelta(seconds=2)
-    lease: Annotated[timedelta, _positive("")] = timedelta(seconds=60)
-    keep_runs: timedelta = timedelta(days=7)
-    keep_receipts: timedelta = timedelta(days=14)
+    fold_every: Duration = timedelta(seconds=2)
+    archive_every: Duration = timedelta(seconds=30)
+    judge_every: Duration = timedelta(seconds=10)
+    deliver_every: Duration = timedelta(seconds=2)
+    lease: Duration = timedelta(seconds=60)
+    keep_runs: Duration = timedelta(days=7)
+    keep_receipts: Duration = timedelta(days=14)
 
     trainer_threads: int = Field(default=2, ge=1)
-    training_time: Annotated[timedelta, _positive("")] = timedelta(minutes=30)
+    training_time: Duration = timedelta(minutes=30)
 
     # Receivers inside one's own network are refused unless the operator lists them.
     webhook_allow: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
-    webhook_timeout: Annotated[timedelta, _positive("")] = timedelta(seconds=15)
+    webhook_timeout: Duration = timedelta(seconds=15)
 
     # For tests of the safety net only: the next challenger's weights are scrambled.
     sabotage_challenger: bool = False
     bypass_gate: bool = False
+
+    @field_validator("webhook_allow", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        """Read a list as people write it in an environment: with commas."""
+        return [part for part in given.split(",") if part] if isinstance(given, str) else given
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Look at arguments, then files named in the environment, then the environment."""
+        return init_settings, _FromFiles(settings_cls), env_settings
