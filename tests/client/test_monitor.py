@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from seqwatch import Monitor, Options
 
-from tests.client.conftest import Answer, Api
+from tests.client.api import Answer, Api
 
 FAST = Options(linger_seconds=0.01, timeout_seconds=2.0)
 

@@ -10,7 +10,7 @@ from seqwatch import ArtifactUnavailable, Router, Routing, Served
 from seqwatch.routing import bucket
 
 from core import routing as platform
-from tests.client.conftest import Answer, Api
+from tests.client.api import Answer, Api
 
 WEIGHTS = b"weights of v2"
 DOCUMENT = {

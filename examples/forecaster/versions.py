@@ -1,0 +1,129 @@
+"""The versions that a service holds in memory, each loaded before it is asked."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from seqwatch import Routing, Served
+
+from core.errors import ForeignArtifact
+
+_log = logging.getLogger(__name__)
+
+# (batch, input_length, channel) -> (batch, horizon, channel), both in raw units.
+Forecast = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Load = Callable[[bytes, str], Forecast]
+Fetch = Callable[[str, str], bytes]
+
+
+class VersionFailed(Exception):
+    """A version could not forecast; another one may."""
+
+
+class Versions:
+    """What the routing document names, ready to forecast.
+
+    Parameters
+    ----------
+    load
+        Turns the bytes of an artifact, and their checksum, into a forecast
+        function. Raises ForeignArtifact when they are not weights.
+    input_length, n_channels
+        Shape of the window that a version is warmed up with.
+    """
+
+    def __init__(self, load: Load, *, input_length: int, n_channels: int) -> None:
+        self._load = load
+        self._warm_up = np.zeros((1, input_length, n_channels))
+        self._loaded: dict[Served, Forecast] = {}
+        self._by_name: dict[str, Forecast] = {}
+        self._served: set[str] = set()
+
+    def prepare(self, routing: Routing, fetch: Fetch) -> None:
+        """Load what a new document names and forget what it does not.
+
+        A challenger that cannot be loaded is kept as one that always fails:
+        its failures are logged and count against it. A champion that cannot
+        be loaded keeps the new document from taking effect.
+
+        Raises
+        ------
+        ForeignArtifact
+            When the champion's artifact is not weights.
+        ArtifactUnavailable
+            When an artifact cannot be fetched now.
+        """
+        loaded: dict[Served, Forecast] = {}
+        for served in routing.served:
+            known = self._loaded.get(served)
+            if known is None:
+                is_champion = served == routing.champion
+                known = self._take(served, fetch, is_champion=is_champion)
+            loaded[served] = known
+        # Whole dictionaries are swapped: a request that runs meanwhile sees the
+        # old ones or the new ones.
+        self._loaded = loaded
+        self._by_name = {served.version: known for served, known in loaded.items()}
+
+    def names(self) -> Sequence[str]:
+        """Return the versions that are loaded."""
+        return tuple(self._by_name)
+
+    def is_cold(self, version: str) -> bool:
+        """Say whether this process has never forecast with a version before."""
+        return version not in self._served
+
+    def forecast(self, version: str, windows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Forecast a batch.
+
+        Parameters
+        ----------
+        version
+            Its name.
+        windows : (batch, input_length, channel)
+            In raw units, oldest first.
+
+        Returns
+        -------
+        (batch, horizon, channel)
+            In raw units.
+
+        Raises
+        ------
+        VersionFailed
+            When the version is not loaded, breaks down, or answers with
+            something that is not a number.
+        """
+        try:
+            known = self._by_name[version]
+            answer = known(windows)
+        except Exception as error:
+            raise VersionFailed(f"version {version}: {error!r}") from error
+        self._served.add(version)
+        if not np.isfinite(answer).all():
+            raise VersionFailed(f"version {version}: the forecast is not finite")
+        return answer
+
+    def _take(self, served: Served, fetch: Fetch, *, is_champion: bool) -> Forecast:
+        try:
+            return self._warm(served, fetch)
+        except ForeignArtifact as error:
+            if is_champion:
+                raise
+            _log.exception("challenger %s cannot be loaded", served.version)
+            return _broken(str(error))
+
+    def _warm(self, served: Served, fetch: Fetch) -> Forecast:
+        if served.sha256 is None:
+            raise ForeignArtifact(f"version {served.version} has no artifact")
+        forecast = self._load(fetch(served.version, served.sha256), served.sha256)
+        forecast(self._warm_up)
+        return forecast
+
+
+def _broken(reason: str) -> Forecast:
+    def fail(_: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise VersionFailed(reason)
+
+    return fail

@@ -1,0 +1,327 @@
+"""The service as it runs, with an API that is real HTTP, and weights that are one number."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from core.contract import Contract, Feature
+from core.errors import ForeignArtifact
+from examples.forecaster.app import ServiceSettings, create_app
+from examples.forecaster.versions import Forecast
+from tests.client.api import Answer, Api, Seen
+
+CONTRACT = Contract(
+    features=(Feature(name="load"), Feature(name="oil")),
+    targets=("load", "oil"),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
+CONTEXT = {"load": [1.0, 2.0, 3.0, 4.0], "oil": [10.0, 20.0, 30.0, 40.0]}
+VALUES = {"load": [5.0, 6.0], "oil": [50.0, 60.0]}
+FAILS_WHEN_ASKED = -1.0
+
+
+def load(content: bytes, sha256: str) -> Forecast:
+    """Forecast the last value plus a weight, which tells windows and versions apart."""
+    assert hashlib.sha256(content).hexdigest() == sha256
+    try:
+        weight = float(content)
+    except ValueError:
+        raise ForeignArtifact("not a number") from None
+
+    def forecast(windows: NDArray[np.float64]) -> NDArray[np.float64]:
+        if weight == FAILS_WHEN_ASKED and windows.any():
+            raise RuntimeError("out of memory")
+        return np.repeat(windows[:, -1:], 3, axis=1) + weight
+
+    return forecast
+
+
+class Registry(Api):
+    """Gives each version its own artifact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: dict[str, bytes] = {}
+        self.epoch = 0
+
+    def publish(
+        self, *, share_bp: int = 0, is_shadowed: bool = False, **weights: bytes
+    ) -> None:
+        """Name the versions, the champion first."""
+        self.weights.update(weights)
+        self.epoch += 1
+        served = [
+            {"version": name, "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in weights.items()
+        ]
+        document = {
+            "model": "m",
+            "epoch": self.epoch,
+            "champion": served[0],
+            "challenger": served[1] if len(served) > 1 else None,
+            "share_bp": share_bp,
+            "salt": "r",
+            "is_shadowed": is_shadowed,
+        }
+        self.document = Answer(
+            status=200,
+            body=json.dumps(document).encode(),
+            headers={"ETag": f'"{self.epoch}"'},
+        )
+
+    def answer(self, seen: Seen) -> Answer:
+        if seen.path.endswith("/artifact"):
+            return Answer(status=200, body=self.weights[seen.path.split("/")[-2]])
+        return super().answer(seen)
+
+    def logged(self) -> dict[str, dict[str, Any]]:
+        rows = [row for batch in self.kept.values() for row in batch]
+        assert len({row["prediction_id"] for row in rows}) == len(rows)
+        return {row["prediction_id"]: row for row in rows}
+
+
+Start = Callable[[], AbstractContextManager[TestClient]]
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    registry.start()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+def start(registry: Registry, tmp_path: Path) -> Start:
+    def service() -> AbstractContextManager[TestClient]:
+        settings = ServiceSettings(
+            seqwatch_url=registry.url,
+            seqwatch_key=SecretStr("sw_key"),
+            model="m",
+            folder=tmp_path,
+            look_every=3600,
+        )
+        return TestClient(create_app(settings, CONTRACT, load), raise_server_exceptions=False)
+
+    return service
+
+
+def _item(session: str = "s", step_index: int = 0, **fields: object) -> dict[str, object]:
+    item: dict[str, object] = {
+        "session_id": session,
+        "entity": "e",
+        "at": f"2026-01-01T{step_index:02d}:00:00Z",
+        "step_index": step_index,
+        "values": VALUES,
+    }
+    if step_index == 0:
+        item |= {"start": True, "context": CONTEXT}
+    return item | fields
+
+
+def _ask(service: TestClient, *items: dict[str, object]) -> list[dict[str, Any]]:
+    response = service.post("/sessions/steps", json={"items": items})
+    assert response.status_code == 200, response.text
+    said: list[dict[str, Any]] = response.json()["items"]
+    return said
+
+
+def test_a_step_is_forecast_and_logged(registry: Registry, start: Start) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        (said,) = _ask(service, _item())
+        _ask(service, _item(step_index=1, end=True))
+        assert service.get("/health").json()["versions"] == ["v1"]
+    assert said["output"] == {"load": [106.0] * 3, "oil": [160.0] * 3}
+    rows = registry.logged()
+    assert list(rows) == ["s:0:v1", "s:1:v1"]
+    first, last = rows.values()
+    assert first["features"] == VALUES
+    assert first["output"] == said["output"]
+    assert first["status"] == "ok"
+    assert (first["session_start"], first["session_end"]) == (True, False)
+    assert (last["session_start"], last["session_end"]) == (False, True)
+    assert (first["shadow"], first["cold_start"], last["cold_start"]) == (False, True, False)
+    assert first["latency_seconds"] > 0
+
+
+def test_every_session_is_scored_by_the_other_version_too(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100", v2=b"200", share_bp=5000, is_shadowed=True)
+    names = [f"s-{i}" for i in range(20)]
+    with start() as service:
+        said = _ask(service, *(_item(name) for name in names))
+    served = {one["session_id"]: one["version"] for one in said}
+    assert set(served.values()) == {"v1", "v2"}
+    rows = registry.logged()
+    assert len(rows) == 40
+    for name in names:
+        other = {"v1": "v2", "v2": "v1"}[served[name]]
+        assert rows[f"{name}:0:{served[name]}"]["shadow"] is False
+        assert rows[f"{name}:0:{other}:shadow"]["shadow"] is True
+        assert rows[f"{name}:0:{other}:shadow"]["version"] == other
+
+
+def test_a_session_stays_with_the_version_that_began_it(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100", v2=b"200", share_bp=0)
+    with start() as service:
+        _ask(service, _item())
+        registry.publish(v1=b"100", v2=b"200", share_bp=10_000)
+        _look(service)
+        pinned, new = _ask(service, _item(step_index=1), _item("t"))
+    assert (pinned["version"], new["version"]) == ("v1", "v2")
+
+
+def test_after_a_roll_back_its_sessions_go_on_with_the_champion(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100", v2=b"200", share_bp=10_000)
+    with start() as service:
+        assert _ask(service, _item())[0]["version"] == "v2"
+        registry.publish(v1=b"100")
+        _look(service)
+        (said,) = _ask(service, _item(step_index=1, values={"load": [7.0], "oil": [70.0]}))
+    assert said["version"] == "v1"
+    assert said["output"]["load"][0] == 107.0
+
+
+@pytest.mark.parametrize(
+    "challenger",
+    [
+        pytest.param(b"-1", id="it breaks down when asked"),
+        pytest.param(b"\x80pickle", id="it is no weights"),
+        pytest.param(b"nan", id="it says what is not a number"),
+    ],
+)
+def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
+    registry: Registry, start: Start, challenger: bytes
+) -> None:
+    registry.publish(v1=b"100", v2=challenger, share_bp=10_000, is_shadowed=True)
+    with start() as service:
+        (said,) = _ask(service, _item())
+    assert said["version"] == "v1"
+    assert said["output"]["load"][0] == 106.0
+    rows = registry.logged()
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "s:0:v2": "error",
+        "s:0:v1": "degraded",
+    }
+    assert "output" not in rows["s:0:v2"]
+
+
+def test_a_shadow_that_fails_is_logged_and_not_felt(registry: Registry, start: Start) -> None:
+    registry.publish(v1=b"100", v2=b"-1", share_bp=0, is_shadowed=True)
+    with start() as service:
+        (said,) = _ask(service, _item())
+    assert said["version"] == "v1"
+    statuses = {name: row["status"] for name, row in registry.logged().items()}
+    assert statuses == {"s:0:v1": "ok", "s:0:v2:shadow": "error"}
+
+
+def test_a_champion_that_fails_is_an_error_that_is_logged(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"-1")
+    with start() as service:
+        response = service.post("/sessions/steps", json={"items": [_item()]})
+        assert response.status_code == 500
+        assert response.json()["error"] == "VersionFailed"
+    assert registry.logged()["s:0:v1"]["status"] == "error"
+
+
+def test_after_a_restart_lost_sessions_are_named_and_can_be_given_back(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        before = _ask(service, _item())
+    with start() as service:
+        response = service.post(
+            "/sessions/steps", json={"items": [_item(step_index=1), _item("t")]}
+        )
+        assert response.status_code == 409
+        assert response.json()["error"] == "UnknownSession"
+        assert response.json()["sessions"] == ["s"]
+        again = _ask(service, _item())
+    assert again == before
+
+
+def test_a_request_that_is_sent_again_is_logged_under_the_same_ids(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        assert _ask(service, _item()) == _ask(service, _item())
+    assert [row["prediction_id"] for rows in registry.kept.values() for row in rows] == [
+        "s:0:v1"
+    ] * 2
+
+
+def test_the_service_goes_on_and_restarts_without_seqwatch(
+    registry: Registry, start: Start
+) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        registry.stop()
+        _ask(service, _item())
+    with start() as service:
+        _ask(service, _item("t"))
+        registry.start()
+        assert service.get("/health").json()["ready"]
+    assert set(registry.logged()) == {"s:0:v1", "t:0:v1"}
+
+
+def test_without_any_version_the_service_says_that_it_is_not_ready(start: Start) -> None:
+    with start() as service:
+        assert service.get("/health").status_code == 503
+        response = service.post("/sessions/steps", json={"items": [_item()]})
+        assert response.status_code == 503
+        assert response.json()["error"] == "Busy"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        pytest.param({"start": False}, "belong together", id="context without start"),
+        pytest.param({"context": None}, "belong together", id="start without context"),
+        pytest.param(
+            {"values": {"load": [1.0]}}, "exactly load, oil", id="a channel is missing"
+        ),
+        pytest.param(
+            {"values": {"load": [1.0], "oil": []}}, "equal length", id="channels differ"
+        ),
+        pytest.param({"values": {"load": [], "oil": []}}, "empty", id="no values"),
+        pytest.param(
+            {"context": {"load": [1.0], "oil": [1.0]}}, "are needed", id="short context"
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    registry: Registry, start: Start, fields: dict[str, object], reason: str
+) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        response = service.post("/sessions/steps", json={"items": [_item() | fields]})
+    assert response.status_code == 422
+    assert reason in response.json()["detail"]
+    assert not registry.kept
+
+
+def _look(service: TestClient) -> None:
+    """Make the service look at the routing now, instead of waiting for its next look."""
+    app: Any = service.app
+    assert app.state.router.refresh()
