@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from core import __version__
 from core.errors import AppError
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in error.errors(include_input=False):
             name = "SEQWATCH_" + "_".join(str(part) for part in fault["loc"]).upper()
             print(f"{name}: {fault['msg']} (see docs/settings.md)", file=sys.stderr)
+        return 2
+    except (SettingsError, OSError) as error:
+        print(f"{error.__cause__ or error} (see docs/settings.md)", file=sys.stderr)
         return 2
     command: Callable[[Settings, argparse.Namespace], int] = given.command
     try:
@@ -51,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     add("worker", _worker, "fold, archive, judge and deliver")
     add("trainer", _trainer, "retrain when asked to, and judge the challenger at the gate")
     run = add("run", _run, "run api, worker and trainer together on this machine")
-    run.add_argument("--fresh-key", action="store_true", help="make a new admin key and print it")
+    run.add_argument(
+        "--fresh-key", action="store_true", help="make a new admin key and print it"
+    )
     key = add("key", _key, "make a key, and print it once")
     key.add_argument("name", help="what it is for, e.g. 'forecaster in production'")
     key.add_argument(
@@ -78,8 +84,12 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--stop", action="store_true", help="do not leave the platform up")
     demo.add_argument("--port", type=int, default=8765, help="of the platform; +1 and +2 too")
     demo.add_argument("--json", metavar="FILE", help="write the result there as well")
-    demo.add_argument("--sabotage", action="store_true", help="scramble the challenger (a test)")
-    demo.add_argument("--bypass-gate", action="store_true", help="let it past the gate (a test)")
+    demo.add_argument(
+        "--sabotage", action="store_true", help="scramble the challenger (a test)"
+    )
+    demo.add_argument(
+        "--bypass-gate", action="store_true", help="let it past the gate (a test)"
+    )
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:

@@ -40,7 +40,9 @@ def run(settings: Settings, *, fresh_key: bool) -> int:
     supervisor = Supervisor(logs=Path("var/log"))
     for role in ROLES:
         supervisor.start(role, platform_command(role))
-    print(f"Seqwatch is at http://{settings.host}:{settings.port}  (logs in var/log, Ctrl-C ends)")
+    print(
+        f"Seqwatch is at http://{settings.host}:{settings.port}  (logs in var/log, Ctrl-C ends)"
+    )
     try:
         stop.wait()
     finally:

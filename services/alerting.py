@@ -10,7 +10,7 @@ from db.queries import deliveries
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
-from monitors.finding import Finding
+from monitors.finding import Finding, Outcome
 
 
 def observe(
@@ -75,7 +75,7 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
     at = model.watermark or now
     for alert in session.scalars(measured_against_it):
         state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
-        after, change = retire(state, at)
+        after, change = retire(state)
         alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
         if change is not None:
             _flip(session, alert, change, cause, at, now)
@@ -92,6 +92,42 @@ def open_fault(session: Session, model_id: object) -> str | None:
         .limit(1)
     )
     return latest.cause if latest is not None and latest.detail.get("faults") else None
+
+
+def onset(session: Session, alert: Alert) -> datetime | None:
+    """Return since when the model has been wrong, as far as its findings tell.
+
+    Drift dates a change to the hour; the window of the first breach only
+    contains it. A date that is too early costs nothing: the days before the
+    change are merely not new.
+    """
+    drifted = session.scalar(
+        select(FindingRow)
+        .join(Monitor, Monitor.id == FindingRow.monitor_id)
+        .where(
+            FindingRow.model_id == alert.model_id,
+            FindingRow.outcome == Outcome.BREACH,
+            Monitor.kind == "drift",
+        )
+        .order_by(FindingRow.window_end.desc())
+        .limit(1)
+    )
+    first = session.scalar(
+        select(FindingRow)
+        .where(
+            FindingRow.monitor_id == alert.monitor_id,
+            FindingRow.outcome == Outcome.BREACH,
+            FindingRow.window_end >= alert.since,
+        )
+        .order_by(FindingRow.window_end)
+        .limit(1)
+    )
+    if first is None:
+        return None
+    since = drifted.detail.get("since") if drifted is not None else None
+    if since is None:
+        return first.window_start
+    return max(datetime.fromisoformat(since), first.window_start)
 
 
 def _flip(

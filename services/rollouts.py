@@ -12,7 +12,7 @@ from core.routing import Routing, Served
 from db.queries import deliveries, models
 from db.tables import Model, Rollout, RolloutEvent, Version
 from retrain.rollout import CANARY_STEPS, OPEN, Event, Phase, advance
-from services import alerting
+from services import alerting, champions
 
 # What a person may order, and the event that it is.
 COMMANDS = {
@@ -22,7 +22,14 @@ COMMANDS = {
     "rollback": Event.ABORT,
 }
 # Who follows the rollout hears of these; the rest is on its page.
-TOLD = {Phase.CANARY, Phase.PAUSED, Phase.PROMOTED, Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED}
+TOLD = {
+    Phase.CANARY,
+    Phase.PAUSED,
+    Phase.PROMOTED,
+    Phase.REJECTED,
+    Phase.ROLLED_BACK,
+    Phase.FAILED,
+}
 
 
 def command(
@@ -71,7 +78,7 @@ def move(
         rollout.finished_at = now
         rollout.lease_until = None
     if Phase.CANARY in (before, rollout.phase) or before is Phase.PAUSED:
-        models.touch_routing(session, model.id)
+        champions.touch_routing(session, model.id)
     if rollout.phase is Phase.PROMOTED:
         _crown(session, model, rollout, now)
     note(session, rollout, event.value, cause, now, detail)
@@ -109,7 +116,7 @@ def step_up(session: Session, rollout: Rollout, cause: str, now: datetime) -> No
     model = session.get_one(Model, rollout.model_id)
     rollout.step += 1
     rollout.step_since = model.watermark
-    models.touch_routing(session, model.id)
+    champions.touch_routing(session, model.id)
     share = CANARY_STEPS[rollout.step] / 100
     note(session, rollout, "step_up", cause, now, {"share_percent": share})
 
@@ -122,7 +129,7 @@ def routing_of(session: Session, model_name: str) -> Routing:
     NotFound
         If there is no such model.
     """
-    model = models.by_name(session, model_name)
+    model = models.find(session, model_name)
     found = models.champion(session, model.id)
     rollout = session.scalar(
         select(Rollout).where(
@@ -154,6 +161,6 @@ def _served(version: Version) -> Served:
 def _crown(session: Session, model: Model, rollout: Rollout, now: datetime) -> None:
     if rollout.challenger_id is None:
         raise Conflict(f"rollout {rollout.id} has no challenger to promote")
-    models.move_champion(session, model.id, rollout.challenger_id, rollout.champion_rev, now)
+    champions.move(session, model.id, rollout.challenger_id, rollout.champion_rev, now)
     winner = session.get_one(Version, rollout.challenger_id)
     alerting.retire_reference(session, model, f"{winner.name} promoted", now)

@@ -1,0 +1,1 @@
+"""The scenario that a newcomer sees first."""

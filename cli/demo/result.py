@@ -1,0 +1,163 @@
+"""What the run has shown, as a table and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from cli.demo.receiver import Message
+from cli.demo.timeline import Entry, Timeline
+from examples.forecaster.stream import Stream
+from examples.forecaster.world import N_HISTORY, Kind, Scenario, time_of
+
+NORMAL = 1.2  # an error within this factor of the error before counts as normal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Figures of one run. Days are event days from the change; errors are standardised.
+
+    Attributes
+    ----------
+    pages
+        What the webhook receiver was paged with: the cause of each, in order.
+    is_as_expected
+        Whether the story ended as it must for its kind.
+    """
+
+    kind: str
+    n_days: int
+    finding_after: float | None
+    page_after: float | None
+    retrained_after: float | None
+    promoted_after: float | None
+    recovered_after: float | None
+    error_before: float
+    error_during: float
+    error_after: float
+    n_drift_episodes: int
+    n_retrains: int
+    phases: tuple[str, ...]
+    pages: tuple[str, ...]
+    is_as_expected: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that is written to a file."""
+        return asdict(self)
+
+
+def judge(
+    stream: Stream,
+    timeline: Timeline,
+    scenario: Scenario,
+    n_days: int,
+    messages: Sequence[Message],
+) -> Result:
+    """Draw the figures from what the stream knows and the platform told."""
+    has_change = scenario.kind is not Kind.NONE
+    change = time_of(scenario.at if has_change else N_HISTORY + 24 * n_days)
+    errors = np.array([stream.served_error(day) for day in range(n_days)])
+    days = np.array([time_of(N_HISTORY + 24 * day) for day in range(n_days)])
+    promoted = _last(timeline, "canary_passed")
+    before = _mean(errors[days < change])
+    after = errors[days > promoted.at] if promoted else np.array([])
+    pages = [m.content for m in messages if _is_page(m)]
+    events = [e.name for e in timeline.entries if e.sort == "rollout"]
+    n_retrains = max(0, events.count("requested") - 1)  # the first version is no retraining
+    return Result(
+        kind=scenario.kind.value,
+        n_days=n_days,
+        finding_after=_days(change, _after(timeline, change, "finding", "drift")),
+        page_after=_days(change, _after(timeline, change, "page")),
+        retrained_after=_days(change, _after(timeline, change, "rollout", "trained")),
+        promoted_after=_days(change, promoted),
+        recovered_after=_recovered(days, errors, change, NORMAL * before),
+        error_before=before,
+        error_during=_mean(
+            errors[(days > change) & (days <= (promoted.at if promoted else days[-1]))]
+        ),
+        error_after=_mean(after),
+        n_drift_episodes=timeline.count("ticket", "drift"),
+        n_retrains=n_retrains,
+        phases=tuple(events),
+        pages=tuple(str(page["cause"]) for page in pages),
+        is_as_expected=_is_as_expected(scenario, events, n_retrains, pages),
+    )
+
+
+def render(result: Result, scenario: Scenario, seconds: float) -> str:
+    """Return the table that ends a run."""
+    rows = [
+        ("error before the change", f"{result.error_before:.3f} SD"),
+        ("error until promotion", f"{result.error_during:.3f} SD"),
+        ("error after promotion", f"{result.error_after:.3f} SD"),
+        ("first finding", _after_text(result.finding_after)),
+        ("page", _after_text(result.page_after)),
+        ("retrained", _after_text(result.retrained_after)),
+        ("promoted", _after_text(result.promoted_after)),
+        ("error back to normal", _after_text(result.recovered_after)),
+        ("pages", str(len(result.pages))),
+        ("retrainings", str(result.n_retrains)),
+        ("event days streamed", f"{result.n_days} in {seconds:.0f} s"),
+    ]
+    if scenario.kind is Kind.NONE:
+        promised = result.n_days / 90
+        drift = f"{result.n_drift_episodes} (promised: at most {promised:.1f})"
+        rows = [rows[0], ("drift episodes", drift), *rows[8:]]
+    lines = ["", "-" * 58, *(f"{name:<28}{value:>30}" for name, value in rows), "-" * 58]
+    ending = "as it must" if result.is_as_expected else "NOT as it must"
+    return "\n".join([*lines, f"The run ended {ending}."])
+
+
+def _is_as_expected(
+    scenario: Scenario, events: Sequence[str], n_retrains: int, pages: Sequence[dict[str, Any]]
+) -> bool:
+    match scenario.kind:
+        case Kind.NONE:
+            return not pages and n_retrains == 0
+        case Kind.FAULT:
+            named = any(scenario.channel in str(page["cause"]) for page in pages)
+            return named and n_retrains == 0
+        case Kind.SHIFT:
+            return "canary_passed" in events
+
+
+def _is_page(message: Message) -> bool:
+    return message.type == "alert.firing" and message.content.get("severity") == "page"
+
+
+def _last(timeline: Timeline, name: str) -> Entry | None:
+    found = [e for e in timeline.entries if e.sort == "rollout" and e.name == name]
+    return found[-1] if found else None
+
+
+def _after(timeline: Timeline, at: datetime, sort: str, *names: str) -> Entry | None:
+    found = (e for e in timeline.entries if e.sort == sort and e.at > at)
+    return next((e for e in found if not names or e.name in names), None)
+
+
+def _days(change: datetime, entry: Entry | None) -> float | None:
+    return None if entry is None else (entry.at - change).total_seconds() / 86_400
+
+
+def _after_text(days: float | None) -> str:
+    return "never" if days is None else f"{days:.1f} days after"
+
+
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    return float(np.nanmean(values)) if values.size else float("nan")
+
+
+def _recovered(
+    days: np.ndarray[Any, np.dtype[Any]],
+    errors: np.ndarray[Any, np.dtype[np.float64]],
+    change: datetime,
+    normal: float,
+) -> float | None:
+    """Return after how many days the error fell below normal and stayed there for good."""
+    wrong = np.flatnonzero((days > change) & (errors > normal))
+    if not wrong.size or wrong[-1] + 1 >= len(days):
+        return None
+    return float((days[wrong[-1] + 1] - change).total_seconds() / 86_400)

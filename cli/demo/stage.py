@@ -1,0 +1,136 @@
+"""The processes of the demonstration, and where they keep their things."""
+
+import json
+import secrets
+import socket
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import executable
+from typing import Any
+
+from cli.demo.platform import Platform
+from cli.demo.receiver import Receiver
+from cli.processes import Supervisor, platform_command
+from cli.run import ROLES, make_key
+from core.errors import Unprocessable
+from core.settings import Settings
+from db.migrate import upgrade
+from db.session import connect
+
+MODEL = "transformers"
+START_SECONDS = 60.0
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """Api, worker, trainer, the forecasting service and a receiver of webhooks, on loopback.
+
+    Attributes
+    ----------
+    folder
+        Where everything is kept; emptied at the start.
+    port
+        Of the platform; the service takes the next one, the receiver the one after.
+    extra
+        Further settings of the platform's processes.
+    """
+
+    folder: Path
+    port: int
+    extra: dict[str, str] = field(default_factory=dict)
+    key: str = ""
+    supervisor: Supervisor = field(init=False)
+    receiver: Receiver = field(init=False)
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        for port in range(self.port, self.port + 3):
+            _check_free(port)
+        self.settings = Settings(
+            database_url=f"sqlite:///{self.folder / 'seqwatch.sqlite'}",
+            lake=self.folder / "lake",
+            artifacts=self.folder / "artifacts",
+            reports=self.folder / "reports",
+            port=self.port,
+            public_url=self.url,
+        )
+        self.secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
+        self.supervisor = Supervisor(logs=self.folder / "log", environment=self._environment())
+        self.receiver = Receiver(self.secret, self.port + 2)
+
+    @property
+    def url(self) -> str:
+        """Where the platform answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def service_url(self) -> str:
+        """Where the forecasting service answers."""
+        return f"http://127.0.0.1:{self.port + 1}"
+
+    def start(self) -> Platform:
+        """Start the platform and the receiver; return a client with every right."""
+        upgrade(connect(self.settings.database_url))
+        self.key = make_key(self.settings, "demo", ["admin"], None)
+        for role in ROLES:
+            self.supervisor.start(role, platform_command(role))
+        self.receiver.start()
+        platform = Platform.at(self.url, self.key)
+        platform.wait("/ready", lambda _: True, START_SECONDS)
+        (self.folder / "stage.json").write_text(json.dumps(self._summary()))
+        return platform
+
+    def start_service(self, model: str) -> None:
+        """Start the forecasting service, with a key that opens only its own model."""
+        key = make_key(self.settings, "forecaster", ["ingest"], model)
+        self.supervisor.environment = {
+            **self.supervisor.environment,
+            "FORECASTER_SEQWATCH_KEY": key,
+            "FORECASTER_SEQWATCH_URL": self.url,
+            "FORECASTER_PORT": str(self.port + 1),
+            "FORECASTER_MODEL": model,
+            "FORECASTER_FOLDER": str(self.folder / "forecaster"),
+            "FORECASTER_LOOK_EVERY": "PT0.25S",
+        }
+        self.supervisor.start("forecaster", [executable, "-m", "examples.forecaster.service"])
+        service = Platform.at(self.service_url, "")
+        service.wait("/health", lambda _: True, START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self.supervisor.stop()
+        self.receiver.stop()
+
+    def _summary(self) -> dict[str, Any]:
+        return {"url": self.url, "service_url": self.service_url, "model": MODEL}
+
+    def _environment(self) -> dict[str, str]:
+        """Return the settings of the platform's processes: real ones, in fast time."""
+        return {
+            "SEQWATCH_DATABASE_URL": self.settings.database_url,
+            "SEQWATCH_LAKE": str(self.settings.lake),
+            "SEQWATCH_ARTIFACTS": str(self.settings.artifacts),
+            "SEQWATCH_REPORTS": str(self.settings.reports),
+            "SEQWATCH_PORT": str(self.port),
+            "SEQWATCH_PUBLIC_URL": self.url,
+            "SEQWATCH_WEBHOOK_ALLOW": "127.0.0.0/8",
+            "SEQWATCH_FOLD_EVERY": "2",
+            "SEQWATCH_ARCHIVE_EVERY": "10",
+            "SEQWATCH_JUDGE_EVERY": "0.2",
+            "SEQWATCH_DELIVER_EVERY": "0.5",
+            "SEQWATCH_LEASE": "6",
+            **self.extra,
+        }
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise Unprocessable(
+                f"port {port} is taken, perhaps by an earlier run; "
+                "end that, or choose another with --port"
+            ) from None

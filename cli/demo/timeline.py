@@ -1,0 +1,102 @@
+"""What happened, in the order in which it happened, as the terminal shows it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cli.demo.platform import Platform
+
+MARK = {
+    "change": "\N{HEAVY LARGE CIRCLE}",
+    "finding": "\N{WHITE CIRCLE}",
+    "page": "\N{BLACK CIRCLE}",
+    "rollout": "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+    "resolved": "\N{CHECK MARK}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line: when in event time, of what sort, and what."""
+
+    at: datetime
+    sort: str
+    name: str
+    text: str
+
+
+@dataclass(kw_only=True)
+class Timeline:
+    """Asks the platform what is new, and tells it once."""
+
+    platform: Platform
+    model: str
+    say: Callable[[str], None] = print
+    entries: list[Entry] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def look(self) -> None:
+        """Tell every finding, flip and step of a rollout that has not been told yet."""
+        found = self.platform.get(
+            f"/v1/models/{self.model}/findings", outcome="breach", limit=20
+        )
+        for finding in reversed(found):
+            # Of a monitor that goes on finding the same, only the first is news.
+            first = f"{finding['monitor']} since the last flip {self._n_flips(finding)}"
+            self._tell(
+                first, finding["window_end"], "finding", finding["kind"], finding["cause"]
+            )
+        for flip in self.platform.get("/v1/flips", model=self.model):
+            self._tell_flip(flip)
+        for rollout in reversed(self.platform.get("/v1/rollouts", model=self.model)):
+            for i, event in enumerate(rollout["events"]):
+                text = f"{event['phase']}: {event['cause']}"
+                name = event["event"]
+                self._tell(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
+
+    def mark(self, at: datetime, text: str) -> None:
+        """Tell what the scenario itself does."""
+        self._add(Entry(at=at, sort="change", name="change", text=text))
+
+    def first(self, sort: str, *names: str) -> Entry | None:
+        """Return the first entry of a sort, of any of these names when some are given."""
+        chosen = (e for e in self.entries if e.sort == sort and (not names or e.name in names))
+        return next(chosen, None)
+
+    def count(self, sort: str, *names: str) -> int:
+        """Count the entries of a sort, of any of these names when some are given."""
+        return sum(e.sort == sort and (not names or e.name in names) for e in self.entries)
+
+    def _n_flips(self, finding: dict[str, Any]) -> int:
+        return sum(e.name == finding["kind"] and e.sort != "finding" for e in self.entries)
+
+    def _tell_flip(self, flip: dict[str, Any]) -> None:
+        if flip["flip"] == "resolved":
+            text = f"{flip['monitor']} resolved ({flip['reason']})"
+            self._tell(flip["id"], flip["at"], "resolved", flip["kind"], text)
+            return
+        is_page = flip["severity"] == "page" and not flip["inhibited"]
+        text = f"{flip['monitor']}: {flip['cause']}"
+        if flip["inhibited"]:
+            text += " (not sent: the input is broken)"
+        self._tell(flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text)
+
+    def _tell(self, key: str, at: str, sort: str, name: str, text: str) -> None:
+        if key not in self._seen:
+            self._seen.add(key)
+            moment = datetime.fromisoformat(at)
+            self._add(Entry(at=moment, sort=sort, name=name, text=text))
+
+    def _add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        mark = MARK.get(entry.sort, " ")
+        self.say(f"{entry.at:%Y-%m-%d %H:%M}  {mark} {entry.sort:<8} {entry.text}")
+
+
+def progress(text: str) -> None:
+    """Show where we are on one line that is written over; silent where there is no terminal."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"\r\x1b[2K{text}")
+        sys.stdout.flush()

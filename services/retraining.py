@@ -1,0 +1,152 @@
+"""Ask for a model to be retrained: by a person, or by an alert."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from alerts.state import Flip, Phase
+from core.errors import Conflict, RetrainRefused
+from core.policy import Policy
+from db.queries import models
+from db.queries.unique import insert_unique
+from db.tables import Alert, AuditEvent, FlipRow, Model, Monitor, Rollout, RolloutEvent
+from monitors import registry
+from retrain.rollout import Phase as RolloutPhase
+from retrain.trigger import Refuse, Situation, decide
+from services import access, alerting, rollouts
+
+REFUSED = "retrain refused"
+
+
+def request(
+    session: Session,
+    model_name: str,
+    *,
+    reason: str,
+    idempotency_key: str,
+    flip: FlipRow | None = None,
+    onset: datetime | None = None,
+    now: datetime,
+) -> Rollout:
+    """Open a rollout, or return the one that this key opened before.
+
+    Raises
+    ------
+    NotFound
+        If there is no such model.
+    RetrainRefused
+        If the policy says not now, and why.
+    Conflict
+        If somebody else opens a rollout of this model at this moment.
+    """
+    # load
+    model = models.find(session, model_name)
+    asked_before = session.scalar(
+        select(Rollout).where(
+            Rollout.model_id == model.id, Rollout.idempotency_key == idempotency_key
+        )
+    )
+    if asked_before is not None:
+        return asked_before
+    if model.watermark is None:
+        raise RetrainRefused(
+            "nothing was ever logged for this model: there is nothing to learn"
+        )
+    champion = models.champion(session, model.id)
+    situation = _situation(session, model, onset, is_automatic=flip is not None)
+
+    # decide
+    decision = decide(Policy.from_json(model.policy), situation)
+    if isinstance(decision, Refuse):
+        raise RetrainRefused(decision.reason)
+
+    # save
+    rollout = Rollout(
+        model_id=model.id,
+        idempotency_key=idempotency_key,
+        reason=reason,
+        flip_id=flip.id if flip else None,
+        phase=RolloutPhase.REQUESTED,
+        base_id=champion[1].id if champion else None,
+        champion_rev=champion[0].rev if champion else 0,
+        onset=onset,
+        requested_at=model.watermark,
+        not_before=decision.not_before,
+        created_at=now,
+    )
+    insert_unique(session, rollout, "another rollout of this model is being opened right now")
+    rollouts.note(session, rollout, "requested", reason, now)
+    return rollout
+
+
+def consider(session: Session, model: Model, day_end: datetime, now: datetime) -> None:
+    """Ask for retraining when an alert that retraining can heal is firing.
+
+    The level counts, not the edge: what was refused today (broken input,
+    cool-down) is asked for again tomorrow if the model is still wrong then.
+    """
+    for alert, monitor in session.execute(
+        select(Alert, Monitor)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .where(Alert.model_id == model.id, Alert.phase == Phase.FIRING)
+    ):
+        if not registry.find(monitor.kind).retrains:
+            continue
+        fired = session.scalar(
+            select(FlipRow)
+            .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
+            .order_by(FlipRow.recorded_at.desc())
+            .limit(1)
+        )
+        assert fired is not None, "a firing alert has fired"
+        try:
+            request(
+                session,
+                model.name,
+                reason=f"{monitor.name}: {fired.cause}",
+                idempotency_key=f"alert {alert.id} {day_end:%Y-%m-%d}",
+                flip=fired,
+                onset=alerting.onset(session, alert),
+                now=now,
+            )
+        except (RetrainRefused, Conflict) as refusal:
+            _note_refusal(session, model, fired.id, str(refusal), now)
+
+
+def _situation(
+    session: Session, model: Model, onset: datetime | None, *, is_automatic: bool
+) -> Situation:
+    assert model.watermark is not None
+    under_way = models.open_rollout(session, model.id)
+    last = session.scalar(
+        select(RolloutEvent.at)
+        .join(Rollout, Rollout.id == RolloutEvent.rollout_id)
+        .where(Rollout.model_id == model.id, Rollout.finished_at.is_not(None))
+        .order_by(RolloutEvent.at.desc())
+        .limit(1)
+    )
+    return Situation(
+        at=model.watermark,
+        open_rollout=under_way.phase.value if under_way else None,
+        last_finished=last,
+        input_fault=alerting.open_fault(session, model.id),
+        onset=onset,
+        is_automatic=is_automatic,
+    )
+
+
+def _note_refusal(
+    session: Session, model: Model, flip_id: UUID, refusal: str, now: datetime
+) -> None:
+    """Write down why nothing happened: once per flip and reason, not once per day."""
+    detail = {"flip": str(flip_id), "reason": refusal.split(" until ")[0]}
+    latest = session.scalar(
+        select(AuditEvent)
+        .where(AuditEvent.action == REFUSED, AuditEvent.subject == model.name)
+        .order_by(AuditEvent.recorded_at.desc())
+        .limit(1)
+    )
+    if latest is None or latest.detail != detail:
+        access.audit(session, "seqwatch", REFUSED, model.name, detail, now)

@@ -1,0 +1,105 @@
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.queries import runs
+from db.queries.runs import Claim
+from db.session import unit_of_work
+from db.tables import Run
+from db.tables.queue import RunStatus
+
+LEASE = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
+
+
+def ask(
+    sessions: sessionmaker[Session], slot: datetime, job: str = "fold", subject: str = ""
+) -> None:
+    with unit_of_work(sessions) as session:
+        runs.ask(session, job, slot, slot, subject)
+
+
+def claim(sessions: sessionmaker[Session], now: datetime) -> Claim | None:
+    with unit_of_work(sessions) as session:
+        return runs.claim(session, now, LEASE)
+
+
+def test_a_slot_that_is_asked_for_twice_runs_once(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    ask(sessions, now)
+    assert claim(sessions, now) is not None
+    assert claim(sessions, now) is None
+
+
+def test_slots_of_one_job_run_in_order_and_one_at_a_time(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    later = now + SECOND
+    ask(sessions, later, "judge", "a")
+    ask(sessions, now, "judge", "a")
+    first = claim(sessions, later)
+    assert first is not None
+    assert first.slot == now
+    assert claim(sessions, later) is None
+    with unit_of_work(sessions) as session:
+        assert runs.finish(session, first, later)
+    second = claim(sessions, later)
+    assert second is not None
+    assert second.slot == later
+
+
+def test_other_subjects_do_not_wait(sessions: sessionmaker[Session], now: datetime) -> None:
+    ask(sessions, now, "judge", "a")
+    ask(sessions, now, "judge", "b")
+    assert {c.subject for c in (claim(sessions, now), claim(sessions, now)) if c} == {"a", "b"}
+
+
+def test_a_dead_workers_run_is_taken_over_and_its_late_answer_is_void(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    dead = claim(sessions, now)
+    heir = claim(sessions, now + LEASE)
+    assert dead is not None
+    assert heir is not None
+    with unit_of_work(sessions) as session:
+        assert not runs.finish(session, dead, now + LEASE)
+        assert not runs.extend(session, dead, now + 2 * LEASE)
+        assert runs.finish(session, heir, now + LEASE)
+
+
+def test_a_failing_run_is_tried_again_later_and_given_up_at_last(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    at = now
+    for _ in range(runs.MAX_ATTEMPTS):
+        taken = claim(sessions, at)
+        assert taken is not None
+        with unit_of_work(sessions) as session:
+            runs.give_back(session, taken, "OSError: disk full", at)
+        assert claim(sessions, at) is None
+        at += timedelta(hours=1)
+    assert claim(sessions, at) is None
+    with unit_of_work(sessions) as session:
+        run = session.query(Run).one()
+        assert (run.status, run.error) == (RunStatus.DEAD, "OSError: disk full")
+
+
+def test_an_open_run_is_seen_and_old_ones_are_forgotten(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    with unit_of_work(sessions) as session:
+        assert runs.is_open(session, "fold")
+        assert runs.waits(session, now)
+    taken = claim(sessions, now)
+    assert taken is not None
+    with unit_of_work(sessions) as session:
+        runs.finish(session, taken, now)
+    with unit_of_work(sessions) as session:
+        assert not runs.is_open(session, "fold")
+        assert runs.purge(session, now) == 0
+        assert runs.purge(session, now + SECOND) == 1
