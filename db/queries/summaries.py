@@ -1,0 +1,193 @@
+"""Summaries of input and of serving, as they are stored."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.window import Window
+from db.queries.upsert import upsert
+from db.tables import Edges as EdgesRow
+from db.tables import ServingSlice, SummaryChunk
+from monitors.summary import Edges, Summary, chunk_start, merge
+from monitors.summary_bytes import from_many, to_bytes
+
+Ints: TypeAlias = NDArray[np.int64]
+
+SLICE = timedelta(minutes=5)
+_SLICE_US = SLICE // timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KEYS = 1_000  # of one IN list
+
+# Ten per decade from 100 us to 1000 s: a quantile is known to within 26 %, and any two
+# slices add up exactly. Bin 0 is below the first edge, the last at or above the last.
+LATENCY_EDGES = np.round(np.logspace(-4, 3, 71), 9)
+_COUNTS = np.dtype("<u4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Served:
+    """How one version served, slice by slice.
+
+    Attributes
+    ----------
+    slices : (slice,)
+        Five-minute slices since 1970, ascending, each once.
+    n, n_failed : (slice,)
+        Predictions, and those of them that ended in an error or a time-out.
+    latency : (slice, bin)
+        Predictions per bin of `LATENCY_EDGES`, where a latency was given.
+    """
+
+    slices: Ints
+    n: Ints
+    n_failed: Ints
+    latency: Ints
+
+
+def slice_index(times_us: Ints) -> Ints:
+    """Return the slice of each event, given in microseconds since 1970.
+
+    Examples
+    --------
+    >>> slice_index(np.array([299_999_999, 300_000_000]))
+    array([0, 1])
+    """
+    return times_us // _SLICE_US
+
+
+def slice_start(index: int) -> datetime:
+    """Return the first moment of a slice."""
+    return _EPOCH + int(index) * SLICE
+
+
+def edges(session: Session, model_id: UUID) -> Edges | None:
+    """Return the frozen edges of a model; None until enough input was seen."""
+    row = session.get(EdgesRow, model_id)
+    return None if row is None else Edges.from_json(json.loads(row.payload))
+
+
+def freeze_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
+    """Keep the edges of a model for ever."""
+    payload = json.dumps(frozen.to_json()).encode()
+    session.add(EdgesRow(model_id=model_id, payload=payload, frozen_at=now))
+
+
+def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> None:
+    """Merge what was seen of one version's input into what is stored."""
+    stored: list[bytes] = []
+    for starts in _batched(chunk_start(chunk) for chunk in part.chunks.tolist()):
+        stored += session.scalars(
+            select(SummaryChunk.payload).where(
+                SummaryChunk.model_id == model_id,
+                SummaryChunk.version == version,
+                SummaryChunk.start.in_(starts),
+            )
+        )
+    whole = merge(from_many(stored), part) if stored else part
+    rows = [
+        {
+            "model_id": model_id,
+            "start": chunk_start(int(chunk.chunks[0])),
+            "version": version,
+            "payload": to_bytes(chunk),
+        }
+        for chunk in whole.split()
+    ]
+    upsert(session, SummaryChunk, rows)
+
+
+def add_served(session: Session, model_id: UUID, version: str, part: Served) -> None:
+    """Add what one version served to what is stored."""
+    stored: dict[datetime, ServingSlice] = {}
+    starts = [slice_start(index) for index in part.slices.tolist()]
+    for some in _batched(starts):
+        rows = session.scalars(
+            select(ServingSlice).where(
+                ServingSlice.model_id == model_id,
+                ServingSlice.version == version,
+                ServingSlice.start.in_(some),
+            )
+        )
+        stored |= {row.start: row for row in rows}
+    upsert(
+        session,
+        ServingSlice,
+        [_added(model_id, version, starts[i], part, i, stored) for i in range(len(starts))],
+    )
+
+
+def _added(
+    model_id: UUID,
+    version: str,
+    start: datetime,
+    part: Served,
+    i: int,
+    stored: Mapping[datetime, ServingSlice],
+) -> dict[str, object]:
+    before = stored.get(start)
+    latency = part.latency[i]
+    if before is not None:
+        latency = latency + latency_counts(before)
+    return {
+        "model_id": model_id,
+        "start": start,
+        "version": version,
+        "n": int(part.n[i]) + (before.n if before else 0),
+        "n_failed": int(part.n_failed[i]) + (before.n_failed if before else 0),
+        "latency_counts": latency.astype(_COUNTS).tobytes(),
+    }
+
+
+def latency_counts(row: ServingSlice) -> Ints:
+    """Return the predictions per bin of `LATENCY_EDGES`, shape (bin,)."""
+    return np.frombuffer(row.latency_counts, dtype=_COUNTS).astype(np.int64)
+
+
+def serving_slices(session: Session, model_id: UUID, window: Window) -> tuple[Ints, Ints]:
+    """Return what was served in a window, by all versions together.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id
+        Whose serving.
+    window
+        Of event time; both bounds are rounded down to a slice.
+
+    Returns
+    -------
+    good, bad : (slice,)
+        Predictions that were served and that failed, in every slice of
+        `SLICE` from the window's start on; 0 where there were none.
+    """
+    first = (window.start - _EPOCH) // SLICE
+    end = (window.end - _EPOCH) // SLICE
+    good = np.zeros(end - first, dtype=np.int64)
+    bad = np.zeros(end - first, dtype=np.int64)
+    rows = session.execute(
+        select(ServingSlice.start, ServingSlice.n, ServingSlice.n_failed).where(
+            ServingSlice.model_id == model_id,
+            ServingSlice.start >= slice_start(first),
+            ServingSlice.start < slice_start(end),
+        )
+    )
+    for start, n, n_failed in rows:
+        at = (start - _EPOCH) // SLICE - first
+        good[at] += n - n_failed
+        bad[at] += n_failed
+    return good, bad
+
+
+def _batched(keys: Iterable[datetime]) -> Iterator[list[datetime]]:
+    every = list(keys)
+    for start in range(0, len(every), _KEYS):
+        yield every[start : start + _KEYS]

@@ -1,0 +1,86 @@
+"""Lists of numbers, one per row, laid out flat."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flat:
+    """One column of lists: a list of k numbers is k values, row after row.
+
+    Attributes
+    ----------
+    values : (value,)
+        NaN where the list holds null.
+    rows : (value,)
+        The row that each value belongs to.
+    steps : (value,)
+        Its place in the row's list, from 0.
+    lengths : (row,)
+        0 where the row has no list.
+    """
+
+    values: Floats
+    rows: Ints
+    steps: Ints
+    lengths: Ints
+
+    @property
+    def is_single(self) -> bool:
+        """Whether every row has just one value."""
+        return bool((self.lengths == 1).all())
+
+    @property
+    def back(self) -> Ints:
+        """How many steps each value lies before the last one of its list."""
+        return self.lengths[self.rows] - 1 - self.steps
+
+
+def flatten(rows: pa.Table, column: str, field: str) -> Flat:
+    """Lay out the lists of one field of a struct column.
+
+    Parameters
+    ----------
+    rows
+        A table of predictions or of labels.
+    column, field
+        E.g. `"output"` and the name of a target.
+
+    Examples
+    --------
+    >>> lists = pa.array([{"load": [1.0, 2.0]}, None, {"load": [None]}],
+    ...     type=pa.struct([("load", pa.list_(pa.float64()))]))
+    >>> flat = flatten(pa.table({"output": lists}), "output", "load")
+    >>> flat.values, flat.rows, flat.back
+    (array([ 1.,  2., nan]), array([0, 0, 2]), array([1, 0, 0]))
+    """
+    lists = pc.struct_field(rows[column], field)
+    lengths = numbers(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    values = numbers(pc.list_flatten(lists))
+    row = np.arange(lengths.size)
+    if (lengths == 1).all():  # one step per row, as most services send: nothing to spread
+        return Flat(
+            values=values, rows=row, steps=np.zeros(row.size, np.int64), lengths=lengths
+        )
+    rows_of = np.repeat(row, lengths)
+    first = np.cumsum(lengths) - lengths
+    steps = np.arange(values.size) - first[rows_of]
+    return Flat(values=values, rows=rows_of, steps=steps, lengths=lengths)
+
+
+def numbers(column: pa.ChunkedArray) -> Floats:
+    """Return a column of numbers; null becomes NaN."""
+    return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def micros(column: pa.ChunkedArray) -> Ints:
+    """Return a column of moments in microseconds since 1970; it must hold no null."""
+    return column.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]

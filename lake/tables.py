@@ -1,0 +1,150 @@
+"""The prediction log: one Delta table of predictions and one of labels per model.
+
+Delta gives what the log needs: an append is visible whole or not at all, it
+carries the number of the last group it holds, and every version stays
+readable, because nothing here deletes what a version refers to.
+"""
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+from deltalake import write_deltalake as write
+from deltalake.exceptions import CommitFailedError
+
+from core.contract import Contract
+from core.errors import Conflict
+from core.rows import TIME, Kind, schema
+
+INBOX = "inbox"  # the application whose group numbers the log's transactions carry
+
+# Version n must stay readable for as long as a training set names it.
+KEEP_HISTORY = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "50"}
+
+# Measured on forecasts of 24 x 7 float64: twice the rows per second of Snappy's default.
+COMPRESSION = WriterProperties(compression="LZ4_RAW")
+
+TIDY_EVERY = 32  # commits
+CROWDED = 4  # files of one day
+TIDY_DAYS = 32  # at one go: bounds the time that an archive takes
+
+
+class LakeMoved(Conflict):
+    """Another archiver appended these groups first."""
+
+
+def place(root: Path, model_id: UUID, kind: Kind) -> Path:
+    """Return the folder of a table."""
+    return root / str(model_id) / kind.value
+
+
+def open_table(
+    root: Path, model_id: UUID, kind: Kind, version: int | None = None
+) -> DeltaTable | None:
+    """Return the newest state of a table, or a past version; None before the first archive."""
+    path = str(place(root, model_id, kind))
+    return DeltaTable(path, version=version) if DeltaTable.is_deltatable(path) else None
+
+
+def create_table(root: Path, model_id: UUID, kind: Kind, contract: Contract) -> DeltaTable:
+    """Return the newest state of a table, which is made if it is not there."""
+    found = open_table(root, model_id, kind)
+    if found is not None:
+        return found
+    path = place(root, model_id, kind)
+    path.mkdir(parents=True, exist_ok=True)
+    empty = stamped(kind, contract, schema(kind, contract).empty_table())
+    return DeltaTable.create(
+        str(path),
+        empty.schema,
+        mode="ignore",
+        partition_by=["day"],
+        configuration=dict(KEEP_HISTORY),
+    )
+
+
+def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
+    """Add the columns by which the log finds rows again.
+
+    `day` is the event day that a row is about; of a label that names a
+    prediction, the day it was received. `until` is the last moment that a
+    label is about, so that a reader finds lists that began on earlier days.
+    """
+    if kind is Kind.PREDICTIONS:
+        return rows.append_column("day", rows["at"].cast(pa.date32()))
+    day = pc.coalesce(rows["target_at"], rows["received_at"]).cast(pa.date32())
+    until = pc.add(rows["target_at"].cast(pa.int64()), _span(rows, contract)).cast(TIME)
+    return rows.append_column("day", day).append_column("until", until)
+
+
+def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
+    lengths = [
+        pc.fill_null(pc.list_value_length(pc.struct_field(rows["actual"], target)), 1)
+        for target in contract.targets
+    ]
+    longest = pc.max_element_wise(*lengths).cast(pa.int64())
+    step = contract.step_seconds * 1_000_000
+    return pc.multiply(pc.max_element_wise(pc.subtract(longest, 1), 0), step)
+
+
+def last_group(table: DeltaTable) -> int:
+    """Return the number of the last group in this state of the table; 0 for none."""
+    return table.transaction_version(INBOX) or 0
+
+
+def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
+    """Append whole groups, the last of which is `group_no`.
+
+    `table` is the state in which these groups were seen to be missing. Delta
+    refuses the commit when another one of this application came in between,
+    so that no group is appended twice.
+
+    Raises
+    ------
+    LakeMoved
+        If another archiver was faster. The table is as if we had not tried.
+    """
+    before = last_group(table)
+    try:
+        write(
+            table,
+            rows,
+            mode="append",
+            writer_properties=COMPRESSION,
+            commit_properties=CommitProperties(app_transactions=[Transaction(INBOX, group_no)]),
+        )
+    except CommitFailedError as error:
+        if last_group(DeltaTable(table.table_uri)) > before:
+            raise LakeMoved(f"group {group_no} is in the log already") from error
+        raise
+
+
+def tidy(table: DeltaTable) -> int:
+    """Now and then, make one file of the many small ones of past days; how many days.
+
+    The newest day is left alone: it still grows. The old files stay for the
+    versions that refer to them.
+    """
+    if table.version() % TIDY_EVERY:
+        return 0
+    files = files_by_day(table)
+    newest = max(files, default=None)
+    crowded = sorted(day for day, n in files.items() if n >= CROWDED and day != newest)
+    days = [day.isoformat() for day in crowded[-TIDY_DAYS:]]
+    if days:
+        table.optimize.compact(
+            partition_filters=[("day", "in", days)], writer_properties=COMPRESSION
+        )
+    return len(days)
+
+
+def files_by_day(table: DeltaTable) -> Counter[date]:
+    """Return how many files each day has."""
+    return Counter(
+        date.fromisoformat(Path(uri).parent.name.removeprefix("day="))
+        for uri in table.file_uris()
+    )

@@ -1,0 +1,210 @@
+"""Fold: turn what was received into summaries, each row exactly once.
+
+The entries of the inbox get their group number in the transaction that
+merges their summaries, and only one fold can give a number: an entry is
+counted when, and only when, it is numbered.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.rows import REFERENCE, Kind, Status
+from db.queries import log, summaries
+from db.queries.summaries import Served
+from db.session import read_only, unit_of_work
+from db.tables import Model
+from lake.lists import Flat, Floats, Ints, flatten, micros, numbers
+from monitors.summary import Column, Edges, Summary, chunk_index, freeze, repeats, summarise
+
+MAX_BYTES = 64 * 2**20  # of payload in one group: bounds memory and the transaction
+MAX_GROUPS = 64  # of one stream in one call: the others get their turn
+ENOUGH = 1_000  # values of each feature that edges are taken from
+PATIENCE = timedelta(minutes=1)  # wall time; then fewer must do
+
+_FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one version contributes to the summaries; `served` is None for past input."""
+
+    version: str
+    input: Summary
+    served: Served | None
+
+
+def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
+    """Fold what waits, of every stream; how many rows."""
+    with read_only(sessions) as session:
+        streams = log.waiting(session, folded=False)
+    n_rows = 0
+    for model_id, kind in streams:
+        for _ in range(MAX_GROUPS):
+            folded = fold(sessions, model_id, kind, now)
+            n_rows += folded
+            if not folded:
+                break
+    return n_rows
+
+
+def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datetime) -> int:
+    """Fold the oldest entries of one stream as its next group.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; two are used, none while summaries are computed.
+    model_id, kind
+        The stream.
+    now
+        Wall time.
+
+    Returns
+    -------
+    int
+        How many rows were folded. 0 when none waits, when another fold was
+        faster, or while there is too little input to freeze a first set of
+        bin edges.
+    """
+    # load
+    with read_only(sessions) as session:
+        last_group, _ = log.position(session, model_id, kind)
+        batch = log.unfolded(session, model_id, kind, MAX_BYTES)
+        if batch is None:
+            return 0
+        is_input = kind is Kind.PREDICTIONS
+        payloads = log.payloads(session, batch) if is_input else []
+        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        frozen = summaries.edges(session, model_id)
+
+    # decide
+    edges, parts, watermark = frozen, list[Part](), None
+    if is_input:
+        rows = decode(payloads)
+        edges = frozen or first_edges(rows, contract, is_late=now - batch.oldest >= PATIENCE)
+        if edges is None:
+            return 0
+        parts = summarise_rows(rows, contract, edges)
+        newest = int(micros(rows["at"]).max())
+        watermark = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
+
+    # save
+    with unit_of_work(sessions) as session:
+        if log.number(session, model_id, kind, batch, last_group) is None:
+            return 0
+        if edges is not None and frozen is None:
+            summaries.freeze_edges(session, model_id, edges, now)
+        for part in parts:
+            summaries.add_input(session, model_id, part.version, part.input)
+            if part.served is not None:
+                summaries.add_served(session, model_id, part.version, part.served)
+        if watermark is not None:
+            _advance(session, model_id, watermark)
+    return batch.n_rows
+
+
+def _advance(session: Session, model_id: UUID, watermark: datetime) -> None:
+    session.execute(
+        update(Model)
+        .where(
+            Model.id == model_id, or_(Model.watermark.is_(None), Model.watermark < watermark)
+        )
+        .values(watermark=watermark)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def decode(payloads: list[bytes]) -> pa.Table:
+    """Return the rows of some entries of one stream, in their order."""
+    return pa.concat_tables([pa.ipc.open_stream(payload).read_all() for payload in payloads])
+
+
+def first_edges(rows: pa.Table, contract: Contract, *, is_late: bool) -> Edges | None:
+    """Take bin edges from the first input, or None to wait for more of it.
+
+    Parameters
+    ----------
+    rows
+        Predictions.
+    contract
+        Names the features.
+    is_late
+        Wait no longer. A feature that has no value at all then gets edges at
+        0; its moments are kept all the same.
+    """
+    columns: dict[str, Floats] = {}
+    for name in contract.feature_names:
+        values = flatten(rows, "features", name).values
+        values = values[np.isfinite(values)]
+        if values.size < ENOUGH and not is_late:
+            return None
+        columns[name] = values if values.size else np.zeros(1)
+    return freeze(columns)
+
+
+def summarise_rows(rows: pa.Table, contract: Contract, edges: Edges) -> list[Part]:
+    """Summarise predictions by version.
+
+    Shadow rows are left out: their input was served, and counted, once.
+    """
+    shadow = rows["shadow"]
+    if pc.any(shadow).as_py():
+        rows = rows.filter(pc.invert(shadow))
+    versions = pc.unique(rows["version"]).to_pylist()
+    parts = []
+    for version in versions:
+        own = rows if len(versions) == 1 else rows.filter(pc.equal(rows["version"], version))
+        at = micros(own["at"])
+        parts.append(
+            Part(
+                version=version,
+                input=_input(own, at, contract, edges),
+                served=None if version == REFERENCE else _served(own, at),
+            )
+        )
+    return parts
+
+
+def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
+    step = contract.step_seconds * 1_000_000
+    columns: list[Column] = []
+    before: Flat | None = None
+    chunks = at
+    for name in edges.names:
+        flat = flatten(rows, "features", name)
+        if before is None or not np.array_equal(flat.lengths, before.lengths):
+            times = at if flat.is_single else at[flat.rows] - flat.back * step
+            chunks = chunk_index(times)
+        before = flat
+        columns.append(
+            Column(
+                values=flat.values,
+                chunks=chunks,
+                repeats=repeats(flat.values, flat.steps == 0),
+            )
+        )
+    return summarise(columns, edges)
+
+
+def _served(rows: pa.Table, at: Ints) -> Served:
+    slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
+    failed = pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
+    latency = numbers(rows["latency_seconds"])
+    there = np.isfinite(latency)
+    bins = np.searchsorted(summaries.LATENCY_EDGES, latency[there], side="right")
+    n_bins = summaries.LATENCY_EDGES.size + 1
+    flat = np.bincount(places[there] * n_bins + bins, minlength=slices.size * n_bins)
+    return Served(
+        slices=slices,
+        n=np.bincount(places, minlength=slices.size),
+        n_failed=np.bincount(places[failed], minlength=slices.size),
+        latency=flat.reshape(slices.size, n_bins),
+    )

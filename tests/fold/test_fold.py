@@ -1,0 +1,199 @@
+"""Fold: every received row is summarised exactly once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import Kind
+from core.window import Window
+from db.queries import log, summaries
+from db.session import read_only
+from db.tables import Inbox, Model, ServingSlice, Stream, SummaryChunk
+from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
+from monitors.summary_bytes import from_many
+from services.fold import PATIENCE, fold, fold_all
+from tests.streams import HOUR, START, add_model, entry, keep, label, prediction, table
+
+LATE = START + PATIENCE
+
+
+def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1") -> Summary:
+    with read_only(sessions) as session:
+        return from_many(
+            session.scalars(
+                select(SummaryChunk.payload).where(
+                    SummaryChunk.model_id == model_id, SummaryChunk.version == version
+                )
+            ).all()
+        )
+
+
+def send(sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, object]) -> None:
+    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
+
+
+def test_a_list_is_counted_in_the_hours_of_its_steps(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    features = {"load": [1.0, 1.0, None], "wind": [5.0]}
+    send(sessions, model_id, prediction(START + 2 * HOUR, features=features))
+
+    assert fold_all(sessions, LATE) == 1
+
+    summary = stored(sessions, model_id)
+    assert summary.chunks.tolist() == [chunk_at(START + i * HOUR) for i in range(3)]
+    assert summary.moments[:, 0, N].tolist() == [1, 1, 0]
+    assert summary.moments[:, 0, N_MISSING].tolist() == [0, 0, 1]
+    assert summary.moments[:, 0, N_REPEAT].tolist() == [0, 1, 0]
+    assert summary.moments[:, 1, SUM].tolist() == [0, 0, 5]
+
+
+def test_groups_add_up_to_what_one_group_would_be(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    values = np.random.default_rng(7).normal(size=60)
+    rows = [
+        prediction(
+            START + i * HOUR / 10,
+            i,
+            features={"load": [float(value)], "wind": [1.0]},
+            latency_seconds=0.01 * (1 + i % 5),
+            status="error" if i % 10 == 0 else "ok",
+        )
+        for i, value in enumerate(values)
+    ]
+    for start in range(0, 60, 7):
+        send(sessions, model_id, *rows[start : start + 7])
+        fold_all(sessions, LATE)
+
+    summary = stored(sessions, model_id)
+    by_hour = values.reshape(6, 10)
+    np.testing.assert_allclose(summary.moments[:, 0, SUM], by_hour.sum(axis=1))
+    np.testing.assert_array_equal(summary.moments[:, 0, MIN], by_hour.min(axis=1))
+    np.testing.assert_array_equal(summary.moments[:, 0, MAX], by_hour.max(axis=1))
+    assert summary.counts[:, 0].sum() == 60
+    with read_only(sessions) as session:
+        good, bad = summaries.serving_slices(session, model_id, Window(START, START + 6 * HOUR))
+        slices = session.scalars(select(ServingSlice)).all()
+        latency = sum(summaries.latency_counts(row) for row in slices)
+    assert (good.sum(), bad.sum()) == (54, 6)
+    assert bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
+    assert int(np.sum(latency)) == 60
+
+
+@pytest.mark.parametrize(
+    ("fields", "n_input", "n_served"),
+    [
+        pytest.param({}, 1, 1, id="a served prediction counts as input and as serving"),
+        pytest.param({"shadow": True}, 0, 0, id="a shadow counts in neither"),
+        pytest.param(
+            {"version": "reference", "output": None}, 1, 0, id="past input was not served"
+        ),
+    ],
+)
+def test_what_counts(
+    sessions: sessionmaker[Session], fields: dict[str, Any], n_input: int, n_served: int
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START, **fields))
+
+    fold_all(sessions, LATE)
+
+    with read_only(sessions) as session:
+        assert len(session.scalars(select(SummaryChunk)).all()) == n_input
+        assert len(session.scalars(select(ServingSlice)).all()) == n_served
+
+
+def test_the_watermark_is_the_newest_event_and_never_falls(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add_model(sessions)
+    for at in (START + HOUR, START + 3 * HOUR, START):
+        send(sessions, model_id, prediction(at))
+        fold_all(sessions, LATE)
+
+    with read_only(sessions) as session:
+        assert session.get_one(Model, model_id).watermark == START + 3 * HOUR
+
+
+def test_too_little_input_waits_a_minute_for_more(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START))
+
+    assert fold_all(sessions, LATE - timedelta(seconds=1)) == 0
+    assert fold_all(sessions, LATE) == 1
+
+
+def test_enough_input_freezes_the_edges_at_once_and_for_ever(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add_model(sessions)
+    features = {"load": list(np.arange(1000.0)), "wind": list(np.arange(1000.0))}
+    send(sessions, model_id, prediction(START, features=features))
+    assert fold_all(sessions, START) == 1
+    with read_only(sessions) as session:
+        before = summaries.edges(session, model_id)
+
+    send(sessions, model_id, prediction(START, 1, features={"load": [-9.0], "wind": [1e9]}))
+    assert fold_all(sessions, START) == 1
+
+    with read_only(sessions) as session:
+        after = summaries.edges(session, model_id)
+    assert before is not None
+    assert after is not None
+    assert before.values[:, [0, -1]].tolist() == [[0.0, 999.0]] * 2
+    np.testing.assert_array_equal(before.values, after.values)
+
+
+def test_labels_are_numbered_without_waiting(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, [label(START, [1.0])]))
+
+    assert fold_all(sessions, START) == 1
+
+    with read_only(sessions) as session:
+        assert session.scalars(select(Inbox.group_no)).all() == [1]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_entry_that_becomes_visible_late_is_folded_all_the_same(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add_model(sessions)
+    with sessions() as slow:  # takes the lower id, and commits after the higher was folded
+        slow.add(
+            entry(model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, [prediction(START)]))
+        )
+        slow.flush()
+        send(sessions, model_id, prediction(START, 1))
+        assert fold_all(sessions, LATE) == 1
+        slow.commit()
+
+    assert fold_all(sessions, LATE) == 1
+
+    assert stored(sessions, model_id).moments[0, 0, N] == 2
+    with read_only(sessions) as session:
+        assert [*session.scalars(select(Inbox.group_no).order_by(Inbox.id))] == [2, 1]
+
+
+def test_of_two_folds_at_once_each_row_counts_once(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    for i in range(40):
+        send(sessions, model_id, prediction(START, i))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(
+            pool.map(lambda _: fold(sessions, model_id, Kind.PREDICTIONS, LATE), range(4))
+        )
+    while fold(sessions, model_id, Kind.PREDICTIONS, LATE):
+        pass
+
+    assert sum(results) == 40
+    assert stored(sessions, model_id).moments[0, 0, N] == 40
+    with read_only(sessions) as session:
+        groups = session.scalars(select(Inbox.group_no)).all()
+        assert session.scalars(select(Stream.folded)).all() == [max(g or 0 for g in groups)]
+        assert log.waiting(session, folded=False) == []

@@ -1,0 +1,116 @@
+"""Rows for tests: built as Arrow tables, kept in the inbox as the API keeps them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract, Feature
+from core.rows import Kind, label_schema, prediction_schema
+from db.session import unit_of_work
+from db.tables import Inbox, Model, Version
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+CONTRACT = Contract(
+    features=(Feature(name="load"), Feature(name="wind")),
+    targets=("load",),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
+
+
+def add_model(sessions: sessionmaker[Session], contract: Contract = CONTRACT) -> UUID:
+    with unit_of_work(sessions) as session:
+        model = Model(name="grid", contract=contract.to_json(), created_at=START)
+        session.add(model)
+        session.flush()
+        return model.id
+
+
+def add_version(
+    sessions: sessionmaker[Session], model_id: UUID, name: str, manifest: dict[str, Any]
+) -> UUID:
+    with unit_of_work(sessions) as session:
+        version = Version(
+            model_id=model_id,
+            name=name,
+            contract=CONTRACT.to_json(),
+            contract_digest=CONTRACT.digest,
+            manifest=manifest,
+            created_at=START,
+        )
+        session.add(version)
+        session.flush()
+        return version.id
+
+
+def prediction(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return a row that says what `fields` says and otherwise what is usual."""
+    usual = {
+        "prediction_id": f"p-{number}-{at.isoformat()}",
+        "version": "v1",
+        "at": at,
+        "entity": "e1",
+        "features": {"load": [1.0], "wind": [2.0]},
+        "output": {"load": [1.0, 2.0, 3.0]},
+        "status": "ok",
+        "shadow": False,
+        "received_at": START,
+    }
+    return usual | fields
+
+
+def label(target_at: datetime | None, actual: Sequence[float | None], **fields: Any) -> Any:
+    usual = {
+        "entity": "e1" if target_at else None,
+        "target_at": target_at,
+        "actual": {"load": list(actual)},
+        "arrived_at": (target_at or START) + HOUR,
+        "received_at": START,
+    }
+    return usual | fields
+
+
+def table(
+    kind: Kind, rows: Sequence[Mapping[str, Any]], contract: Contract = CONTRACT
+) -> pa.Table:
+    is_input = kind is Kind.PREDICTIONS
+    schema = prediction_schema(contract) if is_input else label_schema(contract)
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def payload(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def entry(model_id: UUID, kind: Kind, rows: pa.Table, received_at: datetime = START) -> Inbox:
+    """Return the row of the inbox that one group commit makes."""
+    content = payload(rows)
+    return Inbox(
+        model_id=model_id,
+        kind=kind,
+        n_rows=rows.num_rows,
+        n_bytes=len(content),
+        payload=content,
+        received_at=received_at,
+    )
+
+
+def keep(
+    sessions: sessionmaker[Session],
+    model_id: UUID,
+    kind: Kind,
+    rows: pa.Table,
+    received_at: datetime = START,
+) -> None:
+    """Put rows into the inbox."""
+    with unit_of_work(sessions) as session:
+        session.add(entry(model_id, kind, rows, received_at))
