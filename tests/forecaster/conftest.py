@@ -2,12 +2,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client.api import Api
+from tests.forecaster.registry import Registry
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    api = Api()
-    api.start()
-    yield api
-    api.stop()
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    registry.start()
+    yield registry
+    registry.stop()

@@ -1,23 +1,17 @@
 """The service as it runs, with an API that is real HTTP, and weights that are one number."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from core.contract import Contract, Feature
-from core.errors import ForeignArtifact
 from examples.forecaster.app import ServiceSettings, create_app
-from examples.forecaster.versions import Forecast
-from tests.client.api import Answer, Api, Seen
+from tests.forecaster.registry import Registry, load
 
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="oil")),
@@ -28,78 +22,8 @@ CONTRACT = Contract(
 )
 CONTEXT = {"load": [1.0, 2.0, 3.0, 4.0], "oil": [10.0, 20.0, 30.0, 40.0]}
 VALUES = {"load": [5.0, 6.0], "oil": [50.0, 60.0]}
-FAILS_WHEN_ASKED = -1.0
-
-
-def load(content: bytes, sha256: str) -> Forecast:
-    """Forecast the last value plus a weight, which tells windows and versions apart."""
-    assert hashlib.sha256(content).hexdigest() == sha256
-    try:
-        weight = float(content)
-    except ValueError:
-        raise ForeignArtifact("not a number") from None
-
-    def forecast(windows: NDArray[np.float64]) -> NDArray[np.float64]:
-        if weight == FAILS_WHEN_ASKED and windows.any():
-            raise RuntimeError("out of memory")
-        return np.repeat(windows[:, -1:], 3, axis=1) + weight
-
-    return forecast
-
-
-class Registry(Api):
-    """Gives each version its own artifact."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights: dict[str, bytes] = {}
-        self.epoch = 0
-
-    def publish(
-        self, *, share_bp: int = 0, is_shadowed: bool = False, **weights: bytes
-    ) -> None:
-        """Name the versions, the champion first."""
-        self.weights.update(weights)
-        self.epoch += 1
-        served = [
-            {"version": name, "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in weights.items()
-        ]
-        document = {
-            "model": "m",
-            "epoch": self.epoch,
-            "champion": served[0],
-            "challenger": served[1] if len(served) > 1 else None,
-            "share_bp": share_bp,
-            "salt": "r",
-            "is_shadowed": is_shadowed,
-        }
-        self.document = Answer(
-            status=200,
-            body=json.dumps(document).encode(),
-            headers={"ETag": f'"{self.epoch}"'},
-        )
-
-    def answer(self, seen: Seen) -> Answer:
-        if seen.path.endswith("/artifact"):
-            return Answer(status=200, body=self.weights[seen.path.split("/")[-2]])
-        return super().answer(seen)
-
-    def logged(self) -> dict[str, dict[str, Any]]:
-        rows = [row for batch in self.kept.values() for row in batch]
-        assert len({row["prediction_id"] for row in rows}) == len(rows)
-        return {row["prediction_id"]: row for row in rows}
-
 
 Start = Callable[[], AbstractContextManager[TestClient]]
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    registry = Registry()
-    registry.start()
-    yield registry
-    registry.stop()
 
 
 @pytest.fixture
