@@ -1,0 +1,249 @@
+"""The outbox: a message is written with its cause, and leaves when it can."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from alerts.state import Flip
+from db.tables import (
+    Alert,
+    Channel,
+    Delivery,
+    Finding,
+    FlipRow,
+    Model,
+    Monitor,
+    Rollout,
+    RolloutEvent,
+    Version,
+)
+from notify.message import Type, compose, moment
+
+# What happens to a rollout is for people in working hours: nothing has to be done at once.
+ROLLOUT_SEVERITY = "ticket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One delivery, ours until the lease ends; and where it goes."""
+
+    seq: int
+    fence: int
+    attempts: int
+    message_id: UUID
+    body: bytes
+    channel_id: UUID
+    channel: str
+    url: str
+    secret: str
+
+
+def add_for_flip(session: Session, flip: FlipRow, now: datetime) -> None:
+    """Tell that an alert fired or was resolved, in the transaction of the flip.
+
+    It fires to every channel that wants its severity. It is resolved to those
+    that heard it fire, whatever they want by now.
+    """
+    alert = session.get_one(Alert, flip.alert_id)
+    monitor = session.get_one(Monitor, alert.monitor_id)
+    model = session.get_one(Model, flip.model_id)
+    finding = session.get(Finding, flip.finding_id) if flip.finding_id else None
+    if flip.flip is Flip.FIRED:
+        kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
+    else:
+        kind, channels = Type.ALERT_RESOLVED, _who_heard_it_fire(session, alert.id)
+    content = {
+        "model": model.name,
+        "monitor": monitor.name,
+        "kind": monitor.kind,
+        "severity": monitor.severity,
+        "cause": flip.cause,
+        "reason": flip.reason.value,
+        "version": alert.version,
+        "value": finding and finding.value,
+        "threshold": finding and finding.threshold,
+        "since": moment(flip.at),
+        "runbook_url": model.runbook_url or None,
+    }
+    body = compose(kind, flip.recorded_at, f"/models/{model.name}", content)
+    _add(session, channels, _Message(kind, f"alert:{alert.id}", flip.id, body), now)
+
+
+def add_for_rollout_event(session: Session, event: RolloutEvent, now: datetime) -> None:
+    """Tell what happened to a rollout, in the transaction of the event."""
+    rollout = session.get_one(Rollout, event.rollout_id)
+    model = session.get_one(Model, rollout.model_id)
+    is_step = event.event == "step_up"
+    kind = Type.ROLLOUT_STEPPED_UP if is_step else Type(f"rollout.{event.phase.value}")
+    content = {
+        "model": model.name,
+        "rollout": str(rollout.id),
+        "phase": event.phase.value,
+        "event": event.event,
+        "severity": ROLLOUT_SEVERITY,
+        "cause": event.cause,
+        "reason": rollout.reason,
+        "champion": _version_name(session, rollout.base_id),
+        "challenger": _version_name(session, rollout.challenger_id),
+        "since": moment(event.at),
+        "runbook_url": model.runbook_url or None,
+    }
+    body = compose(kind, event.recorded_at, f"/rollouts/{rollout.id}", content)
+    message = _Message(kind, f"rollout:{rollout.id}", event.id, body)
+    _add(session, wanting(session, ROLLOUT_SEVERITY), message, now)
+
+
+def disable(
+    session: Session, channel_id: UUID, cause_id: UUID, reason: str, now: datetime
+) -> None:
+    """Close a channel that wants nothing any more, and tell the others."""
+    channel = session.get_one(Channel, channel_id)
+    channel.enabled = False
+    drop_open(session, channel_id, reason, now)
+    content = {"channel": channel.name, "severity": ROLLOUT_SEVERITY, "cause": reason}
+    body = compose(Type.CHANNEL_DISABLED, now, "/alerts", content)
+    message = _Message(Type.CHANNEL_DISABLED, f"channel:{channel_id}", cause_id, body)
+    others = [one for one in wanting(session, ROLLOUT_SEVERITY) if one.id != channel_id]
+    _add(session, others, message, now)
+
+
+def drop_open(session: Session, channel_id: UUID, reason: str, now: datetime) -> None:
+    """Finish what has not left for a channel, undelivered."""
+    session.execute(
+        update(Delivery)
+        .where(Delivery.channel_id == channel_id, Delivery.finished_at.is_(None))
+        .values(finished_at=now, lease_until=None, last_error=reason, fence=Delivery.fence + 1)
+    )
+
+
+def wanting(session: Session, severity: str) -> list[Channel]:
+    """Return the enabled channels that want messages of this severity, by name."""
+    enabled = session.scalars(select(Channel).where(Channel.enabled).order_by(Channel.name))
+    return [channel for channel in enabled if severity in channel.severities]
+
+
+def due(session: Session, now: datetime, limit: int) -> list[int]:
+    """Return what may leave now, oldest first: at most one message per channel and subject."""
+    return [
+        *session.scalars(
+            select(Delivery.seq).where(_is_due(now)).order_by(Delivery.seq).limit(limit)
+        )
+    ]
+
+
+def claim(session: Session, seq: int, lease: timedelta, now: datetime) -> Claim | None:
+    """Take one delivery for a while; None when another worker was faster.
+
+    A worker that dies keeps nothing: the lease ends and the delivery is taken
+    again. Hence at-least-once, and hence a message id that stays the same.
+    """
+    taken = session.execute(
+        update(Delivery)
+        .where(Delivery.seq == seq, _is_due(now))
+        .values(
+            lease_until=now + lease,
+            fence=Delivery.fence + 1,
+            attempts=Delivery.attempts + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[None], taken).rowcount != 1:
+        return None
+    delivery, channel = session.execute(
+        select(Delivery, Channel)
+        .join(Channel, Channel.id == Delivery.channel_id)
+        .where(Delivery.seq == seq)
+    ).one()
+    return Claim(
+        seq=seq,
+        fence=delivery.fence,
+        attempts=delivery.attempts,
+        message_id=delivery.id,
+        body=delivery.body,
+        channel_id=channel.id,
+        channel=channel.name,
+        url=channel.url,
+        secret=channel.secret,
+    )
+
+
+def settle(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
+    """Write down what came of an attempt; False when the claim is no longer ours."""
+    settled = session.execute(
+        update(Delivery)
+        .where(
+            Delivery.seq == claim.seq,
+            Delivery.fence == claim.fence,
+            Delivery.finished_at.is_(None),
+        )
+        .values(lease_until=None, **values)
+    )
+    return cast(CursorResult[None], settled).rowcount == 1
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    earlier = aliased(Delivery)
+    return and_(
+        Delivery.finished_at.is_(None),
+        Delivery.not_before <= now,
+        or_(Delivery.lease_until.is_(None), Delivery.lease_until <= now),
+        # A resolution never overtakes its alert.
+        ~exists().where(
+            earlier.channel_id == Delivery.channel_id,
+            earlier.subject == Delivery.subject,
+            earlier.finished_at.is_(None),
+            earlier.seq < Delivery.seq,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    kind: Type
+    subject: str
+    cause_id: UUID
+    body: bytes
+
+
+def _add(
+    session: Session, channels: Iterable[Channel], message: _Message, now: datetime
+) -> None:
+    for channel in channels:
+        session.add(
+            Delivery(
+                channel_id=channel.id,
+                cause_id=message.cause_id,
+                subject=message.subject,
+                type=message.kind.value,
+                body=message.body,
+                created_at=now,
+                not_before=now,
+            )
+        )
+
+
+def _who_heard_it_fire(session: Session, alert_id: UUID) -> list[Channel]:
+    last = (
+        select(FlipRow.id)
+        .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)
+        .order_by(FlipRow.at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return [
+        *session.scalars(
+            select(Channel)
+            .join(Delivery, Delivery.channel_id == Channel.id)
+            .where(Delivery.cause_id == last, Channel.enabled)
+            .order_by(Channel.name)
+        )
+    ]
+
+
+def _version_name(session: Session, version_id: UUID | None) -> str | None:
+    return None if version_id is None else session.get_one(Version, version_id).name

@@ -1,0 +1,76 @@
+"""What a message says. Every type is described in docs/events.md."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
+
+
+class Type(StrEnum):
+    """What happened."""
+
+    ALERT_FIRING = "alert.firing"
+    ALERT_RESOLVED = "alert.resolved"
+    ROLLOUT_CANARY = "rollout.canary"
+    ROLLOUT_STEPPED_UP = "rollout.stepped_up"
+    ROLLOUT_PAUSED = "rollout.paused"
+    ROLLOUT_PROMOTED = "rollout.promoted"
+    ROLLOUT_REJECTED = "rollout.rejected"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    ROLLOUT_FAILED = "rollout.failed"
+    CHANNEL_DISABLED = "channel.disabled"
+    CHANNEL_TEST = "channel.test"
+
+
+def compose(kind: Type, at: datetime, page: str, content: Mapping[str, Any]) -> bytes:
+    """Return the body that is stored with its cause.
+
+    Parameters
+    ----------
+    kind
+        What happened.
+    at
+        When it was recorded, in wall time.
+    page
+        The path of the page that shows it.
+    content
+        Plain JSON; long texts are cut.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> compose(Type.CHANNEL_TEST, datetime(2026, 1, 1, tzinfo=UTC), "/", {"channel": "me"})
+    b'{"type":"channel.test","timestamp":"2026-01-01T00:00:00Z","data":{"channel":"me","url":"/"}}'
+    """
+    short = {
+        name: value[:LONGEST_TEXT] if isinstance(value, str) else value
+        for name, value in content.items()
+    }
+    return _encode(
+        {"type": kind.value, "timestamp": moment(at), "data": {**short, "url": page}}
+    )
+
+
+def absolute(body: bytes, public_url: str) -> bytes:
+    """Return the body as it is sent: where this installation is, only the sender knows.
+
+    Examples
+    --------
+    >>> absolute(b'{"data":{"url":"/alerts"}}', "https://watch.example/")
+    b'{"data":{"url":"https://watch.example/alerts"}}'
+    """
+    content = json.loads(body)
+    content["data"]["url"] = public_url.rstrip("/") + content["data"]["url"]
+    return _encode(content)
+
+
+def moment(at: datetime) -> str:
+    """Return a moment in RFC 3339, ending in Z."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _encode(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()

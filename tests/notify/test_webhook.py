@@ -1,0 +1,202 @@
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from core.clock import utcnow
+from notify.message import Type, compose
+from notify.signing import new_secret, sign
+from notify.webhook import Answer, Sender
+from tests.notify.receiver import Receiver, running
+
+SECRET = new_secret()
+LOOPBACK = ip_network("127.0.0.0/8")
+
+
+def body(now: datetime) -> bytes:
+    return compose(Type.CHANNEL_TEST, now, "/alerts", {"channel": "me"})
+
+
+def post(sender: Sender, url: str, now: datetime) -> Answer:
+    return sender.send(url, SECRET, "message-1", body(now), now)
+
+
+def test_a_message_arrives_signed(sender: Sender, receiver: Receiver, now: datetime) -> None:
+    assert post(sender, receiver.url + "?a=1", now) == Answer(status=204)
+    [one] = receiver.received
+    assert one.path == "/hook?a=1"
+    assert one.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert one.headers["webhook-id"] == "message-1"
+    timestamp = int(one.headers["webhook-timestamp"])
+    assert timestamp == now.timestamp()
+    assert one.headers["webhook-signature"] == sign(SECRET, "message-1", timestamp, one.body)
+    assert one.content["type"] == "channel.test"
+    assert one.content["data"]["url"] == "https://watch.example/alerts"
+
+
+def test_a_redirect_is_a_failure_and_not_followed(
+    sender: Sender, receiver: Receiver, now: datetime
+) -> None:
+    receiver.statuses = [302]
+    receiver.headers = {"Location": receiver.url}
+    assert post(sender, receiver.url, now).error == "the receiver answered 302"
+    assert len(receiver.received) == 1
+
+
+def test_the_receivers_wish_to_wait_is_read(
+    sender: Sender, receiver: Receiver, now: datetime
+) -> None:
+    receiver.statuses = [429, 429]
+    receiver.headers = {"Retry-After": "30"}
+    assert post(sender, receiver.url, now).retry_after == timedelta(seconds=30)
+    receiver.headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert post(sender, receiver.url, now).retry_after is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0"])
+def test_without_leave_this_machine_is_not_reached(
+    receiver: Receiver, now: datetime, host: str
+) -> None:
+    sender = Sender(allow=[], timeout=timedelta(seconds=5), public_url="https://w.example")
+    answer = post(sender, f"https://{host}:{receiver.port}/", now)
+    assert answer.status is None
+    assert answer.error is not None
+    assert "is not a public address" in answer.error
+    assert receiver.received == []
+
+
+def test_proxies_of_the_environment_are_not_used(
+    sender: Sender, receiver: Receiver, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert post(sender, receiver.url, now).status == 204
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_used(
+    receiver: Receiver, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def moving(host: str, *rest: object, **more: object) -> object:
+        """Answer a permitted address first, another one ever after."""
+        looked_up.append(host)
+        if host != "moving.example":
+            return resolve(host, *rest, **more)  # type: ignore[arg-type]
+        first = looked_up.count(host) == 1
+        address = ("127.0.0.1" if first else "127.0.0.2", receiver.port)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", moving)
+    sender = Sender(
+        allow=[ip_network("127.0.0.1/32")], timeout=timedelta(seconds=5), public_url="https://w"
+    )
+    assert post(sender, f"http://moving.example:{receiver.port}/", now).status == 204
+    assert looked_up.count("moving.example") == 1
+    assert receiver.received[0].headers["host"] == f"moving.example:{receiver.port}"
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """A receiver that sends one byte of a header now and then, for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(200):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+            except OSError:
+                return
+
+    thread = Thread(target=drip)
+    thread.start()
+    yield listener.getsockname()[1]
+    thread.join()
+    listener.close()
+
+
+def test_a_dripping_receiver_is_left_at_the_deadline(dripping: int, now: datetime) -> None:
+    timeout = timedelta(seconds=0.4)
+    sender = Sender(allow=[LOOPBACK], timeout=timeout, public_url="https://w")
+    begun = time.monotonic()
+    answer = post(sender, f"http://127.0.0.1:{dripping}/", now)
+    assert answer == Answer(error="no answer within 0.4 s")
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://127.0.0.1:1/", id="nobody listens"),
+        pytest.param("https://no-such-name.invalid/", id="no such name"),
+        pytest.param(f"https://{'a' * 64}.example/", id="no name at all"),
+        pytest.param("gopher://127.0.0.1/", id="no receiver"),
+    ],
+)
+def test_whatever_goes_wrong_is_an_answer(sender: Sender, now: datetime, url: str) -> None:
+    answer = post(sender, url, now)
+    assert answer.status is None
+    assert answer.error
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for the name `localhost`, not for its address."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    today = utcnow()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("host", "arrives"),
+    [
+        pytest.param("localhost", True, id="the name in the certificate"),
+        pytest.param("127.0.0.1", False, id="an address is not the name"),
+    ],
+)
+def test_tls_checks_the_name_though_the_address_is_pinned(
+    certificate: Path, now: datetime, host: str, arrives: bool
+) -> None:
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(certificate)
+    sender = Sender(
+        allow=[LOOPBACK],
+        timeout=timedelta(seconds=5),
+        public_url="https://w",
+        tls=ssl.create_default_context(cafile=certificate),
+    )
+    with running(ours) as receiver:
+        answer = post(sender, f"https://{host}:{receiver.port}/", now)
+    assert (answer.status == 204) == arrives
+    assert len(receiver.received) == arrives
