@@ -27,9 +27,14 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Try later; no sooner than `after` seconds when the server asked for it."""
+    """Try later; no sooner than `after` seconds when the server asked for it.
+
+    `is_crash` when the server broke down over it: perhaps over this very
+    batch, so that others should have their turn first.
+    """
 
     after: float | None = None
+    is_crash: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ def read_answer(
     >>> read_answer(200, b'{"accepted": 3, "duplicate": false, "quarantined": 0}', 3)
     Delivered(n_accepted=3, n_rejected=0, faulty=frozenset())
     >>> read_answer(503, b"", 3, "2")
-    Again(after=2.0)
+    Again(after=2.0, is_crash=False)
     >>> read_answer(413, b"", 3)
     Refused(reason='refused_413')
     """
@@ -67,7 +72,7 @@ def read_answer(
         if isinstance(content.get("accepted"), int) and isinstance(content.get("rows"), list):
             return _partly(content)
     if status in _PASSING or not 400 <= status < 500:
-        return Again(after=_seconds(retry_after))
+        return Again(after=_seconds(retry_after), is_crash=status == 500)
     return Refused(reason=f"refused_{status}")
 
 

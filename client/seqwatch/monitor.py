@@ -323,6 +323,8 @@ class Monitor:
         batch = self._spool.read(waiting)
         answer = Refused(reason="damaged") if batch is None else self._post(batch)
         if isinstance(answer, Again):
+            if answer.is_crash:
+                self._spool.postpone(waiting)
             return answer
         if isinstance(answer, Delivered) and batch is not None:
             self._confirm(batch, answer)

@@ -139,6 +139,12 @@ class Spool:
                 waiting.segment.n_waiting -= 1
                 self._drop_if_done(waiting.segment)
 
+    def postpone(self, waiting: Waiting) -> None:
+        """Let the others go before the oldest batch."""
+        with self._lock:
+            assert self._queue[0] is waiting
+            self._queue.rotate(-1)
+
     def sync(self) -> None:
         """Force what was appended to the disk. Raises OSError when that fails."""
         with self._lock:

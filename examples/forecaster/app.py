@@ -7,7 +7,7 @@ a forecast function is an argument: nothing here knows torch.
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from seqwatch import Monitor, Router, Routing
+from seqwatch import Monitor, Options, Router, Routing
 
 from core.contract import Contract
 from core.errors import AppError, Unprocessable
@@ -43,6 +43,7 @@ class ServiceSettings(BaseSettings):
     look_every: timedelta = timedelta(seconds=1)
     time_to_live: timedelta = timedelta(days=2)
     max_sessions: int = Field(default=10_000, ge=1)
+    acknowledged: Path | None = None  # takes the ids that Seqwatch has confirmed, one a line
 
 
 class Item(BaseModel):
@@ -83,9 +84,7 @@ class Forecasts(BaseModel):
 
 def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> FastAPI:
     """Build the service; its threads start and end with the application."""
-    versions = Versions(
-        load, input_length=contract.input_length, n_channels=len(contract.features)
-    )
+    versions = Versions(load, contract)
     key = settings.seqwatch_key.get_secret_value()
 
     def prepare(routing: Routing) -> None:
@@ -102,7 +101,13 @@ def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> Fas
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        monitor = Monitor(settings.seqwatch_url, key, settings.model, settings.folder / "spool")
+        monitor = Monitor(
+            settings.seqwatch_url,
+            key,
+            settings.model,
+            settings.folder / "spool",
+            Options(on_acknowledged=_recorder(settings.acknowledged)),
+        )
         app.state.router = router
         app.state.monitor = monitor
         app.state.forecaster = Forecaster(
@@ -143,6 +148,18 @@ def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> Fas
         )
 
     return app
+
+
+def _recorder(path: Path | None) -> Callable[[Sequence[str]], None] | None:
+    """Return what writes confirmed ids down, each line whole."""
+    if path is None:
+        return None
+
+    def record(ids: Sequence[str]) -> None:
+        with path.open("a") as file:
+            file.write("".join(f"{one}\n" for one in ids))
+
+    return record
 
 
 def _step(contract: Contract, item: Item) -> Step:

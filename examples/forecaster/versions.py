@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from seqwatch import Routing, Served
 
-from core.errors import ForeignArtifact
+from core.contract import Contract
 
 _log = logging.getLogger(__name__)
 
@@ -28,14 +28,15 @@ class Versions:
     ----------
     load
         Turns the bytes of an artifact, and their checksum, into a forecast
-        function. Raises ForeignArtifact when they are not weights.
-    input_length, n_channels
-        Shape of the window that a version is warmed up with.
+        function. May raise anything when they are no such thing.
+    contract
+        The shapes that a version must take and give.
     """
 
-    def __init__(self, load: Load, *, input_length: int, n_channels: int) -> None:
+    def __init__(self, load: Load, contract: Contract) -> None:
         self._load = load
-        self._warm_up = np.zeros((1, input_length, n_channels))
+        self._warm_up = np.zeros((1, contract.input_length, len(contract.features)))
+        self._shape = (contract.horizon, len(contract.targets))
         self._loaded: dict[Served, Forecast] = {}
         self._by_name: dict[str, Forecast] = {}
         self._served: set[str] = set()
@@ -49,8 +50,8 @@ class Versions:
 
         Raises
         ------
-        ForeignArtifact
-            When the champion's artifact is not weights.
+        VersionFailed
+            When the champion's artifact cannot be loaded.
         ArtifactUnavailable
             When an artifact cannot be fetched now.
         """
@@ -95,20 +96,17 @@ class Versions:
             When the version is not loaded, breaks down, or answers with
             something that is not a number.
         """
-        try:
-            known = self._by_name[version]
-            answer = known(windows)
-        except Exception as error:
-            raise VersionFailed(f"version {version}: {error!r}") from error
+        known = self._by_name.get(version)
+        if known is None:
+            raise VersionFailed(f"version {version} is not loaded")
+        answer = self._ask(known, windows)
         self._served.add(version)
-        if not np.isfinite(answer).all():
-            raise VersionFailed(f"version {version}: the forecast is not finite")
         return answer
 
     def _take(self, served: Served, fetch: Fetch, *, is_champion: bool) -> Forecast:
         try:
             return self._warm(served, fetch)
-        except ForeignArtifact as error:
+        except VersionFailed as error:
             if is_champion:
                 raise
             _log.exception("challenger %s cannot be loaded", served.version)
@@ -116,10 +114,25 @@ class Versions:
 
     def _warm(self, served: Served, fetch: Fetch) -> Forecast:
         if served.sha256 is None:
-            raise ForeignArtifact(f"version {served.version} has no artifact")
-        forecast = self._load(fetch(served.version, served.sha256), served.sha256)
-        forecast(self._warm_up)
+            raise VersionFailed(f"version {served.version} has no artifact")
+        content = fetch(served.version, served.sha256)
+        try:
+            forecast = self._load(content, served.sha256)
+        except Exception as error:
+            raise VersionFailed(f"{error!r}") from error
+        self._ask(forecast, self._warm_up)
         return forecast
+
+    def _ask(self, forecast: Forecast, windows: NDArray[np.float64]) -> NDArray[np.float64]:
+        try:
+            answer = forecast(windows)
+        except Exception as error:
+            raise VersionFailed(f"{error!r}") from error
+        if answer.shape != (len(windows), *self._shape):
+            raise VersionFailed(f"the forecast has shape {answer.shape}")
+        if not np.isfinite(answer).all():
+            raise VersionFailed("the forecast is not finite")
+        return answer
 
 
 def _broken(reason: str) -> Forecast:

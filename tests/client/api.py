@@ -38,6 +38,7 @@ class Api:
         self.script: list[Answer] = []
         self.document = Answer(status=404)
         self.artifact = Answer(status=404)
+        self.poison: bytes | None = None
         self.kept: dict[str, list[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -106,6 +107,8 @@ class Api:
                 if etag and seen.headers.get("if-none-match") == etag:
                     return Answer(status=304, headers={"ETag": etag})
                 return self.document
+            if self.poison is not None and self.poison in seen.body:
+                return Answer(status=500)
             if self.script:
                 return self.script.pop(0)
             return self._keep(seen)

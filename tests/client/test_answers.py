@@ -45,7 +45,7 @@ FAULTS = [
         pytest.param(413, b"", Refused(reason="refused_413"), id="too large is dropped"),
         pytest.param(401, b"", Again(), id="an unknown key may be mended"),
         pytest.param(404, b"", Again(), id="the model may be registered later"),
-        pytest.param(500, b"", Again(), id="a crash passes"),
+        pytest.param(500, b"", Again(is_crash=True), id="a crash passes"),
         pytest.param(502, b"<html>", Again(), id="a proxy without a server passes"),
         pytest.param(301, b"", Again(), id="redirects are not followed"),
         pytest.param(

@@ -96,6 +96,22 @@ def test_what_became_of_rows_is_counted_and_confirmed(
     assert ids == confirmed
 
 
+def test_a_batch_that_crashes_the_api_does_not_hold_up_the_others(api: Api) -> None:
+    api.poison = b"poison"
+    options = Options(linger_seconds=0.01, batch_rows=1)
+    monitor = Monitor(api.url, "k", "load", options=options)
+    for name in ("poison", "p-1", "p-2"):
+        monitor.log(_row(name))
+    while monitor.counts().acknowledged < 2:
+        time.sleep(0.01)
+    assert api.kept_ids == ["p-1", "p-2"]
+    assert monitor.counts().waiting == 1
+    api.poison = None
+    assert monitor.flush()
+    monitor.close()
+    assert api.kept_ids[-1] == "poison"
+
+
 class _Hostile:
     def tolist(self) -> object:
         raise RuntimeError("not today")

@@ -134,3 +134,15 @@ def test_a_folder_that_is_gone_leaves_the_batch_in_memory(tmp_path: Path) -> Non
     assert all(spool.append(batch) for batch in batches)
     assert _drain(spool) == batches
     spool.close()
+
+
+def test_a_postponed_batch_lets_the_others_pass(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOM)
+    batches = _batches(3)
+    for batch in batches:
+        spool.append(batch)
+    waiting = spool.oldest()
+    assert waiting is not None
+    spool.postpone(waiting)
+    assert _drain(spool) == [batches[1], batches[2], batches[0]]
+    spool.close()

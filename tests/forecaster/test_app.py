@@ -35,6 +35,7 @@ def start(registry: Registry, tmp_path: Path) -> Start:
             model="m",
             folder=tmp_path,
             look_every=3600,
+            acknowledged=tmp_path / "acknowledged",
         )
         return TestClient(create_app(settings, CONTRACT, load), raise_server_exceptions=False)
 
@@ -207,6 +208,16 @@ def test_the_service_goes_on_and_restarts_without_seqwatch(
         registry.start()
         assert service.get("/health").json()["ready"]
     assert set(registry.logged()) == {"s:0:v1", "t:0:v1"}
+
+
+def test_what_seqwatch_confirms_is_written_down(
+    registry: Registry, start: Start, tmp_path: Path
+) -> None:
+    registry.publish(v1=b"100")
+    with start() as service:
+        _ask(service, _item("s"), _item("t"))
+    written = (tmp_path / "acknowledged").read_text().splitlines()
+    assert written == list(registry.logged()) == ["s:0:v1", "t:0:v1"]
 
 
 def test_without_any_version_the_service_says_that_it_is_not_ready(start: Start) -> None:

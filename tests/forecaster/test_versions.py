@@ -3,21 +3,27 @@ import pytest
 from numpy.typing import NDArray
 from seqwatch import ArtifactUnavailable, Routing, Served
 
-from core.errors import ForeignArtifact
+from core.contract import Contract, Feature
 from examples.forecaster.versions import Forecast, VersionFailed, Versions
 
+CONTRACT = Contract(
+    features=(Feature(name="load"),),
+    targets=("load",),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
 WINDOWS = np.zeros((2, 4, 1))
+ANOTHER_SHAPE = 44.0
 
 
 def load(content: bytes, sha256: str) -> Forecast:
     """Weights are one number: the forecast."""
-    try:
-        weight = float(content)
-    except ValueError:
-        raise ForeignArtifact("not a number") from None
+    weight = float(content)
+    horizon = 4 if weight == ANOTHER_SHAPE else 3
 
     def forecast(windows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.full((len(windows), 3, 1), weight)
+        return np.full((len(windows), horizon, 1), weight)
 
     return forecast
 
@@ -36,7 +42,7 @@ def _fetch(_: str, sha256: str) -> bytes:
 
 
 def _versions() -> Versions:
-    return Versions(load, input_length=4, n_channels=1)
+    return Versions(load, CONTRACT)
 
 
 def test_what_the_routing_names_is_loaded_and_the_rest_forgotten() -> None:
@@ -63,19 +69,30 @@ def test_a_version_is_fetched_once_and_again_when_its_weights_change() -> None:
     assert versions.forecast("v1", WINDOWS)[0, 0, 0] == 5.0
 
 
-def test_a_challenger_that_is_no_weights_fails_when_it_is_asked() -> None:
+BAD = [
+    pytest.param("pickle", "could not convert", id="it is no weights"),
+    pytest.param("44", "shape", id="it answers in another shape"),
+    pytest.param("nan", "finite", id="it answers with what is no number"),
+]
+
+
+@pytest.mark.parametrize(("challenger", "reason"), BAD)
+def test_a_challenger_that_cannot_be_loaded_fails_when_it_is_asked(
+    challenger: str, reason: str
+) -> None:
     versions = _versions()
-    versions.prepare(_routing("1", "pickle"), _fetch)
-    with pytest.raises(VersionFailed, match="not a number"):
+    versions.prepare(_routing("1", challenger), _fetch)
+    with pytest.raises(VersionFailed, match=reason):
         versions.forecast("v2", WINDOWS)
     assert versions.forecast("v1", WINDOWS)[0, 0, 0] == 1.0
 
 
-def test_a_champion_that_is_no_weights_is_not_taken() -> None:
+@pytest.mark.parametrize(("champion", "reason"), BAD)
+def test_a_champion_that_cannot_be_loaded_is_not_taken(champion: str, reason: str) -> None:
     versions = _versions()
     versions.prepare(_routing("1"), _fetch)
-    with pytest.raises(ForeignArtifact):
-        versions.prepare(_routing("pickle"), _fetch)
+    with pytest.raises(VersionFailed, match=reason):
+        versions.prepare(_routing(champion), _fetch)
     assert versions.forecast("v1", WINDOWS)[0, 0, 0] == 1.0
 
 
@@ -85,13 +102,6 @@ def test_an_artifact_that_cannot_be_fetched_now_is_asked_for_later() -> None:
 
     with pytest.raises(ArtifactUnavailable):
         _versions().prepare(_routing("1", "2"), fetch)
-
-
-def test_a_forecast_that_is_not_finite_is_a_failure() -> None:
-    versions = _versions()
-    versions.prepare(_routing("nan"), _fetch)
-    with pytest.raises(VersionFailed, match="finite"):
-        versions.forecast("v1", WINDOWS)
 
 
 def test_a_version_is_cold_until_it_has_forecast() -> None:
