@@ -1,0 +1,141 @@
+"""How many prediction rows per second do fold and archive take, on one core?
+
+Run: `python -m benchmarks.fold [--rows 400000]`. Rows carry 8 features of
+length 1 and no output (the plainest service), then 7 channels of 6 steps with
+forecasts of 24 x 7 (the example's).
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract, Feature
+from core.rows import NUMBERS, TIME, Kind, prediction_schema
+from db.migrate import upgrade
+from db.session import connect, unit_of_work
+from db.tables import Inbox, Model
+from services.archive import archive_all
+from services.fold import fold_all
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(days=30)
+ENTRY = 20_000  # rows of one group commit
+
+
+def contract(n_features: int, n_targets: int, horizon: int) -> Contract:
+    return Contract(
+        features=tuple(Feature(name=f"f{i}") for i in range(n_features)),
+        targets=tuple(f"t{i}" for i in range(n_targets)),
+        step_seconds=3600,
+        input_length=96,
+        horizon=horizon,
+    )
+
+
+def rows(of: Contract, n: int, length: int, horizon: int, seed: int) -> pa.Table:
+    """Return `n` predictions, spread over a day."""
+    rng = np.random.default_rng(seed)
+    schema = prediction_schema(of)
+
+    def lists(k: int) -> pa.ListArray:
+        offsets = np.arange(n + 1, dtype=np.int32) * k
+        return pa.ListArray.from_arrays(offsets, rng.normal(size=n * k))
+
+    def struct(names: tuple[str, ...], k: int) -> pa.StructArray:
+        fields = [pa.field(name, NUMBERS) for name in names]
+        return pa.StructArray.from_arrays([lists(k) for _ in names], fields=fields)
+
+    at = np.datetime64(START.replace(tzinfo=None), "us") + rng.integers(
+        0, 86_400_000_000, n
+    ).astype("timedelta64[us]")
+    columns = {
+        "prediction_id": pa.array([f"{seed}:{i}" for i in range(n)]),
+        "version": pa.array(["v1"] * n),
+        "at": pa.array(at).cast(TIME),
+        "entity": pa.array([f"e{i % 500}" for i in range(n)]),
+        "features": struct(of.feature_names, length),
+        "output": struct(of.targets, horizon) if horizon else None,
+        "status": pa.array(["ok"] * n),
+        "shadow": pa.array([False] * n),
+        "latency_seconds": pa.array(rng.gamma(2.0, 0.01, n)),
+        "received_at": pa.array([START] * n, TIME),
+    }
+    arrays = [
+        found if (found := columns.get(field.name)) is not None else pa.nulls(n, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def keep(sessions: sessionmaker[Session], model_id: UUID, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    payload = sink.getvalue().to_pybytes()
+    with unit_of_work(sessions) as session:
+        session.add(
+            Inbox(
+                model_id=model_id,
+                kind=Kind.PREDICTIONS,
+                n_rows=table.num_rows,
+                n_bytes=len(payload),
+                payload=payload,
+                received_at=START,
+            )
+        )
+
+
+@contextmanager
+def platform(of: Contract) -> Iterator[tuple[sessionmaker[Session], UUID, Path]]:
+    with tempfile.TemporaryDirectory() as folder:
+        engine = connect(f"sqlite:///{folder}/seqwatch.sqlite")
+        upgrade(engine)
+        sessions = sessionmaker(engine)
+        with unit_of_work(sessions) as session:
+            model = Model(name="m", contract=of.to_json(), created_at=START)
+            session.add(model)
+            session.flush()
+            model_id = model.id
+        yield sessions, model_id, Path(folder) / "lake"
+        engine.dispose()
+
+
+def measure(title: str, of: Contract, n: int, length: int, horizon: int) -> None:
+    with platform(of) as (sessions, model_id, lake):
+        for seed in range(max(n // ENTRY, 1)):
+            keep(sessions, model_id, rows(of, ENTRY, length, horizon, seed))
+        started, cpu = time.monotonic(), time.process_time()
+        folded = fold_all(sessions, NOW)
+        fold_wall, fold_cpu = time.monotonic() - started, time.process_time() - cpu
+        started, cpu = time.monotonic(), time.process_time()
+        archived = archive_all(sessions, lake, NOW)
+        lake_wall, lake_cpu = time.monotonic() - started, time.process_time() - cpu
+        print(
+            f"{title:34} fold {folded / fold_wall:9,.0f} rows/s "
+            f"({folded / fold_cpu:9,.0f} per CPU s)   "
+            f"archive {archived / lake_wall:9,.0f} rows/s "
+            f"({archived / lake_cpu:9,.0f} per CPU s)"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=400_000)
+    n = parser.parse_args().rows
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as the bar says
+    measure("8 features x 1 step, no output", contract(8, 1, 24), n, 1, 0)
+    measure("7 channels x 6 steps, 24 x 7 ahead", contract(7, 7, 24), n // 10, 6, 24)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""How wrong were the forecasts, as sums that add up over days?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contract import Contract
+from core.errors import Unprocessable
+from lake.lists import Floats
+
+Bools: TypeAlias = NDArray[np.bool_]
+
+EXPECTED, LABELLED, ABSOLUTE, SQUARED, NAIVE = range(5)  # the last axis of a chunk
+DAY_OF_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units:
+    """In what a version's errors are counted.
+
+    Attributes
+    ----------
+    std : (target,)
+        The version's scaler; an error of 1 is one standard deviation of
+        what it was trained on.
+    season_steps
+        The naive forecast repeats what happened so many steps ago.
+    """
+
+    std: Floats
+    season_steps: int = DAY_OF_HOURS
+
+
+def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
+    """Read the units from a version's manifest; natural units where it states none.
+
+    Raises
+    ------
+    Unprocessable
+        If the scaler does not have one positive number for each target.
+
+    Examples
+    --------
+    >>> from core.contract import Feature
+    >>> contract = Contract(features=(Feature(name="x"),), targets=("a", "b"),
+    ...     step_seconds=60, input_length=1, horizon=1)
+    >>> units({"scaler": {"mean": [0, 0], "std": [2, 4]}}, contract).std
+    array([2., 4.])
+    """
+    n_targets = len(contract.targets)
+    scaler = manifest.get("scaler") or {}
+    std = np.asarray(scaler.get("std", np.ones(n_targets)), dtype=float)
+    if std.shape != (n_targets,) or not (std > 0).all():
+        raise Unprocessable(f"manifest: scaler.std needs {n_targets} positive numbers")
+    return Units(std=std, season_steps=int(manifest.get("season_steps", DAY_OF_HOURS)))
+
+
+def seasonal_lag(horizon: int, season_steps: int) -> NDArray[np.int64]:
+    """Return how many steps before each target the naive forecast looks, shape (step,).
+
+    Whole seasons, as many as it takes to look at what was known.
+
+    Examples
+    --------
+    >>> seasonal_lag(5, 2)
+    array([2, 2, 4, 4, 6])
+    """
+    ahead = np.arange(1, horizon + 1)
+    return -(-ahead // season_steps) * season_steps
+
+
+def sums(forecast: Floats, actual: Floats, naive: Floats, in_units: Units) -> Floats:
+    """Sum the errors of some forecasts.
+
+    Parameters
+    ----------
+    forecast, actual, naive : (prediction, step, target)
+        NaN where there is no forecast, no label, nothing known a season ago.
+    in_units
+        Of the version that forecast.
+
+    Returns
+    -------
+    (step, target, 6)
+        Expected, labelled, sum |e|, sum e^2, sum |e of the naive forecast|,
+        and over how many labelled cells that last sum goes.
+
+    Examples
+    --------
+    >>> cell = np.ones((1, 1, 1))
+    >>> sums(3 * cell, 1 * cell, np.nan * cell, Units(std=np.array([2.0])))
+    array([[[1., 1., 1., 1., 0., 0.]]])
+    """
+    there = np.isfinite(forecast)
+    error = np.abs(forecast - actual) / in_units.std
+    error_naive = np.where(there, np.abs(naive - actual), np.nan) / in_units.std
+    labelled, compared = np.isfinite(error), np.isfinite(error_naive)
+    parts = [
+        there,
+        labelled,
+        np.where(labelled, error, 0.0),
+        np.where(labelled, error * error, 0.0),
+        np.where(compared, error_naive, 0.0),
+        compared,
+    ]
+    return np.stack([part.sum(axis=0, dtype=float) for part in parts], axis=-1)
+
+
+def chunk(totals: Floats) -> Floats:
+    """Return what is stored of a day's sums, shape (step, target, 5).
+
+    The naive forecast needs a label of a season ago as well, so it is summed
+    over fewer cells; its sum is scaled up to all that are labelled, that the
+    two may be compared. NaN where it is known for none of them.
+
+    Examples
+    --------
+    >>> chunk(np.array([[[10.0, 8.0, 4.0, 2.0, 3.0, 4.0]]]))
+    array([[[10.,  8.,  4.,  2.,  6.]]])
+    """
+    stored = totals[..., :5].copy()
+    compared, labelled = totals[..., 5], totals[..., LABELLED]
+    mean = np.divide(
+        totals[..., NAIVE], compared, out=np.full_like(compared, np.nan), where=compared > 0
+    )
+    stored[..., NAIVE] = np.where(labelled > 0, mean * labelled, 0.0)
+    return stored

@@ -1,0 +1,271 @@
+"""Join: what was predicted with what happened, one event day at a time.
+
+A day is computed whole from the lake and replaces what was stored about it.
+It is saved only while its mark is the one that was seen before the lake was
+read: if rows came in meanwhile, or another join was faster, the result is
+dropped, and the mark that is there now has the day computed again.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.rows import REFERENCE
+from core.window import Window
+from db.queries import log as marks
+from db.queries.upsert import upsert
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk, DirtyDay, Model, Rollout, SessionScore, Version
+from lake.lists import Floats, Ints
+from lake.matching import (
+    actuals_by_entity,
+    actuals_by_id,
+    first_received,
+    latest,
+    outputs,
+    places_of,
+    target_times,
+)
+from lake.reading import Log
+from retrain.rollout import Phase
+from services.accuracy import Units, chunk, seasonal_lag, sums, units
+from services.session_scores import Score, scores
+
+log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+LONGEST_SESSION = timedelta(days=7)  # a session's rows are looked for on both sides of a day
+ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
+_COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
+_LABEL_COLUMNS = ["entity", "target_at", "actual", "arrived_at", "received_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """The two versions that are compared."""
+
+    rollout_id: UUID
+    champion: str
+    challenger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a join must know of the model."""
+
+    contract: Contract
+    units: Mapping[str, Units]
+    natural: Units
+    canary: Canary | None
+
+    def units_of(self, version: str) -> Units:
+        """Return a version's units; natural ones if it was never registered."""
+        return self.units.get(version, self.natural)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Joined:
+    """Predictions with what happened, and with what happened a season before."""
+
+    rows: pa.Table
+    forecast: Floats
+    actual: Floats
+    naive: Floats
+
+
+def join_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
+    """Compute every marked day again; how many were saved."""
+    with read_only(sessions) as session:
+        marked = marks.dirty_days(session)
+    return sum(join(sessions, lake_root, model_id, day) for model_id, day, _ in marked)
+
+
+def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, day: date) -> bool:
+    """Compute one marked day of a model again.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while the lake is read.
+    lake_root
+        The folder of all logs.
+    model_id, day
+        Whose event day.
+
+    Returns
+    -------
+    bool
+        False if the day is not marked, or its mark changed meanwhile.
+    """
+    # load
+    with read_only(sessions) as session:
+        mark = session.get(DirtyDay, (model_id, day))
+        if mark is None:
+            return False
+        rev = mark.rev
+        subject = _subject(session, model_id)
+    history = Log(root=lake_root, model_id=model_id).pinned()
+    midnight = datetime.combine(day, datetime.min.time(), UTC)
+    rows = history.predictions(
+        Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
+    )
+
+    # decide
+    chunks: list[dict[str, object]] = []
+    scored: list[Score] = []
+    if rows is not None and rows.num_rows:
+        rows, n_repeated = first_received(rows)
+        if n_repeated:
+            log.warning("model %s, %s: %d ids were sent twice", model_id, day, n_repeated)
+        chunks = accuracy(history, subject, rows)
+        scored = _sessions(history, subject, midnight)
+
+    # save
+    with unit_of_work(sessions) as session:
+        if not marks.clean(session, model_id, day, rev):
+            return False
+        session.execute(
+            delete(AccuracyChunk).where(
+                AccuracyChunk.model_id == model_id, AccuracyChunk.day == day
+            )
+        )
+        upsert(
+            session,
+            AccuracyChunk,
+            [{"model_id": model_id, "day": day} | stored for stored in chunks],
+        )
+        if subject.canary is not None:
+            rollout_id = subject.canary.rollout_id
+            upsert(
+                session,
+                SessionScore,
+                [{"rollout_id": rollout_id} | asdict(score) for score in scored],
+            )
+    return True
+
+
+def _subject(session: Session, model_id: UUID) -> Subject:
+    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    versions = session.scalars(select(Version).where(Version.model_id == model_id)).all()
+    names = {version.id: version.name for version in versions}
+    rollout = session.scalar(
+        select(Rollout).where(Rollout.model_id == model_id, Rollout.phase == Phase.CANARY)
+    )
+    canary = None
+    if rollout is not None and rollout.base_id is not None:
+        assert rollout.challenger_id is not None
+        canary = Canary(
+            rollout_id=rollout.id,
+            champion=names[rollout.base_id],
+            challenger=names[rollout.challenger_id],
+        )
+    return Subject(
+        contract=contract,
+        units={version.name: units(version.manifest, contract) for version in versions},
+        natural=units({}, contract),
+        canary=canary,
+    )
+
+
+def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, object]]:
+    """Sum the errors of predictions by version, served and shadow apart.
+
+    Parameters
+    ----------
+    history
+        Where the labels are.
+    subject
+        The model.
+    rows
+        Predictions of one event day, each id once.
+
+    Returns
+    -------
+    list of dict
+        Columns of `accuracy_chunk`, without model and day.
+    """
+    stored = []
+    groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
+    for group in groups:
+        is_own = pc.and_(
+            pc.equal(rows["version"], group["version"]),
+            pc.equal(rows["shadow"], group["shadow"]),
+        )
+        own, of = rows.filter(is_own), subject.units_of(group["version"])
+        totals = np.zeros((subject.contract.horizon, len(subject.contract.targets), 6))
+        for start in range(0, own.num_rows, ROWS):
+            part = match(history, subject.contract, own.slice(start, ROWS), of.season_steps)
+            totals += sums(part.forecast, part.actual, part.naive, of)
+        payload = chunk(totals).astype("<f8").tobytes()
+        stored.append({**group, "n_predictions": own.num_rows, "payload": payload})
+    return stored
+
+
+def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -> Joined:
+    """Find what happened for some predictions.
+
+    A label that names the prediction and one by entity and time are equally
+    good: the one that arrived last counts.
+    """
+    times = target_times(rows, contract)
+    lag = seasonal_lag(contract.horizon, season_steps) * contract.step_seconds * 1_000_000
+    entities = pc.unique(rows["entity"]).drop_null()
+    labels = history.labels(_span(times - lag, times), _LABEL_COLUMNS)
+    shape = (rows.num_rows, contract.horizon, len(contract.targets))
+    actual = (np.full(shape, np.nan), np.full(shape, np.iinfo(np.int64).min))
+    naive = actual[0]
+    if labels is not None and labels.num_rows and len(entities):
+        known = actuals_by_entity(labels, contract, entities)
+        places = places_of(rows["entity"], entities)
+        actual = known.at(places, times)
+        naive, _ = known.at(places, times - lag)
+    named = history.labels_by_id(
+        rows["prediction_id"].combine_chunks(),
+        pc.min(rows["received_at"]).as_py() - DAY,
+        ["prediction_id", "actual", "arrived_at", "received_at"],
+    )
+    values = actual[0]
+    if named is not None and named.num_rows:
+        values = latest(actual, actuals_by_id(named, contract, rows["prediction_id"]))
+    return Joined(rows=rows, forecast=outputs(rows, contract), actual=values, naive=naive)
+
+
+def _span(first: Ints, last: Ints) -> Window:
+    epoch, us = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    return Window(epoch + int(first.min()) * us, epoch + (int(last.max()) + 1) * us)
+
+
+def _sessions(history: Log, subject: Subject, midnight: datetime) -> list[Score]:
+    """Score the sessions with rows on one day, while a canary is open."""
+    canary = subject.canary
+    if canary is None:
+        return []
+    compared = ds.field("version").isin([canary.champion, canary.challenger])
+    named = compared & ds.field("session_id").is_valid()
+    of_day = history.predictions(Window(midnight, midnight + DAY), ["session_id"], only=named)
+    if of_day is None or not of_day.num_rows:
+        return []
+    ids = pc.unique(of_day["session_id"])
+    rows = history.predictions(
+        Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
+        [*_COLUMNS, "session_id", "status"],
+        only=named & pc.is_in(ds.field("session_id"), ids),
+    )
+    assert rows is not None
+    rows, _ = first_received(rows)
+    in_units = subject.units_of(canary.champion)  # one measure for both
+    joined = match(history, subject.contract, rows, in_units.season_steps)
+    errors = np.abs(joined.forecast - joined.actual) / in_units.std
+    expected = np.isfinite(joined.forecast).astype(float)
+    return scores(rows, errors, expected, canary.champion, canary.challenger)

@@ -1,0 +1,347 @@
+"""Join: what was predicted with what happened."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import Kind
+from db.queries import log
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk, DirtyDay, Rollout, SessionScore
+from retrain.rollout import Phase
+from services.accuracy import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
+from services.archive import archive_all
+from services.fold import PATIENCE, fold_all
+from services.join import join, join_all
+from tests.streams import (
+    HOUR,
+    START,
+    add_model,
+    add_version,
+    keep,
+    label,
+    prediction,
+    table,
+)
+
+LATE = START + PATIENCE
+DAY = timedelta(days=1)
+TODAY = START.date()
+
+
+class World:
+    """One model with its lake."""
+
+    def __init__(self, sessions: sessionmaker[Session], lake: Path) -> None:
+        self.sessions, self.lake = sessions, lake
+        self.model_id = add_model(sessions)
+
+    def send(self, *rows: dict[str, Any]) -> None:
+        keep(self.sessions, self.model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
+
+    def tell(self, *rows: dict[str, Any]) -> None:
+        keep(self.sessions, self.model_id, Kind.LABELS, table(Kind.LABELS, rows))
+
+    def settle(self) -> int:
+        fold_all(self.sessions, LATE)
+        archive_all(self.sessions, self.lake, LATE)
+        return join_all(self.sessions, self.lake, LATE)
+
+    def chunk(self, day: date = TODAY) -> NDArray[np.float64]:
+        with read_only(self.sessions) as session:
+            row = session.get_one(AccuracyChunk, (self.model_id, day, "v1", False))
+            return np.frombuffer(row.payload).reshape(3, 5)  # one target
+
+    def scores(self) -> list[SessionScore]:
+        with read_only(self.sessions) as session:
+            query = select(SessionScore).order_by(SessionScore.session_id)
+            found = session.scalars(query).all()
+            session.expunge_all()
+            return [*found]
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    return World(sessions, tmp_path / "lake")
+
+
+AT = START + 12 * HOUR
+FORECAST = {"load": [1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "errors"),
+    [
+        pytest.param([], [None, None, None], id="no label, no error"),
+        pytest.param([label(AT + HOUR, [1.5])], [0.5, None, None], id="the first step"),
+        pytest.param(
+            [label(AT + HOUR, [1.0, 0.0, 0.0])], [0.0, 2.0, 3.0], id="a list spans steps"
+        ),
+        pytest.param(
+            [label(AT - 2 * HOUR, [9.0, 9.0, 9.0, 1.0, 2.5])],
+            [0.0, 0.5, None],
+            id="a list that began earlier",
+        ),
+        pytest.param([label(AT + 4 * HOUR, [1.0])], [None] * 3, id="beyond the horizon"),
+        pytest.param(
+            [label(AT + 1.5 * HOUR, [1.0])], [None] * 3, id="only the exact time will do"
+        ),
+        pytest.param([label(AT + HOUR, [1.0], entity="e2")], [None] * 3, id="another entity"),
+        pytest.param(
+            [label(None, [2.0, 2.0, 2.0], prediction_id="p")],
+            [1.0, 0.0, 1.0],
+            id="a label names the prediction",
+        ),
+        pytest.param(
+            [
+                label(AT + HOUR, [5.0, 5.0], arrived_at=AT + 9 * HOUR),
+                label(AT + HOUR, [1.0, None], arrived_at=AT + 8 * HOUR),
+                label(AT + HOUR, [2.0, None], arrived_at=AT + 10 * HOUR),
+            ],
+            [1.0, 3.0, None],
+            id="the latest arrival corrects, value by value",
+        ),
+        pytest.param(
+            [
+                label(AT + HOUR, [7.0, 7.0], arrived_at=AT + 9 * HOUR),
+                label(None, [1.0], prediction_id="p", arrived_at=AT + 10 * HOUR),
+            ],
+            [0.0, 5.0, None],
+            id="by prediction after by time",
+        ),
+        pytest.param(
+            [
+                label(AT + HOUR, [7.0], arrived_at=AT + 9 * HOUR),
+                label(None, [1.0], prediction_id="p", arrived_at=AT + 8 * HOUR),
+            ],
+            [6.0, None, None],
+            id="by time after by prediction",
+        ),
+    ],
+)
+def test_a_label_finds_its_steps(
+    world: World, labels: list[Any], errors: list[float | None]
+) -> None:
+    world.send(prediction(AT, prediction_id="p", output=FORECAST))
+    world.tell(*labels) if labels else None
+    world.settle()
+
+    sums = world.chunk()
+
+    assert sums[:, EXPECTED].tolist() == [1, 1, 1]
+    assert sums[:, LABELLED].tolist() == [error is not None for error in errors]
+    assert sums[:, ABSOLUTE].tolist() == [error or 0.0 for error in errors]
+    assert sums[:, SQUARED].tolist() == [(error or 0.0) ** 2 for error in errors]
+
+
+def test_errors_are_in_units_of_the_versions_scaler(world: World) -> None:
+    add_version(world.sessions, world.model_id, "v1", {"scaler": {"mean": [0.0], "std": [4.0]}})
+    world.send(prediction(AT, output=FORECAST))
+    world.tell(label(AT + HOUR, [3.0, 2.0, 3.0]))
+    world.settle()
+
+    assert world.chunk()[:, ABSOLUTE].tolist() == [0.5, 0.0, 0.0]
+
+
+def test_the_naive_forecast_repeats_the_season(
+    world: World,
+) -> None:
+    add_version(world.sessions, world.model_id, "v1", {"season_steps": 2})
+    at = START + 4 * HOUR
+    world.send(prediction(at, 1, output=FORECAST), prediction(at, 2, output=FORECAST))
+    world.tell(label(at - HOUR, [10.0, 20.0, 11.0, 22.0, 13.0]))
+    world.settle()
+
+    # Steps 1 and 2 look two steps back, step 3 looks four.
+    assert world.chunk()[:, NAIVE].tolist() == [2.0, 4.0, 6.0]
+
+    world.tell(label(at + HOUR, [12.0], arrived_at=at + 9 * HOUR))
+    world.settle()
+    assert world.chunk()[:, NAIVE].tolist() == [4.0, 4.0, 6.0]
+
+
+def test_without_a_label_of_a_season_ago_the_naive_error_is_unknown(world: World) -> None:
+    world.send(prediction(AT, output=FORECAST))
+    world.tell(label(AT + HOUR, [1.0]))
+    world.settle()
+
+    assert np.isnan(world.chunk()[0, NAIVE])
+    assert world.chunk()[1:, NAIVE].tolist() == [0.0, 0.0]
+
+
+def test_late_labels_replace_the_day(world: World) -> None:
+    world.send(prediction(AT, output=FORECAST), prediction(AT + DAY, output=FORECAST))
+    assert world.settle() == 2
+    world.tell(label(AT + DAY + HOUR, [1.0]))
+    assert world.settle() == 1
+    assert world.settle() == 0
+
+    assert world.chunk()[:, LABELLED].tolist() == [0, 0, 0]
+    assert world.chunk((START + DAY).date())[:, LABELLED].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("again", "n_expected"),
+    [
+        pytest.param({}, 1, id="the same id counts once"),
+        pytest.param({"prediction_id": "q"}, 2, id="another id is another prediction"),
+        pytest.param({"prediction_id": "q", "shadow": True}, 1, id="a shadow counts apart"),
+        pytest.param({"prediction_id": "q", "version": "v2"}, 1, id="so does a version"),
+        pytest.param(
+            {"prediction_id": "q", "output": None, "status": "error"}, 1, id="no output"
+        ),
+    ],
+)
+def test_what_is_expected(world: World, again: dict[str, Any], n_expected: int) -> None:
+    world.send(prediction(AT, prediction_id="p"))
+    world.send(prediction(AT, **{"prediction_id": "p", "received_at": LATE, **again}))
+    world.settle()
+
+    assert world.chunk()[:, EXPECTED].tolist() == [n_expected] * 3
+
+
+def test_past_input_is_not_joined(world: World) -> None:
+    world.send(prediction(AT), prediction(AT, 1, version="reference", output=None))
+    world.settle()
+
+    with read_only(world.sessions) as session:
+        assert session.scalars(select(AccuracyChunk.version)).all() == ["v1"]
+
+
+def test_a_day_that_was_marked_again_meanwhile_is_not_saved(world: World) -> None:
+    world.send(prediction(AT))
+    fold_all(world.sessions, LATE)
+    archive_all(world.sessions, world.lake, LATE)
+    day = START.date()
+
+    class Meanwhile(sessionmaker[Session]):
+        """Marks the day again between the join's reading and its saving."""
+
+        def begin(self) -> Any:
+            with unit_of_work(world.sessions) as session:
+                session.execute(update(DirtyDay).values(rev=99))
+            return super().begin()
+
+    meanwhile = Meanwhile(world.sessions.kw["bind"])
+    assert not join(meanwhile, world.lake, world.model_id, day)
+    with read_only(world.sessions) as session:
+        assert session.scalars(select(AccuracyChunk)).all() == []
+        assert [mark[1:] for mark in log.dirty_days(session)] == [(day, 99)]
+    assert join(world.sessions, world.lake, world.model_id, day)
+
+
+def open_canary(world: World) -> UUID:
+    base = add_version(world.sessions, world.model_id, "v1", {"scaler": {"std": [2.0]}})
+    challenger = add_version(world.sessions, world.model_id, "v2", {"scaler": {"std": [9.0]}})
+    with unit_of_work(world.sessions) as session:
+        rollout = Rollout(
+            model_id=world.model_id,
+            idempotency_key="k",
+            reason="drift",
+            phase=Phase.CANARY,
+            base_id=base,
+            challenger_id=challenger,
+            champion_rev=1,
+            requested_at=START,
+            not_before=START,
+            created_at=START,
+        )
+        session.add(rollout)
+        session.flush()
+        return rollout.id
+
+
+def both(session_id: str, at: Any, old: float, new: float, **fields: Any) -> list[Any]:
+    """Return one moment of a session, served by v1 and shadowed by v2."""
+    same = {"session_id": session_id, **fields}
+    return [
+        prediction(
+            at,
+            prediction_id=f"{session_id}:{at}:{version}",
+            version=version,
+            output={"load": [value] * 3},
+            shadow=version == "v2",
+            **same,
+        )
+        for version, value in (("v1", old), ("v2", new))
+    ]
+
+
+def test_both_versions_are_scored_on_the_same_cells_and_in_one_measure(world: World) -> None:
+    open_canary(world)
+    world.send(*both("s1", AT, 3.0, 2.0), *both("s1", AT + HOUR, 5.0, 2.0))
+    world.send(*both("s2", AT, 1.0, 1.0, entity="e2"))
+    world.tell(label(AT + HOUR, [1.0, 1.0]))
+    world.settle()
+
+    one, two = world.scores()
+
+    # s1 has 3 labelled cells of its 6: two at the first moment, one at the second.
+    assert one.loss_champion == pytest.approx((1 + 1 + 2) / 3)
+    assert one.loss_challenger == pytest.approx(0.5)
+    assert (one.n_expected, one.n_labelled, one.served_by) == (2, 1, "v1")
+    assert (two.loss_champion, two.n_labelled) == (None, 0)
+
+
+def test_a_session_over_midnight_is_one_session_of_its_first_day(world: World) -> None:
+    open_canary(world)
+    late = START + 23 * HOUR
+    world.send(*both("s", late, 1.0, 1.0))
+    world.settle()
+    world.send(*both("s", late + 3 * HOUR, 1.0, 1.0))
+    world.settle()
+    world.tell(label(late + HOUR, [1.0] * 6))
+    world.settle()
+
+    [score] = world.scores()
+
+    assert score.day == START.date()
+    assert (score.n_expected, score.n_labelled, score.loss_champion) == (2, 2, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param(
+            both("s", AT, 1.0, 1.0)[:1], [], id="the challenger never saw the session"
+        ),
+        pytest.param(both("s", AT, 1.0, 1.0)[1:], [], id="nothing of the session was served"),
+        pytest.param(
+            [both("s", AT, 1.0, 1.0)[0], both("s", AT + HOUR, 1.0, 1.0)[1]],
+            [("v1", 0, 0)],
+            id="different moments are no pair",
+        ),
+        pytest.param(
+            [{**row, "shadow": not row["shadow"]} for row in both("s", AT, 1.0, 1.0)],
+            [("v2", 1, 0)],
+            id="served by the challenger",
+        ),
+        pytest.param(
+            [{**row, "status": "timeout", "output": None} for row in both("s", AT, 1.0, 1.0)],
+            [("v1", 0, 1)],
+            id="a failed shadow hurts nobody, a failed answer does",
+        ),
+        pytest.param(
+            [{**row, "session_id": None} for row in both("s", AT, 1.0, 1.0)],
+            [],
+            id="no session",
+        ),
+    ],
+)
+def test_which_sessions_are_scored(
+    world: World, rows: list[Any], expected: list[tuple[str, int, int]]
+) -> None:
+    open_canary(world)
+    world.send(*rows)
+    world.settle()
+
+    found = [(s.served_by, s.n_expected, s.n_failed) for s in world.scores()]
+
+    assert found == expected
