@@ -1,0 +1,82 @@
+"""Batches on their way in: receipts, payloads, quarantine."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from core.rows import Kind
+from db.tables import Inbox, Model, Quarantine, Receipt
+
+# A model's last sign of life is for people: no need to write it with each commit,
+# and to wait for the fold, which holds the same row.
+SIGN_OF_LIFE_EVERY = timedelta(seconds=1)
+
+# SQLite takes 32,766 parameters in one statement.
+MAX_KEYS = 1000
+
+
+class Key(NamedTuple):
+    """What names a batch."""
+
+    model_id: UUID
+    kind: Kind
+    batch_id: str
+
+
+def add_receipts(session: Session, receipts: Sequence[dict[str, Any]]) -> set[Key]:
+    """Insert receipts and return the keys of those that were not there before."""
+    kind = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = (
+        kind.insert(Receipt)
+        .on_conflict_do_nothing()
+        .returning(Receipt.model_id, Receipt.kind, Receipt.batch_id)
+    )
+    return {Key(*row) for row in session.execute(statement, receipts)}
+
+
+def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
+    """Return the receipts of batches that were here before."""
+    wanted, found = [*keys], {}
+    columns = tuple_(Receipt.model_id, Receipt.kind, Receipt.batch_id)
+    for start in range(0, len(wanted), MAX_KEYS):
+        some = wanted[start : start + MAX_KEYS]
+        for receipt in session.scalars(select(Receipt).where(columns.in_(some))):
+            found[Key(receipt.model_id, receipt.kind, receipt.batch_id)] = receipt
+    return found
+
+
+def add_payloads(session: Session, payloads: Sequence[dict[str, Any]]) -> None:
+    """Insert rows of the inbox."""
+    session.execute(insert(Inbox), payloads)
+
+
+def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that broke the contract."""
+    session.execute(insert(Quarantine), rows)
+
+
+def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> None:
+    """Note when models were last heard of."""
+    for model_id in sorted(model_ids):  # in one order, so that no two replicas lock crosswise
+        session.execute(
+            update(Model)
+            .where(
+                Model.id == model_id,
+                or_(
+                    Model.last_received_at.is_(None),
+                    Model.last_received_at < now - SIGN_OF_LIFE_EVERY,
+                ),
+            )
+            .values(last_received_at=now),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def backlog_bytes(session: Session) -> int:
+    """Return how much is accepted and not yet in the lake."""
+    return int(session.scalar(select(func.coalesce(func.sum(Inbox.n_bytes), 0))) or 0)

@@ -1,0 +1,207 @@
+"""Arrow bodies: any column order, narrow and large types, nested or flat lists."""
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.contract import Contract
+from core.errors import Malformed, TooLarge, Unprocessable
+from core.rows import NUMBERS, REFERENCE, TIME, Status, schema
+from services.ingest.batch import Feed
+from services.ingest.columns import Faults, printable, singles, times
+
+# Nanoseconds are cut; a moment beyond what microseconds can hold is refused.
+_TO_MICROSECONDS = pc.CastOptions(target_type=TIME, allow_time_truncate=True)
+
+
+def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
+    """Read an IPC stream that nobody vouches for.
+
+    Raises
+    ------
+    Malformed
+        If it is not a stream, ends early, or its buffers contradict each other.
+    TooLarge
+        If it holds more rows, or unpacks to more bytes, than allowed.
+    """
+    batches, n_rows, n_bytes = [], 0, 0
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+            columns = stream.schema
+            for batch in stream:
+                # Offsets are the sender's: unchecked, they would make us read foreign memory.
+                batch.validate(full=True)
+                batches.append(batch)
+                n_rows += batch.num_rows
+                n_bytes += batch.nbytes
+                if n_rows > max_rows:
+                    raise TooLarge(f"more than {max_rows} rows in one batch")
+                if n_bytes > max_bytes:
+                    raise TooLarge(f"the batch unpacks to more than {max_bytes} bytes")
+    except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError):
+        raise Malformed("the body is not a complete Arrow IPC stream") from None
+    if len({*columns.names}) < len(columns.names):
+        raise Unprocessable("two columns have the same name")
+    return pa.Table.from_batches(batches, columns)
+
+
+def to_log(
+    raw: pa.Table, feed: Feed, contract: Contract, now: datetime, faults: Faults
+) -> pa.Table:
+    """Bring columns into the form of the log.
+
+    Parameters
+    ----------
+    raw : (row,)
+        As sent.
+    feed, contract
+        What the columns should be.
+    now
+        For the columns that say when we received a row.
+    faults
+        Takes what is wrong with single rows.
+
+    Raises
+    ------
+    Unprocessable
+        If a column is missing, unknown, or of a type that cannot be read.
+    """
+    columns = schema(feed.kind, contract)
+    given = {name: raw.column(name).combine_chunks() for name in raw.column_names}
+    made = []
+    for field in columns:
+        if field.name == "received_at":
+            made.append(pa.repeat(pa.scalar(now, TIME), raw.num_rows))
+        elif field.name == "output" and feed is Feed.REFERENCE:
+            made.append(pa.nulls(raw.num_rows, field.type))
+        elif pa.types.is_struct(field.type):
+            made.append(_struct(given, field, raw.num_rows))
+        elif field.name in given:
+            column = _plain(given.pop(field.name), field, faults)
+            made.append(_with_default(column, field, feed, now))
+        else:
+            made.append(_with_default(pa.nulls(raw.num_rows, field.type), field, feed, now))
+    if given:
+        raise Unprocessable(f"unknown column {printable(min(given))!r}")
+    return pa.Table.from_arrays(made, schema=columns)
+
+
+def _plain(column: pa.Array, field: pa.Field, faults: Faults) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if field.type == TIME:
+        return _moments(column, field.name, faults)
+    if column.type == field.type:
+        return column
+    if _is_text(field.type) != _is_text(column.type) and not pa.types.is_null(column.type):
+        raise _wrong_type(field.name, field.type, column.type)
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException:
+        raise _wrong_type(field.name, field.type, column.type) from None
+
+
+def _is_text(given: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(given)
+        or pa.types.is_large_string(given)
+        or pa.types.is_string_view(given)
+    )
+
+
+def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
+    given = column.type
+    if pa.types.is_timestamp(given):
+        if given.tz is None:
+            raise Unprocessable(f"{name}: timestamp without zone")
+        try:
+            return column.cast(options=_TO_MICROSECONDS)
+        except pa.ArrowException:
+            raise Unprocessable(f"{name}: a moment that no calendar holds") from None
+    if pa.types.is_null(given):
+        return column.cast(TIME)
+    if _is_text(given):
+        return times(column.to_pylist(), name, faults)
+    raise _wrong_type(name, TIME, given)
+
+
+def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) -> pa.Array:
+    if field.nullable or column.null_count == 0:
+        return column
+    match field.name:
+        case "status":
+            return column.fill_null(Status.OK.value)
+        case "shadow":
+            return column.fill_null(False)
+        case "arrived_at":
+            return column.fill_null(pa.scalar(now, TIME))
+        case "version" if feed is Feed.REFERENCE:
+            return column.fill_null(REFERENCE)
+        case _:
+            return column
+
+
+def _struct(given: dict[str, pa.Array], field: pa.Field, n_rows: int) -> pa.Array:
+    """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
+    children, is_null = _children(given, field)
+    wanted = [child.name for child in field.type]
+    unknown = children.keys() - {*wanted}
+    if unknown:
+        raise Unprocessable(f"unknown column '{field.name}.{printable(min(unknown))}'")
+    missing = [name for name in wanted if name not in children]
+    if missing and (field.name == "features" or (field.name == "output" and children)):
+        raise Unprocessable(f"missing column '{field.name}.{missing[0]}'")
+    if not children:
+        return pa.nulls(n_rows, field.type)
+    lists = [
+        _lists(children[name], f"{field.name}.{name}", fill=field.name == "features")
+        if name in children
+        else pa.nulls(n_rows, NUMBERS)
+        for name in wanted
+    ]
+    return pa.StructArray.from_arrays(lists, fields=list(field.type), mask=is_null)
+
+
+def _children(
+    given: dict[str, pa.Array], field: pa.Field
+) -> tuple[dict[str, pa.Array], pa.Array | None]:
+    prefix = f"{field.name}."
+    flat = [name for name in given if name.startswith(prefix)]
+    if field.name not in given:
+        return {name.removeprefix(prefix): given.pop(name) for name in flat}, None
+    nested = given.pop(field.name)
+    if pa.types.is_null(nested.type):
+        return {}, None
+    if not pa.types.is_struct(nested.type) or flat:
+        raise _wrong_type(field.name, field.type, nested.type)
+    names = [child.name for child in nested.type]
+    is_null = nested.is_null() if nested.null_count else None
+    return dict(zip(names, nested.flatten(), strict=True)), is_null
+
+
+def _lists(column: pa.Array, name: str, *, fill: bool) -> pa.Array:
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    try:
+        if _is_number(column.type):
+            return singles(column.cast(pa.float64(), safe=False))
+        if column.type != NUMBERS:
+            item = getattr(column.type, "value_type", None)
+            if item is None or not _is_number(item):
+                raise _wrong_type(name, NUMBERS, column.type)
+            column = column.cast(NUMBERS, safe=False)
+    except pa.ArrowException:
+        raise _wrong_type(name, NUMBERS, column.type) from None
+    if fill and column.null_count:
+        rows = [[None] if row is None else row for row in column.to_pylist()]
+        return pa.array(rows, NUMBERS)
+    return column
+
+
+def _is_number(given: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(given) or pa.types.is_integer(given))
+
+
+def _wrong_type(name: str, wanted: pa.DataType, given: pa.DataType) -> Unprocessable:
+    return Unprocessable(f"{name}: expected {wanted}, got {printable(str(given))}")

@@ -1,0 +1,137 @@
+"""Store one group of batches, in one transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.errors import AppError, BatchMismatch
+from db.queries import inbox
+from db.queries.inbox import Key
+from db.tables import Receipt
+from services.ingest.batch import Accepted
+from services.ingest.decode import Draft, Section
+
+Outcome = Accepted | AppError
+
+
+def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[int, Outcome]:
+    """Keep every batch that was not here before.
+
+    Parameters
+    ----------
+    session
+        Whose commit makes the answers true.
+    sections
+        The decoded group.
+    now
+        When it was received.
+
+    Returns
+    -------
+    dict
+        The answer for each batch, by its place in the group. A batch that was
+        here before is answered from its receipt; one whose id was used for
+        other content gets BatchMismatch.
+    """
+    # load
+    firsts: dict[Key, tuple[Section, Draft]] = {}
+    for section in sections:
+        for draft in section.drafts:
+            firsts.setdefault(_key(draft), (section, draft))
+    rows = [_receipt(section, draft, now) for _, (section, draft) in sorted(firsts.items())]
+    new = inbox.add_receipts(session, rows)
+    old = inbox.receipts(session, firsts.keys() - new) if len(new) < len(firsts) else {}
+
+    # decide
+    outcomes: dict[int, Outcome] = {}
+    kept: list[tuple[Section, list[Draft]]] = []
+    for section in sections:
+        fresh = []
+        for draft in section.drafts:
+            key = _key(draft)
+            if key in new and firsts[key][1] is draft:
+                fresh.append(draft)
+                outcomes[draft.no] = _accepted(section, draft)
+            elif key in new:
+                outcomes[draft.no] = _again(draft, firsts[key][1], _accepted(*firsts[key]))
+            else:
+                outcomes[draft.no] = _from_receipt(draft, old[key])
+        kept.append((section, fresh))
+
+    # save
+    payloads = [_payload(section, drafts, now) for section, drafts in kept if drafts]
+    if with_rows := [payload for payload in payloads if payload["n_rows"]]:
+        inbox.add_payloads(session, with_rows)
+    if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
+        inbox.add_quarantined(session, bad)
+    inbox.sign_of_life(session, {payload["model_id"] for payload in payloads}, now)
+    return outcomes
+
+
+def _key(draft: Draft) -> Key:
+    return Key(draft.batch.model_id, draft.batch.feed.kind, draft.batch_id)
+
+
+def _accepted(section: Section, draft: Draft) -> Accepted:
+    return Accepted(
+        n_accepted=section.n_kept(draft),
+        n_quarantined=len(draft.faults),
+        faults=draft.faults,
+    )
+
+
+def _again(draft: Draft, first: Draft, accepted: Accepted) -> Outcome:
+    if draft.digest != first.digest:
+        return _mismatch(draft)
+    return Accepted(
+        n_accepted=accepted.n_accepted, n_quarantined=accepted.n_quarantined, is_duplicate=True
+    )
+
+
+def _from_receipt(draft: Draft, receipt: Receipt) -> Outcome:
+    if draft.digest != receipt.digest:
+        return _mismatch(draft)
+    return Accepted(
+        n_accepted=receipt.n_accepted, n_quarantined=receipt.n_quarantined, is_duplicate=True
+    )
+
+
+def _mismatch(draft: Draft) -> BatchMismatch:
+    return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
+
+
+def _receipt(section: Section, draft: Draft, now: datetime) -> dict[str, Any]:
+    return {
+        **_key(draft)._asdict(),
+        "digest": draft.digest,
+        "n_accepted": section.n_kept(draft),
+        "n_quarantined": len(draft.faults),
+        "received_at": now,
+    }
+
+
+def _payload(section: Section, drafts: list[Draft], now: datetime) -> dict[str, Any]:
+    batch = drafts[0].batch
+    n_rows, payload = section.payload(drafts)
+    return {
+        "model_id": batch.model_id,
+        "kind": batch.feed.kind,
+        "n_rows": n_rows,
+        "n_bytes": len(payload),
+        "payload": payload,
+        "received_at": now,
+    }
+
+
+def _bad_rows(draft: Draft, now: datetime) -> Iterable[dict[str, Any]]:
+    for fault, content in zip(draft.faults, draft.contents, strict=True):
+        yield {
+            **_key(draft)._asdict(),
+            "row": fault.row,
+            "field": fault.field,
+            "reason": fault.reason,
+            "content": content,
+            "received_at": now,
+        }
