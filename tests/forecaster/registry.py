@@ -3,17 +3,30 @@
 import hashlib
 import io
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from core.contract import Contract, Feature
 from core.errors import ForeignArtifact
 from examples.forecaster.stream import ARROW_STREAM
 from examples.forecaster.versions import Forecast
 from tests.client.api import Answer, Api, Seen
 
+CONTRACT = Contract(
+    features=(Feature(name="load"), Feature(name="oil")),
+    targets=("load", "oil"),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
+CONTEXT = {"load": [1.0, 2.0, 3.0, 4.0], "oil": [10.0, 20.0, 30.0, 40.0]}
+VALUES = {"load": [5.0, 6.0], "oil": [50.0, 60.0]}
 FAILS_WHEN_ASKED = -1.0
 
 
@@ -80,3 +93,27 @@ class Registry(Api):
         rows = [row for batch in self.kept.values() for row in batch]
         assert len({row["prediction_id"] for row in rows}) == len(rows)
         return {row["prediction_id"]: row for row in rows}
+
+
+Start = Callable[[], AbstractContextManager[TestClient]]
+
+
+def item(session: str = "s", step_index: int = 0, **fields: object) -> dict[str, object]:
+    """Return one item of a request; the first step brings its context."""
+    fields_: dict[str, object] = {
+        "session_id": session,
+        "entity": "e",
+        "at": f"2026-01-01T{step_index:02d}:00:00Z",
+        "step_index": step_index,
+        "values": VALUES,
+    }
+    if step_index == 0:
+        fields_ |= {"start": True, "context": CONTEXT}
+    return fields_ | fields
+
+
+def ask(service: TestClient, *items: dict[str, object]) -> list[dict[str, Any]]:
+    response = service.post("/sessions/steps", json={"items": items})
+    assert response.status_code == 200, response.text
+    said: list[dict[str, Any]] = response.json()["items"]
+    return said

@@ -1,72 +1,19 @@
 """The service as it runs, with an API that is real HTTP, and weights that are one number."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import SecretStr
 
-from core.contract import Contract, Feature
-from examples.forecaster.app import ServiceSettings, create_app
-from tests.forecaster.registry import Registry, load
-
-CONTRACT = Contract(
-    features=(Feature(name="load"), Feature(name="oil")),
-    targets=("load", "oil"),
-    step_seconds=3600,
-    input_length=4,
-    horizon=3,
-)
-CONTEXT = {"load": [1.0, 2.0, 3.0, 4.0], "oil": [10.0, 20.0, 30.0, 40.0]}
-VALUES = {"load": [5.0, 6.0], "oil": [50.0, 60.0]}
-
-Start = Callable[[], AbstractContextManager[TestClient]]
-
-
-@pytest.fixture
-def start(registry: Registry, tmp_path: Path) -> Start:
-    def service() -> AbstractContextManager[TestClient]:
-        settings = ServiceSettings(
-            seqwatch_url=registry.url,
-            seqwatch_key=SecretStr("sw_key"),
-            model="m",
-            folder=tmp_path,
-            look_every=3600,
-            acknowledged=tmp_path / "acknowledged",
-        )
-        return TestClient(create_app(settings, CONTRACT, load), raise_server_exceptions=False)
-
-    return service
-
-
-def _item(session: str = "s", step_index: int = 0, **fields: object) -> dict[str, object]:
-    item: dict[str, object] = {
-        "session_id": session,
-        "entity": "e",
-        "at": f"2026-01-01T{step_index:02d}:00:00Z",
-        "step_index": step_index,
-        "values": VALUES,
-    }
-    if step_index == 0:
-        item |= {"start": True, "context": CONTEXT}
-    return item | fields
-
-
-def _ask(service: TestClient, *items: dict[str, object]) -> list[dict[str, Any]]:
-    response = service.post("/sessions/steps", json={"items": items})
-    assert response.status_code == 200, response.text
-    said: list[dict[str, Any]] = response.json()["items"]
-    return said
+from tests.forecaster.registry import VALUES, Registry, Start, ask, item
 
 
 def test_a_step_is_forecast_and_logged(registry: Registry, start: Start) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        (said,) = _ask(service, _item())
-        _ask(service, _item(step_index=1, end=True))
+        (said,) = ask(service, item())
+        ask(service, item(step_index=1, end=True))
         assert service.get("/health").json()["versions"] == ["v1"]
     assert said["output"] == {"load": [106.0] * 3, "oil": [160.0] * 3}
     rows = registry.logged()
@@ -87,7 +34,7 @@ def test_every_session_is_scored_by_the_other_version_too(
     registry.publish(v1=b"100", v2=b"200", share_bp=5000, is_shadowed=True)
     names = [f"s-{i}" for i in range(20)]
     with start() as service:
-        said = _ask(service, *(_item(name) for name in names))
+        said = ask(service, *(item(name) for name in names))
     served = {one["session_id"]: one["version"] for one in said}
     assert set(served.values()) == {"v1", "v2"}
     rows = registry.logged()
@@ -104,10 +51,10 @@ def test_a_session_stays_with_the_version_that_began_it(
 ) -> None:
     registry.publish(v1=b"100", v2=b"200", share_bp=0)
     with start() as service:
-        _ask(service, _item())
+        ask(service, item())
         registry.publish(v1=b"100", v2=b"200", share_bp=10_000)
         _look(service)
-        pinned, new = _ask(service, _item(step_index=1), _item("t"))
+        pinned, new = ask(service, item(step_index=1), item("t"))
     assert (pinned["version"], new["version"]) == ("v1", "v2")
 
 
@@ -116,10 +63,10 @@ def test_after_a_roll_back_its_sessions_go_on_with_the_champion(
 ) -> None:
     registry.publish(v1=b"100", v2=b"200", share_bp=10_000)
     with start() as service:
-        assert _ask(service, _item())[0]["version"] == "v2"
+        assert ask(service, item())[0]["version"] == "v2"
         registry.publish(v1=b"100")
         _look(service)
-        (said,) = _ask(service, _item(step_index=1, values={"load": [7.0], "oil": [70.0]}))
+        (said,) = ask(service, item(step_index=1, values={"load": [7.0], "oil": [70.0]}))
     assert said["version"] == "v1"
     assert said["output"]["load"][0] == 107.0
 
@@ -137,7 +84,7 @@ def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
 ) -> None:
     registry.publish(v1=b"100", v2=challenger, share_bp=10_000, is_shadowed=True)
     with start() as service:
-        (said,) = _ask(service, _item())
+        (said,) = ask(service, item())
     assert said["version"] == "v1"
     assert said["output"]["load"][0] == 106.0
     rows = registry.logged()
@@ -151,7 +98,7 @@ def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
 def test_a_shadow_that_fails_is_logged_and_not_felt(registry: Registry, start: Start) -> None:
     registry.publish(v1=b"100", v2=b"-1", share_bp=0, is_shadowed=True)
     with start() as service:
-        (said,) = _ask(service, _item())
+        (said,) = ask(service, item())
     assert said["version"] == "v1"
     statuses = {name: row["status"] for name, row in registry.logged().items()}
     assert statuses == {"s:0:v1": "ok", "s:0:v2:shadow": "error"}
@@ -162,7 +109,7 @@ def test_a_champion_that_fails_is_an_error_that_is_logged(
 ) -> None:
     registry.publish(v1=b"-1")
     with start() as service:
-        response = service.post("/sessions/steps", json={"items": [_item()]})
+        response = service.post("/sessions/steps", json={"items": [item()]})
         assert response.status_code == 500
         assert response.json()["error"] == "VersionFailed"
     assert registry.logged()["s:0:v1"]["status"] == "error"
@@ -173,15 +120,15 @@ def test_after_a_restart_lost_sessions_are_named_and_can_be_given_back(
 ) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        before = _ask(service, _item())
+        before = ask(service, item())
     with start() as service:
         response = service.post(
-            "/sessions/steps", json={"items": [_item(step_index=1), _item("t")]}
+            "/sessions/steps", json={"items": [item(step_index=1), item("t")]}
         )
         assert response.status_code == 409
         assert response.json()["error"] == "UnknownSession"
         assert response.json()["sessions"] == ["s"]
-        again = _ask(service, _item())
+        again = ask(service, item())
     assert again == before
 
 
@@ -190,7 +137,7 @@ def test_a_request_that_is_sent_again_is_logged_under_the_same_ids(
 ) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        assert _ask(service, _item()) == _ask(service, _item())
+        assert ask(service, item()) == ask(service, item())
     assert [row["prediction_id"] for rows in registry.kept.values() for row in rows] == [
         "s:0:v1"
     ] * 2
@@ -202,9 +149,9 @@ def test_the_service_goes_on_and_restarts_without_seqwatch(
     registry.publish(v1=b"100")
     with start() as service:
         registry.stop()
-        _ask(service, _item())
+        ask(service, item())
     with start() as service:
-        _ask(service, _item("t"))
+        ask(service, item("t"))
         registry.start()
         assert service.get("/health").json()["ready"]
     assert set(registry.logged()) == {"s:0:v1", "t:0:v1"}
@@ -215,7 +162,7 @@ def test_what_seqwatch_confirms_is_written_down(
 ) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        _ask(service, _item("s"), _item("t"))
+        ask(service, item("s"), item("t"))
     written = (tmp_path / "acknowledged").read_text().splitlines()
     assert written == list(registry.logged()) == ["s:0:v1", "t:0:v1"]
 
@@ -223,7 +170,7 @@ def test_what_seqwatch_confirms_is_written_down(
 def test_without_any_version_the_service_says_that_it_is_not_ready(start: Start) -> None:
     with start() as service:
         assert service.get("/health").status_code == 503
-        response = service.post("/sessions/steps", json={"items": [_item()]})
+        response = service.post("/sessions/steps", json={"items": [item()]})
         assert response.status_code == 503
         assert response.json()["error"] == "Busy"
 
@@ -250,7 +197,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
 ) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        response = service.post("/sessions/steps", json={"items": [_item() | fields]})
+        response = service.post("/sessions/steps", json={"items": [item() | fields]})
     assert response.status_code == 422
     assert reason in response.json()["detail"]
     assert not registry.kept
