@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import APIKeyHeader
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -13,6 +14,7 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Scope
+from notify.webhook import Sender
 from services.access import Caller, Door, audit, require, token_in
 from services.registry import Directory, Entry
 
@@ -25,6 +27,7 @@ class Platform:
     sessions: sessionmaker[Session]
     door: Door
     directory: Directory
+    sender: Sender
 
 
 def platform(request: Request) -> Platform:
@@ -105,6 +108,19 @@ ReadModel = Annotated[Entry, Depends(Model(Scope.READ))]
 OperateModel = Annotated[Entry, Depends(Model(Scope.OPERATE))]
 # An inference service holds an ingest key, and must find out what to load.
 ServingModel = Annotated[Entry, Depends(Model(Scope.READ, Scope.INGEST))]
+
+
+def reach(
+    parts: PlatformDep, who: CallerDep, model: Annotated[str | None, Query()] = None
+) -> UUID | None:
+    """Return the one model that a list is about; None when it is about all."""
+    if model is not None:
+        return parts.directory.reach(who, Scope.READ, model).model_id
+    require(who, Scope.READ, who.model_id)
+    return who.model_id
+
+
+ReachDep = Annotated[UUID | None, Depends(reach)]
 
 
 def admin(who: CallerDep) -> Caller:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 from api.dependencies import ActDep, CallerDep, PlatformDep, ReadDep, ReadModel
 from core.contract import Contract
 from core.errors import NotFound
+from core.policy import Policy
 from db.tables import Scope
 from services import access, describing, registry
 
@@ -101,7 +102,7 @@ def put_model(
         contract=Contract.from_json(body.contract),
         description=body.description,
         runbook_url=str(body.runbook_url or ""),
-        policy=body.policy,
+        policy=Policy.from_json(body.policy),
     )
     is_new = registry.register(act.session, registration, act.now)
     action = "model.register" if is_new else "model.update"

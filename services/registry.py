@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
 from core.errors import Conflict, Forbidden, NotFound, Unprocessable
+from core.policy import Policy
 from core.rows import REFERENCE
 from core.window import Window
 from db.queries import models
@@ -89,7 +90,7 @@ class Registration:
     contract: Contract
     description: str = ""
     runbook_url: str = ""
-    policy: dict[str, Any] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     model.contract = registration.contract.to_json()
     model.description = registration.description
     model.runbook_url = registration.runbook_url
-    model.policy = registration.policy
+    model.policy = registration.policy.to_json()
     if is_new:
         insert_unique(session, model, "somebody registers this model right now; try again")
     return is_new

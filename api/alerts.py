@@ -1,0 +1,94 @@
+"""Alerts, flips and findings over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+
+from alerts.state import Flip, Phase, Reason
+from api.dependencies import ReachDep, ReadDep, ReadModel
+from monitors.finding import Outcome
+from services import listing
+
+router = APIRouter(prefix="/v1", tags=["alerts"])
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class AlertRead(BaseModel):
+    """Where one alert stands; `since` is event time."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    phase: Phase
+    since: datetime | None
+    cause: str
+    version: str | None
+
+
+class FlipRead(BaseModel):
+    """The moment an alert changed: `at` in event time, `recorded_at` in wall time."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    flip: Flip
+    reason: Reason
+    cause: str
+    inhibited: bool
+    at: datetime
+    recorded_at: datetime
+
+
+class FindingRead(BaseModel):
+    """What a monitor said about one window."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    monitor: str
+    kind: str
+    severity: str
+    outcome: Outcome
+    value: float | None
+    threshold: float | None
+    cause: str
+    window_start: datetime
+    window_end: datetime
+    version: str | None
+    detail: dict[str, Any]
+
+
+@router.get("/alerts", response_model=list[AlertRead])
+def list_alerts(reach: ReachDep, session: ReadDep) -> list[listing.AlertNow]:
+    """List every alert, quiet ones too."""
+    return listing.alerts(session, reach)
+
+
+@router.get("/flips", response_model=list[FlipRead])
+def list_flips(reach: ReachDep, session: ReadDep, limit: Limit = 200) -> list[listing.FlipPast]:
+    """List the newest flips, oldest first."""
+    return listing.flips(session, reach, limit)
+
+
+@router.get("/models/{model}/findings", response_model=list[FindingRead])
+def list_findings(
+    entry: ReadModel,
+    session: ReadDep,
+    monitor: str | None = None,
+    outcome: Outcome | None = None,
+    limit: Limit = 100,
+) -> list[listing.FindingPast]:
+    """List a model's newest findings, newest first."""
+    return listing.findings(session, entry.model_id, monitor, outcome, limit)

@@ -1,0 +1,35 @@
+"""Metrics for Prometheus: of this process, and of the whole installation."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from api.dependencies import CallerDep, NowDep, ReadDep
+from db.tables import Scope
+from services import access
+from services.gauges import gauges
+
+router = APIRouter(tags=["metrics"])
+
+
+class _Read(Collector):
+    """What was read for this scrape."""
+
+    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._families
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(who: CallerDep, session: ReadDep, now: NowDep) -> Response:
+    """Answer one scrape; the key must reach all models."""
+    access.require(who, Scope.READ)
+    installation = CollectorRegistry()
+    installation.register(_Read([*gauges(session, now)]))
+    text = generate_latest(REGISTRY) + generate_latest(installation)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,172 @@
+"""Where everything stands, as Prometheus gauges read from the database at each scrape.
+
+Every replica answers the same: these are facts of the installation, not of a
+process. Described in docs/metrics.md.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from alerts.state import Phase
+from db.tables import (
+    Alert,
+    Champion,
+    Delivery,
+    Inbox,
+    Model,
+    Monitor,
+    Rollout,
+    Run,
+    Version,
+)
+from db.tables.queue import RunStatus
+
+
+def gauges(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+    """Read every gauge."""
+    yield from _backlog(session, now)
+    yield from _models(session)
+    yield _firing(session)
+    yield _champions(session)
+    yield _rollouts(session)
+    yield from _queues(session, now)
+
+
+def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+    rows = GaugeMetricFamily(
+        "seqwatch_backlog_rows", "Rows accepted and not yet in the lake.", labels=["model"]
+    )
+    size = GaugeMetricFamily(
+        "seqwatch_backlog_bytes", "Their size in the inbox.", labels=["model"]
+    )
+    age = GaugeMetricFamily(
+        "seqwatch_backlog_age_seconds", "How long the oldest has waited.", labels=["model"]
+    )
+    waiting = session.execute(
+        select(
+            Model.name,
+            func.coalesce(func.sum(Inbox.n_rows), 0),
+            func.coalesce(func.sum(Inbox.n_bytes), 0),
+            func.min(Inbox.received_at),
+        )
+        .outerjoin(Inbox, Inbox.model_id == Model.id)
+        .group_by(Model.name)
+    )
+    for model, n_rows, n_bytes, oldest in waiting:
+        rows.add_metric([model], int(n_rows))
+        size.add_metric([model], int(n_bytes))
+        age.add_metric([model], _age(oldest, now))
+    yield from (rows, size, age)
+
+
+def _models(session: Session) -> Iterator[GaugeMetricFamily]:
+    watermark = GaugeMetricFamily(
+        "seqwatch_watermark_timestamp_seconds",
+        "The newest event time that was folded.",
+        labels=["model"],
+    )
+    received = GaugeMetricFamily(
+        "seqwatch_last_received_timestamp_seconds",
+        "When rows were last received.",
+        labels=["model"],
+    )
+    lag = GaugeMetricFamily(
+        "seqwatch_judged_lag_seconds",
+        "Event time that was folded and not yet judged.",
+        labels=["model"],
+    )
+    for model in session.scalars(select(Model)):
+        if model.last_received_at is not None:
+            received.add_metric([model.name], model.last_received_at.timestamp())
+        if model.watermark is None:
+            continue
+        watermark.add_metric([model.name], model.watermark.timestamp())
+        if model.judged_until is not None:
+            behind = (model.watermark - model.judged_until).total_seconds()
+            lag.add_metric([model.name], max(behind, 0.0))
+    yield from (watermark, received, lag)
+
+
+def _firing(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_alert_firing",
+        "1 while the alert of a monitor fires, else 0.",
+        labels=["model", "monitor", "severity"],
+    )
+    rows = session.execute(
+        select(Model.name, Monitor.name, Monitor.severity, Alert.phase)
+        .join(Monitor, Monitor.model_id == Model.id)
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+    )
+    for model, monitor, severity, phase in rows:
+        gauge.add_metric([model, monitor, severity], float(phase is Phase.FIRING))
+    return gauge
+
+
+def _champions(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_champion_info", "1 for the version that serves.", labels=["model", "version"]
+    )
+    serving = session.execute(
+        select(Model.name, Version.name)
+        .join(Champion, Champion.model_id == Model.id)
+        .join(Version, Version.id == Champion.version_id)
+    )
+    for model, version in serving:
+        gauge.add_metric([model, version], 1.0)
+    return gauge
+
+
+def _rollouts(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_rollout_open", "1 for the rollout under way.", labels=["model", "phase"]
+    )
+    under_way = session.execute(
+        select(Model.name, Rollout.phase)
+        .join(Rollout, Rollout.model_id == Model.id)
+        .where(Rollout.finished_at.is_(None))
+    )
+    for model, phase in under_way:
+        gauge.add_metric([model, phase.value], 1.0)
+    return gauge
+
+
+def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+    open_ = Delivery.finished_at.is_(None)
+    dead = Delivery.finished_at.is_not(None) & Delivery.delivered.is_(False)
+    pending, given_up, oldest = session.execute(
+        select(
+            func.count().filter(open_),
+            func.count().filter(dead),
+            func.min(Delivery.created_at).filter(open_),
+        ).select_from(Delivery)
+    ).one()
+    for name, text, value in (
+        ("seqwatch_deliveries_pending", "Messages that have not left.", pending),
+        ("seqwatch_deliveries_dead", "Messages given up.", given_up),
+        (
+            "seqwatch_deliveries_age_seconds",
+            "How long the oldest has waited.",
+            _age(oldest, now),
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(value))
+    runs = GaugeMetricFamily(
+        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job", "status"]
+    )
+    counts = session.execute(
+        select(Run.job, Run.status, func.count())
+        .where(Run.status != RunStatus.DONE)
+        .group_by(Run.job, Run.status)
+    )
+    for job, status, number in counts:
+        runs.add_metric([job, status.value], float(number))
+    yield runs
+
+
+def _age(oldest: datetime | None, now: datetime) -> float:
+    return 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)

@@ -1,0 +1,134 @@
+from datetime import datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import Flip, Phase, Reason
+from core.rows import Kind
+from db.queries import models
+from db.session import unit_of_work
+from db.tables import Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
+from monitors.finding import Outcome
+from tests.api.conftest import CONTRACT, Clients
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
+    """Three judged days: the second breached, and the alert fires since."""
+    with unit_of_work(sessions) as session:
+        row = models.find(session, model)
+        row.watermark, row.judged_until = now, now - timedelta(hours=2)
+        monitor = Monitor(model_id=row.id, name="own", kind="drift", severity="ticket")
+        session.add(monitor)
+        session.flush()
+        for day in range(3):
+            session.add(
+                Finding(
+                    monitor_id=monitor.id,
+                    model_id=row.id,
+                    version="v1",
+                    window_start=now + day * DAY,
+                    window_end=now + (day + 1) * DAY,
+                    as_of=now + (day + 1) * DAY,
+                    outcome=Outcome.BREACH if day == 1 else Outcome.OK,
+                    value=float(day),
+                    threshold=0.5,
+                    cause="HULL moved" if day == 1 else "",
+                    detail={"top": "HULL"},
+                    recorded_at=now,
+                )
+            )
+        alert = Alert(
+            monitor_id=monitor.id,
+            model_id=row.id,
+            phase=Phase.FIRING,
+            since=now + 2 * DAY,
+            version="v1",
+            cause="HULL moved",
+        )
+        session.add(alert)
+        session.flush()
+        session.add(
+            FlipRow(
+                alert_id=alert.id,
+                model_id=row.id,
+                flip=Flip.FIRED,
+                reason=Reason.BREACHED,
+                cause="HULL moved",
+                at=now + 2 * DAY,
+                recorded_at=now,
+            )
+        )
+        version = Version(
+            model_id=row.id, name="v1", contract={}, contract_digest="", created_at=now
+        )
+        session.add(version)
+        session.flush()
+        session.add(Champion(model_id=row.id, version_id=version.id, rev=1, since=now))
+        session.add(
+            Inbox(
+                model_id=row.id,
+                kind=Kind.PREDICTIONS,
+                n_rows=7,
+                n_bytes=900,
+                payload=b"",
+                received_at=now - timedelta(seconds=30),
+            )
+        )
+
+
+@pytest.mark.usefixtures("history")
+def test_a_flip_is_listed_with_its_cause(operator: TestClient, model: str) -> None:
+    [flip] = operator.get("/v1/flips", params={"model": model}).json()
+    assert flip["flip"] == "fired"
+    assert flip["cause"] == "HULL moved"
+    assert flip["at"] == "2026-01-10T00:00:00Z"
+    [alert] = [one for one in operator.get("/v1/alerts").json() if one["phase"] == "firing"]
+    assert (alert["monitor"], alert["severity"]) == ("own", "ticket")
+
+
+@pytest.mark.usefixtures("history")
+def test_findings_come_newest_first_and_by_outcome(operator: TestClient, model: str) -> None:
+    path = f"/v1/models/{model}/findings"
+    assert [one["value"] for one in operator.get(path).json()] == [2.0, 1.0, 0.0]
+    assert [one["value"] for one in operator.get(path, params={"limit": 1}).json()] == [2.0]
+    [breach] = operator.get(path, params={"outcome": "breach"}).json()
+    assert breach["detail"] == {"top": "HULL"}
+    assert operator.get(path, params={"monitor": "absent"}).json() == []
+    assert operator.get(path, params={"limit": 0}).status_code == 422
+
+
+@pytest.mark.usefixtures("history")
+def test_a_key_for_another_model_sees_none_of_it(
+    operator: TestClient, model: str, as_key: Clients, sessions: sessionmaker[Session]
+) -> None:
+    operator.put("/v1/models/other", json={"contract": CONTRACT})
+    with unit_of_work(sessions) as session:
+        other_id = models.find(session, "other").id
+    narrow = as_key("read", model_id=other_id)
+    assert narrow.get("/v1/flips").json() == []
+    assert {one["model"] for one in narrow.get("/v1/alerts").json()} <= {"other"}
+    assert narrow.get("/v1/flips", params={"model": model}).status_code == 403
+    assert narrow.get("/metrics").status_code == 403
+
+
+@pytest.mark.usefixtures("history")
+def test_metrics_say_where_everything_stands(operator: TestClient, model: str) -> None:
+    answer = operator.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = answer.text.splitlines()
+    labels = f'model="{model}"'
+    for line in (
+        f"seqwatch_backlog_rows{{{labels}}} 7.0",
+        f"seqwatch_backlog_bytes{{{labels}}} 900.0",
+        f"seqwatch_backlog_age_seconds{{{labels}}} 30.0",
+        f"seqwatch_judged_lag_seconds{{{labels}}} 7200.0",
+        f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
+        f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
+        "seqwatch_deliveries_pending 0.0",
+        "seqwatch_deliveries_dead 0.0",
+    ):
+        assert line in lines
