@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from examples.forecaster.app import ServiceSettings
 from tests.forecaster.registry import VALUES, Registry, Start, ask, item
 
 
@@ -207,3 +208,11 @@ def _look(service: TestClient) -> None:
     """Make the service look at the routing now, instead of waiting for its next look."""
     app: Any = service.app
     assert app.state.router.refresh()
+
+
+def test_the_readme_names_every_setting_and_every_module() -> None:
+    folder = Path(__file__).parents[2] / "examples" / "forecaster"
+    text = (folder / "README.md").read_text()
+    settings = [f"`FORECASTER_{name.upper()}`" for name in ServiceSettings.model_fields]
+    modules = [f"`{path.name}`" for path in folder.glob("[!_]*.py")]
+    assert [name for name in settings + modules if name not in text] == []
