@@ -1,7 +1,7 @@
 """What a model may be trained on: regular series of input and of what happened."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from lake.lists import Floats, Ints, flatten, micros
 from lake.matching import by_arrival, first_received, places_of
 from lake.reading import Log
 
-_EPOCH_US = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 
@@ -63,9 +63,7 @@ def training_series(log: Log, contract: Contract, window: Window) -> Series:
         Of values that were received twice for one entity and time, the one
         that was received last. Shadows are left out: their input was served.
     """
-    step = contract.step_seconds * 1_000_000
-    start = (window.start - _EPOCH_US) // _US
-    n_times = -(-((window.end - _EPOCH_US) // _US - start) // step)
+    grid = _grid(contract, window)
     # The list of a row made after the window may begin within it.
     reach = Window(window.start, window.end + contract.input_length * contract.step)
     rows = log.predictions(
@@ -74,30 +72,45 @@ def training_series(log: Log, contract: Contract, window: Window) -> Series:
         only=~ds.field("shadow"),
     )
     entities, n_repeated = pa.array([], pa.string()), 0
-    inputs = np.empty((0, n_times, len(contract.features)))
+    inputs = np.empty((0, grid.n_times, len(contract.features)))
     if rows is not None:
         rows, n_repeated = first_received(rows)
         entities = pc.unique(pc.fill_null(rows["entity"], ""))
         entities = entities.take(pc.array_sort_indices(entities))
-        inputs = _inputs(rows, contract, entities, start, n_times)
+        inputs = _inputs(rows, contract, entities, grid)
     return Series(
         entities=tuple(entities.to_pylist()),
         start=window.start,
         step=contract.step,
         inputs=inputs,
-        targets=_targets(log, contract, window, entities, rows),
+        targets=_targets(_labels(log, contract, window, rows), contract, entities, grid),
         n_repeated=n_repeated,
     )
 
 
-def _inputs(  # the grid is its start and its length
-    rows: pa.Table, contract: Contract, entities: pa.Array, start: int, n_times: int
-) -> Floats:
-    step = contract.step_seconds * 1_000_000
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grid:
+    start_us: int
+    step_us: int
+    n_times: int
+
+    def at(self, times_us: Ints) -> Ints:
+        return (times_us - self.start_us) // self.step_us
+
+
+def _grid(contract: Contract, window: Window) -> _Grid:
+    return _Grid(
+        start_us=(window.start - _EPOCH) // _US,
+        step_us=contract.step // _US,
+        n_times=-((window.start - window.end) // contract.step),
+    )
+
+
+def _inputs(rows: pa.Table, contract: Contract, entities: pa.Array, grid: _Grid) -> Floats:
     rows = rows.take(np.argsort(micros(rows["received_at"]), kind="stable"))
     place = places_of(pc.fill_null(rows["entity"], ""), entities)
-    at = (micros(rows["at"]) - start) // step
-    dense = np.full((len(entities), n_times, len(contract.features)), np.nan)
+    at = grid.at(micros(rows["at"]))
+    dense = np.full((len(entities), grid.n_times, len(contract.features)), np.nan)
     for i, name in enumerate(contract.feature_names):
         flat = flatten(rows, "features", name)
         _put(dense[..., i], place[flat.rows], at[flat.rows] - flat.back, flat.values)
@@ -105,29 +118,27 @@ def _inputs(  # the grid is its start and its length
 
 
 def _targets(
-    log: Log,
-    contract: Contract,
-    window: Window,
-    entities: pa.Array,
-    rows: pa.Table | None,
+    labels: pa.Table | None, contract: Contract, entities: pa.Array, grid: _Grid
 ) -> Floats:
-    step = contract.step_seconds * 1_000_000
-    start = (window.start - _EPOCH_US) // _US
-    n_times = -(-((window.end - _EPOCH_US) // _US - start) // step)
-    dense = np.full((len(entities), n_times, len(contract.targets)), np.nan)
-    columns = ["entity", "target_at", "actual", "arrived_at", "received_at"]
-    labels = log.labels(window, columns)
-    named = _named(log, contract, rows, columns)
-    tables = [table for table in (labels, named) if table is not None]
-    if not tables:
+    dense = np.full((len(entities), grid.n_times, len(contract.targets)), np.nan)
+    if labels is None:
         return dense
-    every = by_arrival(pa.concat_tables(tables))
-    place = places_of(pc.fill_null(every["entity"], ""), entities)
-    at = (micros(every["target_at"]) - start) // step
+    place = places_of(pc.fill_null(labels["entity"], ""), entities)
+    at = grid.at(micros(labels["target_at"]))
     for i, target in enumerate(contract.targets):
-        flat = flatten(every, "actual", target)
+        flat = flatten(labels, "actual", target)
         _put(dense[..., i], place[flat.rows], at[flat.rows] + flat.steps, flat.values)
     return dense
+
+
+def _labels(
+    log: Log, contract: Contract, window: Window, rows: pa.Table | None
+) -> pa.Table | None:
+    """Return all labels that reach into the window, in the order of their arrival."""
+    columns = ["entity", "target_at", "actual", "arrived_at", "received_at"]
+    found = [log.labels(window, columns), _named(log, contract, rows, columns)]
+    tables = [table for table in found if table is not None]
+    return by_arrival(pa.concat_tables(tables)) if tables else None
 
 
 def _named(

@@ -1,0 +1,140 @@
+"""Whenever a worker is killed, each row is summarised once and archived once."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import Kind
+from core.window import Window
+from db.queries import log
+from db.session import read_only
+from db.tables import AccuracyChunk, Inbox, ServingSlice, SummaryChunk
+from lake.reading import Log
+from monitors.summary import N
+from monitors.summary_bytes import from_many
+from services.archive import archive_all
+from services.fold import fold_all
+from services.join import join_all
+from tests.archive.mortal import LATER
+from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+
+ROOT = Path(__file__).parents[2]
+DAY = timedelta(days=1)
+
+
+@contextmanager
+def worker(url: str, lake: Path, *point: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.archive.mortal", url, str(lake), *point],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with process:
+            yield process
+            process.kill()
+    finally:
+        process.kill()
+
+
+def send(sessions: sessionmaker[Session], model_id: UUID, n: int, first: int) -> None:
+    rows = [prediction(START + (i % 60) * HOUR, i) for i in range(first, first + n)]
+    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
+    labels = [label(START + (i % 60) * HOUR, [float(i)]) for i in range(first, first + n)]
+    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
+
+
+def finish(sessions: sessionmaker[Session], lake: Path) -> None:
+    fold_all(sessions, LATER)
+    archive_all(sessions, lake, LATER)
+    join_all(sessions, lake, LATER)
+
+
+def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -> None:
+    """Count what there is, everywhere."""
+    window = Window(START - 9 * DAY, START + 9 * DAY)
+    history = Log(root=lake, model_id=model_id)
+    predictions = history.predictions(window, ["prediction_id"])
+    labels = history.labels(window, ["actual"])
+    assert predictions is not None
+    assert labels is not None
+    assert sorted(predictions["prediction_id"].to_pylist()) == sorted(
+        prediction(START + (i % 60) * HOUR, i)["prediction_id"] for i in range(n)
+    )
+    told = labels["actual"].to_pylist()
+    assert sorted(actual["load"][0] for actual in told) == list(range(n))
+    with read_only(sessions) as session:
+        chunks = from_many(session.scalars(select(SummaryChunk.payload)).all())
+        assert chunks.moments[:, 0, N].sum() == n
+        assert session.scalar(select(func.sum(ServingSlice.n))) == n
+        assert session.scalar(select(func.sum(AccuracyChunk.n_predictions))) == n
+        assert session.scalars(select(Inbox)).all() == []
+        assert log.dirty_days(session) == []
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(("db.queries.log", "number", "before"), id="before a group is numbered"),
+        pytest.param(("db.queries.log", "number", "after"), id="after it, not committed"),
+        pytest.param(
+            ("db.queries.summaries", "add_input", "after"),
+            id="summaries written, not committed",
+        ),
+        pytest.param(("lake.tables", "append", "before"), id="folded, not appended"),
+        pytest.param(("lake.tables", "append", "after"), id="appended, not closed"),
+        pytest.param(("db.queries.log", "close", "after"), id="closed, not committed"),
+        pytest.param(("lake.tables", "tidy", "before"), id="closed and committed"),
+        pytest.param(("db.queries.log", "clean", "after"), id="a join not committed"),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_killed_at_any_step(
+    sessions: sessionmaker[Session],
+    database_url: str,
+    tmp_path: Path,
+    point: tuple[str, str, str],
+) -> None:
+    lake, model_id = tmp_path / "lake", add_model(sessions)
+    send(sessions, model_id, 50, 0)
+    finish(sessions, lake)
+    send(sessions, model_id, 50, 50)
+
+    with worker(database_url, lake, *point) as process:
+        assert process.wait(timeout=60) == -9
+    send(sessions, model_id, 50, 100)
+    finish(sessions, lake)
+
+    check(sessions, lake, model_id, 150)
+
+
+@pytest.mark.slow
+def test_killed_at_random(
+    sessions: sessionmaker[Session], database_url: str, tmp_path: Path
+) -> None:
+    lake, model_id = tmp_path / "lake", add_model(sessions)
+    rng, n = random.Random(20260105), 0
+    for _ in range(12):
+        with worker(database_url, lake) as one, worker(database_url, lake) as other:
+            for process in (one, other):
+                assert process.stdout is not None
+                assert process.stdout.readline() == "working\n"
+            until = time.monotonic() + rng.uniform(0.05, 0.8)
+            while time.monotonic() < until:
+                send(sessions, model_id, 20, n)
+                n += 20
+            assert (one.poll(), other.poll()) == (None, None)
+    finish(sessions, lake)
+
+    check(sessions, lake, model_id, n)

@@ -1,0 +1,224 @@
+"""The lake: what was archived can be read again, as it was."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from core.rows import Kind
+from core.window import Window
+from lake import tables
+from lake.reading import Log
+from lake.series import training_series
+from tests.streams import CONTRACT, HOUR, START, label, prediction, table
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def model_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def history(tmp_path: Path, model_id: UUID) -> Log:
+    return Log(root=tmp_path / "lake", model_id=model_id)
+
+
+def append(log: Log, kind: Kind, rows: Sequence[Any], group_no: int = 1) -> None:
+    delta = tables.create_table(log.root, log.model_id, kind, CONTRACT)
+    tables.append(delta, tables.stamped(kind, CONTRACT, table(kind, rows)), group_no)
+
+
+def hours(*offsets: float) -> list[datetime]:
+    return [START + offset * HOUR for offset in offsets]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        pytest.param(0, 48, [0, 23.5, 24, 47], id="two days"),
+        pytest.param(0.5, 24, [23.5], id="from within a day to midnight, end not included"),
+        pytest.param(24, 24.1, [24], id="start included"),
+        pytest.param(48, 500, [], id="nothing there"),
+    ],
+)
+def test_a_window_of_predictions(
+    history: Log, start: float, end: float, expected: list[float]
+) -> None:
+    append(history, Kind.PREDICTIONS, [prediction(at) for at in hours(0, 23.5, 24, 47)])
+
+    rows = history.predictions(Window(*hours(start, end)), ["at"])
+
+    assert rows is not None
+    assert sorted(rows["at"].to_pylist()) == hours(*expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        pytest.param(0, 1, False, id="before"),
+        pytest.param(23, 23.5, True, id="its first step"),
+        pytest.param(95, 96, True, id="its last step, three days on"),
+        pytest.param(96, 99, False, id="after"),
+    ],
+)
+def test_a_label_is_found_by_any_of_its_steps(
+    history: Log, start: float, end: float, *, found: bool
+) -> None:
+    append(history, Kind.LABELS, [label(START + 23 * HOUR, [1.0] * 73)])
+
+    rows = history.labels(Window(*hours(start, end)), ["target_at"])
+
+    assert rows is not None
+    assert rows.num_rows == found
+
+
+def test_an_event_between_two_milliseconds_is_not_lost(history: Log) -> None:
+    at = START + timedelta(microseconds=1_999)
+    append(history, Kind.PREDICTIONS, [prediction(at)])
+    append(history, Kind.LABELS, [label(at, [1.0])])
+    window = Window(at, at + timedelta(microseconds=1))
+
+    predicted = history.predictions(window, ["at"])
+    labelled = history.labels(window, ["target_at"])
+
+    assert predicted is not None
+    assert labelled is not None
+    assert (predicted.num_rows, labelled.num_rows) == (1, 1)
+
+
+def test_before_the_first_archive_there_is_nothing(history: Log) -> None:
+    window = Window(START, START + DAY)
+    assert history.predictions(window, ["at"]) is None
+    assert history.pinned().labels(window, ["actual"]) is None
+
+
+def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(history: Log) -> None:
+    for group_no in range(1, 6):
+        append(history, Kind.PREDICTIONS, [prediction(START, group_no)], group_no)
+    pinned, window = history.pinned(), Window(START, START + 9 * DAY)
+    for group_no in range(6, tables.TIDY_EVERY + 4):
+        append(history, Kind.PREDICTIONS, [prediction(START + DAY, group_no)], group_no)
+        tables.tidy(tables.create_table(history.root, history.model_id, *_INPUT))
+
+    delta = tables.create_table(history.root, history.model_id, *_INPUT)
+    now, then = history.predictions(window, ["at"]), pinned.predictions(window, ["at"])
+
+    assert now is not None
+    assert then is not None
+    assert (now.num_rows, then.num_rows) == (tables.TIDY_EVERY + 3, 5)
+    assert tables.files_by_day(delta)[START.date()] == 1
+    assert tables.last_group(delta) == tables.TIDY_EVERY + 3
+
+
+_INPUT = (Kind.PREDICTIONS, CONTRACT)
+
+
+def test_groups_that_another_archiver_appended_are_refused(history: Log) -> None:
+    delta = tables.create_table(history.root, history.model_id, *_INPUT)
+    append(history, Kind.PREDICTIONS, [prediction(START, 1)], 1)
+
+    with pytest.raises(tables.LakeMoved, match="group 1 is in the log already"):
+        tables.append(
+            delta,
+            tables.stamped(*_INPUT, table(Kind.PREDICTIONS, [prediction(START, 1)])),
+            1,
+        )
+    assert tables.last_group(tables.create_table(history.root, history.model_id, *_INPUT)) == 1
+
+
+def inputs(*load: float | None, **fields: Any) -> dict[str, Any]:
+    return {"features": {"load": list(load), "wind": [0.0]}, **fields}
+
+
+nan = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param([prediction(START, **inputs(7.0))], [[7, nan, nan]], id="one value"),
+        pytest.param(
+            [prediction(START + 2 * HOUR, **inputs(1.0, None, 3.0))],
+            [[1, nan, 3]],
+            id="the last of a list is at its row's time",
+        ),
+        pytest.param(
+            [prediction(START + 4 * HOUR, **inputs(1.0, 2.0, 3.0, 4.0, 5.0))],
+            [[1, 2, 3]],
+            id="a list that ends after the window",
+        ),
+        pytest.param(
+            [
+                prediction(START, 2, **inputs(9.0, received_at=START + HOUR)),
+                prediction(START, 1, **inputs(5.0)),
+                prediction(START, 3, **inputs(None, received_at=START + 2 * HOUR)),
+            ],
+            [[9, nan, nan]],
+            id="received last wins, a missing value corrects nothing",
+        ),
+        pytest.param(
+            [
+                prediction(START, **inputs(5.0)),
+                prediction(START, **inputs(9.0, received_at=START + HOUR)),
+            ],
+            [[5, nan, nan]],
+            id="the same id again is left out",
+        ),
+        pytest.param(
+            [
+                prediction(START, **inputs(5.0), shadow=True),
+                prediction(START, 1, **inputs(6.0)),
+            ],
+            [[6, nan, nan]],
+            id="shadows are left out",
+        ),
+        pytest.param(
+            [
+                prediction(START, **inputs(5.0, entity="b")),
+                prediction(START + HOUR, **inputs(6.0, entity="a")),
+                prediction(START + HOUR, 1, **inputs(7.0, entity=None)),
+            ],
+            [[nan, 7, nan], [nan, 6, nan], [5, nan, nan]],
+            id="entities by name, no name first",
+        ),
+    ],
+)
+def test_inputs_on_a_grid(history: Log, rows: list[Any], expected: list[list[float]]) -> None:
+    append(history, Kind.PREDICTIONS, rows)
+
+    series = training_series(history, CONTRACT, Window(START, START + 3 * HOUR))
+
+    np.testing.assert_array_equal(series.inputs[..., 0], expected)
+    assert np.isnan(series.targets).all()
+    assert series.n_repeated == len(rows) - len({row["prediction_id"] for row in rows})
+
+
+def test_targets_on_a_grid(history: Log) -> None:
+    append(history, Kind.PREDICTIONS, [prediction(START, prediction_id="p")])
+    append(
+        history,
+        Kind.LABELS,
+        [
+            label(START - HOUR, [1.0, 2.0, 3.0, 4.0]),
+            label(START + HOUR, [8.0], arrived_at=START + 9 * HOUR),
+            label(None, [nan, 9.0], prediction_id="p", arrived_at=START + 8 * HOUR),
+            label(START, [7.0], entity="unknown"),
+        ],
+    )
+
+    series = training_series(history, CONTRACT, Window(START, START + 4 * HOUR))
+
+    np.testing.assert_array_equal(series.targets[..., 0], [[2, 8, 9, nan]])
+
+
+def test_nothing_archived_is_an_empty_series(history: Log) -> None:
+    series = training_series(history, CONTRACT, Window(START, START + 3 * HOUR))
+
+    assert (series.entities, series.inputs.shape) == ((), (0, 3, 2))
+    assert series.targets.shape == (0, 3, 1)
