@@ -2,15 +2,21 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 
+from api import ingest
 from api.dependencies import CallerDep
 
 router = APIRouter(tags=["description"])
 
 
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description of every address, the plain ASGI ones too."""
+    described = app.openapi()
+    return {**described, "paths": {**ingest.openapi_paths(), **described["paths"]}}
+
+
 @router.get("/openapi.json")
 def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
     """Describe every address that this process answers."""
-    description: dict[str, Any] = request.app.openapi()
-    return description
+    return describe(request.app)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 from core.errors import AppError, BadRows, Busy, Unauthorized
@@ -70,6 +71,14 @@ def render_http(_: Request, error: Exception) -> JSONResponse:
     )
 
 
+def render_stale(_: Request, __: Exception) -> JSONResponse:
+    """Answer a race that was lost: the row was changed after it was read."""
+    detail = "somebody else changed this at the same moment; look again"
+    return JSONResponse(
+        {"error": "Conflict", "detail": detail}, status_code=HTTPStatus.CONFLICT
+    )
+
+
 def render_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer a bug: the trace goes to the log, none of it to the client."""
     log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
@@ -82,4 +91,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AppError, render)
     app.add_exception_handler(RequestValidationError, render_invalid)
     app.add_exception_handler(HTTPException, render_http)
+    app.add_exception_handler(StaleDataError, render_stale)
     app.add_exception_handler(Exception, render_bug)

@@ -1,16 +1,33 @@
 """Put the application together."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
-from api import alerts, channels, description, errors, health, keys, metrics, models, versions
+from api import (
+    alerts,
+    channels,
+    description,
+    errors,
+    health,
+    ingest,
+    keys,
+    metrics,
+    models,
+    versions,
+)
 from api.dependencies import Platform
 from api.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
 from notify.webhook import Sender
 from services.access import Door
+from services.ingest import Committer
 from services.registry import Directory
+
+ROOMS = (alerts, channels, description, health, keys, metrics, models, versions)
 
 
 def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
@@ -26,12 +43,26 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
             public_url=settings.public_url,
         ),
     )
+    committer = Committer(
+        sessions, max_rows=settings.max_rows, max_backlog_bytes=settings.max_backlog_bytes
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        committer.start()
+        try:
+            yield
+        finally:
+            committer.stop()
+
     # The framework's own description is open to all, and its pages load scripts from
     # elsewhere: ours is behind a key, for any viewer.
-    app = FastAPI(title="Seqwatch", version=__version__, openapi_url=None)
+    app = FastAPI(title="Seqwatch", version=__version__, openapi_url=None, lifespan=lifespan)
     app.state.platform = parts
     app.add_middleware(SecurityHeaders)
     errors.install(app)
-    for room in (alerts, channels, description, health, keys, metrics, models, versions):
+    # First, because nearly all requests are for these.
+    app.router.routes.extend(ingest.routes(parts.door, parts.directory, committer, settings))
+    for room in ROOMS:
         app.include_router(room.router)
     return app

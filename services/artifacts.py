@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, NotFound
 from db.queries import models
 from retrain.artifact_header import check_header
+from services import champions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ def attach(session: Session, model_id: UUID, version_name: str, stored: Stored) 
         raise Conflict(f"version {version_name!r} has other weights: make a new version")
     is_new = version.sha256 is None
     version.sha256, version.n_bytes = stored.sha256, stored.n_bytes
+    if is_new:  # the routing document names the hash of what it lets serve
+        champions.touch_routing(session, model_id)
     return is_new
 
 
