@@ -1,0 +1,140 @@
+"""The client against the real API and a real database."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import uvicorn
+from seqwatch import Monitor, Options
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from api.main import create_app
+from core.contract import Contract, Feature
+from core.settings import Settings
+from db.session import read_only, unit_of_work
+from db.tables import Inbox, Quarantine
+from services.access import create_key
+from services.registry import Registration, register
+
+CONTRACT = Contract(
+    features=(Feature(name="load"),),
+    targets=("load",),
+    step_seconds=3600,
+    input_length=4,
+    horizon=2,
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Platform:
+    """The API on a real port, which can be stopped and started again."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._port = 0
+        with unit_of_work(sessions) as session:
+            register(session, Registration(name="load", contract=CONTRACT), START)
+        with unit_of_work(sessions) as session:
+            self.key = create_key(session, "service", ["ingest"], None, START)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        app = create_app(self._settings, self._sessions)
+        config = uvicorn.Config(app, port=self._port, log_level="error", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+        self._port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def kept_ids(self) -> list[str]:
+        with read_only(self._sessions) as session:
+            payloads = session.scalars(select(Inbox.payload).order_by(Inbox.id)).all()
+        return [
+            name
+            for payload in payloads
+            for name in pa.ipc.open_stream(payload).read_all()["prediction_id"].to_pylist()
+        ]
+
+    def n_quarantined(self) -> int:
+        with read_only(self._sessions) as session:
+            return session.scalar(select(func.count()).select_from(Quarantine)) or 0
+
+
+@pytest.fixture
+def platform(settings: Settings, sessions: sessionmaker[Session]) -> Iterator[Platform]:
+    platform = Platform(settings, sessions)
+    platform.start()
+    yield platform
+    platform.stop()
+
+
+def _row(i: int) -> dict[str, object]:
+    return {
+        "prediction_id": f"p-{i}",
+        "version": "v1",
+        "at": START + i * timedelta(hours=1),
+        "features": {"load": [float(i), float("nan")]},
+        "output": {"load": [1.0, 2.0]},
+    }
+
+
+def test_what_is_confirmed_is_kept_exactly_once_over_an_outage(
+    platform: Platform, tmp_path: Path
+) -> None:
+    confirmed: list[str] = []
+    options = Options(batch_rows=10, linger_seconds=0.01, on_acknowledged=confirmed.extend)
+    monitor = Monitor(platform.url, platform.key, "load", tmp_path / "spool", options)
+    for i in range(100):
+        monitor.log(_row(i))
+    platform.stop()
+    for i in range(100, 200):
+        monitor.log(_row(i))
+    platform.start()
+    assert monitor.flush(timeout=30.0)
+    monitor.close()
+    assert platform.kept_ids() == [f"p-{i}" for i in range(200)]
+    assert confirmed == platform.kept_ids()
+
+
+def test_a_row_that_breaks_the_contract_is_the_only_one_not_confirmed(
+    platform: Platform,
+) -> None:
+    confirmed: list[str] = []
+    monitor = Monitor(
+        platform.url, platform.key, "load", options=Options(on_acknowledged=confirmed.extend)
+    )
+    rows = [_row(0), _row(1) | {"features": {"oil": [1.0]}}, _row(2)]
+    monitor.log_many({name: [row[name] for row in rows] for name in rows[0]})
+    assert monitor.flush()
+    monitor.close()
+    assert confirmed == platform.kept_ids() == ["p-0", "p-2"]
+    assert platform.n_quarantined() == 1
+    counts = monitor.counts()
+    assert (counts.acknowledged, counts.rejected, counts.waiting) == (2, 1, 0)
+
+
+def test_an_unknown_key_loses_nothing(platform: Platform, tmp_path: Path) -> None:
+    wrong = Monitor(platform.url, "sw_wrong", "load", tmp_path / "spool")
+    wrong.log(_row(0))
+    wrong.close(timeout=0.5)
+    assert wrong.counts().spooled == 1
+    right = Monitor(platform.url, platform.key, "load", tmp_path / "spool")
+    assert right.flush()
+    right.close()
+    assert platform.kept_ids() == ["p-0"]
