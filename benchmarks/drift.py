@@ -1,0 +1,120 @@
+"""How long does drift over 90 days of 20 features take, from SQL to the finding?
+
+Run: `python -m benchmarks.drift`. The bar is 100 ms. The time does not depend
+on traffic: 50 predictions an hour or 50 million make the same rows. What the
+monitor learns from the reference is kept between looks, and timed apart.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract, Feature
+from core.rows import REFERENCE
+from db.migrate import upgrade
+from db.queries import summaries
+from db.session import connect, read_only, unit_of_work
+from db.tables import Model, SummaryChunk
+from monitors import drift
+from monitors.hourly import Hourly, hourly
+from monitors.summary import Column, chunk_at, freeze, summarise
+from monitors.summary_bytes import from_many
+
+Found = TypeVar("Found")
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+REFERENCE_DAYS, CURRENT_DAYS, N_FEATURES, PER_HOUR = 365, 90, 20, 50
+NAMES = tuple(f"f{i}" for i in range(N_FEATURES))
+
+
+def fill(sessions: sessionmaker[Session]) -> UUID:
+    """Store summaries of a daily season with noise."""
+    contract = Contract(
+        features=tuple(Feature(name=name) for name in NAMES),
+        targets=("y",),
+        step_seconds=3600,
+        input_length=1,
+        horizon=1,
+    )
+    rng = np.random.default_rng(1)
+    with unit_of_work(sessions) as session:
+        model = Model(name="m", contract=contract.to_json(), created_at=START)
+        session.add(model)
+        session.flush()
+        edges = freeze({name: rng.normal(size=5000) for name in NAMES})
+        for version, first, n_days in (
+            (REFERENCE, 0, REFERENCE_DAYS),
+            ("v1", REFERENCE_DAYS, CURRENT_DAYS),
+        ):
+            hours = np.arange(n_days * 24) + chunk_at(START) + first * 24
+            chunks = np.repeat(hours, PER_HOUR)
+            season = np.sin(chunks / 24 * 2 * np.pi)
+            columns = [
+                Column(
+                    values=season + rng.normal(size=chunks.size),
+                    chunks=chunks,
+                    repeats=np.zeros(chunks.size, dtype=bool),
+                )
+                for _ in NAMES
+            ]
+            summaries.add_input(session, model.id, version, summarise(columns, edges))
+        return model.id
+
+
+def read(
+    sessions: sessionmaker[Session], model_id: UUID, start: datetime, end: datetime
+) -> Hourly:
+    with read_only(sessions) as session:
+        blobs = session.scalars(
+            select(SummaryChunk.payload).where(
+                SummaryChunk.model_id == model_id,
+                SummaryChunk.start >= start,
+                SummaryChunk.start < end,
+            )
+        ).all()
+    return hourly(from_many(blobs), NAMES, start, end)
+
+
+def timed(title: str, act: Callable[[], Found]) -> Found:
+    """Print the median and the worst of eleven runs."""
+    found, took = act(), []
+    for _ in range(11):
+        began = time.perf_counter()
+        found = act()
+        took.append((time.perf_counter() - began) * 1000)
+    print(f"{title:52} {statistics.median(took):7.1f} ms   worst {max(took):7.1f} ms")
+    return found
+
+
+def main() -> None:
+    middle = START + timedelta(days=REFERENCE_DAYS)
+    end = middle + timedelta(days=CURRENT_DAYS)
+    with tempfile.TemporaryDirectory() as folder:
+        engine = connect(f"sqlite:///{folder}/seqwatch.sqlite")
+        upgrade(engine)
+        sessions = sessionmaker(engine)
+        model_id = fill(sessions)
+        params = drift.DriftParams()
+
+        def learn() -> drift.DriftBaseline | drift.Learning:
+            return drift.calibrate(read(sessions, model_id, START, middle), params)
+
+        baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)
+        finding = timed(
+            f"one look at {CURRENT_DAYS} days of {N_FEATURES} features",
+            lambda: drift.evaluate(baseline, read(sessions, model_id, middle, end), end),
+        )
+        print(f"finding: {finding.outcome}")
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()
