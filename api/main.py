@@ -19,6 +19,7 @@ from api import (
     versions,
 )
 from api.dependencies import Platform
+from api.description import Application
 from api.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
@@ -57,7 +58,9 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
 
     # The framework's own description is open to all, and its pages load scripts from
     # elsewhere: ours is behind a key, for any viewer.
-    app = FastAPI(title="Seqwatch", version=__version__, openapi_url=None, lifespan=lifespan)
+    app = Application(
+        title="Seqwatch", version=__version__, openapi_url=None, lifespan=lifespan
+    )
     app.state.platform = parts
     app.add_middleware(SecurityHeaders)
     errors.install(app)

@@ -5,7 +5,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from api.description import describe
 from api.security import HEADERS
 from core.errors import BadRows, Busy, RowFault
 from db.session import unit_of_work
@@ -17,7 +16,7 @@ OPEN_TO_ALL = {"/health", "/ready"}
 
 
 def test_nothing_but_health_is_open_to_strangers(app: FastAPI, stranger: TestClient) -> None:
-    for path, verbs in describe(app)["paths"].items():
+    for path, verbs in app.openapi()["paths"].items():
         for verb in verbs:
             answer = stranger.request(verb, path)
             expected = 200 if path in OPEN_TO_ALL else 401
@@ -28,7 +27,7 @@ def test_a_key_that_only_reads_changes_nothing(
     app: FastAPI, model: str, as_key: Clients
 ) -> None:
     reader = as_key("read")
-    for path, verbs in describe(app)["paths"].items():
+    for path, verbs in app.openapi()["paths"].items():
         for verb in {*verbs} - {"get"}:
             answer = reader.request(verb, path.replace("{model}", model), json={})
             # 422: the body was looked at first. It says nothing about what is stored.
