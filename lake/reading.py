@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 from uuid import UUID
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from core.rows import Kind
 from core.window import Window
-from lake.tables import files_by_day, open_table, place
+from lake.tables import files_by_day, open_table
 
 _A_MOMENT = timedelta(microseconds=1)
 
@@ -26,28 +27,40 @@ class Snapshot:
     predictions: int | None = None
     labels: int | None = None
 
+    def of(self, kind: Kind) -> int | None:
+        """Return the version of one table."""
+        return self.predictions if kind is Kind.PREDICTIONS else self.labels
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class Log:
-    """The log of one model.
+    """One state of a model's log: rows appended later are not seen.
 
-    Attributes
+    Opening a table takes longer than reading a day of it, so keep a log for
+    as long as its state will do.
+
+    Parameters
     ----------
     root
         The folder of all logs.
+    model_id
+        Whose log.
     snapshot
-        The state to read; None reads the newest, each time anew.
+        The state to read; by default the newest.
     """
 
-    root: Path
-    model_id: UUID
-    snapshot: Snapshot | None = None
+    def __init__(self, root: Path, model_id: UUID, snapshot: Snapshot | None = None) -> None:
+        self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in Kind}
 
-    def pinned(self) -> "Log":
-        """Return the log as it is now, whatever is appended later."""
-        return Log(
-            root=self.root, model_id=self.model_id, snapshot=snapshot(self.root, self.model_id)
+    @property
+    def snapshot(self) -> Snapshot:
+        """By which this very state can be opened again."""
+        return Snapshot(
+            predictions=self._version(Kind.PREDICTIONS), labels=self._version(Kind.LABELS)
         )
+
+    def _version(self, kind: Kind) -> int | None:
+        table = self._tables[kind]
+        return None if table is None else table.version()
 
     def predictions(
         self, window: Window, columns: Sequence[str], only: ds.Expression | None = None
@@ -117,37 +130,30 @@ class Log:
 
     def newest_day(self) -> date | None:
         """Return the newest event day with a prediction; None when there is none."""
-        table = self._open(Kind.PREDICTIONS)
+        table = self._tables[Kind.PREDICTIONS]
         return None if table is None else max(files_by_day(table), default=None)
-
-    def _open(self, kind: Kind) -> DeltaTable | None:
-        if self.snapshot is None:
-            return open_table(self.root, self.model_id, kind)
-        version: int | None = getattr(self.snapshot, kind.value)
-        return None if version is None else open_table(self.root, self.model_id, kind, version)
 
     def _read(
         self, kind: Kind, files: str, rows: ds.Expression, columns: Sequence[str]
     ) -> pa.Table | None:
-        table = self._open(kind)
+        table = self._tables[kind]
         if table is None:
             return None
         # Arrow's own file system: the one that deltalake lends calls back into Python from
         # threads that may outlive the interpreter, and then the process aborts as it ends.
-        here = SubTreeFileSystem(str(place(self.root, self.model_id, kind)), LocalFileSystem())
+        here = SubTreeFileSystem(unquote(urlparse(table.table_uri).path), LocalFileSystem())
         # Delta's own statistics leave most files unopened; Arrow's filter does the rest.
         dataset = table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
         return dataset.to_table(columns=[*columns], filter=rows)
 
 
-def snapshot(root: Path, model_id: UUID) -> Snapshot:
-    """Return the newest version of both tables, to read them again exactly as they are."""
-    predictions = open_table(root, model_id, Kind.PREDICTIONS)
-    labels = open_table(root, model_id, Kind.LABELS)
-    return Snapshot(
-        predictions=predictions.version() if predictions else None,
-        labels=labels.version() if labels else None,
-    )
+def _state(
+    root: Path, model_id: UUID, kind: Kind, snapshot: Snapshot | None
+) -> DeltaTable | None:
+    if snapshot is None:
+        return open_table(root, model_id, kind)
+    version = snapshot.of(kind)
+    return None if version is None else open_table(root, model_id, kind, version)
 
 
 def _sql(moment: datetime) -> str:

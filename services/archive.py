@@ -121,7 +121,7 @@ def archive(
             tables.append(table, rows, batch.last_group)
         except tables.LakeMoved:
             return 0
-    days = dirty(Log(root=lake_root, model_id=model_id), kind, contract, rows)
+    days = dirty(Log(lake_root, model_id), kind, contract, rows)
     with unit_of_work(sessions) as session:
         state = log.close(session, model_id, kind, batch, archived)
         if state is None:

@@ -26,7 +26,7 @@ from core.window import Window
 from db.queries import log as marks
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, DirtyDay, Model, Rollout, SessionScore, Version
+from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
 from lake.lists import Floats, Ints
 from lake.matching import (
     actuals_by_entity,
@@ -64,6 +64,7 @@ class Canary:
 class Subject:
     """What a join must know of the model."""
 
+    model_id: UUID
     contract: Contract
     units: Mapping[str, Units]
     natural: Units
@@ -85,37 +86,43 @@ class Joined:
 
 
 def join_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
-    """Compute every marked day again; how many were saved."""
+    """Compute every marked day of every model again; how many were saved."""
     with read_only(sessions) as session:
-        marked = marks.dirty_days(session)
-    return sum(join(sessions, lake_root, model_id, day) for model_id, day, _ in marked)
+        models = {model_id for model_id, _, _ in marks.dirty_days(session)}
+    return sum(join(sessions, lake_root, model_id) for model_id in models)
 
 
-def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, day: date) -> bool:
-    """Compute one marked day of a model again.
+def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID) -> int:
+    """Compute the marked days of a model again.
 
     Parameters
     ----------
     sessions
-        Opens transactions; none is open while the lake is read.
+        Opens transactions, one for each day; none is open while the lake is
+        read.
     lake_root
         The folder of all logs.
-    model_id, day
-        Whose event day.
+    model_id
+        Whose days.
 
     Returns
     -------
-    bool
-        False if the day is not marked, or its mark changed meanwhile.
+    int
+        How many days were saved. The others were marked again meanwhile, and
+        stay so.
     """
-    # load
     with read_only(sessions) as session:
-        mark = session.get(DirtyDay, (model_id, day))
-        if mark is None:
-            return False
-        rev = mark.rev
+        marked = marks.dirty_days(session, model_id)
         subject = _subject(session, model_id)
-    history = Log(root=lake_root, model_id=model_id).pinned()
+    history = Log(lake_root, model_id)  # after the marks: what they are about is in it
+    return sum(join_day(sessions, history, subject, day, rev) for _, day, rev in marked)
+
+
+def join_day(
+    sessions: sessionmaker[Session], history: Log, subject: Subject, day: date, rev: int
+) -> bool:
+    """Compute one day again, and save it if its mark is still `rev`."""
+    # load
     midnight = datetime.combine(day, datetime.min.time(), UTC)
     rows = history.predictions(
         Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
@@ -127,31 +134,21 @@ def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, day: 
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
         if n_repeated:
-            log.warning("model %s, %s: %d ids were sent twice", model_id, day, n_repeated)
+            log.warning("%s: %d ids of %s were sent twice", subject.model_id, n_repeated, day)
         chunks = accuracy(history, subject, rows)
         scored = _sessions(history, subject, midnight)
 
     # save
     with unit_of_work(sessions) as session:
-        if not marks.clean(session, model_id, day, rev):
+        if not marks.clean(session, subject.model_id, day, rev):
             return False
-        session.execute(
-            delete(AccuracyChunk).where(
-                AccuracyChunk.model_id == model_id, AccuracyChunk.day == day
-            )
-        )
-        upsert(
-            session,
-            AccuracyChunk,
-            [{"model_id": model_id, "day": day} | stored for stored in chunks],
-        )
+        is_day = (AccuracyChunk.model_id == subject.model_id) & (AccuracyChunk.day == day)
+        session.execute(delete(AccuracyChunk).where(is_day))
+        at = {"model_id": subject.model_id, "day": day}
+        upsert(session, AccuracyChunk, [at | stored for stored in chunks])
         if subject.canary is not None:
-            rollout_id = subject.canary.rollout_id
-            upsert(
-                session,
-                SessionScore,
-                [{"rollout_id": rollout_id} | asdict(score) for score in scored],
-            )
+            of = {"rollout_id": subject.canary.rollout_id}
+            upsert(session, SessionScore, [of | asdict(score) for score in scored])
     return True
 
 
@@ -171,6 +168,7 @@ def _subject(session: Session, model_id: UUID) -> Subject:
             challenger=names[rollout.challenger_id],
         )
     return Subject(
+        model_id=model_id,
         contract=contract,
         units={version.name: units(version.manifest, contract) for version in versions},
         natural=units({}, contract),

@@ -41,7 +41,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 def ids_in(lake: Path, model_id: UUID) -> list[str]:
-    rows = Log(root=lake, model_id=model_id).predictions(ALWAYS, ["prediction_id"])
+    rows = Log(lake, model_id).predictions(ALWAYS, ["prediction_id"])
     return [] if rows is None else sorted(rows["prediction_id"].to_pylist())
 
 
@@ -102,7 +102,7 @@ def test_every_column_comes_back_as_it_was_sent(
     fold_all(sessions, LATE)
     archive_all(sessions, lake, LATE)
 
-    found = Log(root=lake, model_id=model_id).predictions(ALWAYS, sent.column_names)
+    found = Log(lake, model_id).predictions(ALWAYS, sent.column_names)
 
     assert found is not None
     assert found.to_pylist() == sent.to_pylist()

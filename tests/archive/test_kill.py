@@ -64,7 +64,7 @@ def finish(sessions: sessionmaker[Session], lake: Path) -> None:
 def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -> None:
     """Count what there is, everywhere."""
     window = Window(START - 9 * DAY, START + 9 * DAY)
-    history = Log(root=lake, model_id=model_id)
+    history = Log(lake, model_id)
     predictions = history.predictions(window, ["prediction_id"])
     labels = history.labels(window, ["actual"])
     assert predictions is not None

@@ -4,34 +4,43 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable
 
 from core.rows import Kind
 from core.window import Window
 from lake import tables
-from lake.reading import Log
+from lake.reading import Log, Snapshot
 from lake.series import training_series
 from tests.streams import CONTRACT, HOUR, START, label, prediction, table
 
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def model_id() -> UUID:
-    return uuid4()
+class Place:
+    """Where one model's log is."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.model_id = root, uuid4()
+
+    def table(self, kind: Kind = Kind.PREDICTIONS) -> DeltaTable:
+        return tables.create_table(self.root, self.model_id, kind, CONTRACT)
+
+    def append(self, kind: Kind, rows: Sequence[Any], group_no: int = 1) -> None:
+        tables.append(
+            self.table(kind), tables.stamped(kind, CONTRACT, table(kind, rows)), group_no
+        )
+
+    def log(self, snapshot: Snapshot | None = None) -> Log:
+        return Log(self.root, self.model_id, snapshot)
 
 
 @pytest.fixture
-def history(tmp_path: Path, model_id: UUID) -> Log:
-    return Log(root=tmp_path / "lake", model_id=model_id)
-
-
-def append(log: Log, kind: Kind, rows: Sequence[Any], group_no: int = 1) -> None:
-    delta = tables.create_table(log.root, log.model_id, kind, CONTRACT)
-    tables.append(delta, tables.stamped(kind, CONTRACT, table(kind, rows)), group_no)
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "a lake")
 
 
 def hours(*offsets: float) -> list[datetime]:
@@ -48,11 +57,11 @@ def hours(*offsets: float) -> list[datetime]:
     ],
 )
 def test_a_window_of_predictions(
-    history: Log, start: float, end: float, expected: list[float]
+    place: Place, start: float, end: float, expected: list[float]
 ) -> None:
-    append(history, Kind.PREDICTIONS, [prediction(at) for at in hours(0, 23.5, 24, 47)])
+    place.append(Kind.PREDICTIONS, [prediction(at) for at in hours(0, 23.5, 24, 47)])
 
-    rows = history.predictions(Window(*hours(start, end)), ["at"])
+    rows = place.log().predictions(Window(*hours(start, end)), ["at"])
 
     assert rows is not None
     assert sorted(rows["at"].to_pylist()) == hours(*expected)
@@ -68,46 +77,47 @@ def test_a_window_of_predictions(
     ],
 )
 def test_a_label_is_found_by_any_of_its_steps(
-    history: Log, start: float, end: float, *, found: bool
+    place: Place, start: float, end: float, *, found: bool
 ) -> None:
-    append(history, Kind.LABELS, [label(START + 23 * HOUR, [1.0] * 73)])
+    place.append(Kind.LABELS, [label(START + 23 * HOUR, [1.0] * 73)])
 
-    rows = history.labels(Window(*hours(start, end)), ["target_at"])
+    rows = place.log().labels(Window(*hours(start, end)), ["target_at"])
 
     assert rows is not None
     assert rows.num_rows == found
 
 
-def test_an_event_between_two_milliseconds_is_not_lost(history: Log) -> None:
+def test_an_event_between_two_milliseconds_is_not_lost(place: Place) -> None:
     at = START + timedelta(microseconds=1_999)
-    append(history, Kind.PREDICTIONS, [prediction(at)])
-    append(history, Kind.LABELS, [label(at, [1.0])])
+    place.append(Kind.PREDICTIONS, [prediction(at)])
+    place.append(Kind.LABELS, [label(at, [1.0])])
     window = Window(at, at + timedelta(microseconds=1))
 
-    predicted = history.predictions(window, ["at"])
-    labelled = history.labels(window, ["target_at"])
+    predicted = place.log().predictions(window, ["at"])
+    labelled = place.log().labels(window, ["target_at"])
 
     assert predicted is not None
     assert labelled is not None
     assert (predicted.num_rows, labelled.num_rows) == (1, 1)
 
 
-def test_before_the_first_archive_there_is_nothing(history: Log) -> None:
+def test_before_the_first_archive_there_is_nothing(place: Place) -> None:
     window = Window(START, START + DAY)
-    assert history.predictions(window, ["at"]) is None
-    assert history.pinned().labels(window, ["actual"]) is None
+    assert place.log().predictions(window, ["at"]) is None
+    assert place.log().labels(window, ["actual"]) is None
 
 
-def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(history: Log) -> None:
+def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(place: Place) -> None:
     for group_no in range(1, 6):
-        append(history, Kind.PREDICTIONS, [prediction(START, group_no)], group_no)
-    pinned, window = history.pinned(), Window(START, START + 9 * DAY)
+        place.append(Kind.PREDICTIONS, [prediction(START, group_no)], group_no)
+    pinned, window = place.log(), Window(START, START + 9 * DAY)
     for group_no in range(6, tables.TIDY_EVERY + 4):
-        append(history, Kind.PREDICTIONS, [prediction(START + DAY, group_no)], group_no)
-        tables.tidy(tables.create_table(history.root, history.model_id, *_INPUT))
+        place.append(Kind.PREDICTIONS, [prediction(START + DAY, group_no)], group_no)
+        tables.tidy(place.table())
 
-    delta = tables.create_table(history.root, history.model_id, *_INPUT)
-    now, then = history.predictions(window, ["at"]), pinned.predictions(window, ["at"])
+    delta = place.table()
+    again = place.log(pinned.snapshot)
+    now, then = (log.predictions(window, ["at"]) for log in (place.log(), again))
 
     assert now is not None
     assert then is not None
@@ -119,9 +129,9 @@ def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(history: Log) 
 _INPUT = (Kind.PREDICTIONS, CONTRACT)
 
 
-def test_groups_that_another_archiver_appended_are_refused(history: Log) -> None:
-    delta = tables.create_table(history.root, history.model_id, *_INPUT)
-    append(history, Kind.PREDICTIONS, [prediction(START, 1)], 1)
+def test_groups_that_another_archiver_appended_are_refused(place: Place) -> None:
+    delta = place.table()
+    place.append(Kind.PREDICTIONS, [prediction(START, 1)], 1)
 
     with pytest.raises(tables.LakeMoved, match="group 1 is in the log already"):
         tables.append(
@@ -129,7 +139,7 @@ def test_groups_that_another_archiver_appended_are_refused(history: Log) -> None
             tables.stamped(*_INPUT, table(Kind.PREDICTIONS, [prediction(START, 1)])),
             1,
         )
-    assert tables.last_group(tables.create_table(history.root, history.model_id, *_INPUT)) == 1
+    assert tables.last_group(place.table()) == 1
 
 
 def inputs(*load: float | None, **fields: Any) -> dict[str, Any]:
@@ -189,20 +199,19 @@ nan = float("nan")
         ),
     ],
 )
-def test_inputs_on_a_grid(history: Log, rows: list[Any], expected: list[list[float]]) -> None:
-    append(history, Kind.PREDICTIONS, rows)
+def test_inputs_on_a_grid(place: Place, rows: list[Any], expected: list[list[float]]) -> None:
+    place.append(Kind.PREDICTIONS, rows)
 
-    series = training_series(history, CONTRACT, Window(START, START + 3 * HOUR))
+    series = training_series(place.log(), CONTRACT, Window(START, START + 3 * HOUR))
 
     np.testing.assert_array_equal(series.inputs[..., 0], expected)
     assert np.isnan(series.targets).all()
     assert series.n_repeated == len(rows) - len({row["prediction_id"] for row in rows})
 
 
-def test_targets_on_a_grid(history: Log) -> None:
-    append(history, Kind.PREDICTIONS, [prediction(START, prediction_id="p")])
-    append(
-        history,
+def test_targets_on_a_grid(place: Place) -> None:
+    place.append(Kind.PREDICTIONS, [prediction(START, prediction_id="p")])
+    place.append(
         Kind.LABELS,
         [
             label(START - HOUR, [1.0, 2.0, 3.0, 4.0]),
@@ -212,13 +221,13 @@ def test_targets_on_a_grid(history: Log) -> None:
         ],
     )
 
-    series = training_series(history, CONTRACT, Window(START, START + 4 * HOUR))
+    series = training_series(place.log(), CONTRACT, Window(START, START + 4 * HOUR))
 
     np.testing.assert_array_equal(series.targets[..., 0], [[2, 8, 9, nan]])
 
 
-def test_nothing_archived_is_an_empty_series(history: Log) -> None:
-    series = training_series(history, CONTRACT, Window(START, START + 3 * HOUR))
+def test_nothing_archived_is_an_empty_series(place: Place) -> None:
+    series = training_series(place.log(), CONTRACT, Window(START, START + 3 * HOUR))
 
     assert (series.entities, series.inputs.shape) == ((), (0, 3, 2))
     assert series.targets.shape == (0, 3, 1)
