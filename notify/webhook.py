@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from alerts.message import absolute
 from core import __version__
 from core.errors import Unprocessable
 from notify.address import Network, Receiver, parse, refusal
-from notify.message import absolute
 from notify.signing import sign
 
 
@@ -81,7 +81,7 @@ class Sender:
         message_id
             The same for every attempt, so that a receiver may drop a repeated one.
         body
-            As `notify.message.compose` made it.
+            As `alerts.message.compose` made it.
         at
             The time of this attempt.
         """

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.message import Type, compose
 from core.errors import NotFound, Unprocessable
 from db.queries import deliveries
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import Channel
 from notify.address import parse
-from notify.message import Type, compose
 from notify.signing import check_secret, new_secret
 from notify.webhook import Answer, Sender
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, CursorResult, and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from alerts.message import Type, compose, moment
 from alerts.state import Flip
 from db.tables import (
     Alert,
@@ -22,7 +23,6 @@ from db.tables import (
     RolloutEvent,
     Version,
 )
-from notify.message import Type, compose, moment
 
 # What happens to a rollout is for people in working hours: nothing has to be done at once.
 ROLLOUT_SEVERITY = "ticket"

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from alerts.message import Type, compose
 from core.clock import utcnow
-from notify.message import Type, compose
 from notify.signing import new_secret, sign
 from notify.webhook import Answer, Sender
 from tests.notify.receiver import Receiver, running
