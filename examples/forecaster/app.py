@@ -28,6 +28,10 @@ from examples.forecaster.serving import Answer, Forecaster
 from examples.forecaster.sessions import Sessions, Step, UnknownSession
 from examples.forecaster.versions import Load, VersionFailed, Versions
 
+# What a killed process may lose of its log. Event time may run a thousand times
+# faster here than in life, so that the client's default would be days of it.
+LINGER_SECONDS = 0.05
+
 
 class ServiceSettings(BaseSettings):
     """Read from `FORECASTER_…` in the environment."""
@@ -106,7 +110,10 @@ def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> Fas
             key,
             settings.model,
             settings.folder / "spool",
-            Options(on_acknowledged=_recorder(settings.acknowledged)),
+            Options(
+                linger_seconds=LINGER_SECONDS,
+                on_acknowledged=_recorder(settings.acknowledged),
+            ),
         )
         app.state.router = router
         app.state.monitor = monitor

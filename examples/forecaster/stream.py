@@ -22,7 +22,15 @@ from examples.forecaster.tables import (
     label_tables,
     reference_tables,
 )
-from examples.forecaster.world import CHANNELS, CONTRACT, N_HISTORY, STRIDE, World, time_of
+from examples.forecaster.world import (
+    CHANNELS,
+    CONTRACT,
+    N_HISTORY,
+    STAGGER,
+    STRIDE,
+    World,
+    time_of,
+)
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _JSON = {"Content-Type": "application/json"}
@@ -43,8 +51,8 @@ class Refused(Exception):
 class Stream:
     """The users of the service, and the meters that know later what was true.
 
-    Every entity opens one session a day, at an hour of its own, and sends its
-    new hours every six. All entities of one hour go into one request.
+    Every entity opens one session a day, at the hour of its group, and sends
+    its new hours every six. All entities of one hour go into one request.
 
     Parameters
     ----------
@@ -130,8 +138,9 @@ class Stream:
 
     def play_hour(self, day: int, hour: int) -> None:
         """Play the sessions that have a step in one hour of a day. Raises like `step`."""
-        entities = range(hour % STRIDE, len(self._world.entities), STRIDE)
-        if entities:
+        group, is_between = divmod(hour % STRIDE, STAGGER)
+        entities = range(group, len(self._world.entities), STRIDE // STAGGER)
+        if entities and not is_between:
             self._ask(day, N_HISTORY + day * DAY + hour, hour // STRIDE, entities)
 
     def served_error(self, day: int) -> float:

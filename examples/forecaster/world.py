@@ -18,6 +18,7 @@ CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 HOUR = timedelta(hours=1)
 START = datetime(2016, 7, 1, tzinfo=UTC)  # of the first reading in ETTh1
 STRIDE = 6  # hours between two steps of a session
+STAGGER = 3  # hours between the starts of two groups of entities; divides STRIDE
 N_HISTORY = 480 * 24  # hours before the service opens: sixteen months, as published splits have
 N_HOURS = 17_420  # of the generated series, the length of ETTh1
 

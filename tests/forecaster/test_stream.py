@@ -21,6 +21,7 @@ from examples.forecaster.world import (
     CHANNELS,
     CONTRACT,
     N_HISTORY,
+    STAGGER,
     STRIDE,
     Scenario,
     make_world,
@@ -93,6 +94,11 @@ def _labels(tables: dict[str, pa.Table]) -> list[dict[str, object]]:
     ]
 
 
+def _offset(entity: int) -> int:
+    """Return the hour of the day at which an entity opens its session."""
+    return STAGGER * (entity % (STRIDE // STAGGER))
+
+
 def test_a_day_is_four_steps_of_one_session_per_entity(
     service: Service, registry: Registry, new_stream: NewStream
 ) -> None:
@@ -123,7 +129,7 @@ def test_every_hour_of_every_entity_is_logged_exactly_once_over_days(
         logged[row["entity"]].append((row["at"], columns))
     for entity, name in enumerate(WORLD.entities):
         parts = sorted(logged[name])
-        hours = N_HISTORY + entity % STRIDE + STRIDE * np.arange(len(parts))
+        hours = N_HISTORY + _offset(entity) + STRIDE * np.arange(len(parts))
         # pydantic reads "…+00:00" and the log says the same moment
         assert [at for at, _ in parts] == [time_of(int(hour)).isoformat() for hour in hours]
         values = np.concatenate([np.array(columns).T for _, columns in parts])
@@ -142,7 +148,7 @@ def test_the_stream_knows_how_wrong_the_service_was(
     errors = []
     for entity in range(len(WORLD.entities)):
         for step in range(4):
-            hour = N_HISTORY + 24 + entity % STRIDE + STRIDE * step
+            hour = N_HISTORY + 24 + _offset(entity) + STRIDE * step
             ahead = WORLD.actual[entity, hour + 1 : hour + 25]
             errors.append((np.abs(ahead - WORLD.observed[entity, hour]) / scale).mean())
     assert stream.served_error(1) == pytest.approx(np.mean(errors))
