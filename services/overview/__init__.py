@@ -1,0 +1,1 @@
+"""What the pages show, as values: fleet, one model, alerts, rollouts."""

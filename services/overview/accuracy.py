@@ -1,0 +1,103 @@
+"""How wrong a model was: by event day, and by step of the horizon."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.contract import Contract
+from core.rows import REFERENCE
+from db.tables import AccuracyChunk
+
+STEP_DAYS = 7  # the error by step is a mean over the last week with labels
+EXPECTED, LABELLED, ABSOLUTE, _, NAIVE = range(5)  # columns of `AccuracyChunk.payload`
+
+Cells = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayError:
+    """One event day of one version.
+
+    Attributes
+    ----------
+    error
+        Mean absolute error in units of the version's scaler; None before the
+        first label.
+    coverage
+        Share of the expected labels that are in, 0 to 1.
+    """
+
+    day: date
+    version: str
+    is_shadow: bool
+    error: float | None
+    coverage: float
+    n_predictions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepErrors:
+    """The error at each step of the horizon, over the last days with labels."""
+
+    version: str
+    is_shadow: bool
+    errors: tuple[float | None, ...]
+    naive: tuple[float | None, ...]
+
+
+def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError, ...]:
+    """Return the error of each day and version, in the order of the rows."""
+    return tuple(_day_error(row, _cells(row, contract)) for row in rows if _counts(row))
+
+
+def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
+    """Return each version's error by step, over its last week with labels."""
+    groups: dict[tuple[str, bool], list[tuple[date, Cells]]] = defaultdict(list)
+    for row in rows:
+        cells = _cells(row, contract)
+        if _counts(row) and cells[:, :, LABELLED].any():
+            groups[row.version, row.shadow].append((row.day, cells))
+    return tuple(
+        _step_errors(version, is_shadow, days) for (version, is_shadow), days in groups.items()
+    )
+
+
+def _counts(row: AccuracyChunk) -> bool:
+    return row.version != REFERENCE
+
+
+def _cells(row: AccuracyChunk, contract: Contract) -> Cells:
+    """Return the stored sums, (step, target, 5)."""
+    flat = np.frombuffer(row.payload, dtype=np.float64)
+    return flat.reshape(contract.horizon, len(contract.targets), 5)
+
+
+def _day_error(row: AccuracyChunk, cells: Cells) -> DayError:
+    total = cells.sum(axis=(0, 1))
+    return DayError(
+        day=row.day,
+        version=row.version,
+        is_shadow=row.shadow,
+        error=_ratio(total[ABSOLUTE], total[LABELLED]),
+        coverage=_ratio(total[LABELLED], total[EXPECTED]) or 0.0,
+        n_predictions=row.n_predictions,
+    )
+
+
+def _step_errors(version: str, is_shadow: bool, days: list[tuple[date, Cells]]) -> StepErrors:
+    since = max(day for day, _ in days) - timedelta(days=STEP_DAYS - 1)
+    steps = sum(cells.sum(axis=1) for day, cells in days if day >= since)
+    return StepErrors(
+        version=version,
+        is_shadow=is_shadow,
+        errors=tuple(_ratio(step[ABSOLUTE], step[LABELLED]) for step in steps),
+        naive=tuple(_ratio(step[NAIVE], step[LABELLED]) for step in steps),
+    )
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole > 0 else None

@@ -1,0 +1,62 @@
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from db.session import unit_of_work
+from services.access import Door, create_key
+from tests.web import scenes
+from web import pages
+
+HOST = "http://seqwatch.example"
+
+# A browser that has signed in with a key of these scopes.
+Browsers = Callable[..., TestClient]
+
+
+@pytest.fixture
+def app(sessions: sessionmaker[Session], now: datetime) -> FastAPI:
+    app = FastAPI()
+    pages.mount(app, sessions=sessions, door=Door(sessions), public_url=HOST)
+    app.dependency_overrides[utcnow] = lambda: now
+    return app
+
+
+@pytest.fixture
+def stranger(app: FastAPI) -> TestClient:
+    return TestClient(app, base_url=HOST, headers={"Origin": HOST}, follow_redirects=False)
+
+
+@pytest.fixture
+def keyed(sessions: sessionmaker[Session], now: datetime) -> Callable[..., str]:
+    def make(*scopes: str, model_id: UUID | None = None) -> str:
+        with unit_of_work(sessions) as session:
+            name = f"{'-'.join(scopes)} {model_id or ''}"
+            return create_key(session, name, scopes, model_id, now)
+
+    return make
+
+
+@pytest.fixture
+def signed_in(app: FastAPI, keyed: Callable[..., str]) -> Browsers:
+    def sign_in(*scopes: str, model_id: UUID | None = None) -> TestClient:
+        browser = TestClient(
+            app, base_url=HOST, headers={"Origin": HOST}, follow_redirects=False
+        )
+        answer = browser.post("/login", data={"key": keyed(*scopes, model_id=model_id)})
+        assert answer.status_code == 303
+        return browser
+
+    return sign_in
+
+
+@pytest.fixture
+def fleet(sessions: sessionmaker[Session], now: datetime) -> dict[str, UUID]:
+    """The rows of `tests.web.scenes`; the ids of its rollouts."""
+    with unit_of_work(sessions) as session:
+        return scenes.fleet(session, now)

@@ -1,0 +1,575 @@
+"""Plausible rows for the pages, written through the tables; the same for the same seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from alerts.state import Flip, Phase, Reason
+from core.contract import Contract, Feature
+from db.queries.summaries import LATENCY_EDGES
+from db.tables import (
+    AccuracyChunk,
+    Alert,
+    AuditEvent,
+    Champion,
+    Channel,
+    Delivery,
+    Finding,
+    FlipRow,
+    Model,
+    Monitor,
+    Rollout,
+    RolloutEvent,
+    ServingSlice,
+    SessionScore,
+    Version,
+)
+from monitors.finding import Outcome
+from retrain.gate import Rule as GateRule
+from retrain.gate import compare
+from retrain.rollout import Phase as Step
+from retrain.verdict import Rule, Scored, judge
+
+CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
+CONTRACT = Contract(
+    features=tuple(Feature(name=name) for name in CHANNELS),
+    targets=CHANNELS,
+    step_seconds=3600,
+    input_length=96,
+    horizon=24,
+)
+START = datetime(2018, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+N_DAYS = 70
+SHIFT, PROMOTED = 36, 56  # days
+OBJECTIVE = 0.44
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One session, one moment of recording, one source of chance."""
+
+    session: Session
+    now: datetime
+    chance: np.random.Generator
+
+    def add(self, *rows: Any) -> None:
+        """Write rows whose ids are needed next."""
+        self.session.add_all(rows)
+        self.session.flush()
+
+    def add_last(self, row: Any) -> None:
+        """Write a row that no other refers to, with the next that is needed."""
+        self.session.add(row)
+
+
+def fleet(session: Session, now: datetime, seed: int = 7) -> dict[str, UUID]:
+    """Fill the tables with a healed model, one in canary, one that learns and one that fails.
+
+    Returns the ids of the rollouts by what became of them.
+    """
+    scene = Scene(session, now, np.random.default_rng(seed))
+    channel = Channel(
+        name="on-call", url="https://hooks.example/a", secret="x", severities=[], created_at=now
+    )
+    scene.add(channel)
+    healed = _healed(scene, channel)
+    return healed | _in_canary(scene, channel) | _learning(scene) | _failing(scene)
+
+
+def a_model(scene: Scene, name: str, description: str = "", **columns: Any) -> Model:
+    model = Model(
+        name=name,
+        description=description,
+        runbook_url="https://wiki.example/runbook",
+        contract=CONTRACT.to_json(),
+        last_received_at=scene.now - timedelta(minutes=2),
+        created_at=scene.now - 3 * DAY,
+    )
+    for column, value in columns.items():
+        setattr(model, column, value)
+    scene.add(model)
+    return model
+
+
+def a_version(scene: Scene, model: Model, name: str, **columns: Any) -> Version:
+    version = Version(
+        model_id=model.id,
+        name=name,
+        contract=model.contract,
+        contract_digest=CONTRACT.digest,
+        sha256=scene.chance.bytes(32).hex(),
+        n_bytes=412_736,
+        reference_start=START - 480 * DAY,
+        reference_end=START,
+        objective=OBJECTIVE,
+        created_at=scene.now - 2 * DAY,
+    )
+    for column, value in columns.items():
+        setattr(version, column, value)
+    scene.add(version)
+    return version
+
+
+def a_monitor(
+    scene: Scene,
+    model: Model,
+    name: str,
+    kind: str,
+    severity: str,
+    phase: Phase = Phase.QUIET,
+    **columns: Any,
+) -> tuple[Monitor, Alert]:
+    monitor = Monitor(model_id=model.id, name=name, kind=kind, severity=severity)
+    scene.add(monitor)
+    alert = Alert(monitor_id=monitor.id, model_id=model.id, phase=phase, **columns)
+    scene.add(alert)
+    return monitor, alert
+
+
+def a_finding(
+    scene: Scene, monitor: Monitor, day: int, outcome: Outcome, **columns: Any
+) -> Finding:
+    end = START + (day + 1) * DAY
+    finding = Finding(
+        monitor_id=monitor.id,
+        model_id=monitor.model_id,
+        window_start=end - 7 * DAY,
+        window_end=end,
+        as_of=end,
+        outcome=outcome,
+        recorded_at=scene.now,
+        **columns,
+    )
+    scene.add_last(finding)
+    return finding
+
+
+def a_flip(
+    scene: Scene, alert: Alert, flip: Flip, day: int, cause: str, channel: Channel | None
+) -> None:
+    row = FlipRow(
+        alert_id=alert.id,
+        model_id=alert.model_id,
+        flip=flip,
+        reason=Reason.BREACHED if flip is Flip.FIRED else Reason.RECOVERED,
+        cause=cause,
+        inhibited=channel is None,
+        at=START + day * DAY,
+        recorded_at=scene.now - (N_DAYS - day) * timedelta(minutes=3),
+    )
+    scene.add(row)
+    if channel is not None:
+        a_delivery(scene, channel, row.id, f"alert.{'firing' if flip is Flip.FIRED else flip}")
+
+
+def a_delivery(
+    scene: Scene, channel: Channel, cause_id: UUID, kind: str, **columns: Any
+) -> None:
+    columns = {"delivered": True, "attempts": 1, "finished_at": scene.now} | columns
+    scene.add_last(
+        Delivery(
+            channel_id=channel.id,
+            cause_id=cause_id,
+            subject="alert",
+            type=kind,
+            body=b"{}",
+            created_at=scene.now,
+            not_before=scene.now + timedelta(minutes=4),
+            **columns,
+        )
+    )
+
+
+def accuracy(
+    scene: Scene,
+    model: Model,
+    version: str,
+    days: Sequence[int],
+    level: Sequence[float],
+    *,
+    shadow: bool = False,
+) -> None:
+    """Write errors that rise along the horizon; the last two days lack labels."""
+    steps = np.linspace(0.6, 1.3, CONTRACT.horizon)[:, np.newaxis]
+    for day, mean in zip(days, level, strict=True):
+        expected = 64.0
+        labelled = np.full((CONTRACT.horizon, len(CHANNELS)), expected)
+        labelled *= {N_DAYS - 1: 0.0, N_DAYS - 2: 0.55}.get(day, 1.0)
+        error = labelled * steps * mean * (1 + 0.04 * scene.chance.standard_normal())
+        cells = np.stack(
+            [np.full_like(labelled, expected), labelled, error, error**2, 0.8 * labelled],
+            axis=2,
+        )
+        scene.add_last(
+            AccuracyChunk(
+                model_id=model.id,
+                day=(START + day * DAY).date(),
+                version=version,
+                shadow=shadow,
+                n_predictions=64,
+                payload=cells.tobytes(),
+            )
+        )
+
+
+def serving(scene: Scene, model: Model, version: str) -> None:
+    bins = len(LATENCY_EDGES) + 1
+    for hour in range(24 * 7):
+        n = int(40 + 25 * np.sin(hour / 24 * 2 * np.pi) + scene.chance.integers(10))
+        slow = 4.0 if 60 <= hour < 66 else 0.0
+        places = np.clip(21 + slow + 2.2 * scene.chance.standard_normal(n), 0, bins - 1)
+        counts = np.bincount(places.astype(int), minlength=bins).astype("<u4")
+        scene.add_last(
+            ServingSlice(
+                model_id=model.id,
+                start=START + (N_DAYS - 7) * DAY + timedelta(hours=hour),
+                version=version,
+                n=n,
+                n_failed=int(scene.chance.binomial(n, 0.06 if slow else 0.002)),
+                latency_counts=counts.tobytes(),
+            )
+        )
+
+
+def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding:
+    """Write four weeks of findings: three features move on the day of the shift."""
+    threshold, finding = 4.2, None
+    for day in range(last_day - 27, last_day + 1):
+        ramp = np.clip((day - (last_day - 16)) / 7, 0, 1)
+        scores = 1.5 + 0.8 * scene.chance.random(len(CHANNELS))
+        scores += ramp * np.array([5.1, 3.9, 0.3, 0.4, 2.1, 0.2, 0.6])
+        top = int(scores.argmax())
+        breach = bool(scores.max() > threshold)
+        finding = a_finding(
+            scene,
+            monitor,
+            day,
+            Outcome.BREACH if breach else Outcome.OK,
+            value=float(scores.max()),
+            threshold=threshold,
+            cause=f"{CHANNELS[top]} moved: mean 7.41 -> 11.2" if breach else "",
+            detail={
+                "promised_days": 90.0,
+                "achieved_days": 112.0,
+                "top": CHANNELS[top],
+                "features": {
+                    name: {
+                        "score": float(score),
+                        "mean": 7.4 + float(score) / 2,
+                        "reference_mean": 7.4,
+                        "p": 0.01,
+                    }
+                    for name, score in zip(CHANNELS, scores, strict=True)
+                },
+            },
+        )
+    assert finding is not None
+    return finding
+
+
+def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
+    model = a_model(
+        scene,
+        "transformer-load",
+        "24 h of load and oil temperature, 16 transformers",
+        watermark=START + N_DAYS * DAY - timedelta(hours=2),
+        judged_until=START + (N_DAYS - 1) * DAY,
+    )
+    v1 = a_version(scene, model, "v1")
+    v2 = a_version(scene, model, "v2", created_at=scene.now - timedelta(hours=5))
+    scene.add(Champion(model_id=model.id, version_id=v2.id, rev=2, since=scene.now))
+    before = [0.38] * SHIFT + [0.38 + 0.03 * min(day, 8) for day in range(PROMOTED - SHIFT)]
+    accuracy(scene, model, "v1", range(PROMOTED), before)
+    accuracy(scene, model, "v2", range(PROMOTED - 6, PROMOTED), [0.41] * 6, shadow=True)
+    accuracy(scene, model, "v2", range(PROMOTED, N_DAYS), [0.4] * (N_DAYS - PROMOTED))
+    serving(scene, model, "v2")
+
+    monitor, alert = a_monitor(scene, model, "accuracy", "accuracy", "page")
+    for day in range(N_DAYS - 30, N_DAYS - 1):
+        value = before[day] if day < PROMOTED else max(0.4, 0.62 - 0.05 * (day - PROMOTED))
+        breach = value > OBJECTIVE
+        a_finding(
+            scene,
+            monitor,
+            day,
+            Outcome.BREACH if breach else Outcome.OK,
+            value=value,
+            threshold=OBJECTIVE,
+            cause=f"error {value:.3f} over 7 days, objective {OBJECTIVE}" if breach else "",
+            detail={"coverage": 0.97},
+        )
+    cause = "error 0.562 over 7 days, objective 0.44"
+    a_flip(scene, alert, Flip.FIRED, SHIFT + 4, cause, channel)
+    a_flip(scene, alert, Flip.RESOLVED, PROMOTED + 5, "error 0.401 over 7 days", channel)
+
+    monitor, alert = a_monitor(
+        scene, model, "drift", "drift", "ticket", Phase.FIRING, since=START + 57 * DAY
+    )
+    last = drift(scene, monitor)
+    alert.cause = last.cause
+    a_flip(scene, alert, Flip.FIRED, 57, last.cause, channel)
+    monitor, alert = a_monitor(scene, model, "input_fault", "input_fault", "page")
+    a_finding(scene, monitor, N_DAYS - 2, Outcome.OK, detail={"promised_days": 365.0})
+    for name in ("availability", "latency"):
+        monitor, _ = a_monitor(scene, model, name, "burn", "page")
+        remaining = {"availability": 0.62, "latency": 0.91}[name]
+        a_finding(
+            scene,
+            monitor,
+            N_DAYS - 2,
+            Outcome.OK,
+            value=0.4,
+            threshold=14.4,
+            detail={"remaining": remaining, "state": "QUIET"},
+        )
+    scene.add(
+        AuditEvent(
+            actor="seqwatch",
+            action="retrain refused",
+            subject=model.name,
+            detail={"reason": "cool-down"},
+            recorded_at=scene.now - DAY,
+        )
+    )
+    promoted = _promoted(scene, model, v1, v2)
+    a_delivery(
+        scene,
+        channel,
+        promoted[1],
+        "rollout.promoted",
+        delivered=False,
+        attempts=3,
+        finished_at=None,
+        last_status=503,
+        last_error="the receiver answered 503",
+    )
+    return {"promoted": promoted[0]}
+
+
+def a_rollout(
+    scene: Scene, model: Model, base: Version | None, challenger: Version | None, **columns: Any
+) -> Rollout:
+    rollout = Rollout(
+        model_id=model.id,
+        idempotency_key=str(uuid4()),
+        base_id=base.id if base else None,
+        challenger_id=challenger.id if challenger else None,
+        champion_rev=1,
+        requested_at=START + (PROMOTED - 12) * DAY,
+        not_before=START + (PROMOTED - 10) * DAY,
+        created_at=scene.now - timedelta(hours=6),
+        **columns,
+    )
+    scene.add(rollout)
+    return rollout
+
+
+def an_event(
+    scene: Scene,
+    rollout: Rollout,
+    event: str,
+    phase: Step,
+    cause: str,
+    day: int,
+    **detail: float,
+) -> UUID:
+    row = RolloutEvent(
+        rollout_id=rollout.id,
+        event=event,
+        phase=phase,
+        cause=cause,
+        detail=detail,
+        at=START + day * DAY,
+        recorded_at=scene.now - (N_DAYS - day) * timedelta(minutes=3),
+    )
+    scene.add(row)
+    return row.id
+
+
+def gate(scene: Scene, change: float) -> dict[str, Any]:
+    steps = np.linspace(0.45, 0.8, CONTRACT.horizon)
+    champion = steps * (1 + 0.05 * scene.chance.standard_normal((5, CONTRACT.horizon)))
+    noise = 1 + 0.02 * scene.chance.standard_normal((5, CONTRACT.horizon))
+    return compare(champion, champion * (1 + change) * noise, GateRule()).to_json()
+
+
+def sessions(
+    scene: Scene,
+    rollout: Rollout,
+    names: tuple[str, str],
+    n_days: int,
+    share: float,
+    gain: float,
+) -> dict[str, Any]:
+    """Write a canary's sessions, the last day without labels; return the verdict on them."""
+    scored = []
+    for day in range(n_days):
+        on = date(2018, 2, 20) + day * DAY
+        for i in range(40):
+            is_canary = bool(scene.chance.random() < share)
+            old = float(0.6 * np.exp(0.2 * scene.chance.standard_normal()))
+            new = float(old * (1 - gain) * np.exp(0.1 * scene.chance.standard_normal()))
+            losses = (None, None) if day == n_days - 1 else (old, new)
+            scene.add_last(
+                SessionScore(
+                    rollout_id=rollout.id,
+                    session_id=f"{on}-{i}",
+                    day=on,
+                    served_by=names[is_canary],
+                    n_expected=672,
+                    n_labelled=0 if losses[0] is None else 672,
+                    n_failed=int(i == 5),
+                    loss_champion=losses[0],
+                    loss_challenger=losses[1],
+                )
+            )
+            if losses[0] is not None:
+                scored.append(
+                    Scored(
+                        day=on,
+                        is_canary=is_canary,
+                        loss_champion=losses[0],
+                        loss_challenger=losses[1],
+                    )
+                )
+    return judge(scored, share, Rule()).to_json()
+
+
+def _promoted(scene: Scene, model: Model, v1: Version, v2: Version) -> tuple[UUID, UUID]:
+    rollout = a_rollout(
+        scene,
+        model,
+        v1,
+        v2,
+        reason="accuracy: error 0.562 over 7 days, objective 0.44",
+        phase=Step.PROMOTED,
+        step=3,
+        gate=gate(scene, -0.31),
+        finished_at=scene.now - timedelta(minutes=45),
+    )
+    rollout.verdict = sessions(scene, rollout, ("v1", "v2"), 10, 0.5, 0.3)
+    say = (
+        ("requested", Step.REQUESTED, rollout.reason, 44),
+        ("start", Step.TRAINING, "14 days of labels since the change are in", 46),
+        ("trained", Step.GATING, "best epoch 9 of 14, 21 s", 46),
+        ("gate_passed", Step.CANARY, "error -31.0%, p = 0.00021", 47),
+        ("step_up", Step.CANARY, "better: evidence 22.7 after 4 days", 51),
+        ("step_up", Step.CANARY, "better: evidence 48.1 after 5 days", 53),
+        ("step_up", Step.CANARY, "better: evidence 103 after 6 days", 55),
+    )
+    for event, phase, cause, day in say:
+        an_event(scene, rollout, event, phase, cause, day)
+    cause = "better: evidence 215 after 7 days"
+    last = an_event(scene, rollout, "canary_passed", Step.PROMOTED, cause, PROMOTED)
+    return rollout.id, last
+
+
+def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
+    model = a_model(
+        scene,
+        "pump-station-anomaly",
+        "residual of flow and pressure",
+        watermark=START + 60 * DAY,
+        judged_until=START + 60 * DAY,
+        runbook_url="",
+    )
+    v7, v8 = a_version(scene, model, "2026.01.2"), a_version(scene, model, "2026.01.3")
+    scene.add(Champion(model_id=model.id, version_id=v7.id, rev=1, since=scene.now))
+    accuracy(scene, model, v7.name, range(30, 60), [0.5 + 0.004 * day for day in range(30)])
+    accuracy(scene, model, v8.name, range(52, 60), [0.47] * 8, shadow=True)
+    cause = "HULL scaled by 1.80 since 2018-02-26T05:00Z"
+    monitor, alert = a_monitor(
+        scene,
+        model,
+        "input_fault",
+        "input_fault",
+        "page",
+        Phase.FIRING,
+        since=START + 57 * DAY,
+        cause=cause,
+    )
+    a_finding(scene, monitor, 59, Outcome.BREACH, value=0.8, threshold=0.15, cause=cause)
+    a_flip(scene, alert, Flip.FIRED, 58, cause, channel)
+    monitor, alert = a_monitor(
+        scene, model, "accuracy", "accuracy", "page", Phase.PENDING, since=START + 59 * DAY
+    )
+    for day in range(32, 60):
+        a_finding(
+            scene,
+            monitor,
+            day,
+            Outcome.OK,
+            value=0.5 + 0.004 * (day - 30) + 0.01 * scene.chance.standard_normal(),
+            threshold=0.6,
+        )
+    a_flip(scene, alert, Flip.FIRED, 59, "error 0.62, objective 0.6", None)
+    rollout = a_rollout(
+        scene,
+        model,
+        v7,
+        v8,
+        reason="asked for by ops: new pump",
+        phase=Step.CANARY,
+        step=1,
+        step_since=START + 57 * DAY,
+        gate=gate(scene, -0.08),
+    )
+    rollout.verdict = sessions(scene, rollout, (v7.name, v8.name), 5, 0.25, 0.08)
+    for event, phase, cause, day in (
+        ("requested", Step.REQUESTED, rollout.reason, 50),
+        ("start", Step.TRAINING, "", 50),
+        ("trained", Step.GATING, "best epoch 12 of 15, 19 s", 51),
+        ("gate_passed", Step.CANARY, "error -8.1%, p = 0.013", 52),
+    ):
+        an_event(scene, rollout, event, phase, cause, day)
+    cause = "better: evidence 20.4 after 5 days"
+    an_event(scene, rollout, "step_up", Step.CANARY, cause, 57, share_percent=25.0)
+    return {"canary": rollout.id}
+
+
+def _learning(scene: Scene) -> dict[str, UUID]:
+    model = a_model(scene, "tariff-classifier", watermark=START + 9 * DAY)
+    monitor, _ = a_monitor(scene, model, "drift", "drift", "ticket")
+    a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="learning: 12 of 19 windows")
+    rollout = a_rollout(
+        scene,
+        model,
+        None,
+        None,
+        reason="asked for by ops",
+        phase=Step.TRAINING,
+        progress={"epoch": 4, "epochs": 40, "validation_loss": 0.3127},
+    )
+    an_event(scene, rollout, "requested", Step.REQUESTED, rollout.reason, 8)
+    an_event(scene, rollout, "start", Step.TRAINING, "", 9)
+    return {"training": rollout.id}
+
+
+def _failing(scene: Scene) -> dict[str, UUID]:
+    model = a_model(
+        scene, "turbine-vibration", watermark=START + 20 * DAY, description="x" * 90
+    )
+    v1, v2 = a_version(scene, model, "v1"), a_version(scene, model, "v2")
+    scene.add(Champion(model_id=model.id, version_id=v1.id, rev=1, since=scene.now))
+    monitor, _ = a_monitor(scene, model, "accuracy", "accuracy", "page")
+    a_finding(scene, monitor, 19, Outcome.ERROR, cause="ValueError: <script>alert(1)</script>")
+    rollout = a_rollout(
+        scene,
+        model,
+        v1,
+        v2,
+        reason="accuracy",
+        phase=Step.ROLLED_BACK,
+        gate=gate(scene, 0.2),
+        finished_at=scene.now,
+    )
+    rollout.verdict = sessions(scene, rollout, ("v1", "v2"), 4, 0.05, -0.6)
+    an_event(scene, rollout, "gate_passed", Step.CANARY, "the gate was bypassed", 18)
+    an_event(scene, rollout, "canary_failed", Step.ROLLED_BACK, "worse: evidence 31", 19)
+    return {"rolled_back": rollout.id}

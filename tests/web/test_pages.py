@@ -1,0 +1,192 @@
+import re
+from html.parser import HTMLParser
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only
+from db.tables import Model
+from tests.web.conftest import Browsers
+from web.rendering import FOLDER
+
+PAGES = ["/", "/alerts", "/rollouts"]
+MODELS = [
+    "transformer-load",
+    "pump-station-anomaly",
+    "tariff-classifier",
+    "turbine-vibration",
+]
+VOID = {"meta", "link", "input", "img", "br", "path", "line", "circle", "rect"}
+
+
+class Outline(HTMLParser):
+    """Reads a page strictly: every element is closed, every id is there once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.loaded: list[str] = []
+        self.inline: list[str] = []
+        self.labelled: set[str] = set()
+        self.fields: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids += [given["id"]] if "id" in given else []
+        if tag in ("link", "script", "img"):
+            self.loaded += [given[name] for name in ("href", "src") if name in given]
+        self.inline += [name for name in given if name.startswith("on") or name == "style"]
+        if tag == "script" and "src" not in given and given.get("type") != "application/json":
+            self.inline.append("script")
+        if tag == "label":
+            self.labelled.add(given["for"])
+        if tag == "input" and given.get("type") != "hidden":
+            self.fields.append(given["id"])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def outline(html: str) -> Outline:
+    reader = Outline()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def every_page(fleet: dict[str, UUID]) -> list[str]:
+    models = [f"/models/{name}" for name in MODELS]
+    return [*PAGES, *models, *(f"/rollouts/{rollout_id}" for rollout_id in fleet.values())]
+
+
+def test_every_page_is_well_formed_and_loads_nothing_from_elsewhere(
+    signed_in: Browsers, stranger: TestClient, fleet: dict[str, UUID]
+) -> None:
+    browser = signed_in("read", "operate")
+    answers = [stranger.get("/login"), *(browser.get(path) for path in every_page(fleet))]
+    for answer in answers:
+        assert answer.status_code == 200
+        page = outline(answer.text)
+        assert all(address.startswith("/static/") for address in page.loaded)
+        assert page.inline == []
+        assert len(page.ids) == len({*page.ids})
+        assert {*page.fields} <= page.labelled
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_what_is_loaded_is_there_and_names_no_other_host(stranger: TestClient) -> None:
+    page = outline(stranger.get("/login").text)
+    for address in page.loaded:
+        answer = stranger.get(address)
+        assert answer.status_code == 200
+        assert not re.search(r"url\(|@import|importScripts", answer.text)
+
+
+def test_the_drawing_library_comes_with_its_licence() -> None:
+    folder = FOLDER / "static" / "vendor" / "uplot"
+    assert "MIT License" in (folder / "LICENSE").read_text()
+    assert "v1.6.32" in (folder / "uPlot.iife.min.js").read_text()[:100]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_platform_says_what_to_do_next(signed_in: Browsers, path: str) -> None:
+    answer = signed_in("read").get(path)
+    assert answer.status_code == 200
+    outline(answer.text)
+    hint = {
+        "/": "No model is watched yet",
+        "/alerts": "Nothing fires",
+        "/rollouts": "retrained",
+    }
+    assert hint[path] in answer.text
+
+
+def test_a_model_without_anything_has_a_page(
+    signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
+) -> None:
+    text = signed_in("read").get("/models/tariff-classifier").text
+    assert "No label has met a prediction yet" in text
+    assert "learning: 12 of 19 windows" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        pytest.param("/", "HULL scaled by 1.80", id="the fleet tells why a model fires"),
+        pytest.param("/", "monitor failed", id="a broken monitor is not good health"),
+        pytest.param("/", "62 % </span>", id="the smallest error budget"),
+        pytest.param("/models/transformer-load", "once in 90 days", id="what is promised"),
+        pytest.param("/models/transformer-load", "reference: 112", id="what is achieved"),
+        pytest.param("/models/transformer-load", "v2 promoted", id="the promotion is marked"),
+        pytest.param(
+            "/models/transformer-load", "retrained from", id="where a version is from"
+        ),
+        pytest.param("/models/transformer-load", "refused", id="why nothing was retrained"),
+        pytest.param("/alerts", "not sent", id="an inhibited flip says so"),
+        pytest.param("/alerts", "HTTP 503", id="a message that does not get through"),
+        pytest.param("/rollouts", "asked for by ops", id="the reason of a rollout"),
+    ],
+)
+def test_pages_show(signed_in: Browsers, fleet: dict[str, UUID], path: str, shown: str) -> None:
+    assert shown.replace(" </span>", "") in signed_in("read").get(path).text
+
+
+@pytest.mark.parametrize(
+    ("which", "shown"),
+    [
+        pytest.param("promoted", "evidence 215", id="why it was promoted"),
+        pytest.param("canary", "Step up to 25 %", id="its share"),
+        pytest.param("canary", "fails more often", id="the evidence"),
+        pytest.param("training", "0.3127", id="how training goes"),
+        pytest.param("rolled_back", "ended here", id="where it ended"),
+    ],
+)
+def test_the_page_of_a_rollout_shows(
+    signed_in: Browsers, fleet: dict[str, UUID], which: str, shown: str
+) -> None:
+    assert shown in signed_in("read").get(f"/rollouts/{fleet[which]}").text
+
+
+def test_what_others_wrote_is_escaped(signed_in: Browsers, fleet: dict[str, UUID]) -> None:
+    text = signed_in("read").get("/models/turbine-vibration").text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/unknown",
+        "/rollouts/not-an-id",
+        "/rollouts/00000000-0000-0000-0000-000000000000",
+    ],
+)
+def test_what_is_not_there_is_a_page_that_says_so(signed_in: Browsers, path: str) -> None:
+    answer = signed_in("read").get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    outline(answer.text)
+
+
+def test_a_key_for_one_model_sees_that_model_alone(
+    signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
+) -> None:
+    with read_only(sessions) as session:
+        only = session.scalar(select(Model.id).where(Model.name == "tariff-classifier"))
+    browser = signed_in("read", model_id=only)
+    for path in PAGES:
+        assert "transformer-load" not in browser.get(path).text
+    assert browser.get("/models/tariff-classifier").status_code == 200
+    assert browser.get("/models/transformer-load").status_code == 404
+    assert browser.get(f"/rollouts/{fleet['promoted']}").status_code == 404
+    assert browser.get(f"/rollouts/{uuid4()}").status_code == 404

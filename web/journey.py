@@ -1,0 +1,75 @@
+"""How far a rollout has come, and how much its verdict still needs."""
+
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+from retrain.rollout import Phase
+from retrain.verdict import Rule, Verdict
+from services.overview.rollouts import RolloutPage
+from web.words import percent
+
+BEFORE_CANARY = (Phase.REQUESTED, Phase.TRAINING, Phase.GATING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """One stop on the way of a rollout."""
+
+    name: str
+    state: Literal["done", "now", "ahead", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One e-value beside its bar; `fill` is the part of it reached, in percent by logarithm."""
+
+    claim: str
+    value: float
+    bar: float
+    fill: float
+    tone: Literal["good", "bad"]
+
+
+def way(rollout: RolloutPage) -> tuple[Stop, ...]:
+    """Return every stop, from the request to the promotion, and where the rollout is."""
+    names = [
+        "Requested",
+        "Training",
+        "Gate",
+        *(f"Canary {percent(share)}" for share in rollout.steps),
+        "Promoted",
+    ]
+    reached = max((_place(event.phase, rollout) for event in rollout.happenings), default=0)
+    if rollout.line.phase is Phase.PROMOTED:
+        return tuple(Stop(name=name, state="done") for name in names)
+    here: Literal["now", "lost"] = "now" if rollout.line.is_open else "lost"
+    return tuple(
+        Stop(name=name, state="done" if i < reached else "ahead" if i > reached else here)
+        for i, name in enumerate(names)
+    )
+
+
+def _place(phase: Phase, rollout: RolloutPage) -> int:
+    if phase is Phase.CANARY:
+        return len(BEFORE_CANARY) + rollout.line.step
+    return BEFORE_CANARY.index(phase) if phase in BEFORE_CANARY else 0
+
+
+def evidence(verdict: Verdict | None, bars: Rule) -> tuple[Evidence, ...]:
+    """Return the three questions of the verdict; nothing before the first look."""
+    if verdict is None:
+        return ()
+    success, harm = 1 / bars.alpha, 1 / bars.alpha_harm
+    return (
+        _evidence("is better", verdict.e_success, success, "good"),
+        _evidence("is worse", verdict.e_harm, harm, "bad"),
+        _evidence("fails more often", verdict.e_failures, harm, "bad"),
+    )
+
+
+def _evidence(claim: str, value: float, bar: float, tone: Literal["good", "bad"]) -> Evidence:
+    reached = log(max(value, 1.0)) / log(bar)
+    return Evidence(
+        claim=claim, value=value, bar=bar, fill=round(100 * min(reached, 1.0), 1), tone=tone
+    )

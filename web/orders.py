@@ -1,0 +1,75 @@
+"""What a person orders with a button: retrain, pause, resume, promote, roll back."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from db.queries import models
+from db.session import unit_of_work
+from db.tables import Scope
+from services import access, retraining, rollouts
+from services.overview.rollouts import rollout
+from web.rendering import HEADERS, PageRoute, come_from_here, site
+from web.signing import NowDep, VisitorDep
+
+router = APIRouter(
+    route_class=PageRoute, include_in_schema=False, dependencies=[Depends(come_from_here)]
+)
+
+Reason = Annotated[str, Form(max_length=500)]
+
+
+@router.post("/models/{name}/retrain")
+def retrain(
+    request: Request,
+    name: str,
+    visitor: VisitorDep,
+    now: NowDep,
+    idempotency_key: Annotated[str, Form(min_length=1, max_length=200)],
+    reason: Reason = "",
+) -> Response:
+    """Ask for a challenger. Pressing twice asks once."""
+    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    with unit_of_work(site(request).sessions) as session:
+        access.require(visitor, Scope.OPERATE, models.find(session, name).id)
+        opened = retraining.request(
+            session,
+            name,
+            reason=f"{visitor.name}: {reason}" if reason else f"asked for by {visitor.name}",
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        access.audit(session, visitor.name, "retrain", name, {"reason": reason}, now)
+        session.flush()
+        address = f"/rollouts/{opened.id}"
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+
+
+@router.post("/rollouts/{rollout_id}/{command}")
+def order(
+    request: Request,
+    rollout_id: UUID,
+    command: str,
+    visitor: VisitorDep,
+    now: NowDep,
+    reason: Reason = "",
+) -> Response:
+    """Do what the button says, with the reason that was given."""
+    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    with unit_of_work(site(request).sessions) as session:
+        rollout(session, rollout_id, visitor.model_id)
+        rollouts.command(session, rollout_id, command, visitor.name, reason, now)
+        access.audit(
+            session,
+            visitor.name,
+            f"rollout {command}",
+            str(rollout_id),
+            {"reason": reason},
+            now,
+        )
+    return RedirectResponse(
+        f"/rollouts/{rollout_id}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
+    )

@@ -1,0 +1,103 @@
+"""The pages, put together: an application takes them in with `mount`."""
+
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only
+from db.tables import Scope
+from services.access import Door
+from services.overview import alerts, fleet, model, rollouts
+from web import charts, journey, orders, signing
+from web.rendering import FOLDER, PageRoute, Site, page, site
+from web.signing import NowDep, VisitorDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+def mount(
+    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, public_url: str
+) -> None:
+    """Add the pages to an application; what is under /v1 stays the API's."""
+    app.state.site = Site(sessions=sessions, door=door, public_url=public_url)
+    for room in (signing.router, router, orders.router):
+        app.include_router(room)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+
+
+@router.get("/")
+def show_fleet(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+    """Show all models at a glance."""
+    with read_only(site(request).sessions) as session:
+        seen = fleet.fleet(session, visitor.model_id)
+    return page(
+        "fleet.html",
+        visitor=visitor,
+        now=now,
+        models=seen,
+        sparkline=charts.sparkline,
+        address=site(request).public_url,
+    )
+
+
+@router.get("/models/{name}")
+def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) -> Response:
+    """Show one model."""
+    with read_only(site(request).sessions) as session:
+        seen = model.model(session, name, visitor.model_id)
+    return page(
+        "model.html",
+        visitor=visitor,
+        now=now,
+        model=seen,
+        charts={
+            "accuracy": charts.accuracy(seen),
+            "steps": charts.steps(seen),
+            "latency": charts.latency(seen.hours),
+            "availability": charts.availability(seen.hours),
+        },
+        heat=charts.heat,
+        may_operate=visitor.holds(Scope.OPERATE),
+        idempotency_key=uuid4(),
+    )
+
+
+@router.get("/alerts")
+def show_alerts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+    """Show what fires, what changed, and who was told."""
+    with read_only(site(request).sessions) as session:
+        seen = alerts.alerts(session, visitor.model_id)
+    return page("alerts.html", visitor=visitor, now=now, alerts=seen)
+
+
+@router.get("/rollouts")
+def show_rollouts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+    """Show the challengers, newest first."""
+    with read_only(site(request).sessions) as session:
+        seen = rollouts.rollouts(session, visitor.model_id)
+    return page("rollouts.html", visitor=visitor, now=now, rollouts=seen)
+
+
+@router.get("/rollouts/{rollout_id}")
+def show_rollout(
+    request: Request, rollout_id: UUID, visitor: VisitorDep, now: NowDep
+) -> Response:
+    """Show one challenger on its way."""
+    with read_only(site(request).sessions) as session:
+        seen = rollouts.rollout(session, rollout_id, visitor.model_id)
+    base, challenger = seen.line.base or "champion", seen.line.challenger or "challenger"
+    return page(
+        "rollout.html",
+        visitor=visitor,
+        now=now,
+        rollout=seen,
+        way=journey.way(seen),
+        evidence=journey.evidence(seen.verdict, seen.bars),
+        charts={
+            "gate": charts.gate(seen.gate, base, challenger),
+            "sessions": charts.sessions(seen.days, base, challenger),
+        },
+        may_operate=visitor.holds(Scope.OPERATE),
+    )

@@ -1,0 +1,114 @@
+"""From a template and values to a page, with the headers that keep it to itself."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import AppError, Forbidden, Unauthorized
+from services.access import Door
+from web.words import WORDS
+
+FOLDER = Path(__file__).parent
+COOKIE = "seqwatch_session"
+
+# Everything comes from here, nothing runs inline, nobody frames us.
+# Referrer-Policy: with `no-referrer` a browser would send `Origin: null` with
+# our own forms, and we could not tell them from somebody else's.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+_pages = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_pages.filters.update(WORDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the pages are served from."""
+
+    sessions: sessionmaker[Session]
+    door: Door
+    public_url: str
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach us over TLS; the cookie is kept to it then."""
+        return urlsplit(self.public_url).scheme == "https"
+
+
+def site(request: Request) -> Site:
+    """Return what the pages are served from."""
+    found = request.app.state.site
+    assert isinstance(found, Site)
+    return found
+
+
+def page(name: str, *, status: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+    """Render one page; a value that the template needs and does not get is an error."""
+    html = _pages.get_template(name).render(status=status, **values)
+    return HTMLResponse(html, status_code=status, headers=HEADERS)
+
+
+def come_from_here(request: Request) -> None:
+    """Refuse a form that another site made the browser send.
+
+    Raises
+    ------
+    Forbidden
+        If the browser names another origin, or none: every browser names it.
+    """
+    origin = request.headers.get("origin", "")
+    ours = {urlsplit(site(request).public_url).netloc, request.headers.get("host", "")}
+    if urlsplit(origin).netloc not in ours - {""}:
+        raise Forbidden("this form did not come from a page of ours")
+
+
+class PageRoute(APIRoute):
+    """Answers errors with pages: a stranger is shown to the door, others read what is wrong."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the route's function, wrapped."""
+        inner = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except Unauthorized:
+                return to_sign_in(request)
+            except AppError as error:
+                return page("error.html", status=error.status, text=str(error))
+            except RequestValidationError:
+                nothing = "There is no page at this address, or the form lacks an answer."
+                return page("error.html", status=HTTPStatus.NOT_FOUND, text=nothing)
+
+        return answer
+
+
+def to_sign_in(request: Request) -> RedirectResponse:
+    """Send a browser to the sign-in page, and back to where it wanted to go."""
+    wanted = request.url.path if request.method == "GET" else "/"
+    return RedirectResponse(
+        f"/login?next={quote(wanted)}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
+    )

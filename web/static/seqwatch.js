@@ -1,0 +1,167 @@
+// Draws the charts from the JSON beside them, keeps live pages fresh, and lets a visitor who
+// followed a link from elsewhere in. Pages say everything in tables without it.
+"use strict";
+
+(() => {
+  const drawn = new Set();
+  const BAND = 0.15; // of the height, for a share that is drawn beside other lines
+  const seconds = { minute: 60, hour: 3600, day: 86400 };
+
+  const colour = (tone) => getComputedStyle(document.documentElement).getPropertyValue(`--${tone}`).trim();
+
+  const figure = (value) => {
+    if (value == null) return "";
+    const text = Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3));
+    return text.replace("-", "−");
+  };
+  const percent = (value) => (value == null ? "" : `${+(100 * value).toPrecision(3)} %`);
+
+  const moment = (kind) => (_, x) => {
+    if (x == null) return "";
+    if (kind === "step") return `step ${x}`;
+    const text = new Date(1000 * x).toISOString();
+    return kind === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
+  };
+
+  const lineOf = (series) => {
+    const stroke = colour(series.tone);
+    const value = series.axis === "share" ? percent : figure;
+    const line = {
+      label: series.label,
+      scale: series.axis,
+      stroke,
+      width: series.tone === "muted" ? 1.25 : 1.75,
+      dash: series.shape === "dashed" ? [5, 4] : undefined,
+      points: { show: false },
+      value: (_, v) => value(v),
+    };
+    if (series.shape === "area") Object.assign(line, { width: 0, fill: stroke });
+    return line;
+  };
+
+  // Marks are drawn over the lines; their words stand at the top, in two rows, and where there is no room they are left out.
+  const drawMarks = (marks) => (plot) => {
+    const { ctx, bbox } = plot;
+    const ratio = devicePixelRatio;
+    const ends = [];
+    ctx.save();
+    ctx.font = `${11 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textBaseline = "top";
+    for (const mark of marks) {
+      const x = Math.round(plot.valToPos(mark.x, "x", true));
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      const tone = colour(mark.tone);
+      ctx.strokeStyle = tone;
+      ctx.lineWidth = ratio;
+      ctx.setLineDash([2 * ratio, 3 * ratio]);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top - 30 * ratio);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      const width = ctx.measureText(mark.label).width + 8 * ratio;
+      const isLeft = x + width > bbox.left + bbox.width;
+      const start = isLeft ? x - width : x;
+      let row = 0;
+      while (ends[row] > start) row += 1;
+      if (row > 1) continue;
+      ends[row] = start + width;
+      ctx.fillStyle = tone;
+      ctx.textAlign = "left";
+      ctx.fillText(mark.label, start + 4 * ratio, bbox.top - (30 - 14 * row) * ratio);
+    }
+    ctx.restore();
+  };
+
+  const axes = (chart) => {
+    const stroke = colour("soft");
+    const grid = { stroke: colour("line"), width: 1 };
+    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    const shared = { stroke, grid, font, ticks: { show: false } };
+    const has = (axis) => chart.series.some((series) => series.axis === axis);
+    const labels = (format) => (_, ticks) => ticks.map(format);
+    const along = { ...shared, grid: { show: false }, space: 70, size: 26 };
+    if (chart.kind === "step") along.values = labels((x) => (Number.isInteger(x) ? String(x) : ""));
+    else {
+      along.incrs = [6 * seconds.hour, seconds.day, 2 * seconds.day, 7 * seconds.day, 14 * seconds.day, 28 * seconds.day];
+      if (chart.kind === "day") along.incrs.shift();
+      along.values = (_, ticks, __, ___, step) => ticks.map((x) => {
+        const text = new Date(1000 * x).toISOString();
+        return step >= seconds.day ? text.slice(5, 10) : text.slice(11, 16) === "00:00" ? text.slice(5, 10) : text.slice(11, 16);
+      });
+    }
+    const found = [along];
+    if (has("y")) found.push({ ...shared, scale: "y", size: 48, values: labels((v) => figure(v) + (chart.unit && ` ${chart.unit}`)) });
+    if (has("share")) {
+      const alone = !has("y");
+      const beside = { side: 1, grid: { show: false }, splits: () => [0, 1] };
+      found.push({ ...shared, scale: "share", size: 52, values: labels(percent), ...(alone ? {} : beside) });
+    }
+    return found;
+  };
+
+  const draw = (figureElement) => {
+    const chart = JSON.parse(document.getElementById(figureElement.dataset.chart).textContent);
+    const canvas = figureElement.querySelector(".canvas");
+    const isBeside = new Set(chart.series.map((series) => series.axis)).size > 1;
+    const strokeAt = (_, i) => colour(chart.series[i - 1].tone);
+    const dashAt = (_, i) => (chart.series[i - 1].shape === "dashed" ? "dashed" : "solid");
+    const options = {
+      width: canvas.clientWidth,
+      height: Number(figureElement.dataset.height),
+      tzDate: (ts) => uPlot.tzDate(new Date(1000 * ts), "Etc/UTC"),
+      padding: [chart.marks.length ? 34 : 10, isBeside ? 0 : 20, 0, 0],
+      cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
+      legend: { live: true, markers: { width: 2, stroke: strokeAt, dash: dashAt, fill: "transparent" } },
+      scales: {
+        x: { time: chart.kind !== "step" },
+        y: { range: (_, low, high) => [0, (high || 1) * 1.08] },
+        share: { range: (_, low, high) => (isBeside ? [0, 1 / BAND] : [0, Math.max((high || 0) * 1.15, 0.001)]) },
+      },
+      series: [{ label: "", value: moment(chart.kind) }, ...chart.series.map(lineOf)],
+      axes: axes(chart),
+      hooks: { draw: [drawMarks(chart.marks)] },
+    };
+    canvas.replaceChildren();
+    drawn.add(new uPlot(options, [chart.x, ...chart.series.map((series) => series.values)], canvas));
+  };
+
+  const drawAll = () => {
+    for (const plot of drawn) plot.destroy();
+    drawn.clear();
+    document.querySelectorAll("[data-chart]").forEach(draw);
+  };
+
+  // A live page is fetched again and its content exchanged, unless somebody is in the middle of it.
+  const isBusy = (main) =>
+    document.hidden || main.querySelector("details[open]") || [...main.querySelectorAll("input:not([type=hidden])")].some((field) => field.value || field === document.activeElement) || main.querySelector(".uplot:hover");
+
+  const refresh = async (main) => {
+    if (isBusy(main)) return;
+    const answer = await fetch(location.href, { redirect: "manual" });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const place = document.activeElement?.getAttribute("href");
+    main.replaceChildren(...fresh.querySelector("main").childNodes);
+    document.querySelector("footer")?.replaceWith(fresh.querySelector("footer"));
+    if (place) main.querySelector(`a[href="${CSS.escape(place)}"]`)?.focus({ preventScroll: true });
+    drawAll();
+  };
+
+  const letIn = async (door) => {
+    const answer = await fetch("/session", { redirect: "manual" });
+    if (answer.ok) location.replace(door.dataset.next);
+  };
+
+  drawAll();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) drawAll();
+    width = innerWidth;
+  });
+
+  const main = document.querySelector("main");
+  if (main.dataset.live) setInterval(() => refresh(main).catch(() => {}), 1000 * Number(main.dataset.live));
+  const door = document.querySelector(".door[data-next]");
+  if (door) letIn(door).catch(() => {});
+})();
