@@ -1,0 +1,44 @@
+"""The source, as the rules read it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FLOORS = (
+    "api", "web", "jobs", "cli", "services", "notify", "lake", "db",
+    "alerts", "monitors", "retrain", "core",
+)  # fmt: skip
+OTHERS = ("client", "examples", "benchmarks", "tests")
+
+
+def modules(*packages: str) -> Iterator[Path]:
+    """Yield every Python file of the packages; of all of them when none is named."""
+    for package in packages or (*FLOORS, *OTHERS):
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+def called(call: ast.Call) -> str:
+    """Return the last word of what is called: `commit` of `session.commit()`."""
+    match call.func:
+        case ast.Attribute(attr=word) | ast.Name(id=word):
+            return word
+        case _:
+            return ""
+
+
+def pages() -> Iterator[Path]:
+    """Yield every page of documentation."""
+    yield from sorted(ROOT.glob("*.md"))
+    yield from sorted((ROOT / "docs").rglob("*.md"))
+    yield from sorted((ROOT / "client").glob("*.md"))

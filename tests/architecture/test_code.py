@@ -1,0 +1,110 @@
+"""Rules that no linter knows, kept by reading the code."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import FLOORS, ROOT, called, calls, modules, name_of
+
+# The transaction of a request or job ends in one place; migrations end their own.
+MAY_COMMIT = {"db/session.py", "db/migrate.py", "db/migrations/env.py"}
+UNSAFE_TO_LOAD = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+VAGUE = re.compile(r"(^|_)(utils?|helpers?|managers?|handlers?|processors?|data|info|do)(_|$)")
+
+
+def test_nobody_commits_by_hand() -> None:
+    by_hand = {
+        name_of(path)
+        for path in modules(*FLOORS)
+        if any(called(call) == "commit" for call in calls(path))
+    }
+    assert by_hand <= MAY_COMMIT
+
+
+def test_no_module_outgrows_five_hundred_lines() -> None:
+    lines = {name_of(path): path.read_text("utf-8").count("\n") for path in modules()}
+    written = {name: n for name, n in lines.items() if not name.startswith("db/migrations/")}
+    assert {name: n for name, n in written.items() if n > 500} == {}
+
+
+def test_nothing_that_runs_code_when_it_loads_is_imported() -> None:
+    found = []
+    for path in modules(*FLOORS, "client", "examples", "benchmarks"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    imported = [name.name for name in names]
+                case ast.ImportFrom(module=str(module)):
+                    imported = [module]
+                case _:
+                    continue
+            if any(name.split(".")[0] in UNSAFE_TO_LOAD for name in imported):
+                found.append(f"{name_of(path)}:{node.lineno}")
+    assert found == []
+
+
+def test_weights_are_never_unpickled() -> None:
+    unpickled = [
+        f"{name_of(path)}:{call.lineno}"
+        for path in modules()
+        for call in calls(path)
+        if ast.unparse(call.func) == "torch.load"
+    ]
+    assert unpickled == []
+
+
+def test_names_say_what_they_mean() -> None:
+    """Files, classes and functions; methods may bear a framework's name."""
+    vague = []
+    for path in modules(*FLOORS):
+        named = [
+            node.name
+            for node in ast.parse(path.read_text("utf-8")).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
+        for name in [path.stem, *named]:
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+            if VAGUE.search(words.replace("no_data", "")):  # an outcome's own name
+                vague.append(f"{name_of(path)}: {name}")
+    assert vague == []
+
+
+@pytest.mark.parametrize("entrance", ["api.main", "web.pages"])
+def test_serving_never_loads_the_training_stack(entrance: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {entrance}; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert {"torch", "evidently", "pandas"} & set(done.stdout.split()) == set()
+
+
+def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
+    for package in FLOORS:
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for planted, line in {
+        "core/planted.py": "import services",
+        "monitors/planted.py": "import sqlalchemy",
+        "api/planted.py": "import retrain.training",
+    }.items():
+        (tmp_path / planted).write_text(line)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Contracts: 0 kept, 3 broken." in done.stdout
