@@ -39,7 +39,9 @@ class Draft:
     digest
         SHA-256 of the body: what "the same batch again" means.
     rows
-        Its rows in the table of its section.
+        Its rows in the table of its section, good and bad.
+    n_kept
+        How many of them are good.
     faults
         One for each row that broke the contract.
     contents
@@ -51,6 +53,7 @@ class Draft:
     batch_id: str
     digest: bytes
     rows: slice
+    n_kept: int
     faults: tuple[RowFault, ...]
     contents: tuple[dict[str, Any], ...]
 
@@ -65,10 +68,6 @@ class Section:
     table: pa.Table
     keep: Mask
     drafts: tuple[Draft, ...]
-
-    def n_kept(self, draft: Draft) -> int:
-        """Return how many rows of one batch are good."""
-        return int(np.count_nonzero(self.keep[draft.rows]))
 
     def payload(self, drafts: Sequence[Draft]) -> tuple[int, bytes]:
         """Return the number of good rows of some of its batches, and them as an IPC stream."""
@@ -95,6 +94,7 @@ class _Piece:
     no: int
     batch: Batch
     batch_id: str
+    digest: bytes
     n_rows: int
     positions: Sequence[int]
     content: Content
@@ -124,7 +124,9 @@ def decode(
     """
     alike: dict[Any, dict[int, Batch]] = defaultdict(dict)
     for no, batch in batches.items():
-        alike[batch.model_id, batch.feed, batch.format, batch.contract][no] = batch
+        # By identity: hashing a contract costs more than splitting a group
+        # in two in the moment in which it is read anew.
+        alike[batch.model_id, batch.feed, batch.format, id(batch.contract)][no] = batch
     sections: list[Section] = []
     refused: dict[int, AppError] = {}
     for some in alike.values():
@@ -144,7 +146,7 @@ def _read_json(
         try:
             read = reader.read(batch.body)
             _check_size(len(read.rows) + len(read.faults), max_rows)
-            batch_id = _id_of(batch, read.batch_id)
+            digest, batch_id = _identify(batch, read.batch_id)
         except AppError as error:
             refused[no] = error
             continue
@@ -153,6 +155,7 @@ def _read_json(
                 no=no,
                 batch=batch,
                 batch_id=batch_id,
+                digest=digest,
                 n_rows=len(read.rows),
                 positions=read.positions,
                 content=_JsonContent(batch.body),
@@ -174,7 +177,7 @@ def _read_arrow(
         try:
             raw = arrow_rows.read(batch.body, max_rows, MAX_UNPACKED * len(batch.body) + 2**20)
             _check_size(raw.num_rows, max_rows)
-            batch_id = _id_of(batch, None)
+            digest, batch_id = _identify(batch, None)
         except AppError as error:
             refused[no] = error
             continue
@@ -182,6 +185,7 @@ def _read_arrow(
             no=no,
             batch=batch,
             batch_id=batch_id,
+            digest=digest,
             n_rows=raw.num_rows,
             positions=range(raw.num_rows),
             content=_ArrowContent(raw),
@@ -220,23 +224,29 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
     drafts, start = [], 0
     for piece in pieces:
         stop = start + piece.n_rows
-        for row in bad[np.searchsorted(bad, start) : np.searchsorted(bad, stop)].tolist():
-            name, reason = faults.by_row[row]
-            position = piece.positions[row - start]
-            piece.faults.append(RowFault(row=position, field=name, reason=reason))
-        drafts.append(_draft(piece, slice(start, stop)))
+        if len(bad):
+            _note(piece, bad[(bad >= start) & (bad < stop)].tolist(), start, faults)
+        drafts.append(_draft(piece, slice(start, stop), keep))
         start = stop
     return Section(table=table, keep=keep, drafts=tuple(drafts))
 
 
-def _draft(piece: _Piece, rows: slice) -> Draft:
+def _note(piece: _Piece, bad: list[int], start: int, faults: Faults) -> None:
+    for row in bad:
+        name, reason = faults.by_row[row]
+        position = piece.positions[row - start]
+        piece.faults.append(RowFault(row=position, field=name, reason=reason))
+
+
+def _draft(piece: _Piece, rows: slice, keep: Mask) -> Draft:
     ordered = sorted(piece.faults, key=lambda fault: fault.row)
     return Draft(
         no=piece.no,
         batch=piece.batch,
         batch_id=piece.batch_id,
-        digest=hashlib.sha256(piece.batch.body).digest(),
+        digest=piece.digest,
         rows=rows,
+        n_kept=int(np.count_nonzero(keep[rows])),
         faults=tuple(ordered),
         contents=tuple(piece.content(fault.row) for fault in ordered),
     )
@@ -249,13 +259,14 @@ def _check_size(n_rows: int, max_rows: int) -> None:
         raise TooLarge(f"more than {max_rows} rows in one batch")
 
 
-def _id_of(batch: Batch, inside: str | None) -> str:
+def _identify(batch: Batch, inside: str | None) -> tuple[bytes, str]:
+    digest = hashlib.sha256(batch.body).digest()
     batch_id = inside if inside is not None else batch.batch_id
     if batch_id is None:
-        return hashlib.sha256(batch.body).hexdigest()
+        return digest, digest.hex()
     if not 0 < len(batch_id) <= MAX_BATCH_ID or printable(batch_id) != batch_id:
         raise Unprocessable(f"batch_id: 1 to {MAX_BATCH_ID} printable characters")
-    return batch_id
+    return digest, batch_id
 
 
 class _JsonContent:

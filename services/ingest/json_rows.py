@@ -5,12 +5,12 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec.structs import astuple
 
 from core.contract import Contract
 from core.errors import Malformed, RowFault, Unprocessable
@@ -98,12 +98,11 @@ class RowReader:
 
     def table(self, rows: Sequence[Any], now: datetime, faults: Faults) -> pa.Table:
         """Turn rows, of one body or of many, into the columns of the log."""
-        names = self._row.__struct_fields__
-        by_name = dict(zip(names, zip(*map(astuple, rows), strict=True), strict=True))
-        by_name["received_at"] = (None,) * len(rows)
+        sent = {*self._row.__struct_fields__}
+        absent = [None] * len(rows)
         columns = []
         for field in self._schema:
-            values = by_name.get(field.name, (None,) * len(rows))
+            values = [*map(attrgetter(field.name), rows)] if field.name in sent else absent
             if field.name in ("received_at", "arrived_at"):
                 columns.append(times(values, field.name, faults).fill_null(now))
             elif field.type == TIME:
@@ -210,12 +209,15 @@ def _struct_type(name: str, fields: list[Any], rename: dict[str, str]) -> type[m
 def _struct(values: Sequence[Any], field: pa.Field) -> pa.Array:
     if not any(values):
         return pa.nulls(len(values), field.type)
-    present = [None if value is None else astuple(value) for value in values]
-    absent = (None,) * field.type.num_fields
-    children = zip(*(row or absent for row in present), strict=True)
-    is_null = np.fromiter((row is None for row in present), np.bool_, len(present))
+    is_null = np.fromiter((value is None for value in values), np.bool_, len(values))
     return pa.StructArray.from_arrays(
-        [lists(child, fill=field.name == "features") for child in children],
+        [
+            lists(
+                [None if value is None else getattr(value, f"f{i}") for value in values],
+                fill=field.name == "features",
+            )
+            for i in range(field.type.num_fields)
+        ],
         fields=list(field.type),
         mask=pa.array(is_null),
     )

@@ -36,11 +36,11 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         other content gets BatchMismatch.
     """
     # load
-    firsts: dict[Key, tuple[Section, Draft]] = {}
+    firsts: dict[Key, Draft] = {}
     for section in sections:
         for draft in section.drafts:
-            firsts.setdefault(_key(draft), (section, draft))
-    rows = [_receipt(section, draft, now) for _, (section, draft) in sorted(firsts.items())]
+            firsts.setdefault(_key(draft), draft)
+    rows = [_receipt(firsts[key], now) for key in sorted(firsts)]  # in one order: no deadlocks
     new = inbox.add_receipts(session, rows)
     old = inbox.receipts(session, firsts.keys() - new) if len(new) < len(firsts) else {}
 
@@ -51,11 +51,11 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         fresh = []
         for draft in section.drafts:
             key = _key(draft)
-            if key in new and firsts[key][1] is draft:
+            if key in new and firsts[key] is draft:
                 fresh.append(draft)
-                outcomes[draft.no] = _accepted(section, draft)
+                outcomes[draft.no] = _accepted(draft)
             elif key in new:
-                outcomes[draft.no] = _again(draft, firsts[key][1], _accepted(*firsts[key]))
+                outcomes[draft.no] = _again(draft, firsts[key], _accepted(firsts[key]))
             else:
                 outcomes[draft.no] = _from_receipt(draft, old[key])
         kept.append((section, fresh))
@@ -74,9 +74,9 @@ def _key(draft: Draft) -> Key:
     return Key(draft.batch.model_id, draft.batch.feed.kind, draft.batch_id)
 
 
-def _accepted(section: Section, draft: Draft) -> Accepted:
+def _accepted(draft: Draft) -> Accepted:
     return Accepted(
-        n_accepted=section.n_kept(draft),
+        n_accepted=draft.n_kept,
         n_quarantined=len(draft.faults),
         faults=draft.faults,
     )
@@ -102,11 +102,11 @@ def _mismatch(draft: Draft) -> BatchMismatch:
     return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
 
 
-def _receipt(section: Section, draft: Draft, now: datetime) -> dict[str, Any]:
+def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:
     return {
         **_key(draft)._asdict(),
         "digest": draft.digest,
-        "n_accepted": section.n_kept(draft),
+        "n_accepted": draft.n_kept,
         "n_quarantined": len(draft.faults),
         "received_at": now,
     }

@@ -1,0 +1,183 @@
+"""How many rows a second does one API process acknowledge, each of them on disk?
+
+Starts the real server on an empty database and loads it from this process:
+both share the machine's cores. `python -m benchmarks.ingest --help`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy.orm import sessionmaker
+
+from benchmarks.load import MARKER, Measured, Shape, load
+from core.clock import utcnow
+from core.contract import Contract, Feature
+from db.migrate import upgrade
+from db.session import connect, unit_of_work
+from services.access import create_key
+from services.registry import Registration, register
+
+N_FEATURES = 8
+N_ROWS = 1000
+BARS = {"JSON, 1 row": 3_000, "JSON, 1,000 rows": 100_000, "Arrow, 1,000 rows": 800_000}
+FEATURES = [f"feature_{i}" for i in range(N_FEATURES)]
+CONTRACT = Contract(
+    features=tuple(Feature(name=name) for name in FEATURES),
+    targets=("load",),
+    step_seconds=60,
+    input_length=1,
+    horizon=1,
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def shapes() -> list[Shape]:
+    """Return the three kinds of request, in the order in which they are measured."""
+    values = np.random.default_rng(7).uniform(size=(N_ROWS, N_FEATURES + 1))
+    path = "/v1/models/bench/predictions"
+    rows = [
+        {
+            "prediction_id": f"{MARKER.decode()}-{i:04d}",
+            "version": "v1",
+            "at": (START + timedelta(seconds=i)).isoformat(),
+            "entity": f"meter-{i % 50}",
+            "features": dict(zip(FEATURES, values[i, 1:].round(6).tolist(), strict=True)),
+            "output": {"load": [round(float(values[i, 0]), 6)]},
+            "latency_seconds": 0.004,
+        }
+        for i in range(N_ROWS)
+    ]
+    table = pa.table(
+        {
+            "prediction_id": [row["prediction_id"] for row in rows],
+            "version": ["v1"] * N_ROWS,
+            "at": pa.array([START + timedelta(seconds=i) for i in range(N_ROWS)]),
+            "entity": [row["entity"] for row in rows],
+            **{f"features.{name}": values[:, 1 + i] for i, name in enumerate(FEATURES)},
+            "output.load": values[:, :1].tolist(),
+            "latency_seconds": [0.004] * N_ROWS,
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    arrow = sink.getvalue().to_pybytes()
+    as_json, as_arrow = "application/json", "application/vnd.apache.arrow.stream"
+    one, many = json.dumps(rows[0]).encode(), json.dumps({"rows": rows}).encode()
+    bodies = [(as_json, one, 1, 64), (as_json, many, N_ROWS, 6), (as_arrow, arrow, N_ROWS, 8)]
+    return [
+        Shape(
+            name=name,
+            path=path,
+            content_type=content_type,
+            body=body,
+            n_rows=n_rows,
+            n_connections=n_connections,
+        )
+        for name, (content_type, body, n_rows, n_connections) in zip(BARS, bodies, strict=True)
+    ]
+
+
+@contextmanager
+def server(folder: Path, database_url: str | None = None) -> Iterator[tuple[int, str, int]]:
+    """Run the API on a new database; yield its port, a key, and its process id."""
+    url = database_url or f"sqlite:///{folder / 'bench.sqlite'}"
+    engine = connect(url)
+    upgrade(engine)
+    with unit_of_work(sessionmaker(engine)) as session:
+        register(session, Registration(name="bench", contract=CONTRACT), utcnow())
+        token = create_key(session, "bench", ["ingest"], None, utcnow())
+    engine.dispose()
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "api"],
+        env={
+            **os.environ,
+            "SEQWATCH_DATABASE_URL": url,
+            "SEQWATCH_PORT": str(port),
+            "SEQWATCH_LAKE": str(folder / "lake"),
+            "SEQWATCH_ARTIFACTS": str(folder / "artifacts"),
+            "SEQWATCH_MAX_BACKLOG_BYTES": str(64 * 2**30),
+        },
+    )
+    try:
+        _wait_for(port, process)
+        yield port, token, process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    give_up = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < give_up:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the server did not start")
+
+
+def flushes_per_second(folder: Path) -> float:
+    """Return how often this disk takes 4 KiB for good: the limit without group commit."""
+    with (folder / "flush").open("wb", buffering=0) as file:
+        started = time.monotonic()
+        for _ in range(200):
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+        return 200 / (time.monotonic() - started)
+
+
+def line(shape: Shape, measured: Measured) -> str:
+    """Return one line of the table."""
+    rate = len(measured.latencies) * shape.n_rows / measured.seconds
+    p50, p99 = (1000 * measured.percentile(percent) for percent in (50, 99))
+    refused = f"  {measured.n_refused} refused: {measured.first_refusal}" * bool(
+        measured.n_refused
+    )
+    megabytes = rate / shape.n_rows * len(shape.body) / 1e6
+    return (
+        f"{shape.name:<18} {rate:>10,.0f} {BARS[shape.name]:>10,} {megabytes:>8.1f} "
+        f"{p50:>8.1f} {p99:>8.1f}{refused}"
+    )
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--database-url", help="default: SQLite in a temporary folder")
+    parser.add_argument("--only", help="measure the shapes whose name starts so")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"disk: {flushes_per_second(Path(folder)):,.0f} flushes/s of 4 KiB")
+        print(f"cores: {multiprocessing.cpu_count()}, shared by server and load generator")
+        print(
+            f"{'body':<18} {'rows/s':>10} {'bar':>10} {'MB/s':>8} {'p50 ms':>8} {'p99 ms':>8}"
+        )
+        with server(Path(folder), options.database_url) as (port, token, _):
+            for shape in shapes():
+                if options.only and not shape.name.startswith(options.only):
+                    continue
+                measured = load(shape, port, token, seconds=options.seconds)
+                print(line(shape, measured), flush=True)
+
+
+if __name__ == "__main__":
+    main()
