@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 from deltalake import write_deltalake as write
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from core.contract import Contract
 from core.errors import Conflict
@@ -58,13 +58,20 @@ def create_table(root: Path, model_id: UUID, kind: Kind, contract: Contract) -> 
     path = place(root, model_id, kind)
     path.mkdir(parents=True, exist_ok=True)
     empty = stamped(kind, contract, schema(kind, contract).empty_table())
-    return DeltaTable.create(
-        str(path),
-        empty.schema,
-        mode="ignore",
-        partition_by=["day"],
-        configuration=dict(KEEP_HISTORY),
-    )
+    try:
+        return DeltaTable.create(
+            str(path),
+            empty.schema,
+            partition_by=["day"],
+            configuration=dict(KEEP_HISTORY),
+            # A second try would create the table again, on top of the one just made.
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+    except DeltaError:
+        made = open_table(root, model_id, kind)
+        if made is None:
+            raise
+        return made  # another archiver was faster
 
 
 def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:

@@ -45,16 +45,36 @@ class LakeAstray(RuntimeError):
 
 
 def archive_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
-    """Archive what is folded, of every stream; how many rows."""
+    """Archive what is folded, of every stream; how many rows.
+
+    Raises
+    ------
+    ExceptionGroup
+        With a `LakeAstray` for each stream that could not be archived, after
+        all the others were.
+    """
     with read_only(sessions) as session:
         streams = log.waiting(session, folded=True)
-    n_rows = 0
+    n_rows, astray = 0, list[LakeAstray]()
     for model_id, kind in streams:
-        for _ in range(MAX_APPENDS):
-            archived = archive(sessions, lake_root, model_id, kind)
-            n_rows += archived
-            if not archived:
-                break
+        try:
+            n_rows += _archive_stream(sessions, lake_root, model_id, kind)
+        except LakeAstray as error:
+            astray.append(error)
+    if astray:
+        raise ExceptionGroup("lake and database do not belong together", astray)
+    return n_rows
+
+
+def _archive_stream(
+    sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, kind: Kind
+) -> int:
+    n_rows = 0
+    for _ in range(MAX_APPENDS):
+        archived = archive(sessions, lake_root, model_id, kind)
+        n_rows += archived
+        if not archived:
+            break
     return n_rows
 
 

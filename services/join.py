@@ -21,6 +21,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
+from core.errors import Unprocessable
 from core.rows import REFERENCE
 from core.window import Window
 from db.queries import log as marks
@@ -86,10 +87,25 @@ class Joined:
 
 
 def join_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
-    """Compute every marked day of every model again; how many were saved."""
+    """Compute every marked day of every model again; how many were saved.
+
+    Raises
+    ------
+    ExceptionGroup
+        With an `Unprocessable` for each model with a version whose units
+        cannot be read, after all other models were joined.
+    """
     with read_only(sessions) as session:
         models = {model_id for model_id, _, _ in marks.dirty_days(session)}
-    return sum(join(sessions, lake_root, model_id) for model_id in models)
+    n_days, unread = 0, list[Unprocessable]()
+    for model_id in models:
+        try:
+            n_days += join(sessions, lake_root, model_id)
+        except Unprocessable as error:
+            unread.append(error)
+    if unread:
+        raise ExceptionGroup("units of some versions cannot be read", unread)
+    return n_days
 
 
 def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID) -> int:

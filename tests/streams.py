@@ -24,9 +24,11 @@ CONTRACT = Contract(
 )
 
 
-def add_model(sessions: sessionmaker[Session], contract: Contract = CONTRACT) -> UUID:
+def add_model(
+    sessions: sessionmaker[Session], contract: Contract = CONTRACT, name: str = "grid"
+) -> UUID:
     with unit_of_work(sessions) as session:
-        model = Model(name="grid", contract=contract.to_json(), created_at=START)
+        model = Model(name=name, contract=contract.to_json(), created_at=START)
         session.add(model)
         session.flush()
         return model.id

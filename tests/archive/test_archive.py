@@ -170,7 +170,24 @@ def test_a_lake_that_is_not_the_databases_is_refused(
         tables.append(delta, tables.stamped(Kind.PREDICTIONS, CONTRACT, rows), group_no)
 
     with pytest.raises(LakeAstray, match=says):
+        archive(sessions, other, model_id, Kind.PREDICTIONS)
+
+
+def test_a_lake_astray_does_not_hold_up_other_models(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    lost, well = add_model(sessions), add_model(sessions, name="other")
+    send(sessions, lost, prediction(START, 1))
+    archive_all(sessions, lake, LATE)
+    other = lake.with_name("other")
+    send(sessions, lost, prediction(START, 2))
+    send(sessions, well, prediction(START, 3))
+
+    with pytest.raises(ExceptionGroup) as caught:
         archive_all(sessions, other, LATE)
+
+    assert [type(error) for error in caught.value.exceptions] == [LakeAstray]
+    assert len(ids_in(other, well)) == 1
 
 
 def days(*offsets: int) -> list[date]:

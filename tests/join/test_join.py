@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.errors import Unprocessable
 from core.rows import Kind
 from db.queries import log
 from db.session import read_only, unit_of_work
@@ -235,6 +236,18 @@ def test_a_day_that_was_marked_again_meanwhile_is_not_saved(world: World) -> Non
         assert session.scalars(select(AccuracyChunk)).all() == []
         assert [mark[1:] for mark in log.dirty_days(session)] == [(day, 99)]
     assert join(world.sessions, world.lake, world.model_id) == 1
+
+
+def test_units_that_cannot_be_read_are_an_error_and_the_mark_stays(world: World) -> None:
+    add_version(world.sessions, world.model_id, "v1", {"scaler": {"std": [1.0, 2.0]}})
+    world.send(prediction(AT))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        world.settle()
+
+    assert caught.group_contains(Unprocessable, match="scaler.std needs 1 positive numbers")
+    with read_only(world.sessions) as session:
+        assert len(log.dirty_days(session)) == 1
 
 
 def open_canary(world: World) -> UUID:

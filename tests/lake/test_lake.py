@@ -1,6 +1,7 @@
 """The lake: what was archived can be read again, as it was."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,14 @@ def test_a_pinned_log_stays_as_it_was_through_appends_and_tidying(place: Place) 
 
 
 _INPUT = (Kind.PREDICTIONS, CONTRACT)
+
+
+def test_a_table_that_many_make_at_once_is_made_once(place: Place) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda _: place.table(), range(6)))
+
+    assert [delta.version() for delta in made] == [0] * 6
+    assert place.log().snapshot == Snapshot(predictions=0)
 
 
 def test_groups_that_another_archiver_appended_are_refused(place: Place) -> None:
