@@ -103,3 +103,19 @@ def hourly(summary: Summary, names: tuple[str, ...], start: datetime, end: datet
         mean=mean,
         sd=np.sqrt(np.maximum(spread, 0.0)),
     )
+
+
+def whole_days(hours: Hourly, end: int | None = None) -> Hourly:
+    """Return the days from the first midnight (UTC) to the last.
+
+    Parameters
+    ----------
+    hours
+        Any stretch.
+    end
+        A chunk to stop at; None is the end of `hours`.
+    """
+    last = hours.first + len(hours) if end is None else min(end, hours.first + len(hours))
+    last -= last % HOURS
+    n_hours = max(last - hours.first, 0)
+    return hours.until(last, n_hours - n_hours % HOURS)

@@ -150,6 +150,21 @@ class Column:
     repeats: Bools
 
 
+def empty(n_features: int, n_bins: int = 0) -> "Summary":
+    """Return the summary of no hours.
+
+    Examples
+    --------
+    >>> empty(7).moments.shape
+    (0, 7, 7)
+    """
+    return Summary(
+        chunks=np.empty(0, dtype=np.int64),
+        moments=np.empty((0, n_features, N_MOMENTS)),
+        counts=np.empty((0, n_features, n_bins), dtype=np.uint32),
+    )
+
+
 def repeats(values: Floats, first: Bools) -> Bools:
     """Mark values equal to the step before them in the same row.
 

@@ -1,0 +1,257 @@
+"""How unusual is a window, judged by the other windows of the same series?
+
+No distribution is assumed and no independence: the reference's own windows say
+what is usual, and the threshold is the one that would have kept the promised
+rate of false alarms over them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitors.summary import Bools, Floats
+
+
+def p_value(statistic: Floats) -> float:
+    """Return the conformal p-value of the last window among all windows.
+
+    Exact when windows are exchangeable and the statistic treats them alike,
+    the last one included.
+
+    Parameters
+    ----------
+    statistic : (window,)
+        Larger is more unusual; the window on trial is the last. NaN (no
+        data) among the others is left out.
+
+    Returns
+    -------
+    float
+        `(1 + number of others that are at least as large) / (all)`; NaN when
+        the last is NaN.
+
+    References
+    ----------
+    .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a
+       Random World", Springer, 2005, ch. 2.
+
+    Examples
+    --------
+    >>> p_value(np.array([1.0, 2.0, 3.0, 2.5]))
+    0.5
+    """
+    current, others = statistic[-1], statistic[:-1]
+    if math.isnan(current):
+        return math.nan
+    others = others[~np.isnan(others)]
+    return float(1 + (others >= current).sum()) / (others.size + 1)
+
+
+def symmetric_distance(first: Floats, second: Floats) -> Floats:
+    """Return how far each window lies from the middle of all windows, per feature.
+
+    Two statistics of each window are standardised by the pool that includes
+    the window itself, so that no window is special.
+
+    Parameters
+    ----------
+    first, second : (window, feature)
+        For instance mean and standard deviation. NaN is left out.
+
+    Returns
+    -------
+    (window, feature)
+        NaN where either statistic is.
+
+    Examples
+    --------
+    >>> still = np.zeros((3, 1))
+    >>> symmetric_distance(np.array([[-1.0], [0.0], [1.0]]), still).ravel().round(3)
+    array([1.225, 0.   , 1.225])
+    """
+    return distance(first, second, pool(first, second))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """Middle and spread of two statistics over windows; all of shape (feature,)."""
+
+    first: Floats
+    first_spread: Floats
+    second: Floats
+    second_spread: Floats
+
+
+def pool(first: Floats, second: Floats) -> Pool:
+    """Return middle and spread of the windows; shapes as in `symmetric_distance`."""
+    first_middle, first_spread = middle_and_spread(first)
+    second_middle, second_spread = middle_and_spread(second)
+    return Pool(
+        first=first_middle,
+        first_spread=first_spread,
+        second=second_middle,
+        second_spread=second_spread,
+    )
+
+
+def distance(first: Floats, second: Floats, pool: Pool) -> Floats:
+    """Return how far windows lie from the middle of a pool, in its spreads.
+
+    Parameters
+    ----------
+    first, second : (window, feature)
+        The two statistics.
+    pool
+        The windows to compare with.
+
+    Returns
+    -------
+    (window, feature)
+        0 is the middle; NaN where either statistic is.
+    """
+    return np.hypot(
+        (first - pool.first) / pool.first_spread, (second - pool.second) / pool.second_spread
+    )
+
+
+def middle_and_spread(values: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each feature, never a spread of zero.
+
+    Parameters
+    ----------
+    values : (window, feature)
+        NaN is left out.
+
+    Returns
+    -------
+    middle, spread : (feature,)
+        Where nothing ever moved the spread is tiny but positive.
+    """
+    there = np.isfinite(values)
+    n = np.maximum(there.sum(axis=0), 1)
+    middle = np.where(there, values, 0.0).sum(axis=0) / n
+    spread = np.sqrt((np.where(there, values - middle, 0.0) ** 2).sum(axis=0) / n)
+    # A feature that never moved: any move at all is then far away, not infinite.
+    return middle, np.maximum(spread, 1e-9 * (1.0 + np.abs(middle)))
+
+
+def episodes(breach: Bools, gap: int) -> int:
+    """Count alarms as people do: breaches closer than `gap` looks are one.
+
+    Parameters
+    ----------
+    breach : (look,)
+        In time order.
+    gap
+        Quiet looks that end an episode.
+
+    Examples
+    --------
+    >>> episodes(np.array([True, False, True, False, False, True]), gap=2)
+    2
+    """
+    at = np.flatnonzero(breach)
+    return 0 if at.size == 0 else 1 + int((np.diff(at) > gap).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """The promise about false alarms, and what backs it.
+
+    Attributes
+    ----------
+    threshold
+        A score above it is an alarm.
+    promised_days
+        Days between false alarms that the user asked for.
+    replayed_days
+        Length of the reference over which the looks were replayed.
+    replayed_episodes
+        False alarms that this threshold raised over it.
+    extrapolated
+        True when the reference is too short to show the promised rate, and
+        the threshold comes from the tail of its highest episodes.
+    """
+
+    threshold: float
+    promised_days: float
+    replayed_days: float
+    replayed_episodes: int
+    extrapolated: bool
+
+    @property
+    def replayed_days_between(self) -> float | None:
+        """Return the rate achieved on the reference; None if nothing was raised."""
+        if self.replayed_episodes == 0:
+            return None
+        return self.replayed_days / self.replayed_episodes
+
+
+def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
+    """Find the threshold that keeps the promise over the replayed looks.
+
+    With a reference of T days and a promise of D, at most floor(T / D) - 1
+    episodes of the reference lie above the threshold: by exchangeability the
+    next T days then hold at most T / D in expectation.
+
+    Parameters
+    ----------
+    scores : (look,)
+        One look a day over the reference, each scored as if its own time had
+        not been seen. NaN (no data) is left out of the count of days.
+    promised_days
+        Days between false alarms.
+    gap
+        Quiet looks that end an episode.
+
+    Returns
+    -------
+    Contract
+        Extrapolated, with an exponential tail fitted to the highest episodes,
+        when T < D.
+
+    Raises
+    ------
+    ValueError
+        If there is no score at all.
+
+    Examples
+    --------
+    >>> scores = np.r_[np.zeros(50), 3.0, np.zeros(50), 2.0, np.zeros(50), 1.0, np.zeros(47)]
+    >>> contract(scores, promised_days=90.0, gap=7).threshold
+    2.0
+    """
+    finite = np.where(np.isfinite(scores), scores, -np.inf)
+    days = int(np.isfinite(scores).sum())
+    if days == 0:
+        raise ValueError("no look to calibrate on")
+    allowed = math.floor(days / promised_days) - 1
+    threshold = _threshold(finite, max(allowed, 0), gap)
+    if allowed < 0:
+        threshold += _mean_excess(finite, gap) * math.log(promised_days / days)
+    return Contract(
+        threshold=threshold,
+        promised_days=promised_days,
+        replayed_days=float(days),
+        replayed_episodes=episodes(finite > threshold, gap),
+        extrapolated=allowed < 0,
+    )
+
+
+def _threshold(scores: Floats, allowed: int, gap: int) -> float:
+    """Return the lowest score above which at most `allowed` episodes lie."""
+    levels = np.unique(scores[np.isfinite(scores)])[::-1]
+    lowest = levels[0]
+    for level in levels:
+        if episodes(scores > level, gap) > allowed:
+            break
+        lowest = level
+    return float(lowest)
+
+
+def _mean_excess(scores: Floats, gap: int) -> float:
+    """Return the scale of an exponential tail from the five highest episodes."""
+    top = float(scores.max())
+    fifth = _threshold(scores, 5, gap)
+    return max(top - fifth, 0.0) / sum(1.0 / k for k in range(1, 6))

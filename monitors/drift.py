@@ -1,0 +1,377 @@
+"""Has a feature's distribution moved, more than this series moves by itself?
+
+Windows of some days of the seasonal difference are compared with the windows
+of the reference. One look a day; the threshold keeps the promised number of
+days between false alarms over all features together, because it is taken from
+replaying those same looks over the reference (`monitors.conformal`).
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.conformal import (
+    Contract,
+    Pool,
+    contract,
+    distance,
+    middle_and_spread,
+    p_value,
+    pool,
+    symmetric_distance,
+)
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.hourly import HOURS, Hourly, whole_days
+from monitors.learning import MIN_WINDOWS, Learning
+from monitors.summary import Bools, Floats, chunk_at, chunk_start
+from monitors.views.seasonal_difference import difference, find_period, window_moments
+
+# The reference is scored in this many parts, each against the other parts, so
+# that the replayed looks meet a season they have not seen, as live looks do.
+_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftParams:
+    """How to look for drift.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all features together. Larger means later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; the reference
+        must hold 19 windows.
+    period_hours
+        The season; found from the reference when None.
+    min_effect
+        A smaller change is never an alarm, however sure: the mean moves by
+        this many standard deviations of the level, or the standard deviation
+        of the seasonal difference changes by this share (natural log).
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 7
+    period_hours: int | None = None
+    min_effect: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        if self.period_hours is not None and self.period_hours < 1:
+            raise ValueError("period_hours must be at least 1")
+        if self.min_effect < 0:
+            raise ValueError("min_effect must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DriftBaseline:
+    """What the reference teaches; depends on reference and parameters only.
+
+    Attributes
+    ----------
+    mean, sd : (window, feature)
+        Of the seasonal difference, one window a day; a window's last day is
+        `last_day` plus its place.
+    usual
+        Middle and spread of those windows.
+    scale : (feature,)
+        The distance that 5 % of the reference windows exceed: makes features
+        comparable.
+    level_mean, level_sd, difference_sd : (feature,)
+        Of the hours themselves and of their seasonal difference.
+    """
+
+    params: DriftParams
+    names: tuple[str, ...]
+    period: int
+    last_day: int
+    mean: Floats
+    sd: Floats
+    usual: Pool
+    scale: Floats
+    level_mean: Floats
+    level_sd: Floats
+    difference_sd: Floats
+    contract: Contract
+
+    @property
+    def n_windows(self) -> int:
+        """Return how many windows the reference holds without overlap."""
+        return len(self.mean) // self.params.window_days
+
+
+def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learning:
+    """Learn from the reference what is usual.
+
+    Parameters
+    ----------
+    reference
+        Hours before the model was deployed, quiet as far as anyone knows.
+    params
+        How to look.
+
+    Returns
+    -------
+    DriftBaseline or Learning
+        `Learning` while the reference holds fewer than 19 windows.
+
+    References
+    ----------
+    .. [1] P. H. Westfall and S. S. Young, "Resampling-Based Multiple
+       Testing", Wiley, 1993 (the maximum over features).
+    """
+    whole = whole_days(reference)
+    period = params.period_hours or find_period(whole.mean)
+    mean, sd = _windows(whole.mean, period, params.window_days)
+    there = np.isfinite(mean).any(axis=1)
+    if there.sum() // params.window_days < MIN_WINDOWS:
+        return Learning(
+            n_windows=int(there.sum()) // params.window_days, window_days=params.window_days
+        )
+    level_mean, level_sd = middle_and_spread(whole.mean)
+    _, difference_sd = middle_and_spread(difference(whole.mean, period))
+    away, scale = _scored_apart(mean, sd, params.window_days)
+    effects = _effect(mean, sd, level_sd, difference_sd)
+    scores = _joint_score(away / scale, effects >= params.min_effect)
+    return DriftBaseline(
+        params=params,
+        names=reference.names,
+        period=period,
+        last_day=_first_look(whole, period, params.window_days),
+        mean=mean,
+        sd=sd,
+        usual=pool(mean, sd),
+        scale=scale,
+        level_mean=level_mean,
+        level_sd=level_sd,
+        difference_sd=difference_sd,
+        contract=contract(scores, params.days_between_false_alarms, params.window_days),
+    )
+
+
+def _first_look(whole: Hourly, period: int, window_days: int) -> int:
+    """Return the day (since the epoch) that the first window ends with."""
+    return (whole.first + -(-period // HOURS) * HOURS) // HOURS + window_days - 1
+
+
+def _windows(mean: Floats, period: int, window_days: int) -> tuple[Floats, Floats]:
+    """Return `window_moments` of the seasonal difference, one window a day."""
+    if len(mean) <= period:
+        empty = np.empty((0, mean.shape[1]))
+        return empty, empty
+    changes = difference(mean, period)[-period % HOURS :]
+    return window_moments(changes, window_days * HOURS, HOURS)
+
+
+def _scored_apart(mean: Floats, sd: Floats, window_days: int) -> tuple[Floats, Floats]:
+    """Score each part of the reference against the others; also give the scales."""
+    n = len(mean)
+    away = np.empty_like(mean)
+    bounds = np.linspace(0, n, _PARTS + 1).astype(int)
+    for start, end in itertools.pairwise(bounds):
+        apart = np.r_[0 : max(start - window_days, 0), min(end + window_days, n) : n]
+        others = pool(mean[apart], sd[apart])
+        away[start:end] = distance(mean[start:end], sd[start:end], others)
+    return away, _tail(away)
+
+
+def _tail(away: Floats) -> Floats:
+    """Return the 95 % quantile over windows; 1 for a feature that never moved."""
+    tail = np.quantile(np.where(np.isfinite(away), away, 0.0), 0.95, axis=0)
+    return np.where(tail > 0, tail, 1.0)
+
+
+def _effect(mean: Floats, sd: Floats, level_sd: Floats, difference_sd: Floats) -> Floats:
+    floor = 1e-9 * difference_sd + np.finfo(float).tiny
+    spread = np.abs(np.log((sd + floor) / (difference_sd + floor)))
+    return np.maximum(np.abs(mean) / level_sd, spread)
+
+
+def _joint_score(scores: Floats, large_enough: Bools) -> Floats:
+    """Return the largest score over features whose change matters; NaN: no data."""
+    judged = np.where(np.isfinite(scores) & large_enough, scores, 0.0)
+    highest = judged.max(axis=1, initial=0.0)
+    return np.where(np.isfinite(scores).any(axis=1), highest, np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looks:
+    """One look per closed day.
+
+    Attributes
+    ----------
+    first_day
+        The day (since the epoch) that the first look closes.
+    joint : (look,)
+        The score that is compared with the threshold; NaN: no data.
+    scores, effects, mean, sd : (look, feature)
+        Per feature; mean and sd of the seasonal difference.
+    """
+
+    first_day: int
+    joint: Floats
+    scores: Floats
+    effects: Floats
+    mean: Floats
+    sd: Floats
+
+
+def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
+    """Look at every closed day of `hours` that has a full window behind it.
+
+    Parameters
+    ----------
+    baseline
+        What is usual.
+    hours
+        Any stretch of the stream.
+    """
+    whole = whole_days(hours)
+    mean, sd = _windows(whole.mean, baseline.period, baseline.params.window_days)
+    scores = distance(mean, sd, baseline.usual) / baseline.scale
+    effects = _effect(mean, sd, baseline.level_sd, baseline.difference_sd)
+    return Looks(
+        first_day=_first_look(whole, baseline.period, baseline.params.window_days),
+        joint=_joint_score(scores, effects >= baseline.params.min_effect),
+        scores=scores,
+        effects=effects,
+        mean=mean,
+        sd=sd,
+    )
+
+
+def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
+    """Judge the window that ends with the last closed day.
+
+    Parameters
+    ----------
+    baseline
+        From `calibrate`.
+    recent
+        The hours before `as_of`, at least a window and a season long; with
+        more, `since` can reach further back.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        `value` is the joint score. The detail holds, per feature, score,
+        effect, mean and standard deviation now and in the reference.
+        `NO_DATA` while the reference is too short or the window too empty.
+    """
+    end = chunk_at(as_of) // HOURS * HOURS
+    days = baseline.params.window_days if isinstance(baseline, DriftBaseline) else 1
+    window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
+    if isinstance(baseline, Learning):
+        return _no_data(window, str(baseline))
+    whole = whole_days(recent, end)
+    looks = replay(baseline, whole)
+    if len(looks.joint) == 0 or looks.first_day + len(looks.joint) != end // HOURS:
+        return _no_data(window, "the stream is shorter than a window and a season")
+    joint = float(looks.joint[-1])
+    if math.isnan(joint):
+        return _no_data(window, "fewer than half of the window's hours hold a value")
+    breach = joint > baseline.contract.threshold
+    top = _top(baseline, looks)
+    return Finding(
+        outcome=Outcome.BREACH if breach else Outcome.OK,
+        value=joint,
+        threshold=baseline.contract.threshold,
+        window=window,
+        cause=_cause(baseline, looks, top) if breach else "",
+        detail=_detail(baseline, whole, looks, top),
+    )
+
+
+def _no_data(window: Window, reason: str) -> Finding:
+    return Finding(
+        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
+    )
+
+
+def _top(baseline: DriftBaseline, looks: Looks) -> int:
+    matters = looks.effects[-1] >= baseline.params.min_effect
+    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+    return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
+
+
+def _cause(baseline: DriftBaseline, looks: Looks, top: int) -> str:
+    moved = looks.mean[-1, top] / baseline.level_sd[top]
+    ratio = looks.sd[-1, top] / baseline.difference_sd[top]
+    return (
+        f"{baseline.names[top]} drifted: mean {moved:+.2f} standard deviations against "
+        f"{baseline.period} h before, variability x {ratio:.2f}"
+    )
+
+
+def _since(baseline: DriftBaseline, looks: Looks) -> str | None:
+    quiet = np.flatnonzero(~(looks.joint > baseline.contract.threshold))
+    run = len(looks.joint) - (int(quiet[-1]) + 1 if quiet.size else 0)
+    if run == 0:
+        return None
+    return chunk_start((looks.first_day + len(looks.joint) - run) * HOURS).isoformat()
+
+
+def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
+    """Return the p-value of the last look among windows of its own phase.
+
+    Parameters
+    ----------
+    baseline
+        Its windows that do not overlap and end on the same phase are the
+        null.
+    looks
+        The last look is on trial.
+
+    Returns
+    -------
+    float
+        Of the maximum over features, all windows treated alike.
+    """
+    days = baseline.params.window_days
+    phase = (looks.first_day + len(looks.joint) - 1 - baseline.last_day) % days
+    mean = np.concatenate([baseline.mean[phase::days], looks.mean[-1:]])
+    sd = np.concatenate([baseline.sd[phase::days], looks.sd[-1:]])
+    away = symmetric_distance(mean, sd)
+    highest = _joint_score(away / _tail(away), np.ones(away.shape, dtype=np.bool_))
+    return p_value(highest)
+
+
+def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> dict[str, Json]:
+    days = baseline.params.window_days
+    mean, sd = window_moments(whole.mean[-days * HOURS :], days * HOURS, HOURS)
+    features: dict[str, Json] = {
+        name: {
+            "score": as_json(looks.scores[-1, i]),
+            "effect": as_json(looks.effects[-1, i]),
+            "mean": as_json(mean[-1, i]),
+            "reference_mean": as_json(baseline.level_mean[i]),
+            "sd": as_json(sd[-1, i]),
+            "reference_sd": as_json(baseline.level_sd[i]),
+            "change": as_json(looks.mean[-1, i]),
+            "variability": as_json(looks.sd[-1, i] / baseline.difference_sd[i]),
+        }
+        for i, name in enumerate(baseline.names)
+    }
+    achieved = baseline.contract.replayed_days_between
+    return {
+        "window_days": days,
+        "period_hours": baseline.period,
+        "p": as_json(conformal_p(baseline, looks)),
+        "promised_days": baseline.contract.promised_days,
+        "achieved_days": None if achieved is None else as_json(achieved),
+        "replayed_days": baseline.contract.replayed_days,
+        "extrapolated": baseline.contract.extrapolated,
+        "n_windows": baseline.n_windows,
+        "top": baseline.names[top],
+        "since": _since(baseline, looks),
+        "features": features,
+    }
