@@ -1,6 +1,6 @@
-"""Alerts, flips and findings over HTTP."""
+"""Alerts, flips, findings and accuracy over HTTP."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -68,6 +68,47 @@ class FindingRead(BaseModel):
     window_end: datetime
     version: str | None
     detail: dict[str, Any]
+
+
+class DayRead(BaseModel):
+    """One event day of one version; `error` in units of the version's scaler."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    version: str
+    is_shadow: bool
+    error: float | None
+    coverage: float
+    n_predictions: int
+
+
+class StepsRead(BaseModel):
+    """A version's error at each step of the horizon, beside the seasonal naive one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: str
+    is_shadow: bool
+    errors: list[float | None]
+    naive: list[float | None]
+
+
+class AccuracyRead(BaseModel):
+    """How wrong a model was: by event day, and by step over its last week with labels."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    days: list[DayRead]
+    steps: list[StepsRead]
+
+
+@router.get("/models/{model}/accuracy", response_model=AccuracyRead)
+def read_accuracy(
+    entry: ReadModel, session: ReadDep, days: Annotated[int, Query(ge=1, le=3660)] = 90
+) -> listing.Accuracy:
+    """Say how wrong a model was on its last event days."""
+    return listing.accuracy(session, entry.model_id, entry.contract, days)
 
 
 @router.get("/alerts", response_model=list[AlertRead])

@@ -16,6 +16,8 @@ from api import (
     keys,
     metrics,
     models,
+    monitors,
+    rollouts,
     versions,
 )
 from api.dependencies import Platform
@@ -27,8 +29,20 @@ from notify.webhook import Sender
 from services.access import Door
 from services.ingest import Committer
 from services.registry import Directory
+from web import pages
 
-ROOMS = (alerts, channels, description, health, keys, metrics, models, versions)
+ROOMS = (
+    alerts,
+    channels,
+    description,
+    health,
+    keys,
+    metrics,
+    models,
+    monitors,
+    rollouts,
+    versions,
+)
 
 
 def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
@@ -68,4 +82,5 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     app.router.routes.extend(ingest.routes(parts.door, parts.directory, committer, settings))
     for room in ROOMS:
         app.include_router(room.router)
+    pages.mount(app, sessions=sessions, door=parts.door, public_url=settings.public_url)
     return app

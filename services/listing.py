@@ -1,16 +1,19 @@
 """What was found and what was told, as lists."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
-from db.tables import Alert, Finding, FlipRow, Model, Monitor
+from core.contract import Contract
+from db.queries import overview
+from db.tables import AccuracyChunk, Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
+from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,26 @@ class FindingPast:
     window_end: datetime
     version: str | None
     detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """How wrong a model was."""
+
+    days: tuple[DayError, ...]
+    steps: tuple[StepErrors, ...]
+
+
+def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) -> Accuracy:
+    """Return the error of the last event days, and the error by step of the horizon."""
+    newest = session.scalar(
+        select(func.max(AccuracyChunk.day)).where(AccuracyChunk.model_id == model_id)
+    )
+    if newest is None:
+        return Accuracy(days=(), steps=())
+    since = newest - timedelta(days=n_days - 1)
+    rows = overview.accuracy(session, model_id, since)
+    return Accuracy(days=by_day(rows, contract), steps=by_step(rows, contract))
 
 
 def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:

@@ -17,6 +17,7 @@ from db.queries import models
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import Model, Scope, Version
+from services import monitoring
 from services.access import Caller, require
 from services.cached import Cached
 
@@ -105,7 +106,7 @@ class VersionPlan:
 
 
 def register(session: Session, registration: Registration, now: datetime) -> bool:
-    """Make the model be as stated; True when it is new.
+    """Make the model be as stated; True when it is new: then it has the default monitors.
 
     Raises
     ------
@@ -137,6 +138,8 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     model.policy = registration.policy.to_json()
     if is_new:
         insert_unique(session, model, "somebody registers this model right now; try again")
+        for plan in monitoring.defaults(registration.policy):
+            monitoring.put(session, model.id, plan)
     return is_new
 
 

@@ -1,5 +1,6 @@
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
@@ -8,7 +9,7 @@ from alerts.state import Flip, Phase, Reason
 from core.rows import Kind
 from db.queries import models
 from db.session import unit_of_work
-from db.tables import Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
+from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
 from tests.api.conftest import CONTRACT, Clients
 
@@ -99,6 +100,31 @@ def test_findings_come_newest_first_and_by_outcome(operator: TestClient, model: 
     assert breach["detail"] == {"top": "HULL"}
     assert operator.get(path, params={"monitor": "absent"}).json() == []
     assert operator.get(path, params={"limit": 0}).status_code == 422
+
+
+def test_accuracy_is_told_by_day_and_by_step(
+    operator: TestClient, model: str, sessions: sessionmaker[Session], now: datetime
+) -> None:
+    path = f"/v1/models/{model}/accuracy"
+    assert operator.get(path).json() == {"days": [], "steps": []}
+    cells = np.zeros((24, 1, 5))
+    cells[:, :, :3] = 4.0, 2.0, 1.0  # expected, labelled, the sum of absolute errors
+    with unit_of_work(sessions) as session:
+        for day in range(3):
+            session.add(
+                AccuracyChunk(
+                    model_id=models.find(session, model).id,
+                    day=(now + day * DAY).date(),
+                    version="v1",
+                    shadow=False,
+                    n_predictions=4,
+                    payload=cells.tobytes(),
+                )
+            )
+    answer = operator.get(path, params={"days": 2}).json()
+    assert [one["day"] for one in answer["days"]] == ["2026-01-09", "2026-01-10"]
+    assert {(one["error"], one["coverage"]) for one in answer["days"]} == {(0.5, 0.5)}
+    assert answer["steps"][0]["errors"] == [0.5] * 24
 
 
 @pytest.mark.usefixtures("history")
