@@ -25,6 +25,7 @@ from db.session import connect, read_only, unit_of_work
 from db.tables import Model, SummaryChunk
 from monitors import drift
 from monitors.hourly import Hourly, hourly
+from monitors.learning import Learning
 from monitors.summary import Column, chunk_at, freeze, summarise
 from monitors.summary_bytes import from_many
 
@@ -104,7 +105,7 @@ def main() -> None:
         model_id = fill(sessions)
         params = drift.DriftParams()
 
-        def learn() -> drift.DriftBaseline | drift.Learning:
+        def learn() -> drift.DriftBaseline | Learning:
             return drift.calibrate(read(sessions, model_id, START, middle), params)
 
         baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)

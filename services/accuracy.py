@@ -40,7 +40,8 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
     Raises
     ------
     Unprocessable
-        If the scaler does not have one positive number for each target.
+        If the scaler does not have one positive number for each target, or
+        the season is no count of steps.
 
     Examples
     --------
@@ -52,10 +53,16 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
     """
     n_targets = len(contract.targets)
     scaler = manifest.get("scaler") or {}
-    std = np.asarray(scaler.get("std", np.ones(n_targets)), dtype=float)
+    try:
+        std = np.asarray(scaler.get("std", np.ones(n_targets)), dtype=float)
+        season_steps = int(manifest.get("season_steps", DAY_OF_HOURS))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Unprocessable(f"manifest: scaler or season_steps: {error}") from None
     if std.shape != (n_targets,) or not (std > 0).all():
         raise Unprocessable(f"manifest: scaler.std needs {n_targets} positive numbers")
-    return Units(std=std, season_steps=int(manifest.get("season_steps", DAY_OF_HOURS)))
+    if season_steps < 1:
+        raise Unprocessable("manifest: season_steps must be at least 1")
+    return Units(std=std, season_steps=season_steps)
 
 
 def seasonal_lag(horizon: int, season_steps: int) -> NDArray[np.int64]:
