@@ -5,7 +5,7 @@
 (() => {
   const drawn = new Set();
   const BAND = 0.15; // of the height, for a share that is drawn beside other lines
-  const seconds = { minute: 60, hour: 3600, day: 86400 };
+  const seconds = { hour: 3600, day: 86400 };
 
   const colour = (tone) => getComputedStyle(document.documentElement).getPropertyValue(`--${tone}`).trim();
 
@@ -47,27 +47,26 @@
     ctx.save();
     ctx.font = `${11 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textBaseline = "top";
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([2 * ratio, 3 * ratio]);
     for (const mark of marks) {
       const x = Math.round(plot.valToPos(mark.x, "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
-      const tone = colour(mark.tone);
-      ctx.strokeStyle = tone;
-      ctx.lineWidth = ratio;
-      ctx.setLineDash([2 * ratio, 3 * ratio]);
-      ctx.beginPath();
-      ctx.moveTo(x, bbox.top - 30 * ratio);
-      ctx.lineTo(x, bbox.top + bbox.height);
-      ctx.stroke();
       const width = ctx.measureText(mark.label).width + 8 * ratio;
       const isLeft = x + width > bbox.left + bbox.width;
       const start = isLeft ? x - width : x;
       let row = 0;
       while (ends[row] > start) row += 1;
-      if (row > 1) continue;
+      const hasRoom = row < 2;
+      const top = hasRoom ? bbox.top - (30 - 14 * row) * ratio : bbox.top;
+      ctx.strokeStyle = ctx.fillStyle = colour(mark.tone);
+      ctx.beginPath();
+      ctx.moveTo(x, top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      if (!hasRoom) continue;
       ends[row] = start + width;
-      ctx.fillStyle = tone;
-      ctx.textAlign = "left";
-      ctx.fillText(mark.label, start + 4 * ratio, bbox.top - (30 - 14 * row) * ratio);
+      ctx.fillText(mark.label, start + 4 * ratio, top);
     }
     ctx.restore();
   };
