@@ -18,7 +18,7 @@ from db.queries import inbox
 from db.session import read_only, unit_of_work
 from services.ingest import metrics
 from services.ingest.batch import Accepted, Batch
-from services.ingest.decode import decode
+from services.ingest.decode import Section, decode
 from services.ingest.store import Outcome, store
 
 log = logging.getLogger("seqwatch.ingest")
@@ -72,7 +72,7 @@ class Committer:
         self._backlog_read_at = -BACKLOG_EVERY
         self._wake = Condition()
         self._writing = Lock()
-        self._is_open = False
+        self._is_open = True
         self._threads: list[Thread] = []
 
     def start(self) -> None:
@@ -122,7 +122,8 @@ class Committer:
             try:
                 if group:
                     self._commit(group)
-                self._look_at_backlog()
+                if time.monotonic() - self._backlog_read_at >= BACKLOG_EVERY:
+                    self.look_at_backlog()
             except Exception as error:  # the outer loop: record, answer, go on
                 log.exception("a group of %d batches failed", len(group))
                 for each in group:
@@ -146,11 +147,7 @@ class Committer:
         now = self._clock()
         try:
             sections, refused = decode(batches, now, self._max_rows)
-            with self._writing:
-                started = time.monotonic()
-                with unit_of_work(self._sessions) as session:
-                    stored = store(session, sections, now)
-                metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
+            stored = self._store(sections, now) if sections else {}
         except (OperationalError, InterfaceError) as error:
             log.warning("the database does not take batches: %s", error.orig)
             self._answer(group, dict.fromkeys(batches, Busy("the database is not available")))
@@ -166,6 +163,14 @@ class Committer:
         else:
             metrics.GROUP_BATCHES.observe(len(group))
             self._answer(group, {**stored, **refused})
+
+    def _store(self, sections: Sequence[Section], now: datetime) -> dict[int, Outcome]:
+        with self._writing:
+            started = time.monotonic()
+            with unit_of_work(self._sessions) as session:
+                stored = store(session, sections, now)
+            metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
+        return stored
 
     def _answer(self, group: Sequence[_Waiting], outcomes: Mapping[int, Outcome]) -> None:
         tally: Counter[tuple[str, str, str, bool]] = Counter()
@@ -186,11 +191,9 @@ class Committer:
         for (model, kind, became, is_rows), n in tally.items():
             (metrics.ROWS if is_rows else metrics.BATCHES).labels(model, kind, became).inc(n)
 
-    def _look_at_backlog(self) -> None:
-        now = time.monotonic()
-        if now - self._backlog_read_at < BACKLOG_EVERY:
-            return
-        self._backlog_read_at = now
+    def look_at_backlog(self) -> None:
+        """Ask how much the archive has not taken yet; otherwise done every few seconds."""
+        self._backlog_read_at = time.monotonic()
         try:
             with read_only(self._sessions) as session:
                 self._backlog_bytes = inbox.backlog_bytes(session)

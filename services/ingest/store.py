@@ -24,7 +24,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     session
         Whose commit makes the answers true.
     sections
-        The decoded group.
+        The decoded group; at least one.
     now
         When it was received.
 

@@ -1,0 +1,118 @@
+"""What was acknowledged is there, once, after the process is killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import httpx
+import pytest
+
+from core.settings import Settings
+from tests.ingest.conftest import Stored, as_json, prediction
+
+N_SENDERS = 8
+N_ACKNOWLEDGED = 400  # then the process is killed
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {
+        f"SEQWATCH_{name.upper()}": str(getattr(settings, name))
+        for name in ("database_url", "lake", "artifacts", "reports", "max_rows")
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "api"],
+        env={**os.environ, **given, "SEQWATCH_PORT": str(port)},
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{address}/health", timeout=5)
+                break
+            except httpx.TransportError:
+                assert process.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.05)
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Sender(threading.Thread):
+    """Sends good and bad rows until the server is gone; remembers what it was told."""
+
+    def __init__(self, no: int, address: str, token: str) -> None:
+        super().__init__()
+        self.no = no
+        self.address = address
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+        self.unanswered = b""
+
+    def run(self) -> None:
+        with httpx.Client(headers=self.headers, timeout=10) as client:
+            for i in range(1_000_000):
+                name = f"{self.no}-{i}"
+                status = "ok" if i % 5 else "unheard of"
+                self.unanswered = as_json(prediction(prediction_id=name, status=status))
+                try:
+                    answer = client.post(
+                        f"{self.address}/v1/models/grid/predictions", content=self.unanswered
+                    )
+                except httpx.TransportError:
+                    return
+                (self.acknowledged if answer.status_code == 200 else self.refused).append(name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("model")
+def test_a_killed_server_has_every_acknowledged_row_once(
+    settings: Settings, token: str, stored: Stored
+) -> None:
+    with running(settings) as (address, process):
+        senders = [Sender(no, address, token) for no in range(N_SENDERS)]
+        for sender in senders:
+            sender.start()
+        while sum(len(sender.acknowledged) for sender in senders) < N_ACKNOWLEDGED:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        for sender in senders:
+            sender.join()
+
+    kept = Counter(row["prediction_id"] for row in stored())
+    acknowledged = {name for sender in senders for name in sender.acknowledged}
+    refused = {name for sender in senders for name in sender.refused}
+    assert acknowledged <= kept.keys()
+    assert set(kept.values()) == {1}
+    assert refused
+    assert not refused & kept.keys()
+    unsure = kept.keys() - acknowledged
+    assert unsure <= {json.loads(sender.unanswered)["prediction_id"] for sender in senders}
+
+    # What got no answer is sent again, whole, and is then there once.
+    with running(settings) as (address, _):
+        for sender in senders:
+            httpx.post(
+                f"{address}/v1/models/grid/predictions",
+                content=sender.unanswered,
+                headers=sender.headers,
+            )
+    assert set(Counter(row["prediction_id"] for row in stored()).values()) == {1}
+    assert len(stored()) >= len(acknowledged)
