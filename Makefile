@@ -35,10 +35,10 @@ check: setup ## Format, lint, types, imports, migrations, docs
 	$(BIN)/python -m pytest -q tests/architecture
 
 test: setup ## Run the tests (ARGS=…)
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto $(ARGS)
 
 test-slow: setup ## Run the statistical guarantees (minutes)
-	$(BIN)/python -m pytest -q -m slow $(ARGS)
+	$(BIN)/python -m pytest -q -n auto -m slow $(ARGS)
 
 bench: setup ## Measure: ingest, fold and archive, drift
 	$(BIN)/python -m benchmarks.ingest
