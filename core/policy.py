@@ -32,6 +32,8 @@ class Policy:
         How far back training reads.
     min_canary_sessions
         Sessions, labelled and scored by both versions, before a step is judged.
+    max_canary_seconds
+        Without a verdict for so long, the canary waits for a person.
     retrain_on_accuracy
         Ask for retraining by itself when an accuracy alert fires.
     """
@@ -44,6 +46,7 @@ class Policy:
     gate_days: int = 5
     history_days: int = 730
     min_canary_sessions: int = 20
+    max_canary_seconds: float = 60 * 86400.0
     retrain_on_accuracy: bool = True
 
     def __post_init__(self) -> None:
@@ -69,6 +72,11 @@ class Policy:
     def cool_down(self) -> timedelta:
         """The rest between two rollouts."""
         return timedelta(seconds=self.cool_down_seconds)
+
+    @property
+    def max_canary(self) -> timedelta:
+        """How long a step of the canary may go on without a verdict."""
+        return timedelta(seconds=self.max_canary_seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that is stored."""

@@ -9,8 +9,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from monitors.summary import Bools, Floats
+
+CONFIDENCE = 0.8  # that a promise will be kept
 
 
 def p_value(statistic: Floats) -> float:
@@ -191,9 +194,10 @@ class Contract:
 def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
     """Find the threshold that keeps the promise over the replayed looks.
 
-    With a reference of T days and a promise of D, at most floor(T / D) - 1
-    episodes of the reference lie above the threshold: by exchangeability the
-    next T days then hold at most T / D in expectation.
+    With a reference of T days and a promise of D, so many episodes of the
+    reference lie above the threshold that the rate they come from is below
+    1 / D with a confidence of 80 % (exact Poisson bound). To promise what was
+    seen on average would break the promise in every second deployment.
 
     Parameters
     ----------
@@ -209,7 +213,7 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
     -------
     Contract
         Extrapolated, with an exponential tail fitted to the highest episodes,
-        when T < D.
+        when T is less than 1.6 D.
 
     Raises
     ------
@@ -218,7 +222,7 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
 
     Examples
     --------
-    >>> scores = np.r_[np.zeros(50), 3.0, np.zeros(50), 2.0, np.zeros(50), 1.0, np.zeros(47)]
+    >>> scores = np.r_[np.zeros(90), 3.0, np.zeros(90), 2.0, np.zeros(90), 1.0, np.zeros(27)]
     >>> contract(scores, promised_days=90.0, gap=7).threshold
     2.0
     """
@@ -226,10 +230,12 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
     days = int(np.isfinite(scores).sum())
     if days == 0:
         raise ValueError("no look to calibrate on")
-    allowed = math.floor(days / promised_days) - 1
+    allowed = _allowed(days / promised_days)
     threshold = _threshold(finite, max(allowed, 0), gap)
     if allowed < 0:
-        threshold += _mean_excess(finite, gap) * math.log(promised_days / days)
+        # No episode at all would show the rate over so many days.
+        needed = -math.log(1.0 - CONFIDENCE) * promised_days
+        threshold += _mean_excess(finite, gap) * math.log(needed / days)
     return Contract(
         threshold=threshold,
         promised_days=promised_days,
@@ -237,6 +243,20 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
         replayed_episodes=episodes(finite > threshold, gap),
         extrapolated=allowed < 0,
     )
+
+
+def _allowed(expected: float) -> int:
+    """Return how many episodes still show a rate below the promise; -1 if none does.
+
+    Examples
+    --------
+    >>> [_allowed(expected) for expected in (1.0, 2.0, 3.0, 5.0, 10.0)]
+    [-1, 0, 1, 2, 6]
+    """
+    allowed = -1
+    while stats.chi2.ppf(CONFIDENCE, 2 * (allowed + 2)) / 2 <= expected:
+        allowed += 1
+    return allowed
 
 
 def _threshold(scores: Floats, allowed: int, gap: int) -> float:

@@ -1,6 +1,8 @@
 """Turn a finding into an alert's next state, and a flip into messages."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -59,7 +61,8 @@ def observe(
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     alert.version = version
     session.flush()
-    return _flip(session, alert, change, finding.cause, finding.window.end, now, row)
+    occasion = _Occasion(finding.cause, finding.window.end, now, row.id)
+    return _flip(session, alert, change, occasion)
 
 
 def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:
@@ -78,7 +81,7 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
         after, change = retire(state)
         alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
         if change is not None:
-            _flip(session, alert, change, cause, at, now)
+            _flip(session, alert, change, _Occasion(cause, at, now))
             alert.cause = ""
 
 
@@ -130,31 +133,33 @@ def onset(session: Session, alert: Alert) -> datetime | None:
     return max(datetime.fromisoformat(since), first.window_start)
 
 
-def _flip(
-    session: Session,
-    alert: Alert,
-    change: Change,
-    cause: str,
-    at: datetime,
-    now: datetime,
-    finding: FindingRow | None = None,
-) -> FlipRow:
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """Why and when an alert flips; `at` is event time."""
+
+    cause: str
+    at: datetime
+    now: datetime
+    finding_id: UUID | None = None
+
+
+def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -> FlipRow:
     monitor = session.get_one(Monitor, alert.monitor_id)
     flip = FlipRow(
         alert_id=alert.id,
         model_id=alert.model_id,
-        finding_id=finding.id if finding is not None else None,
+        finding_id=occasion.finding_id,
         flip=change.flip,
         reason=change.reason,
-        cause=cause,
+        cause=occasion.cause,
         inhibited=_is_inhibited(session, alert, monitor, change.flip),
-        at=at,
-        recorded_at=now,
+        at=occasion.at,
+        recorded_at=occasion.now,
     )
     session.add(flip)
     session.flush()
     if not flip.inhibited:
-        deliveries.add_for_flip(session, flip, now)
+        deliveries.add_for_flip(session, flip, occasion.now)
     return flip
 
 

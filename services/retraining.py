@@ -1,5 +1,6 @@
 """Ask for a model to be retrained: by a person, or by an alert."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -20,15 +21,22 @@ from services import access, alerting, rollouts
 REFUSED = "retrain refused"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """The alert that asks for retraining, and since when the model has been wrong."""
+
+    flip_id: UUID
+    onset: datetime | None
+
+
 def request(
     session: Session,
     model_name: str,
     *,
     reason: str,
     idempotency_key: str,
-    flip: FlipRow | None = None,
-    onset: datetime | None = None,
     now: datetime,
+    alarm: Alarm | None = None,
 ) -> Rollout:
     """Open a rollout, or return the one that this key opened before.
 
@@ -55,7 +63,7 @@ def request(
             "nothing was ever logged for this model: there is nothing to learn"
         )
     champion = models.champion(session, model.id)
-    situation = _situation(session, model, onset, is_automatic=flip is not None)
+    situation = _situation(session, model, alarm)
 
     # decide
     decision = decide(Policy.from_json(model.policy), situation)
@@ -67,11 +75,11 @@ def request(
         model_id=model.id,
         idempotency_key=idempotency_key,
         reason=reason,
-        flip_id=flip.id if flip else None,
+        flip_id=alarm.flip_id if alarm else None,
         phase=RolloutPhase.REQUESTED,
         base_id=champion[1].id if champion else None,
         champion_rev=champion[0].rev if champion else 0,
-        onset=onset,
+        onset=alarm.onset if alarm else None,
         requested_at=model.watermark,
         not_before=decision.not_before,
         created_at=now,
@@ -107,17 +115,14 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
                 model.name,
                 reason=f"{monitor.name}: {fired.cause}",
                 idempotency_key=f"alert {alert.id} {day_end:%Y-%m-%d}",
-                flip=fired,
-                onset=alerting.onset(session, alert),
                 now=now,
+                alarm=Alarm(flip_id=fired.id, onset=alerting.onset(session, alert)),
             )
         except (RetrainRefused, Conflict) as refusal:
             _note_refusal(session, model, fired.id, str(refusal), now)
 
 
-def _situation(
-    session: Session, model: Model, onset: datetime | None, *, is_automatic: bool
-) -> Situation:
+def _situation(session: Session, model: Model, alarm: Alarm | None) -> Situation:
     assert model.watermark is not None
     under_way = models.open_rollout(session, model.id)
     last = session.scalar(
@@ -132,8 +137,8 @@ def _situation(
         open_rollout=under_way.phase.value if under_way else None,
         last_finished=last,
         input_fault=alerting.open_fault(session, model.id),
-        onset=onset,
-        is_automatic=is_automatic,
+        onset=alarm.onset if alarm else None,
+        is_automatic=alarm is not None,
     )
 
 

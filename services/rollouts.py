@@ -16,7 +16,7 @@ from services import alerting, champions
 
 # What a person may order, and the event that it is.
 COMMANDS = {
-    "pause": Event.CANARY_STALLED,
+    "pause": Event.PAUSE,
     "resume": Event.RESUME,
     "promote": Event.PROMOTE,
     "rollback": Event.ABORT,
@@ -63,7 +63,7 @@ def move(
     now: datetime,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Advance a rollout by the table of `retrain.rollout`, with everything that follows from it.
+    """Advance a rollout by the table of `retrain.rollout`, with all that follows from it.
 
     Raises
     ------

@@ -14,15 +14,14 @@ from core.policy import Policy
 from core.rows import REFERENCE
 from core.window import Window
 from db.queries import models
-from db.queries.summaries import serving_slices
 from db.tables import AccuracyChunk, Edges, Model, SummaryChunk, Version
-from monitors import summary
+from monitors import summary, summary_bytes
 from monitors.accuracy import DayErrors
 from monitors.hourly import Hourly, hourly
+from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
 
 DAY = timedelta(days=1)
 RECENT_DAYS = 36  # five weeks and a day: what the longest look back of a monitor needs
-EXPECTED, LABELLED, ABSOLUTE = 0, 1, 2  # columns of `AccuracyChunk.payload`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ def input_of(session: Session, model: Model, window: Window) -> Hourly:
     edges = session.get(Edges, model.id)
     if not blobs or edges is None:
         return hourly(summary.empty(len(names)), names, window.start, window.end)
-    return hourly(summary.from_many(blobs), names, window.start, window.end)
+    return hourly(summary_bytes.from_many(blobs), names, window.start, window.end)
 
 
 def matured(scene: Scene) -> date:
@@ -133,6 +132,3 @@ def accuracy_cells(row: AccuracyChunk, contract: Contract) -> NDArray[np.float64
     """Return the stored sums, shape (step, target, 5)."""
     flat = np.frombuffer(row.payload, dtype=np.float64)
     return flat.reshape(contract.horizon, len(contract.targets), 5)
-
-
-__all__ = ["Scene", "bounds", "errors", "input_of", "load", "matured", "serving_slices"]

@@ -151,7 +151,9 @@ def latency_counts(row: ServingSlice) -> Ints:
     return np.frombuffer(row.latency_counts, dtype=_COUNTS).astype(np.int64)
 
 
-def serving_slices(session: Session, model_id: UUID, window: Window) -> tuple[Ints, Ints]:
+def serving_slices(
+    session: Session, model_id: UUID, window: Window, slower_than: float | None = None
+) -> tuple[Ints, Ints]:
     """Return what was served in a window, by all versions together.
 
     Parameters
@@ -162,11 +164,14 @@ def serving_slices(session: Session, model_id: UUID, window: Window) -> tuple[In
         Whose serving.
     window
         Of event time; both bounds are rounded down to a slice.
+    slower_than
+        Seconds; what took longer is bad too. Taken up to the next edge of
+        `LATENCY_EDGES`, at most a ninth above it. None leaves latency out.
 
     Returns
     -------
     good, bad : (slice,)
-        Predictions that were served and that failed, in every slice of
+        Predictions that were served well and that were not, in every slice of
         `SLICE` from the window's start on; 0 where there were none.
     """
     first = (window.start - _EPOCH) // SLICE
@@ -174,16 +179,27 @@ def serving_slices(session: Session, model_id: UUID, window: Window) -> tuple[In
     good = np.zeros(end - first, dtype=np.int64)
     bad = np.zeros(end - first, dtype=np.int64)
     rows = session.execute(
-        select(ServingSlice.start, ServingSlice.n, ServingSlice.n_failed).where(
+        select(
+            ServingSlice.start,
+            ServingSlice.n,
+            ServingSlice.n_failed,
+            ServingSlice.latency_counts,
+        ).where(
             ServingSlice.model_id == model_id,
             ServingSlice.start >= slice_start(first),
             ServingSlice.start < slice_start(end),
         )
     )
-    for start, n, n_failed in rows:
+    slow_from = None if slower_than is None else np.searchsorted(LATENCY_EDGES, slower_than) + 1
+    for start, n, n_failed, counts in rows:
         at = (start - _EPOCH) // SLICE - first
-        good[at] += n - n_failed
-        bad[at] += n_failed
+        n_slow = 0
+        if slow_from is not None:
+            n_slow = int(np.frombuffer(counts, dtype=_COUNTS)[slow_from:].sum())
+        # A failure has a latency too: it may be slow, and is bad only once.
+        n_bad = min(n, max(n_failed, n_slow))
+        good[at] += n - n_bad
+        bad[at] += n_bad
     return good, bad
 
 

@@ -1,0 +1,63 @@
+"""Which use case does each job?"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from core.settings import Settings
+from db.queries import runs
+from db.queries.runs import Claim
+from db.session import unit_of_work
+from jobs.worker import Job
+from notify.webhook import Sender
+from services import canary
+from services.archive import archive_all, forget_receipts
+from services.deliver import deliver_all
+from services.fold import fold_all
+from services.join import join_all
+from services.judge import judge
+from services.watching import Baselines
+
+
+def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
+    """Return the jobs by name, each bound to this process's database and folders."""
+    baselines = Baselines(sessions)
+    sender = Sender(
+        allow=settings.webhook_allow,
+        timeout=settings.webhook_timeout,
+        public_url=settings.public_url,
+    )
+
+    def fold(_: Claim) -> None:
+        fold_all(sessions, utcnow())
+
+    def archive(_: Claim) -> None:
+        archive_all(sessions, settings.lake, utcnow())
+        join_all(sessions, settings.lake, utcnow())
+
+    def judge_day(claim: Claim) -> None:
+        # What was received before the day closed counts, however busy the other jobs are.
+        fold(claim)
+        archive(claim)
+        model_id = UUID(claim.subject)
+        judge(sessions, baselines, model_id, claim.slot, utcnow())
+        canary.look(sessions, model_id, utcnow())
+
+    def deliver(_: Claim) -> None:
+        deliver_all(sessions, sender, utcnow)
+
+    def purge(_: Claim) -> None:
+        now = utcnow()
+        with unit_of_work(sessions) as session:
+            runs.purge(session, now - settings.keep_runs)
+            forget_receipts(session, now - settings.keep_receipts)
+
+    return {
+        "fold": fold,
+        "archive": archive,
+        "judge": judge_day,
+        "deliver": deliver,
+        "purge": purge,
+    }

@@ -1,0 +1,129 @@
+"""The monitors that a configuration may name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from core.errors import Unprocessable
+from monitors.accuracy import AccuracyParams
+from monitors.burn import BurnParams
+from monitors.drift import DriftParams
+from monitors.input_fault import InputFaultParams
+
+Params: TypeAlias = DriftParams | InputFaultParams | AccuracyParams | BurnParams
+
+
+class Severity(StrEnum):
+    """Who is told: the one who is on call, now, or the team, in working hours."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of monitor.
+
+    Attributes
+    ----------
+    question
+        What it answers, for people.
+    severity
+        Unless its owner says otherwise.
+    retrains
+        Retraining can heal what it finds.
+    breaches_to_fire, oks_to_resolve
+        Consecutive event days.
+    """
+
+    name: str
+    question: str
+    params: type[Params]
+    severity: Severity
+    retrains: bool
+    breaches_to_fire: int
+    oks_to_resolve: int
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="drift",
+            question="Is the input still what the model was trained on?",
+            params=DriftParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
+        ),
+        Kind(
+            name="input_fault",
+            question="Is a sensor broken, or did its unit change?",
+            params=InputFaultParams,
+            severity=Severity.PAGE,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=1,
+        ),
+        Kind(
+            name="accuracy",
+            question="Are the forecasts as good as promised?",
+            params=AccuracyParams,
+            severity=Severity.PAGE,
+            retrains=True,
+            breaches_to_fire=2,
+            oks_to_resolve=2,
+        ),
+        Kind(
+            name="burn",
+            question="Is the error budget of serving burning too fast?",
+            params=BurnParams,
+            severity=Severity.PAGE,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=1,
+        ),
+    )
+}
+
+
+def find(name: str) -> Kind:
+    """Return the kind called `name`.
+
+    Raises
+    ------
+    Unprocessable
+        If there is none; the message lists those there are.
+    """
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise Unprocessable(f"no kind of monitor {name!r}; known: {', '.join(KINDS)}") from None
+
+
+def parse(name: str, params: Mapping[str, object]) -> Params:
+    """Read the parameters of a monitor; what is absent takes its default.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the parameter that is unknown, of the wrong type or impossible.
+
+    Examples
+    --------
+    >>> parse("drift", {"window_days": 14}).window_days
+    14
+    """
+    kind = find(name)
+    known = [*kind.params.__dataclass_fields__]
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise Unprocessable(f"{name}: no {', '.join(unknown)}; known: {', '.join(known)}")
+    try:
+        return msgspec.convert(params, kind.params)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Unprocessable(f"{name}: {error}") from None

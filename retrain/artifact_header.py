@@ -1,0 +1,55 @@
+"""Are these bytes weights that may be loaded? Answered without torch."""
+
+from dataclasses import dataclass
+
+from safetensors import SafetensorError, deserialize
+
+from core.errors import ForeignArtifact
+
+MAX_BYTES = 512 * 2**20
+MAX_TENSORS = 4096
+
+# How files begin that people send by mistake.
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive, perhaps from torch.save; pickles are never loaded",
+    b"\x80": "a pickle; pickles are never loaded",
+    b"\x1f\x8b": "a gzip file; send it unpacked",
+    b"\x89HDF": "an HDF5 file",
+    b"GGUF": "a GGUF file",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an artifact says it holds: shape by tensor name."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+
+def check_header(content: bytes) -> Header:
+    """Read the header of a safetensors artifact.
+
+    Raises
+    ------
+    ForeignArtifact
+        Saying what the bytes are instead, or what is wrong with them.
+
+    Examples
+    --------
+    >>> check_header(bytes(4))
+    Traceback (most recent call last):
+    ...
+    core.errors.ForeignArtifact: not safetensors: Error while deserializing: header too small
+    """
+    if len(content) > MAX_BYTES:
+        raise ForeignArtifact(f"{len(content)} bytes; at most {MAX_BYTES}")
+    for beginning, what in _FOREIGN.items():
+        if content.startswith(beginning):
+            raise ForeignArtifact(f"not safetensors: {what}")
+    try:
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise ForeignArtifact(f"not safetensors: {error}") from None
+    if not 0 < len(tensors) <= MAX_TENSORS:
+        raise ForeignArtifact(f"{len(tensors)} tensors; expected 1 to {MAX_TENSORS}")
+    return Header(shapes={name: tuple(tensor["shape"]) for name, tensor in tensors})

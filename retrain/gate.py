@@ -1,0 +1,205 @@
+"""May the challenger go on to live traffic? A backtest on a period that neither has learned."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from retrain.windows import Floats
+
+MIN_BLOCKS = 3  # fewer say nothing about how much blocks differ
+
+
+class Outcome(StrEnum):
+    """What the gate says."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How sure to be.
+
+    Attributes
+    ----------
+    alpha
+        Chance that a challenger which is no better passes.
+    """
+
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Student:
+    """Student's t of block differences, relative to the champion's loss."""
+
+    change: float
+    lower: float
+    upper: float
+    p_better: float
+    p_worse: float
+    n_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The outcome, and the figures that it rests on.
+
+    Attributes
+    ----------
+    champion, challenger
+        Mean loss of each over the period.
+    change
+        Relative change of the loss: -0.3 is an error that is 30 % smaller.
+    lower, upper
+        One-sided confidence bounds of that change; None when there are too few blocks.
+    p_better, p_worse
+        Of "the challenger is no better", and of "it is no worse".
+    champion_by_step, challenger_by_step
+        Mean loss per horizon step.
+    """
+
+    outcome: Outcome
+    reason: str
+    champion: float | None
+    challenger: float | None
+    change: float | None
+    lower: float | None
+    upper: float | None
+    p_better: float | None
+    p_worse: float | None
+    n_blocks: int
+    champion_by_step: tuple[float | None, ...]
+    challenger_by_step: tuple[float | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that is stored."""
+        return asdict(self)
+
+
+def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:
+    """Compare two models on the same later period.
+
+    The unit is the block (a day): forecasts of one day share their weather
+    and overlap in their targets. Each block gives one difference; whether
+    their mean is below zero is asked with the Diebold-Mariano statistic under
+    the correction of Harvey, Leybourne and Newbold for one-step forecasts,
+    which is Student's t of the block means.
+
+    Parameters
+    ----------
+    champion, challenger : (block, step)
+        Mean losses of the same forecasts. NaN where no label has arrived: the
+        pair is left out.
+    rule
+        How sure to be.
+
+    Returns
+    -------
+    Gate
+        Passed when the challenger is better beyond doubt, refused when it is
+        worse beyond doubt or not better on average, inconclusive otherwise:
+        absence of evidence promotes nobody, and is no proof against anybody.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    References
+    ----------
+    .. [1] D. Harvey, S. Leybourne and P. Newbold, "Testing the equality of
+       prediction mean squared errors", Int. J. Forecasting 13, 1997.
+
+    Examples
+    --------
+    >>> old = np.array([[1.0, 1.2], [0.9, 1.1], [1.1, 1.2], [1.0, 1.3]])
+    >>> compare(old, 0.7 * old, Rule()).outcome.value
+    'passed'
+    """
+    if champion.shape != challenger.shape:
+        raise ValueError(f"losses have shapes {champion.shape} and {challenger.shape}")
+    known = ~(np.isnan(champion) | np.isnan(challenger))
+    old, new = np.where(known, champion, np.nan), np.where(known, challenger, np.nan)
+    blocks = known.any(axis=1)
+    differences = np.nanmean(new[blocks] - old[blocks], axis=1) if blocks.any() else np.empty(0)
+    n_blocks = len(differences)
+    if n_blocks < MIN_BLOCKS:
+        reason = f"{n_blocks} days with labels; at least {MIN_BLOCKS} are needed"
+        return _gate(Outcome.INCONCLUSIVE, reason, old, new)
+    test = student(differences, float(np.nanmean(old[blocks])), rule)
+    outcome, reason = _decide(test, rule)
+    return _gate(outcome, reason, old, new, test)
+
+
+def student(differences: Floats, level: float, rule: Rule) -> Student:
+    """Test whether the mean of block differences is below, or above, zero.
+
+    Parameters
+    ----------
+    differences : (block,)
+        At least two.
+    level
+        What the change is relative to.
+    rule
+        How sure to be.
+    """
+    n_blocks = len(differences)
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1)) / n_blocks**0.5
+    law = stats.t(n_blocks - 1)
+    reach = float(law.ppf(1 - rule.alpha)) * error
+    scale = level if level > 0 else 1.0
+    return Student(
+        change=mean / scale,
+        lower=(mean - reach) / scale,
+        upper=(mean + reach) / scale,
+        # Blocks that agree to the last digit leave no doubt.
+        p_better=float(law.cdf(mean / error)) if error > 0 else float(mean >= 0),
+        p_worse=float(law.sf(mean / error)) if error > 0 else float(mean <= 0),
+        n_blocks=n_blocks,
+    )
+
+
+def _decide(test: Student, rule: Rule) -> tuple[Outcome, str]:
+    change = f"error {test.change:+.1%}"
+    if test.p_better <= rule.alpha:
+        return Outcome.PASSED, f"{change}, p = {test.p_better:.2g}"
+    if test.p_worse <= rule.alpha:
+        return Outcome.REFUSED, f"worse: {change}, p = {test.p_worse:.2g}"
+    if test.change >= 0:
+        return Outcome.REFUSED, f"not better: {change}"
+    return Outcome.INCONCLUSIVE, f"perhaps better: {change}, p = {test.p_better:.2g}"
+
+
+def _gate(
+    outcome: Outcome,
+    reason: str,
+    old: Floats,
+    new: Floats,
+    test: Student | None = None,
+) -> Gate:
+    champion, challenger = _mean(old), _mean(new)
+    return Gate(
+        outcome=outcome,
+        reason=reason,
+        champion=champion,
+        challenger=challenger,
+        change=test.change if test else None,
+        lower=test.lower if test else None,
+        upper=test.upper if test else None,
+        p_better=test.p_better if test else None,
+        p_worse=test.p_worse if test else None,
+        n_blocks=test.n_blocks if test else 0,
+        champion_by_step=tuple(_mean(step) for step in old.T),
+        challenger_by_step=tuple(_mean(step) for step in new.T),
+    )
+
+
+def _mean(values: Floats) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None

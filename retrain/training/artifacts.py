@@ -1,0 +1,96 @@
+"""Weights as bytes: safetensors, with the scaler and the shape of the network inside."""
+
+import hashlib
+import hmac
+import json
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.errors import ForeignArtifact
+from retrain.artifact_header import check_header
+from retrain.training.forecast import Forecaster
+from retrain.training.segment_lstm import Config, SegmentLstm
+
+FORMAT = "seqwatch segment-lstm 1"
+
+
+def encode(forecaster: Forecaster) -> bytes:
+    """Return the artifact; the same forecaster gives the same bytes."""
+    tensors = {
+        f"network.{k}": v.contiguous() for k, v in forecaster.network.state_dict().items()
+    }
+    tensors["scaler.mean"] = torch.from_numpy(forecaster.mean)
+    tensors["scaler.std"] = torch.from_numpy(forecaster.std)
+    config = json.dumps(forecaster.network.config.to_json(), sort_keys=True)
+    return save(tensors, metadata={"format": FORMAT, "config": config})
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the checksum by which an artifact is known."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def decode(content: bytes, sha256: str) -> Forecaster:
+    """Load an artifact, after its checksum, its header and its shapes.
+
+    Raises
+    ------
+    ForeignArtifact
+        If the bytes are not those of the checksum, not safetensors, not of
+        this format, or not of the shape that they declare.
+    """
+    if not hmac.compare_digest(sha256_of(content), sha256):
+        raise ForeignArtifact("the checksum is another: damaged, or not what was promoted")
+    check_header(content)
+    network = SegmentLstm(_config(content))
+    tensors = load(content)
+    mean, std = _take(tensors, "scaler.mean"), _take(tensors, "scaler.std")
+    try:
+        network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise ForeignArtifact(f"weights do not fit the network: {error}") from None
+    if mean.shape != (network.config.n_channels,) or std.shape != mean.shape:
+        raise ForeignArtifact("the scaler does not fit the network")
+    return Forecaster(network=network.eval(), mean=mean, std=std)
+
+
+def scramble(content: bytes, seed: int) -> bytes:
+    """Return an artifact whose weights were dealt anew: valid, and useless. For tests."""
+    forecaster = decode(content, sha256_of(content))
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weights in forecaster.network.parameters():
+            flat = weights.reshape(-1)
+            dealt = flat[torch.randperm(len(flat), generator=random)]
+            weights.copy_(3.0 * dealt.reshape(weights.shape))
+    return encode(forecaster)
+
+
+def _take(
+    tensors: dict[str, Tensor], name: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    try:
+        return tensors.pop(name).numpy().astype(np.float64)
+    except KeyError:
+        raise ForeignArtifact(f"it has no {name}") from None
+
+
+def _config(content: bytes) -> Config:
+    metadata = _metadata(content)
+    if metadata.get("format") != FORMAT:
+        raise ForeignArtifact(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
+    try:
+        return Config.from_json(json.loads(metadata["config"]))
+    except (KeyError, ValueError, msgspec.ValidationError) as error:
+        raise ForeignArtifact(f"its config cannot be read: {error}") from None
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the metadata; `check_header` has vetted the bytes before."""
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return {str(k): str(v) for k, v in metadata.items()}

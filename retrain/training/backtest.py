@@ -1,0 +1,63 @@
+"""How wrong would the forecasts have been?"""
+
+import numpy as np
+
+from retrain.training.forecast import Forecaster, forecast
+from retrain.windows import Floats, Windows
+
+BATCH = 2048  # windows at once
+
+
+def backtest(
+    forecaster: Forecaster, inputs: Floats, targets: Floats, windows: Windows, unit: Floats
+) -> Floats:
+    """Forecast every window and compare with what happened.
+
+    Parameters
+    ----------
+    forecaster
+        What is tested.
+    inputs, targets : (entity, step, channel)
+        In the unit of the readings.
+    windows
+        Whole ones, none of which was learned from.
+    unit : (channel,)
+        What errors are divided by: the same for all that are compared.
+
+    Returns
+    -------
+    (window, horizon)
+        Mean absolute error over channels; NaN where no label has arrived.
+    """
+    config = forecaster.network.config
+    errors = np.full((len(windows), config.horizon), np.nan)
+    for first in range(0, len(windows), BATCH):
+        part = slice(first, first + BATCH)
+        contexts = _cut(inputs, windows, part, -config.input_length, 0)
+        said = forecast(forecaster, contexts)
+        errors[part] = _error(said, _cut(targets, windows, part, 0, config.horizon), unit)
+    return errors
+
+
+def seasonal_naive(
+    inputs: Floats, targets: Floats, windows: Windows, horizon: int, unit: Floats
+) -> Floats:
+    """Do the same for the forecast that repeats the last `horizon` steps."""
+    everything = slice(0, len(windows))
+    said = _cut(inputs, windows, everything, -horizon, 0)
+    return _error(said, _cut(targets, windows, everything, 0, horizon), unit)
+
+
+def _cut(values: Floats, windows: Windows, part: slice, start: int, end: int) -> Floats:
+    """Return (window, step, channel) from `start` to `end`, relative to each origin."""
+    steps = windows.origin[part, np.newaxis] + np.arange(start, end)
+    cut: Floats = values[windows.entity[part, np.newaxis], steps]
+    return cut
+
+
+def _error(said: Floats, true: Floats, unit: Floats) -> Floats:
+    errors = np.abs(said - true) / unit
+    known = ~np.isnan(errors)
+    n_known = known.sum(axis=2)
+    total = np.where(known, errors, 0.0).sum(axis=2)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)

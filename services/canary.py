@@ -1,0 +1,90 @@
+"""Look at the canary of one model, and move it when the evidence says so."""
+
+from datetime import datetime, timedelta
+from math import ceil
+from typing import assert_never
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.policy import Policy
+from db.session import unit_of_work
+from db.tables import Model, Rollout, SessionScore, Version
+from retrain import steps, verdict
+from retrain.rollout import CANARY_STEPS, Event, Phase
+from retrain.steps import Promote, RollBack, Stall, Stay, StepUp
+from retrain.verdict import Scored, Verdict
+from services import rollouts
+
+DAY = timedelta(days=1)
+
+
+def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
+    """Judge the open canary of a model; None when there is none.
+
+    Only event days whose labels are all due count, so that a block of
+    evidence never changes after it was used.
+    """
+    with unit_of_work(sessions) as session:
+        # load
+        rollout = session.scalar(
+            select(Rollout).where(Rollout.model_id == model_id, Rollout.phase == Phase.CANARY)
+        )
+        model = session.get_one(Model, model_id)
+        if rollout is None or rollout.step_since is None or model.judged_until is None:
+            return None
+        policy = Policy.from_json(model.policy)
+        scored = _scored(session, rollout, model.judged_until - _reach(model, policy))
+
+        # decide
+        share = CANARY_STEPS[rollout.step] / 10_000
+        found = verdict.judge(scored, share, verdict.Rule())
+        following = steps.decide(
+            policy, found, rollout.step, rollout.step_since, model.judged_until
+        )
+
+        # save
+        rollout.verdict = found.to_json()
+        detail = found.to_json()
+        match following:
+            case Stay():
+                pass
+            case StepUp(reason=reason):
+                rollouts.step_up(session, rollout, reason, now)
+            case Promote(reason=reason):
+                rollouts.move(session, rollout, Event.CANARY_PASSED, reason, now, detail)
+            case RollBack(reason=reason):
+                rollouts.move(session, rollout, Event.CANARY_FAILED, reason, now, detail)
+            case Stall(reason=reason):
+                rollouts.move(session, rollout, Event.CANARY_STALLED, reason, now, detail)
+            case _:
+                assert_never(following)
+        return found
+
+
+def _reach(model: Model, policy: Policy) -> timedelta:
+    """Return how long after its first forecast a session of a day has all its labels."""
+    contract = Contract.from_json(model.contract)
+    reach = DAY + contract.horizon * contract.step + policy.label_delay
+    return ceil(reach / DAY) * DAY
+
+
+def _scored(session: Session, rollout: Rollout, before: datetime) -> list[Scored]:
+    challenger = session.get_one(Version, rollout.challenger_id).name
+    rows = session.scalars(
+        select(SessionScore)
+        .where(SessionScore.rollout_id == rollout.id, SessionScore.day <= before.date())
+        .order_by(SessionScore.day, SessionScore.session_id)
+    )
+    return [
+        Scored(
+            day=row.day,
+            is_canary=row.served_by == challenger,
+            loss_champion=row.loss_champion,
+            loss_challenger=row.loss_challenger,
+            n_failed=row.n_failed,
+        )
+        for row in rows
+    ]

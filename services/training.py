@@ -1,0 +1,238 @@
+"""The trainer: takes what is asked for, trains, and brings the result to the gate."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import torch
+from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from core.contract import Contract
+from core.errors import AppError
+from core.policy import Policy
+from core.settings import Settings
+from db.queries import models
+from db.session import read_only, unit_of_work
+from db.tables import Model, Rollout, Version
+from lake.reading import Snapshot
+from retrain.rollout import Event, Phase
+from retrain.training.fit import Epoch
+from services import rollouts, workshop
+from services.archive import archive_all
+from services.artifacts import store
+from services.fold import fold_all
+from services.workshop import Made, Order
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3  # a trainer that dies three times over one rollout is not unlucky
+AT_WORK = (Phase.TRAINING, Phase.GATING)
+
+
+class LeaseLost(Exception):
+    """Another trainer has taken over; what we have done is void."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to train for one rollout, until the lease ends."""
+
+    rollout_id: UUID
+    fence: int
+    attempts: int
+
+
+class Trainer:
+    """One trainer. Any number is safe: a claim is a lease with a fence."""
+
+    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        torch.set_num_threads(settings.trainer_threads)
+
+    def once(self) -> bool:
+        """Take one rollout to the gate and through it; False when none is waiting."""
+        claim = self._claim()
+        if claim is None:
+            return False
+        try:
+            with self._heartbeat(claim):
+                order = self._order(claim)
+                made = workshop.make(order, lambda epoch: self._tell(claim, epoch))
+                self._deliver(claim, order, made)
+        except LeaseLost:
+            log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
+        except Exception as error:
+            log.exception("rollout %s failed", claim.rollout_id)
+            self._give_back(claim, error)
+        return True
+
+    def _claim(self) -> Claim | None:
+        now = utcnow()
+        waiting = (
+            select(Rollout.id)
+            .join(Model, Model.id == Rollout.model_id)
+            .where(
+                or_(
+                    (Rollout.phase == Phase.REQUESTED)
+                    & (Model.watermark >= Rollout.not_before),
+                    Rollout.phase.in_(AT_WORK),
+                ),
+                or_(Rollout.lease_until.is_(None), Rollout.lease_until <= now),
+            )
+            .order_by(Rollout.created_at)
+            .limit(1)
+        )
+        with read_only(self._sessions) as session:
+            if session.scalar(waiting) is None:
+                return None
+        with unit_of_work(self._sessions) as session:
+            rollout_id = session.scalar(waiting)
+            if rollout_id is None:
+                return None
+            rollout = session.get_one(Rollout, rollout_id, with_for_update=True)
+            if rollout.attempts >= MAX_ATTEMPTS:
+                cause = f"the trainer died {rollout.attempts} times"
+                rollouts.move(session, rollout, Event.CRASH, cause, now)
+                return None
+            rollout.lease_until = now + self._settings.lease
+            rollout.fence += 1
+            rollout.attempts += 1
+            if rollout.phase is Phase.REQUESTED:
+                rollouts.move(session, rollout, Event.START, "a trainer took it", now)
+            return Claim(rollout_id=rollout.id, fence=rollout.fence, attempts=rollout.attempts)
+
+    def _order(self, claim: Claim) -> Order:
+        """Write down what to train on, once: whoever begins again takes the same."""
+        # What was acknowledged before the training counts, however busy the worker is.
+        fold_all(self._sessions, utcnow())
+        archive_all(self._sessions, self._settings.lake, utcnow())
+        with unit_of_work(self._sessions) as session:
+            rollout = session.get_one(Rollout, claim.rollout_id)
+            model = session.get_one(Model, rollout.model_id)
+            base = session.get(Version, rollout.base_id) if rollout.base_id else None
+            if "cut" not in rollout.progress:
+                pinned = workshop.snapshot(self._settings, model.id)
+                assert model.watermark is not None
+                rollout.progress = {
+                    "cut": model.watermark.isoformat(),
+                    "snapshot": asdict(pinned),
+                    "seed": len(models.versions(session, model.id)) + 1,
+                }
+            return Order(
+                settings=self._settings,
+                model_id=model.id,
+                model=model.name,
+                contract=Contract.from_json(model.contract),
+                policy=Policy.from_json(model.policy),
+                onset=rollout.onset,
+                cut=datetime.fromisoformat(rollout.progress["cut"]),
+                snapshot=Snapshot(**rollout.progress["snapshot"]),
+                seed=rollout.progress["seed"],
+                base=base.name if base else None,
+                base_sha256=base.sha256 if base else None,
+                base_manifest=dict(base.manifest) if base else {},
+                base_objective=base.objective if base else None,
+                base_reference_start=base.reference_start if base else None,
+            )
+
+    def _deliver(self, claim: Claim, order: Order, made: Made) -> None:
+        """Store the version and what the gate said, in one transaction."""
+        stored = store(self._settings.artifacts, order.model, made.artifact)
+        now = utcnow()
+        with unit_of_work(self._sessions) as session:
+            rollout = self._held(session, claim)
+            version = Version(
+                model_id=order.model_id,
+                name=_next_name(session, order.model_id),
+                contract=order.contract.to_json(),
+                contract_digest=order.contract.digest,
+                sha256=stored.sha256,
+                n_bytes=stored.n_bytes,
+                manifest={**made.manifest, "sha256": stored.sha256},
+                reference_start=made.reference.start,
+                reference_end=made.reference.end,
+                objective=made.objective,
+                created_at=now,
+            )
+            session.add(version)
+            session.flush()
+            rollout.challenger_id = version.id
+            rollout.gate = made.gate.to_json()
+            seconds = made.manifest["training"]["seconds"]
+            text = f"{version.name} trained on {made.manifest['training']['n_windows']} windows"
+            rollouts.move(session, rollout, Event.TRAINED, f"{text} in {seconds:.0f} s", now)
+            event, cause = workshop.through_the_gate(
+                made.gate, is_first=order.base is None, is_bypassed=self._settings.bypass_gate
+            )
+            rollouts.move(session, rollout, event, cause, now)
+            rollout.lease_until = None
+
+    def _held(self, session: Session, claim: Claim) -> Rollout:
+        rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
+        if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
+            raise LeaseLost
+        return rollout
+
+    def _tell(self, claim: Claim, epoch: Epoch) -> None:
+        with unit_of_work(self._sessions) as session:
+            rollout = self._held(session, claim)
+            rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}
+
+    def _give_back(self, claim: Claim, error: Exception) -> None:
+        """End the rollout for a reason that training again would meet again; else try again."""
+        now = utcnow()
+        with unit_of_work(self._sessions) as session:
+            rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
+            if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
+                return
+            cause = f"{type(error).__name__}: {error}"
+            if isinstance(error, AppError) or claim.attempts >= MAX_ATTEMPTS:
+                rollouts.move(session, rollout, Event.CRASH, cause, now)
+            else:
+                rollouts.note(session, rollout, "retried", cause, now)
+                rollout.lease_until = now
+
+    @contextmanager
+    def _heartbeat(self, claim: Claim) -> Iterator[None]:
+        """Extend the lease while the work goes on."""
+        done = threading.Event()
+        beat_seconds = self._settings.lease.total_seconds() / 3
+
+        def beat() -> None:
+            while not done.wait(beat_seconds):
+                with unit_of_work(self._sessions) as session:
+                    kept = session.execute(
+                        update(Rollout)
+                        .where(Rollout.id == claim.rollout_id, Rollout.fence == claim.fence)
+                        .values(lease_until=utcnow() + self._settings.lease)
+                    )
+                    if cast(CursorResult[None], kept).rowcount != 1:
+                        return
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        began = time.monotonic()
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            log.info("rollout %s: %.1f s", claim.rollout_id, time.monotonic() - began)
+
+
+def _next_name(session: Session, model_id: UUID) -> str:
+    """Return v1, v2, …: the next that is free."""
+    taken = {version.name for version in models.versions(session, model_id)}
+    number = len(taken) + 1
+    while f"v{number}" in taken:
+        number += 1
+    return f"v{number}"

@@ -1,0 +1,152 @@
+"""Give each kind of monitor what it looks at, and ask it."""
+
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.window import Window
+from db.queries.summaries import SLICE, serving_slices
+from db.session import read_only
+from db.tables import Finding as FindingRow
+from db.tables import Model, Monitor
+from monitors import accuracy, burn, drift, input_fault, registry
+from monitors.accuracy import AccuracyParams, DayErrors
+from monitors.burn import BurnParams, Indicator, Slices
+from monitors.drift import DriftParams
+from monitors.finding import Finding, Outcome
+from monitors.hourly import Hourly
+from monitors.input_fault import Fault, InputFaultParams
+from monitors.registry import Params
+from services import scene
+from services.scene import Scene
+
+log = logging.getLogger(__name__)
+
+Baseline = TypeVar("Baseline")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One monitor with its parameters, and what only it needs to see."""
+
+    monitor_id: UUID
+    params: Params
+    faults: tuple[Fault, ...] = ()
+    errors: DayErrors | None = None
+    slices: Slices | None = None
+
+
+class Baselines:
+    """What references teach, remembered: reference and parameters are all it depends on."""
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self._sessions = sessions
+        self._known: dict[tuple[str, Hashable], tuple[Window, Any]] = {}
+
+    def of(
+        self,
+        seen: Scene,
+        reference: Window,
+        params: Hashable,
+        calibrate: Callable[[Hourly], Baseline],
+    ) -> Baseline:
+        """Return the baseline of a reference; read and learnt once per process."""
+        key = (seen.model_id, params)
+        known = self._known.get(key)
+        if known is None or known[0] != reference:
+            with read_only(self._sessions) as session:
+                model = session.get_one(Model, UUID(seen.model_id))
+                hours = scene.input_of(session, model, reference)
+            known = self._known[key] = (reference, calibrate(hours))
+        baseline: Baseline = known[1]
+        return baseline
+
+
+def prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Task:
+    """Read what one monitor needs beyond the scene."""
+    params = registry.parse(monitor.kind, monitor.params)
+    match params:
+        case InputFaultParams():
+            return Task(
+                monitor_id=monitor.id, params=params, faults=_open_faults(session, monitor)
+            )
+        case AccuracyParams():
+            errors = scene.errors(session, seen, model, params.window_days)
+            return Task(monitor_id=monitor.id, params=params, errors=errors)
+        case BurnParams():
+            slices = _slices(session, model, params, seen)
+            return Task(monitor_id=monitor.id, params=params, slices=slices)
+        case _:
+            return Task(monitor_id=monitor.id, params=params)
+
+
+def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
+    """Ask one monitor. One that breaks is an outcome too, and stops no other."""
+    try:
+        return _look(task, seen, baselines)
+    except Exception as error:
+        log.exception("monitor %s failed", task.monitor_id)
+        window = Window(seen.as_of - timedelta(days=1), seen.as_of)
+        return _without_verdict(window, Outcome.ERROR, f"{type(error).__name__}: {error}")
+
+
+def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
+    params = task.params
+    match params:
+        case DriftParams():
+            if seen.reference is None:
+                return _no_reference(seen)
+            learnt = baselines.of(
+                seen, seen.reference, params, lambda hours: drift.calibrate(hours, params)
+            )
+            return drift.evaluate(learnt, seen.recent, seen.as_of)
+        case InputFaultParams():
+            if seen.widest_reference is None:
+                return _no_reference(seen)
+            usual = baselines.of(
+                seen,
+                seen.widest_reference,
+                params,
+                lambda hours: input_fault.calibrate(hours, params),
+            )
+            return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
+        case AccuracyParams():
+            assert task.errors is not None
+            return accuracy.evaluate(task.errors, params, seen.objective)
+        case BurnParams():
+            assert task.slices is not None
+            return burn.evaluate(task.slices, params, seen.watermark, seen.as_of)
+
+
+def _open_faults(session: Session, monitor: Monitor) -> tuple[Fault, ...]:
+    latest = session.scalar(
+        select(FindingRow)
+        .where(FindingRow.monitor_id == monitor.id)
+        .order_by(FindingRow.window_end.desc())
+        .limit(1)
+    )
+    if latest is None:
+        return ()
+    return tuple(Fault.from_json(fault) for fault in latest.detail.get("faults", ()))
+
+
+def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:
+    window = Window(seen.as_of - params.period, seen.as_of)
+    slower = params.slower_than_seconds if params.indicator is Indicator.LATENCY else None
+    good, bad = serving_slices(session, model.id, window, slower_than=slower)
+    return Slices(width=SLICE, good=good, bad=bad)
+
+
+def _no_reference(seen: Scene) -> Finding:
+    window = Window(seen.as_of - timedelta(days=1), seen.as_of)
+    return _without_verdict(window, Outcome.NO_DATA, "the champion has no reference")
+
+
+def _without_verdict(window: Window, outcome: Outcome, cause: str) -> Finding:
+    return Finding(outcome=outcome, value=None, threshold=None, window=window, cause=cause)
