@@ -3,7 +3,6 @@
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.staticfiles import StaticFiles
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
@@ -11,7 +10,7 @@ from db.tables import Scope
 from services.access import Door
 from services.overview import alerts, fleet, model, rollouts
 from web import charts, journey, orders, signing
-from web.rendering import FOLDER, PageRoute, Site, page, site
+from web.rendering import FOLDER, PageRoute, Site, Static, page, site
 from web.signing import NowDep, VisitorDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -24,7 +23,7 @@ def mount(
     app.state.site = Site(sessions=sessions, door=door, public_url=public_url)
     for room in (signing.router, router, orders.router):
         app.include_router(room)
-    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 
 
 @router.get("/")

@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -56,6 +57,16 @@ class Site:
     def is_https(self) -> bool:
         """Whether browsers reach us over TLS; the cookie is kept to it then."""
         return urlsplit(self.public_url).scheme == "https"
+
+
+class Static(StaticFiles):
+    """Our own files: a browser keeps them, and asks each time whether they changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Answer with a file, or that it is the same as before."""
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def site(request: Request) -> Site:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from db.session import unit_of_work
 from services.access import Door, create_key
-from tests.web import scenes
+from tests.web import stories
 from web import pages
 
 HOST = "http://seqwatch.example"
@@ -57,6 +57,6 @@ def signed_in(app: FastAPI, keyed: Callable[..., str]) -> Browsers:
 
 @pytest.fixture
 def fleet(sessions: sessionmaker[Session], now: datetime) -> dict[str, UUID]:
-    """The rows of `tests.web.scenes`; the ids of its rollouts."""
+    """The rows of `tests.web.stories`; the ids of its rollouts."""
     with unit_of_work(sessions) as session:
-        return scenes.fleet(session, now)
+        return stories.fleet(session, now)

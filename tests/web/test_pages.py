@@ -90,6 +90,8 @@ def test_what_is_loaded_is_there_and_names_no_other_host(stranger: TestClient) -
         answer = stranger.get(address)
         assert answer.status_code == 200
         assert not re.search(r"url\(|@import|importScripts", answer.text)
+        known = {"If-None-Match": answer.headers["etag"]}
+        assert stranger.get(address, headers=known).status_code == 304
 
 
 def test_the_drawing_library_comes_with_its_licence() -> None:
