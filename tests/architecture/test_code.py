@@ -93,12 +93,9 @@ def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
             ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for planted, line in {
-        "core/planted.py": "import services",
-        "monitors/planted.py": "import sqlalchemy",
-        "api/planted.py": "import retrain.training",
-    }.items():
-        (tmp_path / planted).write_text(line)
+    planted = {"core": "services", "monitors": "sqlalchemy", "api": "retrain.training"}
+    for package, forbidden in planted.items():
+        (tmp_path / package / "planted.py").write_text(f"import {forbidden}")
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=tmp_path,
@@ -108,3 +105,5 @@ def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
         check=False,
     )
     assert "Contracts: 0 kept, 3 broken." in done.stdout
+    for package, forbidden in planted.items():
+        assert f"{package}.planted -> {forbidden}" in done.stdout
