@@ -35,15 +35,17 @@ def retrain(
     access.require(visitor, Scope.OPERATE, visitor.model_id)
     with unit_of_work(site(request).sessions) as session:
         access.require(visitor, Scope.OPERATE, models.find(session, name).id)
+        words = f"{visitor.name}: {reason}" if reason else f"asked for by {visitor.name}"
         opened = retraining.request(
             session,
             name,
-            reason=f"{visitor.name}: {reason}" if reason else f"asked for by {visitor.name}",
+            retraining.Cause(reason=words),
             idempotency_key=idempotency_key,
             now=now,
         )
-        access.audit(session, visitor.name, "retrain", name, {"reason": reason}, now)
         session.flush()
+        subject = f"{name}/{opened.id}"
+        access.audit(session, visitor.name, "retrain.request", subject, {"reason": reason}, now)
         address = f"/rollouts/{opened.id}"
     return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
 
@@ -65,7 +67,7 @@ def order(
         access.audit(
             session,
             visitor.name,
-            f"rollout {command}",
+            f"rollout.{command}",
             str(rollout_id),
             {"reason": reason},
             now,

@@ -1,9 +1,7 @@
 """Challengers on their way: what happened, what was measured, what may be ordered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -44,6 +42,30 @@ class RolloutLine:
     def share(self) -> float:
         """Share of new sessions at its step, 0 to 1."""
         return CANARY_STEPS[self.step] / CANARY_STEPS[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochNow:
+    """How far training is. Errors are mean absolute, standardised."""
+
+    number: int
+    training_error: float
+    validation_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What training began with, and where it is; None before that.
+
+    Attributes
+    ----------
+    cut
+        The newest event that it learns from, in event time.
+    """
+
+    cut: datetime | None = None
+    seed: int | None = None
+    epoch: EpochNow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +116,7 @@ class RolloutPage:
     gate: Gate | None
     verdict: Verdict | None
     bars: Rule
-    progress: dict[str, str]
+    progress: Progress
     happenings: tuple[Happening, ...]
     days: tuple[CanaryDay, ...]
     commands: tuple[str, ...]
@@ -125,7 +147,7 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         gate=msgspec.convert(stored.gate, Gate) if stored.gate else None,
         verdict=msgspec.convert(stored.verdict, Verdict) if stored.verdict else None,
         bars=Rule(),
-        progress=_progress(stored.progress),
+        progress=msgspec.convert(stored.progress, Progress),
         happenings=tuple(_happening(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
         commands=commands_in(stored.phase),
@@ -158,15 +180,6 @@ def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:
         created_at=stored.created_at,
         finished_at=stored.finished_at,
     )
-
-
-def _progress(stored: Mapping[str, Any]) -> dict[str, str]:
-    """Return what training reports, as words and figures; nested entries are left out."""
-    return {
-        name.replace("_", " "): f"{value:.4g}" if isinstance(value, float) else str(value)
-        for name, value in stored.items()
-        if isinstance(value, str | int | float)
-    }
 
 
 def _happening(row: RolloutEvent) -> Happening:

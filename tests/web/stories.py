@@ -236,7 +236,17 @@ def _learning(scene: Scene) -> dict[str, UUID]:
         None,
         reason="asked for by ops",
         phase=Step.TRAINING,
-        progress={"epoch": 4, "epochs": 40, "validation_loss": 0.3127},
+        progress={
+            "cut": "2018-01-09T00:00:00+00:00",
+            "seed": 2,
+            "snapshot": {"predictions": 4, "labels": 9},
+            "epoch": {
+                "number": 4,
+                "training_error": 0.298,
+                "validation_error": 0.313,
+                "learning_rate": 0.001,
+            },
+        },
     )
     an_event(scene, rollout, "requested", Step.REQUESTED, rollout.reason, 8)
     an_event(scene, rollout, "start", Step.TRAINING, "", 9)

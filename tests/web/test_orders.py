@@ -65,7 +65,7 @@ def test_a_button_moves_the_rollout_and_keeps_the_reason(
         assert session.get_one(Rollout, fleet["canary"]).phase is phase
         events = select(RolloutEvent).where(RolloutEvent.rollout_id == fleet["canary"])
         assert phase in {event.phase for event in session.scalars(events)}
-        audited = select(AuditEvent).where(AuditEvent.action == f"rollout {command}")
+        audited = select(AuditEvent).where(AuditEvent.action == f"rollout.{command}")
         assert session.scalars(audited).one().subject == str(fleet["canary"])
 
 

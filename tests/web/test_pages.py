@@ -149,7 +149,7 @@ def test_pages_show(signed_in: Browsers, fleet: dict[str, UUID], path: str, show
         pytest.param("promoted", "evidence 215", id="why it was promoted"),
         pytest.param("canary", "Step up to 25 %", id="its share"),
         pytest.param("canary", "fails more often", id="the evidence"),
-        pytest.param("training", "0.3127", id="how training goes"),
+        pytest.param("training", "0.313", id="how training goes"),
         pytest.param("rolled_back", "ended here", id="where it ended"),
     ],
 )
