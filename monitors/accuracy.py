@@ -158,20 +158,25 @@ def objective(backtest: Floats, params: AccuracyParams) -> Objective:
     Raises
     ------
     ValueError
-        If the backtest is shorter than one window.
+        If the backtest is shorter than one window, or empty.
 
     Examples
     --------
     >>> round(objective(np.full((30, 2), 0.4), AccuracyParams()).value, 3)
     0.5
     """
-    daily = np.nanmean(backtest, axis=1)
     length = params.window_days
-    if len(daily) < length:
-        raise ValueError(f"a backtest of {len(daily)} days has no window of {length}")
-    windows = np.lib.stride_tricks.sliding_window_view(daily, length)
-    means = np.nanmean(windows, axis=1)
-    median, worst = float(np.nanmedian(means)), float(np.nanmax(means))
+    if len(backtest) < length:
+        raise ValueError(f"a backtest of {len(backtest)} days has no window of {length}")
+    there = np.isfinite(backtest)
+    sums, n = (
+        np.lib.stride_tricks.sliding_window_view(part.sum(axis=1), length).sum(axis=1)
+        for part in (np.where(there, backtest, 0.0), there)
+    )
+    means = sums[n > 0] / n[n > 0]
+    if means.size == 0:
+        raise ValueError("the backtest holds no error at all")
+    median, worst = float(np.median(means)), float(means.max())
     return Objective(
         value=max(MARGIN * worst, FLOOR * median),
         median=median,
