@@ -106,9 +106,8 @@ def retrain(
     rollout = retraining.request(
         act.session,
         entry.name,
-        reason=body.reason,
+        retraining.Cause(reason=body.reason, onset=body.onset),
         idempotency_key=idempotency_key or str(uuid4()),
-        onset=body.onset,
         now=act.now,
     )
     act.record("retrain.request", f"{entry.name}/{rollout.id}", body.model_dump(mode="json"))

@@ -22,21 +22,21 @@ REFUSED = "retrain refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """The alert that asks for retraining, and since when the model has been wrong."""
+class Cause:
+    """Why to retrain: in words, by which alert if none asked but it, and wrong since when."""
 
-    flip_id: UUID
-    onset: datetime | None
+    reason: str
+    flip_id: UUID | None = None
+    onset: datetime | None = None
 
 
 def request(
     session: Session,
     model_name: str,
+    cause: Cause,
     *,
-    reason: str,
     idempotency_key: str,
     now: datetime,
-    alarm: Alarm | None = None,
 ) -> Rollout:
     """Open a rollout, or return the one that this key opened before.
 
@@ -63,7 +63,7 @@ def request(
             "nothing was ever logged for this model: there is nothing to learn"
         )
     champion = models.champion(session, model.id)
-    situation = _situation(session, model, alarm)
+    situation = _situation(session, model, cause)
 
     # decide
     decision = decide(Policy.from_json(model.policy), situation)
@@ -74,18 +74,18 @@ def request(
     rollout = Rollout(
         model_id=model.id,
         idempotency_key=idempotency_key,
-        reason=reason,
-        flip_id=alarm.flip_id if alarm else None,
+        reason=cause.reason,
+        flip_id=cause.flip_id,
         phase=RolloutPhase.REQUESTED,
         base_id=champion[1].id if champion else None,
         champion_rev=champion[0].rev if champion else 0,
-        onset=alarm.onset if alarm else None,
+        onset=cause.onset,
         requested_at=model.watermark,
         not_before=decision.not_before,
         created_at=now,
     )
     insert_unique(session, rollout, "another rollout of this model is being opened right now")
-    rollouts.note(session, rollout, "requested", reason, now)
+    rollouts.note(session, rollout, "requested", cause.reason, now)
     return rollout
 
 
@@ -113,16 +113,19 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
             request(
                 session,
                 model.name,
-                reason=f"{monitor.name}: {fired.cause}",
+                Cause(
+                    reason=f"{monitor.name}: {fired.cause}",
+                    flip_id=fired.id,
+                    onset=alerting.onset(session, alert),
+                ),
                 idempotency_key=f"alert {alert.id} {day_end:%Y-%m-%d}",
                 now=now,
-                alarm=Alarm(flip_id=fired.id, onset=alerting.onset(session, alert)),
             )
         except (RetrainRefused, Conflict) as refusal:
             _note_refusal(session, model, fired.id, str(refusal), now)
 
 
-def _situation(session: Session, model: Model, alarm: Alarm | None) -> Situation:
+def _situation(session: Session, model: Model, cause: Cause) -> Situation:
     assert model.watermark is not None
     under_way = models.open_rollout(session, model.id)
     last = session.scalar(
@@ -137,8 +140,8 @@ def _situation(session: Session, model: Model, alarm: Alarm | None) -> Situation
         open_rollout=under_way.phase.value if under_way else None,
         last_finished=last,
         input_fault=alerting.open_fault(session, model.id),
-        onset=alarm.onset if alarm else None,
-        is_automatic=alarm is not None,
+        onset=cause.onset,
+        is_automatic=cause.flip_id is not None,
     )
 
 

@@ -21,12 +21,12 @@ class Platform:
     http: httpx.Client
 
     @classmethod
-    def at(cls, url: str, key: str) -> "Platform":
-        """Return a client for the platform at `url`."""
+    def at(cls, url: str, key: str | None = None) -> "Platform":
+        """Return a client for what answers at `url`."""
         return cls(
             httpx.Client(
                 base_url=url,
-                headers={"Authorization": f"Bearer {key}"},
+                headers={"Authorization": f"Bearer {key}"} if key else {},
                 timeout=30.0,
                 trust_env=False,
             )

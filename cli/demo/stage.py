@@ -77,7 +77,7 @@ class Stage:
             self.supervisor.start(role, platform_command(role))
         self.receiver.start()
         platform = Platform.at(self.url, self.key)
-        platform.wait("/ready", lambda _: True, START_SECONDS)
+        platform.ask("GET", "/ready")
         (self.folder / "stage.json").write_text(json.dumps(self._summary()))
         return platform
 
@@ -94,8 +94,8 @@ class Stage:
             "FORECASTER_LOOK_EVERY": "PT0.25S",
         }
         self.supervisor.start("forecaster", [executable, "-m", "examples.forecaster.service"])
-        service = Platform.at(self.service_url, "")
-        service.wait("/health", lambda _: True, START_SECONDS)
+        service = Platform.at(self.service_url)
+        service.wait("/health", lambda health: health["ready"], START_SECONDS)
 
     def stop(self) -> None:
         """Stop everything."""
