@@ -66,6 +66,7 @@ class FindingRead(BaseModel):
     cause: str
     window_start: datetime
     window_end: datetime
+    as_of: datetime
     version: str | None
     detail: dict[str, Any]
 

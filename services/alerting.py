@@ -15,10 +15,21 @@ from monitors import registry
 from monitors.finding import Finding, Outcome
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Which version served, and when (event time), as a monitor looked."""
+
+    version: str | None
+    as_of: datetime
+
+
 def observe(
-    session: Session, monitor: Monitor, version: str | None, finding: Finding, now: datetime
+    session: Session, monitor: Monitor, seen: Seen, finding: Finding, now: datetime
 ) -> FlipRow | None:
     """Store a finding, advance the monitor's alert, and queue what it has to tell.
+
+    An alert flips at the time of the look, not at the end of the window: what
+    labels tell about a week is known days after it.
 
     Returns
     -------
@@ -37,16 +48,16 @@ def observe(
     # decide
     rule = AlertRule(breaches_to_fire=kind.breaches_to_fire, oks_to_resolve=kind.oks_to_resolve)
     before = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
-    after, change = step(rule, before, finding.outcome, finding.window.end)
+    after, change = step(rule, before, finding.outcome, seen.as_of)
 
     # save
     row = FindingRow(
         monitor_id=monitor.id,
         model_id=monitor.model_id,
-        version=version,
+        version=seen.version,
         window_start=finding.window.start,
         window_end=finding.window.end,
-        as_of=finding.window.end,
+        as_of=seen.as_of,
         outcome=finding.outcome,
         value=finding.value,
         threshold=finding.threshold,
@@ -59,9 +70,9 @@ def observe(
     if change is None:
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    alert.version = version
+    alert.version = seen.version
     session.flush()
-    occasion = _Occasion(finding.cause, finding.window.end, now, row.id)
+    occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
     return _flip(session, alert, change, occasion)
 
 
@@ -120,7 +131,7 @@ def onset(session: Session, alert: Alert) -> datetime | None:
         .where(
             FindingRow.monitor_id == alert.monitor_id,
             FindingRow.outcome == Outcome.BREACH,
-            FindingRow.window_end >= alert.since,
+            FindingRow.as_of >= alert.since,
         )
         .order_by(FindingRow.window_end)
         .limit(1)

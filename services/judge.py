@@ -12,6 +12,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Finding
 from services import alerting, retraining, scene, watching
+from services.alerting import Seen
 from services.watching import Baselines
 
 # A broken input explains what the other monitors see: it is looked at first.
@@ -23,7 +24,6 @@ class Judged:
     """What one monitor said."""
 
     monitor_id: UUID
-    version: str | None
     finding: Finding
 
 
@@ -53,11 +53,7 @@ def judge(
 
     # decide: outside any transaction, because it takes its time
     judged = [
-        Judged(
-            monitor_id=task.monitor_id,
-            version=seen.champion,
-            finding=watching.look(task, seen, baselines),
-        )
+        Judged(monitor_id=task.monitor_id, finding=watching.look(task, seen, baselines))
         for task in tasks
     ]
 
@@ -66,7 +62,10 @@ def judge(
         model = session.get_one(Model, model_id, with_for_update=True)
         if model.judged_until is not None and day_end <= model.judged_until:
             return 0
-        _save(session, model, judged, now)
+        for one in judged:
+            monitor = session.get_one(Monitor, one.monitor_id)
+            at_look = Seen(version=seen.champion, as_of=day_end)
+            alerting.observe(session, monitor, at_look, one.finding, now)
         model.judged_until = day_end
         retraining.consider(session, model, day_end, now)
     return len(judged)
@@ -79,9 +78,3 @@ def _enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
         .order_by(Monitor.name)
     )
     return sorted(rows, key=lambda monitor: monitor.kind != FIRST)
-
-
-def _save(session: Session, model: Model, judged: Sequence[Judged], now: datetime) -> None:
-    for one in judged:
-        monitor = session.get_one(Monitor, one.monitor_id)
-        alerting.observe(session, monitor, one.version, one.finding, now)

@@ -62,6 +62,7 @@ class FindingPast:
     cause: str
     window_start: datetime
     window_end: datetime
+    as_of: datetime
     version: str | None
     detail: dict[str, Any]
 
@@ -174,6 +175,7 @@ def findings(
             cause=finding.cause,
             window_start=finding.window_start,
             window_end=finding.window_end,
+            as_of=finding.as_of,
             version=finding.version,
             detail=finding.detail,
         )

@@ -12,8 +12,6 @@ from cli.demo.timeline import Entry, Timeline
 from examples.forecaster.stream import Stream
 from examples.forecaster.world import N_HISTORY, Kind, Scenario, time_of
 
-NORMAL = 1.2  # an error within this factor of the error before counts as normal
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -73,7 +71,7 @@ def judge(
         page_after=_days(change, _after(timeline, change, "page")),
         retrained_after=_days(change, _after(timeline, change, "rollout", "trained")),
         promoted_after=_days(change, promoted),
-        recovered_after=_recovered(days, errors, change, NORMAL * before),
+        recovered_after=_days(change, _after(timeline, change, "resolved", "accuracy")),
         error_before=before,
         error_during=_mean(
             errors[(days > change) & (days <= (promoted.at if promoted else days[-1]))]
@@ -97,7 +95,7 @@ def render(result: Result, scenario: Scenario, seconds: float) -> str:
         ("page", _after_text(result.page_after)),
         ("retrained", _after_text(result.retrained_after)),
         ("promoted", _after_text(result.promoted_after)),
-        ("error back to normal", _after_text(result.recovered_after)),
+        ("error back under its objective", _after_text(result.recovered_after)),
         ("pages", str(len(result.pages))),
         ("retrainings", str(result.n_retrains)),
         ("event days streamed", f"{result.n_days} in {seconds:.0f} s"),
@@ -106,7 +104,7 @@ def render(result: Result, scenario: Scenario, seconds: float) -> str:
         promised = result.n_days / 90
         drift = f"{result.n_drift_episodes} (promised: at most {promised:.1f})"
         rows = [rows[0], ("drift episodes", drift), *rows[8:]]
-    lines = ["", "-" * 58, *(f"{name:<28}{value:>30}" for name, value in rows), "-" * 58]
+    lines = ["", "-" * 58, *(f"{name:<32}{value:>26}" for name, value in rows), "-" * 58]
     ending = "as it must" if result.is_as_expected else "NOT as it must"
     return "\n".join([*lines, f"The run ended {ending}."])
 
@@ -148,16 +146,3 @@ def _after_text(days: float | None) -> str:
 
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     return float(np.nanmean(values)) if values.size else float("nan")
-
-
-def _recovered(
-    days: np.ndarray[Any, np.dtype[Any]],
-    errors: np.ndarray[Any, np.dtype[np.float64]],
-    change: datetime,
-    normal: float,
-) -> float | None:
-    """Return after how many days the error fell below normal and stayed there for good."""
-    wrong = np.flatnonzero((days > change) & (errors > normal))
-    if not wrong.size or wrong[-1] + 1 >= len(days):
-        return None
-    return float((days[wrong[-1] + 1] - change).total_seconds() / 86_400)

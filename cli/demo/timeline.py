@@ -44,10 +44,8 @@ class Timeline:
         )
         for finding in reversed(found):
             # Of a monitor that goes on finding the same, only the first is news.
-            first = f"{finding['monitor']} since the last flip {self._n_flips(finding)}"
-            self._tell(
-                first, finding["window_end"], "finding", finding["kind"], finding["cause"]
-            )
+            episode = f"{finding['monitor']} {self.count('resolved', finding['kind'])}"
+            self._tell(episode, finding["as_of"], "finding", finding["kind"], finding["cause"])
         for flip in self.platform.get("/v1/flips", model=self.model):
             self._tell_flip(flip)
         for rollout in reversed(self.platform.get("/v1/rollouts", model=self.model)):
@@ -68,9 +66,6 @@ class Timeline:
     def count(self, sort: str, *names: str) -> int:
         """Count the entries of a sort, of any of these names when some are given."""
         return sum(e.sort == sort and (not names or e.name in names) for e in self.entries)
-
-    def _n_flips(self, finding: dict[str, Any]) -> int:
-        return sum(e.name == finding["kind"] and e.sort != "finding" for e in self.entries)
 
     def _tell_flip(self, flip: dict[str, Any]) -> None:
         if flip["flip"] == "resolved":
