@@ -112,6 +112,26 @@ def _jump(errors: Floats, hour: int) -> float:
     return float(abs(errors[hour : hour + _EDGE].mean() - errors[hour - _EDGE : hour].mean()))
 
 
+def amount_of(kind: FaultKind, values: Floats, expected: Floats) -> float:
+    """Measure a factor or an offset on hours that all have it.
+
+    Parameters
+    ----------
+    kind
+        Scale or offset.
+    values, expected : (hour,)
+        As in `explain`.
+
+    Examples
+    --------
+    >>> amount_of(FaultKind.SCALE, np.array([2.0, 4.0]), np.array([1.0, 2.0]))
+    2.0
+    """
+    if kind is FaultKind.OFFSET:
+        return float((values - expected).mean())
+    return float(values @ expected / max(float(expected @ expected), np.finfo(float).tiny))
+
+
 def ended(errors: Floats, undone: Floats) -> int | None:
     """Find the hour since which an input is better explained as repaired.
 

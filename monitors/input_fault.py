@@ -30,7 +30,7 @@ from monitors.fault_looks import (
     repeated,
     suspects,
 )
-from monitors.fault_shape import FaultKind, ended
+from monitors.fault_shape import FaultKind, amount_of, ended
 from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import MIN_WINDOWS, Learning
@@ -226,37 +226,46 @@ def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
 
 
 def _followed(baseline: FaultBaseline, hours: Hourly, faults: Sequence[Fault]) -> list[Fault]:
-    """Close the faults that ended, and forget those that ended long ago."""
+    """Close the faults that ended, forget those that ended long ago, measure the rest."""
     now = chunk_start(hours.first + len(hours))
     look = last_look(baseline, _undone(hours, faults))
     followed = []
     for fault in faults:
-        if fault.until is None:
-            until = _end_of(baseline, hours, look, fault)
-            followed.append(replace(fault, until=until))
-        elif now - fault.until <= _MEMORY:
-            followed.append(fault)
+        if fault.until is not None:
+            followed += [fault] if now - fault.until <= _MEMORY else []
+        elif fault.kind in _BLIND:
+            followed.append(replace(fault, until=_heard_again(baseline, hours, fault)))
+        else:
+            followed.append(_measured(baseline, hours, look, fault))
     return followed
 
 
-def _end_of(
-    baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault
-) -> datetime | None:
+def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
     feature = hours.names.index(fault.feature)
-    end = hours.first + len(hours)
+    last_day = hours.first + len(hours) - HOURS
     if fault.kind is FaultKind.STUCK:
         moving = ~repeated(hours.mean)[-HOURS:, feature]
-        return chunk_start(end - HOURS + int(np.argmax(moving))) if moving.any() else None
-    if fault.kind is FaultKind.MISSING:
-        limit = missing_limit(baseline)[feature]
-        share = missing_share(hours)[-1, feature]
-        return chunk_start(end - HOURS) if share <= limit else None
+        return chunk_start(last_day + int(np.argmax(moving))) if moving.any() else None
+    share = missing_share(hours)[-1, feature]
+    return chunk_start(last_day) if share <= missing_limit(baseline)[feature] else None
+
+
+def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) -> Fault:
+    """Close a factor or an offset that ended; else measure it on all hours it has had."""
+    feature = hours.names.index(fault.feature)
     undone, variance = errors_of(baseline, look, range(len(baseline.names)), feature)
-    n = AFTER * HOURS
-    expected = look.values[-n:, feature] - undone[-n:]
+    n = len(undone)
+    expected = look.values[:, feature] - undone
     raw = filled(hours.mean, baseline.usual).reshape(-1, len(hours.names))[-n:, feature]
-    hour = ended((raw - expected) / variance**0.5, undone[-n:] / variance**0.5)
-    return None if hour is None else chunk_start(end - n + hour)
+    after, sd = slice(-AFTER * HOURS, None), variance**0.5
+    hour = ended((raw - expected)[after] / sd, undone[after] / sd)
+    if hour is not None:
+        end = chunk_start(hours.first + len(hours) - AFTER * HOURS + hour)
+        return replace(fault, until=end)
+    onset = chunk_at(fault.since) - (hours.first + len(hours) - n)
+    if onset < 0:
+        return fault
+    return replace(fault, amount=amount_of(fault.kind, raw[onset:], expected[onset:]))
 
 
 def _found(

@@ -1,0 +1,137 @@
+"""One contract for every kind of monitor."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from core.errors import Unprocessable
+from monitors import accuracy, burn, drift, input_fault
+from monitors.accuracy import AccuracyParams, DayErrors
+from monitors.burn import BurnParams, Slices
+from monitors.drift import DriftParams
+from monitors.finding import Finding, Outcome
+from monitors.input_fault import InputFaultParams
+from monitors.registry import KINDS, find, parse
+from monitors.summary import Floats
+from tests.monitors.streams import day, days, grid, plant
+
+Look: TypeAlias = Callable[[Floats], Finding]
+N_DAYS = 230
+
+
+def by_drift(values: Floats) -> Finding:
+    baseline = drift.calibrate(grid(values[:-21]), DriftParams(window_days=3))
+    return drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
+
+
+def by_input_fault(values: Floats) -> Finding:
+    baseline = input_fault.calibrate(grid(values[:-21]), InputFaultParams())
+    recent = days(grid(values), N_DAYS - 14, N_DAYS)
+    return input_fault.evaluate(baseline, recent, [], day(N_DAYS))
+
+
+def by_accuracy(values: Floats) -> Finding:
+    week = np.abs(values[-7 * 24 :].reshape(7, -1))
+    there = np.isfinite(week)
+    errors = DayErrors(
+        days=tuple(day(n).date() for n in range(7)),
+        sums=np.where(there, week, 0.0),
+        n_labelled=there.astype(np.int64),
+        n_expected=np.ones(week.shape, dtype=np.int64),
+    )
+    return accuracy.evaluate(errors, AccuracyParams(), 1.0)
+
+
+def by_burn(values: Floats) -> Finding:
+    bad = np.nan_to_num(np.abs(values[:, 0]), nan=0.0, posinf=0.0) % 7
+    slices = Slices(
+        width=timedelta(minutes=5),
+        good=np.where(np.isfinite(values[:, 0]), 10, 0),
+        bad=bad.astype(np.int64),
+    )
+    return burn.evaluate(slices, BurnParams(), day(N_DAYS), day(N_DAYS))
+
+
+LOOKS: dict[str, Look] = {
+    "drift": by_drift,
+    "input_fault": by_input_fault,
+    "accuracy": by_accuracy,
+    "burn": by_burn,
+}
+PLANT = plant(N_DAYS)
+
+STREAMS = [
+    pytest.param(PLANT, id="ordinary"),
+    pytest.param(np.full_like(PLANT, math.nan), id="empty"),
+    pytest.param(np.ones_like(PLANT), id="constant"),
+    pytest.param(np.zeros_like(PLANT), id="zero"),
+    pytest.param(np.where(np.arange(len(PLANT))[:, None] % 5, PLANT, math.nan), id="gaps"),
+    pytest.param(PLANT * 1e-120, id="tiny"),
+    pytest.param(PLANT * 1e60, id="huge"),
+    pytest.param(PLANT[:, :1], id="one feature"),
+]
+
+
+def test_every_kind_is_under_contract() -> None:
+    assert set(LOOKS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("values", STREAMS)
+def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floats) -> None:
+    finding = LOOKS[kind](values)
+    assert finding == LOOKS[kind](values)
+    json.dumps(finding.detail, allow_nan=False)
+    for number in (finding.value, finding.threshold):
+        assert number is None or math.isfinite(number)
+    if finding.outcome is Outcome.BREACH:
+        assert finding.cause
+        assert finding.value is not None
+
+
+@pytest.mark.parametrize("kind", ["drift", "input_fault"])
+def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
+    plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
+    assert turned.value == pytest.approx(plain.value)
+    assert turned.threshold == pytest.approx(plain.threshold)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_survive_being_stored(kind: str) -> None:
+    params = parse(kind, {})
+    assert parse(kind, json.loads(json.dumps(asdict(params)))) == params
+
+
+def test_only_accuracy_asks_for_retraining() -> None:
+    assert [kind.name for kind in KINDS.values() if kind.retrains] == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "message"),
+    [
+        pytest.param("smell", {}, "known: drift, input_fault", id="no such kind"),
+        pytest.param(
+            "drift", {"windw": 3}, "windw; known: days_between", id="no such parameter"
+        ),
+        pytest.param("drift", {"window_days": "3"}, "window_days", id="of the wrong type"),
+        pytest.param("drift", {"window_days": 0}, "at least 1", id="out of range"),
+        pytest.param("burn", {"indicator": "joy"}, "joy", id="no such indicator"),
+        pytest.param("burn", {"objective": 0.5}, "can never fire", id="cannot alert"),
+        pytest.param("accuracy", {"min_coverage": 2.0}, "min_coverage", id="a share above one"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_name(
+    kind: str, params: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Unprocessable, match=message):
+        parse(kind, params)
+
+
+def test_find_lists_what_there_is() -> None:
+    assert find("burn").params is BurnParams
