@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from sqlalchemy.orm import sessionmaker
 
@@ -144,8 +145,9 @@ def flushes_per_second(folder: Path) -> float:
         return 200 / (time.monotonic() - started)
 
 
-def line(shape: Shape, measured: Measured) -> str:
+def line(shape: Shape, measured: Measured, cpu_seconds: float) -> str:
     """Return one line of the table."""
+    microseconds = 1e6 * cpu_seconds / max(1, measured.n_answered * shape.n_rows)
     rate = len(measured.latencies) * shape.n_rows / measured.seconds
     p50, p99 = (1000 * measured.percentile(percent) for percent in (50, 99))
     refused = f"  {measured.n_refused} refused: {measured.first_refusal}" * bool(
@@ -154,7 +156,7 @@ def line(shape: Shape, measured: Measured) -> str:
     megabytes = rate / shape.n_rows * len(shape.body) / 1e6
     return (
         f"{shape.name:<18} {rate:>10,.0f} {BARS[shape.name]:>10,} {megabytes:>8.1f} "
-        f"{p50:>8.1f} {p99:>8.1f}{refused}"
+        f"{p50:>8.1f} {p99:>8.1f} {microseconds:>12.2f}{refused}"
     )
 
 
@@ -171,12 +173,15 @@ def main() -> None:
         print(
             f"{'body':<18} {'rows/s':>10} {'bar':>10} {'MB/s':>8} {'p50 ms':>8} {'p99 ms':>8}"
         )
-        with server(Path(folder), options.database_url) as (port, token, _):
+        with server(Path(folder), options.database_url) as (port, token, pid):
+            process = psutil.Process(pid)
             for shape in shapes():
                 if options.only and not shape.name.startswith(options.only):
                     continue
+                before = sum(process.cpu_times()[:2])
                 measured = load(shape, port, token, seconds=options.seconds)
-                print(line(shape, measured), flush=True)
+                used = sum(process.cpu_times()[:2]) - before
+                print(line(shape, measured, used), flush=True)
 
 
 if __name__ == "__main__":

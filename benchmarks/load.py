@@ -33,6 +33,7 @@ class Measured:
 
     seconds: float
     latencies: list[float] = field(default_factory=list)
+    n_answered: int = 0  # the warm-up included
     n_refused: int = 0
     first_refusal: str = ""
 
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
             return
         now = time.monotonic()
         self._received = b""
+        self._measured.n_answered += 1
         if now >= self._from:
             self._note(now, head[9:12], body)
         if now < self._until:

@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
-from db.tables import Inbox, Model, Quarantine, Receipt
+from db.base import Base
+from db.tables import Inbox, Model, Receipt
 
 # A model's last sign of life is for people: no need to write it with each commit,
 # and to wait for the fold, which holds the same row.
@@ -18,6 +19,19 @@ SIGN_OF_LIFE_EVERY = timedelta(seconds=1)
 
 # SQLite takes 32,766 parameters in one statement.
 MAX_KEYS = 1000
+
+
+# Tables, not mapped classes: nothing of these rows is kept in the session, and
+# this is the path of each request.
+_RECEIPT = Base.metadata.tables["receipt"]
+_ADD_RECEIPTS = {
+    dialect: insert_into(_RECEIPT)
+    .on_conflict_do_nothing()
+    .returning(_RECEIPT.c.model_id, _RECEIPT.c.kind, _RECEIPT.c.batch_id)
+    for dialect, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
+_ADD_PAYLOADS = insert(Base.metadata.tables["inbox"])
+_ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
 
 class Key(NamedTuple):
@@ -30,13 +44,8 @@ class Key(NamedTuple):
 
 def add_receipts(session: Session, receipts: Sequence[dict[str, Any]]) -> set[Key]:
     """Insert receipts and return the keys of those that were not there before."""
-    kind = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = (
-        kind.insert(Receipt)
-        .on_conflict_do_nothing()
-        .returning(Receipt.model_id, Receipt.kind, Receipt.batch_id)
-    )
-    return {Key(*row) for row in session.execute(statement, receipts)}
+    statement = _ADD_RECEIPTS[session.get_bind().dialect.name]
+    return {Key(*row) for row in session.connection().execute(statement, receipts)}
 
 
 def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
@@ -52,12 +61,12 @@ def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
 
 def add_payloads(session: Session, payloads: Sequence[dict[str, Any]]) -> None:
     """Insert rows of the inbox."""
-    session.execute(insert(Inbox), payloads)
+    session.connection().execute(_ADD_PAYLOADS, payloads)
 
 
 def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows that broke the contract."""
-    session.execute(insert(Quarantine), rows)
+    session.connection().execute(_ADD_QUARANTINED, rows)
 
 
 def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> None:

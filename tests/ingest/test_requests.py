@@ -196,10 +196,10 @@ def test_nothing_more_is_taken_while_the_archive_is_far_behind(
     sessions: sessionmaker[Session], model: str
 ) -> None:
     sender = Sender(sessions, model, max_backlog_bytes=1)
-    sender.submit(batch_of("a", "p-1"))
-    sender.run()
     sender.committer.start()
     try:
+        sender.submit(batch_of("a", "p-1"))
+        sender.answers[0].result(timeout=10)
         sender.committer.look_at_backlog()
         with pytest.raises(Busy, match="archive"):
             sender.submit(batch_of("b", "p-2"))
