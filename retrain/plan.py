@@ -8,6 +8,7 @@ import numpy as np
 from retrain.windows import Floats, Windows, join, spread, whole
 
 MAX_WINDOWS = 20_000  # to learn from: beyond, two cores gain minutes and no accuracy
+FOLD_WINDOWS = 10_000  # the same for a fold, which only has to show how hard each season is
 STRIDES = (1, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)  # no season divides them
 FIRST_SHARE = 0.1  # of a first version's history: for validation, and again for the gate
 REPLAY_DAYS = 90  # of before the change: so that what was known is not forgotten
@@ -91,7 +92,7 @@ def folds(
     n = len(inputs)
     cuts = []
     for start, stop in pairwise(borders.tolist()):
-        stride = _stride(n, end - (stop - start))
+        stride = _stride(n, end - (stop - start), FOLD_WINDOWS)
         rest = join(
             spread(n, sizes.input_length, start - purge, stride),
             spread(n, stop + purge, end - sizes.horizon, stride),
@@ -127,6 +128,6 @@ def _plan(
     return Plan(learn=learn, validate=validate, gate=gate, gate_start=gate_start)
 
 
-def _stride(n_entities: int, n_steps: int) -> int:
-    wanted = n_entities * n_steps / MAX_WINDOWS
+def _stride(n_entities: int, n_steps: int, n_windows: int = MAX_WINDOWS) -> int:
+    wanted = n_entities * n_steps / n_windows
     return next((stride for stride in STRIDES if stride >= wanted), STRIDES[-1])
