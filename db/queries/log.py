@@ -12,10 +12,10 @@ from typing import cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Row, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
+from db import dialect
 from db.queries.upsert import upsert
 from db.tables import DirtyDay, Inbox, Model, ServingSlice, Stream
 
@@ -135,9 +135,8 @@ def number(
     last_seen
         The last folded group when `batch` was read.
     """
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
-        insert(Stream)
+        dialect.insert(session, Stream)
         .values(model_id=model_id, kind=kind, folded=0, archived=0, n_rows_archived=0)
         .on_conflict_do_nothing()
     )

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import inspect
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from db import dialect
 from db.base import Base
 
 
@@ -24,8 +24,7 @@ def upsert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     """
     if not rows:
         return
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    insert = (sqlite.insert if is_sqlite else postgresql.insert)(table)
+    insert = dialect.insert(session, table)
     keys = [column.name for column in inspect(table).primary_key]
     values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
     statement = insert.on_conflict_do_update(index_elements=keys, set_=values)
