@@ -67,7 +67,7 @@ def judge(
     return Result(
         kind=scenario.kind.value,
         n_days=n_days,
-        finding_after=_days(change, _after(timeline, change, "finding", "drift")),
+        finding_after=_days(change, _after(timeline, change, "finding")),
         page_after=_days(change, _after(timeline, change, "page")),
         retrained_after=_days(change, _after(timeline, change, "rollout", "trained")),
         promoted_after=_days(change, promoted),
@@ -86,24 +86,35 @@ def judge(
 
 
 def render(result: Result, scenario: Scenario, seconds: float) -> str:
-    """Return the table that ends a run."""
-    rows = [
-        ("error before the change", f"{result.error_before:.3f} SD"),
-        ("error until promotion", f"{result.error_during:.3f} SD"),
-        ("error after promotion", f"{result.error_after:.3f} SD"),
+    """Return the table that ends a run: of each kind, what matters to it."""
+    errors = [("error before the change", f"{result.error_before:.3f} SD")]
+    delays = [
         ("first finding", _after_text(result.finding_after)),
         ("page", _after_text(result.page_after)),
-        ("retrained", _after_text(result.retrained_after)),
-        ("promoted", _after_text(result.promoted_after)),
-        ("error back under its objective", _after_text(result.recovered_after)),
+    ]
+    match scenario.kind:
+        case Kind.NONE:
+            promised = f"{result.n_drift_episodes} (promised: at most {result.n_days / 90:.1f})"
+            rows = [("error", f"{result.error_before:.3f} SD"), ("drift episodes", promised)]
+        case Kind.FAULT:
+            errors += [("error with the broken sensor", f"{result.error_during:.3f} SD")]
+            rows = [*errors, *delays]
+        case Kind.SHIFT:
+            errors += [
+                ("error until promotion", f"{result.error_during:.3f} SD"),
+                ("error after promotion", f"{result.error_after:.3f} SD"),
+            ]
+            delays += [
+                ("retrained", _after_text(result.retrained_after)),
+                ("promoted", _after_text(result.promoted_after)),
+                ("error back under its objective", _after_text(result.recovered_after)),
+            ]
+            rows = [*errors, *delays]
+    rows += [
         ("pages", str(len(result.pages))),
         ("retrainings", str(result.n_retrains)),
         ("event days streamed", f"{result.n_days} in {seconds:.0f} s"),
     ]
-    if scenario.kind is Kind.NONE:
-        promised = result.n_days / 90
-        drift = f"{result.n_drift_episodes} (promised: at most {promised:.1f})"
-        rows = [rows[0], ("drift episodes", drift), *rows[8:]]
     lines = ["", "-" * 58, *(f"{name:<32}{value:>26}" for name, value in rows), "-" * 58]
     ending = "as it must" if result.is_as_expected else "NOT as it must"
     return "\n".join([*lines, f"The run ended {ending}."])
