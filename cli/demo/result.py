@@ -32,9 +32,9 @@ class Result:
     retrained_after: float | None
     promoted_after: float | None
     recovered_after: float | None
-    error_before: float
-    error_during: float
-    error_after: float
+    error_before: float | None
+    error_during: float | None
+    error_after: float | None
     n_drift_episodes: int
     n_retrains: int
     phases: tuple[str, ...]
@@ -87,30 +87,8 @@ def judge(
 
 def render(result: Result, scenario: Scenario, seconds: float) -> str:
     """Return the table that ends a run: of each kind, what matters to it."""
-    errors = [("error before the change", f"{result.error_before:.3f} SD")]
-    delays = [
-        ("first finding", _after_text(result.finding_after)),
-        ("page", _after_text(result.page_after)),
-    ]
-    match scenario.kind:
-        case Kind.NONE:
-            promised = f"{result.n_drift_episodes} (promised: at most {result.n_days / 90:.1f})"
-            rows = [("error", f"{result.error_before:.3f} SD"), ("drift episodes", promised)]
-        case Kind.FAULT:
-            errors += [("error with the broken sensor", f"{result.error_during:.3f} SD")]
-            rows = [*errors, *delays]
-        case Kind.SHIFT:
-            errors += [
-                ("error until promotion", f"{result.error_during:.3f} SD"),
-                ("error after promotion", f"{result.error_after:.3f} SD"),
-            ]
-            delays += [
-                ("retrained", _after_text(result.retrained_after)),
-                ("promoted", _after_text(result.promoted_after)),
-                ("error back under its objective", _after_text(result.recovered_after)),
-            ]
-            rows = [*errors, *delays]
-    rows += [
+    rows = [
+        *_rows(result, scenario.kind),
         ("pages", str(len(result.pages))),
         ("retrainings", str(result.n_retrains)),
         ("event days streamed", f"{result.n_days} in {seconds:.0f} s"),
@@ -118,6 +96,28 @@ def render(result: Result, scenario: Scenario, seconds: float) -> str:
     lines = ["", "-" * 58, *(f"{name:<32}{value:>26}" for name, value in rows), "-" * 58]
     ending = "as it must" if result.is_as_expected else "NOT as it must"
     return "\n".join([*lines, f"The run ended {ending}."])
+
+
+def _rows(result: Result, kind: Kind) -> list[tuple[str, str]]:
+    before = _error_text(result.error_before)
+    if kind is Kind.NONE:
+        promised = f"{result.n_drift_episodes} (promised: at most {result.n_days / 90:.1f})"
+        return [("error", before), ("drift episodes", promised)]
+    told = [
+        ("error before the change", before),
+        ("first finding", _after_text(result.finding_after)),
+        ("page", _after_text(result.page_after)),
+    ]
+    if kind is Kind.FAULT:
+        return [*told, ("error with the broken sensor", _error_text(result.error_during))]
+    return [
+        *told,
+        ("retrained", _after_text(result.retrained_after)),
+        ("promoted", _after_text(result.promoted_after)),
+        ("error back under its objective", _after_text(result.recovered_after)),
+        ("error until promotion", _error_text(result.error_during)),
+        ("error after promotion", _error_text(result.error_after)),
+    ]
 
 
 def _is_as_expected(
@@ -151,9 +151,14 @@ def _days(change: datetime, entry: Entry | None) -> float | None:
     return None if entry is None else (entry.at - change).total_seconds() / 86_400
 
 
+def _error_text(error: float | None) -> str:
+    return "unknown" if error is None else f"{error:.3f} SD"
+
+
 def _after_text(days: float | None) -> str:
     return "never" if days is None else f"{days:.1f} days after"
 
 
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return float(np.nanmean(values)) if values.size else float("nan")
+def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
