@@ -43,6 +43,10 @@ CONTRACT = Contract(
     input_length=1,
     horizon=1,
 )
+HEADER = (
+    f"{'body':<18} {'rows/s':>10} {'bar':>10} {'MB/s':>8} {'p50 ms':>8} {'p99 ms':>8} "
+    f"{'CPU µs/row':>12}"
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -79,7 +83,7 @@ def shapes() -> list[Shape]:
     arrow = sink.getvalue().to_pybytes()
     as_json, as_arrow = "application/json", "application/vnd.apache.arrow.stream"
     one, many = json.dumps(rows[0]).encode(), json.dumps({"rows": rows}).encode()
-    bodies = [(as_json, one, 1, 64), (as_json, many, N_ROWS, 6), (as_arrow, arrow, N_ROWS, 8)]
+    bodies = [(as_json, one, 1, 128), (as_json, many, N_ROWS, 6), (as_arrow, arrow, N_ROWS, 16)]
     return [
         Shape(
             name=name,
@@ -170,9 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print(f"disk: {flushes_per_second(Path(folder)):,.0f} flushes/s of 4 KiB")
         print(f"cores: {multiprocessing.cpu_count()}, shared by server and load generator")
-        print(
-            f"{'body':<18} {'rows/s':>10} {'bar':>10} {'MB/s':>8} {'p50 ms':>8} {'p99 ms':>8}"
-        )
+        print(HEADER)
         with server(Path(folder), options.database_url) as (port, token, pid):
             process = psutil.Process(pid)
             for shape in shapes():

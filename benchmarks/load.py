@@ -126,7 +126,7 @@ async def _load(
     clock = (start, start + seconds)
     connections = []
     for no in range(shape.n_connections):
-        requests = Patched(shape, token, no * 1_000_000)
+        requests = Patched(shape, token, no * 100_000)
         _, connection = await loop.create_connection(
             lambda requests=requests: Connection(requests, measured, clock),  # type: ignore[misc]
             "127.0.0.1",
