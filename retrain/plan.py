@@ -60,7 +60,9 @@ def renewal(
     The parameters are those of `first`, and the first step of the change.
     """
     gate_start = end - gate_days * sizes.day
-    validate_start = gate_start - max(sizes.horizon, int(0.15 * (gate_start - onset)))
+    # At least a day of origins: targets reach a horizon further, and end before the gate's.
+    n_validate = max(sizes.horizon + sizes.day, int(0.15 * (gate_start - onset)))
+    validate_start = gate_start - n_validate
     new_start = min(onset + sizes.day, validate_start)
     plan = _plan(inputs, targets, sizes, (new_start, validate_start, gate_start, end))
     old_start = max(sizes.input_length, onset - REPLAY_DAYS * sizes.day)

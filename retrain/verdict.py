@@ -55,7 +55,8 @@ class Rule:
         Chance that a challenger which is no better is ever called a success,
         however often one looks.
     alpha_harm
-        The same for calling one that is no worse a failure.
+        The same for calling one that is no worse a failure, for each of the
+        two ways to fail: larger losses, and more failed sessions.
     margin
         Success is a mean difference below this. 0: better, not merely as good,
         because a change that gains nothing is not worth its risk.
@@ -112,8 +113,8 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     A session's difference is (new - old) / (new + old), in [-1, 1] whatever
     the unit. Sessions that began on one day share its weather and count as one
     block; the block means are bet upon, one after the other, and the bet knows
-    only earlier blocks. The evidence is a nonnegative supermartingale, so that
-    looking every day costs nothing.
+    only earlier blocks. The evidence is at most a nonnegative supermartingale,
+    so that looking every day costs nothing.
 
     Parameters
     ----------
@@ -149,8 +150,8 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
             by_day[session.day].append(min(max(difference, -rule.clip), rule.clip))
     blocks = np.array([np.mean(by_day[day]) for day in sorted(by_day)])
     n_sessions = sum(len(differences) for differences in by_day.values())
-    e_success = bet(rule.margin - blocks, rule.clip - rule.margin)
-    e_harm = bet(blocks - rule.harm, rule.clip + rule.harm)
+    e_success = evidence(rule.margin - blocks, rule.clip - rule.margin)
+    e_harm = evidence(blocks - rule.harm, rule.clip + rule.harm)
     e_failures = failure_evidence(sessions, share)
     outcome, reason = _decide(e_success, max(e_harm, e_failures), len(blocks), rule)
     return Verdict(
@@ -167,16 +168,58 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
 
 
 def relative_difference(session: Scored) -> float | None:
-    """Return (new - old) / (new + old): 0 when both are 0, None without labels."""
+    """Return (new - old) / (new + old): 0 when both are 0, None without labels.
+
+    A loss that is no number is a forecast that was none: the worst there is.
+    """
     old, new = session.loss_champion, session.loss_challenger
     if old is None or new is None:
         return None
     if not (np.isfinite(new) and np.isfinite(old)):
-        return None if np.isfinite(new) or np.isfinite(old) else 0.0
+        return float(np.isfinite(old)) - float(np.isfinite(new))
     return (new - old) / (new + old) if new + old > 0 else 0.0
 
 
-def bet(gains: Floats, largest_loss: float) -> float:
+def evidence(gains: Floats, largest_loss: float) -> float:
+    """Return the evidence that the mean of `gains` is positive, on days that resemble each other.
+
+    The smaller of two bets: one on the gains, and one on what the day before
+    did not foretell of them. The first alone is exact when no day foretells
+    the next. When days do, it mistakes one long spell for many proofs.
+
+    Parameters
+    ----------
+    gains : (block,)
+        In order of time.
+    largest_loss
+        No gain is below minus this.
+
+    Examples
+    --------
+    >>> spell = np.array([0.0] * 8 + [0.2] * 12)
+    >>> round(bet(spell, 0.25)), round(evidence(spell, 0.25))
+    (417, 1)
+    """
+    told = foretold(gains)
+    return min(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
+
+
+def foretold(gains: Floats) -> Floats:
+    """Return what the day before says about each gain (block,); earlier days taught how much.
+
+    That is their first autocorrelation, about their own mean so that a steady
+    gain is no memory, and never negative: alternation is no proof either.
+    """
+    told = np.zeros_like(gains)
+    for day in range(2, len(gains)):
+        past = gains[:day] - gains[:day].mean()
+        spread = float(past @ past)
+        memory = float(past[1:] @ past[:-1]) / spread if spread > 0 else 0.0
+        told[day] = max(memory, 0.0) * gains[day - 1]
+    return told
+
+
+def bet(gains: Floats, largest_loss: Floats | float) -> float:
     """Return the wealth of a bet that the mean of `gains` is positive.
 
     Parameters
@@ -184,7 +227,7 @@ def bet(gains: Floats, largest_loss: float) -> float:
     gains : (block,)
         In order of time. Under the null hypothesis the mean of each, given
         the earlier ones, is at most 0.
-    largest_loss
+    largest_loss : scalar or (block,)
         No gain is below minus this, so that wealth stays positive.
 
     Returns
@@ -200,8 +243,8 @@ def bet(gains: Floats, largest_loss: float) -> float:
     >>> bet(np.array([]), 1.0)
     1.0
     """
-    sizes = np.array([0.25, 0.5, 0.9]) / largest_loss
-    growth = np.log1p(sizes[:, np.newaxis] * gains[np.newaxis, :]).sum(axis=1)
+    shares = np.array([0.25, 0.5, 0.9])
+    growth = np.log1p(shares[:, np.newaxis] * (gains / largest_loss)).sum(axis=1)
     return float(np.exp(np.minimum(growth, 700.0)).mean())
 
 

@@ -14,6 +14,7 @@ from core.errors import ForeignArtifact
 from retrain.artifact_header import check_header
 from retrain.training.forecast import Forecaster
 from retrain.training.segment_lstm import Config, SegmentLstm
+from retrain.windows import Floats
 
 FORMAT = "seqwatch segment-lstm 1"
 
@@ -46,15 +47,20 @@ def decode(content: bytes, sha256: str) -> Forecaster:
     if not hmac.compare_digest(sha256_of(content), sha256):
         raise ForeignArtifact("the checksum is another: damaged, or not what was promoted")
     check_header(content)
-    network = SegmentLstm(_config(content))
+    config = _config(content)
     tensors = load(content)
-    mean, std = _take(tensors, "scaler.mean"), _take(tensors, "scaler.std")
+    mean, std = _scaler(tensors, config.n_channels)
+    foreign = sorted(name for name, t in tensors.items() if t.dtype is not torch.float32)
+    if foreign:
+        raise ForeignArtifact(f"weights are not float32: {', '.join(foreign)}")
     try:
-        network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items()})
+        # On "meta" a config that claims a giant costs nothing; its weights are not there.
+        with torch.device("meta"):
+            network = SegmentLstm(config)
+        weights = {name.removeprefix("network."): t for name, t in tensors.items()}
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise ForeignArtifact(f"weights do not fit the network: {error}") from None
-    if mean.shape != (network.config.n_channels,) or std.shape != mean.shape:
-        raise ForeignArtifact("the scaler does not fit the network")
     return Forecaster(network=network.eval(), mean=mean, std=std)
 
 
@@ -70,13 +76,17 @@ def scramble(content: bytes, seed: int) -> bytes:
     return encode(forecaster)
 
 
-def _take(
-    tensors: dict[str, Tensor], name: str
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _scaler(tensors: dict[str, Tensor], n_channels: int) -> tuple[Floats, Floats]:
+    """Take mean and standard deviation out of the tensors."""
     try:
-        return tensors.pop(name).numpy().astype(np.float64)
-    except KeyError:
-        raise ForeignArtifact(f"it has no {name}") from None
+        mean, std = tensors.pop("scaler.mean"), tensors.pop("scaler.std")
+    except KeyError as error:
+        raise ForeignArtifact(f"it has no {error.args[0]}") from None
+    if mean.shape != (n_channels,) or std.shape != mean.shape:
+        raise ForeignArtifact("the scaler does not fit the network")
+    if not (mean.isfinite().all() and std.isfinite().all() and (std > 0).all()):
+        raise ForeignArtifact("the scaler is not finite with positive deviations")
+    return mean.numpy().astype(np.float64), std.numpy().astype(np.float64)
 
 
 def _config(content: bytes) -> Config:

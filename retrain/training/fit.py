@@ -1,5 +1,6 @@
 """Fit a forecaster: clipped gradients, a plateau schedule, early stopping, a time limit."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Recipe:
     seed
         Same seed and data, same weights on the same machine.
     learning_rate
-        Of Adam; halved when the validation error stands still for an epoch.
+        Of Adam; halved when the validation error has not fallen for two epochs.
     batch_size
         Windows per step.
     max_epochs, patience
@@ -100,7 +101,7 @@ def fit(
     Raises
     ------
     Unprocessable
-        If there is nothing to learn from or to validate on.
+        If there is nothing to learn from or to validate on, or training diverges.
     """
     learn, validate = windows
     if not len(learn) or not len(validate):
@@ -186,6 +187,10 @@ class _Course:
             self._optimiser.step()
             total += float(loss.detach()) * len(chosen)
         error = self._validate(validate)
+        if not math.isfinite(error):
+            raise Unprocessable(
+                f"training diverged: validation error {error} in epoch {number}"
+            )
         self._schedule.step(error)
         return Epoch(
             number=number,

@@ -1,0 +1,60 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.policy import Policy
+from retrain.rollout import CANARY_STEPS
+from retrain.steps import SOAK, Promote, RollBack, Stall, Stay, StepUp, decide
+from retrain.verdict import Outcome, Verdict
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+POLICY = Policy(min_canary_sessions=20, max_canary_seconds=30 * 86_400)
+LAST = len(CANARY_STEPS) - 1
+
+
+def _verdict(outcome: Outcome, n_sessions: int = 20) -> Verdict:
+    return Verdict(
+        outcome=outcome,
+        reason="because",
+        e_success=1.0,
+        e_harm=1.0,
+        e_failures=1.0,
+        mean=None,
+        n_sessions=n_sessions,
+        n_days=2,
+        n_canary=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "step", "waited", "expected"),
+    [
+        pytest.param(_verdict(Outcome.SUCCESS), 0, DAY, StepUp, id="better goes one step up"),
+        pytest.param(_verdict(Outcome.SUCCESS), LAST, DAY, Promote, id="the last is promotion"),
+        pytest.param(
+            _verdict(Outcome.SUCCESS), LAST, SOAK - DAY / 24, Stay, id="each step must soak"
+        ),
+        pytest.param(
+            _verdict(Outcome.SUCCESS, 19), 0, 9 * DAY, Stay, id="too few sessions prove nothing"
+        ),
+        pytest.param(
+            _verdict(Outcome.FAIL, 1), 0, 0 * DAY, RollBack, id="harm ends it at once"
+        ),
+        pytest.param(_verdict(Outcome.FAIL), LAST, DAY, RollBack, id="at the last step too"),
+        pytest.param(_verdict(Outcome.CONTINUE), 0, 29 * DAY, Stay, id="doubt waits"),
+        pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 29 * DAY, Stay, id="silence waits"),
+        pytest.param(_verdict(Outcome.CONTINUE), 0, 30 * DAY, Stall, id="doubt asks a person"),
+        pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 30 * DAY, Stall, id="so does silence"),
+    ],
+)
+def test_decide(verdict: Verdict, step: int, waited: timedelta, expected: type) -> None:
+    assert type(decide(POLICY, verdict, step, NOW - waited, NOW)) is expected
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.SUCCESS}))
+@pytest.mark.parametrize("step", range(len(CANARY_STEPS)))
+def test_only_success_moves_a_canary_up(outcome: Outcome, step: int) -> None:
+    for waited in (0 * DAY, DAY, 365 * DAY):
+        following = decide(POLICY, _verdict(outcome, 10_000), step, NOW - waited, NOW)
+        assert not isinstance(following, StepUp | Promote)
