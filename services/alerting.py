@@ -13,6 +13,7 @@ from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
 from monitors.finding import Finding, Outcome
+from services import faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +97,6 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
             alert.cause = ""
 
 
-def open_fault(session: Session, model_id: object) -> str | None:
-    """Return what is wrong with the model's input, when an input fault is open."""
-    latest = session.scalar(
-        select(FindingRow)
-        .join(Monitor, Monitor.id == FindingRow.monitor_id)
-        .where(FindingRow.model_id == model_id, Monitor.kind == "input_fault")
-        .order_by(FindingRow.window_end.desc())
-        .limit(1)
-    )
-    return latest.cause if latest is not None and latest.detail.get("faults") else None
-
-
 def onset(session: Session, alert: Alert) -> datetime | None:
     """Return since when the model has been wrong, as far as its findings tell.
 
@@ -177,7 +166,7 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
 def _is_inhibited(session: Session, alert: Alert, monitor: Monitor, flip: Flip) -> bool:
     if flip is Flip.FIRED:
         judges_the_model = monitor.kind in ("drift", "accuracy")
-        return judges_the_model and open_fault(session, alert.model_id) is not None
+        return judges_the_model and faults.of_model(session, alert.model_id) is not None
     # What was told when it fired is told when it ends, and only that.
     fired = session.scalar(
         select(FlipRow)

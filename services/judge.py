@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.errors import StaleChampion
 from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Finding
@@ -42,6 +43,11 @@ def judge(
     -------
     int
         How many findings were stored.
+
+    Raises
+    ------
+    StaleChampion
+        If another version serves than when the day was looked at.
     """
     # load
     with read_only(sessions) as session:
@@ -59,9 +65,13 @@ def judge(
 
     # save
     with unit_of_work(sessions) as session:
-        model = session.get_one(Model, model_id, with_for_update=True)
+        # Not the key: rows that refer to the model may be added meanwhile, or two would
+        # wait for each other.
+        model = session.get_one(Model, model_id, with_for_update={"key_share": True})
         if model.judged_until is not None and day_end <= model.judged_until:
             return 0
+        if scene.champion_name(session, model_id) != seen.champion:
+            raise StaleChampion("the champion changed while the day was judged: judge it again")
         for one in judged:
             monitor = session.get_one(Monitor, one.monitor_id)
             at_look = Seen(version=seen.champion, as_of=day_end)

@@ -1,5 +1,6 @@
 """Ask for a model to be retrained: by a person, or by an alert."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,15 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase
-from core.errors import Conflict, RetrainRefused
+from core.errors import RetrainRefused
 from core.policy import Policy
 from db.queries import models
-from db.queries.unique import insert_unique
 from db.tables import Alert, AuditEvent, FlipRow, Model, Monitor, Rollout, RolloutEvent
 from monitors import registry
 from retrain.rollout import Phase as RolloutPhase
 from retrain.trigger import Refuse, Situation, decide
-from services import access, alerting, rollouts
+from services import access, alerting, faults, rollouts
 
 REFUSED = "retrain refused"
 
@@ -46,11 +46,11 @@ def request(
         If there is no such model.
     RetrainRefused
         If the policy says not now, and why.
-    Conflict
-        If somebody else opens a rollout of this model at this moment.
     """
     # load
     model = models.find(session, model_name)
+    # One at a time: who asks at the same moment sees what the other has opened.
+    session.refresh(model, with_for_update={"key_share": True})
     asked_before = session.scalar(
         select(Rollout).where(
             Rollout.model_id == model.id, Rollout.idempotency_key == idempotency_key
@@ -84,7 +84,8 @@ def request(
         not_before=decision.not_before,
         created_at=now,
     )
-    insert_unique(session, rollout, "another rollout of this model is being opened right now")
+    session.add(rollout)
+    session.flush()
     rollouts.note(session, rollout, "requested", cause.reason, now)
     return rollout
 
@@ -121,7 +122,7 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
                 idempotency_key=f"alert {alert.id} {day_end:%Y-%m-%d}",
                 now=now,
             )
-        except (RetrainRefused, Conflict) as refusal:
+        except RetrainRefused as refusal:
             _note_refusal(session, model, fired.id, str(refusal), now)
 
 
@@ -139,7 +140,7 @@ def _situation(session: Session, model: Model, cause: Cause) -> Situation:
         at=model.watermark,
         open_rollout=under_way.phase.value if under_way else None,
         last_finished=last,
-        input_fault=alerting.open_fault(session, model.id),
+        input_fault=faults.of_model(session, model.id),
         onset=cause.onset,
         is_automatic=cause.flip_id is not None,
     )
@@ -149,12 +150,17 @@ def _note_refusal(
     session: Session, model: Model, flip_id: UUID, refusal: str, now: datetime
 ) -> None:
     """Write down why nothing happened: once per flip and reason, not once per day."""
-    detail = {"flip": str(flip_id), "reason": refusal.split(" until ")[0]}
-    latest = session.scalar(
-        select(AuditEvent)
-        .where(AuditEvent.action == REFUSED, AuditEvent.subject == model.name)
-        .order_by(AuditEvent.recorded_at.desc())
-        .limit(1)
+    noted = session.scalars(
+        select(AuditEvent.detail).where(
+            AuditEvent.action == REFUSED, AuditEvent.subject == model.name
+        )
     )
-    if latest is None or latest.detail != detail:
+    why = (str(flip_id), _kind(refusal))
+    if why not in {(detail["flip"], _kind(detail["reason"])) for detail in noted}:
+        detail = {"flip": str(flip_id), "reason": refusal}
         access.audit(session, "seqwatch", REFUSED, model.name, detail, now)
+
+
+def _kind(refusal: str) -> str:
+    """Return the part of a refusal that stays the same from day to day."""
+    return re.split(r":| until | \(", refusal, maxsplit=1)[0]

@@ -71,7 +71,12 @@ def move(
         If `event` cannot happen in this phase, or another writer was first.
     """
     model = session.get_one(Model, rollout.model_id)
-    before, rollout.phase = rollout.phase, advance(rollout.phase, event)
+    before, after = rollout.phase, advance(rollout.phase, event)
+    if after is Phase.CANARY and rollout.base_id is None:
+        raise Conflict(
+            "a first version has no champion to be compared with: promote or rollback"
+        )
+    rollout.phase = after
     if rollout.phase is Phase.CANARY:
         rollout.step_since = model.watermark
     if rollout.phase not in OPEN:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,12 @@ def load(session: Session, model: Model, as_of: datetime) -> Scene:
         objective=champion.objective if champion else None,
         recent=input_of(session, model, Window(as_of - RECENT_DAYS * DAY, as_of)),
     )
+
+
+def champion_name(session: Session, model_id: UUID) -> str | None:
+    """Return the name of the version that serves; None before the first."""
+    found = models.champion(session, model_id)
+    return found[1].name if found else None
 
 
 def bounds(version: Version) -> Window | None:

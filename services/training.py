@@ -78,7 +78,7 @@ class Trainer:
     def _claim(self) -> Claim | None:
         now = utcnow()
         waiting = (
-            select(Rollout.id)
+            select(Rollout)
             .join(Model, Model.id == Rollout.model_id)
             .where(
                 or_(
@@ -95,10 +95,11 @@ class Trainer:
             if session.scalar(waiting) is None:
                 return None
         with unit_of_work(self._sessions) as session:
-            rollout_id = session.scalar(waiting)
-            if rollout_id is None:
+            # A row that another trainer is taking right now is not waiting any more.
+            free = waiting.with_for_update(of=Rollout, skip_locked=True)
+            rollout = session.scalar(free)
+            if rollout is None:
                 return None
-            rollout = session.get_one(Rollout, rollout_id, with_for_update=True)
             if rollout.attempts >= MAX_ATTEMPTS:
                 cause = f"the trainer died {rollout.attempts} times"
                 rollouts.move(session, rollout, Event.CRASH, cause, now)

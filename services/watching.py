@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.errors import AppError
 from core.window import Window
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
-from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import accuracy, burn, drift, input_fault, registry
 from monitors.accuracy import AccuracyParams, DayErrors
@@ -23,7 +22,7 @@ from monitors.finding import Finding, Outcome
 from monitors.hourly import Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.registry import Params
-from services import scene
+from services import faults, scene
 from services.scene import Scene
 
 log = logging.getLogger(__name__)
@@ -32,11 +31,18 @@ Baseline = TypeVar("Baseline")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a monitor cannot look at all."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One monitor with its parameters, and what only it needs to see."""
 
     monitor_id: UUID
-    params: Params
+    params: Params | Failure
     faults: tuple[Fault, ...] = ()
     errors: DayErrors | None = None
     slices: Slices | None = None
@@ -69,13 +75,23 @@ class Baselines:
 
 
 def prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Task:
-    """Read what one monitor needs beyond the scene."""
+    """Read what one monitor needs beyond the scene.
+
+    Parameters that mean nothing to it are its own failure; a database that
+    cannot be read is everybody's.
+    """
+    try:
+        return _prepare(session, model, monitor, seen)
+    except (AppError, ValueError, ArithmeticError) as error:
+        return Task(monitor_id=monitor.id, params=Failure(error=error))
+
+
+def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Task:
     params = registry.parse(monitor.kind, monitor.params)
     match params:
         case InputFaultParams():
-            return Task(
-                monitor_id=monitor.id, params=params, faults=_open_faults(session, monitor)
-            )
+            known = faults.known(session, monitor.id)
+            return Task(monitor_id=monitor.id, params=params, faults=known)
         case AccuracyParams():
             errors = scene.errors(session, seen, model, params.window_days)
             return Task(monitor_id=monitor.id, params=params, errors=errors)
@@ -122,18 +138,8 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
         case BurnParams():
             assert task.slices is not None
             return burn.evaluate(task.slices, params, seen.watermark, seen.as_of)
-
-
-def _open_faults(session: Session, monitor: Monitor) -> tuple[Fault, ...]:
-    latest = session.scalar(
-        select(FindingRow)
-        .where(FindingRow.monitor_id == monitor.id)
-        .order_by(FindingRow.window_end.desc())
-        .limit(1)
-    )
-    if latest is None:
-        return ()
-    return tuple(Fault.from_json(fault) for fault in latest.detail.get("faults", ()))
+        case Failure(error=error):
+            raise error
 
 
 def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:

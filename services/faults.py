@@ -1,0 +1,46 @@
+"""What is wrong with a model's input, as its monitors last said."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.tables import Finding, Monitor
+from monitors.finding import Outcome
+from monitors.input_fault import Fault
+
+
+def known(session: Session, monitor_id: UUID) -> tuple[Fault, ...]:
+    """Return the faults that a monitor follows; a look that broke forgets none."""
+    latest = session.scalar(
+        select(Finding)
+        .where(Finding.monitor_id == monitor_id, Finding.outcome != Outcome.ERROR)
+        .order_by(Finding.as_of.desc())
+        .limit(1)
+    )
+    if latest is None:
+        return ()
+    return tuple(Fault.from_json(fault) for fault in latest.detail.get("faults", ()))
+
+
+def of_model(session: Session, model_id: UUID) -> str | None:
+    """Say what is wrong with a model's input, or was until lately; None when nothing is.
+
+    Windows hold the days of a fault for some time after its repair: until the
+    monitor forgets it, what they show is still the fault's doing.
+    """
+    monitors = session.scalars(
+        select(Monitor.id)
+        .where(
+            Monitor.model_id == model_id,
+            Monitor.kind == "input_fault",
+            Monitor.enabled.is_(True),
+        )
+        .order_by(Monitor.name)
+    )
+    faults = [fault for monitor_id in monitors.all() for fault in known(session, monitor_id)]
+    return "; ".join(_told(fault) for fault in faults) or None
+
+
+def _told(fault: Fault) -> str:
+    return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"

@@ -1,0 +1,151 @@
+import json
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import Flip, Phase, Reason
+from db.session import read_only, unit_of_work
+from db.tables import Alert, Delivery, FlipRow, Model, Monitor
+from db.tables import Finding as FindingRow
+from monitors.finding import Outcome
+from services import alerting, faults, monitoring
+from services.monitoring import MonitorPlan
+from tests.services.loop import DAY, FAULT, Loop
+from tests.streams import START
+
+KINDS = ("accuracy", "drift", "input_fault")
+
+
+@pytest.fixture
+def loop(sessions: sessionmaker[Session]) -> Loop:
+    loop = Loop(sessions, kinds=KINDS)
+    loop.listen("page", "ticket")
+    return loop
+
+
+def flips(loop: Loop) -> list[tuple[Flip, bool]]:
+    rows = sorted(loop.all(FlipRow), key=lambda row: row.recorded_at)
+    return [(row.flip, row.inhibited) for row in rows]
+
+
+def test_silence_and_failures_never_resolve_an_alert(loop: Loop) -> None:
+    outcomes = [Outcome.BREACH] * 2 + [Outcome.NO_DATA] * 4 + [Outcome.ERROR] * 4
+    for day, outcome in enumerate(outcomes, start=1):
+        loop.observe("accuracy", outcome, START + day * DAY)
+    [alert] = loop.all(Alert)
+    assert (alert.phase, alert.cause) == (Phase.FIRING, "accuracy is wrong")
+    assert len(loop.all(FindingRow)) == len(outcomes)
+    assert flips(loop) == [(Flip.FIRED, False)]
+
+
+def test_an_alert_that_recovers_tells_those_who_heard_it_fire(loop: Loop) -> None:
+    outcomes = [Outcome.BREACH] * 2 + [Outcome.OK] * 2
+    for day, outcome in enumerate(outcomes, start=1):
+        loop.observe("accuracy", outcome, START + day * DAY)
+    assert flips(loop) == [(Flip.FIRED, False), (Flip.RESOLVED, False)]
+    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"]
+    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+
+
+def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> None:
+    def crash() -> None:
+        with unit_of_work(loop.sessions) as session:
+            loop.observe_in(session, "accuracy", Outcome.BREACH, START + 2 * DAY)
+            assert (session.query(FlipRow).count(), session.query(Delivery).count()) == (1, 1)
+            raise RuntimeError
+
+    loop.observe("accuracy", Outcome.BREACH, START + DAY)
+    with pytest.raises(RuntimeError):
+        crash()
+    assert loop.all(FlipRow) == []
+    assert loop.all(Delivery) == []
+    [alert] = loop.all(Alert)
+    assert (alert.phase, alert.streak) == (Phase.PENDING, 1)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "drift"])
+def test_a_broken_input_inhibits_what_follows_from_it(loop: Loop, name: str) -> None:
+    for day in (1, 2):
+        loop.break_input(START + day * DAY)
+        loop.observe(name, Outcome.BREACH, START + day * DAY)
+    monitors = {row.id: row.name for row in loop.all(Monitor)}
+    alerts = {row.id: monitors[row.monitor_id] for row in loop.all(Alert)}
+    inhibited = {alerts[row.alert_id]: row.inhibited for row in loop.all(FlipRow)}
+    assert inhibited == {"input_fault": False, name: True}
+    assert len(loop.all(Delivery)) == 1
+    for day in range(3, 10):
+        loop.observe(name, Outcome.OK, START + day * DAY)
+    resolved = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
+    assert [row.inhibited for row in resolved] == [True]
+    assert len(loop.all(Delivery)) == 1
+
+
+def test_serving_that_fails_is_told_although_the_input_is_broken(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions, kinds=("input_fault", "burn"))
+    loop.break_input(START + DAY)
+    loop.observe("burn", Outcome.BREACH, START + DAY)
+    assert [row.inhibited for row in loop.all(FlipRow)] == [False, False]
+
+
+def wrong_with(loop: Loop) -> str | None:
+    with read_only(loop.sessions) as session:
+        return faults.of_model(session, loop.model_id)
+
+
+def test_a_look_that_broke_forgets_no_fault(loop: Loop) -> None:
+    loop.break_input(START + DAY)
+    loop.observe("input_fault", Outcome.ERROR, START + 2 * DAY)
+    assert wrong_with(loop) == str(FAULT)
+
+
+def test_a_fault_explains_what_is_seen_until_its_days_have_left_the_windows(
+    loop: Loop,
+) -> None:
+    loop.break_input(START + DAY)
+    repaired = replace(FAULT, until=START + 2 * DAY)
+    detail = {"faults": [repaired.to_json()]}
+    loop.observe("input_fault", Outcome.OK, START + 3 * DAY, detail)
+    assert wrong_with(loop) == f"{FAULT} until 2026-01-07T00:00Z"
+    loop.observe("input_fault", Outcome.OK, START + 14 * DAY, {"faults": []})
+    assert wrong_with(loop) is None
+
+
+def test_a_monitor_that_was_switched_off_holds_nothing_up(loop: Loop) -> None:
+    loop.break_input(START + DAY)
+    with unit_of_work(loop.sessions) as session:
+        plan = MonitorPlan(name="input_fault", kind="input_fault", enabled=False)
+        monitoring.put(session, loop.model_id, plan)
+    assert wrong_with(loop) is None
+
+
+def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
+    loop: Loop,
+) -> None:
+    for day in (1, 2):
+        loop.observe("accuracy", Outcome.BREACH, START + day * DAY)
+        loop.observe("drift", Outcome.BREACH, START + day * DAY)
+    with unit_of_work(loop.sessions) as session:
+        model = session.get_one(Model, loop.model_id)
+        alerting.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
+    monitors = {row.id: row.name for row in loop.all(Monitor)}
+    phases = {monitors[row.monitor_id]: row.phase for row in loop.all(Alert)}
+    assert phases == {"accuracy": Phase.FIRING, "drift": Phase.QUIET}
+    [retired] = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
+    assert (retired.reason, retired.cause) == (Reason.VERSION_RETIRED, "v2 promoted")
+    assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 1
+
+
+def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
+    loop.observe("drift", Outcome.BREACH, START + DAY)
+    [message] = loop.all(Delivery)
+    content = json.loads(message.body)["data"]
+    assert (content["model"], content["version"], content["cause"]) == (
+        "grid",
+        "v1",
+        "drift is wrong",
+    )
+    assert (content["value"], content["threshold"]) == (1.0, 0.5)
