@@ -82,5 +82,11 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     app.router.routes.extend(ingest.routes(parts.door, parts.directory, committer, settings))
     for room in ROOMS:
         app.include_router(room.router)
-    pages.mount(app, sessions=sessions, door=parts.door, public_url=settings.public_url)
+    pages.mount(
+        app,
+        sessions=sessions,
+        door=parts.door,
+        public_url=settings.public_url,
+        reports_folder=settings.reports,
+    )
     return app

@@ -12,7 +12,7 @@ from db.queries.runs import Claim
 from db.session import unit_of_work
 from jobs.worker import Job
 from notify.webhook import Sender
-from services import canary
+from services import canary, reporting, reports
 from services.archive import archive_all, forget_receipts
 from services.deliver import deliver_all
 from services.fold import fold_all
@@ -45,6 +45,9 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         judge(sessions, baselines, model_id, claim.slot, utcnow())
         canary.look(sessions, model_id, utcnow())
 
+    def report(claim: Claim) -> None:
+        reporting.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
+
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
@@ -58,6 +61,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "fold": fold,
         "archive": archive,
         "judge": judge_day,
+        reports.JOB: report,
         "deliver": deliver,
         "purge": purge,
     }

@@ -8,12 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
-from db.queries import deliveries
+from db.queries import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
 from monitors.finding import Finding, Outcome
-from services import faults
+from services import faults, reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,8 @@ def observe(
     alert.version = seen.version
     session.flush()
     occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
+    if monitor.kind == "drift" and change.flip is Flip.FIRED:
+        runs.ask(session, reports.JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
 
 

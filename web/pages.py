@@ -1,13 +1,16 @@
 """The pages, put together: an application takes them in with `mount`."""
 
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
 from db.tables import Scope
-from services.access import Door
+from services import reports
+from services.access import Caller, Door
 from services.overview import alerts, fleet, model, rollouts
 from web import charts, journey, orders, signing
 from web.rendering import FOLDER, PageRoute, Site, Static, page, site
@@ -17,10 +20,17 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(
-    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, public_url: str
+    app: FastAPI,
+    *,
+    sessions: sessionmaker[Session],
+    door: Door,
+    public_url: str,
+    reports_folder: Path,
 ) -> None:
     """Add the pages to an application; what is under /v1 stays the API's."""
-    app.state.site = Site(sessions=sessions, door=door, public_url=public_url)
+    app.state.site = Site(
+        sessions=sessions, door=door, public_url=public_url, reports=reports_folder
+    )
     for room in (signing.router, router, orders.router):
         app.include_router(room)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
@@ -58,6 +68,7 @@ def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) ->
             "availability": charts.availability(seen.hours),
         },
         heat=charts.heat,
+        reports=_reports(request, visitor),
         may_operate=visitor.holds(Scope.OPERATE),
         idempotency_key=uuid4(),
     )
@@ -68,7 +79,22 @@ def show_alerts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
     """Show what fires, what changed, and who was told."""
     with read_only(site(request).sessions) as session:
         seen = alerts.alerts(session, visitor.model_id)
-    return page("alerts.html", visitor=visitor, now=now, alerts=seen)
+    return page(
+        "alerts.html", visitor=visitor, now=now, alerts=seen, reports=_reports(request, visitor)
+    )
+
+
+@router.get("/findings/{finding_id}/report")
+def show_report(request: Request, finding_id: UUID, visitor: VisitorDep) -> Response:
+    """Show the Evidently report on a finding of drift, apart from all else."""
+    ours = site(request)
+    with read_only(ours.sessions) as session:
+        path = reports.locate(session, ours.reports, finding_id, visitor.model_id)
+    return FileResponse(path, media_type="text/html", headers=reports.HEADERS)
+
+
+def _reports(request: Request, visitor: Caller) -> frozenset[UUID]:
+    return reports.written(site(request).reports, visitor.model_id)
 
 
 @router.get("/rollouts")

@@ -52,6 +52,7 @@ class Site:
     sessions: sessionmaker[Session]
     door: Door
     public_url: str
+    reports: Path
 
     @property
     def is_https(self) -> bool:

@@ -40,6 +40,7 @@ class Turn:
     that has an alert of its own.
     """
 
+    finding_id: UUID | None
     model: str
     monitor: str
     severity: str
@@ -106,6 +107,7 @@ def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ..
     """Return the newest flips, newest first."""
     return tuple(
         Turn(
+            finding_id=row.finding_id,
             model=model,
             monitor=monitor.name,
             severity=monitor.severity,

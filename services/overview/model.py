@@ -66,6 +66,7 @@ class VersionLine:
 class Found:
     """One finding in the list."""
 
+    id: UUID
     monitor: str
     outcome: Outcome
     value: float | None
@@ -235,6 +236,7 @@ def _refusal(session: Session, name: str) -> Refusal | None:
 def _findings(session: Session, model_id: UUID) -> tuple[Found, ...]:
     return tuple(
         Found(
+            id=row.id,
             monitor=monitor,
             outcome=row.outcome,
             value=row.value,

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -20,9 +21,15 @@ Browsers = Callable[..., TestClient]
 
 
 @pytest.fixture
-def app(sessions: sessionmaker[Session], now: datetime) -> FastAPI:
+def app(sessions: sessionmaker[Session], now: datetime, tmp_path: Path) -> FastAPI:
     app = FastAPI()
-    pages.mount(app, sessions=sessions, door=Door(sessions), public_url=HOST)
+    pages.mount(
+        app,
+        sessions=sessions,
+        door=Door(sessions),
+        public_url=HOST,
+        reports_folder=tmp_path / "reports",
+    )
     app.dependency_overrides[utcnow] = lambda: now
     return app
 

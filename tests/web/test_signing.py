@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -37,10 +38,16 @@ def test_a_key_opens_a_session_that_scripts_and_other_sites_cannot_use(
 
 
 def test_over_tls_the_cookie_is_kept_to_it(
-    sessions: sessionmaker[Session], keyed: Callable[..., str]
+    sessions: sessionmaker[Session], keyed: Callable[..., str], tmp_path: Path
 ) -> None:
     secure, app = "https://seqwatch.example", FastAPI()
-    pages.mount(app, sessions=sessions, door=Door(sessions), public_url=secure)
+    pages.mount(
+        app,
+        sessions=sessions,
+        door=Door(sessions),
+        public_url=secure,
+        reports_folder=tmp_path,
+    )
     browser = TestClient(app, base_url=secure, headers={"Origin": secure})
     answer = browser.post("/login", data={"key": keyed("read")}, follow_redirects=False)
     assert "Secure" in answer.headers["set-cookie"]

@@ -1,0 +1,97 @@
+"""Write the Evidently report on a finding of drift: what was usual beside what came."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import NotFound, Unprocessable
+from core.window import Window
+from db.queries import models
+from db.session import read_only
+from db.tables import Finding
+from lake.reading import Log
+from lake.sampling import sample_input
+from monitors import evidently_report
+from services import reports, scene
+from services.overview.standing import Detail
+
+ROWS = 5_000  # of each sample: what Evidently shows no longer changes, and its time does
+COLUMNS = 40  # those that moved most; each takes about 0.3 s and 80 kB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a report is about."""
+
+    model_id: UUID
+    finding_id: UUID
+    features: tuple[str, ...]
+    reference: Window
+    current: Window
+
+
+def write(sessions: sessionmaker[Session], lake: Path, root: Path, finding_id: UUID) -> Path:
+    """Write the report on a finding, whole or not at all; once is enough.
+
+    Parameters
+    ----------
+    sessions
+        Opens one transaction, to read.
+    lake, root
+        The folders of the log and of the reports.
+    finding_id
+        A finding of drift.
+
+    Raises
+    ------
+    NotFound
+        If there is no such finding, or its version is gone.
+    Unprocessable
+        If the version has no reference.
+    ValueError
+        If no feature has a value in both windows.
+    """
+    # load
+    with read_only(sessions) as session:
+        subject = _subject(session, finding_id)
+    path = reports.path_of(root, subject.model_id, finding_id)
+    if path.is_file():
+        return path
+    log, seed = Log(lake, subject.model_id), finding_id.int
+    reference, current = (
+        sample_input(log, window, subject.features, ROWS, seed)
+        for window in (subject.reference, subject.current)
+    )
+
+    # decide
+    html = evidently_report.html(evidently_report.compare(subject.features, reference, current))
+
+    # save
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=".incoming-") as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(html, encoding="utf-8")
+        draft.replace(path)
+    return path
+
+
+def _subject(session: Session, finding_id: UUID) -> Subject:
+    finding = session.get(Finding, finding_id)
+    if finding is None or finding.version is None:
+        raise NotFound(f"no finding {finding_id} on a version")
+    version = models.find_version(session, finding.model_id, finding.version)
+    reference = scene.bounds(version)
+    if reference is None:
+        raise Unprocessable(f"version {finding.version!r} has no reference")
+    features = Detail.read(finding.detail).features
+    moved = sorted(features, key=lambda name: -(features[name].score or 0.0))
+    return Subject(
+        model_id=finding.model_id,
+        finding_id=finding_id,
+        features=tuple(moved[:COLUMNS]),
+        reference=reference,
+        current=Window(finding.window_start, finding.window_end),
+    )
