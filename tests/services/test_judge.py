@@ -1,0 +1,208 @@
+import subprocess
+import sys
+from collections.abc import Callable, Hashable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import Phase
+from core.errors import StaleChampion
+from core.window import Window
+from db.session import read_only, unit_of_work
+from db.tables import Alert, Delivery, FlipRow, Model, Rollout, Version
+from db.tables import Finding as FindingRow
+from monitors.finding import Outcome
+from monitors.hourly import Hourly
+from services import crowning, judging_slots, monitoring
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.scene import Scene
+from services.watching import Baselines
+from tests.services.loop import DAY, Loop, at_once
+from tests.streams import HOUR, START
+
+KINDS = ("accuracy", "burn", "drift", "input_fault")
+
+
+@pytest.fixture
+def loop(sessions: sessionmaker[Session]) -> Loop:
+    loop = Loop(sessions, kinds=KINDS)
+    loop.serve(12, error=0.9)
+    loop.reach(START + 14 * DAY)
+    return loop
+
+
+def day(number: int) -> datetime:
+    return START + number * DAY
+
+
+def look(loop: Loop, number: int) -> int:
+    """Judge one event day."""
+    return judge(loop.sessions, Baselines(loop.sessions), loop.model_id, day(number), day(14))
+
+
+def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
+    """Return all that was found, in order."""
+    rows = loop.all(FindingRow, model_id=loop.model_id)
+    return sorted((row.as_of, row.outcome, row.cause, row.value) for row in rows)
+
+
+def test_a_day_that_two_workers_judge_at_once_is_judged_once(loop: Loop) -> None:
+    counts = at_once(*(partial(look, loop, 3) for _ in range(3)))
+    assert sorted(counts) == [0, 0, len(KINDS)]
+    assert len(said(loop)) == len(KINDS)
+    assert loop.model().judged_until == day(3)
+
+
+def test_a_day_that_was_judged_is_not_judged_again(loop: Loop) -> None:
+    assert look(loop, 3) == len(KINDS)
+    before = said(loop)
+    assert look(loop, 3) == 0
+    assert look(loop, 2) == 0
+    assert said(loop) == before
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_the_same(
+    loop: Loop, database_url: str
+) -> None:
+    twin = Loop(loop.sessions, name="twin", kinds=KINDS)
+    twin.serve(12, error=0.9)
+    twin.reach(START + 14 * DAY)
+    for number in (8, 9):
+        look(twin, number)
+    look(loop, 8)
+    before = said(loop)
+    command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+    point = ["services.retraining", "consider", "after"]
+    dead = subprocess.run(
+        [*command, str(loop.model_id), day(9).isoformat(), *point], capture_output=True
+    )
+    assert dead.returncode == -9, dead.stderr.decode()
+    assert said(loop) == before
+    assert loop.all(FlipRow, model_id=loop.model_id) == []
+    assert loop.all(Rollout, model_id=loop.model_id) == []
+    assert look(loop, 9) == len(KINDS)
+    assert said(loop) == said(twin)
+    assert len(loop.all(Rollout, model_id=loop.model_id)) == 1
+
+
+def test_errors_above_the_objective_fire_and_ask_in_one_transaction(loop: Loop) -> None:
+    loop.listen("page")
+    # The second day's labels are all due on the fourth; one breach is not yet an alert.
+    look(loop, 9)
+    [alert] = [row for row in loop.all(Alert) if row.streak]
+    assert (alert.phase, loop.all(Rollout)) == (Phase.PENDING, [])
+    look(loop, 10)
+    [flip] = loop.all(FlipRow)
+    assert (flip.at, flip.inhibited) == (day(10), False)
+    [rollout] = loop.all(Rollout)
+    assert (rollout.flip_id, rollout.onset) == (flip.id, day(0))
+    [page] = loop.all(Delivery)
+    assert page.cause_id == flip.id
+
+
+def test_only_days_whose_labels_are_due_are_judged_for_accuracy(loop: Loop) -> None:
+    look(loop, 10)
+    [accuracy] = [row for row in loop.all(FindingRow) if row.outcome is Outcome.BREACH]
+    assert accuracy.window_end == day(8)
+
+
+def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:
+    with unit_of_work(loop.sessions) as session:
+        plan = MonitorPlan(name="forever", kind="accuracy", params={"window_days": 10**8})
+        monitoring.put(session, loop.model_id, plan)
+    assert look(loop, 10) == len(KINDS) + 1
+    failed = [row for row in loop.all(FindingRow) if row.outcome is Outcome.ERROR]
+    assert [row.cause.partition(":")[0] for row in failed] == ["OverflowError"]
+
+
+def test_a_monitor_that_is_switched_off_says_nothing(loop: Loop) -> None:
+    with unit_of_work(loop.sessions) as session:
+        plan = MonitorPlan(name="accuracy", kind="accuracy", enabled=False)
+        monitoring.put(session, loop.model_id, plan)
+    assert look(loop, 10) == len(KINDS) - 1
+
+
+class Overtaken(Baselines):
+    """While it learns, a person chooses another champion."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop.sessions)
+        self._loop = loop
+
+    def of(
+        self,
+        seen: Scene,
+        reference: Window,
+        params: Hashable,
+        calibrate: Callable[[Hourly], Any],
+    ) -> Any:
+        if seen.champion == "v1":
+            with unit_of_work(self._loop.sessions) as session:
+                crowning.crown(session, self._loop.model_id, "v2", 1, day(3))
+        return super().of(seen, reference, params, calibrate)
+
+
+def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions, kinds=("drift",))
+    loop.reach(day(3))
+    with unit_of_work(sessions) as session:
+        for version_id in loop.versions.values():
+            version = session.get_one(Version, version_id)
+            version.reference_start, version.reference_end = day(-30), day(0)
+    overtaken = partial(judge, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
+    with pytest.raises(StaleChampion, match="judge it again"):
+        overtaken()
+    assert said(loop) == []
+    assert overtaken() == 1
+    assert [row.version for row in loop.all(FindingRow)] == ["v2"]
+
+
+def test_people_who_ask_while_days_are_judged_wait_for_nobody_for_ever(
+    sessions: sessionmaker[Session],
+) -> None:
+    """Two transactions that hold what the other needs would be ended by the database."""
+    for number in range(4):
+        loop = Loop(sessions, name=f"model {number}", kinds=("accuracy",))
+        loop.serve(12, error=0.9)
+        loop.reach(day(14))
+        look(loop, 9)
+        judged, asked = at_once(partial(look, loop, 10), loop.request)
+        assert judged == 1
+        assert isinstance(asked, UUID) or "under way" in str(asked)
+        assert len(loop.all(Rollout, model_id=loop.model_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("watermark", "expected"),
+    [
+        pytest.param(day(1), [], id="a day is held open for what comes late"),
+        pytest.param(day(1) + HOUR, [1], id="and no longer"),
+        pytest.param(day(3) + 5 * HOUR, [1, 2, 3], id="all that closed, in order"),
+    ],
+)
+def test_days_are_judged_when_they_have_closed(
+    sessions: sessionmaker[Session], watermark: datetime, expected: list[int]
+) -> None:
+    loop = Loop(sessions)
+    loop.serve(1, error=0.1)
+    loop.reach(watermark)
+    with read_only(sessions) as session:
+        due = judging_slots.due(session)
+    assert due == [(str(loop.model_id), day(number)) for number in expected]
+
+
+def test_what_was_judged_is_not_due_again(sessions: sessionmaker[Session]) -> None:
+    loop = Loop(sessions)
+    loop.reach(day(3) + timedelta(hours=2))
+    with unit_of_work(sessions) as session:
+        session.get_one(Model, loop.model_id).judged_until = day(2)
+    with read_only(sessions) as session:
+        assert judging_slots.due(session) == [(str(loop.model_id), day(3))]
