@@ -51,22 +51,17 @@ class Config:
 
 
 class SegmentLstm(nn.Module):
-    """Segment-LSTM with last-value normalisation, channel mixing and a linear short cut.
+    """Segment-LSTM with last-value normalisation and channel mixing.
 
     A token is a segment of all channels, so that the network may learn how
     they relate. The last value is taken off the input and added to the
     output: one line that saves a third of the error, because the network need
-    not learn the level. The short cut is one linear map from the input steps to
-    the horizon, shared by all channels: what repeats from day to day need not
-    pass through the recurrence. It takes the mean squared error on ETTh1, 24
-    steps ahead, from 0.318 to 0.293 for a tenth more time.
+    not learn the level.
 
     References
     ----------
     .. [1] S. Lin et al., "SegRNN: Segment recurrent neural network for
        long-term time series forecasting", arXiv 2308.11200, 2023.
-    .. [2] A. Zeng et al., "Are transformers effective for time series
-       forecasting?", AAAI 2023.
     """
 
     def __init__(self, config: Config) -> None:
@@ -76,9 +71,6 @@ class SegmentLstm(nn.Module):
         self.recur = nn.LSTM(config.width, config.width, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
         self.speak = nn.Linear(config.width, config.horizon * config.n_channels)
-        self.repeat = nn.Linear(config.input_length, config.horizon)
-        nn.init.zeros_(self.repeat.weight)
-        nn.init.zeros_(self.repeat.bias)
 
     def forward(self, context: Tensor) -> Tensor:
         """Forecast.
@@ -95,12 +87,12 @@ class SegmentLstm(nn.Module):
         """
         config = self.config
         last = context[:, -1:, :]
-        level_free = context - last
-        tokens = level_free.reshape(len(context), config.input_length // config.segment, -1)
+        tokens = (context - last).reshape(
+            len(context), config.input_length // config.segment, -1
+        )
         hidden, _ = self.recur(torch.relu(self.embed(tokens)))
         spoken: Tensor = self.speak(self.drop(hidden[:, -1]))
-        repeated: Tensor = self.repeat(level_free.transpose(1, 2)).transpose(1, 2)
-        return spoken.reshape(repeated.shape) + repeated + last
+        return spoken.reshape(len(context), config.horizon, config.n_channels) + last
 
 
 def segment_for(input_length: int, longest: int = 24) -> int:
