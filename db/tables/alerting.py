@@ -32,7 +32,7 @@ class Finding(Base):
 
     __tablename__ = "finding"
     __table_args__ = (
-        UniqueConstraint("monitor_id", "window_end"),
+        UniqueConstraint("monitor_id", "as_of"),
         Index("ix_finding_model_id_window_end", "model_id", "window_end"),
     )
 

@@ -409,9 +409,7 @@ def upgrade() -> None:
             ["monitor_id"], ["monitor.id"], name=op.f("fk_finding_monitor_id_monitor")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_finding")),
-        sa.UniqueConstraint(
-            "monitor_id", "window_end", name=op.f("uq_finding_monitor_id_window_end")
-        ),
+        sa.UniqueConstraint("monitor_id", "as_of", name=op.f("uq_finding_monitor_id_as_of")),
     )
     with op.batch_alter_table("finding", schema=None) as batch_op:
         batch_op.create_index(
@@ -483,6 +481,7 @@ def upgrade() -> None:
                 "training",
                 "gating",
                 "canary",
+                "paused",
                 "promoted",
                 "rejected",
                 "rolled_back",
@@ -550,6 +549,7 @@ def upgrade() -> None:
                 "training",
                 "gating",
                 "canary",
+                "paused",
                 "promoted",
                 "rejected",
                 "rolled_back",
