@@ -36,7 +36,8 @@ def sample_input(
     Returns
     -------
     (row, feature)
-        One row per step of the series; NaN where a feature has no value.
+        One row per step of the series, prediction after prediction in event
+        time; NaN where a feature has no value.
         Shadows are left out: their input was served.
     """
     rng = np.random.default_rng(seed)
@@ -56,7 +57,7 @@ def sample_input(
         kept = np.concatenate([kept, steps])
         lots = np.concatenate([lots, rng.random(len(steps))])
         # Those with the lowest lots so far: at the end, the lowest of all.
-        drawn = np.argsort(lots)[:n_rows]
+        drawn = np.sort(np.argsort(lots)[:n_rows])
         kept, lots = kept[drawn], lots[drawn]
     return kept
 

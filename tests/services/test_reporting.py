@@ -223,6 +223,7 @@ def test_a_sample_draws_from_the_whole_window_and_the_same_seed_draws_the_same(
         sample_input(log, BEFORE, ["load"], 600, seed)[:, 0] for seed in (1, 1, 2)
     )
     assert first.tolist() == again.tolist() != other.tolist()
+    assert (np.diff(first) >= 0).all()  # in event time: Evidently draws it so
     # 600 of 2,400 steps, a fifth of them on each day: 120 with a standard deviation of
     # sqrt(600 * 0.2 * 0.8 * 1800 / 2399) = 8.5, so five of those are allowed for.
     per_day = np.bincount((first // 24).astype(int), minlength=5)
