@@ -12,6 +12,8 @@ from scipy.special import betaincc, betaln
 
 from retrain.windows import Floats
 
+ROUNDING = 1e-12  # sum of squares of differences, which are at most 1: days are equal below it
+
 
 class Outcome(StrEnum):
     """What the evidence says so far."""
@@ -150,8 +152,8 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
             by_day[session.day].append(min(max(difference, -rule.clip), rule.clip))
     blocks = np.array([np.mean(by_day[day]) for day in sorted(by_day)])
     n_sessions = sum(len(differences) for differences in by_day.values())
-    e_success = evidence(rule.margin - blocks, rule.clip - rule.margin)
-    e_harm = evidence(blocks - rule.harm, rule.clip + rule.harm)
+    e_success = float(evidence(rule.margin - blocks, rule.clip - rule.margin)[-1])
+    e_harm = float(evidence(blocks - rule.harm, rule.clip + rule.harm)[-1])
     e_failures = failure_evidence(sessions, share)
     outcome, reason = _decide(e_success, max(e_harm, e_failures), len(blocks), rule)
     return Verdict(
@@ -180,12 +182,12 @@ def relative_difference(session: Scored) -> float | None:
     return (new - old) / (new + old) if new + old > 0 else 0.0
 
 
-def evidence(gains: Floats, largest_loss: float) -> float:
-    """Return the evidence that the mean of `gains` is positive, on days that resemble each other.
+def evidence(gains: Floats, largest_loss: float) -> Floats:
+    """Return the evidence that the mean of `gains` is positive, before and after each.
 
     The smaller of two bets: one on the gains, and one on what the day before
     did not foretell of them. The first alone is exact when no day foretells
-    the next. When days do, it mistakes one long spell for many proofs.
+    the next; when days resemble each other, it takes a long spell for many proofs.
 
     Parameters
     ----------
@@ -194,14 +196,19 @@ def evidence(gains: Floats, largest_loss: float) -> float:
     largest_loss
         No gain is below minus this.
 
+    Returns
+    -------
+    (block + 1,)
+        1 before the first block.
+
     Examples
     --------
     >>> spell = np.array([0.0] * 8 + [0.2] * 12)
-    >>> round(bet(spell, 0.25)), round(evidence(spell, 0.25))
-    (417, 1)
+    >>> round(bet(spell, 0.25)[-1]), round(evidence(spell, 0.25)[-1])
+    (245, 5)
     """
     told = foretold(gains)
-    return min(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
+    return np.minimum(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
 
 
 def foretold(gains: Floats) -> Floats:
@@ -214,13 +221,13 @@ def foretold(gains: Floats) -> Floats:
     for day in range(2, len(gains)):
         past = gains[:day] - gains[:day].mean()
         spread = float(past @ past)
-        memory = float(past[1:] @ past[:-1]) / spread if spread > 0 else 0.0
+        memory = float(past[1:] @ past[:-1]) / spread if spread > ROUNDING else 0.0
         told[day] = max(memory, 0.0) * gains[day - 1]
     return told
 
 
-def bet(gains: Floats, largest_loss: Floats | float) -> float:
-    """Return the wealth of a bet that the mean of `gains` is positive.
+def bet(gains: Floats, largest_loss: Floats | float) -> Floats:
+    """Return the wealth of a bet that the mean of `gains` is positive, before and after each.
 
     Parameters
     ----------
@@ -232,20 +239,19 @@ def bet(gains: Floats, largest_loss: Floats | float) -> float:
 
     Returns
     -------
-    float
+    (block + 1,)
         An e-value at each length: mean of a fixed bet of several sizes, so
         that neither small nor large effects wait for the right guess.
 
     Examples
     --------
-    >>> round(bet(np.full(8, 0.5), 1.0), 1) > 5
-    True
-    >>> bet(np.array([]), 1.0)
-    1.0
+    >>> bet(np.full(2, 0.5), 1.0).round(2).tolist()
+    [1.0, 1.28, 1.64]
     """
-    shares = np.array([0.25, 0.5, 0.9])
-    growth = np.log1p(shares[:, np.newaxis] * (gains / largest_loss)).sum(axis=1)
-    return float(np.exp(np.minimum(growth, 700.0)).mean())
+    sizes = np.array([0.25, 0.5, 0.9])
+    growth = np.cumsum(np.log1p(sizes[:, np.newaxis] * (gains / largest_loss)), axis=1)
+    wealth: Floats = np.exp(np.minimum(growth, 700.0)).mean(axis=0)
+    return np.concatenate([[1.0], wealth])
 
 
 def failure_evidence(sessions: Sequence[Scored], share: float) -> float:
