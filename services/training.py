@@ -33,7 +33,7 @@ from services.workshop import Made, Order
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3  # a trainer that dies three times over one rollout is not unlucky
+MAX_ATTEMPTS = 5  # a trainer that dies five times over one rollout is not unlucky
 AT_WORK = (Phase.TRAINING, Phase.GATING)
 
 
