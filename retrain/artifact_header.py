@@ -43,13 +43,12 @@ def check_header(content: bytes) -> Header:
     """
     if len(content) > MAX_BYTES:
         raise ForeignArtifact(f"{len(content)} bytes; at most {MAX_BYTES}")
-    for beginning, what in _FOREIGN.items():
-        if content.startswith(beginning):
-            raise ForeignArtifact(f"not safetensors: {what}")
     try:
         tensors = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise ForeignArtifact(f"not safetensors: {error}") from None
+        # Only now: a good file begins with the length of its header, which may be any number.
+        what = (what for beginning, what in _FOREIGN.items() if content.startswith(beginning))
+        raise ForeignArtifact(f"not safetensors: {next(what, error)}") from None
     if not 0 < len(tensors) <= MAX_TENSORS:
         raise ForeignArtifact(f"{len(tensors)} tensors; expected 1 to {MAX_TENSORS}")
     return Header(shapes={name: tuple(tensor["shape"]) for name, tensor in tensors})

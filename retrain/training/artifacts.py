@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from retrain.training.segment_lstm import Config, SegmentLstm
 from retrain.windows import Floats
 
 FORMAT = "seqwatch segment-lstm 1"
+_ENTRY = "seqwatch"  # of the metadata: format and config, as JSON
 
 
 def encode(forecaster: Forecaster) -> bytes:
@@ -26,8 +28,10 @@ def encode(forecaster: Forecaster) -> bytes:
     }
     tensors["scaler.mean"] = torch.from_numpy(forecaster.mean)
     tensors["scaler.std"] = torch.from_numpy(forecaster.std)
-    config = json.dumps(forecaster.network.config.to_json(), sort_keys=True)
-    return save(tensors, metadata={"format": FORMAT, "config": config})
+    declared = {"format": FORMAT, "config": forecaster.network.config.to_json()}
+    # One entry only: safetensors writes several in an order that changes from run to run,
+    # and the checksum would change with it.
+    return save(tensors, metadata={_ENTRY: json.dumps(declared, sort_keys=True)})
 
 
 def sha256_of(content: bytes) -> str:
@@ -90,17 +94,20 @@ def _scaler(tensors: dict[str, Tensor], n_channels: int) -> tuple[Floats, Floats
 
 
 def _config(content: bytes) -> Config:
-    metadata = _metadata(content)
-    if metadata.get("format") != FORMAT:
-        raise ForeignArtifact(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
+    declared = _declared(content)
+    if declared.get("format") != FORMAT:
+        raise ForeignArtifact(f"its format is {declared.get('format')!r}, expected {FORMAT!r}")
     try:
-        return Config.from_json(json.loads(metadata["config"]))
-    except (KeyError, ValueError, msgspec.ValidationError) as error:
+        return Config.from_json(declared.get("config"))
+    except (ValueError, msgspec.ValidationError) as error:
         raise ForeignArtifact(f"its config cannot be read: {error}") from None
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """Return the metadata; `check_header` has vetted the bytes before."""
+def _declared(content: bytes) -> dict[str, Any]:
+    """Return what the artifact says of itself; `check_header` has vetted the bytes before."""
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    return {str(k): str(v) for k, v in metadata.items()}
+    try:
+        return msgspec.json.decode(metadata.get(_ENTRY, "{}"), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ForeignArtifact(f"its metadata cannot be read: {error}") from None
