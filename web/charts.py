@@ -144,7 +144,7 @@ def steps(page: ModelPage) -> Chart:
 
 
 def gate(measured: Gate | None, base: str, challenger: str) -> Chart:
-    """Draw the error of both versions at each step of the horizon, on the gate's days."""
+    """Draw the error of both forecasts at each step of the horizon, on the gate's days."""
     if measured is None:
         return _stepwise([])
     both = (

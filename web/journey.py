@@ -32,12 +32,16 @@ class Evidence:
 
 
 def way(rollout: RolloutPage) -> tuple[Stop, ...]:
-    """Return every stop, from the request to the promotion, and where the rollout is."""
+    """Return every stop, from the request to the promotion, and where the rollout is.
+
+    A first version has no canary: there is no champion to compare it with.
+    """
+    canary = [f"Canary {percent(share)}" for share in rollout.steps]
     names = [
         "Requested",
         "Training",
         "Gate",
-        *(f"Canary {percent(share)}" for share in rollout.steps),
+        *(canary if rollout.line.base else ()),
         "Promoted",
     ]
     reached = max((_place(event.phase, rollout) for event in rollout.happenings), default=0)

@@ -112,7 +112,7 @@ def show_rollout(
     """Show one challenger on its way."""
     with read_only(site(request).sessions) as session:
         seen = rollouts.rollout(session, rollout_id, visitor.model_id)
-    base, challenger = seen.line.base or "champion", seen.line.challenger or "challenger"
+    base, challenger = seen.line.base or "seasonal naive", seen.line.challenger or "challenger"
     return page(
         "rollout.html",
         visitor=visitor,

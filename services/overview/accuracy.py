@@ -12,7 +12,7 @@ from core.contract import Contract
 from core.rows import REFERENCE
 from db.tables import AccuracyChunk
 
-STEP_DAYS = 7  # the error by step is a mean over the last week with labels
+WEEK = timedelta(days=7)  # over which the error by step is a mean
 EXPECTED, LABELLED, ABSOLUTE, _, NAIVE = range(5)  # columns of `AccuracyChunk.payload`
 
 Cells = NDArray[np.float64]
@@ -55,14 +55,21 @@ def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError,
 
 
 def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
-    """Return each version's error by step, over its last week with labels."""
+    """Return each version's error by step, over the last week with labels: the same for all."""
     groups: dict[tuple[str, bool], list[tuple[date, Cells]]] = defaultdict(list)
     for row in rows:
         cells = _cells(row, contract)
         if _counts(row) and cells[:, :, LABELLED].any():
             groups[row.version, row.shadow].append((row.day, cells))
+    newest = max((day for days in groups.values() for day, _ in days), default=date.min)
+    since = max(newest, date.min + WEEK) - WEEK
+    recent = {
+        key: [cells for day, cells in days if day > since] for key, days in groups.items()
+    }
     return tuple(
-        _step_errors(version, is_shadow, days) for (version, is_shadow), days in groups.items()
+        _step_errors(version, is_shadow, days)
+        for (version, is_shadow), days in recent.items()
+        if days
     )
 
 
@@ -88,9 +95,8 @@ def _day_error(row: AccuracyChunk, cells: Cells) -> DayError:
     )
 
 
-def _step_errors(version: str, is_shadow: bool, days: list[tuple[date, Cells]]) -> StepErrors:
-    since = max(day for day, _ in days) - timedelta(days=STEP_DAYS - 1)
-    steps = sum(cells.sum(axis=1) for day, cells in days if day >= since)
+def _step_errors(version: str, is_shadow: bool, days: list[Cells]) -> StepErrors:
+    steps = sum(cells.sum(axis=1) for cells in days)
     return StepErrors(
         version=version,
         is_shadow=is_shadow,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from alerts.state import Flip, Phase
+from alerts.state import Flip, Phase, Reason
 from db.queries import overview
 from db.tables import Delivery
 from services.overview.standing import Standing, standing_of
@@ -45,6 +45,7 @@ class Turn:
     monitor: str
     severity: str
     flip: Flip
+    reason: Reason
     cause: str
     is_inhibited: bool
     at: datetime
@@ -112,6 +113,7 @@ def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ..
             monitor=monitor.name,
             severity=monitor.severity,
             flip=row.flip,
+            reason=row.reason,
             cause=row.cause,
             is_inhibited=row.inhibited,
             at=row.at,

@@ -10,14 +10,14 @@ from core.contract import Contract
 from core.errors import NotFound
 from db.queries import models, overview
 from db.tables import Model, Version
-from monitors.finding import Outcome
 from retrain.rollout import Phase
-from services.overview import drift, serving
+from services.overview import drift, serving, spells
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
 from services.overview.drift import DriftTable
 from services.overview.rollouts import RolloutLine, rollouts
 from services.overview.serving import ServingHour
+from services.overview.spells import Spell
 from services.overview.standing import Health, Standing, health_of, standing_of
 from services.retraining import REFUSED
 
@@ -29,7 +29,6 @@ MILESTONES = {
     Phase.PROMOTED: "promoted",
     Phase.ROLLED_BACK: "rolled back",
 }
-FINDINGS = 20
 TURNS = 40
 
 
@@ -60,19 +59,6 @@ class VersionLine:
     served_days: int
     served_error: float | None
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One finding in the list."""
-
-    id: UUID
-    monitor: str
-    outcome: Outcome
-    value: float | None
-    threshold: float | None
-    cause: str
-    window_end: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +98,7 @@ class ModelPage:
     hours: tuple[ServingHour, ...]
     standings: tuple[Standing, ...]
     versions: tuple[VersionLine, ...]
-    findings: tuple[Found, ...]
+    spells: tuple[Spell, ...]
     turns: tuple[Turn, ...]
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
@@ -157,7 +143,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         hours=serving.by_hour(overview.slices(session, found.id, _since(found, SERVING_DAYS))),
         standings=standing,
         versions=_versions(session, found, champion, days, lines),
-        findings=_findings(session, found.id),
+        spells=spells.newest(session, found.id),
         turns=turns(session, found.id, TURNS),
         rollouts=lines,
         milestones=_milestones(session, lines),
@@ -231,18 +217,3 @@ def _refusal(session: Session, name: str) -> Refusal | None:
     if event is None:
         return None
     return Refusal(at=event.recorded_at, reason=str(event.detail.get("reason", "")))
-
-
-def _findings(session: Session, model_id: UUID) -> tuple[Found, ...]:
-    return tuple(
-        Found(
-            id=row.id,
-            monitor=monitor,
-            outcome=row.outcome,
-            value=row.value,
-            threshold=row.threshold,
-            cause=row.cause,
-            window_end=row.window_end,
-        )
-        for row, monitor in overview.newest_breaches(session, model_id, FINDINGS)
-    )

@@ -61,7 +61,13 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One monitor, its alert and its newest finding; times are event time."""
+    """One monitor, its alert and its newest finding; times are event time.
+
+    Attributes
+    ----------
+    promised_days
+        Days between two false alarms, as asked for; None where nothing is promised.
+    """
 
     name: str
     kind: str
@@ -74,12 +80,14 @@ class Standing:
     threshold: float | None
     cause: str
     window_end: datetime | None
+    promised_days: float | None
     detail: Detail
 
 
 def standing_of(monitor: Monitor, alert: Alert | None, finding: Finding | None) -> Standing:
     """Put the rows of one monitor together; a firing alert's cause is why it fired."""
     phase = alert.phase if alert is not None else Phase.QUIET
+    detail = Detail.read(finding.detail) if finding is not None else Detail()
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
@@ -95,7 +103,8 @@ def standing_of(monitor: Monitor, alert: Alert | None, finding: Finding | None) 
         threshold=finding.threshold if finding is not None else None,
         cause=cause,
         window_end=finding.window_end if finding is not None else None,
-        detail=Detail.read(finding.detail) if finding is not None else Detail(),
+        promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
+        detail=detail,
     )
 
 

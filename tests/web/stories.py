@@ -87,7 +87,7 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
         )
     cause = "error 0.562 over 7 days, objective 0.44"
     a_flip(scene, alert, Flip.FIRED, SHIFT + 4, cause, channel)
-    a_flip(scene, alert, Flip.RESOLVED, PROMOTED + 5, "error 0.401 over 7 days", channel)
+    a_flip(scene, alert, Flip.RESOLVED, PROMOTED + 5, "", channel)
 
     monitor, alert = a_monitor(
         scene, model, "drift", "drift", "ticket", Phase.FIRING, since=START + 57 * DAY
@@ -130,7 +130,18 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
         last_status=503,
         last_error="the receiver answered 503",
     )
-    return {"promoted": promoted[0]}
+    first = a_rollout(
+        scene,
+        model,
+        None,
+        v1,
+        reason="the first version",
+        phase=Step.PROMOTED,
+        gate=gate(scene, -0.2),
+        finished_at=scene.now - timedelta(hours=7),
+    )
+    an_event(scene, first, "first_passed", Step.PROMOTED, "better than the naive", 60)
+    return {"promoted": promoted[0], "first": first.id}
 
 
 def _promoted(scene: Scene, model: Model, v1: Version, v2: Version) -> tuple[UUID, UUID]:

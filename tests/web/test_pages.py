@@ -134,6 +134,10 @@ def test_a_model_without_anything_has_a_page(
             "/models/transformer-load", "retrained from", id="where a version is from"
         ),
         pytest.param("/models/transformer-load", "refused", id="why nothing was retrained"),
+        pytest.param(
+            "/models/transformer-load", "in a row, since", id="days of one breach are told once"
+        ),
+        pytest.param("/alerts", "recovered", id="why an alert was resolved"),
         pytest.param("/alerts", "not sent", id="an inhibited flip says so"),
         pytest.param("/alerts", "HTTP 503", id="a message that does not get through"),
         pytest.param("/rollouts", "asked for by ops", id="the reason of a rollout"),
@@ -151,12 +155,22 @@ def test_pages_show(signed_in: Browsers, fleet: dict[str, UUID], path: str, show
         pytest.param("canary", "fails more often", id="the evidence"),
         pytest.param("training", "0.313", id="how training goes"),
         pytest.param("rolled_back", "ended here", id="where it ended"),
+        pytest.param("first", "Seasonal naive", id="what a first version is compared with"),
+        pytest.param("first", "the gate decides", id="why it has no verdict"),
     ],
 )
 def test_the_page_of_a_rollout_shows(
     signed_in: Browsers, fleet: dict[str, UUID], which: str, shown: str
 ) -> None:
     assert shown in signed_in("read").get(f"/rollouts/{fleet[which]}").text
+
+
+def test_a_first_version_goes_through_no_canary(
+    signed_in: Browsers, fleet: dict[str, UUID]
+) -> None:
+    browser = signed_in("read")
+    assert "Canary 5 %" not in browser.get(f"/rollouts/{fleet['first']}").text
+    assert "Canary 5 %" in browser.get(f"/rollouts/{fleet['promoted']}").text
 
 
 def test_what_others_wrote_is_escaped(signed_in: Browsers, fleet: dict[str, UUID]) -> None:
