@@ -22,7 +22,7 @@ from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.scene import Scene
 from services.watching import Baselines
-from tests.services.loop import DAY, Loop, at_once
+from tests.services.loop import DAY, POLICY, Loop, at_once
 from tests.streams import HOUR, START
 
 KINDS = ("accuracy", "burn", "drift", "input_fault")
@@ -110,6 +110,13 @@ def test_only_days_whose_labels_are_due_are_judged_for_accuracy(loop: Loop) -> N
     look(loop, 10)
     [accuracy] = [row for row in loop.all(FindingRow) if row.outcome is Outcome.BREACH]
     assert accuracy.window_end == day(8)
+
+
+def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> None:
+    """The same days are looked at twice then, two event days in a row."""
+    look(loop, 9)
+    loop.policy(label_delay_seconds=POLICY.label_delay_seconds + 86_400)
+    assert look(loop, 10) == len(KINDS)
 
 
 def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:

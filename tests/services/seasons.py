@@ -1,0 +1,121 @@
+"""A series with a daily season, logged as a forecaster logs it, and trainers for it."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import sessionmaker
+
+from core.contract import Contract, Feature
+from core.rows import Kind
+from core.settings import Settings
+from db.session import connect, read_only, unit_of_work
+from db.tables import Rollout, RolloutEvent, Version
+from services import retraining
+from services.fold import fold_all
+from services.retraining import Cause
+from services.training import Trainer
+from tests.services.mortal import settings_of
+from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+
+DAY = timedelta(days=1)
+N_DAYS, CHANGE, STEPS = 130, 70, 8  # days, the day of the change, steps a day
+CONTRACT = Contract(
+    features=(Feature(name="load"),),
+    targets=("load",),
+    step_seconds=3 * 3600,
+    input_length=8,
+    horizon=4,
+)
+
+
+def daily(n_days: int = N_DAYS, noise: float = 0.2) -> NDArray[np.float64]:
+    """Return values (day, step) that swing once a day, and from `CHANGE` on twice."""
+    step = np.arange(STEPS * n_days)
+    cycle = 2 * np.pi * step / STEPS
+    level = np.where(step < STEPS * CHANGE, np.sin(cycle), 2 * np.sin(2 * cycle))
+    chance = np.random.default_rng(5)
+    return (level + noise * chance.standard_normal(len(step))).reshape(n_days, STEPS)
+
+
+class Seasons:
+    """One model, its log and its rollouts."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+        self.engine = connect(url)
+        self.sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    def log(self, days: Sequence[NDArray[np.float64]], first: int = 0) -> None:
+        """Keep days in the inbox: one prediction and one label each."""
+        with read_only(self.sessions) as session:
+            model = session.scalars(select(Version.model_id)).first()
+        model_id = model or add_model(self.sessions, CONTRACT)
+        rows, labels = [], []
+        for number, values in enumerate(days, start=first):
+            midnight = START + number * DAY
+            features = {"load": values.tolist()}
+            output = {"load": [0.0] * CONTRACT.horizon}
+            at = midnight + (STEPS - 1) * CONTRACT.step
+            rows.append(prediction(at, features=features, output=output))
+            labels.append(label(midnight, values.tolist()))
+        keep(self.sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows, CONTRACT))
+        keep(self.sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels, CONTRACT))
+        fold_all(self.sessions, START + HOUR)  # it does not wait for more
+
+    def request(self, key: str, onset: datetime | None = None) -> UUID:
+        with unit_of_work(self.sessions) as session:
+            cause = Cause(reason="a test", onset=onset)
+            made = retraining.request(session, "grid", cause, idempotency_key=key, now=START)
+            return made.id
+
+    def settings(self, **changes: object) -> Settings:
+        return settings_of(self.url, self.folder).model_copy(update=changes)
+
+    def train(self, **changes: object) -> bool:
+        return Trainer(self.settings(**changes), self.sessions).once()
+
+    def rollout(self, rollout_id: UUID) -> Rollout:
+        with read_only(self.sessions) as session:
+            rollout = session.get_one(Rollout, rollout_id)
+            session.expunge(rollout)
+            return rollout
+
+    def events(self, rollout_id: UUID) -> list[tuple[str, str]]:
+        with read_only(self.sessions) as session:
+            rows = session.scalars(
+                select(RolloutEvent)
+                .where(RolloutEvent.rollout_id == rollout_id)
+                .order_by(RolloutEvent.recorded_at)
+            )
+            return [(row.event, row.cause) for row in rows]
+
+    def versions(self) -> list[Version]:
+        with read_only(self.sessions) as session:
+            found = session.scalars(select(Version).order_by(Version.name)).all()
+            session.expunge_all()
+            return [*found]
+
+
+@contextmanager
+def opened(url: str, folder: Path) -> Iterator[Seasons]:
+    seasons = Seasons(url, folder)
+    yield seasons
+    seasons.engine.dispose()
+
+
+def seasoned(migrated_file: Path, folder: Path) -> None:
+    """Train v1 on what was before the change, then log what came after it."""
+    shutil.copy(migrated_file, folder / "seqwatch.sqlite")
+    with opened(f"sqlite:///{folder}/seqwatch.sqlite", folder) as seasons:
+        values = daily()
+        seasons.log(values[:CHANGE])
+        seasons.request("first")
+        assert seasons.train()
+        seasons.log(values[CHANGE:], first=CHANGE)

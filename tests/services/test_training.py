@@ -1,0 +1,220 @@
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from core.settings import Settings
+from db.session import unit_of_work
+from db.tables import Rollout
+from retrain.rollout import Phase
+from services.artifacts import path_of
+from services.rollouts import command, routing_of
+from services.training import MAX_ATTEMPTS
+from tests.services.loop import at_once
+from tests.services.seasons import CHANGE, DAY, N_DAYS, Seasons, daily, opened, seasoned
+from tests.streams import START
+
+ONSET = START + CHANGE * DAY
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Path:
+    """The world in which v1 serves and the season has turned: made once, then copied."""
+    folder = tmp_path_factory.mktemp("seasons")
+    seasoned(migrated_file, folder)
+    return folder
+
+
+@pytest.fixture
+def seasons(template: Path, tmp_path: Path) -> Iterator[Seasons]:
+    folder = tmp_path / "world"
+    shutil.copytree(template, folder)
+    with opened(f"sqlite:///{folder}/seqwatch.sqlite", folder) as world:
+        yield world
+
+
+@pytest.fixture
+def empty(settings: Settings, tmp_path: Path) -> Iterator[Seasons]:
+    """A model on either database that has logged nothing yet."""
+    with opened(settings.database_url, tmp_path) as world:
+        yield world
+
+
+@pytest.mark.slow
+def test_a_first_version_that_beats_the_naive_forecast_serves(empty: Seasons) -> None:
+    empty.log(daily()[:CHANGE])
+    made = empty.request("first")
+    assert empty.train()
+    rollout = empty.rollout(made)
+    assert rollout.phase is Phase.PROMOTED, empty.events(made)
+    assert [name for name, _ in empty.events(made)] == [
+        "requested",
+        "start",
+        "trained",
+        "first_passed",
+    ]
+    [version] = empty.versions()
+    assert (version.name, version.objective is not None) == ("v1", True)
+    content = path_of(empty.settings().artifacts, "grid", version.sha256 or "").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == version.sha256
+    assert version.reference_end == START + (CHANGE - 1) * DAY
+    with unit_of_work(empty.sessions) as session:
+        champion = routing_of(session, "grid").champion
+    assert champion is not None
+    assert (champion.version, champion.sha256) == ("v1", version.sha256)
+    assert not empty.train()
+
+
+def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
+    tmp_path: Path, migrated_file: Path
+) -> None:
+    shutil.copy(migrated_file, tmp_path / "exact.sqlite")
+    with opened(f"sqlite:///{tmp_path}/exact.sqlite", tmp_path) as exact:
+        exact.log([np.array([0.0, 1.0, 2.0, 1.0] * 2)] * 60)
+        made = exact.request("first")
+        exact.train()
+        assert exact.rollout(made).phase is Phase.REJECTED
+        assert exact.events(made)[-1][1].startswith("worse: error")
+
+
+def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    assert seasons.train()
+    rollout = seasons.rollout(made)
+    assert rollout.phase is Phase.CANARY, seasons.events(made)
+    assert rollout.gate["challenger"] < 0.8 * rollout.gate["champion"]
+    old, new = seasons.versions()
+    assert new.manifest["base"] == "v1"
+    assert new.manifest["scaler"] == old.manifest["scaler"]
+    assert new.objective == old.objective
+    assert new.reference_start == ONSET
+
+
+def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    seasons.train(sabotage_challenger=True)
+    assert seasons.rollout(made).phase is Phase.REJECTED
+
+
+def test_a_gate_that_the_operator_bypassed_lets_it_through_and_says_so(
+    seasons: Seasons,
+) -> None:
+    made = seasons.request("renewal", ONSET)
+    seasons.train(sabotage_challenger=True, bypass_gate=True)
+    assert seasons.rollout(made).phase is Phase.CANARY
+    assert "bypassed by the operator" in seasons.events(made)[-1][1]
+
+
+def test_training_waits_for_the_labels_that_it_needs(seasons: Seasons) -> None:
+    made = seasons.request("renewal", START + (N_DAYS - 10) * DAY)
+    assert not seasons.train()
+    assert seasons.rollout(made).phase is Phase.REQUESTED
+
+
+def test_what_training_again_cannot_heal_fails_at_once(empty: Seasons) -> None:
+    empty.log(daily()[:3])
+    made = empty.request("first")
+    assert empty.train()
+    assert empty.rollout(made).phase is Phase.FAILED
+    name, cause = empty.events(made)[-1]
+    assert (name, cause.partition(":")[0]) == ("crash", "Unprocessable")
+
+
+def test_what_may_pass_is_tried_again_and_given_up_at_last(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    [champion] = seasons.versions()
+    path_of(seasons.settings().artifacts, "grid", champion.sha256 or "").unlink()
+    phases = [(seasons.train(), seasons.rollout(made).phase) for _ in range(MAX_ATTEMPTS)]
+    assert phases == [(True, Phase.TRAINING)] * (MAX_ATTEMPTS - 1) + [(True, Phase.FAILED)]
+    names = [name for name, _ in seasons.events(made)]
+    assert names == ["requested", "start", *["retried"] * (MAX_ATTEMPTS - 1), "crash"]
+    assert not seasons.train()
+
+
+def test_two_trainers_never_take_the_same_rollout(empty: Seasons) -> None:
+    empty.log(daily(3))
+    for number in range(4):
+        made = empty.request(f"key {number}")
+        assert sorted(at_once(empty.train, empty.train)) == [False, True]
+        assert empty.rollout(made).attempts == 1
+
+
+def wait_for_training(seasons: Seasons, rollout_id: UUID) -> None:
+    until = monotonic() + 60
+    while "epoch" not in seasons.rollout(rollout_id).progress:
+        assert monotonic() < until
+        sleep(0.02)
+
+
+def test_a_trainer_that_lost_its_lease_writes_nothing(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    trainer = Thread(target=seasons.train)
+    trainer.start()
+    wait_for_training(seasons, made)
+    with unit_of_work(seasons.sessions) as session:
+        session.execute(update(Rollout).values(fence=Rollout.fence + 1))
+    trainer.join()
+    rollout = seasons.rollout(made)
+    assert (rollout.phase, rollout.challenger_id) == (Phase.TRAINING, None)
+    assert len(seasons.versions()) == 1
+    assert [name for name, _ in seasons.events(made)] == ["requested", "start"]
+
+
+def test_a_rollout_that_a_person_ends_stops_its_training(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    trainer = Thread(target=seasons.train)
+    trainer.start()
+    wait_for_training(seasons, made)
+    with unit_of_work(seasons.sessions) as session:
+        command(session, made, "rollback", "ann", "not now", START)
+    trainer.join()
+    assert seasons.rollout(made).phase is Phase.FAILED
+    assert len(seasons.versions()) == 1
+
+
+@pytest.mark.slow
+def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
+    seasons: Seasons, template: Path, tmp_path: Path
+) -> None:
+    twin_folder = tmp_path / "twin"
+    shutil.copytree(template, twin_folder)
+    with opened(f"sqlite:///{twin_folder}/seqwatch.sqlite", twin_folder) as twin:
+        twin.request("renewal", ONSET)
+        assert twin.train()
+        expected = twin.versions()
+    made = seasons.request("renewal", ONSET)
+    die(seasons, "services.training", "store", "after")
+    # What is logged after the death is not part of what was ordered before it.
+    seasons.log(daily()[:5], first=N_DAYS)
+    assert seasons.train()
+    assert seasons.rollout(made).phase is Phase.CANARY
+    assert [v.sha256 for v in seasons.versions()] == [v.sha256 for v in expected]
+
+
+@pytest.mark.slow
+def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    for _ in range(MAX_ATTEMPTS):
+        die(seasons, "services.training", "fold_all", "before")
+    assert not seasons.train()
+    assert seasons.rollout(made).phase is Phase.FAILED
+    assert seasons.events(made)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")
+
+
+def die(seasons: Seasons, *point: str) -> None:
+    """Let a trainer of its own process begin, and die at a point."""
+    command = [sys.executable, "-m", "tests.services.mortal", "train", seasons.url]
+    dead = subprocess.run([*command, str(seasons.folder), *point], capture_output=True)
+    assert dead.returncode == -9, dead.stderr.decode()
+    with unit_of_work(seasons.sessions) as session:
+        assert not seasons.train()  # the lease still holds
+        session.execute(update(Rollout).values(lease_until=START))  # and now it has ended
