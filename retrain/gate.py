@@ -136,10 +136,10 @@ def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:
     n_blocks = len(differences)
     if n_blocks < MIN_BLOCKS:
         reason = f"{n_blocks} days with labels; at least {MIN_BLOCKS} are needed"
-        return _gate(Outcome.INCONCLUSIVE, reason, old, new)
+        return _gate(Outcome.INCONCLUSIVE, reason, (old, new), n_blocks)
     test = student(differences, float(np.nanmean(old[blocks])), rule)
     outcome, reason = _decide(test, rule)
-    return _gate(outcome, reason, old, new, test)
+    return _gate(outcome, reason, (old, new), n_blocks, test)
 
 
 def student(differences: Floats, level: float, rule: Rule) -> Student:
@@ -185,10 +185,11 @@ def _decide(test: Student, rule: Rule) -> tuple[Outcome, str]:
 def _gate(
     outcome: Outcome,
     reason: str,
-    old: Floats,
-    new: Floats,
+    losses: tuple[Floats, Floats],
+    n_blocks: int,
     test: Student | None = None,
 ) -> Gate:
+    old, new = losses
     champion, challenger = _mean(old), _mean(new)
     return Gate(
         outcome=outcome,
@@ -200,7 +201,7 @@ def _gate(
         upper=test.upper if test else None,
         p_better=test.p_better if test else None,
         p_worse=test.p_worse if test else None,
-        n_blocks=test.n_blocks if test else 0,
+        n_blocks=n_blocks,
         champion_by_step=tuple(_mean(step) for step in old.T),
         challenger_by_step=tuple(_mean(step) for step in new.T),
     )

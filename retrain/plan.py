@@ -100,7 +100,7 @@ def folds(
             spread(n, stop + purge, end - sizes.horizon, stride),
         )
         origins = np.unique(rest.origin)
-        border = origins[int((1 - FIRST_SHARE) * (len(origins) - 1))]
+        border = origins[int((1 - FIRST_SHARE) * (len(origins) - 1))] if len(origins) else end
         parts = (
             rest.select(rest.origin < border - sizes.horizon),
             rest.select(rest.origin >= border),

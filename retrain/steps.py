@@ -65,15 +65,21 @@ def decide(
     now
         Event time.
     """
+    waited = now - step_since
+    following = _follow(policy, verdict, step, waited)
+    if isinstance(following, Stay) and waited >= policy.max_canary:
+        return Stall(reason=f"{following.reason}; waited for {policy.max_canary.days} days")
+    return following
+
+
+def _follow(policy: Policy, verdict: Verdict, step: int, waited: timedelta) -> Next:
     match verdict.outcome:
         case Outcome.FAIL:
             return RollBack(reason=verdict.reason)
         case Outcome.NO_DATA | Outcome.CONTINUE:
-            if now - step_since >= policy.max_canary:
-                return Stall(reason=f"no verdict in {policy.max_canary.days} days")
             return Stay(reason=verdict.reason)
         case Outcome.SUCCESS:
-            return _after_success(policy, verdict, step, now - step_since)
+            return _after_success(policy, verdict, step, waited)
         case _:
             assert_never(verdict.outcome)
 

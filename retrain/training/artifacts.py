@@ -57,6 +57,9 @@ def decode(content: bytes, sha256: str) -> Forecaster:
     foreign = sorted(name for name, t in tensors.items() if t.dtype is not torch.float32)
     if foreign:
         raise ForeignArtifact(f"weights are not float32: {', '.join(foreign)}")
+    broken = sorted(name for name, t in tensors.items() if not t.isfinite().all())
+    if broken:
+        raise ForeignArtifact(f"weights are not finite: {', '.join(broken)}")
     try:
         # On "meta" a config that claims a giant costs nothing; its weights are not there.
         with torch.device("meta"):

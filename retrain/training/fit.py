@@ -181,7 +181,7 @@ class _Course:
         for chosen in torch.split(torch.randperm(len(learn)), size):
             contexts, targets = self._scaled.batch(learn, chosen)
             self._optimiser.zero_grad(set_to_none=True)
-            loss = _absolute_error(self._network(contexts), targets)
+            loss = _absolute_errors(self._network(contexts), targets).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
             self._optimiser.step()
@@ -206,16 +206,16 @@ class _Course:
             for first in range(0, len(windows), 4 * self._recipe.batch_size):
                 chosen = slice(first, first + 4 * self._recipe.batch_size)
                 contexts, targets = self._scaled.batch(windows, chosen)
-                errors = (self._network(contexts) - targets).abs()
-                total += float(errors.nansum())
-                n_known += int((~errors.isnan()).sum())
+                errors = _absolute_errors(self._network(contexts), targets)
+                total += float(errors.sum())
+                n_known += len(errors)
         return total / max(1, n_known)
 
 
-def _absolute_error(said: Tensor, true: Tensor) -> Tensor:
-    """Return the mean absolute error over the targets that are known."""
+def _absolute_errors(said: Tensor, true: Tensor) -> Tensor:
+    """Return the errors (known,) of targets that are known; a NaN forecast of one stays NaN."""
     known = ~true.isnan()
-    return (said[known] - true[known]).abs().mean()
+    return (said[known] - true[known]).abs()
 
 
 def _tensor(values: Floats) -> Tensor:

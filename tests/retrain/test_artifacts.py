@@ -94,6 +94,11 @@ def test_one_damaged_byte_is_noticed() -> None:
             "not float32: network.speak.bias",
             id="other numbers",
         ),
+        pytest.param(
+            _altered({"network.speak.bias": torch.full((6,), float("nan"))}),
+            "not finite: network.speak.bias",
+            id="no numbers",
+        ),
     ],
 )
 def test_a_foreign_artifact_is_refused_by_name(content: bytes, says: str) -> None:

@@ -15,9 +15,9 @@ from retrain.training.segment_lstm import Config, SegmentLstm
 from retrain.windows import Windows, spread
 
 CONFIG = Config(n_channels=2, input_length=24, horizon=6, segment=6, width=16, dropout=0.0)
-RECIPE = Recipe(learning_rate=1e-2, batch_size=64, max_epochs=8, seed=3)
+RECIPE = Recipe(learning_rate=1e-2, batch_size=32, max_epochs=12, seed=3)
 N_STEPS = 600
-LEARN, VALIDATE, TEST = spread(3, 24, 400, 3), spread(3, 406, 490, 3), spread(3, 500, 595, 5)
+LEARN, VALIDATE, TEST = spread(3, 24, 400, 1), spread(3, 406, 490, 3), spread(3, 500, 595, 5)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,7 +53,7 @@ def _error(waves: NDArray[np.float64], trained: Trained, windows: Windows = TEST
 def test_it_learns(waves: NDArray[np.float64], trained: Trained) -> None:
     unit = waves.std(axis=(0, 1))
     naive = float(seasonal_naive(waves, waves, TEST, CONFIG.horizon, unit).mean())
-    assert _error(waves, trained) < 0.5 * naive
+    assert _error(waves, trained) < 0.25 * naive
 
 
 def test_the_same_seed_gives_the_same_weights(waves: NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from core.policy import Policy
 from retrain.gate import MIN_BLOCKS, Gate, Outcome, Rule, compare
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,8 @@ def test_too_few_days_say_nothing_however_good_they_are(n_days: int) -> None:
     gate = compare(old, 0.1 * old, Rule())
     assert gate.outcome is Outcome.INCONCLUSIVE
     assert f"{n_days} days" in gate.reason
+    assert gate.n_blocks == n_days
+    assert gate.p_better is None
 
 
 def test_a_pair_without_a_label_counts_for_neither() -> None:
@@ -74,21 +77,22 @@ def test_losses_of_other_shapes_are_not_compared() -> None:
         compare(_losses(1), _losses(1, 6), Rule())
 
 
-def _run(seed: int, n_days: int, effect: float) -> Gate:
-    """Two models on days whose difference has a memory of 0.3, as on ETTh1."""
+def _run(seed: int, n_days: int, effect: float, memory: float = 0.3) -> Gate:
+    """Two models on days whose difference has a memory; it is 0.3 on ETTh1."""
     random = np.random.default_rng(seed)
     noise = random.normal(size=n_days)
     for day in range(1, n_days):
-        noise[day] = 0.3 * noise[day - 1] + (1 - 0.3**2) ** 0.5 * noise[day]
+        noise[day] = memory * noise[day - 1] + (1 - memory**2) ** 0.5 * noise[day]
     old = random.gamma(9.0, 0.05, (n_days, 1)) * np.ones(STEPS)
     return compare(old, old * (1 + effect + 0.04 * noise[:, np.newaxis]), Rule())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_days", [4, 5, 10])
-def test_a_challenger_that_is_no_better_rarely_passes(n_days: int) -> None:
+@pytest.mark.parametrize("memory", [0.0, 0.3])
+@pytest.mark.parametrize("n_days", [4, 5, 10, 48])
+def test_a_challenger_that_is_no_better_rarely_passes(n_days: int, memory: float) -> None:
     runs = 1000
-    passed = sum(_run(s, n_days, 0.0).outcome is Outcome.PASSED for s in range(runs))
+    passed = sum(_run(s, n_days, 0.0, memory).outcome is Outcome.PASSED for s in range(runs))
     assert passed / runs <= 0.05 + 2 * (0.05 * 0.95 / runs) ** 0.5
 
 
@@ -103,3 +107,10 @@ def test_a_challenger_that_is_no_better_rarely_passes(n_days: int) -> None:
 def test_a_large_difference_shows_within_four_days(effect: float, expected: Outcome) -> None:
     found = [_run(seed, 4, effect).outcome for seed in range(300)]
     assert found.count(expected) >= 0.97 * len(found)
+
+
+@pytest.mark.slow
+def test_a_fifth_less_error_shows_within_the_days_that_the_policy_keeps() -> None:
+    n_days = Policy().gate_days
+    passed = sum(_run(s, n_days, -0.2).outcome is Outcome.PASSED for s in range(300))
+    assert passed >= 0.97 * 300

@@ -3,6 +3,7 @@ from collections.abc import Iterable
 import pytest
 
 from core.errors import Conflict
+from db.tables import Rollout
 from retrain.rollout import CANARY_STEPS, OPEN, TRANSITIONS, Event, Phase, advance
 
 FINAL = set(Phase) - OPEN
@@ -44,6 +45,14 @@ def test_nobody_is_promoted_without_having_passed_the_gate_or_a_person() -> None
 
 def test_the_final_phases_are_those_that_say_how_it_ended() -> None:
     assert {Phase.PROMOTED, Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED} == FINAL
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_the_database_lets_a_model_have_one_open_rollout(dialect: str) -> None:
+    indexes = Rollout.metadata.tables["rollout"].indexes
+    (index,) = (i for i in indexes if i.name == "uq_rollout_one_open_per_model")
+    closed = ", ".join(f"'{phase}'" for phase in Phase if phase in FINAL)
+    assert str(index.dialect_options[dialect]["where"]) == f"phase NOT IN ({closed})"
 
 
 @pytest.mark.parametrize("phase", sorted(OPEN))

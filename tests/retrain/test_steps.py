@@ -46,6 +46,10 @@ def _verdict(outcome: Outcome, n_sessions: int = 20) -> Verdict:
         pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 29 * DAY, Stay, id="silence waits"),
         pytest.param(_verdict(Outcome.CONTINUE), 0, 30 * DAY, Stall, id="doubt asks a person"),
         pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 30 * DAY, Stall, id="so does silence"),
+        pytest.param(
+            _verdict(Outcome.SUCCESS, 19), 0, 30 * DAY, Stall, id="nobody came to confirm it"
+        ),
+        pytest.param(_verdict(Outcome.SUCCESS), 0, 30 * DAY, StepUp, id="late, but better"),
     ],
 )
 def test_decide(verdict: Verdict, step: int, waited: timedelta, expected: type) -> None:
@@ -58,3 +62,15 @@ def test_only_success_moves_a_canary_up(outcome: Outcome, step: int) -> None:
     for waited in (0 * DAY, DAY, 365 * DAY):
         following = decide(POLICY, _verdict(outcome, 10_000), step, NOW - waited, NOW)
         assert not isinstance(following, StepUp | Promote)
+
+
+@pytest.mark.parametrize("outcome", sorted(Outcome))
+@pytest.mark.parametrize("n_sessions", [0, 10_000])
+def test_no_canary_waits_for_ever(outcome: Outcome, n_sessions: int) -> None:
+    following = decide(POLICY, _verdict(outcome, n_sessions), 0, NOW - POLICY.max_canary, NOW)
+    assert not isinstance(following, Stay)
+
+
+def test_a_canary_that_waited_too_long_says_for_what() -> None:
+    following = decide(POLICY, _verdict(Outcome.SUCCESS, 19), 0, NOW - 31 * DAY, NOW)
+    assert following == Stall(reason="because; 19 of 20 sessions; waited for 30 days")
