@@ -21,12 +21,16 @@ class _FromFiles(EnvSettingsSource):
     def get_field_value(
         self, field: FieldInfo, field_name: str
     ) -> tuple[str | None, str, bool]:
-        path, key, is_complex = super().get_field_value(field, f"{field_name}_FILE")
+        path, _, is_complex = super().get_field_value(field, f"{field_name}_FILE")
         if path is None:
             return None, field_name, is_complex
+        name = f"{self.env_prefix}{field_name}".upper()
         if super().get_field_value(field, field_name)[0] is not None:
-            raise ValueError(f"{key} and {field_name} are both set: which one holds?")
-        return Path(path).read_text(encoding="utf-8").rstrip("\n"), field_name, is_complex
+            raise ValueError(f"{name} and {name}_FILE are both set: which one holds?")
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\n"), field_name, is_complex
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name}_FILE: {error}") from error
 
 
 def _seconds(given: object) -> object:
@@ -70,7 +74,7 @@ class Settings(BaseSettings):
     keep_runs: Duration = timedelta(days=7)
     keep_receipts: Duration = timedelta(days=14)
 
-    trainer_threads: int = Field(default=2, ge=1)
+    trainer_threads: int = Field(default=1, ge=1)
     training_time: Duration = timedelta(minutes=30)
 
     # Receivers inside one's own network are refused unless the operator lists them.
@@ -80,6 +84,15 @@ class Settings(BaseSettings):
     # For tests of the safety net only: the next challenger's weights are scrambled.
     sabotage_challenger: bool = False
     bypass_gate: bool = False
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, given: str) -> str:
+        if not given.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError(
+                "must be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+            )
+        return given
 
     @field_validator("webhook_allow", mode="before")
     @classmethod

@@ -38,7 +38,7 @@ DAYS = {Kind.SHIFT: 140, Kind.FAULT: 49}  # at most; without a change, all there
 CALM_DAYS = 4  # played on after the error is back to normal
 FAULTY, FACTOR = "HULL", 1.8  # a sensor that was replaced by one of another unit
 TRAINING_PACE = 2.0  # seconds of wall time per event day while the trainer is at work
-TRAINING_SECONDS = 240.0
+TRAINING_SECONDS = 600.0  # on a machine with other things to do
 POLICY = Policy(label_delay_seconds=48 * 3600.0, new_label_days=17, gate_days=4)
 
 
@@ -83,12 +83,14 @@ class Play:
             json={"reason": "the first version"},
             headers={"Idempotency-Key": "first"},
         )
-        self.platform.wait(
-            f"/v1/models/{MODEL}",
-            lambda m: m["champion"] is not None,
+        [rollout] = self.platform.wait(
+            f"/v1/rollouts?model={MODEL}",
+            lambda rollouts: rollouts[0]["finished_at"] is not None,
             TRAINING_SECONDS,
             lambda _: self.timeline.look(),
         )
+        if rollout["phase"] != "promoted":
+            raise Unprocessable(f"the first version is {rollout['phase']}; see the log")
         self.timeline.look()
         self.stage.start_service(MODEL)
         say("the service is up; the stream begins")

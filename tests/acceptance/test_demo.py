@@ -45,13 +45,10 @@ class Demo:
         command += ["--port", str(next(PORTS)), "--folder", str(self.folder)]
         command += ["--json", str(self.result_file), *arguments]
         environment = {**os.environ, "FORECASTER_ACKNOWLEDGED": str(self.acknowledged_file)}
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
 
     def wait(self, minutes: float) -> dict[str, Any]:
         """Wait for the end and return the result; show the log if there is none."""
@@ -158,7 +155,8 @@ def test_kill_9_at_any_moment_loses_nothing_and_ends_the_same(
     until = time.monotonic() + 12 * MINUTES
     while demo.process.poll() is None and time.monotonic() < until:
         time.sleep(choice.uniform(6.0, 14.0))
-        role = choice.choice([role for role in ROLES if killed[role] < MOST_KILLS] or ["nobody"])
+        left = [role for role in ROLES if killed[role] < MOST_KILLS]
+        role = choice.choice(left or ["nobody"])
         pid = demo.pid_of(role) if demo.process.poll() is None else None
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
