@@ -39,7 +39,7 @@ CALM_DAYS = 4  # played on after the error is back to normal
 FAULTY, FACTOR = "HULL", 1.8  # a sensor that was replaced by one of another unit
 TRAINING_PACE = 2.0  # seconds of wall time per event day while the trainer is at work
 TRAINING_SECONDS = 600.0  # on a machine with other things to do
-POLICY = Policy(label_delay_seconds=48 * 3600.0, new_label_days=17, gate_days=4)
+POLICY = Policy(label_delay_seconds=48 * 3600.0, new_label_days=20, gate_days=6)
 
 
 @dataclass(kw_only=True)

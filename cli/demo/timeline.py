@@ -44,8 +44,13 @@ class Timeline:
         )
         for finding in reversed(found):
             # Of a monitor that goes on finding the same, only the first is news.
-            episode = f"{finding['monitor']} {self.count('resolved', finding['kind'])}"
-            self._tell(episode, finding["as_of"], "finding", finding["kind"], finding["cause"])
+            ended = [
+                e.at for e in self.entries if (e.sort, e.name) == ("resolved", finding["kind"])
+            ]
+            if not ended or datetime.fromisoformat(finding["as_of"]) > ended[-1]:
+                episode = f"{finding['monitor']} {len(ended)}"
+                at, cause = finding["as_of"], finding["cause"]
+                self._tell(episode, at, "finding", finding["kind"], cause)
         for flip in self.platform.get("/v1/flips", model=self.model):
             self._tell_flip(flip)
         for rollout in reversed(self.platform.get("/v1/rollouts", model=self.model)):
