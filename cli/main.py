@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         for fault in error.errors(include_input=False):
-            name = "SEQWATCH_" + "_".join(str(part) for part in fault["loc"]).upper()
+            name = f"SEQWATCH_{fault['loc'][0]}".upper()
             print(f"{name}: {fault['msg']} (see docs/settings.md)", file=sys.stderr)
         return 2
-    except (SettingsError, OSError) as error:
+    except SettingsError as error:
         print(f"{error.__cause__ or error} (see docs/settings.md)", file=sys.stderr)
         return 2
     command: Callable[[Settings, argparse.Namespace], int] = given.command
@@ -95,10 +95,9 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
-    from db.migrate import upgrade
-    from db.session import connect
+    from cli.run import migrate
 
-    upgrade(connect(settings.database_url))
+    migrate(settings)
     return 0
 
 

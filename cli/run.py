@@ -2,10 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
 
 from cli.processes import Supervisor, platform_command
@@ -20,17 +21,31 @@ from services.access import create_key
 ROLES = ("api", "worker", "trainer")
 
 
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Engine]:
+    engine = connect(settings.database_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    with _connected(settings) as engine:
+        upgrade(engine)
+
+
 def make_key(settings: Settings, name: str, scopes: Sequence[str], model: str | None) -> str:
     """Make a key and return it; only its digest is stored."""
-    sessions = sessionmaker(connect(settings.database_url), expire_on_commit=False)
-    with unit_of_work(sessions) as session:
+    with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
         model_id = models.find(session, model).id if model else None
         return create_key(session, name, {Scope(s) for s in scopes}, model_id, utcnow())
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:
     """Migrate, then keep api, worker and trainer alive until Ctrl-C."""
-    upgrade(connect(settings.database_url))
+    migrate(settings)
     if fresh_key or not _has_key(settings):
         name = f"admin made {utcnow():%Y-%m-%dT%H:%M:%SZ}"
         print("Your admin key, shown this once:", make_key(settings, name, ["admin"], None))
@@ -51,6 +66,5 @@ def run(settings: Settings, *, fresh_key: bool) -> int:
 
 
 def _has_key(settings: Settings) -> bool:
-    sessions = sessionmaker(connect(settings.database_url))
-    with sessions() as session:
+    with _connected(settings) as engine, sessionmaker(engine)() as session:
         return session.scalar(select(ApiKey.id).limit(1)) is not None

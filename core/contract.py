@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import msgspec
 
 from core.errors import Unprocessable
+from core.stored import refuse_unknown
+
+MAX_STEPS = 10_000  # of one window: as many as a forecast row can sensibly carry
+MAX_STEP_SECONDS = 7 * 86_400  # a window of the most steps stays within the calendar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,10 @@ class Contract:
             raise Unprocessable("a feature or a target has an empty name")
         if min(self.step_seconds, self.input_length, self.horizon) < 1:
             raise Unprocessable("step_seconds, input_length and horizon must be at least 1")
+        if max(self.input_length, self.horizon) > MAX_STEPS:
+            raise Unprocessable(f"input_length and horizon must be at most {MAX_STEPS}")
+        if self.step_seconds > MAX_STEP_SECONDS:
+            raise Unprocessable(f"step_seconds must be at most {MAX_STEP_SECONDS}")
         for feature in self.features:
             if not 1 <= feature.min_length <= feature.max_length:
                 raise Unprocessable(
@@ -110,7 +119,12 @@ class Contract:
         Unprocessable
             Naming the field that is missing, unknown or of the wrong type.
         """
+        refuse_unknown(stored, cls, "contract")
         try:
-            return msgspec.convert(stored, cls)
+            contract = msgspec.convert(stored, cls)
         except msgspec.ValidationError as error:
             raise Unprocessable(f"contract: {error}") from None
+        assert isinstance(stored, Mapping)
+        for feature in stored["features"]:
+            refuse_unknown(feature, Feature, f"contract: feature {feature['name']!r}")
+        return contract

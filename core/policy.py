@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 
 from core.errors import Unprocessable
+from core.stored import refuse_unknown
+
+CENTURY = timedelta(days=36_525)  # nothing that anybody decides lasts longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,11 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 0:
+            if not value >= 0:
                 raise Unprocessable(f"policy: {name} must not be negative")
+            longest = CENTURY / timedelta(seconds=1 if name.endswith("_seconds") else 86400)
+            if name != "min_canary_sessions" and value > longest:
+                raise Unprocessable(f"policy: {name} must not be more than {longest:.0f}")
         if self.days_between_false_alarms < 1:
             raise Unprocessable("policy: days_between_false_alarms must be at least 1")
         if not 1 <= self.gate_days < self.new_label_days:
@@ -96,10 +102,7 @@ class Policy:
         >>> Policy.from_json({"gate_days": 3}).gate_days
         3
         """
-        unknown = set(stored) - {*Policy.__dataclass_fields__}
-        if unknown:
-            known = ", ".join(Policy.__dataclass_fields__)
-            raise Unprocessable(f"policy: unknown {', '.join(sorted(unknown))}; known: {known}")
+        refuse_unknown(stored, cls, "policy")
         try:
             return msgspec.convert(stored, cls)
         except msgspec.ValidationError as error:

@@ -28,8 +28,8 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: datetim
     """Tell whether a message is from whoever knows the secret, and fresh."""
     try:
         timestamp = int(headers["webhook-timestamp"])
-        expected = sign(secret, headers["webhook-id"], timestamp, body)
-        given = headers["webhook-signature"].split()
+        expected = sign(secret, headers["webhook-id"], timestamp, body).encode()
+        given = headers["webhook-signature"].encode().split()
     except (KeyError, ValueError):
         return False
     is_fresh = abs(now.timestamp() - timestamp) <= TOLERANCE.total_seconds()

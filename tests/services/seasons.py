@@ -1,7 +1,7 @@
-"""A series with a daily season, logged as a forecaster logs it, and trainers for it."""
+"""A series with a season, logged as a forecaster logs it, and trainers for it."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,10 +36,13 @@ CONTRACT = Contract(
 
 
 def daily(n_days: int = N_DAYS, noise: float = 0.2) -> NDArray[np.float64]:
-    """Return values (day, step) that swing once a day, and from `CHANGE` on twice."""
+    """Return values (day, step) that swing every 16 hours, and from `CHANGE` on every 12.
+
+    No day repeats the one before until then: the seasonal naive is easily beaten.
+    """
     step = np.arange(STEPS * n_days)
     cycle = 2 * np.pi * step / STEPS
-    level = np.where(step < STEPS * CHANGE, np.sin(cycle), 2 * np.sin(2 * cycle))
+    level = np.where(step < STEPS * CHANGE, np.sin(1.5 * cycle), 2 * np.sin(2 * cycle))
     chance = np.random.default_rng(5)
     return (level + noise * chance.standard_normal(len(step))).reshape(n_days, STEPS)
 
@@ -52,7 +55,7 @@ class Seasons:
         self.engine = connect(url)
         self.sessions = sessionmaker(self.engine, expire_on_commit=False)
 
-    def log(self, days: Sequence[NDArray[np.float64]], first: int = 0) -> None:
+    def log(self, days: NDArray[np.float64], first: int = 0) -> None:
         """Keep days in the inbox: one prediction and one label each."""
         with read_only(self.sessions) as session:
             model = session.scalars(select(Version.model_id)).first()

@@ -79,7 +79,7 @@ def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
 ) -> None:
     shutil.copy(migrated_file, tmp_path / "exact.sqlite")
     with opened(f"sqlite:///{tmp_path}/exact.sqlite", tmp_path) as exact:
-        exact.log([np.array([0.0, 1.0, 2.0, 1.0] * 2)] * 60)
+        exact.log(np.tile([0.0, 1.0, 2.0, 1.0], (60, 2)))
         made = exact.request("first")
         exact.train()
         assert exact.rollout(made).phase is Phase.REJECTED

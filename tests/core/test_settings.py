@@ -1,0 +1,104 @@
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from core.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of what the developer has set, and nowhere to write but here."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SEQWATCH_{name}".upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "abc"),
+        ("PORT", "99999"),
+        ("PORT", ""),
+        ("LEASE", "0"),
+        ("LEASE", "-1"),
+        ("LEASE", "nan"),
+        ("LEASE", "inf"),
+        ("LEASE", "1e300"),
+        ("LEASE", "soon"),
+        ("LEASE", "PT"),
+        ("MAX_ROWS", "0"),
+        ("WEBHOOK_ALLOW", "10.0.0.0/8,foo"),
+        ("BYPASS_GATE", "maybe"),
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "mysql://127.0.0.1/seqwatch"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/seqwatch"),
+        ("DATABASE_URL_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"SEQWATCH_{name}", value)
+    assert main(["migrate"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"SEQWATCH_{name}: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        pytest.param("90", 90, id="seconds"),
+        pytest.param("0.5", 0.5, id="parts of one"),
+        pytest.param("PT1M30S", 90, id="ISO 8601"),
+        pytest.param("P7D", 7 * 86_400, id="days"),
+        pytest.param("00:01:30", 90, id="clock"),
+    ],
+)
+def test_durations(monkeypatch: pytest.MonkeyPatch, given: str, seconds: float) -> None:
+    monkeypatch.setenv("SEQWATCH_KEEP_RUNS", given)
+    assert Settings().keep_runs == timedelta(seconds=seconds)
+
+
+def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    url = "postgresql+psycopg://ann:secret@127.0.0.1/seqwatch"
+    (tmp_path / "url").write_text(f"{url}\n", encoding="utf-8")
+    monkeypatch.setenv("SEQWATCH_DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert Settings().database_url == url
+
+
+def test_a_value_and_a_file_are_one_too_many(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQWATCH_DATABASE_URL_FILE", "url")
+    monkeypatch.setenv("SEQWATCH_DATABASE_URL", "sqlite:///seqwatch.sqlite")
+    assert main(["migrate"]) == 2
+    said = capsys.readouterr().err
+    assert "SEQWATCH_DATABASE_URL and SEQWATCH_DATABASE_URL_FILE are both set" in said
+
+
+def test_a_file_that_is_no_text_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("SEQWATCH_DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert main(["migrate"]) == 2
+    assert capsys.readouterr().err.startswith("SEQWATCH_DATABASE_URL_FILE: ")
+
+
+def test_every_bad_value_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQWATCH_PORT", "x")
+    monkeypatch.setenv("SEQWATCH_LEASE", "x")
+    assert main(["migrate"]) == 2
+    names = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(names) == ["SEQWATCH_LEASE", "SEQWATCH_PORT"]
+
+
+def test_networks_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQWATCH_WEBHOOK_ALLOW", "10.0.0.0/8,::1/128")
+    assert Settings().webhook_allow == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
