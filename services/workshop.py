@@ -219,9 +219,8 @@ def _at_the_gate(
     bench: _Bench, planned: Plan, base: Forecaster | None, challenger: Forecaster
 ) -> tuple[Gate, dict[str, float | None]]:
     """Compare with the champion; a first version, with the forecast that needs no model."""
-    naive = seasonal_naive(
-        bench.inputs, bench.targets, planned.gate, bench.sizes.horizon, bench.unit
-    )
+    series, sizes = (bench.inputs, bench.targets), bench.sizes
+    naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, bench.unit)
     new = _errors(challenger, bench, planned.gate)
     old = naive if base is None else _errors(base, bench, planned.gate)
     day = (planned.gate.origin - planned.gate_start) // bench.sizes.day

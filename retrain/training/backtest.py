@@ -40,12 +40,33 @@ def backtest(
 
 
 def seasonal_naive(
-    inputs: Floats, targets: Floats, windows: Windows, horizon: int, unit: Floats
+    series: tuple[Floats, Floats], windows: Windows, horizon: int, season: int, unit: Floats
 ) -> Floats:
-    """Do the same for the forecast that repeats the last `horizon` steps."""
-    everything = slice(0, len(windows))
-    said = _cut(inputs, windows, everything, -horizon, 0)
-    return _error(said, _cut(targets, windows, everything, 0, horizon), unit)
+    """Do the same for the forecast that needs no model: what was a season ago.
+
+    Parameters
+    ----------
+    series : inputs and targets, each (entity, step, channel)
+        In the unit of the readings.
+    windows
+        Those that are compared.
+    horizon, season
+        Steps ahead, and steps after which things repeat.
+    unit : (channel,)
+        What errors are divided by.
+
+    Returns
+    -------
+    (window, horizon)
+        NaN also where nothing is known of a season ago.
+    """
+    inputs, targets = series
+    ahead = np.arange(horizon)
+    ago = windows.origin[:, np.newaxis] + ahead - season * (ahead // season + 1)
+    said = inputs[windows.entity[:, np.newaxis], np.maximum(ago, 0)]
+    said[ago < 0] = np.nan
+    true = _cut(targets, windows, slice(0, len(windows)), 0, horizon)
+    return _error(said, true, unit)
 
 
 def _cut(values: Floats, windows: Windows, part: slice, start: int, end: int) -> Floats:

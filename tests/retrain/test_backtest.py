@@ -39,9 +39,24 @@ def test_errors_are_those_that_a_hand_computes() -> None:
     #        step 5: |1 - 2| / 1 and |10 - 10| / 10; step 6: |10 - 20| / 10; step 7: no label
     np.testing.assert_allclose(errors, [[0.5, 1.0, np.nan]], atol=1e-6)
 
-    naive = seasonal_naive(inputs, targets, windows, CONFIG.horizon, unit)
-    #        repeats steps 2 to 4, which are (9, 0), (9, 0), (1, 10)
-    np.testing.assert_allclose(naive, [[(7 + 1) / 2, 2.0, np.nan]])
+    naive = seasonal_naive((inputs, targets), windows, CONFIG.horizon, 2, unit)
+    #        season of 2: steps 3, 4 and 3 again, which are (9, 0), (1, 10), (9, 0)
+    np.testing.assert_allclose(naive, [[(7 + 1) / 2, 1.0, np.nan]])
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 6, 13])
+def test_the_seasonal_naive_is_perfect_for_what_repeats(horizon: int) -> None:
+    hours = np.arange(100)
+    series = np.repeat(np.sin(2 * np.pi * hours / 6)[np.newaxis, :, np.newaxis], 2, axis=2)
+    errors = seasonal_naive((series, series), spread(1, 24, 80, 1), horizon, 6, np.ones(2))
+    assert errors.shape == (56, horizon)
+    np.testing.assert_allclose(errors, 0.0, atol=1e-12)
+
+
+def test_before_the_first_season_the_seasonal_naive_says_nothing() -> None:
+    series = np.arange(40.0)[np.newaxis, :, np.newaxis]
+    errors = seasonal_naive((series, series), spread(1, 8, 9, 1), 4, 10, np.ones(1))
+    np.testing.assert_array_equal(errors, [[np.nan, np.nan, 10.0, 10.0]])
 
 
 def test_windows_beyond_one_batch_are_forecast_alike() -> None:
@@ -71,5 +86,5 @@ def test_a_first_version_beats_the_seasonal_naive_by_a_sixth() -> None:
     )
     unit = series.std(axis=(0, 1))
     error = backtest(trained.forecaster, series, series, planned.gate, unit).mean()
-    naive = seasonal_naive(series, series, planned.gate, sizes.horizon, unit).mean()
+    naive = seasonal_naive((series, series), planned.gate, sizes.horizon, DAY, unit).mean()
     assert error < 5 / 6 * naive
