@@ -69,9 +69,13 @@ class Demo:
                 self.process.kill()
 
     def pid_of(self, role: str) -> int | None:
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            if child.is_running() and child.cmdline()[-2:] == ["cli.main", role]:
-                return child.pid
+        """Return the process that plays a role; None while it is dead or being started."""
+        try:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-1:] == [role]:
+                    return child.pid
+        except psutil.Error:  # it died as we looked
+            return None
         return None
 
     def logged(self) -> Counter[str]:
