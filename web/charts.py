@@ -136,9 +136,11 @@ def steps(page: ModelPage) -> Chart:
         )
         for line in shown or page.steps
     ]
+    # On the forecasts that were served: a shadow may have run on some of the days only.
+    compared = sorted(shown or page.steps, key=lambda line: line.is_shadow)[:1]
     naive = [
         Series(label="Seasonal naive", values=line.naive, tone="muted", shape="dashed")
-        for line in (shown or page.steps)[:1]
+        for line in compared
     ]
     return _stepwise([*lines, *naive])
 
