@@ -81,8 +81,9 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--data", metavar="FILE", help="hourly series, as ETTh1.csv")
     demo.add_argument("--generated", action="store_true", help="use the shipped generator")
     demo.add_argument("--days", type=int, help="stop the stream after so many event days")
-    demo.add_argument("--folder", default="var/demo", help="where everything is kept")
-    demo.add_argument("--fresh", action="store_true", help="forget an earlier run first")
+    demo.add_argument(
+        "--folder", default="var/demo", help="where everything is kept; emptied at the start"
+    )
     demo.add_argument("--stop", action="store_true", help="do not leave the platform up")
     demo.add_argument("--port", type=int, default=8765, help="of the platform; +1 and +2 too")
     demo.add_argument("--json", metavar="FILE", help="write the result there as well")

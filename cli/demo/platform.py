@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 
+from core.errors import AppError
+
 PATIENCE_SECONDS = 60.0  # a process that was killed is back well before
 
 
-class Unreachable(Exception):
+class Unreachable(AppError):
     """The platform did not answer for longer than a restart takes."""
 
 

@@ -4,12 +4,12 @@ from functools import partial
 
 import torch
 import uvicorn
-from retrain.training.forecast import forecast
 
 from examples.forecaster.app import ServiceSettings, create_app
 from examples.forecaster.versions import Forecast
 from examples.forecaster.world import CONTRACT
 from retrain.training import artifacts
+from retrain.training.forecast import forecast
 
 
 def load(content: bytes, sha256: str) -> Forecast:

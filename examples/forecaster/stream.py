@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.errors import AppError
 from examples.forecaster.tables import (
     DAY,
     due_labels,
@@ -40,11 +41,11 @@ PAUSE = 0.1  # seconds between two attempts
 _AWAY = frozenset({429, 502, 503, 504})
 
 
-class Unreachable(Exception):
+class Unreachable(AppError):
     """The other side stayed away for longer than we have patience."""
 
 
-class Refused(Exception):
+class Refused(AppError):
     """The other side answered, and not with what we asked for."""
 
 
