@@ -26,7 +26,9 @@ class Policy:
     label_delay_seconds
         After this time from the target, a label is expected to be in.
     cool_down_seconds
-        Between the end of one rollout and the next request to retrain.
+        Between the end of one rollout and the next request by an alert. Longer
+        than the accuracy window and the label delay together: until then an
+        alert still sees forecasts of the version that was replaced.
     new_label_days
         Days of labels since the change began that retraining waits for.
     gate_days
@@ -44,7 +46,7 @@ class Policy:
     days_between_false_alarms: float = 90.0
     lateness_seconds: float = 3600.0
     label_delay_seconds: float = 36 * 3600.0
-    cool_down_seconds: float = 7 * 86400.0
+    cool_down_seconds: float = 14 * 86400.0
     new_label_days: int = 14
     gate_days: int = 5
     history_days: int = 730
