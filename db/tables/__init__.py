@@ -3,7 +3,17 @@
 from db.base import Base
 from db.tables.access import ApiKey, AuditEvent, Scope, WebSession
 from db.tables.alerting import Alert, Channel, Delivery, Finding, FlipRow, Monitor
-from db.tables.log import DirtyDay, Inbox, Quarantine, Receipt, Stream
+from db.tables.log import (
+    DirtyDay,
+    Erasure,
+    Inbox,
+    LateDay,
+    LogCount,
+    MismatchDay,
+    Quarantine,
+    Receipt,
+    Stream,
+)
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
@@ -20,9 +30,13 @@ __all__ = [
     "Delivery",
     "DirtyDay",
     "Edges",
+    "Erasure",
     "Finding",
     "FlipRow",
     "Inbox",
+    "LateDay",
+    "LogCount",
+    "MismatchDay",
     "Model",
     "Monitor",
     "Quarantine",

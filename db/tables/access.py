@@ -21,7 +21,11 @@ class Scope(StrEnum):
 
 
 class ApiKey(Base):
-    """A key, known by its digest only; optionally for one model alone."""
+    """A key, known by its digest only; optionally for one model alone.
+
+    `limits` holds what the key may send, where that is less than the
+    installation allows.
+    """
 
     __tablename__ = "api_key"
 
@@ -30,6 +34,7 @@ class ApiKey(Base):
     digest: Mapped[bytes] = mapped_column(unique=True)
     scopes: Mapped[list[str]]
     model_id: Mapped[UUID | None] = mapped_column(ForeignKey("model.id"))
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
@@ -84,3 +84,68 @@ class Quarantine(Base):
     reason: Mapped[str]
     content: Mapped[dict[str, Any]]
     received_at: Mapped[datetime]
+
+
+class MismatchDay(Base):
+    """Rows that did not fit the contract, by event day (of arrival where they name none).
+
+    `reason` is one of a closed list, so that callers cannot make this table grow.
+    """
+
+    __tablename__ = "mismatch_day"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigId, default=0)
+
+
+class LateDay(Base):
+    """A judged event day into which rows were folded afterwards: it is judged again.
+
+    `rev` rises with each fold that touches the day: whoever judges it again
+    takes the mark off only if nothing came in meanwhile.
+    """
+
+    __tablename__ = "late_day"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    rev: Mapped[int] = mapped_column(default=0)
+
+
+class LogCount(Base):
+    """How many rows of a kind there were since the model began: late, repeated, skewed.
+
+    Counted in the transaction that takes the rows, so that no restart forgets
+    or doubles any.
+    """
+
+    __tablename__ = "log_count"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigId, default=0)
+
+
+class Erasure(Base):
+    """That rows about somebody were erased on request, and how many.
+
+    Whom it was about is kept as a digest under the model's own key: enough to
+    answer "was this done?", not enough to tell who it was.
+    """
+
+    __tablename__ = "erasure"
+    __table_args__ = (Index("ix_erasure_model_id_asked_at", "model_id", "asked_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    field: Mapped[str]  # session_id or entity
+    subject: Mapped[bytes]
+    asked_by: Mapped[str]
+    asked_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    n_inbox: Mapped[int] = mapped_column(default=0)
+    n_lake: Mapped[int] = mapped_column(default=0)
+    n_quarantined: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]

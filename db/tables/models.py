@@ -15,7 +15,10 @@ class Model(Base):
 
     `watermark` is event time: the newest `at` that was folded. `judged_until`
     is the end of the last event day that every monitor has judged.
-    `routing_epoch` rises whenever the routing document changes.
+    `routing_epoch` rises whenever the routing document changes. `mask_key` is
+    the secret under which sensitive values are hashed; it never leaves the
+    database. Days up to `history_until` (event time) were brought in after the
+    fact: they are looked at, and nobody is woken.
     """
 
     __tablename__ = "model"
@@ -30,6 +33,8 @@ class Model(Base):
     watermark: Mapped[datetime | None]
     judged_until: Mapped[datetime | None]
     last_received_at: Mapped[datetime | None]
+    mask_key: Mapped[bytes | None]
+    history_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 
