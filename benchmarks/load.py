@@ -1,11 +1,18 @@
-"""A load generator that costs little: raw sockets, keep-alive, bodies patched in place."""
+"""A load generator that costs little: raw sockets, keep-alive, bodies patched in place.
+
+Two ways to send. `load` keeps every connection busy and measures how much is
+taken. `load_at` sends at a fixed rate, whether or not answers come, and
+measures each latency from the moment at which the request was due: a server
+that stands still for a second is charged with all who came in that second.
+"""
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import uvloop
@@ -13,6 +20,10 @@ import uvloop
 # Stands in a template body wherever the serial number of the request belongs.
 MARKER = b"########"
 _DIGITS = 8
+_TICK = 0.001  # seconds between two looks at what is due
+
+# Given when the request was due, its status line's three digits, and the body of the answer.
+Note: TypeAlias = Callable[[float, bytes, bytes], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,23 +51,35 @@ class Measured:
     def percentile(self, percent: float) -> float:
         return float(np.percentile(self.latencies, percent)) if self.latencies else float("nan")
 
+    def note(self, latency: float, status: bytes, body: bytes) -> None:
+        """Count one answer."""
+        if status[:1] == b"2" and not json.loads(body).get("duplicate"):
+            self.latencies.append(latency)
+        else:
+            self.n_refused += 1
+            self.first_refusal = self.first_refusal or body[:300].decode()
+
+
+def head(path: str, token: str, content_type: str, n_bytes: int) -> bytes:
+    """Return the head of a request."""
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n"
+        f"content-type: {content_type}\r\ncontent-length: {n_bytes}\r\n\r\n"
+    ).encode()
+
 
 class Patched:
     """Makes each request unlike any other, without building it anew."""
 
     def __init__(self, shape: Shape, token: str, first: int) -> None:
-        head = (
-            f"POST {shape.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n"
-            f"content-type: {shape.content_type}\r\ncontent-length: {len(shape.body)}\r\n\r\n"
-        ).encode()
-        request = head + shape.body
+        request = head(shape.path, token, shape.content_type, len(shape.body)) + shape.body
         starts = []
         at = request.find(MARKER)
         while at >= 0:
             starts.append(at)
             at = request.find(MARKER, at + len(MARKER))
         self._request = np.frombuffer(request, np.uint8).copy()
-        self._places = np.add.outer(np.array(starts), np.arange(_DIGITS))
+        self._places = np.add.outer(np.array(starts, dtype=np.int64), np.arange(_DIGITS))
         self._serial = first
 
     def next(self) -> bytes:
@@ -67,74 +90,148 @@ class Patched:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the last is complete."""
+    """Sends one request at a time; says when it is free."""
 
-    def __init__(self, requests: Patched, measured: Measured, clock: Sequence[float]) -> None:
-        self._requests = requests
-        self._measured = measured
-        self._from, self._until = clock
+    def __init__(self, on_free: Callable[["Connection"], None], note: Note) -> None:
+        self._on_free = on_free
+        self._note = note
         self._received = b""
-        self._sent_at = 0.0
+        self._due = 0.0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by birth
-        self._send()
+        self._on_free(self)
 
-    def _send(self) -> None:
-        request = self._requests.next()
-        self._sent_at = time.monotonic()
+    def send(self, request: bytes, due: float) -> None:
+        """Send a request that was due at a moment of the monotonic clock."""
+        self._due = due
         self._transport.write(request)
+
+    def close(self) -> None:
+        """Send no more."""
+        self._transport.close()
 
     def data_received(self, chunk: bytes) -> None:
         self._received += chunk
-        head, blank, body = self._received.partition(b"\r\n\r\n")
+        start, blank, body = self._received.partition(b"\r\n\r\n")
         if not blank:
             return
         name = b"content-length: "
-        at = head.lower().find(name) + len(name)
-        if len(body) < int(head[at:].split(b"\r\n", 1)[0]):
+        at = start.lower().find(name) + len(name)
+        if len(body) < int(start[at:].split(b"\r\n", 1)[0]):
             return
-        now = time.monotonic()
         self._received = b""
-        self._measured.n_answered += 1
-        if now >= self._from:
-            self._note(now, head[9:12], body)
-        if now < self._until:
-            self._send()
-        else:
-            self._transport.close()
-
-    def _note(self, now: float, status: bytes, body: bytes) -> None:
-        if status == b"200" and not json.loads(body)["duplicate"]:
-            self._measured.latencies.append(now - self._sent_at)
-        else:
-            self._measured.n_refused += 1
-            self._measured.first_refusal = self._measured.first_refusal or body[:300].decode()
+        self._note(self._due, start[9:12], body)
+        self._on_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
 
 
+async def connect(
+    port: int, n: int, on_free: Callable[[int], Callable[[Connection], None]], note: Note
+) -> list[Connection]:
+    """Open `n` connections; `on_free(no)` is told whenever number `no` has nothing to do."""
+    loop = asyncio.get_running_loop()
+    return [
+        (
+            await loop.create_connection(
+                lambda no=no: Connection(on_free(no), note),  # type: ignore[misc]
+                "127.0.0.1",
+                port,
+            )
+        )[1]
+        for no in range(n)
+    ]
+
+
 async def _load(
     shape: Shape, port: int, token: str, warm_up: float, seconds: float
 ) -> Measured:
-    loop = asyncio.get_running_loop()
     measured = Measured(seconds=seconds)
     start = time.monotonic() + warm_up
-    clock = (start, start + seconds)
-    connections = []
-    for no in range(shape.n_connections):
+
+    def note(due: float, status: bytes, body: bytes) -> None:
+        now = time.monotonic()
+        measured.n_answered += 1
+        if now >= start:
+            measured.note(now - due, status, body)
+
+    def on_free(no: int) -> Callable[[Connection], None]:
         requests = Patched(shape, token, no * 100_000)
-        _, connection = await loop.create_connection(
-            lambda requests=requests: Connection(requests, measured, clock),  # type: ignore[misc]
-            "127.0.0.1",
-            port,
-        )
-        connections.append(connection)
+
+        def go_on(connection: Connection) -> None:
+            if time.monotonic() < start + seconds:
+                request = requests.next()
+                connection.send(request, time.monotonic())
+            else:
+                connection.close()
+
+        return go_on
+
+    connections = await connect(port, shape.n_connections, on_free, note)
     async with asyncio.timeout(warm_up + seconds + 30):
         await asyncio.gather(*(connection.closed for connection in connections))
+    return measured
+
+
+class Paced:
+    """Sends what is due over whichever connection is free; what finds none waits in line."""
+
+    def __init__(self) -> None:
+        self._line: deque[tuple[bytes, float]] = deque()
+        self._idle: list[Connection] = []
+        self.n_sent = 0
+
+    def on_free(self, connection: Connection) -> None:
+        if self._line:
+            connection.send(*self._line.popleft())
+        else:
+            self._idle.append(connection)
+
+    def send(self, request: bytes, due: float) -> None:
+        self.n_sent += 1
+        if self._idle:
+            self._idle.pop().send(request, due)
+        else:
+            self._line.append((request, due))
+
+    @property
+    def n_in_line(self) -> int:
+        """How many were due and are not sent: the server is behind."""
+        return len(self._line)
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+
+
+async def _load_at(
+    shape: Shape, port: int, token: str, rate: float, clock: tuple[float, float]
+) -> Measured:
+    warm_up, seconds = clock
+    measured = Measured(seconds=seconds)
+    requests, paced = Patched(shape, token, 0), Paced()
+    began = time.monotonic() + 0.1
+
+    def note(due: float, status: bytes, body: bytes) -> None:
+        measured.n_answered += 1
+        if due >= began + warm_up:
+            measured.note(time.monotonic() - due, status, body)
+
+    await connect(port, shape.n_connections, lambda _: paced.on_free, note)
+    n_due = round(rate * (warm_up + seconds))
+    while paced.n_sent < n_due:
+        now = time.monotonic()
+        while paced.n_sent < n_due and (due := began + paced.n_sent / rate) <= now:
+            paced.send(requests.next(), due)
+        await asyncio.sleep(_TICK)
+    async with asyncio.timeout(30):
+        while measured.n_answered < n_due:
+            await asyncio.sleep(_TICK)
+    paced.close()
     return measured
 
 
@@ -143,3 +240,16 @@ def load(
 ) -> Measured:
     """Keep all connections busy and measure what is acknowledged."""
     return uvloop.run(_load(shape, port, token, warm_up, seconds))
+
+
+def load_at(
+    shape: Shape,
+    port: int,
+    token: str,
+    *,
+    rate: float,
+    warm_up: float = 1.0,
+    seconds: float = 5.0,
+) -> Measured:
+    """Send `rate` requests a second and measure how long after it was due each is answered."""
+    return uvloop.run(_load_at(shape, port, token, rate, (warm_up, seconds)))
