@@ -15,7 +15,7 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from core.rows import Kind
 from core.window import Window
-from lake.tables import files_by_day, open_table
+from lake.tables import files_by_day, last_group, open_table
 
 _A_MOMENT = timedelta(microseconds=1)
 
@@ -133,18 +133,39 @@ class Log:
         table = self._tables[Kind.PREDICTIONS]
         return None if table is None else max(files_by_day(table), default=None)
 
-    def _read(
-        self, kind: Kind, files: str, rows: ds.Expression, columns: Sequence[str]
-    ) -> pa.Table | None:
+    def last_group(self, kind: Kind) -> int:
+        """Return the number of the last group in this state of a table; 0 for none."""
+        table = self._tables[kind]
+        return 0 if table is None else last_group(table)
+
+    def files(self, kind: Kind) -> pa.Table:
+        """Return what the log says of each file of a table: its path, rows, day and times."""
+        table = self._tables[kind]
+        return pa.table({}) if table is None else pa.table(table.get_add_actions(flatten=True))
+
+    def dataset(self, kind: Kind, files: str | None = None) -> ds.Dataset | None:
+        """Return a table for Arrow to read; None when nothing was ever archived.
+
+        Parameters
+        ----------
+        kind
+            Which table.
+        files
+            A condition on Delta's own statistics, which leave most files unopened.
+        """
         table = self._tables[kind]
         if table is None:
             return None
         # Arrow's own file system: the one that deltalake lends calls back into Python from
         # threads that may outlive the interpreter, and then the process aborts as it ends.
         here = SubTreeFileSystem(unquote(urlparse(table.table_uri).path), LocalFileSystem())
-        # Delta's own statistics leave most files unopened; Arrow's filter does the rest.
-        dataset = table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
-        return dataset.to_table(columns=[*columns], filter=rows)
+        return table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
+
+    def _read(
+        self, kind: Kind, files: str, rows: ds.Expression, columns: Sequence[str]
+    ) -> pa.Table | None:
+        dataset = self.dataset(kind, files)  # Arrow's filter does the rest
+        return None if dataset is None else dataset.to_table(columns=[*columns], filter=rows)
 
 
 def _state(
