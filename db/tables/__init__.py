@@ -12,6 +12,7 @@ from db.tables.log import (
     MismatchDay,
     Quarantine,
     Receipt,
+    RepeatDay,
     Stream,
 )
 from db.tables.models import Champion, Model, Version
@@ -41,6 +42,7 @@ __all__ = [
     "Monitor",
     "Quarantine",
     "Receipt",
+    "RepeatDay",
     "Rollout",
     "RolloutEvent",
     "Run",

@@ -28,7 +28,11 @@ class Monitor(Base):
 
 
 class Finding(Base):
-    """What a monitor said about one window. Never updated."""
+    """What a monitor said about one window.
+
+    Looked at again when rows or labels came in late: `rev` counts how often
+    that changed what it says, `first` keeps what it said when the day was judged.
+    """
 
     __tablename__ = "finding"
     __table_args__ = (
@@ -49,6 +53,9 @@ class Finding(Base):
     cause: Mapped[str] = mapped_column(default="")
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     recorded_at: Mapped[datetime]
+    rev: Mapped[int] = mapped_column(default=0)
+    revised_at: Mapped[datetime | None]
+    first: Mapped[dict[str, Any] | None]
 
 
 class Alert(Base):

@@ -104,7 +104,8 @@ class LateDay(Base):
     """A judged event day into which rows were folded afterwards: it is judged again.
 
     `rev` rises with each fold that touches the day: whoever judges it again
-    takes the mark off only if nothing came in meanwhile.
+    takes the mark off only if nothing came in meanwhile. `done_until` is how far
+    the looks that this day is part of were judged again since.
     """
 
     __tablename__ = "late_day"
@@ -112,6 +113,17 @@ class LateDay(Base):
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     rev: Mapped[int] = mapped_column(default=0)
+    done_until: Mapped[datetime | None]
+
+
+class RepeatDay(Base):
+    """How many rows of an event day bear an id that the day had before, by the last join."""
+
+    __tablename__ = "repeat_day"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    n: Mapped[int]
 
 
 class LogCount(Base):

@@ -43,7 +43,8 @@ class Version(Base):
 
     `reference_start` and `reference_end` bound the input that it was trained
     on: what its drift is measured against. `objective` is the standardised
-    error that its accuracy is held to.
+    error that its accuracy is held to. `reference_rev` rises when rows come into
+    the reference late: what was learnt from it is learnt again.
     """
 
     __tablename__ = "version"
@@ -59,6 +60,7 @@ class Version(Base):
     manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
     reference_start: Mapped[datetime | None]
     reference_end: Mapped[datetime | None]
+    reference_rev: Mapped[int] = mapped_column(default=0)
     objective: Mapped[float | None]
     created_at: Mapped[datetime]
 
