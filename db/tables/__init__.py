@@ -3,6 +3,7 @@
 from db.base import Base
 from db.tables.access import ApiKey, AuditEvent, Scope, WebSession
 from db.tables.alerting import Alert, Channel, Delivery, Finding, FlipRow, Monitor
+from db.tables.kserve import KServeHalf
 from db.tables.log import (
     DirtyDay,
     Erasure,
@@ -35,6 +36,7 @@ __all__ = [
     "Finding",
     "FlipRow",
     "Inbox",
+    "KServeHalf",
     "LateDay",
     "LogCount",
     "MismatchDay",
