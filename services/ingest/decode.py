@@ -25,6 +25,10 @@ MAX_BATCH_ID = 200  # characters
 # Arrow is compressed on the wire by some: how far a body may unpack.
 MAX_UNPACKED = 8
 
+# Most columns are empty or repeat themselves, and bytes that are not written need
+# not be flushed. Threads would cost more in meeting than they save in work.
+_COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+
 Content = Callable[[int], dict[str, Any]]
 
 
@@ -78,11 +82,7 @@ class Section:
                 keep[draft.rows] = self.keep[draft.rows]
         table = self.table if keep.all() else self.table.filter(pa.array(keep))
         sink = pa.BufferOutputStream()
-        # Most columns are empty or repeat themselves, and bytes that are not
-        # written need not be flushed.
-        with pa.ipc.new_stream(
-            sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
-        ) as stream:
+        with pa.ipc.new_stream(sink, table.schema, options=_COMPACT) as stream:
             stream.write_table(table)
         return table.num_rows, sink.getvalue().to_pybytes()
 
