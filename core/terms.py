@@ -1,0 +1,52 @@
+"""What rows of one model must keep to, and what becomes of them before they are stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.contract import Contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Terms:
+    """The contracts of one model and the key of its sensitive values.
+
+    Compared by identity: whoever finds models gives the same object until
+    something has changed.
+
+    Attributes
+    ----------
+    contract
+        Of the model: the columns of its log, and the rules for rows of a
+        version that declares nothing else.
+    by_version
+        Contracts of the versions whose rules are others.
+    mask_key
+        The secret under which values are hashed; None where nothing is.
+    digests
+        Of every contract that a batch may truthfully say it was made under.
+    omittable
+        The features that a row of some version may leave out.
+    nullable
+        Those of them of which null says the same; of any other feature it
+        says that one value is missing.
+    """
+
+    contract: Contract
+    by_version: Mapping[str, Contract] = field(default_factory=dict)
+    mask_key: bytes | None = field(default=None, repr=False)
+    digests: frozenset[str] = frozenset()
+    omittable: frozenset[str] = field(init=False)
+    nullable: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        contracts = (self.contract, *self.by_version.values())
+        required = [
+            frozenset(f.name for f in each.features if not f.optional) for each in contracts
+        ]
+        names = frozenset(self.contract.feature_names)
+        by_all, by_some = (
+            names.intersection(*required),
+            names.intersection(set().union(*required)),
+        )
+        object.__setattr__(self, "omittable", names - by_all)
+        object.__setattr__(self, "nullable", names - by_some)
