@@ -6,7 +6,7 @@ counted when, and only when, it is numbered.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -16,13 +16,16 @@ from sqlalchemy import or_, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
+from core.policy import Policy
 from core.rows import REFERENCE, Kind, Status
-from db.queries import log, summaries
+from db.queries import counts, late, log, summaries
 from db.queries.summaries import Served
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from lake.lists import Flat, Floats, Ints, flatten, micros, numbers
 from monitors.summary import Column, Edges, Summary, chunk_index, freeze, repeats, summarise
+from services import odd_time
+from services.odd_time import Times
 
 MAX_BYTES = 64 * 2**20  # of payload in one group: bounds memory and the transaction
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
@@ -82,19 +85,19 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
             return 0
         is_input = kind is Kind.PREDICTIONS
         payloads = log.payloads(session, batch) if is_input else []
-        contract = Contract.from_json(session.get_one(Model, model_id).contract)
-        frozen = summaries.edges(session, model_id)
+        model = session.get_one(Model, model_id)
+        contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
+        frozen, clock = summaries.edges(session, model_id), model.watermark
 
     # decide
-    edges, parts, watermark = frozen, list[Part](), None
+    edges, parts, times = frozen, list[Part](), None
     if is_input:
         rows = decode(payloads)
         edges = frozen or first_edges(rows, contract, is_late=now - batch.oldest >= PATIENCE)
         if edges is None:
             return 0
         parts = summarise_rows(rows, contract, edges)
-        newest = int(micros(rows["at"]).max())
-        watermark = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest)
+        times = odd_time.look(rows, clock, policy.lateness)
 
     # save
     with unit_of_work(sessions) as session:
@@ -106,9 +109,19 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
             summaries.add_input(session, model_id, part.version, part.input)
             if part.served is not None:
                 summaries.add_served(session, model_id, part.version, part.served)
-        if watermark is not None:
-            _advance(session, model_id, watermark)
+        if times is not None:
+            _keep_time(session, model_id, parts, times)
     return batch.n_rows
+
+
+def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
+    """Mark the days that had closed, count what is odd, and move the clock: in this order."""
+    hours = [part.input.chunks for part in parts]
+    hours += [part.served.slices // summaries.PER_HOUR for part in parts if part.served]
+    days = odd_time.days_of(hours)
+    late.touch(session, model_id, days)
+    counts.add(session, model_id, times.counts)
+    _advance(session, model_id, times.clock)
 
 
 def _advance(session: Session, model_id: UUID, watermark: datetime) -> None:

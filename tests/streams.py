@@ -62,7 +62,7 @@ def prediction(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:
         "output": {"load": [1.0, 2.0, 3.0]},
         "status": "ok",
         "shadow": False,
-        "received_at": START,
+        "received_at": max(at, START),
     }
     return usual | fields
 

@@ -22,6 +22,7 @@ from monitors.summary_bytes import from_many, to_bytes
 Ints: TypeAlias = NDArray[np.int64]
 
 SLICE = timedelta(minutes=5)
+PER_HOUR = timedelta(hours=1) // SLICE
 _SLICE_US = SLICE // timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYS = 1_000  # of one IN list

@@ -103,7 +103,7 @@ class MismatchDay(Base):
 class LateDay(Base):
     """A judged event day into which rows were folded afterwards: it is judged again.
 
-    `rev` rises with each fold that touches the day: whoever judges it again
+    `rev` is drawn anew by each fold that touches the day: whoever judges it again
     takes the mark off only if nothing came in meanwhile. `done_until` is how far
     the looks that this day is part of were judged again since.
     """

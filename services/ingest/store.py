@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.errors import AppError, BatchMismatch
-from db.queries import inbox
+from db.queries import counts, inbox
 from db.queries.inbox import Key
 from db.tables import Receipt
+from services import odd_time
 from services.ingest.batch import Accepted
 from services.ingest.decode import Draft, Section
 
@@ -66,6 +67,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         inbox.add_payloads(session, with_rows)
     if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
+        _count_refused(session, [draft for _, drafts in kept for draft in drafts])
     inbox.sign_of_life(session, {payload["model_id"] for payload in payloads}, now)
     return outcomes
 
@@ -123,6 +125,12 @@ def _payload(section: Section, drafts: list[Draft], now: datetime) -> dict[str, 
         "payload": payload,
         "received_at": now,
     }
+
+
+def _count_refused(session: Session, drafts: list[Draft]) -> None:
+    """Count the rows whose time nobody can believe, in one order: no deadlocks."""
+    for draft in sorted(drafts, key=lambda draft: draft.batch.model_id):
+        counts.add(session, draft.batch.model_id, odd_time.refused(draft.faults))
 
 
 def _bad_rows(draft: Draft, now: datetime) -> Iterable[dict[str, Any]]:

@@ -1,0 +1,53 @@
+"""What a model's rows were like since it began, counted in the transaction that takes them."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Row, func, literal, select, union_all
+from sqlalchemy.orm import Session
+
+from db import dialect
+from db.tables import LogCount, Model, RepeatDay
+
+REPEATED = "repeated"
+
+
+def add(session: Session, model_id: UUID, counted: Mapping[str, int]) -> None:
+    """Add to a model's counts; what is nothing is not written."""
+    rows = [
+        {"model_id": model_id, "name": name, "n": n} for name, n in sorted(counted.items()) if n
+    ]
+    if not rows:
+        return
+    insert = dialect.insert(session, LogCount)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["model_id", "name"], set_={"n": LogCount.n + insert.excluded.n}
+        ),
+        rows,
+    )
+
+
+def of_model(session: Session, model_id: UUID) -> dict[str, int]:
+    """Return the counts of one model by name."""
+    return {name: n for _, name, n in _all(session, model_id)}
+
+
+def all_counts(session: Session) -> list[tuple[str, str, int]]:
+    """Return the counts of all models: model, name, number."""
+    return [(model, name, int(n)) for model, name, n in _all(session, None)]
+
+
+def _all(session: Session, model_id: UUID | None) -> list[Row[str, str, int]]:
+    counted = select(Model.name, LogCount.name, LogCount.n).join(
+        LogCount, LogCount.model_id == Model.id
+    )
+    repeated = (
+        select(Model.name, literal(REPEATED), func.sum(RepeatDay.n))
+        .join(RepeatDay, RepeatDay.model_id == Model.id)
+        .group_by(Model.name)
+    )
+    if model_id is not None:
+        counted = counted.where(Model.id == model_id)
+        repeated = repeated.where(Model.id == model_id)
+    return [*session.execute(union_all(counted, repeated))]
