@@ -90,15 +90,18 @@ class Log:
             columns,
         )
 
-    def labels(self, window: Window, columns: Sequence[str]) -> pa.Table | None:
+    def labels(
+        self, window: Window, columns: Sequence[str], only: ds.Expression | None = None
+    ) -> pa.Table | None:
         """Return the labels by entity whose lists reach into a window of target time.
 
         None when no label was ever archived.
         """
+        reaches = (ds.field("target_at") < window.end) & (ds.field("until") >= window.start)
         return self._read(
             Kind.LABELS,
             f"day <= '{(window.end - _A_MOMENT).date()}' AND until >= '{_sql(window.start)}'",
-            (ds.field("target_at") < window.end) & (ds.field("until") >= window.start),
+            reaches if only is None else reaches & only,
             columns,
         )
 
