@@ -1,17 +1,18 @@
 """What an inference service needs to be watched by Seqwatch."""
 
-from seqwatch.monitor import Counts, Monitor, Options
+from seqwatch.monitor import Monitor
+from seqwatch.options import Counts, Options
+from seqwatch.prediction import Prediction
 from seqwatch.router import ArtifactUnavailable, Router
 from seqwatch.routing import Routing, Served
-from seqwatch.spool import SpoolInUse
 
 __all__ = [
     "ArtifactUnavailable",
     "Counts",
     "Monitor",
     "Options",
+    "Prediction",
     "Router",
     "Routing",
     "Served",
-    "SpoolInUse",
 ]

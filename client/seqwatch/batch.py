@@ -25,24 +25,35 @@ class Batch:
     """Rows under one id, as they go over the wire.
 
     The id is made once. A batch that is sent again, even by the next process,
-    carries the same id, and the API counts it once.
+    carries the same id, and the API counts it once. `contract` is the digest
+    of the contract under which the rows were logged, if it is known.
     """
 
     batch_id: str
     kind: Kind
     n_rows: int
     body: bytes
+    contract: str | None = None
 
     def to_bytes(self) -> bytes:
         """Return the form that is spooled."""
-        return f"{self.batch_id} {self.kind} {self.n_rows}\n".encode() + self.body
+        words = [self.batch_id, self.kind, str(self.n_rows)]
+        if self.contract is not None:
+            words.append(self.contract)
+        return " ".join(words).encode() + b"\n" + self.body
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Batch":
         """Read the spooled form. Raises ValueError when it is something else."""
         head, _, body = stored.partition(b"\n")
-        batch_id, kind, n_rows = head.decode().split(" ")
-        return cls(batch_id=batch_id, kind=Kind(kind), n_rows=int(n_rows), body=body)
+        batch_id, kind, n_rows, *contract = head.decode().split(" ")
+        return cls(
+            batch_id=batch_id,
+            kind=Kind(kind),
+            n_rows=int(n_rows),
+            body=body,
+            contract=contract[0] if contract else None,
+        )
 
     def prediction_ids(self, faulty: frozenset[int]) -> list[str]:
         """Return the ids of the rows that are not in `faulty`."""
@@ -63,18 +74,18 @@ def encode(row: Row) -> bytes:
         When the row holds something that JSON cannot say.
     """
     try:
-        text = json.dumps(row, default=_plain, allow_nan=False, separators=(",", ":"))
+        text = _say(row)
     except ValueError:
         # Rare, so that only rows with holes pay for the walk.
         text = json.dumps(_without_nan(row), separators=(",", ":"))
     return text.encode()
 
 
-def pack(kind: Kind, rows: Sequence[bytes]) -> Batch:
+def pack(kind: Kind, rows: Sequence[bytes], contract: str | None = None) -> Batch:
     """Make a batch of encoded rows, under a new id."""
     batch_id = uuid4().hex
     body = b'{"batch_id":"%s","rows":[%s]}' % (batch_id.encode(), b",".join(rows))
-    return Batch(batch_id=batch_id, kind=kind, n_rows=len(rows), body=body)
+    return Batch(batch_id=batch_id, kind=kind, n_rows=len(rows), body=body, contract=contract)
 
 
 def rows_of(columns: Mapping[str, Sequence[object]]) -> Iterator[dict[str, object]]:
@@ -92,6 +103,20 @@ def rows_of(columns: Mapping[str, Sequence[object]]) -> Iterator[dict[str, objec
 def checksum(stored: bytes) -> int:
     """Return what a spooled frame is checked against."""
     return zlib.crc32(stored)
+
+
+def parts(rows: Sequence[bytes], max_bytes: int) -> Iterator[list[bytes]]:
+    """Split so that no part passes `max_bytes`, unless one row alone does."""
+    part: list[bytes] = []
+    size = 0
+    for row in rows:
+        if part and size + len(row) > max_bytes:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += len(row)
+    if part:
+        yield part
 
 
 def _plain(value: object) -> object:
@@ -117,3 +142,6 @@ def _without_nan(value: Any) -> Any:
             return value
         case _:
             return _without_nan(_plain(value))
+
+
+_say = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":")).encode

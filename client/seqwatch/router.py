@@ -12,9 +12,13 @@ from tempfile import NamedTemporaryFile
 
 import httpx
 
+from seqwatch.forks import on_fork
 from seqwatch.routing import Routing
 
 _log = logging.getLogger("seqwatch")
+
+TIMEOUT = 10.0  # seconds, of one look or one artifact
+FIRST_TIMEOUT = 2.0  # of the look before a service serves: it must start without us
 
 
 class ArtifactUnavailable(Exception):
@@ -55,45 +59,52 @@ class Router:
         every: float = 2.0,
         prepare: Callable[[Routing], None] | None = None,
     ) -> None:
+        self._url = url
+        self._key = key
         self._model = model
         self._cache = cache
         self._every = every
         self._prepare = prepare
-        self._http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=10.0
-        )
         self._current: Routing | None = None
         self._etag: str | None = None
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._is_following = False
+        self._begin_afresh()
         cache.mkdir(parents=True, exist_ok=True)
+        on_fork(self)
 
     @property
     def current(self) -> Routing | None:
         """The document in force; None until the first was seen and prepared."""
         return self._current
 
+    @property
+    def champion(self) -> str | None:
+        """The version to fall back on when another one fails."""
+        routing = self._current
+        return routing.champion.version if routing and routing.champion else None
+
     def start(self) -> None:
         """Read the document, or the one of last time, and keep looking in the background."""
-        if not self.refresh() and self._current is None:
+        if not self._look(FIRST_TIMEOUT) and self._current is None:
             self._recall()
-        self._thread = threading.Thread(
-            target=self._follow, name=f"seqwatch-routing-{self._model}", daemon=True
-        )
-        self._thread.start()
+        self._is_following = True
+        self._keep_looking()
         atexit.register(self.close)
 
     def close(self) -> None:
         """Stop looking."""
         atexit.unregister(self.close)
+        self._is_following = False
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(11.0)
-        self._http.close()
+            self._thread.join(TIMEOUT + 1.0)
+        if self._http is not None:
+            self._http.close()
 
     def choose(self, session_id: str) -> str | None:
         """Return the version for a new session; None when no document is known yet."""
+        if self._is_following and self._thread is None:
+            self._keep_looking()  # we are in a forked child
         return self._current.choose(session_id) if self._current else None
 
     def refresh(self) -> bool:
@@ -104,10 +115,43 @@ class Router:
         bool
             True when the document in force is the API's.
         """
+        return self._look(TIMEOUT)
+
+    def renew(self) -> None:
+        """Start afresh in a forked child, with the document of the parent."""
+        self._begin_afresh()
+
+    def _begin_afresh(self) -> None:
+        self._http: httpx.Client | None = None
+        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def _keep_looking(self) -> None:
+        thread = threading.Thread(
+            target=self._follow, name=f"seqwatch-routing-{self._model}", daemon=True
+        )
+        with self._starting:
+            if self._thread is not None:
+                return
+            with suppress(RuntimeError):  # no thread can be had now; the next choice tries
+                thread.start()
+                self._thread = thread
+
+    def _client(self) -> httpx.Client:
+        if self._http is None:
+            headers = {"Authorization": f"Bearer {self._key}"}
+            self._http = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT)
+        return self._http
+
+    def _look(self, timeout: float) -> bool:
         with self._lock:
             headers = {"If-None-Match": self._etag} if self._etag else {}
             try:
-                response = self._http.get(f"/v1/models/{self._model}/routing", headers=headers)
+                response = self._client().get(
+                    f"/v1/models/{self._model}/routing", headers=headers, timeout=timeout
+                )
                 if response.status_code == httpx.codes.NOT_MODIFIED:
                     return True
                 response.raise_for_status()
@@ -136,7 +180,9 @@ class Router:
             if hashlib.sha256(stored).hexdigest() == sha256:
                 return stored
         try:
-            response = self._http.get(f"/v1/models/{self._model}/versions/{version}/artifact")
+            response = self._client().get(
+                f"/v1/models/{self._model}/versions/{version}/artifact"
+            )
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise ArtifactUnavailable(f"version {version}: {error!r}") from error
@@ -168,8 +214,12 @@ class Router:
         self._take(routing)
 
     def _follow(self) -> None:
-        while not self._stop.wait(self._every):
-            self.refresh()
+        stop = self._stop
+        while not stop.wait(self._every):
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001 - no surprise may end this thread
+                _log.exception("the routing could not be looked up")
 
 
 def _write(path: Path, content: bytes) -> None:

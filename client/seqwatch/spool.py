@@ -1,23 +1,20 @@
 """Batches wait here until they are acknowledged: on disk, so that they survive the process."""
 
-import fcntl
 import os
 import struct
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from seqwatch.batch import Batch, checksum
+from seqwatch.folders import Folder, claim, orphans
 
 _FRAME = struct.Struct("<II")  # length and checksum of what follows
 SEGMENT_BYTES = 8 * 2**20
-
-
-class SpoolInUse(Exception):
-    """Another process writes to this folder; give each its own."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -25,6 +22,7 @@ class _Segment:
     """One append-only file, deleted once all of its batches are acknowledged."""
 
     path: Path
+    folder: Folder
     n_waiting: int = 0
 
 
@@ -50,66 +48,72 @@ class Spool:
 
     Parameters
     ----------
-    folder
-        Where the segments lie, or None to keep batches in memory only. What a
-        former process left there is sent first.
+    base
+        The folder under which every process has a folder of its own; None
+        keeps batches in memory.
     max_bytes
-        Bound of what waits. A batch that would pass it is not taken.
-
-    Raises
-    ------
-    SpoolInUse
-        When another process holds the folder.
-    OSError
-        When the folder cannot be made or read.
+        Bound of what waits on the disk. A batch that would pass it is not taken.
+    max_memory_bytes
+        The same for what waits in memory.
 
     Notes
     -----
     A batch is written to its file before it can be sent, and the file is
     flushed to disk when a segment is full and on `sync`. A process that dies
     loses nothing that was appended; a machine that dies may lose the last
-    segment since the last sync. When the disk is full the batch waits in
-    memory: the way to the API may still be open.
+    segment since the last sync. When the disk is full, or until `open`, the
+    batch waits in memory: the way to the API may still be open.
     """
 
-    def __init__(self, folder: Path | None, max_bytes: int) -> None:
-        self._folder = folder
+    def __init__(self, base: Path | None, max_bytes: int, max_memory_bytes: int) -> None:
+        self._base = base
         self._max_bytes = max_bytes
+        self._max_memory_bytes = max_memory_bytes
         self._lock = threading.Lock()
         self._queue: deque[Waiting] = deque()
         self._n_bytes = 0
+        self._n_memory_bytes = 0
         self._n_rows = 0
+        self._n_recovered = 0
+        self._own: Folder | None = None
         self._writer: _Writer | None = None
         self._next = 0
-        self._guard: IO[bytes] | None = None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._guard = _hold(folder)
-            for path in sorted(folder.glob("*.spool")):
-                self._next = int(path.stem) + 1
-                self._recover(path)
+
+    def open(self) -> None:
+        """Take a folder, and queue what lies in it. Raises OSError when there is none."""
+        if self._base is None or self._own is not None:
+            return
+        with self._lock:
+            self._own = claim(self._base)
+            self._recover(self._own)
+
+    def adopt(self) -> None:
+        """Queue what dead processes have left under the same base."""
+        if self._own is None or self._base is None:
+            return
+        for folder in orphans(self._base):
+            with self._lock:
+                if not self._recover(folder):
+                    folder.release()
 
     @property
     def n_rows(self) -> int:
         """Rows that wait."""
         return self._n_rows
 
+    @property
+    def n_recovered(self) -> int:
+        """Rows that former processes had left."""
+        return self._n_recovered
+
     def append(self, batch: Batch) -> bool:
         """Keep a batch; False when there is no room for it."""
         stored = batch.to_bytes()
         with self._lock:
-            if self._n_bytes + len(stored) > self._max_bytes:
-                return False
-            try:
-                waiting = self._write(batch, stored)
-            except OSError:
-                with suppress(OSError):
-                    self._close_writer()
-                waiting = None
-            self._push(
-                waiting or Waiting(n_rows=batch.n_rows, n_bytes=len(stored), batch=batch)
-            )
-            return True
+            waiting = self._kept(batch, stored)
+            if waiting is not None:
+                self._push(waiting)
+            return waiting is not None
 
     def oldest(self) -> Waiting | None:
         """Return the batch that waits longest, without taking it away."""
@@ -133,11 +137,13 @@ class Spool:
         with self._lock:
             assert self._queue[0] is waiting
             self._queue.popleft()
-            self._n_bytes -= waiting.n_bytes
             self._n_rows -= waiting.n_rows
-            if waiting.segment is not None:
-                waiting.segment.n_waiting -= 1
-                self._drop_if_done(waiting.segment)
+            if waiting.segment is None:
+                self._n_memory_bytes -= waiting.n_bytes
+                return
+            self._n_bytes -= waiting.n_bytes
+            waiting.segment.n_waiting -= 1
+            self._drop_if_done(waiting.segment)
 
     def postpone(self, waiting: Waiting) -> None:
         """Let the others go before the oldest batch."""
@@ -152,30 +158,61 @@ class Spool:
                 os.fsync(self._writer.file.fileno())
 
     def close(self) -> None:
-        """Let go of the folder; what waits stays there for the next process."""
+        """Let go of every folder; what waits stays there for the next process."""
         with self._lock:
-            self._close_writer()
-            if self._guard is not None:
-                self._guard.close()
-                self._guard = None
+            with suppress(OSError):
+                self._close_writer()
+            held = {id(w.segment.folder): w.segment.folder for w in self._queue if w.segment}
+            for folder in held.values():
+                folder.release()
+            if self._own is not None:
+                self._own.release()
+                self._own = None
+
+    def abandon(self) -> None:
+        """Close our copies of the parent's files, in a forked child; they stay its own.
+
+        Without it the parent's folder would stay locked until the child ends.
+        No lock is taken: a thread that is not here may have held it.
+        """
+        held = {id(w.segment.folder): w.segment.folder for w in self._queue if w.segment}
+        folders = [*held.values(), *([self._own] if self._own else [])]
+        files = [folder.guard for folder in folders]
+        for file in [*files, *([self._writer.file] if self._writer else [])]:
+            with suppress(OSError):
+                file.close()
 
     def _push(self, waiting: Waiting) -> None:
         self._queue.append(waiting)
-        self._n_bytes += waiting.n_bytes
         self._n_rows += waiting.n_rows
-        if waiting.segment is not None:
+        if waiting.segment is None:
+            self._n_memory_bytes += waiting.n_bytes
+        else:
+            self._n_bytes += waiting.n_bytes
             waiting.segment.n_waiting += 1
 
-    def _write(self, batch: Batch, stored: bytes) -> Waiting | None:
-        if self._folder is None or self._guard is None:
+    def _kept(self, batch: Batch, stored: bytes) -> Waiting | None:
+        if self._own is not None:
+            if self._n_bytes + len(stored) > self._max_bytes:
+                return None
+            try:
+                return self._write(self._own, batch, stored)
+            except OSError:
+                with suppress(OSError):
+                    self._close_writer()
+        if self._n_memory_bytes + len(stored) > self._max_memory_bytes:
             return None
+        return Waiting(n_rows=batch.n_rows, n_bytes=len(stored), batch=batch)
+
+    def _write(self, own: Folder, batch: Batch, stored: bytes) -> Waiting:
         if self._writer is not None and self._writer.file.tell() >= SEGMENT_BYTES:
             self._close_writer()
         if self._writer is None:
-            path = self._folder / f"{self._next:012d}.spool"
+            path = own.path / f"{self._next:012d}.spool"
             self._next += 1
             # Unbuffered: what was written survives this process at once.
-            self._writer = _Writer(segment=_Segment(path=path), file=path.open("xb", 0))
+            file = path.open("xb", 0)
+            self._writer = _Writer(segment=self._segment(path, own), file=file)
         writer = self._writer
         offset = writer.file.tell()
         frame = _FRAME.pack(len(stored), checksum(stored)) + stored
@@ -184,6 +221,10 @@ class Spool:
         return Waiting(
             n_rows=batch.n_rows, n_bytes=len(stored), segment=writer.segment, offset=offset
         )
+
+    def _segment(self, path: Path, folder: Folder) -> _Segment:
+        folder.n_segments += 1
+        return _Segment(path=path, folder=folder)
 
     def _close_writer(self) -> None:
         if self._writer is None:
@@ -203,36 +244,40 @@ class Spool:
             self._writer = None
         with suppress(OSError):  # it would be sent again, and counted once
             segment.path.unlink(missing_ok=True)
+        folder = segment.folder
+        folder.n_segments -= 1
+        if folder.n_segments == 0 and folder is not self._own:
+            folder.release()
 
-    def _recover(self, path: Path) -> None:
-        """Queue what a former process left; a torn last frame ends the segment."""
-        segment = _Segment(path=path)
-        with path.open("rb") as file:
-            while True:
-                offset = file.tell()
-                stored = _frame(file)
-                if stored is None:
-                    break
-                batch = Batch.from_bytes(stored)
-                self._push(
-                    Waiting(
-                        n_rows=batch.n_rows,
-                        n_bytes=len(stored),
-                        segment=segment,
-                        offset=offset,
-                    )
-                )
-        self._drop_if_done(segment)
+    def _recover(self, folder: Folder) -> bool:
+        """Queue what a former process left; False when there was nothing."""
+        before = self._n_rows
+        for path in folder.segments():
+            if folder is self._own and path.stem.isdecimal():
+                self._next = int(path.stem) + 1
+            segment = self._segment(path, folder)
+            for waiting in _frames(path, segment):
+                self._push(waiting)
+            if not segment.n_waiting:
+                segment.path.unlink(missing_ok=True)
+                folder.n_segments -= 1
+        self._n_recovered += self._n_rows - before
+        return folder.n_segments > 0
 
 
-def _hold(folder: Path) -> IO[bytes]:
-    guard = (folder / "lock").open("ab")
-    try:
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        guard.close()
-        raise SpoolInUse(f"another process spools to {folder}") from None
-    return guard
+def _frames(path: Path, segment: _Segment) -> Iterator[Waiting]:
+    """Yield what is whole; a torn last frame ends the segment."""
+    with path.open("rb") as file:
+        while True:
+            offset = file.tell()
+            stored = _frame(file)
+            if stored is None:
+                return
+            try:
+                n_rows = Batch.from_bytes(stored).n_rows
+            except ValueError:  # whole, but not ours
+                continue
+            yield Waiting(n_rows=n_rows, n_bytes=len(stored), segment=segment, offset=offset)
 
 
 def _frame(file: IO[bytes]) -> bytes | None:

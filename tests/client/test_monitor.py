@@ -118,21 +118,24 @@ class _Hostile:
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "reason"),
     [
-        pytest.param({"x": object()}, id="an object"),
-        pytest.param({"x": _Hostile()}, id="an array that raises"),
-        pytest.param({1j: 2}, id="a key that JSON does not know"),
+        pytest.param({"x": object()}, "not_json", id="an object"),
+        pytest.param({"x": _Hostile()}, "not_rows", id="an array that raises"),
+        pytest.param({1j: 2}, "not_json", id="a key that JSON does not know"),
+        pytest.param(7, "not_rows", id="no row at all"),
     ],
 )
-def test_a_row_that_cannot_be_sent_is_dropped_alone(api: Api, row: dict[str, object]) -> None:
+def test_a_row_that_cannot_be_sent_is_dropped_alone(
+    api: Api, row: dict[str, object], reason: str
+) -> None:
     monitor = Monitor(api.url, "k", "load", options=FAST)
     monitor.log(row)
     monitor.log(_row("good"))
     assert monitor.flush()
     monitor.close()
     assert api.kept_ids == ["good"]
-    assert monitor.counts().dropped == {"not_json": 1}
+    assert monitor.counts().dropped == {reason: 1}
 
 
 def test_columns_that_differ_in_length_are_dropped_without_a_word_to_the_host(

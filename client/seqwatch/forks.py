@@ -1,0 +1,29 @@
+"""What holds threads, locks or connections starts afresh in a forked child."""
+
+import os
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Forked(Protocol):
+    """Something that must not go on in a child as it was in the parent."""
+
+    def renew(self) -> None:
+        """Start afresh. Runs in the child, before anything else does."""
+
+
+_alive: "WeakSet[Forked]" = WeakSet()
+
+
+def on_fork(owner: Forked) -> None:
+    """Call `owner.renew` in every child forked from now on, while the owner lives."""
+    _alive.add(owner)
+
+
+def _renew_all() -> None:
+    for owner in list(_alive):
+        owner.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,106 @@
+"""How much the client keeps, and what became of the rows: two values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What every row says, how much is kept, and how long it may wait.
+
+    Attributes
+    ----------
+    defaults
+        Fields of every prediction that does not say them, e.g. `version`.
+    max_rows
+        Rows in the buffer between `log` and the packing thread; more are dropped.
+    batch_rows, batch_bytes
+        A batch is closed when it holds this much.
+    linger_seconds
+        A row waits this long for company, at most. It is also what a process
+        that is killed may lose: rows that are not yet in the spool.
+    max_spool_bytes
+        Bound of what waits on the disk for the API; more is dropped.
+    max_memory_bytes
+        Bound of the batches that wait in memory: all of them without a spool,
+        and those for which the disk had no room.
+    compress
+        Send bodies gzipped. An API that does not read them gets them plain.
+    timeout_seconds
+        Of one request.
+    close_seconds
+        How long the end of the process waits for what is still unsent.
+    adopt_seconds
+        How often to look for spools that dead processes left under the same folder.
+    on_acknowledged
+        Called from the sending thread with the ids of the predictions that
+        the API has confirmed to keep. Ids of a batch that an earlier process
+        sent, and of which some rows were refused, are left out.
+    """
+
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    max_rows: int = 100_000
+    batch_rows: int = 500
+    batch_bytes: int = 2**20
+    linger_seconds: float = 0.2
+    max_spool_bytes: int = 2**30
+    max_memory_bytes: int = 2**26
+    compress: bool = False
+    timeout_seconds: float = 10.0
+    close_seconds: float = 2.0
+    adopt_seconds: float = 30.0
+    on_acknowledged: Callable[[Sequence[str]], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Where the rows went, since the start of this process.
+
+    `logged` rows were given to us, and `recovered` lay in the spool. Each of
+    them is `buffered` (lost if the process is killed), `spooled`,
+    `acknowledged`, `rejected` (the API keeps it in quarantine) or in
+    `dropped`, by reason: buffer_full, spool_full, not_json, not_rows, damaged,
+    closed, refused_<status>. `sent` counts every attempt that was answered.
+    """
+
+    logged: int
+    recovered: int
+    buffered: int
+    spooled: int
+    sent: int
+    acknowledged: int
+    rejected: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are neither acknowledged nor lost."""
+        return self.buffered + self.spooled
+
+    def exposition(self, model: str) -> str:
+        """Return the counts as Prometheus text, to append to a service's own metrics.
+
+        Examples
+        --------
+        >>> counts = Counts(logged=3, recovered=0, buffered=0, spooled=1, sent=2,
+        ...                 acknowledged=1, rejected=0, dropped={"not_json": 1})
+        >>> print(counts.exposition("load").splitlines()[-1])
+        seqwatch_client_dropped_rows_total{model="load",reason="not_json"} 1
+        """
+        label = model.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        lines = []
+        for name in ("logged", "recovered", "sent", "acknowledged", "rejected"):
+            metric = f"seqwatch_client_{name}_rows_total"
+            lines += [f"# TYPE {metric} counter", f'{metric}{{model="{label}"}} '
+                      f"{getattr(self, name)}"]  # fmt: skip
+        for name in ("buffered", "spooled"):
+            metric = f"seqwatch_client_{name}_rows"
+            lines += [f"# TYPE {metric} gauge", f'{metric}{{model="{label}"}} '
+                      f"{getattr(self, name)}"]  # fmt: skip
+        metric = "seqwatch_client_dropped_rows_total"
+        lines.append(f"# TYPE {metric} counter")
+        lines += [
+            f'{metric}{{model="{label}",reason="{reason}"}} {count}'
+            for reason, count in sorted(self.dropped.items())
+        ]
+        return "\n".join(lines) + "\n"

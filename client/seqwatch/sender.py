@@ -1,0 +1,181 @@
+"""From the spool to the API: one thread that tries until it is told what became of a batch."""
+
+import gzip
+import logging
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from seqwatch.answers import Again, Delivered, Refused, delay, read_answer
+from seqwatch.batch import Batch, Kind, Row
+from seqwatch.options import Options
+from seqwatch.spool import Spool, Waiting
+
+_log = logging.getLogger("seqwatch")
+_random = secrets.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where rows go, and as what.
+
+    `prepare` turns a logged row into the one that is sent; it runs in the
+    packing thread.
+    """
+
+    url: str
+    key: str
+    model: str
+    spool: Path | None
+    options: Options
+    contract: str | None
+    prepare: Callable[[dict[str, Any]], Row]
+
+
+class Ledger:
+    """What the two threads and the waiting callers share, under `changed`."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.tally: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.n_flushing = 0
+        self.is_closing = False
+
+
+class Sender:
+    """Sends the batches of a spool in order, each until it is answered for good."""
+
+    def __init__(self, target: Target, spool: Spool, ledger: Ledger) -> None:
+        self._target = target
+        self._options = target.options
+        self._spool = spool
+        self._ledger = ledger
+        self._is_plain = not target.options.compress
+
+    def run(self, packing: threading.Thread) -> None:
+        """Send until the end; `packing` is waited for before the spool is closed."""
+        http = self._connect()
+        failures = 0
+        look_at = 0.0
+        while not self._is_over():
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + self._options.adopt_seconds
+                self._adopt()
+            with self._ledger.changed:
+                self._ledger.changed.wait_for(
+                    lambda: self._spool.n_rows or self._ledger.is_closing,
+                    self._options.adopt_seconds,
+                )
+            waiting = self._spool.oldest()
+            if waiting is None or self._is_over():
+                continue
+            answer = self._attempt(http, waiting)
+            if isinstance(answer, Again):
+                failures += 1
+                pause = delay(failures, _random.random())
+                self._rest(pause if answer.after is None else max(pause, answer.after))
+            else:
+                failures = 0
+        packing.join()
+        http.close()
+        self._spool.close()
+
+    def _is_over(self) -> bool:
+        return self._ledger.is_closing
+
+    def _connect(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._target.url,
+            headers={"Content-Type": "application/json"},
+            timeout=self._options.timeout_seconds,
+        )
+
+    def _adopt(self) -> None:
+        try:
+            self._spool.adopt()
+        except OSError as error:
+            _log.warning("the spools of former processes cannot be read: %s", error)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait; an end of the process, or a flush that begins, is waited out no longer."""
+        with self._ledger.changed:
+            flushing = self._ledger.n_flushing
+            self._ledger.changed.wait_for(
+                lambda: self._ledger.is_closing or self._ledger.n_flushing > flushing, seconds
+            )
+
+    def _attempt(self, http: httpx.Client, waiting: Waiting) -> Delivered | Again | Refused:
+        try:
+            return self._send(http, waiting)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is kept
+            _log.warning("a batch could not be sent: %r", error)
+            return Again()
+
+    def _send(self, http: httpx.Client, waiting: Waiting) -> Delivered | Again | Refused:
+        batch = self._spool.read(waiting)
+        answer = Refused(reason="damaged") if batch is None else self._post(http, batch)
+        if isinstance(answer, Again):
+            if answer.is_crash:
+                self._spool.postpone(waiting)
+            return answer
+        if isinstance(answer, Delivered) and batch is not None:
+            self._confirm(batch, answer)
+        self._spool.remove(waiting)
+        with self._ledger.changed:
+            match answer:
+                case Delivered():
+                    self._ledger.tally["acknowledged"] += answer.n_accepted
+                    self._ledger.tally["rejected"] += answer.n_rejected
+                case Refused():
+                    self._ledger.dropped[answer.reason] += waiting.n_rows
+            self._ledger.changed.notify_all()
+        return answer
+
+    def _post(self, http: httpx.Client, batch: Batch) -> Delivered | Again | Refused:
+        headers = {
+            "Authorization": f"Bearer {self._target.key}",
+            "Idempotency-Key": batch.batch_id,
+        }
+        if batch.contract is not None:
+            headers["Seqwatch-Contract"] = batch.contract
+        if not self._is_plain:
+            headers["Content-Encoding"] = "gzip"
+        body = batch.body if self._is_plain else gzip.compress(batch.body, 1)
+        try:
+            response = http.post(
+                f"/v1/models/{self._target.model}/{batch.kind}", content=body, headers=headers
+            )
+        except httpx.HTTPError as error:
+            _log.info("Seqwatch does not answer: %r", error)
+            return Again()
+        if response.status_code == httpx.codes.UNSUPPORTED_MEDIA_TYPE and not self._is_plain:
+            self._is_plain = True  # an API from before compression
+            return self._post(http, batch)
+        with self._ledger.changed:
+            self._ledger.tally["sent"] += batch.n_rows
+        answer = read_answer(
+            response.status_code,
+            response.content,
+            batch.n_rows,
+            response.headers.get("Retry-After"),
+        )
+        if not isinstance(answer, Delivered):
+            _log.warning("Seqwatch answered %d: %r", response.status_code, answer)
+        return answer
+
+    def _confirm(self, batch: Batch, answer: Delivered) -> None:
+        notify = self._options.on_acknowledged
+        if notify is None or batch.kind is not Kind.PREDICTIONS or answer.faulty is None:
+            return
+        try:
+            notify(batch.prediction_ids(answer.faulty))
+        except Exception:  # noqa: BLE001 - the host's code must not end our thread
+            _log.exception("on_acknowledged failed")
