@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, field_validator
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -13,6 +13,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from core.lake_root import Bucket
 
 
 class _FromFiles(EnvSettingsSource):
@@ -55,7 +57,9 @@ class Settings(BaseSettings):
     )
 
     database_url: str = "sqlite:///var/seqwatch.sqlite"
-    lake: Path = Path("var/lake")
+    # How an object store is reached; before `lake`, which takes it up. It may hold secrets.
+    lake_options: dict[str, str] = Field(default={}, repr=False)
+    lake: Path | Bucket = Path("var/lake")
     artifacts: Path = Path("var/artifacts")
     reports: Path = Path("var/reports")
     host: str = "127.0.0.1"
@@ -65,10 +69,16 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024)
     max_rows: int = Field(default=100_000, ge=1)
     max_backlog_bytes: int = Field(default=4 * 2**30, ge=2**20)
+    max_backlog_age: Duration = timedelta(hours=1)
+    max_waiting_bytes: int = Field(default=128 * 2**20, ge=2**20, validate_default=True)
+    max_rows_per_second: int = Field(default=0, ge=0)  # of one key; 0: as many as there are
+    body_time: Duration = timedelta(seconds=60)
+    min_free_bytes: int = Field(default=2**30, ge=0)
 
     fold_every: Duration = timedelta(seconds=2)
     archive_every: Duration = timedelta(seconds=30)
     judge_every: Duration = timedelta(seconds=10)
+    rejudge_every: Duration = timedelta(minutes=15)
     deliver_every: Duration = timedelta(seconds=2)
     lease: Duration = timedelta(seconds=60)
     keep_runs: Duration = timedelta(days=7)
@@ -91,6 +101,15 @@ class Settings(BaseSettings):
         if not given.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError(
                 "must be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+            )
+        return given
+
+    @field_validator("max_waiting_bytes")
+    @classmethod
+    def _room_for_any_body(cls, given: int, others: ValidationInfo) -> int:
+        if given < 2 * others.data.get("max_body_bytes", 0):
+            raise ValueError(
+                "must be at least twice SEQWATCH_MAX_BODY_BYTES: half is kept for other keys"
             )
         return given
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries import runs
+from db.queries import late, runs
 from db.session import read_only, unit_of_work
 from services import judging_slots
 
@@ -50,6 +50,8 @@ class Ticker:
         }.items():
             self._tick(job, every, self._ask(job, every))
         self._tick("judge", settings.judge_every, self.ask_for_closed_days)
+        self._rejudge_every = settings.rejudge_every
+        self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
 
     def _tick(self, name: str, every: timedelta, act: Callable[[], None]) -> None:
         self._scheduler.add_job(
@@ -76,6 +78,17 @@ class Ticker:
             with unit_of_work(self._sessions) as session:
                 for subject, slot in due:
                     runs.ask(session, "judge", slot, now, subject)
+
+    def ask_for_late_days(self) -> None:
+        """Ask for models with days that late rows have changed: no more than once a slot."""
+        with read_only(self._sessions) as session:
+            changed = late.models_with_marks(session)
+        if changed:
+            now = utcnow()
+            slot = slot_of(now, self._rejudge_every)
+            with unit_of_work(self._sessions) as session:
+                for model_id in changed:
+                    runs.ask(session, "rejudge", slot, now, str(model_id))
 
     def start(self) -> None:
         """Begin to tick, in a thread of its own."""

@@ -18,6 +18,7 @@ from services.deliver import deliver_all
 from services.fold import fold_all
 from services.join import join_all
 from services.judge import judge
+from services.rejudging import rejudge
 from services.watching import Baselines
 
 
@@ -45,6 +46,14 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         judge(sessions, baselines, model_id, claim.slot, utcnow())
         canary.look(sessions, model_id, utcnow())
 
+    def rejudge_late(claim: Claim) -> None:
+        fold(claim)
+        archive(claim)
+        model_id, now = UUID(claim.subject), utcnow()
+        if not rejudge(sessions, baselines, model_id, now).is_whole:
+            with unit_of_work(sessions) as session:
+                runs.ask(session, "rejudge", now, now, claim.subject)
+
     def report(claim: Claim) -> None:
         reporting.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
 
@@ -61,6 +70,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "fold": fold,
         "archive": archive,
         "judge": judge_day,
+        "rejudge": rejudge_late,
         reports.JOB: report,
         "deliver": deliver,
         "purge": purge,

@@ -1,7 +1,7 @@
 """Turn a finding into an alert's next state, and a flip into messages."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -15,13 +15,19 @@ from monitors import registry
 from monitors.finding import Finding, Outcome
 from services import faults, reports
 
+DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Which version served, and when (event time), as a monitor looked."""
+    """Which version served, and when (event time), as a monitor looked.
+
+    `is_history` is true of a day that was brought in after the fact.
+    """
 
     version: str | None
     as_of: datetime
+    is_history: bool = False
 
 
 def observe(
@@ -30,7 +36,8 @@ def observe(
     """Store a finding, advance the monitor's alert, and queue what it has to tell.
 
     An alert flips at the time of the look, not at the end of the window: what
-    labels tell about a week is known days after it.
+    labels tell about a week is known days after it. A day of history is looked
+    at and told to nobody: its finding is stored, and the alert stays where it is.
 
     Returns
     -------
@@ -38,21 +45,48 @@ def observe(
         The flip, when the alert has just fired or been resolved.
     """
     # load
+    if seen.is_history:
+        session.add(row_of(monitor, seen, finding, now))
+        return None
     alert = session.scalar(select(Alert).where(Alert.monitor_id == monitor.id))
     if alert is None:
         alert = Alert(
             monitor_id=monitor.id, model_id=monitor.model_id, phase=Phase.QUIET, streak=0
         )
         session.add(alert)
-    kind = registry.find(monitor.kind)
 
     # decide
-    rule = AlertRule(breaches_to_fire=kind.breaches_to_fire, oks_to_resolve=kind.oks_to_resolve)
+    rule = rule_of(monitor.kind)
     before = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+    before = _corrected(session, monitor, rule, before, seen.as_of)
     after, change = step(rule, before, finding.outcome, seen.as_of)
 
     # save
-    row = FindingRow(
+    row = row_of(monitor, seen, finding, now)
+    session.add(row)
+    alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
+    if change is None:
+        return None
+    alert.cause = finding.cause if change.flip is Flip.FIRED else ""
+    alert.version = seen.version
+    session.flush()
+    occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
+    if monitor.kind == "drift" and change.flip is Flip.FIRED:
+        runs.ask(session, reports.JOB, now, now, subject=str(row.id))
+    return _flip(session, alert, change, occasion)
+
+
+def rule_of(kind: str) -> AlertRule:
+    """Return how patient the alerts of a kind of monitor are."""
+    found = registry.find(kind)
+    return AlertRule(
+        breaches_to_fire=found.breaches_to_fire, oks_to_resolve=found.oks_to_resolve
+    )
+
+
+def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> FindingRow:
+    """Return a finding as it is stored."""
+    return FindingRow(
         monitor_id=monitor.id,
         model_id=monitor.model_id,
         version=seen.version,
@@ -66,17 +100,35 @@ def observe(
         detail=dict(finding.detail),
         recorded_at=now,
     )
-    session.add(row)
-    alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
-    if change is None:
-        return None
-    alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    alert.version = seen.version
-    session.flush()
-    occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
-    if monitor.kind == "drift" and change.flip is Flip.FIRED:
-        runs.ask(session, reports.JOB, now, now, subject=str(row.id))
-    return _flip(session, alert, change, occasion)
+
+
+def _corrected(
+    session: Session, monitor: Monitor, rule: AlertRule, state: AlertState, as_of: datetime
+) -> AlertState:
+    """Return where a quiet alert stands, now that the day before may have been revised.
+
+    Late rows flip no alert: the day is over. But the next day counts from what
+    the day before it was found to be, not from what it was taken for.
+    """
+    if state.phase is Phase.FIRING:
+        return state
+    before = session.scalar(
+        select(FindingRow).where(
+            FindingRow.monitor_id == monitor.id,
+            FindingRow.as_of == as_of - DAY,
+            FindingRow.rev > 0,
+        )
+    )
+    if before is None or before.first is None:
+        return state
+    was_breach = before.first["outcome"] == Outcome.BREACH
+    is_breach = before.outcome is Outcome.BREACH
+    if was_breach == is_breach:
+        return state
+    if was_breach:
+        return AlertState()
+    after, change = step(rule, state, Outcome.BREACH, before.as_of)
+    return after if change is None else state
 
 
 def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """What is wrong with a model's input, as its monitors last said."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,14 +11,19 @@ from monitors.finding import Outcome
 from monitors.input_fault import Fault
 
 
-def known(session: Session, monitor_id: UUID) -> tuple[Fault, ...]:
-    """Return the faults that a monitor follows; a look that broke forgets none."""
-    latest = session.scalar(
-        select(Finding)
-        .where(Finding.monitor_id == monitor_id, Finding.outcome != Outcome.ERROR)
-        .order_by(Finding.as_of.desc())
-        .limit(1)
+def known(
+    session: Session, monitor_id: UUID, before: datetime | None = None
+) -> tuple[Fault, ...]:
+    """Return the faults that a monitor follows; a look that broke forgets none.
+
+    Those that it followed before a moment of event time, if one is given.
+    """
+    query = select(Finding).where(
+        Finding.monitor_id == monitor_id, Finding.outcome != Outcome.ERROR
     )
+    if before is not None:
+        query = query.where(Finding.as_of < before)
+    latest = session.scalar(query.order_by(Finding.as_of.desc()).limit(1))
     if latest is None:
         return ()
     return tuple(Fault.from_json(fault) for fault in latest.detail.get("faults", ()))

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -22,8 +21,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
 from core.errors import Unprocessable
+from core.lake_root import LakeRoot
 from core.rows import REFERENCE
 from core.window import Window
+from db.queries import counts, late
 from db.queries import log as marks
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
@@ -86,7 +87,7 @@ class Joined:
     naive: Floats
 
 
-def join_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
+def join_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
     """Compute every marked day of every model again; how many were saved.
 
     Raises
@@ -108,7 +109,7 @@ def join_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) ->
     return n_days
 
 
-def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID) -> int:
+def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> int:
     """Compute the marked days of a model again.
 
     Parameters
@@ -117,7 +118,7 @@ def join(sessions: sessionmaker[Session], lake_root: Path, model_id: UUID) -> in
         Opens transactions, one for each day; none is open while the lake is
         read.
     lake_root
-        The folder of all logs.
+        Where all logs lie.
     model_id
         Whose days.
 
@@ -147,10 +148,9 @@ def join_day(
     # decide
     chunks: list[dict[str, object]] = []
     scored: list[Score] = []
+    n_repeated = 0
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
-        if n_repeated:
-            log.warning("%s: %d ids of %s were sent twice", subject.model_id, n_repeated, day)
         chunks = accuracy(history, subject, rows)
         scored = _sessions(history, subject, midnight)
 
@@ -158,14 +158,39 @@ def join_day(
     with unit_of_work(sessions) as session:
         if not marks.clean(session, subject.model_id, day, rev):
             return False
-        is_day = (AccuracyChunk.model_id == subject.model_id) & (AccuracyChunk.day == day)
-        session.execute(delete(AccuracyChunk).where(is_day))
-        at = {"model_id": subject.model_id, "day": day}
-        upsert(session, AccuracyChunk, [at | stored for stored in chunks])
+        counts.set_repeated(session, subject.model_id, day, n_repeated)
+        _replace(session, subject.model_id, day, chunks)
         if subject.canary is not None:
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
     return True
+
+
+def _replace(
+    session: Session, model_id: UUID, day: date, chunks: list[dict[str, object]]
+) -> None:
+    """Store the sums of a day; looks that took others before are taken again."""
+    is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
+    before = {
+        (row.version, row.shadow): (row.n_predictions, row.payload)
+        for row in session.execute(
+            select(
+                AccuracyChunk.version,
+                AccuracyChunk.shadow,
+                AccuracyChunk.n_predictions,
+                AccuracyChunk.payload,
+            ).where(is_day)
+        )
+    }
+    after = {(c["version"], c["shadow"]): (c["n_predictions"], c["payload"]) for c in chunks}
+    if before == after:
+        return
+    session.execute(delete(AccuracyChunk).where(is_day))
+    at = {"model_id": model_id, "day": day}
+    upsert(session, AccuracyChunk, [at | stored for stored in chunks])
+    settled = late.errors_settled(session.get_one(Model, model_id))
+    if settled is not None and day < settled:
+        late.mark(session, model_id, [day])
 
 
 def _subject(session: Session, model_id: UUID) -> Subject:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import StaleChampion
+from db.queries import late
 from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Finding
@@ -37,7 +38,8 @@ def judge(
 ) -> int:
     """Run every enabled monitor, store what they find, and act on it.
 
-    Judging a day again, here or in another worker, changes nothing.
+    Judging a day again, here or in another worker, changes nothing: what came
+    in late is taken in by `services.rejudging`.
 
     Returns
     -------
@@ -54,8 +56,9 @@ def judge(
         model = session.get_one(Model, model_id)
         if model.judged_until is not None and day_end <= model.judged_until:
             return 0
+        changes = _changes(session, model, day_end)  # before what they are about is read
         seen = scene.load(session, model, day_end)
-        tasks = [watching.prepare(session, model, m, seen) for m in _enabled(session, model_id)]
+        tasks = [watching.prepare(session, model, m, seen) for m in enabled(session, model_id)]
 
     # decide: outside any transaction, because it takes its time
     judged = [
@@ -72,16 +75,35 @@ def judge(
             return 0
         if scene.champion_name(session, model_id) != seen.champion:
             raise StaleChampion("the champion changed while the day was judged: judge it again")
+        is_history = model.history_until is not None and day_end <= model.history_until
+        at_look = Seen(version=seen.champion, as_of=day_end, is_history=is_history)
         for one in judged:
             monitor = session.get_one(Monitor, one.monitor_id)
-            at_look = Seen(version=seen.champion, as_of=day_end)
             alerting.observe(session, monitor, at_look, one.finding, now)
         model.judged_until = day_end
-        retraining.consider(session, model, day_end, now)
+        for day, rev in changes:
+            late.clear(session, model_id, day, rev)
+        if not is_history:
+            retraining.consider(session, model, day_end, now)
     return len(judged)
 
 
-def _enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:
+    """Return the marks of days that no look before this one has taken in, with what they hold.
+
+    Rows that came after the day had closed, and before anybody looked, are no
+    reason to look again.
+    """
+    unseen = None if model.judged_until is None else model.judged_until.date()
+    return [
+        (mark.day, mark.rev)
+        for mark in late.marks(session, model.id)
+        if mark.day < day_end.date() and (unseen is None or mark.day >= unseen)
+    ]
+
+
+def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+    """Return the monitors that look, in the order in which they do."""
     rows = session.scalars(
         select(Monitor)
         .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))

@@ -1,6 +1,7 @@
 """All that the monitors of one model look at, at the end of one event day."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from math import ceil
 from uuid import UUID
@@ -39,6 +40,9 @@ class Scene:
         The longest reference of any version: what a sensor may look like.
     objective
         The standardised error that accuracy is held to.
+    revisions
+        How often rows came late into each reference: what was learnt from it
+        before is out of date.
     """
 
     model_id: str
@@ -51,14 +55,40 @@ class Scene:
     widest_reference: Window | None
     objective: float | None
     recent: Hourly
+    revisions: Mapping[Window, int] = field(default_factory=dict)
 
 
-def load(session: Session, model: Model, as_of: datetime) -> Scene:
-    """Read what every monitor needs; the rest is read by the monitor that needs it."""
-    found = models.champion(session, model.id)
-    champion = found[1] if found else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Which version served when a day was judged, and when that was (wall time)."""
+
+    champion: str | None
+    known_at: datetime
+
+
+def load(session: Session, model: Model, as_of: datetime, past: Past | None = None) -> Scene:
+    """Read what every monitor needs; the rest is read by the monitor that needs it.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model
+        Whose scene.
+    as_of
+        The end of the event day.
+    past
+        Whom to look at when not at what serves now.
+    """
+    versions = models.versions(session, model.id)
+    if past is None:
+        found = models.champion(session, model.id)
+        champion = found[1] if found else None
+    else:
+        champion = next((v for v in versions if v.name == past.champion), None)
+        versions = [v for v in versions if v.created_at <= past.known_at or v is champion]
     contract = Contract.from_json(model.contract)
-    references = [window for v in models.versions(session, model.id) if (window := bounds(v))]
+    references = [window for v in versions if (window := bounds(v))]
     assert model.watermark is not None
     return Scene(
         model_id=str(model.id),
@@ -71,7 +101,18 @@ def load(session: Session, model: Model, as_of: datetime) -> Scene:
         widest_reference=max(references, key=lambda w: w.end - w.start, default=None),
         objective=champion.objective if champion else None,
         recent=input_of(session, model, Window(as_of - RECENT_DAYS * DAY, as_of)),
+        revisions=revisions(versions),
     )
+
+
+def revisions(versions: Iterable[Version]) -> dict[Window, int]:
+    """Return how often rows came late into each reference."""
+    found: dict[Window, int] = {}
+    for version in versions:
+        window = bounds(version)
+        if window is not None:
+            found[window] = max(found.get(window, 0), version.reference_rev)
+    return found
 
 
 def champion_name(session: Session, model_id: UUID) -> str | None:

@@ -49,11 +49,11 @@ class Task:
 
 
 class Baselines:
-    """What references teach, remembered: reference and parameters are all it depends on."""
+    """What references teach, remembered until rows come into them late."""
 
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
-        self._known: dict[tuple[str, Hashable], tuple[Window, Any]] = {}
+        self._known: dict[tuple[str, Hashable], tuple[Window, int, Any]] = {}
 
     def of(
         self,
@@ -65,12 +65,13 @@ class Baselines:
         """Return the baseline of a reference; read and learnt once per process."""
         key = (seen.model_id, params)
         known = self._known.get(key)
-        if known is None or known[0] != reference:
+        revision = seen.revisions.get(reference, 0)
+        if known is None or known[:2] != (reference, revision):
             with read_only(self._sessions) as session:
                 model = session.get_one(Model, UUID(seen.model_id))
                 hours = scene.input_of(session, model, reference)
-            known = self._known[key] = (reference, calibrate(hours))
-        baseline: Baseline = known[1]
+            known = self._known[key] = (reference, revision, calibrate(hours))
+        baseline: Baseline = known[2]
         return baseline
 
 
@@ -90,7 +91,7 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
     params = registry.parse(monitor.kind, monitor.params)
     match params:
         case InputFaultParams():
-            known = faults.known(session, monitor.id)
+            known = faults.known(session, monitor.id, seen.as_of)
             return Task(monitor_id=monitor.id, params=params, faults=known)
         case AccuracyParams():
             errors = scene.errors(session, seen, model, params.window_days)

@@ -1,12 +1,14 @@
 """What a model's rows were like since it began, counted in the transaction that takes them."""
 
 from collections.abc import Mapping
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import Row, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from db import dialect
+from db.queries.upsert import upsert
 from db.tables import LogCount, Model, RepeatDay
 
 REPEATED = "repeated"
@@ -26,6 +28,12 @@ def add(session: Session, model_id: UUID, counted: Mapping[str, int]) -> None:
         ),
         rows,
     )
+
+
+def set_repeated(session: Session, model_id: UUID, day: date, n: int) -> None:
+    """Say how many rows of a day bear an id that the day had before."""
+    if n or session.get(RepeatDay, (model_id, day)) is not None:
+        upsert(session, RepeatDay, [{"model_id": model_id, "day": day, "n": n}])
 
 
 def of_model(session: Session, model_id: UUID) -> dict[str, int]:

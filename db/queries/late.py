@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from math import ceil
 from typing import cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.orm import Session
 
+from core.contract import Contract
 from core.policy import Policy
 from db import dialect
 from db.tables import LateDay, Model, Version
@@ -44,6 +46,16 @@ def settled(model: Model) -> datetime | None:
     closed = model.watermark - Policy.from_json(model.policy).lateness
     end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
     return end if model.judged_until is None else max(end, model.judged_until)
+
+
+def errors_settled(model: Model) -> date | None:
+    """Return the first day whose errors no look has taken yet; None before any look."""
+    end = settled(model)
+    if end is None:
+        return None
+    contract = Contract.from_json(model.contract)
+    reach = contract.horizon * contract.step + Policy.from_json(model.policy).label_delay
+    return (end - ceil(reach / DAY) * DAY).date()
 
 
 def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:

@@ -1,0 +1,293 @@
+"""Look again at event days that were judged before all of their rows were in.
+
+A finding that says something else now is revised: it counts its revisions and
+keeps what it said first. An alert is no finding: it told what was known, and
+late rows neither fire nor withdraw it. What a corrected day means for the next
+one is told in `services.alerting`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.errors import Unprocessable
+from core.policy import Policy
+from db.queries import late, models
+from db.queries.late import DAY, Mark, midnight
+from db.session import read_only, unit_of_work
+from db.tables import Finding as FindingRow
+from db.tables import Model, Monitor, ServingSlice
+from monitors import registry
+from monitors.accuracy import AccuracyParams
+from monitors.burn import BurnParams
+from monitors.finding import Finding
+from services import alerting, scene, watching
+from services.alerting import Seen
+from services.judge import enabled
+from services.scene import Past
+from services.watching import Baselines
+
+MAX_LOOKS = 40  # at one go: the other jobs of a worker wait meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which looks of a model to take again.
+
+    Attributes
+    ----------
+    marks
+        The changes that call for them.
+    reaches
+        For each change, the last look that sees it.
+    looks
+        The ends of event days, the oldest first; all of them.
+    """
+
+    marks: Sequence[Mark]
+    reaches: Sequence[datetime]
+    looks: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejudged:
+    """What came of looking again.
+
+    Attributes
+    ----------
+    n_looks
+        Event days that were looked at.
+    n_revised
+        Findings that say something else now, or were made for the first time.
+    is_whole
+        Whether no look is left for the next run.
+    """
+
+    n_looks: int
+    n_revised: int
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What one monitor says when it looks again."""
+
+    monitor_id: UUID
+    seen: Seen
+    finding: Finding
+
+
+def rejudge(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    now: datetime,
+    max_looks: int = MAX_LOOKS,
+) -> Rejudged:
+    """Look again at the days of a model that late rows have changed, the oldest first.
+
+    Each day is saved by itself, and the marks go when all of their looks were
+    taken: whoever dies in between leaves only looks that are taken once more,
+    and those change nothing.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while a monitor looks.
+    baselines
+        What references teach.
+    model_id
+        Whose days.
+    now
+        Wall time.
+    max_looks
+        How many event days at one go; the rest stays marked.
+
+    Returns
+    -------
+    Rejudged
+        What came of it.
+    """
+    with read_only(sessions) as session:
+        plan = _plan(session, session.get_one(Model, model_id))
+    if plan is None:
+        return Rejudged(n_looks=0, n_revised=0, is_whole=True)
+    looks = plan.looks[:max_looks]
+    n_revised = sum(_look_again(sessions, baselines, model_id, at, looks, now) for at in looks)
+    with unit_of_work(sessions) as session:
+        _settle(session, model_id, plan, looks)
+    return Rejudged(
+        n_looks=len(looks), n_revised=n_revised, is_whole=len(looks) == len(plan.looks)
+    )
+
+
+def _plan(session: Session, model: Model) -> Plan | None:
+    if model.judged_until is None:
+        return None
+    marks = [m for m in late.marks(session, model.id) if midnight(m.day) < model.judged_until]
+    if not marks:
+        return None
+    references = scene.revisions(models.versions(session, model.id))
+    back = _look_back(session, model)
+    first = session.scalar(
+        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
+    )
+    reaches, wanted = [], set[datetime]()
+    for mark in marks:
+        start = midnight(mark.day)
+        is_reference = any(w.start < start + DAY and w.end > start for w in references)
+        reach = model.judged_until if is_reference else min(model.judged_until, start + back)
+        reaches.append(reach)
+        at = max(start, mark.done_until or start)
+        if first is not None:
+            at = max(at, first.replace(hour=0, minute=0, second=0, microsecond=0))
+        while at < reach:
+            at += DAY
+            wanted.add(at)
+    return Plan(marks=marks, reaches=reaches, looks=sorted(wanted))
+
+
+def _look_back(session: Session, model: Model) -> timedelta:
+    """Return how long after a day some look still sees it."""
+    contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
+    days = scene.RECENT_DAYS
+    for monitor in enabled(session, model.id):
+        try:
+            params = registry.parse(monitor.kind, monitor.params)
+        except Unprocessable:
+            continue  # it says that it cannot look, whatever the rows are
+        match params:
+            case AccuracyParams():
+                reach = contract.horizon * contract.step + policy.label_delay
+                days = max(days, ceil(reach / DAY) + params.window_days + 1)
+            case BurnParams():
+                days = max(days, params.period_days)
+            case _:
+                pass
+    return days * DAY
+
+
+def _look_again(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    as_of: datetime,
+    looks: Sequence[datetime],
+    now: datetime,
+) -> int:
+    # load
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        monitors = enabled(session, model_id)
+        past = _past(session, model, as_of)
+        if past is None:
+            return 0
+        scenery = scene.load(session, model, as_of, past)
+        tasks = [watching.prepare(session, model, monitor, scenery) for monitor in monitors]
+        is_history = model.history_until is not None and as_of <= model.history_until
+
+    # decide
+    seen = Seen(version=scenery.champion, as_of=as_of, is_history=is_history)
+    again = [
+        Again(
+            monitor_id=task.monitor_id,
+            seen=seen,
+            finding=watching.look(task, scenery, baselines),
+        )
+        for task in tasks
+    ]
+
+    # save
+    with unit_of_work(sessions) as session:
+        session.get_one(Model, model_id, with_for_update={"key_share": True})
+        return sum(_save(session, one, looks, now) for one in again)
+
+
+def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
+    """Return who served when a day was judged; None for a day that was not, and is not due."""
+    row = session.scalar(
+        select(FindingRow)
+        .where(FindingRow.model_id == model.id, FindingRow.as_of == as_of)
+        .order_by(FindingRow.recorded_at)
+        .limit(1)
+    )
+    if row is not None:
+        return Past(champion=row.version, known_at=row.recorded_at)
+    if model.history_until is None or as_of > model.history_until:
+        return None
+    champion = models.champion(session, model.id)
+    if champion is None:
+        return Past(champion=None, known_at=model.created_at)
+    return Past(champion=champion[1].name, known_at=champion[1].created_at)
+
+
+def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime) -> int:
+    monitor = session.get_one(Monitor, one.monitor_id)
+    as_of, finding = one.seen.as_of, one.finding
+    row = session.scalar(
+        select(FindingRow).where(FindingRow.monitor_id == monitor.id, FindingRow.as_of == as_of)
+    )
+    if row is None:
+        if not one.seen.is_history:
+            return 0  # the monitor was made, or switched on, after that day
+        session.add(alerting.row_of(monitor, one.seen, finding, now))
+        before: Any = None
+    else:
+        before, after = _said(row), _told(finding)
+        if before == after:
+            return 0
+        if row.first is None:
+            row.first = before
+        row.window_start, row.window_end = finding.window.start, finding.window.end
+        row.outcome, row.value, row.threshold = (
+            finding.outcome,
+            finding.value,
+            finding.threshold,
+        )
+        row.cause, row.detail = finding.cause, dict(finding.detail)
+        row.rev += 1
+        row.revised_at = now
+    # A look for faults goes on from the faults of the look before.
+    if _faults(before) != _faults(_told(finding)) and as_of + DAY not in looks:
+        late.mark(session, monitor.model_id, [as_of.date()])
+    return 1
+
+
+def _said(row: FindingRow) -> dict[str, Any]:
+    return {
+        "outcome": row.outcome.value,
+        "value": row.value,
+        "threshold": row.threshold,
+        "cause": row.cause,
+        "detail": row.detail,
+    }
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    """Return what a finding says, as it would be read back."""
+    told = asdict(finding) | {"outcome": finding.outcome.value}
+    del told["window"]
+    plain: dict[str, Any] = json.loads(json.dumps(told))
+    return plain
+
+
+def _faults(said: dict[str, Any] | None) -> Any:
+    return None if said is None else said["detail"].get("faults")
+
+
+def _settle(session: Session, model_id: UUID, plan: Plan, looks: Sequence[datetime]) -> None:
+    """Take off the marks whose looks were all taken; note how far the others are."""
+    is_whole = len(looks) == len(plan.looks)
+    for mark, reach in zip(plan.marks, plan.reaches, strict=True):
+        if is_whole or (looks and reach <= looks[-1]):
+            late.clear(session, model_id, mark.day, mark.rev)
+        elif looks and looks[-1] > midnight(mark.day):
+            late.progress(session, model_id, mark, looks[-1])
