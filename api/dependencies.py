@@ -16,6 +16,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Scope
 from notify.webhook import Sender
 from services.access import Caller, Door, audit, require, token_in
+from services.capacity import Disks
 from services.registry import Directory, Entry
 
 
@@ -27,6 +28,7 @@ class Platform:
     sessions: sessionmaker[Session]
     door: Door
     directory: Directory
+    disks: Disks
     sender: Sender
 
 

@@ -1,31 +1,31 @@
 """Every error in one shape: `{"error": "StaleChampion", "detail": "…"}`."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from core.errors import AppError, BadRows, Busy, Unauthorized
+from api.answers import outcome
+from core.errors import AppError, BadRows, Busy, Later, Unauthorized
+from db.session import is_outage
 
 log = logging.getLogger("seqwatch.api")
-
-RETRY_AFTER_SECONDS = 1
 
 
 def body_of(error: AppError) -> dict[str, Any]:
     """Return what a client reads about a business error."""
     body: dict[str, Any] = {"error": type(error).__name__, "detail": str(error)}
     if isinstance(error, BadRows):
-        body["accepted"] = error.n_accepted
-        body["rows"] = [
-            {"row": fault.row, "field": fault.field, "reason": fault.reason}
-            for fault in error.faults
-        ]
+        body |= outcome(
+            n_accepted=error.n_accepted, duplicates=error.duplicates, faults=error.faults
+        )
     return body
 
 
@@ -33,8 +33,8 @@ def headers_of(error: AppError) -> dict[str, str]:
     """Return the headers that belong to a business error."""
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, Busy):
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if isinstance(error, Later):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     return {}
 
 
@@ -79,6 +79,15 @@ def render_stale(_: Request, __: Exception) -> JSONResponse:
     )
 
 
+def render_unavailable(request: Request, error: Exception) -> JSONResponse:
+    """Answer while the database does not: it is gone, locked for long, or its disk is full."""
+    assert isinstance(error, DBAPIError)
+    if not is_outage(error):
+        return render_bug(request, error)
+    log.warning("%s %s: %s", request.method, request.url.path, error.orig)
+    return render(request, Busy("the database is not available", retry_after=5.0))
+
+
 def render_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer a bug: the trace goes to the log, none of it to the client."""
     log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
@@ -92,4 +101,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, render_invalid)
     app.add_exception_handler(HTTPException, render_http)
     app.add_exception_handler(StaleDataError, render_stale)
+    app.add_exception_handler(OperationalError, render_unavailable)
+    app.add_exception_handler(InterfaceError, render_unavailable)
     app.add_exception_handler(Exception, render_bug)

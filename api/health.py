@@ -4,8 +4,9 @@ from fastapi import APIRouter, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.dependencies import PlatformDep
+from api.dependencies import NowDep, PlatformDep
 from db.session import read_only
+from services.capacity import backlog, shortages
 
 router = APIRouter(tags=["health"])
 
@@ -17,11 +18,17 @@ def health() -> Response:
 
 
 @router.get("/ready", response_class=Response)
-def ready(parts: PlatformDep) -> Response:
-    """Answer 200 when the database answers and bears our schema; why not is in the log."""
+def ready(parts: PlatformDep, now: NowDep) -> Response:
+    """Answer 200 while batches are taken; else 503, and why, in words for an operator."""
     try:
         with read_only(parts.sessions) as session:
             session.execute(text("SELECT 1 FROM model LIMIT 1"))
-    except SQLAlchemyError:
-        return Response("not ready\n", status_code=503, media_type="text/plain")
+            waiting = backlog(session, now)
+    except SQLAlchemyError:  # its words may hold an address: they are in the log
+        short = ["the database does not answer, or does not bear our schema"]
+    else:
+        short = shortages(parts.settings, parts.disks, waiting)
+    if short:
+        reasons = "".join(f"not ready: {reason}\n" for reason in short)
+        return Response(reasons, status_code=503, media_type="text/plain")
     return Response("ready\n", media_type="text/plain")

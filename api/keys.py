@@ -1,26 +1,44 @@
 """Keys over HTTP. A token is shown once: when it is made."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import ActDep, AdminDep, PlatformDep, ReadDep
+from core.limits import AS_INSTALLED, Limits
 from db.tables import ApiKey, Scope
 from services import access, registry
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
+class KeyLimits(BaseModel):
+    """What a key may send; see docs/limits.md."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    body_bytes: int | None = None
+    rows: int | None = None
+    rows_per_second: int | None = None
+    burst_rows: int | None = None
+    waiting_bytes: int | None = None
+
+
 class KeyCreate(BaseModel):
-    """A key to make; with a model, it reaches that one only."""
+    """A key to make; with a model, it reaches that one only.
+
+    `limits` is what it may send, where that is less than the installation takes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     scopes: list[Scope] = Field(min_length=1)
     model: str | None = None
+    limits: KeyLimits | None = None
 
 
 class KeyMade(BaseModel):
@@ -38,6 +56,7 @@ class KeyRead(BaseModel):
     name: str
     scopes: list[Scope]
     model_id: UUID | None
+    limits: dict[str, Any]
     created_at: datetime
     revoked_at: datetime | None
 
@@ -53,7 +72,8 @@ def create_key(body: KeyCreate, _: AdminDep, parts: PlatformDep, act: ActDep) ->
     """Make a key."""
     registry.check_name("key", body.name)
     model_id = parts.directory.find(body.model).model_id if body.model else None
-    token = access.create_key(act.session, body.name, body.scopes, model_id, act.now)
+    limits = Limits(**body.limits.model_dump()) if body.limits else AS_INSTALLED
+    token = access.create_key(act.session, body.name, body.scopes, model_id, act.now, limits)
     act.record("key.create", body.name, body.model_dump(mode="json"))
     return KeyMade(name=body.name, token=token)
 

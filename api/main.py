@@ -14,6 +14,7 @@ from api import (
     health,
     ingest,
     keys,
+    lookup,
     metrics,
     models,
     monitors,
@@ -27,7 +28,9 @@ from core import __version__
 from core.settings import Settings
 from notify.webhook import Sender
 from services.access import Door
+from services.capacity import Disks
 from services.ingest import Committer
+from services.limits import Hall
 from services.registry import Directory
 from web import pages
 
@@ -37,6 +40,7 @@ ROOMS = (
     description,
     health,
     keys,
+    lookup,
     metrics,
     models,
     monitors,
@@ -52,6 +56,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions=sessions,
         door=Door(sessions),
         directory=Directory(sessions),
+        disks=Disks(settings),
         sender=Sender(
             allow=settings.webhook_allow,
             timeout=settings.webhook_timeout,
@@ -59,7 +64,11 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         ),
     )
     committer = Committer(
-        sessions, max_rows=settings.max_rows, max_backlog_bytes=settings.max_backlog_bytes
+        sessions,
+        max_rows=settings.max_rows,
+        max_backlog_bytes=settings.max_backlog_bytes,
+        hall=Hall(settings.max_waiting_bytes),
+        disks=parts.disks,
     )
 
     @asynccontextmanager

@@ -7,10 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.dependencies import CallerDep, NowDep, ReadDep
+from api.dependencies import CallerDep, NowDep, PlatformDep, ReadDep
 from db.tables import Scope
 from services import access
-from services.gauges import gauges
+from services.gauges import capacity, gauges
 
 router = APIRouter(tags=["metrics"])
 
@@ -26,10 +26,11 @@ class _Read(Collector):
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(who: CallerDep, session: ReadDep, now: NowDep) -> Response:
+def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -> Response:
     """Answer one scrape; the key must reach all models."""
     access.require(who, Scope.READ)
     installation = CollectorRegistry()
-    installation.register(_Read([*gauges(session, now)]))
+    of_here = capacity(parts.settings, parts.disks, session, now)
+    installation.register(_Read([*gauges(session, now), *of_here]))
     text = generate_latest(REGISTRY) + generate_latest(installation)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

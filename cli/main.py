@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError
 
 from core import __version__
 from core.errors import AppError
+from core.limits import Limits
 from core.settings import Settings
 
 
@@ -70,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         help="what it opens; may be given several times",
     )
     key.add_argument("--model", help="only for this model")
+    for name, text in {
+        "body-bytes": "of one request",
+        "rows": "of one batch",
+        "rows-per-second": "in the long run",
+        "burst-rows": "at once, after a rest",
+        "waiting-bytes": "of its requests that wait to be stored",
+    }.items():
+        key.add_argument(f"--max-{name}", type=int, metavar="N", help=f"limit: {text}")
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
 
@@ -129,7 +138,8 @@ def _run(settings: Settings, given: argparse.Namespace) -> int:
 def _key(settings: Settings, given: argparse.Namespace) -> int:
     from cli.run import make_key
 
-    print(make_key(settings, given.name, given.scope, given.model))
+    stated = {name: getattr(given, f"max_{name}") for name in Limits.__slots__}
+    print(make_key(settings, given.name, given.scope, given.model, Limits(**stated)))
     return 0
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import sessionmaker
 
 from cli.processes import Supervisor, platform_command
 from core.clock import utcnow
+from core.limits import AS_INSTALLED, Limits
 from core.settings import Settings
 from db.migrate import upgrade
 from db.queries import models
@@ -36,11 +37,17 @@ def migrate(settings: Settings) -> None:
         upgrade(engine)
 
 
-def make_key(settings: Settings, name: str, scopes: Sequence[str], model: str | None) -> str:
+def make_key(
+    settings: Settings,
+    name: str,
+    scopes: Sequence[str],
+    model: str | None,
+    limits: Limits = AS_INSTALLED,
+) -> str:
     """Make a key and return it; only its digest is stored."""
     with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
         model_id = models.find(session, model).id if model else None
-        return create_key(session, name, {Scope(s) for s in scopes}, model_id, utcnow())
+        return create_key(session, name, {Scope(s) for s in scopes}, model_id, utcnow(), limits)
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:

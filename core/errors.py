@@ -14,7 +14,9 @@ AppError
 ├── Unprocessable         422  the payload is well formed but means nothing here
 │   ├── BadRows           422  some rows break the contract; each is named
 │   └── ForeignArtifact   422  not weights that we could load safely
-└── Busy                  503  try again in a moment
+└── Later                      the same request may pass after a while
+    ├── TooMany           429  the key has sent more rows than it may
+    └── Busy              503  try again in a moment
 
 Anything else that escapes is a bug and becomes a 500.
 """
@@ -72,6 +74,12 @@ class BatchMismatch(Conflict):
     """The batch id was used before, for other content."""
 
 
+class TooSlow(AppError):
+    """The body did not arrive in time: the room that it was given is for others."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
 class TooLarge(AppError):
     """More than the limit allows."""
 
@@ -102,7 +110,12 @@ class RowFault:
 class BadRows(Unprocessable):
     """Some rows break the contract; the others are kept."""
 
-    def __init__(self, faults: tuple[RowFault, ...], n_accepted: int) -> None:
+    def __init__(
+        self,
+        faults: tuple[RowFault, ...],
+        n_accepted: int,
+        duplicates: tuple[int, ...] = (),
+    ) -> None:
         first = faults[0]
         super().__init__(
             f"{len(faults)} bad rows, {n_accepted} accepted; "
@@ -110,13 +123,28 @@ class BadRows(Unprocessable):
         )
         self.faults = faults
         self.n_accepted = n_accepted
+        self.duplicates = duplicates
 
 
 class ForeignArtifact(Unprocessable):
     """Not weights that we could load safely."""
 
 
-class Busy(AppError):
+class Later(AppError):
+    """Not now: the same request may pass after `retry_after` seconds."""
+
+    def __init__(self, detail: str, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class TooMany(Later):
+    """The key has sent more rows than it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class Busy(Later):
     """Try again in a moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE

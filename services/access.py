@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Forbidden, NotFound, Unauthorized, Unprocessable
+from core.limits import AS_INSTALLED, Limits
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Scope
@@ -30,12 +31,15 @@ class Caller:
     ----------
     model_id
         The only model that the key reaches; None reaches all of them.
+    limits
+        What it may send, where that is less than the installation takes.
     """
 
     key_id: UUID
     name: str
     scopes: frozenset[Scope]
     model_id: UUID | None
+    limits: Limits = AS_INSTALLED
 
     def holds(self, scope: Scope) -> bool:
         """Say whether the key opens this; `admin` opens everything."""
@@ -78,6 +82,7 @@ def caller_of(key: ApiKey) -> Caller:
         name=key.name,
         scopes=frozenset(Scope(scope) for scope in key.scopes),
         model_id=key.model_id,
+        limits=Limits.from_json(key.limits),
     )
 
 
@@ -128,7 +133,12 @@ def require(caller: Caller, scope: Scope, model_id: UUID | None = None) -> None:
 
 
 def create_key(
-    session: Session, name: str, scopes: Iterable[str], model_id: UUID | None, now: datetime
+    session: Session,
+    name: str,
+    scopes: Iterable[str],
+    model_id: UUID | None,
+    now: datetime,
+    limits: Limits = AS_INSTALLED,
 ) -> str:
     """Make a key and return its token, which cannot be read again.
 
@@ -149,7 +159,12 @@ def create_key(
         )
     token = PREFIX + secrets.token_urlsafe(N_RANDOM_BYTES)
     key = ApiKey(
-        name=name, digest=digest_of(token), scopes=wanted, model_id=model_id, created_at=now
+        name=name,
+        digest=digest_of(token),
+        scopes=wanted,
+        model_id=model_id,
+        limits=limits.to_json(),
+        created_at=now,
     )
     insert_unique(session, key, f"there is already a key named {name!r}")
     return token

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
+from core.settings import Settings
 from db.tables import (
     Alert,
     Champion,
@@ -24,6 +25,7 @@ from db.tables import (
     Version,
 )
 from db.tables.queue import RunStatus
+from services.capacity import Disks, backlog, shortages
 
 
 def gauges(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
@@ -61,6 +63,22 @@ def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
         size.add_metric([model], int(n_bytes))
         age.add_metric([model], _age(oldest, now))
     yield from (rows, size, age)
+
+
+def capacity(
+    settings: Settings, disks: Disks, session: Session, now: datetime
+) -> Iterator[GaugeMetricFamily]:
+    """Read what this process sees of the room that is left."""
+    free = GaugeMetricFamily(
+        "seqwatch_disk_free_bytes", "Free space of the disks that we fill.", labels=["store"]
+    )
+    for store, n_bytes in disks.free().items():
+        free.add_metric([store], float(n_bytes))
+    yield free
+    short = shortages(settings, disks, backlog(session, now))
+    yield GaugeMetricFamily(
+        "seqwatch_ready", "1 while batches are taken, else 0.", value=float(not short)
+    )
 
 
 def _models(session: Session) -> Iterator[GaugeMetricFamily]:

@@ -86,6 +86,9 @@ def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> 
         )
 
 
-def backlog_bytes(session: Session) -> int:
-    """Return how much is accepted and not yet in the lake."""
-    return int(session.scalar(select(func.coalesce(func.sum(Inbox.n_bytes), 0))) or 0)
+def backlog(session: Session) -> tuple[int, datetime | None]:
+    """Return how much is accepted and not yet in the lake, and since when."""
+    n_bytes, oldest = session.execute(
+        select(func.coalesce(func.sum(Inbox.n_bytes), 0), func.min(Inbox.received_at))
+    ).one()
+    return int(n_bytes), oldest

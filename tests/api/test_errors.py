@@ -99,4 +99,7 @@ def test_not_ready_without_tables(app: FastAPI, stranger: TestClient) -> None:
     with unit_of_work(app.state.platform.sessions) as session:
         session.execute(text("ALTER TABLE model RENAME TO gone"))
     answer = stranger.get("/ready")
-    assert (answer.status_code, answer.text) == (503, "not ready\n")
+    assert (answer.status_code, answer.text) == (
+        503,
+        "not ready: the database does not answer, or does not bear our schema\n",
+    )
