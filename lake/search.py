@@ -1,0 +1,278 @@
+"""Search the prediction log from the newest event back, file by file.
+
+The log says of each file which event times it holds: a page of the newest rows
+opens the newest files and stops when it is full. What names no time, an id or a
+session, is looked for in the same order, one narrow column at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from core.rows import TIME, Kind
+from lake.reading import Log
+
+ORDER = [("at", "descending"), ("prediction_id", "descending")]
+KEY_SCHEMA = pa.schema([("at", TIME), ("prediction_id", pa.string()), ("received_at", TIME)])
+KEYS = KEY_SCHEMA.names
+
+# Rows of key columns that are looked at before asking whether there is time for more: some
+# 20 ms. It doubles with each look that finds too little, so that a long way is a few looks.
+FIRST_LOOK, LONGEST_LOOK = 250_000, 4_000_000
+_BATCH = 65_536  # rows; with two of them read ahead, bounds what a scan holds
+_MILLISECOND = timedelta(milliseconds=1)  # Delta keeps times to the millisecond, cut off
+# Not the ends of the calendar: there must be room to reckon around them.
+BEGINNING, END = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+Stop = Callable[[], bool]
+
+
+def in_time() -> bool:
+    """Never stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place between two rows in the order newest first.
+
+    Attributes
+    ----------
+    at
+        Event time of the last row before it.
+    prediction_id
+        Its id; None for the place before all rows of that time.
+    """
+
+    at: datetime
+    prediction_id: str | None = None
+
+    @property
+    def beyond(self) -> ds.Expression:
+        """Which rows come after it."""
+        if self.prediction_id is None:
+            return ds.field("at") <= self.at
+        tied = (ds.field("at") == self.at) & (ds.field("prediction_id") < self.prediction_id)
+        return (ds.field("at") < self.at) | tied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """Where to look: event times, both included, and after a place in the order."""
+
+    first: datetime = BEGINNING
+    last: datetime = END
+    before: Place | None = None
+
+    @property
+    def rows(self) -> ds.Expression:
+        """The same as a condition on rows."""
+        rows = (ds.field("at") >= self.first) & (ds.field("at") <= self.last)
+        return rows if self.before is None else rows & self.before.beyond
+
+    def after(self, place: Place) -> "Within":
+        """Go on from a place."""
+        last = min(self.last, place.at)
+        return Within(first=self.first, last=last, before=place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far before one row to look for the next, and the earliest that is known already."""
+
+    gap: timedelta
+    known: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """One file of the log, and the event times in it, both included."""
+
+    fragment: Any
+    day: date
+    first: datetime
+    last: datetime
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """What a search came upon.
+
+    Attributes
+    ----------
+    keys
+        The columns that were asked for; None when nothing was found.
+    reached
+        All rows later than this were looked at; None when all were.
+    """
+
+    keys: pa.Table | None
+    reached: datetime | None
+
+
+class Search:
+    """The predictions of one state of a log, by file, newest first."""
+
+    def __init__(self, log: Log) -> None:
+        dataset = log.dataset(Kind.PREDICTIONS)
+        self._schema = pa.schema([]) if dataset is None else loose(dataset.schema)
+        self._format = None if dataset is None else dataset.format
+        self.parts = [] if dataset is None else _parts(log, dataset)
+
+    def newest(
+        self, only: ds.Expression, n: int, *, within: Within, stop: Stop = in_time
+    ) -> Found:
+        """Return the keys of the newest rows, as far as there is time to look for them.
+
+        Parameters
+        ----------
+        only
+            A condition on rows.
+        n
+            How many; a row that was sent twice counts twice.
+        within
+            Where to look.
+        stop
+            Says when time is up. At least one look is taken, and none stops amid
+            files whose times overlap: whoever goes on from there gets on.
+        """
+        found = KEY_SCHEMA.empty_table()
+        for group, rest in self._groups(within):
+            if found.num_rows >= n and found["at"][n - 1].as_py() > group[0].last:
+                break
+            for keys in self._scan(group, only & within.rows, KEYS):
+                found = newest_of([found, keys], n)
+            if rest is not None and stop():
+                return Found(keys=found, reached=rest)
+        return Found(keys=found, reached=None)
+
+    def every(
+        self,
+        only: ds.Expression,
+        columns: Sequence[str],
+        *,
+        within: Within,
+        reach: Reach,
+        stop: Stop = in_time,
+    ) -> Found:
+        """Return some columns of the newest such rows, and of all that are not far from them.
+
+        Parameters
+        ----------
+        only, within, stop
+            As for `newest`.
+        columns
+            Those that are needed; `at` among them.
+        reach
+            Once there are some, how far before the first of them to look for more.
+        """
+        found: list[pa.Table] = []
+        known = [reach.known] if reach.known else []
+        for group, rest in self._groups(within):
+            if known and group[0].last < min(known) - reach.gap:
+                break
+            some = [*self._scan(group, only & within.rows, columns)]
+            found += some
+            known += [pc.min(rows["at"]).as_py() for rows in some]
+            if rest is not None and stop():
+                return Found(keys=pa.concat_tables(found) if found else None, reached=rest)
+        return Found(keys=pa.concat_tables(found) if found else None, reached=None)
+
+    def _groups(self, within: Within) -> Iterator[tuple[Sequence[Part], datetime | None]]:
+        """Yield files, newest first, each time with the last moment of what is not yet seen.
+
+        That moment is None amid files whose times overlap, and after the last one.
+        """
+        parts = [p for p in self.parts if p.first <= within.last and p.last >= within.first]
+        done, size, seen_from = 0, FIRST_LOOK, END
+        while done < len(parts):
+            group = _up_to(parts[done:], size)
+            done, size = done + len(group), min(2 * size, LONGEST_LOOK)
+            seen_from = min([seen_from, *(part.first for part in group)])
+            rest = parts[done].last if done < len(parts) else None
+            yield group, rest if rest is not None and rest < seen_from else None
+
+    def read(
+        self, only: ds.Expression, columns: Sequence[str], within: Within
+    ) -> Iterator[pa.Table]:
+        """Yield some columns of all such rows, in batches and in no particular order."""
+        parts = [p for p in self.parts if p.first <= within.last and p.last >= within.first]
+        yield from self._scan(parts, only & within.rows, columns)
+
+    @property
+    def days(self) -> list[date]:
+        """The event days that have rows, newest first."""
+        return sorted({part.day for part in self.parts}, reverse=True)
+
+    def _scan(
+        self, parts: Sequence[Part], only: ds.Expression, columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        if not parts:
+            return
+        fragments = [part.fragment for part in parts]
+        dataset = ds.FileSystemDataset(fragments, self._schema, self._format)
+        known = [name for name in columns if name in self._schema.names]
+        scanner = dataset.scanner(
+            columns=known,
+            filter=only,
+            batch_size=_BATCH,
+            batch_readahead=2,
+            fragment_readahead=2,
+        )
+        for batch in scanner.to_batches():
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
+
+
+def loose(schema: pa.Schema) -> pa.Schema:
+    """Return the same columns, any of which may miss: rows of several sources fit together."""
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def newest_of(tables: Sequence[pa.Table], n: int) -> pa.Table:
+    """Return the newest rows of some tables, in order."""
+    rows = pa.concat_tables([*tables])
+    return rows.take(pc.select_k_unstable(rows, k=min(n, rows.num_rows), sort_keys=ORDER))
+
+
+def _up_to(parts: Sequence[Part], n_rows: int) -> Sequence[Part]:
+    total = 0
+    for i, part in enumerate(parts):
+        total += part.n_rows
+        if total >= n_rows:
+            return parts[: i + 1]
+    return parts
+
+
+def _parts(log: Log, dataset: Any) -> list[Part]:
+    files = log.files(Kind.PREDICTIONS)
+    columns = [files[name].to_pylist() for name in ("path", "partition.day", "num_records")]
+    times = [
+        files[name].to_pylist() if name in files.column_names else [None] * files.num_rows
+        for name in ("min.at", "max.at")
+    ]
+    known = {_name(path): facts for path, *facts in zip(*columns, *times, strict=True)}
+    parts = []
+    for fragment in dataset.get_fragments():
+        day, n_rows, first, last = known[_name(fragment.path)]
+        midnight = datetime.combine(day, datetime.min.time(), UTC)
+        parts.append(
+            Part(
+                fragment=fragment,
+                day=day,
+                first=first or midnight,
+                last=(last + _MILLISECOND) if last else midnight + timedelta(days=1),
+                n_rows=n_rows or 0,
+            )
+        )
+    return sorted(parts, key=lambda part: part.last, reverse=True)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

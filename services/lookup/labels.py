@@ -1,0 +1,109 @@
+"""What happened for some predictions, as far as it is known, across inbox and lake."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from core.rows import Kind, label_schema
+from core.window import Window
+from lake.lists import Floats, Ints
+from lake.matching import (
+    actuals_by_entity,
+    actuals_by_id,
+    latest,
+    outputs,
+    places_of,
+    target_times,
+)
+from lake.search import loose
+from lake.tables import stamped
+from services.lookup.state import State, conform
+
+_DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+_NEVER = np.iinfo(np.int64).min
+_BY_ENTITY = ["entity", "target_at", "actual", "arrived_at", "received_at"]
+_BY_ID = ["prediction_id", "actual", "arrived_at", "received_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Matched:
+    """What was predicted and what happened.
+
+    Attributes
+    ----------
+    forecast, actual : (prediction, step, target)
+        NaN where there is none.
+    arrived : (prediction,)
+        When the last of its labels came in; None before the first.
+    """
+
+    forecast: Floats
+    actual: Floats
+    arrived: list[datetime | None]
+
+    @property
+    def error(self) -> Floats:
+        """Forecast less actual; NaN where either is missing."""
+        return self.forecast - self.actual
+
+
+def match(state: State, rows: pa.Table) -> Matched:
+    """Find what happened for some predictions; the label that arrived last counts.
+
+    Parameters
+    ----------
+    state
+        Where the labels are.
+    rows
+        Predictions, best of one day: labels are read for all of their span.
+    """
+    contract = state.contract
+    times = target_times(rows, contract)
+    shape = (rows.num_rows, contract.horizon, len(contract.targets))
+    known = (np.full(shape, np.nan), np.full(shape, _NEVER))
+    by_entity, by_id = _labels(state, rows, times)
+    entities = pc.unique(rows["entity"]).drop_null()
+    if by_entity.num_rows:
+        places = places_of(rows["entity"], entities)
+        known = actuals_by_entity(by_entity, contract, entities).at(places, times)
+    actual, arrived = known
+    if by_id.num_rows:
+        named = actuals_by_id(by_id, contract, rows["prediction_id"])
+        actual, arrived = latest(known, named), np.maximum(known[1], named[1])
+    last = arrived.max(axis=(1, 2), initial=_NEVER)
+    return Matched(
+        forecast=outputs(rows, contract),
+        actual=actual,
+        arrived=[None if at == _NEVER else _EPOCH + int(at) * _US for at in last],
+    )
+
+
+def _labels(state: State, rows: pa.Table, times: Ints) -> tuple[pa.Table, pa.Table]:
+    """Return the labels that may be about some predictions: by entity, and by id."""
+    window = Window(_EPOCH + int(times.min()) * _US, _EPOCH + (int(times.max()) + 1) * _US)
+    entities = pc.unique(rows["entity"]).drop_null()
+    ids = rows["prediction_id"].combine_chunks()
+    is_entity, is_named = ds.field("entity").isin(entities), ds.field("prediction_id").isin(ids)
+    reaches = (ds.field("target_at") < window.end) & (ds.field("until") >= window.start)
+    found = [
+        state.log.labels(window, _BY_ENTITY, only=is_entity) if len(entities) else None,
+        state.log.labels_by_id(ids, pc.min(rows["received_at"]).as_py() - _DAY, _BY_ID),
+    ]
+    waiting: tuple[list[pa.Table], list[pa.Table]] = ([], [])
+    for labels in state.labels.tables():
+        there = stamped(Kind.LABELS, state.contract, labels)
+        waiting[0].append(there.filter(reaches & is_entity).select(_BY_ENTITY))
+        waiting[1].append(there.filter(is_named).select(_BY_ID))
+    wanted = label_schema(state.contract)
+    tables = []
+    for kept, more, names in zip(found, waiting, (_BY_ENTITY, _BY_ID), strict=True):
+        columns = loose(pa.schema([wanted.field(name) for name in names]))
+        some = [columns.empty_table()] if kept is None else [conform(kept, columns)]
+        tables.append(pa.concat_tables([*some, *(conform(each, columns) for each in more)]))
+    return tables[0], tables[1]
