@@ -24,7 +24,7 @@ class Declared:
                 features=tuple(feature["name"] for feature in document["features"]),
                 targets=tuple(document["targets"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not a contract: {error!r}") from None
 
     def named(self, row: dict[str, Any]) -> None:
@@ -36,9 +36,64 @@ class Declared:
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """Return SHA-256 of the canonical JSON: the contract's name on the platform."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    """Return SHA-256 of the canonical JSON: the contract's name on the platform.
+
+    Examples
+    --------
+    >>> said = {"features": [{"name": "load"}], "targets": ["load"], "step_seconds": 60,
+    ...         "input_length": 24, "horizon": 1}
+    >>> digest(said) == digest({**said, "stride": 1, "padding_value": 0.0})
+    True
+    """
+    form = _sparse(document, _DEFAULTS)
+    form["features"] = [
+        _sparse({**_ALWAYS, **feature}, _FEATURE_DEFAULTS) for feature in document["features"]
+    ]
+    canonical = json.dumps(form, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# The platform's rule, to the bit: these entries of a feature are always part of
+# the canonical form, every other entry only where it differs from its default.
+_ALWAYS = {"unit": "", "min_length": 1, "max_length": 4096}
+_FEATURE_DEFAULTS: dict[str, object] = {
+    "dtype": "number",
+    "optional": False,
+    "minimum": None,
+    "maximum": None,
+    "vocabulary": [],
+    "sensitivity": "none",
+    "bucket_edges": [],
+}
+_DEFAULTS: dict[str, object] = {
+    "stride": 1,
+    "padding": "none",
+    "padding_value": 0,
+    "scaler": {},
+    "label_map": [],
+    "sensitive_fields": {},
+}
+
+
+def _sparse(said: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
+    plain = {name: _plain(value) for name, value in said.items() if name != "widens"}
+    return {
+        name: value
+        for name, value in plain.items()
+        if name not in defaults or value != defaults[name]
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():  # 1 and 1.0 are one number
+            return int(value)
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case Mapping():
+            return {name: _plain(each) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _columns(values: Any, names: Sequence[str]) -> dict[str, Any]:

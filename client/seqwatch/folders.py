@@ -42,7 +42,7 @@ def claim(base: Path) -> Folder:
     """
     for number in range(MAX_PROCESSES):
         path = base / f"{number:04d}"
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds raw values
         folder = _hold(path)
         if folder is not None:
             return folder

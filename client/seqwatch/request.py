@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
 _NO_TRACE = "0" * 32
 GATEWAY_TIMEOUT = 504
 REQUEST_TIMEOUT = 408
@@ -80,9 +82,10 @@ def trace_id_of(traceparent: str | None) -> str | None:
     True
     """
     match = _TRACEPARENT.fullmatch(traceparent or "")
-    if match is None or match[1] == _NO_TRACE or (traceparent or "").startswith("ff"):
+    if match is None or match["trace"] == _NO_TRACE or match["version"] == "ff":
         return None
-    return match[1]
+    is_longer = match["more"] is not None and match["version"] == "00"
+    return None if is_longer else match["trace"]
 
 
 def status_of(code: int) -> str:
