@@ -14,7 +14,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from core.lake_root import Bucket
+from core.lake_root import Bucket, lake_root
 
 
 class _FromFiles(EnvSettingsSource):
@@ -112,6 +112,14 @@ class Settings(BaseSettings):
                 "must be at least twice SEQWATCH_MAX_BODY_BYTES: half is kept for other keys"
             )
         return given
+
+    @field_validator("lake", mode="before")
+    @classmethod
+    def _place(cls, given: object, others: ValidationInfo) -> object:
+        """Read a folder or the URL of an object store."""
+        if not isinstance(given, str):
+            return given
+        return lake_root(given, others.data.get("lake_options"))
 
     @field_validator("webhook_allow", mode="before")
     @classmethod

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from urllib.parse import unquote, urlparse
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
+from core.lake_root import LakeRoot
 from core.rows import Kind
 from core.window import Window
+from lake import storage
 from lake.tables import files_by_day, last_group, open_table
 
 _A_MOMENT = timedelta(microseconds=1)
@@ -41,14 +40,16 @@ class Log:
     Parameters
     ----------
     root
-        The folder of all logs.
+        Where all logs lie.
     model_id
         Whose log.
     snapshot
         The state to read; by default the newest.
     """
 
-    def __init__(self, root: Path, model_id: UUID, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, root: LakeRoot, model_id: UUID, snapshot: Snapshot | None = None
+    ) -> None:
         self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in Kind}
 
     @property
@@ -159,9 +160,7 @@ class Log:
         table = self._tables[kind]
         if table is None:
             return None
-        # Arrow's own file system: the one that deltalake lends calls back into Python from
-        # threads that may outlive the interpreter, and then the process aborts as it ends.
-        here = SubTreeFileSystem(unquote(urlparse(table.table_uri).path), LocalFileSystem())
+        here = storage.file_system(table)
         return table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
 
     def _read(
@@ -172,7 +171,7 @@ class Log:
 
 
 def _state(
-    root: Path, model_id: UUID, kind: Kind, snapshot: Snapshot | None
+    root: LakeRoot, model_id: UUID, kind: Kind, snapshot: Snapshot | None
 ) -> DeltaTable | None:
     if snapshot is None:
         return open_table(root, model_id, kind)

@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 from deltalake import write_deltalake as write
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from core.contract import Contract
 from core.errors import Conflict
+from core.lake_root import LakeRoot
 from core.rows import TIME, Kind, schema
+from lake import storage
 
 INBOX = "inbox"  # the application whose group numbers the log's transactions carry
 
@@ -37,33 +39,32 @@ class LakeMoved(Conflict):
     """Another archiver appended these groups first."""
 
 
-def place(root: Path, model_id: UUID, kind: Kind) -> Path:
-    """Return the folder of a table."""
-    return root / str(model_id) / kind.value
-
-
 def open_table(
-    root: Path, model_id: UUID, kind: Kind, version: int | None = None
+    root: LakeRoot, model_id: UUID, kind: Kind, version: int | None = None
 ) -> DeltaTable | None:
     """Return the newest state of a table, or a past version; None before the first archive."""
-    path = str(place(root, model_id, kind))
-    return DeltaTable(path, version=version) if DeltaTable.is_deltatable(path) else None
+    uri, options = storage.uri_of(root, str(model_id), kind.value), storage.options_of(root)
+    try:
+        # Not `is_deltatable`, which lets no other thread of the process run while it waits.
+        return DeltaTable(uri, version=version, storage_options=options)
+    except TableNotFoundError:
+        return None
 
 
-def create_table(root: Path, model_id: UUID, kind: Kind, contract: Contract) -> DeltaTable:
+def create_table(root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract) -> DeltaTable:
     """Return the newest state of a table, which is made if it is not there."""
     found = open_table(root, model_id, kind)
     if found is not None:
         return found
-    path = place(root, model_id, kind)
-    path.mkdir(parents=True, exist_ok=True)
+    storage.make_room(root, str(model_id), kind.value)
     empty = stamped(kind, contract, schema(kind, contract).empty_table())
     try:
         return DeltaTable.create(
-            str(path),
+            storage.uri_of(root, str(model_id), kind.value),
             empty.schema,
             partition_by=["day"],
             configuration=dict(KEEP_HISTORY),
+            storage_options=storage.options_of(root),
             # A second try would create the table again, on top of the one just made.
             commit_properties=CommitProperties(max_commit_retries=0),
         )
@@ -125,7 +126,7 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
             commit_properties=CommitProperties(app_transactions=[Transaction(INBOX, group_no)]),
         )
     except CommitFailedError as error:
-        if last_group(DeltaTable(table.table_uri)) > before:
+        if last_group(storage.again(table)) > before:
             raise LakeMoved(f"group {group_no} is in the log already") from error
         raise
 

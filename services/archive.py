@@ -8,7 +8,6 @@ ahead of the database only does the latter.
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -19,6 +18,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
+from core.lake_root import LakeRoot
 from core.rows import REFERENCE, Kind
 from core.window import Window
 from db.queries import log
@@ -44,7 +44,7 @@ class LakeAstray(RuntimeError):
     """Lake and database do not belong together: one of them was restored or replaced."""
 
 
-def archive_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime) -> int:
+def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
     """Archive what is folded, of every stream; how many rows.
 
     Raises
@@ -67,7 +67,7 @@ def archive_all(sessions: sessionmaker[Session], lake_root: Path, now: datetime)
 
 
 def _archive_stream(
-    sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, kind: Kind
+    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, kind: Kind
 ) -> int:
     n_rows = 0
     for _ in range(MAX_APPENDS):
@@ -79,7 +79,7 @@ def _archive_stream(
 
 
 def archive(
-    sessions: sessionmaker[Session], lake_root: Path, model_id: UUID, kind: Kind
+    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, kind: Kind
 ) -> int:
     """Append the oldest folded groups of one stream to its table.
 
@@ -88,7 +88,7 @@ def archive(
     sessions
         Opens transactions; none is open while files are written.
     lake_root
-        The folder of all logs.
+        Where all logs lie.
     model_id, kind
         The stream.
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound, Unprocessable
+from core.lake_root import LakeRoot
 from core.window import Window
 from db.queries import models
 from db.session import read_only
@@ -33,7 +34,9 @@ class Subject:
     current: Window
 
 
-def write(sessions: sessionmaker[Session], lake: Path, root: Path, finding_id: UUID) -> Path:
+def write(
+    sessions: sessionmaker[Session], lake: LakeRoot, root: Path, finding_id: UUID
+) -> Path:
     """Write the report on a finding, whole or not at all; once is enough.
 
     Parameters
@@ -41,7 +44,7 @@ def write(sessions: sessionmaker[Session], lake: Path, root: Path, finding_id: U
     sessions
         Opens one transaction, to read.
     lake, root
-        The folders of the log and of the reports.
+        Where the log and the reports lie.
     finding_id
         A finding of drift.
 

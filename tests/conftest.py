@@ -13,15 +13,31 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.lake_root import LakeRoot
 from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect
-from tests import postgres
+from tests import objectstore, postgres
 
 
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 1, 8, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[objectstore.Running]:
+    with objectstore.serving() as store:
+        yield store
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake_root(request: pytest.FixtureRequest, tmp_path: Path) -> LakeRoot:
+    """An empty place for the prediction log, once per kind."""
+    if request.param == "folder":
+        return tmp_path / "a lake"
+    store: objectstore.Running = request.getfixturevalue("object_store")
+    return store.bucket(uuid4().hex)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from core.lake_root import Bucket
 from core.settings import Settings
 
 
@@ -102,3 +103,22 @@ def test_every_bad_value_is_named_at_once(
 def test_networks_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQWATCH_WEBHOOK_ALLOW", "10.0.0.0/8,::1/128")
     assert Settings().webhook_allow == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+
+
+def test_the_lake_may_lie_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQWATCH_LAKE", "s3://grid/lake/")
+    monkeypatch.setenv("SEQWATCH_LAKE_OPTIONS", '{"AWS_SECRET_ACCESS_KEY": "hush"}')
+    settings = Settings()
+    assert settings.lake == Bucket(
+        url="s3://grid/lake", options=(("AWS_SECRET_ACCESS_KEY", "hush"),)
+    )
+    assert "hush" not in repr(settings) + str(settings.lake)
+
+
+@pytest.mark.parametrize("place", ["ftp://grid/lake", "s3://", "http://127.0.0.1/lake"])
+def test_a_lake_of_an_unknown_kind_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    monkeypatch.setenv("SEQWATCH_LAKE", place)
+    assert main(["migrate"]) == 2
+    assert "SEQWATCH_LAKE: " in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from deltalake import DeltaTable
 
+from core.lake_root import LakeRoot
 from core.rows import Kind
 from core.window import Window
 from lake import tables
@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 class Place:
     """Where one model's log is."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: LakeRoot) -> None:
         self.root, self.model_id = root, uuid4()
 
     def table(self, kind: Kind = Kind.PREDICTIONS) -> DeltaTable:
@@ -40,8 +40,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "a lake")
+def place(lake_root: LakeRoot) -> Place:
+    return Place(lake_root)
 
 
 def hours(*offsets: float) -> list[datetime]:

@@ -1,0 +1,90 @@
+"""Where the tables lie: in a folder, or in a bucket of an object store.
+
+Delta's own library reaches both. Arrow reads files faster, so it is handed a
+file system of its own wherever it has one.
+"""
+
+import os
+from urllib.parse import unquote, urlparse
+
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+from pyarrow import fs
+
+from core.lake_root import Bucket, LakeRoot
+
+# An append is a file that must not be there yet. The store is asked to refuse it otherwise:
+# S3 and its kin do since 2024, and without that two archivers could both believe they won.
+SAFE = {"aws_conditional_put": "etag"}
+
+# A store that does not answer fails the run, which is tried again: no thread waits for minutes.
+PATIENCE = {
+    "timeout": "20s",
+    "connect_timeout": "5s",
+    "max_retries": "4",
+    "retry_timeout": "30s",
+}
+
+# What deltalake calls things, and what Arrow does.
+_S3 = {
+    "aws_access_key_id": "access_key",
+    "aws_secret_access_key": "secret_key",
+    "aws_session_token": "session_token",
+    "aws_region": "region",
+    "aws_default_region": "region",
+}
+
+
+def uri_of(root: LakeRoot, *parts: str) -> str:
+    """Return the address of a table below the root, as Delta takes it."""
+    match root:
+        case Bucket():
+            return "/".join([root.url, *parts])
+        case _:
+            return str(root.joinpath(*parts))
+
+
+def options_of(root: LakeRoot) -> dict[str, str] | None:
+    """Return how Delta reaches the root; None for a folder."""
+    if not isinstance(root, Bucket):
+        return None
+    given = {name.lower(): value for name, value in root.options}
+    return {**(SAFE if root.url.startswith("s3:") else {}), **PATIENCE, **given}
+
+
+def make_room(root: LakeRoot, *parts: str) -> None:
+    """Make the folder of a table; an object store needs none."""
+    if not isinstance(root, Bucket):
+        root.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+
+
+def again(table: DeltaTable) -> DeltaTable:
+    """Open the newest state of a table, reached in the same way."""
+    return DeltaTable(table.table_uri, storage_options=table._storage_options)
+
+
+def file_system(table: DeltaTable) -> fs.FileSystem:
+    """Return what Arrow reads the files of a table through.
+
+    Not the one that deltalake lends, where there is a choice: it calls back into
+    Python from threads that may outlive the interpreter, and then the process
+    aborts as it ends.
+    """
+    address = urlparse(table.table_uri)
+    options = table._storage_options or {}
+    match address.scheme:
+        case "" | "file":
+            return fs.SubTreeFileSystem(unquote(address.path), fs.LocalFileSystem())
+        case "s3":
+            return fs.SubTreeFileSystem(f"{address.netloc}{address.path}", _s3(options))
+        case _:
+            return fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+
+
+def _s3(options: dict[str, str]) -> fs.S3FileSystem:
+    given = {_S3[name]: value for name, value in options.items() if name in _S3}
+    endpoint = options.get("aws_endpoint_url", os.environ.get("AWS_ENDPOINT_URL", ""))
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        given |= {"endpoint_override": host, "scheme": scheme or "https"}
+    return fs.S3FileSystem(connect_timeout=5, request_timeout=20, **given)
