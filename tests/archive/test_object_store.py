@@ -38,7 +38,7 @@ def test_a_failed_archive_is_made_up_for(
     sessions: sessionmaker[Session], object_store: Running, how: str
 ) -> None:
     lake, model_id = object_store.bucket(uuid4().hex), add_model(sessions)
-    impatient = dict(lake.options) | {
+    hurry = {
         "MAX_RETRIES": "1",
         "RETRY_TIMEOUT": "2s",
         "TIMEOUT": "1s",
