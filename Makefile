@@ -5,10 +5,10 @@ INSTALLED := .venv/.installed
 DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test test-slow bench fmt clean
+.PHONY: help setup demo run check test test-slow bench bench-peers bench-sustained fmt clean
 
 help: ## List what can be done
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 setup: $(INSTALLED) ## Create .venv with everything (needs only Python 3.11 or newer)
 
@@ -44,6 +44,18 @@ bench: setup ## Measure: ingest, fold and archive, drift
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.fold
 	$(BIN)/python -m benchmarks.drift
+
+bench-peers: setup .peers/evidently/.installed .peers/whylogs/.installed ## Measure beside others (ARGS=…)
+	$(BIN)/python -m benchmarks.versus $(ARGS)
+
+# One environment for each peer: none of their requirements ever meets ours.
+.peers/%/.installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv --clear .peers/$*
+	.peers/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-sustained: setup ## Measure ten minutes of 60,000 predictions a second (ARGS=…)
+	$(BIN)/python -m benchmarks.sustained $(ARGS)
 
 fmt: setup ## Format, and mend what the linter can
 	$(BIN)/ruff format --quiet .

@@ -17,7 +17,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.rows import REFERENCE
 from db.migrate import upgrade
 from db.queries import summaries

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect, unit_of_work

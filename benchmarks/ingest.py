@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,7 +27,8 @@ from sqlalchemy.orm import sessionmaker
 
 from benchmarks.load import MARKER, Measured, Shape, load, load_at
 from core.clock import utcnow
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from services.access import create_key
@@ -34,6 +36,7 @@ from services.registry import Registration, register
 
 N_FEATURES = 8
 N_ROWS = 1000
+N_BODIES = 16  # with values of their own
 BARS = {
     "JSON, 1 row": 3_000,
     "JSON, 1,000 rows": 150_000,
@@ -56,11 +59,14 @@ HEADER = (
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def shapes() -> list[Shape]:
-    """Return the three kinds of request, in the order in which they are measured."""
-    values = np.random.default_rng(7).uniform(size=(N_ROWS, N_FEATURES + 1))
-    path = "/v1/models/bench/predictions"
-    rows = [
+PATH = "/v1/models/bench/predictions"
+AS_JSON, AS_ARROW = "application/json", "application/vnd.apache.arrow.stream"
+
+
+def rows(n: int, seed: int) -> list[dict[str, Any]]:
+    """Return `n` predictions with values of their own."""
+    values = np.random.default_rng(seed).uniform(size=(n, N_FEATURES + 1))
+    return [
         {
             "prediction_id": f"{MARKER.decode()}-{i:04d}",
             "version": "v1",
@@ -70,37 +76,54 @@ def shapes() -> list[Shape]:
             "output": {"load": [round(float(values[i, 0]), 6)]},
             "latency_seconds": 0.004,
         }
-        for i in range(N_ROWS)
+        for i in range(n)
     ]
+
+
+def json_body(n: int, seed: int) -> bytes:
+    """Return one row as it is, or many as a batch."""
+    made = rows(n, seed)
+    return json.dumps(made[0] if n == 1 else {"rows": made}).encode()
+
+
+def arrow_body(n: int, seed: int) -> bytes:
+    """Return the same rows as an Arrow IPC stream."""
+    made = rows(n, seed)
     table = pa.table(
         {
-            "prediction_id": [row["prediction_id"] for row in rows],
-            "version": ["v1"] * N_ROWS,
-            "at": pa.array([START + timedelta(seconds=i) for i in range(N_ROWS)]),
-            "entity": [row["entity"] for row in rows],
-            **{f"features.{name}": values[:, 1 + i] for i, name in enumerate(FEATURES)},
-            "output.load": values[:, :1].tolist(),
-            "latency_seconds": [0.004] * N_ROWS,
+            "prediction_id": [row["prediction_id"] for row in made],
+            "version": ["v1"] * n,
+            "at": pa.array([START + timedelta(seconds=i) for i in range(n)]),
+            "entity": [row["entity"] for row in made],
+            **{f"features.{k}": [row["features"][k] for row in made] for k in FEATURES},
+            "output.load": [row["output"]["load"] for row in made],
+            "latency_seconds": [0.004] * n,
         }
     )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-    arrow = sink.getvalue().to_pybytes()
-    as_json, as_arrow = "application/json", "application/vnd.apache.arrow.stream"
-    one, many = json.dumps(rows[0]).encode(), json.dumps({"rows": rows}).encode()
-    bodies = [(as_json, one, 1, 128), (as_json, many, N_ROWS, 6), (as_arrow, arrow, N_ROWS, 16)]
-    return [
-        Shape(
-            name=name,
-            path=path,
-            content_type=content_type,
-            body=body,
-            n_rows=n_rows,
-            n_connections=n_connections,
-        )
-        for name, (content_type, body, n_rows, n_connections) in zip(BARS, bodies, strict=True)
-    ]
+    return bytes(sink.getvalue())
+
+
+def shape(name: str, n_rows: int, n_connections: int) -> Shape:
+    """Return a kind of request; its name begins with the format."""
+    is_arrow = name.startswith("Arrow")
+    body = arrow_body if is_arrow else json_body
+    return Shape(
+        name=name,
+        path=PATH,
+        content_type=AS_ARROW if is_arrow else AS_JSON,
+        bodies=tuple(body(n_rows, seed) for seed in range(min(n_connections, N_BODIES))),
+        n_rows=n_rows,
+        n_connections=n_connections,
+    )
+
+
+def shapes() -> list[Shape]:
+    """Return the three kinds of request, in the order in which they are measured."""
+    sizes = [(1, 128), (N_ROWS, 6), (N_ROWS, 16)]
+    return [shape(name, *size) for name, size in zip(BARS, sizes, strict=True)]
 
 
 @contextmanager
@@ -163,7 +186,7 @@ def line(shape: Shape, measured: Measured, cpu_seconds: float) -> str:
     refused = f"  {measured.n_refused} refused: {measured.first_refusal}" * bool(
         measured.n_refused
     )
-    megabytes = rate / shape.n_rows * len(shape.body) / 1e6
+    megabytes = rate / shape.n_rows * len(shape.bodies[0]) / 1e6
     return (
         f"{shape.name:<18} {rate:>10,.0f} {BARS[shape.name]:>10,} {megabytes:>8.1f} "
         f"{p50:>8.1f} {p99:>8.1f} {microseconds:>12.2f}{refused}"

@@ -7,6 +7,7 @@ that stands still for a second is charged with all who came in that second.
 """
 
 import asyncio
+import itertools
 import json
 import time
 from collections import deque
@@ -18,8 +19,9 @@ import numpy as np
 import uvloop
 
 # Stands in a template body wherever the serial number of the request belongs.
-MARKER = b"########"
-_DIGITS = 8
+_DIGITS = 12
+MARKER = b"#" * _DIGITS
+_BLOCKS = itertools.count(1)  # of a million serial numbers, one for each connection
 _TICK = 0.001  # seconds between two looks at what is due
 
 # Given when the request was due, its status line's three digits, and the body of the answer.
@@ -28,12 +30,16 @@ Note: TypeAlias = Callable[[float, bytes, bytes], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What one kind of request looks like."""
+    """What one kind of request looks like.
+
+    `bodies` differ in their values; each connection sends another one. Were they
+    alike, what arrives together would compress as no real traffic does.
+    """
 
     name: str
     path: str
     content_type: str
-    body: bytes
+    bodies: tuple[bytes, ...]
     n_rows: int
     n_connections: int
 
@@ -71,8 +77,9 @@ def head(path: str, token: str, content_type: str, n_bytes: int) -> bytes:
 class Patched:
     """Makes each request unlike any other, without building it anew."""
 
-    def __init__(self, shape: Shape, token: str, first: int) -> None:
-        request = head(shape.path, token, shape.content_type, len(shape.body)) + shape.body
+    def __init__(self, shape: Shape, token: str, no: int) -> None:
+        body = shape.bodies[no % len(shape.bodies)]
+        request = head(shape.path, token, shape.content_type, len(body)) + body
         starts = []
         at = request.find(MARKER)
         while at >= 0:
@@ -80,7 +87,7 @@ class Patched:
             at = request.find(MARKER, at + len(MARKER))
         self._request = np.frombuffer(request, np.uint8).copy()
         self._places = np.add.outer(np.array(starts, dtype=np.int64), np.arange(_DIGITS))
-        self._serial = first
+        self._serial = next(_BLOCKS) * 1_000_000
 
     def next(self) -> bytes:
         digits = f"{self._serial:0{_DIGITS}d}".encode()
@@ -160,7 +167,7 @@ async def _load(
             measured.note(now - due, status, body)
 
     def on_free(no: int) -> Callable[[Connection], None]:
-        requests = Patched(shape, token, no * 100_000)
+        requests = Patched(shape, token, no)
 
         def go_on(connection: Connection) -> None:
             if time.monotonic() < start + seconds:
