@@ -5,20 +5,30 @@ time here than the framework's dependency resolution would take.
 """
 
 import asyncio
+import json
 import time
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from core.errors import BadRows, TooLarge, UnsupportedFormat
+from api.answers import outcome
+from core.errors import BadRows, TooLarge, TooSlow, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
 from services.access import Door, token_in
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
+from services.ingest.batch import ALIASES
 from services.ingest.decode import MAX_BATCH_ID
+from services.ingest.tracing import trace_id
+from services.ingest.unpack import Packing, unpack
+from services.limits import Allowed, Ticket, allowed
 from services.registry import Directory, Entry
 
 # How long an answer of the door is kept here, so that it is asked in a thread
@@ -26,35 +36,58 @@ from services.registry import Directory, Entry
 ADMITTED_SECONDS = 1.0
 MAX_ADMITTED = 10_000
 
+# A small body unpacks in less time than another thread takes to wake up: it may
+# become no more than a megabyte. Of the large ones only so many do at a time.
+UNPACKED_AT_ONCE = 4096  # bytes
+N_UNPACKING = 2
+MAX_DIGITS = 18  # of a declared length
+
 
 class Disconnected(Exception):
     """The caller hung up before the body was complete."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Who may send what to which model."""
+
+    entry: Entry
+    key_id: UUID
+    allowed: Allowed
+
+
 class Gate:
     """Says who may send to which model, without holding up the event loop."""
 
-    def __init__(self, door: Door, directory: Directory) -> None:
+    def __init__(self, door: Door, directory: Directory, settings: Settings) -> None:
         self._door = door
         self._directory = directory
-        self._admitted: dict[tuple[str | None, str], tuple[float, Entry]] = {}
+        self._settings = settings
+        self._admitted: dict[tuple[str | None, str], tuple[float, Admitted]] = {}
 
     async def admit(self, authorization: str | None, model: str) -> Entry:
         """Return the model, or raise what the door or the directory raises."""
+        return (await self.enter(authorization, model)).entry
+
+    async def enter(self, authorization: str | None, model: str) -> Admitted:
+        """Return the model and what the key may send, or raise as `admit` does."""
         key = authorization, model
         known = self._admitted.get(key)
         asked_at = time.monotonic()
         if known is not None and asked_at < known[0]:
             return known[1]
-        entry = await run_in_threadpool(self._ask, authorization, model)
+        admitted = await run_in_threadpool(self._ask, authorization, model)
         if len(self._admitted) >= MAX_ADMITTED:
             self._admitted.clear()
-        self._admitted[key] = asked_at + ADMITTED_SECONDS, entry
-        return entry
+        self._admitted[key] = asked_at + ADMITTED_SECONDS, admitted
+        return admitted
 
-    def _ask(self, authorization: str | None, model: str) -> Entry:
+    def _ask(self, authorization: str | None, model: str) -> Admitted:
         caller = self._door.admit(token_in(authorization))
-        return self._directory.reach(caller, KeyScope.INGEST, model)
+        entry = self._directory.reach(caller, KeyScope.INGEST, model)
+        return Admitted(
+            entry=entry, key_id=caller.key_id, allowed=allowed(caller.limits, self._settings)
+        )
 
 
 class Intake:
@@ -66,55 +99,85 @@ class Intake:
         self._feed = feed
         self._gate = gate
         self._committer = committer
-        self._max_bytes = settings.max_body_bytes
+        self._within = settings.body_time
+        self._unpacker = Unpacker(settings.max_body_bytes)
         self._seconds = metrics.REQUEST_SECONDS.labels(feed.kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; errors are rendered where all errors are."""
         started = time.monotonic()
         headers = Headers(scope=scope)
-        entry = await self._gate.admit(
+        admitted = await self._gate.enter(
             headers.get("authorization"), scope["path_params"]["model"]
         )
-        read_as = format_of(headers)
+        read_as, packing = format_of(headers), packing_of(headers)
+        ticket = self._committer.enter(admitted.key_id, admitted.allowed)
         try:
-            body = await self._body(headers, receive)
+            body = await read_body(headers, receive, ticket, self._within)
+            if packing is not None:
+                body = await self._unpacker(body, packing)
+            batch = self._batch(admitted.entry, headers, read_as, body)
+            answer = self._committer.submit(batch, ticket)
         except Disconnected:
+            ticket.release()
             return
-        batch = Batch(
+        except BaseException:  # also when the request is cancelled: its room is for others
+            ticket.release()
+            raise
+        accepted = await asyncio.wrap_future(answer)
+        self._seconds.observe(time.monotonic() - started)
+        if accepted.faults:
+            raise BadRows(accepted.faults, accepted.n_accepted, accepted.duplicates)
+        await _answer(accepted, send)
+
+    def _batch(self, entry: Entry, headers: Headers, read_as: Format, body: bytes) -> Batch:
+        return Batch(
             model_id=entry.model_id,
             model=entry.name,
-            contract=entry.contract,
+            terms=entry.terms,
             feed=self._feed,
             format=read_as,
             body=body,
             batch_id=headers.get("idempotency-key"),
+            contract_digest=headers.get("seqwatch-contract"),
+            trace_id=trace_of(headers),
         )
-        accepted = await asyncio.wrap_future(self._committer.submit(batch))
-        self._seconds.observe(time.monotonic() - started)
-        if accepted.faults:
-            raise BadRows(accepted.faults, accepted.n_accepted)
-        await _answer(accepted, send)
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        declared = headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self._max_bytes:
-            raise self._too_large()
-        parts, n_bytes = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            part = message.get("body", b"")
-            n_bytes += len(part)
-            if n_bytes > self._max_bytes:
-                raise self._too_large()
-            parts.append(part)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"a body may have {self._max_bytes} bytes")
+async def read_body(
+    headers: Headers, receive: Receive, ticket: Ticket, within: timedelta
+) -> bytes:
+    """Read a body whole, after it was given room.
+
+    Raises
+    ------
+    TooLarge, Busy
+        If its declared length, or what has come so far, has no room.
+    TooSlow
+        If it takes longer than it may.
+    Disconnected
+        If the caller hangs up.
+    """
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or len(declared) > MAX_DIGITS:
+        raise TooLarge(f"a body may have {ticket.allowed.body_bytes} bytes")
+    ticket.need(int(declared))
+    parts, n_bytes = [], 0
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Disconnected
+                part = message.get("body", b"")
+                n_bytes += len(part)
+                ticket.need(n_bytes)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError:
+        seconds = within.total_seconds()
+        raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
 
 
 def format_of(headers: Headers) -> Format:
@@ -123,24 +186,72 @@ def format_of(headers: Headers) -> Format:
     Raises
     ------
     UnsupportedFormat
-        If it is of another content type, or compressed.
+        If it is of another content type.
     """
-    encoding = headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise UnsupportedFormat(f"content encoding: expected none, not {encoding[:40]!r}")
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        return Format(given)
+        return ALIASES.get(given) or Format(given)
     except ValueError:
         raise UnsupportedFormat(f"content type: expected one of {', '.join(Format)}") from None
 
 
+def packing_of(headers: Headers) -> Packing | None:
+    """Return how the body is compressed; None where it is not.
+
+    Raises
+    ------
+    UnsupportedFormat
+        If in another way, or in several at once.
+    """
+    given = ",".join(headers.getlist("content-encoding")).strip().lower()
+    if given in ("", "identity"):
+        return None
+    try:
+        return Packing(given.removeprefix("x-"))
+    except ValueError:
+        raise UnsupportedFormat(
+            f"content encoding: expected one of {', '.join(Packing)}, once"
+        ) from None
+
+
+def trace_of(headers: Headers) -> str | None:
+    """Return the trace that the request belongs to, if it says so in W3C's words."""
+    given = headers.get("traceparent")
+    if given is None:
+        return None
+    found = trace_id(given)
+    if found is None:
+        metrics.INVALID_TRACEPARENTS.inc()
+    return found
+
+
+class Unpacker:
+    """Unpacks bodies without holding up the event loop, few at a time."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._limiter = CapacityLimiter(N_UNPACKING)
+
+    async def __call__(self, body: bytes, packing: Packing) -> bytes:
+        """Return what was compressed."""
+        if len(body) <= UNPACKED_AT_ONCE:
+            return unpack(body, packing, self._max_bytes)
+        return await to_thread.run_sync(
+            unpack, body, packing, self._max_bytes, limiter=self._limiter
+        )
+
+
 async def _answer(accepted: Accepted, send: Send) -> None:
-    body = b'{"accepted":%d,"duplicate":%s,"quarantined":%d}' % (
-        accepted.n_accepted,
-        b"true" if accepted.is_duplicate else b"false",
-        accepted.n_quarantined,
-    )
+    if accepted.duplicates:
+        body = json.dumps(
+            outcome(n_accepted=accepted.n_accepted, duplicates=accepted.duplicates)
+        ).encode()
+    else:
+        body = b'{"accepted":%d,"duplicate":%s,"duplicates":[],"quarantined":%d,"rows":[]}' % (
+            accepted.n_accepted,
+            b"true" if accepted.is_duplicate else b"false",
+            accepted.n_quarantined,
+        )
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -150,7 +261,7 @@ def routes(
     door: Door, directory: Directory, committer: Committer, settings: Settings
 ) -> list[Route]:
     """Return the three ways in; to be put before all other routes."""
-    gate = Gate(door, directory)
+    gate = Gate(door, directory, settings)
     return [
         Route(
             f"/v1/models/{{model}}/{feed}",
@@ -175,9 +286,11 @@ def _operation(feed: Feed) -> dict[str, Any]:
         "403": "The key does not reach this far.",
         "404": "No such model.",
         "409": "The batch id was used for other content.",
+        "408": "The body did not arrive in time.",
         "413": "More bytes or rows than allowed.",
         "415": "A content type that we do not read.",
         "422": "Some rows break the contract and are in quarantine; the others are kept.",
+        "429": "More rows than the key may send: try again after `Retry-After` seconds.",
         "503": "Try again after `Retry-After` seconds.",
     }
     return {

@@ -7,16 +7,22 @@ Time of a list: the last element of a feature's list is at `at`, the one
 before it one step earlier, and so on. Element h (from 0) of an output's list
 is the forecast for `at + (h + 1) * step`. Element i of a label's list is what
 happened at `target_at + i * step`.
+
+What comes over the wire is wider than the log: it carries the features that
+are dropped, and in a sensitive column what is hashed before it is stored.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import pyarrow as pa
 
 from core.contract import Contract
+from core.feature import Dtype, Feature
 
 TIME = pa.timestamp("us", tz="UTC")
 NUMBERS = pa.list_(pa.float64())
+TEXTS = pa.list_(pa.string())
 
 
 class Kind(StrEnum):
@@ -40,8 +46,12 @@ REFERENCE = "reference"
 
 
 def prediction_schema(contract: Contract) -> pa.Schema:
-    """Return the columns of a prediction row."""
-    features = pa.struct([pa.field(name, NUMBERS) for name in contract.feature_names])
+    """Return the columns of a prediction row in the log: without features that are dropped."""
+    return _prediction_schema(contract, contract.kept)
+
+
+def _prediction_schema(contract: Contract, taken: Iterable[Feature]) -> pa.Schema:
+    features = pa.struct([pa.field(each.name, _type_of(each)) for each in taken])
     output = pa.struct([pa.field(name, NUMBERS) for name in contract.targets])
     return pa.schema(
         [
@@ -69,6 +79,10 @@ def prediction_schema(contract: Contract) -> pa.Schema:
     )
 
 
+def _type_of(feature: Feature) -> pa.DataType:
+    return TEXTS if feature.dtype is Dtype.CATEGORY else NUMBERS
+
+
 def label_schema(contract: Contract) -> pa.Schema:
     """Return the columns of a label row.
 
@@ -88,8 +102,15 @@ def label_schema(contract: Contract) -> pa.Schema:
     )
 
 
+def wire_schema(kind: Kind, contract: Contract) -> pa.Schema:
+    """Return the columns of one stream as they are sent, before anything is masked."""
+    if kind is Kind.PREDICTIONS:
+        return _prediction_schema(contract, contract.features)
+    return label_schema(contract)
+
+
 def schema(kind: Kind, contract: Contract) -> pa.Schema:
-    """Return the columns of one stream."""
+    """Return the columns of one stream in the log."""
     if kind is Kind.PREDICTIONS:
         return prediction_schema(contract)
     return label_schema(contract)

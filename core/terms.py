@@ -1,9 +1,10 @@
 """What rows of one model must keep to, and what becomes of them before they are stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.contract import Contract
+from core.feature import Feature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,7 +22,7 @@ class Terms:
     by_version
         Contracts of the versions whose rules are others.
     mask_key
-        The secret under which values are hashed; None where nothing is.
+        The secret under which values are hashed.
     digests
         Of every contract that a batch may truthfully say it was made under.
     omittable
@@ -50,3 +51,8 @@ class Terms:
         )
         object.__setattr__(self, "omittable", names - by_all)
         object.__setattr__(self, "nullable", names - by_some)
+
+
+def rules(contract: Contract) -> frozenset[Feature]:
+    """Return what decides whether a row keeps to a contract, given the columns of the log."""
+    return frozenset(replace(feature, unit="") for feature in contract.features)

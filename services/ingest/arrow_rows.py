@@ -5,9 +5,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.contract import Contract
 from core.errors import Malformed, TooLarge, Unprocessable
-from core.rows import NUMBERS, REFERENCE, TIME, Status, schema
+from core.rows import REFERENCE, TIME, Status, wire_schema
+from core.terms import Terms
 from services.ingest.batch import Feed
 from services.ingest.columns import Faults, printable, singles, times
 
@@ -47,15 +47,15 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
 
 
 def to_log(
-    raw: pa.Table, feed: Feed, contract: Contract, now: datetime, faults: Faults
+    raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults
 ) -> pa.Table:
-    """Bring columns into the form of the log.
+    """Bring columns into the form of the wire schema.
 
     Parameters
     ----------
     raw : (row,)
         As sent.
-    feed, contract
+    feed, terms
         What the columns should be.
     now
         For the columns that say when we received a row.
@@ -67,7 +67,7 @@ def to_log(
     Unprocessable
         If a column is missing, unknown, or of a type that cannot be read.
     """
-    columns = schema(feed.kind, contract)
+    columns = wire_schema(feed.kind, terms.contract)
     given = {name: raw.column(name).combine_chunks() for name in raw.column_names}
     made = []
     for field in columns:
@@ -76,7 +76,7 @@ def to_log(
         elif field.name == "output" and feed is Feed.REFERENCE:
             made.append(pa.nulls(raw.num_rows, field.type))
         elif pa.types.is_struct(field.type):
-            made.append(_struct(given, field, raw.num_rows))
+            made.append(_struct(given, field, raw.num_rows, terms))
         elif field.name in given:
             column = _plain(given.pop(field.name), field, faults)
             made.append(_with_default(column, field, feed, now))
@@ -142,23 +142,32 @@ def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) 
             return column
 
 
-def _struct(given: dict[str, pa.Array], field: pa.Field, n_rows: int) -> pa.Array:
+def _struct(
+    given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms
+) -> pa.Array:
     """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
     children, is_null = _children(given, field)
     wanted = [child.name for child in field.type]
     unknown = children.keys() - {*wanted}
     if unknown:
         raise Unprocessable(f"unknown column '{field.name}.{printable(min(unknown))}'")
+    is_input = field.name == "features"
     missing = [name for name in wanted if name not in children]
-    if missing and (field.name == "features" or (field.name == "output" and children)):
+    if is_input:
+        missing = [name for name in missing if name not in terms.omittable]
+    if missing and (is_input or (field.name == "output" and children)):
         raise Unprocessable(f"missing column '{field.name}.{missing[0]}'")
-    if not children:
+    if not children and not is_input:
         return pa.nulls(n_rows, field.type)
     lists = [
-        _lists(children[name], f"{field.name}.{name}", fill=field.name == "features")
-        if name in children
-        else pa.nulls(n_rows, NUMBERS)
-        for name in wanted
+        _lists(
+            children[child.name],
+            pa.field(f"{field.name}.{child.name}", child.type),
+            fill=is_input and child.name not in terms.nullable,
+        )
+        if child.name in children
+        else pa.nulls(n_rows, child.type)
+        for child in field.type
     ]
     return pa.StructArray.from_arrays(lists, fields=list(field.type), mask=is_null)
 
@@ -180,23 +189,35 @@ def _children(
     return dict(zip(names, nested.flatten(), strict=True)), is_null
 
 
-def _lists(column: pa.Array, name: str, *, fill: bool) -> pa.Array:
+def _lists(column: pa.Array, field: pa.Field, *, fill: bool) -> pa.Array:
+    item = field.type.value_type
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_null(column.type):
-        column = column.cast(pa.float64())
+        column = column.cast(item)
     try:
-        if _is_number(column.type):
-            return singles(column.cast(pa.float64(), safe=False))
-        if column.type != NUMBERS:
-            item = getattr(column.type, "value_type", None)
-            if item is None or not _is_number(item):
-                raise _wrong_type(name, NUMBERS, column.type)
-            column = column.cast(NUMBERS, safe=False)
+        if _is_like(column.type, item):
+            is_there = column.is_valid()
+            column = singles(column.cast(item, safe=False))
+            if not fill and is_there.false_count:
+                column = pc.if_else(is_there, column, pa.scalar(None, field.type))
+        elif column.type != field.type:
+            given = getattr(column.type, "value_type", None)
+            if given is None or not _is_like(given, item):
+                raise _wrong_type(field.name, field.type, column.type)
+            column = column.cast(field.type, safe=False)
     except pa.ArrowException:
-        raise _wrong_type(name, NUMBERS, column.type) from None
+        raise _wrong_type(field.name, field.type, column.type) from None
     if fill and column.null_count:
         rows = [[None] if row is None else row for row in column.to_pylist()]
-        return pa.array(rows, NUMBERS)
+        return pa.array(rows, field.type)
     return column
+
+
+def _is_like(given: pa.DataType, item: pa.DataType) -> bool:
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    return _is_text(given) if pa.types.is_string(item) else _is_number(given)
 
 
 def _is_number(given: pa.DataType) -> bool:

@@ -7,13 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contract import Contract
+from core.feature import MAX_TEXT_BYTES, Sensitivity
 from core.rows import TIME, Kind, Status
-from services.ingest.columns import Faults
-
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-MAX_TEXT_BYTES = 512  # ids and names; a longer one is a payload in the wrong field
-MAX_LABEL_STEPS = 4096  # one label row may span this many steps
+from core.terms import Terms
+from services.ingest.check_lists import check_lists
+from services.ingest.columns import Faults, mask
 
 # The newest event time drives a model's clock, and nothing turns it back: a
 # device that believes in 2099 must not. An unset clock says 1970 or 0001.
@@ -21,22 +19,40 @@ MAX_AHEAD = timedelta(days=1)
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def check(
-    table: pa.Table, kind: Kind, contract: Contract, now: datetime, faults: Faults
-) -> None:
-    """Find the rows that break the contract.
+def check(table: pa.Table, kind: Kind, terms: Terms, now: datetime, faults: Faults) -> None:
+    """Find the rows that break the contract of the version that they name.
 
     Parameters
     ----------
     table : (row,)
-        Columns of `core.rows.schema(kind, contract)`, in one chunk each.
-    kind, contract
+        Columns of `core.rows.wire_schema`, in one chunk each.
+    kind, terms
         What the columns mean.
     now
         Event times far beyond it are refused.
     faults
         Takes the first fault of each row.
     """
+    if kind is Kind.LABELS or not terms.by_version:
+        _check(table, kind, terms.contract, now, faults)
+        return
+    versions = table["version"].combine_chunks()
+    own = terms.by_version
+    by_contract: dict[int, tuple[Contract, list[str | None]]] = {}
+    for version in pc.unique(versions).to_pylist():
+        contract = own.get(version, terms.contract)
+        by_contract.setdefault(id(contract), (contract, []))[1].append(version)
+    for contract, names in by_contract.values():
+        if len(by_contract) == 1:
+            _check(table, kind, contract, now, faults)
+            return
+        some = np.flatnonzero(mask(pc.is_in(versions, pa.array(names, pa.string()))))
+        _check(table.take(pa.array(some)), kind, contract, now, faults.among(some))
+
+
+def _check(
+    table: pa.Table, kind: Kind, contract: Contract, now: datetime, faults: Faults
+) -> None:
     for field, column in zip(table.schema, table.columns, strict=True):
         values = column.combine_chunks()
         if not field.nullable and values.null_count:
@@ -50,18 +66,11 @@ def check(
         elif pa.types.is_float64(field.type):
             _check_finite(values, field.name, faults)
         elif pa.types.is_struct(field.type):
-            _check_lists(values, field.name, contract, faults)
+            check_lists(values, field.name, contract, faults)
     if kind is Kind.LABELS:
-        _check_labels(table, faults)
+        _check_labels(table, contract, faults)
     else:
         _check_predictions(table, faults)
-
-
-def mask(values: pa.Array) -> Mask:
-    """Return booleans as numpy has them; null is false."""
-    if values.null_count:
-        values = values.fill_null(False)
-    return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def _check_text(values: pa.Array, name: str, faults: Faults) -> None:
@@ -106,43 +115,6 @@ def _check_finite(values: pa.Array, name: str, faults: Faults) -> None:
         faults.where(~mask(finite.fill_null(True)), name, "NaN or infinite")
 
 
-def _check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults) -> None:
-    present = mask(values.is_valid())
-    bounds = _bounds(name, contract)
-    for child, column in zip(values.type, values.flatten(), strict=True):
-        shortest, longest = bounds[child.name]
-        field = f"{name}.{child.name}"
-        counts = np.asarray(pc.list_value_length(column).fill_null(-1))
-        bad = present & ((counts < shortest) | (counts > longest))
-        if name == "actual":
-            bad &= counts >= 0  # a label may be partial
-        if bad.any():
-            wanted = str(shortest) if shortest == longest else f"{shortest} to {longest}"
-            faults.where(bad, field, f"expected a list of {wanted} numbers")
-        _check_numbers(column, field, faults, may_miss=name != "output")
-
-
-def _bounds(name: str, contract: Contract) -> dict[str, tuple[int, int]]:
-    if name == "features":
-        return {each.name: (each.min_length, each.max_length) for each in contract.features}
-    if name == "output":
-        return dict.fromkeys(contract.targets, (contract.horizon, contract.horizon))
-    return dict.fromkeys(contract.targets, (1, MAX_LABEL_STEPS))
-
-
-def _check_numbers(column: pa.Array, field: str, faults: Faults, *, may_miss: bool) -> None:
-    numbers = column.flatten()
-    finite = pc.is_finite(numbers)
-    if finite.null_count:
-        finite = finite.fill_null(may_miss)
-    if pc.all(finite, skip_nulls=False).as_py() in (True, None):
-        return
-    bad = np.zeros(len(column), dtype=np.bool_)
-    rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-    bad[rows[~mask(finite)]] = True
-    faults.where(bad, field, "NaN or infinite" if may_miss else "missing, NaN or infinite")
-
-
 def _check_predictions(table: pa.Table, faults: Faults) -> None:
     known = pa.array([status.value for status in Status])
     is_known = pc.is_in(table["status"], value_set=known).combine_chunks()
@@ -153,11 +125,14 @@ def _check_predictions(table: pa.Table, faults: Faults) -> None:
         faults.where(mask(pc.less(seconds, 0)), "latency_seconds", "negative")
 
 
-def _check_labels(table: pa.Table, faults: Faults) -> None:
-    by_id = table["prediction_id"].is_valid()
-    by_target = pc.and_(table["entity"].is_valid(), table["target_at"].is_valid())
-    named = pc.or_(by_id, by_target).combine_chunks()
-    faults.where(~mask(named), "prediction_id", "name the prediction, or entity and target_at")
+def _check_labels(table: pa.Table, contract: Contract, faults: Faults) -> None:
+    named = table["prediction_id"].is_valid()
+    reason = "name the prediction: the entity is not kept"
+    if contract.sensitive_fields.get("entity") is not Sensitivity.DROP:
+        by_target = pc.and_(table["entity"].is_valid(), table["target_at"].is_valid())
+        named = pc.or_(named, by_target)
+        reason = "name the prediction, or entity and target_at"
+    faults.where(~mask(named.combine_chunks()), "prediction_id", reason)
     actual = table["actual"].combine_chunks()
     told = np.zeros(len(actual), dtype=np.bool_)
     for column in actual.flatten():

@@ -6,8 +6,12 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+from msgspec import UNSET
 
-from core.rows import NUMBERS, TIME
+from core.rows import TIME
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 
@@ -22,12 +26,31 @@ class Faults:
         """Note that one row is bad."""
         self.by_row.setdefault(row, (printable(field), reason))
 
-    def where(
-        self, bad: np.ndarray[tuple[int], np.dtype[np.bool_]], field: str, reason: str
-    ) -> None:
+    def where(self, bad: Mask, field: str, reason: str) -> None:
         """Note all rows at which `bad : (row,)` is true."""
         for row in np.flatnonzero(bad):
             self.add(int(row), field, reason)
+
+    def among(self, rows: Ints) -> "Faults":
+        """Return what takes the faults of some rows only, counted from 0."""
+        return _Among(self, rows)
+
+
+class _Among(Faults):
+    def __init__(self, all_rows: Faults, rows: Ints) -> None:
+        super().__init__()
+        self._all_rows = all_rows
+        self._rows = rows
+
+    def add(self, row: int, field: str, reason: str) -> None:
+        self._all_rows.add(int(self._rows[row]), field, reason)
+
+
+def mask(values: pa.Array) -> Mask:
+    """Return booleans as numpy has them; null is false."""
+    if values.null_count:
+        values = values.fill_null(False)
+    return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def printable(text: str) -> str:
@@ -60,31 +83,34 @@ def _time(text: str | None, row: int, field: str, faults: Faults) -> datetime | 
     return moment
 
 
-def lists(values: Sequence[object], *, fill: bool) -> pa.Array:
-    """Build a column of lists; a bare number is a list of one.
+def lists(values: Sequence[object], wanted: pa.DataType, *, fill: bool) -> pa.Array:
+    """Build a column of lists; a bare value is a list of one.
 
     Parameters
     ----------
     values : (row,)
-        Numbers, lists of numbers and nulls, or None.
+        Numbers or texts, lists of them and nulls, None, or UNSET.
+    wanted
+        The type of the column.
     fill
-        Whether None is one missing value, `[null]`. If not, it stays null.
+        Whether None is one missing value, `[null]`. If not, it stays null, as
+        UNSET always does.
     """
     if fill or None not in values:
         try:
-            return singles(pa.array(values, pa.float64()))
+            return singles(pa.array(values, wanted.value_type))
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             pass
-    return pa.array(
-        [
-            value if type(value) is list or (value is None and not fill) else [value]
-            for value in values
-        ],
-        NUMBERS,
-    )
+    return pa.array([_listed(value, fill=fill) for value in values], wanted)
 
 
-def singles(numbers: pa.Array) -> pa.Array:
-    """Wrap each number in a list of one; a null becomes `[null]`."""
-    offsets = pa.array(np.arange(len(numbers) + 1, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, numbers, type=NUMBERS)
+def _listed(value: object, *, fill: bool) -> object:
+    if value is UNSET or (value is None and not fill):
+        return None
+    return value if type(value) is list else [value]
+
+
+def singles(values: pa.Array) -> pa.Array:
+    """Wrap each number or text in a list of one; a null becomes `[null]`."""
+    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, values, type=pa.list_(values.type))

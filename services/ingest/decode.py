@@ -10,26 +10,32 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.errors import AppError, RowFault, TooLarge, Unprocessable
-from services.ingest import arrow_rows, json_rows
+from core.rows import Kind
+from services.ingest import arrow_rows, encodings, json_rows, masking, mismatch, redaction
 from services.ingest.batch import Batch, Format
-from services.ingest.check import Mask, check
-from services.ingest.columns import Faults, printable
+from services.ingest.check import check
+from services.ingest.columns import Faults, Mask, mask, printable
 
 MAX_BATCH_ID = 200  # characters
 # Arrow is compressed on the wire by some: how far a body may unpack.
 MAX_UNPACKED = 8
+
+_ENCODINGS = {Format.JSON: encodings.JSON, Format.MSGPACK: encodings.MSGPACK}
 
 # Most columns are empty or repeat themselves, and bytes that are not written need
 # not be flushed. Threads would cost more in meeting than they save in work.
 _COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 Content = Callable[[int], dict[str, Any]]
+Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,11 @@ class Draft:
     faults
         One for each row that broke the contract.
     contents
-        Those rows as they were sent, in the same order, fit for JSON.
+        Those rows as they were sent, in the same order, fit for JSON; masked if need be.
+    duplicates
+        Rows that repeat the id of a good row before them.
+    mismatches
+        How many rows did not fit the contract, by event day and reason.
     """
 
     no: int
@@ -60,6 +70,8 @@ class Draft:
     n_kept: int
     faults: tuple[RowFault, ...]
     contents: tuple[dict[str, Any], ...]
+    duplicates: tuple[int, ...] = ()
+    mismatches: mismatch.Counts = field(default_factory=mismatch.Counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +88,7 @@ class Section:
     def payload(self, drafts: Sequence[Draft]) -> tuple[int, bytes]:
         """Return the number of good rows of some of its batches, and them as an IPC stream."""
         keep = self.keep
-        if len(drafts) < len(self.drafts):
+        if sum(draft.rows.stop - draft.rows.start for draft in drafts) < self.table.num_rows:
             keep = np.zeros_like(self.keep)
             for draft in drafts:
                 keep[draft.rows] = self.keep[draft.rows]
@@ -126,26 +138,27 @@ def decode(
     for no, batch in batches.items():
         # By identity: hashing a contract costs more than splitting a group
         # in two in the moment in which it is read anew.
-        alike[batch.model_id, batch.feed, batch.format, id(batch.contract)][no] = batch
+        alike[batch.model_id, batch.feed, batch.format, id(batch.terms)][no] = batch
     sections: list[Section] = []
     refused: dict[int, AppError] = {}
     for some in alike.values():
-        read = _read_arrow if next(iter(some.values())).format is Format.ARROW else _read_json
+        read = _read_arrow if next(iter(some.values())).format is Format.ARROW else _read_rows
         sections.extend(read(some, now, max_rows, refused))
-    return sections, refused
+    return sections, {
+        no: redaction.error(error, batches[no].terms) for no, error in refused.items()
+    }
 
 
-def _read_json(
+def _read_rows(
     batches: dict[int, Batch], now: datetime, max_rows: int, refused: dict[int, AppError]
 ) -> list[Section]:
     first = next(iter(batches.values()))
-    reader = json_rows.reader(first.feed, first.contract)
-    rows: list[Any] = []
-    pieces = []
+    reader = json_rows.reader(first.feed, first.terms, _ENCODINGS[first.format])
+    reads, pieces = [], []
     for no, batch in batches.items():
         try:
-            read = reader.read(batch.body)
-            _check_size(len(read.rows) + len(read.faults), max_rows)
+            read = reader.read(batch.body, max_rows)
+            _check_size(read.n_rows + len(read.faults), max_rows)
             digest, batch_id = _identify(batch, read.batch_id)
         except AppError as error:
             refused[no] = error
@@ -156,17 +169,17 @@ def _read_json(
                 batch=batch,
                 batch_id=batch_id,
                 digest=digest,
-                n_rows=len(read.rows),
+                n_rows=read.n_rows,
                 positions=read.positions,
-                content=_JsonContent(batch.body),
+                content=_RowContent(reader, batch.body, max_rows),
                 faults=read.faults,
             )
         )
-        rows += read.rows
+        reads.append(read)
     if not pieces:
         return []
     faults = Faults()
-    return [_section(reader.table(rows, now, faults), pieces, faults, now)]
+    return [_section(reader.table(reads, now, faults), pieces, faults, now)]
 
 
 def _read_arrow(
@@ -211,24 +224,67 @@ def _arrow_section(alike: list[tuple[_Piece, pa.Table]], now: datetime) -> Secti
     first = alike[0][0].batch
     faults = Faults()
     raw = pa.concat_tables([table.replace_schema_metadata() for _, table in alike])
-    table = arrow_rows.to_log(raw, first.feed, first.contract, now, faults)
+    table = arrow_rows.to_log(raw, first.feed, first.terms, now, faults)
     return _section(table, [piece for piece, _ in alike], faults, now)
 
 
 def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetime) -> Section:
     first = pieces[0].batch
-    check(table, first.feed.kind, first.contract, now, faults)
+    starts = [0, *accumulate(piece.n_rows for piece in pieces)]
+    for piece, start in zip(pieces, starts, strict=False):
+        for fault in piece.batch.faults:
+            faults.add(start + fault.row, fault.field, fault.reason)
+    table = _with_trace_ids(table, pieces)
+    check(table, first.feed.kind, first.terms, now, faults)
     keep = np.ones(table.num_rows, dtype=np.bool_)
     bad = np.array(sorted(faults.by_row), dtype=np.int64)
     keep[bad] = False
-    drafts, start = [], 0
-    for piece in pieces:
-        stop = start + piece.n_rows
+    repeated = _repeated(table, pieces, starts, keep)
+    keep[repeated] = False
+    drafts = []
+    for piece, start in zip(pieces, starts, strict=False):
+        rows = slice(start, start + piece.n_rows)
         if len(bad):
-            _note(piece, bad[(bad >= start) & (bad < stop)].tolist(), start, faults)
-        drafts.append(_draft(piece, slice(start, stop), keep))
-        start = stop
-    return Section(table=table, keep=keep, drafts=tuple(drafts))
+            _note(piece, bad[(bad >= rows.start) & (bad < rows.stop)].tolist(), start, faults)
+        own = repeated[(repeated >= rows.start) & (repeated < rows.stop)] - start
+        duplicates = tuple(piece.positions[row] for row in own.tolist())
+        foreign = _foreign(piece.batch, table, rows, keep, now)
+        drafts.append(_draft(piece, rows, keep, duplicates, foreign, now))
+    kept = masking.masked(table, first.feed.kind, first.terms)
+    return Section(table=kept, keep=keep, drafts=tuple(drafts))
+
+
+def _with_trace_ids(table: pa.Table, pieces: list[_Piece]) -> pa.Table:
+    """Give each row without a trace id that of its request."""
+    ids = [piece.batch.trace_id for piece in pieces]
+    if not any(ids) or "trace_id" not in table.column_names:
+        return table
+    counts = [piece.n_rows for piece in pieces]
+    whose = pa.array(np.repeat(np.arange(len(ids)), counts))
+    of_request = pa.array(ids, pa.string()).take(whose)
+    place = table.column_names.index("trace_id")
+    filled = pc.coalesce(table["trace_id"].combine_chunks(), of_request)
+    return table.set_column(place, table.schema.field(place), filled)
+
+
+def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Mask) -> Ints:
+    """Return the good rows whose id a good row before them in their batch bears."""
+    none = np.empty(0, dtype=np.int64)
+    if pieces[0].batch.feed.kind is not Kind.PREDICTIONS:
+        return none  # a label may be corrected, also in one batch
+    ids = table["prediction_id"].combine_chunks()
+    if table.num_rows == len(pieces) or pc.count_distinct(ids).as_py() == len(ids):
+        return none
+    shadow = mask(table["shadow"].combine_chunks())
+    found = []
+    for piece, start in zip(pieces, starts, strict=False):
+        rows = start + np.flatnonzero(keep[start : start + piece.n_rows])
+        codes = ids.take(pa.array(rows)).dictionary_encode().indices.to_numpy()
+        codes = 2 * codes.astype(np.int64) + shadow[rows]  # served and shadow may share an id
+        is_first = np.zeros(len(codes), dtype=np.bool_)
+        is_first[np.unique(codes, return_index=True)[1]] = True
+        found.append(rows[~is_first])
+    return np.concatenate([none, *found])
 
 
 def _note(piece: _Piece, bad: list[int], start: int, faults: Faults) -> None:
@@ -238,8 +294,27 @@ def _note(piece: _Piece, bad: list[int], start: int, faults: Faults) -> None:
         piece.faults.append(RowFault(row=position, field=name, reason=reason))
 
 
-def _draft(piece: _Piece, rows: slice, keep: Mask) -> Draft:
+def _foreign(
+    batch: Batch, table: pa.Table, rows: slice, keep: Mask, now: datetime
+) -> mismatch.Counts:
+    """Count the good rows of a batch that was made under a contract that we do not know."""
+    if batch.contract_digest is None or batch.contract_digest in batch.terms.digests:
+        return mismatch.Counts()
+    own = table.slice(rows.start, rows.stop - rows.start).filter(pa.array(keep[rows]))
+    return mismatch.of_foreign(own, batch.feed.kind, now) if own.num_rows else mismatch.Counts()
+
+
+def _draft(
+    piece: _Piece,
+    rows: slice,
+    keep: Mask,
+    duplicates: tuple[int, ...],
+    mismatches: mismatch.Counts,
+    now: datetime,
+) -> Draft:
     ordered = sorted(piece.faults, key=lambda fault: fault.row)
+    contents = [piece.content(fault.row) for fault in ordered]
+    terms, kind = piece.batch.terms, piece.batch.feed.kind
     return Draft(
         no=piece.no,
         batch=piece.batch,
@@ -247,8 +322,10 @@ def _draft(piece: _Piece, rows: slice, keep: Mask) -> Draft:
         digest=piece.digest,
         rows=rows,
         n_kept=int(np.count_nonzero(keep[rows])),
-        faults=tuple(ordered),
-        contents=tuple(piece.content(fault.row) for fault in ordered),
+        faults=tuple(redaction.fault(fault, kind, terms) for fault in ordered),
+        contents=tuple(redaction.content(row, terms) for row in contents),
+        duplicates=duplicates,
+        mismatches=mismatches + mismatch.of_refused(ordered, contents, now),
     )
 
 
@@ -269,16 +346,18 @@ def _identify(batch: Batch, inside: str | None) -> tuple[bytes, str]:
     return digest, batch_id
 
 
-class _JsonContent:
+class _RowContent:
     """Reads the bad rows of a body again, as they were sent."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, reader: json_rows.RowReader, body: bytes, max_rows: int) -> None:
+        self._reader = reader
         self._body = body
+        self._max_rows = max_rows
         self._rows: list[object] | None = None
 
     def __call__(self, row: int) -> dict[str, Any]:
         if self._rows is None:
-            _, self._rows = json_rows.raw_rows(self._body)
+            _, self._rows = self._reader.raw_rows(self._body, self._max_rows)
         content = plain(self._rows[row])
         return content if isinstance(content, dict) else {"row": content}
 

@@ -1,86 +1,112 @@
-"""JSON bodies: a typed decode that is fast, and a slow one that names each bad row."""
+"""JSON and msgpack bodies: a typed decode that is fast, and a slow one that names each bad row.
 
-import json
+A body is one row, or an object with `rows`, or one with `columns`.
+"""
+
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from core.contract import Contract
-from core.errors import Malformed, RowFault, Unprocessable
-from core.rows import REFERENCE, TIME, Status, schema
+from core.errors import RowFault, TooLarge, Unprocessable
+from core.rows import TIME, wire_schema
+from core.terms import Terms
+from services.ingest import column_bodies
 from services.ingest.batch import Feed
 from services.ingest.columns import Faults, lists, printable, times
-
-NUMBER_OR_LIST = float | list[float | None] | None
-INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+from services.ingest.encodings import JSON, Encoding
+from services.ingest.row_types import Field, columns_type, fields, row_type
 
 _WHERE = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _NAMED = re.compile(
     r"Object (?:missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL
 )
-# What a row may leave out although the log always has it.
-_DEFAULTS = {"status": Status.OK.value, "shadow": False, "arrived_at": None}
 
 
-class JsonRows(msgspec.Struct, kw_only=True):
+class Read(msgspec.Struct, kw_only=True):
     """The rows of one body.
 
-    `rows` are those of the right types, `positions` their places in the body;
-    `faults` are the others.
+    `rows` are those of the right types, or `columns` are, all `n_rows` of them;
+    `positions` are their places in the body, `faults` the other rows.
     """
 
     batch_id: str | None
-    rows: list[Any]
+    n_rows: int
     positions: Sequence[int]
+    rows: list[Any]
+    columns: Any = None
     faults: list[RowFault]
 
 
 class RowReader:
-    """Reads the rows of one feed under one contract."""
+    """Reads the rows of one feed under one contract, in one encoding."""
 
-    def __init__(self, feed: Feed, contract: Contract) -> None:
-        self._schema = schema(feed.kind, contract)
-        self._row = _row_type(feed, self._schema)
-        self._row_decoder = msgspec.json.Decoder(self._row)
-        self._batch_decoder = msgspec.json.Decoder(
+    def __init__(self, feed: Feed, terms: Terms, encoding: Encoding) -> None:
+        self._schema = wire_schema(feed.kind, terms.contract)
+        self._fields = {field.name: field for field in fields(feed, terms)}
+        self._encoding = encoding
+        self._row = row_type([*self._fields.values()])
+        self._row_decoder = encoding.typed(self._row)
+        columns = columns_type([*self._fields.values()])
+        self._batch_decoder = encoding.typed(
             msgspec.defstruct(
                 "BatchBody",
-                [("rows", list[self._row]), ("batch_id", str | None, None)],  # type: ignore[name-defined]
+                [
+                    ("rows", list[self._row] | msgspec.UnsetType, msgspec.UNSET),  # type: ignore[name-defined]
+                    ("columns", columns | msgspec.UnsetType, msgspec.UNSET),
+                    ("batch_id", str | None, None),
+                ],
                 kw_only=True,
                 forbid_unknown_fields=True,
             )
         )
 
-    def read(self, body: bytes) -> JsonRows:
+    def read(self, body: bytes, max_rows: int) -> Read:
         """Read one body.
 
         Raises
         ------
         Malformed
-            If it is not JSON at all.
+            If it is of another encoding.
         Unprocessable
-            If it is neither a row nor an object with `rows`.
+            If it is neither a row nor an object with `rows` or `columns`.
+        TooLarge
+            If it holds more rows than one batch may.
         """
+        self._encoding.refuse_bombs(body)
         try:
             batch: Any = self._batch_decoder.decode(body)
-        except msgspec.DecodeError:
-            pass
-        else:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            batch = None
+        if batch is None or (batch.rows is msgspec.UNSET) == (batch.columns is msgspec.UNSET):
+            return self._read_one(body, max_rows)
+        if batch.columns is msgspec.UNSET:
             return _rows(batch.batch_id, batch.rows, range(len(batch.rows)), [])
-        try:
-            return _rows(None, [self._row_decoder.decode(body)], range(1), [])
-        except msgspec.DecodeError:
-            return self._read_row_by_row(body)
+        n_rows = column_bodies.check_lengths(batch.columns, [*self._fields.values()])
+        return Read(
+            batch_id=batch.batch_id,
+            n_rows=n_rows,
+            positions=range(n_rows),
+            rows=[],
+            columns=batch.columns,
+            faults=[],
+        )
 
-    def _read_row_by_row(self, body: bytes) -> JsonRows:
-        batch_id, raw = raw_rows(body)
+    def _read_one(self, body: bytes, max_rows: int) -> Read:
+        try:
+            row = self._row_decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_row_by_row(body, max_rows)
+        return _rows(None, [row], range(1), [])
+
+    def _read_row_by_row(self, body: bytes, max_rows: int) -> Read:
+        batch_id, raw = self.raw_rows(body, max_rows)
         rows, positions, faults = [], [], []
         for position, content in enumerate(raw):
             try:
@@ -96,59 +122,134 @@ class RowReader:
                 positions.append(position)
         return _rows(batch_id, rows, positions, faults)
 
-    def table(self, rows: Sequence[Any], now: datetime, faults: Faults) -> pa.Table:
+    def raw_rows(self, body: bytes, max_rows: int) -> tuple[str | None, list[object]]:
+        """Read a body without expecting anything of its rows: its id, and the rows."""
+        content = self._encoding.untyped(body)
+        if not isinstance(content, dict):
+            raise Unprocessable("the body must be an object: one row, or a batch with 'rows'")
+        shape = next((name for name in ("rows", "columns") if name in content), None)
+        if shape is None:
+            return None, [content]
+        unknown = {str(name) for name in content} - {shape, "batch_id"}
+        if unknown:
+            raise Unprocessable(f"unknown field {printable(min(unknown))!r} beside '{shape}'")
+        batch_id, rows = content.get("batch_id"), content[shape]
+        if not isinstance(batch_id, str | None):
+            raise Unprocessable("batch_id must be text")
+        if shape == "columns":
+            rows = column_bodies.rows_of(rows, [*self._fields.values()], max_rows)
+        if not isinstance(rows, list):
+            raise Unprocessable("rows must be a list")
+        if len(rows) > max_rows:
+            raise TooLarge(f"more than {max_rows} rows in one batch")
+        return batch_id, rows
+
+    def table(self, reads: Sequence[Read], now: datetime, faults: Faults) -> pa.Table:
         """Turn rows, of one body or of many, into the columns of the log."""
-        sent = {*self._row.__struct_fields__}
-        absent = [None] * len(rows)
+        parts = _merged(reads)
+        n_rows = sum(read.n_rows for read in reads)
         columns = []
-        for field in self._schema:
-            values = [*map(attrgetter(field.name), rows)] if field.name in sent else absent
-            if field.name in ("received_at", "arrived_at"):
-                columns.append(times(values, field.name, faults).fill_null(now))
-            elif field.type == TIME:
-                columns.append(times(values, field.name, faults))
-            elif pa.types.is_struct(field.type):
-                columns.append(_struct(values, field))
+        for column in self._schema:
+            field = self._fields.get(column.name)
+            if field is not None and field.children is not None:
+                columns.append(_struct(parts, field, column))
+                continue
+            values = [None] * n_rows if field is None else _values(parts, field)
+            if column.name in ("received_at", "arrived_at"):
+                columns.append(times(values, column.name, faults).fill_null(now))
+            elif column.type == TIME:
+                columns.append(times(values, column.name, faults))
+            elif field is None:
+                columns.append(pa.nulls(n_rows, column.type))
             else:
-                columns.append(pa.array(values, field.type))
+                columns.append(pa.array(values, column.type))
         return pa.Table.from_arrays(columns, schema=self._schema)
 
 
 @lru_cache(maxsize=256)
-def reader(feed: Feed, contract: Contract) -> RowReader:
-    """Return the reader of one feed under one contract."""
-    return RowReader(feed, contract)
-
-
-def raw_rows(body: bytes) -> tuple[str | None, list[object]]:
-    """Read a body without expecting anything of its rows: its id, and the rows.
-
-    NaN and Infinity are read, though JSON has no such numbers: Python's own
-    encoder writes them, and the row that carries one should be named.
-    """
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Malformed("the body is not JSON") from None
-    if not isinstance(content, dict):
-        raise Unprocessable("the body must be an object: one row, or a batch with 'rows'")
-    if "rows" not in content:
-        return None, [content]
-    unknown = content.keys() - {"rows", "batch_id"}
-    if unknown:
-        raise Unprocessable(f"unknown field {printable(min(unknown))!r} beside 'rows'")
-    batch_id, rows = content.get("batch_id"), content["rows"]
-    if not isinstance(batch_id, str | None):
-        raise Unprocessable("batch_id must be text")
-    if not isinstance(rows, list):
-        raise Unprocessable("rows must be a list")
-    return batch_id, rows
+def reader(feed: Feed, terms: Terms, encoding: Encoding = JSON) -> RowReader:
+    """Return the reader of one feed under the terms of one model."""
+    return RowReader(feed, terms, encoding)
 
 
 def _rows(
     batch_id: str | None, rows: list[Any], positions: Sequence[int], faults: list[RowFault]
-) -> JsonRows:
-    return JsonRows(batch_id=batch_id, rows=rows, positions=positions, faults=faults)
+) -> Read:
+    return Read(
+        batch_id=batch_id, n_rows=len(rows), positions=positions, rows=rows, faults=faults
+    )
+
+
+def _merged(reads: Sequence[Read]) -> list[Read]:
+    """Lay rows beside rows: the fixed cost per column is then paid once for many bodies."""
+    merged: list[Read] = []
+    for read in reads:
+        if merged and read.columns is None and merged[-1].columns is None:
+            merged[-1].rows.extend(read.rows)
+            merged[-1].n_rows += read.n_rows
+        else:
+            merged.append(_rows(None, [*read.rows], (), []) if read.columns is None else read)
+    return merged
+
+
+def _values(parts: list[Read], field: Field) -> list[Any]:
+    found: list[Any] = []
+    for part in parts:
+        if part.columns is None:
+            found += map(attrgetter(field.name), part.rows)
+            continue
+        column = getattr(part.columns, field.name)
+        default = None if field.default is ... else field.default
+        found += [default] * part.n_rows if column is None else column
+    return found
+
+
+def _struct(parts: list[Read], field: Field, column: pa.Field) -> pa.Array:
+    made = [_lists_of(part, field) for part in parts]
+    is_null = np.concatenate([nulls for nulls, _ in made])
+    if is_null.all():
+        return pa.nulls(len(is_null), column.type)
+    return pa.StructArray.from_arrays(
+        [
+            lists(values, child.type, fill=child.name in field.fills)
+            for values, child in zip(
+                map(_joined, zip(*(children for _, children in made), strict=True)),
+                column.type,
+                strict=True,
+            )
+        ],
+        fields=list(column.type),
+        mask=pa.array(is_null),
+    )
+
+
+def _joined(some: tuple[list[Any], ...]) -> list[Any]:
+    return some[0] if len(some) == 1 else [value for values in some for value in values]
+
+
+def _lists_of(part: Read, field: Field) -> tuple[Any, list[list[Any]]]:
+    """Return which rows have no struct at all, and the values of each child."""
+    assert field.children is not None
+    names = [f"f{i}" for i in range(len(field.children))]
+    if part.columns is None:
+        structs = [getattr(row, field.name) for row in part.rows]
+        is_null = np.fromiter((each is None for each in structs), np.bool_, len(structs))
+        return is_null, [
+            [None if each is None else getattr(each, name) for each in structs]
+            for name in names
+        ]
+    column = getattr(part.columns, field.name)
+    if column is None:
+        return np.ones(part.n_rows, np.bool_), [[None] * part.n_rows for _ in names]
+    children = [_listed(getattr(column, name), part.n_rows) for name in names]
+    is_null = np.zeros(part.n_rows, np.bool_)
+    if field.is_nullable:  # where every list is null, there is none at all
+        is_null |= [all(one is None for one in row) for row in zip(*children, strict=True)]
+    return is_null, children
+
+
+def _listed(values: Any, n_rows: int) -> list[Any]:
+    return values if isinstance(values, list) else [values] * n_rows  # None, or UNSET
 
 
 def _explain(message: str) -> tuple[str, str]:
@@ -160,64 +261,3 @@ def _explain(message: str) -> tuple[str, str]:
         path = f"{path}.{named['name']}" if path else named["name"]
         reason = "missing" if "missing" in reason else "unknown field"
     return printable(path), printable(reason)
-
-
-def _row_type(feed: Feed, columns: pa.Schema) -> type[msgspec.Struct]:
-    defaults = dict(_DEFAULTS)
-    if feed is Feed.REFERENCE:
-        defaults["version"] = REFERENCE
-    fields: list[Any] = []
-    for field in columns:
-        if field.name == "received_at" or (feed is Feed.REFERENCE and field.name == "output"):
-            continue
-        kind = _type_of(field)
-        if field.nullable or defaults.get(field.name, ...) is None:
-            fields.append((field.name, kind | None, None))
-        elif field.name in defaults:
-            fields.append((field.name, kind, defaults[field.name]))
-        else:
-            fields.append((field.name, kind))
-    return _struct_type("Row", fields, {})
-
-
-def _type_of(field: pa.Field) -> Any:
-    if pa.types.is_struct(field.type):
-        # A name in the contract may be any text, also one that Python has not.
-        names = {f"f{i}": child.name for i, child in enumerate(field.type)}
-        # Labels may be partial; a model's input and output may not.
-        default = (None,) if field.name == "actual" else ()
-        return _struct_type(
-            "Lists", [(name, NUMBER_OR_LIST, *default) for name in names], names
-        )
-    if pa.types.is_int64(field.type):
-        return INT64
-    if pa.types.is_boolean(field.type):
-        return bool
-    if pa.types.is_float64(field.type):
-        return float
-    return str
-
-
-def _struct_type(name: str, fields: list[Any], rename: dict[str, str]) -> type[msgspec.Struct]:
-    # gc=False: rows hold no cycles, and a hundred thousand of them would
-    # otherwise wake the collector again and again.
-    return msgspec.defstruct(
-        name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True, gc=False
-    )
-
-
-def _struct(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    if not any(values):
-        return pa.nulls(len(values), field.type)
-    is_null = np.fromiter((value is None for value in values), np.bool_, len(values))
-    return pa.StructArray.from_arrays(
-        [
-            lists(
-                [None if value is None else getattr(value, f"f{i}") for value in values],
-                fill=field.name == "features",
-            )
-            for i in range(field.type.num_fields)
-        ],
-        fields=list(field.type),
-        mask=pa.array(is_null),
-    )

@@ -1,13 +1,14 @@
 """Store one group of batches, in one transaction."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.errors import AppError, BatchMismatch
-from db.queries import counts, inbox
+from db.queries import counts, inbox, mismatch
 from db.queries.inbox import Key
 from db.tables import Receipt
 from services import odd_time
@@ -68,8 +69,17 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, [draft for _, drafts in kept for draft in drafts])
+    mismatch.add(session, _mismatches(draft for _, drafts in kept for draft in drafts))
     inbox.sign_of_life(session, {payload["model_id"] for payload in payloads}, now)
     return outcomes
+
+
+def _mismatches(drafts: Iterable[Draft]) -> Mapping[mismatch.Key, int]:
+    counted: Counter[mismatch.Key] = Counter()
+    for draft in drafts:
+        for (day, reason), n in draft.mismatches.items():
+            counted[draft.batch.model_id, day, reason.value] += n
+    return counted
 
 
 def _key(draft: Draft) -> Key:
@@ -81,6 +91,7 @@ def _accepted(draft: Draft) -> Accepted:
         n_accepted=draft.n_kept,
         n_quarantined=len(draft.faults),
         faults=draft.faults,
+        duplicates=draft.duplicates,
     )
 
 

@@ -36,7 +36,17 @@ def test_registering_the_same_again_changes_nothing(operator: TestClient, model:
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        pytest.param({"input_length": 168}, 200, id="the model may look back longer"),
+        pytest.param({"input_length": 168}, 409, id="another look-back is another version"),
+        pytest.param(
+            {"features": [*CONTRACT["features"], {"name": "wind", "optional": True}]},
+            200,
+            id="an optional feature more",
+        ),
+        pytest.param(
+            {"features": [*CONTRACT["features"], {"name": "wind"}]},
+            409,
+            id="a required feature more",
+        ),
         pytest.param(
             {"features": [{"name": "load", "unit": "MW"}, {"name": "temperature"}]},
             200,

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from core.contract import Contract
+from core.terms import Terms
 from examples.forecaster.tables import label_arrivals, label_tables, reference_tables
 from examples.forecaster.world import (
     CONTRACT,
@@ -28,7 +29,12 @@ WORLD = make_world(
 
 def _read(body: bytes, feed: Feed, format_: Format, contract: Contract) -> Section:
     batch = Batch(
-        model_id=uuid4(), model="m", contract=contract, feed=feed, format=format_, body=body
+        model_id=uuid4(),
+        model="m",
+        terms=Terms(contract=contract),
+        feed=feed,
+        format=format_,
+        body=body,
     )
     sections, refused = decode({0: batch}, NOW, max_rows=100_000)
     assert not refused

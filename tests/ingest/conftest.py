@@ -95,6 +95,17 @@ def stored(sessions: sessionmaker[Session]) -> Stored:
     return read
 
 
+def answered(n: int, *, duplicate: bool = False, quarantined: int = 0) -> dict[str, Any]:
+    """Return the answer to a batch of which no row needs to be named."""
+    return {
+        "accepted": n,
+        "duplicate": duplicate,
+        "duplicates": [],
+        "quarantined": quarantined,
+        "rows": [],
+    }
+
+
 def as_json(content: object) -> bytes:
     """Write NaN and Infinity too, as Python's encoder does."""
     return json.dumps(content).encode()

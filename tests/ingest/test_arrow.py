@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.ingest.conftest import Stored, arrow_body, prediction
+from tests.ingest.conftest import Stored, answered, arrow_body, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -72,7 +72,7 @@ def test_arrow_is_taken_in_every_width_and_order(
     client: TestClient, stored: Stored, sent: Callable[[], pa.Table]
 ) -> None:
     answer = client.post(PREDICTIONS, content=arrow_body(sent()), headers=ARROW)
-    assert answer.json() == {"accepted": 2, "duplicate": False, "quarantined": 0}
+    assert answer.json() == answered(2)
     first, second = stored()
     assert first["prediction_id"] == "p-1"
     assert first["at"] == second["at"] == datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from db.session import read_only
 from db.tables import Inbox, Model, Quarantine, Receipt
-from tests.ingest.conftest import Stored, as_json, label, prediction
+from tests.ingest.conftest import Stored, answered, as_json, label, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -23,7 +23,7 @@ def test_an_accepted_batch_is_in_the_inbox_when_the_answer_arrives(
     rows = [prediction(prediction_id=f"p-{i}") for i in range(3)]
     answer = client.post(PREDICTIONS, json={"batch_id": "b-1", "rows": rows})
     assert answer.status_code == 200
-    assert answer.json() == {"accepted": 3, "duplicate": False, "quarantined": 0}
+    assert answer.json() == answered(3)
     kept = stored()
     assert [row["prediction_id"] for row in kept] == ["p-0", "p-1", "p-2"]
     assert kept[0]["features"] == {"load": [1.5], "wind é.1": [1.0, None, 3.0]}
@@ -152,14 +152,15 @@ BAD_PREDICTIONS = [
 def test_a_bad_row_is_named_and_the_others_are_kept(
     client: TestClient, stored: Stored, changes: dict[str, Any], field: str, reason: str
 ) -> None:
-    rows = [prediction(), prediction(prediction_id="bad") | changes, prediction()]
+    rows = [prediction(), prediction(prediction_id="bad") | changes]
+    rows.append(prediction(prediction_id="p-2"))
     answer = client.post(PREDICTIONS, content=as_json({"rows": rows}), headers=JSON)
     assert answer.status_code == 422
     told = answer.json()
     assert told["error"] == "BadRows"
     assert told["accepted"] == 2
     assert told["rows"] == [{"row": 1, "field": field, "reason": reason}]
-    assert [row["prediction_id"] for row in stored()] == ["p-1", "p-1"]
+    assert [row["prediction_id"] for row in stored()] == ["p-1", "p-2"]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_bad_rows_are_kept_in_quarantine_as_they_came(
         }
         assert (second.batch_id, second.field) == ("b", "")
     again = client.post(PREDICTIONS, content=content, headers=JSON)
-    assert again.json() == {"accepted": 1, "duplicate": True, "quarantined": 2}
+    assert again.json() == answered(1, duplicate=True, quarantined=2)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.errors import BatchMismatch, Busy, Malformed, NotFound
 from core.settings import Settings
+from core.terms import Terms
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Receipt
 from services.access import create_key
 from services.ingest import Accepted, Batch, Committer, Feed, Format
-from tests.ingest.conftest import CONTRACT, Stored, as_json, prediction
+from tests.ingest.conftest import CONTRACT, Stored, answered, as_json, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"
+TERMS = Terms(contract=CONTRACT)
 
 
 def test_the_same_batch_again_changes_nothing_and_says_so(
@@ -26,7 +28,7 @@ def test_the_same_batch_again_changes_nothing_and_says_so(
     assert client.post(PREDICTIONS, json=batch).json()["duplicate"] is False
     again = client.post(PREDICTIONS, json=batch)
     assert again.status_code == 200
-    assert again.json() == {"accepted": 1, "duplicate": True, "quarantined": 0}
+    assert again.json() == answered(1, duplicate=True)
     assert len(stored()) == 1
 
 
@@ -58,7 +60,10 @@ def test_an_id_in_the_body_goes_before_the_header(
     [
         pytest.param({"Content-Type": "text/csv"}, 415, "UnsupportedFormat", id="CSV"),
         pytest.param({"Content-Type": ""}, 415, "UnsupportedFormat", id="no content type"),
-        pytest.param({"Content-Encoding": "gzip"}, 415, "UnsupportedFormat", id="gzip"),
+        pytest.param({"Content-Encoding": "br"}, 415, "UnsupportedFormat", id="Brotli"),
+        pytest.param({"Content-Encoding": "gzip, zstd"}, 415, "UnsupportedFormat", id="twice"),
+        pytest.param({"Content-Encoding": "gzip"}, 400, "Malformed", id="not gzip at all"),
+        pytest.param({"Content-Encoding": "zstd"}, 400, "Malformed", id="not zstd at all"),
         pytest.param({"Content-Length": "65537"}, 413, "TooLarge", id="too long, it says"),
         pytest.param({"Authorization": ""}, 401, "Unauthorized", id="no key"),
         pytest.param({"Authorization": "Bearer sw_x"}, 401, "Unauthorized", id="unknown key"),
@@ -131,7 +136,7 @@ class Sender:
         batch = {
             "model_id": self.model_id,
             "model": "grid",
-            "contract": CONTRACT,
+            "terms": TERMS,
             "feed": Feed.PREDICTIONS,
             "format": Format.JSON,
             "body": body,

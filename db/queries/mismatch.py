@@ -1,0 +1,47 @@
+"""Rows that did not fit the contract, by event day."""
+
+from collections.abc import Mapping
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.window import Window
+from db import dialect
+from db.tables import MismatchDay
+
+Key = tuple[UUID, date, str]
+
+
+def add(session: Session, counted: Mapping[Key, int]) -> None:
+    """Add to what is counted: by model, event day and reason."""
+    rows = [
+        {"model_id": model_id, "day": day, "reason": reason, "n": n}
+        for (model_id, day, reason), n in sorted(counted.items())  # in one order: no deadlocks
+    ]
+    if not rows:
+        return
+    insert = dialect.insert(session, MismatchDay)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["model_id", "day", "reason"],
+            set_={"n": MismatchDay.n + insert.excluded.n},
+        ),
+        rows,
+    )
+
+
+def of_days(session: Session, model_id: UUID, window: Window) -> dict[str, int]:
+    """Return how many rows of the days in a window did not fit, by reason."""
+    rows = session.execute(
+        select(MismatchDay.reason, MismatchDay.n).where(
+            MismatchDay.model_id == model_id,
+            MismatchDay.day >= window.start.date(),
+            MismatchDay.day < window.end.date(),
+        )
+    )
+    counted: dict[str, int] = {}
+    for reason, n in rows:
+        counted[reason] = counted.get(reason, 0) + n
+    return counted
