@@ -1,17 +1,21 @@
 """Find what was predicted: by id, by session, by filter; and what broke the contract."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
 from annotated_types import Ge, Le
 from fastapi import APIRouter, Depends, Path, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.dependencies import PlatformDep, ReadDep, ReadModel
 from core.errors import NotFound
 from core.rows import Kind, Status
+from services.exporting.export import Order, export
+from services.exporting.formats import Format
 from services.lookup import one, pages, quarantine, timeline
 from services.lookup.query import ListCursor, RowCursor, SessionCursor, read, written
 from services.lookup.query import Query as Wanted
@@ -164,6 +168,33 @@ def list_predictions(
             "cursor": page.cursor and written(page.cursor),
             "searched_back_to": page.searched_back_to,
         }
+    )
+
+
+@router.get(
+    "/predictions/export",
+    response_class=Response,
+    responses={200: {"content": {form.media_type.split(";")[0]: {} for form in Format}}},
+)
+def export_predictions(
+    entry: ReadModel,
+    parts: PlatformDep,
+    query: WantedDep,
+    format: Annotated[Format, Query(description="Of the file.")] = Format.CSV,
+    with_labels: Annotated[bool, Query(description="Add what happened.")] = False,
+) -> Response:
+    """Take out predictions as a file, however many, the oldest event day first."""
+    order = Order(model_id=entry.model_id, query=query, form=format, with_labels=with_labels)
+    return stream(export(parts.sessions, parts.settings.lake, order), entry.name, format)
+
+
+def stream(pieces: Iterator[bytes], name: str, form: Format) -> Response:
+    """Answer with a file that is written while it is read."""
+    first = next(pieces)  # what goes wrong at once still has a status of its own
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type=form.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
     )
 
 

@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         "waiting-bytes": "of its requests that wait to be stored",
     }.items():
         key.add_argument(f"--max-{name}", type=int, metavar="N", help=f"limit: {text}")
+    exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
+    _add_export(exporting)
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
 
@@ -102,6 +104,19 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--bypass-gate", action="store_true", help="let it past the gate (a test)"
     )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("file", help="where to; - is the standard output")
+    parser.add_argument(
+        "--format", choices=["csv", "parquet", "arrow"], help="by default after the file's name"
+    )
+    parser.add_argument("--from", dest="since", metavar="MOMENT", help="event time, included")
+    parser.add_argument("--until", metavar="MOMENT", help="event time, not included")
+    for name in ("version", "entity", "session", "status"):
+        parser.add_argument(f"--{name}", help=f"only of this {name}")
+    parser.add_argument("--with-labels", action="store_true", help="add what happened")
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
@@ -141,6 +156,12 @@ def _key(settings: Settings, given: argparse.Namespace) -> int:
     stated = {name: getattr(given, f"max_{name}") for name in Limits.__slots__}
     print(make_key(settings, given.name, given.scope, given.model, Limits(**stated)))
     return 0
+
+
+def _export(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.exporting import run
+
+    return run(settings, given)
 
 
 def _demo(settings: Settings, given: argparse.Namespace) -> int:

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from core.contract import Contract
 from core.rows import Kind, label_schema
 from core.window import Window
-from lake.lists import Floats, Ints
+from lake.lists import Floats
 from lake.matching import (
     actuals_by_entity,
     actuals_by_id,
@@ -53,28 +54,26 @@ class Matched:
         return self.forecast - self.actual
 
 
-def match(state: State, rows: pa.Table) -> Matched:
-    """Find what happened for some predictions; the label that arrived last counts.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """The labels that may be about some predictions: by entity and time, and by id."""
 
-    Parameters
-    ----------
-    state
-        Where the labels are.
-    rows
-        Predictions, best of one day: labels are read for all of their span.
-    """
-    contract = state.contract
-    times = target_times(rows, contract)
+    by_entity: pa.Table
+    by_id: pa.Table
+
+
+def match(contract: Contract, rows: pa.Table, labels: Labels) -> Matched:
+    """Find what happened for some predictions; the label that arrived last counts."""
     shape = (rows.num_rows, contract.horizon, len(contract.targets))
     known = (np.full(shape, np.nan), np.full(shape, _NEVER))
-    by_entity, by_id = _labels(state, rows, times)
-    entities = pc.unique(rows["entity"]).drop_null()
-    if by_entity.num_rows:
+    if labels.by_entity.num_rows:
+        entities = pc.unique(rows["entity"]).drop_null()
         places = places_of(rows["entity"], entities)
-        known = actuals_by_entity(by_entity, contract, entities).at(places, times)
+        told = actuals_by_entity(labels.by_entity, contract, entities)
+        known = told.at(places, target_times(rows, contract))
     actual, arrived = known
-    if by_id.num_rows:
-        named = actuals_by_id(by_id, contract, rows["prediction_id"])
+    if labels.by_id.num_rows:
+        named = actuals_by_id(labels.by_id, contract, rows["prediction_id"])
         actual, arrived = latest(known, named), np.maximum(known[1], named[1])
     last = arrived.max(axis=(1, 2), initial=_NEVER)
     return Matched(
@@ -84,9 +83,19 @@ def match(state: State, rows: pa.Table) -> Matched:
     )
 
 
-def _labels(state: State, rows: pa.Table, times: Ints) -> tuple[pa.Table, pa.Table]:
-    """Return the labels that may be about some predictions: by entity, and by id."""
-    window = Window(_EPOCH + int(times.min()) * _US, _EPOCH + (int(times.max()) + 1) * _US)
+def about(state: State, rows: pa.Table) -> Labels:
+    """Return the labels that may be about some predictions.
+
+    Parameters
+    ----------
+    state
+        Where they are.
+    rows
+        Best of one day: labels are read for all of their span.
+    """
+    ahead = timedelta(seconds=state.contract.step_seconds)
+    first, last = pc.min_max(rows["at"]).as_py().values()
+    window = Window(first + ahead, last + state.contract.horizon * ahead + _US)
     entities = pc.unique(rows["entity"]).drop_null()
     ids = rows["prediction_id"].combine_chunks()
     is_entity, is_named = ds.field("entity").isin(entities), ds.field("prediction_id").isin(ids)
@@ -106,4 +115,4 @@ def _labels(state: State, rows: pa.Table, times: Ints) -> tuple[pa.Table, pa.Tab
         columns = loose(pa.schema([wanted.field(name) for name in names]))
         some = [columns.empty_table()] if kept is None else [conform(kept, columns)]
         tables.append(pa.concat_tables([*some, *(conform(each, columns) for each in more)]))
-    return tables[0], tables[1]
+    return Labels(by_entity=tables[0], by_id=tables[1])

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from core.contract import Contract
 from core.rows import Kind, schema
 from lake.lists import micros
 from lake.search import KEY_SCHEMA, KEYS, Within, loose
-from services.lookup.labels import Matched, match
+from services.lookup.labels import Matched, about, match
 from services.lookup.state import State, conform
 
 _MAX_CELLS = 2_000_000  # steps x targets that are matched with labels at one go
@@ -86,9 +87,9 @@ def complete(state: State, keys: pa.Table) -> list[Prediction]:
     firsts, n_sent = _first_received(state, keys)
     rows, stores = _whole(state, firsts)
     found: dict[int, Prediction] = {}
-    for places in _by_day(rows, state):
+    for places in _by_day(rows, state.contract):
         some = rows.take(places)
-        matched = match(state, some)
+        matched = match(state.contract, some, about(state, some))
         labels = list(_labels(matched, state.contract.targets))
         for i, (place, fields) in enumerate(zip(places, some.to_pylist(), strict=True)):
             found[place] = Prediction(
@@ -166,10 +167,14 @@ def _whole_day(day: int) -> Within:
     return Within(first=midnight, last=midnight + timedelta(days=1, microseconds=-1))
 
 
-def _by_day(rows: pa.Table, state: State) -> Iterator[list[int]]:
+def most_at_once(contract: Contract) -> int:
+    """Return how many predictions may be matched with labels at one go."""
+    return max(1, _MAX_CELLS // (contract.horizon * len(contract.targets)))
+
+
+def _by_day(rows: pa.Table, contract: Contract) -> Iterator[list[int]]:
     """Yield the places of rows of one day, no more at once than memory allows."""
-    contract = state.contract
-    most = max(1, _MAX_CELLS // (contract.horizon * len(contract.targets)))
+    most = most_at_once(contract)
     days = micros(rows["at"]) // _DAY_US
     for day in np.unique(days):
         places = np.flatnonzero(days == day).tolist()

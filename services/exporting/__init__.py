@@ -1,0 +1,1 @@
+"""Take predictions out: as CSV, Parquet or Arrow, however many there are."""
