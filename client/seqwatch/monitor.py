@@ -91,8 +91,7 @@ class Monitor:
         )
         self._name_afresh()
         self._pipe = Pipeline(self._target)
-        self._pipe.spool.open()
-        self._pipe.start()
+        self._pipe.open()
         on_fork(self)
         atexit.register(self.close)
 

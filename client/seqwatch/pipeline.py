@@ -71,6 +71,18 @@ class Pipeline:
         with self._door:
             self._refused[reason] += n_rows
 
+    def open(self) -> None:
+        """Take the spool and start, in the process that made the monitor.
+
+        Raises
+        ------
+        OSError
+            When the spool, or the machine's certificates, cannot be used.
+        """
+        self._sender.connect()
+        self.spool.open()
+        self.start()
+
     def start(self) -> None:
         """Start the threads, once."""
         with self._door:

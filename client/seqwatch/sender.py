@@ -59,10 +59,20 @@ class Sender:
         self._spool = spool
         self._ledger = ledger
         self._is_plain = not target.options.compress
+        self._http: httpx.Client | None = None
+
+    def connect(self) -> None:
+        """Make the HTTP client.
+
+        Called before any thread runs: httpx imports parts of itself here, and
+        a fork in the middle of an import would leave the child half of it.
+        """
+        "localhost".encode("idna")  # the first look-up of a name would import the codec
+        self._http = self._connect()
 
     def run(self, packing: threading.Thread) -> None:
         """Send until the end; `packing` is waited for before the spool is closed."""
-        http = self._connect()
+        http = self._http or self._connect()
         failures = 0
         look_at = 0.0
         while not self._is_over():
