@@ -7,12 +7,13 @@ process. Described in docs/metrics.md.
 from collections.abc import Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
 from core.settings import Settings
+from db.queries import counts
 from db.tables import (
     Alert,
     Champion,
@@ -28,10 +29,11 @@ from db.tables.queue import RunStatus
 from services.capacity import Disks, backlog, shortages
 
 
-def gauges(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
-    """Read every gauge."""
+def gauges(session: Session, now: datetime) -> Iterator[Metric]:
+    """Read every gauge, and what is counted in the database."""
     yield from _backlog(session, now)
     yield from _models(session)
+    yield _log_rows(session)
     yield _firing(session)
     yield _champions(session)
     yield _rollouts(session)
@@ -107,6 +109,17 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
             behind = (model.watermark - model.judged_until).total_seconds()
             lag.add_metric([model.name], max(behind, 0.0))
     yield from (watermark, received, lag)
+
+
+def _log_rows(session: Session) -> CounterMetricFamily:
+    rows = CounterMetricFamily(
+        "seqwatch_log_rows",
+        "Rows by what was odd about them, since the model began.",
+        labels=["model", "kind"],
+    )
+    for model, kind, number in counts.all_counts(session):
+        rows.add_metric([model, kind], float(number))
+    return rows
 
 
 def _firing(session: Session) -> GaugeMetricFamily:

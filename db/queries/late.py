@@ -7,7 +7,7 @@ from math import ceil
 from typing import cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.contract import Contract
@@ -112,20 +112,14 @@ def marks(session: Session, model_id: UUID) -> list[Mark]:
 
 def models_with_marks(session: Session) -> list[UUID]:
     """Return the models with days that changed after they were judged."""
-    query = (
-        select(Model.id)
+    oldest = session.execute(
+        select(Model.id, Model.judged_until, func.min(LateDay.day))
         .join(LateDay, LateDay.model_id == Model.id)
         .where(Model.judged_until.is_not(None))
-        .distinct()
+        .group_by(Model.id, Model.judged_until)
         .order_by(Model.id)
     )
-    return [*session.scalars(query)]
-
-
-def revision(session: Session, model_id: UUID, day: date) -> int | None:
-    """Return the mark of the last change of a day that waits; None when there is none."""
-    row = session.get(LateDay, (model_id, day))
-    return None if row is None else row.rev
+    return [model_id for model_id, until, day in oldest if midnight(day) < until]
 
 
 def clear(session: Session, model_id: UUID, day: date, rev: int) -> bool:

@@ -1,0 +1,316 @@
+"""Rows in any order: after judging again, every number is what it would have been in order."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import Kind
+from db.queries import late
+from db.session import unit_of_work
+from db.tables import Alert, FlipRow, RepeatDay, Rollout
+from monitors.finding import Outcome
+from services.fold import fold_all
+from services.judge import judge
+from services.rejudging import rejudge
+from services.scene import Scene
+from services.watching import Baselines
+from tests.late.world import DAY, KINDS, NOW, Row, World, hours, shuffled
+from tests.services.loop import at_once
+from tests.streams import HOUR, START, prediction
+
+N_REFERENCE, N_SERVED = 24, 9
+
+
+def live(world: World, days: Sequence[Sequence[Row]]) -> None:
+    """Let days pass one by one, each judged when it has closed."""
+    first = world.n_reference // 2
+    world.send(row for rows in days[:first] for row in rows)
+    world.work()  # the edges are taken from these
+    for rows in days[first:]:
+        world.send(rows)
+        world.judge()
+
+
+@pytest.mark.parametrize(
+    ("n_reference", "n_served", "drift_days"),
+    [
+        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn judge"),
+        pytest.param(200, 40, 7, id="every monitor judges", marks=pytest.mark.slow),
+    ],
+)
+def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
+    sessions: sessionmaker[Session],
+    tmp_path: Path,
+    n_reference: int,
+    n_served: int,
+    drift_days: int,
+) -> None:
+    days = hours(n_reference, n_served)
+    in_order = World(sessions, tmp_path, "in order", n_reference, drift_days)
+    for some in (days[: n_reference // 2], days[n_reference // 2 :]):
+        in_order.send(row for rows in some for row in rows)
+        in_order.work()
+    in_order.judge()
+    assert in_order.rejudge() == 0
+    assert in_order.revised() == []
+
+    changed = World(sessions, tmp_path, "late", n_reference, drift_days)
+    live(changed, shuffled(days, n_reference))
+    before = changed.findings()
+    assert before != in_order.findings()
+    assert changed.late_days() != []
+    assert changed.rejudge() > 0
+
+    assert changed.summaries() == in_order.summaries()
+    assert changed.findings() == in_order.findings()
+    assert changed.rejudge() == 0
+    until = changed.model().judged_until
+    assert until is not None
+    assert [row for row in changed.late_days() if row.day < until.date()] == []
+    assert len(before) == len(KINDS) * (n_served - 1)
+    outcomes = {outcome for outcome, *_ in changed.findings().values()}
+    assert {Outcome.OK, Outcome.BREACH} <= outcomes
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    """A model with days that were judged in order; the newest closed day is day 31."""
+    world = World(sessions, tmp_path / "lake", "grid", N_REFERENCE)
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world.judge()
+    return world
+
+
+def failures(day: int, n: int = 40) -> list[Row]:
+    """Return predictions of one event day that failed: their batch comes late."""
+    at = START + day * DAY + 7 * HOUR
+    features = {"load": [2.0], "wind": [2.0]}
+    return [
+        (
+            Kind.PREDICTIONS,
+            prediction(
+                at + i * timedelta(seconds=1),
+                i,
+                prediction_id=f"late-{day}-{i}",
+                features=features,
+                status="error",
+                output=None,
+            ),
+        )
+        for i in range(n)
+    ]
+
+
+def burn_of(world: World, day: int) -> tuple[object, ...]:
+    return world.findings()["burn", START + (day + 1) * DAY]
+
+
+def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: World) -> None:
+    before, alerts = world.findings(), [(a.phase, a.streak) for a in world.rows(Alert)]
+    flips, rollouts = len(world.rows(FlipRow)), len(world.rows(Rollout))
+    world.send(failures(25))
+
+    assert world.rejudge() > 0
+
+    assert burn_of(world, 25)[0] == Outcome.BREACH
+    [row] = [
+        r for r in world.revised() if r.outcome is Outcome.BREACH and r.detail.get("tiers")
+    ]
+    assert (row.rev, row.revised_at) == (1, NOW)
+    outcome, value, threshold, cause, detail = before["burn", START + 26 * DAY]
+    assert row.first == {
+        "outcome": outcome,
+        "value": value,
+        "threshold": threshold,
+        "cause": cause,
+        "detail": detail,
+    }
+    assert [(a.phase, a.streak) for a in world.rows(Alert)] == alerts
+    assert (len(world.rows(FlipRow)), len(world.rows(Rollout))) == (flips, rollouts)
+
+
+def test_looking_again_without_news_changes_nothing(world: World) -> None:
+    world.send(failures(25))
+    world.rejudge()
+    before = world.findings(), [(r.id, r.rev) for r in world.revised()]
+    world.send(failures(25))  # the same ids again: served twice, and summarised twice
+    world.rejudge()
+    world.rejudge()
+    assert world.rejudge() == 0
+    assert all(row.rev <= 2 for row in world.revised())
+    assert before[1] != []
+
+
+def test_a_look_at_a_time_ends_where_one_go_does(
+    sessions: sessionmaker[Session], tmp_path: Path, world: World
+) -> None:
+    twin = World(sessions, tmp_path / "twin", "twin", N_REFERENCE)
+    twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    twin.judge()
+    for one, at_a_time in ((world, 1), (twin, 40)):
+        one.send([*failures(24), *failures(28)])
+        one.rejudge(at_a_time)
+        assert one.late_days() == []
+    assert world.findings() == twin.findings()
+
+
+def test_rows_into_a_closed_day_mark_it_and_rows_into_an_open_one_do_not(world: World) -> None:
+    open_day = N_REFERENCE + N_SERVED - 1
+    world.send(failures(open_day))
+    fold_all(world.sessions, NOW)
+    assert world.late_days() == []
+    world.send(failures(open_day - 1))
+    fold_all(world.sessions, NOW)
+    assert [row.day for row in world.late_days()] == [(START + (open_day - 1) * DAY).date()]
+
+
+def test_labels_that_came_after_the_look_are_taken_in(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = World(sessions, tmp_path, "grid", N_REFERENCE)
+    days = hours(N_REFERENCE, N_SERVED)
+    held_back = [row for rows in days for row in rows if row[0] is Kind.LABELS]
+    world.send(row for rows in days for row in rows if row[0] is not Kind.LABELS)
+    world.judge()
+    assert {world.findings()["accuracy", START + 30 * DAY][0]} == {Outcome.NO_DATA}
+
+    world.send(held_back)
+    world.rejudge()
+
+    outcomes = {said[0] for (name, _), said in world.findings().items() if name == "accuracy"}
+    assert Outcome.BREACH in outcomes
+    assert {row.outcome for row in world.revised()} == {Outcome.OK, Outcome.BREACH}
+
+
+class Interrupted(Baselines):
+    """While a day is looked at, rows come into it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.sessions)
+        self._world = world
+
+    def of(self, seen: Scene, *rest: Any) -> Any:
+        if self._world is not None:
+            world, self._world = self._world, None  # type: ignore[assignment]
+            world.send(failures(N_REFERENCE))
+            fold_all(world.sessions, NOW)
+        return super().of(seen, *rest)
+
+
+def test_rows_that_come_while_a_day_is_looked_at_are_not_lost(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = World(sessions, tmp_path, "grid", N_REFERENCE)
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED)[: N_REFERENCE + 2] for row in rows)
+    world.work()
+    first = START + (N_REFERENCE + 1) * DAY
+    assert judge(sessions, Interrupted(world), world.model_id, first, NOW) == len(KINDS)
+    assert burn_of(world, N_REFERENCE)[0] == Outcome.OK
+    assert len(world.late_days()) == 1
+    world.rejudge()
+    assert burn_of(world, N_REFERENCE)[0] == Outcome.BREACH
+
+
+def test_what_came_before_the_first_look_is_no_reason_for_a_second(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = World(sessions, tmp_path, "grid", N_REFERENCE)
+    days = hours(N_REFERENCE, N_SERVED)
+    world.send(row for rows in days for row in rows)
+    world.work()
+    world.send(failures(25))
+    world.work()
+    assert world.late_days() != []
+    world.judge()
+    assert world.late_days() == []
+    assert world.rejudge() == 0
+
+
+def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
+    threshold = world.findings()["drift", START + 30 * DAY][2]
+    at = START + 15 * DAY
+    odd = [
+        (
+            Kind.PREDICTIONS,
+            prediction(
+                at + i * HOUR,
+                version="reference",
+                output=None,
+                features={"load": [40.0 + 7 * (i % 3)], "wind": [9.0]},
+            ),
+        )
+        for i in range(24)
+    ]
+    world.send(odd)
+    world.rejudge()
+    again = world.findings()["drift", START + 30 * DAY]
+    assert again[2] != threshold
+    with unit_of_work(world.sessions) as session:
+        late.mark(session, world.model_id, [(START + 25 * DAY).date()])
+    world.baselines = Baselines(world.sessions)
+    assert world.rejudge() == 0  # a worker that starts afresh says the same
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("services.rejudging _save after", id="in the middle of saving a look"),
+        *(
+            pytest.param(f"services.rejudging {point}", id=name, marks=pytest.mark.slow)
+            for point, name in {
+                "_look_again before": "before the first look",
+                "_look_again after": "after the first look",
+                "_settle before": "with all looks saved",
+                "_settle after": "before the marks are off",
+            }.items()
+        ),
+    ],
+)
+def test_a_worker_that_dies_while_it_looks_again_loses_nothing(
+    world: World, sessions: sessionmaker[Session], tmp_path: Path, point: str, database_url: str
+) -> None:
+    twin = World(sessions, tmp_path / "twin", "twin", N_REFERENCE)
+    twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    twin.judge()
+    for one in (world, twin):
+        one.send(failures(25))
+        one.work()
+    twin.rejudge()
+    command = [sys.executable, "-m", "tests.late.mortal", database_url, str(world.model_id)]
+    dead = subprocess.run([*command, *point.split()], capture_output=True)
+    assert dead.returncode == -9, dead.stderr.decode()
+    assert world.late_days() != []
+    world.rejudge()
+    assert world.findings() == twin.findings()
+    assert world.late_days() == []
+    assert [row.rev for row in world.revised()] == [row.rev for row in twin.revised()]
+
+
+def test_ids_that_were_sent_again_are_counted_once_a_day_each(world: World) -> None:
+    again = failures(25, n=5)
+    world.send(again)
+    world.work()
+    world.send(again)
+    world.send(again[:2])
+    world.work()
+    assert {(row.day, row.n) for row in world.rows(RepeatDay)} == {
+        ((START + 25 * DAY).date(), 7)
+    }
+
+
+def test_two_workers_that_look_again_at_once_revise_once(world: World) -> None:
+    world.send(failures(25))
+    world.work()
+    look = partial(rejudge, world.sessions, world.baselines, world.model_id, NOW)
+    results = at_once(look, look)
+    assert [one for one in results if isinstance(one, Exception)] == []
+    world.rejudge()
+    assert world.late_days() == []
+    assert {row.rev for row in world.revised()} == {1}

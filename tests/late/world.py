@@ -1,0 +1,205 @@
+"""One model whose rows may come in any order, judged as the platform judges it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.policy import Policy
+from core.rows import REFERENCE, Kind
+from db.base import Base
+from db.session import read_only, unit_of_work
+from db.tables import (
+    AccuracyChunk,
+    Finding,
+    LateDay,
+    LogCount,
+    Model,
+    Monitor,
+    ServingSlice,
+    SummaryChunk,
+    Version,
+)
+from services import champions, judging_slots, monitoring
+from services.archive import archive_all
+from services.fold import fold_all
+from services.join import join_all
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.rejudging import rejudge
+from services.watching import Baselines
+from tests.streams import HOUR, START, add_model, add_version, keep, label, prediction, table
+
+DAY = timedelta(days=1)
+NOW = START + 900 * DAY
+POLICY = Policy(label_delay_seconds=86_400.0)
+KINDS = ("accuracy", "burn", "drift", "input_fault")
+PARAMS: dict[str, dict[str, Any]] = {"accuracy": {"objective": 0.6, "window_days": 4}}
+
+Row = tuple[Kind, dict[str, Any]]
+
+
+class World:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        lake: Path,
+        name: str,
+        n_reference: int,
+        drift_days: int = 1,
+    ) -> None:
+        self.sessions, self.lake, self.n_reference = sessions, lake, n_reference
+        self.baselines = Baselines(sessions)
+        self.model_id = add_model(sessions, name=name)
+        version_id = add_version(sessions, self.model_id, "v1", {})
+        with unit_of_work(sessions) as session:
+            session.get_one(Model, self.model_id).policy = POLICY.to_json()
+            version = session.get_one(Version, version_id)
+            version.reference_start = START
+            version.reference_end = START + n_reference * DAY
+            champions.move(session, self.model_id, version_id, 0, START)
+            for kind in KINDS:
+                params = PARAMS.get(kind, {})
+                if kind == "drift":
+                    params = {"window_days": drift_days, "period_hours": 24}
+                plan = MonitorPlan(name=kind, kind=kind, params=params)
+                monitoring.put(session, self.model_id, plan)
+
+    def send(self, rows: Iterable[Row]) -> None:
+        """Keep rows in the inbox, those of each kind in their order."""
+        every = [*rows]
+        for kind in Kind:
+            some = [row for of, row in every if of is kind]
+            if some:
+                keep(self.sessions, self.model_id, kind, table(kind, some), NOW - DAY)
+
+    def work(self) -> None:
+        """Fold, archive and join what waits."""
+        fold_all(self.sessions, NOW)
+        archive_all(self.sessions, self.lake, NOW)
+        join_all(self.sessions, self.lake, NOW)
+
+    def judge(self) -> int:
+        """Judge the days that have closed."""
+        self.work()
+        with read_only(self.sessions) as session:
+            due = judging_slots.due(session)
+        return sum(
+            judge(self.sessions, self.baselines, self.model_id, at, NOW)
+            for model_id, at in due
+            if model_id == str(self.model_id)
+        )
+
+    def rejudge(self, max_looks: int = 40) -> int:
+        """Look again until nothing waits; how many findings were revised."""
+        self.work()
+        n_revised = 0
+        while True:
+            done = rejudge(self.sessions, self.baselines, self.model_id, NOW, max_looks)
+            n_revised += done.n_revised
+            if not done.n_looks:
+                return n_revised
+
+    def rows(self, of: type[Base]) -> list[Any]:
+        with read_only(self.sessions) as session:
+            found = session.scalars(select(of).filter_by(model_id=self.model_id)).all()
+            session.expunge_all()
+            return [*found]
+
+    def model(self) -> Model:
+        with read_only(self.sessions) as session:
+            model = session.get_one(Model, self.model_id)
+            session.expunge_all()
+            return model
+
+    def summaries(self) -> list[object]:
+        inputs = [("in", c.start, c.version, c.payload) for c in self.rows(SummaryChunk)]
+        served = [
+            ("out", s.start, s.version, s.n, s.n_failed, s.latency_counts)
+            for s in self.rows(ServingSlice)
+        ]
+        errors = [
+            ("errors", a.day, a.version, a.n_predictions, a.payload)
+            for a in self.rows(AccuracyChunk)
+        ]
+        return [*sorted(inputs), *sorted(served), *sorted(errors)]
+
+    def findings(self) -> dict[tuple[str, datetime], tuple[object, ...]]:
+        names = {monitor.id: monitor.name for monitor in self.rows(Monitor)}
+        return {
+            (names[row.monitor_id], row.as_of): (
+                row.outcome.value,
+                row.value,
+                row.threshold,
+                row.cause,
+                row.detail,
+            )
+            for row in self.rows(Finding)
+        }
+
+    def revised(self) -> list[Finding]:
+        return [row for row in self.rows(Finding) if row.rev]
+
+    def counts(self) -> dict[str, int]:
+        return {row.name: row.n for row in self.rows(LogCount)}
+
+    def late_days(self) -> list[LateDay]:
+        return self.rows(LateDay)
+
+
+def hours(n_reference: int, n_served: int, seed: int = 3) -> list[list[Row]]:
+    """Return the rows of each day: hourly forecasts of three steps, and what happened.
+
+    All numbers are multiples of 1/64, so that sums do not depend on their order. From the
+    middle of the served days on the load is higher than it ever was.
+    """
+    chance = np.random.default_rng(seed)
+    n = 24 * (n_reference + n_served + 1)
+    hour = np.arange(n)
+    noise = chance.normal(scale=0.3, size=(2, n))
+    load = 4 + 2 * np.sin(2 * np.pi * hour / 24) + noise[0]
+    load[24 * (n_reference + n_served // 2) :] += 3.0
+    wind = 3 + np.cos(2 * np.pi * hour / 24) + noise[1]
+    load, wind = np.round(load * 64) / 64, np.round(wind * 64) / 64
+    days: list[list[Row]] = []
+    for day in range(n_reference + n_served):
+        rows: list[Row] = []
+        for i in range(24 * day, 24 * day + 24):
+            at = START + i * HOUR
+            features = {"load": [load[i]], "wind": [wind[i]]}
+            if day < n_reference:
+                past = {"version": REFERENCE, "output": None, "features": features}
+                rows.append((Kind.PREDICTIONS, prediction(at, **past)))
+                continue
+            served = {
+                "features": features,
+                "output": {"load": [load[i - 24 + step] for step in (1, 2, 3)]},
+                "status": "error" if i % 97 == 0 else "ok",
+                "latency_seconds": 0.01,
+            }
+            rows.append((Kind.PREDICTIONS, prediction(at, **served)))
+            rows.append((Kind.LABELS, label(at, [float(load[i])])))
+        days.append(rows)
+    return days
+
+
+def shuffled(days: Sequence[Sequence[Row]], n_reference: int, seed: int = 5) -> list[list[Row]]:
+    """Return the same rows by the day on which they arrive: a third of them days late.
+
+    Some of the reference too, when days have been judged with the rest of it.
+    """
+    chance = np.random.default_rng(seed)
+    arriving: list[list[Row]] = [[] for _ in days]
+    for day, rows in enumerate(days):
+        for row in rows:
+            delay = 0
+            if day >= n_reference and chance.random() < 1 / 3:
+                delay = int(chance.integers(1, 9))
+            elif day in (n_reference // 2 + 1, n_reference - 3):
+                delay = n_reference - day + 5
+            arriving[min(day + delay, len(days) - 1)].append(row)
+    return [[rows[i] for i in chance.permutation(len(rows))] for rows in arriving]
