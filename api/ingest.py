@@ -22,7 +22,7 @@ from api.answers import outcome
 from core.errors import BadRows, TooLarge, TooSlow, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
-from services.access import Door, token_in
+from services.access import Door, require, token_in
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
 from services.ingest.decode import MAX_BATCH_ID
@@ -45,6 +45,14 @@ MAX_DIGITS = 18  # of a declared length
 
 class Disconnected(Exception):
     """The caller hung up before the body was complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who sends, and how much of it."""
+
+    key_id: UUID
+    allowed: Allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,15 @@ class Gate:
         self._admitted[key] = asked_at + ADMITTED_SECONDS, admitted
         return admitted
 
+    async def sender(self, authorization: str | None) -> Sender:
+        """Return who sends, before it is known to which model."""
+        return await run_in_threadpool(self._ask_who, authorization)
+
+    def _ask_who(self, authorization: str | None) -> Sender:
+        caller = self._door.admit(token_in(authorization))
+        require(caller, KeyScope.INGEST, caller.model_id)
+        return Sender(key_id=caller.key_id, allowed=allowed(caller.limits, self._settings))
+
     def _ask(self, authorization: str | None, model: str) -> Admitted:
         caller = self._door.admit(token_in(authorization))
         entry = self._directory.reach(caller, KeyScope.INGEST, model)
@@ -100,7 +117,7 @@ class Intake:
         self._gate = gate
         self._committer = committer
         self._within = settings.body_time
-        self._unpacker = Unpacker(settings.max_body_bytes)
+        self._unpacker = Unpacker()
         self._seconds = metrics.REQUEST_SECONDS.labels(feed.kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +132,7 @@ class Intake:
         try:
             body = await read_body(headers, receive, ticket, self._within)
             if packing is not None:
-                body = await self._unpacker(body, packing)
+                body = await self._unpacker(body, packing, admitted.allowed.body_bytes)
             batch = self._batch(admitted.entry, headers, read_as, body)
             answer = self._committer.submit(batch, ticket)
         except Disconnected:
@@ -228,17 +245,14 @@ def trace_of(headers: Headers) -> str | None:
 class Unpacker:
     """Unpacks bodies without holding up the event loop, few at a time."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
         self._limiter = CapacityLimiter(N_UNPACKING)
 
-    async def __call__(self, body: bytes, packing: Packing) -> bytes:
+    async def __call__(self, body: bytes, packing: Packing, max_bytes: int) -> bytes:
         """Return what was compressed."""
         if len(body) <= UNPACKED_AT_ONCE:
-            return unpack(body, packing, self._max_bytes)
-        return await to_thread.run_sync(
-            unpack, body, packing, self._max_bytes, limiter=self._limiter
-        )
+            return unpack(body, packing, max_bytes)
+        return await to_thread.run_sync(unpack, body, packing, max_bytes, limiter=self._limiter)
 
 
 async def _answer(accepted: Accepted, send: Send) -> None:
@@ -257,11 +271,8 @@ async def _answer(accepted: Accepted, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def routes(
-    door: Door, directory: Directory, committer: Committer, settings: Settings
-) -> list[Route]:
+def routes(gate: Gate, committer: Committer, settings: Settings) -> list[Route]:
     """Return the three ways in; to be put before all other routes."""
-    gate = Gate(door, directory, settings)
     return [
         Route(
             f"/v1/models/{{model}}/{feed}",

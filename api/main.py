@@ -14,6 +14,7 @@ from api import (
     health,
     ingest,
     keys,
+    kserve,
     lookup,
     metrics,
     models,
@@ -30,6 +31,7 @@ from notify.webhook import Sender
 from services.access import Door
 from services.capacity import Disks
 from services.ingest import Committer
+from services.kserve.pairing import Pairing
 from services.limits import Hall
 from services.registry import Directory
 from web import pages
@@ -88,7 +90,10 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     errors.install(app)
     # First, because nearly all requests are for these.
-    app.router.routes.extend(ingest.routes(parts.door, parts.directory, committer, settings))
+    gate = ingest.Gate(parts.door, parts.directory, settings)
+    pairing = Pairing(sessions, settings.max_rows)
+    app.router.routes.extend(ingest.routes(gate, committer, settings))
+    app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
     for room in ROOMS:
         app.include_router(room.router)
     pages.mount(

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     lease: Duration = timedelta(seconds=60)
     keep_runs: Duration = timedelta(days=7)
     keep_receipts: Duration = timedelta(days=14)
+    kserve_wait: Duration = timedelta(minutes=10)
 
     trainer_threads: int = Field(default=1, ge=1)
     training_time: Duration = timedelta(minutes=30)

@@ -19,6 +19,7 @@ from services import judging_slots
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PURGE_EVERY = timedelta(hours=1)
+SWEEP_EVERY = timedelta(minutes=1)
 
 
 def slot_of(now: datetime, every: timedelta) -> datetime:
@@ -47,6 +48,7 @@ class Ticker:
             "archive": settings.archive_every,
             "deliver": settings.deliver_every,
             "purge": PURGE_EVERY,
+            "kserve": SWEEP_EVERY,
         }.items():
             self._tick(job, every, self._ask(job, every))
         self._tick("judge", settings.judge_every, self.ask_for_closed_days)

@@ -18,6 +18,7 @@ from services.deliver import deliver_all
 from services.fold import fold_all
 from services.join import join_all
 from services.judge import judge
+from services.kserve.pairing import sweep
 from services.rejudging import rejudge
 from services.watching import Baselines
 
@@ -66,9 +67,13 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
             runs.purge(session, now - settings.keep_runs)
             forget_receipts(session, now - settings.keep_receipts)
 
+    def make_of_one_half(_: Claim) -> None:
+        sweep(sessions, utcnow, settings.kserve_wait)
+
     return {
         "fold": fold,
         "archive": archive,
+        "kserve": make_of_one_half,
         "judge": judge_day,
         "rejudge": rejudge_late,
         reports.JOB: report,

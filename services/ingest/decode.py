@@ -232,8 +232,8 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
     first = pieces[0].batch
     starts = [0, *accumulate(piece.n_rows for piece in pieces)]
     for piece, start in zip(pieces, starts, strict=False):
-        for fault in piece.batch.faults:
-            faults.add(start + fault.row, fault.field, fault.reason)
+        if piece.batch.faults:
+            _note_known(piece, start, faults)
     table = _with_trace_ids(table, pieces)
     check(table, first.feed.kind, first.terms, now, faults)
     keep = np.ones(table.num_rows, dtype=np.bool_)
@@ -246,8 +246,10 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
         rows = slice(start, start + piece.n_rows)
         if len(bad):
             _note(piece, bad[(bad >= rows.start) & (bad < rows.stop)].tolist(), start, faults)
-        own = repeated[(repeated >= rows.start) & (repeated < rows.stop)] - start
-        duplicates = tuple(piece.positions[row] for row in own.tolist())
+        duplicates: tuple[int, ...] = ()
+        if len(repeated):
+            own = repeated[(repeated >= rows.start) & (repeated < rows.stop)] - start
+            duplicates = tuple(piece.positions[row] for row in own.tolist())
         foreign = _foreign(piece.batch, table, rows, keep, now)
         drafts.append(_draft(piece, rows, keep, duplicates, foreign, now))
     kept = masking.masked(table, first.feed.kind, first.terms)
@@ -285,6 +287,15 @@ def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Ma
         is_first[np.unique(codes, return_index=True)[1]] = True
         found.append(rows[~is_first])
     return np.concatenate([none, *found])
+
+
+def _note_known(piece: _Piece, start: int, faults: Faults) -> None:
+    """Let what is known of a row before it is read go before what its reader says."""
+    known = {fault.row: fault for fault in piece.batch.faults}
+    piece.faults = [known.get(fault.row, fault) for fault in piece.faults]
+    for place, position in enumerate(piece.positions):
+        if position in known:
+            faults.add(start + place, known[position].field, known[position].reason)
 
 
 def _note(piece: _Piece, bad: list[int], start: int, faults: Faults) -> None:

@@ -16,6 +16,11 @@ INVALID_TRACEPARENTS = Counter(
     "seqwatch_ingest_invalid_traceparents",
     "Requests whose traceparent header was not one, and was passed over.",
 )
+KSERVE_EVENTS = Counter(
+    "seqwatch_kserve_events",
+    "Events of KServe's logger, by what became of them.",
+    ["model", "outcome"],
+)
 REQUEST_SECONDS = Histogram(
     "seqwatch_ingest_request_seconds",
     "From the first byte read to the answer 'kept'.",

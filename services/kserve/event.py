@@ -1,0 +1,158 @@
+"""CloudEvents as KServe's logger sends them: in headers, or as one JSON document."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from core.errors import Malformed, Unprocessable
+from db.tables.kserve import Part
+from services.ingest.columns import printable
+
+STRUCTURED = "application/cloudevents+json"
+MAX_ID = 150  # characters: it becomes part of a batch id
+MAX_BASE64_NESTING = 1
+
+TYPES = {
+    "org.kubeflow.serving.inference.request": Part.REQUEST,
+    "org.kubeflow.serving.inference.response": Part.RESPONSE,
+}
+
+# What an event says beside its payload. Other attributes are passed over.
+_KNOWN = {
+    "id",
+    "type",
+    "time",
+    "specversion",
+    "inferenceservicename",
+    "modelversion",
+    "traceparent",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One half of a prediction, as it came.
+
+    Attributes
+    ----------
+    event_id
+        The same for a request and its response.
+    at
+        When it happened; None where the event does not say.
+    model, version
+        What the event says of who served; `?model=` and `?version=` go before it.
+    traceparent
+        Of the request, where the mesh adds one.
+    payload
+        The decoded body of the request or response; None if it cannot be read.
+    """
+
+    event_id: str
+    part: Part
+    at: datetime | None
+    model: str | None
+    version: str | None
+    traceparent: str | None
+    payload: Any = field(repr=False)
+
+
+def from_headers(headers: Mapping[str, str], body: bytes) -> Event:
+    """Read an event in binary mode: its attributes are headers, its payload the body.
+
+    Raises
+    ------
+    Unprocessable
+        If it is no event of KServe's logger.
+    """
+    said = {name: unquote(headers[f"ce-{name}"]) for name in _KNOWN if f"ce-{name}" in headers}
+    return _event(said, _read(body))
+
+
+def from_document(body: bytes) -> Event:
+    """Read an event in structured mode: all of it is one JSON object.
+
+    Raises
+    ------
+    Malformed
+        If the body is not a JSON object.
+    Unprocessable
+        If it is no event of KServe's logger.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise Malformed("the body is not a CloudEvent: a JSON object")
+    said = {name: document[name] for name in _KNOWN if document.get(name) is not None}
+    for name, value in said.items():
+        if not isinstance(value, str):
+            raise Unprocessable(f"{name} must be text")
+    if "data_base64" not in document:
+        return _event(said, document.get("data"))
+    try:
+        packed = base64.b64decode(document["data_base64"], validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise Malformed("data_base64 is not base64") from None
+    return _event(said, _read(packed))
+
+
+def _event(said: Mapping[str, str], payload: Any) -> Event:
+    if said.get("specversion") != "1.0":
+        raise Unprocessable(
+            "not a CloudEvent of version 1.0: specversion is missing or another"
+        )
+    part = TYPES.get(said.get("type", ""))
+    if part is None:
+        raise Unprocessable(f"event type: expected one of {', '.join(TYPES)}")
+    event_id = said.get("id", "")
+    if not 0 < len(event_id) <= MAX_ID or printable(event_id) != event_id:
+        raise Unprocessable(f"id: 1 to {MAX_ID} printable characters")
+    return Event(
+        event_id=event_id,
+        part=part,
+        at=_moment(said.get("time")),
+        model=said.get("inferenceservicename"),
+        version=said.get("modelversion"),
+        traceparent=said.get("traceparent"),
+        payload=payload,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unprocessable("time: not an RFC 3339 timestamp") from None
+    if moment.tzinfo is None:
+        raise Unprocessable("time: timestamp without zone")
+    return moment
+
+
+def _read(body: bytes) -> Any:
+    """Return a JSON payload; with it, the tensors of the binary extension behind it.
+
+    KServe's logger labels a response with the content type of its request: the
+    content type says nothing.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # One character for each byte, so that the end of the header is found
+        # whatever it holds.
+        _, end = json.JSONDecoder().raw_decode(body.decode("latin-1"))
+        header = json.loads(body[:end])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(header, dict):
+        return None
+    return {**header, "binary": body[end:]}

@@ -1,0 +1,151 @@
+"""Bring the two halves of a prediction together: in any order, once, whoever dies when.
+
+A half is committed before the table is asked for the other one. Of two that
+come at the same moment, on two replicas, at least the one that commits last
+sees both; where both do, they submit the same batch, and its receipt lets one in.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import Busy
+from db.queries import counts, kserve
+from db.session import read_only, unit_of_work
+from db.tables.kserve import Part
+from services.ingest.batch import Batch
+from services.ingest.decode import decode
+from services.ingest.store import store
+from services.kserve.event import Event
+from services.kserve.halves import Subject, batch_id_of, whole, write
+from services.registry import Directory
+
+# Halves that wait: then their other halves go somewhere else.
+MAX_WAITING = 500_000
+COUNT_EVERY = 5.0  # seconds between two looks at how many there are
+SWEPT_AT_ONCE = 200  # predictions in one transaction
+
+# Names of counts: predictions that were made of one half.
+UNANSWERED = "kserve_unanswered"
+UNASKED = "kserve_unasked"
+
+
+class Became(StrEnum):
+    """What became of an event."""
+
+    WAITING = "waiting"
+    PAIRED = "paired"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """An event that is on disk; with `batch`, its prediction is ready to be submitted."""
+
+    became: Became
+    batch: Batch | None = None
+
+
+class Pairing:
+    """Keeps halves, and finds those that belong together."""
+
+    def __init__(self, sessions: sessionmaker[Session], max_rows: int) -> None:
+        self._sessions = sessions
+        self._max_rows = max_rows
+        self._n_waiting = 0
+        self._counted_at = -COUNT_EVERY
+
+    def take(self, event: Event, subject: Subject, now: datetime) -> Taken:
+        """Keep one half.
+
+        Raises
+        ------
+        Busy
+            If too many halves wait already.
+        TooLarge
+            If the event holds more rows than one batch may.
+        """
+        self._refuse_flood()
+        payload = write(event, subject, now, self._max_rows)
+        with unit_of_work(self._sessions) as session:
+            if kserve.is_whole(session, subject.model_id, batch_id_of(event.event_id)):
+                return Taken(became=Became.DUPLICATE)
+            is_new = kserve.add(
+                session,
+                {
+                    "model_id": subject.model_id,
+                    "event_id": event.event_id,
+                    "part": event.part,
+                    "payload": payload,
+                    "received_at": now,
+                },
+            )
+        with read_only(self._sessions) as session:
+            halves = kserve.halves(session, subject.model_id, event.event_id)
+        if len(halves) == 1:
+            return Taken(became=Became.WAITING if is_new else Became.DUPLICATE)
+        if not halves:  # the other one has made the prediction meanwhile
+            return Taken(became=Became.PAIRED if is_new else Became.DUPLICATE)
+        # Also when this half was here before: whoever was to submit them may have died.
+        batch = whole(event.event_id, halves, subject)
+        return Taken(became=Became.PAIRED, batch=batch)
+
+    def finish(self, event: Event, subject: Subject) -> None:
+        """Take the halves away once their prediction is in the inbox."""
+        with unit_of_work(self._sessions) as session:
+            kserve.forget(session, subject.model_id, event.event_id)
+
+    def _refuse_flood(self) -> None:
+        if time.monotonic() - self._counted_at >= COUNT_EVERY:
+            self._counted_at = time.monotonic()
+            with read_only(self._sessions) as session:
+                self._n_waiting = kserve.n_waiting(session)
+        if self._n_waiting > MAX_WAITING:
+            raise Busy("too many events wait for their other half", COUNT_EVERY)
+
+
+def sweep(
+    sessions: sessionmaker[Session], clock: Callable[[], datetime], wait: timedelta
+) -> int:
+    """Make predictions of the halves that have waited long enough; how many.
+
+    A request alone becomes a prediction of status `error`, a response alone
+    goes to quarantine. Where both are there, whoever was to bring them
+    together has died.
+    """
+    directory = Directory(sessions)
+    n_made = 0
+    while True:
+        with read_only(sessions) as session:
+            overdue = kserve.overdue(session, clock() - wait, SWEPT_AT_ONCE)
+        for model, _, event_id in overdue:
+            entry = directory.find(model)
+            subject = Subject(model_id=entry.model_id, model=model, terms=entry.terms)
+            _sweep_one(sessions, subject, event_id, clock())
+        n_made += len(overdue)
+        if len(overdue) < SWEPT_AT_ONCE:
+            return n_made
+
+
+def _sweep_one(
+    sessions: sessionmaker[Session], subject: Subject, event_id: str, now: datetime
+) -> None:
+    with unit_of_work(sessions) as session:
+        halves = kserve.halves(session, subject.model_id, event_id)
+        if not halves:
+            return
+        batch = whole(event_id, halves, subject)
+        if not kserve.is_whole(session, subject.model_id, batch_id_of(event_id)):
+            sections, refused = decode({0: batch}, now, max_rows=len(batch.body))
+            if refused:
+                raise refused[0]
+            store(session, sections, now)
+            if len(halves) == 1:
+                (part,) = halves
+                name = UNANSWERED if part is Part.REQUEST else UNASKED
+                counts.add(session, subject.model_id, {name: 1})
+        kserve.forget(session, subject.model_id, event_id)
