@@ -6,16 +6,18 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
 OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off "
-    "-c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
+    "-c full_page_writes=off -c max_connections=60"
 )
+HASTY = "-c synchronous_commit=off"  # what was committed may go when the server is killed
 
 
 def programs() -> Path:
@@ -66,8 +68,27 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running() -> Iterator[str]:
+def running(*, durable: bool = False) -> Iterator[str]:
     """Start a server on a free port, yield its URL, stop it."""
+    with started(durable=durable) as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server; `restart` ends it as `pg_ctl -m MODE` does, and starts it again."""
+
+    url: str
+    restart: Callable[[str], bool]
+
+
+@contextmanager
+def started(*, durable: bool = False) -> Iterator[Server]:
+    """Start a server on a free port, yield it, stop it.
+
+    A durable one keeps what was committed even when it is killed.
+    """
+    options = OPTIONS if durable else f"{OPTIONS} {HASTY}"
     home = Path(tempfile.mkdtemp(prefix="seqwatch-postgres-"))
     owner = _unprivileged()
     found = programs()
@@ -98,12 +119,17 @@ def running() -> Iterator[str]:
             raise RuntimeError(f"initdb of {found} failed")
         for _ in range(5):  # someone else may take the port between our look and the start
             port = _free_port()
-            if call("pg_ctl", "start", "-w", "-l", str(log), "-o", f"-p {port} {OPTIONS}"):
+            if call("pg_ctl", "start", "-w", "-l", str(log), "-o", f"-p {port} {options}"):
                 break
         else:
             raise RuntimeError(f"PostgreSQL of {found} did not start:\n{log.read_text()}")
         try:
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+            yield Server(
+                url=f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres",
+                restart=lambda mode: call(
+                    "pg_ctl", "restart", "-w", "-m", mode, "-l", str(log)
+                ),
+            )
         finally:
             call("pg_ctl", "stop", "-m", "immediate")
     finally:

@@ -1,0 +1,266 @@
+"""Is every acknowledged row in the log once, and does every summary say what the log says?
+
+Reads event day by event day, so that memory is bounded by one day of rows.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.lake_root import LakeRoot
+from core.rows import REFERENCE, Kind
+from core.window import Window
+from db.queries import log as marks
+from db.queries import models, summaries
+from db.session import read_only
+from db.tables import AccuracyChunk, Inbox, Receipt, ServingSlice, SummaryChunk, Version
+from lake.matching import first_received
+from lake.reading import Log
+from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Edges, Summary, merge
+from monitors.summary_bytes import from_many
+from services.accuracy import units
+from services.fold import summarise_rows
+from services.join import Subject, accuracy
+
+DAY = timedelta(days=1)
+TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order
+
+Slices = dict[tuple[str, datetime], tuple[int, int, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was counted twice, independently."""
+
+    what: str
+    expected: object
+    found: object
+    is_ok: bool
+
+
+def same(what: str, expected: object, found: object) -> Check:
+    return Check(what=what, expected=expected, found=found, is_ok=expected == found)
+
+
+def table_of(checks: Iterable[Check]) -> str:
+    """Lay the checks out for people."""
+    lines = [f"{'':7}{'what':62}{'expected':>14}{'found':>14}"]
+    for check in checks:
+        verdict = "ok" if check.is_ok else "WRONG"
+        lines.append(f"{verdict:7}{check.what:62}{check.expected!s:>14}{check.found!s:>14}")
+    return "\n".join(lines)
+
+
+def audit(
+    sessions: sessionmaker[Session],
+    lake: LakeRoot,
+    model: str,
+    *,
+    predictions: Collection[str] | None = None,
+    labels: Collection[str] | None = None,
+) -> list[Check]:
+    """Compare what was acknowledged, the log and the summaries of one model.
+
+    Parameters
+    ----------
+    sessions, lake
+        Of a platform in which nothing waits any more, and nothing moves.
+    model
+        Its name.
+    predictions, labels
+        Ids of predictions that were acknowledged, and ids of predictions whose
+        labels were; each label must name its prediction. None when nobody took note.
+    """
+    with read_only(sessions) as session:
+        found = models.find(session, model)
+        model_id, contract = found.id, Contract.from_json(found.contract)
+        edges = summaries.edges(session, model_id)
+        manifests = {
+            version.name: version.manifest
+            for version in session.scalars(select(Version).where(Version.model_id == model_id))
+        }
+        waiting = session.scalar(select(func.count()).select_from(Inbox))
+        dirty = len(marks.dirty_days(session))
+        receipts = {
+            kind: session.scalar(
+                select(func.sum(Receipt.n_accepted)).where(
+                    Receipt.model_id == model_id, Receipt.kind == kind
+                )
+            )
+            for kind in Kind
+        }
+    checks = [same("batches that wait in the inbox", 0, waiting)]
+    checks.append(same("event days whose join waits", 0, dirty))
+    history = Log(lake, model_id)
+    subject = Subject(
+        model_id=model_id,
+        contract=contract,
+        units={name: units(manifest, contract) for name, manifest in manifests.items()},
+        natural=units({}, contract),
+        canary=None,
+    )
+    log = _read(history, subject, edges, predictions)
+    checks += _rows("predictions", receipts[Kind.PREDICTIONS], log, predictions)
+    checks += _rows("labels", receipts[Kind.LABELS], _labels(history, labels), labels)
+    with read_only(sessions) as session:
+        checks += _input(session, model_id, log)
+        checks += _served(session, model_id, log)
+        checks += _accuracy(session, model_id, log)
+    return checks
+
+
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What was counted in the log itself."""
+
+    n_rows: int
+    n_repeated: int
+    n_acknowledged: int
+    input: dict[str, Summary]
+    served: Slices
+    accuracy: dict[tuple[date, str, bool], tuple[int, bytes]]
+
+
+def _seen() -> _Seen:
+    return _Seen(n_rows=0, n_repeated=0, n_acknowledged=0, input={}, served={}, accuracy={})
+
+
+def _days(history: Log) -> Iterator[date]:
+    files = history.files(Kind.PREDICTIONS)
+    if files.num_rows:
+        yield from sorted(pc.unique(files["partition.day"]).to_pylist())
+
+
+def _read(
+    history: Log, subject: Subject, edges: Edges | None, acknowledged: Collection[str] | None
+) -> _Seen:
+    seen = _seen()
+    known = pa.array(sorted({*(acknowledged or ())}), pa.string())
+    columns = [
+        *("prediction_id", "version", "at", "entity", "features", "output", "status"),
+        *("shadow", "latency_seconds", "received_at"),
+    ]
+    for day in _days(history):
+        midnight = datetime.combine(day, datetime.min.time(), UTC)
+        rows = history.predictions(Window(midnight, midnight + DAY), columns)
+        assert rows is not None
+        once, n_repeated = first_received(rows)
+        seen.n_rows += rows.num_rows
+        seen.n_repeated += n_repeated
+        seen.n_acknowledged += pc.sum(pc.is_in(once["prediction_id"], known)).as_py() or 0
+        assert edges is not None
+        _count(seen, summarise_rows(rows, subject.contract, edges))
+        served = once.filter(pc.not_equal(once["version"], REFERENCE))
+        for chunk in accuracy(history, subject, served):
+            key = (day, str(chunk["version"]), bool(chunk["shadow"]))
+            seen.accuracy[key] = (int(str(chunk["n_predictions"])), bytes(chunk["payload"]))  # type: ignore[arg-type]
+    return seen
+
+
+def _count(seen: _Seen, parts: Iterable[object]) -> None:
+    for part in parts:
+        version, whole, served = part.version, part.input, part.served  # type: ignore[attr-defined]
+        before = seen.input.get(version)
+        seen.input[version] = whole if before is None else merge(before, whole)
+        if served is None:
+            continue
+        for i, index in enumerate(served.slices.tolist()):
+            seen.served[version, summaries.slice_start(index)] = (
+                int(served.n[i]),
+                int(served.n_failed[i]),
+                served.latency[i].astype("<u4").tobytes(),
+            )
+
+
+def _labels(history: Log, acknowledged: Collection[str] | None) -> _Seen:
+    seen = _seen()
+    dataset = history.dataset(Kind.LABELS)
+    if dataset is None:
+        return seen
+    ids = dataset.to_table(columns=["prediction_id"])["prediction_id"]
+    once = pc.unique(ids)
+    seen.n_rows = len(ids)
+    seen.n_repeated = len(ids) - len(once)
+    known = pa.array(sorted({*(acknowledged or ())}), pa.string())
+    seen.n_acknowledged = pc.sum(pc.is_in(once, known)).as_py() or 0
+    return seen
+
+
+def _rows(
+    what: str, receipts: int | None, seen: _Seen, acknowledged: Collection[str] | None
+) -> Iterator[Check]:
+    yield same(f"{what} in the log, of those with a receipt", receipts or 0, seen.n_rows)
+    yield same(f"{what} that are in the log twice", 0, seen.n_repeated)
+    if acknowledged is not None:
+        n = len({*acknowledged})
+        yield same(f"{what} that the client knows to be kept", n, seen.n_acknowledged)
+
+
+def _input(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
+    stored: dict[str, list[bytes]] = {}
+    query = select(SummaryChunk.version, SummaryChunk.payload).where(
+        SummaryChunk.model_id == model_id
+    )
+    for version, payload in session.execute(query):
+        stored.setdefault(version, []).append(payload)
+    yield same("versions with summaries of input", sorted(seen.input), sorted(stored))
+    n_hours = n_wrong = 0
+    worst = 0.0
+    for version in seen.input.keys() & stored.keys():
+        kept, counted = from_many(stored[version]), seen.input[version]
+        n_hours += counted.chunks.size
+        if not np.array_equal(kept.chunks, counted.chunks):
+            n_wrong += abs(kept.chunks.size - counted.chunks.size) + 1
+            continue
+        exact = [*range(N_REPEAT + 1), *range(MIN, N_MOMENTS)]
+        sums = [i for i in range(N_MOMENTS) if i not in exact]
+        is_same = (kept.moments[..., exact] == counted.moments[..., exact]).all(axis=(1, 2))
+        is_same &= (kept.counts == counted.counts).all(axis=(1, 2))
+        apart = np.abs(kept.moments[..., sums] - counted.moments[..., sums])
+        # A sum may cancel out: what it is held to is how much was added up.
+        size = np.sqrt(np.abs(counted.moments[..., sums[-1:]]) * counted.moments[..., :1])
+        scale = np.maximum(np.abs(counted.moments[..., sums]), size) + 1e-300
+        error = (apart / scale).max(axis=(1, 2))
+        worst = max(worst, float(error.max(initial=0.0)))
+        n_wrong += int(np.count_nonzero(~is_same | (error > TOLERANCE)))
+    yield same(f"hours of input that differ, of {n_hours} (worst sum {worst:.0e})", 0, n_wrong)
+
+
+def _served(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
+    stored = {
+        (row.version, row.start): (row.n, row.n_failed, row.latency_counts)
+        for row in session.scalars(
+            select(ServingSlice).where(ServingSlice.model_id == model_id)
+        )
+    }
+    keys = stored.keys() | seen.served.keys()
+    wrong = [key for key in keys if stored.get(key) != seen.served.get(key)]
+    yield same(f"slices of serving that differ, of {len(keys)}", 0, len(wrong))
+
+
+def _accuracy(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
+    stored = {
+        (row.day, row.version, row.shadow): (row.n_predictions, row.payload)
+        for row in session.scalars(
+            select(AccuracyChunk).where(AccuracyChunk.model_id == model_id)
+        )
+    }
+    keys = stored.keys() | seen.accuracy.keys()
+    wrong = [key for key in keys if not _is_near(stored.get(key), seen.accuracy.get(key))]
+    yield same(f"days of accuracy that differ, of {len(keys)}", 0, len(wrong))
+
+
+def _is_near(one: tuple[int, bytes] | None, other: tuple[int, bytes] | None) -> bool:
+    if one is None or other is None or one[0] != other[0]:
+        return False
+    kept, counted = np.frombuffer(one[1], "<f8"), np.frombuffer(other[1], "<f8")
+    return kept.shape == counted.shape and np.allclose(
+        kept, counted, rtol=TOLERANCE, atol=0, equal_nan=True
+    )
