@@ -77,7 +77,7 @@ def encode(row: Row) -> bytes:
         text = _say(row)
     except ValueError:
         # Rare, so that only rows with holes pay for the walk.
-        text = json.dumps(_without_nan(row), separators=(",", ":"))
+        text = _say_infinity(_without_nan(row))
     return text.encode()
 
 
@@ -144,4 +144,8 @@ def _without_nan(value: Any) -> Any:
             return _without_nan(_plain(value))
 
 
-_say = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":")).encode
+# Not as ASCII: half a surrogate pair then fails here, where it costs one row,
+# and not at the API, where it would cost the batch.
+_SHAPE: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
+_say = json.JSONEncoder(default=_plain, allow_nan=False, **_SHAPE).encode
+_say_infinity = json.JSONEncoder(**_SHAPE).encode

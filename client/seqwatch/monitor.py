@@ -80,6 +80,7 @@ class Monitor:
         self._declared = None if contract is None else Declared.from_document(contract)
         options = options or Options()
         self._defaults = dict(options.defaults)
+        self._warned: set[str] = set()
         self._target = Target(
             url=_address(url),
             key=_ascii(key),
@@ -236,7 +237,10 @@ class Monitor:
             return []
 
     def _drop(self, error: Exception) -> str:
-        _log.warning("what was logged is not a row: %s", type(error).__name__)
+        name = type(error).__name__
+        if name not in self._warned:  # once each: the host's log is not ours to fill
+            self._warned.add(name)
+            _log.warning("what was logged is not a row: %s", name)
         self._pipe.refuse("not_rows")
         return self.new_id()
 

@@ -46,6 +46,7 @@ class Pipeline:
         self._refused: Counter[str] = Counter()
         self._ledger = Ledger()
         self._n_packing = 0
+        self._warned: set[str] = set()
         self._sender = Sender(target, self.spool, self._ledger)
         name = f"seqwatch-{target.model}"
         self._packing = threading.Thread(target=self._pack_all, name=name, daemon=True)
@@ -233,7 +234,10 @@ class Pipeline:
             try:
                 encoded.append(encode(self._target.prepare(dict(row))))
             except Exception as error:  # noqa: BLE001 - a row may run the host's code
-                _log.warning("a row was dropped: %s", type(error).__name__)
+                name = type(error).__name__
+                if name not in self._warned:
+                    self._warned.add(name)
+                    _log.warning("a row was dropped: %s", name)
                 dropped["not_json"] += 1
             if time.monotonic() - began > _WORK_SECONDS:
                 if len(self._buffer) < self._max_rows // 10:  # else we fall behind

@@ -38,7 +38,8 @@ class Prediction:
         self.features: Any = fields.pop("features", None)
         self.output: Any = fields.pop("output", None)
         self.status: str | None = fields.pop("status", None)
-        self.prediction_id: str = fields.get("prediction_id") or monitor.new_id()
+        given: str | None = fields.get("prediction_id")
+        self.prediction_id = monitor.new_id() if given is None else given
         self.fields = fields
 
     def __enter__(self) -> "Prediction":

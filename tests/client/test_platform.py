@@ -13,7 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Quarantine
@@ -127,6 +128,35 @@ def test_a_row_that_breaks_the_contract_is_the_only_one_not_confirmed(
     assert platform.n_quarantined() == 1
     counts = monitor.counts()
     assert (counts.acknowledged, counts.rejected, counts.waiting) == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "nasty",
+    [
+        pytest.param({"entity": "\ud800"}, id="half a surrogate pair"),
+        pytest.param({"entity": "a\0b"}, id="a NUL character"),
+        pytest.param({"latency_seconds": float("inf")}, id="an infinity"),
+        pytest.param({"step_index": 10**30}, id="a number of 100 bits"),
+        pytest.param({"prediction_id": 7}, id="an id that is a number"),
+        pytest.param({"features": {"load": [float("-inf")]}}, id="an infinity in a list"),
+        pytest.param({"features": 7}, id="features that are none"),
+        pytest.param({"at": "yesterday"}, id="a time in words"),
+        pytest.param({"x": [[[[[[[[[[1]]]]]]]]]]}, id="a deep field that nobody knows"),
+    ],
+)
+def test_a_row_that_nobody_can_read_does_not_cost_its_neighbours(
+    platform: Platform, nasty: dict[str, object]
+) -> None:
+    options = Options(linger_seconds=0.2)
+    monitor = Monitor(platform.url, platform.key, "load", options=options)
+    monitor.log(_row(0))
+    monitor.log(_row(1) | nasty)
+    monitor.log(_row(2))
+    assert monitor.flush()
+    monitor.close()
+    assert platform.kept_ids() == ["p-0", "p-2"]
+    counts = monitor.counts()
+    assert (counts.acknowledged, counts.rejected + sum(counts.dropped.values())) == (2, 1)
 
 
 def test_an_unknown_key_loses_nothing(platform: Platform, tmp_path: Path) -> None:

@@ -57,12 +57,12 @@ def test_arrays_that_the_host_uses_again_are_logged_as_they_were(api: Api) -> No
     output = [5.0]
 
     def run(monitor: Monitor) -> None:
-        row = {"features": {"load": window, "tokens": nested}, "output": {"load": output}}
-        monitor.log(row)
+        features: dict[str, object] = {"load": window, "tokens": nested}
+        monitor.log(features=features, output={"load": output})
         window[:] = -1
         nested[0][0] = -1
         output[0] = -1
-        row["features"]["load"] = None  # type: ignore[call-overload]
+        features["load"] = None
 
     (row,) = _logged(api, run)
     assert row["features"] == {"load": [0.0, 1.0, 2.0], "tokens": [[1, 2], [3]]}

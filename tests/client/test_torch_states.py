@@ -1,6 +1,7 @@
 """The summaries of hidden states, against recurrences written step by step."""
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -95,11 +96,12 @@ def test_gates_are_those_of_the_recurrence_written_step_by_step(
     n_kinds = 2 if kind is nn.LSTM else 1
     make = torch.randn if has_state else torch.zeros
     before = tuple(make(n_states, ROWS, HIDDEN) for _ in range(n_kinds))
-    hx = before if kind is nn.LSTM else before[0]
+    hx: Any = before if kind is nn.LSTM else before[0]
     is_first = module.batch_first
-    given: Tensor | PackedSequence = inputs.transpose(0, 1) if is_first else inputs
+    plain = inputs.transpose(0, 1) if is_first else inputs
+    given: Tensor | PackedSequence = plain
     if is_packed:
-        given = pack_padded_sequence(given, lengths, is_first, enforce_sorted=False)
+        given = pack_padded_sequence(plain, lengths, is_first, enforce_sorted=False)
     with torch.no_grad():
         returned = module(given, hx) if has_state else module(given)
         call = read_call(module, given, hx if has_state else None, returned)
