@@ -54,7 +54,7 @@ class FlipRead(BaseModel):
 
 
 class FindingRead(BaseModel):
-    """What a monitor said about one window."""
+    """What a monitor said about one window; `first` is what it said before it was revised."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -71,6 +71,9 @@ class FindingRead(BaseModel):
     as_of: datetime
     version: str | None
     detail: dict[str, Any]
+    rev: int
+    revised_at: datetime | None
+    first: dict[str, Any] | None
 
 
 class DayRead(BaseModel):

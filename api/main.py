@@ -10,8 +10,10 @@ from api import (
     alerts,
     channels,
     description,
+    erasures,
     errors,
     health,
+    history,
     ingest,
     keys,
     kserve,
@@ -40,7 +42,9 @@ ROOMS = (
     alerts,
     channels,
     description,
+    erasures,
     health,
+    history,
     keys,
     lookup,
     metrics,
@@ -102,5 +106,6 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         door=parts.door,
         public_url=settings.public_url,
         reports_folder=settings.reports,
+        lake=settings.lake,
     )
     return app

@@ -50,7 +50,10 @@ class FlipPast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingPast:
-    """What a monitor said about one window."""
+    """What a monitor said about one window.
+
+    `rev` counts how often late rows changed it, `first` is what it said before.
+    """
 
     id: UUID
     monitor: str
@@ -65,6 +68,9 @@ class FindingPast:
     as_of: datetime
     version: str | None
     detail: dict[str, Any]
+    rev: int
+    revised_at: datetime | None
+    first: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +184,9 @@ def findings(
             as_of=finding.as_of,
             version=finding.version,
             detail=finding.detail,
+            rev=finding.rev,
+            revised_at=finding.revised_at,
+            first=finding.first,
         )
         for finding, by in session.execute(query)
     ]

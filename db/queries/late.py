@@ -82,12 +82,9 @@ def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
     To be called before the watermark moves, in the transaction that adds the
     rows. A reference that holds one of these days has to be learnt again.
     """
-    model = session.get_one(Model, model_id)
-    end = settled(model)
-    closed = [] if end is None else [day for day in days if midnight(day) < end]
+    closed = mark_closed(session, model_id, days)
     if not closed:
         return
-    mark(session, model_id, closed)
     session.execute(
         update(Version)
         .where(
@@ -98,6 +95,16 @@ def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
         .values(reference_rev=Version.reference_rev + 1)
         .execution_options(synchronize_session=False)
     )
+
+
+def mark_closed(session: Session, model_id: UUID, days: Collection[date]) -> list[date]:
+    """Mark those of some days that have closed, and return them."""
+    model = session.get(Model, model_id)
+    end = None if model is None else settled(model)
+    closed = [] if end is None else [day for day in days if midnight(day) < end]
+    if closed:
+        mark(session, model_id, closed)
+    return closed
 
 
 def marks(session: Session, model_id: UUID) -> list[Mark]:
@@ -119,7 +126,7 @@ def models_with_marks(session: Session) -> list[UUID]:
         .group_by(Model.id, Model.judged_until)
         .order_by(Model.id)
     )
-    return [model_id for model_id, until, day in oldest if midnight(day) < until]
+    return [model_id for model_id, until, day in oldest if until and midnight(day) < until]
 
 
 def clear(session: Session, model_id: UUID, day: date, rev: int) -> bool:

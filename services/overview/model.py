@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.contract import Contract
 from core.errors import NotFound
-from db.queries import models, overview
+from db.queries import counts, models, overview
 from db.tables import Model, Version
 from retrain.rollout import Phase
 from services.overview import drift, serving, spells
@@ -91,6 +91,7 @@ class ModelPage:
     judged_until: datetime | None
     last_received_at: datetime | None
     waiting_rows: int
+    odd_rows: tuple[tuple[str, int], ...]
     step: timedelta
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
@@ -134,6 +135,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         judged_until=found.judged_until,
         last_received_at=found.last_received_at,
         waiting_rows=models.backlog(session, found.id)[0],
+        odd_rows=tuple(sorted(counts.of_model(session, found.id).items())),
         step=contract.step,
         days=days,
         steps=by_step(chunks, contract),

@@ -28,6 +28,8 @@ class Spell:
         The largest value among them.
     since, until
         Of the first and of the newest look, in event time.
+    n_revised
+        How many of them said something else before late rows were in.
     """
 
     finding_ids: tuple[UUID, ...]
@@ -39,6 +41,7 @@ class Spell:
     cause: str
     since: datetime
     until: datetime
+    n_revised: int
 
 
 def newest(session: Session, model_id: UUID) -> tuple[Spell, ...]:
@@ -75,4 +78,5 @@ def _spell(rows: Sequence[Finding], monitor: str) -> Spell:
         cause=now.cause,
         since=first.as_of,
         until=now.as_of,
+        n_revised=sum(1 for row in rows if row.rev),
     )

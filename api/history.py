@@ -1,0 +1,114 @@
+"""What was brought in after the fact, and what monitors would have found in it, over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from api.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel
+from core.errors import Unprocessable
+from core.window import Window
+from db.tables import Model
+from services import replay
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["history"])
+
+
+class History(BaseModel):
+    """Event time up to `until` was brought in after the fact; null when none was."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: AwareDatetime | None
+
+
+class EpisodeRead(BaseModel):
+    """One alert that would have been; `until` is null when it still fired at the end."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    monitor: str
+    kind: str
+    severity: str
+    since: datetime
+    until: datetime | None
+    n_days: int
+    worst: float | None
+    cause: str
+    inhibited: bool
+
+
+class RecordRead(BaseModel):
+    """How often one monitor looked, and what came of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    monitor: str
+    kind: str
+    severity: str
+    n_judged: int
+    n_without: int
+    n_breaches: int
+    n_episodes: int
+    why_without: str
+    promised_days: float | None
+    achieved_days: float | None
+    days_between_episodes: float | None
+
+
+class ReplayRead(BaseModel):
+    """What monitors would have found, the oldest episode first."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    model: str
+    version: str | None
+    since: datetime | None
+    until: datetime | None
+    n_days: int
+    records: list[RecordRead]
+    episodes: list[EpisodeRead]
+
+
+@router.get("/history", response_model=History)
+def read_history(entry: ReadModel, session: ReadDep) -> History:
+    """Say up to when event time is history: looked at, and told to nobody."""
+    return History(until=session.get_one(Model, entry.model_id).history_until)
+
+
+@router.put("/history", response_model=History)
+def put_history(body: History, entry: OperateModel, act: ActDep) -> History:
+    """Say up to when event time is history: its days fire no alert and retrain nothing."""
+    if body.until is not None and body.until > act.now:
+        raise Unprocessable("history ends in the past: later days are watched")
+    act.session.get_one(Model, entry.model_id).history_until = body.until
+    act.record("model.history", entry.name, body.model_dump(mode="json"))
+    return body
+
+
+Moment = Annotated[AwareDatetime | None, Query()]
+
+
+@router.get("/replay", response_model=ReplayRead)
+def read_replay(
+    entry: ReadModel,
+    parts: PlatformDep,
+    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    until: Moment = None,
+    reference_from: Moment = None,
+    reference_until: Moment = None,
+) -> replay.Replay:
+    """Say what the model's monitors would have found on past days, as these are known now.
+
+    A reference may be given to measure against in place of the champion's.
+    """
+    reference = None
+    if reference_from is not None and reference_until is not None:
+        if reference_until <= reference_from:
+            raise Unprocessable("the reference ends before it begins")
+        reference = Window(reference_from, reference_until)
+    elif reference_from is not None or reference_until is not None:
+        raise Unprocessable("a reference has two ends: reference_from and reference_until")
+    asked = replay.Asked(since=since, until=until, reference=reference)
+    return replay.replay(parts.sessions, entry.model_id, asked)

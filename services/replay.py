@@ -1,0 +1,357 @@
+"""What would monitors have found?
+
+They look at each closed day of what is kept, and nothing is written. Every day
+is looked at as it is known now, late rows and labels included, and measured
+against what the champion was trained on, or against any other stretch.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import AlertState, Flip, Phase, step
+from core.errors import Unprocessable
+from core.window import Window
+from db.queries import late
+from db.queries.summaries import SLICE, serving_slices
+from db.session import read_only
+from db.tables import Model, Monitor, ServingSlice
+from monitors import registry
+from monitors.burn import BurnParams, Indicator, Slices
+from monitors.finding import Finding, Outcome
+from monitors.input_fault import Fault, InputFaultParams
+from monitors.summary import Ints, chunk_at
+from services import alerting, scene, watching
+from services.judge import FIRST, enabled
+from services.monitoring import MonitorPlan
+from services.scene import RECENT_DAYS, Scene
+from services.watching import Baselines, Task
+
+DAY = timedelta(days=1)
+HOURS_BACK = RECENT_DAYS * 24
+MAX_DAYS = 3_660
+_INHIBITED = ("drift", "accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What to replay.
+
+    Attributes
+    ----------
+    since, until
+        Bounds of event time; by default from the first day that was served to
+        the last that has closed.
+    reference
+        Measured against this instead of against the champion's reference; its
+        days are not looked at.
+    plans
+        Monitors to try; by default those that the model has.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    reference: Window | None = None
+    plans: tuple[MonitorPlan, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One alert that would have been: from the first breach of it to its end.
+
+    Attributes
+    ----------
+    since, until
+        Event time; `until` is None while it still fired at the end.
+    n_days
+        Days with a breach.
+    worst
+        The highest value of them.
+    inhibited
+        A broken input explained it when it fired: nobody would have been told.
+    """
+
+    monitor: str
+    kind: str
+    severity: str
+    since: datetime
+    until: datetime | None
+    n_days: int
+    worst: float | None
+    cause: str
+    inhibited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """How often one monitor looked, and what came of it.
+
+    Attributes
+    ----------
+    n_judged, n_without
+        Days with a verdict, and days without one.
+    why_without
+        What it said on the last day without a verdict.
+    promised_days, achieved_days
+        Between two false alarms: as asked for, and as measured on the reference.
+    days_between_episodes
+        As replayed: all of them, the true ones too.
+    """
+
+    monitor: str
+    kind: str
+    severity: str
+    n_judged: int
+    n_without: int
+    n_breaches: int
+    n_episodes: int
+    why_without: str
+    promised_days: float | None
+    achieved_days: float | None
+    days_between_episodes: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What monitors would have found, the oldest episode first."""
+
+    model: str
+    version: str | None
+    since: datetime | None
+    until: datetime | None
+    n_days: int
+    records: tuple[Record, ...] = ()
+    episodes: tuple[Episode, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tracker:
+    """One monitor on its way through the days."""
+
+    plan: MonitorPlan
+    monitor: Monitor
+    state: AlertState = field(default_factory=AlertState)
+    faults: tuple[Fault, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Day:
+    seen: Scene
+    tasks: tuple[Task, ...]
+
+
+def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Replay:
+    """Let monitors look at each closed day of a stretch of what is kept.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions, to read.
+    model_id
+        Whose days.
+    asked
+        What to replay.
+
+    Raises
+    ------
+    Unprocessable
+        If a monitor's parameters mean nothing, or the stretch is too long.
+    """
+    # load
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        trackers = [_tracker(plan) for plan in _plans(session, model_id, asked)]
+        name, stretch = model.name, _stretch(session, model, asked)
+        version = scene.champion_name(session, model_id)
+        days = [] if stretch is None else [*_days(session, model, trackers, asked, stretch)]
+
+    # decide
+    baselines = Baselines(sessions)
+    for day in days:
+        _look(trackers, day, baselines)
+    episodes = [episode for tracker in trackers for episode in tracker.episodes]
+    return Replay(
+        model=name,
+        version=version,
+        since=stretch.start if stretch else None,
+        until=stretch.end if stretch else None,
+        n_days=len(days),
+        records=tuple(_record(tracker) for tracker in trackers),
+        episodes=tuple(sorted(episodes, key=lambda one: (one.since, one.monitor))),
+    )
+
+
+def _plans(session: Session, model_id: UUID, asked: Asked) -> list[MonitorPlan]:
+    plans = asked.plans
+    if plans is None:
+        plans = tuple(
+            MonitorPlan(
+                name=monitor.name,
+                kind=monitor.kind,
+                params=monitor.params,
+                severity=monitor.severity,
+            )
+            for monitor in enabled(session, model_id)
+        )
+    return sorted(plans, key=lambda plan: plan.kind != FIRST)
+
+
+def _tracker(plan: MonitorPlan) -> _Tracker:
+    registry.parse(plan.kind, plan.params)  # refuses what means nothing
+    # Never stored: it only carries kind and parameters to those who read for a monitor.
+    monitor = Monitor(id=uuid4(), name=plan.name, kind=plan.kind, params=dict(plan.params))
+    return _Tracker(plan=plan, monitor=monitor)
+
+
+def _stretch(session: Session, model: Model, asked: Asked) -> Window | None:
+    first = session.scalar(
+        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
+    )
+    closed = late.settled(model)
+    if first is None or closed is None:
+        return None
+    start = max(first, asked.since or first)
+    if asked.reference is not None:
+        start = max(start, asked.reference.end)
+    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = min(closed, asked.until or closed)
+    if end - start > MAX_DAYS * DAY:
+        raise Unprocessable(f"at most {MAX_DAYS} days at once")
+    return Window(start, end) if end - start >= DAY else None
+
+
+def _days(
+    session: Session,
+    model: Model,
+    trackers: Sequence[_Tracker],
+    asked: Asked,
+    stretch: Window,
+) -> Iterator[_Day]:
+    """Read everything once, and cut each day's view out of it."""
+    base = scene.load(session, model, stretch.start)
+    if asked.reference is not None:
+        base = replace(base, reference=asked.reference, widest_reference=asked.reference)
+    before = stretch.start - RECENT_DAYS * DAY
+    hours = scene.input_of(session, model, Window(before, stretch.end))
+    served = _served(session, model, trackers, stretch)
+    at = stretch.start
+    while at + DAY <= stretch.end:
+        at += DAY
+        recent = hours.until(chunk_at(at), HOURS_BACK)
+        seen = replace(base, as_of=at, recent=recent, watermark=max(base.watermark, at))
+        tasks = [_task(session, model, tracker.monitor, seen, served) for tracker in trackers]
+        yield _Day(seen=seen, tasks=tuple(tasks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Served:
+    """All slices from a moment on."""
+
+    start: datetime
+    good: Ints
+    bad: Ints
+
+
+def _served(
+    session: Session, model: Model, trackers: Sequence[_Tracker], stretch: Window
+) -> Mapping[UUID, _Served]:
+    found: dict[UUID, _Served] = {}
+    for tracker in trackers:
+        params = registry.parse(tracker.monitor.kind, tracker.monitor.params)
+        if isinstance(params, BurnParams):
+            start = stretch.start - params.period
+            is_latency = params.indicator is Indicator.LATENCY
+            good, bad = serving_slices(
+                session,
+                model.id,
+                Window(start, stretch.end),
+                slower_than=params.slower_than_seconds if is_latency else None,
+            )
+            found[tracker.monitor.id] = _Served(start=start, good=good, bad=bad)
+    return found
+
+
+def _task(
+    session: Session,
+    model: Model,
+    monitor: Monitor,
+    seen: Scene,
+    served: Mapping[UUID, _Served],
+) -> Task:
+    params = registry.parse(monitor.kind, monitor.params)
+    if isinstance(params, BurnParams):
+        whole = served[monitor.id]
+        end = (seen.as_of - whole.start) // SLICE
+        part = np.s_[end - params.period // SLICE : end]
+        slices = Slices(width=SLICE, good=whole.good[part], bad=whole.bad[part])
+        return Task(monitor_id=monitor.id, params=params, slices=slices)
+    if isinstance(params, InputFaultParams):
+        return Task(monitor_id=monitor.id, params=params)
+    return watching.prepare(session, model, monitor, seen)
+
+
+def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
+    for tracker, task in zip(trackers, day.tasks, strict=True):
+        finding = watching.look(replace(task, faults=tracker.faults), day.seen, baselines)
+        tracker.findings.append(finding)
+        if tracker.plan.kind == FIRST and finding.outcome is not Outcome.ERROR:
+            known = finding.detail.get("faults", ())
+            assert isinstance(known, list)
+            tracker.faults = tuple(Fault.from_json(fault) for fault in known)
+        has_fault = any(other.faults for other in trackers)
+        _step(tracker, finding, day.seen.as_of, has_fault=has_fault)
+
+
+def _step(tracker: _Tracker, finding: Finding, as_of: datetime, *, has_fault: bool) -> None:
+    rule = alerting.rule_of(tracker.plan.kind)
+    tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
+    episodes = tracker.episodes
+    if change is not None and change.flip is Flip.FIRED:
+        assert tracker.state.since is not None
+        episodes.append(
+            Episode(
+                monitor=tracker.plan.name,
+                kind=tracker.plan.kind,
+                severity=tracker.plan.severity or registry.find(tracker.plan.kind).severity,
+                since=tracker.state.since,
+                until=None,
+                n_days=rule.breaches_to_fire - 1,
+                worst=None,
+                cause=finding.cause,
+                inhibited=has_fault and tracker.plan.kind in _INHIBITED,
+            )
+        )
+    if change is not None and change.flip is Flip.RESOLVED:
+        episodes[-1] = replace(episodes[-1], until=as_of)
+    elif tracker.state.phase is Phase.FIRING and finding.outcome is Outcome.BREACH:
+        now = episodes[-1]
+        values = [value for value in (now.worst, finding.value) if value is not None]
+        episodes[-1] = replace(now, n_days=now.n_days + 1, worst=max(values, default=None))
+
+
+def _record(tracker: _Tracker) -> Record:
+    judged = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
+    without = [f for f in tracker.findings if f.outcome not in (Outcome.OK, Outcome.BREACH)]
+    achieved = judged[-1].detail.get("achieved_days") if judged else None
+    promised = judged[-1].detail.get("promised_days") if judged else None
+    n = len(tracker.episodes)
+    return Record(
+        monitor=tracker.plan.name,
+        kind=tracker.plan.kind,
+        severity=tracker.plan.severity or registry.find(tracker.plan.kind).severity,
+        n_judged=len(judged),
+        n_without=len(without),
+        n_breaches=sum(f.outcome is Outcome.BREACH for f in judged),
+        n_episodes=n,
+        why_without=without[-1].cause if without else "",
+        promised_days=promised if isinstance(promised, int | float) else None,
+        achieved_days=achieved if isinstance(achieved, int | float) else None,
+        days_between_episodes=len(judged) / n if n else None,
+    )

@@ -1,0 +1,139 @@
+"""Days that are brought in after the fact: looked at, told to nobody, and replayed at will."""
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from api.main import create_app
+from core.clock import utcnow
+from core.settings import Settings
+from core.window import Window
+from db.session import unit_of_work
+from db.tables import Alert, Channel, FlipRow, Model, Rollout, Scope
+from monitors.finding import Outcome
+from notify.signing import new_secret
+from services.access import create_key
+from services.monitoring import MonitorPlan
+from services.replay import Asked, replay
+from tests.late.world import DAY, KINDS, World, hours
+from tests.streams import START
+
+N_REFERENCE, N_SERVED = 24, 9
+END = START + (N_REFERENCE + N_SERVED) * DAY
+
+
+def past(sessions: sessionmaker[Session], folder: Path) -> World:
+    world = World(sessions, folder, "grid", N_REFERENCE)
+    with unit_of_work(sessions) as session:
+        session.add(
+            Channel(
+                name="on call",
+                url="http://127.0.0.1/",
+                secret=new_secret(),
+                severities=["page", "ticket"],
+                created_at=START,
+            )
+        )
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    return world
+
+
+def test_history_is_looked_at_and_told_to_nobody(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    live = past(sessions, tmp_path / "live")
+    live.judge()
+    assert live.rows(FlipRow) != []
+
+    world = World(sessions, tmp_path / "history", "history", N_REFERENCE)
+    with unit_of_work(sessions) as session:
+        session.get_one(Model, world.model_id).history_until = END
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world.judge()
+
+    assert world.findings() == live.findings()
+    for table in (Alert, FlipRow, Rollout):
+        assert world.rows(table) == []
+
+
+def test_what_is_live_after_history_fires(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = past(sessions, tmp_path)
+    with unit_of_work(sessions) as session:
+        session.get_one(Model, world.model_id).history_until = START + 30 * DAY
+    world.judge()
+    fired = [flip.at for flip in world.rows(FlipRow)]
+    assert fired != []
+    assert min(fired) > START + 30 * DAY
+
+
+def test_a_replay_finds_what_was_found_and_writes_nothing(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = past(sessions, tmp_path)
+    world.judge()
+    before = world.findings()
+    found = replay(sessions, world.model_id, Asked())
+
+    assert (found.since, found.until) == (START + N_REFERENCE * DAY, END - DAY)
+    assert {record.monitor for record in found.records} == {*KINDS}
+    for record in found.records:
+        said = [s for (name, _), s in before.items() if name == record.monitor]
+        assert record.n_breaches == sum(s[0] == Outcome.BREACH for s in said)
+        assert record.n_without == sum(s[0] == Outcome.NO_DATA for s in said)
+    fired = {flip.at for flip in world.rows(FlipRow) if flip.flip == "fired"}
+    assert {one.since for one in found.episodes} <= {
+        at - back * DAY for at in fired for back in (0, 1)
+    }
+    assert len(found.episodes) == len([f for f in world.rows(FlipRow) if f.flip == "fired"])
+    assert world.findings() == before
+
+
+def test_other_monitors_and_another_reference_may_be_tried(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = past(sessions, tmp_path)
+    world.work()
+    plan = MonitorPlan(name="strict", kind="accuracy", params={"objective": 0.01})
+    asked = Asked(
+        since=START,
+        until=END - 2 * DAY,
+        reference=Window(START, START + 26 * DAY),
+        plans=(plan,),
+    )
+    found = replay(sessions, world.model_id, asked)
+    [record] = found.records
+    assert (found.since, found.n_days) == (START + 26 * DAY, 5)
+    assert record.n_breaches == record.n_judged > 0
+    [episode] = found.episodes
+    assert (episode.monitor, episode.until) == ("strict", None)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_history_and_replay_over_http(
+    settings: Settings, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = past(sessions, tmp_path)
+    world.work()
+    with unit_of_work(sessions) as session:
+        key = create_key(session, "k", {Scope.OPERATE, Scope.READ}, None, START)
+    headers = {"Authorization": f"Bearer {key}"}
+    with TestClient(create_app(settings, sessions), headers=headers) as client:
+        until = {"until": END.isoformat().replace("+00:00", "Z")}
+        assert client.get("/v1/models/grid/history").json() == {"until": None}
+        assert client.put("/v1/models/grid/history", json=until).json() == until
+        assert world.model().history_until == END
+        future = {"until": (utcnow() + DAY).isoformat()}
+        assert client.put("/v1/models/grid/history", json=future).status_code == 422
+        naive = client.put("/v1/models/grid/history", json={"until": "2026-01-01T00:00:00"})
+        assert naive.status_code == 422
+        answer = client.get("/v1/models/grid/replay")
+        assert answer.status_code == 200, answer.text
+        assert {record["kind"] for record in answer.json()["records"]} == {*KINDS}
+        one_end = {"reference_from": START.isoformat()}
+        assert client.get("/v1/models/grid/replay", params=one_end).status_code == 422
+        shown = client.get("/v1/models/grid/findings").json()
+        assert shown == []
