@@ -108,6 +108,7 @@ class Model:
 
 ReadModel = Annotated[Entry, Depends(Model(Scope.READ))]
 OperateModel = Annotated[Entry, Depends(Model(Scope.OPERATE))]
+AdminModel = Annotated[Entry, Depends(Model(Scope.ADMIN))]
 # An inference service holds an ingest key, and must find out what to load.
 ServingModel = Annotated[Entry, Depends(Model(Scope.READ, Scope.INGEST))]
 

@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         "waiting-bytes": "of its requests that wait to be stored",
     }.items():
         key.add_argument(f"--max-{name}", type=int, metavar="N", help=f"limit: {text}")
+    erase = add("erase", _erase, "ask that everything about a session or an entity be erased")
+    erase.add_argument("model")
+    whom = erase.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--session", help="as it was sent; - reads it from the standard input")
+    whom.add_argument("--entity", help="likewise")
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
@@ -162,6 +167,17 @@ def _export(settings: Settings, given: argparse.Namespace) -> int:
     from cli.exporting import run
 
     return run(settings, given)
+
+
+def _erase(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.run import ask_to_erase
+
+    field = "entity" if given.session is None else "session_id"
+    whom = given.entity if given.session is None else given.session
+    if whom == "-":
+        whom = sys.stdin.readline().rstrip("\n")
+    print(ask_to_erase(settings, given.model, field, whom))
+    return 0
 
 
 def _demo(settings: Settings, given: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
@@ -17,7 +18,8 @@ from db.migrate import upgrade
 from db.queries import models
 from db.session import connect, unit_of_work
 from db.tables import ApiKey, Scope
-from services.access import create_key
+from services import erasure
+from services.access import audit, create_key
 
 ROLES = ("api", "worker", "trainer")
 
@@ -48,6 +50,16 @@ def make_key(
     with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
         model_id = models.find(session, model).id if model else None
         return create_key(session, name, {Scope(s) for s in scopes}, model_id, utcnow(), limits)
+
+
+def ask_to_erase(settings: Settings, model: str, field: str, whom: str) -> UUID:
+    """Ask for an erasure and return its id; a worker does it."""
+    with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
+        model_id = models.find(session, model).id
+        asked = erasure.ask(session, model_id, field, whom, "the shell", utcnow())
+        detail = {"erasure": str(asked.id), "field": field}
+        audit(session, "the shell", "erasure.ask", model, detail, utcnow())
+        return asked.id
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:

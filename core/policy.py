@@ -1,5 +1,6 @@
 """What the owner of a model has decided about it."""
 
+import math
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -41,6 +42,9 @@ class Policy:
         Without a verdict for so long, the canary waits for a person.
     retrain_on_accuracy
         Ask for retraining by itself when an accuracy alert fires.
+    keep_days
+        Event days whose rows are kept, up to the newest; None keeps all. Longer
+        than retraining waits for labels, or none could ever begin.
     """
 
     days_between_false_alarms: float = 90.0
@@ -53,9 +57,12 @@ class Policy:
     min_canary_sessions: int = 20
     max_canary_seconds: float = 60 * 86400.0
     retrain_on_accuracy: bool = True
+    keep_days: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if value is None:
+                continue
             if not value >= 0:
                 raise Unprocessable(f"policy: {name} must not be negative")
             longest = CENTURY / timedelta(seconds=1 if name.endswith("_seconds") else 86400)
@@ -65,6 +72,11 @@ class Policy:
             raise Unprocessable("policy: days_between_false_alarms must be at least 1")
         if not 1 <= self.gate_days < self.new_label_days:
             raise Unprocessable("policy: needs 1 <= gate_days < new_label_days")
+        least = self.new_label_days + math.ceil(self.label_delay / timedelta(days=1))
+        if self.keep_days is not None and self.keep_days <= least:
+            raise Unprocessable(
+                f"policy: keep_days must be more than {least}: new_label_days and label_delay"
+            )
 
     @property
     def lateness(self) -> timedelta:

@@ -15,11 +15,14 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.queries import late, runs
 from db.session import read_only, unit_of_work
-from services import judging_slots
+from services import erasure, judging_slots
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PURGE_EVERY = timedelta(hours=1)
 SWEEP_EVERY = timedelta(minutes=1)
+RETAIN_EVERY = timedelta(days=1)
+# An erasure asks for its run itself. This is for those whose runs have failed.
+ERASE_EVERY = timedelta(minutes=1)
 
 
 def slot_of(now: datetime, every: timedelta) -> datetime:
@@ -49,9 +52,11 @@ class Ticker:
             "deliver": settings.deliver_every,
             "purge": PURGE_EVERY,
             "kserve": SWEEP_EVERY,
+            "retain": RETAIN_EVERY,
         }.items():
             self._tick(job, every, self._ask(job, every))
         self._tick("judge", settings.judge_every, self.ask_for_closed_days)
+        self._tick(erasure.JOB, ERASE_EVERY, self.ask_for_erasures)
         self._rejudge_every = settings.rejudge_every
         self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
 
@@ -91,6 +96,16 @@ class Ticker:
             with unit_of_work(self._sessions) as session:
                 for model_id in changed:
                     runs.ask(session, "rejudge", slot, now, str(model_id))
+
+    def ask_for_erasures(self) -> None:
+        """Ask again for what is to be erased, until it is."""
+        with read_only(self._sessions) as session:
+            due = [] if runs.is_open(session, erasure.JOB) else erasure.due(session)
+        if due:
+            now = utcnow()
+            with unit_of_work(self._sessions) as session:
+                for subject in due:
+                    runs.ask(session, erasure.JOB, slot_of(now, ERASE_EVERY), now, subject)
 
     def start(self) -> None:
         """Begin to tick, in a thread of its own."""

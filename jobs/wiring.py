@@ -12,7 +12,7 @@ from db.queries.runs import Claim
 from db.session import unit_of_work
 from jobs.worker import Job
 from notify.webhook import Sender
-from services import canary, reporting, reports
+from services import canary, erasure, reporting, reports, retention
 from services.archive import archive_all, forget_receipts
 from services.deliver import deliver_all
 from services.fold import fold_all
@@ -61,12 +61,6 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
-    def purge(_: Claim) -> None:
-        now = utcnow()
-        with unit_of_work(sessions) as session:
-            runs.purge(session, now - settings.keep_runs)
-            forget_receipts(session, now - settings.keep_receipts)
-
     def make_of_one_half(_: Claim) -> None:
         sweep(sessions, utcnow, settings.kserve_wait)
 
@@ -78,5 +72,28 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "rejudge": rejudge_late,
         reports.JOB: report,
         "deliver": deliver,
-        "purge": purge,
+        **_tidying(settings, sessions),
     }
+
+
+def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
+    """Return the jobs that remove what is not to be kept."""
+
+    def erase(claim: Claim) -> None:
+        model_id = UUID(claim.subject)
+        try:
+            erasure.erase(sessions, settings.lake, model_id, utcnow())
+        except Exception as error:
+            erasure.fail(sessions, model_id, error)
+            raise
+
+    def retain(_: Claim) -> None:
+        retention.retain_all(sessions, settings.lake)
+
+    def purge(_: Claim) -> None:
+        now = utcnow()
+        with unit_of_work(sessions) as session:
+            runs.purge(session, now - settings.keep_runs)
+            forget_receipts(session, now - settings.keep_receipts)
+
+    return {erasure.JOB: erase, "retain": retain, "purge": purge}

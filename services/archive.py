@@ -28,6 +28,7 @@ from lake import tables
 from lake.lists import Ints, micros
 from lake.reading import Log
 from services.fold import decode
+from services.retention import first_kept
 
 MAX_BYTES = 64 * 2**20  # of payload in one append
 MAX_APPENDS = 64  # of one stream in one call: the others get their turn
@@ -149,6 +150,8 @@ def archive(
         served = log.served_days(session, model_id)
         if served is not None:
             first, last = served
+            model = session.get_one(Model, model_id)
+            first = max(first, first_kept(model) or first)  # of older days no rows are left
             kept = [day for day in days if first <= day <= last]
             log.mark_dirty(session, model_id, kept, state)
     tables.tidy(table)

@@ -68,6 +68,6 @@ def test_running_tickers_ask_for_every_job_and_for_one_run_at_a_time(
     for ticker in tickers:
         ticker.stop()
     asked = Counter(row.job for row in loop.all(Run))
-    assert set(asked) == {"fold", "archive", "deliver", "purge"}
+    assert set(asked) == {"fold", "archive", "deliver", "kserve", "purge", "retain"}
     # Nobody works them off: what waits in the queue is not asked for again.
     assert max(asked.values()) <= 2, asked

@@ -1,0 +1,258 @@
+"""Take rows out of the log for good: no file holds them, nor does any name or statistic.
+
+Delta keeps what it deletes: old files for old versions, and in its own log the
+predicates of deletions and the smallest and largest text of each file. Here
+all of that goes. Versions before an erasure cannot be opened any more.
+
+Order makes it safe beside writers. A change of the table's properties comes
+first: Delta refuses every commit that began before it. So a file that was
+there before and that no version names then will never be named, and may go.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeVar, cast
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError
+from pyarrow import fs
+
+from core.rows import Kind
+from lake import storage
+from lake.tables import COMPRESSION, STATISTICS, LakeMoved, statistics
+
+ERASED = "seqwatch.erased"  # property and note of commits: the erasures, with their counts
+IDS_AT_ONCE = 5_000  # in one predicate
+ATTEMPTS = 20  # at one commit, against those of archivers
+_LOG = "_delta_log"
+_N_DIGITS = 20  # of a version, in the name of a file of Delta's log
+
+Matches = Callable[[str], bool]
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Where rows are, by the value of one column."""
+
+    values: set[str] = field(default_factory=set)
+    days: set[date] = field(default_factory=set)
+
+
+def find(table: DeltaTable, column: str, matches: Matches) -> Found:
+    """Look for the values of a column that match; no other column is read."""
+    found, known = Found(), dict[str, bool]()
+    for batch in _batches(table, [column, "day"]):
+        values = pc.unique(batch[column]).drop_null().to_pylist()
+        hits = [value for value in values if _asked(value, matches, known)]
+        if hits:
+            rows = batch.filter(pc.is_in(batch[column], pa.array(hits, pa.string())))
+            found.values.update(hits)
+            found.days.update(pc.unique(rows["day"]).to_pylist())
+    return found
+
+
+def _asked(value: str, matches: Matches, known: dict[str, bool]) -> bool:
+    """Ask once for each value, but do not remember too many."""
+    answer = known.get(value)
+    if answer is None:
+        if len(known) > 100_000:
+            known.clear()
+        answer = known[value] = matches(value)
+    return answer
+
+
+def ids_of(table: DeltaTable, column: str, found: Found) -> set[str]:
+    """Return the prediction ids of the rows that were found."""
+    values = pa.array(sorted(found.values), pa.string())
+    ids: set[str] = set()
+    if found.days:
+        only = pc.is_in(ds.field(column), values) & _on(found.days)
+        for batch in _batches(table, ["prediction_id"], only):
+            ids.update(pc.unique(batch["prediction_id"]).to_pylist())
+    return ids
+
+
+def _on(days: Iterable[date]) -> ds.Expression:
+    return pc.is_in(ds.field("day"), pa.array(sorted(days), pa.date32()))
+
+
+def _batches(
+    table: DeltaTable, columns: list[str], only: ds.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
+    dataset = storage.again(table).to_pyarrow_dataset(filesystem=storage.file_system(table))
+    return cast(
+        Iterator[pa.RecordBatch],
+        dataset.to_batches(
+            columns=columns, filter=only, batch_readahead=2, fragment_readahead=1
+        ),
+    )
+
+
+def delete(table: DeltaTable, column: str, found: Found, note: str) -> None:
+    """Delete what was found, a day at a time: archivers of other days are not in the way.
+
+    Parameters
+    ----------
+    table
+        Any state of it.
+    column, found
+        Where the rows are.
+    note
+        The erasure. The commit bears it, so that its rows can be counted after a crash.
+    """
+    values = sorted(found.values)
+    for day in sorted(found.days):
+        for start in range(0, len(values), IDS_AT_ONCE):
+            some = ", ".join(_quoted(value) for value in values[start : start + IDS_AT_ONCE])
+            _delete(table, f"day = '{day}' AND {column} IN ({some})", note)
+
+
+def delete_days(table: DeltaTable, before: date) -> int:
+    """Delete whole days; how many rows."""
+    if not any(day < before for day in _days(table)):
+        return 0
+    return _delete(table, f"day < '{before}'", "")
+
+
+def _delete(table: DeltaTable, predicate: str, note: str) -> int:
+    def delete(newest: DeltaTable) -> int:
+        told = newest.delete(
+            predicate,
+            writer_properties=COMPRESSION,
+            commit_properties=CommitProperties(custom_metadata={ERASED: note}),
+        )
+        return int(told.get("num_deleted_rows") or 0)
+
+    return _until_done(table, delete)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _days(table: DeltaTable) -> set[date]:
+    actions = pa.table(storage.again(table).get_add_actions(flatten=True))
+    return set(actions["partition.day"].to_pylist()) if actions.num_rows else set()
+
+
+def files(table: DeltaTable) -> set[str]:
+    """Return every file in the table's folder, Delta's own log left out."""
+    place = storage.file_system(table)
+    return {
+        info.path
+        for info in place.get_file_info(fs.FileSelector("", recursive=True))
+        if info.type is fs.FileType.File and not info.path.startswith(_LOG)
+    }
+
+
+def fence(table: DeltaTable, kind: Kind) -> None:
+    """Make void what every writer has begun; from now on the log tells the range of no text."""
+    _change(table, {STATISTICS: statistics(kind)}, {})
+
+
+def counted(table: DeltaTable, note: str) -> int:
+    """Return how many rows the commits of an erasure have deleted."""
+    n_rows = 0
+    for commit in storage.again(table).history():  # newest first
+        if commit.get(ERASED) == note:
+            n_rows += int(commit["operationMetrics"].get("num_deleted_rows") or 0)
+        if f"{ERASED}.{note}" in commit:
+            return n_rows + int(commit[f"{ERASED}.{note}"])
+    return n_rows
+
+
+def scrub(table: DeltaTable, before_fence: set[str], notes: Iterable[str]) -> None:
+    """Remove what no current row needs: old files, files of writers that died, the log's past.
+
+    Begun again after a crash, it does what is left.
+
+    Parameters
+    ----------
+    table
+        Any state of it, after the deletions.
+    before_fence
+        What `files` told before `fence`.
+    notes
+        The erasures. Their counts are kept in what remains of the log.
+    """
+    kept = {f"{ERASED}.{note}": str(counted(table, note)) for note in notes}
+    gone = set(
+        storage.again(table).vacuum(
+            retention_hours=0, enforce_retention_duration=False, dry_run=True
+        )
+    )
+    # A commit that tells nothing: the newest entry of the log has to stay.
+    newest = _change(table, {}, kept)
+    named = _named(newest)
+    place = storage.file_system(newest)
+    newest.create_checkpoint()
+    _remove(place, _older_entries(place, newest.version()))
+    there = files(newest)
+    _remove(place, (({unquote(path) for path in gone} | before_fence) & there) - named)
+
+
+def drop_files(table: DeltaTable, before: date) -> int:
+    """Remove the files of deleted days, which past versions cannot read any more; how many."""
+    newest = storage.again(table)
+    gone = newest.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True)
+    old = {unquote(path) for path in gone if _day_of(path) < before}
+    _remove(storage.file_system(newest), (old & files(newest)) - _named(newest))
+    return len(old)
+
+
+def _day_of(path: str) -> date:
+    return date.fromisoformat(path.partition("/")[0].removeprefix("day="))
+
+
+def _named(table: DeltaTable) -> set[str]:
+    actions = pa.table(table.get_add_actions())
+    return {unquote(path) for path in actions["path"].to_pylist()}
+
+
+def _change(table: DeltaTable, properties: dict[str, str], notes: dict[str, str]) -> DeltaTable:
+    def change(newest: DeltaTable) -> None:
+        newest.alter.set_table_properties(
+            {**properties, ERASED: str(newest.version() + 1)},
+            raise_if_not_exists=False,
+            commit_properties=CommitProperties(custom_metadata=dict(notes)),
+        )
+
+    _until_done(table, change)
+    return storage.again(table)
+
+
+def _until_done(table: DeltaTable, act: Callable[[DeltaTable], T]) -> T:
+    """Try again on the newest state as long as somebody else's commits come in between."""
+    for _ in range(ATTEMPTS):
+        newest = storage.again(table)
+        version = newest.version()
+        try:
+            return act(newest)
+        except DeltaError:
+            if storage.again(table).version() == version:
+                raise
+    raise LakeMoved("the log does not hold still")
+
+
+def _older_entries(place: fs.FileSystem, version: int) -> list[str]:
+    entries = [info.path for info in place.get_file_info(fs.FileSelector(_LOG))]
+    return sorted(path for path in entries if _version_of(path) < version)
+
+
+def _version_of(path: str) -> float:
+    digits = path.removeprefix(f"{_LOG}/")[:_N_DIGITS]
+    return int(digits) if len(digits) == _N_DIGITS and digits.isdecimal() else float("inf")
+
+
+def _remove(place: fs.FileSystem, paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            place.delete_file(path)
+        except FileNotFoundError:  # another removed it first
+            continue

@@ -1,0 +1,313 @@
+"""Erasure on request: nothing that we keep names a session, or an entity, any more.
+
+First what waits in the inbox moves to the lake, so that there is one place to
+look in. There the rows are found by one column, and deleted; so are labels of
+these predictions, and what stands in quarantine. Then every place that keeps
+deleted bytes is written anew. Each step may be done again: a crash anywhere is
+mended by the next run, and the counts stay exact.
+
+Whom it is about is never written down, only a digest under the model's own
+key. It is compared with the digest of each value that there is.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from deltalake import DeltaTable
+from sqlalchemy.orm import Session, sessionmaker
+
+from core import masking
+from core.contract import Contract
+from core.errors import Unprocessable
+from core.feature import Sensitivity
+from core.lake_root import LakeRoot
+from core.rows import Kind
+from db.queries import erasure as stored
+from db.queries import log, runs
+from db.session import leave_no_trace, read_only, unit_of_work
+from db.tables import Erasure, Model
+from lake import erase as rows
+from lake.erase import Found
+from lake.tables import open_table
+from services.archive import archive
+from services.fold import fold
+
+JOB = "erase"  # its subject is the model
+FIELDS = ("session_id", "entity")
+MAX_DRAINS = 100  # archives of one model, while others archive too
+
+
+class NotDrained(RuntimeError):
+    """The inbox could not be moved to the lake yet; the next run tries again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whom an erasure is about, known by a digest only."""
+
+    erasure_id: UUID
+    field: str
+    digest: bytes
+    key: bytes
+
+    def matches(self, value: str) -> bool:
+        """Say whether a stored value is about it: as it was sent, or hashed."""
+        return self.digest in (
+            _digest(self.key, masking.hashed(self.key, self.field, value)),
+            _digest(self.key, value),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Hits:
+    """What was found about one subject."""
+
+    subject: Subject
+    predictions: Found = field(default_factory=Found)
+    labels: Found = field(default_factory=Found)
+    ids: set[str] = field(default_factory=set)
+    of_ids: Found = field(default_factory=Found)
+
+
+def _digest(key: bytes, hashed: str) -> bytes:
+    return hmac.digest(key, b"erasure\0" + hashed.encode(), hashlib.sha256)
+
+
+def ask(
+    session: Session, model_id: UUID, field: str, text: str, asked_by: str, now: datetime
+) -> Erasure:
+    """Ask for an erasure, in the transaction of the caller; a worker does it.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id
+        Whose rows.
+    field
+        `session_id` or `entity`.
+    text
+        As it was sent, before any hashing. It is not kept.
+    asked_by
+        The name of the key.
+    now
+        Wall time. What was received before the run is erased.
+
+    Returns
+    -------
+    Erasure
+        The one that is under way already, if the same was asked before.
+
+    Raises
+    ------
+    Unprocessable
+        If the field is of another name, or its values are not stored.
+    """
+    # load
+    if field not in FIELDS or not text:
+        raise Unprocessable(f"name one of {', '.join(FIELDS)}, and whom it is about")
+    model = session.get_one(Model, model_id)
+    open_ones = stored.unfinished(session, model_id)
+
+    # decide
+    contract = Contract.from_json(model.contract)
+    if masking.sensitivity_of(contract, field) is Sensitivity.DROP:
+        raise Unprocessable(f"{field} is dropped before anything is stored: there are no rows")
+    key = model.mask_key or masking.new_key()
+    digest = _digest(key, masking.hashed(key, field, text))
+    same = [one for one in open_ones if one.field == field and one.subject == digest]
+
+    # save
+    model.mask_key = key
+    if same:
+        erasure = same[0]
+    else:
+        erasure = Erasure(
+            model_id=model_id, field=field, subject=digest, asked_by=asked_by, asked_at=now
+        )
+        session.add(erasure)
+    runs.ask(session, JOB, now, now, str(model_id))
+    session.flush()
+    return erasure
+
+
+def erase(
+    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, now: datetime
+) -> int:
+    """Do what was asked for about a model; how many erasures were finished.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while files are read or written.
+    lake_root
+        Where all logs lie.
+    model_id
+        Whose rows.
+    now
+        Wall time.
+
+    Raises
+    ------
+    NotDrained
+        If the inbox could not be moved to the lake yet.
+    """
+    # load
+    with read_only(sessions) as session:
+        subjects = _subjects(session, model_id)
+        newest = stored.newest_entry(session, model_id)
+    if not subjects:
+        return 0
+    if newest is not None:
+        drain(sessions, lake_root, model_id, newest, now)
+    tables = {kind: open_table(lake_root, model_id, kind) for kind in Kind}
+
+    # decide
+    before_fence = {}
+    for kind, table in tables.items():
+        if table is not None:
+            before_fence[kind] = rows.files(table)
+            rows.fence(table, kind)
+    hits = [_find(tables, subject) for subject in subjects]
+
+    # save
+    _forget(sessions, model_id, hits)  # while the ids of the predictions are known
+    for each in hits:
+        _delete(tables, each)
+    _forget(sessions, model_id, hits)  # and what a join has stored meanwhile
+    _mark(sessions, model_id, {day for each in hits for day in each.predictions.days})
+    n_lake = {each.erasure_id: _counted(tables, each) for each in subjects}
+    for kind, table in tables.items():
+        if table is not None:
+            rows.scrub(table, before_fence[kind], [_note(each) for each in subjects])
+    leave_no_trace(sessions)
+    with unit_of_work(sessions) as session:
+        for erasure_id, n_rows in n_lake.items():
+            erasure = session.get_one(Erasure, erasure_id, with_for_update=True)
+            erasure.n_lake, erasure.finished_at, erasure.error = n_rows, now, None
+    return len(subjects)
+
+
+def _subjects(session: Session, model_id: UUID) -> list[Subject]:
+    key = session.get_one(Model, model_id).mask_key
+    return [
+        Subject(erasure_id=one.id, field=one.field, digest=one.subject, key=key)
+        for one in stored.unfinished(session, model_id)
+        if key is not None
+    ]
+
+
+def drain(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    newest: int,
+    now: datetime,
+) -> None:
+    """Move what was received up to an entry of the inbox to the lake."""
+    for _ in range(MAX_DRAINS):
+        n_rows = 0
+        for kind in Kind:
+            n_rows += fold(sessions, model_id, kind, now)
+            n_rows += archive(sessions, lake_root, model_id, kind)
+        with read_only(sessions) as session:
+            if not stored.has_entries(session, model_id, newest):
+                return
+        if not n_rows:
+            break
+    raise NotDrained("rows still wait in the inbox; erased when they are in the lake")
+
+
+def _find(tables: dict[Kind, DeltaTable | None], subject: Subject) -> Hits:
+    hits = Hits(subject=subject)
+    predictions, labels = tables[Kind.PREDICTIONS], tables[Kind.LABELS]
+    if predictions is not None:
+        hits.predictions = rows.find(predictions, subject.field, subject.matches)
+        hits.ids = rows.ids_of(predictions, subject.field, hits.predictions)
+    if labels is not None:
+        if subject.field == "entity":
+            hits.labels = rows.find(labels, "entity", subject.matches)
+        if hits.ids:
+            hits.of_ids = rows.find(labels, "prediction_id", hits.ids.__contains__)
+    return hits
+
+
+def _delete(tables: dict[Kind, DeltaTable | None], hits: Hits) -> None:
+    """Delete labels first: which they are is known only while the predictions are there."""
+    note = _note(hits.subject)
+    predictions, labels = tables[Kind.PREDICTIONS], tables[Kind.LABELS]
+    if labels is not None:
+        rows.delete(labels, "prediction_id", hits.of_ids, note)
+        rows.delete(labels, "entity", hits.labels, note)
+    if predictions is not None:
+        rows.delete(predictions, hits.subject.field, hits.predictions, note)
+
+
+def _note(subject: Subject) -> str:
+    return str(subject.erasure_id)
+
+
+def _counted(tables: dict[Kind, DeltaTable | None], subject: Subject) -> int:
+    return sum(rows.counted(table, _note(subject)) for table in tables.values() if table)
+
+
+def _forget(sessions: sessionmaker[Session], model_id: UUID, hits: Iterable[Hits]) -> None:
+    """Delete what the database holds."""
+    with unit_of_work(sessions) as session:
+        for each in hits:
+            erasure = session.get_one(Erasure, each.subject.erasure_id, with_for_update=True)
+            bad = [
+                row_id
+                for row_id, content in stored.quarantined(session, model_id)
+                if _mentions(content, each)
+            ]
+            erasure.n_quarantined += stored.release(session, bad)
+            for half in stored.halves(session, model_id):
+                if _mentions(json.loads(half.payload), each):
+                    session.delete(half)
+                    erasure.n_inbox += 1
+            if each.subject.field == "session_id":
+                known = stored.scored_sessions(session, model_id)
+                stored.forget_scores(session, model_id, filter(each.subject.matches, known))
+
+
+def _mark(sessions: sessionmaker[Session], model_id: UUID, days: set[date]) -> None:
+    """Make void the joins that have read deleted rows: they are computed again."""
+    with unit_of_work(sessions) as session:
+        served = log.served_days(session, model_id)
+        if served is not None:
+            first, last = served
+            # A number that no archive gives: they count upwards from 1.
+            rev = -len(stored.of_model(session, model_id))
+            log.mark_dirty(session, model_id, [d for d in days if first <= d <= last], rev)
+
+
+def _mentions(content: Any, hits: Hits) -> bool:
+    """Say whether a text in what JSON holds is about the subject, or names its predictions."""
+    match content:
+        case str():
+            return content in hits.ids or hits.subject.matches(content)
+        case dict():
+            return any(_mentions(each, hits) for each in [*content, *content.values()])
+        case list():
+            return any(_mentions(each, hits) for each in content)
+        case _:
+            return False
+
+
+def fail(sessions: sessionmaker[Session], model_id: UUID, error: Exception) -> None:
+    """Note why an erasure is not done yet; never a value."""
+    with unit_of_work(sessions) as session:
+        for erasure in stored.unfinished(session, model_id):
+            erasure.error = type(error).__name__
+
+
+def due(session: Session) -> list[str]:
+    """Return the models with erasures to be done, as subjects of runs."""
+    return [str(model_id) for model_id in stored.waiting_models(session)]
