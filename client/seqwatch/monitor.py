@@ -26,6 +26,10 @@ from seqwatch.sender import Target
 
 _log = logging.getLogger("seqwatch")
 
+# Found once: `log` pays for every dot.
+_PREDICTIONS = Kind.PREDICTIONS
+_current = current.get
+
 
 class Monitor:
     """Log what a model predicted and what really happened.
@@ -121,8 +125,8 @@ class Monitor:
             if "at" not in taken and "_at" not in taken:
                 taken["_at"] = time_ns()
             settle(taken)
-            if current.get() is None:
-                self._pipe.take(Kind.PREDICTIONS, taken)
+            if _current() is None:
+                self._pipe.take(_PREDICTIONS, taken)
             else:
                 self._hold(taken)
             return name  # type: ignore[return-value]  # the API refuses what is no string
