@@ -162,9 +162,10 @@ def of_instance(instance: object, names: Sequence[str], what: str) -> dict[str, 
     if not isinstance(instance, list):
         return Tensor(name="", shape=(1,), values=[instance]).rows(names, what)[0]
     values = [*_flat(instance, what)]
-    inner = instance[0] if instance else None
-    width = len(inner) if isinstance(inner, list) else len(instance)
-    if len(values) != (len(instance) * width if isinstance(inner, list) else width):
+    steps = [step if isinstance(step, list) else None for step in instance]
+    width = len(steps[0] or ()) if steps and steps[0] is not None else len(instance)
+    wanted = width if None in steps else width * len(steps)
+    if len(values) != wanted or len({*map(type, steps)}) > 1:
         raise Unfit(f"{what}: the lists of a row differ in length, or nest too deeply")
     shape = (1, len(values) // max(width, 1), width)
     return Tensor(name="", shape=shape, values=values).rows(names, what)[0]
