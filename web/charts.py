@@ -39,11 +39,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Series over one axis; `x` is in seconds since 1970 where it is time."""
+    """Series over one axis; `x` is in seconds since 1970 where it is time.
+
+    A chart of moments shows raw numbers: its axis follows them, and need not begin at 0.
+    """
 
     x: tuple[float, ...]
     series: tuple[Series, ...]
-    kind: Literal["day", "hour", "step"]
+    kind: Literal["day", "hour", "step", "moment"]
     unit: Literal["", "ms"] = ""
     marks: tuple[Mark, ...] = ()
 

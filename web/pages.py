@@ -7,12 +7,13 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.lake_root import LakeRoot
 from db.session import read_only
 from db.tables import Scope
 from services import reports
 from services.access import Caller, Door
 from services.overview import alerts, fleet, model, rollouts
-from web import charts, journey, orders, signing
+from web import charts, journey, lookup, orders, signing
 from web.rendering import FOLDER, PageRoute, Site, Static, page, site
 from web.signing import NowDep, VisitorDep
 
@@ -26,12 +27,17 @@ def mount(
     door: Door,
     public_url: str,
     reports_folder: Path,
+    lake: LakeRoot,
 ) -> None:
     """Add the pages to an application; what is under /v1 stays the API's."""
     app.state.site = Site(
-        sessions=sessions, door=door, public_url=public_url, reports=reports_folder
+        sessions=sessions,
+        door=door,
+        public_url=public_url,
+        reports=reports_folder,
+        lake=lake,
     )
-    for room in (signing.router, router, orders.router):
+    for room in (signing.router, router, lookup.router, orders.router):
         app.include_router(room)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
+from core.lake_root import LakeRoot
 from services.access import Door
 from web.words import WORDS
 
@@ -53,6 +54,7 @@ class Site:
     door: Door
     public_url: str
     reports: Path
+    lake: LakeRoot
 
     @property
     def is_https(self) -> bool:

@@ -1,11 +1,15 @@
 """How figures and moments are written on a page."""
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 KIBI = 1024
+MANY = 200  # values of one list on a page
+LONG = 4_000  # characters of one document
 
 
 def figure(value: float | None) -> str:
@@ -149,6 +153,104 @@ def followable(url: str) -> str:
     return url if urlsplit(url).scheme in ("http", "https") else ""
 
 
+def instant(at: datetime | None) -> str:
+    """Write a moment, in UTC, as exactly as it is known.
+
+    Examples
+    --------
+    >>> instant(datetime(2026, 1, 8, 5, 30, tzinfo=UTC))
+    '2026-01-08 05:30'
+    >>> instant(datetime(2026, 1, 8, 5, 30, 7, 250_000, tzinfo=UTC))
+    '2026-01-08 05:30:07.25'
+    """
+    if at is None:
+        return NOTHING
+    text = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".")
+    return text.removesuffix(":00") if text.count(":") == 2 else moment(at)
+
+
+def stamp(at: datetime) -> str:
+    """Write a moment as an address takes it.
+
+    Examples
+    --------
+    >>> stamp(datetime(2026, 1, 8, 5, 30, tzinfo=UTC))
+    '2026-01-08T05:30:00Z'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def inpath(text: str) -> str:
+    """Write a name as one part of a path.
+
+    Examples
+    --------
+    >>> inpath("s17:4/a b?")
+    's17%3A4%2Fa%20b%3F'
+    """
+    return quote(text, safe="")
+
+
+def some_figures(values: Sequence[float | str | None] | None) -> str:
+    """Write the first few of a list.
+
+    Examples
+    --------
+    >>> some_figures([1.5, 2, 3, 4, 5])
+    '1.5, 2, 3, … (5)'
+    """
+    if not values:
+        return NOTHING
+    text = ", ".join(value if isinstance(value, str) else figure(value) for value in values[:3])
+    return text if len(values) <= 3 else f"{text}, … ({len(values)})"
+
+
+def last_figure(values: Sequence[float | str | None] | None) -> str:
+    """Write the last of a list, and how long that is.
+
+    Examples
+    --------
+    >>> last_figure([1.5, 3]), last_figure([7])
+    ('3 (2)', '7')
+    """
+    if not values:
+        return NOTHING
+    text = some_figures(values[-1:])
+    return text if len(values) == 1 else f"{text} ({len(values)})"
+
+
+def listed(values: Sequence[float | str | None] | None) -> str:
+    """Write a whole list, every digit; of a very long one its two ends.
+
+    Examples
+    --------
+    >>> listed([0.1, 2.0])
+    '0.1, 2.0'
+    """
+    if values is None:
+        return NOTHING
+    texts = [NOTHING if value is None else str(value) for value in values]
+    if len(texts) > MANY:
+        texts = [*texts[: MANY // 2], f"… {len(texts) - MANY} more …", *texts[-MANY // 2 :]]
+    return ", ".join(texts)
+
+
+def pretty(content: object) -> str:
+    """Write a JSON document over several lines, cut off where it is long.
+
+    Examples
+    --------
+    >>> print(pretty({"load": [1]}))
+    {
+     "load": [
+      1
+     ]
+    }
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    return text if len(text) <= LONG else f"{text[:LONG]}\n…"
+
+
 WORDS = {
     word.__name__: word
     for word in (
@@ -163,5 +265,12 @@ WORDS = {
         seconds,
         spaced,
         followable,
+        instant,
+        stamp,
+        inpath,
+        some_figures,
+        last_figure,
+        listed,
+        pretty,
     )
 }

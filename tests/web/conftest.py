@@ -29,6 +29,7 @@ def app(sessions: sessionmaker[Session], now: datetime, tmp_path: Path) -> FastA
         door=Door(sessions),
         public_url=HOST,
         reports_folder=tmp_path / "reports",
+        lake=tmp_path / "lake",
     )
     app.dependency_overrides[utcnow] = lambda: now
     return app

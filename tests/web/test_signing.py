@@ -47,6 +47,7 @@ def test_over_tls_the_cookie_is_kept_to_it(
         door=Door(sessions),
         public_url=secure,
         reports_folder=tmp_path,
+        lake=tmp_path,
     )
     browser = TestClient(app, base_url=secure, headers={"Origin": secure})
     answer = browser.post("/login", data={"key": keyed("read")}, follow_redirects=False)

@@ -20,10 +20,11 @@
     if (x == null) return "";
     if (kind === "step") return `step ${x}`;
     const text = new Date(1000 * x).toISOString();
-    return kind === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)}`;
+    const clock = text.slice(11, kind === "moment" && x % 60 ? 19 : 16);
+    return kind === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${clock}`;
   };
 
-  const lineOf = (series) => {
+  const lineOf = (chart) => (series) => {
     const stroke = colour(series.tone);
     const value = series.axis === "share" ? percent : figure;
     const line = {
@@ -32,7 +33,7 @@
       stroke,
       width: series.tone === "muted" ? 1.25 : 1.75,
       dash: series.shape === "dashed" ? [5, 4] : undefined,
-      points: { show: false },
+      points: { show: chart.kind === "moment" && chart.x.length <= 60, size: 4 },
       value: (_, v) => value(v),
     };
     if (series.shape === "area") Object.assign(line, { width: 0, fill: stroke });
@@ -47,6 +48,7 @@
     ctx.save();
     ctx.font = `${11 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     ctx.lineWidth = ratio;
     ctx.setLineDash([2 * ratio, 3 * ratio]);
     for (const mark of marks) {
@@ -71,6 +73,13 @@
     ctx.restore();
   };
 
+  // Raw numbers: as much room above as below, and some for a constant.
+  const around = (low, high) => {
+    if (low == null) return [0, 1];
+    const room = 0.08 * (high - low) || 0.1 * Math.abs(high) || 1;
+    return [low - room, high + room];
+  };
+
   const axes = (chart) => {
     const stroke = colour("soft");
     const grid = { stroke: colour("line"), width: 1 };
@@ -80,6 +89,10 @@
     const labels = (format) => (_, ticks) => ticks.map(format);
     const along = { ...shared, grid: { show: false }, space: 70, size: 26 };
     if (chart.kind === "step") along.values = labels((x) => (Number.isInteger(x) ? String(x) : ""));
+    else if (chart.kind === "moment") along.values = (_, ticks, __, ___, step) => ticks.map((x) => {
+      const text = new Date(1000 * x).toISOString();
+      return step >= seconds.day || x % seconds.day === 0 ? text.slice(5, 10) : text.slice(11, step < 60 ? 19 : 16);
+    });
     else {
       along.incrs = [6 * seconds.hour, seconds.day, 2 * seconds.day, 7 * seconds.day, 14 * seconds.day, 28 * seconds.day];
       if (chart.kind === "day") along.incrs.shift();
@@ -113,10 +126,10 @@
       legend: { live: true, markers: { width: 2, stroke: strokeAt, dash: dashAt, fill: "transparent" } },
       scales: {
         x: { time: chart.kind !== "step" },
-        y: { range: (_, low, high) => [0, (high || 1) * 1.08] },
+        y: { range: (_, low, high) => (chart.kind === "moment" && !chart.unit ? around(low, high) : [0, (high || 1) * 1.08]) },
         share: { range: (_, low, high) => (isBeside ? [0, 1 / BAND] : [0, Math.max((high || 0) * 1.15, 0.001)]) },
       },
-      series: [{ label: "", value: moment(chart.kind) }, ...chart.series.map(lineOf)],
+      series: [{ label: "", value: moment(chart.kind) }, ...chart.series.map(lineOf(chart))],
       axes: axes(chart),
       hooks: { draw: [drawMarks(chart.marks)] },
     };
@@ -146,12 +159,22 @@
     drawAll();
   };
 
+  const copying = (button) => {
+    if (!navigator.clipboard) return button.remove();
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 1500);
+    });
+  };
+
   const letIn = async (door) => {
     const answer = await fetch("/session", { redirect: "manual" });
     if (answer.ok) location.replace(door.dataset.next);
   };
 
   drawAll();
+  document.querySelectorAll("button.copy").forEach(copying);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   let width = innerWidth;
   addEventListener("resize", () => {

@@ -1,0 +1,292 @@
+"""Pages of single rows: predictions, sessions, and what broke the contract."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from core.errors import NotFound, Unprocessable
+from core.rows import Status
+from db.session import read_only
+from services.exporting.export import Order, export
+from services.exporting.formats import Format
+from services.lookup import one, pages, quarantine, timeline
+from services.lookup.query import ListCursor, RowCursor, SessionCursor, read, written
+from services.lookup.query import Query as Wanted
+from services.lookup.rows import Prediction
+from services.lookup.state import look
+from services.overview.subject import Subject, subject
+from web import traces
+from web.rendering import HEADERS, PageRoute, page, site
+from web.signing import NowDep, VisitorDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/models/{name}")
+
+ROWS = 50  # of a page
+STEPS = 200  # of a session
+BY = ("prediction", "session", "entity")
+
+
+def find_subject(request: Request, name: str, visitor: VisitorDep) -> Subject:
+    """Return the model in the address, for a visitor who may see it."""
+    with read_only(site(request).sessions) as session:
+        return subject(session, name, visitor.model_id)
+
+
+SubjectDep = Annotated[Subject, Depends(find_subject)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A filter as a form sends it: everything is text, and empty is open."""
+
+    since: str = ""
+    until: str = ""
+    version: str = ""
+    entity: str = ""
+    status: str = ""
+    labelled: str = ""
+    shadow: str = ""
+
+    @property
+    def wanted(self) -> Wanted:
+        """The same as values.
+
+        Raises
+        ------
+        Unprocessable
+            Naming the field that cannot be read.
+        """
+        if self.status and self.status not in [*Status]:
+            raise Unprocessable(f"status: one of {', '.join(Status)}")
+        return Wanted(
+            since=_moment("from", self.since),
+            until=_moment("until", self.until),
+            version=self.version or None,
+            entity=self.entity or None,
+            status=self.status or None,
+            labelled=_choice(self.labelled),
+            shadow=_choice(self.shadow),
+        )
+
+    def address(self, **more: str) -> str:
+        """Return the query of a link that asks the same, and more."""
+        given = {
+            "from": self.since,
+            "until": self.until,
+            "version": self.version,
+            "entity": self.entity,
+            "status": self.status,
+            "labelled": self.labelled,
+            "shadow": self.shadow,
+        }
+        return urlencode({name: text for name, text in (given | more).items() if text})
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is narrowed."""
+        return not self.address()
+
+
+def _moment(name: str, text: str) -> datetime | None:
+    """Read a time of a form, in UTC where it names no zone: browsers send none."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        moment = datetime.max.replace(tzinfo=UTC)
+    if not 1970 <= moment.year < 9000:
+        raise Unprocessable(f"{name}: not a time, as in 2026-01-08 12:00")
+    return moment
+
+
+def _choice(text: str) -> bool | None:
+    return {"yes": True, "no": False}.get(text)
+
+
+def asked(request: Request) -> Asked:
+    """Read the filter of the address."""
+    given = request.query_params
+    names = ("until", "version", "entity", "status", "labelled", "shadow")
+    texts = {name: given.get(name, "").strip()[:1024] for name in names}
+    return Asked(since=given.get("from", "").strip()[:64], **texts)
+
+
+AskedDep = Annotated[Asked, Depends(asked)]
+Cursor = Annotated[str, Query(max_length=2048)]
+
+
+@router.get("/predictions")
+def show_predictions(
+    request: Request,
+    of: SubjectDep,
+    asked: AskedDep,
+    visitor: VisitorDep,
+    now: NowDep,
+    cursor: Cursor = "",
+) -> Response:
+    """Show predictions, newest event first."""
+    problem, found = "", None
+    try:
+        after = read(cursor, ListCursor) if cursor else None
+        wanted = asked.wanted
+    except Unprocessable as refusal:
+        problem = str(refusal)
+    else:
+        ours = site(request)
+        with look(ours.sessions, ours.lake, of.model_id) as state:
+            found = pages.page(state, wanted, after, ROWS, pages.within())
+    return page(
+        "predictions.html",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
+        visitor=visitor,
+        now=now,
+        model=of,
+        asked=asked,
+        problem=problem,
+        page=found,
+        next=written(found.cursor) if found and found.cursor else "",
+        is_first=not cursor,
+        statuses=[*Status],
+        formats=[*Format],
+        mean_error=traces.mean_error,
+    )
+
+
+@router.get("/find")
+def find(of: SubjectDep, by: str = "prediction", text: str = "") -> Response:
+    """Lead to a prediction, a session, or the predictions of an entity."""
+    base = f"/models/{quote(of.name)}"
+    if not text.strip():
+        address = f"{base}/predictions"
+    elif by == "session":
+        address = f"{base}/sessions/{quote(text.strip(), safe='')}"
+    elif by == "entity":
+        address = f"{base}/predictions?{urlencode({'entity': text.strip()})}"
+    else:
+        address = f"{base}/predictions/{quote(text.strip(), safe='')}"
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+
+
+@router.get("/export")
+def save(
+    request: Request,
+    of: SubjectDep,
+    asked: AskedDep,
+    visitor: VisitorDep,
+    format: Format = Format.CSV,
+    with_labels: bool = True,
+) -> Response:
+    """Write the predictions that match to a file."""
+    ours = site(request)
+    order = Order(
+        model_id=of.model_id, query=asked.wanted, form=format, with_labels=with_labels
+    )
+    disposition = {"Content-Disposition": f'attachment; filename="{of.name}.{format}"'}
+    return StreamingResponse(
+        export(ours.sessions, ours.lake, order),
+        media_type=format.media_type,
+        headers=HEADERS | disposition,
+    )
+
+
+@router.get("/predictions/{prediction_id:path}")
+def show_prediction(
+    request: Request, prediction_id: str, of: SubjectDep, visitor: VisitorDep, now: NowDep
+) -> Response:
+    """Show one prediction: what went in, what came out, what happened."""
+    ours, given = site(request), request.query_params
+    cursor = given.get("cursor", "")[:2048]
+    with look(ours.sessions, ours.lake, of.model_id) as state:
+        found = one.prediction(
+            state,
+            prediction_id[:1024],
+            near=_moment("at", given.get("at", "")),
+            after=read(cursor, ListCursor) if cursor else None,
+            stop=pages.within(),
+        )
+    if found is None:
+        raise NotFound(f"No prediction of {of.name} has this id, as far as rows are kept.")
+    unfinished = found if isinstance(found, one.Unfinished) else None
+    row = found if isinstance(found, Prediction) else None
+    return page(
+        "prediction.html",
+        status=HTTPStatus.OK if row else HTTPStatus.NOT_FOUND,
+        visitor=visitor,
+        now=now,
+        model=of,
+        prediction_id=prediction_id,
+        row=row,
+        searched_back_to=unfinished and unfinished.searched_back_to,
+        next=written(unfinished.cursor) if unfinished else "",
+        traces=traces.prediction(row, of.contract) if row else [],
+        mean_error=traces.mean_error(row) if row else None,
+    )
+
+
+@router.get("/sessions/{session_id:path}")
+def show_session(
+    request: Request,
+    session_id: str,
+    of: SubjectDep,
+    visitor: VisitorDep,
+    now: NowDep,
+    cursor: Cursor = "",
+) -> Response:
+    """Show a session, step by step."""
+    ours = site(request)
+    after = read(cursor, SessionCursor) if cursor else None
+    with look(ours.sessions, ours.lake, of.model_id) as state:
+        found = timeline.timeline(state, session_id[:1024], after, STEPS, pages.within())
+    if found is None:
+        raise NotFound(f"No session of {of.name} has this id, as far as rows are kept.")
+    versions = [None, *(row.fields["version"] for row in found.rows)]
+    return page(
+        "session.html",
+        visitor=visitor,
+        now=now,
+        model=of,
+        session_id=session_id,
+        session=found,
+        steps=[
+            (row, traces.said(row, before), traces.mean_error(row))
+            for row, before in zip(found.rows, versions, strict=False)
+        ],
+        next=written(found.cursor) if found.cursor else "",
+        is_first=not cursor,
+        values=traces.session(found.rows, of.contract),
+        latency=traces.latency(found.rows, of.contract),
+    )
+
+
+@router.get("/quarantine")
+def show_quarantine(
+    request: Request,
+    of: SubjectDep,
+    visitor: VisitorDep,
+    now: NowDep,
+    field: str = "",
+    cursor: Cursor = "",
+) -> Response:
+    """Show what broke the contract: in which ways, and the latest rows."""
+    after = read(cursor, RowCursor) if cursor else None
+    with read_only(site(request).sessions) as session:
+        found = quarantine.bad_rows(session, of.model_id, field or None, after, ROWS)
+        reasons = quarantine.reasons(session, of.model_id, now)
+    return page(
+        "quarantine.html",
+        visitor=visitor,
+        now=now,
+        model=of,
+        field=field,
+        bad=found,
+        reasons=reasons,
+        next=written(found.cursor) if found.cursor else "",
+        is_first=not cursor,
+    )

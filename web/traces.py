@@ -1,0 +1,149 @@
+"""Charts of single predictions and of sessions: raw numbers over time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.contract import Contract
+from services.lookup.rows import Prediction
+from web.charts import TONES, Chart, Mark, Series
+
+MOST_CHARTS = 12  # of one prediction: features beyond are in the table only
+FAILED = ("error", "timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One feature or target of one prediction."""
+
+    name: str
+    chart: Chart
+
+
+def prediction(row: Prediction, contract: Contract) -> list[Trace]:
+    """Draw each target with its forecast and what happened, then the windows of input."""
+    at, step = row.fields["at"], contract.step
+    output = row.fields["output"] or {}
+    inputs = row.fields["features"] or {}
+    found = [
+        Trace(
+            name=target,
+            chart=_chart(
+                _before(inputs.get(target), at, step),
+                _after(output.get(target), at, step),
+                _after(row.label.actual[target] if row.label else None, at, step),
+                at,
+            ),
+        )
+        for target in contract.targets
+    ]
+    found += [
+        Trace(name=name, chart=_chart(_before(values, at, step), {}, {}, at))
+        for name, values in inputs.items()
+        if name not in contract.targets
+    ]
+    return [trace for trace in found if len(trace.chart.x) > 1][:MOST_CHARTS]
+
+
+Points = dict[float, float | None]
+
+
+def _before(values: Sequence[Any] | None, at: datetime, step: timedelta) -> Points:
+    if not values or any(isinstance(value, str) for value in values):
+        return {}
+    last = len(values) - 1
+    return {(at - (last - i) * step).timestamp(): value for i, value in enumerate(values)}
+
+
+def _after(values: Sequence[float | None] | None, at: datetime, step: timedelta) -> Points:
+    return {(at + (i + 1) * step).timestamp(): value for i, value in enumerate(values or ())}
+
+
+def _chart(before: Points, forecast: Points, actual: Points, at: datetime) -> Chart:
+    x = sorted({*before, *forecast, *actual})
+    named = (
+        ("Input", before, "muted", "line"),
+        ("Forecast", forecast, "one", "line"),
+        ("What happened", actual, "two", "dashed"),
+    )
+    series = tuple(
+        Series(label=label, values=tuple(points.get(t) for t in x), tone=tone, shape=shape)  # type: ignore[arg-type]
+        for label, points, tone, shape in named
+        if any(value is not None for value in points.values())
+    )
+    marks = (Mark(x=at.timestamp(), label="predicted", tone="soft"),) if forecast else ()
+    return Chart(x=tuple(x), series=series, kind="moment", marks=marks)
+
+
+def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
+    """Draw the next step as it was forecast and as it happened, with what befell."""
+    x = tuple(_next(row, contract) for row in rows)
+    lines = []
+    for i, target in enumerate(contract.targets[:2]):
+        forecast = [((row.fields["output"] or {}).get(target) or [None])[0] for row in rows]
+        actual = [row.label.actual[target][0] if row.label else None for row in rows]
+        lines.append(Series(label=f"{target}, forecast", values=tuple(forecast), tone=TONES[i]))
+        lines.append(
+            Series(
+                label=f"{target}, what happened",
+                values=tuple(actual),
+                tone=TONES[i + 2],
+                shape="dashed",
+            )
+        )
+    shown = tuple(line for line in lines if any(v is not None for v in line.values))
+    return Chart(x=x, series=shown, kind="moment", marks=tuple(_marks(rows, contract)))
+
+
+def latency(rows: Sequence[Prediction], contract: Contract) -> Chart:
+    """Draw how long each step took, in milliseconds."""
+    seconds = [row.fields["latency_seconds"] for row in rows]
+    return Chart(
+        x=tuple(_next(row, contract) for row in rows),
+        series=(
+            Series(
+                label="Latency",
+                values=tuple(None if value is None else 1000 * value for value in seconds),
+                tone="one",
+            ),
+        ),
+        kind="moment",
+        unit="ms",
+        marks=tuple(mark for mark in _marks(rows, contract) if mark.tone == "bad"),
+    )
+
+
+def _next(row: Prediction, contract: Contract) -> float:
+    at: datetime = row.fields["at"]
+    return (at + contract.step).timestamp()
+
+
+def _marks(rows: Sequence[Prediction], contract: Contract) -> Iterable[Mark]:
+    before: str | None = None
+    for row in rows:
+        for word, tone in said(row, before):
+            yield Mark(x=_next(row, contract), label=word, tone=tone)
+        before = row.fields["version"]
+
+
+def said(row: Prediction, version_before: str | None) -> list[tuple[str, str]]:
+    """Return what befell a session at one step, in words, each with its tone."""
+    fields = row.fields
+    words = [
+        ("starts", "accent", fields["session_start"]),
+        ("cold start", "wait", fields["cold_start"]),
+        (fields["version"], "accent", version_before not in (None, fields["version"])),
+        (fields["status"], "bad", fields["status"] in FAILED),
+        (fields["status"], "wait", fields["status"] == "degraded"),
+        ("ends", "accent", fields["session_end"]),
+    ]
+    return [(word, tone) for word, tone, is_so in words if is_so]
+
+
+def mean_error(row: Prediction) -> float | None:
+    """Return the mean absolute error over the steps and targets that are labelled."""
+    if row.label is None:
+        return None
+    errors = [abs(e) for steps in row.label.error.values() for e in steps if e is not None]
+    return sum(errors) / len(errors) if errors else None
