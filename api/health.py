@@ -17,7 +17,9 @@ def health() -> Response:
     return Response("ok\n", media_type="text/plain")
 
 
-@router.get("/ready", response_class=Response)
+@router.get(
+    "/ready", response_class=Response, responses={503: {"description": "Not ready, and why."}}
+)
 def ready(parts: PlatformDep, now: NowDep) -> Response:
     """Answer 200 while batches are taken; else 503, and why, in words for an operator."""
     try:

@@ -187,7 +187,8 @@ class Stage:
 
     def close(self) -> list[Check]:
         """Let the host deliver what it has, and the workers do what waits; then look."""
-        host = self.processes.pop("host")
+        self.wait_for_api()
+        host = self.processes["host"]
         host.send_signal(signal.SIGTERM)
         host.wait(PATIENCE)
         self._deliver()

@@ -5,6 +5,7 @@ Run: `python -m tests.chaos.storm --database sqlite|postgres --kills 150 --seed 
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -47,21 +48,35 @@ def database(kind: str, folder: Path) -> Iterator[str]:
             yield url
 
 
+@contextmanager
+def place() -> Iterator[Path]:
+    """Yield a folder; it is left there, with the logs, when something goes wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="seqwatch-chaos-"))
+    try:
+        yield folder
+    except BaseException:
+        sys.stderr.write(f"what is left lies in {folder}\n")
+        raise
+    shutil.rmtree(folder)
+
+
 def run(kind: str, kills: int, seed: int, every: float, rate: float) -> list[Check]:
     """Run one storm and print what it did."""
-    with tempfile.TemporaryDirectory(prefix="seqwatch-storm-") as place:
-        folder = Path(place)
-        with database(kind, folder) as url, staged(Stage(folder, url, rate=rate)) as stage:
-            began = time.monotonic()
-            killed = storm(stage, kills, seed, every)
-            seconds = time.monotonic() - began
-            checks = stage.close()
-            n = len(stage.acknowledged("predictions"))
-            sys.stdout.write(
-                f"{kind}, seed {seed}: {killed.total()} kills in {seconds:.0f} s "
-                f"({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))}), "
-                f"{n:,} predictions acknowledged\n{table_of(checks)}\n"
-            )
+    with (
+        place() as folder,
+        database(kind, folder) as url,
+        staged(Stage(folder, url, rate=rate)) as stage,
+    ):
+        began = time.monotonic()
+        killed = storm(stage, kills, seed, every)
+        seconds = time.monotonic() - began
+        checks = stage.close()
+        n = len(stage.acknowledged("predictions"))
+        sys.stdout.write(
+            f"{kind}, seed {seed}: {killed.total()} kills in {seconds:.0f} s "
+            f"({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))}), "
+            f"{n:,} predictions acknowledged\n{table_of(checks)}\n"
+        )
     return checks
 
 

@@ -1,0 +1,61 @@
+"""One request body for each route that takes one; a test sends them all."""
+
+from typing import Any
+
+CONTRACT: dict[str, Any] = {
+    "features": [{"name": "load", "max_length": 24}, {"name": "temperature"}],
+    "targets": ["load"],
+    "step_seconds": 3600,
+    "input_length": 96,
+    "horizon": 2,
+}
+
+BODIES: dict[str, Any] = {
+    "put_model": {
+        "description": "Hourly load of the transformers, two hours ahead.",
+        "contract": CONTRACT,
+    },
+    "put_version": {"manifest": {"scaler": {"mean": [7.0], "std": [2.0]}}},
+    "put_champion": {"version": "v1", "expected_rev": 0},
+    "send_predictions": {
+        "batch_id": "b-1",
+        "rows": [
+            {
+                "prediction_id": "s17:4",
+                "version": "v1",
+                "at": "2026-01-08T12:00:00Z",
+                "entity": "transformer-3",
+                "session_id": "s17",
+                "step_index": 4,
+                "features": {"load": [7.1, 7.4, None], "temperature": 21.5},
+                "output": {"load": [7.3, 7.2]},
+                "latency_seconds": 0.012,
+            }
+        ],
+    },
+    "send_reference": {
+        "rows": [
+            {
+                "prediction_id": "r-1",
+                "at": "2026-01-01T12:00:00Z",
+                "features": {"load": [7.0], "temperature": 20.0},
+            }
+        ]
+    },
+    "send_labels": {
+        "rows": [
+            {
+                "entity": "transformer-3",
+                "target_at": "2026-01-08T13:00:00Z",
+                "actual": {"load": [7.2]},
+            }
+        ]
+    },
+    "put_history": {"until": "2026-01-01T00:00:00Z"},
+    "erase": {"session_id": "s17"},
+    "put_monitor": {"kind": "drift"},
+    "put_channel": {"url": "https://hooks.example.com/seqwatch"},
+    "create_key": {"name": "forecaster", "scopes": ["ingest"]},
+    "retrain": {"reason": "new sensors since May"},
+    "command_rollout": {"reason": "the sensors are being replaced"},
+}

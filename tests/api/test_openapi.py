@@ -1,0 +1,110 @@
+"""The description is valid, complete, and says what is so."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from openapi_spec_validator import validate
+from sqlalchemy.orm import sessionmaker
+
+from api.description import TAGS, operations_of
+from api.examples import BODIES
+from api.main import create_app
+from core.settings import Settings
+from tests.api.conftest import Clients
+
+DOCUMENT: dict[str, Any] = create_app(Settings(), sessionmaker()).openapi()
+OPEN = {"/health", "/ready"}
+OPERATIONS = [
+    pytest.param(path, operation, id=f"{method} {path}")
+    for method, path, operation in operations_of(DOCUMENT)
+]
+# What has no example: an artifact is a file, and CloudEvents are KServe's to describe.
+WITHOUT_EXAMPLE = {"put_artifact", "kserve", "take_event", "send_kserve"}
+
+
+def test_the_document_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+def test_names_of_operations_are_plain_and_given_once() -> None:
+    names = [operation["operationId"] for _, _, operation in operations_of(DOCUMENT)]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == []
+
+
+def test_every_tag_is_described() -> None:
+    used = {tag for _, _, operation in operations_of(DOCUMENT) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in DOCUMENT["tags"]}
+    assert used - TAGS.keys() == set()
+
+
+def test_every_part_is_referred_to() -> None:
+    text = str(DOCUMENT)
+    parts = DOCUMENT["components"]["schemas"]
+    assert [name for name in parts if f"'#/components/schemas/{name}'" not in text] == []
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_an_operation_says_what_it_does_and_what_may_go_wrong(
+    path: str, operation: dict[str, Any]
+) -> None:
+    assert len(operation["tags"]) == 1
+    summary = operation["summary"]
+    assert 5 < len(summary) <= 120
+    assert not summary.endswith(".")
+    assert operation["description"]
+    answers = operation["responses"]
+    assert [status for status in answers if status.startswith("2")] != []
+    assert all(answer["description"] for answer in answers.values())
+    if path in OPEN:
+        assert operation["security"] == []
+        return
+    assert operation["security"] == [{"key": []}]
+    assert {"401", "403"} <= answers.keys()
+    for status, answer in answers.items():
+        if status >= "4":
+            schema = answer["content"]["application/json"]["schema"]
+            shape = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+            assert {"error", "detail"} <= shape["properties"].keys()
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_every_parameter_in_the_address_is_named(path: str, operation: dict[str, Any]) -> None:
+    named = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"}
+    assert named == set(re.findall(r"{(\w+)}", path))
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_a_json_body_has_an_example(path: str, operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None and name not in WITHOUT_EXAMPLE:
+        assert body["example"] == BODIES[name]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_examples_are_accepted(as_key: Clients) -> None:
+    client = as_key("admin")
+    addresses = {
+        operation["operationId"]: (method, path)
+        for method, path, operation in operations_of(DOCUMENT)
+    }
+    places = {"model": "load", "version": "v1", "name": "drift", "order": "pause"}
+    for name, body in BODIES.items():
+        method, path = addresses[name]
+        if name == "put_champion":
+            continue  # needs weights: tests/api/test_versions.py
+        for place, value in places.items():
+            path = path.replace(f"{{{place}}}", value)
+        if name == "command_rollout":
+            continue  # needs a rollout: tests/api/test_rollouts.py
+        answer = client.request(method, path, json=body)
+        expected = {"retrain": (202, 409), "erase": (200, 202)}.get(name, (200, 201))
+        assert answer.status_code in expected, f"{name}: {answer.text}"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_two_methods_of_one_address_are_both_described(stranger: TestClient) -> None:
+    assert {"get", "post"} <= DOCUMENT["paths"]["/v1/models/{model}/predictions"].keys()
