@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """The names that a contract declares, in its order, and the digest that names it."""
+    """The names that a contract declares, in its order, and the digest that names it.
+
+    `features` are those that every row has: the columns of an array.
+    """
 
     digest: str
     features: tuple[str, ...]
@@ -21,10 +24,14 @@ class Declared:
         try:
             return cls(
                 digest=digest(document),
-                features=tuple(feature["name"] for feature in document["features"]),
+                features=tuple(
+                    feature["name"]
+                    for feature in document["features"]
+                    if not feature.get("optional", False)
+                ),
                 targets=tuple(document["targets"]),
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ValueError(f"not a contract: {error!r}") from None
 
     def named(self, row: dict[str, Any]) -> None:

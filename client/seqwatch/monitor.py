@@ -49,7 +49,7 @@ class Monitor:
     contract
         The contract as it is registered. Its digest goes with every batch,
         and `features` and `output` may then be arrays: (steps, features) and
-        (horizon, targets), in the contract's order.
+        (horizon, targets), in the contract's order without optional features.
 
     Raises
     ------

@@ -1,25 +1,17 @@
 """The client against the real API and a real database."""
 
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-import uvicorn
 from seqwatch import Monitor, Options
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.main import create_app
 from core.contract import Contract
 from core.feature import Feature
 from core.settings import Settings
-from db.session import read_only, unit_of_work
-from db.tables import Inbox, Quarantine
-from services.access import create_key
-from services.registry import Registration, register
+from tests.client.platform import START, Platform
 
 CONTRACT = Contract(
     features=(Feature(name="load"),),
@@ -28,58 +20,13 @@ CONTRACT = Contract(
     input_length=4,
     horizon=2,
 )
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-class Platform:
-    """The API on a real port, which can be stopped and started again."""
-
-    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
-        self._settings = settings
-        self._sessions = sessions
-        self._port = 0
-        with unit_of_work(sessions) as session:
-            register(session, Registration(name="load", contract=CONTRACT), START)
-        with unit_of_work(sessions) as session:
-            self.key = create_key(session, "service", ["ingest"], None, START)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        app = create_app(self._settings, self._sessions)
-        config = uvicorn.Config(app, port=self._port, log_level="error", ws="none")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        while not self._server.started:
-            assert self._thread.is_alive()
-        self._port = self._server.servers[0].sockets[0].getsockname()[1]
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    def kept_ids(self) -> list[str]:
-        with read_only(self._sessions) as session:
-            payloads = session.scalars(select(Inbox.payload).order_by(Inbox.id)).all()
-        return [
-            name
-            for payload in payloads
-            for name in pa.ipc.open_stream(payload).read_all()["prediction_id"].to_pylist()
-        ]
-
-    def n_quarantined(self) -> int:
-        with read_only(self._sessions) as session:
-            return session.scalar(select(func.count()).select_from(Quarantine)) or 0
-
-
 @pytest.fixture
 def platform(settings: Settings, sessions: sessionmaker[Session]) -> Iterator[Platform]:
-    platform = Platform(settings, sessions)
+    platform = Platform(settings, sessions, CONTRACT)
     platform.start()
     yield platform
     platform.stop()
