@@ -2,13 +2,16 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
+from sqlalchemy.orm import Session
 
 from api.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel
 from core.errors import Unprocessable
 from core.window import Window
+from db.queries import log, models
 from db.tables import Model
 from services import replay
 
@@ -21,6 +24,17 @@ class History(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     until: AwareDatetime | None
+
+
+class HistoryRead(BaseModel):
+    """What is history, and how much of all that was sent is not yet taken in.
+
+    `waiting_rows` are not in the lake, `waiting_days` not joined with their labels.
+    """
+
+    until: datetime | None
+    waiting_rows: int
+    waiting_days: int
 
 
 class EpisodeRead(BaseModel):
@@ -71,20 +85,29 @@ class ReplayRead(BaseModel):
     episodes: list[EpisodeRead]
 
 
-@router.get("/history", response_model=History)
-def read_history(entry: ReadModel, session: ReadDep) -> History:
+@router.get("/history", response_model=HistoryRead)
+def read_history(entry: ReadModel, session: ReadDep) -> HistoryRead:
     """Say up to when event time is history: looked at, and told to nobody."""
-    return History(until=session.get_one(Model, entry.model_id).history_until)
+    return _history(session, entry.model_id)
 
 
-@router.put("/history", response_model=History)
-def put_history(body: History, entry: OperateModel, act: ActDep) -> History:
+@router.put("/history", response_model=HistoryRead)
+def put_history(body: History, entry: OperateModel, act: ActDep) -> HistoryRead:
     """Say up to when event time is history: its days fire no alert and retrain nothing."""
     if body.until is not None and body.until > act.now:
         raise Unprocessable("history ends in the past: later days are watched")
     act.session.get_one(Model, entry.model_id).history_until = body.until
     act.record("model.history", entry.name, body.model_dump(mode="json"))
-    return body
+    return _history(act.session, entry.model_id)
+
+
+def _history(session: Session, model_id: UUID) -> HistoryRead:
+    waiting_rows, _ = models.backlog(session, model_id)
+    return HistoryRead(
+        until=session.get_one(Model, model_id).history_until,
+        waiting_rows=waiting_rows,
+        waiting_days=len(log.dirty_days(session, model_id)),
+    )
 
 
 Moment = Annotated[AwareDatetime | None, Query()]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from cli.importing.arguments import add_backtest, add_import
 from core import __version__
 from core.errors import AppError
 from core.limits import Limits
@@ -86,8 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     whom.add_argument("--entity", help="likewise")
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
+    _add_history(add)
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
+
+
+def _add_history(add: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
+    add_import(add("import", _import, "bring in past predictions and labels from files"))
+    add_backtest(add("backtest", _backtest, "say what monitors would have found on past days"))
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
@@ -178,6 +185,18 @@ def _erase(settings: Settings, given: argparse.Namespace) -> int:
         whom = sys.stdin.readline().rstrip("\n")
     print(ask_to_erase(settings, given.model, field, whom))
     return 0
+
+
+def _import(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.importing.command import run
+
+    return run(settings, given)
+
+
+def _backtest(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.backtesting import run
+
+    return run(settings, given)
 
 
 def _demo(settings: Settings, given: argparse.Namespace) -> int:

@@ -210,10 +210,15 @@ def _tracker(plan: MonitorPlan) -> _Tracker:
     return _Tracker(plan=plan, monitor=monitor)
 
 
-def _stretch(session: Session, model: Model, asked: Asked) -> Window | None:
-    first = session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
+def first_served(session: Session, model_id: UUID) -> datetime | None:
+    """Return when a model first served; None before it has."""
+    return session.scalar(
+        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model_id)
     )
+
+
+def _stretch(session: Session, model: Model, asked: Asked) -> Window | None:
+    first = first_served(session, model.id)
     closed = late.settled(model)
     if first is None or closed is None:
         return None

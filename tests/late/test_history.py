@@ -123,8 +123,10 @@ def test_history_and_replay_over_http(
     headers = {"Authorization": f"Bearer {key}"}
     with TestClient(create_app(settings, sessions), headers=headers) as client:
         until = {"until": END.isoformat().replace("+00:00", "Z")}
-        assert client.get("/v1/models/grid/history").json() == {"until": None}
-        assert client.put("/v1/models/grid/history", json=until).json() == until
+        nothing_waits = {"waiting_rows": 0, "waiting_days": 0}
+        told = client.get("/v1/models/grid/history").json()
+        assert told == {"until": None} | nothing_waits
+        assert client.put("/v1/models/grid/history", json=until).json() == until | nothing_waits
         assert world.model().history_until == END
         future = {"until": (utcnow() + DAY).isoformat()}
         assert client.put("/v1/models/grid/history", json=future).status_code == 422

@@ -1,0 +1,72 @@
+"""Run `seqwatch backtest`: what monitors would have found, from the database itself."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from cli.importing import telling
+from core.errors import Unprocessable
+from core.settings import Settings
+from core.window import Window
+from db.queries import models
+from db.session import connect, read_only
+from services.monitoring import MonitorPlan
+from services.replay import Asked, first_served, replay
+
+
+def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Print the replay; nothing is written.
+
+    Raises
+    ------
+    Unprocessable
+        If the file holds no monitors, or the stretch is none.
+    """
+    engine = connect(settings.database_url)
+    try:
+        sessions = sessionmaker(engine)
+        with read_only(sessions) as session:
+            model_id = models.find(session, given.model).id
+        plans = None if given.monitor_file is None else _plans(given.monitor_file)
+        asked = Asked(since=given.since, until=given.until, plans=plans)
+        if given.reference_days is not None:
+            asked = _against_first_days(sessions, model_id, asked, given.reference_days)
+        found = replay(sessions, model_id, asked)
+    finally:
+        engine.dispose()
+    plain = json.loads(json.dumps(asdict(found), default=str))
+    if given.json:
+        print(json.dumps(plain, indent=2))
+    else:
+        telling.replay(plain, sys.stdout)
+    return 0
+
+
+def _against_first_days(
+    sessions: sessionmaker[Session], model_id: UUID, asked: Asked, n_days: int
+) -> Asked:
+    with read_only(sessions) as session:
+        first = first_served(session, model_id)
+    start = asked.since or first
+    if start is None or n_days < 1:
+        return asked
+    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return replace(asked, reference=Window(start, start + timedelta(days=n_days)))
+
+
+def _plans(path: Path) -> tuple[MonitorPlan, ...]:
+    try:
+        stated = json.loads(path.read_text("utf-8"))
+        return tuple(MonitorPlan(**one) for one in stated)
+    except OSError as error:
+        raise Unprocessable(f"--monitor-file: {error.strerror}") from None
+    except (ValueError, TypeError):
+        raise Unprocessable(
+            "--monitor-file: expected a JSON list of objects with name, kind and params"
+        ) from None

@@ -1,0 +1,1 @@
+"""`seqwatch import`: past predictions and labels, from files, through the public interface."""

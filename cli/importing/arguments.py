@@ -1,0 +1,70 @@
+"""What `seqwatch import` and `seqwatch backtest` take."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+UNITS = ("s", "ms", "us")
+
+
+def add_import(command: argparse.ArgumentParser) -> None:
+    """Say what `seqwatch import` takes."""
+    option = command.add_argument
+    option("model", help="the registered model whose rows these are")
+    option("files", nargs="+", type=Path, metavar="FILE", help="CSV, Parquet or a Delta table")
+    option("--map", action="append", default=[], metavar="FIELD=COLUMN[,COLUMN]")
+    option(
+        "--version",
+        dest="version_name",
+        metavar="NAME",
+        help="which version predicted, for all rows",
+    )
+    option("--entity", metavar="NAME", help="what was predicted, for all rows")
+    option("--timezone", metavar="ZONE", help="of times that name no zone, e.g. Europe/Berlin")
+    option("--epoch", choices=UNITS, help="what whole numbers count")
+    option("--reference", action="store_true", help="past input that no model has served")
+    option("--series", action="store_true", help="each row is one moment of a series")
+    option("--check", action="store_true", help="send nothing; say which rows would be refused")
+    option(
+        "--live", action="store_true", help="let what is found fire alerts, as if it came now"
+    )
+    option("--no-replay", action="store_true", help="do not say what monitors would have found")
+    option("--reference-days", type=int, metavar="N", help="replay against the first N days")
+    option(
+        "--wait",
+        type=float,
+        default=900.0,
+        metavar="SECONDS",
+        help="for the worker, at the end",
+    )
+    option(
+        "--batch-rows",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="rows sent together, at most",
+    )
+    option("--url", help="of the platform; by default SEQWATCH_PUBLIC_URL")
+    option("--key-file", type=Path, help="holds the key; else SEQWATCH_KEY holds it")
+    option("--state", type=Path, default=Path("var/import"), help="where to note what is done")
+
+
+def add_backtest(command: argparse.ArgumentParser) -> None:
+    """Say what `seqwatch backtest` takes."""
+    option = command.add_argument
+    option("model", help="whose days")
+    option("--from", dest="since", type=_moment, metavar="DAY", help="by default the first")
+    option("--until", type=_moment, metavar="DAY", help="by default the last that has closed")
+    option(
+        "--monitor-file",
+        type=Path,
+        metavar="FILE",
+        help="JSON: a list of monitors to try, each with name, kind and params",
+    )
+    option("--reference-days", type=int, metavar="N", help="measure against the first N days")
+    option("--json", action="store_true", help="print it as JSON")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

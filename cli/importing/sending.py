@@ -1,0 +1,234 @@
+"""Send batches until each is acknowledged; what was acknowledged before is not sent again."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+
+from core.errors import AppError
+from services.ingest import Feed
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
+GIVE_UP_AFTER = 900.0  # seconds without any answer that lets us go on
+_AGAIN = (408, 429, 500, 502, 503, 504)
+
+
+class ImportRefused(AppError):
+    """The platform does not take this import; its answer says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """Rows of a file that travel together.
+
+    Attributes
+    ----------
+    first, end
+        Places in the file.
+    table
+        As the interface takes it.
+    places
+        Of each row of the table in the file; None where they are `first` and on.
+    """
+
+    feed: Feed
+    first: int
+    end: int
+    table: pa.Table
+    places: pa.Array | None = None
+
+    def place(self, row: int) -> int:
+        """Return where a row of the table is in the file."""
+        return self.first + row if self.places is None else int(self.places[row].as_py())
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What became of the rows of one feed."""
+
+    n_accepted: int = 0
+    n_quarantined: int = 0
+    n_before: int = 0
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Journal:
+    """Which batches were acknowledged, in a file beside the platform's own receipts.
+
+    Receipts are forgotten after two weeks, and asking them costs the sending
+    of every row: the journal is what makes resuming free. Without it nothing
+    is doubled, as long as the receipts are kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._done: dict[str, dict[str, int]] = {}
+        if path.is_file():
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._done[entry["batch"]] = entry
+                except (ValueError, KeyError, TypeError):
+                    continue  # torn by a kill: that batch is sent again, and is a duplicate
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def get(self, batch_id: str) -> dict[str, int] | None:
+        """Return what was acknowledged of a batch; None for nothing."""
+        return self._done.get(batch_id)
+
+    def add(self, batch_id: str, n_accepted: int, n_quarantined: int) -> None:
+        """Note that a batch is safe."""
+        entry: dict[str, Any] = {
+            "batch": batch_id,
+            "accepted": n_accepted,
+            "quarantined": n_quarantined,
+        }
+        self._done[batch_id] = entry
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+class Platform:
+    """The public interface of one installation.
+
+    Parameters
+    ----------
+    url, key
+        Where it is, and a key with the scopes ingest, operate and read.
+    model
+        Whose rows are sent.
+    say
+        Tells the person why we wait.
+    pause
+        Waits some seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        say: Callable[[str], None],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/v1/models/{model}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=120.0,
+        )
+        self._say, self._pause = say, pause
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model as it stands."""
+        return self._json("GET", "")
+
+    def history(self) -> dict[str, Any]:
+        """Return up to when event time is history, and how much of it waits."""
+        return self._json("GET", "/history")
+
+    def set_history(self, until: datetime) -> None:
+        """Say that event time up to here is history."""
+        self._json("PUT", "/history", json={"until": until.isoformat()})
+
+    def replay(self, bounds: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the monitors would have found."""
+        return self._json("GET", "/replay", params=bounds, timeout=900.0)
+
+    def send(self, parcel: Parcel, batch_id: str, tally: Tally) -> tuple[int, int]:
+        """Send one batch until it is acknowledged; how many rows were kept, how many not."""
+        answer = self._ask(
+            "POST",
+            f"/{parcel.feed}",
+            content=_body(parcel.table),
+            headers={
+                "Content-Type": "application/vnd.apache.arrow.stream",
+                "Idempotency-Key": batch_id,
+            },
+        )
+        said = _read(answer)
+        if answer.status_code == 409 and said.get("error") == "BatchMismatch":
+            # The id names the content of the file: it was sent before, written differently.
+            tally.n_before += len(parcel.table)
+            return len(parcel.table), 0
+        if answer.status_code == 422 and "accepted" in said:
+            faults = said.get("rows", [])
+            n_bad = int(said.get("quarantined", len(faults)))
+            for fault in faults:
+                tally.faults.append({**fault, "row": parcel.place(int(fault["row"]))})
+        elif answer.status_code == 200:
+            n_bad = int(said["quarantined"])
+        else:
+            raise _refusal(answer)
+        if said.get("duplicate") is True:
+            tally.n_before += int(said["accepted"])
+        else:
+            tally.n_accepted += int(said["accepted"])
+        tally.n_quarantined += n_bad
+        return int(said["accepted"]), n_bad
+
+    def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        answer = self._ask(method, path, **more)
+        if answer.status_code != 200:
+            raise _refusal(answer)
+        return _read(answer)
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask until there is an answer that does not say "later"."""
+        waited, pause = 0.0, FIRST_PAUSE
+        while True:
+            try:
+                answer = self._http.request(method, path, **more)
+            except httpx.TransportError as error:
+                why, asked = f"no answer ({type(error).__name__})", None
+            else:
+                if answer.status_code not in _AGAIN:
+                    return answer
+                why = f"{answer.status_code}: {_read(answer).get('detail', '')}"
+                asked = answer.headers.get("Retry-After")
+            if waited >= GIVE_UP_AFTER:
+                raise ImportRefused(f"gave up after {waited:.0f} s: {why}")
+            if asked is not None and asked.isdecimal():
+                seconds = float(asked)
+            else:
+                seconds, pause = pause, min(2 * pause, LONGEST_PAUSE)
+            self._say(f"waiting {seconds:g} s: {why}")
+            self._pause(seconds)
+            waited += max(seconds, 0.1)
+
+
+def batch_id(parcel: Parcel, file_digest: str, layout_digest: str) -> str:
+    """Return what names a batch: the same rows of the same file, read the same way."""
+    said = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
+    return "import-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+
+
+def _body(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _read(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        said = answer.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _refusal(answer: httpx.Response) -> ImportRefused:
+    said = _read(answer)
+    detail = said.get("detail") or answer.reason_phrase
+    return ImportRefused(f"{answer.status_code} {said.get('error', '')}: {detail}")

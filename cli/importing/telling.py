@@ -1,0 +1,104 @@
+"""What an import and a replay say at their ends."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from cli.importing.mapping import Layout
+from cli.importing.sending import Platform, Tally
+from services.ingest import Feed
+
+SHOWN = 10  # bad rows, and episodes of each monitor
+
+
+def layout(path: Path, found: Layout) -> str:
+    """Say which column becomes what."""
+    parts = [
+        name if columns == (name,) else f"{name} from {', '.join(columns)}"
+        for name, columns in found.fields.items()
+    ]
+    text = f"{path.name}: {'; '.join(parts)}"
+    return f"{text}\n  not used: {', '.join(found.unused)}" if found.unused else text
+
+
+def summary(tallies: Mapping[Feed, Tally], out: TextIO) -> int:
+    """Say what became of the rows; how many are in quarantine."""
+    n_bad = 0
+    for feed, tally in tallies.items():
+        before = f", {tally.n_before:,} were here before" if tally.n_before else ""
+        out.write(
+            f"{feed}: {tally.n_accepted:,} accepted{before}, "
+            f"{tally.n_quarantined:,} in quarantine\n"
+        )
+        _faults(tally.faults, tally.n_quarantined, out)
+        n_bad += tally.n_quarantined
+    return n_bad
+
+
+def checked(
+    counts: Mapping[Feed, int], faults: Sequence[Mapping[str, Any]], out: TextIO
+) -> None:
+    """Say what would become of the rows."""
+    for feed, n in counts.items():
+        out.write(f"{feed}: {n:,} rows\n")
+    _faults(faults, len(faults), out)
+    out.write(f"{len(faults):,} rows would be refused; nothing was sent\n")
+
+
+def _faults(faults: Sequence[Mapping[str, Any]], n: int, out: TextIO) -> None:
+    for fault in faults[:SHOWN]:
+        out.write(f"  row {fault['row']}, {fault['field']}: {fault['reason']}\n")
+    if faults and n > SHOWN:
+        out.write(f"  and {n - min(len(faults), SHOWN):,} more\n")
+
+
+def bounds(platform: Platform, given: argparse.Namespace) -> dict[str, str]:
+    """Return the query of a replay: against the first days, if so wished."""
+    if given.reference_days is None:
+        return {}
+    first = platform.replay({})["since"]
+    if first is None:
+        return {}
+    start = datetime.fromisoformat(first)
+    end = start + timedelta(days=given.reference_days)
+    return {"reference_from": start.isoformat(), "reference_until": end.isoformat()}
+
+
+def replay(found: Mapping[str, Any], out: TextIO) -> None:
+    """Print what monitors would have found."""
+    if not found["n_days"]:
+        out.write("no served day has closed: there is nothing to replay\n")
+        return
+    out.write(
+        f"\nwhat the monitors would have found, {found['since'][:10]} to {found['until'][:10]} "
+        f"({found['n_days']} days)\n"
+    )
+    form = "  {:<24} {:>7} {:>9} {:>9}  {}\n"
+    out.write(form.format("monitor", "judged", "breaches", "episodes", "days between episodes"))
+    for record in found["records"]:
+        out.write(
+            form.format(
+                record["monitor"],
+                record["n_judged"],
+                record["n_breaches"],
+                record["n_episodes"],
+                _rate(record),
+            )
+        )
+    for one in found["episodes"]:
+        until = "still" if one["until"] is None else one["until"][:10]
+        told = " (explained by a broken input: not told)" if one["inhibited"] else ""
+        out.write(
+            f"  {one['since'][:10]} to {until:<10}  {one['monitor']}: {one['cause']}{told}\n"
+        )
+
+
+def _rate(record: Mapping[str, Any]) -> str:
+    if not record["n_judged"]:
+        return f"no verdict: {record['why_without']}"
+    between = record["days_between_episodes"]
+    found = "none" if between is None else f"{between:.0f}"
+    promised = record["promised_days"]
+    return found if promised is None else f"{found}; promised, on unchanged input: {promised:g}"
