@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from monitors.categories import codes
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -62,9 +64,37 @@ def flatten(rows: pa.Table, column: str, field: str) -> Flat:
     >>> flat.values, flat.rows, flat.back
     (array([ 1.,  2., nan]), array([0, 0, 2]), array([1, 0, 0]))
     """
-    lists = pc.struct_field(rows[column], field)
+    lists = _lists(rows, column, field)
+    return _spread(lists, numbers(pc.list_flatten(lists)))
+
+
+def flatten_codes(rows: pa.Table, column: str, field: str, vocabulary: tuple[str, ...]) -> Flat:
+    """Lay out the lists of one field that holds texts, each as the number of its category.
+
+    Examples
+    --------
+    >>> lists = pa.array([{"area": ["south", "moon"]}, {"area": None}],
+    ...     type=pa.struct([("area", pa.list_(pa.string()))]))
+    >>> flatten_codes(pa.table({"features": lists}), "features", "area", ("south",)).values
+    array([0., 1.])
+    """
+    lists = _lists(rows, column, field)
+    texts = pc.list_flatten(lists).combine_chunks().cast(pa.string()).dictionary_encode()
+    of_text = codes([*texts.dictionary.to_pylist(), None], vocabulary)
+    places = texts.indices.fill_null(len(texts.dictionary)).to_numpy(zero_copy_only=False)
+    return _spread(lists, of_text[places])
+
+
+def _lists(rows: pa.Table, column: str, field: str) -> pa.ChunkedArray:
+    """Return the lists of a field; nulls where these rows were written before it was added."""
+    struct = rows[column]
+    if struct.type.get_field_index(field) < 0:
+        return pa.chunked_array([pa.nulls(rows.num_rows, pa.list_(pa.float64()))])
+    return pc.struct_field(struct, field)
+
+
+def _spread(lists: pa.ChunkedArray, values: Floats) -> Flat:
     lengths = numbers(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
-    values = numbers(pc.list_flatten(lists))
     row = np.arange(lengths.size)
     if (lengths == 1).all():  # one step per row, as most services send: nothing to spread
         return Flat(

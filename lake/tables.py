@@ -125,7 +125,7 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
     LakeMoved
         If another archiver was faster. The table is as if we had not tried.
     """
-    before, version = last_group(table), table.version()
+    version = table.version()
     try:
         write(
             table,
@@ -137,11 +137,12 @@ def append(table: DeltaTable, rows: pa.Table, group_no: int) -> None:
         )
     except DeltaError as error:
         newest = storage.again(table)
-        if last_group(newest) > before:
+        if newest.version() == version:
+            raise
+        if last_group(newest) >= group_no:
             raise LakeMoved(f"group {group_no} is in the log already") from error
-        if newest.version() > version:  # an erasure was faster; nothing was appended
-            raise LakeMoved("the log was changed meanwhile") from error
-        raise
+        # Another archiver came as far as an earlier group, or rows were erased.
+        raise LakeMoved("the log was changed meanwhile") from error
 
 
 def tidy(table: DeltaTable) -> int:

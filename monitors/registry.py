@@ -12,8 +12,11 @@ from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
+from monitors.preprocessing_mismatch import MismatchParams
 
-Params: TypeAlias = DriftParams | InputFaultParams | AccuracyParams | BurnParams
+Params: TypeAlias = (
+    DriftParams | InputFaultParams | AccuracyParams | BurnParams | MismatchParams
+)
 
 
 class Severity(StrEnum):
@@ -83,6 +86,15 @@ KINDS: Mapping[str, Kind] = {
             question="Is the error budget of serving burning too fast?",
             params=BurnParams,
             severity=Severity.PAGE,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=1,
+        ),
+        Kind(
+            name="preprocessing_mismatch",
+            question="Do rows arrive as the contract says?",
+            params=MismatchParams,
+            severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,
             oks_to_resolve=1,

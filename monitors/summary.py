@@ -210,6 +210,14 @@ class Summary:
         low, high = np.searchsorted(self.chunks, [start, end])
         return self._at(slice(int(low), int(high)))
 
+    def of(self, features: Sequence[int]) -> "Summary":
+        """Return what is known of some features, by their places."""
+        return Summary(
+            chunks=self.chunks,
+            moments=self.moments[:, features],
+            counts=self.counts[:, features],
+        )
+
     def split(self) -> list["Summary"]:
         """Return one summary per chunk."""
         return [self._at(slice(i, i + 1)) for i in range(self.chunks.size)]
@@ -292,13 +300,33 @@ def _summarise_column(
     return moments, flat.reshape(n_chunks, n_bins).astype(np.uint32)
 
 
+def widen(summary: Summary, n_features: int) -> Summary:
+    """Return the summary with features that it knows no value of, behind those it has.
+
+    Examples
+    --------
+    >>> widen(empty(7, 34), 8).counts.shape
+    (0, 8, 34)
+    """
+    n_chunks, n_known, n_bins = summary.counts.shape
+    if n_known >= n_features:
+        return summary
+    moments = np.zeros((n_chunks, n_features, N_MOMENTS))
+    moments[:, n_known:, MIN], moments[:, n_known:, MAX] = np.inf, -np.inf
+    moments[:, :n_known] = summary.moments
+    counts = np.zeros((n_chunks, n_features, n_bins), dtype=np.uint32)
+    counts[:, :n_known] = summary.counts
+    return Summary(chunks=summary.chunks, moments=moments, counts=counts)
+
+
 def merge(*summaries: Summary) -> Summary:
     """Return the summary of everything that was summarised in the parts.
 
     Parameters
     ----------
     *summaries
-        At least one, all on the same edges; their hours may overlap.
+        At least one, all on the same edges; their hours may overlap. One that
+        was made when there were fewer features knows nothing of the others.
 
     Examples
     --------
@@ -314,6 +342,8 @@ def merge(*summaries: Summary) -> Summary:
     """
     if len(summaries) == 1:
         return summaries[0]
+    n_features = max(part.moments.shape[1] for part in summaries)
+    summaries = tuple(widen(part, n_features) for part in summaries)
     chunks = np.concatenate([part.chunks for part in summaries])
     order = np.argsort(chunks, kind="stable")
     chunks = chunks[order]

@@ -78,7 +78,7 @@ def from_many(blobs: Sequence[bytes]) -> Summary:
         If there is none.
     Unprocessable
         If one is of another version or cut short, or if they do not share
-        their features and bins.
+        their bins.
     """
     if not blobs:
         raise ValueError("no summaries to read")
@@ -86,8 +86,8 @@ def from_many(blobs: Sequence[bytes]) -> Summary:
     for blob in blobs:
         bodies[blob[: _HEADER.size]].append(blob[_HEADER.size :])
     parts = [_read(header, parts) for header, parts in bodies.items()]
-    if len({part.counts.shape[1:] for part in parts}) > 1:
-        raise Unprocessable("the summaries do not share their features and bins")
+    if len({part.counts.shape[2] for part in parts}) > 1:
+        raise Unprocessable("the summaries do not share their bins")
     return merge(_in_order(parts[0]), *parts[1:])
 
 

@@ -5,6 +5,7 @@ merges their summaries, and only one fold can give a number: an entry is
 counted when, and only when, it is numbered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,14 +17,25 @@ from sqlalchemy import or_, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
+from core.feature import Dtype, Feature, Sensitivity
 from core.policy import Policy
 from core.rows import REFERENCE, Kind, Status
 from db.queries import counts, late, log, summaries
 from db.queries.summaries import Served
 from db.session import read_only, unit_of_work
 from db.tables import Model
-from lake.lists import Flat, Floats, Ints, flatten, micros, numbers
-from monitors.summary import Column, Edges, Summary, chunk_index, freeze, repeats, summarise
+from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
+from monitors import categories
+from monitors.summary import (
+    Column,
+    Edges,
+    Summary,
+    chunk_index,
+    empty,
+    freeze,
+    repeats,
+    summarise,
+)
 from services import odd_time
 from services.odd_time import Times
 
@@ -93,7 +105,7 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
     edges, parts, times = frozen, list[Part](), None
     if is_input:
         rows = decode(payloads)
-        edges = frozen or first_edges(rows, contract, is_late=now - batch.oldest >= PATIENCE)
+        edges = grown_edges(frozen, rows, contract, is_late=now - batch.oldest >= PATIENCE)
         if edges is None:
             return 0
         parts = summarise_rows(rows, contract, edges)
@@ -103,7 +115,7 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
     with unit_of_work(sessions) as session:
         if log.number(session, model_id, kind, batch, last_group) is None:
             return 0
-        if edges is not None and frozen is None:
+        if edges is not None and edges is not frozen:
             summaries.freeze_edges(session, model_id, edges, now)
         for part in parts:
             summaries.add_input(session, model_id, part.version, part.input)
@@ -136,31 +148,68 @@ def _advance(session: Session, model_id: UUID, watermark: datetime) -> None:
 
 
 def decode(payloads: list[bytes]) -> pa.Table:
-    """Return the rows of some entries of one stream, in their order."""
-    return pa.concat_tables([pa.ipc.open_stream(payload).read_all() for payload in payloads])
+    """Return the rows of some entries of one stream, in their order.
+
+    Entries that were taken under an older contract have fewer features.
+    """
+    return pa.concat_tables(
+        [pa.ipc.open_stream(payload).read_all() for payload in payloads],
+        promote_options="permissive",
+    )
 
 
-def first_edges(rows: pa.Table, contract: Contract, *, is_late: bool) -> Edges | None:
-    """Take bin edges from the first input, or None to wait for more of it.
+def grown_edges(
+    frozen: Edges | None, rows: pa.Table, contract: Contract, *, is_late: bool
+) -> Edges | None:
+    """Return the edges with those of features that have none yet, or None to wait for more.
 
     Parameters
     ----------
+    frozen
+        What there is; it never changes.
     rows
         Predictions.
     contract
         Names the features.
     is_late
-        Wait no longer. A feature that has no value at all then gets edges at
-        0; its moments are kept all the same.
+        Wait no longer. A feature that must be there and has no value at all
+        then gets edges at 0; its moments are kept all the same.
+
+    Returns
+    -------
+    Edges or None
+        Numbers get theirs from their first values. One that may be absent, or
+        that the contract gained later, gets them when its first values come.
     """
+    known = {*frozen.names} if frozen is not None else set[str]()
+    new = [feature for feature in contract.kept if feature.name not in known]
+    if not new:
+        return frozen
     columns: dict[str, Floats] = {}
-    for name in contract.feature_names:
-        values = flatten(rows, "features", name).values
+    for feature in new:
+        if feature.dtype is Dtype.CATEGORY:
+            columns[feature.name] = categories.EDGES
+            continue
+        values = flatten(rows, "features", feature.name).values
         values = values[np.isfinite(values)]
+        if not values.size and (frozen is not None or feature.optional):
+            continue
         if values.size < ENOUGH and not is_late:
             return None
-        columns[name] = values if values.size else np.zeros(1)
-    return freeze(columns)
+        own = freeze({feature.name: values if values.size else np.zeros(1)})
+        columns[feature.name] = own.values[0]
+    return _with_edges(frozen, columns, is_late=is_late)
+
+
+def _with_edges(
+    frozen: Edges | None, columns: Mapping[str, Floats], *, is_late: bool
+) -> Edges | None:
+    if not columns:  # of a new model, where everything may be absent: its clock must go on
+        none = Edges(names=(), values=np.empty((0, categories.EDGES.size)))
+        return none if frozen is None and is_late else frozen
+    values = [*columns.values()] if frozen is None else [*frozen.values, *columns.values()]
+    names = (*columns,) if frozen is None else (*frozen.names, *columns)
+    return Edges(names=names, values=np.array(values))
 
 
 def summarise_rows(rows: pa.Table, contract: Contract, edges: Edges) -> list[Part]:
@@ -187,12 +236,18 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Edges) -> list[Par
 
 
 def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
+    if not edges.names:
+        return empty(0, edges.values.shape[-1] + 1)
     step = contract.step_seconds * 1_000_000
+    of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
     columns: list[Column] = []
     before: Flat | None = None
     chunks = at
     for name in edges.names:
-        flat = flatten(rows, "features", name)
+        if name in of_texts:
+            flat = flatten_codes(rows, "features", name, of_texts[name])
+        else:
+            flat = flatten(rows, "features", name)
         if before is None or not np.array_equal(flat.lengths, before.lengths):
             times = at if flat.is_single else at[flat.rows] - flat.back * step
             chunks = chunk_index(times)
@@ -205,6 +260,11 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
             )
         )
     return summarise(columns, edges)
+
+
+def _places(feature: Feature) -> tuple[str, ...]:
+    """Return the texts that are counted by their place; those of a hash are not known."""
+    return () if feature.sensitivity is Sensitivity.HASH else feature.vocabulary
 
 
 def _served(rows: pa.Table, at: Ints) -> Served:

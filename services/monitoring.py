@@ -38,6 +38,7 @@ def defaults(policy: Policy) -> Iterator[MonitorPlan]:
         yield MonitorPlan(
             name=indicator.value, kind="burn", params={"indicator": indicator.value}
         )
+    yield MonitorPlan(name="preprocessing_mismatch", kind="preprocessing_mismatch")
 
 
 def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:

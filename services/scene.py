@@ -15,8 +15,8 @@ from core.contract import Contract
 from core.policy import Policy
 from core.rows import REFERENCE
 from core.window import Window
-from db.queries import models
-from db.tables import AccuracyChunk, Edges, Model, SummaryChunk, Version
+from db.queries import models, summaries
+from db.tables import AccuracyChunk, Model, SummaryChunk, Version
 from monitors import summary, summary_bytes
 from monitors.accuracy import DayErrors
 from monitors.hourly import Hourly, hourly
@@ -137,11 +137,15 @@ def input_of(session: Session, model: Model, window: Window) -> Hourly:
             SummaryChunk.start < window.end,
         )
     ).all()
-    names = Contract.from_json(model.contract).feature_names
-    edges = session.get(Edges, model.id)
-    if not blobs or edges is None:
-        return hourly(summary.empty(len(names)), names, window.start, window.end)
-    return hourly(summary_bytes.from_many(blobs), names, window.start, window.end)
+    # The code of a category is no measurement: it is counted, and never too high or too low.
+    measured = Contract.from_json(model.contract).measured
+    edges = summaries.edges(session, model.id)
+    known = measured if edges is None else edges.names
+    chosen = [i for i, name in enumerate(known) if name in measured]
+    names = tuple(known[i] for i in chosen)
+    seen = summary_bytes.from_many(blobs) if blobs else summary.empty(len(known))
+    seen = summary.widen(seen, len(known)).of(chosen)
+    return hourly(seen, names, window.start, window.end)
 
 
 def matured(scene: Scene) -> date:

@@ -22,7 +22,7 @@ from core.settings import Settings
 from db.queries import models
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
-from lake.reading import Snapshot
+from lake.reading import Snapshot, SnapshotGone
 from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch
 from services import rollouts, workshop
@@ -70,6 +70,9 @@ class Trainer:
                 self._deliver(claim, order, made)
         except LeaseLost:
             log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
+        except SnapshotGone as error:  # begins again, on what is left
+            log.warning("rollout %s: %s", claim.rollout_id, error)
+            self._give_back(claim, RuntimeError(str(error)))
         except Exception as error:
             log.exception("rollout %s failed", claim.rollout_id)
             self._give_back(claim, error)
@@ -128,15 +131,22 @@ class Trainer:
                     "snapshot": asdict(pinned),
                     "seed": len(models.versions(session, model.id)) + 1,
                 }
+            pinned = Snapshot(**rollout.progress["snapshot"])
+            if not workshop.is_there(self._settings, model.id, pinned):
+                pinned = workshop.snapshot(self._settings, model.id)
+                rollout.progress = {**rollout.progress, "snapshot": asdict(pinned)}
+                cause = "rows were erased meanwhile: trains on what is left"
+                rollouts.note(session, rollout, "pinned_again", cause, utcnow())
             return Order(
                 settings=self._settings,
                 model_id=model.id,
                 model=model.name,
-                contract=Contract.from_json(model.contract),
+                # The next version takes what the last one took.
+                contract=Contract.from_json(base.contract if base else model.contract),
                 policy=Policy.from_json(model.policy),
                 onset=rollout.onset,
                 cut=datetime.fromisoformat(rollout.progress["cut"]),
-                snapshot=Snapshot(**rollout.progress["snapshot"]),
+                snapshot=pinned,
                 seed=rollout.progress["seed"],
                 base=base.name if base else None,
                 base_sha256=base.sha256 if base else None,

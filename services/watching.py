@@ -1,8 +1,8 @@
 """Give each kind of monitor what it looks at, and ask it."""
 
 import logging
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,17 +11,20 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError
 from core.window import Window
+from db.queries import mismatch
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Model, Monitor
-from monitors import accuracy, burn, drift, input_fault, registry
+from monitors import accuracy, burn, drift, input_fault, preprocessing_mismatch, registry
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
-from monitors.hourly import Hourly
+from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
+from monitors.preprocessing_mismatch import MismatchParams
 from monitors.registry import Params
+from monitors.summary import chunk_at
 from services import faults, scene
 from services.scene import Scene
 
@@ -46,6 +49,7 @@ class Task:
     faults: tuple[Fault, ...] = ()
     errors: DayErrors | None = None
     slices: Slices | None = None
+    mismatches: Mapping[str, int] = field(default_factory=dict)
 
 
 class Baselines:
@@ -53,7 +57,7 @@ class Baselines:
 
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
-        self._known: dict[tuple[str, Hashable], tuple[Window, int, Any]] = {}
+        self._known: dict[tuple[str, Hashable], tuple[Window, int, tuple[str, ...], Any]] = {}
 
     def of(
         self,
@@ -65,13 +69,13 @@ class Baselines:
         """Return the baseline of a reference; read and learnt once per process."""
         key = (seen.model_id, params)
         known = self._known.get(key)
-        revision = seen.revisions.get(reference, 0)
-        if known is None or known[:2] != (reference, revision):
+        state = (reference, seen.revisions.get(reference, 0), seen.recent.names)
+        if known is None or known[:3] != state:
             with read_only(self._sessions) as session:
                 model = session.get_one(Model, UUID(seen.model_id))
                 hours = scene.input_of(session, model, reference)
-            known = self._known[key] = (reference, revision, calibrate(hours))
-        baseline: Baseline = known[2]
+            known = self._known[key] = (*state, calibrate(hours))
+        baseline: Baseline = known[3]
         return baseline
 
 
@@ -99,6 +103,9 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
         case BurnParams():
             slices = _slices(session, model, params, seen)
             return Task(monitor_id=monitor.id, params=params, slices=slices)
+        case MismatchParams():
+            counts = mismatch.of_days(session, model.id, _last_day(seen))
+            return Task(monitor_id=monitor.id, params=params, mismatches=counts)
         case _:
             return Task(monitor_id=monitor.id, params=params)
 
@@ -109,38 +116,51 @@ def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
         return _look(task, seen, baselines)
     except Exception as error:
         log.exception("monitor %s failed", task.monitor_id)
-        window = Window(seen.as_of - timedelta(days=1), seen.as_of)
-        return _without_verdict(window, Outcome.ERROR, f"{type(error).__name__}: {error}")
+        return _without_verdict(
+            _last_day(seen), Outcome.ERROR, f"{type(error).__name__}: {error}"
+        )
 
 
 def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     params = task.params
     match params:
-        case DriftParams():
-            if seen.reference is None:
-                return _no_reference(seen)
-            learnt = baselines.of(
-                seen, seen.reference, params, lambda hours: drift.calibrate(hours, params)
-            )
-            return drift.evaluate(learnt, seen.recent, seen.as_of)
-        case InputFaultParams():
-            if seen.widest_reference is None:
-                return _no_reference(seen)
-            usual = baselines.of(
-                seen,
-                seen.widest_reference,
-                params,
-                lambda hours: input_fault.calibrate(hours, params),
-            )
-            return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
+        case DriftParams() | InputFaultParams():
+            return _look_at_input(task, params, seen, baselines)
         case AccuracyParams():
             assert task.errors is not None
             return accuracy.evaluate(task.errors, params, seen.objective)
         case BurnParams():
             assert task.slices is not None
             return burn.evaluate(task.slices, params, seen.watermark, seen.as_of)
+        case MismatchParams():
+            is_silent = not seen.recent.until(chunk_at(seen.as_of), HOURS).n.any()
+            return preprocessing_mismatch.evaluate(
+                task.mismatches, params, _last_day(seen), is_silent=is_silent
+            )
         case Failure(error=error):
             raise error
+
+
+def _look_at_input(
+    task: Task, params: DriftParams | InputFaultParams, seen: Scene, baselines: Baselines
+) -> Finding:
+    is_drift = isinstance(params, DriftParams)
+    reference = seen.reference if is_drift else seen.widest_reference
+    if reference is None:
+        cause = "the champion has no reference"
+        return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    if not seen.recent.names:
+        cause = "no feature is a number that is kept"
+        return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    if isinstance(params, DriftParams):
+        learnt = baselines.of(
+            seen, reference, params, lambda hours: drift.calibrate(hours, params)
+        )
+        return drift.evaluate(learnt, seen.recent, seen.as_of)
+    usual = baselines.of(
+        seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
+    )
+    return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
 
 
 def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:
@@ -150,9 +170,8 @@ def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> 
     return Slices(width=SLICE, good=good, bad=bad)
 
 
-def _no_reference(seen: Scene) -> Finding:
-    window = Window(seen.as_of - timedelta(days=1), seen.as_of)
-    return _without_verdict(window, Outcome.NO_DATA, "the champion has no reference")
+def _last_day(seen: Scene) -> Window:
+    return Window(seen.as_of - timedelta(days=1), seen.as_of)
 
 
 def _without_verdict(window: Window, outcome: Outcome, cause: str) -> Finding:

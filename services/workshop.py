@@ -14,7 +14,7 @@ from core.errors import Unprocessable
 from core.policy import Policy
 from core.settings import Settings
 from core.window import Window
-from lake.reading import Log, Snapshot
+from lake.reading import Log, Snapshot, SnapshotGone
 from lake.series import Series, training_series
 from monitors import accuracy
 from monitors.accuracy import AccuracyParams
@@ -75,6 +75,15 @@ class _Bench:
     sizes: Sizes
     config: Config
     unit: Floats
+
+
+def is_there(settings: Settings, model_id: UUID, pinned: Snapshot) -> bool:
+    """Say whether a past state of the log can still be opened: an erasure ends it."""
+    try:
+        Log(settings.lake, model_id, pinned)
+    except SnapshotGone:
+        return False
+    return True
 
 
 def snapshot(settings: Settings, model_id: UUID) -> Snapshot:
@@ -144,6 +153,9 @@ def _lay_out(order: Order) -> _Bench:
     if missing:
         names = ", ".join(sorted(missing))
         raise Unprocessable(f"the template forecasts its own inputs; not among them: {names}")
+    if contract.measured != contract.feature_names:
+        names = ", ".join(sorted({*contract.feature_names} - {*contract.measured}))
+        raise Unprocessable(f"the template takes numbers that are kept; not so: {names}")
     log = Log(order.settings.lake, order.model_id, order.snapshot)
     since = order.cut - timedelta(days=order.policy.history_days)
     series = training_series(log, contract, Window(since, order.cut + contract.step))

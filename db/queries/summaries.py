@@ -76,9 +76,13 @@ def edges(session: Session, model_id: UUID) -> Edges | None:
 
 
 def freeze_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
-    """Keep the edges of a model for ever."""
+    """Keep the edges of a model for ever; those of features that came later are added."""
     payload = json.dumps(frozen.to_json()).encode()
-    session.add(EdgesRow(model_id=model_id, payload=payload, frozen_at=now))
+    row = session.get(EdgesRow, model_id)
+    if row is None:
+        session.add(EdgesRow(model_id=model_id, payload=payload, frozen_at=now))
+    else:
+        row.payload = payload
 
 
 def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> None:

@@ -1,14 +1,15 @@
 """Store one group of batches, in one transaction."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from core.errors import AppError, BatchMismatch
-from db.queries import counts, inbox, mismatch
+from db.queries import counts, inbox, late, mismatch
 from db.queries.inbox import Key
 from db.tables import Receipt
 from services import odd_time
@@ -69,17 +70,22 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, [draft for _, drafts in kept for draft in drafts])
-    mismatch.add(session, _mismatches(draft for _, drafts in kept for draft in drafts))
+    _count_mismatches(session, [draft for _, drafts in kept for draft in drafts])
     inbox.sign_of_life(session, {payload["model_id"] for payload in payloads}, now)
     return outcomes
 
 
-def _mismatches(drafts: Iterable[Draft]) -> Mapping[mismatch.Key, int]:
+def _count_mismatches(session: Session, drafts: Iterable[Draft]) -> None:
     counted: Counter[mismatch.Key] = Counter()
+    days: defaultdict[UUID, set[date]] = defaultdict(set)
     for draft in drafts:
+        model_id = draft.batch.model_id
         for (day, reason), n in draft.mismatches.items():
-            counted[draft.batch.model_id, day, reason.value] += n
-    return counted
+            counted[model_id, day, reason.value] += n
+            days[model_id].add(day)
+    mismatch.add(session, counted)
+    for model_id in sorted(days):  # in one order: no deadlocks
+        late.mark_closed(session, model_id, days[model_id])
 
 
 def _key(draft: Draft) -> Key:

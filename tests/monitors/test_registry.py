@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors import accuracy, burn, drift, input_fault
+from core.window import Window
+from monitors import accuracy, burn, drift, input_fault, preprocessing_mismatch
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
+from monitors.preprocessing_mismatch import MismatchParams
 from monitors.registry import KINDS, find, parse
 from monitors.summary import Floats
 from tests.monitors.streams import day, days, grid, plant
@@ -58,11 +60,19 @@ def by_burn(values: Floats) -> Finding:
     return burn.evaluate(slices, BurnParams(), day(N_DAYS), day(N_DAYS))
 
 
+def by_mismatch(values: Floats) -> Finding:
+    counts = {"length": int((~np.isfinite(values)).sum()), "type": 0}
+    return preprocessing_mismatch.evaluate(
+        counts, MismatchParams(), Window(day(0), day(1)), is_silent=False
+    )
+
+
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
     "input_fault": by_input_fault,
     "accuracy": by_accuracy,
     "burn": by_burn,
+    "preprocessing_mismatch": by_mismatch,
 }
 PLANT = plant(N_DAYS)
 
@@ -123,6 +133,12 @@ def test_only_accuracy_asks_for_retraining() -> None:
         pytest.param("drift", {"window_days": 0}, "at least 1", id="out of range"),
         pytest.param("burn", {"indicator": "joy"}, "joy", id="no such indicator"),
         pytest.param("burn", {"objective": 0.5}, "can never fire", id="cannot alert"),
+        pytest.param(
+            "preprocessing_mismatch",
+            {"max_per_day": -1},
+            "not be negative",
+            id="less than none",
+        ),
         pytest.param("accuracy", {"min_coverage": 2.0}, "min_coverage", id="a share above one"),
     ],
 )

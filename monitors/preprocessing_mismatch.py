@@ -1,0 +1,70 @@
+"""Do rows arrive as the contract says? A count of facts; nothing is estimated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.window import Window
+from monitors.finding import Finding, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MismatchParams:
+    """How much is too much.
+
+    Attributes
+    ----------
+    max_per_day
+        Rows of one event day that may fail to fit. The target is none: a row
+        that does not fit was preprocessed by other code than the model's.
+    """
+
+    max_per_day: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_per_day < 0:
+            raise ValueError("max_per_day must not be negative")
+
+
+def evaluate(
+    counts: Mapping[str, int], params: MismatchParams, day: Window, *, is_silent: bool
+) -> Finding:
+    """Say whether the rows of one event day fitted the contract.
+
+    Parameters
+    ----------
+    counts
+        How many did not, by reason.
+    params
+        How many may.
+    day
+        The event day.
+    is_silent
+        No row of the day has arrived at all: then nothing is known.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> day = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    >>> params = MismatchParams()
+    >>> evaluate({"length": 4, "contract": 8}, params, day, is_silent=False).cause
+    '12 rows did not fit the contract: 8 contract, 4 length'
+    >>> evaluate({}, params, day, is_silent=True).outcome.value
+    'no_data'
+    """
+    total = sum(counts.values())
+    if is_silent and not total:
+        return Finding(
+            outcome=Outcome.NO_DATA, value=None, threshold=None, window=day, cause="no rows"
+        )
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    is_breach = total > params.max_per_day
+    rows = "row" if total == 1 else "rows"
+    said = ", ".join(f"{n} {reason}" for reason, n in ordered)
+    return Finding(
+        outcome=Outcome.BREACH if is_breach else Outcome.OK,
+        value=float(total),
+        threshold=float(params.max_per_day),
+        window=day,
+        cause=f"{total} {rows} did not fit the contract: {said}" if is_breach else "",
+        detail={"by_reason": dict(ordered)},
+    )
