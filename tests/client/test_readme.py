@@ -26,5 +26,6 @@ def test_the_examples_run(api: Api, tmp_path: Path) -> None:
     names["monitor"].close(timeout=5.0)  # type: ignore[attr-defined]
     names["router"].close()  # type: ignore[attr-defined]
     (prediction,), (label,) = (seen.rows for seen in api.seen if seen.body)
-    assert prediction["prediction_id"] == "p-1"
+    assert prediction["prediction_id"] == label["prediction_id"]
+    assert prediction["output"] == {"load": [3.6, 3.9]}
     assert label["actual"] == {"load": [3.5]}
