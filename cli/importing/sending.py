@@ -119,10 +119,11 @@ class Platform:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = httpx.Client(
-            base_url=f"{url.rstrip('/')}/v1/models/{model}",
+            base_url=url,
             headers={"Authorization": f"Bearer {key}"},
             timeout=120.0,
         )
+        self._path = f"/v1/models/{model}"
         self._say, self._pause = say, pause
 
     def close(self) -> None:
@@ -188,7 +189,7 @@ class Platform:
         waited, pause = 0.0, FIRST_PAUSE
         while True:
             try:
-                answer = self._http.request(method, path, **more)
+                answer = self._http.request(method, self._path + path, **more)
             except httpx.TransportError as error:
                 why, asked = f"no answer ({type(error).__name__})", None
             else:
