@@ -46,9 +46,7 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     return pa.Table.from_batches(batches, columns)
 
 
-def to_log(
-    raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults
-) -> pa.Table:
+def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults) -> pa.Table:
     """Bring columns into the form of the wire schema.
 
     Parameters
@@ -142,9 +140,7 @@ def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) 
             return column
 
 
-def _struct(
-    given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms
-) -> pa.Array:
+def _struct(given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms) -> pa.Array:
     """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
     children, is_null = _children(given, field)
     wanted = [child.name for child in field.type]

@@ -96,11 +96,14 @@ def lists(values: Sequence[object], wanted: pa.DataType, *, fill: bool) -> pa.Ar
         Whether None is one missing value, `[null]`. If not, it stays null, as
         UNSET always does.
     """
-    if fill or None not in values:
-        try:
+    try:  # what the first value suggests; the others may be of another form
+        if values and type(values[0]) is list:
+            if not (fill and None in values):
+                return pa.array(values, wanted)
+        elif fill or None not in values:
             return singles(pa.array(values, wanted.value_type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            pass
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        pass
     return pa.array([_listed(value, fill=fill) for value in values], wanted)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -224,7 +225,7 @@ def _struct(parts: list[Read], field: Field, column: pa.Field) -> pa.Array:
 
 
 def _joined(some: tuple[list[Any], ...]) -> list[Any]:
-    return some[0] if len(some) == 1 else [value for values in some for value in values]
+    return some[0] if len(some) == 1 else [*chain.from_iterable(some)]
 
 
 def _lists_of(part: Read, field: Field) -> tuple[Any, list[list[Any]]]:
@@ -232,7 +233,10 @@ def _lists_of(part: Read, field: Field) -> tuple[Any, list[list[Any]]]:
     assert field.children is not None
     names = [f"f{i}" for i in range(len(field.children))]
     if part.columns is None:
-        structs = [getattr(row, field.name) for row in part.rows]
+        structs = [*map(attrgetter(field.name), part.rows)]
+        if all(structs):  # as nearly always: then each value is read without a look
+            children = [[*map(attrgetter(name), structs)] for name in names]
+            return np.zeros(len(structs), np.bool_), children
         is_null = np.fromiter((each is None for each in structs), np.bool_, len(structs))
         return is_null, [
             [None if each is None else getattr(each, name) for each in structs]
@@ -243,7 +247,8 @@ def _lists_of(part: Read, field: Field) -> tuple[Any, list[list[Any]]]:
         return np.ones(part.n_rows, np.bool_), [[None] * part.n_rows for _ in names]
     children = [_listed(getattr(column, name), part.n_rows) for name in names]
     is_null = np.zeros(part.n_rows, np.bool_)
-    if field.is_nullable:  # where every list is null, there is none at all
+    # Where every list is null, there is none at all.
+    if field.is_nullable and all(None in child for child in children):
         is_null |= [all(one is None for one in row) for row in zip(*children, strict=True)]
     return is_null, children
 
