@@ -12,6 +12,7 @@ there before and that no version names then will never be named, and may go.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import TypeVar, cast
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable
+from deltalake import write_deltalake as write
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
@@ -27,7 +29,7 @@ from lake import storage
 from lake.tables import COMPRESSION, STATISTICS, LakeMoved, statistics
 
 ERASED = "seqwatch.erased"  # property and note of commits: the erasures, with their counts
-IDS_AT_ONCE = 5_000  # in one predicate
+ROWS_AT_ONCE = 16_384  # of a day that is rewritten
 ATTEMPTS = 20  # at one commit, against those of archivers
 _LOG = "_delta_log"
 _N_DIGITS = 20  # of a version, in the name of a file of Delta's log
@@ -97,6 +99,9 @@ def _batches(
 def delete(table: DeltaTable, column: str, found: Found, note: str) -> None:
     """Delete what was found, a day at a time: archivers of other days are not in the way.
 
+    Days are written anew without the rows. Delta's own DELETE would rewrite no more than
+    the files with hits, but in a form whose texts Arrow cannot compare.
+
     Parameters
     ----------
     table
@@ -106,34 +111,43 @@ def delete(table: DeltaTable, column: str, found: Found, note: str) -> None:
     note
         The erasure. The commit bears it, so that its rows can be counted after a crash.
     """
-    values = sorted(found.values)
+    values = pa.array(sorted(found.values), pa.string())
     for day in sorted(found.days):
-        for start in range(0, len(values), IDS_AT_ONCE):
-            some = ", ".join(_quoted(value) for value in values[start : start + IDS_AT_ONCE])
-            _delete(table, f"day = '{day}' AND {column} IN ({some})", note)
+        _until_done(table, partial(_rewrite, day, pc.is_in(ds.field(column), values), note))
+
+
+def _rewrite(day: date, gone: ds.Expression, note: str, newest: DeltaTable) -> None:
+    dataset = newest.to_pyarrow_dataset(filesystem=storage.file_system(newest))
+    n_rows = dataset.count_rows(filter=gone & (ds.field("day") == day))
+    if not n_rows:
+        return
+    kept = dataset.scanner(
+        filter=~gone & (ds.field("day") == day),
+        batch_size=ROWS_AT_ONCE,
+        batch_readahead=2,
+        fragment_readahead=1,
+    )
+    write(
+        newest,
+        kept.to_reader(),
+        mode="overwrite",
+        predicate=f"day = '{day}'",
+        writer_properties=COMPRESSION,
+        commit_properties=CommitProperties(
+            custom_metadata={ERASED: note, f"{ERASED}.rows": str(n_rows)}
+        ),
+    )
 
 
 def delete_days(table: DeltaTable, before: date) -> int:
     """Delete whole days; how many rows."""
     if not any(day < before for day in _days(table)):
         return 0
-    return _delete(table, f"day < '{before}'", "")
 
-
-def _delete(table: DeltaTable, predicate: str, note: str) -> int:
     def delete(newest: DeltaTable) -> int:
-        told = newest.delete(
-            predicate,
-            writer_properties=COMPRESSION,
-            commit_properties=CommitProperties(custom_metadata={ERASED: note}),
-        )
-        return int(told.get("num_deleted_rows") or 0)
+        return int(newest.delete(f"day < '{before}'").get("num_deleted_rows") or 0)
 
     return _until_done(table, delete)
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _days(table: DeltaTable) -> set[date]:
@@ -161,7 +175,7 @@ def counted(table: DeltaTable, note: str) -> int:
     n_rows = 0
     for commit in storage.again(table).history():  # newest first
         if commit.get(ERASED) == note:
-            n_rows += int(commit["operationMetrics"].get("num_deleted_rows") or 0)
+            n_rows += int(commit[f"{ERASED}.rows"])
         if f"{ERASED}.{note}" in commit:
             return n_rows + int(commit[f"{ERASED}.{note}"])
     return n_rows

@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from pyarrow.fs import FileSystem
 
+from core.errors import Conflict
 from core.lake_root import LakeRoot
 from core.rows import Kind
 from core.window import Window
@@ -31,6 +34,10 @@ class Snapshot:
         return self.predictions if kind is Kind.PREDICTIONS else self.labels
 
 
+class SnapshotGone(Conflict):
+    """Rows that this past state of the log held were erased, or not kept for so long."""
+
+
 class Log:
     """One state of a model's log: rows appended later are not seen.
 
@@ -45,11 +52,17 @@ class Log:
         Whose log.
     snapshot
         The state to read; by default the newest.
+
+    Raises
+    ------
+    SnapshotGone
+        If the state cannot be read any more; also when its files are.
     """
 
     def __init__(
         self, root: LakeRoot, model_id: UUID, snapshot: Snapshot | None = None
     ) -> None:
+        self._root, self._model_id, self._is_past = root, model_id, snapshot is not None
         self._tables = {kind: _state(root, model_id, kind, snapshot) for kind in Kind}
 
     @property
@@ -147,6 +160,16 @@ class Log:
         table = self._tables[kind]
         return pa.table({}) if table is None else pa.table(table.get_add_actions(flatten=True))
 
+    def schema(self, kind: Kind) -> pa.Schema:
+        """Return the columns of a table; none when nothing was ever archived."""
+        table = self._tables[kind]
+        return pa.schema([]) if table is None else pa.schema(table.schema().to_arrow())
+
+    def file_system(self, kind: Kind) -> FileSystem | None:
+        """Return what the paths of `files` are to be read through."""
+        table = self._tables[kind]
+        return None if table is None else storage.file_system(table)
+
     def dataset(self, kind: Kind, files: str | None = None) -> ds.Dataset | None:
         """Return a table for Arrow to read; None when nothing was ever archived.
 
@@ -166,8 +189,17 @@ class Log:
     def _read(
         self, kind: Kind, files: str, rows: ds.Expression, columns: Sequence[str]
     ) -> pa.Table | None:
-        dataset = self.dataset(kind, files)  # Arrow's filter does the rest
-        return None if dataset is None else dataset.to_table(columns=[*columns], filter=rows)
+        def read() -> pa.Table | None:
+            dataset = self.dataset(kind, files)  # Arrow's filter does the rest
+            return None if dataset is None else dataset.to_table([*columns], filter=rows)
+
+        try:
+            return read()
+        except FileNotFoundError as error:  # an erasure, or retention, has removed files
+            if self._is_past:
+                raise SnapshotGone("files of this past state were removed") from error
+            self._tables[kind] = open_table(self._root, self._model_id, kind)
+            return read()
 
 
 def _state(
@@ -176,7 +208,15 @@ def _state(
     if snapshot is None:
         return open_table(root, model_id, kind)
     version = snapshot.of(kind)
-    return None if version is None else open_table(root, model_id, kind, version)
+    if version is None:
+        return None
+    try:
+        table = open_table(root, model_id, kind, version)
+    except DeltaError:
+        table = None
+    if table is None:
+        raise SnapshotGone(f"version {version} of the {kind} cannot be opened any more")
+    return table
 
 
 def _sql(moment: datetime) -> str:

@@ -13,6 +13,7 @@ key. It is compared with the digest of each value that there is.
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -40,7 +41,7 @@ from services.fold import fold
 
 JOB = "erase"  # its subject is the model
 FIELDS = ("session_id", "entity")
-MAX_DRAINS = 100  # archives of one model, while others archive too
+IDLE_SECONDS, MAX_IDLE = 0.05, 20  # how long an inbox is watched that does not move
 
 
 class NotDrained(RuntimeError):
@@ -211,7 +212,8 @@ def drain(
     now: datetime,
 ) -> None:
     """Move what was received up to an entry of the inbox to the lake."""
-    for _ in range(MAX_DRAINS):
+    n_idle = 0
+    while n_idle < MAX_IDLE:
         n_rows = 0
         for kind in Kind:
             n_rows += fold(sessions, model_id, kind, now)
@@ -219,8 +221,11 @@ def drain(
         with read_only(sessions) as session:
             if not stored.has_entries(session, model_id, newest):
                 return
-        if not n_rows:
-            break
+        if n_rows:
+            n_idle = 0
+        else:  # somebody else has them in hand, or there are too few to fold
+            n_idle += 1
+            time.sleep(IDLE_SECONDS)
     raise NotDrained("rows still wait in the inbox; erased when they are in the lake")
 
 

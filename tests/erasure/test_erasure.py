@@ -1,118 +1,55 @@
 """After an erasure nothing names the session; everything else is as it was."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core import masking
+from core.errors import Unprocessable
+from core.feature import Sensitivity
 from core.rows import Kind
-from core.window import Window
+from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import (
     Erasure,
+    Model,
     Quarantine,
+    Rollout,
+    Run,
+    SessionScore,
+    SummaryChunk,
 )
-from lake.reading import Log
-from lake.tables import open_table
+from lake import tables
+from lake.reading import Log, Snapshot, SnapshotGone
+from retrain.rollout import Phase
 from services.archive import archive_all
-from services.erasure import ask, erase
+from services.erasure import NotDrained, ask, erase
 from services.fold import fold_all
+from services.join import join_all
 from tests.archive.mortal import LATER
+from tests.erasure.rows import (
+    ALWAYS,
+    ENTITY,
+    GONE,
+    STAYS,
+    finish,
+    labels,
+    names,
+    number,
+    predictions,
+    quarantine,
+    send,
+    want,
+)
 from tests.erasure.traces import traces
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import CONTRACT, START, add_model, keep, prediction, table
 
-DAY = timedelta(days=1)
-ALWAYS = Window(START - 400 * DAY, START + 400 * DAY)
-GONE = "session-that-goes-7f3a"
-STAYS = "session-that-stays-19bc"
-
-ENTITY = {GONE: "pump-that-goes-55e1", STAYS: "pump-that-stays-0c2d", None: None}
-
-COLUMNS = ["prediction_id", "session_id", "entity", "at", "features", "output", "trace_id"]
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
-
-
-def send(
-    sessions: sessionmaker[Session], model_id: UUID, first: int, n: int, **fields: Any
-) -> None:
-    """Keep `n` predictions of each session, of one with no session, and their labels."""
-    predictions, labels = [], []
-    for i in range(first, first + n):
-        for name in (GONE, STAYS, None):
-            at = START + (i % 50) * HOUR
-            row = prediction(
-                at,
-                i,
-                prediction_id=f"{name}:{i}",
-                session_id=name,
-                entity=ENTITY[name],
-                trace_id=f"trace-{name}-{i}",
-            )
-            predictions.append(row | fields)
-            labels.append(label(None, [float(i)], prediction_id=row["prediction_id"]))
-            labels.append(label(at + HOUR, [float(i)], entity=ENTITY[name] or "e1"))
-    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, predictions))
-    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
-
-
-def finish(sessions: sessionmaker[Session], lake: Path) -> None:
-    fold_all(sessions, LATER)
-    archive_all(sessions, lake, LATER)
-
-
-def want(
-    sessions: sessionmaker[Session], model_id: UUID, field: str = "session_id", who: str = GONE
-) -> UUID:
-    with unit_of_work(sessions) as session:
-        return ask(session, model_id, field, who, "admin", LATER).id
-
-
-def quarantine(
-    sessions: sessionmaker[Session], model_id: UUID, contents: Sequence[dict[str, Any]]
-) -> None:
-    with unit_of_work(sessions) as session:
-        session.add_all(
-            Quarantine(
-                model_id=model_id,
-                kind=Kind.PREDICTIONS,
-                batch_id="b",
-                row=i,
-                field="at",
-                reason="is missing",
-                content=content,
-                received_at=START,
-            )
-            for i, content in enumerate(contents)
-        )
-
-
-def predictions(lake: Path, model_id: UUID) -> list[dict[str, Any]]:
-    found = Log(lake, model_id).predictions(ALWAYS, COLUMNS)
-    assert found is not None
-    return sorted(found.to_pylist(), key=lambda row: row["prediction_id"])
-
-
-def labels(lake: Path, model_id: UUID) -> list[dict[str, Any]]:
-    delta = open_table(lake, model_id, Kind.LABELS)
-    assert delta is not None
-    return sorted(delta.to_pyarrow_table().to_pylist(), key=str)
-
-
-def number(row: dict[str, Any]) -> int:
-    return int(row["prediction_id"].partition(":")[2])
-
-
-def names(row: dict[str, Any]) -> bool:
-    return GONE in str(row)
+LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def test_nothing_in_the_folder_names_the_session_any_more(
@@ -152,3 +89,311 @@ def test_nothing_in_the_folder_names_the_session_any_more(
         assert [row.content for row in session.scalars(select(Quarantine))] == [
             {"session_id": STAYS}
         ]
+
+
+def test_by_entity_the_labels_of_the_entity_go_too(
+    sessions: sessionmaker[Session], engine: Engine, lake: Path, tmp_path: Path
+) -> None:
+    model_id, who = add_model(sessions), ENTITY[GONE]
+    assert who is not None
+    send(sessions, model_id, 0, 10)
+    finish(sessions, lake)
+
+    erasure_id = want(sessions, model_id, "entity", who)
+    erase(sessions, lake, model_id, LATER)
+
+    assert traces(lake, who) == []
+    if engine.dialect.name == "sqlite":
+        assert traces(tmp_path, who) == []
+    assert [row["session_id"] for row in predictions(lake, model_id)] == 10 * [None] + 10 * [
+        STAYS
+    ]
+    with read_only(sessions) as session:
+        # 10 predictions, 10 labels that name one of them, 10 labels of the entity.
+        assert session.get_one(Erasure, erasure_id).n_lake == 30
+
+
+@LITE
+def test_a_name_is_found_as_it_was_sent_and_as_it_was_hashed(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    with unit_of_work(sessions) as session:
+        model = session.get_one(Model, model_id)
+        key = model.mask_key = masking.new_key()
+        strict = replace(CONTRACT, sensitive_fields={"session_id": Sensitivity.HASH})
+        model.contract = strict.to_json()
+    stored = masking.hashed(key, "session_id", GONE)
+    for i, name in enumerate((GONE, stored, STAYS)):  # before the contract grew stricter, after
+        row = prediction(START, i, session_id=name)
+        keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, [row]))
+    finish(sessions, lake)
+
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+
+    assert [row["session_id"] for row in predictions(lake, model_id)] == [STAYS]
+    assert traces(lake, stored) == []
+
+
+@LITE
+def test_what_is_never_stored_cannot_be_erased(sessions: sessionmaker[Session]) -> None:
+    model_id = add_model(sessions)
+    with unit_of_work(sessions) as session:
+        dropped = replace(CONTRACT, sensitive_fields={"entity": Sensitivity.DROP})
+        session.get_one(Model, model_id).contract = dropped.to_json()
+    with pytest.raises(Unprocessable, match="entity is dropped before anything is stored"):
+        want(sessions, model_id, "entity")
+    with pytest.raises(Unprocessable, match="name one of session_id, entity"):
+        want(sessions, model_id, "trace_id")
+
+
+@LITE
+def test_who_asks_twice_is_served_once_and_no_name_is_written_down(
+    sessions: sessionmaker[Session], lake: Path, tmp_path: Path
+) -> None:
+    model_id = add_model(sessions)
+    first = want(sessions, model_id)
+    assert want(sessions, model_id) == first
+    assert want(sessions, model_id, "entity") != first
+    assert traces(tmp_path, GONE) == []
+    assert erase(sessions, lake, model_id, LATER) == 2
+    assert erase(sessions, lake, model_id, LATER) == 0
+    assert want(sessions, model_id) != first
+    with read_only(sessions) as session:
+        assert {(run.job, run.subject) for run in session.scalars(select(Run))} == {
+            ("erase", str(model_id))
+        }
+
+
+@LITE
+def test_nobody_s_rows_go_when_nobody_is_found(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    before = predictions(lake, model_id), labels(lake, model_id)
+    for who in ("session-that-goes", "' OR 1=1 --", GONE.upper(), "%", "é\U0001f4a3"):
+        want(sessions, model_id, who=who)
+    assert erase(sessions, lake, model_id, LATER) == 5
+    assert (predictions(lake, model_id), labels(lake, model_id)) == before
+
+
+@LITE
+@pytest.mark.parametrize("name", ["it's", 'a"b', "back\\slash", "100%_", "é\U0001f4a3"])
+def test_names_of_any_letters_are_erased(
+    sessions: sessionmaker[Session], lake: Path, name: str
+) -> None:
+    model_id = add_model(sessions)
+    sent = [prediction(START, i, session_id=each) for i, each in enumerate((name, STAYS))]
+    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, sent))
+    finish(sessions, lake)
+    want(sessions, model_id, who=name)
+    erase(sessions, lake, model_id, LATER)
+    assert [row["session_id"] for row in predictions(lake, model_id)] == [STAYS]
+
+
+@LITE
+def test_a_writer_that_had_begun_appends_nothing_and_begins_again(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    begun = tables.open_table(lake, model_id, Kind.PREDICTIONS)
+    assert begun is not None
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+
+    late = table(Kind.PREDICTIONS, [prediction(START, 99, session_id=STAYS)])
+    with pytest.raises(tables.LakeMoved):
+        tables.append(begun, tables.stamped(Kind.PREDICTIONS, CONTRACT, late), 2)
+    keep(sessions, model_id, Kind.PREDICTIONS, late)
+    finish(sessions, lake)
+
+    assert len(predictions(lake, model_id)) == 11
+
+
+@LITE
+def test_files_of_a_writer_that_died_are_removed(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    [one, *_] = sorted(lake.rglob("predictions/day=*/*.parquet"))
+    orphan = one.with_name("part-00000-never-committed.parquet")
+    orphan.write_bytes(one.read_bytes())
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+    assert not orphan.exists()
+    assert traces(lake, GONE) == []
+
+
+@LITE
+def test_what_is_not_folded_yet_is_erased_by_a_later_run(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    few = table(Kind.PREDICTIONS, [prediction(START, session_id=GONE)])
+    keep(sessions, model_id, Kind.PREDICTIONS, few)
+    want(sessions, model_id)
+    with pytest.raises(NotDrained):
+        erase(sessions, lake, model_id, START)  # too little to fold, and just received
+    assert erase(sessions, lake, model_id, LATER) == 1
+    assert predictions(lake, model_id) == []
+
+
+@LITE
+def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: Path) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    pinned = Log(lake, model_id).snapshot
+    reading = Log(lake, model_id)
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+
+    with pytest.raises(SnapshotGone):
+        Log(lake, model_id, pinned)
+    found = reading.predictions(ALWAYS, ["session_id"])  # its files are gone: it looks again
+    assert found is not None
+    assert set(found["session_id"].to_pylist()) == {None, STAYS}
+    assert Log(lake, model_id, Log(lake, model_id).snapshot).newest_day() is not None
+    assert Log(lake, model_id, Snapshot()).newest_day() is None
+
+
+@LITE
+def test_the_log_tells_the_range_of_no_text(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    told = "".join(path.read_text() for path in lake.rglob("_delta_log/*.json"))
+    assert "minValues" in told
+    assert GONE not in told
+
+
+def test_summaries_stay_and_scores_of_the_session_go(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 20)
+    finish(sessions, lake)
+    join_all(sessions, lake, LATER)
+    with unit_of_work(sessions) as session:
+        before = session.scalars(select(SummaryChunk.payload)).all()
+        rollout = Rollout(
+            model_id=model_id,
+            idempotency_key="k",
+            champion_rev=0,
+            phase=Phase.CANARY,
+            reason="a test",
+            requested_at=START,
+            not_before=START,
+            created_at=START,
+        )
+        session.add(rollout)
+        session.flush()
+        for name in (GONE, STAYS):
+            session.add(
+                SessionScore(
+                    rollout_id=rollout.id,
+                    session_id=name,
+                    day=START.date(),
+                    served_by="v1",
+                    n_expected=1,
+                    n_labelled=1,
+                    n_failed=0,
+                )
+            )
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+    with read_only(sessions) as session:
+        assert session.scalars(select(SessionScore.session_id)).all() == [STAYS]
+        assert session.scalars(select(SummaryChunk.payload)).all() == before
+        assert {day for _, day, _ in log.dirty_days(session)} == {START.date()}
+        assert all(rev < 0 for _, _, rev in log.dirty_days(session))
+
+
+def test_a_join_that_had_read_the_rows_is_void(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 5)
+    finish(sessions, lake)
+    with read_only(sessions) as session:
+        [(_, day, seen)] = log.dirty_days(session, model_id)
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+    with unit_of_work(sessions) as session:
+        assert not log.clean(session, model_id, day, seen)
+    assert join_all(sessions, lake, LATER) == 1
+
+
+@LITE
+def test_while_others_write_fold_and_archive_no_other_row_is_lost(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 50)
+    finish(sessions, lake)
+    n_sent, stop = 50, threading.Event()
+
+    def archive() -> None:
+        while not stop.is_set():
+            finish(sessions, lake)
+
+    erasures = []
+    with ThreadPoolExecutor(2) as pool:
+        archivers = [pool.submit(archive) for _ in range(2)]
+        try:
+            for _ in range(4):
+                send(sessions, model_id, n_sent, 10)
+                n_sent += 10
+                erasures.append(want(sessions, model_id))
+                assert erase(sessions, lake, model_id, LATER) == 1
+        finally:
+            stop.set()
+        for archiver in archivers:
+            archiver.result()
+    finish(sessions, lake)
+
+    left = predictions(lake, model_id)
+    assert sorted(number(row) for row in left) == sorted(2 * [*range(n_sent)])
+    assert not any(names(row) for row in left)
+    assert traces(lake, GONE) == []
+    with read_only(sessions) as session:
+        counts = [session.get_one(Erasure, each).n_lake for each in erasures]
+    assert counts == [2 * 60, 20, 20, 20]
+
+
+@LITE
+def test_an_old_log_that_tells_texts_is_cut(
+    sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "statistics", lambda _: "prediction_id,session_id")
+    model_id = add_model(sessions)
+    for i in range(3):
+        send(sessions, model_id, 10 * i, 10)
+        finish(sessions, lake)
+    monkeypatch.undo()
+    told = "".join(path.read_text() for path in lake.rglob("predictions/_delta_log/*.json"))
+    assert GONE in told
+    want(sessions, model_id)
+    erase(sessions, lake, model_id, LATER)
+    assert traces(lake, GONE) == []
+    assert fold_all(sessions, LATER) == archive_all(sessions, lake, LATER) == 0
+
+
+@LITE
+def test_an_erasure_of_another_model_is_not_done(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    one, other = add_model(sessions), add_model(sessions, name="other")
+    with unit_of_work(sessions) as session:
+        ask(session, one, "session_id", GONE, "admin", LATER)
+    assert erase(sessions, lake, other, LATER) == 0
+    assert erase(sessions, lake, one, LATER) == 1
