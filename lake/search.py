@@ -8,7 +8,7 @@ session, is looked for in the same order, one narrow column at a time.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +21,9 @@ ORDER = [("at", "descending"), ("prediction_id", "descending")]
 KEY_SCHEMA = pa.schema([("at", TIME), ("prediction_id", pa.string()), ("received_at", TIME)])
 KEYS = KEY_SCHEMA.names
 
-# Rows of key columns that are looked at before asking whether there is time for more: some
-# 20 ms. It doubles with each look that finds too little, so that a long way is a few looks.
-FIRST_LOOK, LONGEST_LOOK = 250_000, 4_000_000
+# Rows of key columns that are looked at before asking whether there is time for more. It
+# doubles with each look that finds too little, so that a long way is a few looks.
+FIRST_LOOK, LONGEST_LOOK = 50_000, 4_000_000
 _BATCH = 65_536  # rows; with two of them read ahead, bounds what a scan holds
 _MILLISECOND = timedelta(milliseconds=1)  # Delta keeps times to the millisecond, cut off
 # Not the ends of the calendar: there must be room to reckon around them.
@@ -93,7 +93,7 @@ class Reach:
 class Part:
     """One file of the log, and the event times in it, both included."""
 
-    fragment: Any
+    path: str
     day: date
     first: datetime
     last: datetime
@@ -120,10 +120,10 @@ class Search:
     """The predictions of one state of a log, by file, newest first."""
 
     def __init__(self, log: Log) -> None:
-        dataset = log.dataset(Kind.PREDICTIONS)
-        self._schema = pa.schema([]) if dataset is None else loose(dataset.schema)
-        self._format = None if dataset is None else dataset.format
-        self.parts = [] if dataset is None else _parts(log, dataset)
+        self._schema = loose(log.schema(Kind.PREDICTIONS))
+        self._file_system = log.file_system(Kind.PREDICTIONS)
+        self._format = ds.ParquetFileFormat()
+        self.parts = [] if self._file_system is None else _parts(log)
 
     def newest(
         self, only: ds.Expression, n: int, *, within: Within, stop: Stop = in_time
@@ -215,8 +215,13 @@ class Search:
     ) -> Iterator[pa.Table]:
         if not parts:
             return
-        fragments = [part.fragment for part in parts]
-        dataset = ds.FileSystemDataset(fragments, self._schema, self._format)
+        # Not Delta's own data set: it spells out each statistic of each file for Arrow, which
+        # takes longer than most searches do.
+        fragments = [
+            self._format.make_fragment(part.path, filesystem=self._file_system)
+            for part in parts
+        ]
+        dataset = ds.FileSystemDataset(fragments, self._schema, self._format, self._file_system)
         known = [name for name in columns if name in self._schema.names]
         scanner = dataset.scanner(
             columns=known,
@@ -250,29 +255,23 @@ def _up_to(parts: Sequence[Part], n_rows: int) -> Sequence[Part]:
     return parts
 
 
-def _parts(log: Log, dataset: Any) -> list[Part]:
+def _parts(log: Log) -> list[Part]:
     files = log.files(Kind.PREDICTIONS)
-    columns = [files[name].to_pylist() for name in ("path", "partition.day", "num_records")]
-    times = [
-        files[name].to_pylist() if name in files.column_names else [None] * files.num_rows
-        for name in ("min.at", "max.at")
+    unknown = [None] * files.num_rows
+    columns = [
+        files[name].to_pylist() if name in files.column_names else unknown
+        for name in ("path", "partition.day", "num_records", "min.at", "max.at")
     ]
-    known = {_name(path): facts for path, *facts in zip(*columns, *times, strict=True)}
     parts = []
-    for fragment in dataset.get_fragments():
-        day, n_rows, first, last = known[_name(fragment.path)]
+    for path, day, n_rows, first, last in zip(*columns, strict=True):
         midnight = datetime.combine(day, datetime.min.time(), UTC)
         parts.append(
             Part(
-                fragment=fragment,
+                path=unquote(path),
                 day=day,
                 first=first or midnight,
-                last=(last + _MILLISECOND) if last else midnight + timedelta(days=1),
+                last=last + _MILLISECOND if last else midnight + timedelta(days=1),
                 n_rows=n_rows or 0,
             )
         )
     return sorted(parts, key=lambda part: part.last, reverse=True)
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
