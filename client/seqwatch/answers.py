@@ -17,12 +17,15 @@ class Delivered:
     """The batch is kept over there; sending it again would change nothing.
 
     `faulty` are the indices of the rows that went to quarantine, or None when
-    the answer does not say which (a batch that was delivered before).
+    the answer does not say which of them (a batch that was delivered before,
+    or more than an answer lists). `n_doubled` rows bore the id of another row
+    of the batch.
     """
 
     n_accepted: int
     n_rejected: int
     faulty: frozenset[int] | None
+    n_doubled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +62,15 @@ def read_answer(
     Examples
     --------
     >>> read_answer(200, b'{"accepted": 3, "duplicate": false, "quarantined": 0}', 3)
-    Delivered(n_accepted=3, n_rejected=0, faulty=frozenset())
+    Delivered(n_accepted=3, n_rejected=0, faulty=frozenset(), n_doubled=0)
     >>> read_answer(503, b"", 3, "2")
     Again(after=2.0, is_crash=False)
     >>> read_answer(413, b"", 3)
     Refused(reason='refused_413')
     """
-    if status == 200:
-        return _delivered(_content(body), n_rows)
-    if status == 422:
-        content = _content(body)
-        if isinstance(content.get("accepted"), int) and isinstance(content.get("rows"), list):
-            return _partly(content)
+    content = _content(body)
+    if status == 200 or (status == 422 and _is_receipt(content)):
+        return _delivered(content, n_rows)
     if status in _PASSING or not 400 <= status < 500:
         return Again(after=_seconds(retry_after), is_crash=status == 500)
     return Refused(reason=f"refused_{status}")
@@ -96,18 +96,21 @@ def delay(attempts: int, jitter: float) -> float:
     return float(longest * (0.5 + 0.5 * jitter))
 
 
+def _is_receipt(content: dict[str, Any]) -> bool:
+    return isinstance(content.get("accepted"), int) and isinstance(content.get("rows"), list)
+
+
 def _delivered(content: dict[str, Any], n_rows: int) -> Delivered:
-    n_rejected = content.get("quarantined", 0)
+    named = content.get("rows")
+    faulty = frozenset(fault["row"] for fault in named) if named else frozenset[int]()
+    n_rejected = int(content.get("quarantined", len(faulty)))
+    n_accepted = int(content.get("accepted", n_rows - n_rejected))
     return Delivered(
-        n_accepted=content.get("accepted", n_rows - n_rejected),
+        n_accepted=n_accepted,
         n_rejected=n_rejected,
-        faulty=frozenset() if n_rejected == 0 else None,
+        faulty=faulty if len(faulty) == n_rejected else None,
+        n_doubled=max(n_rows - n_accepted - n_rejected, 0),
     )
-
-
-def _partly(content: dict[str, Any]) -> Delivered:
-    faulty = frozenset(fault["row"] for fault in content["rows"])
-    return Delivered(n_accepted=content["accepted"], n_rejected=len(faulty), faulty=faulty)
 
 
 def _content(body: bytes) -> dict[str, Any]:

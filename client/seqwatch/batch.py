@@ -55,6 +55,25 @@ class Batch:
             contract=contract[0] if contract else None,
         )
 
+    def halves(self) -> "tuple[Batch, Batch]":
+        """Return two batches of half the rows each, under ids that follow from this one's.
+
+        They are the same whenever this batch is halved, so that rows that were
+        acknowledged before a crash are not counted again after it.
+        """
+        rows = json.loads(self.body)["rows"]
+        middle = len(rows) // 2
+        first, second = (
+            _under(
+                f"{self.batch_id}{name}",
+                self.kind,
+                [encode(row) for row in part],
+                self.contract,
+            )
+            for name, part in (("a", rows[:middle]), ("b", rows[middle:]))
+        )
+        return first, second
+
     def prediction_ids(self, faulty: frozenset[int]) -> list[str]:
         """Return the ids of the rows that are not in `faulty`."""
         rows = json.loads(self.body)["rows"]
@@ -83,7 +102,10 @@ def encode(row: Row) -> bytes:
 
 def pack(kind: Kind, rows: Sequence[bytes], contract: str | None = None) -> Batch:
     """Make a batch of encoded rows, under a new id."""
-    batch_id = uuid4().hex
+    return _under(uuid4().hex, kind, rows, contract)
+
+
+def _under(batch_id: str, kind: Kind, rows: Sequence[bytes], contract: str | None) -> Batch:
     body = b'{"batch_id":"%s","rows":[%s]}' % (batch_id.encode(), b",".join(rows))
     return Batch(batch_id=batch_id, kind=kind, n_rows=len(rows), body=body, contract=contract)
 

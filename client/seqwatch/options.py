@@ -59,8 +59,8 @@ class Counts:
     `logged` rows were given to us, and `recovered` lay in the spool. Each of
     them is `buffered` (lost if the process is killed), `spooled`,
     `acknowledged`, `rejected` (the API keeps it in quarantine) or in
-    `dropped`, by reason: buffer_full, spool_full, not_json, not_rows, damaged,
-    closed, refused_<status>. `sent` counts every attempt that was answered.
+    `dropped`, by reason: buffer_full, spool_full, not_json, not_rows, duplicate,
+    damaged, closed, refused_<status>. `sent` counts every attempt that was answered.
     """
 
     logged: int

@@ -203,28 +203,27 @@ class Pipeline:
 
     def _pack_some(self) -> bool:
         with self._ledger.changed:
-            kind, rows = self._next_rows()
-            self._n_packing = len(rows)
-            self._ledger.tally["packed"] += len(rows)
+            rows = self._next_rows()
+            self._n_packing = sum(map(len, rows.values()))
+            self._ledger.tally["packed"] += self._n_packing
         if not rows:
             return False
-        dropped = self._spool_rows(kind, rows)
+        dropped: Counter[str] = Counter()
+        for kind, some in rows.items():
+            dropped += self._spool_rows(kind, some)
         with self._ledger.changed:
             self._n_packing = 0
             self._ledger.dropped.update(dropped)
             self._ledger.changed.notify_all()
         return True
 
-    def _next_rows(self) -> tuple[Kind, list[Row]]:
-        rows: list[Row] = []
-        kind = Kind.PREDICTIONS
-        while self._buffer and len(rows) < self._options.batch_rows:
-            if not rows:
-                kind = self._buffer[0][0]
-            elif self._buffer[0][0] is not kind:
-                break
-            rows.append(self._buffer.popleft()[1])
-        return kind, rows
+    def _next_rows(self) -> dict[Kind, list[Row]]:
+        """Take rows by kind: a label between two predictions does not part their batch."""
+        rows: dict[Kind, list[Row]] = {}
+        for _ in range(min(len(self._buffer), self._options.batch_rows)):
+            kind, row = self._buffer.popleft()
+            rows.setdefault(kind, []).append(row)
+        return rows
 
     def _spool_rows(self, kind: Kind, rows: Sequence[Row]) -> Counter[str]:
         dropped: Counter[str] = Counter()

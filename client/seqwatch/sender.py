@@ -21,6 +21,11 @@ from seqwatch.spool import Spool, Waiting
 _log = logging.getLogger("seqwatch")
 _random = secrets.SystemRandom()
 
+# One row may be the reason, or that there are too many: the others are worth another try.
+_HALVED = frozenset({"refused_400", "refused_413", "refused_422"})
+
+Outcome = tuple[Batch, Delivered | Refused]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -88,7 +93,7 @@ class Sender:
             if waiting is None or self._is_over():
                 continue
             answer = self._attempt(http, waiting)
-            if isinstance(answer, Again):
+            if answer is not None:
                 failures += 1
                 pause = delay(failures, _random.random())
                 self._rest(pause if answer.after is None else max(pause, answer.after))
@@ -122,32 +127,57 @@ class Sender:
                 lambda: self._ledger.is_closing or self._ledger.n_flushing > flushing, seconds
             )
 
-    def _attempt(self, http: httpx.Client, waiting: Waiting) -> Delivered | Again | Refused:
+    def _attempt(self, http: httpx.Client, waiting: Waiting) -> Again | None:
         try:
             return self._send(http, waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is kept
             _log.warning("a batch could not be sent: %r", error)
             return Again()
 
-    def _send(self, http: httpx.Client, waiting: Waiting) -> Delivered | Again | Refused:
+    def _send(self, http: httpx.Client, waiting: Waiting) -> Again | None:
         batch = self._spool.read(waiting)
-        answer = Refused(reason="damaged") if batch is None else self._post(http, batch)
-        if isinstance(answer, Again):
-            if answer.is_crash:
-                self._spool.postpone(waiting)
-            return answer
-        if isinstance(answer, Delivered) and batch is not None:
-            self._confirm(batch, answer)
+        if batch is None:
+            with self._ledger.changed:
+                self._ledger.dropped["damaged"] += waiting.n_rows
+        else:
+            outcomes = self._deliver(http, batch)
+            if isinstance(outcomes, Again):
+                if outcomes.is_crash:
+                    self._spool.postpone(waiting)
+                return outcomes
+            for part, answer in outcomes:
+                self._account(part, answer)
         self._spool.remove(waiting)
+        with self._ledger.changed:
+            self._ledger.changed.notify_all()
+        return None
+
+    def _deliver(self, http: httpx.Client, batch: Batch) -> "list[Outcome] | Again":
+        """Send a batch; one that is refused for its content, by halves."""
+        answer = self._post(http, batch)
+        if isinstance(answer, Again):
+            return answer
+        if isinstance(answer, Delivered) or batch.n_rows == 1 or answer.reason not in _HALVED:
+            return [(batch, answer)]
+        outcomes: list[Outcome] = []
+        for half in batch.halves():
+            part = self._deliver(http, half)
+            if isinstance(part, Again):
+                return part  # both are sent again, under the same ids
+            outcomes += part
+        return outcomes
+
+    def _account(self, batch: Batch, answer: Delivered | Refused) -> None:
+        if isinstance(answer, Delivered):
+            self._confirm(batch, answer)
         with self._ledger.changed:
             match answer:
                 case Delivered():
                     self._ledger.tally["acknowledged"] += answer.n_accepted
                     self._ledger.tally["rejected"] += answer.n_rejected
+                    self._ledger.dropped["duplicate"] += answer.n_doubled
                 case Refused():
-                    self._ledger.dropped[answer.reason] += waiting.n_rows
-            self._ledger.changed.notify_all()
-        return answer
+                    self._ledger.dropped[answer.reason] += batch.n_rows
 
     def _post(self, http: httpx.Client, batch: Batch) -> Delivered | Again | Refused:
         headers = {

@@ -39,6 +39,7 @@ class Api:
         self.document = Answer(status=404)
         self.artifact = Answer(status=404)
         self.poison: bytes | None = None
+        self.refuses: bytes | None = None
         self.kept: dict[str, list[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
@@ -109,6 +110,8 @@ class Api:
                 return self.document
             if self.poison is not None and self.poison in seen.body:
                 return Answer(status=500)
+            if self.refuses is not None and self.refuses in seen.body:
+                return Answer(status=413)
             if self.script:
                 return self.script.pop(0)
             return self._keep(seen)

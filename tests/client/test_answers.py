@@ -37,6 +37,18 @@ FAULTS = [
         ),
         pytest.param(
             422,
+            _body(accepted=0, quarantined=3, rows=FAULTS),
+            Delivered(n_accepted=0, n_rejected=3, faulty=None),
+            id="more bad rows than are named",
+        ),
+        pytest.param(
+            200,
+            _body(accepted=1, duplicate=False, duplicates=[1], quarantined=1, rows=FAULTS[:1]),
+            Delivered(n_accepted=1, n_rejected=1, faulty=frozenset({1}), n_doubled=1),
+            id="a row with the id of another",
+        ),
+        pytest.param(
+            422,
             _body(error="Unprocessable", detail="empty"),
             Refused(reason="refused_422"),
             id="a batch that means nothing is dropped",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from seqwatch import Monitor, Options
+from seqwatch.batch import Kind, pack
 
 from tests.client.api import Answer, Api
 
@@ -66,7 +67,7 @@ def test_a_retry_carries_the_same_batch_id(api: Api) -> None:
             id="bad rows are delivered with rejects",
         ),
         pytest.param(
-            Answer(status=413), 0, 0, {"refused_413": 2}, [], id="a refused batch is dropped"
+            Answer(status=409), 0, 0, {"refused_409": 2}, [], id="a refused batch is dropped"
         ),
         pytest.param(
             Answer(status=200, body=b'{"accepted":1,"duplicate":true,"quarantined":1}'),
@@ -110,6 +111,31 @@ def test_a_batch_that_crashes_the_api_does_not_hold_up_the_others(api: Api) -> N
     assert monitor.flush()
     monitor.close()
     assert api.kept_ids[-1] == "poison"
+
+
+def test_a_batch_that_is_refused_is_halved_until_the_row_at_fault_stands_alone(
+    api: Api,
+) -> None:
+    api.refuses = b'"p-5"'
+    confirmed: list[str] = []
+    options = Options(linger_seconds=0.2, on_acknowledged=confirmed.extend)
+    monitor = Monitor(api.url, "k", "load", options=options)
+    for i in range(8):
+        monitor.log(_row(f"p-{i}"))
+    assert monitor.flush()
+    monitor.close()
+    expected = [f"p-{i}" for i in range(8) if i != 5]
+    assert api.kept_ids == confirmed == expected
+    counts = monitor.counts()
+    assert (counts.acknowledged, counts.dropped) == (7, {"refused_413": 1})
+
+
+def test_halves_bear_the_same_ids_when_they_are_sent_again(api: Api) -> None:
+    batch = pack(Kind.PREDICTIONS, [b'{"prediction_id":"p-%d"}' % i for i in range(3)], "c")
+    first, second = batch.halves()
+    assert batch.halves() == (first, second)
+    assert (first.n_rows, second.n_rows, first.contract) == (1, 2, "c")
+    assert first.batch_id != second.batch_id != batch.batch_id
 
 
 class _Hostile:
@@ -195,6 +221,7 @@ HOST = """
 import sys, time
 from pathlib import Path
 from seqwatch import Monitor, Options
+from seqwatch.batch import Kind, pack
 options = Options(linger_seconds=0.005, batch_rows=7)
 monitor = Monitor(sys.argv[1], "k", "load", Path(sys.argv[2]), options)
 for i in range(int(sys.argv[3])):
