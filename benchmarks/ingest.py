@@ -86,6 +86,16 @@ def json_body(n: int, seed: int) -> bytes:
     return json.dumps(made[0] if n == 1 else {"rows": made}).encode()
 
 
+def column_body(n: int, seed: int) -> bytes:
+    """Return the same rows as JSON, column by column."""
+    made = rows(n, seed)
+    plain = ("prediction_id", "version", "at", "entity", "latency_seconds")
+    columns: dict[str, Any] = {name: [row[name] for row in made] for name in plain}
+    columns["features"] = {k: [row["features"][k] for row in made] for k in FEATURES}
+    columns["output"] = {"load": [row["output"]["load"] for row in made]}
+    return json.dumps({"columns": columns}).encode()
+
+
 def arrow_body(n: int, seed: int) -> bytes:
     """Return the same rows as an Arrow IPC stream."""
     made = rows(n, seed)
@@ -107,9 +117,9 @@ def arrow_body(n: int, seed: int) -> bytes:
 
 
 def shape(name: str, n_rows: int, n_connections: int) -> Shape:
-    """Return a kind of request; its name begins with the format."""
+    """Return a kind of request; its name says which format."""
     is_arrow = name.startswith("Arrow")
-    body = arrow_body if is_arrow else json_body
+    body = arrow_body if is_arrow else column_body if "columns" in name else json_body
     return Shape(
         name=name,
         path=PATH,

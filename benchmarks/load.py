@@ -189,7 +189,7 @@ class Paced:
 
     def __init__(self) -> None:
         self._line: deque[tuple[bytes, float]] = deque()
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()  # in turn: none idles until it is closed
         self.n_sent = 0
 
     def on_free(self, connection: Connection) -> None:
@@ -201,7 +201,7 @@ class Paced:
     def send(self, request: bytes, due: float) -> None:
         self.n_sent += 1
         if self._idle:
-            self._idle.pop().send(request, due)
+            self._idle.popleft().send(request, due)
         else:
             self._line.append((request, due))
 

@@ -26,7 +26,7 @@ PEER = Path(".peers/evidently/bin/python")
 SCRIPT = Path(__file__).parent / "peers" / "evidently_collector.py"
 IMPORTS_SECONDS = 120  # the peer's imports, on a slow disk
 # Rows in a request, and connections: few where a request is large.
-SIZES = {1: 128, 100: 16, 1000: 6}
+SIZES = {1: 128, 100: 48, 1000: 8}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,11 +128,12 @@ def main() -> None:
             f"{'ratio':>7} {'least':>7} {'most':>7}"
         )
         for n, n_connections in SIZES.items():
-            mine = shape(f"JSON, {n:,} row{'s' * (n > 1)}", n, n_connections)
             # Theirs gets the connections with which it is faster.
             others = [peer_shape(n, few) for few in (1, n_connections)]
-            print(_line(mine, others, (port, token, peer_port), options), flush=True)
-        arrow = shape("Arrow, 1,000 rows", 1000, 16)
+            for form in ("rows", "columns")[: 1 if n == 1 else 2]:
+                mine = shape(f"JSON {form}, {n:,} a body", n, n_connections)
+                print(_line(mine, others, (port, token, peer_port), options), flush=True)
+        arrow = shape("Arrow, 1,000 a body", 1000, 16)
         others = [replace(peer_shape(1000, 1), name="Evidently, JSON")]
         print(_line(arrow, others, (port, token, peer_port), options), flush=True)
 
