@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from pyarrow.fs import FileSystem
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import FileSystem
 
@@ -160,16 +159,6 @@ class Log:
         """Return what the log says of each file of a table: its path, rows, day and times."""
         table = self._tables[kind]
         return pa.table({}) if table is None else pa.table(table.get_add_actions(flatten=True))
-
-    def schema(self, kind: Kind) -> pa.Schema:
-        """Return the columns of a table; none when nothing was ever archived."""
-        table = self._tables[kind]
-        return pa.schema([]) if table is None else pa.schema(table.schema().to_arrow())
-
-    def file_system(self, kind: Kind) -> FileSystem | None:
-        """Return what the paths of `files` are to be read through."""
-        table = self._tables[kind]
-        return None if table is None else storage.file_system(table)
 
     def schema(self, kind: Kind) -> pa.Schema:
         """Return the columns of a table; none when nothing was ever archived."""
