@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 
-from api import ingest
+from api import ingest_paths
 from api.dependencies import CallerDep
 from api.examples import BODIES
+from api.ingest_paths import ACCEPTED, OUTCOME
 
 router = APIRouter(tags=["description"])
 
@@ -56,36 +57,12 @@ _ERROR = {
     "properties": {
         "error": {"type": "string", "description": "What happened, as one word."},
         "detail": {"type": "string", "description": "For people. It shows no value of a row."},
-        "accepted": {"type": "integer", "description": "Rows that were kept all the same."},
-        "rows": {
-            "type": "array",
-            "description": "The rows that were not.",
-            "items": {
-                "type": "object",
-                "required": ["row", "field", "reason"],
-                "properties": {
-                    "row": {"type": "integer"},
-                    "field": {"type": "string"},
-                    "reason": {"type": "string"},
-                },
-            },
-        },
+        **OUTCOME,
     },
     "example": {"error": "NotFound", "detail": "no model 'load'"},
 }
-_SHAPE = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-
-_ACCEPTED = {
-    "type": "object",
-    "description": "The batch is on disk.",
-    "required": ["accepted", "duplicate", "quarantined"],
-    "properties": {
-        "accepted": {"type": "integer", "description": "Rows that were kept."},
-        "duplicate": {"type": "boolean", "description": "It was here before."},
-        "quarantined": {"type": "integer", "description": "Rows that broke the contract."},
-    },
-    "example": {"accepted": 2, "duplicate": False, "quarantined": 0},
-}
+_ANY_ERROR = {"$ref": "#/components/schemas/Error"}
+_SHAPE = {"application/json": {"schema": _ANY_ERROR}}
 
 
 class Application(FastAPI):
@@ -114,13 +91,13 @@ def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
     """Complete what the framework says: plain routes, one shape of errors, examples, tags."""
-    for path, operations in ingest.openapi_paths().items():
+    for path, operations in ingest_paths.openapi_paths().items():
         document["paths"].setdefault(path, {}).update(operations)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for framework_s in ("HTTPValidationError", "ValidationError"):
         schemas.pop(framework_s, None)
-    schemas |= {"Error": _ERROR, "Accepted": _ACCEPTED}
+    schemas |= {"Error": _ERROR, "Accepted": ACCEPTED}
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}
     }
@@ -162,7 +139,10 @@ def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
             if answer["description"] == "Validation Error":  # the framework's own
                 answer |= {"description": _WRONG[HTTPStatus.UNPROCESSABLE_ENTITY]}
                 answer["content"] = _SHAPE
-            answer.setdefault("content", _SHAPE)
+            own = answer.setdefault("content", _SHAPE)["application/json"]["schema"]
+            if own != _ANY_ERROR:  # as well as what every address may answer
+                either = {"schema": {"anyOf": [own, _ANY_ERROR]}}
+                answer["content"] = {"application/json": either}
     name = operation["operationId"]
     if name.startswith("send_"):
         accepted = {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}

@@ -9,7 +9,6 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
@@ -25,7 +24,6 @@ from db.tables import Scope as KeyScope
 from services.access import Door, require, token_in
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
-from services.ingest.decode import MAX_BATCH_ID
 from services.ingest.tracing import trace_id
 from services.ingest.unpack import Packing, unpack
 from services.limits import Allowed, Ticket, allowed
@@ -282,76 +280,3 @@ def routes(gate: Gate, committer: Committer, settings: Settings) -> list[Route]:
         )
         for feed in Feed
     ]
-
-
-def openapi_paths() -> dict[str, Any]:
-    """Return what these routes add to `paths` of the API's description."""
-    return {f"/v1/models/{{model}}/{feed}": {"post": _operation(feed)} for feed in Feed}
-
-
-def _operation(feed: Feed) -> dict[str, Any]:
-    answers = {
-        "200": "On disk, or already there (`duplicate`).",
-        "400": "The body cannot be read.",
-        "401": "No key, or one that we do not know.",
-        "403": "The key does not reach this far.",
-        "404": "No such model.",
-        "409": "The batch id was used for other content.",
-        "408": "The body did not arrive in time.",
-        "413": "More bytes or rows than allowed.",
-        "415": "A content type that we do not read.",
-        "422": "Some rows break the contract and are in quarantine; the others are kept.",
-        "429": "More rows than the key may send: try again after `Retry-After` seconds.",
-        "503": "Try again after `Retry-After` seconds.",
-    }
-    return {
-        "operationId": f"send_{feed}",
-        "summary": _SUMMARY[feed],
-        "tags": ["ingest"],
-        "parameters": [
-            {
-                "name": "model",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string"},
-            },
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "Names the batch, unless the body does; by default its hash.",
-                "schema": {"type": "string", "maxLength": MAX_BATCH_ID},
-            },
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                Format.JSON.value: {"schema": _SCHEMA},
-                Format.ARROW.value: {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
-        "responses": {status: {"description": text} for status, text in answers.items()},
-        "security": [{"key": []}],
-    }
-
-
-_SUMMARY = {
-    Feed.PREDICTIONS: "Keep predictions that were served.",
-    Feed.REFERENCE: "Keep past input that no model has served, to compare with.",
-    Feed.LABELS: "Keep what really happened.",
-}
-
-# Which fields a row has depends on the model's contract.
-_SCHEMA = {
-    "description": "One row, or a batch of rows.",
-    "anyOf": [
-        {"type": "object", "description": "One row."},
-        {
-            "type": "object",
-            "required": ["rows"],
-            "properties": {
-                "batch_id": {"type": "string", "maxLength": MAX_BATCH_ID},
-                "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-            },
-        },
-    ],
-}
