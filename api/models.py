@@ -44,6 +44,8 @@ class VersionRead(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     name: str
+    contract: dict[str, Any]
+    contract_digest: str
     sha256: str | None
     n_bytes: int | None
     manifest: dict[str, Any]
@@ -76,6 +78,7 @@ class ModelRead(BaseModel):
     description: str
     runbook_url: str
     contract: dict[str, Any]
+    contract_digest: str
     policy: dict[str, Any]
     champion: ChampionRead | None
     watermark: datetime | None

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
+from core.contract import Contract
 from db.queries import models
 from db.tables import Alert, Monitor, Version
 
@@ -43,6 +44,7 @@ class Description:
     description: str
     runbook_url: str
     contract: dict[str, Any]
+    contract_digest: str
     policy: dict[str, Any]
     champion: ChampionNow | None
     watermark: datetime | None
@@ -67,6 +69,7 @@ def describe(session: Session, name: str) -> Description:
         description=model.description,
         runbook_url=model.runbook_url,
         contract=model.contract,
+        contract_digest=Contract.from_json(model.contract).digest,
         policy=model.policy,
         champion=serving
         and ChampionNow(version=serving[1].name, rev=serving[0].rev, since=serving[0].since),

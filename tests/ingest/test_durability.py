@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,7 +24,9 @@ N_ACKNOWLEDGED = 400  # then the process is killed
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def running(
+    settings: Settings, log: Path | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -31,11 +34,13 @@ def running(settings: Settings) -> Iterator[tuple[str, "subprocess.Popen[bytes]"
         f"SEQWATCH_{name.upper()}": str(getattr(settings, name))
         for name in ("database_url", "lake", "artifacts", "reports", "max_rows")
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "api"],
-        env={**os.environ, **given, "SEQWATCH_PORT": str(port)},
-        stderr=subprocess.DEVNULL,
-    )
+    with Path(log or os.devnull).open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "api"],
+            env={**os.environ, **given, "SEQWATCH_PORT": str(port)},
+            stdout=written if log else None,
+            stderr=written,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         give_up = time.monotonic() + 60
