@@ -3,7 +3,8 @@
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -85,13 +86,23 @@ def encode(row: Row) -> bytes:
 
     Not-a-number becomes null, the API's word for a missing value. An infinity
     stays one, so that the API puts the row into quarantine and says why. Numpy
-    arrays and numbers and aware datetimes are understood.
+    arrays and numbers and aware datetimes are understood. With msgspec
+    installed, rows without holes are encoded by it, several times faster.
 
     Raises
     ------
     TypeError, ValueError, RecursionError
         When the row holds something that JSON cannot say.
     """
+    if _fast is not None:
+        try:
+            said = _fast(row)
+        except Exception:  # noqa: BLE001, S110 - the strict way says what is wrong
+            pass
+        else:
+            # It says null for infinity too: with a null in it, the strict way decides.
+            if b"null" not in said:
+                return said
     try:
         text = _say(row)
     except ValueError:
@@ -171,3 +182,8 @@ def _without_nan(value: Any) -> Any:
 _SHAPE: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 _say = json.JSONEncoder(default=_plain, allow_nan=False, **_SHAPE).encode
 _say_infinity = json.JSONEncoder(**_SHAPE).encode
+_fast: Callable[[object], bytes] | None = None
+with suppress(ImportError):  # used when it is there
+    from msgspec.json import Encoder
+
+    _fast = Encoder(enc_hook=_plain).encode

@@ -1,6 +1,7 @@
 """A row as it was when it was logged, whatever the host does to its arrays afterwards."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 try:
@@ -47,6 +48,16 @@ def _other(value: Any) -> Any:
     return to_list() if callable(to_list) else value
 
 
+def _moment(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise TypeError("a datetime without a zone")
+    return value.isoformat()
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"cannot send {type(value).__name__}")
+
+
 def _any(value: Any) -> Any:
     freeze = _FREEZE.get(type(value), _other)
     return value if freeze is None else freeze(value)
@@ -58,5 +69,8 @@ _FREEZE: dict[type, Callable[[Any], Any] | None] = {
     list: _list,
     tuple: _list,
     ndarray: ndarray.copy,
+    datetime: _moment,
+    bytes: _refuse,
+    bytearray: _refuse,
     **dict.fromkeys(_ATOMS),
 }

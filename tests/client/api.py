@@ -1,5 +1,6 @@
 """A small real server that answers as it is told to, and keeps what it was sent."""
 
+import gzip
 import json
 import threading
 from dataclasses import dataclass, field
@@ -26,7 +27,9 @@ class Seen:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(self.body)["rows"]
+        is_packed = self.headers.get("content-encoding") == "gzip"
+        body = gzip.decompress(self.body) if is_packed else self.body
+        rows: list[dict[str, Any]] = json.loads(body)["rows"]
         return rows
 
 

@@ -197,15 +197,21 @@ def test_threads_that_log_at_once_lose_and_double_nothing(api: Api, tmp_path: Pa
 def test_a_signal_that_logs_in_the_middle_of_a_log_does_no_harm(api: Api) -> None:
     monitor = Monitor(api.url, "k", "load", options=FAST)
     before = signal.signal(
-        signal.SIGALRM, lambda *_: monitor.log(prediction_id="signal", version="v1") and None
+        signal.SIGUSR1, lambda *_: monitor.log(prediction_id="signal", version="v1") and None
     )
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-    try:
-        for _ in range(20):
-            _log_many(monitor)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+    main, is_over = threading.get_ident(), threading.Event()
+
+    def disturb() -> None:
+        while not is_over.wait(0.0005):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    for _ in range(20):
+        _log_many(monitor)
+    is_over.set()
+    thread.join()
+    signal.signal(signal.SIGUSR1, before)
     assert monitor.flush(timeout=30.0)
     monitor.close()
     n_signals = api.kept_ids.count("signal")

@@ -106,6 +106,16 @@ def test_a_row_that_nobody_can_read_does_not_cost_its_neighbours(
     assert (counts.acknowledged, counts.rejected + sum(counts.dropped.values())) == (2, 1)
 
 
+def test_the_api_reads_compressed_batches(platform: Platform) -> None:
+    options = Options(compress=True)
+    monitor = Monitor(platform.url, platform.key, "load", options=options)
+    for i in range(50):
+        monitor.log(_row(i))
+    assert monitor.flush()
+    monitor.close()
+    assert platform.kept_ids() == [f"p-{i}" for i in range(50)]
+
+
 def test_an_unknown_key_loses_nothing(platform: Platform, tmp_path: Path) -> None:
     wrong = Monitor(platform.url, "sw_wrong", "load", tmp_path / "spool")
     wrong.log(_row(0))

@@ -129,6 +129,13 @@ def test_a_service_starts_with_the_last_document_while_the_api_is_down(
     assert late.current == router.current
 
 
+def test_the_champion_is_known_to_fall_back_on(api: Api, router: Router) -> None:
+    assert router.champion == "v1"
+    _publish(api, epoch=5, champion=None)
+    assert router.refresh()
+    assert router.champion is None
+
+
 def test_without_any_document_there_is_no_version(api: Api, tmp_path: Path) -> None:
     router = Router(api.url, "sw_key", "load", cache=tmp_path, every=60.0)
     router.start()
