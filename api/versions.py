@@ -55,7 +55,12 @@ def read_version(version: str, entry: ReadModel, session: ReadDep) -> Version:
 
 @router.put("/{version}", response_model=VersionRead)
 def put_version(
-    version: str, body: VersionPut, answer: Response, entry: OperateModel, act: ActDep
+    version: str,
+    body: VersionPut,
+    answer: Response,
+    parts: PlatformDep,
+    entry: OperateModel,
+    act: ActDep,
 ) -> Version:
     """Add a version, or change its manifest or objective."""
     plan = registry.VersionPlan(
@@ -68,6 +73,7 @@ def put_version(
     is_new = registry.plan_version(act.session, entry.model_id, plan, act.now)
     action = "version.add" if is_new else "version.update"
     act.record(action, f"{entry.name}/{version}", body.model_dump(mode="json"))
+    parts.directory.forget(entry.name)
     answer.status_code = 201 if is_new else 200
     return models.find_version(act.session, entry.model_id, version)
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -194,11 +195,16 @@ class Committer:
         """Do the outermost step of a thread: record what fails, answer, go on."""
         try:
             act(group)
-        except Exception as error:
-            log.exception("a group of %d batches failed", len(group))
+        except Exception as error:  # noqa: BLE001
+            # Where, and not what: the message of an error may quote a value of a row.
+            kind = type(error).__name__
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("a group of %d batches failed: %s\n%s", len(group), kind, where)  # noqa: TRY400
             for each in group:
                 if not each.answer.done():
-                    each.answer.set_exception(error)
+                    each.answer.set_exception(
+                        RuntimeError(f"a group of batches failed: {kind}")
+                    )
 
     def _take(self) -> list[_Waiting]:
         group: list[_Waiting] = []

@@ -59,7 +59,7 @@ def send_and_ask(
         yield f"answer to {body.headers}", answer.content
     yield from everything_stored(engine)
     sessions = sessionmaker(engine)
-    later = utcnow() + PATIENCE
+    later = utcnow() + 2 * PATIENCE
     fold_all(sessions, later)
     archive_all(sessions, settings.lake, later)
     for question in questions():
