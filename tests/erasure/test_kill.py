@@ -1,0 +1,89 @@
+"""Wherever an eraser is killed, the next one finishes, and counts every row once."""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only
+from db.tables import Erasure
+from services.erasure import erase
+from tests.archive.mortal import LATER
+from tests.erasure.rows import (
+    GONE,
+    STAYS,
+    finish,
+    number,
+    predictions,
+    quarantine,
+    send,
+    want,
+)
+from tests.erasure.traces import traces
+from tests.streams import add_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def killed(role: str, url: str, lake: Path, model_id: UUID, *point: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.erasure.mortal", role, url, lake, str(model_id), *point],
+        cwd=ROOT,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -9
+
+
+# Where, and whether the fast tests go there too.
+POINTS = {
+    "drained": ("services.erasure", "drain", "after", False),
+    "after the first fence": ("lake.erase", "fence", "after", False),
+    "quarantine emptied": ("services.erasure", "_forget", "after", False),
+    "one day rewritten": ("lake.erase", "_rewrite", "after", True),
+    "labels deleted": ("lake.erase", "delete", "after", False),
+    "all rows deleted": ("services.erasure", "_mark", "before", True),
+    "a checkpoint made": ("lake.erase", "_older_entries", "before", False),
+    "the log of one table cut": ("lake.erase", "_remove", "after", True),
+    "one table scrubbed": ("lake.erase", "scrub", "after", False),
+    "both scrubbed": ("services.erasure", "leave_no_trace", "before", False),
+    "not yet recorded": ("services.erasure", "leave_no_trace", "after", False),
+}
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(point, id=name, marks=() if is_fast else pytest.mark.slow)
+        for name, (*point, is_fast) in POINTS.items()
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_killed_at_any_step(
+    sessions: sessionmaker[Session],
+    database_url: str,
+    lake: Path,
+    tmp_path: Path,
+    point: list[str],
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, 0, 60)
+    finish(sessions, lake)
+    quarantine(sessions, model_id, [{"session_id": GONE}, {"session_id": STAYS}])
+    erasure_id = want(sessions, model_id)
+    send(sessions, model_id, 60, 5)  # still in the inbox
+
+    killed("erase", database_url, lake, model_id, *point)
+    send(sessions, model_id, 65, 5)
+    finish(sessions, lake)  # an archiver meanwhile
+    assert erase(sessions, lake, model_id, LATER) == 1
+
+    assert traces(tmp_path, GONE) == []
+    left = sorted(number(row) for row in predictions(lake, model_id))
+    assert left == sorted(2 * [*range(70)])
+    with read_only(sessions) as session:
+        done = session.get_one(Erasure, erasure_id)
+        assert (done.n_lake, done.n_quarantined) == (2 * 70, 1)
