@@ -224,17 +224,17 @@ def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> dict[str, Json]:
     n_day = timedelta(days=1) // slices.width
     bad_long, total_long = _trailing(slices, tier.long, n_day)
     bad_short, total_short = _trailing(slices, tier.short, n_day)
-    factor = tier.factor(params.period)
+    factor, budget = tier.factor(params.period), params.budget  # fractions: made once
     fires = [
         bad >= MIN_FAILURES
-        and burns(bad, total, factor, params.budget)
-        and burns(short, n_short, factor, params.budget)
+        and burns(bad, total, factor, budget)
+        and burns(short, n_short, factor, budget)
         for bad, total, short, n_short in zip(
             bad_long, total_long, bad_short, total_short, strict=True
         )
     ]
     shares = [
-        Fraction(bad, total) / params.budget if total else Fraction(0)
+        Fraction(bad, total) / budget if bad else Fraction(0)
         for bad, total in zip(bad_long, total_long, strict=True)
     ]
     counted = [share for share, fired in zip(shares, fires, strict=True) if fired] or shares

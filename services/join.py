@@ -244,7 +244,10 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
         own, of = rows.filter(is_own), subject.units_of(group["version"])
         totals = np.zeros((subject.contract.horizon, len(subject.contract.targets), 6))
         for start in range(0, own.num_rows, ROWS):
-            part = match(history, subject.contract, own.slice(start, ROWS), of.season_steps)
+            some = own.slice(start, ROWS)
+            if some["output"].null_count == len(some):
+                continue  # nothing was forecast: no label is looked for
+            part = match(history, subject.contract, some, of.season_steps)
             totals += sums(part.forecast, part.actual, part.naive, of)
         payload = chunk(totals).astype("<f8").tobytes()
         stored.append({**group, "n_predictions": own.num_rows, "payload": payload})
