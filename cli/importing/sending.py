@@ -70,8 +70,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._done: dict[str, dict[str, int]] = {}
-        if path.is_file():
-            for line in path.read_text("utf-8").splitlines():
+        text = path.read_text("utf-8") if path.is_file() else ""
+        self._is_torn = bool(text) and not text.endswith("\n")
+        if text:
+            for line in text.splitlines():
                 try:
                     entry = json.loads(line)
                     self._done[entry["batch"]] = entry
@@ -92,7 +94,8 @@ class Journal:
         }
         self._done[batch_id] = entry
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write("\n" * self._is_torn + json.dumps(entry) + "\n")
+        self._is_torn = False
 
 
 class Platform:

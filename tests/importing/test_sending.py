@@ -1,0 +1,69 @@
+"""Sending waits as long as it is asked to, and says how far it is."""
+
+import sys
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from cli.importing.progress import Progress
+from cli.importing.sending import Journal, Parcel, Platform, Tally
+from services.ingest import Feed
+
+
+def test_busy_is_waited_for_as_long_as_the_platform_asks() -> None:
+    answers = [
+        httpx.Response(
+            503, json={"error": "Busy", "detail": "full"}, headers={"Retry-After": "7"}
+        ),
+        httpx.Response(
+            429, json={"error": "TooMany", "detail": "slow"}, headers={"Retry-After": "2"}
+        ),
+        httpx.ConnectError("gone"),
+        httpx.Response(200, json={"accepted": 3, "duplicate": False, "quarantined": 0}),
+    ]
+    ids = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        ids.append(request.headers["idempotency-key"])
+        said = answers[len(ids) - 1]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    paused: list[float] = []
+    platform = Platform("http://x", "k", "m", lambda _: None, paused.append)
+    platform._http = httpx.Client(base_url="http://x", transport=httpx.MockTransport(answer))
+    tally = Tally()
+    parcel = Parcel(feed=Feed.PREDICTIONS, first=0, end=3, table=pa.table({"a": [1, 2, 3]}))
+    assert platform.send(parcel, "one", tally) == (3, 0)
+    assert paused == [7.0, 2.0, 0.5]
+    assert ids == ["one"] * 4
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 1.0, 6.0, 6.0, 10.0])
+    progress = Progress(sys.stderr, 1000, lambda: next(seconds))
+    progress.add(100, sent=True)
+    progress.add(200, sent=True)
+    progress.done()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "██████··············  30%  300 of 1,000 rows, 50 a second, 14 s left",
+        "██████··············  30%  300 of 1,000 rows, 30 a second, 23 s left",
+    ]
+
+
+def test_a_journal_that_was_torn_by_a_kill_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "one.jsonl"
+    Journal(path).add("a", 3, 1)
+    with path.open("a") as file:
+        file.write('{"batch": "b", "acc')
+    journal = Journal(path)
+    assert journal.get("b") is None
+    said = journal.get("a")
+    assert said is not None
+    assert (said["accepted"], said["quarantined"]) == (3, 1)
+    journal.add("c", 1, 0)
+    assert Journal(path).get("c") is not None
