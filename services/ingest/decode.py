@@ -5,7 +5,6 @@ column are then paid once for a hundred small requests.
 """
 
 import hashlib
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from services.ingest import arrow_rows, encodings, json_rows, masking, mismatch,
 from services.ingest.batch import Batch, Format
 from services.ingest.check import check
 from services.ingest.columns import Faults, Mask, mask, printable
+from services.ingest.contents import ArrowContent, RowContent
 
 MAX_BATCH_ID = 200  # characters
 # Arrow is compressed on the wire by some: how far a body may unpack.
@@ -33,6 +33,8 @@ _ENCODINGS = {Format.JSON: encodings.JSON, Format.MSGPACK: encodings.MSGPACK}
 # Most columns are empty or repeat themselves, and bytes that are not written need
 # not be flushed. Threads would cost more in meeting than they save in work.
 _COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+
+_NO_MISMATCH = mismatch.Counts()
 
 Content = Callable[[int], dict[str, Any]]
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -171,7 +173,7 @@ def _read_rows(
                 digest=digest,
                 n_rows=read.n_rows,
                 positions=read.positions,
-                content=_RowContent(reader, batch.body, max_rows),
+                content=RowContent(reader, batch.body, max_rows),
                 faults=read.faults,
             )
         )
@@ -201,7 +203,7 @@ def _read_arrow(
             digest=digest,
             n_rows=raw.num_rows,
             positions=range(raw.num_rows),
-            content=_ArrowContent(raw),
+            content=ArrowContent(raw),
         )
         by_columns[raw.schema.to_string(show_schema_metadata=False)].append((piece, raw))
     sections = []
@@ -310,9 +312,9 @@ def _foreign(
 ) -> mismatch.Counts:
     """Count the good rows of a batch that was made under a contract that we do not know."""
     if batch.contract_digest is None or batch.contract_digest in batch.terms.digests:
-        return mismatch.Counts()
+        return _NO_MISMATCH
     own = table.slice(rows.start, rows.stop - rows.start).filter(pa.array(keep[rows]))
-    return mismatch.of_foreign(own, batch.feed.kind, now) if own.num_rows else mismatch.Counts()
+    return mismatch.of_foreign(own, batch.feed.kind, now) if own.num_rows else _NO_MISMATCH
 
 
 def _draft(
@@ -323,6 +325,20 @@ def _draft(
     mismatches: mismatch.Counts,
     now: datetime,
 ) -> Draft:
+    n_kept = int(np.count_nonzero(keep[rows]))
+    if not piece.faults:  # nearly always, and a group has hundreds of them
+        return Draft(
+            no=piece.no,
+            batch=piece.batch,
+            batch_id=piece.batch_id,
+            digest=piece.digest,
+            rows=rows,
+            n_kept=n_kept,
+            faults=(),
+            contents=(),
+            duplicates=duplicates,
+            mismatches=mismatches,
+        )
     ordered = sorted(piece.faults, key=lambda fault: fault.row)
     contents = [piece.content(fault.row) for fault in ordered]
     terms, kind = piece.batch.terms, piece.batch.feed.kind
@@ -332,7 +348,7 @@ def _draft(
         batch_id=piece.batch_id,
         digest=piece.digest,
         rows=rows,
-        n_kept=int(np.count_nonzero(keep[rows])),
+        n_kept=n_kept,
         faults=tuple(redaction.fault(fault, kind, terms) for fault in ordered),
         contents=tuple(redaction.content(row, terms) for row in contents),
         duplicates=duplicates,
@@ -355,53 +371,3 @@ def _identify(batch: Batch, inside: str | None) -> tuple[bytes, str]:
     if not 0 < len(batch_id) <= MAX_BATCH_ID or printable(batch_id) != batch_id:
         raise Unprocessable(f"batch_id: 1 to {MAX_BATCH_ID} printable characters")
     return digest, batch_id
-
-
-class _RowContent:
-    """Reads the bad rows of a body again, as they were sent."""
-
-    def __init__(self, reader: json_rows.RowReader, body: bytes, max_rows: int) -> None:
-        self._reader = reader
-        self._body = body
-        self._max_rows = max_rows
-        self._rows: list[object] | None = None
-
-    def __call__(self, row: int) -> dict[str, Any]:
-        if self._rows is None:
-            _, self._rows = self._reader.raw_rows(self._body, self._max_rows)
-        content = plain(self._rows[row])
-        return content if isinstance(content, dict) else {"row": content}
-
-
-class _ArrowContent:
-    """Reads the bad rows of a table again, as they were sent."""
-
-    def __init__(self, raw: pa.Table) -> None:
-        self._raw = raw
-
-    def __call__(self, row: int) -> dict[str, Any]:
-        return plain(self._raw.slice(row, 1).to_pylist()[0])  # type: ignore[no-any-return]
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON and every database can carry of a value; null for the rest.
-
-    Examples
-    --------
-    >>> plain({"load": [1.0, float("nan")], "note": b"x"})
-    {'load': [1.0, None], 'note': None}
-    """
-    match value:
-        case dict():
-            return {plain(str(name)): plain(each) for name, each in value.items()}
-        case list() | tuple():
-            return [plain(each) for each in value]
-        case str():
-            return value.encode(errors="replace").decode().replace("\0", "?")
-        case datetime():
-            return value.isoformat()
-        case _:
-            is_plain = value is None or (
-                isinstance(value, int | float) and abs(value) <= sys.float_info.max
-            )
-            return value if is_plain else None
