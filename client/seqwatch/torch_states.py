@@ -98,11 +98,12 @@ class StateSampler:
 
 
 class _Hook:
-    __slots__ = ("_local", "_name")
+    __slots__ = ("_is_warned", "_local", "_name")
 
     def __init__(self, local: threading.local, name: str) -> None:
         self._local = local
         self._name = name
+        self._is_warned = False
 
     def __call__(
         self, module: Recurrent, given: tuple[Any, ...], named: dict[str, Any], returned: Any
@@ -113,7 +114,9 @@ class _Hook:
             with torch.no_grad():
                 self._local.seen.update(_summary(self._name, module, given, named, returned))
         except Exception:  # noqa: BLE001 - a summary is not worth a prediction
-            _log.exception("the states of %s could not be summarised", self._name)
+            if not self._is_warned:
+                self._is_warned = True
+                _log.exception("the states of %s could not be summarised", self._name)
 
 
 def state_features(model: nn.Module) -> list[dict[str, Any]]:
