@@ -47,6 +47,7 @@ bench: setup ## Measure: ingest, fold and archive, drift
 
 bench-peers: setup .peers/evidently/.installed .peers/whylogs/.installed ## Measure beside others (ARGS=…)
 	$(BIN)/python -m benchmarks.versus $(ARGS)
+	$(BIN)/python -m benchmarks.client
 
 # One environment for each peer: none of their requirements ever meets ours.
 .peers/%/.installed: benchmarks/peers/%.txt
