@@ -32,7 +32,9 @@ KEEP_HISTORY = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInter
 STATISTICS = "delta.dataSkippingStatsColumns"
 
 # Measured on forecasts of 24 x 7 float64: twice the rows per second of Snappy's default.
-COMPRESSION = WriterProperties(compression="LZ4_RAW")
+# Row groups of some 64,000 rows cost nothing to write, and bound what a reader of a few rows,
+# or of all of them, holds at once.
+COMPRESSION = WriterProperties(compression="LZ4_RAW", max_row_group_size=65_536)
 
 TIDY_EVERY = 32  # commits
 CROWDED = 4  # files of one day

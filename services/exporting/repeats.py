@@ -84,7 +84,9 @@ class Firsts:
     def _of_day(self, day: int, columns: Sequence[str]) -> Iterator[pa.Table]:
         midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
         end = midnight + timedelta(days=1, microseconds=-1)
-        return self._state.lake.read(ds.scalar(True), columns, Within(first=midnight, last=end))
+        return self._state.lake.stream(
+            ds.scalar(True), columns, Within(first=midnight, last=end)
+        )
 
     def _every(self, day: int) -> Iterator[pa.Table]:
         yield from self._of_day(day, KEYS)

@@ -73,7 +73,7 @@ def _matching(state: State, query: Query, firsts: Firsts) -> Iterator[pa.Table]:
         if first <= last:
             firsts.forget(day)
             within = Within(first=first, last=last)
-            for rows in state.lake.read(is_wanted, wanted.names, within):
+            for rows in state.lake.stream(is_wanted, wanted.names, within):
                 yield conform(rows, wanted)
     for rows in state.predictions.tables():
         yield rows.filter(is_wanted & span.rows)

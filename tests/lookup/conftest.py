@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.lake_root import LakeRoot
 from core.rows import Kind
 from core.settings import Settings
 from db.session import unit_of_work
@@ -31,7 +31,7 @@ class Place:
     """One model, and the way of its rows."""
 
     sessions: sessionmaker[Session]
-    lake: Path
+    lake: LakeRoot
     model_id: UUID
 
     def send(self, *rows: Row, received_at: datetime = START) -> None:

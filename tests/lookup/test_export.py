@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,26 @@ def test_the_shell_writes_the_same_file(
     assert main(["export", "grid", str(tmp_path / "out")]) == 1
     assert main(["export", "grid", str(target), "--from", "yesterday"]) == 1
     assert main(["export", "nothing", str(target)]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_an_export_of_two_million_rows_takes_no_more_memory_than_one_of_a_few(
+    tmp_path: Path, form: str
+) -> None:
+    most = {}
+    for n_rows in (100_000, 2_000_000):
+        folder = tmp_path / str(n_rows)
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.lookup.heavy", str(folder), str(n_rows), form],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=True,
+        )
+        exported, n_bytes, most[n_rows] = map(int, done.stdout.split())
+        assert exported == n_rows
+        assert n_bytes > n_rows
+    # The ids of a day are compared by eight bytes each: a million of them is 8 MB, sorted 16.
+    assert most[2_000_000] < most[100_000] + 100 * 2**20

@@ -147,7 +147,8 @@ def test_a_session_is_told_in_order_across_inbox_and_lake(
     place.archive()
     place.send(*rows[::2])
 
-    told, cursor = [], None
+    told: list[Any] = []
+    cursor: str | None = None
     while not told or cursor:
         answer = get("sessions/s", limit=limit, **({"cursor": cursor} if cursor else {}))
         told += answer["rows"]
@@ -194,7 +195,7 @@ def test_what_the_contract_hashes_is_found_by_what_the_service_sent(
         "session_id": hashed(key, "session_id", "alice"),
         "entity": hashed(key, "entity", "pump-3"),
     }
-    place.send(prediction(START, prediction_id="p", **stored))
+    place.send(prediction(START, prediction_id="p") | stored)
     place.archive()
 
     assert [row["prediction_id"] for row in get("sessions/alice")["rows"]] == ["p"]

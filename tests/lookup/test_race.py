@@ -16,6 +16,7 @@ from lake.reading import Log
 from services.exporting.rows import batches
 from services.lookup import one, pages, state, timeline
 from services.lookup.query import Query
+from services.lookup.rows import Prediction
 from services.lookup.state import look
 from tests.lookup.conftest import Place
 from tests.streams import HOUR, START, prediction
@@ -47,7 +48,7 @@ def test_rows_that_move_between_the_two_reads_are_seen_once(
     place.send(*rows(N))
     place.fold()
     place.send(*rows(2 * N))
-    moved = []
+    moved: list[bool] = []
 
     def move() -> None:
         if not moved:
@@ -126,7 +127,7 @@ def test_lookups_beside_a_running_archive_see_every_row_once(
         assert len(exported) >= least
         assert told is None or told.n_rows == len(exported)
         assert [row.fields["prediction_id"] for row in newest] == sorted(exported)[-10:][::-1]
-        assert not least or isinstance(found, one.Prediction)
+        assert not least or isinstance(found, Prediction)
 
 
 def test_a_session_maker_is_not_needed_after_the_look(
