@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
 from db.base import Base
-from db.tables import Inbox, Model, Receipt
+from db.tables import Inbox, Receipt
 
 # A model's last sign of life is for people: no need to write it with each commit,
 # and to wait for the fold, which holds the same row.
@@ -30,6 +30,18 @@ _ADD_RECEIPTS = {
     .returning(_RECEIPT.c.model_id, _RECEIPT.c.kind, _RECEIPT.c.batch_id)
     for dialect, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
 }
+_MODEL = Base.metadata.tables["model"]
+_SIGN_OF_LIFE = (
+    update(_MODEL)
+    .where(
+        _MODEL.c.id == bindparam("whose"),
+        or_(
+            _MODEL.c.last_received_at.is_(None),
+            _MODEL.c.last_received_at < bindparam("late"),
+        ),
+    )
+    .values(last_received_at=bindparam("seen"))
+)
 _ADD_PAYLOADS = insert(Base.metadata.tables["inbox"])
 _ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
@@ -71,19 +83,9 @@ def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> None:
     """Note when models were last heard of."""
+    connection, late = session.connection(), now - SIGN_OF_LIFE_EVERY
     for model_id in sorted(model_ids):  # in one order, so that no two replicas lock crosswise
-        session.execute(
-            update(Model)
-            .where(
-                Model.id == model_id,
-                or_(
-                    Model.last_received_at.is_(None),
-                    Model.last_received_at < now - SIGN_OF_LIFE_EVERY,
-                ),
-            )
-            .values(last_received_at=now),
-            execution_options={"synchronize_session": False},
-        )
+        connection.execute(_SIGN_OF_LIFE, {"whose": model_id, "late": late, "seen": now})
 
 
 def backlog(session: Session) -> tuple[int, datetime | None]:
