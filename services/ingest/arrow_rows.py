@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from core.errors import Malformed, TooLarge, Unprocessable
 from core.rows import REFERENCE, TIME, Status, wire_schema
 from core.terms import Terms
+from services.ingest.arrow_sizes import refuse_bombs
 from services.ingest.batch import Feed
 from services.ingest.columns import Faults, printable, singles, times
 
@@ -25,6 +26,7 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     TooLarge
         If it holds more rows, or unpacks to more bytes, than allowed.
     """
+    refuse_bombs(body, max_bytes)
     batches, n_rows, n_bytes = [], 0, 0
     try:
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
@@ -41,9 +43,45 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
                     raise TooLarge(f"the batch unpacks to more than {max_bytes} bytes")
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError):
         raise Malformed("the body is not a complete Arrow IPC stream") from None
+    _refuse_odd_types(columns)
     if len({*columns.names}) < len(columns.names):
         raise Unprocessable("two columns have the same name")
     return pa.Table.from_batches(batches, columns)
+
+
+def _refuse_odd_types(columns: pa.Schema) -> None:
+    """Refuse what no row needs: views of lists, unions, run ends, maps, extensions.
+
+    Arrow's kernels support them here and there, and check them as little.
+    """
+    for field in columns:
+        if not _is_needed(field.type):
+            raise Unprocessable(f"{printable(field.name)}: no type of ours")
+
+
+def _is_needed(given: pa.DataType) -> bool:
+    if isinstance(given, pa.BaseExtensionType):
+        return False
+    kinds = pa.types
+    if kinds.is_struct(given):
+        return all(_is_needed(child.type) for child in given)
+    if kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given):
+        return _is_flat(given.value_type)
+    if kinds.is_dictionary(given):
+        return _is_text(given.value_type)
+    return _is_flat(given)
+
+
+def _is_flat(given: pa.DataType) -> bool:
+    kinds = pa.types
+    return bool(
+        kinds.is_null(given)
+        or kinds.is_boolean(given)
+        or kinds.is_integer(given)
+        or kinds.is_floating(given)
+        or kinds.is_timestamp(given)
+        or _is_text(given)
+    )
 
 
 def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults) -> pa.Table:
