@@ -8,7 +8,8 @@ from uuid import UUID
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.rows import Kind, label_schema, prediction_schema
 from db.session import unit_of_work
 from db.tables import Inbox, Model, Version

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model

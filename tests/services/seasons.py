@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from core.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
