@@ -114,9 +114,9 @@ def columns_type(fields: list[Field]) -> type[msgspec.Struct]:
     for field in fields:
         if field.children is None:
             value = field.kind | None if field.is_nullable else field.kind
-            kind: Any = list[value]
+            kind: Any = list[value]  # type: ignore[valid-type]
         else:
-            kind = _lists(field, {name: list[one] for name, one in field.children.items()})
+            kind = _lists(field, {name: list[one] for name, one in field.children.items()})  # type: ignore[misc]
         if field.is_nullable or field.default is not ...:
             made.append((field.name, kind | None, None))
         else:
