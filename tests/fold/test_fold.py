@@ -17,6 +17,7 @@ from db.session import read_only
 from db.tables import Inbox, Model, ServingSlice, Stream, SummaryChunk
 from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
 from monitors.summary_bytes import from_many
+from services import fold as folding
 from services.fold import PATIENCE, fold, fold_all
 from tests.streams import HOUR, START, add_model, entry, keep, label, prediction, table
 
@@ -197,3 +198,19 @@ def test_of_two_folds_at_once_each_row_counts_once(sessions: sessionmaker[Sessio
         groups = session.scalars(select(Inbox.group_no)).all()
         assert session.scalars(select(Stream.folded)).all() == [max(g or 0 for g in groups)]
         assert log.waiting(session, folded=False) == []
+
+
+def test_a_transaction_numbers_no_more_than_one_group_may_hold(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = add_model(sessions)
+    for i in range(4):
+        send(sessions, model_id, prediction(START + i * HOUR, i))
+    with read_only(sessions) as session:
+        sizes = session.scalars(select(Inbox.n_bytes).order_by(Inbox.id)).all()
+    monkeypatch.setattr(folding, "MAX_BYTES", sizes[0] + sizes[1])
+
+    assert fold_all(sessions, LATE) == 4
+
+    with read_only(sessions) as session:
+        assert session.scalars(select(Inbox.group_no).order_by(Inbox.id)).all() == [1, 1, 2, 2]
