@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
@@ -113,19 +113,14 @@ def _history(session: Session, model_id: UUID) -> HistoryRead:
 Moment = Annotated[AwareDatetime | None, Query()]
 
 
-@router.get("/replay", response_model=ReplayRead)
-def read_replay(
-    entry: ReadModel,
-    parts: PlatformDep,
+def _stretch(
     since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
     until: Moment = None,
     reference_from: Moment = None,
     reference_until: Moment = None,
-) -> replay.Replay:
-    """Say what the model's monitors would have found on past days, as these are known now.
-
-    A reference may be given to measure against in place of the champion's.
-    """
+    reference_days: Annotated[int | None, Query(ge=1, le=replay.MAX_DAYS)] = None,
+) -> replay.Asked:
+    """Read which days to look at, and what to measure against."""
     reference = None
     if reference_from is not None and reference_until is not None:
         if reference_until <= reference_from:
@@ -133,5 +128,18 @@ def read_replay(
         reference = Window(reference_from, reference_until)
     elif reference_from is not None or reference_until is not None:
         raise Unprocessable("a reference has two ends: reference_from and reference_until")
-    asked = replay.Asked(since=since, until=until, reference=reference)
+    return replay.Asked(
+        since=since, until=until, reference=reference, reference_days=reference_days
+    )
+
+
+@router.get("/replay", response_model=ReplayRead)
+def read_replay(
+    entry: ReadModel, parts: PlatformDep, asked: Annotated[replay.Asked, Depends(_stretch)]
+) -> replay.Replay:
+    """Say what the model's monitors would have found on past days, as these are known now.
+
+    A reference may be given to measure against in place of the champion's: by its
+    bounds, or as the first days of the stretch.
+    """
     return replay.replay(parts.sessions, entry.model_id, asked)

@@ -3,21 +3,18 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import asdict
 from pathlib import Path
-from uuid import UUID
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
 from cli.importing import telling
 from core.errors import Unprocessable
 from core.settings import Settings
-from core.window import Window
 from db.queries import models
 from db.session import connect, read_only
 from services.monitoring import MonitorPlan
-from services.replay import Asked, first_served, replay
+from services.replay import Asked, replay
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
@@ -34,9 +31,12 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         with read_only(sessions) as session:
             model_id = models.find(session, given.model).id
         plans = None if given.monitor_file is None else _plans(given.monitor_file)
-        asked = Asked(since=given.since, until=given.until, plans=plans)
-        if given.reference_days is not None:
-            asked = _against_first_days(sessions, model_id, asked, given.reference_days)
+        asked = Asked(
+            since=given.since,
+            until=given.until,
+            reference_days=given.reference_days,
+            plans=plans,
+        )
         found = replay(sessions, model_id, asked)
     finally:
         engine.dispose()
@@ -46,18 +46,6 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     else:
         telling.replay(plain, sys.stdout)
     return 0
-
-
-def _against_first_days(
-    sessions: sessionmaker[Session], model_id: UUID, asked: Asked, n_days: int
-) -> Asked:
-    with read_only(sessions) as session:
-        first = first_served(session, model_id)
-    start = asked.since or first
-    if start is None or n_days < 1:
-        return asked
-    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    return replace(asked, reference=Window(start, start + timedelta(days=n_days)))
 
 
 def _plans(path: Path) -> tuple[MonitorPlan, ...]:

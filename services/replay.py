@@ -50,6 +50,8 @@ class Asked:
     reference
         Measured against this instead of against the champion's reference; its
         days are not looked at.
+    reference_days
+        The first so many days of the stretch are that reference.
     plans
         Monitors to try; by default those that the model has.
     """
@@ -57,6 +59,7 @@ class Asked:
     since: datetime | None = None
     until: datetime | None = None
     reference: Window | None = None
+    reference_days: int | None = None
     plans: tuple[MonitorPlan, ...] | None = None
 
 
@@ -168,6 +171,7 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
         trackers = [_tracker(plan) for plan in _plans(session, model_id, asked)]
+        asked = _with_reference(session, model_id, asked)
         name, stretch = model.name, _stretch(session, model, asked)
         version = scene.champion_name(session, model_id)
         days = [] if stretch is None else [*_days(session, model, trackers, asked, stretch)]
@@ -210,7 +214,17 @@ def _tracker(plan: MonitorPlan) -> _Tracker:
     return _Tracker(plan=plan, monitor=monitor)
 
 
-def first_served(session: Session, model_id: UUID) -> datetime | None:
+def _with_reference(session: Session, model_id: UUID, asked: Asked) -> Asked:
+    """Turn the first days of the stretch into the reference, if so asked."""
+    first = _first_served(session, model_id)
+    if asked.reference_days is None or first is None:
+        return asked
+    start = max(first, asked.since or first)
+    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return replace(asked, reference=Window(start, start + asked.reference_days * DAY))
+
+
+def _first_served(session: Session, model_id: UUID) -> datetime | None:
     """Return when a model first served; None before it has."""
     return session.scalar(
         select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model_id)
@@ -218,7 +232,7 @@ def first_served(session: Session, model_id: UUID) -> datetime | None:
 
 
 def _stretch(session: Session, model: Model, asked: Asked) -> Window | None:
-    first = first_served(session, model.id)
+    first = _first_served(session, model.id)
     closed = late.settled(model)
     if first is None or closed is None:
         return None
@@ -307,9 +321,9 @@ def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None
         finding = watching.look(replace(task, faults=tracker.faults), day.seen, baselines)
         tracker.findings.append(finding)
         if tracker.plan.kind == FIRST and finding.outcome is not Outcome.ERROR:
-            known = finding.detail.get("faults", ())
-            assert isinstance(known, list)
-            tracker.faults = tuple(Fault.from_json(fault) for fault in known)
+            known = finding.detail.get("faults")
+            found = known if isinstance(known, list) else []
+            tracker.faults = tuple(Fault.from_json(fault) for fault in found)
         has_fault = any(other.faults for other in trackers)
         _step(tracker, finding, day.seen.as_of, has_fault=has_fault)
 

@@ -274,6 +274,8 @@ def _replay(platform: Platform, given: argparse.Namespace) -> None:
             return
         time.sleep(POLL_SECONDS)
     try:
-        telling.replay(platform.replay(telling.bounds(platform, given)), sys.stdout)
+        days = given.reference_days
+        bounds = {} if days is None else {"reference_days": str(days)}
+        telling.replay(platform.replay(bounds), sys.stdout)
     except ImportRefused as error:
         _say(f"no replay: {error}")

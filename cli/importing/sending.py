@@ -17,7 +17,7 @@ from services.ingest import Feed
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 GIVE_UP_AFTER = 900.0  # seconds without any answer that lets us go on
-_AGAIN = (408, 429, 500, 502, 503, 504)
+_AGAIN = (408, 429, 502, 503, 504)
 
 
 class ImportRefused(AppError):

@@ -1,13 +1,11 @@
 """What an import and a replay say at their ends."""
 
-import argparse
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
 from cli.importing.mapping import Layout
-from cli.importing.sending import Platform, Tally
+from cli.importing.sending import Tally
 from services.ingest import Feed
 
 SHOWN = 10  # bad rows, and episodes of each monitor
@@ -52,18 +50,6 @@ def _faults(faults: Sequence[Mapping[str, Any]], n: int, out: TextIO) -> None:
         out.write(f"  row {fault['row']}, {fault['field']}: {fault['reason']}\n")
     if faults and n > SHOWN:
         out.write(f"  and {n - min(len(faults), SHOWN):,} more\n")
-
-
-def bounds(platform: Platform, given: argparse.Namespace) -> dict[str, str]:
-    """Return the query of a replay: against the first days, if so wished."""
-    if given.reference_days is None:
-        return {}
-    first = platform.replay({})["since"]
-    if first is None:
-        return {}
-    start = datetime.fromisoformat(first)
-    end = start + timedelta(days=given.reference_days)
-    return {"reference_from": start.isoformat(), "reference_until": end.isoformat()}
 
 
 def replay(found: Mapping[str, Any], out: TextIO) -> None:

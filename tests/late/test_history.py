@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
@@ -11,7 +12,7 @@ from core.clock import utcnow
 from core.settings import Settings
 from core.window import Window
 from db.session import unit_of_work
-from db.tables import Alert, Channel, FlipRow, Model, Rollout, Scope
+from db.tables import Alert, Champion, Channel, FlipRow, Model, Rollout, Scope
 from monitors.finding import Outcome
 from notify.signing import new_secret
 from services.access import create_key
@@ -108,8 +109,22 @@ def test_other_monitors_and_another_reference_may_be_tried(
     [record] = found.records
     assert (found.since, found.n_days) == (START + 26 * DAY, 5)
     assert record.n_breaches == record.n_judged > 0
+    first_days = Asked(until=END, reference_days=2, plans=(plan,))
+    assert replay(sessions, world.model_id, first_days).n_days == N_SERVED - 3
     [episode] = found.episodes
     assert (episode.monitor, episode.until) == ("strict", None)
+
+
+def test_without_a_reference_a_replay_says_what_is_missing(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = past(sessions, tmp_path)
+    world.work()
+    with unit_of_work(sessions) as session:
+        session.execute(delete(Champion).where(Champion.model_id == world.model_id))
+    found = {one.monitor: one for one in replay(sessions, world.model_id, Asked()).records}
+    assert found["drift"].why_without == "the champion has no reference"
+    assert found["input_fault"].n_judged == 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
