@@ -116,7 +116,11 @@ def columns_type(fields: list[Field]) -> type[msgspec.Struct]:
             value = field.kind | None if field.is_nullable else field.kind
             kind: Any = list[value]  # type: ignore[valid-type]
         else:
-            kind = _lists(field, {name: list[one] for name, one in field.children.items()})  # type: ignore[misc]
+            children = {
+                name: list[one]  # type: ignore[valid-type]
+                for name, one in field.children.items()
+            }
+            kind = _lists(field, children)
         if field.is_nullable or field.default is not ...:
             made.append((field.name, kind | None, None))
         else:
