@@ -31,6 +31,8 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     try:
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             columns = stream.schema
+            columns.to_string(show_schema_metadata=False)  # names may be no text, at any depth
+            _refuse_odd_types(columns)
             for batch in stream:
                 # Offsets are the sender's: unchecked, they would make us read foreign memory.
                 batch.validate(full=True)
@@ -43,7 +45,6 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
                     raise TooLarge(f"the batch unpacks to more than {max_bytes} bytes")
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError):
         raise Malformed("the body is not a complete Arrow IPC stream") from None
-    _refuse_odd_types(columns)
     if len({*columns.names}) < len(columns.names):
         raise Unprocessable("two columns have the same name")
     return pa.Table.from_batches(batches, columns)

@@ -1,6 +1,6 @@
 """Take away what the platform stands on for a while, and look whether anything was lost.
 
-Run: `python -m tests.chaos.outage disk|database|store|network [--seconds 60] [--database postgres]`
+Run: `python -m tests.chaos.outage disk|database|store|network --seconds 60 --database postgres`
 """
 
 import argparse

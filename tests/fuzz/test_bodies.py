@@ -16,7 +16,7 @@ from services.ingest.decode import decode
 from tests.chaos.stage import CONTRACT, Stage
 from tests.fuzz.bodies import attack, bodies
 
-N = 1_500
+N = 600
 
 
 def test_mutated_bodies_are_read_or_refused() -> None:
