@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test test-slow bench bench-peers bench-sustained fmt clean
+.PHONY: help setup demo run check test test-slow chaos bench bench-peers bench-sustained fmt clean
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -39,6 +39,14 @@ test: setup ## Run the tests (ARGS=…)
 
 test-slow: setup ## Run the statistical guarantees (minutes)
 	$(BIN)/python -m pytest -q -n auto -m slow $(ARGS)
+
+chaos: setup ## Kill 300 times, take the ground away, send nonsense (an hour)
+	$(BIN)/python -m tests.chaos.storm --database sqlite --kills 150 $(ARGS)
+	$(BIN)/python -m tests.chaos.storm --database postgres --kills 150 $(ARGS)
+	for scenario in disk database store network; do \
+	  $(BIN)/python -m tests.chaos.outage $$scenario --seconds 60 || exit 1; done
+	$(BIN)/python -m tests.chaos.outage database --database postgres --seconds 60
+	$(BIN)/python -m tests.fuzz.bodies --minutes 10
 
 bench: setup ## Measure: ingest, fold and archive, drift
 	$(BIN)/python -m benchmarks.ingest
