@@ -133,7 +133,7 @@ def small_disk(place: Path, n_bytes: int) -> Iterator[None]:
     """Mount a disk of this size. Needs root: a test of a full disk is never left out."""
     assert os.geteuid() == 0, "this test mounts a small disk: run it as root"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", place]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(place)]
     subprocess.run(mount, check=True, timeout=30)
     try:
         yield

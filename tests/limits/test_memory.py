@@ -120,7 +120,7 @@ def test_two_hundred_large_bodies_do_not_grow_memory_nor_lock_others_out(
         senders = [Large(host, port, tokens[i % 2], hurry) for i in range(N_SENDERS)]
         for sender in senders:
             sender.start()
-        most, answers = before, []
+        most, answers = before, list[int]()
         give_up = time.monotonic() + 120
         while any(sender.is_alive() for sender in senders) and time.monotonic() < give_up:
             most = max(most, resident(pid))

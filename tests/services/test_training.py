@@ -16,6 +16,7 @@ from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Rollout
 from retrain.rollout import Phase
+from services import erasure
 from services.artifacts import path_of
 from services.rollouts import command, routing_of
 from services.training import MAX_ATTEMPTS
@@ -218,3 +219,22 @@ def die(seasons: Seasons, *point: str) -> None:
     with unit_of_work(seasons.sessions) as session:
         assert not seasons.train()  # the lease still holds
         session.execute(update(Rollout).values(lease_until=START))  # and now it has ended
+
+
+def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    [champion] = seasons.versions()
+    weights = path_of(seasons.settings().artifacts, "grid", champion.sha256 or "")
+    hidden = weights.rename(weights.with_suffix(".hidden"))
+    seasons.train()  # pins the log, then fails
+    hidden.rename(weights)
+    with unit_of_work(seasons.sessions) as session:
+        model_id = seasons.rollout(made).model_id
+        erasure.ask(session, model_id, "session_id", "nobody", "admin", START)
+    erasure.erase(seasons.sessions, seasons.settings().lake, model_id, START)
+
+    assert seasons.train()
+
+    assert seasons.rollout(made).phase is Phase.CANARY, seasons.events(made)
+    names = [name for name, _ in seasons.events(made)]
+    assert names[:4] == ["requested", "start", "retried", "pinned_again"]

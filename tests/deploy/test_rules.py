@@ -1,0 +1,49 @@
+"""The rules warn before a limit is met. Prometheus has a check of its own: `promtool`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core.settings import Settings
+
+TEXT = (Path(__file__).parents[2] / "deploy" / "rules.yml").read_text("utf-8")
+RULES: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule for group in yaml.safe_load(TEXT)["groups"] for rule in group["rules"]
+}
+
+
+def threshold(alert: str) -> int:
+    """Return the last number of a rule's expression."""
+    factor, power = re.findall(r"(\d+) \* 2\^(\d+)", RULES[alert]["expr"])[-1]
+    return int(factor) * 2 ** int(power)
+
+
+@pytest.mark.parametrize("alert", sorted(RULES))
+def test_a_rule_says_how_bad_it_is_and_what_it_means(alert: str) -> None:
+    rule = RULES[alert]
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"].endswith((".", "?"))
+    assert re.fullmatch(r"\d+m", rule.get("for", "1m"))
+
+
+def test_each_limit_is_told_of_before_it_is_met() -> None:
+    settings = Settings()
+    assert threshold("SeqwatchBacklogFull") < settings.max_backlog_bytes
+    assert threshold("SeqwatchWaitingRoomFull") < settings.max_waiting_bytes
+    assert threshold("SeqwatchDiskNearlyFull") > settings.min_free_bytes
+    old = int(re.findall(r"> (\d+)", RULES["SeqwatchBacklogOld"]["expr"])[-1])
+    assert old < settings.max_backlog_age.total_seconds()
+
+
+@pytest.mark.parametrize("about", ["silent model", "backlog age", "disk", "not ready"])
+def test_what_an_operator_must_hear_of_is_there(about: str) -> None:
+    named = {
+        "silent model": "seqwatch_last_received_timestamp_seconds",
+        "backlog age": "seqwatch_backlog_age_seconds",
+        "disk": "seqwatch_disk_free_bytes",
+        "not ready": "seqwatch_ready",
+    }
+    assert any(named[about] in rule["expr"] for rule in RULES.values())
