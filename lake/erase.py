@@ -18,7 +18,6 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable
 from deltalake import write_deltalake as write
 from deltalake.exceptions import DeltaError
@@ -74,18 +73,18 @@ def ids_of(table: DeltaTable, column: str, found: Found) -> set[str]:
     values = pa.array(sorted(found.values), pa.string())
     ids: set[str] = set()
     if found.days:
-        only = pc.is_in(ds.field(column), values) & _on(found.days)
+        only = pc.is_in(pc.field(column), values) & _on(found.days)
         for batch in _batches(table, ["prediction_id"], only):
             ids.update(pc.unique(batch["prediction_id"]).to_pylist())
     return ids
 
 
-def _on(days: Iterable[date]) -> ds.Expression:
-    return pc.is_in(ds.field("day"), pa.array(sorted(days), pa.date32()))
+def _on(days: Iterable[date]) -> pc.Expression:
+    return pc.is_in(pc.field("day"), pa.array(sorted(days), pa.date32()))
 
 
 def _batches(
-    table: DeltaTable, columns: list[str], only: ds.Expression | None = None
+    table: DeltaTable, columns: list[str], only: pc.Expression | None = None
 ) -> Iterator[pa.RecordBatch]:
     dataset = storage.again(table).to_pyarrow_dataset(filesystem=storage.file_system(table))
     return cast(
@@ -113,16 +112,16 @@ def delete(table: DeltaTable, column: str, found: Found, note: str) -> None:
     """
     values = pa.array(sorted(found.values), pa.string())
     for day in sorted(found.days):
-        _until_done(table, partial(_rewrite, day, pc.is_in(ds.field(column), values), note))
+        _until_done(table, partial(_rewrite, day, pc.is_in(pc.field(column), values), note))
 
 
-def _rewrite(day: date, gone: ds.Expression, note: str, newest: DeltaTable) -> None:
+def _rewrite(day: date, gone: pc.Expression, note: str, newest: DeltaTable) -> None:
     dataset = newest.to_pyarrow_dataset(filesystem=storage.file_system(newest))
-    n_rows = dataset.count_rows(filter=gone & (ds.field("day") == day))
+    n_rows = dataset.count_rows(filter=gone & (pc.field("day") == day))
     if not n_rows:
         return
     kept = dataset.scanner(
-        filter=~gone & (ds.field("day") == day),
+        filter=~gone & (pc.field("day") == day),
         batch_size=ROWS_AT_ONCE,
         batch_readahead=2,
         fragment_readahead=1,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import FileSystem
@@ -77,7 +77,7 @@ class Log:
         return None if table is None else table.version()
 
     def predictions(
-        self, window: Window, columns: Sequence[str], only: ds.Expression | None = None
+        self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
     ) -> pa.Table | None:
         """Return the predictions made in a window, in no particular order.
 
@@ -96,7 +96,7 @@ class Log:
             None when nothing was ever archived.
         """
         first, last = window.start.date(), (window.end - _A_MOMENT).date()
-        condition = (ds.field("at") >= window.start) & (ds.field("at") < window.end)
+        condition = (pc.field("at") >= window.start) & (pc.field("at") < window.end)
         return self._read(
             Kind.PREDICTIONS,
             f"day >= '{first}' AND day <= '{last}'",
@@ -105,13 +105,13 @@ class Log:
         )
 
     def labels(
-        self, window: Window, columns: Sequence[str], only: ds.Expression | None = None
+        self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
     ) -> pa.Table | None:
         """Return the labels by entity whose lists reach into a window of target time.
 
         None when no label was ever archived.
         """
-        reaches = (ds.field("target_at") < window.end) & (ds.field("until") >= window.start)
+        reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
         return self._read(
             Kind.LABELS,
             f"day <= '{(window.end - _A_MOMENT).date()}' AND until >= '{_sql(window.start)}'",
@@ -141,7 +141,7 @@ class Log:
         return self._read(
             Kind.LABELS,
             f"received_at >= '{_sql(since)}' AND prediction_id IS NOT NULL",
-            (ds.field("received_at") >= since) & pc.is_in(ds.field("prediction_id"), ids),
+            (pc.field("received_at") >= since) & pc.is_in(pc.field("prediction_id"), ids),
             columns,
         )
 
@@ -170,7 +170,7 @@ class Log:
         table = self._tables[kind]
         return None if table is None else storage.file_system(table)
 
-    def dataset(self, kind: Kind, files: str | None = None) -> ds.Dataset | None:
+    def dataset(self, kind: Kind, files: str | None = None) -> Any:
         """Return a table for Arrow to read; None when nothing was ever archived.
 
         Parameters
@@ -187,7 +187,7 @@ class Log:
         return table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
 
     def _read(
-        self, kind: Kind, files: str, rows: ds.Expression, columns: Sequence[str]
+        self, kind: Kind, files: str, rows: pc.Expression, columns: Sequence[str]
     ) -> pa.Table | None:
         def read() -> pa.Table | None:
             dataset = self.dataset(kind, files)  # Arrow's filter does the rest

@@ -8,11 +8,11 @@ session, is looked for in the same order, one narrow column at a time.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from core.rows import TIME, Kind
 from lake.reading import Log
@@ -53,12 +53,12 @@ class Place:
     prediction_id: str | None = None
 
     @property
-    def beyond(self) -> ds.Expression:
+    def beyond(self) -> pc.Expression:
         """Which rows come after it."""
         if self.prediction_id is None:
-            return ds.field("at") <= self.at
-        tied = (ds.field("at") == self.at) & (ds.field("prediction_id") < self.prediction_id)
-        return (ds.field("at") < self.at) | tied
+            return pc.field("at") <= self.at
+        tied = (pc.field("at") == self.at) & (pc.field("prediction_id") < self.prediction_id)
+        return (pc.field("at") < self.at) | tied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ class Within:
     before: Place | None = None
 
     @property
-    def rows(self) -> ds.Expression:
+    def rows(self) -> pc.Expression:
         """The same as a condition on rows."""
-        rows = (ds.field("at") >= self.first) & (ds.field("at") <= self.last)
+        rows = (pc.field("at") >= self.first) & (pc.field("at") <= self.last)
         return rows if self.before is None else rows & self.before.beyond
 
     def after(self, place: Place) -> "Within":
@@ -122,11 +122,10 @@ class Search:
     def __init__(self, log: Log) -> None:
         self._schema = loose(log.schema(Kind.PREDICTIONS))
         self._file_system = log.file_system(Kind.PREDICTIONS)
-        self._format = ds.ParquetFileFormat()
         self.parts = [] if self._file_system is None else _parts(log)
 
     def newest(
-        self, only: ds.Expression, n: int, *, within: Within, stop: Stop = in_time
+        self, only: pc.Expression, n: int, *, within: Within, stop: Stop = in_time
     ) -> Found:
         """Return the keys of the newest rows, as far as there is time to look for them.
 
@@ -154,7 +153,7 @@ class Search:
 
     def every(
         self,
-        only: ds.Expression,
+        only: pc.Expression,
         columns: Sequence[str],
         *,
         within: Within,
@@ -199,14 +198,14 @@ class Search:
             yield group, rest if rest is not None and rest < seen_from else None
 
     def read(
-        self, only: ds.Expression, columns: Sequence[str], within: Within
+        self, only: pc.Expression, columns: Sequence[str], within: Within
     ) -> Iterator[pa.Table]:
         """Yield some columns of all such rows, in batches and in no particular order."""
         parts = [p for p in self.parts if p.first <= within.last and p.last >= within.first]
         yield from self._scan(parts, only & within.rows, columns)
 
     def stream(
-        self, only: ds.Expression, columns: Sequence[str], within: Within
+        self, only: pc.Expression, columns: Sequence[str], within: Within
     ) -> Iterator[pa.Table]:
         """Yield the same as `read` to whoever is slow: no more than is asked for is read ahead.
 
@@ -228,12 +227,16 @@ class Search:
         return sorted({part.day for part in self.parts}, reverse=True)
 
     def _scan(
-        self, parts: Sequence[Part], only: ds.Expression, columns: Sequence[str]
+        self, parts: Sequence[Part], only: pc.Expression, columns: Sequence[str]
     ) -> Iterator[pa.Table]:
         if not parts:
             return
+        import pyarrow.dataset as ds  # brings pandas along: not before a search needs it
+
         fragments = [self._fragment(part) for part in parts]
-        dataset = ds.FileSystemDataset(fragments, self._schema, self._format, self._file_system)
+        dataset = ds.FileSystemDataset(
+            fragments, self._schema, fragments[0].format, self._file_system
+        )
         known = [name for name in columns if name in self._schema.names]
         scanner = dataset.scanner(
             columns=known,
@@ -246,10 +249,12 @@ class Search:
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
 
-    def _fragment(self, part: Part) -> ds.ParquetFileFragment:
+    def _fragment(self, part: Part) -> Any:
+        import pyarrow.dataset as ds
+
         # Not through Delta's own data set: it spells out each statistic of each file for Arrow,
         # which takes longer than most searches do.
-        return self._format.make_fragment(part.path, filesystem=self._file_system)
+        return ds.ParquetFileFormat().make_fragment(part.path, filesystem=self._file_system)
 
 
 def loose(schema: pa.Schema) -> pa.Schema:

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from lake.lists import Ints, micros
 from lake.search import KEYS, Within
@@ -85,7 +84,7 @@ class Firsts:
         midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
         end = midnight + timedelta(days=1, microseconds=-1)
         return self._state.lake.stream(
-            ds.scalar(True), columns, Within(first=midnight, last=end)
+            pc.scalar(True), columns, Within(first=midnight, last=end)
         )
 
     def _every(self, day: int) -> Iterator[pa.Table]:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from core.contract import Contract
 from core.rows import Kind, label_schema
@@ -98,8 +97,8 @@ def about(state: State, rows: pa.Table) -> Labels:
     window = Window(first + ahead, last + state.contract.horizon * ahead + _US)
     entities = pc.unique(rows["entity"]).drop_null()
     ids = rows["prediction_id"].combine_chunks()
-    is_entity, is_named = ds.field("entity").isin(entities), ds.field("prediction_id").isin(ids)
-    reaches = (ds.field("target_at") < window.end) & (ds.field("until") >= window.start)
+    is_entity, is_named = pc.field("entity").isin(entities), pc.field("prediction_id").isin(ids)
+    reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
     found = [
         state.log.labels(window, _BY_ENTITY, only=is_entity) if len(entities) else None,
         state.log.labels_by_id(ids, pc.min(rows["received_at"]).as_py() - _DAY, _BY_ID),

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from lake.lists import micros
 from lake.search import KEY_SCHEMA, KEYS, Reach, Stop, Within, newest_of
@@ -54,7 +53,7 @@ def prediction(
     stop
         Says when time is up.
     """
-    is_it = ds.field("prediction_id") == prediction_id
+    is_it = pc.field("prediction_id") == prediction_id
     span = Within() if near is None else Within(first=near - NEAR, last=near + NEAR)
     if after is not None:
         span = span.after(after.place)

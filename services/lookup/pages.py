@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from lake.search import KEY_SCHEMA, KEYS, Place, Stop, Within, newest_of
 from services.lookup.query import ListCursor, Query
@@ -90,7 +90,7 @@ def _newest(
         more = rows.filter(wanted & span.rows).select(KEYS).cast(KEY_SCHEMA)
         keys = newest_of([keys, more], n)
     if found.reached is not None:
-        keys = keys.filter(ds.field("at") > found.reached)
+        keys = keys.filter(pc.field("at") > found.reached)
     return keys, found.reached
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from core.errors import Unprocessable
 from core.masking import stored_forms
@@ -47,7 +47,7 @@ class Query:
         if self.since and self.until and self.since >= self.until:
             raise Unprocessable("from must be before until")
 
-    def rows(self, key: bytes | None) -> ds.Expression:
+    def rows(self, key: bytes | None) -> pc.Expression:
         """Return the condition on a row, but for its time and its label.
 
         Past input that no version has served is left out, unless it is asked for by name.
@@ -63,11 +63,11 @@ class Query:
             ("session_id", self.session_id),
             ("trace_id", self.trace_id),
         )
-        version = ds.field("version")
+        version = pc.field("version")
         rows = version != REFERENCE if self.version is None else version == self.version
         for name, value in wanted:
             if value is not None:
-                rows &= ds.field(name) == value
+                rows &= pc.field(name) == value
         for name, text in texts:
             if text is not None:
                 rows &= named(name, text, key)
@@ -80,9 +80,9 @@ class Query:
         return Within(first=self.since or BEGINNING, last=min(last, END))
 
 
-def named(field: str, text: str, key: bytes | None) -> ds.Expression:
+def named(field: str, text: str, key: bytes | None) -> pc.Expression:
     """Return the condition that a field of a row holds a text, in any form that is stored."""
-    return ds.field(field).isin([*stored_forms(key, field, text)])
+    return pc.field(field).isin([*stored_forms(key, field, text)])
 
 
 class ListCursor(msgspec.Struct, forbid_unknown_fields=True, array_like=True):
@@ -120,7 +120,7 @@ class SessionCursor(msgspec.Struct, forbid_unknown_fields=True, array_like=True)
         """Return how many of some keys, in order, were shown before."""
         if self.at is None:
             return 0
-        at, step, name = (ds.field(column) for column in ("at", "step_index", "prediction_id"))
+        at, step, name = (pc.field(column) for column in ("at", "step_index", "prediction_id"))
         tied = (step < self.step_index) | (
             (step == self.step_index) & (name <= self.prediction_id)
         )

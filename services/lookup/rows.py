@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from core.contract import Contract
 from core.rows import Kind, schema
@@ -102,7 +101,7 @@ def _first_received(state: State, keys: pa.Table) -> tuple[pa.Table, list[int]]:
     """Return the keys that were the first of their id on their day, and how many those had."""
     ids = pc.unique(keys["prediction_id"])
     days = np.unique(micros(keys["at"]) // _DAY_US)
-    is_named = ds.field("prediction_id").isin(ids)
+    is_named = pc.field("prediction_id").isin(ids)
     rows = [KEY_SCHEMA.empty_table()]
     for day in days.tolist():
         rows += state.lake.read(is_named, KEYS, _whole_day(day))
@@ -138,7 +137,7 @@ def _tuples(keys: pa.Table) -> Iterator[tuple[int, str, int]]:
 def _whole(state: State, keys: pa.Table) -> tuple[pa.Table, list[Store]]:
     """Return whole rows in the order of their keys, and where each is."""
     wanted = loose(schema(Kind.PREDICTIONS, state.contract))
-    is_named = ds.field("prediction_id").isin(keys["prediction_id"].combine_chunks())
+    is_named = pc.field("prediction_id").isin(keys["prediction_id"].combine_chunks())
     days = micros(keys["at"]) // _DAY_US
     tables: list[tuple[Store, pa.Table]] = []
     for day in np.unique(days).tolist():

@@ -10,7 +10,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
-from core.contract import Contract, Feature
+from core.contract import Contract
+from core.feature import Feature
 from db.queries.summaries import LATENCY_EDGES
 from db.tables import (
     AccuracyChunk,
