@@ -13,7 +13,7 @@ from services.ingest import Feed
 
 
 def test_busy_is_waited_for_as_long_as_the_platform_asks() -> None:
-    answers = [
+    answers: list[httpx.Response | Exception] = [
         httpx.Response(
             503, json={"error": "Busy", "detail": "full"}, headers={"Retry-After": "7"}
         ),

@@ -172,10 +172,14 @@ def hours(n_reference: int, n_served: int, seed: int = 3) -> list[list[Row]]:
             at = START + i * HOUR
             features = {"load": [load[i]], "wind": [wind[i]]}
             if day < n_reference:
-                past = {"version": REFERENCE, "output": None, "features": features}
+                past: dict[str, Any] = {
+                    "version": REFERENCE,
+                    "output": None,
+                    "features": features,
+                }
                 rows.append((Kind.PREDICTIONS, prediction(at, **past)))
                 continue
-            served = {
+            served: dict[str, Any] = {
                 "features": features,
                 "output": {"load": [load[i - 24 + step] for step in (1, 2, 3)]},
                 "status": "error" if i % 97 == 0 else "ok",
