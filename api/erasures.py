@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.dependencies import ActDep, AdminModel, ReadDep
 from db.queries import erasure as stored
 from db.tables import Erasure
-from services import erasure
+from services import erasure_requests
 
 router = APIRouter(prefix="/v1/models", tags=["erasures"])
 
@@ -63,7 +63,9 @@ def erase(body: ErasureAsk, entry: AdminModel, act: ActDep) -> ErasureRead:
     field = "entity" if body.session_id is None else "session_id"
     text = body.session_id or body.entity
     assert text is not None
-    asked = erasure.ask(act.session, entry.model_id, field, text, act.caller.name, act.now)
+    asked = erasure_requests.ask(
+        act.session, entry.model_id, field, text, act.caller.name, act.now
+    )
     act.record("erasure.ask", entry.name, {"erasure": str(asked.id), "field": field})
     return _read(asked)
 

@@ -18,7 +18,7 @@ from db.migrate import upgrade
 from db.queries import models
 from db.session import connect, unit_of_work
 from db.tables import ApiKey, Scope
-from services import erasure
+from services import erasure_requests
 from services.access import audit, create_key
 
 ROLES = ("api", "worker", "trainer")
@@ -56,7 +56,7 @@ def ask_to_erase(settings: Settings, model: str, field: str, whom: str) -> UUID:
     """Ask for an erasure and return its id; a worker does it."""
     with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
         model_id = models.find(session, model).id
-        asked = erasure.ask(session, model_id, field, whom, "the shell", utcnow())
+        asked = erasure_requests.ask(session, model_id, field, whom, "the shell", utcnow())
         detail = {"erasure": str(asked.id), "field": field}
         audit(session, "the shell", "erasure.ask", model, detail, utcnow())
         return asked.id

@@ -15,7 +15,7 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.queries import late, runs
 from db.session import read_only, unit_of_work
-from services import erasure, judging_slots
+from services import erasure_requests, judging_slots
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PURGE_EVERY = timedelta(hours=1)
@@ -56,7 +56,7 @@ class Ticker:
         }.items():
             self._tick(job, every, self._ask(job, every))
         self._tick("judge", settings.judge_every, self.ask_for_closed_days)
-        self._tick(erasure.JOB, ERASE_EVERY, self.ask_for_erasures)
+        self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
         self._rejudge_every = settings.rejudge_every
         self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
 
@@ -100,12 +100,18 @@ class Ticker:
     def ask_for_erasures(self) -> None:
         """Ask again for what is to be erased, until it is."""
         with read_only(self._sessions) as session:
-            due = [] if runs.is_open(session, erasure.JOB) else erasure.due(session)
+            due = (
+                []
+                if runs.is_open(session, erasure_requests.JOB)
+                else erasure_requests.due(session)
+            )
         if due:
             now = utcnow()
             with unit_of_work(self._sessions) as session:
                 for subject in due:
-                    runs.ask(session, erasure.JOB, slot_of(now, ERASE_EVERY), now, subject)
+                    runs.ask(
+                        session, erasure_requests.JOB, slot_of(now, ERASE_EVERY), now, subject
+                    )
 
     def start(self) -> None:
         """Begin to tick, in a thread of its own."""

@@ -12,7 +12,7 @@ from db.queries.runs import Claim
 from db.session import unit_of_work
 from jobs.worker import Job
 from notify.webhook import Sender
-from services import canary, erasure, reporting, reports, retention
+from services import canary, erasure, erasure_requests, reporting, reports, retention
 from services.archive import archive_all, forget_receipts
 from services.deliver import deliver_all
 from services.fold import fold_all
@@ -96,4 +96,4 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             runs.purge(session, now - settings.keep_runs)
             forget_receipts(session, now - settings.keep_receipts)
 
-    return {erasure.JOB: erase, "retain": retain, "purge": purge}
+    return {erasure_requests.JOB: erase, "retain": retain, "purge": purge}

@@ -17,7 +17,7 @@ from db.tables import (
 from lake.reading import Log
 from lake.tables import open_table
 from services.archive import archive_all
-from services.erasure import ask
+from services.erasure_requests import ask
 from services.fold import fold_all
 from tests.archive.mortal import LATER
 from tests.streams import HOUR, START, keep, label, prediction, table

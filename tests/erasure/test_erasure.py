@@ -28,7 +28,8 @@ from lake import tables
 from lake.reading import Log, Snapshot, SnapshotGone
 from retrain.rollout import Phase
 from services.archive import archive_all
-from services.erasure import NotDrained, ask, erase
+from services.erasure import NotDrained, erase
+from services.erasure_requests import ask
 from services.fold import fold_all
 from services.join import join_all
 from tests.archive.mortal import LATER

@@ -16,7 +16,7 @@ from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Rollout
 from retrain.rollout import Phase
-from services import erasure
+from services import erasure, erasure_requests
 from services.artifacts import path_of
 from services.rollouts import command, routing_of
 from services.training import MAX_ATTEMPTS
@@ -230,7 +230,7 @@ def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -
     hidden.rename(weights)
     with unit_of_work(seasons.sessions) as session:
         model_id = seasons.rollout(made).model_id
-        erasure.ask(session, model_id, "session_id", "nobody", "admin", START)
+        erasure_requests.ask(session, model_id, "session_id", "nobody", "admin", START)
     erasure.erase(seasons.sessions, seasons.settings().lake, model_id, START)
 
     assert seasons.train()
