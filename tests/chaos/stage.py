@@ -237,6 +237,7 @@ class Stage:
 @contextmanager
 def staged(stage: Stage, n_workers: int = 2) -> Iterator[Stage]:
     """Open a stage; whatever happens, leave no process behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         stage.open(n_workers)
         yield stage
