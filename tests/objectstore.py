@@ -191,7 +191,7 @@ class _Request(BaseHTTPRequestHandler):
         etag = f'"{hashlib.md5(body).hexdigest()}"'
         about = {"ETag": etag, "Last_Modified": _MOMENT.strftime("%a, %d %b %Y %H:%M:%S GMT")}
         if self.command == "HEAD":
-            self._answer(200, Content_Length=str(len(body)), **about)
+            self._answer(200, b"", Content_Length=str(len(body)), **about)
             return
         asked = self.headers.get("Range")
         if asked is None:
@@ -238,7 +238,8 @@ class _Request(BaseHTTPRequestHandler):
 
 
 def _unchunked(body: bytes) -> bytes:
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while True:
         end = body.index(b"\r\n", at)
         n = int(body[at:end].split(b";")[0], 16)

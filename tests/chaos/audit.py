@@ -159,8 +159,11 @@ def _read(
         _count(seen, summarise_rows(rows, subject.contract, edges))
         served = once.filter(pc.not_equal(once["version"], REFERENCE))
         for chunk in accuracy(history, subject, served):
+            payload, n = chunk["payload"], chunk["n_predictions"]
+            assert isinstance(payload, bytes)
+            assert isinstance(n, int)
             key = (day, str(chunk["version"]), bool(chunk["shadow"]))
-            seen.accuracy[key] = (int(str(chunk["n_predictions"])), bytes(chunk["payload"]))  # type: ignore[arg-type]
+            seen.accuracy[key] = (n, payload)
     return seen
 
 

@@ -134,6 +134,7 @@ def run(scenario: str, kind: str, seconds: float, rate: float) -> list[Check]:
         if store is not None:
             lake = store.bucket()
         stage = Stage(folder, url, lake=lake, rate=rate, home=home)
+        wire: Wire | None = None
         if scenario == "network":
             wire = Wire(stage.port)
             stack.callback(wire.close)
@@ -153,6 +154,7 @@ def run(scenario: str, kind: str, seconds: float, rate: float) -> list[Check]:
             elif store is not None:
                 trouble = store.faulty()
             else:
+                assert wire is not None
                 trouble = wire.cut()
             with trouble:
                 hold(seconds)
