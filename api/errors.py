@@ -84,15 +84,20 @@ def render_unavailable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DBAPIError)
     if not is_outage(error):
         return render_bug(request, error)
-    log.warning("%s %s: %s", request.method, request.url.path, error.orig)
+    log.warning("%s %s: %s", request.method, _route(request), error.orig)
     return render(request, Busy("the database is not available", retry_after=5.0))
 
 
 def render_bug(request: Request, error: Exception) -> JSONResponse:
     """Answer a bug: the trace goes to the log, none of it to the client."""
-    log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    log.error("unexpected error in %s %s", request.method, _route(request), exc_info=error)
     body = {"error": "InternalError", "detail": "an unexpected error; it is in the log"}
     return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _route(request: Request) -> str:
+    """Return the address as declared: a path that was asked for may name a person."""
+    return str(getattr(request.scope.get("route"), "path", "an address without a route"))
 
 
 def install(app: FastAPI) -> None:

@@ -44,8 +44,8 @@ class KServeIntake:
         headers = Headers(scope=scope)
         query = QueryParams(scope["query_string"])
         authorization = bearer(headers.get("authorization"))
-        is_structured, packing = _is_structured(headers), packing_of(headers)
         sender = await self._gate.sender(authorization)
+        is_structured, packing = _is_structured(headers), packing_of(headers)
         ticket = self._committer.enter(sender.key_id, sender.allowed)
         try:
             body = await read_body(headers, receive, ticket, self._within)
