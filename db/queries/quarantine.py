@@ -31,7 +31,9 @@ def newest(
     return session.scalars(newest_first.limit(n)).all()
 
 
-def by_reason(session: Session, model_id: UUID, since: datetime) -> Sequence[Row[Kind, str, str, int, datetime]]:
+def by_reason(
+    session: Session, model_id: UUID, since: datetime
+) -> Sequence[Row[Kind, str, str, int, datetime]]:
     """Count the rows received since a moment by what was wrong, most frequent first."""
     n = func.count().label("n")
     return session.execute(
