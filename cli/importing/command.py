@@ -126,7 +126,7 @@ def _piece_of(source: Source, layout: Layout, shaper: Shaper, most: int) -> int:
     if first is None:
         return most
     shaped = shaper.predictions(first, 0) if layout.has_predictions else first
-    return max(1, min(most, MAX_BODY * len(first) // max(shaped.nbytes, 1)))
+    return max(1, min(most, MAX_BODY * len(first) // max(int(shaped.nbytes), 1)))
 
 
 def _parcels(job: Job) -> Iterator[Parcel]:

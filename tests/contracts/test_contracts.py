@@ -32,7 +32,7 @@ from tests.ingest.conftest import arrow_body
 
 ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-FEATURES = [
+FEATURES: list[dict[str, Any]] = [
     {"name": "load", "minimum": 0, "maximum": 100},
     {"name": "area", "dtype": "category", "vocabulary": ["north", "south"]},
 ]

@@ -18,7 +18,7 @@ RULES: dict[str, dict[str, Any]] = {
 def threshold(alert: str) -> int:
     """Return the last number of a rule's expression."""
     factor, power = re.findall(r"(\d+) \* 2\^(\d+)", RULES[alert]["expr"])[-1]
-    return int(factor) * 2 ** int(power)
+    return int(factor) << int(power)
 
 
 @pytest.mark.parametrize("alert", sorted(RULES))

@@ -218,8 +218,8 @@ def _broken(writing: Writing, number: int) -> Iterator[Body]:
         yield Body(feed="predictions", content=writing.pack(content), headers=headers)
         yield Body(feed="predictions", content=content, headers=headers)
     if not is_arrow:
-        for content in (SECRET, [SECRET], {"rows": SECRET}, {"rows": [SECRET, {SECRET: 1}]}):
-            yield writing.body("predictions", content)
+        for thought in (SECRET, [SECRET], {"rows": SECRET}, {"rows": [SECRET, {SECRET: 1}]}):
+            yield writing.body("predictions", thought)
         yield writing.body("predictions", {"rows": [row], SECRET: SECRET})
         yield writing.body("predictions", {"columns": {SECRET: [1], "version": ["a", "b"]}})
         yield writing.body("predictions", {"columns": {"version": SECRET}})

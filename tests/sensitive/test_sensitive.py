@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,7 +36,7 @@ def token(sessions: sessionmaker[Session]) -> str:
         return create_key(session, "sender", ["ingest", "read", "operate"], None, utcnow())
 
 
-def send(client: httpx.Client, body: Body) -> httpx.Response:
+def send(client: httpx.Client | TestClient, body: Body) -> Any:
     headers = body.headers | {"traceparent": f"00-{TRACE}-{'1' * 16}-01"}
     if not body.is_good:
         headers["seqwatch-contract"] = SECRET
@@ -50,7 +51,7 @@ def questions() -> Iterator[str]:
 
 
 def send_and_ask(
-    client: httpx.Client, some: Iterable[Body], settings: Settings, engine: Engine
+    client: httpx.Client | TestClient, some: Iterable[Body], settings: Settings, engine: Engine
 ) -> Iterator[tuple[str, bytes]]:
     """Yield all that is said and stored, while rows wait and when they are archived."""
     for body in some:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.state import Phase
 from api.main import create_app
 from core.errors import NotFound
+from core.lake_root import LakeRoot
 from core.rows import Kind
 from core.settings import Settings
 from core.window import Window
@@ -38,7 +39,7 @@ AFTER = Window(START + 5 * DAY, START + 6 * DAY)
 SCORES = {"features": {"load": {"score": 1.0}, "wind": {"score": 3.0}}}
 
 
-def archive(lake: Path, model_id: UUID, rows: Sequence[dict[str, object]]) -> None:
+def archive(lake: LakeRoot, model_id: UUID, rows: Sequence[dict[str, object]]) -> None:
     kind = Kind.PREDICTIONS
     log = tables.create_table(lake, model_id, kind, CONTRACT)
     tables.append(log, tables.stamped(kind, CONTRACT, table(kind, rows)), 1)
@@ -59,7 +60,7 @@ def hourly_rows(window: Window, level: float) -> list[dict[str, object]]:
 class Grid:
     """A model whose input moved, with a drift monitor on it."""
 
-    def __init__(self, sessions: sessionmaker[Session], lake: Path) -> None:
+    def __init__(self, sessions: sessionmaker[Session], lake: LakeRoot) -> None:
         self.sessions = sessions
         self.model_id = add_model(sessions)
         version_id = add_version(sessions, self.model_id, "v1", {})
