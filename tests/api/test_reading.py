@@ -64,7 +64,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
             )
         )
         version = Version(
-            model_id=row.id, name="v1", contract={}, contract_digest="", created_at=now
+            model_id=row.id, name="v1", contract=CONTRACT, contract_digest="", created_at=now
         )
         session.add(version)
         session.flush()
