@@ -15,6 +15,12 @@ from services.ingest.columns import Faults, printable, singles, times
 # Nanoseconds are cut; a moment beyond what microseconds can hold is refused.
 _TO_MICROSECONDS = pc.CastOptions(target_type=TIME, allow_time_truncate=True)
 
+# What was once found fit, by the bytes that describe it. At most 16 MiB.
+_LAYOUTS: dict[bytes, str] = {}
+MAX_LAYOUTS = 1024
+MAX_HEAD = 16 * 2**10
+_CONTINUED = b"\xff" * 4
+
 
 def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     """Read an IPC stream that nobody vouches for.
@@ -31,8 +37,7 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     try:
         with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             columns = stream.schema
-            columns.to_string(show_schema_metadata=False)  # names may be no text, at any depth
-            _refuse_odd_types(columns)
+            layout(head_of(body), columns)
             for batch in stream:
                 # Offsets are the sender's: unchecked, they would make us read foreign memory.
                 batch.validate(full=True)
@@ -48,6 +53,39 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
     if len({*columns.names}) < len(columns.names):
         raise Unprocessable("two columns have the same name")
     return pa.Table.from_batches(batches, columns)
+
+
+def head_of(body: bytes) -> bytes:
+    """Return the beginning of a stream, in which its columns are described.
+
+    Examples
+    --------
+    >>> head_of(bytes.fromhex("ffffffff 02000000 abcd 00"))[8:].hex()
+    'abcd'
+    """
+    at = 4 if body[:4] == _CONTINUED else 0  # until Arrow 0.15 streams began with the length
+    return body[: at + 4 + int.from_bytes(body[at : at + 4], "little")]
+
+
+def layout(head: bytes, columns: pa.Schema) -> str:
+    """Return what columns are called and hold; a sender's are looked at once.
+
+    Raises
+    ------
+    Unprocessable
+        If one is of a type that no row needs.
+    ValueError
+        If a name is no text.
+    """
+    known = _LAYOUTS.get(head)
+    if known is None:
+        known = columns.to_string(show_schema_metadata=False)  # reads names at any depth
+        _refuse_odd_types(columns)
+        if len(_LAYOUTS) >= MAX_LAYOUTS:
+            _LAYOUTS.clear()
+        if len(head) <= MAX_HEAD:
+            _LAYOUTS[head] = known
+    return known
 
 
 def _refuse_odd_types(columns: pa.Schema) -> None:

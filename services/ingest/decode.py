@@ -205,7 +205,9 @@ def _read_arrow(
             positions=range(raw.num_rows),
             content=ArrowContent(raw),
         )
-        by_columns[raw.schema.to_string(show_schema_metadata=False)].append((piece, raw))
+        by_columns[arrow_rows.layout(arrow_rows.head_of(batch.body), raw.schema)].append(
+            (piece, raw)
+        )
     sections = []
     for alike in by_columns.values():
         try:
