@@ -75,12 +75,12 @@ def layout(head: bytes, columns: pa.Schema) -> str:
     Unprocessable
         If one is of a type that no row needs.
     ValueError
-        If a name is no text.
+        If a name, at any depth, is no text.
     """
     known = _LAYOUTS.get(head)
     if known is None:
-        known = columns.to_string(show_schema_metadata=False)  # reads names at any depth
         _refuse_odd_types(columns)
+        known = columns.to_string(show_schema_metadata=False)
         if len(_LAYOUTS) >= MAX_LAYOUTS:
             _LAYOUTS.clear()
         if len(head) <= MAX_HEAD:
@@ -91,11 +91,13 @@ def layout(head: bytes, columns: pa.Schema) -> str:
 def _refuse_odd_types(columns: pa.Schema) -> None:
     """Refuse what no row needs: views of lists, unions, run ends, maps, extensions.
 
-    Arrow's kernels support them here and there, and check them as little.
+    Arrow's kernels support them here and there, and check them as little. A name
+    that is no text raises where it is read, and each is read here.
     """
     for field in columns:
+        name = field.name
         if not _is_needed(field.type):
-            raise Unprocessable(f"{printable(field.name)}: no type of ours")
+            raise Unprocessable(f"{printable(name)}: no type of ours")
 
 
 def _is_needed(given: pa.DataType) -> bool:
@@ -103,7 +105,7 @@ def _is_needed(given: pa.DataType) -> bool:
         return False
     kinds = pa.types
     if kinds.is_struct(given):
-        return all(_is_needed(child.type) for child in given)
+        return all(isinstance(child.name, str) and _is_needed(child.type) for child in given)
     if kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given):
         return _is_flat(given.value_type)
     if kinds.is_dictionary(given):

@@ -178,6 +178,14 @@ def broken_offsets() -> bytes:
 @pytest.mark.parametrize(
     "body",
     [
+        pytest.param(
+            arrow_body(table()).replace(b"prediction_id", b"prediction\xffid"),
+            id="the name of a column is no text",
+        ),
+        pytest.param(
+            arrow_body(nested()).replace("wind é.1".encode(), b"wind \xff\xff.1"),
+            id="the name of a nested column is no text",
+        ),
         pytest.param(b"", id="nothing"),
         pytest.param(b"ARROW1\0\0" * 10, id="noise"),
         pytest.param(arrow_body(table())[:-300], id="cut short"),
