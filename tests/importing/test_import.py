@@ -194,7 +194,8 @@ def test_what_is_wrong_is_said_in_one_sentence(place: Place) -> None:
 def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
     place: Place, sessions: sessionmaker[Session], settings: Settings
 ) -> None:
-    path = parquet(place, past(20_000))
+    when = [(START - hours * HOUR).strftime("%Y-%m-%d %H:%M:%S") for hours in range(20_000)]
+    path = parquet(place, past(20_000, when=when))
     command = [
         *(sys.executable, "-m", "cli.main", "import", "grid", path, *MAP),
         *("--map", "actual.load=seen", "--batch-rows", "100", "--version", "v1"),
@@ -203,9 +204,8 @@ def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
     ]
     chance, n_killed = np.random.default_rng(1), 0
     while True:
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        with (place.folder / "said").open("ab") as said:
+            process = subprocess.Popen(command, stderr=said, stdout=said)
         n_done = _n_receipts(sessions)
         until = n_done + int(chance.integers(5, 60))
         while process.poll() is None and _n_receipts(sessions) < until:
@@ -215,7 +215,7 @@ def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         n_killed += 1
-    assert process.returncode == 0
+    assert process.returncode == 0, (place.folder / "said").read_text("utf-8")[-2000:]
     assert n_killed >= 5
     assert (kept(sessions, Kind.PREDICTIONS), kept(sessions, Kind.LABELS)) == (20_000, 20_000)
     now = START + timedelta(days=1000)
