@@ -52,6 +52,18 @@ class Options:
     on_acknowledged: Callable[[Sequence[str]], None] | None = None
 
 
+# Of `Counts`, as Prometheus sees them: counters only rise.
+_EXPOSED = {
+    "logged": "counter",
+    "recovered": "counter",
+    "sent": "counter",
+    "acknowledged": "counter",
+    "rejected": "counter",
+    "buffered": "gauge",
+    "spooled": "gauge",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Where the rows went, since the start of this process.
@@ -89,14 +101,10 @@ class Counts:
         """
         label = model.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
         lines = []
-        for name in ("logged", "recovered", "sent", "acknowledged", "rejected"):
-            metric = f"seqwatch_client_{name}_rows_total"
-            lines += [f"# TYPE {metric} counter", f'{metric}{{model="{label}"}} '
-                      f"{getattr(self, name)}"]  # fmt: skip
-        for name in ("buffered", "spooled"):
-            metric = f"seqwatch_client_{name}_rows"
-            lines += [f"# TYPE {metric} gauge", f'{metric}{{model="{label}"}} '
-                      f"{getattr(self, name)}"]  # fmt: skip
+        for name, kind in _EXPOSED.items():
+            metric = f"seqwatch_client_{name}_rows" + "_total" * (kind == "counter")
+            lines.append(f"# TYPE {metric} {kind}")
+            lines.append(f'{metric}{{model="{label}"}} {getattr(self, name)}')
         metric = "seqwatch_client_dropped_rows_total"
         lines.append(f"# TYPE {metric} counter")
         lines += [
