@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+from seqwatch.copies import MAX_DEPTH
+
 Row = Mapping[str, object]
 
 
@@ -92,11 +94,13 @@ def encode(row: Row) -> bytes:
     Raises
     ------
     TypeError, ValueError, RecursionError
-        When the row holds something that JSON cannot say.
+        When the row holds something that JSON cannot say, or itself.
     """
     if _fast is not None:
         try:
             said = _fast(row)
+        except RecursionError:
+            raise
         except Exception:  # noqa: BLE001, S110 - the strict way says what is wrong
             pass
         else:
@@ -163,18 +167,20 @@ def _plain(value: object) -> object:
     raise TypeError(f"cannot send a {type(value).__name__}")
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value: Any, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deeply")
     match value:
         case float():
             return None if math.isnan(value) else value
         case Mapping():
-            return {key: _without_nan(inner) for key, inner in value.items()}
+            return {key: _without_nan(inner, depth + 1) for key, inner in value.items()}
         case list() | tuple():
-            return [_without_nan(inner) for inner in value]
+            return [_without_nan(inner, depth + 1) for inner in value]
         case str() | int() | None:
             return value
         case _:
-            return _without_nan(_plain(value))
+            return _without_nan(_plain(value), depth + 1)
 
 
 # Not as ASCII: half a surrogate pair then fails here, where it costs one row,

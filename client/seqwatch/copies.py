@@ -14,61 +14,74 @@ except ImportError:  # numpy is used when it is there
 
 _ATOMS: frozenset[type] = frozenset({float, int, str, bool, type(None)})
 
+# What holds itself is not followed to the end of the stack: there the
+# interpreter may give up, and with it the host. A window within a feature is three.
+MAX_DEPTH = 32
 
-def settle(taken: dict[str, Any]) -> None:
+
+def settle(taken: dict[str, Any], depth: int = 0) -> None:
     """Replace, in place, every value of a row that could still change.
 
     Arrays and lists are copied in C; what else knows `tolist` (a tensor, a
     series) is read now. This is all that `log` does to the content of a row:
-    the rest is left to the packing thread.
+    the rest is left to the packing thread. Raises ValueError for a row that is
+    nested more than `MAX_DEPTH` deep.
     """
     for name, value in taken.items():
         freeze = _FREEZE.get(type(value), _other)
         if freeze is not None:
-            taken[name] = freeze(value)
+            taken[name] = freeze(value, depth)
 
 
-def _dict(value: dict[str, Any]) -> dict[str, Any]:
+def _dict(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    if depth == MAX_DEPTH:
+        raise ValueError("nested too deeply")
     taken = value.copy()
-    settle(taken)
+    settle(taken, depth + 1)
     return taken
 
 
-def _list(value: Any) -> Any:
+def _list(value: Any, depth: int) -> Any:
     # Lists are of one kind: numbers, tokens, or lists of those.
     if not value or type(value[0]) in _ATOMS:
         return value[:]
-    return [_any(inner) for inner in value]
+    if depth == MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    return [_any(inner, depth + 1) for inner in value]
 
 
-def _other(value: Any) -> Any:
+def _array(value: ndarray[Any, Any], _: int) -> Any:
+    return value.copy()
+
+
+def _other(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
-        return _dict(dict(value))
+        return _dict(dict(value), depth)
     to_list = getattr(value, "tolist", None)
     return to_list() if callable(to_list) else value
 
 
-def _moment(value: datetime) -> str:
+def _moment(value: datetime, _: int) -> str:
     if value.tzinfo is None:
         raise TypeError("a datetime without a zone")
     return value.isoformat()
 
 
-def _refuse(value: object) -> object:
+def _refuse(value: object, _: int) -> object:
     raise TypeError(f"cannot send {type(value).__name__}")
 
 
-def _any(value: Any) -> Any:
+def _any(value: Any, depth: int) -> Any:
     freeze = _FREEZE.get(type(value), _other)
-    return value if freeze is None else freeze(value)
+    return value if freeze is None else freeze(value, depth)
 
 
 # By exact type, so that the common ones cost one look-up.
-_FREEZE: dict[type, Callable[[Any], Any] | None] = {
+_FREEZE: dict[type, Callable[[Any, int], Any] | None] = {
     dict: _dict,
     list: _list,
     tuple: _list,
-    ndarray: ndarray.copy,
+    ndarray: _array,
     datetime: _moment,
     bytes: _refuse,
     bytearray: _refuse,

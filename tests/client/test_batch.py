@@ -1,5 +1,9 @@
+import inspect
 import json
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -51,6 +55,28 @@ def _said(row: dict[str, object]) -> bytes:
 def test_what_json_cannot_say_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         _said({"x": value})
+
+
+@pytest.mark.parametrize("say", [encode, settle])
+def test_what_holds_itself_is_refused_without_a_deep_stack(
+    say: Callable[[dict[str, object]], object],
+) -> None:
+    knot: list[object] = []
+    knot.append(knot)
+    deepest = 0
+
+    def depth(frame: FrameType, event: str, _: object) -> None:
+        nonlocal deepest
+        if event == "call":
+            deepest = max(deepest, len(inspect.stack(0)))
+
+    sys.setprofile(depth)
+    try:
+        with pytest.raises((ValueError, RecursionError)):
+            say({"x": knot})
+    finally:
+        sys.setprofile(None)
+    assert deepest < len(inspect.stack(0)) + 200
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers()), min_size=1))
