@@ -1,15 +1,18 @@
 """The description of this API, for viewers and generators of clients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import ingest_paths
 from api.dependencies import CallerDep
 from api.examples import BODIES
+from api.express import Express
 from api.ingest_paths import ACCEPTED, OUTCOME
 
 router = APIRouter(tags=["description"])
@@ -66,10 +69,20 @@ _SHAPE = {"application/json": {"schema": _ANY_ERROR}}
 
 
 class Application(FastAPI):
-    """An application that also describes its plain ASGI routes."""
+    """An application that knows plain ASGI routes: it describes them, and serves them first."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(generate_unique_id_function=_name, **given)
+        self._serve: ASGIApp = super().__call__
+
+    def express(self, routes: Sequence[Route]) -> None:
+        """Serve these past all layers; they are the first of the router's too."""
+        self.router.routes.extend(routes)
+        self._serve = Express(self._serve, routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._serve(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description of every address."""

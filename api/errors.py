@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -100,12 +101,24 @@ def _route(request: Request) -> str:
     return str(getattr(request.scope.get("route"), "path", "an address without a route"))
 
 
+_RENDERED: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
+    AppError: render,
+    RequestValidationError: render_invalid,
+    HTTPException: render_http,
+    StaleDataError: render_stale,
+    OperationalError: render_unavailable,
+    InterfaceError: render_unavailable,
+    Exception: render_bug,
+}
+
+
+def answer(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer to a request that failed."""
+    kind = next(kind for kind in type(error).__mro__ if kind in _RENDERED)
+    return _RENDERED[kind](request, error)
+
+
 def install(app: FastAPI) -> None:
     """Make the application answer every error in this shape."""
-    app.add_exception_handler(AppError, render)
-    app.add_exception_handler(RequestValidationError, render_invalid)
-    app.add_exception_handler(HTTPException, render_http)
-    app.add_exception_handler(StaleDataError, render_stale)
-    app.add_exception_handler(OperationalError, render_unavailable)
-    app.add_exception_handler(InterfaceError, render_unavailable)
-    app.add_exception_handler(Exception, render_bug)
+    for kind, handler in _RENDERED.items():
+        app.add_exception_handler(kind, handler)

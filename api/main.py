@@ -96,7 +96,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     # First, because nearly all requests are for these.
     gate = ingest.Gate(parts.door, parts.directory, settings)
     pairing = Pairing(sessions, settings.max_rows)
-    app.router.routes.extend(ingest.routes(gate, committer, settings))
+    app.express(ingest.routes(gate, committer, settings))
     app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
     for room in ROOMS:
         app.include_router(room.router)

@@ -156,7 +156,9 @@ def _read_rows(
 ) -> list[Section]:
     first = next(iter(batches.values()))
     reader = json_rows.reader(first.feed, first.terms, _ENCODINGS[first.format])
-    reads, pieces = [], []
+    faults = Faults()
+    table = json_rows.Growing(reader, now, faults)
+    pieces = []
     for no, batch in batches.items():
         try:
             read = reader.read(batch.body, max_rows)
@@ -177,11 +179,8 @@ def _read_rows(
                 faults=read.faults,
             )
         )
-        reads.append(read)
-    if not pieces:
-        return []
-    faults = Faults()
-    return [_section(reader.table(reads, now, faults), pieces, faults, now)]
+        table.add(read)
+    return [_section(table.whole(), pieces, faults, now)] if pieces else []
 
 
 def _read_arrow(

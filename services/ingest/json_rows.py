@@ -24,6 +24,10 @@ from services.ingest.columns import Faults, lists, printable, times
 from services.ingest.encodings import JSON, Encoding
 from services.ingest.row_types import Field, columns_type, fields, row_type
 
+# Rows that are held as objects at a time. More of them than the processor's cache
+# holds, and each takes three times as long to read.
+MAX_HELD = 2048
+
 _WHERE = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _NAMED = re.compile(
     r"Object (?:missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL
@@ -165,6 +169,39 @@ class RowReader:
             else:
                 columns.append(pa.array(values, column.type))
         return pa.Table.from_arrays(columns, schema=self._schema)
+
+
+class Growing:
+    """A table of the rows of many bodies, made while they are read."""
+
+    def __init__(self, reader: RowReader, now: datetime, faults: Faults) -> None:
+        self._reader = reader
+        self._now = now
+        self._faults = faults
+        self._held: list[Read] = []
+        self._n_held = 0
+        self._parts: list[pa.Table] = []
+        self._n_rows = 0
+
+    def add(self, read: Read) -> None:
+        """Lay the rows of one more body behind the others; they are taken out of `read`."""
+        self._held.append(read)
+        self._n_held += read.n_rows
+        if self._n_held >= MAX_HELD:
+            self._settle()
+
+    def whole(self) -> pa.Table:
+        """Return all rows, in one chunk per column."""
+        self._settle()
+        return pa.concat_tables(self._parts).combine_chunks()
+
+    def _settle(self) -> None:
+        if not self._held and self._parts:
+            return
+        faults = self._faults.among(self._n_rows + np.arange(self._n_held))
+        self._parts.append(self._reader.table(self._held, self._now, faults))
+        self._n_rows += self._n_held
+        self._held, self._n_held = [], 0
 
 
 @lru_cache(maxsize=256)

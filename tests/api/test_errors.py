@@ -1,4 +1,6 @@
 import logging
+from functools import partial
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -92,6 +94,55 @@ def test_busy_says_when_to_come_back(app: FastAPI, stranger: TestClient) -> None
 def test_every_answer_carries_the_security_headers(stranger: TestClient, path: str) -> None:
     headers = stranger.get(path).headers
     assert {name: headers.get(name) for name in HEADERS} == HEADERS
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        pytest.param({}, 415, id="content type"),
+        pytest.param({"json": {"rows": []}}, 422, id="no rows"),
+        pytest.param({"json": {}, "headers": {"Authorization": "Bearer no"}}, 401, id="key"),
+    ],
+)
+def test_what_is_sent_in_is_answered_like_all_else(
+    app: FastAPI,
+    as_key: Clients,
+    model: str,
+    given: dict[str, Any],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over the short way, and past it through the layers of the framework."""
+    sender, path = as_key("ingest"), f"/v1/models/{model}/predictions"
+    short = sender.post(path, **given)
+    monkeypatch.setattr(app, "_serve", partial(FastAPI.__call__, app))
+    long = sender.post(path, **given)
+    assert short.status_code == long.status_code == status
+    assert short.json() == long.json()
+    assert short.headers == long.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/models//predictions", "/v1/models/a/b/predictions"])
+def test_what_is_no_address_is_not_found(as_key: Clients, path: str) -> None:
+    assert as_key("ingest").post(path, json={}).status_code == 404
+
+
+def test_a_bug_in_the_short_way_keeps_its_trace_in_the_log(
+    app: FastAPI,
+    as_key: Clients,
+    model: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("api.ingest.Intake._batch", fail)
+    answer = as_key("ingest").post(f"/v1/models/{model}/predictions", json={})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "InternalError"
+    assert "secret detail" not in answer.text
+    assert "secret detail" in caplog.text
 
 
 def test_not_ready_without_tables(app: FastAPI, stranger: TestClient) -> None:
