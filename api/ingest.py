@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.answers import outcome
+from api.waiting import answered
 from core.errors import BadRows, TooLarge, TooSlow, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
@@ -139,7 +140,7 @@ class Intake:
         except BaseException:  # also when the request is cancelled: its room is for others
             ticket.release()
             raise
-        accepted = await asyncio.wrap_future(answer)
+        accepted = await answered(answer)
         self._seconds.observe(time.monotonic() - started)
         if accepted.faults:
             raise BadRows(accepted.faults, accepted.n_accepted, accepted.duplicates)

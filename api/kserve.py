@@ -1,6 +1,5 @@
 """The way in for the events of KServe's logger."""
 
-import asyncio
 import base64
 import binascii
 import json
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.answers import outcome
 from api.ingest import Disconnected, Gate, Unpacker, packing_of, read_body
+from api.waiting import answered
 from core.clock import utcnow
 from core.errors import BatchMismatch, Unprocessable, UnsupportedFormat
 from core.settings import Settings
@@ -81,7 +81,7 @@ class KServeIntake:
         if taken.batch is not None:
             try:
                 answer = self._committer.submit(taken.batch, ticket)
-                accepted = await asyncio.wrap_future(answer)
+                accepted = await answered(answer)
             except BatchMismatch:
                 # One half waited too long, and the prediction was made without the other.
                 taken = Taken(became=Became.DUPLICATE)
