@@ -46,14 +46,18 @@ class Side:
         self.rates.append(len(measured.latencies) * self.shape.n_rows / seconds)
 
 
-def peer_body(n: int, seed: int) -> bytes:
-    """Return the numbers of the same rows as the peer's own client sends them.
+NAMES = ("prediction_id", "version", "at", "entity")
 
-    That is `DataFrame.to_dict()`: columns of index and value. Ids, times and
-    names are left out, because a report on columns of numbers has no use for them.
+
+def peer_body(n: int, seed: int, names: tuple[str, ...]) -> bytes:
+    """Return the same rows as the peer's own client sends them.
+
+    That is `DataFrame.to_dict()`: columns of index and value.
     """
-    columns: dict[str, dict[int, float]] = {}
+    columns: dict[str, dict[int, object]] = {}
     for i, row in enumerate(rows(n, seed)):
+        for name in names:
+            columns.setdefault(name, {})[i] = row[name]
         for name, value in row["features"].items():
             columns.setdefault(name, {})[i] = value
         columns.setdefault("output", {})[i] = row["output"]["load"][0]
@@ -61,12 +65,17 @@ def peer_body(n: int, seed: int) -> bytes:
     return json.dumps(columns).encode()
 
 
-def peer_shape(n: int, n_connections: int) -> Shape:
+def peer_shape(n: int, n_connections: int, names: tuple[str, ...] = ()) -> Shape:
+    """Return the peer's requests: with names, or with numbers alone.
+
+    A report on columns of numbers has no use for ids and times; to find a
+    prediction again, or to join a label, one has to send them.
+    """
     return Shape(
         name=f"Evidently, {n} rows",
         path="/bench/data",
         content_type=AS_JSON,
-        bodies=tuple(peer_body(n, seed) for seed in range(n_connections)),
+        bodies=tuple(peer_body(n, seed, names) for seed in range(n_connections)),
         n_rows=n,
         n_connections=n_connections,
     )
@@ -124,18 +133,23 @@ def main() -> None:
     ):
         print(f"rows/s, {options.rounds} turns of {options.seconds:g} s each")
         print(
-            f"{'':<20} {'ours, best':>12} {'median':>12} {'theirs, best':>12} {'median':>12} "
-            f"{'ratio':>7} {'least':>7} {'most':>7}"
+            f"{'ours':<27} {'beside theirs with':<20} {'ours, best':>12} {'median':>12} "
+            f"{'theirs, best':>12} {'median':>12} {'ratio':>7} {'least':>7} {'most':>7}"
         )
+        doors = port, token, peer_port
         for n, n_connections in SIZES.items():
-            # Theirs gets the connections with which it is faster.
-            others = [peer_shape(n, few) for few in (1, n_connections)]
             for form in ("rows", "columns")[: 1 if n == 1 else 2]:
                 mine = shape(f"JSON {form}, {n:,} a body", n, n_connections)
-                print(_line(mine, others, (port, token, peer_port), options), flush=True)
+                # Theirs gets the connections with which it is faster.
+                for what, names in (("the same rows", NAMES), ("their numbers", ())):
+                    others = [peer_shape(n, few, names) for few in (1, n_connections)]
+                    line = _line(replace(mine, name=what), others, doors, options)
+                    print(f"{mine.name if names else '':<27} {line}", flush=True)
         arrow = shape("Arrow, 1,000 a body", 1000, 16)
-        others = [replace(peer_shape(1000, 1), name="Evidently, JSON")]
-        print(_line(arrow, others, (port, token, peer_port), options), flush=True)
+        for what, names in (("the same rows", NAMES), ("their numbers", ())):
+            others = [peer_shape(1000, few, names) for few in (1, 8)]
+            line = _line(replace(arrow, name=what), others, doors, options)
+            print(f"{arrow.name if names else '':<27} {line}", flush=True)
 
 
 def _line(
