@@ -2,7 +2,8 @@
 
 Run: `python -m benchmarks.fold [--rows 400000]`. Rows carry 8 features of
 length 1 and no output (the plainest service), then 7 channels of 6 steps with
-forecasts of 24 x 7 (the example's).
+forecasts of 24 x 7 (the example's). Then the statistics alone, from arrays to
+summaries: a million values of a day, and of ninety days.
 """
 
 import argparse
@@ -25,12 +26,14 @@ from core.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from db.tables import Inbox, Model
+from monitors.summary import Column, freeze, summarise
 from services.archive import archive_all
 from services.fold import fold_all
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
 ENTRY = 20_000  # rows of one group commit
+BAR = 25  # million values a second become summaries
 
 
 def contract(n_features: int, n_targets: int, horizon: int) -> Contract:
@@ -129,6 +132,27 @@ def measure(title: str, of: Contract, n: int, length: int, horizon: int) -> None
         )
 
 
+def measure_summaries(hours: int, n: int = 100_000, n_features: int = 10) -> None:
+    """Print how many values a second become summaries, the best of five times."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(n_features, n))
+    edges = freeze({f"f{i}": row for i, row in enumerate(values)})
+    for title, chunks in (
+        ("in order", np.arange(n) * hours // n),
+        ("in any order", rng.integers(0, hours, n)),
+    ):
+        columns = [
+            Column(values=row, chunks=chunks, repeats=np.zeros(n, np.bool_)) for row in values
+        ]
+        seconds = []
+        for _ in range(5):
+            cpu = time.process_time()
+            summarise(columns, edges)
+            seconds.append(time.process_time() - cpu)
+        rate = values.size / min(seconds) / 1e6
+        print(f"{hours:5} hours, {title:21}  {rate:6.1f} million values per CPU s (bar {BAR})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=400_000)
@@ -136,6 +160,8 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as the bar says
     measure("8 features x 1 step, no output", contract(8, 1, 24), n, 1, 0)
     measure("7 channels x 6 steps, 24 x 7 ahead", contract(7, 7, 24), n // 10, 6, 24)
+    for hours in (1, 24, 90 * 24):
+        measure_summaries(hours)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ both, exactly.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from itertools import pairwise
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,17 @@ Ints: TypeAlias = NDArray[np.int64]
 Counts: TypeAlias = NDArray[np.uint32]
 Bools: TypeAlias = NDArray[np.bool_]
 
+T = TypeVar("T", bound=np.generic)
+
 CHUNK = timedelta(hours=1)
 _CHUNK_US = CHUNK // timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX = range(7)
 N_MOMENTS = 7
+
+# Values of an hour from which on sorting them is faster than looking each up.
+_LONG = 128
 
 # A value beyond this is no measurement, and its square would not be a float64.
 _LARGEST = 1e150
@@ -263,41 +269,96 @@ def summarise(columns: Sequence[Column], edges: Edges) -> Summary:
     """
     if len(columns) != len(edges.names):
         raise ValueError(f"{len(columns)} columns for {len(edges.names)} features")
-    distinct = list({id(column.chunks): column.chunks for column in columns}.values())
-    chunks = np.unique(np.concatenate([np.unique(array) for array in distinct]))
-    places = {id(array): np.searchsorted(chunks, array) for array in distinct}
-    moments = np.empty((chunks.size, len(columns), N_MOMENTS))
-    counts = np.empty((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
+    runs = {id(column.chunks): column.chunks for column in columns}
+    in_order = {key: _in_order(array) for key, array in runs.items()}
+    chunks = np.unique(np.concatenate([run.chunks for run in in_order.values()]))
+    moments = np.zeros((chunks.size, len(columns), N_MOMENTS))
+    moments[..., MIN], moments[..., MAX] = np.inf, -np.inf
+    counts = np.zeros((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
     for i, column in enumerate(columns):
-        place = places[id(column.chunks)]
-        moments[:, i], counts[:, i] = _summarise_column(
-            column, place, chunks.size, edges.values[i]
-        )
+        run = in_order[id(column.chunks)]
+        if run.chunks.size:
+            at = np.searchsorted(chunks, run.chunks)
+            moments[at, i], counts[at, i] = _summarise_column(column, run, edges.values[i])
     return Summary(chunks=chunks, moments=moments, counts=counts)
 
 
-def _summarise_column(
-    column: Column, place: Ints, n_chunks: int, edges: Floats
-) -> tuple[Floats, Counts]:
-    values = column.values
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Runs:
+    """Values laid hour by hour.
+
+    Attributes
+    ----------
+    order : (value,)
+        Puts them so; None where they came so.
+    chunks, starts : (chunk,)
+        Each hour, ascending, and where its values begin.
+    """
+
+    order: Ints | None
+    chunks: Ints
+    starts: Ints
+
+    def lay(self, values: NDArray[T]) -> NDArray[T]:
+        return values if self.order is None else values[self.order]
+
+
+def _in_order(chunks: Ints) -> _Runs:
+    order = None
+    if (chunks[1:] < chunks[:-1]).any():
+        order = np.argsort(chunks, kind="stable")
+        chunks = chunks[order]
+    is_first = np.ones(chunks.size, dtype=np.bool_)
+    np.not_equal(chunks[1:], chunks[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    return _Runs(order=order, chunks=chunks[starts], starts=starts)
+
+
+def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Floats, Counts]:
+    """Return moments and counts of the hours of `runs`, which has one at least."""
+    values, starts = runs.lay(column.values), runs.starts
     there = np.abs(values) < _LARGEST
-    moments = np.empty((n_chunks, N_MOMENTS))
-    moments[:, N_REPEAT] = np.bincount(place[column.repeats & there], minlength=n_chunks)
+    n_values = np.diff(starts, append=values.size)
+    moments = np.empty((starts.size, N_MOMENTS))
+    again = runs.lay(column.repeats) & there
+    moments[:, N_REPEAT] = np.add.reduceat(again, starts, dtype=np.int64)
+    low = high = summed = values
     if there.all():
         moments[:, N_MISSING] = 0.0
     else:
-        moments[:, N_MISSING] = np.bincount(place[~there], minlength=n_chunks)
-        values, place = values[there], place[there]
-    moments[:, N] = np.bincount(place, minlength=n_chunks)
-    moments[:, SUM] = np.bincount(place, weights=values, minlength=n_chunks)
-    moments[:, SUM_SQUARES] = np.bincount(place, weights=values * values, minlength=n_chunks)
-    moments[:, MIN], moments[:, MAX] = np.inf, -np.inf
-    np.minimum.at(moments[:, MIN], place, values)
-    np.maximum.at(moments[:, MAX], place, values)
+        moments[:, N_MISSING] = np.add.reduceat(~there, starts, dtype=np.int64)
+        low, high = np.where(there, values, np.inf), np.where(there, values, -np.inf)
+        summed = np.where(there, values, 0.0)
+    moments[:, N] = n_values - moments[:, N_MISSING]
+    moments[:, SUM] = np.add.reduceat(summed, starts)
+    moments[:, SUM_SQUARES] = np.add.reduceat(summed * summed, starts)
+    moments[:, MIN] = np.minimum.reduceat(low, starts)
+    moments[:, MAX] = np.maximum.reduceat(high, starts)
+    if values.size >= _LONG * starts.size:
+        return moments, _counts_sorted(low, starts, moments[:, N].astype(np.int64), edges)
+    return moments, _counts_looked_up(values, there, starts, edges)
+
+
+def _counts_sorted(low: Floats, starts: Ints, n: Ints, edges: Floats) -> Counts:
+    """Count by sorting each hour: its values are not looked up, the edges are."""
+    counts = np.empty((starts.size, edges.size + 1), dtype=np.uint32)
+    bounds = np.empty(edges.size + 2, dtype=np.int64)
+    bounds[0] = 0
+    for i, (start, end) in enumerate(pairwise([*starts, low.size])):
+        ascending = np.sort(low[start:end])[: n[i]]  # what is missing is last
+        bounds[1:-1] = ascending.searchsorted(edges)
+        bounds[-1] = ascending.size
+        counts[i] = np.diff(bounds)
+    return counts
+
+
+def _counts_looked_up(values: Floats, there: Bools, starts: Ints, edges: Floats) -> Counts:
+    """Count by looking each value up: hours of few values are done together."""
     n_bins = edges.size + 1
-    bins = np.searchsorted(edges, values, side="right")
-    flat = np.bincount(place * n_bins + bins, minlength=n_chunks * n_bins)
-    return moments, flat.reshape(n_chunks, n_bins).astype(np.uint32)
+    place = np.repeat(np.arange(starts.size), np.diff(starts, append=values.size))[there]
+    bins = np.searchsorted(edges, values[there], side="right")
+    flat = np.bincount(place * n_bins + bins, minlength=starts.size * n_bins)
+    return flat.reshape(starts.size, n_bins).astype(np.uint32)
 
 
 def widen(summary: Summary, n_features: int) -> Summary:
