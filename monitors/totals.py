@@ -1,0 +1,60 @@
+"""All hours of a window as one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitors.summary import MAX, MIN, SUM, SUM_SQUARES, Floats, N, Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Totals:
+    """All hours of a window as one.
+
+    Attributes
+    ----------
+    counts : (feature, bin)
+        Values per bin.
+    low, high : (feature,)
+        The smallest and the largest value; infinite where there is none.
+    mean, sd : (feature,)
+        NaN where no value arrived.
+    """
+
+    counts: Floats
+    low: Floats
+    high: Floats
+    mean: Floats
+    sd: Floats
+
+
+def totals(window: Summary) -> Totals:
+    """Merge the hours of a window.
+
+    Parameters
+    ----------
+    window
+        Any number of hours.
+
+    Examples
+    --------
+    >>> from monitors.summary import Column, Edges, summarise
+    >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
+    >>> hours, flags = np.array([7, 8]), np.zeros(2, dtype=bool)
+    >>> x = Column(values=np.array([0.5, 2.5]), chunks=hours, repeats=flags)
+    >>> day = totals(summarise([x], edges))
+    >>> day.counts, day.mean, day.sd
+    (array([[0., 1., 1.]]), array([1.5]), array([1.]))
+    """
+    moments = window.moments
+    n = moments[..., N].sum(axis=0)
+    some = np.where(n > 0, n, np.nan)
+    mean = moments[..., SUM].sum(axis=0) / some
+    spread = moments[..., SUM_SQUARES].sum(axis=0) / some - mean * mean
+    return Totals(
+        counts=window.counts.sum(axis=0, dtype=np.float64),
+        low=moments[..., MIN].min(axis=0, initial=np.inf),
+        high=moments[..., MAX].max(axis=0, initial=-np.inf),
+        mean=mean,
+        sd=np.sqrt(np.maximum(spread, 0.0)),
+    )
