@@ -1,0 +1,77 @@
+"""The same events give the same alarms, however they came and whoever died meanwhile."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.tables import Alert, FlipRow, Monitor
+from services.watching import Baselines
+from tests.late.world import DAY, World, hours
+from tests.streams import START
+
+N_REFERENCE, N_SERVED = 24, 9
+POINTS = (
+    "services.watching look before",
+    "services.alerting observe after",
+    "services.retraining consider after",
+)
+
+
+def alarms(world: World) -> list[tuple[object, ...]]:
+    """Return every change of an alert: which, when in event time, to what, and why."""
+    names = {monitor.id: monitor.name for monitor in world.rows(Monitor)}
+    alerts = {alert.id: names[alert.monitor_id] for alert in world.rows(Alert)}
+    return sorted(
+        (alerts[flip.alert_id], flip.at, flip.flip.value, flip.cause, flip.inhibited)
+        for flip in world.rows(FlipRow)
+    )
+
+
+@pytest.fixture
+def at_once(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    """A model whose events all came before anybody looked."""
+    world = World(sessions, tmp_path / "at once", "at once", N_REFERENCE)
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world.judge()
+    assert {name for name, *_ in alarms(world)} >= {"drift", "accuracy"}
+    return world
+
+
+def test_events_in_pieces_and_a_new_worker_each_day(
+    at_once: World, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = World(sessions, tmp_path / "pieces", "pieces", N_REFERENCE)
+    days = hours(N_REFERENCE, N_SERVED)
+    world.send(row for rows in days[:N_REFERENCE] for row in rows)
+    for rows in days[N_REFERENCE:]:
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            world.send(half)
+            world.work()
+        world.baselines = Baselines(sessions)  # nothing is remembered
+        world.judge()
+    assert alarms(world) == alarms(at_once)
+    assert world.findings() == at_once.findings()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_is_killed_every_day(
+    at_once: World, sessions: sessionmaker[Session], tmp_path: Path, database_url: str
+) -> None:
+    world = World(sessions, tmp_path / "killed", "killed", N_REFERENCE)
+    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world.work()
+    for number, point in enumerate(POINTS, start=N_REFERENCE + 1):
+        day_end = START + number * DAY
+        command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+        dead = subprocess.run(
+            [*command, str(world.model_id), day_end.isoformat(), *point.split()],
+            capture_output=True,
+        )
+        assert dead.returncode == -9, dead.stderr.decode()
+        assert (world.model().judged_until or START) < day_end
+    world.judge()
+    assert alarms(world) == alarms(at_once)
+    assert world.findings() == at_once.findings()
