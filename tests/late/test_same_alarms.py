@@ -56,6 +56,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
     assert world.findings() == at_once.findings()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_worker_that_is_killed_every_day(
     at_once: World, sessions: sessionmaker[Session], tmp_path: Path, database_url: str
