@@ -173,6 +173,8 @@ def _by_scaler(scaler: tuple[float, float] | None) -> Iterator[Line]:
     factor, offset = 1.0, 0.0
     for times in (1, 2):
         factor, offset = factor / scale, (offset - center) / scale
+        if not math.isfinite(factor) or not math.isfinite(offset):
+            break
         named = _line(Fault.DOUBLE_SCALING, factor, offset, times=float(times))
         yield Line(factor=factor, offset=offset, cost=1.0, named=named)
     named = _line(Fault.NOT_SCALED, scale, center)
