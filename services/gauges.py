@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from alerts.state import Phase
 from core.settings import Settings
-from db.queries import counts
+from db.queries import counts, overview, promises
 from db.tables import (
     Alert,
     Champion,
@@ -27,6 +27,7 @@ from db.tables import (
 )
 from db.tables.queue import RunStatus
 from services.capacity import Disks, backlog, shortages
+from services.overview.standing import standing_of
 
 
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
@@ -35,6 +36,7 @@ def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     yield from _models(session)
     yield _log_rows(session)
     yield _firing(session)
+    yield from _promises(session)
     yield _champions(session)
     yield _rollouts(session)
     yield from _queues(session, now)
@@ -136,6 +138,34 @@ def _firing(session: Session) -> GaugeMetricFamily:
     for model, monitor, severity, phase in rows:
         gauge.add_metric([model, monitor, severity], float(phase is Phase.FIRING))
     return gauge
+
+
+def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
+    promised = GaugeMetricFamily(
+        "seqwatch_false_alarm_promised_days",
+        "Days between two false alarms, as asked for.",
+        labels=["model", "monitor"],
+    )
+    achieved = GaugeMetricFamily(
+        "seqwatch_false_alarm_achieved_days",
+        "Days between two alarms, as counted, and the bounds of a 90 % interval.",
+        labels=["model", "monitor", "source", "bound"],
+    )
+    names = dict(session.execute(select(Model.id, Model.name)).all())
+    live = promises.live(session, names)
+    for row in overview.standings(session, names):
+        standing = standing_of(*row, live=live.get(row[0].id))
+        if standing.promised_days is None or not standing.is_enabled:
+            continue
+        labels = [names[row[0].model_id], standing.name]
+        promised.add_metric(labels, standing.promised_days)
+        for source, counted in (("reference", standing.replayed), ("live", standing.live)):
+            if counted is not None:
+                shortest, longest = counted.interval()
+                achieved.add_metric([*labels, source, "lower"], shortest)
+                achieved.add_metric([*labels, source, "seen"], counted.days_between)
+                achieved.add_metric([*labels, source, "upper"], longest)
+    yield from (promised, achieved)
 
 
 def _champions(session: Session) -> GaugeMetricFamily:

@@ -5,11 +5,30 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from urllib.parse import quote, urlsplit
 
+from monitors.promise import Achieved
+
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 KIBI = 1024
 MANY = 200  # values of one list on a page
 LONG = 4_000  # characters of one document
+
+
+def rate(achieved: Achieved) -> str:
+    """Write how often a monitor called, with the bounds that this leaves.
+
+    Examples
+    --------
+    >>> rate(Achieved(n_alarms=4, days=360.0))
+    'once in 90 days (39.3 to 263)'
+    >>> rate(Achieved(n_alarms=0, days=244.0))
+    'none in 244 days (at least 81.4 apart)'
+    """
+    shortest, longest = achieved.interval()
+    if not achieved.n_alarms:
+        return f"none in {figure(achieved.days)} days (at least {figure(shortest)} apart)"
+    bounds = f"{figure(shortest)} to {figure(longest)}"
+    return f"once in {figure(achieved.days_between)} days ({bounds})"
 
 
 def figure(value: float | None) -> str:
@@ -254,6 +273,7 @@ def pretty(content: object) -> str:
 WORDS = {
     word.__name__: word
     for word in (
+        rate,
         figure,
         signed,
         percent,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.contract import Contract
 from core.errors import NotFound
-from db.queries import counts, models, overview
+from db.queries import counts, models, overview, promises
 from db.tables import Model, Version
 from retrain.rollout import Phase
 from services.overview import drift, serving, spells
@@ -118,7 +118,11 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     if found is None or only not in (None, found.id):
         raise NotFound(f"no model {name!r}")
     contract = Contract.from_json(found.contract)
-    standing = tuple(standing_of(*row) for row in overview.standings(session, [found.id]))
+    live = promises.live(session, [found.id])
+    standing = tuple(
+        standing_of(*row, live=live.get(row[0].id))
+        for row in overview.standings(session, [found.id])
+    )
     chunks = overview.accuracy(session, found.id, _since(found, ACCURACY_DAYS).date())
     serves = models.champion(session, found.id)
     champion = serves[1] if serves is not None else None

@@ -11,6 +11,7 @@ import msgspec
 from alerts.state import Phase
 from db.tables import Alert, Finding, Monitor
 from monitors.finding import Outcome
+from monitors.promise import Achieved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,9 @@ class Detail:
 
     Attributes
     ----------
-    promised_days, achieved_days
+    promised_days, achieved_days, replayed_days
         Days between two false alarms: as asked for, and as measured by
-        replaying the monitor over its own reference.
+        replaying the monitor over its own reference, which had so many days.
     remaining
         Share of the error budget that is left.
     coverage
@@ -42,6 +43,7 @@ class Detail:
 
     promised_days: float | None = None
     achieved_days: float | None = None
+    replayed_days: float | None = None
     top: str | None = None
     remaining: float | None = None
     coverage: float | None = None
@@ -67,6 +69,9 @@ class Standing:
     ----------
     promised_days
         Days between two false alarms, as asked for; None where nothing is promised.
+    replayed, live
+        Alarms over the reference, and since the model is watched: there each
+        counts, as if nothing had ever been wrong. None where none is known.
     """
 
     name: str
@@ -81,11 +86,26 @@ class Standing:
     cause: str
     window_end: datetime | None
     promised_days: float | None
+    replayed: Achieved | None
+    live: Achieved | None
     detail: Detail
 
 
-def standing_of(monitor: Monitor, alert: Alert | None, finding: Finding | None) -> Standing:
-    """Put the rows of one monitor together; a firing alert's cause is why it fired."""
+def standing_of(
+    monitor: Monitor,
+    alert: Alert | None,
+    finding: Finding | None,
+    live: tuple[int, int] | None = None,
+) -> Standing:
+    """Put the rows of one monitor together; a firing alert's cause is why it fired.
+
+    Parameters
+    ----------
+    monitor, alert, finding
+        The rows.
+    live
+        Alarms and judged days, from `db.queries.promises`.
+    """
     phase = alert.phase if alert is not None else Phase.QUIET
     detail = Detail.read(finding.detail) if finding is not None else Detail()
     cause = finding.cause if finding is not None else ""
@@ -104,8 +124,17 @@ def standing_of(monitor: Monitor, alert: Alert | None, finding: Finding | None) 
         cause=cause,
         window_end=finding.window_end if finding is not None else None,
         promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
+        replayed=_replayed(detail),
+        live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
         detail=detail,
     )
+
+
+def _replayed(detail: Detail) -> Achieved | None:
+    if detail.promised_days is None or not detail.replayed_days:
+        return None
+    n = round(detail.replayed_days / detail.achieved_days) if detail.achieved_days else 0
+    return Achieved(n_alarms=n, days=detail.replayed_days)
 
 
 class Health(StrEnum):

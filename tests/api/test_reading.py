@@ -3,17 +3,19 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
 from core.rows import Kind
-from db.queries import models
+from db.queries import models, promises
 from db.session import unit_of_work
 from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
 from tests.api.conftest import CONTRACT, Clients
 
 DAY = timedelta(days=1)
+PROMISE = {"promised_days": 90.0, "achieved_days": 100.0, "replayed_days": 300.0}
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
                     value=float(day),
                     threshold=0.5,
                     cause="HULL moved" if day == 1 else "",
-                    detail={"top": "HULL"},
+                    detail={"top": "HULL"} | PROMISE,
                     recorded_at=now,
                 )
             )
@@ -97,7 +99,7 @@ def test_findings_come_newest_first_and_by_outcome(operator: TestClient, model: 
     assert [one["value"] for one in operator.get(path).json()] == [2.0, 1.0, 0.0]
     assert [one["value"] for one in operator.get(path, params={"limit": 1}).json()] == [2.0]
     [breach] = operator.get(path, params={"outcome": "breach"}).json()
-    assert breach["detail"] == {"top": "HULL"}
+    assert breach["detail"] == {"top": "HULL"} | PROMISE
     assert operator.get(path, params={"monitor": "absent"}).json() == []
     assert operator.get(path, params={"limit": 0}).status_code == 422
 
@@ -154,7 +156,35 @@ def test_metrics_say_where_everything_stands(operator: TestClient, model: str) -
         f"seqwatch_judged_lag_seconds{{{labels}}} 7200.0",
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
+        f'seqwatch_false_alarm_promised_days{{{labels},monitor="own"}} 90.0',
+        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
+        'source="reference"} 100.0',
+        f'seqwatch_false_alarm_achieved_days{{bound="seen",{labels},monitor="own",'
+        'source="live"} 3.0',
         "seqwatch_deliveries_pending 0.0",
         "seqwatch_deliveries_dead 0.0",
     ):
         assert line in lines
+
+
+@pytest.mark.usefixtures("history")
+def test_what_is_known_of_the_past_is_no_alarm_of_ours(
+    operator: TestClient, model: str, sessions: sessionmaker[Session], now: datetime
+) -> None:
+    """Imported days, alarms that a broken input explains, and days without a verdict."""
+
+    def counted() -> list[tuple[int, int]]:
+        with unit_of_work(sessions) as session:
+            return [*promises.live(session, [models.find(session, model).id]).values()]
+
+    assert counted() == [(1, 3)]
+    with unit_of_work(sessions) as session:
+        models.find(session, model).history_until = now + DAY
+    assert counted() == [(1, 2)]
+    with unit_of_work(sessions) as session:
+        session.execute(update(Finding).where(Finding.value == 1.0).values(outcome="no_data"))
+        session.execute(update(FlipRow).values(inhibited=True))
+    assert counted() == [(0, 1)]
+    with unit_of_work(sessions) as session:
+        models.find(session, model).history_until = now + 9 * DAY
+    assert counted() == []

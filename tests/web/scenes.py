@@ -242,6 +242,7 @@ def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding
             detail={
                 "promised_days": 90.0,
                 "achieved_days": 112.0,
+                "replayed_days": 336.0,
                 "top": CHANNELS[top],
                 "features": {
                     name: {

@@ -1,0 +1,83 @@
+"""Was a promise about false alarms kept? What was counted, and how sure that makes us."""
+
+import math
+from dataclasses import dataclass
+
+from scipy import stats
+
+LEVEL = 0.9  # of intervals that people read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Achieved:
+    """Alarms that were counted over some days.
+
+    Attributes
+    ----------
+    n_alarms
+        Episodes, not days.
+    days
+        Event days that were looked at.
+    """
+
+    n_alarms: int
+    days: float
+
+    @property
+    def days_between(self) -> float:
+        """Return the rate that was seen, in days between alarms; infinite where there was none.
+
+        Examples
+        --------
+        >>> Achieved(n_alarms=4, days=360.0).days_between
+        90.0
+        """
+        return self.days / self.n_alarms if self.n_alarms else math.inf
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Return bounds of the rate behind it, in days between alarms.
+
+        Alarms far apart are taken for a Poisson process; the bounds are exact
+        for it, and so at least as wide as they say [1]_.
+
+        Parameters
+        ----------
+        level
+            With which probability the bounds hold the rate.
+
+        Returns
+        -------
+        (shortest, longest)
+            The longest is infinite where no alarm was seen; both are NaN
+            where no day was.
+
+        References
+        ----------
+        .. [1] F. Garwood, "Fiducial limits for the Poisson distribution",
+           Biometrika 28(3/4), 1936, pp. 437-442.
+
+        Examples
+        --------
+        >>> [round(days, 1) for days in Achieved(n_alarms=4, days=360.0).interval()]
+        [39.3, 263.5]
+        >>> Achieved(n_alarms=0, days=244.0).interval()[1]
+        inf
+        """
+        if self.days <= 0:
+            return math.nan, math.nan
+        tail = (1.0 - level) / 2
+        most = stats.chi2.ppf(1.0 - tail, 2 * self.n_alarms + 2) / 2
+        least = stats.chi2.ppf(tail, 2 * self.n_alarms) / 2 if self.n_alarms else 0.0
+        return self.days / float(most), self.days / float(least) if least else math.inf
+
+    def is_broken(self, promised_days: float, level: float = LEVEL) -> bool:
+        """Say whether even the longest bound is shorter than the promise.
+
+        Examples
+        --------
+        >>> Achieved(n_alarms=4, days=360.0).is_broken(promised_days=90.0)
+        False
+        >>> Achieved(n_alarms=12, days=100.0).is_broken(promised_days=90.0)
+        True
+        """
+        return self.interval(level)[1] < promised_days
