@@ -83,20 +83,24 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
         assert log.dirty_days(session) == []
 
 
+# Where, and whether the fast tests go there too.
+POINTS = {
+    "before a group is numbered": ("db.queries.log", "number", "before", False),
+    "after it, not committed": ("db.queries.log", "number", "after", False),
+    "summaries written, not committed": ("db.queries.summaries", "add_input", "after", True),
+    "folded, not appended": ("lake.tables", "append", "before", False),
+    "appended, not closed": ("lake.tables", "append", "after", True),
+    "closed, not committed": ("db.queries.log", "close", "after", False),
+    "closed and committed": ("lake.tables", "tidy", "before", False),
+    "a join not committed": ("db.queries.log", "clean", "after", True),
+}
+
+
 @pytest.mark.parametrize(
     "point",
     [
-        pytest.param(("db.queries.log", "number", "before"), id="before a group is numbered"),
-        pytest.param(("db.queries.log", "number", "after"), id="after it, not committed"),
-        pytest.param(
-            ("db.queries.summaries", "add_input", "after"),
-            id="summaries written, not committed",
-        ),
-        pytest.param(("lake.tables", "append", "before"), id="folded, not appended"),
-        pytest.param(("lake.tables", "append", "after"), id="appended, not closed"),
-        pytest.param(("db.queries.log", "close", "after"), id="closed, not committed"),
-        pytest.param(("lake.tables", "tidy", "before"), id="closed and committed"),
-        pytest.param(("db.queries.log", "clean", "after"), id="a join not committed"),
+        pytest.param(point, id=name, marks=() if is_fast else pytest.mark.slow)
+        for name, (*point, is_fast) in POINTS.items()
     ],
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -104,7 +108,7 @@ def test_killed_at_any_step(
     sessions: sessionmaker[Session],
     database_url: str,
     tmp_path: Path,
-    point: tuple[str, str, str],
+    point: list[str],
 ) -> None:
     lake, model_id = tmp_path / "lake", add_model(sessions)
     send(sessions, model_id, 50, 0)

@@ -75,6 +75,7 @@ def test_a_first_version_that_beats_the_naive_forecast_serves(empty: Seasons) ->
     assert not empty.train()
 
 
+@pytest.mark.slow
 def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
     tmp_path: Path, migrated_file: Path
 ) -> None:
