@@ -411,8 +411,11 @@ class Distances:
     chi_square: Floats
 
     def to_json(self, feature: int) -> dict[str, Json]:
-        """Return those of one feature for a finding's detail."""
-        return {each.name: as_json(getattr(self, each.name)[feature]) for each in fields(self)}
+        """Return those of one feature for a finding's detail, four digits of each."""
+        return {
+            each.name: as_json(float(f"{getattr(self, each.name)[feature]:.4g}"))
+            for each in fields(self)
+        }
 
 
 def between(current: Totals, reference: Totals, edges: Edges) -> Distances:

@@ -10,12 +10,18 @@ import msgspec
 from core.errors import Unprocessable
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
+from monitors.data_quality import DataQualityParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
 from monitors.preprocessing_mismatch import MismatchParams
 
 Params: TypeAlias = (
-    DriftParams | InputFaultParams | AccuracyParams | BurnParams | MismatchParams
+    DriftParams
+    | InputFaultParams
+    | AccuracyParams
+    | BurnParams
+    | MismatchParams
+    | DataQualityParams
 )
 
 
@@ -94,6 +100,15 @@ KINDS: Mapping[str, Kind] = {
             name="preprocessing_mismatch",
             question="Do rows arrive as the contract says?",
             params=MismatchParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=1,
+        ),
+        Kind(
+            name="data_quality",
+            question="Is the data complete, fresh and within its range?",
+            params=DataQualityParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

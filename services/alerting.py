@@ -11,7 +11,7 @@ from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, ste
 from db.queries import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
-from monitors import registry
+from monitors import data_quality, registry
 from monitors.finding import Finding, Outcome
 from services import faults, reports
 
@@ -206,7 +206,7 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
         flip=change.flip,
         reason=change.reason,
         cause=occasion.cause,
-        inhibited=_is_inhibited(session, alert, monitor, change.flip),
+        inhibited=_is_inhibited(session, alert, monitor, change.flip, occasion),
         at=occasion.at,
         recorded_at=occasion.now,
     )
@@ -217,8 +217,15 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
     return flip
 
 
-def _is_inhibited(session: Session, alert: Alert, monitor: Monitor, flip: Flip) -> bool:
+def _is_inhibited(
+    session: Session, alert: Alert, monitor: Monitor, flip: Flip, occasion: _Occasion
+) -> bool:
     if flip is Flip.FIRED:
+        if monitor.kind == "data_quality" and occasion.finding_id is not None:
+            found = session.get_one(FindingRow, occasion.finding_id)
+            return data_quality.is_explained(
+                found.detail, faults.broken(session, alert.model_id)
+            )
         judges_the_model = monitor.kind in ("drift", "accuracy")
         return judges_the_model and faults.of_model(session, alert.model_id) is not None
     # What was told when it fired is told when it ends, and only that.

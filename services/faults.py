@@ -35,6 +35,15 @@ def of_model(session: Session, model_id: UUID) -> str | None:
     Windows hold the days of a fault for some time after its repair: until the
     monitor forgets it, what they show is still the fault's doing.
     """
+    return "; ".join(_told(fault) for fault in _followed(session, model_id)) or None
+
+
+def broken(session: Session, model_id: UUID) -> frozenset[str]:
+    """Return the features of a model's input that are broken, or were until lately."""
+    return frozenset(fault.feature for fault in _followed(session, model_id))
+
+
+def _followed(session: Session, model_id: UUID) -> list[Fault]:
     monitors = session.scalars(
         select(Monitor.id)
         .where(
@@ -44,8 +53,7 @@ def of_model(session: Session, model_id: UUID) -> str | None:
         )
         .order_by(Monitor.name)
     )
-    faults = [fault for monitor_id in monitors.all() for fault in known(session, monitor_id)]
-    return "; ".join(_told(fault) for fault in faults) or None
+    return [fault for monitor_id in monitors.all() for fault in known(session, monitor_id)]
 
 
 def _told(fault: Fault) -> str:

@@ -39,6 +39,7 @@ def defaults(policy: Policy) -> Iterator[MonitorPlan]:
             name=indicator.value, kind="burn", params={"indicator": indicator.value}
         )
     yield MonitorPlan(name="preprocessing_mismatch", kind="preprocessing_mismatch")
+    yield MonitorPlan(name="data_quality", kind="data_quality")
 
 
 def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:

@@ -5,7 +5,7 @@ is looked at as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -21,7 +21,7 @@ from db.queries import late
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Model, Monitor, ServingSlice
-from monitors import registry
+from monitors import data_quality, registry
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import Fault, InputFaultParams
@@ -258,13 +258,21 @@ def _days(
     if asked.reference is not None:
         base = replace(base, reference=asked.reference, widest_reference=asked.reference)
     before = stretch.start - RECENT_DAYS * DAY
-    hours = scene.input_of(session, model, Window(before, stretch.end))
+    whole = Window(before, stretch.end)
+    counted = scene.counted_of(session, model, whole)
+    hours = scene.on_hours(counted, whole)
     served = _served(session, model, trackers, stretch)
     at = stretch.start
     while at + DAY <= stretch.end:
         at += DAY
         recent = hours.until(chunk_at(at), HOURS_BACK)
-        seen = replace(base, as_of=at, recent=recent, watermark=max(base.watermark, at))
+        seen = replace(
+            base,
+            as_of=at,
+            recent=recent,
+            counted=counted.within(Window(at - RECENT_DAYS * DAY, at)),
+            watermark=max(base.watermark, at),
+        )
         tasks = [_task(session, model, tracker.monitor, seen, served) for tracker in trackers]
         yield _Day(seen=seen, tasks=tuple(tasks))
 
@@ -324,11 +332,11 @@ def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None
             known = finding.detail.get("faults")
             found = known if isinstance(known, list) else []
             tracker.faults = tuple(Fault.from_json(fault) for fault in found)
-        has_fault = any(other.faults for other in trackers)
-        _step(tracker, finding, day.seen.as_of, has_fault=has_fault)
+        broken = {fault.feature for other in trackers for fault in other.faults}
+        _step(tracker, finding, day.seen.as_of, broken)
 
 
-def _step(tracker: _Tracker, finding: Finding, as_of: datetime, *, has_fault: bool) -> None:
+def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]) -> None:
     rule = alerting.rule_of(tracker.plan.kind)
     tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
     episodes = tracker.episodes
@@ -344,7 +352,7 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, *, has_fault: bo
                 n_days=rule.breaches_to_fire - 1,
                 worst=None,
                 cause=finding.cause,
-                inhibited=has_fault and tracker.plan.kind in _INHIBITED,
+                inhibited=_is_inhibited(tracker.plan.kind, finding, broken),
             )
         )
     if change is not None and change.flip is Flip.RESOLVED:
@@ -353,6 +361,12 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, *, has_fault: bo
         now = episodes[-1]
         values = [value for value in (now.worst, finding.value) if value is not None]
         episodes[-1] = replace(now, n_days=now.n_days + 1, worst=max(values, default=None))
+
+
+def _is_inhibited(kind: str, finding: Finding, broken: Set[str]) -> bool:
+    if kind == "data_quality":
+        return data_quality.is_explained(finding.detail, broken)
+    return bool(broken) and kind in _INHIBITED
 
 
 def _record(tracker: _Tracker) -> Record:

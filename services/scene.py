@@ -1,7 +1,7 @@
 """All that the monitors of one model look at, at the end of one event day."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from math import ceil
 from uuid import UUID
@@ -20,10 +20,43 @@ from db.tables import AccuracyChunk, Model, SummaryChunk, Version
 from monitors import summary, summary_bytes
 from monitors.accuracy import DayErrors
 from monitors.hourly import Hourly, hourly
+from monitors.summary import Edges, Summary
 from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
 
 DAY = timedelta(days=1)
 RECENT_DAYS = 36  # five weeks and a day: what the longest look back of a monitor needs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """What is kept of the input of all versions, categories too.
+
+    Attributes
+    ----------
+    edges
+        The features, and the bins of each.
+    measured, kept
+        The places of those that are numbers, and of those that the contract
+        still keeps.
+    summary
+        Hour by hour.
+    """
+
+    edges: Edges
+    measured: tuple[int, ...]
+    kept: tuple[int, ...]
+    summary: Summary
+
+    def within(self, window: Window) -> "Counted":
+        """Return the part that lies in a window."""
+        first, end = summary.chunk_at(window.start), summary.chunk_at(window.end)
+        return replace(self, summary=self.summary.select(first, end))
+
+    def of(self, places: Sequence[int]) -> tuple[Edges, Summary]:
+        """Return what is kept of some features, by their places."""
+        names = tuple(self.edges.names[i] for i in places)
+        edges = Edges(names=names, values=self.edges.values[[*places]])
+        return edges, self.summary.of(places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +73,9 @@ class Scene:
         The longest reference of any version: what a sensor may look like.
     objective
         The standardised error that accuracy is held to.
+    recent, counted
+        The last five weeks and a day of input: numbers on a grid of hours, and
+        all that is kept of them.
     revisions
         How often rows came late into each reference: what was learnt from it
         before is out of date.
@@ -55,6 +91,7 @@ class Scene:
     widest_reference: Window | None
     objective: float | None
     recent: Hourly
+    counted: Counted
     revisions: Mapping[Window, int] = field(default_factory=dict)
 
 
@@ -90,6 +127,8 @@ def load(session: Session, model: Model, as_of: datetime, past: Past | None = No
     contract = Contract.from_json(model.contract)
     references = [window for v in versions if (window := bounds(v))]
     assert model.watermark is not None
+    lately = Window(as_of - RECENT_DAYS * DAY, as_of)
+    counted = counted_of(session, model, lately)
     return Scene(
         model_id=str(model.id),
         contract=contract,
@@ -100,7 +139,8 @@ def load(session: Session, model: Model, as_of: datetime, past: Past | None = No
         reference=bounds(champion) if champion else None,
         widest_reference=max(references, key=lambda w: w.end - w.start, default=None),
         objective=champion.objective if champion else None,
-        recent=input_of(session, model, Window(as_of - RECENT_DAYS * DAY, as_of)),
+        recent=on_hours(counted, lately),
+        counted=counted,
         revisions=revisions(versions),
     )
 
@@ -130,6 +170,18 @@ def bounds(version: Version) -> Window | None:
 
 def input_of(session: Session, model: Model, window: Window) -> Hourly:
     """Read the input of all versions in a window, hour by hour."""
+    return on_hours(counted_of(session, model, window), window)
+
+
+def on_hours(counted: Counted, window: Window) -> Hourly:
+    """Lay the numbers of a window on a grid of hours."""
+    # The code of a category is no measurement: it is counted, and never too high or too low.
+    edges, numbers = counted.of(counted.measured)
+    return hourly(numbers, edges.names, window.start, window.end)
+
+
+def counted_of(session: Session, model: Model, window: Window) -> Counted:
+    """Read what is kept of the input of all versions in a window."""
     blobs = session.scalars(
         select(SummaryChunk.payload).where(
             SummaryChunk.model_id == model.id,
@@ -137,15 +189,19 @@ def input_of(session: Session, model: Model, window: Window) -> Hourly:
             SummaryChunk.start < window.end,
         )
     ).all()
-    # The code of a category is no measurement: it is counted, and never too high or too low.
-    measured = Contract.from_json(model.contract).measured
+    contract = Contract.from_json(model.contract)
     edges = summaries.edges(session, model.id)
-    known = measured if edges is None else edges.names
-    chosen = [i for i, name in enumerate(known) if name in measured]
-    names = tuple(known[i] for i in chosen)
-    seen = summary_bytes.from_many(blobs) if blobs else summary.empty(len(known))
-    seen = summary.widen(seen, len(known)).of(chosen)
-    return hourly(seen, names, window.start, window.end)
+    if edges is None:
+        edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
+    n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
+    seen = summary_bytes.from_many(blobs) if blobs else summary.empty(n_known, n_bins)
+    kept = {feature.name for feature in contract.kept}
+    return Counted(
+        edges=edges,
+        measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
+        kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
+        summary=summary.widen(seen, n_known),
+    )
 
 
 def matured(scene: Scene) -> date:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,18 +15,32 @@ from db.queries import mismatch
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Model, Monitor
-from monitors import accuracy, burn, drift, input_fault, preprocessing_mismatch, registry
+from monitors import (
+    accuracy,
+    burn,
+    data_quality,
+    distances,
+    drift,
+    input_fault,
+    preprocessing_mismatch,
+    registry,
+)
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
+from monitors.daily import daily
+from monitors.data_quality import Arrivals, DataQualityParams
 from monitors.drift import DriftParams
-from monitors.finding import Finding, Outcome
+from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
+from monitors.learning import Learning
 from monitors.preprocessing_mismatch import MismatchParams
+from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
 from monitors.summary import chunk_at
-from services import faults, scene
-from services.scene import Scene
+from monitors.totals import totals
+from services import arrivals, faults, scene
+from services.scene import Counted, Scene
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +64,7 @@ class Task:
     errors: DayErrors | None = None
     slices: Slices | None = None
     mismatches: Mapping[str, int] = field(default_factory=dict)
+    arrivals: Arrivals | None = None
 
 
 class Baselines:
@@ -67,14 +82,28 @@ class Baselines:
         calibrate: Callable[[Hourly], Baseline],
     ) -> Baseline:
         """Return the baseline of a reference; read and learnt once per process."""
-        key = (seen.model_id, params)
-        known = self._known.get(key)
-        state = (reference, seen.revisions.get(reference, 0), seen.recent.names)
+        return self.of_counted(
+            seen,
+            reference,
+            params,
+            lambda counted: calibrate(scene.on_hours(counted, reference)),
+        )
+
+    def of_counted(
+        self,
+        seen: Scene,
+        reference: Window,
+        key: Hashable,
+        calibrate: Callable[[Counted], Baseline],
+    ) -> Baseline:
+        """Return what is learnt from all that is kept of a reference, categories too."""
+        known = self._known.get((seen.model_id, key))
+        state = (reference, seen.revisions.get(reference, 0), seen.counted.edges.names)
         if known is None or known[:3] != state:
             with read_only(self._sessions) as session:
                 model = session.get_one(Model, UUID(seen.model_id))
-                hours = scene.input_of(session, model, reference)
-            known = self._known[key] = (*state, calibrate(hours))
+                counted = scene.counted_of(session, model, reference)
+            known = self._known[seen.model_id, key] = (*state, calibrate(counted))
         baseline: Baseline = known[3]
         return baseline
 
@@ -106,6 +135,9 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
         case MismatchParams():
             counts = mismatch.of_days(session, model.id, _last_day(seen))
             return Task(monitor_id=monitor.id, params=params, mismatches=counts)
+        case DataQualityParams():
+            came = arrivals.of_day(session, model.id, _last_day(seen))
+            return Task(monitor_id=monitor.id, params=params, arrivals=came)
         case _:
             return Task(monitor_id=monitor.id, params=params)
 
@@ -137,6 +169,9 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return preprocessing_mismatch.evaluate(
                 task.mismatches, params, _last_day(seen), is_silent=is_silent
             )
+        case DataQualityParams():
+            assert task.arrivals is not None
+            return _look_at_quality(task.arrivals, params, seen, baselines)
         case Failure(error=error):
             raise error
 
@@ -156,11 +191,53 @@ def _look_at_input(
         learnt = baselines.of(
             seen, reference, params, lambda hours: drift.calibrate(hours, params)
         )
-        return drift.evaluate(learnt, seen.recent, seen.as_of)
+        finding = drift.evaluate(learnt, seen.recent, seen.as_of)
+        return _with_distances(finding, seen, reference, baselines)
     usual = baselines.of(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )
     return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
+
+
+def _with_distances(
+    finding: Finding, seen: Scene, reference: Window, baselines: Baselines
+) -> Finding:
+    """Say of each feature how far it is from the reference, in the measures people know."""
+    features = finding.detail.get("features")
+    if not isinstance(features, Mapping):
+        return finding
+    usual = baselines.of_counted(
+        seen, reference, "totals", lambda counted: totals(counted.of(seen.counted.measured)[1])
+    )
+    edges, now = seen.counted.within(finding.window).of(seen.counted.measured)
+    apart = distances.between(totals(now), usual, edges)
+    told: dict[str, Json] = {
+        name: {**said, "distances": apart.to_json(edges.names.index(name))}
+        for name, said in features.items()
+        if isinstance(said, Mapping)
+    }
+    return replace(finding, detail={**finding.detail, "features": told})
+
+
+def _look_at_quality(
+    came: Arrivals, params: DataQualityParams, seen: Scene, baselines: Baselines
+) -> Finding:
+    places, measured = seen.counted.kept, seen.contract.measured
+    edges, recent = seen.counted.of(places)
+
+    def calibrate(counted: Counted) -> QualityBaseline | Learning:
+        assert reference is not None
+        _, before = counted.of(places)
+        days = daily(before, edges.names, reference.start, reference.end)
+        return data_quality.calibrate(days, measured, params)
+
+    reference = seen.widest_reference
+    learnt = None
+    if reference is not None:
+        learnt = baselines.of_counted(seen, reference, (params, edges.names), calibrate)
+    start = seen.as_of - timedelta(days=scene.RECENT_DAYS)
+    days = daily(recent, edges.names, start, seen.as_of)
+    return data_quality.evaluate(learnt, days, came, params, _last_day(seen))
 
 
 def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:

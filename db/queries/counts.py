@@ -36,6 +36,12 @@ def set_repeated(session: Session, model_id: UUID, day: date, n: int) -> None:
         upsert(session, RepeatDay, [{"model_id": model_id, "day": day, "n": n}])
 
 
+def repeated_on(session: Session, model_id: UUID, day: date) -> int:
+    """Return how many rows of a day bear an id that the day had before, by the last join."""
+    found = session.get(RepeatDay, (model_id, day))
+    return 0 if found is None else found.n
+
+
 def of_model(session: Session, model_id: UUID) -> dict[str, int]:
     """Return the counts of one model by name."""
     return {name: n for _, name, n in _all(session, model_id)}

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.window import Window
@@ -206,6 +206,18 @@ def serving_slices(
         good[at] += n - n_bad
         bad[at] += n_bad
     return good, bad
+
+
+def served_rows(session: Session, model_id: UUID, window: Window) -> int:
+    """Return how many rows all versions together served in a window."""
+    n = session.scalar(
+        select(func.sum(ServingSlice.n)).where(
+            ServingSlice.model_id == model_id,
+            ServingSlice.start >= window.start,
+            ServingSlice.start < window.end,
+        )
+    )
+    return int(n or 0)
 
 
 def _batched(keys: Iterable[datetime]) -> Iterator[list[datetime]]:

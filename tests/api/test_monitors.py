@@ -20,6 +20,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
     assert {name: one["kind"] for name, one in monitors.items()} == {
         "accuracy": "accuracy",
         "availability": "burn",
+        "data_quality": "data_quality",
         "drift": "drift",
         "input_fault": "input_fault",
         "latency": "burn",
@@ -28,6 +29,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
     assert {name: one["severity"] for name, one in monitors.items()} == {
         "accuracy": "page",
         "availability": "page",
+        "data_quality": "ticket",
         "drift": "ticket",
         "input_fault": "page",
         "latency": "page",
@@ -45,7 +47,7 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
     assert changed.status_code == 200
     assert operator.get(path).json() == changed.json()
     assert (changed.json()["severity"], changed.json()["enabled"]) == ("page", False)
-    assert len(operator.get(f"/v1/models/{model}/monitors").json()) == 7
+    assert len(operator.get(f"/v1/models/{model}/monitors").json()) == 8
 
 
 @pytest.mark.parametrize(

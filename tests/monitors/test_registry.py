@@ -12,15 +12,24 @@ import pytest
 
 from core.errors import Unprocessable
 from core.window import Window
-from monitors import accuracy, burn, drift, input_fault, preprocessing_mismatch
+from monitors import (
+    accuracy,
+    burn,
+    data_quality,
+    drift,
+    input_fault,
+    preprocessing_mismatch,
+)
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
+from monitors.daily import daily
+from monitors.data_quality import Arrivals, DataQualityParams
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.registry import KINDS, find, parse
-from monitors.summary import Floats
+from monitors.summary import Column, Edges, Floats, chunk_at, summarise
 from tests.monitors.streams import day, days, grid, plant
 
 Look: TypeAlias = Callable[[Floats], Finding]
@@ -67,12 +76,26 @@ def by_mismatch(values: Floats) -> Finding:
     )
 
 
+def by_quality(values: Floats) -> Finding:
+    hours = np.arange(len(values)) + chunk_at(day(0))
+    still = np.zeros(len(values), dtype=np.bool_)
+    columns = [Column(values=v, chunks=hours, repeats=still) for v in values.T]
+    names = tuple(f"f{i}" for i in range(len(columns)))
+    edges = Edges(names=names, values=np.zeros((len(columns), 33)))
+    every = daily(summarise(columns, edges), names, day(0), day(N_DAYS))
+    params = DataQualityParams()
+    baseline = data_quality.calibrate(every.until(every.first_day + 200, 200), names, params)
+    window = Window(day(N_DAYS - 1), day(N_DAYS))
+    return data_quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
+
+
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
     "input_fault": by_input_fault,
     "accuracy": by_accuracy,
     "burn": by_burn,
     "preprocessing_mismatch": by_mismatch,
+    "data_quality": by_quality,
 }
 PLANT = plant(N_DAYS)
 
