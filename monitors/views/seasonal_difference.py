@@ -10,7 +10,9 @@ import warnings
 
 import numpy as np
 
+from monitors.hourly import HOURS, Hourly
 from monitors.summary import Floats
+from monitors.views.view import Statistic, View, centred, cut, log_size, stack
 
 # A day and a week, in hours.
 CANDIDATES = (24, 168)
@@ -144,3 +146,44 @@ def _rolling_sum(values: Floats, length: int) -> Floats:
     total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
     sums: Floats = total[length:] - total[:-length]
     return sums
+
+
+def seasonal_difference(season: int = HOURS) -> View:
+    """Return the view of what a season changes.
+
+    Parameters
+    ----------
+    season
+        In hours.
+
+    Returns
+    -------
+    View
+        Balance of rises and falls, from -1 (only falls) to 1, which no single
+        spike can dominate as it does the mean; logarithm of the mean absolute
+        deviation.
+    """
+
+    def statistics(hours: Hourly, window: int, step: int) -> Floats:
+        windows = cut(difference(hours.mean, season), window, step)
+        size = windows.mean(np.abs(windows.values))
+        unit = np.where(size == 0, 1.0, size)[..., np.newaxis]
+        balance = windows.mean(windows.values / unit)
+        _, away = centred(windows)
+        return stack(balance, log_size(windows.mean(np.abs(away))))
+
+    parts = (
+        Statistic(
+            name="balance",
+            grain=0.05,
+            more=f"rises against {season} h before",
+            less=f"falls against {season} h before",
+        ),
+        Statistic(
+            name="log spread",
+            grain=0.05,
+            more=f"differs more from {season} h before",
+            less=f"differs less from {season} h before",
+        ),
+    )
+    return View(name="seasonal_difference", parts=parts, before=season, statistics=statistics)

@@ -1,0 +1,47 @@
+"""How many values arrive, and how many are missing."""
+
+import numpy as np
+
+from monitors.hourly import Hourly
+from monitors.summary import Floats
+from monitors.views.view import Statistic, View, angle, cut, slide, stack
+
+_PARTS = (
+    Statistic(
+        name="missing", grain=0.05, more="is missing more often", less="is missing less often"
+    ),
+    Statistic(
+        name="silent hours",
+        grain=0.1,
+        more="is silent for more hours",
+        less="is silent for fewer hours",
+    ),
+    Statistic(
+        name="log volume", grain=0.1, more="arrives more often", less="arrives less often"
+    ),
+)
+
+
+def timing() -> View:
+    """Return the view of arrival.
+
+    Returns
+    -------
+    View
+        Share of values that are missing and share of hours without any, as
+        angles; log(1 + values an hour).
+    """
+    return View(name="timing", parts=_PARTS, before=0, statistics=_statistics)
+
+
+def _statistics(hours: Hourly, window: int, step: int) -> Floats:
+    n = cut(hours.mean, window, step).n
+    values = slide(hours.n, window, step).sum(axis=-1)
+    missing = slide(hours.n_missing, window, step).sum(axis=-1)
+    share = missing / np.maximum(values + missing, 1.0)
+    enough = np.isfinite(n)
+    return stack(
+        angle(np.where(enough, share, np.nan)),
+        angle(1.0 - n / window),
+        np.where(enough, np.log1p(values / window), np.nan),
+    )

@@ -1,0 +1,280 @@
+"""The panel: sequence faults seen, at the promised rate of false alarms."""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from monitors.conformal import episodes
+from monitors.hourly import HOURS
+from monitors.learning import Learning
+from monitors.panel import (
+    PanelBaseline,
+    PanelParams,
+    calibrate,
+    conformal_p,
+    explain,
+    largest,
+    measure,
+    panel_views,
+    replay,
+    symmetric_scores,
+)
+from monitors.summary import Floats
+from tests.monitors.streams import ar1, days, etth1, grid, plant
+
+Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]
+
+WEEK = 168
+QUICK = PanelParams(window_days=3)
+VIEWS = panel_views()
+
+
+def learned(mean: Floats, params: PanelParams = QUICK) -> PanelBaseline:
+    baseline = calibrate(grid(mean), params)
+    assert isinstance(baseline, PanelBaseline)
+    return baseline
+
+
+@pytest.fixture(scope="module")
+def stream() -> Floats:
+    return plant(230)
+
+
+@pytest.fixture(scope="module")
+def baseline(stream: Floats) -> PanelBaseline:
+    return learned(stream[: 200 * HOURS])
+
+
+def hold(x: Floats, rng: np.random.Generator, sd: float) -> Floats:
+    return np.repeat(x[::2], 2)
+
+
+def noise(x: Floats, rng: np.random.Generator, sd: float) -> Floats:
+    return x + rng.normal(0.0, 0.3 * sd, len(x))
+
+
+def shuffle(x: Floats, rng: np.random.Generator, sd: float) -> Floats:
+    mixed: Floats = rng.permutation(x.reshape(-1, 6)).ravel()
+    return mixed
+
+
+def scores_of(series: Floats) -> Floats:
+    return symmetric_scores(measure(grid(series), VIEWS, WEEK, WEEK), VIEWS)
+
+
+def test_an_unchanged_stream_stays_below_the_threshold(
+    stream: Floats, baseline: PanelBaseline
+) -> None:
+    looks = replay(baseline, days(grid(stream), 210, 230))
+    assert (looks.joint <= baseline.contract.threshold).all()
+    assert looks.joint.shape == (230 - 210 - 1 - 2,)
+
+
+@pytest.mark.parametrize(
+    ("fault", "views"),
+    [
+        pytest.param(hold, {"pulse", "first_difference"}, id="held for two hours"),
+        pytest.param(
+            noise, {"noise_floor", "company", "spectrum", "first_difference"}, id="noise"
+        ),
+        pytest.param(shuffle, {"pulse", "company", "spectrum"}, id="blocks shuffled"),
+    ],
+)
+def test_a_sequence_fault_is_seen_and_told(
+    stream: Floats, baseline: PanelBaseline, fault: Fault, views: set[str]
+) -> None:
+    broken = stream.copy()
+    when = slice(220 * HOURS, 224 * HOURS)
+    broken[when, 2] = fault(
+        broken[when, 2], np.random.default_rng(0), float(stream[:, 2].std())
+    )
+    looks = replay(baseline, days(grid(broken), 210, 224))
+    assert looks.joint[-1] > baseline.contract.threshold
+    found = explain(baseline, looks)
+    assert (found.feature, found.view in views) == ("f2", True)
+    assert found.sentence.startswith("f2 ")
+    np.testing.assert_allclose(looks.joint, looks.scores.max(axis=(1, 2)))
+
+
+def test_an_empty_window_is_no_data_and_an_absent_feature_silences_no_other(
+    stream: Floats, baseline: PanelBaseline
+) -> None:
+    gone = stream.copy()
+    gone[215 * HOURS :] = np.nan
+    assert np.isnan(replay(baseline, days(grid(gone), 210, 224)).joint[-1])
+    partly = stream.copy()
+    partly[200 * HOURS :, 0] = np.nan
+    partly[220 * HOURS : 224 * HOURS, 2] = np.repeat(
+        partly[220 * HOURS : 224 * HOURS : 2, 2], 2
+    )
+    looks = replay(baseline, days(grid(partly), 210, 224))
+    assert looks.joint[-1] > baseline.contract.threshold
+    assert explain(baseline, looks).feature == "f2"
+
+
+def test_a_short_reference_is_still_learning() -> None:
+    assert calibrate(grid(plant(40)), QUICK) == Learning(n_windows=12, window_days=3)
+
+
+def test_a_look_is_the_same_however_much_came_before(
+    stream: Floats, baseline: PanelBaseline
+) -> None:
+    long = replay(baseline, days(grid(stream), 200, 224))
+    short = replay(baseline, days(grid(stream), 220, 224))
+    assert len(short.joint) == 1
+    assert short.joint[-1] == pytest.approx(long.joint[-1])
+    assert short.first_day == long.first_day + len(long.joint) - 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        pytest.param({"days_between_false_alarms": 0.0}, "positive", id="no promise"),
+        pytest.param({"window_days": 1}, "at least 2", id="a window of a day"),
+        pytest.param({"season_hours": 168}, "less than a window", id="a season too long"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, int], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        PanelParams(**wrong)
+
+
+def test_no_window_is_special(stream: Floats) -> None:
+    seen = measure(grid(stream), VIEWS, WEEK, WEEK)
+    order = np.random.default_rng(0).permutation(len(seen[0]))
+    np.testing.assert_allclose(
+        symmetric_scores(seen, VIEWS)[order],
+        symmetric_scores([part[order] for part in seen], VIEWS),
+        rtol=1e-9,
+    )
+
+
+def test_one_mad_week_does_not_hide_another(stream: Floats) -> None:
+    broken = stream.copy()
+    broken[24 : 24 + WEEK, 1] = broken[24, 1]  # stuck for a week: logarithms of zero
+    broken[24 + WEEK : 24 + 2 * WEEK, 1] = np.repeat(
+        broken[24 + WEEK : 24 + 2 * WEEK : 2, 1], 2
+    )
+    scores = largest(scores_of(broken)[:, 1], axis=1)
+    assert set(np.argsort(-scores)[:2]) == {0, 1}
+    assert conformal_p(scores, 1) == pytest.approx(2 / len(scores))
+
+
+def test_the_p_value_is_the_rank() -> None:
+    scores = np.array([3.0, 1.0, 2.0, math.nan])
+    assert [conformal_p(scores, at) for at in range(3)] == [1 / 3, 1.0, 2 / 3]
+    assert math.isnan(conformal_p(scores, 3))
+
+
+def sizes(phi: float, n_streams: int) -> float:
+    """Test the last of 51 windows of 20 independent features, stream by stream."""
+    rejected = []
+    for seed in range(n_streams):
+        scores = largest(scores_of(ar1(phi, (24 + 51 * WEEK, 20), 7000 + seed)), axis=2)
+        rejected += [conformal_p(scores[:, f], 50) <= 0.05 for f in range(20)]
+    return float(np.mean(rejected))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_the_panel_holds_its_size_on_noise(phi: float) -> None:
+    """2,000 tests at 2/51: 0.039, standard error 0.0043; required is [.03, .07]."""
+    size = sizes(phi, 100)
+    sys.stdout.write(f"AR(1) phi {phi}: size {size:.3f}\n")
+    assert 0.03 <= size <= 0.07
+
+
+def test_the_panel_holds_its_size_on_a_little_noise() -> None:
+    """200 tests: 0.039 + 3 standard errors (0.0137) is 0.08."""
+    assert 0.0 < sizes(0.9, 10) <= 0.08
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
+    """8 streams of 100 days, one in 30 promised: 27 expected, 27 + 3 sqrt is 42."""
+    params = PanelParams(days_between_false_alarms=30.0)
+    n_alarms = 0
+    for seed in range(8):
+        series = ar1(phi, (300 * HOURS, 5), 2000 + seed)
+        baseline = learned(series[: 200 * HOURS], params)
+        joint = replay(baseline, days(grid(series), 192, 300)).joint
+        n_alarms += episodes(joint > baseline.contract.threshold, 7)
+    assert 2 <= n_alarms <= 42  # never firing would also keep the promise
+
+
+Row: TypeAlias = dict[str, float]
+
+
+def table_of(series: Floats, n_seeds: int) -> dict[str, Row]:
+    """Corrupt one week of one sensor, every third week: 17 weeks x 7 sensors.
+
+    The series starts a day before the first of 52 weeks. What comes back is,
+    per detector, its size over the 364 quiet weeks and its power over the
+    corrupted ones, all at p <= 0.05 among the sensor's own weeks.
+    """
+    deviation = series.std(axis=0)
+    quiet = measure(grid(series), VIEWS, WEEK, WEEK)
+    flags: dict[str, list[Floats]] = {"size": [flagged(quiet, week) for week in range(52)]}
+    for name, fault in (("hold", hold), ("noise", noise), ("shuffle", shuffle)):
+        flags[name] = []
+        for seed in range(n_seeds):
+            rng = np.random.default_rng(seed)
+            for week in range(0, 51, 3):
+                broken = series[week * WEEK : 24 + (week + 2) * WEEK].copy()
+                for sensor in range(broken.shape[1]):
+                    values = broken[24 : 24 + WEEK, sensor]
+                    broken[24 : 24 + WEEK, sensor] = fault(values, rng, deviation[sensor])
+                # The week and the one after it, which looks back a day.
+                part = measure(grid(broken), VIEWS, WEEK, WEEK)
+                flags[name].append(flagged(spliced(quiet, part, week), week))
+    detectors = [*(view.name for view in VIEWS), "panel", "always", "never"]
+    shares = {name: np.mean(found, axis=(0, 1)) for name, found in flags.items()}
+    return {
+        detector: {name: float(share[at]) for name, share in shares.items()}
+        for at, detector in enumerate(detectors)
+    }
+
+
+def spliced(
+    quiet: tuple[Floats, ...], part: tuple[Floats, ...], week: int
+) -> tuple[Floats, ...]:
+    whole = tuple(seen.copy() for seen in quiet)
+    for seen, new in zip(whole, part, strict=True):
+        seen[week : week + len(new)] = new
+    return whole
+
+
+def flagged(seen: tuple[Floats, ...], week: int) -> Floats:
+    """Return (sensor, detector): was this week called unusual?"""
+    scores = symmetric_scores(seen, VIEWS)
+    joint = np.concatenate([scores, largest(scores, axis=2)[..., np.newaxis]], axis=2)
+    p = np.array(
+        [[conformal_p(own, week) for own in sensor.T] for sensor in joint.swapaxes(0, 1)]
+    )
+    baselines = np.tile([1.0, 0.0], (len(p), 1))
+    return np.concatenate([p <= 0.05, baselines], axis=1)
+
+
+@pytest.mark.slow
+def test_one_corrupted_week_of_etth1_is_found_in_a_year_of_weeks() -> None:
+    """The bars: hold 0.9, noise 0.6, shuffle 0.55, at a size in [.03, .07].
+
+    Noise stays below its bar, at 0.55 (docs/decisions/0009): what is asserted
+    is that it gets no worse. The standard error of a share of 119 is 0.046.
+    """
+    table = table_of(etth1()[WEEK - 24 : WEEK + 52 * WEEK], n_seeds=5)
+    for name, row in table.items():
+        cells = "  ".join(f"{cell} {share:.3f}" for cell, share in row.items())
+        sys.stdout.write(f"{name:20s} {cells}\n")
+    panel = table["panel"]
+    assert 0.03 <= panel["size"] <= 0.07
+    assert panel["hold"] >= 0.9
+    assert panel["noise"] >= 0.5
+    assert panel["shuffle"] >= 0.55
+    assert set(table["always"].values()) == {1.0}
+    assert set(table["never"].values()) == {0.0}
+    assert panel["size"] < table["always"]["size"]  # always firing has the power, and no size
