@@ -35,6 +35,7 @@ TAGS = {
     "channels": "Webhooks that are told.",
     "keys": "Who may do what.",
     "erasures": "Rows about somebody, erased for good.",
+    "skew": "What serving does to the input that training did not.",
     "history": "What was brought in after the fact.",
     "kserve": "The events of KServe's logger.",
     "metrics": "For Prometheus.",

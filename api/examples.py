@@ -10,6 +10,9 @@ CONTRACT: dict[str, Any] = {
     "horizon": 2,
 }
 
+_SHOWN = [7.1, 7.4, 6.9, 6.2, 5.8, 5.5, 5.9, 6.6, 7.8, 8.3, 8.1, 7.7,
+          7.2, 7.0, 6.8, 6.7, 7.3, 8.2, 8.8, 8.6, 8.0, 7.5, 7.0, 6.5]  # fmt: skip
+
 BODIES: dict[str, Any] = {
     "put_model": {
         "description": "Hourly load of the transformers, two hours ahead.",
@@ -50,6 +53,10 @@ BODIES: dict[str, Any] = {
                 "actual": {"load": [7.2]},
             }
         ]
+    },
+    "compare_skew": {
+        "offline": {"load": _SHOWN},
+        "online": {"load": [1000 * value for value in _SHOWN]},
     },
     "put_history": {"until": "2026-01-01T00:00:00Z"},
     "erase": {"session_id": "s17"},

@@ -22,6 +22,7 @@ from api import (
     models,
     monitors,
     rollouts,
+    skew,
     versions,
 )
 from api.dependencies import Platform
@@ -51,6 +52,7 @@ ROOMS = (
     models,
     monitors,
     rollouts,
+    skew,
     versions,
 )
 

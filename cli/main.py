@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
     _add_history(add)
+    _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
 
@@ -129,6 +131,20 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     for name in ("version", "entity", "session", "status"):
         parser.add_argument(f"--{name}", help=f"only of this {name}")
     parser.add_argument("--with-labels", action="store_true", help="add what happened")
+
+
+def _add_skew(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("offline", type=Path, help="golden vectors, or what training computed")
+    option("online", type=Path, help="the same rows as serving computed them")
+    option("--id", default="prediction_id", metavar="COLUMN", help="names a row in both files")
+    option("--at", default="at", metavar="COLUMN", help="event times, if there are any")
+    option("--column", action="append", metavar="NAME", help="only this; may be repeated")
+    option("--model", help="take scaler, step and what is sensitive from its contract")
+    option(
+        "--tolerance", type=float, default=1e-5, help="differences that are none, in spreads"
+    )
+    option("--json", action="store_true", help="print it as JSON")
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
@@ -195,6 +211,12 @@ def _import(settings: Settings, given: argparse.Namespace) -> int:
 
 def _backtest(settings: Settings, given: argparse.Namespace) -> int:
     from cli.backtesting import run
+
+    return run(settings, given)
+
+
+def _skew(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.skewing import run
 
     return run(settings, given)
 
