@@ -1,6 +1,6 @@
 """What the reference teaches about missing values, gaps, repeats and ranges.
 
-The arithmetic behind `monitors.data_quality`: it knows days and shares, not
+The arithmetic behind `monitors.quality`: it knows days and shares, not
 findings.
 """
 

@@ -10,10 +10,10 @@ import msgspec
 from core.errors import Unprocessable
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
-from monitors.data_quality import DataQualityParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
 from monitors.preprocessing_mismatch import MismatchParams
+from monitors.quality import QualityParams
 
 Params: TypeAlias = (
     DriftParams
@@ -21,7 +21,7 @@ Params: TypeAlias = (
     | AccuracyParams
     | BurnParams
     | MismatchParams
-    | DataQualityParams
+    | QualityParams
 )
 
 
@@ -108,7 +108,7 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="data_quality",
             question="Is the data complete, fresh and within its range?",
-            params=DataQualityParams,
+            params=QualityParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

@@ -11,7 +11,7 @@ from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, ste
 from db.queries import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
-from monitors import data_quality, registry
+from monitors import quality, registry
 from monitors.finding import Finding, Outcome
 from services import faults, reports
 
@@ -223,9 +223,7 @@ def _is_inhibited(
     if flip is Flip.FIRED:
         if monitor.kind == "data_quality" and occasion.finding_id is not None:
             found = session.get_one(FindingRow, occasion.finding_id)
-            return data_quality.is_explained(
-                found.detail, faults.broken(session, alert.model_id)
-            )
+            return quality.is_explained(found.detail, faults.broken(session, alert.model_id))
         judges_the_model = monitor.kind in ("drift", "accuracy")
         return judges_the_model and faults.of_model(session, alert.model_id) is not None
     # What was told when it fired is told when it ends, and only that.

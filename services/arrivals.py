@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries import counts, mismatch
 from db.queries.summaries import served_rows
-from monitors.data_quality import LOOK_BACK_WEEKS, Arrivals
+from monitors.quality import LOOK_BACK_WEEKS, Arrivals
 
 WEEK = timedelta(days=7)
 

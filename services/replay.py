@@ -21,7 +21,7 @@ from db.queries import late
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Model, Monitor, ServingSlice
-from monitors import data_quality, registry
+from monitors import quality, registry
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import Fault, InputFaultParams
@@ -365,7 +365,7 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]
 
 def _is_inhibited(kind: str, finding: Finding, broken: Set[str]) -> bool:
     if kind == "data_quality":
-        return data_quality.is_explained(finding.detail, broken)
+        return quality.is_explained(finding.detail, broken)
     return bool(broken) and kind in _INHIBITED
 
 

@@ -18,23 +18,23 @@ from db.tables import Model, Monitor
 from monitors import (
     accuracy,
     burn,
-    data_quality,
     distances,
     drift,
     input_fault,
     preprocessing_mismatch,
+    quality,
     registry,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.daily import daily
-from monitors.data_quality import Arrivals, DataQualityParams
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.learning import Learning
 from monitors.preprocessing_mismatch import MismatchParams
+from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
 from monitors.summary import chunk_at
@@ -135,7 +135,7 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
         case MismatchParams():
             counts = mismatch.of_days(session, model.id, _last_day(seen))
             return Task(monitor_id=monitor.id, params=params, mismatches=counts)
-        case DataQualityParams():
+        case QualityParams():
             came = arrivals.of_day(session, model.id, _last_day(seen))
             return Task(monitor_id=monitor.id, params=params, arrivals=came)
         case _:
@@ -169,7 +169,7 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return preprocessing_mismatch.evaluate(
                 task.mismatches, params, _last_day(seen), is_silent=is_silent
             )
-        case DataQualityParams():
+        case QualityParams():
             assert task.arrivals is not None
             return _look_at_quality(task.arrivals, params, seen, baselines)
         case Failure(error=error):
@@ -220,7 +220,7 @@ def _with_distances(
 
 
 def _look_at_quality(
-    came: Arrivals, params: DataQualityParams, seen: Scene, baselines: Baselines
+    came: Arrivals, params: QualityParams, seen: Scene, baselines: Baselines
 ) -> Finding:
     places, measured = seen.counted.kept, seen.contract.measured
     edges, recent = seen.counted.of(places)
@@ -229,7 +229,7 @@ def _look_at_quality(
         assert reference is not None
         _, before = counted.of(places)
         days = daily(before, edges.names, reference.start, reference.end)
-        return data_quality.calibrate(days, measured, params)
+        return quality.calibrate(days, measured, params)
 
     reference = seen.widest_reference
     learnt = None
@@ -237,7 +237,7 @@ def _look_at_quality(
         learnt = baselines.of_counted(seen, reference, (params, edges.names), calibrate)
     start = seen.as_of - timedelta(days=scene.RECENT_DAYS)
     days = daily(recent, edges.names, start, seen.as_of)
-    return data_quality.evaluate(learnt, days, came, params, _last_day(seen))
+    return quality.evaluate(learnt, days, came, params, _last_day(seen))
 
 
 def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors import data_quality
+from monitors import quality
 from monitors.daily import Daily, daily
-from monitors.data_quality import Arrivals, DataQualityParams
 from monitors.finding import Finding, Outcome
 from monitors.hourly import HOURS
 from monitors.learning import Learning
+from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import KINDS
 from monitors.summary import Column, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import START, ar1, day, etth1, plant
 
-PARAMS = DataQualityParams()
+PARAMS = QualityParams()
 NAMES = ("load", "wind", "area")
 N_DAYS = 28 * 7 + 5 * 7
 TODAY = N_DAYS - 1  # a Tuesday
@@ -70,9 +70,9 @@ def ordinary(seed: int = 1, n_days: int = N_DAYS) -> Stream:
     return Stream(values=values, sent=np.ones(n))
 
 
-def learnt(days: Daily, params: DataQualityParams = PARAMS) -> QualityBaseline:
+def learnt(days: Daily, params: QualityParams = PARAMS) -> QualityBaseline:
     reference = days.until(days.first_day + 28 * 7, 28 * 7)
-    found = data_quality.calibrate(reference, ("load", "wind"), params)
+    found = quality.calibrate(reference, ("load", "wind"), params)
     assert isinstance(found, QualityBaseline)
     return found
 
@@ -81,7 +81,7 @@ def judged(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None
     days = stream.days()
     window = Window(day(number), day(number + 1))
     rows = arrivals or Arrivals(n_rows=24, usual=(24,) * 5)
-    return data_quality.evaluate(
+    return quality.evaluate(
         learnt(days), days.until(days.first_day + number + 1, 36), rows, PARAMS, window
     )
 
@@ -206,7 +206,7 @@ def test_a_feature_that_died_stays_dead_however_long() -> None:
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
         rows = Arrivals(n_rows=24, usual=(24,) * 5)
-        finding = data_quality.evaluate(baseline, recent, rows, PARAMS, window)
+        finding = quality.evaluate(baseline, recent, rows, PARAMS, window)
         assert ("gap", "wind") in facts(finding), number
 
 
@@ -224,15 +224,15 @@ def test_a_stream_that_now_keeps_office_hours_is_soon_taken_as_such() -> None:
 def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None:
     days = quiet.days()
     short = days.until(days.first_day + 18, 18)
-    found = data_quality.calibrate(short, ("load",), PARAMS)
+    found = quality.calibrate(short, ("load",), PARAMS)
     assert found == Learning(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
     for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
-        calm = data_quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
+        calm = quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
         assert calm.outcome is Outcome.NO_DATA
         assert said in calm.cause
         twice = Arrivals(n_rows=24, n_duplicates=20)
-        loud = data_quality.evaluate(baseline, days, twice, PARAMS, window)
+        loud = quality.evaluate(baseline, days, twice, PARAMS, window)
         assert loud.outcome is Outcome.BREACH
 
 
@@ -254,12 +254,12 @@ def as_stream(values: Floats) -> Daily:
 def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
     """Judge every day after the reference."""
     reference = days.until(days.first_day + reference_days, reference_days)
-    baseline = data_quality.calibrate(reference, days.names, PARAMS)
+    baseline = quality.calibrate(reference, days.names, PARAMS)
     found = []
     for number in range(reference_days, len(days)):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        finding = data_quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
+        finding = quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
         if finding.outcome is Outcome.BREACH:
             found.append((number, finding.cause))
     return found
@@ -316,8 +316,8 @@ def test_missing_values_are_found_the_day_they_go(share: float) -> None:
 def test_a_limit_of_none_is_no_limit() -> None:
     for name in ("min_missing", "max_refused", "days_between_false_alarms"):
         with pytest.raises(ValueError, match=f"{name} must be positive"):
-            DataQualityParams(**{name: 0.0})
+            QualityParams(**{name: 0.0})
     with pytest.raises(ValueError, match="more than 1"):
-        DataQualityParams(max_volume_ratio=0.5)
+        QualityParams(max_volume_ratio=0.5)
     with pytest.raises(ValueError, match="must be positive"):
-        DataQualityParams(max_beyond=math.nan)
+        QualityParams(max_beyond=math.nan)

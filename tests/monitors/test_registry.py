@@ -15,19 +15,19 @@ from core.window import Window
 from monitors import (
     accuracy,
     burn,
-    data_quality,
     drift,
     input_fault,
     preprocessing_mismatch,
+    quality,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
 from monitors.daily import daily
-from monitors.data_quality import Arrivals, DataQualityParams
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
 from monitors.preprocessing_mismatch import MismatchParams
+from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
 from monitors.summary import Column, Edges, Floats, chunk_at, summarise
 from tests.monitors.streams import day, days, grid, plant
@@ -83,10 +83,10 @@ def by_quality(values: Floats) -> Finding:
     names = tuple(f"f{i}" for i in range(len(columns)))
     edges = Edges(names=names, values=np.zeros((len(columns), 33)))
     every = daily(summarise(columns, edges), names, day(0), day(N_DAYS))
-    params = DataQualityParams()
-    baseline = data_quality.calibrate(every.until(every.first_day + 200, 200), names, params)
+    params = QualityParams()
+    baseline = quality.calibrate(every.until(every.first_day + 200, 200), names, params)
     window = Window(day(N_DAYS - 1), day(N_DAYS))
-    return data_quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
+    return quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
 
 
 LOOKS: dict[str, Look] = {

@@ -72,7 +72,7 @@ _SAID: Mapping[Fact, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataQualityParams:
+class QualityParams:
     """How much is too much.
 
     Attributes
@@ -183,7 +183,7 @@ class Flaw:
 
 
 def calibrate(
-    reference: Daily, measured: Collection[str], params: DataQualityParams
+    reference: Daily, measured: Collection[str], params: QualityParams
 ) -> QualityBaseline | Learning:
     """Learn from the reference what is usual.
 
@@ -213,7 +213,7 @@ def evaluate(
     baseline: QualityBaseline | Learning | None,
     recent: Daily,
     arrivals: Arrivals,
-    params: DataQualityParams,
+    params: QualityParams,
     day: Window,
 ) -> Finding:
     """Judge one event day.
@@ -248,7 +248,7 @@ def evaluate(
     >>> from monitors.summary import empty
     >>> none = daily(empty(0), (), day.start, day.end)
     >>> arrivals = Arrivals(n_rows=97, refused={"range": 3})
-    >>> evaluate(None, none, arrivals, DataQualityParams(), day).cause
+    >>> evaluate(None, none, arrivals, QualityParams(), day).cause
     '3.0% of the rows refused, for what is out of range'
     """
     end = chunk_at(day.end) // HOURS
@@ -306,7 +306,7 @@ def _cause(flaws: Sequence[Flaw]) -> str:
     return "; ".join([*told, f"and {rest} more"] if rest else told)
 
 
-def _of_rows(fact: Fact, arrivals: Arrivals, params: DataQualityParams) -> Flaw | None:
+def _of_rows(fact: Fact, arrivals: Arrivals, params: QualityParams) -> Flaw | None:
     """Measure what is about rows; None where nothing can be said."""
     n_refused = sum(n for why, n in arrivals.refused.items() if why in REFUSED)
     match fact:
@@ -381,9 +381,7 @@ def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
     return found
 
 
-def _of_features(
-    baseline: QualityBaseline, look: _Look, params: DataQualityParams
-) -> list[Flaw]:
+def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) -> list[Flaw]:
     none = np.zeros(len(baseline.names))
     figures: Mapping[Fact, tuple[Floats, Floats, Floats]] = {
         Fact.MISSING: (look.missing, baseline.usual["missing"], baseline.limit["missing"]),
