@@ -8,7 +8,7 @@ replaying those same looks over the reference (`monitors.conformal`).
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -27,12 +27,16 @@ from monitors.conformal import (
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import MIN_WINDOWS, Learning
+from monitors.screening import incidents, stretches
 from monitors.summary import Bools, Floats, chunk_at, chunk_start
 from monitors.views.seasonal_difference import difference, find_period, window_moments
 
 # The reference is scored in this many parts, each against the other parts, so
 # that the replayed looks meet a season they have not seen, as live looks do.
 _PARTS = 4
+# Of the reference. If more stands apart, it is not an incident but two kinds of normal.
+_MOST_LEFT_OUT = 0.15
+_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,8 @@ class DriftBaseline:
     mean, sd : (window, feature)
         Of the seasonal difference, one window a day; a window's last day is
         `last_day` plus its place.
+    screened
+        Days `[start, end)`, since the epoch, that were left out: incidents.
     usual
         Middle and spread of those windows.
     scale : (feature,)
@@ -92,6 +98,7 @@ class DriftBaseline:
     names: tuple[str, ...]
     period: int
     last_day: int
+    screened: tuple[tuple[int, int], ...]
     mean: Floats
     sd: Floats
     usual: Pool
@@ -109,6 +116,9 @@ class DriftBaseline:
 
 def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learning:
     """Learn from the reference what is usual.
+
+    Days that stand apart from all others are left out (`monitors.screening`):
+    an incident of the past is not what the future is measured with.
 
     Parameters
     ----------
@@ -130,11 +140,27 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     whole = whole_days(reference)
     period = params.period_hours or find_period(whole.mean)
     mean, sd = _windows(whole.mean, period, params.window_days)
-    there = np.isfinite(mean).any(axis=1)
-    if there.sum() // params.window_days < MIN_WINDOWS:
-        return Learning(
-            n_windows=int(there.sum()) // params.window_days, window_days=params.window_days
-        )
+    n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
+    if n_windows < MIN_WINDOWS:
+        return Learning(n_windows=n_windows, window_days=params.window_days)
+    first_look = _first_look(whole, period, params.window_days)
+    odd, quiet = np.zeros(len(mean), dtype=np.bool_), whole
+    for _ in range(_PASSES):  # a large incident hides smaller ones
+        mean, sd = _windows(quiet.mean, period, params.window_days)
+        away, scale = _scored_apart(mean, sd, params.window_days)
+        scores = _joint_score(away / scale, np.ones(away.shape, dtype=np.bool_))
+        marked = incidents(scores, params.window_days)
+        without = _without(whole, _days(odd | marked, first_look, params.window_days))
+        if not marked.any() or not _has_enough(without, whole, period, params.window_days):
+            break
+        odd, quiet = odd | marked, without
+    return _learn(quiet, period, params, _days(odd, first_look, params.window_days))
+
+
+def _learn(
+    whole: Hourly, period: int, params: DriftParams, screened: tuple[tuple[int, int], ...]
+) -> DriftBaseline:
+    mean, sd = _windows(whole.mean, period, params.window_days)
     level_mean, level_sd = middle_and_spread(whole.mean)
     _, difference_sd = middle_and_spread(difference(whole.mean, period))
     away, scale = _scored_apart(mean, sd, params.window_days)
@@ -142,9 +168,10 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     scores = _joint_score(away / scale, effects >= params.min_effect)
     return DriftBaseline(
         params=params,
-        names=reference.names,
+        names=whole.names,
         period=period,
         last_day=_first_look(whole, period, params.window_days),
+        screened=screened,
         mean=mean,
         sd=sd,
         usual=pool(mean, sd),
@@ -153,6 +180,32 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
         level_sd=level_sd,
         difference_sd=difference_sd,
         contract=contract(scores, params.days_between_false_alarms, params.window_days),
+    )
+
+
+def _days(marked: Bools, first_look: int, window_days: int) -> tuple[tuple[int, int], ...]:
+    """Return the days `[start, end)`, since the epoch, that the marked looks cover."""
+    return tuple(
+        (first_look + start - window_days + 1, first_look + end)
+        for start, end in stretches(marked)
+    )
+
+
+def _without(whole: Hourly, odd: tuple[tuple[int, int], ...]) -> Hourly:
+    """Return the hours with those of some days unknown."""
+    mean = whole.mean.copy()
+    for start, end in odd:
+        mean[max(start * HOURS - whole.first, 0) : end * HOURS - whole.first] = np.nan
+    return replace(whole, mean=mean)
+
+
+def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> bool:
+    """Say whether what is left is still a reference, and most of the one that was given."""
+    mean, _ = _windows(quiet.mean, period, window_days)
+    n_left = int(np.isfinite(mean).any(axis=1).sum())
+    n_known = [int(np.isfinite(hours.mean).any(axis=1).sum()) for hours in (quiet, whole)]
+    return (
+        n_left // window_days >= MIN_WINDOWS and n_known[0] >= (1 - _MOST_LEFT_OUT) * n_known[1]
     )
 
 
@@ -320,6 +373,10 @@ def _since(baseline: DriftBaseline, looks: Looks) -> str | None:
     return chunk_start((looks.first_day + len(looks.joint) - run) * HOURS).isoformat()
 
 
+def _day(day: int) -> str:
+    return chunk_start(day * HOURS).date().isoformat()
+
+
 def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
     """Return the p-value of the last look among windows of its own phase.
 
@@ -371,6 +428,9 @@ def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> d
         "replayed_days": baseline.contract.replayed_days,
         "extrapolated": baseline.contract.extrapolated,
         "n_windows": baseline.n_windows,
+        "left_out": [
+            {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
+        ],
         "top": baseline.names[top],
         "since": _since(baseline, looks),
         "features": features,

@@ -35,6 +35,8 @@ class Detail:
     promised_days, achieved_days, replayed_days
         Days between two false alarms: as asked for, and as measured by
         replaying the monitor over its own reference, which had so many days.
+    left_out
+        Incidents of the reference: first day, and the day after the last.
     remaining
         Share of the error budget that is left.
     coverage
@@ -44,6 +46,7 @@ class Detail:
     promised_days: float | None = None
     achieved_days: float | None = None
     replayed_days: float | None = None
+    left_out: list[dict[str, str]] = field(default_factory=list)
     top: str | None = None
     remaining: float | None = None
     coverage: float | None = None
