@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 from monitors.drift import DriftBaseline, DriftParams, calibrate
+from monitors.hourly import HOURS
 from monitors.screening import LEVEL, incidents
 from monitors.summary import Floats, chunk_at
-from tests.monitors.streams import HOURS, ar1, day, grid, plant
+from tests.monitors.streams import ar1, day, grid, plant
 
 PARAMS = DriftParams()
 
