@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test test-slow chaos bench bench-peers bench-sustained fmt clean
+.PHONY: help setup demo run check test test-slow chaos bench bench-peers bench-quality bench-sustained fmt clean
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -56,6 +56,10 @@ bench: setup ## Measure: ingest, fold and archive, drift
 bench-peers: setup .peers/evidently/.installed .peers/whylogs/.installed ## Measure beside others (ARGS=…)
 	$(BIN)/python -m benchmarks.versus $(ARGS)
 	$(BIN)/python -m benchmarks.client
+
+QUALITY_PEERS := evidently frouros nannyml river whylogs
+bench-quality: setup $(QUALITY_PEERS:%=.peers/%/.installed) ## Measure false alarms and misses (ARGS=…)
+	$(BIN)/python -m benchmarks.drift_quality $(ARGS)
 
 # One environment for each peer: none of their requirements ever meets ours.
 .peers/%/.installed: benchmarks/peers/%.txt

@@ -1,0 +1,178 @@
+"""Our own monitors as detectors: the product's code, nothing tuned for the comparison."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.quality.detectors import Question, Verdicts, Watch, Weekly
+from benchmarks.quality.series import CONTEXT, LEAD, WEEK
+from monitors import conformal, drift, panel
+from monitors.hourly import Hourly
+from monitors.summary import Floats
+from monitors.views.seasonal_difference import find_period
+from monitors.views.view import View
+
+PROMISED_DAYS = 30.0
+SIZE = 0.05  # of a decision on one week
+START = 24 * 17_000  # a midnight; which one does not matter
+
+Learned = TypeVar("Learned")
+
+
+def grid(values: Floats, copies: int = 1) -> Hourly:
+    """Lay hours out as the monitors read them.
+
+    Parameters
+    ----------
+    values : (hour, column)
+        Row 0 is a midnight.
+    copies
+        Rows an hour.
+    """
+    there = np.isfinite(values)
+    before = np.vstack([np.full((1, values.shape[1]), np.nan), values[:-1]])
+    return Hourly(
+        names=tuple(f"column {i}" for i in range(values.shape[1])),
+        first=START,
+        n=there * float(copies),
+        n_missing=1.0 - there,
+        n_repeat=(values == before).astype(float),
+        mean=values,
+        sd=np.zeros_like(values),
+    )
+
+
+class SeqwatchDrift(Weekly):
+    """The monitor `drift`: windows of the seasonal difference, ranked among windows."""
+
+    name = "Seqwatch drift"
+    promised_days: float
+
+    def __init__(self, promised_days: float = PROMISED_DAYS) -> None:
+        super().__init__()
+        self.promised_days = promised_days
+
+    def one(self, question: Question) -> Verdicts:
+        reference = question.reference
+        period = find_period(reference[:, CONTEXT:].reshape(-1, 1))
+        mean, sd = _moments(reference, period)
+        mean_now, sd_now = _moments(question.trials, period)
+        n = len(question.trials)
+        # Each trial is a column: its own pool is the reference and itself.
+        away = conformal.symmetric_distance(
+            np.vstack([np.repeat(mean[:, None], n, axis=1), mean_now]),
+            np.vstack([np.repeat(sd[:, None], n, axis=1), sd_now]),
+        )
+        p = np.array([conformal.p_value(column) for column in away.T])
+        score = away[-1] / np.quantile(away, 0.95, axis=0)
+        return Verdicts(score=score, alarm=p <= SIZE)
+
+    def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
+        return replayed(self, watches, self._learn, self._look)
+
+    def _learn(self, history: Floats) -> drift.DriftBaseline:
+        params = drift.DriftParams(days_between_false_alarms=self.promised_days)
+        baseline = drift.calibrate(grid(history), params)
+        assert isinstance(baseline, drift.DriftBaseline)
+        return baseline
+
+    def _look(
+        self, baseline: drift.DriftBaseline, hours: Floats, sensor: int
+    ) -> tuple[Floats, float]:
+        looks = drift.replay(baseline, grid(hours))
+        matters = looks.effects[:, sensor] >= baseline.params.min_effect
+        scores = np.where(matters, looks.scores[:, sensor], 0.0)
+        return scores, baseline.contract.threshold
+
+
+def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each week's seasonal difference."""
+    change = weeks[:, CONTEXT:] - weeks[:, CONTEXT - period : -period]
+    return np.nanmean(change, axis=1), np.nanstd(change, axis=1)
+
+
+class SeqwatchPanel(Weekly):
+    """The panel of views: order, timing and level of values, judged together."""
+
+    name = "Seqwatch panel"
+    promised_days: float
+
+    def __init__(self, promised_days: float = PROMISED_DAYS) -> None:
+        super().__init__()
+        self.promised_days = promised_days
+        self._known: tuple[Floats, list[Floats]] | None = None
+
+    def one(self, question: Question) -> Verdicts:
+        views = panel.panel_views()
+        assert question.around is not None
+        weeks = np.repeat(question.around[None], len(question.trials), axis=0)
+        weeks[:, :, question.sensor] = question.trials
+        now = [part[:, question.sensor] for part in _seen(weeks, views, question.copies)]
+        n = len(question.trials)
+        together = []
+        for old, new in zip(self._reference(question, views), now, strict=True):
+            # Each trial is a column: its own pool is the reference and itself.
+            columns = np.repeat(old[:, question.sensor, None], n, axis=1)
+            if question.left_out is not None:
+                columns = np.delete(columns, question.left_out, axis=0)
+            together.append(np.concatenate([columns, new[None]]))
+        scores = panel.largest(panel.symmetric_scores(together, views), axis=2)
+        p = np.array([conformal.p_value(column) for column in scores.T])
+        return Verdicts(score=scores[-1], alarm=p <= SIZE)
+
+    def _reference(self, question: Question, views: Sequence[View]) -> list[Floats]:
+        """Return what is seen of the reference; looked at once for all its questions."""
+        if self._known is None or self._known[0] is not question.weeks:
+            self._known = question.weeks, _seen(question.weeks, views)
+        return self._known[1]
+
+    def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
+        return replayed(self, watches, self._learn, self._look)
+
+    def _learn(self, history: Floats) -> panel.PanelBaseline:
+        params = panel.PanelParams(days_between_false_alarms=self.promised_days)
+        baseline = panel.calibrate(grid(history), params)
+        assert isinstance(baseline, panel.PanelBaseline)
+        return baseline
+
+    def _look(
+        self, baseline: panel.PanelBaseline, hours: Floats, sensor: int
+    ) -> tuple[Floats, float]:
+        looks = panel.replay(baseline, grid(hours))
+        return panel.largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
+
+
+def _seen(weeks: Floats, views: Sequence[View], copies: int = 1) -> list[Floats]:
+    """Return what each view sees of weeks, (week, sensor, statistic).
+
+    They are laid one after the other, each with what a view needs before it.
+    """
+    length = panel.lead(views) + WEEK
+    stretch = weeks[:, LEAD - length :].reshape(-1, weeks.shape[2])
+    return list(panel.measure(grid(stretch, copies), views, WEEK, length))
+
+
+def replayed(
+    detector: Weekly,
+    watches: Sequence[Watch],
+    learn: Callable[[Floats], Learned],
+    look: Callable[[Learned, Floats, int], tuple[Floats, float]],
+) -> list[Verdicts]:
+    """Replay the product's own looks; one contract holds for all sensors together."""
+    began, found = time.process_time(), []
+    baseline: Learned | None = None
+    history: Floats | None = None
+    for watch in watches:
+        if baseline is None or watch.history is not history:
+            baseline, history = learn(watch.history), watch.history
+        looks = [
+            look(baseline, watch.together(path), watch.sensor)
+            for path in range(len(watch.paths))
+        ]
+        score = np.stack([scores[-watch.n_days :] for scores, _ in looks])
+        found.append(Verdicts(score=score, alarm=score > looks[0][1]))
+    detector.cpu += time.process_time() - began
+    detector.n_decisions += sum(one.score.size for one in found)
+    return found
