@@ -23,8 +23,8 @@ MAX_VALUES = 100_000  # of either side: two seconds of work
 MAX_COLUMNS = 256
 OUTPUT = "output."  # before the name of a target: an input may have the same name
 
-# Beyond, a value is no measurement, and its square no float64.
-_LARGEST = 1e150
+# Beyond, a value is no measurement, and the squares of its ratios no float64.
+_LARGEST = 1e100
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

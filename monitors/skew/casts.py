@@ -53,7 +53,8 @@ def exact(offline: Floats, online: Floats) -> str | None:
     Returns
     -------
     str or None
-        None where no cast does, and where nothing needs one.
+        None where no cast does, and where nothing needs one; nor where online
+        is one value, which is less than a cast.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def exact(offline: Floats, online: Floats) -> str | None:
     >>> exact(10 * values, np.trunc(10 * values))
     'an integer, cut off'
     """
-    if np.array_equal(offline, online):
+    if np.array_equal(offline, online) or np.ptp(online) == 0:
         return None
     for name, cast in _CASTS.items():
         if np.array_equal(cast(offline), online):

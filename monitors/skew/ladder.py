@@ -5,6 +5,7 @@ moment offline would have to be taken (swap, lag, reversal), and what line leads
 online (unit, offset, scaler). It counts only if undoing it removes the difference.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,9 +24,11 @@ from monitors.skew.faults import (
 from monitors.skew.values import Line, lines
 from monitors.summary import Bools, Floats
 
-# Pairs that one value must stand in for before it is called a fill value. That independent
-# readings of a coarse sensor agree on one of three levels so often has probability 3^-7.
-MIN_FILLED = 8
+# That readings which differ by chance all agree on one of k levels has probability
+# k^(1 - n): so many pairs must one value stand in for that this stays below, and three at
+# least.
+_CHANCE_OF_ONE = 1e-6
+_MIN_FILLED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,54 +119,59 @@ def choose(found: Sequence[Explanation]) -> tuple[Explanation, ...]:
 
 
 def _masks(column: Column) -> Iterator[_Mask]:
-    """Yield no mask; then pairs that one value stands in, or that lost theirs."""
-    nothing = np.zeros(column.online.shape, dtype=np.bool_)
-    yield _Mask(out=nothing)
-    found = [mask for mask in (_filled(column), _lost(column)) if mask is not None]
+    """Yield no mask; then pairs that one or two values stand in, or that lost theirs."""
+    nothing = _Mask(out=np.zeros(column.online.shape, dtype=np.bool_))
+    found = [nothing]
+    one = _filled(column, nothing)
+    if one is not None:
+        found.append(one)
+        two = _filled(column, one)
+        if two is not None:
+            found.append(two)
     yield from found
-    if len(found) > 1:
-        out = np.logical_or.reduce([mask.out for mask in found])
-        yield _Mask(out=out, named=tuple(named for mask in found for named in mask.named))
+    lost = np.isnan(column.online) & np.isfinite(column.offline)
+    if lost.any():
+        share = float(lost.sum() / np.isfinite(column.offline).sum())
+        named = Named(fault=Fault.MISSING, parameters={"share": share})
+        for mask in found:
+            yield _Mask(out=mask.out | lost, named=(*mask.named, named))
 
 
-def _filled(column: Column) -> _Mask | None:
-    """Return the pairs in which one value of online stands for others, or for none."""
+def _filled(column: Column, before: _Mask) -> _Mask | None:
+    """Add the pairs in which one value of online stands for others, or for none."""
     offline, online = column.offline, column.online
     with np.errstate(invalid="ignore"):
-        differ = np.isfinite(online) & ~(np.abs(online - offline) <= column.tolerance)
+        is_same = np.abs(online - offline) <= column.tolerance
+    differ = np.isfinite(online) & ~is_same & ~before.out
     values, n = np.unique(online[differ], return_counts=True)
-    if n.size == 0 or n.max() < MIN_FILLED:
+    if n.size == 0 or n.max() < _enough(offline):
         return None
     value = float(values[np.argmax(n)])
     out = differ & (online == value)
     replaced = offline[out]
     finite = replaced[np.isfinite(replaced)]
-    if 0 < finite.size < MIN_FILLED or (finite.size and np.ptp(finite) <= column.tolerance):
+    if finite.size and (finite.size < _MIN_FILLED or np.ptp(finite) <= column.tolerance):
         return None  # one level became another: that is no fill value
-    is_bound = finite.size == replaced.size and _is_bound(column, out, value)
+    is_bound = finite.size == replaced.size and _is_bound(column, out | before.out, out, value)
     fault = Fault.CLIPPED if is_bound else Fault.FILL_VALUE
     share = float(out.sum() / np.isfinite(online).sum())
-    return _Mask(
-        out=out, named=(Named(fault=fault, parameters={"value": value, "share": share}),)
-    )
+    named = Named(fault=fault, parameters={"value": value, "share": share})
+    return _Mask(out=out | before.out, named=(*before.named, named))
 
 
-def _is_bound(column: Column, out: Bools, value: float) -> bool:
+def _enough(offline: Floats) -> float:
+    """Return how many pairs of one value are no chance, by the levels that offline takes."""
+    n_levels = np.unique(offline[np.isfinite(offline)]).size
+    return max(1 - math.log(_CHANCE_OF_ONE) / math.log(max(n_levels, 2)), _MIN_FILLED)
+
+
+def _is_bound(column: Column, masked: Bools, out: Bools, value: float) -> bool:
     """Whether online is offline cut off at a value: nothing else lies beyond it."""
-    others = column.online[~out & np.isfinite(column.online)]
+    others = column.online[~masked & np.isfinite(column.online)]
     replaced = column.offline[out]
     above = replaced.min() >= value and others.max(initial=-np.inf) <= value
     below = replaced.max() <= value and others.min(initial=np.inf) >= value
     return bool(others.size and (above or below))
-
-
-def _lost(column: Column) -> _Mask | None:
-    """Return the pairs in which only offline has a value."""
-    out = np.isnan(column.online) & np.isfinite(column.offline)
-    if not out.any():
-        return None
-    share = float(out.sum() / np.isfinite(column.offline).sum())
-    return _Mask(out=out, named=(Named(fault=Fault.MISSING, parameters={"share": share}),))
 
 
 def _with(column: Column, source: Column, mask: _Mask) -> Iterator[Explanation]:

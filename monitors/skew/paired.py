@@ -19,6 +19,9 @@ TOLERANCE = 1e-5
 # Columns whose correlations are searched at every lag too; each pair costs nine transforms.
 _MAX_LAGGED = 16
 
+# Below, squares of what is left over vanish, and anything would be explained.
+_LEAST_SPREAD = 1e-140
+
 # Steps of the grid for each row that there is: beyond, times lie on no grid.
 _MAX_GRID = 4
 
@@ -143,7 +146,12 @@ def compare(pairs: Pairs) -> tuple[FeatureSkew, ...]:
     >>> skew.verdict.value, [named.said for named in skew.faults]
     ('explained', ['another unit, factor 1.8 (degrees Celsius to degrees Fahrenheit)'])
     """
-    columns = _columns(pairs)
+    # What overflows is further off than any fault that would be named.
+    with np.errstate(all="ignore"):
+        return _compare_all(_columns(pairs))
+
+
+def _compare_all(columns: Sequence[Column]) -> tuple[FeatureSkew, ...]:
     first = [_compare(column) for column in columns]
     # Another column is thought of only where the own one does not explain all.
     open_ones = [
@@ -166,7 +174,7 @@ def _columns(pairs: Pairs) -> list[Column]:
         spread = float(there.std()) if there.size else 0.0
         level = float(np.abs(there).max(initial=0.0))
         # What never varies has no spread: rounding of its mean is none either.
-        varies = spread > 1e-12 * level
+        varies = spread > max(1e-12 * level, _LEAST_SPREAD)
         columns.append(
             Column(
                 name=name,

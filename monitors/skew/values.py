@@ -46,6 +46,10 @@ _LINES = {
 # that is what estimating two numbers wins (sqrt(20 / 18) = 1.05), with room.
 _HARDLY_MORE = 1.5
 
+# A line that explains less of the squares than this is none of ours: 0.92 is what rounding to
+# levels leaves of the coarsest column that still moves by a level.
+_MIN_EXPLAINED = 0.5
+
 # A factor this close to a known one may be called by its name, if that line is believed.
 _MAX_APART = 0.01
 
@@ -88,12 +92,15 @@ class Fit:
         Of the best line without an offset.
     shift
         Of the best line whose factor is 1.
+    explained
+        Share of the squares of online that the best line explains.
     """
 
     factor: float
     offset: float
     through_zero: float
     shift: float
+    explained: float
 
 
 def fit(offline: Floats, online: Floats) -> Fit | None:
@@ -117,8 +124,8 @@ def fit(offline: Floats, online: Floats) -> Fit | None:
     (1.8, 32.0)
     """
     x, y = offline - offline.mean(), online - online.mean()
-    xx = float(x @ x)
-    if xx == 0 or not np.any(y):
+    xx, yy = float(x @ x), float(y @ y)
+    if xx == 0 or yy == 0:
         return None
     factor = float(x @ y) / xx
     through_zero = float(offline @ online) / float(offline @ offline)
@@ -127,6 +134,7 @@ def fit(offline: Floats, online: Floats) -> Fit | None:
         offset=float(online.mean() - factor * offline.mean()),
         through_zero=through_zero,
         shift=float(np.mean(online - offline)),
+        explained=factor * float(x @ y) / yy,
     )
 
 
@@ -146,7 +154,7 @@ def lines(
     """
     yield SAME
     found = fit(offline, online)
-    if found is None or found.factor == 0:
+    if found is None or found.explained < _MIN_EXPLAINED:
         return
     free = Line(
         factor=found.factor,

@@ -305,6 +305,39 @@ def test_a_level_that_became_another_is_no_fill_value() -> None:
     assert first(coin, online).verdict is Verdict.UNEXPLAINED
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda x: np.log1p(x - x.min(axis=0)), id="logarithm"),
+        pytest.param(np.square, id="square"),
+        pytest.param(lambda x: np.tanh((x - x.mean(axis=0)) / x.std(axis=0)), id="squashed"),
+        pytest.param(lambda x: (x + lagged(x.T, 1).T)[1:] / 2, id="moving average"),
+        pytest.param(lambda x: x[np.arange(len(x)) // 2 * 2], id="sample and hold"),
+        pytest.param(lambda x: x.cumsum(axis=0), id="sum so far"),
+        pytest.param(lambda x: np.diff(x, axis=0), id="difference"),
+        pytest.param(lambda x: np.random.default_rng(1).permutation(x), id="shuffled"),
+        pytest.param(lambda x: x + x[:, [1, 2, 3, 4, 5, 0]], id="sum of two columns"),
+    ],
+)
+def test_what_has_no_name_here_is_given_none(rows: Floats, change: Change) -> None:
+    online = change(rows)
+    found = compare(pairs(rows[len(rows) - len(online) :], online))
+    assert [skew.verdict for skew in found] == [Verdict.UNEXPLAINED] * 6
+
+
+def test_both_ends_may_be_clipped(rows: Floats) -> None:
+    low, high = np.quantile(rows, [0.1, 0.8], axis=0)
+    for skew in compare(pairs(rows, np.clip(rows, low, high))):
+        assert kinds(skew) == (Fault.CLIPPED, Fault.CLIPPED)
+
+
+def test_few_pairs_suffice_for_a_fill_value_of_a_fine_sensor(rows: Floats) -> None:
+    online = rows[:60].copy()
+    online[[5, 17, 30, 31, 50], 0] = -1.0
+    [named] = first(rows[:60], online).faults
+    assert (named.fault, named.parameters["value"]) == (Fault.FILL_VALUE, -1.0)
+
+
 def test_where_two_names_fit_both_are_told() -> None:
     ramp = np.arange(100.0)[:, None]
     skew = first(ramp[1:], late(ramp)[1:])
