@@ -1,0 +1,95 @@
+"""Do values still follow each other as they did? The panel's verdict on one window."""
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.hourly import HOURS, Hourly, whole_days
+from monitors.learning import Learning
+from monitors.panel import PanelBaseline, PanelLooks, explain, panel_views, replay
+from monitors.summary import chunk_at, chunk_start
+
+
+def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
+    """Judge the window that ends with the last closed day.
+
+    Parameters
+    ----------
+    baseline
+        From `monitors.panel.calibrate`.
+    recent
+        The hours before `as_of`, at least a window and a season long; with
+        more, `since` can reach further back.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        `value` is the largest score over features and views. The detail
+        holds what moved most, and per feature the score in each view.
+        `NO_DATA` while the reference is too short or the window too empty.
+    """
+    end = chunk_at(as_of) // HOURS * HOURS
+    days = baseline.params.window_days if isinstance(baseline, PanelBaseline) else 1
+    window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
+    if isinstance(baseline, Learning):
+        return _no_data(window, str(baseline))
+    looks = replay(baseline, whole_days(recent, end))
+    if len(looks.joint) == 0 or looks.first_day + len(looks.joint) != end // HOURS:
+        return _no_data(window, "the stream is shorter than a window and a season")
+    joint = float(looks.joint[-1])
+    if math.isnan(joint):
+        return _no_data(window, "fewer than half of the window's hours hold a value")
+    breach = joint > baseline.contract.threshold
+    return Finding(
+        outcome=Outcome.BREACH if breach else Outcome.OK,
+        value=joint,
+        threshold=baseline.contract.threshold,
+        window=window,
+        cause=explain(baseline, looks).sentence if breach else "",
+        detail=_detail(baseline, looks),
+    )
+
+
+def _no_data(window: Window, reason: str) -> Finding:
+    return Finding(
+        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
+    )
+
+
+def _detail(baseline: PanelBaseline, looks: PanelLooks) -> dict[str, Json]:
+    views = [view.name for view in panel_views(baseline.params.season_hours)]
+    features: dict[str, Json] = {
+        name: {view: as_json(score) for view, score in zip(views, scores, strict=True)}
+        for name, scores in zip(baseline.names, looks.scores[-1], strict=True)
+    }
+    most = explain(baseline, looks)
+    achieved = baseline.contract.replayed_days_between
+    return {
+        "window_days": baseline.params.window_days,
+        "season_hours": baseline.params.season_hours,
+        "promised_days": baseline.contract.promised_days,
+        "achieved_days": None if achieved is None else as_json(achieved),
+        "replayed_days": baseline.contract.replayed_days,
+        "extrapolated": baseline.contract.extrapolated,
+        "n_windows": baseline.n_windows,
+        "top": most.feature,
+        "view": most.view,
+        "statistic": most.statistic,
+        "away": as_json(most.away),
+        "since": _since(baseline, looks),
+        "features": features,
+    }
+
+
+def _since(baseline: PanelBaseline, looks: PanelLooks) -> str | None:
+    """Return the end of the first look of the run of breaches that lasts until now."""
+    quiet = np.flatnonzero(~(looks.joint > baseline.contract.threshold))
+    run = len(looks.joint) - (int(quiet[-1]) + 1 if quiet.size else 0)
+    if run == 0:
+        return None
+    return chunk_start((looks.first_day + len(looks.joint) - run) * HOURS).isoformat()

@@ -1,0 +1,74 @@
+import json
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from monitors.finding import Outcome
+from monitors.hourly import HOURS
+from monitors.learning import Learning
+from monitors.panel import PanelBaseline, PanelParams, calibrate
+from monitors.sequence import evaluate
+from monitors.summary import Floats
+from tests.monitors.streams import day, days, grid, plant
+
+
+@pytest.fixture(scope="module")
+def stream() -> Floats:
+    return plant(230)
+
+
+@pytest.fixture(scope="module")
+def baseline(stream: Floats) -> PanelBaseline:
+    baseline = calibrate(grid(stream[: 200 * HOURS]), PanelParams(window_days=3))
+    assert isinstance(baseline, PanelBaseline)
+    return baseline
+
+
+def test_an_unchanged_stream_is_ok(stream: Floats, baseline: PanelBaseline) -> None:
+    found = evaluate(baseline, days(grid(stream), 200, 220), day(220))
+    assert (found.outcome, found.cause, found.detail["since"]) == (Outcome.OK, "", None)
+    assert found.window.end - found.window.start == timedelta(days=3)
+
+
+def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
+    stream: Floats, baseline: PanelBaseline
+) -> None:
+    held = stream.copy()
+    held[216 * HOURS :, 2] = np.repeat(held[216 * HOURS :: 2, 2], 2)
+    found = evaluate(baseline, days(grid(held), 203, 220), day(220))
+    assert found.outcome is Outcome.BREACH
+    assert found.cause.startswith("f2 repeats the hour before more often")
+    assert (found.detail["top"], found.detail["view"]) == ("f2", "first_difference")
+    assert day(216).isoformat() <= str(found.detail["since"]) <= day(218).isoformat()
+    json.dumps(found.detail, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"),
+    [
+        pytest.param(217, 220, "shorter than a window", id="too short"),
+        pytest.param(200, 215, "shorter than a window", id="it stopped"),
+        pytest.param(220, 220, "shorter than a window", id="nothing at all"),
+    ],
+)
+def test_without_a_window_nothing_is_said(
+    stream: Floats, baseline: PanelBaseline, start: int, end: int, reason: str
+) -> None:
+    found = evaluate(baseline, days(grid(stream), start, end), day(220))
+    assert found.outcome is Outcome.NO_DATA
+    assert reason in found.cause
+
+
+def test_an_empty_window_is_no_data(stream: Floats, baseline: PanelBaseline) -> None:
+    gone = stream.copy()
+    gone[216 * HOURS :] = np.nan
+    found = evaluate(baseline, days(grid(gone), 200, 220), day(220))
+    assert found.outcome is Outcome.NO_DATA
+    assert "fewer than half" in found.cause
+
+
+def test_a_short_reference_is_still_learning(stream: Floats) -> None:
+    learning = Learning(n_windows=12, window_days=3)
+    found = evaluate(learning, days(grid(stream), 200, 220), day(220))
+    assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(learning))
