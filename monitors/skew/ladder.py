@@ -29,6 +29,7 @@ from monitors.summary import Bools, Floats
 # least.
 _CHANCE_OF_ONE = 1e-6
 _MIN_FILLED = 3
+_MAX_TRIED = 5  # frequent values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,19 +145,22 @@ def _filled(column: Column, before: _Mask) -> _Mask | None:
         is_same = np.abs(online - offline) <= column.tolerance
     differ = np.isfinite(online) & ~is_same & ~before.out
     values, n = np.unique(online[differ], return_counts=True)
-    if n.size == 0 or n.max() < _enough(offline):
-        return None
-    value = float(values[np.argmax(n)])
-    out = differ & (online == value)
-    replaced = offline[out]
+    # A sensor that stands still has frequent values too, but offline then stands still there.
+    for place in np.argsort(-n, kind="stable")[:_MAX_TRIED]:
+        value, out = float(values[place]), differ & (online == values[place])
+        if n[place] >= _enough(offline) and _varies(offline[out], column.tolerance):
+            is_bound = _is_bound(column, out | before.out, out, value)
+            fault = Fault.CLIPPED if is_bound else Fault.FILL_VALUE
+            share = float(out.sum() / np.isfinite(online).sum())
+            named = Named(fault=fault, parameters={"value": value, "share": share})
+            return _Mask(out=out | before.out, named=(*before.named, named))
+    return None
+
+
+def _varies(replaced: Floats, tolerance: float) -> bool:
+    """Whether several values were replaced, or none: one level for another is no filling."""
     finite = replaced[np.isfinite(replaced)]
-    if finite.size and (finite.size < _MIN_FILLED or np.ptp(finite) <= column.tolerance):
-        return None  # one level became another: that is no fill value
-    is_bound = finite.size == replaced.size and _is_bound(column, out | before.out, out, value)
-    fault = Fault.CLIPPED if is_bound else Fault.FILL_VALUE
-    share = float(out.sum() / np.isfinite(online).sum())
-    named = Named(fault=fault, parameters={"value": value, "share": share})
-    return _Mask(out=out | before.out, named=(*before.named, named))
+    return not finite.size or (finite.size >= _MIN_FILLED and np.ptp(finite) > tolerance)
 
 
 def _enough(offline: Floats) -> float:
@@ -166,12 +170,17 @@ def _enough(offline: Floats) -> float:
 
 
 def _is_bound(column: Column, masked: Bools, out: Bools, value: float) -> bool:
-    """Whether online is offline cut off at a value: nothing else lies beyond it."""
-    others = column.online[~masked & np.isfinite(column.online)]
-    replaced = column.offline[out]
-    above = replaced.min() >= value and others.max(initial=-np.inf) <= value
-    below = replaced.max() <= value and others.min(initial=np.inf) >= value
-    return bool(others.size and (above or below))
+    """Whether online is cut off at a value, in whatever unit.
+
+    Then the highest or the lowest of offline were replaced, and no others; and
+    nothing of online lies beyond.
+    """
+    rest = ~masked & np.isfinite(column.online) & np.isfinite(column.offline)
+    replaced, kept, others = column.offline[out], column.offline[rest], column.online[rest]
+    if not np.isfinite(replaced).all() or not others.size:
+        return False
+    is_outermost = replaced.min() >= kept.max() or replaced.max() <= kept.min()
+    return bool(is_outermost and (others.max() <= value or others.min() >= value))
 
 
 def _with(column: Column, source: Column, mask: _Mask) -> Iterator[Explanation]:

@@ -98,6 +98,7 @@ MOVED = (Fault.COLUMN_SWAP, Fault.LAG, Fault.REVERSED)
 SCALED = (Fault.UNIT, Fault.SCALE, Fault.OFFSET, Fault.AFFINE, Fault.DOUBLE_SCALING)
 PAIRS = [
     *product((Fault.FILL_VALUE, Fault.MISSING), (*MOVED, *SCALED)),
+    *product((Fault.CLIPPED,), SCALED),
     *product(MOVED, SCALED),
     (Fault.COLUMN_SWAP, Fault.LAG),
     (Fault.COLUMN_SWAP, Fault.REVERSED),
