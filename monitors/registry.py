@@ -12,12 +12,14 @@ from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
+from monitors.panel import PanelParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import QualityParams
 
 Params: TypeAlias = (
     DriftParams
     | InputFaultParams
+    | PanelParams
     | AccuracyParams
     | BurnParams
     | MismatchParams
@@ -77,6 +79,15 @@ KINDS: Mapping[str, Kind] = {
             retrains=False,
             breaches_to_fire=1,
             oks_to_resolve=1,
+        ),
+        Kind(
+            name="sequence",
+            question="Do values still follow each other as they did?",
+            params=PanelParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
         ),
         Kind(
             name="accuracy",

@@ -224,7 +224,7 @@ def _is_inhibited(
         if monitor.kind == "data_quality" and occasion.finding_id is not None:
             found = session.get_one(FindingRow, occasion.finding_id)
             return quality.is_explained(found.detail, faults.broken(session, alert.model_id))
-        judges_the_model = monitor.kind in ("drift", "accuracy")
+        judges_the_model = monitor.kind in ("drift", "sequence", "accuracy")
         return judges_the_model and faults.of_model(session, alert.model_id) is not None
     # What was told when it fired is told when it ends, and only that.
     fired = session.scalar(

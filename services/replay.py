@@ -35,7 +35,7 @@ from services.watching import Baselines, Task
 DAY = timedelta(days=1)
 HOURS_BACK = RECENT_DAYS * 24
 MAX_DAYS = 3_660
-_INHIBITED = ("drift", "accuracy")
+_INHIBITED = ("drift", "sequence", "accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

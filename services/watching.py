@@ -21,9 +21,11 @@ from monitors import (
     distances,
     drift,
     input_fault,
+    panel,
     preprocessing_mismatch,
     quality,
     registry,
+    sequence,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
@@ -33,6 +35,7 @@ from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.learning import Learning
+from monitors.panel import PanelParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
@@ -156,7 +159,7 @@ def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
 def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     params = task.params
     match params:
-        case DriftParams() | InputFaultParams():
+        case DriftParams() | PanelParams() | InputFaultParams():
             return _look_at_input(task, params, seen, baselines)
         case AccuracyParams():
             assert task.errors is not None
@@ -177,10 +180,13 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
 
 
 def _look_at_input(
-    task: Task, params: DriftParams | InputFaultParams, seen: Scene, baselines: Baselines
+    task: Task,
+    params: DriftParams | PanelParams | InputFaultParams,
+    seen: Scene,
+    baselines: Baselines,
 ) -> Finding:
-    is_drift = isinstance(params, DriftParams)
-    reference = seen.reference if is_drift else seen.widest_reference
+    is_wide = isinstance(params, InputFaultParams)
+    reference = seen.widest_reference if is_wide else seen.reference
     if reference is None:
         cause = "the champion has no reference"
         return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
@@ -193,6 +199,11 @@ def _look_at_input(
         )
         finding = drift.evaluate(learnt, seen.recent, seen.as_of)
         return _with_distances(finding, seen, reference, baselines)
+    if isinstance(params, PanelParams):
+        follows = baselines.of(
+            seen, reference, params, lambda hours: panel.calibrate(hours, params)
+        )
+        return sequence.evaluate(follows, seen.recent, seen.as_of)
     usual = baselines.of(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )

@@ -17,8 +17,10 @@ from monitors import (
     burn,
     drift,
     input_fault,
+    panel,
     preprocessing_mismatch,
     quality,
+    sequence,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
@@ -26,6 +28,7 @@ from monitors.daily import daily
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
+from monitors.panel import PanelParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
@@ -45,6 +48,11 @@ def by_input_fault(values: Floats) -> Finding:
     baseline = input_fault.calibrate(grid(values[:-21]), InputFaultParams())
     recent = days(grid(values), N_DAYS - 14, N_DAYS)
     return input_fault.evaluate(baseline, recent, [], day(N_DAYS))
+
+
+def by_sequence(values: Floats) -> Finding:
+    baseline = panel.calibrate(grid(values[:-21]), PanelParams(window_days=3))
+    return sequence.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
 
 
 def by_accuracy(values: Floats) -> Finding:
@@ -92,6 +100,7 @@ def by_quality(values: Floats) -> Finding:
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
     "input_fault": by_input_fault,
+    "sequence": by_sequence,
     "accuracy": by_accuracy,
     "burn": by_burn,
     "preprocessing_mismatch": by_mismatch,
@@ -128,7 +137,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
         assert finding.value is not None
 
 
-@pytest.mark.parametrize("kind", ["drift", "input_fault"])
+@pytest.mark.parametrize("kind", ["drift", "input_fault", "sequence"])
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
     assert turned.value == pytest.approx(plain.value)

@@ -1,0 +1,68 @@
+"""From rows that come in to a finding on their order."""
+
+from datetime import timedelta
+
+import numpy as np
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import REFERENCE, Kind
+from db.session import unit_of_work
+from db.tables import Finding as FindingRow
+from db.tables import Version
+from monitors.finding import Outcome
+from monitors.summary import Floats
+from services import champions, monitoring
+from services.fold import fold_all
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.watching import Baselines
+from tests.monitors.streams import ar1
+from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+
+DAY = timedelta(days=1)
+N_REFERENCE, N_SERVED, N_HELD = 46, 6, 2
+NOW = START + 100 * DAY
+PARAMS = {"window_days": 2, "days_between_false_alarms": 10.0}
+
+
+def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[FindingRow]:
+    """Send a row an hour, judge each served day; return what was found, in order."""
+    model_id = add_model(sessions)
+    version_id = add_version(sessions, model_id, "v1", {})
+    with unit_of_work(sessions) as session:
+        version = session.get_one(Version, version_id)
+        version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
+        champions.move(session, model_id, version_id, 0, START)
+        plan = MonitorPlan(name="sequence", kind="sequence", params=PARAMS)
+        monitoring.put(session, model_id, plan)
+    rows = [
+        prediction(
+            START + hour * HOUR,
+            version=REFERENCE if hour < N_REFERENCE * 24 else "v1",
+            features={"load": [float(load[hour])], "wind": [float(wind[hour])]},
+        )
+        for hour in range(len(load))
+    ]
+    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
+    fold_all(sessions, NOW)
+    baselines = Baselines(sessions)
+    for day in range(N_REFERENCE + 3, N_REFERENCE + N_SERVED + 1):
+        judge(sessions, baselines, model_id, START + day * DAY, NOW)
+    with sessions() as session:
+        found = session.query(FindingRow).order_by(FindingRow.as_of).all()
+        session.expunge_all()
+    return found
+
+
+def test_a_sensor_that_is_held_between_its_readings_is_found_and_named(
+    sessions: sessionmaker[Session],
+) -> None:
+    n_hours = (N_REFERENCE + N_SERVED) * 24
+    load, wind = 10.0 + ar1(0.9, (n_hours, 2), 5).T
+    last = slice(n_hours - N_HELD * 24, n_hours)
+    load[last] = np.repeat(load[last][::2], 2)
+    found = serve(sessions, load, wind)
+    assert found[0].outcome == Outcome.OK
+    assert found[-1].outcome == Outcome.BREACH
+    assert found[-1].cause.startswith("load ")
+    assert found[-1].detail["top"] == "load"
