@@ -160,7 +160,9 @@ def _filled(column: Column, before: _Mask) -> _Mask | None:
 def _varies(replaced: Floats, tolerance: float) -> bool:
     """Whether several values were replaced, or none: one level for another is no filling."""
     finite = replaced[np.isfinite(replaced)]
-    return not finite.size or (finite.size >= _MIN_FILLED and np.ptp(finite) > tolerance)
+    if not finite.size:
+        return True
+    return finite.size >= _MIN_FILLED and bool(np.ptp(finite) > tolerance)
 
 
 def _enough(offline: Floats) -> float:
