@@ -153,6 +153,16 @@ def test_no_window_is_special(stream: Floats) -> None:
     )
 
 
+def test_a_long_stretch_is_looked_at_in_parts_and_seen_the_same(
+    stream: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure(grid(stream), VIEWS, WEEK, HOURS)
+    monkeypatch.setattr("monitors.panel._AT_ONCE", 6 * WEEK * 50)
+    for once, in_parts in zip(whole, measure(grid(stream), VIEWS, WEEK, HOURS), strict=True):
+        assert len(once) > 200
+        np.testing.assert_allclose(in_parts, once, rtol=1e-9, atol=1e-9)
+
+
 def test_one_mad_week_does_not_hide_another(stream: Floats) -> None:
     broken = stream.copy()
     broken[24 : 24 + WEEK, 1] = broken[24, 1]  # stuck for a week: logarithms of zero
