@@ -24,6 +24,7 @@ class FeatureDrift:
     sd: float | None = None
     reference_sd: float | None = None
     effect: float | None = None
+    distances: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -250,6 +250,7 @@ def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding
                         "mean": 7.4 + float(score) / 2,
                         "reference_mean": 7.4,
                         "p": 0.01,
+                        "distances": {"psi": 0.123, "ks": 0.2, "wasserstein": None},
                     }
                     for name, score in zip(CHANNELS, scores, strict=True)
                 },
