@@ -1,4 +1,7 @@
-"""How many values arrive, and how many are missing."""
+"""How often values are missing, and hours silent.
+
+Not how many arrive: twice the traffic is no fault. Data quality counts rows.
+"""
 
 import numpy as np
 
@@ -16,9 +19,6 @@ _PARTS = (
         more="is silent for more hours",
         less="is silent for fewer hours",
     ),
-    Statistic(
-        name="log volume", grain=0.1, more="arrives more often", less="arrives less often"
-    ),
 )
 
 
@@ -29,7 +29,7 @@ def timing() -> View:
     -------
     View
         Share of values that are missing and share of hours without any, as
-        angles; log(1 + values an hour).
+        angles.
     """
     return View(name="timing", parts=_PARTS, before=0, statistics=_statistics)
 
@@ -43,5 +43,4 @@ def _statistics(hours: Hourly, window: int, step: int) -> Floats:
     return stack(
         angle(np.where(enough, share, np.nan)),
         angle(1.0 - n / window),
-        np.where(enough, np.log1p(values / window), np.nan),
     )
