@@ -132,7 +132,7 @@ def shape(name: str, n_rows: int, n_connections: int) -> Shape:
 
 def shapes() -> list[Shape]:
     """Return the three kinds of request, in the order in which they are measured."""
-    sizes = [(1, 128), (N_ROWS, 6), (N_ROWS, 16)]
+    sizes = [(1, 128), (N_ROWS, 6), (N_ROWS, 64)]
     return [shape(name, *size) for name, size in zip(BARS, sizes, strict=True)]
 
 
