@@ -3,13 +3,20 @@
 Run: `python -m benchmarks.drift`. The bar is 100 ms. The time does not depend
 on traffic: 50 predictions an hour or 50 million make the same rows. What the
 monitor learns from the reference is kept between looks, and timed apart.
+
+Then from raw arrays, two windows of 100,000 rows each: to edges, summaries and
+all distances (bar 100 ms), and from the summaries alone (10 ms). Evidently's
+report on the same arrays beside it, where `make bench-peers` has installed it.
 """
 
+import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
@@ -24,17 +31,21 @@ from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, SummaryChunk
-from monitors import drift
+from monitors import distances, drift
 from monitors.hourly import Hourly, hourly
 from monitors.learning import Learning
-from monitors.summary import Column, chunk_at, freeze, summarise
+from monitors.summary import Column, Edges, Floats, Summary, chunk_at, freeze, summarise
 from monitors.summary_bytes import from_many
+from monitors.totals import totals
 
 Found = TypeVar("Found")
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 REFERENCE_DAYS, CURRENT_DAYS, N_FEATURES, PER_HOUR = 365, 90, 20, 50
 NAMES = tuple(f"f{i}" for i in range(N_FEATURES))
+N_RAW = 100_000
+PEER = Path(".peers/evidently/bin/python")
+SCRIPT = Path(__file__).parent / "peers" / "evidently_drift.py"
 
 
 def fill(sessions: sessionmaker[Session]) -> UUID:
@@ -96,7 +107,49 @@ def timed(title: str, act: Callable[[], Found]) -> Found:
     return found
 
 
+def distances_of(reference: Floats, current: Floats) -> distances.Distances:
+    """Go the whole way, `(feature, row)` arrays to distances."""
+    edges = freeze(dict(zip(NAMES, reference, strict=True)))
+    return distances.between(
+        totals(folded(current, edges)), totals(folded(reference, edges)), edges
+    )
+
+
+def folded(values: Floats, edges: Edges) -> Summary:
+    """Summarise rows of one hour."""
+    hour, flags = (
+        np.zeros(values.shape[1], dtype=np.int64),
+        np.zeros(values.shape[1], dtype=bool),
+    )
+    return summarise([Column(values=row, chunks=hour, repeats=flags) for row in values], edges)
+
+
+def measure_raw() -> None:
+    """Compare two windows of raw values, and let Evidently do so too."""
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(N_FEATURES, N_RAW))
+    current = rng.normal(0.1, size=(N_FEATURES, N_RAW))
+    what = f"{N_RAW:,} x {N_FEATURES} against as many"
+    timed(f"{what}, raw (bar 100)", lambda: distances_of(reference, current))
+    edges = freeze(dict(zip(NAMES, reference, strict=True)))
+    now, usual = folded(current, edges), folded(reference, edges)
+    timed(
+        f"{what}, folded (bar 10)",
+        lambda: distances.between(totals(now), totals(usual), edges),
+    )
+    if not PEER.exists():
+        print("no .peers/evidently: `make bench-peers` installs it")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/reference.npy", reference.T)
+        np.save(f"{folder}/current.npy", current.T)
+        subprocess.run(
+            [PEER, SCRIPT, folder], env={**os.environ, "DO_NOT_TRACK": "1"}, check=True
+        )
+
+
 def main() -> None:
+    measure_raw()
     middle = START + timedelta(days=REFERENCE_DAYS)
     end = middle + timedelta(days=CURRENT_DAYS)
     with tempfile.TemporaryDirectory() as folder:

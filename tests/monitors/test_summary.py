@@ -140,6 +140,16 @@ def test_edges_survive_json(edges: Edges) -> None:
     np.testing.assert_array_equal(back.values, edges.values)
 
 
+@pytest.mark.parametrize("n", [1, 2, 33, 1_000])
+def test_edges_are_quantiles_of_what_is_there(n: int) -> None:
+    values = np.random.default_rng(n).standard_cauchy(n)
+    shuffled = np.r_[values, np.nan, np.inf, -1e200]
+    [edges] = freeze({"x": shuffled}, bins=16).values
+    np.testing.assert_allclose(edges, np.quantile(values, np.linspace(0, 1, 17)), rtol=1e-12)
+    assert (np.diff(edges) >= 0).all()
+    assert (edges[0], edges[-1]) == (values.min(), values.max())
+
+
 def test_a_feature_without_values_has_no_edges() -> None:
     with pytest.raises(ValueError, match="'oil' has no finite value"):
         freeze({"oil": np.array([np.nan])})
