@@ -4,7 +4,7 @@ import sys
 import time
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from evidently import Report
 from evidently.presets import DataDriftPreset
 
