@@ -7,7 +7,6 @@ replaying those same looks over the reference (`monitors.conformal`).
 """
 
 import itertools
-import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -27,6 +26,7 @@ from monitors.conformal import (
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import MIN_WINDOWS, Learning
+from monitors.looks import no_data, since, what_lacks
 from monitors.screening import incidents, stretches
 from monitors.summary import Bools, Floats, chunk_at, chunk_start
 from monitors.views.seasonal_difference import difference, find_period, window_moments
@@ -324,14 +324,13 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
     days = baseline.params.window_days if isinstance(baseline, DriftBaseline) else 1
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
     if isinstance(baseline, Learning):
-        return _no_data(window, str(baseline))
+        return no_data(window, str(baseline))
     whole = whole_days(recent, end)
     looks = replay(baseline, whole)
-    if len(looks.joint) == 0 or looks.first_day + len(looks.joint) != end // HOURS:
-        return _no_data(window, "the stream is shorter than a window and a season")
+    lacks = what_lacks(looks.joint, looks.first_day, end)
+    if lacks:
+        return no_data(window, lacks)
     joint = float(looks.joint[-1])
-    if math.isnan(joint):
-        return _no_data(window, "fewer than half of the window's hours hold a value")
     breach = joint > baseline.contract.threshold
     top = _top(baseline, looks)
     return Finding(
@@ -341,12 +340,6 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
         window=window,
         cause=_cause(baseline, looks, top) if breach else "",
         detail=_detail(baseline, whole, looks, top),
-    )
-
-
-def _no_data(window: Window, reason: str) -> Finding:
-    return Finding(
-        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
     )
 
 
@@ -363,14 +356,6 @@ def _cause(baseline: DriftBaseline, looks: Looks, top: int) -> str:
         f"{baseline.names[top]} drifted: mean {moved:+.2f} standard deviations against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
-
-
-def _since(baseline: DriftBaseline, looks: Looks) -> str | None:
-    quiet = np.flatnonzero(~(looks.joint > baseline.contract.threshold))
-    run = len(looks.joint) - (int(quiet[-1]) + 1 if quiet.size else 0)
-    if run == 0:
-        return None
-    return chunk_start((looks.first_day + len(looks.joint) - run) * HOURS).isoformat()
 
 
 def _day(day: int) -> str:
@@ -432,6 +417,6 @@ def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> d
             {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
         ],
         "top": baseline.names[top],
-        "since": _since(baseline, looks),
+        "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
         "features": features,
     }

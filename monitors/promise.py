@@ -69,15 +69,3 @@ class Achieved:
         most = stats.chi2.ppf(1.0 - tail, 2 * self.n_alarms + 2) / 2
         least = stats.chi2.ppf(tail, 2 * self.n_alarms) / 2 if self.n_alarms else 0.0
         return self.days / float(most), self.days / float(least) if least else math.inf
-
-    def is_broken(self, promised_days: float, level: float = LEVEL) -> bool:
-        """Say whether even the longest bound is shorter than the promise.
-
-        Examples
-        --------
-        >>> Achieved(n_alarms=4, days=360.0).is_broken(promised_days=90.0)
-        False
-        >>> Achieved(n_alarms=12, days=100.0).is_broken(promised_days=90.0)
-        True
-        """
-        return self.interval(level)[1] < promised_days

@@ -1,14 +1,12 @@
 """Do values still follow each other as they did? The panel's verdict on one window."""
 
-import math
 from datetime import datetime, timedelta
-
-import numpy as np
 
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import Learning
+from monitors.looks import no_data, since, what_lacks
 from monitors.panel import PanelBaseline, PanelLooks, explain, panel_views, replay
 from monitors.summary import chunk_at, chunk_start
 
@@ -37,13 +35,12 @@ def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime
     days = baseline.params.window_days if isinstance(baseline, PanelBaseline) else 1
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
     if isinstance(baseline, Learning):
-        return _no_data(window, str(baseline))
+        return no_data(window, str(baseline))
     looks = replay(baseline, whole_days(recent, end))
-    if len(looks.joint) == 0 or looks.first_day + len(looks.joint) != end // HOURS:
-        return _no_data(window, "the stream is shorter than a window and a season")
+    lacks = what_lacks(looks.joint, looks.first_day, end)
+    if lacks:
+        return no_data(window, lacks)
     joint = float(looks.joint[-1])
-    if math.isnan(joint):
-        return _no_data(window, "fewer than half of the window's hours hold a value")
     breach = joint > baseline.contract.threshold
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
@@ -52,12 +49,6 @@ def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime
         window=window,
         cause=explain(baseline, looks).sentence if breach else "",
         detail=_detail(baseline, looks),
-    )
-
-
-def _no_data(window: Window, reason: str) -> Finding:
-    return Finding(
-        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
     )
 
 
@@ -81,15 +72,6 @@ def _detail(baseline: PanelBaseline, looks: PanelLooks) -> dict[str, Json]:
         "view": most.view,
         "statistic": most.statistic,
         "away": as_json(most.away),
-        "since": _since(baseline, looks),
+        "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
         "features": features,
     }
-
-
-def _since(baseline: PanelBaseline, looks: PanelLooks) -> str | None:
-    """Return the end of the first look of the run of breaches that lasts until now."""
-    quiet = np.flatnonzero(~(looks.joint > baseline.contract.threshold))
-    run = len(looks.joint) - (int(quiet[-1]) + 1 if quiet.size else 0)
-    if run == 0:
-        return None
-    return chunk_start((looks.first_day + len(looks.joint) - run) * HOURS).isoformat()
