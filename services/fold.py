@@ -36,7 +36,7 @@ from monitors.summary import (
     repeats,
     summarise,
 )
-from services import odd_time
+from services import odd_time, outputs
 from services.odd_time import Times
 
 # Of payload in one group: bounds memory, and how long ingest waits for the transaction.
@@ -50,11 +50,28 @@ _FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """The edges that summaries are made on; None where there are none yet."""
+
+    input: Edges | None
+    output: Edges | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one version contributes to the summaries; `served` is None for past input."""
+    """What one version contributes to the summaries.
+
+    Attributes
+    ----------
+    output
+        What it said; None when it said nothing.
+    served
+        None for past input.
+    """
 
     version: str
     input: Summary
+    output: Summary | None
     served: Served | None
 
 
@@ -101,15 +118,16 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
         payloads = log.payloads(session, batch) if is_input else []
         model = session.get_one(Model, model_id)
         contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
-        frozen, clock = summaries.edges(session, model_id), model.watermark
+        clock, before = model.watermark, frozen(session, model_id)
 
     # decide
-    edges, parts, times = frozen, list[Part](), None
+    edges, parts, times = before, list[Part](), None
     if is_input:
         rows = decode(payloads)
-        edges = grown_edges(frozen, rows, contract, is_late=now - batch.oldest >= PATIENCE)
-        if edges is None:
+        grown = grown_edges(before, rows, contract, is_late=now - batch.oldest >= PATIENCE)
+        if grown is None:
             return 0
+        edges = grown
         parts = summarise_rows(rows, contract, edges)
         times = odd_time.look(rows, clock, policy.lateness)
 
@@ -117,15 +135,37 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
     with unit_of_work(sessions) as session:
         if log.number(session, model_id, kind, batch, last_group) is None:
             return 0
-        if edges is not None and edges is not frozen:
-            summaries.freeze_edges(session, model_id, edges, now)
+        _freeze(session, model_id, before, edges, now)
         for part in parts:
-            summaries.add_input(session, model_id, part.version, part.input)
-            if part.served is not None:
-                summaries.add_served(session, model_id, part.version, part.served)
+            _add(session, model_id, part)
         if times is not None:
             _keep_time(session, model_id, parts, times)
     return batch.n_rows
+
+
+def frozen(session: Session, model_id: UUID) -> Frozen:
+    """Return the edges of a model."""
+    return Frozen(
+        input=summaries.edges(session, model_id),
+        output=summaries.output_edges(session, model_id),
+    )
+
+
+def _freeze(
+    session: Session, model_id: UUID, before: Frozen, edges: Frozen, now: datetime
+) -> None:
+    if edges.input is not None and edges.input is not before.input:
+        summaries.freeze_edges(session, model_id, edges.input, now)
+    if edges.output is not None and edges.output is not before.output:
+        summaries.freeze_output_edges(session, model_id, edges.output, now)
+
+
+def _add(session: Session, model_id: UUID, part: Part) -> None:
+    summaries.add_input(session, model_id, part.version, part.input)
+    if part.output is not None:
+        summaries.add_output(session, model_id, part.version, part.output)
+    if part.served is not None:
+        summaries.add_served(session, model_id, part.version, part.served)
 
 
 def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
@@ -161,6 +201,33 @@ def decode(payloads: list[bytes]) -> pa.Table:
 
 
 def grown_edges(
+    before: Frozen, rows: pa.Table, contract: Contract, *, is_late: bool
+) -> Frozen | None:
+    """Return the edges with those of what has none yet, or None to wait for more.
+
+    Parameters
+    ----------
+    before
+        What there is; it never changes.
+    rows
+        Predictions.
+    contract
+        Names features and targets.
+    is_late
+        Wait no longer.
+    """
+    of_input = input_edges(before.input, rows, contract, is_late=is_late)
+    if of_input is None:
+        return None
+    of_output = before.output
+    if of_output is None and (told := outputs.said(rows)).num_rows:
+        of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
+        if of_output is None:
+            return None
+    return Frozen(input=of_input, output=of_output)
+
+
+def input_edges(
     frozen: Edges | None, rows: pa.Table, contract: Contract, *, is_late: bool
 ) -> Edges | None:
     """Return the edges with those of features that have none yet, or None to wait for more.
@@ -214,10 +281,11 @@ def _with_edges(
     return Edges(names=names, values=np.array(values))
 
 
-def summarise_rows(rows: pa.Table, contract: Contract, edges: Edges) -> list[Part]:
+def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Part]:
     """Summarise predictions by version.
 
-    Shadow rows are left out: their input was served, and counted, once.
+    Shadow rows are left out: their input was served, and counted, once, and what
+    they say nobody was told.
     """
     shadow = rows["shadow"]
     if pc.any(shadow).as_py():
@@ -226,15 +294,24 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Edges) -> list[Par
     parts = []
     for version in versions:
         own = rows if len(versions) == 1 else rows.filter(pc.equal(rows["version"], version))
-        at = micros(own["at"])
+        at, of_input = micros(own["at"]), edges.input
+        assert of_input is not None
         parts.append(
             Part(
                 version=version,
-                input=_input(own, at, contract, edges),
+                input=_input(own, at, contract, of_input),
+                output=_output(own, contract, edges.output),
                 served=None if version == REFERENCE else _served(own, at),
             )
         )
     return parts
+
+
+def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
+    told = outputs.said(rows)
+    if edges is None or not told.num_rows:
+        return None
+    return outputs.summarise_outputs(told, micros(told["at"]), contract, edges)
 
 
 def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:

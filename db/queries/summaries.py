@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries.upsert import upsert
 from db.tables import Edges as EdgesRow
-from db.tables import ServingSlice, SummaryChunk
+from db.tables import OutputChunk, OutputEdges, ServingSlice, SummaryChunk
 from monitors.summary import Edges, Summary, chunk_start, merge
 from monitors.summary_bytes import from_many, to_bytes
 
 Ints: TypeAlias = NDArray[np.int64]
+FrozenRow = TypeVar("FrozenRow", EdgesRow, OutputEdges)
 
 SLICE = timedelta(minutes=5)
 PER_HOUR = timedelta(hours=1) // SLICE
@@ -70,30 +71,67 @@ def slice_start(index: int) -> datetime:
 
 
 def edges(session: Session, model_id: UUID) -> Edges | None:
-    """Return the frozen edges of a model; None until enough input was seen."""
-    row = session.get(EdgesRow, model_id)
+    """Return the frozen edges of a model's input; None until enough was seen."""
+    return _edges(session, EdgesRow, model_id)
+
+
+def output_edges(session: Session, model_id: UUID) -> Edges | None:
+    """Return the frozen edges of what a model says; None until it said enough."""
+    return _edges(session, OutputEdges, model_id)
+
+
+def _edges(session: Session, of: type[FrozenRow], model_id: UUID) -> Edges | None:
+    row = session.get(of, model_id)
     return None if row is None else Edges.from_json(json.loads(row.payload))
 
 
 def freeze_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
     """Keep the edges of a model for ever; those of features that came later are added."""
+    _freeze(session, EdgesRow, model_id, frozen, now)
+
+
+def freeze_output_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
+    """Keep the edges of what a model says for ever."""
+    _freeze(session, OutputEdges, model_id, frozen, now)
+
+
+def _freeze(
+    session: Session,
+    of: type[FrozenRow],
+    model_id: UUID,
+    frozen: Edges,
+    now: datetime,
+) -> None:
     payload = json.dumps(frozen.to_json()).encode()
-    row = session.get(EdgesRow, model_id)
+    row = session.get(of, model_id)
     if row is None:
-        session.add(EdgesRow(model_id=model_id, payload=payload, frozen_at=now))
+        session.add(of(model_id=model_id, payload=payload, frozen_at=now))
     else:
         row.payload = payload
 
 
 def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> None:
     """Merge what was seen of one version's input into what is stored."""
+    _add(session, SummaryChunk, model_id, version, part)
+
+
+def add_output(session: Session, model_id: UUID, version: str, part: Summary) -> None:
+    """Merge what one version said into what is stored."""
+    _add(session, OutputChunk, model_id, version, part)
+
+
+def _add(
+    session: Session,
+    to: type[SummaryChunk] | type[OutputChunk],
+    model_id: UUID,
+    version: str,
+    part: Summary,
+) -> None:
     stored: list[bytes] = []
     for starts in _batched(chunk_start(chunk) for chunk in part.chunks.tolist()):
         stored += session.scalars(
-            select(SummaryChunk.payload).where(
-                SummaryChunk.model_id == model_id,
-                SummaryChunk.version == version,
-                SummaryChunk.start.in_(starts),
+            select(to.payload).where(
+                to.model_id == model_id, to.version == version, to.start.in_(starts)
             )
         )
     whole = merge(from_many(stored), part) if stored else part
@@ -106,7 +144,7 @@ def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> 
         }
         for chunk in whole.split()
     ]
-    upsert(session, SummaryChunk, rows)
+    upsert(session, to, rows)
 
 
 def add_served(session: Session, model_id: UUID, version: str, part: Served) -> None:

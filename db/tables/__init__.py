@@ -19,7 +19,15 @@ from db.tables.log import (
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
-from db.tables.summaries import AccuracyChunk, Edges, ServingSlice, SessionScore, SummaryChunk
+from db.tables.summaries import (
+    AccuracyChunk,
+    Edges,
+    OutputChunk,
+    OutputEdges,
+    ServingSlice,
+    SessionScore,
+    SummaryChunk,
+)
 
 __all__ = [
     "AccuracyChunk",
@@ -42,6 +50,8 @@ __all__ = [
     "MismatchDay",
     "Model",
     "Monitor",
+    "OutputChunk",
+    "OutputEdges",
     "Quarantine",
     "Receipt",
     "RepeatDay",

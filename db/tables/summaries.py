@@ -19,10 +19,31 @@ class Edges(Base):
     frozen_at: Mapped[datetime]
 
 
+class OutputEdges(Base):
+    """The frozen bin edges of what a model says, part by part of each target."""
+
+    __tablename__ = "output_edges"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    frozen_at: Mapped[datetime]
+
+
 class SummaryChunk(Base):
     """One hour of input of one version: `monitors.summary` for all features at once."""
 
     __tablename__ = "summary_chunk"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class OutputChunk(Base):
+    """What one version said in one hour: `monitors.summary` for all parts of all targets."""
+
+    __tablename__ = "output_chunk"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     start: Mapped[datetime] = mapped_column(primary_key=True)

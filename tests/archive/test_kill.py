@@ -18,7 +18,7 @@ from core.rows import Kind
 from core.window import Window
 from db.queries import log
 from db.session import read_only
-from db.tables import AccuracyChunk, Inbox, ServingSlice, SummaryChunk
+from db.tables import AccuracyChunk, Inbox, OutputChunk, ServingSlice, SummaryChunk
 from lake.reading import Log
 from monitors.summary import N
 from monitors.summary_bytes import from_many
@@ -77,6 +77,8 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
     with read_only(sessions) as session:
         chunks = from_many(session.scalars(select(SummaryChunk.payload)).all())
         assert chunks.moments[:, 0, N].sum() == n
+        said = from_many(session.scalars(select(OutputChunk.payload)).all())
+        assert said.moments[..., N].sum() == 3 * n  # steps of a forecast
         assert session.scalar(select(func.sum(ServingSlice.n))) == n
         assert session.scalar(select(func.sum(AccuracyChunk.n_predictions))) == n
         assert session.scalars(select(Inbox)).all() == []
@@ -88,6 +90,7 @@ POINTS = {
     "before a group is numbered": ("db.queries.log", "number", "before", False),
     "after it, not committed": ("db.queries.log", "number", "after", False),
     "summaries written, not committed": ("db.queries.summaries", "add_input", "after", True),
+    "outputs written, not committed": ("db.queries.summaries", "add_output", "after", True),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),
     "closed, not committed": ("db.queries.log", "close", "after", False),

@@ -20,13 +20,21 @@ from core.window import Window
 from db.queries import log as marks
 from db.queries import models, summaries
 from db.session import read_only
-from db.tables import AccuracyChunk, Inbox, Receipt, ServingSlice, SummaryChunk, Version
+from db.tables import (
+    AccuracyChunk,
+    Inbox,
+    OutputChunk,
+    Receipt,
+    ServingSlice,
+    SummaryChunk,
+    Version,
+)
 from lake.matching import first_received
 from lake.reading import Log
-from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Edges, Summary, merge
+from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from monitors.summary_bytes import from_many
 from services.accuracy import units
-from services.fold import summarise_rows
+from services.fold import Frozen, Part, frozen, summarise_rows
 from services.join import Subject, accuracy
 
 DAY = timedelta(days=1)
@@ -81,7 +89,7 @@ def audit(
     with read_only(sessions) as session:
         found = models.find(session, model)
         model_id, contract = found.id, Contract.from_json(found.contract)
-        edges = summaries.edges(session, model_id)
+        edges = frozen(session, model_id)
         manifests = {
             version.name: version.manifest
             for version in session.scalars(select(Version).where(Version.model_id == model_id))
@@ -110,7 +118,8 @@ def audit(
     checks += _rows("predictions", receipts[Kind.PREDICTIONS], log, predictions)
     checks += _rows("labels", receipts[Kind.LABELS], _labels(history, labels), labels)
     with read_only(sessions) as session:
-        checks += _input(session, model_id, log)
+        checks += _hours(session, model_id, "input", log.input)
+        checks += _hours(session, model_id, "output", log.output)
         checks += _served(session, model_id, log)
         checks += _accuracy(session, model_id, log)
     return checks
@@ -124,12 +133,21 @@ class _Seen:
     n_repeated: int
     n_acknowledged: int
     input: dict[str, Summary]
+    output: dict[str, Summary]
     served: Slices
     accuracy: dict[tuple[date, str, bool], tuple[int, bytes]]
 
 
 def _seen() -> _Seen:
-    return _Seen(n_rows=0, n_repeated=0, n_acknowledged=0, input={}, served={}, accuracy={})
+    return _Seen(
+        n_rows=0,
+        n_repeated=0,
+        n_acknowledged=0,
+        input={},
+        output={},
+        served={},
+        accuracy={},
+    )
 
 
 def _days(history: Log) -> Iterator[date]:
@@ -139,7 +157,7 @@ def _days(history: Log) -> Iterator[date]:
 
 
 def _read(
-    history: Log, subject: Subject, edges: Edges | None, acknowledged: Collection[str] | None
+    history: Log, subject: Subject, edges: Frozen, acknowledged: Collection[str] | None
 ) -> _Seen:
     seen = _seen()
     known = pa.array(sorted({*(acknowledged or ())}), pa.string())
@@ -155,7 +173,6 @@ def _read(
         seen.n_rows += rows.num_rows
         seen.n_repeated += n_repeated
         seen.n_acknowledged += pc.sum(pc.is_in(once["prediction_id"], known)).as_py() or 0
-        assert edges is not None
         _count(seen, summarise_rows(rows, subject.contract, edges))
         served = once.filter(pc.not_equal(once["version"], REFERENCE))
         for chunk in accuracy(history, subject, served):
@@ -167,11 +184,12 @@ def _read(
     return seen
 
 
-def _count(seen: _Seen, parts: Iterable[object]) -> None:
+def _count(seen: _Seen, parts: Iterable[Part]) -> None:
     for part in parts:
-        version, whole, served = part.version, part.input, part.served  # type: ignore[attr-defined]
-        before = seen.input.get(version)
-        seen.input[version] = whole if before is None else merge(before, whole)
+        version, served = part.version, part.served
+        _merge(seen.input, version, part.input)
+        if part.output is not None:
+            _merge(seen.output, version, part.output)
         if served is None:
             continue
         for i, index in enumerate(served.slices.tolist()):
@@ -180,6 +198,10 @@ def _count(seen: _Seen, parts: Iterable[object]) -> None:
                 int(served.n_failed[i]),
                 served.latency[i].astype("<u4").tobytes(),
             )
+
+
+def _merge(to: dict[str, Summary], version: str, part: Summary) -> None:
+    to[version] = merge(to[version], part) if version in to else part
 
 
 def _labels(history: Log, acknowledged: Collection[str] | None) -> _Seen:
@@ -206,18 +228,19 @@ def _rows(
         yield same(f"{what} that the client knows to be kept", n, seen.n_acknowledged)
 
 
-def _input(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
+def _hours(
+    session: Session, model_id: object, what: str, seen: dict[str, Summary]
+) -> Iterator[Check]:
     stored: dict[str, list[bytes]] = {}
-    query = select(SummaryChunk.version, SummaryChunk.payload).where(
-        SummaryChunk.model_id == model_id
-    )
+    of = SummaryChunk if what == "input" else OutputChunk
+    query = select(of.version, of.payload).where(of.model_id == model_id)
     for version, payload in session.execute(query):
         stored.setdefault(version, []).append(payload)
-    yield same("versions with summaries of input", sorted(seen.input), sorted(stored))
+    yield same(f"versions with summaries of {what}", sorted(seen), sorted(stored))
     n_hours = n_wrong = 0
     worst = 0.0
-    for version in seen.input.keys() & stored.keys():
-        kept, counted = from_many(stored[version]), seen.input[version]
+    for version in seen.keys() & stored.keys():
+        kept, counted = from_many(stored[version]), seen[version]
         n_hours += counted.chunks.size
         if not np.array_equal(kept.chunks, counted.chunks):
             n_wrong += abs(kept.chunks.size - counted.chunks.size) + 1
@@ -233,7 +256,7 @@ def _input(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
         error = (apart / scale).max(axis=(1, 2))
         worst = max(worst, float(error.max(initial=0.0)))
         n_wrong += int(np.count_nonzero(~is_same | (error > TOLERANCE)))
-    yield same(f"hours of input that differ, of {n_hours} (worst sum {worst:.0e})", 0, n_wrong)
+    yield same(f"hours of {what} that differ, of {n_hours} (worst sum {worst:.0e})", 0, n_wrong)
 
 
 def _served(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:

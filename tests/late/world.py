@@ -20,6 +20,7 @@ from db.tables import (
     LogCount,
     Model,
     Monitor,
+    OutputChunk,
     ServingSlice,
     SummaryChunk,
     Version,
@@ -118,6 +119,7 @@ class World:
 
     def summaries(self) -> list[object]:
         inputs = [("in", c.start, c.version, c.payload) for c in self.rows(SummaryChunk)]
+        outputs = [("said", c.start, c.version, c.payload) for c in self.rows(OutputChunk)]
         served = [
             ("out", s.start, s.version, s.n, s.n_failed, s.latency_counts)
             for s in self.rows(ServingSlice)
@@ -126,7 +128,7 @@ class World:
             ("errors", a.day, a.version, a.n_predictions, a.payload)
             for a in self.rows(AccuracyChunk)
         ]
-        return [*sorted(inputs), *sorted(served), *sorted(errors)]
+        return [*sorted(inputs), *sorted(outputs), *sorted(served), *sorted(errors)]
 
     def findings(self) -> dict[tuple[str, datetime], tuple[object, ...]]:
         names = {monitor.id: monitor.name for monitor in self.rows(Monitor)}
