@@ -71,6 +71,7 @@ class Gate:
         self._directory = directory
         self._settings = settings
         self._admitted: dict[tuple[str | None, str], tuple[float, Admitted]] = {}
+        self._asked: dict[tuple[str | None, str], asyncio.Task[Admitted]] = {}
 
     async def admit(self, authorization: str | None, model: str) -> Entry:
         """Return the model, or raise what the door or the directory raises."""
@@ -83,7 +84,17 @@ class Gate:
         asked_at = time.monotonic()
         if known is not None and asked_at < known[0]:
             return known[1]
-        admitted = await run_in_threadpool(self._ask, authorization, model)
+        # When an answer is out of date all connections find it so: one asks, all listen.
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = asyncio.create_task(self._learn(key, asked_at))
+        return await asyncio.shield(asked)
+
+    async def _learn(self, key: tuple[str | None, str], asked_at: float) -> Admitted:
+        try:
+            admitted = await run_in_threadpool(self._ask, *key)
+        finally:
+            del self._asked[key]
         if len(self._admitted) >= MAX_ADMITTED:
             self._admitted.clear()
         self._admitted[key] = asked_at + ADMITTED_SECONDS, admitted

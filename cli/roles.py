@@ -5,6 +5,9 @@ import signal
 import threading
 from types import FrameType
 
+import anyio.lowlevel
+import numpy as np
+import pyarrow as pa
 import uvicorn
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -34,6 +37,7 @@ def serve(settings: Settings) -> int:
     """Serve the REST interface and the pages until told to stop."""
     from api.main import create_app
 
+    load_ahead()
     app = create_app(settings, _sessions(settings))
     # What was imported stays: a collection that looks through it all again halts every
     # request for a tenth of a second.
@@ -53,6 +57,12 @@ def serve(settings: Settings) -> int:
         timeout_keep_alive=30,
     )
     return 0
+
+
+def load_ahead() -> None:
+    """Load what libraries load when they are first asked: no request waits seconds for it."""
+    pa.array(np.zeros(1))  # Arrow looks for pandas
+    anyio.run(anyio.lowlevel.checkpoint)
 
 
 def work(settings: Settings) -> int:

@@ -278,7 +278,11 @@ def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Ma
     if pieces[0].batch.feed.kind is not Kind.PREDICTIONS:
         return none  # a label may be corrected, also in one batch
     ids = table["prediction_id"].combine_chunks()
-    if table.num_rows == len(pieces) or pc.count_distinct(ids).as_py() == len(ids):
+    batches = zip(pieces, starts, strict=False)
+    if all(
+        piece.n_rows < 2 or _are_distinct(ids.slice(start, piece.n_rows))
+        for piece, start in batches
+    ):
         return none
     shadow = mask(table["shadow"].combine_chunks())
     found = []
@@ -290,6 +294,12 @@ def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Ma
         is_first[np.unique(codes, return_index=True)[1]] = True
         found.append(rows[~is_first])
     return np.concatenate([none, *found])
+
+
+def _are_distinct(ids: pa.Array) -> bool:
+    """Say whether no id stands twice. Most batches' ascend, which is soon seen."""
+    ascend = pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1)), skip_nulls=False)
+    return ascend.as_py() is True or pc.count_distinct(ids).as_py() == len(ids)
 
 
 def _note_known(piece: _Piece, start: int, faults: Faults) -> None:

@@ -4,7 +4,9 @@ import gzip
 import math
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pyarrow as pa
@@ -13,10 +15,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.terms import Terms
 from db.session import read_only
 from db.tables import Quarantine
+from services.ingest import Batch, Feed, Format
+from services.ingest.decode import decode
 from services.ingest.unpack import MAX_RATIO, Packing, unpack
-from tests.ingest.conftest import Rows, Stored, answered, as_json, label, prediction
+from tests.ingest.conftest import CONTRACT, Rows, Stored, answered, as_json, label, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -323,6 +328,34 @@ def test_a_row_whose_id_stood_before_is_dropped_and_named(
     assert said["duplicates"] == [3, 4]
     assert [row["row"] for row in said["rows"]] == [0]
     assert [row["entity"] for row in stored()] == ["first good one", None]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pytest.param(["b", "b"], id="side by side"),
+        pytest.param(["b", "a", "b"], id="apart"),
+    ],
+)
+def test_a_repeated_id_is_found_beside_batches_without_a_good_row(ids: list[str]) -> None:
+    rows = [prediction(prediction_id=name) for name in ids]
+    broken = as_json({"rows": [prediction(unheard_of=1)]})
+    bodies = [as_json({"rows": rows}), *[broken] * (len(ids) - 1)]
+    model_id, terms = uuid4(), Terms(contract=CONTRACT)
+    batches = {
+        no: Batch(
+            model_id=model_id,
+            model="grid",
+            terms=terms,
+            feed=Feed.PREDICTIONS,
+            format=Format.JSON,
+            body=body,
+        )
+        for no, body in enumerate(bodies)
+    }
+    (section,), refused = decode(batches, datetime(2026, 1, 2, tzinfo=UTC), max_rows=10)
+    assert section.drafts[0].duplicates == (len(ids) - 1,)
+    assert not refused
 
 
 @SQLITE

@@ -1,0 +1,79 @@
+import asyncio
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from api.ingest import Gate
+from core.clock import utcnow
+from core.errors import Unauthorized
+from core.settings import Settings
+from db.session import unit_of_work
+from services.access import Caller, Door, create_key
+from services.registry import Directory
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Counted(Door):
+    """Notes how often it was asked."""
+
+    n_asked = 0
+
+    def admit(self, token: str) -> Caller:
+        self.n_asked += 1
+        return super().admit(token)
+
+
+@pytest.fixture
+def door(sessions: sessionmaker[Session]) -> Counted:
+    return Counted(sessions)
+
+
+@pytest.fixture
+def gate(door: Counted, sessions: sessionmaker[Session], settings: Settings) -> Gate:
+    return Gate(door, Directory(sessions), settings)
+
+
+def test_many_who_come_at_once_are_asked_for_once(
+    gate: Gate, door: Counted, sessions: sessionmaker[Session], model: str
+) -> None:
+    with unit_of_work(sessions) as session:
+        token = create_key(session, "sender", ["ingest"], None, utcnow())
+
+    async def come() -> set[str]:
+        entries = await asyncio.gather(
+            *(gate.admit(f"Bearer {token}", model) for _ in range(50))
+        )
+        return {entry.name for entry in entries}
+
+    assert asyncio.run(come()) == {model}
+    assert door.n_asked == 1
+
+
+def test_a_refusal_is_for_all_who_wait_and_not_for_those_who_come_later(
+    gate: Gate, door: Counted, model: str
+) -> None:
+    async def come() -> list[object]:
+        tries = (gate.admit("Bearer unknown", model) for _ in range(5))
+        return list(await asyncio.gather(*tries, return_exceptions=True))
+
+    for n_asked in (1, 2):
+        assert {type(error) for error in asyncio.run(come())} == {Unauthorized}
+        assert door.n_asked == n_asked
+
+
+def test_who_hangs_up_does_not_take_the_answer_from_the_others(
+    gate: Gate, sessions: sessionmaker[Session], model: str
+) -> None:
+    with unit_of_work(sessions) as session:
+        token = create_key(session, "sender", ["ingest"], None, utcnow())
+
+    async def come() -> str:
+        first, second = (
+            asyncio.create_task(gate.admit(f"Bearer {token}", model)) for _ in range(2)
+        )
+        await asyncio.sleep(0)  # both wait
+        first.cancel()
+        return (await second).name
+
+    assert asyncio.run(come()) == model
