@@ -19,7 +19,7 @@ class Counted(Door):
 
     n_asked = 0
 
-    def admit(self, token: str) -> Caller:
+    def admit(self, token: str | None) -> Caller:
         self.n_asked += 1
         return super().admit(token)
 
