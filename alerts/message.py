@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+_PATHS = ("url", "finding_url")  # entries that hold the path of a page
 LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
 
 
@@ -59,11 +60,12 @@ def absolute(body: bytes, public_url: str) -> bytes:
 
     Examples
     --------
-    >>> absolute(b'{"data":{"url":"/alerts"}}', "https://watch.example/")
-    b'{"data":{"url":"https://watch.example/alerts"}}'
+    >>> absolute(b'{"data":{"finding_url":"/findings/1","url":"/"}}', "https://watch.example/")
+    b'{"data":{"finding_url":"https://watch.example/findings/1","url":"https://watch.example/"}}'
     """
     content = json.loads(body)
-    content["data"]["url"] = public_url.rstrip("/") + content["data"]["url"]
+    told = content["data"]
+    told |= {name: public_url.rstrip("/") + told[name] for name in _PATHS if told.get(name)}
     return _encode(content)
 
 

@@ -69,6 +69,7 @@ def add_for_flip(session: Session, flip: FlipRow, now: datetime) -> None:
         "threshold": finding and finding.threshold,
         "since": moment(flip.at),
         "runbook_url": model.runbook_url or None,
+        "finding_url": finding and f"/findings/{finding.id}",
     }
     body = compose(kind, flip.recorded_at, f"/models/{model.name}", content)
     _add(session, channels, _Message(kind, f"alert:{alert.id}", flip.id, body), now)

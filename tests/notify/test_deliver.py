@@ -116,6 +116,7 @@ def test_a_flip_reaches_each_channel_that_wants_it(
             "threshold": None,
             "since": "2026-01-08T01:00:00Z",
             "runbook_url": "https://run.book",
+            "finding_url": None,
             "url": "https://watch.example/models/grid",
         },
     }

@@ -149,3 +149,5 @@ def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
         "drift is wrong",
     )
     assert (content["value"], content["threshold"]) == (1.0, 0.5)
+    [finding] = loop.all(FindingRow)
+    assert content["finding_url"] == f"/findings/{finding.id}"
