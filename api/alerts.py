@@ -5,14 +5,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict
 
 from alerts.state import Flip, Phase, Reason
-from api.dependencies import CallerDep, PlatformDep, ReachDep, ReadDep, ReadModel
-from db.tables import Scope
+from api.dependencies import ReachDep, ReadDep, ReadModel
 from monitors.finding import Outcome
-from services import access, listing, reports
+from services import listing
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -139,13 +137,3 @@ def list_findings(
 ) -> list[listing.FindingPast]:
     """List a model's newest findings, newest first."""
     return listing.findings(session, entry.model_id, monitor, outcome, limit)
-
-
-@router.get("/findings/{finding_id}/report", response_class=FileResponse)
-def read_report(
-    finding_id: UUID, who: CallerDep, parts: PlatformDep, session: ReadDep
-) -> FileResponse:
-    """Send the Evidently report on a finding of drift: HTML, for a sandbox."""
-    access.require(who, Scope.READ, who.model_id)
-    path = reports.locate(session, parts.settings.reports, finding_id, who.model_id)
-    return FileResponse(path, media_type="text/html", headers=reports.HEADERS)

@@ -1,4 +1,4 @@
-"""Write the Evidently report on a finding of drift: what was usual beside what came."""
+"""Write the Evidently report on a finding: what was usual beside what came."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +7,20 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.contract import Contract
 from core.errors import NotFound, Unprocessable
 from core.lake_root import LakeRoot
 from core.window import Window
 from db.queries import models
 from db.session import read_only
-from db.tables import Finding
+from db.tables import Finding, Model
 from lake.reading import Log
 from lake.sampling import sample_input
 from monitors import evidently_report
 from services import reports, scene
-from services.overview.standing import Detail
 
 ROWS = 5_000  # of each sample: what Evidently shows no longer changes, and its time does
-COLUMNS = 40  # those that moved most; each takes about 0.3 s and 80 kB
+COLUMNS = 40  # those that are named first; each takes about 0.3 s and 80 kB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +46,14 @@ def write(
     lake, root
         Where the log and the reports lie.
     finding_id
-        A finding of drift.
+        A finding that names features.
 
     Raises
     ------
     NotFound
         If there is no such finding, or its version is gone.
     Unprocessable
-        If the version has no reference.
+        If the version has no reference, or no feature is named.
     ValueError
         If no feature has a value in both windows.
     """
@@ -89,12 +89,14 @@ def _subject(session: Session, finding_id: UUID) -> Subject:
     reference = scene.bounds(version)
     if reference is None:
         raise Unprocessable(f"version {finding.version!r} has no reference")
-    features = Detail.read(finding.detail).features
-    moved = sorted(features, key=lambda name: -(features[name].score or 0.0))
+    contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
+    columns = reports.columns_of(contract, finding.detail)
+    if not columns:
+        raise Unprocessable(f"finding {finding_id} names no feature that is a number")
     return Subject(
         model_id=finding.model_id,
         finding_id=finding_id,
-        features=tuple(moved[:COLUMNS]),
+        features=columns[:COLUMNS],
         reference=reference,
         current=Window(finding.window_start, finding.window_end),
     )

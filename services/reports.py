@@ -1,12 +1,22 @@
-"""Evidently reports on disk: where they lie, who may see them, how they are shown."""
+"""Evidently reports on disk: where they lie, who may see and order them, how they are shown."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.errors import NotFound
-from db.tables import Finding
+from core.contract import Contract
+from core.errors import NotFound, Unprocessable
+from db.queries import models, runs
+from db.tables import Finding, Model
+from db.tables.queue import RunStatus
+from monitors.named import named
+from services import scene
 
 # The job that writes a report; its subject is the finding.
 JOB = "report"
@@ -25,9 +35,59 @@ HEADERS = {
 }
 
 
+class State(StrEnum):
+    """Where the report on a finding stands."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    WRITING = "writing"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    WRITTEN = "written"
+    IMPOSSIBLE = "impossible"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where the report on a finding stands.
+
+    Attributes
+    ----------
+    why
+        What went wrong the last time, or why there can be none.
+    """
+
+    state: State
+    why: str = ""
+
+    @property
+    def may_be_asked_for(self) -> bool:
+        """Whether asking would change anything."""
+        return self.state in (State.NONE, State.FAILED)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether a worker has yet to write it."""
+        return self.state in (State.WAITING, State.WRITING, State.RETRYING)
+
+
 def path_of(root: Path, model_id: UUID, finding_id: UUID) -> Path:
     """Return where the report on a finding lies, once it is written."""
     return root / str(model_id) / f"{finding_id}.html"
+
+
+def visible(session: Session, finding_id: UUID, only: UUID | None) -> Finding:
+    """Return a finding.
+
+    Raises
+    ------
+    NotFound
+        If there is no such finding of a model that the reader may see.
+    """
+    finding = session.get(Finding, finding_id)
+    if finding is None or only not in (None, finding.model_id):
+        raise NotFound(f"no finding {finding_id}")
+    return finding
 
 
 def locate(session: Session, root: Path, finding_id: UUID, only: UUID | None) -> Path:
@@ -39,16 +99,93 @@ def locate(session: Session, root: Path, finding_id: UUID, only: UUID | None) ->
         If there is no such finding of a model that the reader may see, or no
         report on it (yet).
     """
-    finding = session.get(Finding, finding_id)
-    if finding is None or only not in (None, finding.model_id):
-        raise NotFound(f"no finding {finding_id}")
+    finding = visible(session, finding_id, only)
     path = path_of(root, finding.model_id, finding_id)
     if not path.is_file():
         raise NotFound(
             f"no report on finding {finding_id}: one is written when an alert of drift fires, "
-            "and takes a moment"
+            "or when somebody asks for it, and takes a moment"
         )
     return path
+
+
+def columns_of(contract: Contract, detail: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the numbers that a finding names, the worst first.
+
+    Examples
+    --------
+    >>> from core.feature import Feature
+    >>> grid = Contract(
+    ...     features=(Feature(name="load"),), targets=("load",),
+    ...     step_seconds=3600, input_length=96, horizon=24,
+    ... )
+    >>> columns_of(grid, {"features": {"load": {"score": 1.0}, "gone": {"score": 2.0}}})
+    ('load',)
+    """
+    return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
+
+
+def standing(session: Session, root: Path, finding: Finding) -> Standing:
+    """Say where the report on a finding stands."""
+    if path_of(root, finding.model_id, finding.id).is_file():
+        return Standing(state=State.WRITTEN)
+    run = runs.newest(session, JOB, str(finding.id))
+    # One that is done without a file was written, and removed by somebody since.
+    if run is None or run.status is RunStatus.DONE:
+        lacks = _lacks(session, finding)
+        return Standing(state=State.IMPOSSIBLE if lacks else State.NONE, why=lacks)
+    if run.status is RunStatus.DEAD:
+        return Standing(state=State.FAILED, why=run.error or "")
+    if run.status is RunStatus.RUNNING:
+        return Standing(state=State.WRITING)
+    return Standing(state=State.RETRYING if run.error else State.WAITING, why=run.error or "")
+
+
+def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Standing:
+    """Have a report written, unless there is one or it is on its way.
+
+    Parameters
+    ----------
+    session
+        Whose transaction asks.
+    root
+        Where the reports lie.
+    finding
+        Of any monitor that names features.
+    now
+        Wall time.
+
+    Returns
+    -------
+    Standing
+        Where it stands now.
+
+    Raises
+    ------
+    Unprocessable
+        If there can be none, saying why.
+    """
+    seen = standing(session, root, finding)
+    lacks = _lacks(session, finding)
+    if seen.state is not State.WRITTEN and lacks:
+        raise Unprocessable(f"no report on finding {finding.id}: {lacks}")
+    if not seen.may_be_asked_for:
+        return seen
+    runs.ask(session, JOB, now, now, subject=str(finding.id))
+    return Standing(state=State.WAITING)
+
+
+def _lacks(session: Session, finding: Finding) -> str:
+    """Say why there can be no report on a finding; "" where there can."""
+    contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
+    if not columns_of(contract, finding.detail):
+        return "it names no feature that is a number"
+    version = finding.version
+    if version is None:
+        return "no version served then, so there is no reference"
+    if scene.bounds(models.find_version(session, finding.model_id, version)) is None:
+        return f"version {version!r} has no reference"
+    return ""
 
 
 def written(root: Path, only: UUID | None) -> frozenset[UUID]:

@@ -53,6 +53,16 @@ def is_open(session: Session, job: str) -> bool:
     return bool(session.scalar(select(open_run)))
 
 
+def newest(session: Session, job: str, subject: str) -> Run | None:
+    """Return the last run of a job about a subject; None where there was none lately."""
+    return session.scalar(
+        select(Run)
+        .where(Run.job == job, Run.subject == subject)
+        .order_by(Run.slot.desc())
+        .limit(1)
+    )
+
+
 def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Open, due, free, and the oldest of its job and subject: these run in order."""
     earlier = aliased(Run)

@@ -191,7 +191,12 @@ def _added(
 
 def latency_counts(row: ServingSlice) -> Ints:
     """Return the predictions per bin of `LATENCY_EDGES`, shape (bin,)."""
-    return np.frombuffer(row.latency_counts, dtype=_COUNTS).astype(np.int64)
+    return latency_counts_of(row.latency_counts)
+
+
+def latency_counts_of(stored: bytes) -> Ints:
+    """Return the same from the cell alone."""
+    return np.frombuffer(stored, dtype=_COUNTS).astype(np.int64)
 
 
 def serving_slices(

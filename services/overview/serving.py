@@ -37,13 +37,13 @@ def _hour(start: datetime, slices: Sequence[ServingSlice]) -> ServingHour:
         start=start,
         n=sum(one.n for one in slices),
         n_failed=sum(one.n_failed for one in slices),
-        p50=_quantile(counts, 0.50),
-        p95=_quantile(counts, 0.95),
-        p99=_quantile(counts, 0.99),
+        p50=quantile(counts, 0.50),
+        p95=quantile(counts, 0.95),
+        p99=quantile(counts, 0.99),
     )
 
 
-def _quantile(counts: Ints, level: float) -> float | None:
+def quantile(counts: Ints, level: float) -> float | None:
     """Return the geometric middle of the bin that holds the quantile, in seconds."""
     reached = np.cumsum(counts)
     if reached[-1] == 0:

@@ -1,0 +1,67 @@
+"""One finding over HTTP: what explains it, and the Evidently report on it."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel
+
+from api.dependencies import ActDep, CallerDep, NowDep, PlatformDep, ReadDep
+from db.tables import Scope
+from services import access, reports
+from services.explaining.finding import Explanation, explain
+from services.reports import State
+
+router = APIRouter(prefix="/v1/findings/{finding_id}", tags=["alerts"])
+
+
+class ReportRead(BaseModel):
+    """Where the report on a finding stands, and where it is or will be."""
+
+    state: State
+    why: str
+    url: str
+
+
+@router.get("")
+def read_finding(
+    finding_id: UUID, who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep
+) -> Explanation:
+    """Explain a finding: what moved, since when, and what else changed then."""
+    access.require(who, Scope.READ, who.model_id)
+    return explain(session, parts.settings.reports, finding_id, who.model_id, now)
+
+
+@router.get("/report", response_class=FileResponse)
+def read_report(
+    finding_id: UUID, who: CallerDep, parts: PlatformDep, session: ReadDep
+) -> FileResponse:
+    """Send the Evidently report on a finding: HTML, for a sandbox."""
+    access.require(who, Scope.READ, who.model_id)
+    path = reports.locate(session, parts.settings.reports, finding_id, who.model_id)
+    return FileResponse(path, media_type="text/html", headers=reports.HEADERS)
+
+
+@router.post(
+    "/report",
+    responses={
+        HTTPStatus.ACCEPTED: {"model": ReportRead, "description": "It will be written."}
+    },
+)
+def write_report(
+    finding_id: UUID, answer: Response, act: ActDep, parts: PlatformDep
+) -> ReportRead:
+    """Have the Evidently report on a finding written.
+
+    200 when there is one; 202 when it will be, also when it was asked for before.
+    """
+    access.require(act.caller, Scope.OPERATE, act.caller.model_id)
+    finding = reports.visible(act.session, finding_id, act.caller.model_id)
+    before = reports.standing(act.session, parts.settings.reports, finding)
+    now = reports.ask(act.session, parts.settings.reports, finding, act.now)
+    if now != before:
+        act.record("report.ask", str(finding_id))
+    if now.state is not State.WRITTEN:
+        answer.status_code = HTTPStatus.ACCEPTED
+    return ReportRead(state=now.state, why=now.why, url=f"/v1/findings/{finding_id}/report")

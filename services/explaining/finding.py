@@ -1,0 +1,255 @@
+"""Let a finding explain itself: what moved, since when, and what else changed then."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.contract import Contract
+from core.window import Window
+from db.queries import counts, models, nearby
+from db.tables import Finding, Model, Monitor
+from monitors.finding import Outcome
+from monitors.named import named, started
+from services import reports, scene
+from services.explaining import errors, features
+from services.explaining.errors import Errors
+from services.explaining.features import FeatureMoved, Material
+from services.explaining.nearby import USUAL_DAYS, Around, Change, changes
+from services.reports import Standing
+
+DAY = timedelta(days=1)
+NEAR = timedelta(days=3)  # before and after the change
+LONGEST_LOOK = timedelta(days=14)  # how far back a window may put the change
+LEAD = timedelta(days=14)  # shown before the change
+LONGEST_LEAD = timedelta(days=90)
+LOOKS = 400  # of one monitor, to see since when it breaches
+
+# These judge by the longest reference of any version: what a sensor may look like.
+_BY_WIDEST = ("input_fault", "data_quality")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """One fact that is beyond its limit; `feature` is None where it is about rows."""
+
+    fact: str
+    feature: str | None
+    value: float | None
+    usual: float | None
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One finding, explained. Event time, but for `recorded_at` and `revised_at`.
+
+    Attributes
+    ----------
+    since
+        When the run of breaches began that this look is part of; None where it
+        is no breach.
+    n_looks
+        How many looks in a row breached, up to this one.
+    reference_start, reference_end
+        What the window is compared with; None where there is none.
+    view, says
+        For a finding on the order of values: in which view it shows most.
+    flaws
+        Of a finding of data quality.
+    features
+        Those that the finding names, the worst first. Of a finding of accuracy,
+        the inputs whose values moved farthest.
+    errors
+        Of a finding of accuracy.
+    nearby_start, nearby_end, nearby
+        What else changed, and in which days that was looked for.
+    odd_rows
+        Rows with odd times since the model began: nobody counts them by day.
+    """
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    outcome: Outcome
+    value: float | None
+    threshold: float | None
+    cause: str
+    window_start: datetime
+    window_end: datetime
+    as_of: datetime
+    version: str | None
+    recorded_at: datetime
+    rev: int
+    revised_at: datetime | None
+    since: datetime | None
+    n_looks: int
+    reference_start: datetime | None
+    reference_end: datetime | None
+    view: str | None
+    flaws: tuple[Flaw, ...]
+    features: tuple[FeatureMoved, ...]
+    errors: Errors | None
+    nearby_start: datetime
+    nearby_end: datetime
+    nearby: tuple[Change, ...]
+    odd_rows: dict[str, int]
+    report: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spell:
+    """How long the monitor has been breaching."""
+
+    since: datetime | None
+    n_looks: int
+
+
+def explain(
+    session: Session, root: Path, finding_id: UUID, only: UUID | None, now: datetime
+) -> Explanation:
+    """Explain one finding, from summaries alone.
+
+    Parameters
+    ----------
+    session
+        Only read.
+    root
+        Where the reports lie.
+    finding_id
+        Which.
+    only
+        The one model that the reader may see; None for all.
+    now
+        Wall time.
+
+    Raises
+    ------
+    NotFound
+        If there is no such finding of a model that the reader may see.
+    """
+    # load
+    row = reports.visible(session, finding_id, only)
+    model = session.get_one(Model, row.model_id)
+    monitor = session.get_one(Monitor, row.monitor_id)
+    spell = _spell(session, row)
+    window = Window(row.window_start, row.window_end)
+    around = _around(window, spell.since)
+    lead = _lead(window, spell.since)
+    start = min(lead.start, around.start - USUAL_DAYS * DAY)
+    recent = scene.counted_of(session, model, Window(start, max(lead.end, around.end)))
+    reference = _reference(session, row, monitor.kind)
+    contract = Contract.from_json(model.contract)
+    material = Material(
+        contract=contract,
+        window=window,
+        lead=lead,
+        recent=recent,
+        reference=None if reference is None else scene.counted_of(session, model, reference),
+    )
+
+    # decide
+    is_accuracy = monitor.kind == "accuracy"
+    names = features.farthest(material) if is_accuracy else named(row.detail)
+    where = Around(
+        model=model,
+        window=around,
+        closed_until=model.judged_until,
+        recent=recent,
+        finding_id=row.id,
+    )
+    return Explanation(
+        id=row.id,
+        model=model.name,
+        monitor=monitor.name,
+        kind=monitor.kind,
+        severity=monitor.severity,
+        outcome=row.outcome,
+        value=row.value,
+        threshold=row.threshold,
+        cause=row.cause,
+        window_start=row.window_start,
+        window_end=row.window_end,
+        as_of=row.as_of,
+        version=row.version,
+        recorded_at=row.recorded_at,
+        rev=row.rev,
+        revised_at=row.revised_at,
+        since=spell.since,
+        n_looks=spell.n_looks,
+        reference_start=None if reference is None else reference.start,
+        reference_end=None if reference is None else reference.end,
+        view=names[0].view if names else None,
+        flaws=_flaws(row.detail),
+        features=features.moves(material, names),
+        errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,
+        nearby_start=around.start,
+        nearby_end=around.end,
+        nearby=changes(session, where, now),
+        odd_rows=dict(sorted(counts.of_model(session, model.id).items())),
+        report=reports.standing(session, root, row),
+    )
+
+
+def _spell(session: Session, row: Finding) -> _Spell:
+    """Say since when the monitor breaches without a break."""
+    if row.outcome is not Outcome.BREACH:
+        return _Spell(since=None, n_looks=0)
+    run: list[tuple[datetime, datetime, datetime]] = []
+    for as_of, outcome, start, end in nearby.looks_until(
+        session, row.monitor_id, row.as_of, LOOKS
+    ):
+        if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
+            break
+        run.append((as_of, start, end))
+    _, start, end = run[-1]
+    # The window of a look ends with the change at the latest; a single day is the change.
+    first = start if end - start <= DAY else end
+    return _Spell(since=started(row.detail) or first, n_looks=len(run))
+
+
+def _around(window: Window, since: datetime | None) -> Window:
+    """Return the days in which to look for causes: a window before the change, and after."""
+    at = since or window.end
+    before = max(NEAR, min(window.end - window.start, LONGEST_LOOK))
+    return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))
+
+
+def _lead(window: Window, since: datetime | None) -> Window:
+    changed = max(since or window.start, window.end - LONGEST_LEAD)
+    return Window(_midnight(min(window.start, changed) - LEAD), window.end)
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _reference(session: Session, row: Finding, kind: str) -> Window | None:
+    """Return what the finding was compared with."""
+    versions = models.versions(session, row.model_id)
+    if kind in _BY_WIDEST:
+        known = [version for version in versions if version.created_at <= row.recorded_at]
+    else:
+        known = [version for version in versions if version.name == row.version]
+    references = [window for version in known if (window := scene.bounds(version)) is not None]
+    return max(references, key=lambda each: each.end - each.start, default=None)
+
+
+def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
+    stored: Sequence[Mapping[str, Any]] = detail.get("flaws") or ()
+    return tuple(
+        Flaw(
+            fact=flaw["fact"],
+            feature=flaw["feature"],
+            value=flaw["value"],
+            usual=flaw["usual"],
+            limit=flaw["limit"],
+        )
+        for flaw in stored
+    )

@@ -1,0 +1,115 @@
+"""A model whose load rises in the evenings of its last days, and what happened besides."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.feature import Dtype, Feature, Sensitivity
+from core.rows import REFERENCE, Kind
+from db.session import read_only, unit_of_work
+from db.tables import Finding, Monitor, Version
+from services import champions, monitoring
+from services.archive import archive_all
+from services.fold import fold_all
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.watching import Baselines
+from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+
+DAY = timedelta(days=1)
+N_REFERENCE, N_CALM, N_RISEN = 30, 14, 3  # days
+CHANGE = START + (N_REFERENCE + N_CALM) * DAY
+END = CHANGE + N_RISEN * DAY
+NOW = START + 400 * DAY
+EVENING, RISE = range(18, 24), 8.0
+GAP = range(2, 8)  # hours without wind on the first two risen days
+KINDS = {"drift": {"window_days": 1, "period_hours": 24}, "data_quality": {}}
+CONTRACT = Contract(
+    features=(
+        Feature(name="load", unit="kW"),
+        Feature(name="wind", optional=True),
+        Feature(name="age", sensitivity=Sensitivity.BUCKET, bucket_edges=(0, 40, 80)),
+        Feature(
+            name="area",
+            dtype=Dtype.CATEGORY,
+            vocabulary=("north", "south"),
+            sensitivity=Sensitivity.HASH,
+        ),
+        Feature(name="tariff", dtype=Dtype.CATEGORY, vocabulary=("day", "night")),
+    ),
+    targets=("load",),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
+
+
+class Story:
+    """The model "grid", its reference and what it served; everything is judged."""
+
+    def __init__(self, sessions: sessionmaker[Session], lake: Any = None) -> None:
+        self.sessions = sessions
+        self.model_id = add_model(sessions, CONTRACT)
+        version_id = add_version(sessions, self.model_id, "v1", {})
+        with unit_of_work(sessions) as session:
+            version = session.get_one(Version, version_id)
+            version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
+            champions.move(session, self.model_id, version_id, 0, START)
+            for kind, params in KINDS.items():
+                monitoring.put(
+                    session, self.model_id, MonitorPlan(name=kind, kind=kind, params=params)
+                )
+        self._send()
+        fold_all(sessions, NOW)
+        if lake is not None:
+            archive_all(sessions, lake, NOW)
+        baselines = Baselines(sessions)
+        for day in range(N_REFERENCE + N_CALM - 2, N_REFERENCE + N_CALM + N_RISEN):
+            end = START + (day + 1) * DAY
+            # Wall time runs with event time, an hour behind.
+            judge(sessions, baselines, self.model_id, end, end + HOUR)
+
+    def finding(self, kind: str, as_of: datetime) -> UUID:
+        with read_only(self.sessions) as session:
+            return session.scalars(
+                select(Finding.id)
+                .join(Monitor, Monitor.id == Finding.monitor_id)
+                .where(Monitor.kind == kind, Finding.as_of == as_of)
+            ).one()
+
+    def _send(self) -> None:
+        chance = np.random.default_rng(4)
+        rows = []
+        for hour in range((N_REFERENCE + N_CALM + N_RISEN) * 24):
+            at = START + hour * HOUR
+            n_rows = 3 if CHANGE <= at < CHANGE + DAY else 1  # far more of them on one day
+            rows += [self._row(at, i, chance) for i in range(n_rows)]
+        rows += [self._row(END + i * HOUR, 0, chance) for i in range(2)]  # a day has begun
+        arrow = table(Kind.PREDICTIONS, rows, CONTRACT)
+        keep(self.sessions, self.model_id, Kind.PREDICTIONS, arrow, NOW - DAY)
+
+    def _row(self, at: datetime, i: int, chance: np.random.Generator) -> dict[str, Any]:
+        has_risen = at >= CHANGE
+        level = 10.0 + (RISE if has_risen and at.hour in EVENING else 0.0)
+        features: dict[str, Any] = {
+            "load": [float(level + chance.normal())],
+            "wind": [float(chance.normal(5, 1))],
+            "age": [20.0 if chance.random() < 0.5 else 60.0],
+            "area": ["5eba" if chance.random() < 0.5 else "77aa"],
+            "tariff": ["day" if 6 <= at.hour < 22 else "night"],
+        }
+        if CHANGE <= at < CHANGE + 2 * DAY and at.hour in GAP:
+            features["wind"] = None
+        return prediction(
+            at,
+            i,
+            version=REFERENCE if at < START + N_REFERENCE * DAY else "v1",
+            features=features,
+            latency_seconds=0.4 if has_risen else 0.01,
+            status="error" if has_risen and at.hour % 4 == 0 else "ok",
+        )
