@@ -41,14 +41,17 @@ class Mark:
 class Chart:
     """Series over one axis; `x` is in seconds since 1970 where it is time.
 
-    A chart of moments shows raw numbers: its axis follows them, and need not begin at 0.
+    A chart of moments, or one that is not `from_zero`, shows raw numbers: its axis follows
+    them. `is_stepped` draws each value from its own place to the next.
     """
 
     x: tuple[float, ...]
     series: tuple[Series, ...]
-    kind: Literal["day", "hour", "step", "moment"]
+    kind: Literal["day", "hour", "step", "moment", "clock", "value"]
     unit: Literal["", "ms"] = ""
     marks: tuple[Mark, ...] = ()
+    from_zero: bool = True
+    is_stepped: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that the script reads."""
@@ -76,7 +79,7 @@ def accuracy(page: ModelPage) -> Chart:
         label="Objective", values=(page.objective,) * len(days), tone="limit", shape="dashed"
     )
     return Chart(
-        x=tuple(_midnight(day) for day in days),
+        x=tuple(midnight(day) for day in days),
         series=(
             labels_in,
             *_by_version(days, page.days),
@@ -119,7 +122,7 @@ def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
         Mark(x=stone.at.timestamp(), label=stone.label, tone="accent")
         for stone in page.milestones
     ]
-    first = _midnight(days[0])
+    first = midnight(days[0])
     return tuple(
         sorted((m for m in flips + milestones if m.x >= first), key=lambda mark: mark.x)
     )
@@ -209,7 +212,7 @@ def _hourly(
 def sessions(days: Sequence[CanaryDay], base: str, challenger: str) -> Chart:
     """Draw the mean loss of both versions on the sessions that both scored."""
     return Chart(
-        x=tuple(_midnight(day.day) for day in days),
+        x=tuple(midnight(day.day) for day in days),
         series=(
             Series(label=base, values=tuple(d.loss_champion for d in days), tone="one"),
             Series(label=challenger, values=tuple(d.loss_challenger for d in days), tone="two"),
@@ -218,7 +221,8 @@ def sessions(days: Sequence[CanaryDay], base: str, challenger: str) -> Chart:
     )
 
 
-def _midnight(day: date) -> float:
+def midnight(day: date) -> float:
+    """Return where a day is on an axis of time."""
     return datetime.combine(day, time(), UTC).timestamp()
 
 

@@ -1,4 +1,4 @@
-"""What a person orders with a button: retrain, pause, resume, promote, roll back."""
+"""What a person orders with a button: retrain, pause, promote, roll back, write a report."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from db.queries import models
 from db.session import unit_of_work
 from db.tables import Scope
-from services import access, retraining, rollouts
+from services import access, reports, retraining, rollouts
 from services.overview.rollouts import rollout
 from web.rendering import HEADERS, PageRoute, come_from_here, site
 from web.signing import NowDep, VisitorDep
@@ -75,3 +75,21 @@ def order(
     return RedirectResponse(
         f"/rollouts/{rollout_id}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
     )
+
+
+@router.post("/findings/{finding_id}/report")
+def write_report(
+    request: Request, finding_id: UUID, visitor: VisitorDep, now: NowDep
+) -> Response:
+    """Have the Evidently report on a finding written. Pressing twice asks once."""
+    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    ours = site(request)
+    with unit_of_work(ours.sessions) as session:
+        finding = reports.visible(session, finding_id, visitor.model_id)
+        before = reports.standing(session, ours.reports, finding)
+        after = reports.ask(session, ours.reports, finding, now)
+        if after != before:
+            access.audit(session, visitor.name, "report.ask", str(finding_id), {}, now)
+    is_written = after.state is reports.State.WRITTEN
+    address = f"/findings/{finding_id}" + ("/report" if is_written else "#report")
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)

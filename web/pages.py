@@ -4,7 +4,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
@@ -13,7 +12,7 @@ from db.tables import Scope
 from services import reports
 from services.access import Caller, Door
 from services.overview import alerts, fleet, model, rollouts
-from web import charts, journey, lookup, orders, signing
+from web import charts, findings, journey, lookup, orders, signing
 from web.rendering import FOLDER, PageRoute, Site, Static, page, site
 from web.signing import NowDep, VisitorDep
 
@@ -37,7 +36,7 @@ def mount(
         reports=reports_folder,
         lake=lake,
     )
-    for room in (signing.router, router, lookup.router, orders.router):
+    for room in (signing.router, router, findings.router, lookup.router, orders.router):
         app.include_router(room)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 
@@ -88,15 +87,6 @@ def show_alerts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
     return page(
         "alerts.html", visitor=visitor, now=now, alerts=seen, reports=_reports(request, visitor)
     )
-
-
-@router.get("/findings/{finding_id}/report")
-def show_report(request: Request, finding_id: UUID, visitor: VisitorDep) -> Response:
-    """Show the Evidently report on a finding of drift, apart from all else."""
-    ours = site(request)
-    with read_only(ours.sessions) as session:
-        path = reports.locate(session, ours.reports, finding_id, visitor.model_id)
-    return FileResponse(path, media_type="text/html", headers=reports.HEADERS)
 
 
 def _reports(request: Request, visitor: Caller) -> frozenset[UUID]:

@@ -16,12 +16,16 @@
   };
   const percent = (value) => (value == null ? "" : `${+(100 * value).toPrecision(3)} %`);
 
+  const clock = (hour) => `${String(hour).padStart(2, "0")}:00`;
+
   const moment = (kind) => (_, x) => {
     if (x == null) return "";
     if (kind === "step") return `step ${x}`;
+    if (kind === "clock") return clock(x);
+    if (kind === "value") return `from ${figure(x)}`;
     const text = new Date(1000 * x).toISOString();
-    const clock = text.slice(11, kind === "moment" && x % 60 ? 19 : 16);
-    return kind === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${clock}`;
+    const time = text.slice(11, kind === "moment" && x % 60 ? 19 : 16);
+    return kind === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${time}`;
   };
 
   const lineOf = (chart) => (series) => {
@@ -36,6 +40,7 @@
       points: { show: chart.kind === "moment" && chart.x.length <= 60, size: 4 },
       value: (_, v) => value(v),
     };
+    if (chart.is_stepped) line.paths = uPlot.paths.stepped({ align: 1 });
     if (series.shape === "area") Object.assign(line, { width: 0, fill: stroke });
     return line;
   };
@@ -89,6 +94,8 @@
     const labels = (format) => (_, ticks) => ticks.map(format);
     const along = { ...shared, grid: { show: false }, space: 70, size: 26 };
     if (chart.kind === "step") along.values = labels((x) => (Number.isInteger(x) ? String(x) : ""));
+    else if (chart.kind === "value") along.values = labels(figure);
+    else if (chart.kind === "clock") Object.assign(along, { incrs: [3, 6], values: labels(clock), space: 40 });
     else if (chart.kind === "moment") along.values = (_, ticks, __, ___, step) => ticks.map((x) => {
       const text = new Date(1000 * x).toISOString();
       return step >= seconds.day || x % seconds.day === 0 ? text.slice(5, 10) : text.slice(11, step < 60 ? 19 : 16);
@@ -125,8 +132,8 @@
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, y: false },
       legend: { live: true, markers: { width: 2, stroke: strokeAt, dash: dashAt, fill: "transparent" } },
       scales: {
-        x: { time: chart.kind !== "step" },
-        y: { range: (_, low, high) => (chart.kind === "moment" && !chart.unit ? around(low, high) : [0, (high || 1) * 1.08]) },
+        x: { time: !["step", "clock", "value"].includes(chart.kind) },
+        y: { range: (_, low, high) => (!chart.from_zero || (chart.kind === "moment" && !chart.unit) ? around(low, high) : [0, (high || 1) * 1.08]) },
         share: { range: (_, low, high) => (isBeside ? [0, 1 / BAND] : [0, Math.max((high || 0) * 1.15, 0.001)]) },
       },
       series: [{ label: "", value: moment(chart.kind) }, ...chart.series.map(lineOf(chart))],

@@ -1,0 +1,191 @@
+"""The page of one finding, and the button for a report on it."""
+
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from db.session import read_only, unit_of_work
+from db.tables import AuditEvent, Finding, Model, Run
+from db.tables.queue import RunStatus
+from services import reports
+from tests.services.story import CHANGE, DAY, NOW, Story
+from tests.web.conftest import Browsers
+from tests.web.test_pages import outline
+
+BUTTON = "Write an Evidently report"
+
+
+@pytest.fixture
+def story(sessions: sessionmaker[Session], app: FastAPI) -> Story:
+    app.dependency_overrides[utcnow] = lambda: NOW
+    return Story(sessions)
+
+
+@pytest.fixture
+def drifted(story: Story) -> UUID:
+    return story.finding("drift", CHANGE + DAY)
+
+
+def test_the_page_is_well_formed_and_every_chart_has_a_table(
+    signed_in: Browsers, story: Story, drifted: UUID
+) -> None:
+    quality, browser = story.finding("data_quality", CHANGE + DAY), signed_in("read", "operate")
+    for finding_id in (drifted, quality):
+        answer = browser.get(f"/findings/{finding_id}")
+        assert answer.status_code == 200
+        page = outline(answer.text)
+        assert all(address.startswith("/static/") for address in page.loaded)
+        assert page.inline == []
+        assert len(page.ids) == len({*page.ids})
+        assert answer.text.count("<h1>") == 1
+        n_charts, n_labels = answer.text.count("data-chart="), answer.text.count('role="img"')
+        assert n_charts == n_labels > 0
+        # Distribution, hours, days and counts of a feature: three tables.
+        assert answer.text.count("<caption") >= 3 * n_charts // 4
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param("load drifted: ", id="its cause"),
+        pytest.param(" kW", id="the unit"),
+        pytest.param("72 rows; usual on this weekday: 24", id="what else changed"),
+        pytest.param("bucket: middles of buckets", id="what is sensitive"),
+        pytest.param("of the change of the mean".capitalize(), id="hours and days"),
+        pytest.param("2026-01-05 to 2026-02-04", id="the reference"),
+        pytest.param('href="/models/grid"', id="a way back"),
+    ],
+)
+def test_the_page_shows(signed_in: Browsers, drifted: UUID, shown: str) -> None:
+    assert shown in signed_in("read").get(f"/findings/{drifted}").text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_findings_without_summaries_have_pages(
+    signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
+) -> None:
+    browser = signed_in("read")
+    with read_only(sessions) as session:
+        every = session.scalars(select(Finding.id)).all()
+    for finding_id in every[:: len(every) // 12]:
+        answer = browser.get(f"/findings/{finding_id}")
+        assert answer.status_code == 200
+        outline(answer.text)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_other_pages_link_to_it(signed_in: Browsers, story: Story, drifted: UUID) -> None:
+    browser = signed_in("read")
+    for path in ("/models/grid", "/alerts"):
+        assert f'href="/findings/{drifted}"' in browser.get(path).text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_may_not_see_the_model_does_not_see_it(
+    signed_in: Browsers, sessions: sessionmaker[Session], drifted: UUID
+) -> None:
+    with unit_of_work(sessions) as session:
+        grid = session.scalars(select(Model)).one()
+        other = Model(name="other", contract=grid.contract, created_at=NOW)
+        session.add(other)
+    browser = signed_in("read", "operate", model_id=other.id)
+    for path in (f"/findings/{drifted}", f"/findings/{uuid4()}", "/findings/none"):
+        answer = browser.get(path)
+        assert answer.status_code == 404
+        outline(answer.text)
+    assert browser.post(f"/findings/{drifted}/report").status_code == 404
+
+
+STATES = [
+    pytest.param(None, None, "Nobody has asked for one", True, id="none"),
+    pytest.param(RunStatus.TODO, None, "A worker will write it", False, id="waiting"),
+    pytest.param(RunStatus.RUNNING, None, "A worker is at it", False, id="writing"),
+    pytest.param(RunStatus.TODO, "no disk", "is tried again: no disk", False, id="retrying"),
+    pytest.param(RunStatus.DEAD, "no disk", "was given up: no disk", True, id="failed"),
+    pytest.param(RunStatus.DONE, None, "Nobody has asked for one", True, id="removed since"),
+]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("status", "error", "shown", "has_button"), STATES)
+def test_the_page_says_where_the_report_stands(
+    signed_in: Browsers,
+    sessions: sessionmaker[Session],
+    drifted: UUID,
+    status: RunStatus | None,
+    error: str | None,
+    shown: str,
+    has_button: bool,
+) -> None:
+    with unit_of_work(sessions) as session:
+        run = session.scalars(select(Run).where(Run.job == reports.JOB)).one()
+        if status is None:
+            session.delete(run)
+        else:
+            run.status, run.error = status, error
+    text = signed_in("read", "operate").get(f"/findings/{drifted}").text
+    assert shown in text
+    assert (f'action="/findings/{drifted}/report"' in text) is has_button
+    is_on_its_way = status in (RunStatus.TODO, RunStatus.RUNNING)
+    assert ("data-live" in text) is is_on_its_way
+    assert (
+        '<form method="post" action="/findings'
+        not in signed_in("read").get(f"/findings/{drifted}").text
+    )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_button_asks_once_and_leads_to_the_report(
+    signed_in: Browsers,
+    sessions: sessionmaker[Session],
+    tmp_path: Path,
+    story: Story,
+    drifted: UUID,
+) -> None:
+    with unit_of_work(sessions) as session:
+        session.query(Run).delete()
+    browser, address = signed_in("read", "operate"), f"/findings/{drifted}/report"
+    assert BUTTON in browser.get(f"/findings/{drifted}").text
+    for _ in range(2):
+        answer = browser.post(address)
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/findings/{drifted}#report"
+    with read_only(sessions) as session:
+        assert session.scalars(select(Run.subject)).all() == [str(drifted)]
+        said = session.scalars(select(AuditEvent.action)).all()
+        assert [*said].count("report.ask") == 1
+    path = reports.path_of(tmp_path / "reports", story.model_id, drifted)
+    path.parent.mkdir(parents=True)
+    path.write_text("the report")
+    assert browser.post(address).headers["location"] == address
+    assert "Open the report" in browser.get(f"/findings/{drifted}").text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_only_who_may_operate_and_comes_from_here_gets_one(
+    signed_in: Browsers, drifted: UUID
+) -> None:
+    assert signed_in("read").post(f"/findings/{drifted}/report").status_code == 403
+    elsewhere = {"Origin": "https://elsewhere.example"}
+    answer = signed_in("read", "operate").post(f"/findings/{drifted}/report", headers=elsewhere)
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_others_wrote_is_escaped(
+    signed_in: Browsers, sessions: sessionmaker[Session], drifted: UUID
+) -> None:
+    evil = "<script>alert(1)</script>"
+    with unit_of_work(sessions) as session:
+        row = session.get_one(Finding, drifted)
+        row.cause = evil
+        row.detail = {"features": {evil: {"score": 1.0}}}
+    text = signed_in("read").get(f"/findings/{drifted}").text
+    assert evil not in text
+    assert text.count("&lt;script&gt;alert(1)") >= 2

@@ -1,0 +1,135 @@
+"""What the charts of one finding draw."""
+
+from collections.abc import Sequence
+
+from services.explaining.errors import Errors
+from services.explaining.features import FeatureMoved, Hour
+from services.explaining.finding import Explanation
+from services.explaining.nearby import Change, Sort
+from web.charts import Chart, Mark, Series, midnight
+
+# What the mean follows by itself: a mark for each would hide the others.
+_UNMARKED = (Sort.LATE, Sort.REPEATED)
+
+
+def distribution(feature: FeatureMoved) -> Chart:
+    """Draw two distributions over the values of one feature."""
+    bars = [bar for bar in feature.bars if bar.low is not None and bar.high is not None]
+    ends = tuple(bar.high for bar in bars[-1:] if bar.high is not None)
+    reference, current = (
+        [getattr(bar, which) for bar in bars] for which in ("reference", "current")
+    )
+    return Chart(
+        x=(*(bar.low for bar in bars if bar.low is not None), *ends),
+        series=(
+            Series(
+                label="Reference",
+                values=(*reference, *reference[-1:]),
+                tone="quiet",
+                shape="area",
+                axis="share",
+            ),
+            Series(label="Window", values=(*current, *current[-1:]), tone="one", axis="share"),
+        ),
+        kind="value",
+        is_stepped=True,
+    )
+
+
+def hours(feature: FeatureMoved) -> Chart:
+    """Draw the mean of each hour of the day."""
+    return _clock(feature.hours, "mean", "reference_mean", from_zero=False)
+
+
+def hourly_counts(feature: FeatureMoved) -> Chart:
+    """Draw how many values an hour has on a day."""
+    return _clock(feature.hours, "per_day", "reference_per_day", from_zero=True)
+
+
+def _clock(hours: Sequence[Hour], now: str, before: str, *, from_zero: bool) -> Chart:
+    return Chart(
+        x=tuple(float(hour.hour) for hour in hours),
+        series=(
+            Series(
+                label="Reference",
+                values=tuple(getattr(hour, before) for hour in hours),
+                tone="muted",
+                shape="dashed",
+            ),
+            Series(
+                label="Window", values=tuple(getattr(hour, now) for hour in hours), tone="one"
+            ),
+        ),
+        kind="clock",
+        from_zero=from_zero,
+    )
+
+
+def days(feature: FeatureMoved, found: Explanation) -> Chart:
+    """Draw the mean of each day, and what happened."""
+    shown = [midnight(day.day) for day in feature.days]
+    return Chart(
+        x=tuple(shown),
+        series=(
+            Series(
+                label="Mean of the reference",
+                values=(feature.reference_mean,) * len(shown),
+                tone="muted",
+                shape="dashed",
+            ),
+            Series(
+                label="Mean of the day",
+                values=tuple(day.mean for day in feature.days),
+                tone="one",
+            ),
+        ),
+        kind="day",
+        marks=_marks(found, shown),
+        from_zero=False,
+    )
+
+
+def steps(errors: Errors) -> Chart:
+    """Draw the error at each step of the horizon."""
+    return Chart(
+        x=tuple(float(step.step) for step in errors.steps),
+        series=(
+            Series(
+                label="Four weeks before",
+                values=tuple(step.error_before for step in errors.steps),
+                tone="muted",
+                shape="dashed",
+            ),
+            Series(
+                label="Window", values=tuple(step.error for step in errors.steps), tone="one"
+            ),
+        ),
+        kind="step",
+    )
+
+
+def error_days(errors: Errors, found: Explanation) -> Chart:
+    """Draw the error of each day, its limit, and what happened."""
+    shown = [midnight(day.day) for day in errors.days]
+    limit = Series(
+        label="Limit", values=(found.threshold,) * len(shown), tone="limit", shape="dashed"
+    )
+    error = Series(label="Error", values=tuple(day.error for day in errors.days), tone="one")
+    return Chart(x=tuple(shown), series=(limit, error), kind="day", marks=_marks(found, shown))
+
+
+def _marks(found: Explanation, days: Sequence[float]) -> tuple[Mark, ...]:
+    if not days:
+        return ()
+    begins = [Mark(x=found.since.timestamp(), label="since", tone="bad")] if found.since else []
+    marks = [*begins, *(_mark(change) for change in found.nearby if _is_marked(change))]
+    inside = {(mark.x, mark.label): mark for mark in marks if days[0] <= mark.x <= days[-1]}
+    return tuple(sorted(inside.values(), key=lambda mark: mark.x))
+
+
+def _is_marked(change: Change) -> bool:
+    return not change.is_wall and change.sort not in _UNMARKED
+
+
+def _mark(change: Change) -> Mark:
+    return Mark(x=change.at.timestamp(), label=change.sort.value, tone="accent")
