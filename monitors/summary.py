@@ -5,7 +5,7 @@ stored and judged without a loop over rows. Merging two gives the summary of
 both, exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,6 +13,8 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monitors.bins import Bins
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -28,8 +30,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX = range(7)
 N_MOMENTS = 7
 
-# Values of an hour from which on sorting them is faster than looking each up.
-_LONG = 128
+# Values that are summarised in one go: what is made of them on the way stays in the
+# processor's cache.
+_AT_ONCE = 16_384
 
 # A value beyond this is no measurement, and its square would not be a float64.
 _LARGEST = 1e150
@@ -303,14 +306,33 @@ class _Runs:
         Puts them so; None where they came so.
     chunks, starts : (chunk,)
         Each hour, ascending, and where its values begin.
+    n_values
+        How many there are.
     """
 
     order: Ints | None
     chunks: Ints
     starts: Ints
+    n_values: int
 
-    def lay(self, values: NDArray[T]) -> NDArray[T]:
-        return values if self.order is None else values[self.order]
+    def blocks(self) -> Iterator[tuple[slice, slice, Ints]]:
+        """Cut the hours into blocks whose values the processor keeps close at hand.
+
+        Yields
+        ------
+        hours, values
+            Their places.
+        starts : (chunk,)
+            Where each hour begins, from the first value of the block on.
+        """
+        cuts = np.searchsorted(self.starts, np.arange(0, self.n_values, _AT_ONCE))
+        for first, end in pairwise(np.unique([*cuts, self.starts.size]).tolist()):
+            start = int(self.starts[first])
+            stop = int(self.starts[end]) if end < self.starts.size else self.n_values
+            yield slice(first, end), slice(start, stop), self.starts[first:end] - start
+
+    def lay(self, values: NDArray[T], some: slice) -> NDArray[T]:
+        return values[some] if self.order is None else values[self.order[some]]
 
 
 def _in_order(chunks: Ints) -> _Runs:
@@ -321,17 +343,26 @@ def _in_order(chunks: Ints) -> _Runs:
     is_first = np.ones(chunks.size, dtype=np.bool_)
     np.not_equal(chunks[1:], chunks[:-1], out=is_first[1:])
     starts = np.flatnonzero(is_first)
-    return _Runs(order=order, chunks=chunks[starts], starts=starts)
+    return _Runs(order=order, chunks=chunks[starts], starts=starts, n_values=chunks.size)
 
 
 def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Floats, Counts]:
     """Return moments and counts of the hours of `runs`, which has one at least."""
-    values, starts = runs.lay(column.values), runs.starts
+    moments = np.empty((runs.starts.size, N_MOMENTS))
+    counts = np.empty((runs.starts.size, edges.size + 1), dtype=np.uint32)
+    bins = Bins(edges, runs.n_values)
+    for hours, some, starts in runs.blocks():
+        values, again = runs.lay(column.values, some), runs.lay(column.repeats, some)
+        low = _moments_of(values, again, starts, moments[hours])
+        counts[hours] = _counts_of(low, starts, bins)
+        counts[hours, -1] -= moments[hours, N_MISSING].astype(np.uint32)
+    return moments, counts
+
+
+def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> Floats:
+    """Fill in the moments of some hours; return their values, +inf where missing."""
     there = np.abs(values) < _LARGEST
-    n_values = np.diff(starts, append=values.size)
-    moments = np.empty((starts.size, N_MOMENTS))
-    again = runs.lay(column.repeats) & there
-    moments[:, N_REPEAT] = np.add.reduceat(again, starts, dtype=np.int64)
+    moments[:, N_REPEAT] = np.add.reduceat(again & there, starts, dtype=np.int64)
     low = high = summed = values
     if there.all():
         moments[:, N_MISSING] = 0.0
@@ -339,36 +370,21 @@ def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Float
         moments[:, N_MISSING] = np.add.reduceat(~there, starts, dtype=np.int64)
         low, high = np.where(there, values, np.inf), np.where(there, values, -np.inf)
         summed = np.where(there, values, 0.0)
-    moments[:, N] = n_values - moments[:, N_MISSING]
+    moments[:, N] = np.diff(starts, append=values.size) - moments[:, N_MISSING]
     moments[:, SUM] = np.add.reduceat(summed, starts)
     moments[:, SUM_SQUARES] = np.add.reduceat(summed * summed, starts)
     moments[:, MIN] = np.minimum.reduceat(low, starts)
     moments[:, MAX] = np.maximum.reduceat(high, starts)
-    if values.size >= _LONG * starts.size:
-        return moments, _counts_sorted(low, starts, moments[:, N].astype(np.int64), edges)
-    return moments, _counts_looked_up(values, there, starts, edges)
+    return low
 
 
-def _counts_sorted(low: Floats, starts: Ints, n: Ints, edges: Floats) -> Counts:
-    """Count by sorting each hour: its values are not looked up, the edges are."""
-    counts = np.empty((starts.size, edges.size + 1), dtype=np.uint32)
-    bounds = np.empty(edges.size + 2, dtype=np.int64)
-    bounds[0] = 0
-    for i, (start, end) in enumerate(pairwise([*starts, low.size])):
-        ascending = np.sort(low[start:end])[: n[i]]  # what is missing is last
-        bounds[1:-1] = ascending.searchsorted(edges)
-        bounds[-1] = ascending.size
-        counts[i] = np.diff(bounds)
-    return counts
-
-
-def _counts_looked_up(values: Floats, there: Bools, starts: Ints, edges: Floats) -> Counts:
-    """Count by looking each value up: hours of few values are done together."""
-    n_bins = edges.size + 1
-    place = np.repeat(np.arange(starts.size), np.diff(starts, append=values.size))[there]
-    bins = np.searchsorted(edges, values[there], side="right")
-    flat = np.bincount(place * n_bins + bins, minlength=starts.size * n_bins)
-    return flat.reshape(starts.size, n_bins).astype(np.uint32)
+def _counts_of(low: Floats, starts: Ints, bins: Bins) -> Counts:
+    """Count the values of each hour in their bins; what is missing counts as the highest."""
+    first = np.arange(0, starts.size * bins.n, bins.n)
+    flat = np.repeat(first, np.diff(starts, append=low.size))
+    flat += bins.of(low)
+    counts = np.bincount(flat, minlength=starts.size * bins.n)
+    return counts.reshape(starts.size, bins.n).astype(np.uint32)
 
 
 def widen(summary: Summary, n_features: int) -> Summary:
