@@ -13,11 +13,13 @@ from monitors.burn import BurnParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
 from monitors.panel import PanelParams
+from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import QualityParams
 
 Params: TypeAlias = (
     DriftParams
+    | PredictionDriftParams
     | InputFaultParams
     | PanelParams
     | AccuracyParams
@@ -66,6 +68,15 @@ KINDS: Mapping[str, Kind] = {
             name="drift",
             question="Is the input still what the model was trained on?",
             params=DriftParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
+        ),
+        Kind(
+            name="prediction_drift",
+            question="Does the model still say what it used to?",
+            params=PredictionDriftParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

@@ -17,6 +17,9 @@ from services import faults, reports
 
 DAY = timedelta(days=1)
 
+# They judge the model, and a broken input explains what they find.
+INHIBITED = ("drift", "prediction_drift", "sequence", "accuracy")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -132,14 +135,14 @@ def _corrected(
 
 
 def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:
-    """Close the alerts that measure against the reference of a version that no longer serves.
+    """Close the alerts that measure against what only the version knows that served so far.
 
     Accuracy and burn go on: they measure what is served, and are resolved by it.
     """
     measured_against_it = (
         select(Alert)
         .join(Monitor, Monitor.id == Alert.monitor_id)
-        .where(Alert.model_id == model.id, Monitor.kind == "drift")
+        .where(Alert.model_id == model.id, Monitor.kind.in_(("drift", "prediction_drift")))
     )
     at = model.watermark or now
     for alert in session.scalars(measured_against_it):
@@ -224,8 +227,9 @@ def _is_inhibited(
         if monitor.kind == "data_quality" and occasion.finding_id is not None:
             found = session.get_one(FindingRow, occasion.finding_id)
             return quality.is_explained(found.detail, faults.broken(session, alert.model_id))
-        judges_the_model = monitor.kind in ("drift", "sequence", "accuracy")
-        return judges_the_model and faults.of_model(session, alert.model_id) is not None
+        return (
+            monitor.kind in INHIBITED and faults.of_model(session, alert.model_id) is not None
+        )
     # What was told when it fired is told when it ends, and only that.
     fired = session.scalar(
         select(FlipRow)

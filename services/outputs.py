@@ -41,21 +41,20 @@ def edges_of(
     contract
         Names the targets.
     of_input
-        While there are few values, a target takes the edges of the feature of
-        its name: what is forecast lies where it has been.
+        A target takes the edges of the feature of its name: what is forecast
+        lies where it has been. Others get theirs from their first values.
     is_late
         Wait no longer.
     """
     columns: dict[str, Floats] = {}
     for target in contract.targets:
-        values = _values(rows, target)
-        if values.size < ENOUGH and target in of_input.names:
-            # Its bins are twice as many.
+        if target in of_input.names:  # in twice as many bins
             known = of_input.values[of_input.names.index(target)]
             own = known[:: (known.size - 1) // horizon.BINS]
-        elif values.size < ENOUGH and not is_late:
-            return None
         else:
+            values = _values(rows, target)
+            if values.size < ENOUGH and not is_late:
+                return None
             some = values[:: values.size // MOST + 1]
             own = freeze({target: some}, bins=horizon.BINS).values[0]
         columns |= dict.fromkeys(horizon.names((target,), contract.horizon), own)

@@ -7,7 +7,8 @@ one is told in `services.alerting`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.contract import Contract
 from core.errors import Unprocessable
 from core.policy import Policy
+from core.window import Window
 from db.queries import late, models
 from db.queries.late import DAY, Mark, midnight
 from db.session import read_only, unit_of_work
@@ -29,7 +31,9 @@ from monitors import registry
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.finding import Finding
-from services import alerting, scene, watching
+from monitors.prediction_drift import PredictionDriftParams, reference_of
+from monitors.registry import Params
+from services import alerting, said, scene, watching
 from services.alerting import Seen
 from services.judge import enabled
 from services.scene import Past
@@ -135,7 +139,8 @@ def _plan(session: Session, model: Model) -> Plan | None:
     marks = [m for m in late.marks(session, model.id) if midnight(m.day) < model.judged_until]
     if not marks:
         return None
-    references = scene.revisions(models.versions(session, model.id))
+    references = [*scene.revisions(models.versions(session, model.id))]
+    references += _said_before(session, model)
     back = _look_back(session, model)
     first = session.scalar(
         select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
@@ -155,15 +160,29 @@ def _plan(session: Session, model: Model) -> Plan | None:
     return Plan(marks=marks, reaches=reaches, looks=sorted(wanted))
 
 
+def _said_before(session: Session, model: Model) -> list[Window]:
+    """Return the days that the outputs of versions are measured against."""
+    firsts = said.began(session, model.id).values()
+    return [
+        reference_of(params, first, first + 2 * timedelta(days=params.reference_days))
+        for params in _params(session, model)
+        if isinstance(params, PredictionDriftParams)
+        for first in firsts
+    ]
+
+
+def _params(session: Session, model: Model) -> Iterator[Params]:
+    for monitor in enabled(session, model.id):
+        # One that cannot be read says that it cannot look, whatever the rows are.
+        with suppress(Unprocessable):
+            yield registry.parse(monitor.kind, monitor.params)
+
+
 def _look_back(session: Session, model: Model) -> timedelta:
     """Return how long after a day some look still sees it."""
     contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
     days = scene.RECENT_DAYS
-    for monitor in enabled(session, model.id):
-        try:
-            params = registry.parse(monitor.kind, monitor.params)
-        except Unprocessable:
-            continue  # it says that it cannot look, whatever the rows are
+    for params in _params(session, model):
         match params:
             case AccuracyParams():
                 reach = contract.horizon * contract.step + policy.label_delay

@@ -25,17 +25,18 @@ from monitors import quality, registry
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import Fault, InputFaultParams
+from monitors.prediction_drift import PredictionDriftParams
 from monitors.summary import Ints, chunk_at
-from services import alerting, scene, watching
+from services import alerting, said, scene, watching
 from services.judge import FIRST, enabled
 from services.monitoring import MonitorPlan
+from services.said import Said
 from services.scene import RECENT_DAYS, Scene
 from services.watching import Baselines, Task
 
 DAY = timedelta(days=1)
 HOURS_BACK = RECENT_DAYS * 24
 MAX_DAYS = 3_660
-_INHIBITED = ("drift", "sequence", "accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +262,7 @@ def _days(
     whole = Window(before, stretch.end)
     counted = scene.counted_of(session, model, whole)
     hours = scene.on_hours(counted, whole)
-    served = _served(session, model, trackers, stretch)
+    read = _read(session, model, trackers, stretch, base.champion)
     at = stretch.start
     while at + DAY <= stretch.end:
         at += DAY
@@ -273,7 +274,7 @@ def _days(
             counted=counted.within(Window(at - RECENT_DAYS * DAY, at)),
             watermark=max(base.watermark, at),
         )
-        tasks = [_task(session, model, tracker.monitor, seen, served) for tracker in trackers]
+        tasks = [_task(session, model, tracker.monitor, seen, read) for tracker in trackers]
         yield _Day(seen=seen, tasks=tuple(tasks))
 
 
@@ -286,10 +287,15 @@ class _Served:
     bad: Ints
 
 
-def _served(
-    session: Session, model: Model, trackers: Sequence[_Tracker], stretch: Window
-) -> Mapping[UUID, _Served]:
-    found: dict[UUID, _Served] = {}
+def _read(
+    session: Session,
+    model: Model,
+    trackers: Sequence[_Tracker],
+    stretch: Window,
+    champion: str | None,
+) -> Mapping[UUID, _Served | Said]:
+    """Read once what single monitors need of all days."""
+    found: dict[UUID, _Served | Said] = {}
     for tracker in trackers:
         params = registry.parse(tracker.monitor.kind, tracker.monitor.params)
         if isinstance(params, BurnParams):
@@ -302,6 +308,11 @@ def _served(
                 slower_than=params.slower_than_seconds if is_latency else None,
             )
             found[tracker.monitor.id] = _Served(start=start, good=good, bad=bad)
+        elif isinstance(params, PredictionDriftParams) and champion is not None:
+            lately = Window(stretch.start - RECENT_DAYS * DAY, stretch.end)
+            told = said.load(session, model.id, champion, params, lately)
+            if told is not None:
+                found[tracker.monitor.id] = told
     return found
 
 
@@ -310,15 +321,19 @@ def _task(
     model: Model,
     monitor: Monitor,
     seen: Scene,
-    served: Mapping[UUID, _Served],
+    read: Mapping[UUID, _Served | Said],
 ) -> Task:
     params = registry.parse(monitor.kind, monitor.params)
+    whole = read.get(monitor.id)
     if isinstance(params, BurnParams):
-        whole = served[monitor.id]
+        assert isinstance(whole, _Served)
         end = (seen.as_of - whole.start) // SLICE
         part = np.s_[end - params.period // SLICE : end]
         slices = Slices(width=SLICE, good=whole.good[part], bad=whole.bad[part])
         return Task(monitor_id=monitor.id, params=params, slices=slices)
+    if isinstance(params, PredictionDriftParams):
+        told = whole if isinstance(whole, Said) else None
+        return Task(monitor_id=monitor.id, params=params, said=told)
     if isinstance(params, InputFaultParams):
         return Task(monitor_id=monitor.id, params=params)
     return watching.prepare(session, model, monitor, seen)
@@ -366,7 +381,7 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]
 def _is_inhibited(kind: str, finding: Finding, broken: Set[str]) -> bool:
     if kind == "data_quality":
         return quality.is_explained(finding.detail, broken)
-    return bool(broken) and kind in _INHIBITED
+    return bool(broken) and kind in alerting.INHIBITED
 
 
 def _record(tracker: _Tracker) -> Record:

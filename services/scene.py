@@ -127,8 +127,8 @@ def load(session: Session, model: Model, as_of: datetime, past: Past | None = No
     contract = Contract.from_json(model.contract)
     references = [window for v in versions if (window := bounds(v))]
     assert model.watermark is not None
-    lately = Window(as_of - RECENT_DAYS * DAY, as_of)
-    counted = counted_of(session, model, lately)
+    window = lately(as_of)
+    counted = counted_of(session, model, window)
     return Scene(
         model_id=str(model.id),
         contract=contract,
@@ -139,10 +139,15 @@ def load(session: Session, model: Model, as_of: datetime, past: Past | None = No
         reference=bounds(champion) if champion else None,
         widest_reference=max(references, key=lambda w: w.end - w.start, default=None),
         objective=champion.objective if champion else None,
-        recent=on_hours(counted, lately),
+        recent=on_hours(counted, window),
         counted=counted,
         revisions=revisions(versions),
     )
+
+
+def lately(as_of: datetime) -> Window:
+    """Return the days that monitors look back on."""
+    return Window(as_of - RECENT_DAYS * DAY, as_of)
 
 
 def revisions(versions: Iterable[Version]) -> dict[Window, int]:

@@ -22,6 +22,7 @@ from monitors import (
     drift,
     input_fault,
     panel,
+    prediction_drift,
     preprocessing_mismatch,
     quality,
     registry,
@@ -36,13 +37,15 @@ from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.learning import Learning
 from monitors.panel import PanelParams
+from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
-from monitors.summary import chunk_at
-from monitors.totals import totals
-from services import arrivals, faults, scene
+from monitors.summary import Edges, Summary, chunk_at
+from monitors.totals import Totals, totals
+from services import arrivals, faults, said, scene
+from services.said import Said
 from services.scene import Counted, Scene
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Task:
     slices: Slices | None = None
     mismatches: Mapping[str, int] = field(default_factory=dict)
     arrivals: Arrivals | None = None
+    said: Said | None = None
 
 
 class Baselines:
@@ -125,24 +129,26 @@ def prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Ta
 
 def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Task:
     params = registry.parse(monitor.kind, monitor.params)
+    task = Task(monitor_id=monitor.id, params=params)
     match params:
         case InputFaultParams():
-            known = faults.known(session, monitor.id, seen.as_of)
-            return Task(monitor_id=monitor.id, params=params, faults=known)
+            task = replace(task, faults=faults.known(session, monitor.id, seen.as_of))
+        case PredictionDriftParams() if seen.champion is not None:
+            lately = scene.lately(seen.as_of)
+            told = said.load(session, model.id, seen.champion, params, lately)
+            task = replace(task, said=told)
         case AccuracyParams():
-            errors = scene.errors(session, seen, model, params.window_days)
-            return Task(monitor_id=monitor.id, params=params, errors=errors)
+            task = replace(task, errors=scene.errors(session, seen, model, params.window_days))
         case BurnParams():
-            slices = _slices(session, model, params, seen)
-            return Task(monitor_id=monitor.id, params=params, slices=slices)
+            task = replace(task, slices=_slices(session, model, params, seen))
         case MismatchParams():
             counts = mismatch.of_days(session, model.id, _last_day(seen))
-            return Task(monitor_id=monitor.id, params=params, mismatches=counts)
+            task = replace(task, mismatches=counts)
         case QualityParams():
-            came = arrivals.of_day(session, model.id, _last_day(seen))
-            return Task(monitor_id=monitor.id, params=params, arrivals=came)
+            task = replace(task, arrivals=arrivals.of_day(session, model.id, _last_day(seen)))
         case _:
-            return Task(monitor_id=monitor.id, params=params)
+            pass
+    return task
 
 
 def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
@@ -161,6 +167,8 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     match params:
         case DriftParams() | PanelParams() | InputFaultParams():
             return _look_at_input(task, params, seen, baselines)
+        case PredictionDriftParams():
+            return _look_at_outputs(task.said, params, seen)
         case AccuracyParams():
             assert task.errors is not None
             return accuracy.evaluate(task.errors, params, seen.objective)
@@ -198,7 +206,11 @@ def _look_at_input(
             seen, reference, params, lambda hours: drift.calibrate(hours, params)
         )
         finding = drift.evaluate(learnt, seen.recent, seen.as_of)
-        return _with_distances(finding, seen, reference, baselines)
+        places = seen.counted.measured
+        before = baselines.of_counted(
+            seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
+        )
+        return _with_distances(finding, *seen.counted.within(finding.window).of(places), before)
     if isinstance(params, PanelParams):
         follows = baselines.of(
             seen, reference, params, lambda hours: panel.calibrate(hours, params)
@@ -210,22 +222,30 @@ def _look_at_input(
     return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
 
 
-def _with_distances(
-    finding: Finding, seen: Scene, reference: Window, baselines: Baselines
-) -> Finding:
+def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Scene) -> Finding:
+    if told is None or told.first >= seen.as_of:
+        cause = (
+            "no version serves" if seen.champion is None else f"{seen.champion} said nothing"
+        )
+        return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    reference = prediction_drift.reference_of(params, told.first, seen.as_of)
+    finding = prediction_drift.evaluate(
+        told.on_hours(reference), told.on_hours(scene.lately(seen.as_of)), params, seen.as_of
+    )
+    usual = totals(told.within(reference))
+    return _with_distances(finding, told.edges, told.within(finding.window), usual)
+
+
+def _with_distances(finding: Finding, edges: Edges, now: Summary, usual: Totals) -> Finding:
     """Say of each feature how far it is from the reference, in the measures people know."""
     features = finding.detail.get("features")
     if not isinstance(features, Mapping):
         return finding
-    usual = baselines.of_counted(
-        seen, reference, "totals", lambda counted: totals(counted.of(seen.counted.measured)[1])
-    )
-    edges, now = seen.counted.within(finding.window).of(seen.counted.measured)
     apart = distances.between(totals(now), usual, edges)
     told: dict[str, Json] = {
-        name: {**said, "distances": apart.to_json(edges.names.index(name))}
-        for name, said in features.items()
-        if isinstance(said, Mapping)
+        name: {**known, "distances": apart.to_json(edges.names.index(name))}
+        for name, known in features.items()
+        if isinstance(known, Mapping)
     }
     return replace(finding, detail={**finding.detail, "features": told})
 

@@ -160,7 +160,7 @@ def test_a_stream_without_outputs_has_no_summaries_of_them(
     assert edges(sessions, model_id) is None
 
 
-def test_few_forecasts_take_the_edges_of_what_they_forecast(
+def test_forecasts_take_the_edges_of_what_they_forecast(
     sessions: sessionmaker[Session],
 ) -> None:
     model_id = add_model(sessions)
@@ -181,7 +181,7 @@ def test_few_forecasts_take_the_edges_of_what_they_forecast(
     )
 
 
-def test_many_forecasts_set_their_own_edges(sessions: sessionmaker[Session]) -> None:
+def test_what_is_derived_sets_its_own_edges(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions, DERIVED)
     values = np.broadcast_to(np.arange(1.0, 25.0), (2, 24))
     rows = [derived(i, values) for i in range(1_000)]

@@ -52,6 +52,7 @@ class World:
         name: str,
         n_reference: int,
         drift_days: int = 1,
+        kinds: Sequence[str] = KINDS,
     ) -> None:
         self.sessions, self.lake, self.n_reference = sessions, lake, n_reference
         self.baselines = Baselines(sessions)
@@ -63,9 +64,9 @@ class World:
             version.reference_start = START
             version.reference_end = START + n_reference * DAY
             champions.move(session, self.model_id, version_id, 0, START)
-            for kind in KINDS:
+            for kind in kinds:
                 params = PARAMS.get(kind, {})
-                if kind == "drift":
+                if kind in ("drift", "prediction_drift"):
                     params = {"window_days": drift_days, "period_hours": 24}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitoring.put(session, self.model_id, plan)

@@ -58,10 +58,10 @@ def plant(n_days: int, seed: int = 1) -> Floats:
     return values
 
 
-def etth1() -> Floats:
-    """The part of ETTh1 that may be tuned on."""
+def etth1(n_hours: int | None = REFERENCE_HOURS) -> Floats:
+    """The part of ETTh1 that may be tuned on; None gives all of it, for reports."""
     path = ETT / "ETTh1.csv"
     if not path.exists():
         pytest.skip(f"{path} is absent")
     table: Floats = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, 8))
-    return table[:REFERENCE_HOURS]
+    return table[:n_hours]

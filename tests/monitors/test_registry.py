@@ -18,6 +18,7 @@ from monitors import (
     drift,
     input_fault,
     panel,
+    prediction_drift,
     preprocessing_mismatch,
     quality,
     sequence,
@@ -29,6 +30,7 @@ from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
 from monitors.panel import PanelParams
+from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
@@ -42,6 +44,11 @@ N_DAYS = 230
 def by_drift(values: Floats) -> Finding:
     baseline = drift.calibrate(grid(values[:-21]), DriftParams(window_days=3))
     return drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
+
+
+def by_prediction_drift(values: Floats) -> Finding:
+    before, recent = grid(values[: -2 * 24]), days(grid(values), N_DAYS - 21, N_DAYS)
+    return prediction_drift.evaluate(before, recent, PredictionDriftParams(), day(N_DAYS))
 
 
 def by_input_fault(values: Floats) -> Finding:
@@ -99,6 +106,7 @@ def by_quality(values: Floats) -> Finding:
 
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
+    "prediction_drift": by_prediction_drift,
     "input_fault": by_input_fault,
     "sequence": by_sequence,
     "accuracy": by_accuracy,
@@ -137,7 +145,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
         assert finding.value is not None
 
 
-@pytest.mark.parametrize("kind", ["drift", "input_fault", "sequence"])
+@pytest.mark.parametrize("kind", ["drift", "prediction_drift", "input_fault", "sequence"])
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
     assert turned.value == pytest.approx(plain.value)
@@ -157,7 +165,7 @@ def test_only_accuracy_asks_for_retraining() -> None:
 @pytest.mark.parametrize(
     ("kind", "params", "message"),
     [
-        pytest.param("smell", {}, "known: drift, input_fault", id="no such kind"),
+        pytest.param("smell", {}, "known: drift, prediction_drift", id="no such kind"),
         pytest.param(
             "drift", {"windw": 3}, "windw; known: days_between", id="no such parameter"
         ),

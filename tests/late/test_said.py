@@ -1,0 +1,254 @@
+"""What a model says is judged alike however its rows came, and whoever died meanwhile."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import Flip, Phase
+from core.rows import Kind
+from db.session import read_only, unit_of_work
+from db.tables import Alert, Champion, FlipRow
+from monitors.finding import Json, Outcome
+from services import crowning
+from services.gauges import gauges
+from services.replay import Asked, replay
+from services.watching import Baselines
+from tests.late.test_same_alarms import alarms, judged
+from tests.late.world import DAY, NOW, Row, World, hours, shuffled
+from tests.services.loop import FAULT, Loop
+from tests.streams import HOUR, START, add_version, prediction
+
+# One day of the reference, so that the model begins to speak on day 1. The load rises in the
+# middle of what is served, three days after the first look with 19 windows behind it.
+N_REFERENCE, N_SERVED = 1, 50
+NAME = "prediction_drift"
+DAYS = hours(N_REFERENCE, N_SERVED)
+
+
+def world_of(sessions: sessionmaker[Session], lake: Path, name: str) -> World:
+    return World(sessions, lake / name, name, N_REFERENCE, kinds=(NAME,))
+
+
+def every(days: Sequence[Sequence[Row]]) -> list[Row]:
+    return [row for rows in days for row in rows]
+
+
+def served(world: World, days: Sequence[Sequence[Row]]) -> None:
+    """Let the edges be taken from the first day, and the others come at once."""
+    world.send(days[0])
+    world.work()
+    world.send(every(days[1:]))
+    world.judge()
+
+
+@pytest.fixture
+def in_order(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    world = world_of(sessions, tmp_path, "in order")
+    served(world, DAYS)
+    return world
+
+
+def outcomes(world: World) -> list[tuple[Outcome, str]]:
+    found = sorted((at, row) for (_, at), row in world.findings().items())
+    return [(Outcome(str(row[0])), str(row[3])) for _, row in found]
+
+
+def test_it_learns_from_what_the_version_said_and_calls_when_that_changes(
+    in_order: World,
+) -> None:
+    found = outcomes(in_order)
+    learning = [cause for outcome, cause in found if outcome is Outcome.NO_DATA]
+    # A season and the window on trial are no windows of the reference.
+    assert learning[0].startswith("learning: 0 of 19 windows of 1 day")
+    assert len(learning) == 20
+    assert learning[-1].startswith("learning: 18 of 19")
+    verdicts = [outcome for outcome, _ in found[len(learning) :]]
+    assert verdicts[:4] == [Outcome.OK] * 4
+    assert [(flip, at) for _, at, flip, *_ in alarms(in_order)][:1] == [
+        (Flip.FIRED.value, START + (N_REFERENCE + N_SERVED // 2 + 1) * DAY)
+    ]
+    cause = next(cause for outcome, cause in found if outcome is Outcome.BREACH)
+    assert cause.startswith("load+")
+    detail: Any = in_order.findings()[NAME, START + 40 * DAY][4]
+    assert detail["reference"] == {
+        "start": (START + DAY).isoformat(),
+        "end": (START + 39 * DAY).isoformat(),
+    }
+    assert set(detail["features"]) == {"load+1", "load+2..3"}
+    assert detail["features"]["load+1"]["distances"]["psi"] is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
+    in_order: World, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    changed = world_of(sessions, tmp_path, "late")
+    arriving = shuffled(DAYS, N_REFERENCE)
+    changed.send(arriving[0])
+    changed.work()
+    for some in np.array_split(np.arange(1, len(arriving)), 15):
+        changed.send(every([arriving[day] for day in some]))
+        changed.judge()
+    assert changed.findings() != in_order.findings()
+
+    assert changed.rejudge() > 0
+
+    assert changed.summaries() == in_order.summaries()
+    assert changed.findings() == in_order.findings()
+    assert changed.rejudge() == 0
+
+
+def test_a_row_into_its_first_days_is_taken_in_by_all_that_is_measured_with_them(
+    in_order: World,
+) -> None:
+    before = in_order.findings()
+    wild = [
+        (
+            Kind.PREDICTIONS,
+            prediction(START + 2 * DAY + i * HOUR, 7, output={"load": [90.0] * 3}),
+        )
+        for i in range(24)
+    ]
+    in_order.send(wild)
+
+    assert in_order.rejudge() > 20
+
+    after = in_order.findings()
+    assert after[NAME, START + N_SERVED * DAY] != before[NAME, START + N_SERVED * DAY]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
+    in_order: World, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world, rows = world_of(sessions, tmp_path, "pieces"), every(DAYS)
+    for piece in np.array_split(np.arange(len(rows)), 17):  # most end within a day
+        world.send([rows[i] for i in piece])
+        world.baselines = Baselines(sessions)
+        world.judge()
+    assert [told[1:] for told in alarms(world)] == [told[1:] for told in alarms(in_order)]
+    assert judged(world) == judged(in_order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_is_killed_gives_the_same_alarms(
+    in_order: World, sessions: sessionmaker[Session], tmp_path: Path, database_url: str
+) -> None:
+    world = world_of(sessions, tmp_path, "killed")
+    world.send(DAYS[0])
+    world.work()
+    world.send(every(DAYS[1:]))
+    world.work()
+    points = ("services.watching look before", "services.alerting observe after")
+    for number, point in enumerate(points, start=N_REFERENCE + 1):
+        day_end = START + number * DAY
+        command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+        dead = subprocess.run(
+            [*command, str(world.model_id), day_end.isoformat(), *point.split()],
+            capture_output=True,
+        )
+        assert dead.returncode == -9, dead.stderr.decode()
+    world.judge()
+    assert world.findings() == in_order.findings()
+
+
+def test_a_replay_finds_what_was_found(
+    in_order: World, sessions: sessionmaker[Session]
+) -> None:
+    found = replay(sessions, in_order.model_id, Asked())
+
+    [record] = found.records
+    verdicts = [outcome for outcome, _ in outcomes(in_order)]
+    assert record.n_judged == len(verdicts) - verdicts.count(Outcome.NO_DATA)
+    assert record.n_breaches == verdicts.count(Outcome.BREACH) > 0
+    assert (record.promised_days, record.n_without) == (90.0, verdicts.count(Outcome.NO_DATA))
+    fired = [at for _, at, flip, *_ in alarms(in_order) if flip == Flip.FIRED]
+    assert [episode.since for episode in found.episodes] == fired
+
+
+def test_what_a_challenger_says_is_not_what_the_champion_said(
+    in_order: World, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = world_of(sessions, tmp_path, "challenged")
+    others: list[Row] = [
+        (
+            Kind.PREDICTIONS,
+            prediction(at, number, output={"load": [999.0, -999.0, 7.0]}, **fields),
+        )
+        for at in (START + i * HOUR for i in range(24, 24 * N_SERVED))
+        for number, fields in enumerate(
+            ({"version": "v2", "shadow": True}, {"version": "v1", "shadow": True}), start=5
+        )
+    ]
+    world.send(DAYS[0])
+    world.work()
+    world.send([*every(DAYS[1:]), *others])
+    world.judge()
+    assert world.findings() == in_order.findings()
+
+
+def test_a_new_champion_is_measured_against_what_it_says_itself(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = world_of(sessions, tmp_path, "crowned")
+    first = N_REFERENCE + N_SERVED // 2 + 3
+    served(world, DAYS[:first])
+    assert {alert.phase for alert in world.rows(Alert)} == {Phase.FIRING}
+
+    add_version(sessions, world.model_id, "v2", {})
+    with unit_of_work(sessions) as session:
+        crowning.crown(session, world.model_id, "v2", 1, NOW)
+    assert {alert.phase for alert in world.rows(Alert)} == {Phase.QUIET}
+    of_v2 = [
+        (kind, row | {"version": "v2"} if kind is Kind.PREDICTIONS else row)
+        for kind, row in every(DAYS[first:])
+    ]
+    world.send(of_v2)
+    world.judge()
+
+    assert outcomes(world)[first - N_REFERENCE - 1][1] == "v2 said nothing"
+    assert outcomes(world)[first + 8][1].startswith("learning: ")
+    assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned what v2 says by now
+
+
+def test_a_broken_input_explains_what_a_model_says(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions, kinds=(NAME, "input_fault"))
+    faults: list[Json] = [FAULT.to_json()]
+    loop.observe("input_fault", Outcome.BREACH, START + DAY, {"faults": faults})
+    loop.observe(NAME, Outcome.BREACH, START + DAY)
+    with read_only(sessions) as session:
+        told = session.scalars(select(FlipRow.inhibited).order_by(FlipRow.inhibited)).all()
+    assert told == [False, True]
+
+
+def test_nobody_serves_and_nothing_was_said(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = world_of(sessions, tmp_path, "silent")
+    with unit_of_work(sessions) as session:
+        session.execute(delete(Champion).where(Champion.model_id == world.model_id))
+    silent = [(kind, row | {"output": None}) for kind, row in every(DAYS[:4])]
+    world.send([row for row in silent if row[0] is Kind.PREDICTIONS])
+    world.judge()
+    assert {cause for _, cause in outcomes(world)} == {"no version serves"}
+
+
+def test_the_promise_stands_where_it_stands_for_drift(
+    in_order: World, sessions: sessionmaker[Session]
+) -> None:
+    with read_only(sessions) as session:
+        found = {metric.name: metric for metric in gauges(session, NOW)}
+    promised = found["seqwatch_false_alarm_promised_days"].samples
+    assert [(one.labels["monitor"], one.value) for one in promised] == [(NAME, 90.0)]
+    achieved = found["seqwatch_false_alarm_achieved_days"].samples
+    assert {one.labels["source"] for one in achieved} == {"reference", "live"}
