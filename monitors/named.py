@@ -1,7 +1,7 @@
 """Which features does a finding name, the worst first, and what does it say of each?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitors.finding import Json
@@ -20,6 +20,8 @@ class Named:
         How large the change is, where the monitor says so.
     view
         In which view the score was highest, of a monitor with several.
+    views
+        The score in each of them; None where it could not be had.
     says
         What is wrong with it, in a few words.
     """
@@ -28,6 +30,7 @@ class Named:
     score: float | None = None
     effect: float | None = None
     view: str | None = None
+    views: Mapping[str, float | None] = field(default_factory=dict)
     says: str = ""
 
 
@@ -105,11 +108,12 @@ def _scored(name: str, said: Json) -> Named:
         return Named(
             feature=name, score=_number(said["score"]), effect=_number(said.get("effect"))
         )
-    views = {view: score for view, of in said.items() if (score := _number(of)) is not None}
-    if not views:
-        return Named(feature=name)
-    view = max(views, key=lambda each: views[each])
-    return Named(feature=name, score=views[view], view=view)
+    views = {view: _number(score) for view, score in said.items()}
+    known = {view: score for view, score in views.items() if score is not None}
+    if not known:
+        return Named(feature=name, views=views)
+    view = max(known, key=lambda each: known[each])
+    return Named(feature=name, score=known[view], view=view, views=views)
 
 
 def _flawed(flaws: Json) -> Iterator[Named]:

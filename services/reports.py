@@ -48,7 +48,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ReportNow:
     """Where the report on a finding stands.
 
     Attributes
@@ -125,23 +125,23 @@ def columns_of(contract: Contract, detail: Mapping[str, Any]) -> tuple[str, ...]
     return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
 
 
-def standing(session: Session, root: Path, finding: Finding) -> Standing:
+def standing(session: Session, root: Path, finding: Finding) -> ReportNow:
     """Say where the report on a finding stands."""
     if path_of(root, finding.model_id, finding.id).is_file():
-        return Standing(state=State.WRITTEN)
+        return ReportNow(state=State.WRITTEN)
     run = runs.newest(session, JOB, str(finding.id))
     # One that is done without a file was written, and removed by somebody since.
     if run is None or run.status is RunStatus.DONE:
         lacks = _lacks(session, finding)
-        return Standing(state=State.IMPOSSIBLE if lacks else State.NONE, why=lacks)
+        return ReportNow(state=State.IMPOSSIBLE if lacks else State.NONE, why=lacks)
     if run.status is RunStatus.DEAD:
-        return Standing(state=State.FAILED, why=run.error or "")
+        return ReportNow(state=State.FAILED, why=run.error or "")
     if run.status is RunStatus.RUNNING:
-        return Standing(state=State.WRITING)
-    return Standing(state=State.RETRYING if run.error else State.WAITING, why=run.error or "")
+        return ReportNow(state=State.WRITING)
+    return ReportNow(state=State.RETRYING if run.error else State.WAITING, why=run.error or "")
 
 
-def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Standing:
+def ask(session: Session, root: Path, finding: Finding, now: datetime) -> ReportNow:
     """Have a report written, unless there is one or it is on its way.
 
     Parameters
@@ -157,7 +157,7 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Standi
 
     Returns
     -------
-    Standing
+    ReportNow
         Where it stands now.
 
     Raises
@@ -172,7 +172,7 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Standi
     if not seen.may_be_asked_for:
         return seen
     runs.ask(session, JOB, now, now, subject=str(finding.id))
-    return Standing(state=State.WAITING)
+    return ReportNow(state=State.WAITING)
 
 
 def _lacks(session: Session, finding: Finding) -> str:

@@ -68,8 +68,8 @@ class FeatureMoved:
         Of everything that has one, as the contract declares it.
     sensitivity
         What became of its values before anything was stored.
-    score, effect, view, says
-        From the finding.
+    score, effect, view, views, says
+        From the finding; `views` holds the score in each view.
     moved, moved_sd
         The difference of the means, in the unit and in standard deviations of
         the reference.
@@ -84,6 +84,7 @@ class FeatureMoved:
     score: float | None = None
     effect: float | None = None
     view: str | None = None
+    views: dict[str, float | None] = field(default_factory=dict)
     says: str = ""
     n: int = 0
     n_reference: int = 0
@@ -167,6 +168,7 @@ def _declared(named: Named, feature: Feature | None) -> FeatureMoved:
         score=named.score,
         effect=named.effect,
         view=named.view,
+        views=dict(named.views),
         says=named.says,
     )
     if feature is None:

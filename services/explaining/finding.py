@@ -20,7 +20,7 @@ from services.explaining import errors, features
 from services.explaining.errors import Errors
 from services.explaining.features import FeatureMoved, Material
 from services.explaining.nearby import USUAL_DAYS, Around, Change, changes
-from services.reports import Standing
+from services.reports import ReportNow
 
 DAY = timedelta(days=1)
 NEAR = timedelta(days=3)  # before and after the change
@@ -100,7 +100,7 @@ class Explanation:
     nearby_end: datetime
     nearby: tuple[Change, ...]
     odd_rows: dict[str, int]
-    report: Standing
+    report: ReportNow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -84,6 +85,7 @@ class Standing:
     is_enabled: bool
     phase: Phase
     since: datetime | None
+    finding_id: UUID | None
     outcome: Outcome | None
     value: float | None
     threshold: float | None
@@ -122,6 +124,7 @@ def standing_of(
         is_enabled=monitor.enabled,
         phase=phase,
         since=alert.since if alert is not None else None,
+        finding_id=finding.id if finding is not None else None,
         outcome=finding.outcome if finding is not None else None,
         value=finding.value if finding is not None else None,
         threshold=finding.threshold if finding is not None else None,

@@ -59,6 +59,7 @@ def test_the_highest_view_is_the_view() -> None:
     detail: dict[str, Json] = {"features": {"a": {"stuck": 0.5, "pulse": None, "timing": 0.7}}}
     [found] = named(detail)
     assert (found.view, found.score) == ("timing", 0.7)
+    assert found.views == {"stuck": 0.5, "pulse": None, "timing": 0.7}
 
 
 def test_a_finding_without_features_names_none() -> None:

@@ -1,8 +1,10 @@
 """The page of one finding, and the button for a report on it."""
 
+import re
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
@@ -13,7 +15,9 @@ from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Finding, Model, Run
 from db.tables.queue import RunStatus
 from services import reports
+from tests.monitors.streams import ar1
 from tests.services.story import CHANGE, DAY, NOW, Story
+from tests.services.test_sequence import N_HELD, N_REFERENCE, N_SERVED, serve
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 
@@ -84,6 +88,17 @@ def test_other_pages_link_to_it(signed_in: Browsers, story: Story, drifted: UUID
     browser = signed_in("read")
     for path in ("/models/grid", "/alerts"):
         assert f'href="/findings/{drifted}"' in browser.get(path).text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_fires_links_to_its_last_look(
+    signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
+) -> None:
+    with read_only(sessions) as session:
+        query = select(Finding.id).where(Finding.cause.startswith("HULL scaled"))
+        last = session.scalars(query.order_by(Finding.as_of.desc())).first()
+    firing = signed_in("read").get("/alerts").text.partition("<h2>History")[0]
+    assert f'<a href="/findings/{last}">HULL scaled' in firing
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -189,3 +204,22 @@ def test_what_others_wrote_is_escaped(
     text = signed_in("read").get(f"/findings/{drifted}").text
     assert evil not in text
     assert text.count("&lt;script&gt;alert(1)") >= 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_finding_on_order_shows_every_view(
+    signed_in: Browsers, sessions: sessionmaker[Session]
+) -> None:
+    n_hours = (N_REFERENCE + N_SERVED) * 24
+    load, wind = 10.0 + ar1(0.9, (n_hours, 2), 5).T
+    last = slice(n_hours - N_HELD * 24, n_hours)
+    load[last] = np.repeat(load[last][::2], 2)
+    found = serve(sessions, load, wind)[-1]
+    text = signed_in("read").get(f"/findings/{found.id}").text
+    outline(text)
+    assert "Score in each view" in text
+    assert "Shows most in the view" in text
+    over = re.findall(r'<td class="number over">([^<]+)</td>', text)
+    assert over
+    assert found.threshold is not None
+    assert all(float(score) > 0.99 * found.threshold for score in over)
