@@ -4,11 +4,14 @@ A forecast belongs to the hour in which it was made: so the hours that a summary
 is about are closed with the event day, and nothing is said twice of an hour.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contract import Contract
+from core.feature import Feature
 from lake.lists import Floats, Ints, numbers
 from monitors import horizon
 from monitors.summary import Column, Edges, Summary, chunk_index, freeze, summarise
@@ -104,6 +107,17 @@ def summarise_outputs(rows: pa.Table, at: Ints, contract: Contract, edges: Edges
             for part in parts
         ]
     return summarise(columns, edges)
+
+
+def described(contract: Contract) -> Contract:
+    """Return the contract as if the parts of its targets were its features."""
+    units = {feature.name: feature.unit for feature in contract.features}
+    parts = tuple(
+        Feature(name=name, unit=units.get(target, ""))
+        for target in contract.targets
+        for name in horizon.names((target,), contract.horizon)
+    )
+    return replace(contract, features=parts, scaler={})
 
 
 def _values(rows: pa.Table, target: str) -> Floats:

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.window import Window
 from db.queries import summaries
-from db.tables import OutputChunk
+from db.tables import Model, OutputChunk
 from monitors import summary_bytes
 from monitors.hourly import Hourly, hourly
 from monitors.prediction_drift import PredictionDriftParams, reference_of
-from monitors.summary import Edges, Summary, chunk_at
+from monitors.summary import Edges, Summary, chunk_at, empty
+from services.scene import Counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +89,28 @@ def load(
     if not blobs:
         return None
     return Said(first=first, edges=edges, summary=summary_bytes.from_many(blobs))
+
+
+def counted_of(session: Session, model: Model, version: str | None, window: Window) -> Counted:
+    """Read what a version said in a window, as what is kept of input is read."""
+    edges = summaries.output_edges(session, model.id)
+    if edges is None:
+        edges = Edges(names=(), values=np.empty((0, 0)))
+    blobs = session.scalars(
+        select(OutputChunk.payload).where(
+            OutputChunk.model_id == model.id,
+            OutputChunk.version == version,
+            OutputChunk.start >= window.start,
+            OutputChunk.start < window.end,
+        )
+    ).all()
+    n_parts, n_bins = len(edges.names), edges.values.shape[-1] + 1
+    return Counted(
+        edges=edges,
+        measured=(*range(n_parts),),
+        kept=(*range(n_parts),),
+        summary=summary_bytes.from_many(blobs) if blobs else empty(n_parts, n_bins),
+    )
 
 
 def began(session: Session, model_id: UUID) -> dict[str, datetime]:

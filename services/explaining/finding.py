@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from db.queries import counts, models, nearby
 from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
 from monitors.named import named, started
-from services import reports, scene
+from services import outputs, reports, said, scene
 from services.explaining import errors, features
 from services.explaining.errors import Errors
 from services.explaining.features import FeatureMoved, Material
@@ -31,6 +32,8 @@ LOOKS = 400  # of one monitor, to see since when it breaches
 
 # These judge by the longest reference of any version: what a sensor may look like.
 _BY_WIDEST = ("input_fault", "data_quality")
+# This one looks at what a version said, and says itself what it compared that with.
+_OF_OUTPUTS = "prediction_drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,15 +146,20 @@ def explain(
     around = _around(window, spell.since)
     lead = _lead(window, spell.since)
     start = min(lead.start, around.start - USUAL_DAYS * DAY)
-    recent = scene.counted_of(session, model, Window(start, max(lead.end, around.end)))
+    whole = Window(start, max(lead.end, around.end))
+    recent = scene.counted_of(session, model, whole)
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
+    if monitor.kind == _OF_OUTPUTS:
+        counted = partial(said.counted_of, session, model, row.version)
+    else:
+        counted = partial(scene.counted_of, session, model)
     material = Material(
-        contract=contract,
+        contract=outputs.described(contract) if monitor.kind == _OF_OUTPUTS else contract,
         window=window,
         lead=lead,
-        recent=recent,
-        reference=None if reference is None else scene.counted_of(session, model, reference),
+        recent=counted(whole),
+        reference=None if reference is None else counted(reference),
     )
 
     # decide
@@ -232,6 +240,11 @@ def _midnight(at: datetime) -> datetime:
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:
     """Return what the finding was compared with."""
+    if kind == _OF_OUTPUTS:
+        days: dict[str, str] | None = row.detail.get("reference")
+        if days is None:
+            return None
+        return Window(*(datetime.fromisoformat(days[bound]) for bound in ("start", "end")))
     versions = models.versions(session, row.model_id)
     if kind in _BY_WIDEST:
         known = [version for version in versions if version.created_at <= row.recorded_at]

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.state import Flip, Phase
 from core.rows import Kind
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Champion, FlipRow
+from db.tables import Alert, Champion, Finding, FlipRow
 from monitors.finding import Json, Outcome
 from services import crowning
+from services.explaining.finding import explain
 from services.gauges import gauges
 from services.replay import Asked, replay
 from services.watching import Baselines
@@ -229,6 +230,31 @@ def test_a_broken_input_explains_what_a_model_says(
     with read_only(sessions) as session:
         told = session.scalars(select(FlipRow.inhibited).order_by(FlipRow.inhibited)).all()
     assert told == [False, True]
+
+
+def test_a_finding_explains_itself_by_what_was_said(
+    in_order: World, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    breach = next(row for row in in_order.rows(Finding) if row.outcome is Outcome.BREACH)
+    quiet = next(row for row in in_order.rows(Finding) if row.outcome is Outcome.NO_DATA)
+    with read_only(sessions) as session:
+        told = explain(session, tmp_path, breach.id, None, NOW)
+        untold = explain(session, tmp_path, quiet.id, None, NOW)
+    assert told.reference_start == START + DAY
+    assert told.reference_end == breach.as_of - DAY
+    worst = told.features[0]
+    known = breach.detail["features"][worst.name]
+    assert worst.name == breach.detail["top"]
+    assert worst.mean == pytest.approx(known["mean"])
+    n_steps = 1 if worst.name == "load+1" else 2
+    assert worst.n == 24 * n_steps
+    assert worst.n_reference > 20 * worst.n
+    assert worst.moved == pytest.approx(known["mean"] - worst.reference_mean)
+    assert worst.moved is not None
+    assert worst.moved > 0.2  # what is forecast rose in the last hours of that day
+    assert sum(bar.current or 0.0 for bar in worst.bars) == pytest.approx(1.0)
+    assert untold.features == ()
+    assert untold.reference_start is None
 
 
 def test_nobody_serves_and_nothing_was_said(
