@@ -92,7 +92,9 @@ def _subject(session: Session, finding_id: UUID) -> Subject:
     contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
     columns = reports.columns_of(contract, finding.detail)
     if not columns:
-        raise Unprocessable(f"finding {finding_id} names no feature that is a number")
+        raise Unprocessable(
+            f"finding {finding_id} names no feature of the input that is a number"
+        )
     return Subject(
         model_id=finding.model_id,
         finding_id=finding_id,

@@ -179,7 +179,7 @@ def _lacks(session: Session, finding: Finding) -> str:
     """Say why there can be no report on a finding; "" where there can."""
     contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
     if not columns_of(contract, finding.detail):
-        return "it names no feature that is a number"
+        return "it names no feature of the input that is a number"
     version = finding.version
     if version is None:
         return "no version served then, so there is no reference"

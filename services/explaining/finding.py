@@ -60,13 +60,14 @@ class Explanation:
         How many looks in a row breached, up to this one.
     reference_start, reference_end
         What the window is compared with; None where there is none.
-    view, says
-        For a finding on the order of values: in which view it shows most.
+    view
+        Of a finding on the order of values: where it shows most.
     flaws
         Of a finding of data quality.
     features
-        Those that the finding names, the worst first. Of a finding of accuracy,
-        the inputs whose values moved farthest.
+        Those that the finding names, the worst first; of drift of predictions,
+        parts of targets. Of a finding of accuracy, the inputs whose values
+        moved farthest.
     errors
         Of a finding of accuracy.
     nearby_start, nearby_end, nearby
@@ -146,8 +147,7 @@ def explain(
     around = _around(window, spell.since)
     lead = _lead(window, spell.since)
     start = min(lead.start, around.start - USUAL_DAYS * DAY)
-    whole = Window(start, max(lead.end, around.end))
-    recent = scene.counted_of(session, model, whole)
+    recent = scene.counted_of(session, model, Window(start, max(lead.end, around.end)))
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
     if monitor.kind == _OF_OUTPUTS:
@@ -158,7 +158,7 @@ def explain(
         contract=outputs.described(contract) if monitor.kind == _OF_OUTPUTS else contract,
         window=window,
         lead=lead,
-        recent=counted(whole),
+        recent=counted(lead) if monitor.kind == _OF_OUTPUTS else recent,
         reference=None if reference is None else counted(reference),
     )
 
