@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound
@@ -17,7 +18,7 @@ from services.access import audit
 from services.explaining.features import SHOWN
 from services.explaining.finding import Explanation, explain
 from services.explaining.nearby import Sort
-from tests.services.loop import Loop
+from tests.services.loop import FAULT, Loop
 from tests.services.story import CHANGE, DAY, END, EVENING, GAP, NOW, RISE, Story
 from tests.streams import HOUR, START
 
@@ -258,3 +259,18 @@ def test_wall_time_is_found_through_the_looks(story: Story) -> None:
         )
     found = told(story, story.finding("drift", CHANGE + DAY))
     assert says(found, Sort.SETTINGS) == ["monitor then changed by ann"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -> None:
+    loop = Loop(sessions, kinds=("input_fault",))
+    loop.break_input(START + 3 * DAY)
+    with read_only(sessions) as session:
+        finding_id = session.scalars(select(Finding.id)).one()
+        found = explain(session, NOWHERE, finding_id, None, NOW)
+    assert found.since == FAULT.since
+    [broken] = found.features
+    assert broken.name == FAULT.feature
+    assert broken.says.startswith("scaled by 1.80 since")
+    # Neither a summary nor a reference is there: nothing else can be said, and nothing fails.
+    assert (broken.mean, broken.bars, found.reference_start) == (None, (), None)
