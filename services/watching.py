@@ -30,7 +30,7 @@ from monitors import (
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
-from monitors.daily import daily
+from monitors.daily import Daily, daily
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
@@ -39,6 +39,7 @@ from monitors.learning import Learning
 from monitors.panel import PanelParams
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
+from monitors.provisional import with_first_impression
 from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
@@ -206,6 +207,8 @@ def _look_at_input(
             seen, reference, params, lambda hours: drift.calibrate(hours, params)
         )
         finding = drift.evaluate(learnt, seen.recent, seen.as_of)
+        if isinstance(learnt, Learning):
+            return _while_learning(finding, learnt, seen, reference, baselines)
         places = seen.counted.measured
         before = baselines.of_counted(
             seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
@@ -220,6 +223,23 @@ def _look_at_input(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )
     return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
+
+
+def _while_learning(
+    finding: Finding, learning: Learning, seen: Scene, reference: Window, baselines: Baselines
+) -> Finding:
+    """Say what the days of a short reference allow to say, which calls nobody."""
+    places = seen.counted.measured
+
+    def on_days(counted: Counted, window: Window) -> Daily:
+        edges, summary = counted.of(places)
+        return daily(summary, edges.names, window.start, window.end)
+
+    before = baselines.of_counted(
+        seen, reference, "days", lambda counted: on_days(counted, reference)
+    )
+    window = Window(seen.as_of - timedelta(days=learning.window_days), seen.as_of)
+    return with_first_impression(finding, on_days(seen.counted, window), before)
 
 
 def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Scene) -> Finding:

@@ -1,0 +1,50 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.daily import Daily, daily
+from monitors.finding import Finding
+from monitors.looks import no_data
+from monitors.provisional import with_first_impression
+from monitors.summary import Column, Floats, chunk_at, freeze, summarise
+from tests.monitors.streams import ar1
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+NAMES = ("load", "wind")
+N_REFERENCE, N_NOW = 40, 7
+
+
+def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily]:
+    """Return the window and the reference before it."""
+    reference = n_reference * 24
+    edges = freeze({name: stream[:reference, i] for i, name in enumerate(NAMES)})
+    hours = chunk_at(START) + np.arange(len(stream))
+    still = np.zeros(len(stream), dtype=bool)
+    columns = [Column(values=values, chunks=hours, repeats=still) for values in stream.T]
+    summary = summarise(columns, edges)
+    middle = START + n_reference * DAY
+    end = START + len(stream) // 24 * DAY
+    return daily(summary, NAMES, middle, end), daily(summary, NAMES, START, middle)
+
+
+def learning() -> Finding:
+    return no_data(Window(START, START + DAY), "learning: 5 of 19 windows of 7 days")
+
+
+def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
+    stream = ar1(0.5, ((N_REFERENCE + N_NOW) * 24, 2), 6)
+    stream[N_REFERENCE * 24 :, 1] += 1.5
+    found = with_first_impression(learning(), *on_days(stream, N_REFERENCE))
+    assert found.outcome == learning().outcome
+    assert found.cause.startswith("learning: 5 of 19 windows of 7 days; so far wind moved most")
+    told = found.detail["provisional"]
+    assert isinstance(told, dict)
+    assert told["top"] == "wind"
+    assert told["p"] == 2 * told["features"]["wind"]["p"] < 0.01
+
+
+def test_before_two_weeks_nothing_is_said() -> None:
+    stream = ar1(0.5, ((5 + N_NOW) * 24, 2), 7)
+    assert with_first_impression(learning(), *on_days(stream, 5)) == learning()
