@@ -42,7 +42,7 @@ def what_lacks(joint: Floats, first_day: int, end: int) -> str:
 
 
 def since(joint: Floats, first_day: int, threshold: float) -> str | None:
-    """Return the end of the first look of the run of breaches that lasts until now.
+    """Return the day on which the run of breaches began that lasts until now.
 
     Parameters
     ----------
@@ -52,6 +52,12 @@ def since(joint: Floats, first_day: int, threshold: float) -> str | None:
         The day (since the epoch) that the first look closes.
     threshold
         A score above it is a breach.
+
+    Returns
+    -------
+    str or None
+        The first moment of the last day of its first look; None where the last
+        look is no breach.
 
     Examples
     --------
