@@ -17,7 +17,7 @@ _PARTS = (
         name="repeats",
         grain=0.05,
         more="repeats the hour before more often",
-        less="repeats the hour before less often",
+        less=None,
     ),
     Statistic(
         name="tail",

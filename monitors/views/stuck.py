@@ -14,13 +14,13 @@ _PARTS = (
         name="longest run",
         grain=0.25,
         more="holds still for longer",
-        less="never holds still as long as it did",
+        less=None,
     ),
     Statistic(
         name="raw repeats",
         grain=0.05,
         more="repeats the value before more often",
-        less="repeats the value before less often",
+        less=None,
     ),
 )
 

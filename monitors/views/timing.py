@@ -10,14 +10,12 @@ from monitors.summary import Floats
 from monitors.views.view import Statistic, View, angle, cut, slide, stack
 
 _PARTS = (
-    Statistic(
-        name="missing", grain=0.05, more="is missing more often", less="is missing less often"
-    ),
+    Statistic(name="missing", grain=0.05, more="is missing more often", less=None),
     Statistic(
         name="silent hours",
         grain=0.1,
         more="is silent for more hours",
-        less="is silent for fewer hours",
+        less=None,
     ),
 )
 

@@ -33,13 +33,14 @@ class Statistic:
         moved is not infinitely surprised.
     more, less
         What a person is told when it is unusually high or low, after the
-        feature's name.
+        feature's name. With None low is as good as the middle: a feature
+        that stands still less than it did has no fault.
     """
 
     name: str
     grain: float
     more: str
-    less: str
+    less: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,8 +60,13 @@ def plant(n_days: int, seed: int = 1) -> Floats:
 
 def etth1(n_hours: int | None = REFERENCE_HOURS) -> Floats:
     """The part of ETTh1 that may be tuned on; None gives all of it, for reports."""
-    path = ETT / "ETTh1.csv"
+    return ett("ETTh1")[:n_hours]
+
+
+def ett(name: str) -> Floats:
+    """All of ETTh1 or ETTh2, two years; for reports."""
+    path = ETT / f"{name}.csv"
     if not path.exists():
         pytest.skip(f"{path} is absent")
     table: Floats = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, 8))
-    return table[:n_hours]
+    return table

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from monitors.conformal import episodes
 from monitors.hourly import HOURS
@@ -16,15 +17,19 @@ from monitors.panel import (
     PanelParams,
     calibrate,
     conformal_p,
+    distance,
     explain,
+    farthest,
     largest,
     measure,
     panel_views,
     replay,
     symmetric_scores,
+    usual,
 )
 from monitors.summary import Floats
-from tests.monitors.streams import ar1, days, etth1, grid, plant
+from monitors.views.view import Statistic
+from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 
 Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]
 
@@ -174,6 +179,64 @@ def test_one_mad_week_does_not_hide_another(stream: Floats) -> None:
     assert conformal_p(scores, 1) == pytest.approx(2 / len(scores))
 
 
+PARTS = (
+    Statistic(name="either way", grain=0.0, more="more", less="less"),
+    Statistic(name="one way", grain=0.0, more="more", less=None),
+)
+
+
+def bells(n: int = 53) -> Floats:
+    """Windows whose two statistics are normal, without chance; (window, 1, 2)."""
+    bell = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    return np.stack([bell, np.random.default_rng(0).permutation(bell)], axis=1)[:, None, :]
+
+
+def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
+    seen = bells()[..., :1]
+    plain = usual(seen, PARTS[:1])
+    dips = seen.copy()
+    dips[:6] -= 100.0  # as the logarithm of a step does where a sensor stands still
+    dipped = usual(dips, PARTS[:1])
+    rise, fall = np.full((1, 1, 1), 4.0), np.full((1, 1, 1), -4.0)
+    assert distance(rise, plain).item() == pytest.approx(4.0, rel=0.1)
+    assert distance(rise, dipped).item() == pytest.approx(4.0, rel=0.2)
+    assert distance(fall, dipped).item() < 0.1 * distance(fall, plain).item()
+
+
+def test_a_statistic_that_may_be_low_says_nothing_when_it_is() -> None:
+    own = usual(bells(), PARTS)
+    high, low = np.array([[[0.0, 5.0]]]), np.array([[[0.0, -5.0]]])
+    assert distance(high, own).item() > 4.0
+    assert distance(low, own).item() == 0.0
+    names = {
+        f"{view.name}, {part.name}" for view in VIEWS for part in view.parts if not part.less
+    }
+    assert names == {
+        "first_difference, repeats",
+        "stuck, longest run",
+        "stuck, raw repeats",
+        "timing, missing",
+        "timing, silent hours",
+    }
+
+
+def test_a_view_that_hardly_ever_moves_does_not_outshout_the_others() -> None:
+    away = np.zeros((52, 1, 1))
+    away[:2] = 1e-3
+    assert (away / farthest(away, share=0.1)).max() < 0.01
+
+
+def test_a_sensor_that_stands_still_less_than_it_did_is_no_fault(stream: Floats) -> None:
+    rounded = np.round(stream)
+    now = slice(220 * HOURS, 224 * HOURS)
+    rounded[now, 2] = stream[now, 2]
+    looks = replay(learned(rounded[: 200 * HOURS]), days(grid(rounded), 210, 224))
+    at = [view.name for view in VIEWS].index("stuck")
+    longest = looks.statistics[at][:, 2, 0]
+    assert longest[-1] < longest[:-4].min()
+    assert looks.scores[-1, 2, at] == 0.0
+
+
 def test_the_p_value_is_the_rank() -> None:
     scores = np.array([3.0, 1.0, 2.0, math.nan])
     assert [conformal_p(scores, at) for at in range(3)] == [1 / 3, 1.0, 2 / 3]
@@ -216,6 +279,29 @@ def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
     assert 2 <= n_alarms <= 42  # never firing would also keep the promise
 
 
+@pytest.mark.slow
+def test_real_years_are_followed_by_no_more_false_alarms_than_promised() -> None:
+    """Seven references of two series; at most 246 days after each, overlapping.
+
+    One in 90 days is promised: 27 in 2,468 days. That some alarms are true is
+    not allowed for; none at all would keep the promise too.
+    """
+    n_alarms = n_days = 0
+    for name in ("ETTh1", "ETTh2"):
+        series = ett(name)
+        total = len(series) // HOURS
+        starts = [(at, n) for n in (365, 480) for at in range(0, total - n - 60, 90)]
+        for start, length in starts:
+            until = start + length
+            baseline = learned(series[start * HOURS : until * HOURS], PanelParams())
+            live = days(grid(series), until - 8, min(until + 246, total))
+            joint = replay(baseline, live).joint
+            n_days += len(joint)
+            n_alarms += episodes(joint > baseline.contract.threshold, 7)
+    sys.stdout.write(f"{n_alarms} episodes in {n_days} days\n")
+    assert 2 <= n_alarms <= n_days / 90
+
+
 Row: TypeAlias = dict[str, float]
 
 
@@ -234,28 +320,23 @@ def table_of(series: Floats, n_seeds: int) -> dict[str, Row]:
         for seed in range(n_seeds):
             rng = np.random.default_rng(seed)
             for week in range(0, 51, 3):
-                broken = series[week * WEEK : 24 + (week + 2) * WEEK].copy()
-                for sensor in range(broken.shape[1]):
-                    values = broken[24 : 24 + WEEK, sensor]
-                    broken[24 : 24 + WEEK, sensor] = fault(values, rng, deviation[sensor])
-                # The week and the one after it, which looks back a day.
-                part = measure(grid(broken), VIEWS, WEEK, WEEK)
-                flags[name].append(flagged(spliced(quiet, part, week), week))
+                broken = [quiet_part.copy() for quiet_part in quiet]
+                near = series[week * WEEK : 24 + (week + 2) * WEEK]
+                for sensor in range(series.shape[1]):
+                    alone = near.copy()
+                    values = near[24 : 24 + WEEK, sensor]
+                    alone[24 : 24 + WEEK, sensor] = fault(values, rng, deviation[sensor])
+                    # The week and the one after it, which looks back a day.
+                    part = measure(grid(alone), VIEWS, WEEK, WEEK)
+                    for seen, new in zip(broken, part, strict=True):
+                        seen[week : week + len(new), sensor] = new[:, sensor]
+                flags[name].append(flagged(tuple(broken), week))
     detectors = [*(view.name for view in VIEWS), "panel", "always", "never"]
     shares = {name: np.mean(found, axis=(0, 1)) for name, found in flags.items()}
     return {
         detector: {name: float(share[at]) for name, share in shares.items()}
         for at, detector in enumerate(detectors)
     }
-
-
-def spliced(
-    quiet: tuple[Floats, ...], part: tuple[Floats, ...], week: int
-) -> tuple[Floats, ...]:
-    whole = tuple(seen.copy() for seen in quiet)
-    for seen, new in zip(whole, part, strict=True):
-        seen[week : week + len(new)] = new
-    return whole
 
 
 def flagged(seen: tuple[Floats, ...], week: int) -> Floats:
@@ -271,11 +352,7 @@ def flagged(seen: tuple[Floats, ...], week: int) -> Floats:
 
 @pytest.mark.slow
 def test_one_corrupted_week_of_etth1_is_found_in_a_year_of_weeks() -> None:
-    """The bars: hold 0.9, noise 0.6, shuffle 0.55, at a size in [.03, .07].
-
-    Noise stays below its bar, at 0.55 (docs/decisions/0009): what is asserted
-    is that it gets no worse. The standard error of a share of 119 is 0.046.
-    """
+    """The bars: hold 0.9, noise 0.6, shuffle 0.55, at a size in [.03, .07]."""
     table = table_of(etth1()[WEEK - 24 : WEEK + 52 * WEEK], n_seeds=5)
     for name, row in table.items():
         cells = "  ".join(f"{cell} {share:.3f}" for cell, share in row.items())
@@ -283,7 +360,7 @@ def test_one_corrupted_week_of_etth1_is_found_in_a_year_of_weeks() -> None:
     panel = table["panel"]
     assert 0.03 <= panel["size"] <= 0.07
     assert panel["hold"] >= 0.9
-    assert panel["noise"] >= 0.5
+    assert panel["noise"] >= 0.6
     assert panel["shuffle"] >= 0.55
     assert set(table["always"].values()) == {1.0}
     assert set(table["never"].values()) == {0.0}

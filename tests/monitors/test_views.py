@@ -10,6 +10,7 @@ from monitors.hourly import Hourly
 from monitors.panel import panel_views
 from monitors.summary import Floats
 from monitors.views.autocorrelation import autocorrelation
+from monitors.views.noise_floor import noise_floor
 from monitors.views.stuck import stuck
 from monitors.views.view import View
 from tests.monitors.streams import ar1, days, grid, plant
@@ -210,6 +211,19 @@ def test_the_correlations_are_those_of_the_textbook() -> None:
             / np.sqrt((away[lag:] ** 2).sum() * (away[:-lag] ** 2).sum())
         )
         assert math.tanh(seen[place]) == pytest.approx(rho)
+
+
+def test_the_quiet_hours_are_those_of_the_day_and_not_all_the_small_bends() -> None:
+    """Six hours of each day bend by 2, the others by 100; one quiet hour is never there."""
+    values = np.zeros((2 + WINDOW, 1))
+    values[:, 0] = 25.0 * (-1.0) ** np.arange(len(values))
+    night = np.arange(len(values)) % 24 < 9
+    values[night] *= 0.02
+    seen = noise_floor().statistics(grid(values), WINDOW, STEP)[0, 0, 0]
+    assert seen == pytest.approx(math.log(2.0))
+    values[5::24] = np.nan
+    gaps = noise_floor().statistics(grid(values), WINDOW, STEP)[0, 0, 0]
+    assert np.isfinite(gaps)
 
 
 def test_the_longest_run_is_counted_hour_by_hour(stream: Floats) -> None:
