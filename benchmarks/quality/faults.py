@@ -114,7 +114,7 @@ def season(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
     return np.concatenate([values[:start], values[start:] + strength * daily])
 
 
-def holiday(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def holiday(values: Floats, start: int, strength: float, scene: Scene | None = None) -> Floats:
     """Let `strength` days in the middle of the week go as the same days a week ago."""
     at, span = start + 2 * DAY, int(strength) * DAY
     before = values[at - 7 * DAY : at - 7 * DAY + span]

@@ -7,13 +7,14 @@ import numpy as np
 
 from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Question, Verdicts
-from benchmarks.quality.faults import BENIGN, FAULTS, Fault, scene, sensible
+from benchmarks.quality.faults import BENIGN, FAULTS, Fault, holiday, scene, sensible
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK, Series
 from monitors.summary import Bools, Floats
 
 FIRST_WEEK, N_WEEKS = 4, 52
 SIZE = 0.05
 DOUBLED = "doubled volume"
+SHARED = "holiday of all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,17 @@ def one_week_out(
             if len(rows) > 1:
                 twice = replace(question, trials=quiet[None], copies=2)
                 trials.add(twice, week, sensor, [Cell(fault=DOUBLED, strength=1)])
+                if series.seasonal:
+                    off = _all_on_holiday(question)
+                    trials.add(off, week, sensor, [Cell(fault=SHARED, strength=1)])
     return trials
+
+
+def _all_on_holiday(question: Question) -> Question:
+    """Let all sensors take the same two days off; alone, one would be out of step."""
+    assert question.around is not None
+    around = np.apply_along_axis(holiday, 0, question.around, CONTEXT, 2)
+    return replace(question, trials=around[None, :, question.sensor], around=around)
 
 
 def _corrupted(
@@ -211,7 +222,7 @@ def localised(answers: Answers) -> float:
 
     Middle strength, all faults that are no benign change; a tie is a miss.
     """
-    harmless = {DOUBLED, *(fault.name for fault in BENIGN)}
+    harmless = {DOUBLED, SHARED, *(fault.name for fault in BENIGN)}
     quiet = answers.quiet()
     hits = []
     for i in np.flatnonzero(answers.strength == 1):

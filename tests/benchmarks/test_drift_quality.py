@@ -171,11 +171,29 @@ def test_power_tells_a_seen_fault_from_an_unseen_one() -> None:
         found = weeks.ask(detector, trials)
         table = weeks.power(found, found.alarm, 0)
         assert table["shift"]["1"][0] == rate
-        assert {fault.name for fault in CHANGES} | {weeks.DOUBLED} == set(table)
+        assert {fault.name for fault in CHANGES} | {weeks.DOUBLED, weeks.SHARED} == set(table)
     sharp = weeks.ask(StabilityIndex(), trials)
     assert weeks.power(sharp, sharp.alarm, 0)["unit"]["1"][0] == 1.0
     assert 0.3 < weeks.localised(sharp) <= 1.0
     assert math.isclose(weeks.localised(weeks.ask(Always(), trials)), 0.0)
+
+
+def test_a_holiday_of_all_leaves_nobody_out_of_step() -> None:
+    trials = weeks.one_week_out(SERIES, 1, corrupt_each=10, strengths=(1,))
+    shared = [
+        question
+        for question, cells in zip(trials.questions, trials.cells, strict=True)
+        if cells == [weeks.Cell(fault=weeks.SHARED, strength=1)]
+    ]
+    assert len(shared) == 3 * (weeks.N_WEEKS // 10)
+    for question in shared:
+        assert question.around is not None
+        np.testing.assert_array_equal(question.trials[0], question.around[:, question.sensor])
+        was = question.weeks[question.left_out]
+        off = slice(CONTEXT + 2 * DAY, CONTEXT + 4 * DAY)
+        before = slice(off.start - WEEK, off.stop - WEEK)
+        np.testing.assert_array_equal(question.around[off], was[before])
+        np.testing.assert_array_equal(question.around[off.stop :], was[off.stop :])
 
 
 def test_a_course_changes_after_its_quiet_lead_in() -> None:
