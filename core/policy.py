@@ -21,7 +21,7 @@ class Policy:
     ----------
     days_between_false_alarms
         The false-alarm contract: on unchanged input, drift is found no more
-        often than once in so many days.
+        often than once in so many days, and neither are sequence faults.
     lateness_seconds
         An event day is closed when the watermark has passed its end by this.
     label_delay_seconds

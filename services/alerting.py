@@ -20,6 +20,8 @@ DAY = timedelta(days=1)
 # They judge the model, and a broken input explains what they find.
 INHIBITED = ("drift", "prediction_drift", "sequence", "accuracy")
 
+_MEASURED_AGAINST_IT = ("drift", "prediction_drift", "sequence")  # a version's reference
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -142,7 +144,7 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
     measured_against_it = (
         select(Alert)
         .join(Monitor, Monitor.id == Alert.monitor_id)
-        .where(Alert.model_id == model.id, Monitor.kind.in_(("drift", "prediction_drift")))
+        .where(Alert.model_id == model.id, Monitor.kind.in_(_MEASURED_AGAINST_IT))
     )
     at = model.watermark or now
     for alert in session.scalars(measured_against_it):

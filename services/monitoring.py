@@ -32,6 +32,7 @@ def defaults(policy: Policy) -> Iterator[MonitorPlan]:
     """Name the monitors that every model begins with."""
     promise = {"days_between_false_alarms": policy.days_between_false_alarms}
     yield MonitorPlan(name="drift", kind="drift", params=promise)
+    yield MonitorPlan(name="sequence", kind="sequence", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
     yield MonitorPlan(name="accuracy", kind="accuracy")
     for indicator in Indicator:

@@ -36,6 +36,7 @@ class Result:
     error_during: float | None
     error_after: float | None
     n_drift_episodes: int
+    n_sequence_episodes: int
     n_retrains: int
     phases: tuple[str, ...]
     pages: tuple[str, ...]
@@ -78,6 +79,7 @@ def judge(
         ),
         error_after=_mean(after),
         n_drift_episodes=timeline.count("ticket", "drift"),
+        n_sequence_episodes=timeline.count("ticket", "sequence"),
         n_retrains=n_retrains,
         phases=tuple(events),
         pages=tuple(str(page["cause"]) for page in pages),
@@ -101,8 +103,12 @@ def render(result: Result, scenario: Scenario, seconds: float) -> str:
 def _rows(result: Result, kind: Kind) -> list[tuple[str, str]]:
     before = _error_text(result.error_before)
     if kind is Kind.NONE:
-        promised = f"{result.n_drift_episodes} (promised: at most {result.n_days / 90:.1f})"
-        return [("error", before), ("drift episodes", promised)]
+        promised = f"(promised: at most {result.n_days / 90:.1f})"
+        return [
+            ("error", before),
+            ("drift episodes", f"{result.n_drift_episodes} {promised}"),
+            ("sequence episodes", f"{result.n_sequence_episodes} {promised}"),
+        ]
     told = [
         ("error before the change", before),
         ("first finding", _after_text(result.finding_after)),

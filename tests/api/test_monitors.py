@@ -25,6 +25,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
         "input_fault": "input_fault",
         "latency": "burn",
         "preprocessing_mismatch": "preprocessing_mismatch",
+        "sequence": "sequence",
     }
     assert {name: one["severity"] for name, one in monitors.items()} == {
         "accuracy": "page",
@@ -34,8 +35,10 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
         "input_fault": "page",
         "latency": "page",
         "preprocessing_mismatch": "ticket",
+        "sequence": "ticket",
     }
-    assert monitors["drift"]["params"] == {"days_between_false_alarms": 30}
+    for name in ("drift", "sequence"):
+        assert monitors[name]["params"] == {"days_between_false_alarms": 30}
     assert {one["phase"] for one in made["monitors"]} == {"quiet"}
 
 
@@ -47,7 +50,7 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
     assert changed.status_code == 200
     assert operator.get(path).json() == changed.json()
     assert (changed.json()["severity"], changed.json()["enabled"]) == ("page", False)
-    assert len(operator.get(f"/v1/models/{model}/monitors").json()) == 8
+    assert len(operator.get(f"/v1/models/{model}/monitors").json()) == 9
 
 
 @pytest.mark.parametrize(

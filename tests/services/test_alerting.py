@@ -14,7 +14,7 @@ from services.monitoring import MonitorPlan
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
-KINDS = ("accuracy", "drift", "input_fault")
+KINDS = ("accuracy", "drift", "sequence", "input_fault")
 
 
 @pytest.fixture
@@ -128,15 +128,18 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     for day in (1, 2):
         loop.observe("accuracy", Outcome.BREACH, START + day * DAY)
         loop.observe("drift", Outcome.BREACH, START + day * DAY)
+        loop.observe("sequence", Outcome.BREACH, START + day * DAY)
     with unit_of_work(loop.sessions) as session:
         model = session.get_one(Model, loop.model_id)
         alerting.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
     monitors = {row.id: row.name for row in loop.all(Monitor)}
     phases = {monitors[row.monitor_id]: row.phase for row in loop.all(Alert)}
-    assert phases == {"accuracy": Phase.FIRING, "drift": Phase.QUIET}
-    [retired] = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
-    assert (retired.reason, retired.cause) == (Reason.VERSION_RETIRED, "v2 promoted")
-    assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 1
+    quiet = Phase.QUIET
+    assert phases == {"accuracy": Phase.FIRING, "drift": quiet, "sequence": quiet}
+    retired = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
+    why = (Reason.VERSION_RETIRED, "v2 promoted")
+    assert [(row.reason, row.cause) for row in retired] == [why, why]
+    assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 2
 
 
 def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
