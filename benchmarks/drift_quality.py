@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.quality import paths, tables, weeks
 from benchmarks.quality.detectors import Detector, Question, peers_in_process
 from benchmarks.quality.footprint import kept
-from benchmarks.quality.ours import SeqwatchDrift, SeqwatchPanel
+from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
 from benchmarks.quality.outside import Outside, outside
 from benchmarks.quality.series import WEEK, Series, ar1, bootstrap, elec2, ett
 from core import __version__
@@ -62,13 +62,16 @@ QUICK = Extent(
     n_injections=1,
     rule=paths.Promise(n_streams=12, live_days=90),
 )
+LONG = paths.Promise(n_streams=40, reference_days=730, live_days=1000)
+WIDE = replace(LONG, n_streams=240)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One run: who is asked, how much, from which seed."""
+    """One run: who is asked, who only of promises, how much, from which seed."""
 
     detectors: Sequence[Detector]
+    of_promises: Sequence[Detector]
     extent: Extent
     seed: int
     quick: bool
@@ -171,16 +174,21 @@ class Bench:
         """Return what becomes of a promise, on noise of memory .9."""
         rule, seed = self.extent.rule, self.seed + 17
         out = {}
-        for detector in self.detectors:
+        asked = (*self.detectors, *self.of_promises)
+        for detector in asked:
             out[detector.name] = paths.promise(detector, rule, seed)
-        if self.quick or not any(isinstance(one, SeqwatchPanel) for one in self.detectors):
+        if self.quick:
             return out
+        names = {one.name for one in asked}
         # 10,000 steps is the design of the bar on the delay.
         for days in (30.0, 90.0, 10_000 / 24):
-            long = paths.Promise(n_streams=40, reference_days=730, live_days=1000)
-            for ours in (SeqwatchDrift(days), SeqwatchPanel(days)):
-                name = f"{ours.name}, {days:.0f} days, long"
-                out[name] = paths.promise(ours, long, seed)
+            for ours in (SeqwatchDrift(days), SeqwatchPanel(days), SeqwatchLevel(days)):
+                if ours.name in names:
+                    name = f"{ours.name}, {days:.0f} days, long"
+                    out[name] = paths.promise(ours, LONG, seed)
+            if SeqwatchLevel.name in names:  # cheap enough for an interval that decides
+                name = f"{SeqwatchLevel.name}, {days:.0f} days, 240 streams"
+                out[name] = paths.promise(SeqwatchLevel(days), WIDE, seed)
         return out
 
     def costs(self) -> dict[str, Any]:
@@ -278,14 +286,17 @@ def main() -> None:
         SeqwatchPanel(),
         *peers_in_process(given.seed),
     ]
+    of_promises: list[Detector] = [SeqwatchLevel()]
     if not given.quick:
         detectors += outside()
     if given.detectors:
-        detectors = [
-            one for one in detectors if any(word in one.name for word in given.detectors)
-        ]
+        detectors, of_promises = (
+            [one for one in some if any(word in one.name for word in given.detectors)]
+            for some in (detectors, of_promises)
+        )
     bench = Bench(
         detectors=detectors,
+        of_promises=of_promises,
         extent=QUICK if given.quick else FULL,
         seed=given.seed,
         quick=given.quick,

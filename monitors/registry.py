@@ -12,6 +12,7 @@ from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
+from monitors.level import LevelParams
 from monitors.panel import PanelParams
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
@@ -20,6 +21,7 @@ from monitors.quality import QualityParams
 Params: TypeAlias = (
     DriftParams
     | PredictionDriftParams
+    | LevelParams
     | InputFaultParams
     | PanelParams
     | AccuracyParams
@@ -77,6 +79,15 @@ KINDS: Mapping[str, Kind] = {
             name="prediction_drift",
             question="Does the model still say what it used to?",
             params=PredictionDriftParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
+        ),
+        Kind(
+            name="level",
+            question="Has the level of an input moved and stayed?",
+            params=LevelParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

@@ -18,7 +18,7 @@ from services import faults, reports
 DAY = timedelta(days=1)
 
 # They judge the model, and a broken input explains what they find.
-INHIBITED = ("drift", "prediction_drift", "sequence", "accuracy")
+INHIBITED = ("drift", "prediction_drift", "level", "sequence", "accuracy")
 
 _MEASURED_AGAINST_IT = ("drift", "prediction_drift", "sequence")  # a version's reference
 

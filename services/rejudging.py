@@ -31,6 +31,8 @@ from monitors import registry
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.finding import Finding
+from monitors.level import LevelParams
+from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
 from services import alerting, said, scene, watching
@@ -189,6 +191,8 @@ def _look_back(session: Session, model: Model) -> timedelta:
                 days = max(days, ceil(reach / DAY) + params.window_days + 1)
             case BurnParams():
                 days = max(days, params.period_days)
+            case LevelParams():
+                days = max(days, LOOK_BACK.days)
             case _:
                 pass
     return days * DAY

@@ -24,7 +24,10 @@ from db.tables import Model, Monitor, ServingSlice
 from monitors import quality, registry
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.finding import Finding, Outcome
+from monitors.hourly import Hourly
 from monitors.input_fault import Fault, InputFaultParams
+from monitors.level import LevelParams
+from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.summary import Ints, chunk_at
 from services import alerting, said, scene, watching
@@ -35,6 +38,7 @@ from services.scene import RECENT_DAYS, Scene
 from services.watching import Baselines, Task
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 HOURS_BACK = RECENT_DAYS * 24
 MAX_DAYS = 3_660
 
@@ -293,9 +297,9 @@ def _read(
     trackers: Sequence[_Tracker],
     stretch: Window,
     champion: str | None,
-) -> Mapping[UUID, _Served | Said]:
+) -> Mapping[UUID, _Served | Said | Hourly]:
     """Read once what single monitors need of all days."""
-    found: dict[UUID, _Served | Said] = {}
+    found: dict[UUID, _Served | Said | Hourly] = {}
     for tracker in trackers:
         params = registry.parse(tracker.monitor.kind, tracker.monitor.params)
         if isinstance(params, BurnParams):
@@ -313,6 +317,9 @@ def _read(
             told = said.load(session, model.id, champion, params, lately)
             if told is not None:
                 found[tracker.monitor.id] = told
+        elif isinstance(params, LevelParams):
+            lately = Window(stretch.start - LOOK_BACK, stretch.end)
+            found[tracker.monitor.id] = scene.input_of(session, model, lately)
     return found
 
 
@@ -321,7 +328,7 @@ def _task(
     model: Model,
     monitor: Monitor,
     seen: Scene,
-    read: Mapping[UUID, _Served | Said],
+    read: Mapping[UUID, _Served | Said | Hourly],
 ) -> Task:
     params = registry.parse(monitor.kind, monitor.params)
     whole = read.get(monitor.id)
@@ -331,6 +338,10 @@ def _task(
         part = np.s_[end - params.period // SLICE : end]
         slices = Slices(width=SLICE, good=whole.good[part], bad=whole.bad[part])
         return Task(monitor_id=monitor.id, params=params, slices=slices)
+    if isinstance(params, LevelParams):
+        assert isinstance(whole, Hourly)
+        history = whole.until(chunk_at(seen.as_of), LOOK_BACK // HOUR)
+        return Task(monitor_id=monitor.id, params=params, history=history)
     if isinstance(params, PredictionDriftParams):
         told = whole if isinstance(whole, Said) else None
         return Task(monitor_id=monitor.id, params=params, said=told)

@@ -21,6 +21,8 @@ from monitors import (
     distances,
     drift,
     input_fault,
+    level,
+    level_looks,
     panel,
     prediction_drift,
     preprocessing_mismatch,
@@ -36,6 +38,7 @@ from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.learning import Learning
+from monitors.level import LevelParams
 from monitors.panel import PanelParams
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
@@ -73,6 +76,7 @@ class Task:
     mismatches: Mapping[str, int] = field(default_factory=dict)
     arrivals: Arrivals | None = None
     said: Said | None = None
+    history: Hourly | None = None
 
 
 class Baselines:
@@ -138,6 +142,9 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
             lately = scene.lately(seen.as_of)
             told = said.load(session, model.id, seen.champion, params, lately)
             task = replace(task, said=told)
+        case LevelParams():
+            window = Window(seen.as_of - level_looks.LOOK_BACK, seen.as_of)
+            task = replace(task, history=scene.input_of(session, model, window))
         case AccuracyParams():
             task = replace(task, errors=scene.errors(session, seen, model, params.window_days))
         case BurnParams():
@@ -166,7 +173,7 @@ def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
 def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     params = task.params
     match params:
-        case DriftParams() | PanelParams() | InputFaultParams():
+        case DriftParams() | LevelParams() | PanelParams() | InputFaultParams():
             return _look_at_input(task, params, seen, baselines)
         case PredictionDriftParams():
             return _look_at_outputs(task.said, params, seen)
@@ -190,7 +197,7 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
 
 def _look_at_input(
     task: Task,
-    params: DriftParams | PanelParams | InputFaultParams,
+    params: DriftParams | LevelParams | PanelParams | InputFaultParams,
     seen: Scene,
     baselines: Baselines,
 ) -> Finding:
@@ -214,6 +221,12 @@ def _look_at_input(
             seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
         )
         return _with_distances(finding, *seen.counted.within(finding.window).of(places), before)
+    if isinstance(params, LevelParams):
+        assert task.history is not None
+        goes_on = baselines.of(
+            seen, reference, params, lambda hours: level.calibrate(hours, params)
+        )
+        return level_looks.evaluate(goes_on, task.history, seen.as_of)
     if isinstance(params, PanelParams):
         follows = baselines.of(
             seen, reference, params, lambda hours: panel.calibrate(hours, params)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.quality.detectors import Question, Verdicts, Watch, Weekly
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK
-from monitors import conformal, drift, panel
+from monitors import conformal, drift, level, level_looks, panel
 from monitors.hourly import Hourly
 from monitors.summary import Floats
 from monitors.views.seasonal_difference import find_period
@@ -142,6 +143,35 @@ class SeqwatchPanel(Weekly):
     ) -> tuple[Floats, float]:
         looks = panel.replay(baseline, grid(hours))
         return panel.largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
+
+
+class SeqwatchLevel(Weekly):
+    """The monitor `level`: evidence piled up day by day. It has no verdict on a lone week."""
+
+    name = "Seqwatch level"
+    promised_days: float
+
+    def __init__(self, promised_days: float = PROMISED_DAYS) -> None:
+        super().__init__()
+        self.promised_days = promised_days
+
+    def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
+        return replayed(self, watches, self._learn, self._look)
+
+    def _learn(self, history: Floats) -> level.LevelBaseline:
+        params = level.LevelParams(days_between_false_alarms=self.promised_days)
+        baseline = level.calibrate(grid(history), params)
+        assert isinstance(baseline, level.LevelBaseline)
+        return baseline
+
+    def _look(
+        self, baseline: level.LevelBaseline, hours: Floats, sensor: int
+    ) -> tuple[Floats, float]:
+        # After the reference, of which nothing is seen but what was learnt.
+        looks = level_looks.replay(baseline, replace(grid(hours), first=baseline.learnt_until))
+        matters = np.abs(looks.effects[:, sensor]) >= baseline.params.min_effect
+        alone = np.log1p(np.expm1(looks.scores[:, sensor]) / hours.shape[1])
+        return np.where(matters, alone, 0.0), baseline.contract.threshold
 
 
 def _seen(weeks: Floats, views: Sequence[View], copies: int = 1) -> list[Floats]:

@@ -17,6 +17,8 @@ from monitors import (
     burn,
     drift,
     input_fault,
+    level,
+    level_looks,
     panel,
     prediction_drift,
     preprocessing_mismatch,
@@ -29,6 +31,7 @@ from monitors.daily import daily
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import InputFaultParams
+from monitors.level import LevelParams
 from monitors.panel import PanelParams
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
@@ -49,6 +52,11 @@ def by_drift(values: Floats) -> Finding:
 def by_prediction_drift(values: Floats) -> Finding:
     before, recent = grid(values[: -2 * 24]), days(grid(values), N_DAYS - 21, N_DAYS)
     return prediction_drift.evaluate(before, recent, PredictionDriftParams(), day(N_DAYS))
+
+
+def by_level(values: Floats) -> Finding:
+    baseline = level.calibrate(grid(values[: -21 * 24]), LevelParams())
+    return level_looks.evaluate(baseline, grid(values), day(N_DAYS))
 
 
 def by_input_fault(values: Floats) -> Finding:
@@ -107,6 +115,7 @@ def by_quality(values: Floats) -> Finding:
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
     "prediction_drift": by_prediction_drift,
+    "level": by_level,
     "input_fault": by_input_fault,
     "sequence": by_sequence,
     "accuracy": by_accuracy,
@@ -145,7 +154,9 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
         assert finding.value is not None
 
 
-@pytest.mark.parametrize("kind", ["drift", "prediction_drift", "input_fault", "sequence"])
+@pytest.mark.parametrize(
+    "kind", ["drift", "prediction_drift", "level", "input_fault", "sequence"]
+)
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
     assert turned.value == pytest.approx(plain.value)

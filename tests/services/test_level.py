@@ -1,0 +1,126 @@
+"""From rows that come in to a finding on a level that moved, however they came."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import REFERENCE, Kind
+from db.session import unit_of_work
+from db.tables import Finding as FindingRow
+from db.tables import Version
+from monitors.finding import Outcome
+from services import champions, monitoring
+from services.fold import fold_all
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.rejudging import rejudge
+from services.replay import Asked, replay
+from services.watching import Baselines
+from tests.monitors.streams import ar1
+from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+
+DAY = timedelta(days=1)
+N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
+FIRST_LOOK = N_REFERENCE + 3
+NOW = START + 400 * DAY
+PLAN = MonitorPlan(name="level", kind="level", params={"days_between_false_alarms": 30.0})
+
+
+class World:
+    """A model with one monitor, and a row an hour; the load moves up for good."""
+
+    def __init__(self, sessions: sessionmaker[Session], name: str) -> None:
+        self.sessions = sessions
+        self.model_id = add_model(sessions, name=name)
+        version_id = add_version(sessions, self.model_id, "v1", {})
+        with unit_of_work(sessions) as session:
+            version = session.get_one(Version, version_id)
+            version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
+            champions.move(session, self.model_id, version_id, 0, START)
+            monitoring.put(session, self.model_id, PLAN)
+        noise = ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)
+        noise[MOVED * 24 :, 0] += 2.0
+        self.values = np.round((10.0 + noise) * 64) / 64  # sums do not depend on their order
+
+    def send(self, start: int, end: int) -> None:
+        """Keep and fold the rows of the days `[start, end)`."""
+        rows = [
+            prediction(
+                START + hour * HOUR,
+                version=REFERENCE if hour < N_REFERENCE * 24 else "v1",
+                features={"load": [self.values[hour, 0]], "wind": [self.values[hour, 1]]},
+            )
+            for hour in range(start * 24, end * 24)
+        ]
+        kind = Kind.PREDICTIONS
+        keep(self.sessions, self.model_id, kind, table(kind, rows), NOW - DAY)
+        fold_all(self.sessions, NOW)
+
+    def judge(self, day: int, baselines: Baselines) -> None:
+        judge(self.sessions, baselines, self.model_id, START + day * DAY, NOW)
+
+    def findings(self) -> dict[datetime, tuple[object, ...]]:
+        with self.sessions() as session:
+            rows = session.query(FindingRow).filter_by(model_id=self.model_id).all()
+            return {
+                row.as_of: (row.outcome, row.value, row.threshold, row.cause, row.detail)
+                for row in rows
+            }
+
+
+@pytest.fixture
+def at_once(sessions: sessionmaker[Session]) -> World:
+    world, baselines = World(sessions, "at once"), Baselines(sessions)
+    world.send(0, N_REFERENCE + N_SERVED)
+    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
+        world.judge(day, baselines)
+    return world
+
+
+def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
+    found = at_once.findings()
+    assert found[START + FIRST_LOOK * DAY][0] == Outcome.OK
+    outcome, _, _, cause, detail = found[max(found)]
+    assert outcome == Outcome.BREACH
+    assert str(cause).startswith("load moved up and stays, since ")
+    assert isinstance(detail, dict)
+    assert (detail["top"], detail["promised_days"]) == ("load", 30.0)
+
+
+def test_a_new_worker_each_day_says_the_same(
+    at_once: World, sessions: sessionmaker[Session]
+) -> None:
+    world = World(sessions, "in pieces")
+    world.send(0, FIRST_LOOK - 1)
+    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
+        world.send(day - 1, day)
+        world.judge(day, Baselines(sessions))  # nothing is remembered
+    assert world.findings() == at_once.findings()
+
+
+def test_days_that_come_late_end_in_the_same_findings(
+    at_once: World, sessions: sessionmaker[Session]
+) -> None:
+    world, baselines = World(sessions, "late"), Baselines(sessions)
+    late = N_REFERENCE - 60  # older than what any other monitor looks back to
+    world.send(0, late)
+    world.send(late + 1, N_REFERENCE + N_SERVED)
+    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
+        world.judge(day, baselines)
+    assert world.findings() != at_once.findings()
+    world.send(late, late + 1)
+    assert rejudge(sessions, baselines, world.model_id, NOW).n_revised
+    assert world.findings() == at_once.findings()
+
+
+def test_a_backtest_says_what_was_found(
+    at_once: World, sessions: sessionmaker[Session]
+) -> None:
+    said = replay(sessions, at_once.model_id, Asked(since=START + (FIRST_LOOK - 1) * DAY))
+    (record,), (episode,) = said.records, said.episodes
+    found = at_once.findings()
+    breaches = [at for at, (outcome, *_) in found.items() if outcome == Outcome.BREACH]
+    assert (record.n_judged, record.n_breaches) == (len(found), len(breaches))
+    assert (episode.since, episode.cause) == (min(breaches), found[min(breaches)][3])
