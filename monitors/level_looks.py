@@ -144,7 +144,8 @@ def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime
     Finding
         `value` is the logarithm of the evidence. The detail holds what moved,
         since when, from where to where, and per feature the same. The window
-        is the last day; of a breach, all days since the move. `NO_DATA` while the reference is too short or the day is unknown.
+        is the last day; of a breach, all days since the move. `NO_DATA` while
+        the reference is too short or the day is unknown.
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(start=chunk_start(end) - timedelta(days=1), end=chunk_start(end))

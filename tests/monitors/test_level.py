@@ -248,7 +248,7 @@ def test_the_promise_is_kept_on_noise_with_memory(promised: float) -> None:
     assert ratio * (1 + error) >= 0.8
     assert ratio * (1 - error) <= 1.5
     if promised == 90.0:
-        assert np.median(delays) * HOURS <= 624  # an oracle needs some 550 steps
+        assert np.median(delays) * HOURS <= 624  # who knows all needs 336
     for baseline in (np.ones_like, np.zeros_like):  # who always calls, and who never does
         other, _ = achieved([baseline(one) for one in breaches], promised)
         assert not 0.8 <= other <= 1.5
