@@ -210,17 +210,7 @@ def _look_at_input(
         cause = "no feature is a number that is kept"
         return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
     if isinstance(params, DriftParams):
-        learnt = baselines.of(
-            seen, reference, params, lambda hours: drift.calibrate(hours, params)
-        )
-        finding = drift.evaluate(learnt, seen.recent, seen.as_of)
-        if isinstance(learnt, Learning):
-            return _while_learning(finding, learnt, seen, reference, baselines)
-        places = seen.counted.measured
-        before = baselines.of_counted(
-            seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
-        )
-        return _with_distances(finding, *seen.counted.within(finding.window).of(places), before)
+        return _look_at_drift(params, seen, reference, baselines)
     if isinstance(params, LevelParams):
         assert task.history is not None
         goes_on = baselines.of(
@@ -236,6 +226,20 @@ def _look_at_input(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )
     return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
+
+
+def _look_at_drift(
+    params: DriftParams, seen: Scene, reference: Window, baselines: Baselines
+) -> Finding:
+    learnt = baselines.of(seen, reference, params, lambda hours: drift.calibrate(hours, params))
+    finding = drift.evaluate(learnt, seen.recent, seen.as_of)
+    if isinstance(learnt, Learning):
+        return _while_learning(finding, learnt, seen, reference, baselines)
+    places = seen.counted.measured
+    before = baselines.of_counted(
+        seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
+    )
+    return _with_distances(finding, *seen.counted.within(finding.window).of(places), before)
 
 
 def _while_learning(

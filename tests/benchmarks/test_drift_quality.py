@@ -20,7 +20,7 @@ from benchmarks.quality.detectors import (
     peers_in_process,
 )
 from benchmarks.quality.faults import BENIGN, FAULTS, Fault, scene, sensible
-from benchmarks.quality.ours import SeqwatchDrift, SeqwatchPanel
+from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
 from benchmarks.quality.outside import outside
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK, ar1, bootstrap, plant
 from monitors.summary import Floats
@@ -234,7 +234,11 @@ def test_a_run_fills_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
         rule=paths.Promise(n_streams=2, live_days=20),
     )
     bench = drift_quality.Bench(
-        detectors=[StabilityIndex(), Never()], extent=extent, seed=1, quick=True
+        detectors=[StabilityIndex(), Never()],
+        of_promises=[SeqwatchLevel()],
+        extent=extent,
+        seed=1,
+        quick=True,
     )
     found = {
         "weeks": bench.over_weeks(),
@@ -247,6 +251,7 @@ def test_a_run_fills_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["noise"]["size"]["AR(1) 0.97"]["PSI > .2"][0] > 0.5
     assert found["paths"]["area"]["ETTh2"]["never fires"]["area"][0] == 1.0
     assert drift_quality.shown(found).count("| never fires |") >= 8
+    assert found["promise"]["Seqwatch level"]["achieved over promised"][0] > 0.0
     json.dumps(found, allow_nan=True)
 
 
