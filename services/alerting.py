@@ -20,7 +20,12 @@ DAY = timedelta(days=1)
 # They judge the model, and a broken input explains what they find.
 INHIBITED = ("drift", "prediction_drift", "level", "sequence", "accuracy")
 
-_MEASURED_AGAINST_IT = ("drift", "prediction_drift", "sequence")  # a version's reference
+_MEASURED_AGAINST_IT = (
+    "drift",
+    "prediction_drift",
+    "level",
+    "sequence",
+)  # a version's reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

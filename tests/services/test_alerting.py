@@ -14,7 +14,7 @@ from services.monitoring import MonitorPlan
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
-KINDS = ("accuracy", "drift", "sequence", "input_fault")
+KINDS = ("accuracy", "drift", "level", "sequence", "input_fault")
 
 
 @pytest.fixture
@@ -128,6 +128,7 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     for day in (1, 2):
         loop.observe("accuracy", Outcome.BREACH, START + day * DAY)
         loop.observe("drift", Outcome.BREACH, START + day * DAY)
+        loop.observe("level", Outcome.BREACH, START + day * DAY)
         loop.observe("sequence", Outcome.BREACH, START + day * DAY)
     with unit_of_work(loop.sessions) as session:
         model = session.get_one(Model, loop.model_id)
@@ -135,11 +136,16 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     monitors = {row.id: row.name for row in loop.all(Monitor)}
     phases = {monitors[row.monitor_id]: row.phase for row in loop.all(Alert)}
     quiet = Phase.QUIET
-    assert phases == {"accuracy": Phase.FIRING, "drift": quiet, "sequence": quiet}
+    assert phases == {
+        "accuracy": Phase.FIRING,
+        "drift": quiet,
+        "level": quiet,
+        "sequence": quiet,
+    }
     retired = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
     why = (Reason.VERSION_RETIRED, "v2 promoted")
-    assert [(row.reason, row.cause) for row in retired] == [why, why]
-    assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 2
+    assert [(row.reason, row.cause) for row in retired] == [why, why, why]
+    assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 3
 
 
 def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
