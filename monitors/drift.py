@@ -7,7 +7,7 @@ replaying those same looks over the reference (`monitors.conformal`).
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -30,6 +30,7 @@ from monitors.looks import no_data, since, what_lacks
 from monitors.screening import incidents, stretches
 from monitors.summary import Bools, Floats, chunk_at, chunk_start
 from monitors.views.seasonal_difference import difference, find_period, window_moments
+from monitors.weights import Weights, check, unit
 
 # The reference is scored in this many parts, each against the other parts, so
 # that the replayed looks meet a season they have not seen, as live looks do.
@@ -56,14 +57,20 @@ class DriftParams:
         A smaller change is never an alarm, however sure: the mean moves by
         this many standard deviations of the level, or the standard deviation
         of the seasonal difference changes by this share (natural log).
+    feature_weights
+        By how much a feature's score is multiplied before the highest counts: 1
+        where absent, 0 for one that is not judged. A greater weight finds smaller
+        changes of that feature, at the cost of the others' under one promise.
     """
 
     days_between_false_alarms: float = 90.0
     window_days: int = 7
     period_hours: int | None = None
     min_effect: float = 0.25
+    feature_weights: Weights = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check(self.feature_weights, "feature")
         if self.days_between_false_alarms <= 0:
             raise ValueError("days_between_false_alarms must be positive")
         if self.window_days < 1:
@@ -88,8 +95,8 @@ class DriftBaseline:
     usual
         Middle and spread of those windows.
     scale : (feature,)
-        The distance that 5 % of the reference windows exceed: makes features
-        comparable.
+        The distance that 5 % of the reference windows exceed, by the feature's
+        weight: makes features comparable.
     level_mean, level_sd, difference_sd : (feature,)
         Of the hours themselves and of their seasonal difference.
     """
@@ -164,6 +171,7 @@ def _learn(
     level_mean, level_sd = middle_and_spread(whole.mean)
     _, difference_sd = middle_and_spread(difference(whole.mean, period))
     away, scale = _scored_apart(mean, sd, params.window_days)
+    scale = scale * unit(whole.names, params.feature_weights)
     effects = _effect(mean, sd, level_sd, difference_sd)
     scores = _joint_score(away / scale, effects >= params.min_effect)
     return DriftBaseline(

@@ -9,17 +9,15 @@ the largest distance is the score: its own past says how large is unusual.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist
-from typing import TypeAlias
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitors.conformal import Contract, contract, p_value
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import MIN_WINDOWS, Learning
 from monitors.summary import Floats
+from monitors.usual import Usual, distances, farthest, usual
 from monitors.views.autocorrelation import autocorrelation
 from monitors.views.company import company
 from monitors.views.daily_rhythm import daily_rhythm
@@ -30,25 +28,8 @@ from monitors.views.seasonal_difference import seasonal_difference
 from monitors.views.spectrum import spectrum
 from monitors.views.stuck import stuck
 from monitors.views.timing import timing
-from monitors.views.view import Statistic, View
-
-Order: TypeAlias = NDArray[np.intp]
-
-# Of what a standardised statistic may add to what counts as ordinary: one odd
-# window must not hide itself, nor those like it, by making odd ordinary.
-_CLIP = 3.0
-
-# Of a view's covariance, the part that is believed; the rest is taken as
-# independent. A year has some fifty windows for up to six statistics.
-_BELIEVED = 0.7
-
-# The quantiles that a spread is measured by, on each side of the middle. Nearer
-# ones do not know the weeks in which a sensor stood still (on ETTh2, with a
-# sixth on either side, noise was found in .71 of weeks for .85).
-_EDGE = 0.07
-_SPREADS = NormalDist().inv_cdf(1.0 - _EDGE)  # that a normal statistic's edge is away
-
-_FARTHEST = 1e6  # spreads; farther is not more unusual, and its square is finite
+from monitors.views.view import View
+from monitors.weights import Weights, check, unit
 
 # What makes the views comparable is the typical distance among the farthest
 # windows: it knows how heavy a view's tail is, and one mad window alone does not
@@ -126,138 +107,6 @@ def lead(views: Sequence[View]) -> int:
     return -(-max(view.before for view in views) // HOURS) * HOURS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Usual:
-    """What is ordinary for one view.
-
-    Attributes
-    ----------
-    middle : (feature, statistic)
-        Median.
-    below, above : (feature, statistic)
-        Spread on either side of it, in units of a standard deviation. A
-        statistic that now and then falls far is not forgiven for rising.
-        Infinite below where low is no fault.
-    weight : (feature, statistic, statistic)
-        Inverse of the shrunk covariance of the standardised statistics.
-    """
-
-    middle: Floats
-    below: Floats
-    above: Floats
-    weight: Floats
-
-    def standardised(self, statistics: Floats) -> Floats:
-        """Return how many ordinary spreads statistics lie from their middle.
-
-        Parameters
-        ----------
-        statistics : (window, feature, statistic)
-            NaN counts as the middle: it says nothing.
-        """
-        away = statistics - self.middle
-        with np.errstate(over="ignore"):
-            away = away / np.where(away > 0, self.above, self.below)
-        return np.clip(np.nan_to_num(away, nan=0.0), -_FARTHEST, _FARTHEST)
-
-
-def usual(statistics: Floats, parts: Sequence[Statistic]) -> Usual:
-    """Learn what is ordinary, treating all windows alike.
-
-    Parameters
-    ----------
-    statistics : (window, feature, statistic)
-        NaN is left out.
-    parts
-        Their grains.
-    """
-    low, middle, high = _quantiles(statistics, (_EDGE, 0.5, 1.0 - _EDGE))
-    grain = np.array([part.grain for part in parts])
-    floor = 1e-9 * np.abs(middle) + np.finfo(float).tiny
-    alone = Usual(
-        middle=middle,
-        below=np.where(
-            [part.less is None for part in parts],
-            np.inf,
-            np.hypot((middle - low) / _SPREADS, grain) + floor,
-        ),
-        above=np.hypot((high - middle) / _SPREADS, grain) + floor,
-        weight=np.eye(len(parts)),
-    )
-    away = np.clip(alone.standardised(statistics), -_CLIP, _CLIP)
-    together = np.einsum("wfi,wfj->fij", away, away) / max(len(away), 1)
-    shrunk = _BELIEVED * together + (1.0 - _BELIEVED) * alone.weight
-    return replace(alone, weight=np.linalg.inv(shrunk))
-
-
-def _quantiles(statistics: Floats, shares: tuple[float, ...]) -> list[Floats]:
-    """Return quantiles over windows; 0 where there is no window at all."""
-    ordered = np.sort(statistics, axis=0)  # NaN last
-    n = np.isfinite(statistics).sum(axis=0)
-    found = []
-    for share in shares:
-        at = share * np.maximum(n - 1, 0)
-        below = np.floor(at).astype(int)[np.newaxis]
-        above = np.minimum(below + 1, np.maximum(n - 1, 0))
-        low = np.take_along_axis(ordered, below, axis=0)[0]
-        high = np.take_along_axis(ordered, above, axis=0)[0]
-        part = at - below[0]
-        found.append(np.where(n > 0, low * (1 - part) + high * part, 0.0))
-    return found
-
-
-def distance(statistics: Floats, usual: Usual) -> Floats:
-    """Return how far windows lie from what is ordinary (Mahalanobis), for one view.
-
-    Parameters
-    ----------
-    statistics : (window, feature, statistic)
-        A statistic that is NaN says nothing.
-
-    Returns
-    -------
-    (window, feature)
-        NaN where all statistics are.
-    """
-    away = usual.standardised(statistics)
-    square = np.einsum("wfi,fij,wfj->wf", away, usual.weight, away, optimize=True)
-    return np.where(np.isfinite(statistics).any(axis=2), np.sqrt(square), np.nan)
-
-
-def distances(statistics: Sequence[Floats], usuals: Sequence[Usual]) -> Floats:
-    """Return the distance in each view; (window, feature, view)."""
-    return np.stack(
-        [distance(seen, own) for seen, own in zip(statistics, usuals, strict=True)], axis=2
-    )
-
-
-def farthest(away: Floats, share: float) -> Floats:
-    """Return the typical distance of the farthest windows: makes views comparable.
-
-    Parameters
-    ----------
-    away : (window, feature, view)
-        Less than one ordinary spread, and NaN, count as one.
-    share
-        How many of the windows are asked; at least one.
-
-    Returns
-    -------
-    (feature, view)
-        Geometric mean, at least 1.
-
-    Examples
-    --------
-    >>> away = np.array([0.1, 2.0, 0.2, 8.0]).reshape(4, 1, 1)
-    >>> farthest(away, share=0.5).item()
-    4.0
-    """
-    n = max(round(share * len(away)), 1)
-    far = np.sort(np.maximum(np.nan_to_num(away), 1.0), axis=0)[-n:]
-    typical: Floats = np.exp(np.log(far).mean(axis=0))
-    return typical
-
-
 def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Floats:
     """Score each window by all windows, itself included, so that none is special.
 
@@ -323,11 +172,16 @@ class PanelParams:
         reference must hold 19 windows.
     season_hours
         The season of the differences and of the longest lag.
+    feature_weights, view_weights
+        By how much scores are multiplied before the largest counts: 1 where
+        absent, 0 for what is not judged.
     """
 
     days_between_false_alarms: float = 90.0
     window_days: int = 7
     season_hours: int = HOURS
+    feature_weights: Weights = field(default_factory=dict)
+    view_weights: Weights = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:
@@ -336,6 +190,8 @@ class PanelParams:
             raise ValueError("window_days must be at least 2")
         if not 1 < self.season_hours < self.window_days * HOURS:
             raise ValueError("season_hours must be above 1 and less than a window")
+        check(self.feature_weights, "feature")
+        check(self.view_weights, "view", (view.name for view in panel_views()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -347,7 +203,7 @@ class PanelBaseline:
     usuals
         One per view.
     scale : (feature, view)
-        Typical distance of the farthest 3 % of the reference's looks.
+        Typical distance of the farthest 3 % of the reference's looks, by weight.
     n_windows
         How many windows the reference holds without overlap.
     """
@@ -383,7 +239,10 @@ def calibrate(reference: Hourly, params: PanelParams) -> PanelBaseline | Learnin
     if n_windows < MIN_WINDOWS:
         return Learning(n_windows=n_windows, window_days=params.window_days)
     away = _apart(seen, views, params.window_days)
-    scale = farthest(away, _OF_LOOKS)
+    scale = farthest(away, _OF_LOOKS) * np.outer(
+        unit(reference.names, params.feature_weights),
+        unit([view.name for view in views], params.view_weights),
+    )
     return PanelBaseline(
         params=params,
         names=reference.names,

@@ -8,13 +8,15 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from core.contract import Contract
 from core.errors import Conflict, Unprocessable
 from core.policy import Policy
 from db.queries.unique import insert_unique
-from db.tables import Monitor
+from db.tables import Model, Monitor
 from monitors import registry
 from monitors.burn import Indicator
 from monitors.registry import Severity
+from monitors.weights import check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     known = [one.value for one in Severity]
     if severity not in known:
         raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
-    registry.parse(plan.kind, plan.params)
+    _check_weights(session, model_id, registry.parse(plan.kind, plan.params))
     monitor = session.scalar(_named(model_id, plan.name))
     if monitor is not None and monitor.kind != plan.kind:
         raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
@@ -70,6 +72,17 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     if is_new:
         insert_unique(session, monitor, "somebody adds this monitor right now; try again")
     return is_new
+
+
+def _check_weights(session: Session, model_id: UUID, params: registry.Params) -> None:
+    """Refuse to weigh a feature that the model has not."""
+    weights = getattr(params, "feature_weights", {})
+    if weights:
+        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        try:
+            check(weights, "feature", contract.measured)
+        except ValueError as error:
+            raise Unprocessable(str(error)) from None
 
 
 def _named(model_id: UUID, name: str) -> Select[Monitor]:

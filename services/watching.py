@@ -90,14 +90,14 @@ class Baselines:
         self,
         seen: Scene,
         reference: Window,
-        params: Hashable,
+        key: Hashable,
         calibrate: Callable[[Hourly], Baseline],
     ) -> Baseline:
         """Return the baseline of a reference; read and learnt once per process."""
         return self.of_counted(
             seen,
             reference,
-            params,
+            key,
             lambda counted: calibrate(scene.on_hours(counted, reference)),
         )
 
@@ -219,7 +219,7 @@ def _look_at_input(
         return level_looks.evaluate(goes_on, task.history, seen.as_of)
     if isinstance(params, PanelParams):
         follows = baselines.of(
-            seen, reference, params, lambda hours: panel.calibrate(hours, params)
+            seen, reference, repr(params), lambda hours: panel.calibrate(hours, params)
         )
         return sequence.evaluate(follows, seen.recent, seen.as_of)
     usual = baselines.of(
@@ -231,7 +231,9 @@ def _look_at_input(
 def _look_at_drift(
     params: DriftParams, seen: Scene, reference: Window, baselines: Baselines
 ) -> Finding:
-    learnt = baselines.of(seen, reference, params, lambda hours: drift.calibrate(hours, params))
+    learnt = baselines.of(
+        seen, reference, repr(params), lambda hours: drift.calibrate(hours, params)
+    )
     finding = drift.evaluate(learnt, seen.recent, seen.as_of)
     if isinstance(learnt, Learning):
         return _while_learning(finding, learnt, seen, reference, baselines)

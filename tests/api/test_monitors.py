@@ -44,7 +44,8 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
 
 def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) -> None:
     path = f"/v1/models/{model}/monitors/yearly"
-    body = {"kind": "drift", "params": {"days_between_false_alarms": 365}}
+    params = {"days_between_false_alarms": 365, "feature_weights": {"load": 2}}
+    body = {"kind": "drift", "params": params}
     assert operator.put(path, json=body).status_code == 201
     changed = operator.put(path, json={**body, "severity": "page", "enabled": False})
     assert changed.status_code == 200
@@ -59,6 +60,20 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
         pytest.param("x", {"kind": "magic"}, 422, "drift", id="unknown kind lists the known"),
         pytest.param("x", {"kind": "drift", "params": {"x": 1}}, 422, "x", id="unknown param"),
         pytest.param("x", {"kind": "drift", "severity": "loud"}, 422, "ticket", id="severity"),
+        pytest.param(
+            "x",
+            {"kind": "sequence", "params": {"feature_weights": {"moon": 2}}},
+            422,
+            "no feature 'moon' to weigh; known: load",
+            id="a weight for no feature",
+        ),
+        pytest.param(
+            "x",
+            {"kind": "drift", "params": {"feature_weights": {"load": "much"}}},
+            422,
+            "feature_weights",
+            id="a weight that is no number",
+        ),
         pytest.param("drift", {"kind": "burn"}, 409, "of kind 'drift'", id="another kind"),
         pytest.param(".x", {"kind": "drift"}, 422, "monitor name", id="name"),
     ],

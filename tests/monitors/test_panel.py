@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -17,17 +17,15 @@ from monitors.panel import (
     PanelParams,
     calibrate,
     conformal_p,
-    distance,
     explain,
-    farthest,
     largest,
     measure,
     panel_views,
     replay,
     symmetric_scores,
-    usual,
 )
 from monitors.summary import Floats
+from monitors.usual import distance, farthest, usual
 from monitors.views.view import Statistic
 from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 
@@ -143,7 +141,7 @@ def test_a_look_is_the_same_however_much_came_before(
         pytest.param({"season_hours": 168}, "less than a window", id="a season too long"),
     ],
 )
-def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, int], why: str) -> None:
+def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         PanelParams(**wrong)
 

@@ -1,0 +1,82 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitors import drift, panel
+from monitors.drift import DriftParams
+from monitors.hourly import HOURS
+from monitors.learning import Learning
+from monitors.panel import PanelParams
+from monitors.summary import Floats
+from tests.monitors.streams import days, grid, plant
+
+N_REFERENCE, N_DAYS = 200, 230
+JUDGES = [
+    pytest.param(drift, DriftParams, id="drift"),
+    pytest.param(panel, PanelParams, id="panel"),
+]
+NAMES = grid(plant(1)).names
+
+
+def looks(room: Any, params: Callable[..., Any], stream: Floats, **weights: Any) -> Any:
+    """Learn from the first days, and look at the others."""
+    reference = grid(stream[: N_REFERENCE * HOURS])
+    baseline = room.calibrate(reference, params(window_days=3, **weights))
+    assert not isinstance(baseline, Learning)
+    return room.replay(baseline, days(grid(stream), N_REFERENCE + 3, N_DAYS))
+
+
+@pytest.mark.parametrize(("room", "params"), JUDGES)
+def test_a_weight_multiplies_the_scores_of_its_feature(
+    room: Any, params: Callable[..., Any]
+) -> None:
+    plain = looks(room, params, plant(N_DAYS))
+    weighed = looks(room, params, plant(N_DAYS), feature_weights={NAMES[1]: 2.0})
+    assert np.allclose(weighed.scores[:, 1], 2 * plain.scores[:, 1], equal_nan=True)
+    assert np.array_equal(weighed.scores[:, 2:], plain.scores[:, 2:], equal_nan=True)
+
+
+@pytest.mark.parametrize(("room", "params"), JUDGES)
+def test_what_weighs_nothing_is_not_judged(room: Any, params: Callable[..., Any]) -> None:
+    stream = plant(N_DAYS)
+    broken = stream.copy()
+    broken[220 * HOURS :, 0] = np.repeat(broken[220 * HOURS :: 4, 0], 4) * 3
+    without = {"feature_weights": {NAMES[0]: 0.0}}
+    quiet = looks(room, params, stream, **without).joint
+    assert looks(room, params, broken).joint[-1] > 2 * quiet[-1]
+    if room is drift:  # the panel looks at each in the company of the others
+        assert np.array_equal(looks(room, params, broken, **without).joint, quiet)
+
+
+def test_a_view_can_weigh_nothing() -> None:
+    found = looks(panel, PanelParams, plant(N_DAYS), view_weights={"timing": 0.0})
+    names = [view.name for view in panel.panel_views()]
+    assert (found.scores[..., names.index("timing")] == 0).all()
+    assert (found.scores[..., names.index("spectrum")] > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("params", "weights", "reason"),
+    [
+        pytest.param(DriftParams, {"feature_weights": {"a": -1.0}}, "negative", id="negative"),
+        pytest.param(
+            PanelParams, {"feature_weights": {"a": float("inf")}}, "infinite", id="infinite"
+        ),
+        pytest.param(
+            PanelParams, {"view_weights": {"smell": 1.0}}, "known: daily_rhythm", id="unknown"
+        ),
+        pytest.param(
+            PanelParams,
+            {"view_weights": {view.name: 0.0 for view in panel.panel_views()}},
+            "no view is left",
+            id="none left",
+        ),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(
+    params: Callable[..., Any], weights: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        params(**weights)
