@@ -89,11 +89,12 @@ class Patched:
         self._places = np.add.outer(np.array(starts, dtype=np.int64), np.arange(_DIGITS))
         self._serial = next(_BLOCKS) * 1_000_000
 
-    def next(self) -> bytes:
+    def next(self) -> memoryview:
+        """Return the next request: its bytes stay as they are until the next is asked for."""
         digits = f"{self._serial:0{_DIGITS}d}".encode()
         self._request[self._places] = np.frombuffer(digits, np.uint8)
         self._serial += 1
-        return self._request.tobytes()
+        return self._request.data
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by birth
         self._on_free(self)
 
-    def send(self, request: bytes, due: float) -> None:
+    def send(self, request: bytes | memoryview, due: float) -> None:
         """Send a request that was due at a moment of the monotonic clock."""
         self._due = due
         self._transport.write(request)
@@ -233,7 +234,7 @@ async def _load_at(
     while paced.n_sent < n_due:
         now = time.monotonic()
         while paced.n_sent < n_due and (due := began + paced.n_sent / rate) <= now:
-            paced.send(requests.next(), due)
+            paced.send(bytes(requests.next()), due)  # many are under way at a time
         await asyncio.sleep(_TICK)
     async with asyncio.timeout(30):
         while measured.n_answered < n_due:

@@ -30,7 +30,7 @@ log = logging.getLogger("seqwatch.ingest")
 
 MAX_WAITING_BYTES = 128 * 2**20  # unless a hall is given
 MAX_WAITING = 10_000
-MAX_GROUP_BYTES = 16 * 2**20
+MAX_GROUP_BYTES = 4 * 2**20
 MAX_GROUP = 1024
 # Seconds. Where a group had company, the next is not begun for the first who
 # comes: the others' requests are on their way.
