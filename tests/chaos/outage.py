@@ -112,6 +112,7 @@ class Wire:
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        source.close()  # the other way's thread closes the sink, which is its source
 
 
 def hold(seconds: float) -> None:
