@@ -39,9 +39,9 @@ class Bins:
         self.n = edges.size + 1
         self._edges = edges
         self._below: Ints | None = None
-        apart, where = np.unique(edges, return_index=True)
         if n_values < _ENOUGH:
             return
+        apart, where = np.unique(edges, return_index=True)
         # A far tail would leave one cell to all others: outer edges may share the outer cells.
         for out in range(_MOST):
             inner = apart[out : apart.size - out]
