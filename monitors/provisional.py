@@ -8,6 +8,8 @@ from monitors.daily import Daily
 from monitors.finding import Finding, Json, as_json
 from monitors.rao_scott import moved
 
+_LEAST_TOLD = 0.01
+
 
 def with_first_impression(finding: Finding, window: Daily, reference: Daily) -> Finding:
     """Add to a finding without a verdict how unusual each feature's values are.
@@ -50,7 +52,9 @@ def with_first_impression(finding: Finding, window: Daily, reference: Daily) -> 
         "top": top,
         "features": features,
     }
-    impression = f"so far {top} moved most, p {joint:.2g} (Rao-Scott: for reading only)"
+    # Smaller than was ever checked against quiet weeks: a number nobody should trust.
+    p = f"p {joint:.2g}" if joint >= _LEAST_TOLD else f"p below {_LEAST_TOLD}"
+    impression = f"so far {top} moved most, {p} (Rao-Scott, knows no season: for reading only)"
     return replace(
         finding,
         cause=f"{finding.cause}; {impression}",
