@@ -31,6 +31,7 @@ from monitors.screening import incidents, stretches
 from monitors.summary import Bools, Floats, chunk_at, chunk_start
 from monitors.views.seasonal_difference import difference, find_period, window_moments
 from monitors.weights import Weights, check, unit
+from monitors.which_moved import moved
 
 # The reference is scored in this many parts, each against the other parts, so
 # that the replayed looks meet a season they have not seen, as live looks do.
@@ -97,6 +98,9 @@ class DriftBaseline:
     scale : (feature,)
         The distance that 5 % of the reference windows exceed, by the feature's
         weight: makes features comparable.
+    looks : (look, feature)
+        Scores of the reference's looks, each part scored by the others; 0 where the
+        change was too small to matter.
     level_mean, level_sd, difference_sd : (feature,)
         Of the hours themselves and of their seasonal difference.
     """
@@ -110,6 +114,7 @@ class DriftBaseline:
     sd: Floats
     usual: Pool
     scale: Floats
+    looks: Floats
     level_mean: Floats
     level_sd: Floats
     difference_sd: Floats
@@ -155,7 +160,7 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     for _ in range(_PASSES):  # a large incident hides smaller ones
         mean, sd = _windows(quiet.mean, period, params.window_days)
         away, scale = _scored_apart(mean, sd, params.window_days)
-        scores = _joint_score(away / scale, np.ones(away.shape, dtype=np.bool_))
+        scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
         without = _without(whole, _days(odd | marked, first_look, params.window_days))
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
@@ -173,7 +178,7 @@ def _learn(
     away, scale = _scored_apart(mean, sd, params.window_days)
     scale = scale * unit(whole.names, params.feature_weights)
     effects = _effect(mean, sd, level_sd, difference_sd)
-    scores = _joint_score(away / scale, effects >= params.min_effect)
+    looks = _judged(away / scale, effects >= params.min_effect)
     return DriftBaseline(
         params=params,
         names=whole.names,
@@ -184,10 +189,13 @@ def _learn(
         sd=sd,
         usual=pool(mean, sd),
         scale=scale,
+        looks=looks,
         level_mean=level_mean,
         level_sd=level_sd,
         difference_sd=difference_sd,
-        contract=contract(scores, params.days_between_false_alarms, params.window_days),
+        contract=contract(
+            _joint_score(looks), params.days_between_false_alarms, params.window_days
+        ),
     )
 
 
@@ -255,11 +263,16 @@ def _effect(mean: Floats, sd: Floats, level_sd: Floats, difference_sd: Floats) -
     return np.maximum(np.abs(mean) / level_sd, spread)
 
 
-def _joint_score(scores: Floats, large_enough: Bools) -> Floats:
-    """Return the largest score over features whose change matters; NaN: no data."""
-    judged = np.where(np.isfinite(scores) & large_enough, scores, 0.0)
-    highest = judged.max(axis=1, initial=0.0)
-    return np.where(np.isfinite(scores).any(axis=1), highest, np.nan)
+def _judged(scores: Floats, large_enough: Bools) -> Floats:
+    """Return the scores, 0 where the change is too small to matter; NaN: no data."""
+    return np.where(np.isfinite(scores) & ~large_enough, 0.0, scores)
+
+
+def _joint_score(judged: Floats) -> Floats:
+    """Return the largest score over features; NaN: no data."""
+    there = np.isfinite(judged)
+    highest = np.where(there, judged, 0.0).max(axis=1, initial=0.0)
+    return np.where(there.any(axis=1), highest, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -300,7 +313,7 @@ def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
     effects = _effect(mean, sd, baseline.level_sd, baseline.difference_sd)
     return Looks(
         first_day=_first_look(whole, baseline.period, baseline.params.window_days),
-        joint=_joint_score(scores, effects >= baseline.params.min_effect),
+        joint=_joint_score(_judged(scores, effects >= baseline.params.min_effect)),
         scores=scores,
         effects=effects,
         mean=mean,
@@ -325,7 +338,8 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
     -------
     Finding
         `value` is the joint score. The detail holds, per feature, score,
-        effect, mean and standard deviation now and in the reference.
+        effect, mean and standard deviation now and in the reference; of a
+        breach also `moved`, the features that moved (`monitors.which_moved`).
         `NO_DATA` while the reference is too short or the window too empty.
     """
     end = chunk_at(as_of) // HOURS * HOURS
@@ -347,7 +361,10 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
         threshold=baseline.contract.threshold,
         window=window,
         cause=_cause(baseline, looks, top) if breach else "",
-        detail=_detail(baseline, whole, looks, top),
+        detail={
+            **_detail(baseline, whole, looks, top),
+            "moved": _moved(baseline, looks) if breach else [],
+        },
     )
 
 
@@ -357,11 +374,18 @@ def _top(baseline: DriftBaseline, looks: Looks) -> int:
     return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
 
 
+def _moved(baseline: DriftBaseline, looks: Looks) -> list[str]:
+    """Name what moved, the farthest first."""
+    scores = _judged(looks.scores[-1], looks.effects[-1] >= baseline.params.min_effect)
+    found = moved(scores, baseline.looks, baseline.contract.threshold)
+    return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
+
+
 def _cause(baseline: DriftBaseline, looks: Looks, top: int) -> str:
-    moved = looks.mean[-1, top] / baseline.level_sd[top]
+    by = looks.mean[-1, top] / baseline.level_sd[top]
     ratio = looks.sd[-1, top] / baseline.difference_sd[top]
     return (
-        f"{baseline.names[top]} drifted: mean {moved:+.2f} standard deviations against "
+        f"{baseline.names[top]} drifted: mean {by:+.2f} standard deviations against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
 
@@ -391,7 +415,7 @@ def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
     mean = np.concatenate([baseline.mean[phase::days], looks.mean[-1:]])
     sd = np.concatenate([baseline.sd[phase::days], looks.sd[-1:]])
     away = symmetric_distance(mean, sd)
-    highest = _joint_score(away / _tail(away), np.ones(away.shape, dtype=np.bool_))
+    highest = _joint_score(away / _tail(away))
     return p_value(highest)
 
 

@@ -204,6 +204,8 @@ class PanelBaseline:
         One per view.
     scale : (feature, view)
         Typical distance of the farthest 3 % of the reference's looks, by weight.
+    looks : (look, feature)
+        Largest scores of the reference's looks, each scored by the other half.
     n_windows
         How many windows the reference holds without overlap.
     """
@@ -212,6 +214,7 @@ class PanelBaseline:
     names: tuple[str, ...]
     usuals: tuple[Usual, ...]
     scale: Floats
+    looks: Floats
     n_windows: int
     contract: Contract
 
@@ -243,14 +246,16 @@ def calibrate(reference: Hourly, params: PanelParams) -> PanelBaseline | Learnin
         unit(reference.names, params.feature_weights),
         unit([view.name for view in views], params.view_weights),
     )
+    looks = largest(away / scale, axis=2)
     return PanelBaseline(
         params=params,
         names=reference.names,
         usuals=_usuals(seen, views),
         scale=scale,
+        looks=looks,
         n_windows=n_windows,
         contract=contract(
-            largest(away / scale, axis=(1, 2)),
+            largest(looks, axis=1),
             params.days_between_false_alarms,
             params.window_days,
         ),

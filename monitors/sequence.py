@@ -2,13 +2,23 @@
 
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import Learning
 from monitors.looks import no_data, since, what_lacks
-from monitors.panel import PanelBaseline, PanelLooks, explain, panel_views, replay
+from monitors.panel import (
+    PanelBaseline,
+    PanelLooks,
+    explain,
+    largest,
+    panel_views,
+    replay,
+)
 from monitors.summary import chunk_at, chunk_start
+from monitors.which_moved import moved
 
 
 def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
@@ -28,7 +38,8 @@ def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime
     -------
     Finding
         `value` is the largest score over features and views. The detail
-        holds what moved most, and per feature the score in each view.
+        holds what moved most, per feature the score in each view, and of a
+        breach `moved`, the features that moved (`monitors.which_moved`).
         `NO_DATA` while the reference is too short or the window too empty.
     """
     end = chunk_at(as_of) // HOURS * HOURS
@@ -48,11 +59,11 @@ def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime
         threshold=baseline.contract.threshold,
         window=window,
         cause=explain(baseline, looks).sentence if breach else "",
-        detail=_detail(baseline, looks),
+        detail=_detail(baseline, looks, breach=breach),
     )
 
 
-def _detail(baseline: PanelBaseline, looks: PanelLooks) -> dict[str, Json]:
+def _detail(baseline: PanelBaseline, looks: PanelLooks, *, breach: bool) -> dict[str, Json]:
     views = [view.name for view in panel_views(baseline.params.season_hours)]
     features: dict[str, Json] = {
         name: {view: as_json(score) for view, score in zip(views, scores, strict=True)}
@@ -72,6 +83,13 @@ def _detail(baseline: PanelBaseline, looks: PanelLooks) -> dict[str, Json]:
         "view": most.view,
         "statistic": most.statistic,
         "away": as_json(most.away),
+        "moved": _moved(baseline, looks) if breach else [],
         "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
         "features": features,
     }
+
+
+def _moved(baseline: PanelBaseline, looks: PanelLooks) -> list[str]:
+    scores = largest(looks.scores[-1], axis=1)
+    found = moved(scores, baseline.looks, baseline.contract.threshold)
+    return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]

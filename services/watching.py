@@ -258,7 +258,8 @@ def _while_learning(
         seen, reference, "days", lambda counted: on_days(counted, reference)
     )
     window = Window(seen.as_of - timedelta(days=learning.window_days), seen.as_of)
-    return with_first_impression(finding, on_days(seen.counted, window), before)
+    edges, _ = seen.counted.of(places)
+    return with_first_impression(finding, on_days(seen.counted, window), before, edges)
 
 
 def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Scene) -> Finding:

@@ -62,6 +62,9 @@ class Explanation:
         What the window is compared with; None where there is none.
     view
         Of a finding on the order of values: where it shows most.
+    moved
+        Of a breach of drift or of the order of values: the features that moved,
+        the farthest first; about one in ten of such names is wrong.
     flaws
         Of a finding of data quality.
     features
@@ -97,6 +100,7 @@ class Explanation:
     reference_start: datetime | None
     reference_end: datetime | None
     view: str | None
+    moved: tuple[str, ...]
     flaws: tuple[Flaw, ...]
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
@@ -194,6 +198,7 @@ def explain(
         reference_start=None if reference is None else reference.start,
         reference_end=None if reference is None else reference.end,
         view=names[0].view if names else None,
+        moved=tuple(row.detail.get("moved", ())),  # older findings name none
         flaws=_flaws(row.detail),
         features=features.moves(material, names),
         errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,

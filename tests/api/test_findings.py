@@ -56,6 +56,7 @@ def test_a_finding_is_explained_as_json(as_key: Clients, story: Story, drifted: 
     assert answer.status_code == 200
     found = answer.json()
     assert (found["model"], found["kind"], found["outcome"]) == ("grid", "drift", "breach")
+    assert found["moved"][0] == "load"
     load = found["features"][0]
     assert (load["name"], load["unit"]) == ("load", "kW")
     assert len(load["hours"]) == 24

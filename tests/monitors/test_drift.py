@@ -61,10 +61,21 @@ def test_a_change_names_its_feature_and_since_when(
     found = evaluate(baseline, days(grid(moved), 203, 224), day(224))
     assert found.outcome is Outcome.BREACH
     assert found.detail["top"] == name
+    assert found.detail["moved"] == [name]
     assert name in found.cause
     since = str(found.detail["since"])
     assert day(220).isoformat() <= since <= day(222).isoformat()
     json.dumps(found.detail, allow_nan=False)
+
+
+def test_all_that_moved_is_named_and_nothing_while_it_is_quiet(
+    stream: Floats, baseline: DriftBaseline
+) -> None:
+    assert evaluate(baseline, days(grid(stream), 203, 224), day(224)).detail["moved"] == []
+    changed = stream.copy()
+    changed[221 * 24 :, [1, 4]] += [12, 12]
+    found = evaluate(baseline, days(grid(changed), 203, 224), day(224))
+    assert found.detail["moved"] == ["f1", "f4"]
 
 
 def test_a_season_is_found_and_can_be_overridden() -> None:

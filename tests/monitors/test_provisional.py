@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ from monitors.daily import Daily, daily
 from monitors.finding import Finding
 from monitors.looks import no_data
 from monitors.provisional import with_first_impression
-from monitors.summary import Column, Floats, chunk_at, freeze, summarise
+from monitors.summary import Column, Edges, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import ar1
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,8 +17,8 @@ NAMES = ("load", "wind")
 N_REFERENCE, N_NOW = 40, 7
 
 
-def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily]:
-    """Return the window and the reference before it."""
+def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily, Edges]:
+    """Return the window, the reference before it, and the edges of both."""
     reference = n_reference * 24
     edges = freeze({name: stream[:reference, i] for i, name in enumerate(NAMES)})
     hours = chunk_at(START) + np.arange(len(stream))
@@ -26,7 +27,7 @@ def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily]:
     summary = summarise(columns, edges)
     middle = START + n_reference * DAY
     end = START + len(stream) // 24 * DAY
-    return daily(summary, NAMES, middle, end), daily(summary, NAMES, START, middle)
+    return daily(summary, NAMES, middle, end), daily(summary, NAMES, START, middle), edges
 
 
 def learning() -> Finding:
@@ -39,10 +40,16 @@ def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
     found = with_first_impression(learning(), *on_days(stream, N_REFERENCE))
     assert found.outcome == learning().outcome
     assert found.cause.startswith("learning: 5 of 19 windows of 7 days; so far wind moved most")
+    assert "its median by +1.48" in found.cause
+    assert found.cause.endswith("(bootstrap, provisional, knows no season: for reading only)")
     told = found.detail["provisional"]
     assert isinstance(told, dict)
     assert told["top"] == "wind"
-    assert told["p"] == 2 * told["features"]["wind"]["p"] < 0.01
+    assert told["p"] < 0.01
+    wind = told["features"]["wind"]
+    assert wind["median_low"] < 1.5 < wind["median_high"]
+    assert wind["p"] < 0.01 < told["features"]["load"]["p"]
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 def test_before_two_weeks_nothing_is_said() -> None:

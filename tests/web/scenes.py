@@ -244,6 +244,7 @@ def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding
                 "achieved_days": 112.0,
                 "replayed_days": 336.0,
                 "top": CHANNELS[top],
+                "moved": [CHANNELS[0], CHANNELS[1]] if breach else [],
                 "features": {
                     name: {
                         "score": float(score),

@@ -71,6 +71,22 @@ def test_the_page_shows(signed_in: Browsers, drifted: UUID, shown: str) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_more_than_one_that_moved_are_listed(
+    signed_in: Browsers, sessions: sessionmaker[Session], drifted: UUID
+) -> None:
+    browser, listed = signed_in("read"), "<dt>Moved</dt><dd>load, wind<small>"
+    with unit_of_work(sessions) as session:
+        finding = session.get_one(Finding, drifted)
+        assert finding.detail["moved"][0] == "load"
+        finding.detail = {**finding.detail, "moved": ["load", "wind"]}
+    assert listed in browser.get(f"/findings/{drifted}").text
+    with unit_of_work(sessions) as session:  # as it was written before there was a list
+        finding = session.get_one(Finding, drifted)
+        finding.detail = {key: it for key, it in finding.detail.items() if key != "moved"}
+    assert "<dt>Moved</dt>" not in browser.get(f"/findings/{drifted}").text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_findings_without_summaries_have_pages(
     signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
 ) -> None:
