@@ -23,6 +23,7 @@ from api import (
     models,
     monitors,
     rollouts,
+    segments,
     skew,
     versions,
 )
@@ -54,6 +55,7 @@ ROOMS = (
     models,
     monitors,
     rollouts,
+    segments,
     skew,
     versions,
 )

@@ -22,6 +22,8 @@ MAX_STEP_SECONDS = 7 * 86_400  # a window of the most steps stays within the cal
 CONCEALABLE = ("entity", "session_id", "trace_id", "worker")
 WAYS_TO_CONCEAL = (Sensitivity.DROP, Sensitivity.HASH)
 
+ENTITY = "entity"  # as `segment_by`: the field of the row, not a feature
+
 # Until the contract could say more, it said this and nothing else. The digests of those days
 # stay as they are: these entries are always part of the canonical form, every other one only
 # where it differs from its default. The same rule lets the contract grow again.
@@ -73,6 +75,9 @@ class Contract:
     sensitive_fields
         Fields of a row (`entity`, `session_id`, `trace_id`, `worker`) that are
         dropped or hashed before anything is stored.
+    segment_by
+        The category among the kept features, or `entity` for the field of the
+        row, by whose values summaries are kept apart as well; "" for none.
     widens
         Digests of the contracts that this one has replaced without breaking
         them: rows under them are welcome. Kept by the platform, no part of
@@ -90,6 +95,7 @@ class Contract:
     scaler: Mapping[str, tuple[float, float]] = field(default_factory=dict, hash=False)
     label_map: tuple[str, ...] = ()
     sensitive_fields: Mapping[str, Sensitivity] = field(default_factory=dict, hash=False)
+    segment_by: str = ""
     widens: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +103,7 @@ class Contract:
         self._check_lengths()
         self._check_scaler()
         self._check_sensitive()
+        self._check_segments()
 
     @property
     def step(self) -> timedelta:
@@ -214,6 +221,20 @@ class Contract:
                 )
             if way not in WAYS_TO_CONCEAL:
                 raise Unprocessable(f"sensitive_fields: {name!r} can be dropped or hashed")
+
+    def _check_segments(self) -> None:
+        by = self.segment_by
+        if not by:
+            return
+        if by == ENTITY:
+            if self.sensitive_fields.get(ENTITY) is Sensitivity.DROP:
+                raise Unprocessable("segment_by: entity is dropped before anything is stored")
+            return
+        if by not in {each.name for each in self.kept if each.dtype is Dtype.CATEGORY}:
+            raise Unprocessable(
+                f"segment_by: {by!r} is neither a category among the kept features "
+                f"nor {ENTITY!r}"
+            )
 
 
 def _sparse(declared: Contract | Feature) -> dict[str, Any]:

@@ -60,14 +60,16 @@ def compare(old: Contract, new: Contract) -> Change:
 def apart(log: Contract, new: Contract) -> tuple[str, ...]:
     """Name what keeps a version from sharing the log of its model; nothing if it can.
 
-    One log has one grid of time, one kind of value per column, and one rule
-    for what may be stored. All else is the version's own.
+    One log has one grid of time, one kind of value per column, one rule for
+    what may be stored, and one way to tell segments apart. All else is the version's own.
     """
     found = [
         name
         for name in ("targets", "step_seconds", "horizon", "sensitive_fields")
         if getattr(log, name) != getattr(new, name)
     ]
+    if new.segment_by not in ("", log.segment_by):
+        found.append("segment_by")
     known = {feature.name: feature for feature in log.features}
     for feature in new.features:
         there = known.get(feature.name, feature)
@@ -98,6 +100,8 @@ def _differences(old: Contract, new: Contract) -> Iterator[tuple[str, bool]]:
         if getattr(old, name) != getattr(new, name):
             yield name, True
     yield from _scaler(old, new)
+    if old.segment_by != new.segment_by:  # they may begin; what was counted apart stays so
+        yield "segment_by", bool(old.segment_by)
     if old.label_map != new.label_map:
         yield "label_map", new.label_map[: len(old.label_map)] != old.label_map
     for name in sorted({*old.sensitive_fields, *new.sensitive_fields}):

@@ -85,6 +85,25 @@ def flatten_codes(rows: pa.Table, column: str, field: str, vocabulary: tuple[str
     return _spread(lists, of_text[places])
 
 
+def last_texts(rows: pa.Table, column: str, field: str) -> pa.StringArray:
+    """Return the last text of each list of one field; null where there is none.
+
+    Examples
+    --------
+    >>> lists = pa.array([{"area": ["south", "moon"]}, {"area": None}, {"area": [""]}],
+    ...     type=pa.struct([("area", pa.list_(pa.string()))]))
+    >>> last_texts(pa.table({"features": lists}), "features", "area").to_pylist()
+    ['moon', None, '']
+    """
+    lists = _lists(rows, column, field)
+    texts = pc.list_flatten(lists).combine_chunks().cast(pa.string())
+    lengths = numbers(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    if (lengths == 1).all():
+        return texts
+    last = np.cumsum(lengths) - 1
+    return texts.take(pa.array(last, mask=lengths == 0))
+
+
 def _lists(rows: pa.Table, column: str, field: str) -> pa.ChunkedArray:
     """Return the lists of a field; nulls where these rows were written before it was added."""
     struct = rows[column]

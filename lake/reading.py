@@ -1,6 +1,6 @@
 """Read the prediction log: a window of event time, at the newest or at a past version."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import FileSystem
@@ -145,6 +146,37 @@ class Log:
             columns,
         )
 
+    def features(self, day: date, name: str) -> pa.Table | None:
+        """Return one feature of all predictions of a day, and no other.
+
+        Parameters
+        ----------
+        day
+            An event day.
+        name
+            A feature.
+
+        Returns
+        -------
+        pa.Table or None
+            With `prediction_id`, `version`, `received_at` and `features`, which is
+            absent where no row of the day has it. None when nothing was ever archived.
+        """
+        columns = ["prediction_id", "version", "received_at", f"features.{name}"]
+
+        def read() -> pa.Table | None:
+            dataset = self.dataset(Kind.PREDICTIONS, f"day = '{day}'")
+            if dataset is None:
+                return None
+            # Arrow's data set reads a struct whole, and windows are long.
+            parts = [
+                pq.ParquetFile(path, filesystem=dataset.filesystem).read(columns)
+                for path in dataset.files
+            ]
+            return pa.concat_tables(parts, promote_options="permissive") if parts else None
+
+        return self._again(Kind.PREDICTIONS, read)
+
     def newest_day(self) -> date | None:
         """Return the newest event day with a prediction; None when there is none."""
         table = self._tables[Kind.PREDICTIONS]
@@ -193,6 +225,9 @@ class Log:
             dataset = self.dataset(kind, files)  # Arrow's filter does the rest
             return None if dataset is None else dataset.to_table([*columns], filter=rows)
 
+        return self._again(kind, read)
+
+    def _again(self, kind: Kind, read: Callable[[], pa.Table | None]) -> pa.Table | None:
         try:
             return read()
         except FileNotFoundError as error:  # an erasure, or retention, has removed files

@@ -62,6 +62,9 @@ class DriftParams:
         By how much a feature's score is multiplied before the highest counts: 1
         where absent, 0 for one that is not judged. A greater weight finds smaller
         changes of that feature, at the cost of the others' under one promise.
+    by_segment
+        Judge the features of every segment beside those of the total, all under
+        the one promise. A segment is judged once its reference holds 19 windows.
     """
 
     days_between_false_alarms: float = 90.0
@@ -69,6 +72,7 @@ class DriftParams:
     period_hours: int | None = None
     min_effect: float = 0.25
     feature_weights: Weights = field(default_factory=dict)
+    by_segment: bool = False
 
     def __post_init__(self) -> None:
         check(self.feature_weights, "feature")

@@ -1,5 +1,6 @@
 """Summaries laid on a regular grid of hours: what the drift monitors look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,6 +60,18 @@ class Hourly:
             n_repeat=self.n_repeat[start:stop],
             mean=self.mean[start:stop],
             sd=self.sd[start:stop],
+        )
+
+    def of(self, features: Sequence[int]) -> "Hourly":
+        """Return what is known of some features, by their places."""
+        return Hourly(
+            names=tuple(self.names[i] for i in features),
+            first=self.first,
+            n=self.n[:, features],
+            n_missing=self.n_missing[:, features],
+            n_repeat=self.n_repeat[:, features],
+            mean=self.mean[:, features],
+            sd=self.sd[:, features],
         )
 
 

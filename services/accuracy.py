@@ -1,6 +1,6 @@
 """How wrong were the forecasts, as sums that add up over days?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.contract import Contract
 from core.errors import Unprocessable
-from lake.lists import Floats
+from lake.lists import Floats, Ints
 
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -101,11 +101,18 @@ def sums(forecast: Floats, actual: Floats, naive: Floats, in_units: Units) -> Fl
     >>> sums(3 * cell, 1 * cell, np.nan * cell, Units(std=np.array([2.0])))
     array([[[1., 1., 1., 1., 0., 0.]]])
     """
+    return total(cells(forecast, actual, naive, in_units))
+
+
+def cells(
+    forecast: Floats, actual: Floats, naive: Floats, in_units: Units
+) -> list[Floats | Bools]:
+    """Return what `sums` adds up, part by part, each of shape (prediction, step, target)."""
     there = np.isfinite(forecast)
     error = np.abs(forecast - actual) / in_units.std
     error_naive = np.where(there, np.abs(naive - actual), np.nan) / in_units.std
     labelled, compared = np.isfinite(error), np.isfinite(error_naive)
-    parts = [
+    return [
         there,
         labelled,
         np.where(labelled, error, 0.0),
@@ -113,11 +120,41 @@ def sums(forecast: Floats, actual: Floats, naive: Floats, in_units: Units) -> Fl
         np.where(compared, error_naive, 0.0),
         compared,
     ]
+
+
+def total(parts: Sequence[Floats | Bools]) -> Floats:
+    """Return the sums over all predictions of the parts of `cells`, (step, target, 6)."""
     return np.stack([part.sum(axis=0, dtype=float) for part in parts], axis=-1)
 
 
+def by_place(parts: Sequence[Floats | Bools], places: Ints, n_places: int) -> Floats:
+    """Return the sums over the predictions of each place, and over all steps.
+
+    Parameters
+    ----------
+    parts
+        From `cells`.
+    places : (prediction,)
+        From 0, below `n_places`.
+    n_places
+        How many there are.
+
+    Returns
+    -------
+    (place, target, 6)
+
+    Examples
+    --------
+    >>> ones = np.ones((3, 2, 1))
+    >>> by_place([ones] * 6, np.array([0, 2, 2]), 3)[:, 0, 0]
+    array([2., 0., 4.])
+    """
+    is_of = (places == np.arange(n_places)[:, np.newaxis]).astype(float)
+    return np.stack([is_of @ part.sum(axis=1, dtype=float) for part in parts], axis=-1)
+
+
 def chunk(totals: Floats) -> Floats:
-    """Return what is stored of a day's sums, shape (step, target, 5).
+    """Return what is stored of a day's sums: one less on the last axis.
 
     The naive forecast needs a label of a season ago as well, so it is summed
     over fewer cells; its sum is scaled up to all that are labelled, that the

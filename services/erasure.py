@@ -21,10 +21,11 @@ from uuid import UUID
 from deltalake import DeltaTable
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.contract import ENTITY
 from core.lake_root import LakeRoot
 from core.rows import Kind
 from db.queries import erasure as stored
-from db.queries import log
+from db.queries import log, segments
 from db.session import leave_no_trace, read_only, unit_of_work
 from db.tables import Erasure, Model
 from lake import erase as rows
@@ -191,6 +192,10 @@ def _forget(sessions: sessionmaker[Session], model_id: UUID, hits: Iterable[Hits
                 if _mentions(json.loads(half.payload), each):
                     session.delete(half)
                     erasure.n_inbox += 1
+            if each.subject.field == ENTITY:
+                given = segments.names(session, model_id).values()
+                gone = [name for name in given if name and each.subject.matches(name)]
+                segments.forget(session, model_id, gone)
             if each.subject.field == "session_id":
                 known = stored.scored_sessions(session, model_id)
                 stored.forget_scores(session, model_id, filter(each.subject.matches, known))

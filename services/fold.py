@@ -6,7 +6,7 @@ counted when, and only when, it is numbered.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,11 +21,13 @@ from core.feature import Dtype, Feature, Sensitivity
 from core.policy import Policy
 from core.rows import REFERENCE, Kind, Status
 from db.queries import counts, late, log, summaries
+from db.queries import segments as named
 from db.queries.summaries import Served
 from db.session import read_only, unit_of_work
-from db.tables import Model
+from db.tables import Model, SegmentChunk, SegmentOutputChunk
 from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
 from monitors import categories
+from monitors.segments import keys, total
 from monitors.summary import (
     Column,
     Edges,
@@ -36,8 +38,9 @@ from monitors.summary import (
     repeats,
     summarise,
 )
-from services import odd_time, outputs
+from services import odd_time, outputs, segments
 from services.odd_time import Times
+from services.segments import Names
 
 # Of payload in one group: bounds memory, and how long ingest waits for the transaction.
 # SQLite writes a payload anew when its entry is numbered (docs/decisions/0008).
@@ -51,10 +54,17 @@ _FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """The edges that summaries are made on; None where there are none yet."""
+    """The edges that summaries are made on; None where there are none yet.
+
+    Attributes
+    ----------
+    names
+        Of segments, by place.
+    """
 
     input: Edges | None
     output: Edges | None
+    names: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,9 @@ class Part:
     ----------
     output
         What it said; None when it said nothing.
+    by_segment, said_by_segment
+        The same, a chunk per hour and place; None where the contract tells no
+        segments apart.
     served
         None for past input.
     """
@@ -73,6 +86,8 @@ class Part:
     input: Summary
     output: Summary | None
     served: Served | None
+    by_segment: Summary | None = None
+    said_by_segment: Summary | None = None
 
 
 def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
@@ -148,6 +163,7 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
     return Frozen(
         input=summaries.edges(session, model_id),
         output=summaries.output_edges(session, model_id),
+        names=named.names(session, model_id),
     )
 
 
@@ -158,12 +174,20 @@ def _freeze(
         summaries.freeze_edges(session, model_id, edges.input, now)
     if edges.output is not None and edges.output is not before.output:
         summaries.freeze_output_edges(session, model_id, edges.output, now)
+    new = {place: name for place, name in edges.names.items() if place not in before.names}
+    named.give(session, model_id, new)
 
 
 def _add(session: Session, model_id: UUID, part: Part) -> None:
     summaries.add_input(session, model_id, part.version, part.input)
     if part.output is not None:
         summaries.add_output(session, model_id, part.version, part.output)
+    for to, apart in (
+        (SegmentChunk, part.by_segment),
+        (SegmentOutputChunk, part.said_by_segment),
+    ):
+        if apart is not None:
+            named.add(session, to, model_id, part.version, apart)
     if part.served is not None:
         summaries.add_served(session, model_id, part.version, part.served)
 
@@ -212,7 +236,7 @@ def grown_edges(
     rows
         Predictions.
     contract
-        Names features and targets.
+        Names features and targets, and says what tells segments apart.
     is_late
         Wait no longer.
     """
@@ -224,7 +248,13 @@ def grown_edges(
         of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
         if of_output is None:
             return None
-    return Frozen(input=of_input, output=of_output)
+    names = segments.grown(_served_rows(rows), contract, before.names)
+    return Frozen(input=of_input, output=of_output, names=names)
+
+
+def _served_rows(rows: pa.Table) -> pa.Table:
+    shadow = rows["shadow"]
+    return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
 
 
 def input_edges(
@@ -287,9 +317,9 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
     Shadow rows are left out: their input was served, and counted, once, and what
     they say nobody was told.
     """
-    shadow = rows["shadow"]
-    if pc.any(shadow).as_py():
-        rows = rows.filter(pc.invert(shadow))
+    rows = _served_rows(rows)
+    if contract.segment_by:
+        rows = segments.place(rows, contract, edges.names)
     versions = pc.unique(rows["version"]).to_pylist()
     parts = []
     for version in versions:
@@ -297,14 +327,30 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
         at, of_input = micros(own["at"]), edges.input
         assert of_input is not None
         parts.append(
-            Part(
-                version=version,
-                input=_input(own, at, contract, of_input),
-                output=_output(own, contract, edges.output),
-                served=None if version == REFERENCE else _served(own, at),
+            _apart(
+                Part(
+                    version=version,
+                    input=_input(own, at, contract, of_input),
+                    output=_output(own, contract, edges.output),
+                    served=None if version == REFERENCE else _served(own, at),
+                ),
+                contract,
             )
         )
     return parts
+
+
+def _apart(part: Part, contract: Contract) -> Part:
+    """Add up what was summarised by segment: values are looked at once."""
+    if not contract.segment_by:
+        return part
+    return replace(
+        part,
+        input=total(part.input),
+        output=None if part.output is None else total(part.output),
+        by_segment=part.input,
+        said_by_segment=part.output,
+    )
 
 
 def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
@@ -321,7 +367,7 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
     of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
     columns: list[Column] = []
     before: Flat | None = None
-    chunks = at
+    chunks, places = at, segments.of(rows)
     for name in edges.names:
         if name in of_texts:
             flat = flatten_codes(rows, "features", name, of_texts[name])
@@ -330,6 +376,8 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
         if before is None or not np.array_equal(flat.lengths, before.lengths):
             times = at if flat.is_single else at[flat.rows] - flat.back * step
             chunks = chunk_index(times)
+            if places is not None:
+                chunks = keys(chunks, places if flat.is_single else places[flat.rows])
         before = flat
         columns.append(
             Column(

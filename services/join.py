@@ -8,7 +8,7 @@ dropped, and the mark that is there now has the day computed again.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from core.rows import REFERENCE
 from core.window import Window
 from db.queries import counts, late
 from db.queries import log as marks
+from db.queries import segments as named
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
@@ -40,8 +41,11 @@ from lake.matching import (
     target_times,
 )
 from lake.reading import Log
+from monitors.segments import FIRST, MOST
 from retrain.rollout import Phase
-from services.accuracy import Units, chunk, seasonal_lag, sums, units
+from services import segments
+from services.accuracy import Units, by_place, cells, chunk, seasonal_lag, total, units
+from services.segments import Names
 from services.session_scores import Score, scores
 
 log = logging.getLogger(__name__)
@@ -71,6 +75,7 @@ class Subject:
     units: Mapping[str, Units]
     natural: Units
     canary: Canary | None
+    names: Names = field(default_factory=dict)
 
     def units_of(self, version: str) -> Units:
         """Return a version's units; natural ones if it was never registered."""
@@ -151,6 +156,7 @@ def join_day(
     n_repeated = 0
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
+        rows = segments.located(history, day, rows, subject.contract, subject.names)
         chunks = accuracy(history, subject, rows)
         scored = _sessions(history, subject, midnight)
 
@@ -159,7 +165,9 @@ def join_day(
         if not marks.clean(session, subject.model_id, day, rev):
             return False
         counts.set_repeated(session, subject.model_id, day, n_repeated)
+        apart = {str(c["version"]): c.pop("by_segment") for c in chunks if "by_segment" in c}
         _replace(session, subject.model_id, day, chunks)
+        named.replace_errors(session, subject.model_id, day, apart)
         if subject.canary is not None:
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
@@ -214,6 +222,7 @@ def _subject(session: Session, model_id: UUID) -> Subject:
         units={version.name: units(version.manifest, contract) for version in versions},
         natural=units({}, contract),
         canary=canary,
+        names=named.names(session, model_id) if contract.segment_by else {},
     )
 
 
@@ -232,7 +241,8 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
     Returns
     -------
     list of dict
-        Columns of `accuracy_chunk`, without model and day.
+        Columns of `accuracy_chunk`, without model and day; of served rows that
+        have places also `by_segment`, a payload of `segment_accuracy`.
     """
     stored = []
     groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
@@ -242,15 +252,22 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
             pc.equal(rows["shadow"], group["shadow"]),
         )
         own, of = rows.filter(is_own), subject.units_of(group["version"])
-        totals = np.zeros((subject.contract.horizon, len(subject.contract.targets), 6))
+        n_targets = len(subject.contract.targets)
+        totals = np.zeros((subject.contract.horizon, n_targets, 6))
+        apart = np.zeros((FIRST + MOST, n_targets, 6))
         for start in range(0, own.num_rows, ROWS):
             some = own.slice(start, ROWS)
             if some["output"].null_count == len(some):
                 continue  # nothing was forecast: no label is looked for
             part = match(history, subject.contract, some, of.season_steps)
-            totals += sums(part.forecast, part.actual, part.naive, of)
+            errors = cells(part.forecast, part.actual, part.naive, of)
+            totals += total(errors)
+            if (places := segments.of(some)) is not None:
+                apart += by_place(errors, places, len(apart))
         payload = chunk(totals).astype("<f8").tobytes()
         stored.append({**group, "n_predictions": own.num_rows, "payload": payload})
+        if segments.PLACE in own.column_names and not group["shadow"]:
+            stored[-1]["by_segment"] = chunk(apart).astype("<f8").tobytes()
     return stored
 
 

@@ -59,7 +59,7 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     known = [one.value for one in Severity]
     if severity not in known:
         raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
-    _check_weights(session, model_id, registry.parse(plan.kind, plan.params))
+    _check_names(session, model_id, registry.parse(plan.kind, plan.params))
     monitor = session.scalar(_named(model_id, plan.name))
     if monitor is not None and monitor.kind != plan.kind:
         raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
@@ -74,11 +74,16 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     return is_new
 
 
-def _check_weights(session: Session, model_id: UUID, params: registry.Params) -> None:
-    """Refuse to weigh a feature that the model has not."""
+def _check_names(session: Session, model_id: UUID, params: registry.Params) -> None:
+    """Refuse to weigh a feature, or to judge segments, that the model has not."""
     weights = getattr(params, "feature_weights", {})
+    by_segment = getattr(params, "by_segment", False)
+    if not weights and not by_segment:
+        return
+    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    if by_segment and not contract.segment_by:
+        raise Unprocessable("by_segment: the contract tells no segments apart (segment_by)")
     if weights:
-        contract = Contract.from_json(session.get_one(Model, model_id).contract)
         try:
             check(weights, "feature", contract.measured)
         except ValueError as error:

@@ -14,7 +14,9 @@ from core.contract import Contract
 from core.feature import Feature
 from lake.lists import Floats, Ints, numbers
 from monitors import horizon
+from monitors.segments import keys
 from monitors.summary import Column, Edges, Summary, chunk_index, freeze, summarise
+from services import segments
 
 ENOUGH = 1_000  # values of each target that edges are taken from
 MOST = 100_000  # of them: sorting more takes longer than it is worth
@@ -70,7 +72,7 @@ def summarise_outputs(rows: pa.Table, at: Ints, contract: Contract, edges: Edges
     Parameters
     ----------
     rows
-        From `said`.
+        From `said`; with places, from `services.segments.place`, by segment.
     at : (row,)
         When each was made, in microseconds since 1970.
     contract
@@ -84,7 +86,9 @@ def summarise_outputs(rows: pa.Table, at: Ints, contract: Contract, edges: Edges
         One column for each part of each target. A value repeats the one before
         it in the same forecast.
     """
-    hours = chunk_index(at)
+    hours, places = chunk_index(at), segments.of(rows)
+    if places is not None:
+        hours = keys(hours, places)
     order = None
     if (hours[1:] < hours[:-1]).any():  # rows are put in order once, not every column
         order = np.argsort(hours, kind="stable")
@@ -117,7 +121,7 @@ def described(contract: Contract) -> Contract:
         for target in contract.targets
         for name in horizon.names((target,), contract.horizon)
     )
-    return replace(contract, features=parts, scaler={})
+    return replace(contract, features=parts, scaler={}, segment_by="")
 
 
 def _values(rows: pa.Table, target: str) -> Floats:

@@ -79,6 +79,9 @@ class Scene:
     revisions
         How often rows came late into each reference: what was learnt from it
         before is out of date.
+    n_total
+        How many features `recent` has of all segments together, where those of
+        each segment lie behind them; None where they do not.
     """
 
     model_id: str
@@ -93,6 +96,7 @@ class Scene:
     recent: Hourly
     counted: Counted
     revisions: Mapping[Window, int] = field(default_factory=dict)
+    n_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

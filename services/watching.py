@@ -23,7 +23,6 @@ from monitors import (
     input_fault,
     level,
     level_looks,
-    panel,
     prediction_drift,
     preprocessing_mismatch,
     quality,
@@ -48,7 +47,7 @@ from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
 from monitors.summary import Edges, Summary, chunk_at
 from monitors.totals import Totals, totals
-from services import arrivals, faults, said, scene
+from services import arrivals, by_segment, faults, said, scene
 from services.said import Said
 from services.scene import Counted, Scene
 
@@ -77,6 +76,7 @@ class Task:
     arrivals: Arrivals | None = None
     said: Said | None = None
     history: Hourly | None = None
+    by_segment: Counted | None = None
 
 
 class Baselines:
@@ -84,7 +84,9 @@ class Baselines:
 
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
-        self._known: dict[tuple[str, Hashable], tuple[Window, int, tuple[str, ...], Any]] = {}
+        self._known: dict[
+            tuple[str, bool, Hashable], tuple[Window, int, tuple[str, ...], Any]
+        ] = {}
 
     def of(
         self,
@@ -109,13 +111,15 @@ class Baselines:
         calibrate: Callable[[Counted], Baseline],
     ) -> Baseline:
         """Return what is learnt from all that is kept of a reference, categories too."""
-        known = self._known.get((seen.model_id, key))
+        is_apart = seen.n_total is not None
+        known = self._known.get((seen.model_id, is_apart, key))
         state = (reference, seen.revisions.get(reference, 0), seen.counted.edges.names)
         if known is None or known[:3] != state:
             with read_only(self._sessions) as session:
                 model = session.get_one(Model, UUID(seen.model_id))
-                counted = scene.counted_of(session, model, reference)
-            known = self._known[seen.model_id, key] = (*state, calibrate(counted))
+                read = by_segment.counted_of if is_apart else scene.counted_of
+                counted = read(session, model, reference)
+            known = self._known[seen.model_id, is_apart, key] = (*state, calibrate(counted))
         baseline: Baseline = known[3]
         return baseline
 
@@ -138,6 +142,9 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
     match params:
         case InputFaultParams():
             task = replace(task, faults=faults.known(session, monitor.id, seen.as_of))
+        case DriftParams(by_segment=True) | PanelParams(by_segment=True):
+            apart = by_segment.widened(session, model, scene.lately(seen.as_of), seen.counted)
+            task = replace(task, by_segment=apart)
         case PredictionDriftParams() if seen.champion is not None:
             lately = scene.lately(seen.as_of)
             told = said.load(session, model.id, seen.champion, params, lately)
@@ -209,6 +216,8 @@ def _look_at_input(
     if not seen.recent.names:
         cause = "no feature is a number that is kept"
         return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    if task.by_segment is not None:
+        seen = by_segment.apart(seen, task.by_segment)
     if isinstance(params, DriftParams):
         return _look_at_drift(params, seen, reference, baselines)
     if isinstance(params, LevelParams):
@@ -219,9 +228,15 @@ def _look_at_input(
         return level_looks.evaluate(goes_on, task.history, seen.as_of)
     if isinstance(params, PanelParams):
         follows = baselines.of(
-            seen, reference, repr(params), lambda hours: panel.calibrate(hours, params)
+            seen,
+            reference,
+            repr(params),
+            lambda hours: by_segment.learn_panel(hours, params, seen.n_total),
         )
-        return sequence.evaluate(follows, seen.recent, seen.as_of)
+        finding = sequence.evaluate(
+            follows, by_segment.judged(seen.recent, follows), seen.as_of
+        )
+        return by_segment.told(finding, follows, seen)
     usual = baselines.of(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )
@@ -232,9 +247,13 @@ def _look_at_drift(
     params: DriftParams, seen: Scene, reference: Window, baselines: Baselines
 ) -> Finding:
     learnt = baselines.of(
-        seen, reference, repr(params), lambda hours: drift.calibrate(hours, params)
+        seen,
+        reference,
+        repr(params),
+        lambda hours: by_segment.learn_drift(hours, params, seen.n_total),
     )
-    finding = drift.evaluate(learnt, seen.recent, seen.as_of)
+    finding = drift.evaluate(learnt, by_segment.judged(seen.recent, learnt), seen.as_of)
+    finding = by_segment.told(finding, learnt, seen)
     if isinstance(learnt, Learning):
         return _while_learning(finding, learnt, seen, reference, baselines)
     places = seen.counted.measured

@@ -19,6 +19,12 @@ from db.tables.log import (
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
+from db.tables.segments import (
+    Segment,
+    SegmentAccuracy,
+    SegmentChunk,
+    SegmentOutputChunk,
+)
 from db.tables.summaries import (
     AccuracyChunk,
     Edges,
@@ -59,6 +65,10 @@ __all__ = [
     "RolloutEvent",
     "Run",
     "Scope",
+    "Segment",
+    "SegmentAccuracy",
+    "SegmentChunk",
+    "SegmentOutputChunk",
     "ServingSlice",
     "SessionScore",
     "Stream",

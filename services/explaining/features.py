@@ -14,6 +14,7 @@ from monitors.explanation import Parts
 from monitors.finding import as_json
 from monitors.hourly import HOURS
 from monitors.named import Named
+from monitors.segments import feature_of
 from monitors.summary import N_MISSING, Floats, N, Summary, chunk_at, chunk_start
 from monitors.totals import totals
 from services.scene import Counted
@@ -132,6 +133,10 @@ class Material:
 def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...]:
     """Return what moved, in the order of the names; the first of them in full."""
     known = {feature.name: feature for feature in material.contract.kept}
+    for each in names:
+        whole = feature_of(each.feature)
+        if each.feature not in known and whole in known:
+            known[each.feature] = known[whole]
     said = [_declared(each, known.get(each.feature)) for each in names[:LISTED]]
     edges = material.recent.edges
     if edges.values.shape[-1] == 0:  # no input was ever summarised

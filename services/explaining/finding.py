@@ -16,7 +16,7 @@ from db.queries import counts, models, nearby
 from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
 from monitors.named import named, started
-from services import outputs, reports, said, scene
+from services import by_segment, outputs, reports, said, scene
 from services.explaining import errors, features
 from services.explaining.errors import Errors
 from services.explaining.features import FeatureMoved, Material
@@ -151,18 +151,21 @@ def explain(
     around = _around(window, spell.since)
     lead = _lead(window, spell.since)
     start = min(lead.start, around.start - USUAL_DAYS * DAY)
-    recent = scene.counted_of(session, model, Window(start, max(lead.end, around.end)))
+    some = Window(start, max(lead.end, around.end))
+    recent = scene.counted_of(session, model, some)
+    is_apart = "segments" in row.detail
+    read = by_segment.counted_of if is_apart else scene.counted_of
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
     if monitor.kind == _OF_OUTPUTS:
         counted = partial(said.counted_of, session, model, row.version)
     else:
-        counted = partial(scene.counted_of, session, model)
+        counted = partial(read, session, model)
     material = Material(
         contract=outputs.described(contract) if monitor.kind == _OF_OUTPUTS else contract,
         window=window,
         lead=lead,
-        recent=counted(lead) if monitor.kind == _OF_OUTPUTS else recent,
+        recent=counted(lead) if is_apart or monitor.kind == _OF_OUTPUTS else recent,
         reference=None if reference is None else counted(reference),
     )
 

@@ -239,7 +239,9 @@ def _of_masked(contract: Contract) -> Contract:
     scaler = {
         name: at for name, at in contract.scaler.items() if name in {f.name for f in features}
     }
-    return replace(contract, features=features, scaler=scaler, sensitive_fields={})
+    return replace(
+        contract, features=features, scaler=scaler, sensitive_fields={}, segment_by=""
+    )
 
 
 def _feature(feature: Feature) -> Feature:

@@ -8,6 +8,8 @@ from db.tables import Finding
 from monitors.finding import Outcome
 from services.overview.standing import Detail, FeatureDrift
 
+LISTED = 40
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureDays:
@@ -28,12 +30,16 @@ class DriftTable:
         What was found on each day, over all features together.
     threshold
         The score above which a day was a breach, at the last look.
+    n_more
+        Features that moved less than those that are listed: with segments
+        there are many.
     """
 
     days: tuple[date, ...]
     outcomes: tuple[Outcome, ...]
     threshold: float | None
     features: tuple[FeatureDays, ...]
+    n_more: int = 0
 
 
 def table(findings: Sequence[Finding]) -> DriftTable | None:
@@ -57,8 +63,9 @@ def table(findings: Sequence[Finding]) -> DriftTable | None:
                 scores=tuple(_score(details[day], name) for day in ordered),
                 now=last.get(name, FeatureDrift()),
             )
-            for name in sorted(names, key=lambda name: (-_last(last, name), name))
+            for name in sorted(names, key=lambda name: (-_last(last, name), name))[:LISTED]
         ),
+        n_more=max(len(names) - LISTED, 0),
     )
 
 

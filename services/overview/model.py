@@ -16,6 +16,7 @@ from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
 from services.overview.drift import DriftTable
 from services.overview.rollouts import RolloutLine, rollouts
+from services.overview.segments import Segments, segments
 from services.overview.serving import ServingHour
 from services.overview.spells import Spell
 from services.overview.standing import Health, Standing, health_of, standing_of
@@ -104,6 +105,7 @@ class ModelPage:
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
+    segments: Segments
 
 
 def model(session: Session, name: str, only: UUID | None) -> ModelPage:
@@ -154,6 +156,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         rollouts=lines,
         milestones=_milestones(session, lines),
         refusal=_refusal(session, found.name),
+        segments=segments(session, found),
     )
 
 

@@ -6,6 +6,7 @@ Reads event day by event day, so that memory is bounded by one day of rows.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,9 @@ from db.tables import (
     Inbox,
     OutputChunk,
     Receipt,
+    SegmentAccuracy,
+    SegmentChunk,
+    SegmentOutputChunk,
     ServingSlice,
     SummaryChunk,
     Version,
@@ -33,6 +37,7 @@ from lake.matching import first_received
 from lake.reading import Log
 from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from monitors.summary_bytes import from_many
+from services import segments
 from services.accuracy import units
 from services.fold import Frozen, Part, frozen, summarise_rows
 from services.join import Subject, accuracy
@@ -113,13 +118,19 @@ def audit(
         units={name: units(manifest, contract) for name, manifest in manifests.items()},
         natural=units({}, contract),
         canary=None,
+        names=edges.names,
     )
     log = _read(history, subject, edges, predictions)
     checks += _rows("predictions", receipts[Kind.PREDICTIONS], log, predictions)
     checks += _rows("labels", receipts[Kind.LABELS], _labels(history, labels), labels)
     with read_only(sessions) as session:
-        checks += _hours(session, model_id, "input", log.input)
-        checks += _hours(session, model_id, "output", log.output)
+        for what, (of, counted) in {
+            "input": (SummaryChunk, log.input),
+            "output": (OutputChunk, log.output),
+            "input by segment": (SegmentChunk, log.by_segment),
+            "output by segment": (SegmentOutputChunk, log.said_by_segment),
+        }.items():
+            checks += _hours(session, model_id, what, of, counted)
         checks += _served(session, model_id, log)
         checks += _accuracy(session, model_id, log)
     return checks
@@ -134,8 +145,11 @@ class _Seen:
     n_acknowledged: int
     input: dict[str, Summary]
     output: dict[str, Summary]
+    by_segment: dict[str, Summary]
+    said_by_segment: dict[str, Summary]
     served: Slices
     accuracy: dict[tuple[date, str, bool], tuple[int, bytes]]
+    errors_by_segment: dict[tuple[date, str], bytes]
 
 
 def _seen() -> _Seen:
@@ -145,8 +159,11 @@ def _seen() -> _Seen:
         n_acknowledged=0,
         input={},
         output={},
+        by_segment={},
+        said_by_segment={},
         served={},
         accuracy={},
+        errors_by_segment={},
     )
 
 
@@ -175,7 +192,10 @@ def _read(
         seen.n_acknowledged += pc.sum(pc.is_in(once["prediction_id"], known)).as_py() or 0
         _count(seen, summarise_rows(rows, subject.contract, edges))
         served = once.filter(pc.not_equal(once["version"], REFERENCE))
+        served = segments.located(history, day, served, subject.contract, subject.names)
         for chunk in accuracy(history, subject, served):
+            if isinstance(apart := chunk.get("by_segment"), bytes):
+                seen.errors_by_segment[day, str(chunk["version"])] = apart
             payload, n = chunk["payload"], chunk["n_predictions"]
             assert isinstance(payload, bytes)
             assert isinstance(n, int)
@@ -188,8 +208,13 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
     for part in parts:
         version, served = part.version, part.served
         _merge(seen.input, version, part.input)
-        if part.output is not None:
-            _merge(seen.output, version, part.output)
+        for to, summary in (
+            (seen.output, part.output),
+            (seen.by_segment, part.by_segment),
+            (seen.said_by_segment, part.said_by_segment),
+        ):
+            if summary is not None:
+                _merge(to, version, summary)
         if served is None:
             continue
         for i, index in enumerate(served.slices.tolist()):
@@ -229,10 +254,9 @@ def _rows(
 
 
 def _hours(
-    session: Session, model_id: object, what: str, seen: dict[str, Summary]
+    session: Session, model_id: object, what: str, of: Any, seen: dict[str, Summary]
 ) -> Iterator[Check]:
     stored: dict[str, list[bytes]] = {}
-    of = SummaryChunk if what == "input" else OutputChunk
     query = select(of.version, of.payload).where(of.model_id == model_id)
     for version, payload in session.execute(query):
         stored.setdefault(version, []).append(payload)
@@ -281,12 +305,27 @@ def _accuracy(session: Session, model_id: object, seen: _Seen) -> Iterator[Check
     keys = stored.keys() | seen.accuracy.keys()
     wrong = [key for key in keys if not _is_near(stored.get(key), seen.accuracy.get(key))]
     yield same(f"days of accuracy that differ, of {len(keys)}", 0, len(wrong))
+    apart = {
+        (row.day, row.version): row.payload
+        for row in session.scalars(
+            select(SegmentAccuracy).where(SegmentAccuracy.model_id == model_id)
+        )
+    }
+    both = apart.keys() | seen.errors_by_segment.keys()
+    other = [key for key in both if not _near(apart.get(key), seen.errors_by_segment.get(key))]
+    yield same(f"days of accuracy by segment that differ, of {len(both)}", 0, len(other))
 
 
 def _is_near(one: tuple[int, bytes] | None, other: tuple[int, bytes] | None) -> bool:
     if one is None or other is None or one[0] != other[0]:
         return False
-    kept, counted = np.frombuffer(one[1], "<f8"), np.frombuffer(other[1], "<f8")
+    return _near(one[1], other[1])
+
+
+def _near(one: bytes | None, other: bytes | None) -> bool:
+    if one is None or other is None:
+        return False
+    kept, counted = np.frombuffer(one, "<f8"), np.frombuffer(other, "<f8")
     return kept.shape == counted.shape and np.allclose(
         kept, counted, rtol=TOLERANCE, atol=0, equal_nan=True
     )

@@ -33,6 +33,7 @@ CONTRACT = {
     "step_seconds": 3600,
     "input_length": 3,
     "horizon": 3,
+    "segment_by": "entity",  # of which there are more than have a place of their own
 }
 PATIENCE = 900.0  # seconds for all that waits to be done; machines may be busy
 

@@ -210,6 +210,7 @@ def test_a_contradiction_is_refused_by_name(changed: dict[str, Any], message: st
             r"features.rain \(new\)",
             id="an optional feature",
         ),
+        pytest.param({"segment_by": FULL["features"][3]["name"]}, "segment_by", id="segments"),
     ],
 )
 def test_what_only_widens_the_contract(changed: dict[str, Any], widening: str) -> None:
@@ -301,3 +302,33 @@ def test_a_row_may_leave_out_what_some_version_does_not_take() -> None:
     assert terms.omittable == {"wind", "area"}
     assert terms.nullable == {"wind"}
     assert Terms(contract=log).omittable == {"wind"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        pytest.param({"segment_by": "load"}, "neither a category", id="a number"),
+        pytest.param({"segment_by": "moon"}, "neither a category", id="no feature"),
+        pytest.param(
+            {"segment_by": "entity", "sensitive_fields": {"entity": "drop"}},
+            "entity is dropped",
+            id="what is never stored",
+        ),
+    ],
+)
+def test_segments_are_told_apart_by_what_is_kept(changed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Unprocessable, match=f"segment_by: .*{reason}"):
+        Contract.from_json({**FULL, **changed})
+    hashed = {"segment_by": "entity", "sensitive_fields": {"entity": "hash"}}
+    assert Contract.from_json({**FULL, **hashed}).segment_by == "entity"
+
+
+def test_segments_may_begin_but_neither_change_nor_end() -> None:
+    old = Contract.from_json(FULL)
+    apart_by = Contract.from_json({**FULL, "segment_by": "entity"})
+    assert old.to_json().keys() == apart_by.to_json().keys() - {"segment_by"}
+    assert compare(apart_by, old).breaking == ("segment_by",)
+    other = Contract.from_json({**FULL, "segment_by": FULL["features"][3]["name"]})
+    assert compare(apart_by, other).breaking == ("segment_by",)
+    assert apart(apart_by, old) == ()  # a version need not speak of them
+    assert apart(old, apart_by) == ("segment_by",)

@@ -13,7 +13,7 @@ from core import masking
 from core.errors import Unprocessable
 from core.feature import Sensitivity
 from core.rows import Kind
-from db.queries import log
+from db.queries import log, segments
 from db.session import read_only, unit_of_work
 from db.tables import (
     Erasure,
@@ -92,10 +92,16 @@ def test_nothing_in_the_folder_names_the_session_any_more(
         ]
 
 
+@pytest.mark.parametrize("segment_by", ["", "entity"])
 def test_by_entity_the_labels_of_the_entity_go_too(
-    sessions: sessionmaker[Session], engine: Engine, lake: Path, tmp_path: Path
+    sessions: sessionmaker[Session],
+    engine: Engine,
+    lake: Path,
+    tmp_path: Path,
+    segment_by: str,
 ) -> None:
-    model_id, who = add_model(sessions), ENTITY[GONE]
+    model_id = add_model(sessions, replace(CONTRACT, segment_by=segment_by))
+    who = ENTITY[GONE]
     assert who is not None
     send(sessions, model_id, 0, 10)
     finish(sessions, lake)
@@ -103,6 +109,9 @@ def test_by_entity_the_labels_of_the_entity_go_too(
     erasure_id = want(sessions, model_id, "entity", who)
     erase(sessions, lake, model_id, LATER)
 
+    with read_only(sessions) as session:  # its place stays taken, but is nobody's
+        given = segments.names(session, model_id).values()
+        assert [*given] == ([None, ENTITY[STAYS]] if segment_by else [])
     assert traces(lake, who) == []
     if engine.dialect.name == "sqlite":
         assert traces(tmp_path, who) == []

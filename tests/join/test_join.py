@@ -1,5 +1,6 @@
 """Join: what was predicted with what happened."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Unprocessable
+from core.feature import Dtype, Feature
 from core.rows import Kind
 from db.queries import log
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, DirtyDay, Rollout, SessionScore
+from db.tables import AccuracyChunk, DirtyDay, Rollout, SegmentAccuracy, SessionScore
+from monitors.segments import FIRST, MOST, NONE
 from retrain.rollout import Phase
 from services.accuracy import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
 from services.archive import archive_all
 from services.fold import PATIENCE, fold_all
 from services.join import join, join_all
 from tests.streams import (
+    CONTRACT,
     HOUR,
     START,
     add_model,
@@ -358,3 +362,49 @@ def test_which_sessions_are_scored(
     found = [(s.served_by, s.n_expected, s.n_failed) for s in world.scores()]
 
     assert found == expected
+
+
+@pytest.mark.parametrize("by", ["entity", "shop"])
+def test_errors_are_told_by_segment(
+    sessions: sessionmaker[Session], tmp_path: Path, by: str
+) -> None:
+    shop = Feature(name="shop", dtype=Dtype.CATEGORY, optional=True)
+    contract = replace(CONTRACT, features=(*CONTRACT.features, shop), segment_by=by)
+    model_id = add_model(sessions, contract)
+    said = {"a": 3.0, "b": 5.0, None: 9.0}
+    rows = [
+        prediction(
+            START + i * HOUR,
+            i,
+            entity=name,
+            features={"load": [1.0], "wind": [2.0], "shop": None if name is None else [name]},
+            output={"load": [value, value, value]},
+        )
+        for i in range(4)
+        for name, value in said.items()
+    ]
+    rows = [row | {"prediction_id": f"p{i}"} for i, row in enumerate(rows)]
+    again = rows[0] | {"features": {"load": [1.0], "wind": [2.0], "shop": ["b"]}}
+    for some in (rows, [again | {"received_at": START + 9 * HOUR}]):
+        keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some, contract))
+    labels = [
+        label(None, [1.0], prediction_id=row["prediction_id"])
+        for row in rows
+        if row["prediction_id"] != "p3"
+    ]
+    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels, contract))
+    fold_all(sessions, LATE)
+    archive_all(sessions, tmp_path, LATE)
+    assert join_all(sessions, tmp_path, LATE) == 1
+
+    with read_only(sessions) as session:
+        cells = np.frombuffer(
+            session.get_one(SegmentAccuracy, (model_id, TODAY, "v1")).payload
+        ).reshape(FIRST + MOST, 1, 5)
+        whole = session.get_one(AccuracyChunk, (model_id, TODAY, "v1", False)).payload
+    a, b, none = FIRST, FIRST + 1, NONE
+    assert cells[[a, b, none], 0, EXPECTED].tolist() == [12, 12, 12]
+    assert cells[[a, b, none], 0, LABELLED].tolist() == [3, 4, 4]  # the first step, but of p3
+    assert cells[[a, b, none], 0, ABSOLUTE].tolist() == [3 * 2, 4 * 4, 4 * 8]
+    total = np.frombuffer(whole).reshape(CONTRACT.horizon, 1, 5).sum(axis=0)
+    np.testing.assert_allclose(cells.sum(axis=0)[:, :NAIVE], total[:, :NAIVE])

@@ -21,11 +21,46 @@ from services.judge import judge
 from services.rejudging import rejudge
 from services.scene import Scene
 from services.watching import Baselines
-from tests.late.world import DAY, KINDS, NOW, Row, World, hours, shuffled
+from tests.late.world import (
+    BY_SHOP,
+    DAY,
+    KINDS,
+    NOW,
+    Row,
+    World,
+    hours,
+    in_shops,
+    shuffled,
+)
 from tests.services.loop import at_once
 from tests.streams import HOUR, START, prediction
 
 N_REFERENCE, N_SERVED = 24, 9
+
+
+def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    days = in_shops(hours(N_REFERENCE, N_SERVED))
+    kinds = ("drift", "accuracy")
+    in_order = World(sessions, tmp_path, "in order", N_REFERENCE, 1, kinds, BY_SHOP)
+    for some in (days[: N_REFERENCE // 2], days[N_REFERENCE // 2 :]):
+        in_order.send(row for rows in some for row in rows)
+        in_order.work()
+    in_order.judge()
+    changed = World(sessions, tmp_path, "late", N_REFERENCE, 1, kinds, BY_SHOP)
+    live(changed, shuffled(days, N_REFERENCE))
+    assert changed.rejudge() > 0
+
+    assert changed.summaries() == in_order.summaries()
+    assert changed.findings() == in_order.findings()
+    drifts = [told for (name, _), told in in_order.findings().items() if name == "drift"]
+    details: list[Any] = [told[4] for told in drifts]
+    assert details[-1]["segments"] == {
+        "judged": ["shop=a", "shop=b", "shop=c"],
+        "learning": [],
+    }
+    assert {"load", "wind", "load [shop=b]"} <= details[-1]["features"].keys()
 
 
 def live(world: World, days: Sequence[Sequence[Row]]) -> None:

@@ -1,6 +1,7 @@
 """One model whose rows may come in any order, judged as the platform judges it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.contract import Contract
+from core.feature import Dtype, Feature
 from core.policy import Policy
 from core.rows import REFERENCE, Kind
 from db.base import Base
@@ -21,6 +24,9 @@ from db.tables import (
     Model,
     Monitor,
     OutputChunk,
+    SegmentAccuracy,
+    SegmentChunk,
+    SegmentOutputChunk,
     ServingSlice,
     SummaryChunk,
     Version,
@@ -33,13 +39,33 @@ from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.rejudging import rejudge
 from services.watching import Baselines
-from tests.streams import HOUR, START, add_model, add_version, keep, label, prediction, table
+from tests.streams import (
+    CONTRACT,
+    HOUR,
+    START,
+    add_model,
+    add_version,
+    keep,
+    label,
+    prediction,
+    table,
+)
 
 DAY = timedelta(days=1)
 NOW = START + 900 * DAY
 POLICY = Policy(label_delay_seconds=86_400.0)
 KINDS = ("accuracy", "burn", "drift", "input_fault")
 PARAMS: dict[str, dict[str, Any]] = {"accuracy": {"objective": 0.6, "window_days": 4}}
+
+SHOPS = ("a", "b", "c")
+BY_SHOP = replace(
+    CONTRACT,
+    features=(
+        *CONTRACT.features,
+        Feature(name="shop", dtype=Dtype.CATEGORY, vocabulary=SHOPS),
+    ),
+    segment_by="shop",
+)
 
 Row = tuple[Kind, dict[str, Any]]
 
@@ -53,10 +79,12 @@ class World:
         n_reference: int,
         drift_days: int = 1,
         kinds: Sequence[str] = KINDS,
+        contract: Contract = CONTRACT,
     ) -> None:
         self.sessions, self.lake, self.n_reference = sessions, lake, n_reference
         self.baselines = Baselines(sessions)
-        self.model_id = add_model(sessions, name=name)
+        self.contract = contract
+        self.model_id = add_model(sessions, contract, name)
         version_id = add_version(sessions, self.model_id, "v1", {})
         with unit_of_work(sessions) as session:
             session.get_one(Model, self.model_id).policy = POLICY.to_json()
@@ -68,6 +96,8 @@ class World:
                 params = PARAMS.get(kind, {})
                 if kind in ("drift", "prediction_drift"):
                     params = {"window_days": drift_days, "period_hours": 24}
+                    if contract.segment_by and kind == "drift":
+                        params["by_segment"] = True
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitoring.put(session, self.model_id, plan)
 
@@ -77,7 +107,13 @@ class World:
         for kind in Kind:
             some = [row for of, row in every if of is kind]
             if some:
-                keep(self.sessions, self.model_id, kind, table(kind, some), NOW - DAY)
+                keep(
+                    self.sessions,
+                    self.model_id,
+                    kind,
+                    table(kind, some, self.contract),
+                    NOW - DAY,
+                )
 
     def work(self) -> None:
         """Fold, archive and join what waits."""
@@ -129,7 +165,17 @@ class World:
             ("errors", a.day, a.version, a.n_predictions, a.payload)
             for a in self.rows(AccuracyChunk)
         ]
-        return [*sorted(inputs), *sorted(outputs), *sorted(served), *sorted(errors)]
+        apart = [
+            (of.__tablename__, c.start, c.version, c.payload)
+            for of in (SegmentChunk, SegmentOutputChunk)
+            for c in self.rows(of)
+        ]
+        apart += [
+            ("segment_accuracy", a.day, a.version, a.payload)
+            for a in self.rows(SegmentAccuracy)
+        ]
+        every = inputs, outputs, served, errors, apart
+        return [row for rows in every for row in sorted(rows, key=repr)]
 
     def findings(self) -> dict[tuple[str, datetime], tuple[object, ...]]:
         names = {monitor.id: monitor.name for monitor in self.rows(Monitor)}
@@ -192,6 +238,30 @@ def hours(n_reference: int, n_served: int, seed: int = 3) -> list[list[Row]]:
             rows.append((Kind.LABELS, label(at, [float(load[i])])))
         days.append(rows)
     return days
+
+
+def in_shops(days: Sequence[Sequence[Row]]) -> list[list[Row]]:
+    """Return the same rows once for each shop, each on a level of its own."""
+    return [
+        [
+            (of, _in_shop(row, i, shop))
+            for of, row in rows
+            for i, shop in enumerate(SHOPS if of is Kind.PREDICTIONS else SHOPS[:1])
+        ]
+        for rows in days
+    ]
+
+
+def _in_shop(row: dict[str, Any], i: int, shop: str) -> dict[str, Any]:
+    if "features" not in row:
+        return row
+    features = {
+        name: [value + i for value in values] for name, values in row["features"].items()
+    }
+    return row | {
+        "prediction_id": f"{shop}-{row['prediction_id']}",
+        "features": features | {"shop": [shop]},
+    }
 
 
 def shuffled(days: Sequence[Sequence[Row]], n_reference: int, seed: int = 5) -> list[list[Row]]:

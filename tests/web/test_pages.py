@@ -1,14 +1,22 @@
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.session import read_only
+from api.main import create_app
+from core.contract import Contract
+from core.settings import Settings
+from db.queries import models, segments
+from db.session import read_only, unit_of_work
 from db.tables import Model
+from monitors.segments import FIRST, MOST, OTHER
 from tests.web.conftest import Browsers
 from web.rendering import FOLDER
 
@@ -119,6 +127,57 @@ def test_a_model_without_anything_has_a_page(
     text = signed_in("read").get("/models/tariff-classifier").text
     assert "No label has met a prediction yet" in text
     assert "learning: 12 of 19 windows" in text
+
+
+def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
+    signed_in: Browsers,
+    keyed: Callable[..., str],
+    settings: Settings,
+    sessions: sessionmaker[Session],
+    fleet: dict[str, UUID],
+) -> None:
+    with unit_of_work(sessions) as session:
+        model = models.find(session, "tariff-classifier")
+        declared = Contract.from_json(model.contract)
+        model.contract = replace(declared, segment_by="entity").to_json()
+    page, read = "/models/tariff-classifier", signed_in("read")
+    assert "No row has been counted by segment yet" in read.get(page).text
+    listed = "/v1/models/tariff-classifier/segments"
+    headers = {"Authorization": f"Bearer {keyed('read', 'ingest')}"}
+
+    with unit_of_work(sessions) as session:
+        model = models.find(session, "tariff-classifier")
+        assert model.watermark is not None
+        cells = np.zeros((FIRST + MOST, len(declared.targets), 5))
+        cells[[OTHER, FIRST, FIRST + 1], 0] = [
+            [8, 4, 2.0, 1.0, 4.0],
+            [8, 4, 1.0, 1.0, 4.0],
+            [8, 4, 6.0, 9.0, 4.0],
+        ]
+        segments.give(session, model.id, {FIRST: "shop <1>", FIRST + 1: None})
+        segments.replace_errors(
+            session, model.id, model.watermark.date(), {"v1": cells.tobytes()}
+        )
+    text = read.get(page).text
+    assert "shop &lt;1&gt;" in text
+    assert text.index("erased <span") < text.index("all others") < text.index("shop &lt;1")
+    with TestClient(create_app(settings, sessions), headers=headers) as client:
+        found = client.get(listed).json()
+        of_nobody = client.get(f"{listed}?version=v9").json()
+    assert found["by"] == "entity"
+    assert [(one["sort"], one["number"], one["name"]) for one in found["segments"]] == [
+        ("named", 2, None),
+        ("other", None, None),
+        ("named", 1, "shop <1>"),
+    ]
+    assert [one["error"]["error"] for one in found["segments"]] == [1.5, 0.5, 0.25]
+    assert found["segments"][0]["error"] == {
+        "n_expected": 8,
+        "n_labelled": 4,
+        "error": 1.5,
+        "naive": 1.0,
+    }
+    assert [one["error"]["error"] for one in of_nobody["segments"]] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""The features of every segment, laid beside those of the total for monitors to judge."""
+
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
+
+from sqlalchemy.orm import Session
+
+from core.contract import Contract
+from core.window import Window
+from db.queries import segments as stored
+from db.tables import Model, SegmentChunk
+from monitors import drift, panel
+from monitors.drift import DriftBaseline, DriftParams
+from monitors.finding import Finding, Json
+from monitors.hourly import Hourly, whole_days
+from monitors.learning import Learning
+from monitors.panel import PanelBaseline, PanelParams
+from monitors.segments import beside, blocks, inherit, like, segment_of, with_enough
+from monitors.views.seasonal_difference import find_period
+from services import scene, segments
+from services.scene import Counted, Scene
+
+Params = TypeVar("Params", DriftParams, PanelParams)
+Learnt: TypeAlias = DriftBaseline | PanelBaseline | Learning
+
+
+def counted_of(session: Session, model: Model, window: Window) -> Counted:
+    """Read what `scene.counted_of` reads, and the numbers of every segment beside it."""
+    return widened(session, model, window, scene.counted_of(session, model, window))
+
+
+def widened(session: Session, model: Model, window: Window, whole: Counted) -> Counted:
+    """Lay the numbers of every segment beside what was counted of all."""
+    contract = Contract.from_json(model.contract)
+    apart = stored.read(session, SegmentChunk, model.id, window)
+    if apart is None or not contract.segment_by:
+        return whole
+    label = segments.label(session, model.id, contract)
+    edges, summary = beside(whole.summary, whole.edges, apart, whole.measured, label)
+    more = tuple(range(len(whole.edges.names), len(edges.names)))
+    return replace(
+        whole,
+        edges=edges,
+        measured=(*whole.measured, *more),
+        kept=(*whole.kept, *more),
+        summary=summary,
+    )
+
+
+def apart(seen: Scene, counted: Counted) -> Scene:
+    """Return the scene with the features of every segment behind those of the total."""
+    return replace(
+        seen,
+        counted=counted,
+        recent=scene.on_hours(counted, scene.lately(seen.as_of)),
+        n_total=len(seen.recent.names),
+    )
+
+
+def learn_drift(
+    hours: Hourly, params: DriftParams, n_total: int | None
+) -> DriftBaseline | Learning:
+    """Learn what is usual of the total and of every segment that is known for long enough.
+
+    Parameters
+    ----------
+    hours
+        The reference.
+    params
+        How to look.
+    n_total
+        How many features are of the total; None where there are no others.
+    """
+    if n_total is None:
+        return drift.calibrate(hours, params)
+    enough = with_enough(hours, n_total, params.window_days)
+    # All go by the total's season: that of a quiet segment is hard to see.
+    period = params.period_hours or find_period(whole_days(hours).mean[:, :n_total])
+    params = _inheriting(replace(params, period_hours=period), enough, n_total)
+    return drift.calibrate(enough, params)
+
+
+def learn_panel(
+    hours: Hourly, params: PanelParams, n_total: int | None
+) -> PanelBaseline | Learning:
+    """Learn the same for sequence faults; only features of one segment keep company."""
+    if n_total is None:
+        return panel.calibrate(hours, params)
+    enough = with_enough(hours, n_total, params.window_days)
+    params = _inheriting(params, enough, n_total)
+    return panel.calibrate(enough, params, blocks(enough.names, n_total))
+
+
+def _inheriting(params: Params, hours: Hourly, n_total: int) -> Params:
+    weights = inherit(params.feature_weights, hours.names, n_total)
+    return replace(params, feature_weights=weights)
+
+
+def judged(hours: Hourly, learnt: Learnt) -> Hourly:
+    """Return the features that the reference knows for long enough."""
+    if isinstance(learnt, Learning) or hours.names == learnt.names:
+        return hours
+    return like(hours, learnt.names)
+
+
+def told(finding: Finding, learnt: Learnt, seen: Scene) -> Finding:
+    """Say in a finding which segments were judged, and which are still being learnt."""
+    if seen.n_total is None:
+        return finding
+    names = () if isinstance(learnt, Learning) else learnt.names[seen.n_total :]
+    there = seen.recent.n.sum(axis=0) > 0
+    lately = [
+        segment_of(name)
+        for i, name in enumerate(seen.recent.names)
+        if i >= seen.n_total and there[i]
+    ]
+    known = {*map(segment_of, names)}
+    segments: dict[str, Json] = {
+        "judged": sorted(known),
+        "learning": sorted({*lately} - known),
+    }
+    return replace(finding, detail={**finding.detail, "segments": segments})
