@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import paths, tables, weeks
-from benchmarks.quality.detectors import Detector, Question, peers_in_process
+from benchmarks.quality.detectors import Detector, Question, Watcher, peers_in_process
 from benchmarks.quality.footprint import kept
 from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
 from benchmarks.quality.outside import Outside, outside
@@ -71,7 +71,7 @@ class Bench:
     """One run: who is asked, who only of promises, how much, from which seed."""
 
     detectors: Sequence[Detector]
-    of_promises: Sequence[Detector]
+    of_promises: Sequence[Watcher]
     extent: Extent
     seed: int
     quick: bool
@@ -286,14 +286,13 @@ def main() -> None:
         SeqwatchPanel(),
         *peers_in_process(given.seed),
     ]
-    of_promises: list[Detector] = [SeqwatchLevel()]
+    of_promises: list[Watcher] = [SeqwatchLevel()]
     if not given.quick:
         detectors += outside()
     if given.detectors:
-        detectors, of_promises = (
-            [one for one in some if any(word in one.name for word in given.detectors)]
-            for some in (detectors, of_promises)
-        )
+        wanted = given.detectors
+        detectors = [one for one in detectors if any(word in one.name for word in wanted)]
+        of_promises = [one for one in of_promises if any(word in one.name for word in wanted)]
     bench = Bench(
         detectors=detectors,
         of_promises=of_promises,

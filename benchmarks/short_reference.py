@@ -26,7 +26,7 @@ def asked(x: Floats, n_reference: int, step: float) -> list[float]:
     """Return who calls the last week, and whether the interval of the median holds `step`."""
     before, now = x[:n_reference], x[n_reference:] + step
     edges = freeze({"x": before})
-    counts = _counted(np.concatenate([before, now]), edges.values[0])
+    counts = counted(np.concatenate([before, now]), edges.values[0])
     low, high = np.array([x.min()]), np.array([now.max()])
     days = n_reference // DAY
     own = counts[:, np.newaxis]
@@ -41,7 +41,8 @@ def asked(x: Floats, n_reference: int, step: float) -> list[float]:
     return [*(float(p < SIZE) for p in ps), float(boot.low[0] <= step <= boot.high[0])]
 
 
-def _counted(values: Floats, edges: Floats) -> Floats:
+def counted(values: Floats, edges: Floats) -> Floats:
+    """Return the values of each day per bin, (day, bin), an hour a value."""
     n_bins = edges.size + 1
     bins = np.searchsorted(edges, values, side="right").reshape(-1, DAY)
     return np.array([np.bincount(day, minlength=n_bins) for day in bins], dtype=float)
@@ -87,7 +88,7 @@ def together(x: Floats, n_reference: int, moved_by: float, sensor: int) -> list[
     x[n_reference:, sensor] += moved_by
     names = [str(i) for i in range(x.shape[1])]
     edges = freeze({name: x[:n_reference, i] for i, name in enumerate(names)})
-    counts = np.stack([_counted(x[:, i], edges.values[i]) for i in range(x.shape[1])], axis=1)
+    counts = np.stack([counted(x[:, i], edges.values[i]) for i in range(x.shape[1])], axis=1)
     now, then = counts[n_reference // DAY :], counts[: n_reference // DAY]
     boot = resampled(now, then, borders(edges.values, x.min(axis=0), x.max(axis=0)))
     ps = [moved(now[:, i].sum(axis=0), then[:, i]).p for i in range(x.shape[1])]

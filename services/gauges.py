@@ -151,10 +151,18 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
         "Days between two alarms, as counted, and the bounds of a 90 % interval.",
         labels=["model", "monitor", "source", "bound"],
     )
+    coarse = GaugeMetricFamily(
+        "seqwatch_bins_fullest_ratio",
+        "Share of a feature's values in the three fullest bins, where above a half.",
+        labels=["model", "monitor", "feature"],
+    )
     names = dict(session.execute(select(Model.id, Model.name)).all())
     live = promises.live(session, names)
     for row in overview.standings(session, names):
         standing = standing_of(*row, live=live.get(row[0].id))
+        bins = standing.detail.coarse_bins
+        if bins is not None and standing.kind == "drift" and standing.is_enabled:
+            coarse.add_metric([names[row[0].model_id], standing.name, bins.feature], bins.share)
         if standing.promised_days is None or not standing.is_enabled:
             continue
         labels = [names[row[0].model_id], standing.name]
@@ -165,7 +173,7 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
                 achieved.add_metric([*labels, source, "lower"], shortest)
                 achieved.add_metric([*labels, source, "seen"], counted.days_between)
                 achieved.add_metric([*labels, source, "upper"], longest)
-    yield from (promised, achieved)
+    yield from (promised, achieved, coarse)
 
 
 def _champions(session: Session) -> GaugeMetricFamily:

@@ -13,11 +13,12 @@ from core.lake_root import LakeRoot
 from core.window import Window
 from db.queries import models
 from db.session import read_only
-from db.tables import Finding, Model
+from db.tables import Finding, Model, Monitor
 from lake.reading import Log
 from lake.sampling import sample_input
 from monitors import evidently_report
 from services import reports, scene
+from services.explaining import features
 
 ROWS = 5_000  # of each sample: what Evidently shows no longer changes, and its time does
 COLUMNS = 40  # those that are named first; each takes about 0.3 s and 80 kB
@@ -59,7 +60,7 @@ def write(
     """
     # load
     with read_only(sessions) as session:
-        subject = _subject(session, finding_id)
+        subject = subject_of(session, finding_id)
     path = reports.path_of(root, subject.model_id, finding_id)
     if path.is_file():
         return path
@@ -81,7 +82,8 @@ def write(
     return path
 
 
-def _subject(session: Session, finding_id: UUID) -> Subject:
+def subject_of(session: Session, finding_id: UUID) -> Subject:
+    """Say what the report on a finding is about; raises as `write` does."""
     finding = session.get(Finding, finding_id)
     if finding is None or finding.version is None:
         raise NotFound(f"no finding {finding_id} on a version")
@@ -89,16 +91,31 @@ def _subject(session: Session, finding_id: UUID) -> Subject:
     reference = scene.bounds(version)
     if reference is None:
         raise Unprocessable(f"version {finding.version!r} has no reference")
-    contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
-    columns = reports.columns_of(contract, finding.detail)
+    model = session.get_one(Model, finding.model_id)
+    contract = Contract.from_json(model.contract)
+    kind = session.get_one(Monitor, finding.monitor_id).kind
+    columns = reports.columns_of(contract, finding.detail, kind)
     if not columns:
         raise Unprocessable(
             f"finding {finding_id} names no feature of the input that is a number"
         )
+    window = Window(finding.window_start, finding.window_end)
+    if kind == reports.ACCURACY:
+        columns = _farthest_first(session, model, columns, (window, reference))
     return Subject(
         model_id=finding.model_id,
         finding_id=finding_id,
         features=columns[:COLUMNS],
         reference=reference,
-        current=Window(finding.window_start, finding.window_end),
+        current=window,
     )
+
+
+def _farthest_first(
+    session: Session, model: Model, columns: tuple[str, ...], windows: tuple[Window, Window]
+) -> tuple[str, ...]:
+    """Order columns as the page of the finding does; what no summary knows comes last."""
+    now, usual = (scene.counted_of(session, model, window) for window in windows)
+    names = [each.feature for each in features.farthest(now, usual)]
+    known = [name for name in names if name in columns]
+    return (*known, *(name for name in columns if name not in known))

@@ -13,13 +13,15 @@ from sqlalchemy.orm import Session
 from core.contract import Contract
 from core.errors import NotFound, Unprocessable
 from db.queries import models, runs
-from db.tables import Finding, Model
+from db.tables import Finding, Model, Monitor
 from db.tables.queue import RunStatus
 from monitors.named import named
 from services import scene
 
 # The job that writes a report; its subject is the finding.
 JOB = "report"
+# It names no feature, and is explained by the inputs that moved.
+ACCURACY = "accuracy"
 
 # A report is a program that we did not write: a browser runs it apart from everything of
 # ours (no cookies, no storage, no forms), and it reaches nobody.
@@ -109,8 +111,12 @@ def locate(session: Session, root: Path, finding_id: UUID, only: UUID | None) ->
     return path
 
 
-def columns_of(contract: Contract, detail: Mapping[str, Any]) -> tuple[str, ...]:
+def columns_of(
+    contract: Contract, detail: Mapping[str, Any], kind: str = ""
+) -> tuple[str, ...]:
     """Return the numbers that a finding names, the worst first.
+
+    One of accuracy names none, and may be about any: all then.
 
     Examples
     --------
@@ -122,6 +128,8 @@ def columns_of(contract: Contract, detail: Mapping[str, Any]) -> tuple[str, ...]
     >>> columns_of(grid, {"features": {"load": {"score": 1.0}, "gone": {"score": 2.0}}})
     ('load',)
     """
+    if kind == ACCURACY:
+        return contract.measured
     return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
 
 
@@ -178,7 +186,8 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Report
 def _lacks(session: Session, finding: Finding) -> str:
     """Say why there can be no report on a finding; "" where there can."""
     contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
-    if not columns_of(contract, finding.detail):
+    kind = session.get_one(Monitor, finding.monitor_id).kind
+    if not columns_of(contract, finding.detail, kind):
         return "it names no feature of the input that is a number"
     version = finding.version
     if version is None:

@@ -18,6 +18,7 @@ from db.tables import Model, Monitor
 from monitors import (
     accuracy,
     burn,
+    coarse,
     distances,
     drift,
     input_fault,
@@ -45,7 +46,7 @@ from monitors.provisional import with_first_impression
 from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
-from monitors.summary import Edges, Summary, chunk_at
+from monitors.summary import Edges, Floats, Summary, chunk_at
 from monitors.totals import Totals, totals
 from services import arrivals, by_segment, faults, said, scene
 from services.said import Said
@@ -260,7 +261,9 @@ def _look_at_drift(
     before = baselines.of_counted(
         seen, reference, "totals", lambda counted: totals(counted.of(places)[1])
     )
-    return _with_distances(finding, *seen.counted.within(finding.window).of(places), before)
+    edges, now = seen.counted.within(finding.window).of(places)
+    counts = totals(now).counts + before.counts
+    return _with_bins(_with_distances(finding, edges, now, before), edges, counts)
 
 
 def _while_learning(
@@ -278,7 +281,17 @@ def _while_learning(
     )
     window = Window(seen.as_of - timedelta(days=learning.window_days), seen.as_of)
     edges, _ = seen.counted.of(places)
-    return with_first_impression(finding, on_days(seen.counted, window), before, edges)
+    now = on_days(seen.counted, window)
+    told = with_first_impression(finding, now, before, edges)
+    return _with_bins(told, edges, now.counts.sum(axis=0) + before.counts.sum(axis=0))
+
+
+def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:
+    """Say where the bins no longer tell values apart."""
+    worst = coarse.coarsest(counts, edges)
+    if worst is None:
+        return finding
+    return replace(finding, detail={**finding.detail, "coarse_bins": worst.to_json()})
 
 
 def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Scene) -> Finding:

@@ -6,6 +6,7 @@ the order of a detector's own scores matters.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -92,8 +93,8 @@ class Verdicts:
     alarm: Bools
 
 
-class Detector(Protocol):
-    """One detector.
+class Watcher(Protocol):
+    """One who looks day by day.
 
     Attributes
     ----------
@@ -114,13 +115,17 @@ class Detector(Protocol):
     @property
     def promised_days(self) -> float | None: ...
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]: ...
-
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]: ...
 
 
-class Weekly:
-    """A detector of weeks; day by day it judges the last seven days."""
+class Detector(Watcher, Protocol):
+    """One who judges a lone week, too."""
+
+    def judge(self, questions: Sequence[Question]) -> list[Verdicts]: ...
+
+
+class Timed:
+    """What it spends is counted."""
 
     name = ""
     promised_days: float | None = None
@@ -128,8 +133,13 @@ class Weekly:
     def __init__(self) -> None:
         self.cpu, self.n_decisions = 0.0, 0
 
+
+class Weekly(Timed, ABC):
+    """A detector of weeks; day by day it judges the last seven days."""
+
+    @abstractmethod
     def one(self, question: Question) -> Verdicts:
-        raise NotImplementedError
+        """Judge the trials of one question."""
 
     def judge(self, questions: Sequence[Question]) -> list[Verdicts]:
         began = time.process_time()

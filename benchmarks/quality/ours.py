@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.quality.detectors import Question, Verdicts, Watch, Weekly
+from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, Weekly
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK
 from monitors import conformal, drift, level, level_looks, panel
 from monitors.hourly import Hourly
@@ -145,7 +145,7 @@ class SeqwatchPanel(Weekly):
         return panel.largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
 
 
-class SeqwatchLevel(Weekly):
+class SeqwatchLevel(Timed):
     """The monitor `level`: evidence piled up day by day. It has no verdict on a lone week."""
 
     name = "Seqwatch level"
@@ -185,7 +185,7 @@ def _seen(weeks: Floats, views: Sequence[View], copies: int = 1) -> list[Floats]
 
 
 def replayed(
-    detector: Weekly,
+    detector: Timed,
     watches: Sequence[Watch],
     learn: Callable[[Floats], Learned],
     look: Callable[[Learned, Floats, int], tuple[Floats, float]],

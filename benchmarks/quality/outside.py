@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.detectors import Question, Verdicts, Watch, Weekly, folded, weekly
+from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, folded, weekly
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK
 from monitors.summary import Floats
 
@@ -24,7 +24,7 @@ class Asked:
     trials: Floats
 
 
-class Outside(Weekly):
+class Outside(Timed):
     """A detector of weeks that lives in `.peers/<peer>`."""
 
     def __init__(self, peer: str, name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.quality import scores
-from benchmarks.quality.detectors import Detector, Watch
+from benchmarks.quality.detectors import Detector, Watch, Watcher
 from benchmarks.quality.faults import scene, sensible
 from benchmarks.quality.series import DAY, LEAD, WEEK, Series, ar1
 from monitors.summary import Floats
@@ -180,7 +180,7 @@ class Promise:
     step: float = 0.5
 
 
-def promise(detector: Detector, rule: Promise, seed: int) -> dict[str, list[float] | float]:
+def promise(detector: Watcher, rule: Promise, seed: int) -> dict[str, list[float] | float]:
     """Return days between false alarms over days promised, and the delay in steps."""
     lead = LEAD // DAY
     n_days = rule.reference_days + lead + rule.live_days

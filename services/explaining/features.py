@@ -156,13 +156,13 @@ def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...
     )
 
 
-def farthest(material: Material) -> tuple[Named, ...]:
+def farthest(now: Counted, usual: Counted | None) -> tuple[Named, ...]:
     """Name the numbers of the input, those first whose values moved farthest."""
-    if material.reference is None or material.recent.edges.values.shape[-1] == 0:
+    if usual is None or now.edges.values.shape[-1] == 0:
         return ()
-    edges, now = material.recent.within(material.window).of(material.recent.measured)
-    _, usual = material.reference.of(material.recent.measured)
-    apart = distances.between(totals(now), totals(usual), edges).wasserstein_normed
+    edges, current = now.of(now.measured)
+    _, before = usual.of(now.measured)
+    apart = distances.between(totals(current), totals(before), edges).wasserstein_normed
     far = np.where(np.isfinite(apart), apart, -1.0)
     return tuple(Named(feature=edges.names[i]) for i in np.argsort(-far, kind="stable"))
 

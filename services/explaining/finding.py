@@ -171,7 +171,11 @@ def explain(
 
     # decide
     is_accuracy = monitor.kind == "accuracy"
-    names = features.farthest(material) if is_accuracy else named(row.detail)
+    names = (
+        features.farthest(recent.within(window), material.reference)
+        if is_accuracy
+        else named(row.detail)
+    )
     where = Around(
         model=model,
         window=around,

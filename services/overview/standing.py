@@ -29,6 +29,15 @@ class FeatureDrift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CoarseBins:
+    """The feature of which so large a share lies in the three fullest of its bins."""
+
+    feature: str
+    share: float
+    n_bins: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """The parts of a finding's detail that pages show. What a kind has not is None.
 
@@ -43,6 +52,8 @@ class Detail:
         Share of the error budget that is left.
     coverage
         Share of the expected labels that are in.
+    coarse_bins
+        Of drift: where the bins do not tell values apart.
     """
 
     promised_days: float | None = None
@@ -52,6 +63,7 @@ class Detail:
     top: str | None = None
     remaining: float | None = None
     coverage: float | None = None
+    coarse_bins: CoarseBins | None = None
     features: dict[str, FeatureDrift] = field(default_factory=dict)
 
     @classmethod

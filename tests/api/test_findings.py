@@ -14,7 +14,7 @@ from db.tables.queue import RunStatus
 from jobs.wiring import jobs
 from jobs.worker import Worker
 from monitors.finding import Outcome
-from services import reports
+from services import reporting, reports
 from tests.api.conftest import Clients
 from tests.services.story import CHANGE, DAY, Story
 from tests.streams import CONTRACT, START
@@ -147,34 +147,50 @@ def test_without_a_reference_there_is_no_report(
     assert answer.json()["detail"].endswith("version 'v1' has no reference")
 
 
+DETAILS = {
+    "sequence": {
+        "top": "load",
+        "features": {"load": {"stuck": 2.0}, "wind": {"stuck": 1.0}},
+    },
+    "accuracy": {"coverage": 0.9},  # names no feature: any of the input may be why
+}
+
+
 def test_findings_of_other_kinds_get_a_report_too(
     operator: TestClient, sessions: sessionmaker[Session], settings: Settings, story: Story
 ) -> None:
     forget_runs(sessions)
-    quality = story.finding("data_quality", CHANGE + DAY)
+    made = {"data_quality": story.finding("data_quality", CHANGE + DAY)}
     with unit_of_work(sessions) as session:
-        monitor = Monitor(
-            model_id=story.model_id, name="order", kind="sequence", severity="ticket"
-        )
-        session.add(monitor)
-        session.flush()
-        order = Finding(
-            monitor_id=monitor.id,
-            model_id=story.model_id,
-            version="v1",
-            window_start=CHANGE - DAY,
-            window_end=CHANGE + DAY,
-            as_of=CHANGE + DAY,
-            outcome=Outcome.BREACH,
-            detail={
-                "top": "load",
-                "features": {"load": {"stuck": 2.0}, "wind": {"stuck": 1.0}},
-            },
-            recorded_at=CHANGE + DAY,
-        )
-        session.add(order)
+        for kind, detail in DETAILS.items():
+            monitor = Monitor(model_id=story.model_id, name=kind, kind=kind, severity="ticket")
+            session.add(monitor)
+            session.flush()
+            finding = Finding(
+                monitor_id=monitor.id,
+                model_id=story.model_id,
+                version="v1",
+                window_start=CHANGE - DAY,
+                window_end=CHANGE + DAY,
+                as_of=CHANGE + DAY,
+                outcome=Outcome.BREACH,
+                detail=detail,
+                recorded_at=CHANGE + DAY,
+            )
+            session.add(finding)
+            session.flush()
+            made[kind] = finding.id
     worker = Worker(settings, sessions, jobs(settings, sessions))
-    for finding_id, feature in ((quality, "wind"), (order.id, "load")):
-        assert operator.post(f"/v1/findings/{finding_id}/report").status_code == 202
+    for kind, names in (
+        ("data_quality", ["wind"]),
+        ("sequence", ["load", "wind"]),
+        ("accuracy", ["load", "wind", "age"]),
+    ):
+        assert operator.post(f"/v1/findings/{made[kind]}/report").status_code == 202
         assert worker.once()
-        assert feature in operator.get(f"/v1/findings/{finding_id}/report").text
+        page = operator.get(f"/v1/findings/{made[kind]}/report").text
+        assert all(name in page for name in names)
+    with read_only(sessions) as session:
+        subject = reporting.subject_of(session, made["accuracy"])
+    assert subject.features[0] == "load"  # what moved farthest comes first
+    assert {*subject.features} == {"load", "wind", "age"}

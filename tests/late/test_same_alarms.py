@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,15 +12,57 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.tables import Alert, FlipRow, Monitor
 from services.watching import Baselines
-from tests.late.world import DAY, World, hours
+from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
-N_REFERENCE, N_SERVED = 24, 9
-POINTS = (
-    "services.watching look before",
-    "services.alerting observe after",
-    "services.retraining consider after",
-)
+N_SERVED = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Which monitors look, behind how many days of reference, and where a worker dies."""
+
+    kinds: Sequence[str]
+    n_reference: int
+    fires: frozenset[str]
+    points: Sequence[str]
+
+
+CASES = [
+    pytest.param(
+        Case(
+            kinds=KINDS,
+            n_reference=24,
+            fires=frozenset({"drift", "accuracy"}),
+            points=(
+                "services.watching look before",
+                "services.alerting observe after",
+                "services.retraining consider after",
+            ),
+        ),
+        id="each window by itself",
+    ),
+    pytest.param(
+        Case(
+            kinds=("level",),
+            n_reference=140,
+            fires=frozenset({"level"}),
+            points=(
+                "monitors.level calibrate after",
+                "monitors.level_looks evaluate before",
+                "monitors.level_looks evaluate after",
+                "services.alerting observe after",
+            ),
+        ),
+        id="evidence that piles up",
+    ),
+]
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
 
 
 def alarms(world: World) -> list[tuple[object, ...]]:
@@ -50,22 +94,26 @@ def judged(world: World) -> dict[tuple[str, datetime], tuple[object, ...]]:
 
 
 @pytest.fixture
-def at_once(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+def at_once(sessions: sessionmaker[Session], tmp_path: Path, case: Case) -> World:
     """A model whose events all came before anybody looked."""
-    world = World(sessions, tmp_path / "at once", "at once", N_REFERENCE)
-    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world = a_world(sessions, tmp_path, "at once", case)
+    world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
     world.judge()
-    assert {name for name, *_ in alarms(world)} >= {"drift", "accuracy"}
+    assert {name for name, *_ in alarms(world)} >= case.fires
     return world
 
 
+def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case) -> World:
+    return World(sessions, folder / name, name, case.n_reference, kinds=case.kinds)
+
+
 def test_events_in_pieces_and_a_new_worker_each_day(
-    at_once: World, sessions: sessionmaker[Session], tmp_path: Path
+    at_once: World, sessions: sessionmaker[Session], tmp_path: Path, case: Case
 ) -> None:
-    world = World(sessions, tmp_path / "pieces", "pieces", N_REFERENCE)
-    days = hours(N_REFERENCE, N_SERVED)
-    world.send(row for rows in days[:N_REFERENCE] for row in rows)
-    for rows in days[N_REFERENCE:]:
+    world = a_world(sessions, tmp_path, "pieces", case)
+    days = hours(case.n_reference, N_SERVED)
+    world.send(row for rows in days[: case.n_reference] for row in rows)
+    for rows in days[case.n_reference :]:
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             world.send(half)
             world.work()
@@ -78,12 +126,16 @@ def test_events_in_pieces_and_a_new_worker_each_day(
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_worker_that_is_killed_every_day(
-    at_once: World, sessions: sessionmaker[Session], tmp_path: Path, database_url: str
+    at_once: World,
+    sessions: sessionmaker[Session],
+    tmp_path: Path,
+    database_url: str,
+    case: Case,
 ) -> None:
-    world = World(sessions, tmp_path / "killed", "killed", N_REFERENCE)
-    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+    world = a_world(sessions, tmp_path, "killed", case)
+    world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
     world.work()
-    for number, point in enumerate(POINTS, start=N_REFERENCE + 1):
+    for number, point in enumerate(case.points, start=case.n_reference + 1):
         day_end = START + number * DAY
         command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
         dead = subprocess.run(

@@ -245,6 +245,7 @@ def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding
                 "replayed_days": 336.0,
                 "top": CHANNELS[top],
                 "moved": [CHANNELS[0], CHANNELS[1]] if breach else [],
+                "coarse_bins": {"feature": CHANNELS[2], "share": 0.93, "n_bins": 34},
                 "features": {
                     name: {
                         "score": float(score),
