@@ -98,6 +98,24 @@ class StepsRead(BaseModel):
     naive: list[float | None]
 
 
+class PartRead(BaseModel):
+    """In which direction a version errs, so many steps ahead: over the last week with labels.
+
+    `bias` is the mean of forecast less what happened, in units of the version's scaler;
+    `too_high` and `far_off` (by a unit and more) are shares of the `n` labelled values.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: str
+    part: str
+    n: int
+    bias: float
+    error: float
+    too_high: float
+    far_off: float
+
+
 class AccuracyRead(BaseModel):
     """How wrong a model was: by event day, and by step over its last week with labels."""
 
@@ -105,6 +123,7 @@ class AccuracyRead(BaseModel):
 
     days: list[DayRead]
     steps: list[StepsRead]
+    parts: list[PartRead]
 
 
 @router.get("/models/{model}/accuracy", response_model=AccuracyRead)

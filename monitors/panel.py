@@ -19,7 +19,7 @@ from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import MIN_WINDOWS, Learning
 from monitors.segments import feature_of
 from monitors.summary import Floats
-from monitors.usual import Usual, distances, farthest, usual
+from monitors.usual import Usual, distances, farthest, scored_apart, usuals
 from monitors.views.autocorrelation import autocorrelation
 from monitors.views.company import company
 from monitors.views.daily_rhythm import daily_rhythm
@@ -30,7 +30,7 @@ from monitors.views.seasonal_difference import seasonal_difference
 from monitors.views.spectrum import spectrum
 from monitors.views.stuck import stuck
 from monitors.views.timing import timing
-from monitors.views.view import View
+from monitors.views.view import Statistic, View
 from monitors.weights import Weights, check, unit
 
 # What makes the views comparable is the typical distance among the farthest
@@ -43,11 +43,6 @@ Blocks: TypeAlias = tuple[tuple[int, ...], ...]
 
 # Hours of windows, over all features, that a view looks at in one go: 16 MB.
 _AT_ONCE = 2**21
-
-# Each half of the reference is scored against the other, so that the replayed
-# looks meet half a year that they have not seen, as live ones will (on Elec2,
-# with quarters as in `monitors.drift`, .6 of the promise is kept, not 1.0).
-_PARTS = 2
 
 
 def panel_views(season: int = HOURS) -> tuple[View, ...]:
@@ -117,6 +112,10 @@ def _measure_apart(
     return tuple(np.concatenate(seen, axis=1)[:, order] for seen in zip(*parts, strict=True))
 
 
+def _parts(views: Sequence[View]) -> list[Sequence[Statistic]]:
+    return [view.parts for view in views]
+
+
 def lead(views: Sequence[View]) -> int:
     """Return how many hours the views need before a window, in whole days."""
     return -(-max(view.before for view in views) // HOURS) * HOURS
@@ -142,7 +141,7 @@ def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Flo
     .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a
        Random World", Springer, 2005, ch. 2.
     """
-    away = distances(statistics, _usuals(statistics, views))
+    away = distances(statistics, usuals(statistics, _parts(views)))
     return away / farthest(away, _OF_WEEKS)
 
 
@@ -270,7 +269,7 @@ def calibrate(
     n_windows = int(there.sum()) // params.window_days
     if n_windows < MIN_WINDOWS:
         return Learning(n_windows=n_windows, window_days=params.window_days)
-    away = _apart(seen, views, params.window_days)
+    away = scored_apart(seen, _parts(views), params.window_days)
     scale = _of_feature(farthest(away, _OF_LOOKS), reference.names, blocks) * np.outer(
         unit(reference.names, params.feature_weights),
         unit([view.name for view in views], params.view_weights),
@@ -280,7 +279,7 @@ def calibrate(
         params=params,
         names=reference.names,
         blocks=blocks,
-        usuals=_usuals(seen, views),
+        usuals=usuals(seen, _parts(views)),
         scale=scale,
         looks=looks,
         n_windows=n_windows,
@@ -305,22 +304,6 @@ def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
         for feature in np.unique(of):
             common[of == feature] = scale[of == feature].max(axis=0)
     return common
-
-
-def _usuals(seen: Sequence[Floats], views: Sequence[View]) -> tuple[Usual, ...]:
-    return tuple(usual(part, view.parts) for part, view in zip(seen, views, strict=True))
-
-
-def _apart(seen: Sequence[Floats], views: Sequence[View], window_days: int) -> Floats:
-    """Score each part of the reference against the others, their overlap left out."""
-    n = len(seen[0])
-    bounds = np.linspace(0, n, _PARTS + 1).astype(int)
-    parts = []
-    for start, end in itertools.pairwise(bounds):
-        others = np.r_[0 : max(start - window_days, 0), min(end + window_days, n) : n]
-        usuals = _usuals([part[others] for part in seen], views)
-        parts.append(distances([part[start:end] for part in seen], usuals))
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,6 +17,7 @@ from monitors.panel import PanelParams
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import QualityParams
+from monitors.residual import ResidualParams
 
 Params: TypeAlias = (
     DriftParams
@@ -25,6 +26,7 @@ Params: TypeAlias = (
     | InputFaultParams
     | PanelParams
     | AccuracyParams
+    | ResidualParams
     | BurnParams
     | MismatchParams
     | QualityParams
@@ -119,6 +121,15 @@ KINDS: Mapping[str, Kind] = {
             retrains=True,
             breaches_to_fire=2,
             oks_to_resolve=2,
+        ),
+        Kind(
+            name="residual",
+            question="Are the errors still without a pattern?",
+            params=ResidualParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
         ),
         Kind(
             name="burn",

@@ -33,6 +33,13 @@ class Units:
     std: Floats
     season_steps: int = DAY_OF_HOURS
 
+    def apart(self, forecast: Floats, actual: Floats) -> Floats:
+        """Return forecast less what happened, in units; (prediction, step, target)."""
+        apart: Floats = forecast - actual
+        flat = apart.reshape(len(apart), -1)  # many times as fast as along so short an axis
+        flat /= np.tile(self.std, apart.shape[1])
+        return apart
+
 
 def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
     """Read the units from a version's manifest; natural units where it states none.
@@ -79,51 +86,40 @@ def seasonal_lag(horizon: int, season_steps: int) -> NDArray[np.int64]:
     return -(-ahead // season_steps) * season_steps
 
 
-def sums(forecast: Floats, actual: Floats, naive: Floats, in_units: Units) -> Floats:
-    """Sum the errors of some forecasts.
+def cells(error: Floats, naive: Floats, is_expected: Bools) -> list[Floats | Bools]:
+    """Return what is added up of some forecasts' errors, each (prediction, step, target).
 
     Parameters
     ----------
-    forecast, actual, naive : (prediction, step, target)
-        NaN where there is no forecast, no label, nothing known a season ago.
-    in_units
-        Of the version that forecast.
+    error, naive : (prediction, step, target)
+        Of the forecast and of the naive one, in units, from `Units.apart`. NaN
+        where there is no forecast, no label, nothing known a season ago.
+    is_expected : (prediction, step, target)
+        Whether there is a forecast.
 
     Returns
     -------
-    (step, target, 6)
-        Expected, labelled, sum |e|, sum e^2, sum |e of the naive forecast|,
-        and over how many labelled cells that last sum goes.
-
-    Examples
-    --------
-    >>> cell = np.ones((1, 1, 1))
-    >>> sums(3 * cell, 1 * cell, np.nan * cell, Units(std=np.array([2.0])))
-    array([[[1., 1., 1., 1., 0., 0.]]])
+    list
+        Expected, labelled, |e|, e^2, |e of the naive forecast|, and where that is
+        known of what is labelled.
     """
-    return total(cells(forecast, actual, naive, in_units))
-
-
-def cells(
-    forecast: Floats, actual: Floats, naive: Floats, in_units: Units
-) -> list[Floats | Bools]:
-    """Return what `sums` adds up, part by part, each of shape (prediction, step, target)."""
-    there = np.isfinite(forecast)
-    error = np.abs(forecast - actual) / in_units.std
-    error_naive = np.where(there, np.abs(naive - actual), np.nan) / in_units.std
-    labelled, compared = np.isfinite(error), np.isfinite(error_naive)
-    return [
-        there,
-        labelled,
-        np.where(labelled, error, 0.0),
-        np.where(labelled, error * error, 0.0),
-        np.where(compared, error_naive, 0.0),
-        compared,
-    ]
+    labelled, compared = np.isfinite(error), np.isfinite(naive) & is_expected
+    size = np.abs(np.where(labelled, error, 0.0))
+    size_naive = np.abs(np.where(compared, naive, 0.0))
+    return [is_expected, labelled, size, size * size, size_naive, compared]
 
 
 def total(parts: Sequence[Floats | Bools]) -> Floats:
-    """Return the sums over all predictions of the parts of `cells`, (step, target, 6)."""
+    """Return the sums over all predictions of the parts of `cells`, (step, target, 6).
+
+    Examples
+    --------
+    >>> in_units = Units(std=np.array([2.0]))
+    >>> cell = np.ones((1, 1, 1))
+    >>> error = in_units.apart(3 * cell, 1 * cell)
+    >>> total(cells(error, np.nan * cell, np.isfinite(error)))
+    array([[[1., 1., 1., 1., 0., 0.]]])
+    """
     return np.stack([part.sum(axis=0, dtype=float) for part in parts], axis=-1)
 
 

@@ -18,13 +18,14 @@ from services import faults, reports
 DAY = timedelta(days=1)
 
 # They judge the model, and a broken input explains what they find.
-INHIBITED = ("drift", "prediction_drift", "level", "sequence", "accuracy")
+INHIBITED = ("drift", "prediction_drift", "level", "sequence", "accuracy", "residual")
 
 _MEASURED_AGAINST_IT = (
     "drift",
     "prediction_drift",
     "level",
     "sequence",
+    "residual",
 )  # a version's reference
 
 

@@ -30,7 +30,7 @@ from db.queries import segments as named
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
-from lake.lists import Floats, Ints
+from lake.lists import Floats, Ints, micros
 from lake.matching import (
     actuals_by_entity,
     actuals_by_id,
@@ -41,6 +41,8 @@ from lake.matching import (
     target_times,
 )
 from lake.reading import Log
+from monitors import residual_sums
+from monitors.hourly import HOURS
 from monitors.segments import FIRST, MOST
 from retrain.rollout import Phase
 from services import segments
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 DAY = timedelta(days=1)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are looked for on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
+CELLS = 2**16  # summed up at one go: they stay in the processor's cache
+_HOUR_US = 3_600_000_000
 _COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
 _LABEL_COLUMNS = ["entity", "target_at", "actual", "arrived_at", "received_at"]
 
@@ -180,17 +184,21 @@ def _replace(
     """Store the sums of a day; looks that took others before are taken again."""
     is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
     before = {
-        (row.version, row.shadow): (row.n_predictions, row.payload)
+        (row.version, row.shadow): (row.n_predictions, row.payload, row.residuals)
         for row in session.execute(
             select(
                 AccuracyChunk.version,
                 AccuracyChunk.shadow,
                 AccuracyChunk.n_predictions,
                 AccuracyChunk.payload,
+                AccuracyChunk.residuals,
             ).where(is_day)
         )
     }
-    after = {(c["version"], c["shadow"]): (c["n_predictions"], c["payload"]) for c in chunks}
+    after = {
+        (c["version"], c["shadow"]): (c["n_predictions"], c["payload"], c["residuals"])
+        for c in chunks
+    }
     if before == after:
         return
     session.execute(delete(AccuracyChunk).where(is_day))
@@ -252,23 +260,62 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
             pc.equal(rows["shadow"], group["shadow"]),
         )
         own, of = rows.filter(is_own), subject.units_of(group["version"])
-        n_targets = len(subject.contract.targets)
-        totals = np.zeros((subject.contract.horizon, n_targets, 6))
-        apart = np.zeros((FIRST + MOST, n_targets, 6))
+        summed = _Summed(subject.contract)
         for start in range(0, own.num_rows, ROWS):
             some = own.slice(start, ROWS)
             if some["output"].null_count == len(some):
                 continue  # nothing was forecast: no label is looked for
-            part = match(history, subject.contract, some, of.season_steps)
-            errors = cells(part.forecast, part.actual, part.naive, of)
-            totals += total(errors)
-            if (places := segments.of(some)) is not None:
-                apart += by_place(errors, places, len(apart))
-        payload = chunk(totals).astype("<f8").tobytes()
-        stored.append({**group, "n_predictions": own.num_rows, "payload": payload})
+            summed.add(match(history, subject.contract, some, of.season_steps), of)
+        stored.append({**group, "n_predictions": own.num_rows, **summed.stored()})
         if segments.PLACE in own.column_names and not group["shadow"]:
-            stored[-1]["by_segment"] = chunk(apart).astype("<f8").tobytes()
+            stored[-1]["by_segment"] = chunk(summed.apart).astype("<f8").tobytes()
     return stored
+
+
+class _Summed:
+    """The errors of some predictions, added up some rows at a time.
+
+    Attributes
+    ----------
+    sizes : (step, target, 6)
+        From `services.accuracy.total`.
+    apart : (place, target, 6)
+        The same by segment, over all steps.
+    residuals : (part of a target, WIDTH)
+        From `monitors.residual_sums`; None before the first forecast.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        n_targets = len(contract.targets)
+        self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
+        self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
+        self.residuals: Floats | None = None
+
+    def add(self, joined: Joined, of: Units) -> None:
+        """Add the errors of predictions of one version."""
+        n_rows, horizon, n_targets = joined.forecast.shape
+        hours = micros(joined.rows["at"]) // _HOUR_US % HOURS
+        places = segments.of(joined.rows)
+        n_at_once = max(CELLS // (horizon * n_targets), 1)
+        for start in range(0, n_rows, n_at_once):
+            some = slice(start, start + n_at_once)
+            error = of.apart(joined.forecast[some], joined.actual[some])
+            naive = of.apart(joined.naive[some], joined.actual[some])
+            is_expected = np.isfinite(joined.forecast[some])
+            errors = cells(error, naive, is_expected)
+            self.sizes += total(errors)
+            if places is not None:
+                self.apart += by_place(errors, places[some], len(self.apart))
+            signed = residual_sums.sums(error, is_expected, hours[some])
+            self.residuals = signed if self.residuals is None else self.residuals + signed
+
+    def stored(self) -> dict[str, bytes | None]:
+        """Return columns of `accuracy_chunk`."""
+        signed = self.residuals
+        return {
+            "payload": chunk(self.sizes).astype("<f8").tobytes(),
+            "residuals": None if signed is None else residual_sums.to_bytes(signed),
+        }
 
 
 def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -> Joined:

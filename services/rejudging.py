@@ -35,7 +35,8 @@ from monitors.level import LevelParams
 from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
-from services import alerting, said, scene, watching
+from monitors.residual import LOOKS_BACK, ResidualParams
+from services import alerting, erred, said, scene, watching
 from services.alerting import Seen
 from services.judge import enabled
 from services.scene import Past
@@ -163,14 +164,16 @@ def _plan(session: Session, model: Model) -> Plan | None:
 
 
 def _said_before(session: Session, model: Model) -> list[Window]:
-    """Return the days that the outputs of versions are measured against."""
-    firsts = said.began(session, model.id).values()
-    return [
-        reference_of(params, first, first + 2 * timedelta(days=params.reference_days))
-        for params in _params(session, model)
-        if isinstance(params, PredictionDriftParams)
-        for first in firsts
-    ]
+    """Return the days that what versions said, and how they erred, is measured against."""
+    found: list[Window] = []
+    for params in _params(session, model):
+        if isinstance(params, PredictionDriftParams):
+            whole = 2 * timedelta(days=params.reference_days)
+            firsts = said.began(session, model.id).values()
+            found += [reference_of(params, first, first + whole) for first in firsts]
+        elif isinstance(params, ResidualParams):
+            found += erred.references(session, model.id, params)
+    return found
 
 
 def _params(session: Session, model: Model) -> Iterator[Params]:
@@ -183,12 +186,15 @@ def _params(session: Session, model: Model) -> Iterator[Params]:
 def _look_back(session: Session, model: Model) -> timedelta:
     """Return how long after a day some look still sees it."""
     contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
+    reach = contract.horizon * contract.step + policy.label_delay
     days = scene.RECENT_DAYS
     for params in _params(session, model):
         match params:
             case AccuracyParams():
-                reach = contract.horizon * contract.step + policy.label_delay
                 days = max(days, ceil(reach / DAY) + params.window_days + 1)
+            case ResidualParams():
+                back = params.window_days + LOOKS_BACK
+                days = max(days, ceil(reach / DAY) + back + 1)
             case BurnParams():
                 days = max(days, params.period_days)
             case LevelParams():

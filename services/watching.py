@@ -28,6 +28,7 @@ from monitors import (
     preprocessing_mismatch,
     quality,
     registry,
+    residual,
     sequence,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
@@ -46,9 +47,11 @@ from monitors.provisional import with_first_impression
 from monitors.quality import Arrivals, QualityParams
 from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
+from monitors.residual import ResidualParams
+from monitors.residual_views import ErrorDays
 from monitors.summary import Edges, Floats, Summary, chunk_at
 from monitors.totals import Totals, totals
-from services import arrivals, by_segment, faults, said, scene
+from services import arrivals, by_segment, erred, faults, said, scene
 from services.said import Said
 from services.scene import Counted, Scene
 
@@ -78,6 +81,7 @@ class Task:
     said: Said | None = None
     history: Hourly | None = None
     by_segment: Counted | None = None
+    erred: ErrorDays | None = None
 
 
 class Baselines:
@@ -155,6 +159,10 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
             task = replace(task, history=scene.input_of(session, model, window))
         case AccuracyParams():
             task = replace(task, errors=scene.errors(session, seen, model, params.window_days))
+        case ResidualParams():
+            until = scene.matured(seen)
+            known = erred.load(session, model, seen.champion, params, until)
+            task = replace(task, erred=known)
         case BurnParams():
             task = replace(task, slices=_slices(session, model, params, seen))
         case MismatchParams():
@@ -185,9 +193,8 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return _look_at_input(task, params, seen, baselines)
         case PredictionDriftParams():
             return _look_at_outputs(task.said, params, seen)
-        case AccuracyParams():
-            assert task.errors is not None
-            return accuracy.evaluate(task.errors, params, seen.objective)
+        case AccuracyParams() | ResidualParams():
+            return _look_at_errors(task, params, seen)
         case BurnParams():
             assert task.slices is not None
             return burn.evaluate(task.slices, params, seen.watermark, seen.as_of)
@@ -201,6 +208,18 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return _look_at_quality(task.arrivals, params, seen, baselines)
         case Failure(error=error):
             raise error
+
+
+def _look_at_errors(
+    task: Task, params: AccuracyParams | ResidualParams, seen: Scene
+) -> Finding:
+    if isinstance(params, AccuracyParams):
+        assert task.errors is not None
+        return accuracy.evaluate(task.errors, params, seen.objective)
+    if task.erred is None:
+        cause = "no label of a forecast of the champion is due"
+        return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    return residual.evaluate(task.erred, params)
 
 
 def _look_at_input(

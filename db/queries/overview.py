@@ -115,6 +115,23 @@ def newest_breaches(
     ).all()
 
 
+def residuals(
+    session: Session, model_id: UUID, after: date, until: date
+) -> list[tuple[str, bytes]]:
+    """Return versions and `monitors.residual_sums` of what was served, day by day."""
+    rows = session.execute(
+        select(AccuracyChunk.version, AccuracyChunk.residuals)
+        .where(
+            AccuracyChunk.model_id == model_id,
+            AccuracyChunk.day > after,
+            AccuracyChunk.day <= until,
+            AccuracyChunk.shadow.is_(False),
+        )
+        .order_by(AccuracyChunk.version, AccuracyChunk.day)
+    )
+    return [(version, stored) for version, stored in rows if stored is not None]
+
+
 def accuracy(session: Session, model_id: UUID, since: date) -> Sequence[AccuracyChunk]:
     """Return the days from `since` on, with what was served and what ran in shadow."""
     return session.scalars(

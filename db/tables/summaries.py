@@ -70,6 +70,8 @@ class AccuracyChunk(Base):
     Written whole each time it is computed; never added to. `payload` holds
     float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
     the seasonal naive forecast|, errors in units of the version's scaler.
+    `residuals` holds `monitors.residual_sums`, read by whoever asks for it; NULL on
+    days without a forecast, and on those joined before it was kept.
     """
 
     __tablename__ = "accuracy_chunk"
@@ -80,6 +82,7 @@ class AccuracyChunk(Base):
     shadow: Mapped[bool] = mapped_column(primary_key=True)
     n_predictions: Mapped[int]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    residuals: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class SessionScore(Base):

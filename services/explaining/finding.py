@@ -34,6 +34,7 @@ LOOKS = 400  # of one monitor, to see since when it breaches
 _BY_WIDEST = ("input_fault", "data_quality")
 # This one looks at what a version said, and says itself what it compared that with.
 _OF_OUTPUTS = "prediction_drift"
+_OF_ERRORS = "residual"  # and so does this one, at how it erred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,15 @@ class Flaw:
     value: float | None
     usual: float | None
     limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartErrors:
+    """What the errors of one part of a target's horizon looked like, and usually do."""
+
+    name: str
+    now: dict[str, float | None]
+    usual: dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +83,8 @@ class Explanation:
         moved farthest.
     errors
         Of a finding of accuracy.
+    parts
+        Of a finding on the pattern of errors.
     nearby_start, nearby_end, nearby
         What else changed, and in which days that was looked for.
     odd_rows
@@ -104,6 +116,7 @@ class Explanation:
     flaws: tuple[Flaw, ...]
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
+    parts: tuple[PartErrors, ...]
     nearby_start: datetime
     nearby_end: datetime
     nearby: tuple[Change, ...]
@@ -209,6 +222,7 @@ def explain(
         flaws=_flaws(row.detail),
         features=features.moves(material, names),
         errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,
+        parts=_parts(row.detail),
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
@@ -252,7 +266,7 @@ def _midnight(at: datetime) -> datetime:
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:
     """Return what the finding was compared with."""
-    if kind == _OF_OUTPUTS:
+    if kind in (_OF_OUTPUTS, _OF_ERRORS):
         days: dict[str, str] | None = row.detail.get("reference")
         if days is None:
             return None
@@ -264,6 +278,14 @@ def _reference(session: Session, row: Finding, kind: str) -> Window | None:
         known = [version for version in versions if version.name == row.version]
     references = [window for version in known if (window := scene.bounds(version)) is not None]
     return max(references, key=lambda each: each.end - each.start, default=None)
+
+
+def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
+    stored: Mapping[str, Any] = detail.get("parts") or {}
+    return tuple(
+        PartErrors(name=name, now=seen["now"], usual=seen["usual"])
+        for name, seen in stored.items()
+    )
 
 
 def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:

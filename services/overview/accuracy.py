@@ -51,15 +51,15 @@ class StepErrors:
 
 def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError, ...]:
     """Return the error of each day and version, in the order of the rows."""
-    return tuple(_day_error(row, _cells(row, contract)) for row in rows if _counts(row))
+    return tuple(_day_error(row, stored_cells(row, contract)) for row in rows if counts(row))
 
 
 def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
     """Return each version's error by step, over the last week with labels: the same for all."""
     groups: dict[tuple[str, bool], list[tuple[date, Cells]]] = defaultdict(list)
     for row in rows:
-        cells = _cells(row, contract)
-        if _counts(row) and cells[:, :, LABELLED].any():
+        cells = stored_cells(row, contract)
+        if counts(row) and cells[:, :, LABELLED].any():
             groups[row.version, row.shadow].append((row.day, cells))
     newest = max((day for days in groups.values() for day, _ in days), default=date.min)
     since = max(newest, date.min + WEEK) - WEEK
@@ -73,11 +73,12 @@ def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErro
     )
 
 
-def _counts(row: AccuracyChunk) -> bool:
+def counts(row: AccuracyChunk) -> bool:
+    """Say whether a row is about forecasts: the past that was brought in has none."""
     return row.version != REFERENCE
 
 
-def _cells(row: AccuracyChunk, contract: Contract) -> Cells:
+def stored_cells(row: AccuracyChunk, contract: Contract) -> Cells:
     """Return the stored sums, (step, target, 5)."""
     flat = np.frombuffer(row.payload, dtype=np.float64)
     return flat.reshape(contract.horizon, len(contract.targets), 5)

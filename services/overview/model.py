@@ -15,6 +15,7 @@ from services.overview import drift, serving, spells
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
 from services.overview.drift import DriftTable
+from services.overview.residuals import PartErrors, by_part
 from services.overview.rollouts import RolloutLine, rollouts
 from services.overview.segments import Segments, segments
 from services.overview.serving import ServingHour
@@ -96,6 +97,7 @@ class ModelPage:
     step: timedelta
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
+    parts: tuple[PartErrors, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
     standings: tuple[Standing, ...]
@@ -145,6 +147,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         step=contract.step,
         days=days,
         steps=by_step(chunks, contract),
+        parts=by_part(session, found.id, contract, chunks),
         drift=drift.table(
             overview.findings_since(session, found.id, "drift", _since(found, DRIFT_DAYS))
         ),

@@ -12,6 +12,7 @@ from db.queries import models, promises
 from db.session import unit_of_work
 from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
+from monitors.residual_sums import sums, to_bytes
 from tests.api.conftest import CONTRACT, Clients
 
 DAY = timedelta(days=1)
@@ -108,9 +109,11 @@ def test_accuracy_is_told_by_day_and_by_step(
     operator: TestClient, model: str, sessions: sessionmaker[Session], now: datetime
 ) -> None:
     path = f"/v1/models/{model}/accuracy"
-    assert operator.get(path).json() == {"days": [], "steps": []}
+    assert operator.get(path).json() == {"days": [], "steps": [], "parts": []}
     cells = np.zeros((24, 1, 5))
     cells[:, :, :3] = 4.0, 2.0, 1.0  # expected, labelled, the sum of absolute errors
+    error = np.array([[[0.5]] * 24, [[-1.5]] * 24])
+    residuals = to_bytes(sums(error, np.isfinite(error), np.array([3, 4])))
     with unit_of_work(sessions) as session:
         for day in range(3):
             session.add(
@@ -121,12 +124,20 @@ def test_accuracy_is_told_by_day_and_by_step(
                     shadow=False,
                     n_predictions=4,
                     payload=cells.tobytes(),
+                    residuals=None if day == 2 else residuals,
                 )
             )
     answer = operator.get(path, params={"days": 2}).json()
     assert [one["day"] for one in answer["days"]] == ["2026-01-09", "2026-01-10"]
     assert {(one["error"], one["coverage"]) for one in answer["days"]} == {(0.5, 0.5)}
     assert answer["steps"][0]["errors"] == [0.5] * 24
+    # One of the two days was joined before errors were kept with their sign.
+    [first, *_, last] = operator.get(path, params={"days": 2}).json()["parts"]
+    target = CONTRACT["targets"][0]
+    assert (first["part"], first["n"]) == (f"{target}+1", 4)
+    assert (last["part"], last["n"]) == (f"{target}+17..24", 32)
+    assert (last["bias"], last["error"]) == (-0.5, 1.0)
+    assert (last["too_high"], last["far_off"]) == (0.5, 0.5)
 
 
 @pytest.mark.usefixtures("history")

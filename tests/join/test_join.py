@@ -18,6 +18,7 @@ from core.rows import Kind
 from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, DirtyDay, Rollout, SegmentAccuracy, SessionScore
+from monitors import residual_sums
 from monitors.segments import FIRST, MOST, NONE
 from retrain.rollout import Phase
 from services.accuracy import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
@@ -63,6 +64,12 @@ class World:
         with read_only(self.sessions) as session:
             row = session.get_one(AccuracyChunk, (self.model_id, day, "v1", False))
             return np.frombuffer(row.payload).reshape(3, 5)  # one target
+
+    def residuals(self, day: date = TODAY) -> NDArray[np.float64]:
+        with read_only(self.sessions) as session:
+            row = session.get_one(AccuracyChunk, (self.model_id, day, "v1", False))
+            assert row.residuals is not None
+            return residual_sums.from_bytes(row.residuals)
 
     def scores(self) -> list[SessionScore]:
         with read_only(self.sessions) as session:
@@ -408,3 +415,33 @@ def test_errors_are_told_by_segment(
     assert cells[[a, b, none], 0, ABSOLUTE].tolist() == [3 * 2, 4 * 4, 4 * 8]
     total = np.frombuffer(whole).reshape(CONTRACT.horizon, 1, 5).sum(axis=0)
     np.testing.assert_allclose(cells.sum(axis=0)[:, :NAIVE], total[:, :NAIVE])
+
+
+def test_errors_are_kept_with_their_sign_and_hour_part_by_part_of_the_horizon(
+    world: World,
+) -> None:
+    add_version(world.sessions, world.model_id, "v1", {"scaler": {"std": [2.0]}})
+    world.send(
+        prediction(AT, prediction_id="p", output=FORECAST),
+        prediction(AT + HOUR, prediction_id="q", output=FORECAST),
+    )
+    world.tell(label(AT + HOUR, [0.0]), label(AT + 2 * HOUR, [4.0]))
+    world.settle()
+
+    first, rest = world.residuals()
+
+    hours = np.flatnonzero(first[residual_sums.N])
+    assert hours.tolist() == [12, 13]  # when they were made
+    assert first[residual_sums.SUM][hours].tolist() == [0.5, -1.5]
+    assert rest[residual_sums.SUM][hours].tolist() == [-1.0, 0.0]
+    assert [part[residual_sums.EXPECTED] for part in (first, rest)] == [2, 4]
+    assert [part[residual_sums.N].sum() for part in (first, rest)] == [2, 1]
+    assert first[residual_sums.SQUARED] == 0.5**2 + 1.5**2
+
+
+def test_a_day_without_a_forecast_has_no_residuals(world: World) -> None:
+    world.send(prediction(AT, output=None, status="error"))
+    world.settle()
+    with read_only(world.sessions) as session:
+        row = session.get_one(AccuracyChunk, (world.model_id, TODAY, "v1", False))
+        assert row.residuals is None

@@ -98,6 +98,8 @@ class World:
                     params = {"window_days": drift_days, "period_hours": 24}
                     if contract.segment_by and kind == "drift":
                         params["by_segment"] = True
+                if kind == "residual":
+                    params = {"window_days": drift_days}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitoring.put(session, self.model_id, plan)
 

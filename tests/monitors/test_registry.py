@@ -23,6 +23,8 @@ from monitors import (
     prediction_drift,
     preprocessing_mismatch,
     quality,
+    residual,
+    residual_sums,
     sequence,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
@@ -37,6 +39,8 @@ from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
+from monitors.residual import ResidualParams
+from monitors.residual_views import ErrorDays
 from monitors.summary import Column, Edges, Floats, chunk_at, summarise
 from tests.monitors.streams import day, days, grid, plant
 
@@ -82,6 +86,19 @@ def by_accuracy(values: Floats) -> Finding:
     return accuracy.evaluate(errors, AccuracyParams(), 1.0)
 
 
+def by_residual(values: Floats) -> Finding:
+    by_day = values.reshape(-1, 24, 1, values.shape[1])
+    due = np.ones(by_day.shape[1:], dtype=np.bool_)
+    hours = np.arange(24)
+    errors = ErrorDays(
+        names=tuple(f"f{i}+1" for i in range(values.shape[1])),
+        ahead=(1,) * values.shape[1],
+        first_day=chunk_at(day(0)) // 24,
+        cells=np.array([residual_sums.sums(error, due, hours) for error in by_day]),
+    )
+    return residual.evaluate(errors, ResidualParams())
+
+
 def by_burn(values: Floats) -> Finding:
     bad = np.nan_to_num(np.abs(values[:, 0]), nan=0.0, posinf=0.0) % 7
     slices = Slices(
@@ -119,6 +136,7 @@ LOOKS: dict[str, Look] = {
     "input_fault": by_input_fault,
     "sequence": by_sequence,
     "accuracy": by_accuracy,
+    "residual": by_residual,
     "burn": by_burn,
     "preprocessing_mismatch": by_mismatch,
     "data_quality": by_quality,
@@ -155,7 +173,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
 
 
 @pytest.mark.parametrize(
-    "kind", ["drift", "prediction_drift", "level", "input_fault", "sequence"]
+    "kind", ["drift", "prediction_drift", "level", "input_fault", "sequence", "residual"]
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])

@@ -1,0 +1,109 @@
+"""What is kept of the errors of one event day: sums that add up, part by part of the horizon.
+
+A day is written whole each time it is joined; nothing is ever added to it. So
+nothing need be kept of its edges: how errors follow each other is seen from the
+mean error of each hour, when the days are put one after another. An error belongs
+to the hour in which its forecast was made.
+"""
+
+import numpy as np
+
+from monitors import horizon
+from monitors.hourly import HOURS
+from monitors.summary import Bools, Floats, Ints
+
+# The sizes that errors are counted by, too low and too high apart, in units of the scaler.
+# The same for all models, so that any two days add up; a power of two is read off a number.
+_SMALLEST = -3
+SIZES = tuple(2.0**power for power in range(_SMALLEST, 3))
+N_SIZES = len(SIZES) + 1
+
+# The last axis.
+N = slice(0, HOURS)  # labelled errors of each hour
+SUM = slice(HOURS, 2 * HOURS)  # and their sum: forecast less what happened
+EXPECTED, ABSOLUTE, SQUARED = range(2 * HOURS, 2 * HOURS + 3)
+LOW = slice(SQUARED + 1, SQUARED + 1 + N_SIZES)  # forecasts that were too low, by size
+HIGH = slice(LOW.stop, LOW.stop + N_SIZES)  # and those that were not
+WIDTH = HIGH.stop
+
+
+def sums(error: Floats, is_expected: Bools, hours: Ints) -> Floats:
+    """Sum up the errors of some forecasts of one day.
+
+    Parameters
+    ----------
+    error : (prediction, step, target)
+        Forecast less what happened, in units of the scaler; NaN where no label
+        is in, or no forecast.
+    is_expected : (prediction, step, target)
+        Whether there is a forecast.
+    hours : (prediction,)
+        The hour of the day in which each was made, 0 to 23.
+
+    Returns
+    -------
+    (part of a target, WIDTH)
+        In the order of `monitors.horizon.names`. Those of two sets of forecasts
+        add up to those of both.
+
+    Examples
+    --------
+    >>> error = np.array([[[0.5]], [[-0.25]], [[np.nan]]])
+    >>> day = sums(error, np.ones((3, 1, 1), dtype=bool), np.array([0, 0, 5]))
+    >>> day[0, [N.start, SUM.start, EXPECTED, SQUARED]].tolist()
+    [2.0, 0.25, 3.0, 0.3125]
+    >>> day[0, LOW].tolist(), day[0, HIGH].tolist()
+    ([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    """
+    _, n_steps, n_targets = error.shape
+    if (hours[1:] < hours[:-1]).any():
+        order = np.argsort(hours, kind="stable")
+        error, hours = error[order], hours[order]
+    there = np.isfinite(error)
+    known = np.where(there, error, 0.0)
+    cells = np.zeros((n_steps, n_targets, WIDTH))
+    first = np.flatnonzero(np.diff(hours, prepend=-1))
+    for place, values in ((N, there), (SUM, known)):
+        by_hour = np.add.reduceat(values, first, axis=0, dtype=float)
+        cells[..., place][..., hours[first]] = by_hour.transpose(1, 2, 0)
+    cells[..., EXPECTED] = np.count_nonzero(is_expected, axis=0)
+    cells[..., ABSOLUTE] = np.abs(known).sum(axis=0)
+    cells[..., SQUARED] = np.einsum("nst,nst->st", known, known)
+    cells[..., LOW.start : HIGH.stop] = _by_size(known, there)
+    starts = [part.start for part in horizon.parts(n_steps)]
+    by_part: Floats = np.add.reduceat(cells, starts, axis=0)  # (part, target, WIDTH)
+    return by_part.transpose(1, 0, 2).reshape(-1, WIDTH)
+
+
+def _by_size(known: Floats, there: Bools) -> Ints:
+    """Count errors by sign and size; (step, target, 2 * N_SIZES)."""
+    n, n_steps, n_targets = known.shape
+    n_bins = 2 * N_SIZES + 1  # the last one is for what is not there
+    bins = np.clip(np.frexp(known)[1] - _SMALLEST, 0, N_SIZES - 1)
+    bins += N_SIZES * (known >= 0)
+    bins[~there] = n_bins - 1
+    column = np.arange(n_steps * n_targets, dtype=bins.dtype) * n_bins
+    codes = bins.reshape(n, -1) + column
+    counts = np.bincount(codes.ravel(), minlength=column.size * n_bins)
+    return counts.reshape(n_steps, n_targets, n_bins)[..., :-1]
+
+
+def to_bytes(day: Floats) -> bytes:
+    """Return what is stored of a day's sums.
+
+    In half the bytes: a day is never added to, so nothing piles up, and a count is
+    exact up to 16 million. What is too large for it is as large as it holds.
+    """
+    most = np.finfo("<f4").max
+    return np.clip(day, -most, most).astype("<f4").tobytes()
+
+
+def from_bytes(stored: bytes) -> Floats:
+    """Return a day's sums, (part of a target, WIDTH).
+
+    Examples
+    --------
+    >>> from_bytes(to_bytes(np.ones((2, WIDTH)))).shape == (2, WIDTH)
+    True
+    """
+    return np.frombuffer(stored, dtype="<f4").astype(float).reshape(-1, WIDTH)

@@ -1,0 +1,101 @@
+"""In which direction a model errs: by how far ahead, over the last days with labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.contract import Contract
+from db.queries import overview
+from db.tables import AccuracyChunk
+from monitors import horizon, residual_sums
+from monitors.summary import Floats
+from services.overview.accuracy import LABELLED, WEEK, counts, stored_cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartErrors:
+    """The errors of one part of a target's horizon, of what one version served.
+
+    Attributes
+    ----------
+    part
+        Target and steps ahead, such as `load+5..16`.
+    n
+        Labelled values.
+    bias
+        Mean of forecast less what happened, in units of the version's scaler.
+    error
+        Mean absolute error.
+    too_high
+        The share of forecasts that were not too low, 0 to 1.
+    far_off
+        The share that was off by a whole unit and more.
+    """
+
+    version: str
+    part: str
+    n: int
+    bias: float
+    error: float
+    too_high: float
+    far_off: float
+
+
+def by_part(
+    session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
+) -> tuple[PartErrors, ...]:
+    """Return the errors of what each version served in the last week with labels.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, contract
+        The model.
+    rows
+        Days that were joined: they say which week that is.
+
+    Returns
+    -------
+    tuple of PartErrors
+        Empty where no day of that week was joined since errors are kept with
+        their sign. Parts without a label are left out.
+    """
+    labelled = [row.day for row in rows if counts(row) and _has_labels(row, contract)]
+    if not labelled:
+        return ()
+    newest: date = max(labelled)
+    totals: dict[str, Floats] = {}
+    for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
+        day = residual_sums.from_bytes(stored)
+        totals[version] = totals[version] + day if version in totals else day
+    names = horizon.names(contract.targets, contract.horizon)
+    return tuple(
+        _part(version, name, own)
+        for version, total in totals.items()
+        for name, own in zip(names, total, strict=True)
+        if own[residual_sums.N].any()
+    )
+
+
+def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:
+    return not row.shadow and bool(stored_cells(row, contract)[:, :, LABELLED].any())
+
+
+def _part(version: str, name: str, total: Floats) -> PartErrors:
+    n = float(total[residual_sums.N].sum())
+    far = residual_sums.SIZES.index(1.0) + 1
+    low, high = total[residual_sums.LOW], total[residual_sums.HIGH]
+    return PartErrors(
+        version=version,
+        part=name,
+        n=int(n),
+        bias=float(total[residual_sums.SUM].sum() / n),
+        error=float(total[residual_sums.ABSOLUTE] / n),
+        too_high=float(high.sum() / n),
+        far_off=float(np.sum([low[far:], high[far:]]) / n),
+    )

@@ -1,0 +1,123 @@
+"""The pattern of errors is judged once labels are due, and again when they are corrected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.rows import Kind
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk, Finding, Model
+from monitors.finding import Outcome
+from monitors.residual import ResidualParams
+from services import erred
+from services.explaining.finding import explain
+from services.replay import Asked, replay
+from tests.late.world import DAY, NOW, Row, World
+from tests.streams import HOUR, START, label, prediction
+
+N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
+NAME = "residual"
+
+
+def rows(bias: Callable[[int], float]) -> list[list[Row]]:
+    """Return days of hourly forecasts, and what happened; the third step is off by `bias`."""
+    chance = np.random.default_rng(11)
+    load = chance.normal(size=24 * (N_REFERENCE + N_SERVED + 1))
+    days: list[list[Row]] = []
+    for day in range(N_REFERENCE + N_SERVED):
+        of_day: list[Row] = []
+        for i in range(24 * day, 24 * day + 24):
+            said = load[i + 1 : i + 4] + 0.3 * chance.normal(size=3)
+            said[2] += bias(day)
+            at = START + i * HOUR
+            served = prediction(at, output={"load": said.tolist()})
+            of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, label(at, [load[i]]))]
+        days.append(of_day)
+    return days
+
+
+def drifting(day: int) -> float:
+    return 1.5 if day >= CHANGED else 0.0
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    made = World(sessions, tmp_path / "lake", "grid", N_REFERENCE, kinds=(NAME,))
+    for of_day in rows(drifting):
+        made.send(of_day)
+    made.judge()
+    return made
+
+
+def said(world: World) -> list[tuple[str, str]]:
+    return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
+
+
+def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) -> None:
+    found = said(world)
+    assert found[0][1] == "no label of a forecast of the champion is due"
+    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    # The labels of a day are due two days after it has closed.
+    assert found[CHANGED + 1][0] == "ok"
+    assert found[CHANGED + 2][0] == "breach"
+    assert found[CHANGED + 2][1].startswith("forecasts of load 2 to 3 steps ahead are 0.")
+    assert "SD too high, usually " in found[CHANGED + 2][1]
+
+
+def test_the_page_of_the_finding_tells_what_errors_look_like(
+    world: World, tmp_path: Path
+) -> None:
+    with read_only(world.sessions) as session:
+        row = session.scalars(
+            select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
+        ).one()
+        assert row.outcome is Outcome.BREACH
+        told = explain(session, tmp_path, row.id, None, NOW)
+    assert told.reference_start == START
+    assert {part.name for part in told.parts} == {"load+1", "load+2..3"}
+    [far] = [part for part in told.parts if part.name == "load+2..3"]
+    assert far.now["bias"] == pytest.approx(0.75, abs=0.1)  # the mean of steps 2 and 3
+    assert far.usual["bias"] == pytest.approx(0.0, abs=0.1)
+
+
+def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
+    before = said(world)
+    assert before[CHANGED + 2][0] == "breach"
+    # The forecasts were right, and the sensor that told what happened was not.
+    named = [
+        (Kind.LABELS, label(None, row["output"]["load"], prediction_id=row["prediction_id"]))
+        for day in rows(drifting)[CHANGED:]
+        for kind, row in day
+        if kind is Kind.PREDICTIONS
+    ]
+    world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
+    assert world.rejudge() > 0
+    assert said(world)[CHANGED + 2][0] == "ok"
+    firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
+    assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
+
+
+def test_a_backtest_says_what_was_said(world: World) -> None:
+    told = replay(world.sessions, world.model_id, Asked())
+    [record] = told.records
+    live = said(world)
+    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in live)
+
+
+def test_days_joined_before_errors_were_kept_with_their_sign_are_not_judged(
+    world: World,
+) -> None:
+    end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
+    params = ResidualParams(window_days=1)
+    with unit_of_work(world.sessions) as session:
+        model = session.get_one(Model, world.model_id)
+        known = erred.load(session, model, "v1", params, end)
+        assert known is not None
+        assert len(known.cells) == N_REFERENCE + N_SERVED
+        session.execute(update(AccuracyChunk).values(residuals=None))
+        assert erred.load(session, model, "v1", params, end) is None

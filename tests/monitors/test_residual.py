@@ -1,0 +1,175 @@
+"""Residuals: a bias, a memory, a tail that the size of errors does not show."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import Unprocessable
+from monitors.conformal import episodes
+from monitors.finding import Finding, Outcome
+from monitors.hourly import HOURS
+from monitors.registry import parse
+from monitors.residual import ResidualParams, evaluate
+from monitors.residual_sums import N, from_bytes, sums, to_bytes
+from monitors.summary import Floats
+from tests.monitors.errors import cells, error_days, forecast_errors, quiet_errors
+from tests.monitors.streams import ett
+
+PARAMS = ResidualParams(window_days=3)
+FAR = slice(16, 24)  # the steps of the last part
+N_DAYS, CHANGED = 104, 100
+
+
+def judged(errors: Floats, params: ResidualParams = PARAMS) -> Finding:
+    return evaluate(error_days(cells(errors)), params)
+
+
+def changed(change: Callable[[Floats], Floats], seed: int = 1) -> Floats:
+    """Change two targets' errors from a day on: one part of the first target."""
+    errors = quiet_errors(N_DAYS, seed, n_targets=2)
+    late = errors[CHANGED * HOURS :, FAR, 0]
+    errors[CHANGED * HOURS :, FAR, 0] = change(late)
+    return errors
+
+
+def daily(late: Floats) -> Floats:
+    hour = np.arange(len(late))[:, np.newaxis]
+    return 0.5 * late + 0.6 * np.sin(2 * np.pi * hour / HOURS)  # no larger than before
+
+
+def far_off(late: Floats) -> Floats:
+    is_hit = np.random.default_rng(7).random(len(late)) < 0.05
+    return np.where(is_hit[:, np.newaxis], 8 * late, late)
+
+
+def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
+    of_days = cells(quiet_errors(70, seed=3))
+    found = [evaluate(error_days(of_days[:end]), PARAMS) for end in range(1, 71)]
+    learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
+    assert learning[0] == "learning: 0 of 19 windows of 3 days"
+    assert learning[-1] == "learning: 18 of 19 windows of 3 days"
+    # 57 looks a day apart, the two days that the first window begins with, and the three of
+    # the window on trial, which is compared with what was before it; less the first verdict.
+    assert len(learning) == 57 + 2 + 3 - 1
+    assert found[len(learning)].outcome is Outcome.OK
+    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
+
+
+@pytest.mark.parametrize(
+    ("change", "view", "words"),
+    [
+        pytest.param(lambda late: late + 1.5, "bias", "SD too high", id="too high"),
+        pytest.param(lambda late: late - 1.5, "bias", "SD too low", id="too low"),
+        pytest.param(lambda late: 2.5 * late, "spread", "as widely as usual", id="wider"),
+        pytest.param(far_off, "spread", "", id="now and then far off"),
+        pytest.param(daily, "memory", "repeat their errors after 24 h", id="each day"),
+    ],
+)
+def test_what_goes_wrong_at_one_horizon_is_named(
+    change: Callable[[Floats], Floats], view: str, words: str
+) -> None:
+    before, after = judged(changed(lambda late: late)), judged(changed(change))
+    assert before.outcome is Outcome.OK
+    assert before.detail["since"] is None
+    assert after.outcome is Outcome.BREACH
+    assert after.cause.startswith("forecasts of t0 17 to 24 steps ahead ")
+    assert words in after.cause
+    assert (after.detail["top"], after.detail["view"]) == ("t0+17..24", view)
+    assert after.detail["since"] is not None
+
+
+def test_the_bias_is_told_beside_what_is_usual() -> None:
+    parts: Any = judged(changed(lambda late: late + 0.8)).detail["parts"]
+    said = parts["t0+17..24"]
+    assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
+    assert said["usual"]["bias"] == pytest.approx(0.0, abs=0.2)
+
+
+def test_errors_that_shrink_are_no_breach() -> None:
+    assert judged(changed(lambda late: 0.1 * late)).outcome is Outcome.OK
+
+
+def test_errors_that_overlap_are_no_memory() -> None:
+    """Forecasts 24 steps ahead share 23 shocks with those of the hour before."""
+    parts: Any = judged(quiet_errors(N_DAYS, seed=5)).detail["parts"]
+    said = parts["t0+17..24"]
+    assert said["now"]["repeats"] is None  # the day is the first lag: `season` holds it
+    assert said["usual"]["season"] < 0.1  # one hour apart it is .9
+
+
+def test_days_with_too_few_labels_say_nothing() -> None:
+    errors = changed(lambda late: late + 0.8)
+    errors[CHANGED * HOURS :: 2] = math.nan
+    found = judged(errors)
+    assert found.outcome is Outcome.NO_DATA
+    assert found.cause == "fewer than 80% of the labels are in"
+    errors[: CHANGED * HOURS : 2] = math.nan
+    assert judged(errors).cause == "learning: 0 of 19 windows of 3 days"
+
+
+def test_the_reference_ends_before_the_window_and_does_not_outgrow_its_length() -> None:
+    params = ResidualParams(window_days=3, reference_days=60)
+    reference: Any = judged(quiet_errors(100, seed=4), params).detail["reference"]
+    assert (reference["start"], reference["end"]) == (
+        "2016-07-18T00:00:00+00:00",
+        "2016-09-16T00:00:00+00:00",
+    )
+    early: Any = judged(quiet_errors(63, seed=4), params).detail["reference"]
+    assert early["end"] == "2016-09-16T00:00:00+00:00"
+
+
+def test_the_sums_of_two_sets_of_forecasts_add_up_and_their_order_does_not_matter() -> None:
+    errors = quiet_errors(1, seed=6, n_targets=2)
+    errors[3, 5:] = math.nan
+    due, hours = np.isfinite(errors) | (np.arange(HOURS) < 12)[:, None, None], np.arange(HOURS)
+    whole = sums(errors, due, hours)
+    parts = [sums(errors[part], due[part], hours[part]) for part in (np.s_[::2], np.s_[1::2])]
+    assert parts[0] + parts[1] == pytest.approx(whole)
+    assert sums(errors[::-1], due[::-1], hours[::-1]) == pytest.approx(whole)
+    assert from_bytes(to_bytes(whole)) == pytest.approx(whole, rel=1e-6)
+    assert whole[:, N].sum() == np.isfinite(errors).sum()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({"reference_days": 100}, id="20 windows do not fit"),
+        pytest.param({"window_days": 0}, id="no window"),
+        pytest.param({"min_coverage": 0.0}, id="no label needed"),
+        pytest.param({"days_between_false_alarms": 0}, id="no promise"),
+    ],
+)
+def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
+    with pytest.raises(Unprocessable, match="residual: "):
+        parse("residual", params)
+
+
+def alarms(of_days: Floats, params: ResidualParams) -> tuple[int, int]:
+    """Judge every day; return how many had a verdict, and how many episodes there were."""
+    found = [evaluate(error_days(of_days[:end]), params) for end in range(1, len(of_days) + 1)]
+    breaches = np.array([finding.outcome is Outcome.BREACH for finding in found])
+    verdicts = sum(finding.outcome is not Outcome.NO_DATA for finding in found)
+    return verdicts, episodes(breaches, params.window_days)
+
+
+@pytest.mark.slow
+def test_false_alarms_are_no_more_frequent_than_promised() -> None:
+    """12 streams of 200 days with a promise of one in 30; three sigma of a Poisson count."""
+    params = ResidualParams(window_days=2, days_between_false_alarms=30.0, reference_days=120)
+    found = [alarms(cells(quiet_errors(200, seed=7_000 + i)), params) for i in range(12)]
+    n_days, n_alarms = np.sum(found, axis=0)
+    expected = n_days / 30.0
+    assert n_days == 12 * (200 - 40)
+    assert 3 <= n_alarms <= expected + 3 * math.sqrt(expected)  # never firing keeps it too
+
+
+@pytest.mark.slow
+def test_forecasts_of_etth2_call_about_as_seldom_as_promised() -> None:
+    """Two years of a real plant, nothing of which was used to choose a constant."""
+    n_days, n_alarms = alarms(cells(forecast_errors(ett("ETTh2"))), ResidualParams())
+    expected = n_days / 90.0
+    assert n_days > 500
+    assert 1 <= n_alarms <= expected + 3 * math.sqrt(expected)
