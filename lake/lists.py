@@ -125,6 +125,19 @@ def _spread(lists: pa.ChunkedArray, values: Floats) -> Flat:
     return Flat(values=values, rows=rows_of, steps=steps, lengths=lengths)
 
 
+def longest(rows: pa.Table, column: str, field: str) -> int:
+    """Return the length of the longest list of a field; 0 where there is none.
+
+    Examples
+    --------
+    >>> lists = pa.array([{"load": [1.0, 2.0]}, None],
+    ...     type=pa.struct([("load", pa.list_(pa.float64()))]))
+    >>> longest(pa.table({"output": lists}), "output", "load")
+    2
+    """
+    return pc.max(pc.list_value_length(_lists(rows, column, field))).as_py() or 0
+
+
 def numbers(column: pa.ChunkedArray) -> Floats:
     """Return a column of numbers; null becomes NaN."""
     return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import QualityParams
 from monitors.residual import ResidualParams
+from monitors.shape import ShapeParams
 
 Params: TypeAlias = (
     DriftParams
@@ -25,6 +26,7 @@ Params: TypeAlias = (
     | LevelParams
     | InputFaultParams
     | PanelParams
+    | ShapeParams
     | AccuracyParams
     | ResidualParams
     | BurnParams
@@ -108,6 +110,15 @@ KINDS: Mapping[str, Kind] = {
             name="sequence",
             question="Do values still follow each other as they did?",
             params=PanelParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
+        ),
+        Kind(
+            name="shape",
+            question="Does a row look inside as it did?",
+            params=ShapeParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

@@ -18,7 +18,7 @@ from services import faults, reports
 DAY = timedelta(days=1)
 
 # They judge the model, and a broken input explains what they find.
-INHIBITED = ("drift", "prediction_drift", "level", "sequence", "accuracy", "residual")
+INHIBITED = ("drift", "prediction_drift", "level", "sequence", "shape", "accuracy", "residual")
 
 _MEASURED_AGAINST_IT = (
     "drift",
@@ -26,6 +26,7 @@ _MEASURED_AGAINST_IT = (
     "level",
     "sequence",
     "residual",
+    "shape",
 )  # a version's reference
 
 

@@ -28,6 +28,7 @@ from db.tables import Model, SegmentChunk, SegmentOutputChunk
 from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
 from monitors import categories
 from monitors.segments import keys, total
+from monitors.shape_layout import Layout
 from monitors.summary import (
     Column,
     Edges,
@@ -38,7 +39,7 @@ from monitors.summary import (
     repeats,
     summarise,
 )
-from services import odd_time, outputs, segments
+from services import odd_time, outputs, segments, shapes
 from services.odd_time import Times
 from services.segments import Names
 
@@ -64,6 +65,7 @@ class Frozen:
 
     input: Edges | None
     output: Edges | None
+    shape: Layout | None = None
     names: Names = field(default_factory=dict)
 
 
@@ -78,6 +80,8 @@ class Part:
     by_segment, said_by_segment
         The same, a chunk per hour and place; None where the contract tells no
         segments apart.
+    shape
+        What its rows are like inside; None where they have no inside.
     served
         None for past input.
     """
@@ -85,6 +89,7 @@ class Part:
     version: str
     input: Summary
     output: Summary | None
+    shape: Summary | None
     served: Served | None
     by_segment: Summary | None = None
     said_by_segment: Summary | None = None
@@ -134,6 +139,7 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
         model = session.get_one(Model, model_id)
         contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
         clock, before = model.watermark, frozen(session, model_id)
+        busy = shapes.busy(session, model_id, before.shape)
 
     # decide
     edges, parts, times = before, list[Part](), None
@@ -142,7 +148,7 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
         grown = grown_edges(before, rows, contract, is_late=now - batch.oldest >= PATIENCE)
         if grown is None:
             return 0
-        edges = grown
+        edges = _with_shape(grown, rows, contract, busy)
         parts = summarise_rows(rows, contract, edges)
         times = odd_time.look(rows, clock, policy.lateness)
 
@@ -163,6 +169,7 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
     return Frozen(
         input=summaries.edges(session, model_id),
         output=summaries.output_edges(session, model_id),
+        shape=summaries.layout(session, model_id),
         names=named.names(session, model_id),
     )
 
@@ -174,6 +181,8 @@ def _freeze(
         summaries.freeze_edges(session, model_id, edges.input, now)
     if edges.output is not None and edges.output is not before.output:
         summaries.freeze_output_edges(session, model_id, edges.output, now)
+    if edges.shape is not None and edges.shape is not before.shape:
+        summaries.keep_layout(session, model_id, edges.shape, now)
     new = {place: name for place, name in edges.names.items() if place not in before.names}
     named.give(session, model_id, new)
 
@@ -182,6 +191,8 @@ def _add(session: Session, model_id: UUID, part: Part) -> None:
     summaries.add_input(session, model_id, part.version, part.input)
     if part.output is not None:
         summaries.add_output(session, model_id, part.version, part.output)
+    if part.shape is not None:
+        summaries.add_shape(session, model_id, part.version, part.shape)
     for to, apart in (
         (SegmentChunk, part.by_segment),
         (SegmentOutputChunk, part.said_by_segment),
@@ -249,12 +260,18 @@ def grown_edges(
         if of_output is None:
             return None
     names = segments.grown(_served_rows(rows), contract, before.names)
-    return Frozen(input=of_input, output=of_output, names=names)
+    return Frozen(input=of_input, output=of_output, shape=before.shape, names=names)
 
 
 def _served_rows(rows: pa.Table) -> pa.Table:
     shadow = rows["shadow"]
     return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
+
+
+def _with_shape(grown: Frozen, rows: pa.Table, contract: Contract, busy: float) -> Frozen:
+    assert grown.input is not None
+    layout = shapes.grown(grown.shape, rows, contract, grown.input, busy)
+    return replace(grown, shape=layout)
 
 
 def input_edges(
@@ -332,6 +349,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     version=version,
                     input=_input(own, at, contract, of_input),
                     output=_output(own, contract, edges.output),
+                    shape=shapes.summarise_shapes(own, version, contract, edges.shape),
                     served=None if version == REFERENCE else _served(own, at),
                 ),
                 contract,

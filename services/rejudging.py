@@ -27,7 +27,7 @@ from db.queries.late import DAY, Mark, midnight
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor, ServingSlice
-from monitors import registry
+from monitors import registry, shape
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
 from monitors.finding import Finding
@@ -36,7 +36,8 @@ from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
 from monitors.residual import LOOKS_BACK, ResidualParams
-from services import alerting, erred, said, scene, watching
+from monitors.shape import ShapeParams
+from services import alerting, erred, said, scene, shapes, watching
 from services.alerting import Seen
 from services.judge import enabled
 from services.scene import Past
@@ -144,6 +145,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
         return None
     references = [*scene.revisions(models.versions(session, model.id))]
     references += _said_before(session, model)
+    references += _inside_before(session, model)
     back = _look_back(session, model)
     first = session.scalar(
         select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
@@ -176,6 +178,17 @@ def _said_before(session: Session, model: Model) -> list[Window]:
     return found
 
 
+def _inside_before(session: Session, model: Model) -> list[Window]:
+    """Return the days that the inside of rows is measured against."""
+    firsts = shapes.firsts(session, model.id)
+    return [
+        shape.reference_of(params, first, first + 2 * timedelta(days=params.reference_days))
+        for params in _params(session, model)
+        if isinstance(params, ShapeParams)
+        for first in firsts
+    ]
+
+
 def _params(session: Session, model: Model) -> Iterator[Params]:
     for monitor in enabled(session, model.id):
         # One that cannot be read says that it cannot look, whatever the rows are.
@@ -199,6 +212,8 @@ def _look_back(session: Session, model: Model) -> timedelta:
                 days = max(days, params.period_days)
             case LevelParams():
                 days = max(days, LOOK_BACK.days)
+            case ShapeParams():
+                days = max(days, shapes.days_back(params))
             case _:
                 pass
     return days * DAY

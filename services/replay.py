@@ -29,12 +29,14 @@ from monitors.input_fault import Fault, InputFaultParams
 from monitors.level import LevelParams
 from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams
+from monitors.shape import ShapeParams
 from monitors.summary import Ints, chunk_at
-from services import alerting, said, scene, watching
+from services import alerting, said, scene, shapes, watching
 from services.judge import FIRST, enabled
 from services.monitoring import MonitorPlan
 from services.said import Said
 from services.scene import RECENT_DAYS, Scene
+from services.shapes import Shapes
 from services.watching import Baselines, Task
 
 DAY = timedelta(days=1)
@@ -297,9 +299,9 @@ def _read(
     trackers: Sequence[_Tracker],
     stretch: Window,
     champion: str | None,
-) -> Mapping[UUID, _Served | Said | Hourly]:
+) -> Mapping[UUID, _Served | Said | Shapes | Hourly]:
     """Read once what single monitors need of all days."""
-    found: dict[UUID, _Served | Said | Hourly] = {}
+    found: dict[UUID, _Served | Said | Shapes | Hourly] = {}
     for tracker in trackers:
         params = registry.parse(tracker.monitor.kind, tracker.monitor.params)
         if isinstance(params, BurnParams):
@@ -317,6 +319,13 @@ def _read(
             told = said.load(session, model.id, champion, params, lately)
             if told is not None:
                 found[tracker.monitor.id] = told
+        elif isinstance(params, ShapeParams) and champion is not None:
+            start = shapes.lately(stretch.start, params).start
+            inside = shapes.load(
+                session, model.id, champion, params, Window(start, stretch.end)
+            )
+            if inside is not None:
+                found[tracker.monitor.id] = inside
         elif isinstance(params, LevelParams):
             lately = Window(stretch.start - LOOK_BACK, stretch.end)
             found[tracker.monitor.id] = scene.input_of(session, model, lately)
@@ -328,7 +337,7 @@ def _task(
     model: Model,
     monitor: Monitor,
     seen: Scene,
-    read: Mapping[UUID, _Served | Said | Hourly],
+    read: Mapping[UUID, _Served | Said | Shapes | Hourly],
 ) -> Task:
     params = registry.parse(monitor.kind, monitor.params)
     whole = read.get(monitor.id)
@@ -345,6 +354,9 @@ def _task(
     if isinstance(params, PredictionDriftParams):
         told = whole if isinstance(whole, Said) else None
         return Task(monitor_id=monitor.id, params=params, said=told)
+    if isinstance(params, ShapeParams):
+        inside = whole if isinstance(whole, Shapes) else None
+        return Task(monitor_id=monitor.id, params=params, shapes=inside)
     if isinstance(params, InputFaultParams):
         return Task(monitor_id=monitor.id, params=params)
     return watching.prepare(session, model, monitor, seen)

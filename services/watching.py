@@ -30,6 +30,7 @@ from monitors import (
     registry,
     residual,
     sequence,
+    shape,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
@@ -49,11 +50,13 @@ from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
 from monitors.residual import ResidualParams
 from monitors.residual_views import ErrorDays
+from monitors.shape import ShapeParams
 from monitors.summary import Edges, Floats, Summary, chunk_at
 from monitors.totals import Totals, totals
-from services import arrivals, by_segment, erred, faults, said, scene
+from services import arrivals, by_segment, erred, faults, said, scene, shapes
 from services.said import Said
 from services.scene import Counted, Scene
+from services.shapes import Shapes
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +82,7 @@ class Task:
     mismatches: Mapping[str, int] = field(default_factory=dict)
     arrivals: Arrivals | None = None
     said: Said | None = None
+    shapes: Shapes | None = None
     history: Hourly | None = None
     by_segment: Counted | None = None
     erred: ErrorDays | None = None
@@ -150,10 +154,8 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
         case DriftParams(by_segment=True) | PanelParams(by_segment=True):
             apart = by_segment.widened(session, model, scene.lately(seen.as_of), seen.counted)
             task = replace(task, by_segment=apart)
-        case PredictionDriftParams() if seen.champion is not None:
-            lately = scene.lately(seen.as_of)
-            told = said.load(session, model.id, seen.champion, params, lately)
-            task = replace(task, said=told)
+        case PredictionDriftParams() | ShapeParams():
+            task = _with_its_own(session, task, params, seen)
         case LevelParams():
             window = Window(seen.as_of - level_looks.LOOK_BACK, seen.as_of)
             task = replace(task, history=scene.input_of(session, model, window))
@@ -175,6 +177,21 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
     return task
 
 
+def _with_its_own(
+    session: Session, task: Task, params: PredictionDriftParams | ShapeParams, seen: Scene
+) -> Task:
+    """Read what a version is measured against itself by."""
+    if seen.champion is None:
+        return task
+    model_id = UUID(seen.model_id)
+    if isinstance(params, ShapeParams):
+        lately = shapes.lately(seen.as_of, params)
+        inside = shapes.load(session, model_id, seen.champion, params, lately)
+        return replace(task, shapes=inside)
+    lately = scene.lately(seen.as_of)
+    return replace(task, said=said.load(session, model_id, seen.champion, params, lately))
+
+
 def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     """Ask one monitor. One that breaks is an outcome too, and stops no other."""
     try:
@@ -191,8 +208,8 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
     match params:
         case DriftParams() | LevelParams() | PanelParams() | InputFaultParams():
             return _look_at_input(task, params, seen, baselines)
-        case PredictionDriftParams():
-            return _look_at_outputs(task.said, params, seen)
+        case PredictionDriftParams() | ShapeParams():
+            return _look_at_its_own(task, params, seen)
         case AccuracyParams() | ResidualParams():
             return _look_at_errors(task, params, seen)
         case BurnParams():
@@ -313,6 +330,15 @@ def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:
     return replace(finding, detail={**finding.detail, "coarse_bins": worst.to_json()})
 
 
+def _look_at_its_own(
+    task: Task, params: PredictionDriftParams | ShapeParams, seen: Scene
+) -> Finding:
+    """Ask a monitor that measures a version against what it did first."""
+    if isinstance(params, ShapeParams):
+        return _look_inside(task.shapes, params, seen)
+    return _look_at_outputs(task.said, params, seen)
+
+
 def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Scene) -> Finding:
     if told is None or told.first >= seen.as_of:
         cause = (
@@ -325,6 +351,18 @@ def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Sce
     )
     usual = totals(told.within(reference))
     return _with_distances(finding, told.edges, told.within(finding.window), usual)
+
+
+def _look_inside(rows: Shapes | None, params: ShapeParams, seen: Scene) -> Finding:
+    if rows is None or rows.first >= seen.as_of:
+        cause = (
+            "no version serves"
+            if seen.champion is None
+            else f"rows of {seen.champion} hold no lists of more than one step"
+        )
+        return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+    reference = shape.reference_of(params, rows.first, seen.as_of)
+    return shape.evaluate(rows.layout, rows.summary, reference, params, seen.as_of)
 
 
 def _with_distances(finding: Finding, edges: Edges, now: Summary, usual: Totals) -> Finding:

@@ -15,7 +15,15 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries.upsert import upsert
 from db.tables import Edges as EdgesRow
-from db.tables import OutputChunk, OutputEdges, ServingSlice, SummaryChunk
+from db.tables import (
+    OutputChunk,
+    OutputEdges,
+    ServingSlice,
+    ShapeChunk,
+    ShapeLayout,
+    SummaryChunk,
+)
+from monitors.shape_layout import Layout
 from monitors.summary import Edges, Summary, chunk_start, merge
 from monitors.summary_bytes import from_many, to_bytes
 
@@ -110,6 +118,22 @@ def _freeze(
         row.payload = payload
 
 
+def layout(session: Session, model_id: UUID) -> Layout | None:
+    """Return what is kept of the inside of a model's rows; None where nothing is."""
+    row = session.get(ShapeLayout, model_id)
+    return None if row is None else Layout.from_json(json.loads(row.payload))
+
+
+def keep_layout(session: Session, model_id: UUID, grown: Layout, now: datetime) -> None:
+    """Keep what has been added to the layout of a model."""
+    payload = json.dumps(grown.to_json()).encode()
+    row = session.get(ShapeLayout, model_id)
+    if row is None:
+        session.add(ShapeLayout(model_id=model_id, payload=payload, frozen_at=now))
+    else:
+        row.payload = payload
+
+
 def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> None:
     """Merge what was seen of one version's input into what is stored."""
     _add(session, SummaryChunk, model_id, version, part)
@@ -120,9 +144,14 @@ def add_output(session: Session, model_id: UUID, version: str, part: Summary) ->
     _add(session, OutputChunk, model_id, version, part)
 
 
+def add_shape(session: Session, model_id: UUID, version: str, part: Summary) -> None:
+    """Merge what rows of one version were like inside into what is stored."""
+    _add(session, ShapeChunk, model_id, version, part)
+
+
 def _add(
     session: Session,
-    to: type[SummaryChunk] | type[OutputChunk],
+    to: type[SummaryChunk] | type[OutputChunk] | type[ShapeChunk],
     model_id: UUID,
     version: str,
     part: Summary,

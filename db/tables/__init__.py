@@ -32,6 +32,8 @@ from db.tables.summaries import (
     OutputEdges,
     ServingSlice,
     SessionScore,
+    ShapeChunk,
+    ShapeLayout,
     SummaryChunk,
 )
 
@@ -71,6 +73,8 @@ __all__ = [
     "SegmentOutputChunk",
     "ServingSlice",
     "SessionScore",
+    "ShapeChunk",
+    "ShapeLayout",
     "Stream",
     "SummaryChunk",
     "Version",

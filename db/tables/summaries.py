@@ -29,6 +29,30 @@ class OutputEdges(Base):
     frozen_at: Mapped[datetime]
 
 
+class ShapeLayout(Base):
+    """What is kept of the inside of rows, figure by figure; it only ever grows."""
+
+    __tablename__ = "shape_layout"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    frozen_at: Mapped[datetime]
+
+
+class ShapeChunk(Base):
+    """What rows of one version were like inside on one event day, as `monitors.summary`.
+
+    `start` is the day's midnight (UTC).
+    """
+
+    __tablename__ = "shape_chunk"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class SummaryChunk(Base):
     """One hour of input of one version: `monitors.summary` for all features at once."""
 

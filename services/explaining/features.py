@@ -121,6 +121,8 @@ class Material:
         Summaries of the lead.
     reference
         Summaries of the reference; None where there is none.
+    by_hour
+        Whether the summaries tell one hour of the day from another.
     """
 
     contract: Contract
@@ -128,6 +130,7 @@ class Material:
     lead: Window
     recent: Counted
     reference: Counted | None
+    by_hour: bool = True
 
 
 def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...]:
@@ -213,7 +216,8 @@ class _Pair:
             return found
         if said.is_category:
             return replace(found, bars=self._categories(at))
-        return replace(found, bars=self._bars(at), hours=self._hours(at), days=self._days(at))
+        hours = self._hours(at) if self._material.by_hour else ()
+        return replace(found, bars=self._bars(at), hours=hours, days=self._days(at))
 
     def _with_moments(self, found: FeatureMoved, at: int) -> FeatureMoved:
         now, before = self._now, self._before

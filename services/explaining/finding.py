@@ -16,7 +16,7 @@ from db.queries import counts, models, nearby
 from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
 from monitors.named import named, started
-from services import by_segment, outputs, reports, said, scene
+from services import by_segment, outputs, reports, said, scene, shapes
 from services.explaining import errors, features
 from services.explaining.errors import Errors
 from services.explaining.features import FeatureMoved, Material
@@ -32,9 +32,11 @@ LOOKS = 400  # of one monitor, to see since when it breaches
 
 # These judge by the longest reference of any version: what a sensor may look like.
 _BY_WIDEST = ("input_fault", "data_quality")
-# This one looks at what a version said, and says itself what it compared that with.
+# These look at what a version said, and at what its rows are like inside, and say
+# themselves what they compared that with.
 _OF_OUTPUTS = "prediction_drift"
 _OF_ERRORS = "residual"  # and so does this one, at how it erred
+_OF_INSIDE = "shape"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,19 +169,26 @@ def explain(
     some = Window(start, max(lead.end, around.end))
     recent = scene.counted_of(session, model, some)
     is_apart = "segments" in row.detail
-    read = by_segment.counted_of if is_apart else scene.counted_of
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
+    described, of_lead = contract, recent
+    counted = partial(scene.counted_of, session, model)
     if monitor.kind == _OF_OUTPUTS:
         counted = partial(said.counted_of, session, model, row.version)
-    else:
-        counted = partial(read, session, model)
+        described, of_lead = outputs.described(contract), counted(lead)
+    elif monitor.kind == _OF_INSIDE:
+        counted = partial(shapes.counted_of, session, model, row.version)
+        described, of_lead = shapes.described(session, model), counted(lead)
+    elif is_apart:
+        counted = partial(by_segment.counted_of, session, model)
+        of_lead = counted(lead)
     material = Material(
-        contract=outputs.described(contract) if monitor.kind == _OF_OUTPUTS else contract,
+        contract=described,
         window=window,
         lead=lead,
-        recent=counted(lead) if is_apart or monitor.kind == _OF_OUTPUTS else recent,
+        recent=of_lead,
         reference=None if reference is None else counted(reference),
+        by_hour=monitor.kind != _OF_INSIDE,
     )
 
     # decide
@@ -266,7 +275,7 @@ def _midnight(at: datetime) -> datetime:
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:
     """Return what the finding was compared with."""
-    if kind in (_OF_OUTPUTS, _OF_ERRORS):
+    if kind in (_OF_OUTPUTS, _OF_INSIDE, _OF_ERRORS):
         days: dict[str, str] | None = row.detail.get("reference")
         if days is None:
             return None

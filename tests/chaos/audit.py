@@ -30,6 +30,7 @@ from db.tables import (
     SegmentChunk,
     SegmentOutputChunk,
     ServingSlice,
+    ShapeChunk,
     SummaryChunk,
     Version,
 )
@@ -127,6 +128,7 @@ def audit(
         for what, (of, counted) in {
             "input": (SummaryChunk, log.input),
             "output": (OutputChunk, log.output),
+            "the inside of rows": (ShapeChunk, log.shape),
             "input by segment": (SegmentChunk, log.by_segment),
             "output by segment": (SegmentOutputChunk, log.said_by_segment),
         }.items():
@@ -145,6 +147,7 @@ class _Seen:
     n_acknowledged: int
     input: dict[str, Summary]
     output: dict[str, Summary]
+    shape: dict[str, Summary]
     by_segment: dict[str, Summary]
     said_by_segment: dict[str, Summary]
     served: Slices
@@ -159,6 +162,7 @@ def _seen() -> _Seen:
         n_acknowledged=0,
         input={},
         output={},
+        shape={},
         by_segment={},
         said_by_segment={},
         served={},
@@ -210,6 +214,7 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),
+            (seen.shape, part.shape),
             (seen.by_segment, part.by_segment),
             (seen.said_by_segment, part.said_by_segment),
         ):

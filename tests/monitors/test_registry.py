@@ -26,6 +26,7 @@ from monitors import (
     residual,
     residual_sums,
     sequence,
+    shape,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
@@ -41,7 +42,9 @@ from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
 from monitors.residual import ResidualParams
 from monitors.residual_views import ErrorDays
+from monitors.shape import ShapeParams
 from monitors.summary import Column, Edges, Floats, chunk_at, summarise
+from tests.monitors.insides import kept_of, layout_of
 from tests.monitors.streams import day, days, grid, plant
 
 Look: TypeAlias = Callable[[Floats], Finding]
@@ -129,12 +132,20 @@ def by_quality(values: Floats) -> Finding:
     return quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
 
 
+def by_shape(values: Floats) -> Finding:
+    layout = layout_of(values.shape[1])
+    params = ShapeParams()
+    reference = shape.reference_of(params, day(0), day(N_DAYS))
+    return shape.evaluate(layout, kept_of(layout, values), reference, params, day(N_DAYS))
+
+
 LOOKS: dict[str, Look] = {
     "drift": by_drift,
     "prediction_drift": by_prediction_drift,
     "level": by_level,
     "input_fault": by_input_fault,
     "sequence": by_sequence,
+    "shape": by_shape,
     "accuracy": by_accuracy,
     "residual": by_residual,
     "burn": by_burn,
@@ -173,7 +184,8 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
 
 
 @pytest.mark.parametrize(
-    "kind", ["drift", "prediction_drift", "level", "input_fault", "sequence", "residual"]
+    "kind",
+    ["drift", "prediction_drift", "level", "input_fault", "sequence", "residual", "shape"],
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])

@@ -1,0 +1,411 @@
+"""What is kept of the inside of rows, figure by figure, and what is found in it."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+
+from core.window import Window
+from monitors import shape, shape_sums
+from monitors.conformal import episodes
+from monitors.finding import Finding, Outcome
+from monitors.hourly import HOURS
+from monitors.named import named
+from monitors.shape import ShapeBaseline, ShapeParams
+from monitors.shape_days import changes, parts_of
+from monitors.shape_layout import (
+    BUCKETS,
+    LAGS,
+    N_EDGES,
+    N_FREQUENCIES,
+    Joint,
+    Layout,
+    Numbers,
+    Symbols,
+    centre_and_scale,
+)
+from monitors.shape_sums import Lists
+from monitors.summary import MAX, MIN, N_MISSING, SUM, Floats, Ints, N, Summary, merge
+from monitors.summary_bytes import from_bytes, from_many, to_bytes
+from tests.monitors.insides import STEPS, kept_of, layout_of, sums, windows
+from tests.monitors.streams import ar1, day, plant
+
+Fault: TypeAlias = Callable[[Floats], Floats]
+N_DAYS = 160
+PLANT = plant(N_DAYS)
+PARAMS = ShapeParams(window_days=2)
+
+# One of each kind of block, with every figure there is.
+NUMBERS = Numbers(name="x", centre=0.0, scale=1.0, lags=LAGS, padding=0.0)
+SYMBOLS = Symbols(name="s", texts=("a", "b", "c"))
+JOINT = Joint(title="both", names=("x", "y"), centres=(0.0, 0.0), scales=(1.0, 1.0), steps=8)
+EVERY = Layout(blocks=(NUMBERS, SYMBOLS, JOINT))
+
+
+def some_rows(values: Floats, days: int = 3) -> tuple[Floats, Ints, Floats]:
+    """Return rows of eight steps, their days and times."""
+    rows = values[: values.size // 8 * 8].reshape(-1, 8)
+    n = len(rows)
+    return rows, np.arange(n) % days, 2 * np.pi * np.arange(n) / 24
+
+
+def every_sum(rows: Floats, days: Ints, phase: Floats) -> Summary:
+    """Sum all figures of rows, which stand for two features and a text."""
+    length = np.full(len(rows), rows.shape[1])
+    one = Lists(values=rows.ravel(), lengths=length)
+    other = Lists(values=rows[:, ::-1].ravel(), lengths=length)
+    with np.errstate(invalid="ignore", over="ignore"):
+        codes = np.where(np.abs(rows) < 1e9, np.abs(rows) % 3 // 1, np.nan)
+    return shape_sums.beside(
+        [
+            shape_sums.by_day(shape_sums.of_numbers(NUMBERS, one, phase), days, NUMBERS.edges),
+            shape_sums.of_symbols(SYMBOLS, Lists(values=codes.ravel(), lengths=length), days),
+            shape_sums.by_day(shape_sums.of_windows(JOINT, (one, other)), days, JOINT.edges),
+        ]
+    )
+
+
+NOISE = np.random.default_rng(5).normal(size=24 * 8)
+STREAMS = [
+    pytest.param(np.empty(0), id="empty"),
+    pytest.param(NOISE, id="ordinary"),
+    pytest.param(np.full(80, 3.0), id="constant"),
+    pytest.param(np.full(80, math.nan), id="missing"),
+    pytest.param(np.where(np.arange(192) % 5, NOISE, math.nan), id="gaps"),
+    pytest.param(NOISE * 1e-120, id="tiny"),
+    pytest.param(NOISE * 1e140, id="huge"),
+    pytest.param(np.where(np.arange(192) % 7, NOISE, math.inf), id="infinite"),
+    pytest.param(np.random.default_rng(6).permutation(NOISE), id="permuted"),
+]
+
+
+@pytest.mark.parametrize("values", STREAMS)
+def test_every_figure_is_finite_whatever_comes(values: Floats) -> None:
+    found = every_sum(*some_rows(values))
+    assert found.counts.shape[1] == len(EVERY.columns) == len({*EVERY.columns})
+    assert np.isfinite(found.moments[..., :MIN]).all()
+    some = found.moments[..., N] > 0
+    assert np.isfinite(found.moments[some]).all()
+    assert (found.counts.sum(axis=-1) == found.moments[..., N]).all()
+    assert (found.moments[some][:, MIN] <= found.moments[some][:, MAX]).all()
+
+
+@pytest.mark.parametrize("values", STREAMS)
+def test_parts_in_any_order_add_up_to_the_whole_to_the_bit(values: Floats) -> None:
+    rows, days, phase = some_rows(values)
+    whole = every_sum(rows, days, phase)
+    order = np.random.default_rng(1).permutation(len(rows))
+    parts = [
+        every_sum(rows[some], days[some], phase[some])
+        for some in np.array_split(order, min(4, max(len(rows), 1)))
+    ]
+    merged = merge(*parts)
+    assert (merged.chunks == whole.chunks).all()
+    assert (merged.moments[..., : SUM + 1] == whole.moments[..., : SUM + 1]).all()
+    assert (merged.moments[..., MIN:] == whole.moments[..., MIN:]).all()
+    assert (merged.counts == whole.counts).all()
+    np.testing.assert_allclose(merged.moments, whole.moments, rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", STREAMS)
+def test_the_sums_survive_being_stored(values: Floats) -> None:
+    whole = every_sum(*some_rows(values))
+    again = from_bytes(to_bytes(whole))
+    assert (again.moments == whole.moments).all()
+    assert (again.counts == whole.counts).all()
+    if whole.chunks.size:
+        days = from_many([to_bytes(each) for each in whole.split()])
+        assert (days.moments == whole.moments).all()
+
+
+def test_the_layout_survives_being_stored() -> None:
+    grown = EVERY.up_to(20_000, 9_000.0)
+    again = Layout.from_json(json.loads(json.dumps(grown.to_json())))
+    assert again == grown
+    assert (again.edges.values == grown.edges.values).all()
+
+
+def test_the_frequencies_of_a_sketch_never_change() -> None:
+    # What is stored was made with these: other ones would not add up with it.
+    waves = JOINT.frequencies
+    assert waves.shape == (16, N_FREQUENCIES)
+    assert waves[0, :3].round(9).tolist() == FROZEN
+    assert abs(waves.std() * 4 - 1) < 0.1
+
+
+FROZEN = [-0.172448131, 0.163025163, 0.050165978]
+
+
+def test_figures_are_what_they_say() -> None:
+    rows = np.array([[1.0, 3.0, 2.0, 2.0]])
+    lists = Lists(values=rows.ravel(), lengths=np.array([4]))
+    phase = np.array([np.pi / 2])
+    [row] = shape_sums.of_numbers(NUMBERS, lists, phase)
+    figures = dict(zip(NUMBERS.columns, row, strict=True))
+    away = rows[0] - 2.0
+    assert figures["x: length"] == 2.0
+    assert figures["x: step size"] == pytest.approx((2 + 1 + 0) / 3)
+    assert figures["x: squared step"] == pytest.approx((4 + 1 + 0) / 3)
+    assert figures["x: rise against fall"] == pytest.approx((4 - 1 + 0) / 3)
+    assert figures["x: halves"] == pytest.approx(0 - 2)
+    assert figures["x: energy"] == pytest.approx((away**2).mean())
+    assert figures["x: product 1 steps apart"] == pytest.approx((away[1:] * away[:-1]).mean())
+    assert figures["x: product 3 steps apart"] == pytest.approx(away[3] * away[0])
+    assert math.isnan(figures["x: product 6 steps apart"])
+    assert figures["x: last step"] == away[-1]
+    assert figures["x: 2..3 steps before the last"] == away[:2].mean()
+    assert figures["x: 2..3 steps before the last by time of day (sin)"] == away[:2].mean()
+    assert figures["x: last step by time of day (cos)"] == pytest.approx(0.0)
+    assert math.isnan(figures["x: 16 steps before the last and older"])
+
+
+def test_padding_is_measured_on_each_side_and_is_no_data() -> None:
+    short = np.array([[0.0, 0.0, 5.0, 0.0, 6.0, 0.0]])
+    bare = np.array([[5.0, 0.0, 6.0]])
+    length = np.array([6])
+    [padded] = shape_sums.of_numbers(
+        NUMBERS, Lists(values=short.ravel(), lengths=length), np.zeros(1)
+    )
+    [plain] = shape_sums.of_numbers(
+        NUMBERS, Lists(values=bare.ravel(), lengths=length // 2), np.zeros(1)
+    )
+    assert padded[-2:].tolist() == [2 / 6, 1 / 6]
+    assert plain[-2:].tolist() == [0.0, 0.0]
+    same = [1, 2, 3, 4]  # sizes of steps and energy do not know of it
+    assert padded[same] == pytest.approx(plain[same])
+    every = Lists(values=np.zeros(6), lengths=length)
+    assert shape_sums.of_numbers(NUMBERS, every, np.zeros(1))[0, -2:].tolist() == [1.0, 1.0]
+
+
+def test_pairs_never_cross_rows() -> None:
+    ragged = np.array([3, 0, 1, 2])
+    values = np.array([0.0, 1.0, 2.0, 1.0, 2.0, 0.0])
+    days = np.array([4, 4, 4, 5])
+    found = shape_sums.of_symbols(SYMBOLS, Lists(values=values, lengths=ragged), days)
+    tables = found.counts[:, 1:, 1:4]
+    assert found.chunks.tolist() == [4 * HOURS, 5 * HOURS]
+    assert np.argwhere(tables[0]).tolist() == [[0, 1], [1, 2]]
+    assert np.argwhere(tables[1]).tolist() == [[2, 0]]
+    assert found.moments[:, 0, [N, N_MISSING]].tolist() == [[2, 1], [1, 0]]
+
+
+def test_ragged_rows_have_the_figures_of_rows_alone() -> None:
+    lengths = np.array([5, 0, 1, 8, 5])
+    values = np.random.default_rng(3).normal(size=lengths.sum())
+    whole = Lists(values=values, lengths=lengths)
+    phase = np.linspace(0, 3, 5)
+    together = shape_sums.of_numbers(NUMBERS, whole, phase)
+    sketch = shape_sums.of_windows(JOINT, (whole, whole))
+    ends = np.cumsum(lengths)
+    for i, (end, length) in enumerate(zip(ends, lengths, strict=True)):
+        alone = Lists(values=values[end - length : end], lengths=lengths[i : i + 1])
+        [row] = shape_sums.of_numbers(NUMBERS, alone, phase[i : i + 1])
+        np.testing.assert_allclose(together[i], row)
+        np.testing.assert_allclose(
+            sketch[i], shape_sums.of_windows(JOINT, (alone, alone))[0], atol=1e-12
+        )
+
+
+def test_a_sketch_approximates_the_kernel_of_whole_windows() -> None:
+    # The mean over 32 waves of what a kernel is the expectation of.
+    names = tuple(f"f{i}" for i in range(3))
+    block = Joint(title="t", names=names, centres=(0.0,) * 3, scales=(1.0,) * 3, steps=1)
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(200, 3))
+    lists = tuple(Lists(values=x[:, i], lengths=np.ones(200, dtype=int)) for i in range(3))
+    sketch = shape_sums.of_windows(block, lists)
+    found = sketch @ sketch.T / N_FREQUENCIES
+    apart = ((x[:, None] - x[None]) ** 2).sum(axis=-1)
+    error = found - np.exp(-apart / (2 * 3))
+    assert np.abs(error).mean() < 1 / math.sqrt(N_FREQUENCIES)
+    assert np.abs(error).max() < 4 / math.sqrt(N_FREQUENCIES)
+
+
+def test_a_still_feature_has_a_scale() -> None:
+    assert centre_and_scale([0.0] * 33) == (0.0, 1.0)
+    centre, scale = centre_and_scale([0.0] * 32 + [8.0])
+    assert (centre, scale) == (0.0, 2.0)
+
+
+def test_names_of_any_length_fit() -> None:
+    long = Symbols(name="n" * 512, texts=("t" * 512, "t" * 511))
+    assert len({*long.columns}) == 3
+    assert max(len(name.encode()) for name in long.columns) <= 512
+
+
+def judged(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding:
+    """Judge the last day, when the rows of the last days were broken."""
+    layout = layout or layout_of(PLANT.shape[1])
+    rows = windows(PLANT)
+    hours = np.arange(len(rows))
+    start = (N_DAYS - days) * HOURS
+    broken = fault(rows[start:])
+    kept = merge(sums(layout, rows[:start], hours[:start]), sums(layout, broken, hours[start:]))
+    reference = shape.reference_of(PARAMS, day(0), day(N_DAYS))
+    return shape.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
+
+
+def first_only(change: Fault) -> Fault:
+    def fault(rows: Floats) -> Floats:
+        return np.concatenate([change(rows[:, :1]), rows[:, 1:]], axis=1)
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        pytest.param(lambda rows: rows[..., ::-1], "where in the row", id="reversed"),
+        pytest.param(
+            lambda rows: np.random.default_rng(2).permuted(rows, axis=-1),
+            "f0: what follows what",
+            id="shuffled",
+        ),
+        pytest.param(lambda rows: np.roll(rows, 4, axis=-1), "f0", id="turned"),
+    ],
+)
+def test_what_is_wrong_inside_rows_is_found_and_named(fault: Fault, says: str) -> None:
+    found = judged(first_only(fault))
+    assert found.outcome is Outcome.BREACH
+    assert says in found.cause
+    assert found.cause.startswith("f0: ")
+    assert named(found.detail)[0].feature.startswith("f0: ")
+    since = found.detail["since"]
+    assert isinstance(since, str)
+    assert since >= day(N_DAYS - 3).isoformat()
+
+
+def test_half_a_window_is_another_length() -> None:
+    found = judged(lambda rows: rows[..., STEPS // 2 :])
+    assert found.outcome is Outcome.BREACH
+    assert "length changed against the four weeks before" in found.cause
+
+
+def test_quiet_rows_are_no_breach() -> None:
+    assert judged(lambda rows: rows).outcome is Outcome.OK
+
+
+def test_a_change_that_lasts_is_usual_after_four_weeks() -> None:
+    assert judged(lambda rows: rows[..., STEPS // 2 :], days=31).outcome is Outcome.OK
+
+
+def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
+    rng = np.random.default_rng(4)
+    shared = ar1(0.8, (N_DAYS * HOURS,), 3)
+    values = (
+        10 + 3 * np.column_stack([shared, shared]) + 0.3 * rng.normal(size=(len(shared), 2))
+    )
+    layout, params = layout_of(2), ShapeParams(window_days=5)
+    rows = windows(values)
+    # The second feature's windows are those of other rows of the same day.
+    apart = rows.copy()
+    apart[:, 1] = apart[:, 1].reshape(N_DAYS, HOURS, -1)[:, ::-1].reshape(len(rows), -1)
+    hours = np.arange(len(rows))
+    start = (N_DAYS - 5) * HOURS
+    kept = merge(
+        sums(layout, rows[:start], hours[:start]), sums(layout, apart[start:], hours[start:])
+    )
+    reference = shape.reference_of(params, day(0), day(N_DAYS))
+    found = shape.evaluate(layout, kept, reference, params, day(N_DAYS))
+    assert found.outcome is Outcome.BREACH
+    assert found.cause.startswith("features together: ")
+
+
+def chain(table: Floats, n: int, seed: int) -> Floats:
+    """Return rows of twelve symbols of a Markov chain, (row, step)."""
+    rng = np.random.default_rng(seed)
+    rows = np.empty((n, STEPS), dtype=int)
+    rows[:, 0] = rng.integers(0, 3, n)
+    for step in range(1, STEPS):
+        draw = rng.random(n)[:, None]
+        rows[:, step] = (draw > np.cumsum(table, axis=1)[rows[:, step - 1]]).sum(axis=1)
+    return rows.astype(float)
+
+
+TURNING = np.array([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]])
+
+
+def test_symbols_in_reverse_order_are_found() -> None:
+    layout = Layout(blocks=(SYMBOLS,))
+    rows = chain(TURNING, N_DAYS * HOURS, 1)
+    first = int(day(0).timestamp()) // 86_400
+    days = first + np.arange(len(rows)) // HOURS
+
+    def look(rows: Floats) -> Finding:
+        lists = Lists(values=rows.ravel(), lengths=np.full(len(rows), STEPS))
+        kept = shape_sums.of_symbols(SYMBOLS, lists, days)
+        reference = shape.reference_of(PARAMS, day(0), day(N_DAYS))
+        return shape.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
+
+    assert look(rows).outcome is Outcome.OK
+    start = (N_DAYS - 3) * HOURS
+    found = look(np.concatenate([rows[:start], rows[start:, ::-1]]))
+    assert found.outcome is Outcome.BREACH
+    assert "s: which text follows which" in found.cause
+
+
+def test_a_scale_is_told_of_units_not_of_the_unit() -> None:
+    layout = layout_of(PLANT.shape[1])
+    plain = kept_of(layout, PLANT)
+    large = kept_of(layout_of(PLANT.shape[1], scale=1e60), PLANT * 1e60)
+    np.testing.assert_allclose(large.moments, plain.moments, atol=1e-3)
+
+
+def test_a_day_without_rows_is_unknown_and_the_others_are_judged() -> None:
+    layout = layout_of(2)
+    kept = kept_of(layout, PLANT[:, :2])
+    first = int(kept.chunks[0]) // HOURS
+    without = Summary(
+        chunks=np.delete(kept.chunks, 50),
+        moments=np.delete(kept.moments, 50, axis=0),
+        counts=np.delete(kept.counts, 50, axis=0),
+    )
+    away = changes(layout, without, first, first + N_DAYS, 1)
+    lost = [np.flatnonzero(~np.isfinite(each).any(axis=1)).tolist() for each in away]
+    assert all(each == [*range(14), 50] for each in lost)
+    assert len(away) == len(parts_of(layout))
+
+
+def test_figures_have_as_many_bins_as_symbols_need() -> None:
+    assert EVERY.edges.values.shape == (len(EVERY.columns), N_EDGES)
+    assert len(NUMBERS.columns) == 6 + len(LAGS) + 3 * len(BUCKETS) + 2
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        pytest.param({"days_between_false_alarms": 0.0}, "must be positive", id="no promise"),
+        pytest.param({"window_days": 0}, "at least 1", id="no window"),
+        pytest.param({"reference_days": 60}, "at least 85", id="too short a reference"),
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused(
+    params: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ShapeParams(**params)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_the_promise_is_kept_on_noise_with_memory() -> None:
+    # 12 streams of 400 days at one false alarm in 30. With the rate as promised, or lower, more
+    # than 190 episodes of 160 have a chance below 1 % (Poisson).
+    n_days, reference, promised = 765, 365, 30.0
+    params = ShapeParams(days_between_false_alarms=promised)
+    layout = layout_of(2)
+    n_episodes = n_looks = 0
+    for seed in range(12):
+        values = 10 + 3 * ar1(0.9, (n_days * HOURS, 2), seed)
+        kept = kept_of(layout, values)
+        learnt = shape.calibrate(layout, kept, Window(day(0), day(reference)), params)
+        assert isinstance(learnt, ShapeBaseline)
+        first = int(kept.chunks[0]) // HOURS
+        away = changes(layout, kept, first, first + n_days, params.window_days)
+        live = shape.scored(learnt, away)[0][reference + params.window_days :]
+        n_looks += int(np.isfinite(live).sum())
+        n_episodes += episodes(live > learnt.contract.threshold, 7)
+    assert n_looks == 12 * (n_days - reference - params.window_days)
+    assert 0 < n_episodes <= n_looks / promised + 2.33 * math.sqrt(n_looks / promised)
