@@ -42,6 +42,8 @@ class PredictionDriftParams:
     reference_days
         The version is measured against so many of its own first days. While
         they last, against those before the window.
+    by_segment
+        Judge what was said of every segment beside the total, as for drift.
     """
 
     days_between_false_alarms: float = 90.0
@@ -49,6 +51,7 @@ class PredictionDriftParams:
     period_hours: int | None = None
     min_effect: float = 0.25
     reference_days: int = 365
+    by_segment: bool = False
 
     def __post_init__(self) -> None:
         least = MIN_WINDOWS * self.like_drift.window_days + _SEASON_DAYS

@@ -1,7 +1,8 @@
 """How wrong were the forecasts, as sums that add up over days?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -123,30 +124,25 @@ def total(parts: Sequence[Floats | Bools]) -> Floats:
     return np.stack([part.sum(axis=0, dtype=float) for part in parts], axis=-1)
 
 
-def by_place(parts: Sequence[Floats | Bools], places: Ints, n_places: int) -> Floats:
-    """Return the sums over the predictions of each place, and over all steps.
+def by_place(parts: Sequence[Floats | Bools], places: Ints) -> Iterator[tuple[int, Floats]]:
+    """Yield the sums over the predictions of each place, of shape (step, target, 6).
 
     Parameters
     ----------
     parts
         From `cells`.
     places : (prediction,)
-        From 0, below `n_places`.
-    n_places
-        How many there are.
-
-    Returns
-    -------
-    (place, target, 6)
+        Ascending: so every cell is looked at once.
 
     Examples
     --------
-    >>> ones = np.ones((3, 2, 1))
-    >>> by_place([ones] * 6, np.array([0, 2, 2]), 3)[:, 0, 0]
-    array([2., 0., 4.])
+    >>> found = by_place([np.ones((3, 1, 1))] * 6, np.array([0, 2, 2]))
+    >>> [(place, sums[0, 0, 0].item()) for place, sums in found]
+    [(0, 1.0), (2, 2.0)]
     """
-    is_of = (places == np.arange(n_places)[:, np.newaxis]).astype(float)
-    return np.stack([is_of @ part.sum(axis=1, dtype=float) for part in parts], axis=-1)
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    for start, end in pairwise([*starts.tolist(), len(places)]):
+        yield int(places[start]), total([part[start:end] for part in parts])
 
 
 def chunk(totals: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """The features of every segment, laid beside those of the total for monitors to judge."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
@@ -32,7 +33,7 @@ def counted_of(session: Session, model: Model, window: Window) -> Counted:
 def widened(session: Session, model: Model, window: Window, whole: Counted) -> Counted:
     """Lay the numbers of every segment beside what was counted of all."""
     contract = Contract.from_json(model.contract)
-    apart = stored.read(session, SegmentChunk, model.id, window)
+    apart = stored.read(session, SegmentChunk, model.id, [window])
     if apart is None or not contract.segment_by:
         return whole
     label = segments.label(session, model.id, contract)
@@ -103,20 +104,36 @@ def judged(hours: Hourly, learnt: Learnt) -> Hourly:
     return like(hours, learnt.names)
 
 
-def told(finding: Finding, learnt: Learnt, seen: Scene) -> Finding:
-    """Say in a finding which segments were judged, and which are still being learnt."""
-    if seen.n_total is None:
+def judged_names(learnt: Learnt) -> Sequence[str]:
+    """Return the features that are judged."""
+    return () if isinstance(learnt, Learning) else learnt.names
+
+
+def told(
+    finding: Finding, judged: Sequence[str], recent: Hourly, n_total: int | None
+) -> Finding:
+    """Say in a finding which segments were judged, and which are still being learnt.
+
+    Parameters
+    ----------
+    finding
+        What was found.
+    judged
+        The features that were judged, those of the total first.
+    recent
+        All features lately, likewise.
+    n_total
+        How many are of the total; None where there are no others.
+    """
+    if n_total is None:
         return finding
-    names = () if isinstance(learnt, Learning) else learnt.names[seen.n_total :]
-    there = seen.recent.n.sum(axis=0) > 0
-    lately = [
-        segment_of(name)
-        for i, name in enumerate(seen.recent.names)
-        if i >= seen.n_total and there[i]
-    ]
-    known = {*map(segment_of, names)}
+    there = recent.n.sum(axis=0) > 0
+    lately = {
+        segment_of(name) for i, name in enumerate(recent.names) if i >= n_total and there[i]
+    }
+    known = {*map(segment_of, judged[n_total:])}
     segments: dict[str, Json] = {
         "judged": sorted(known),
-        "learning": sorted({*lately} - known),
+        "learning": sorted(lately - known),
     }
     return replace(finding, detail={**finding.detail, "segments": segments})

@@ -303,9 +303,12 @@ class _Summed:
             naive = of.apart(joined.naive[some], joined.actual[some])
             is_expected = np.isfinite(joined.forecast[some])
             errors = cells(error, naive, is_expected)
-            self.sizes += total(errors)
-            if places is not None:
-                self.apart += by_place(errors, places[some], len(self.apart))
+            if places is None:
+                self.sizes += total(errors)
+            else:
+                for place, sums in by_place(errors, places[some]):
+                    self.sizes += sums
+                    self.apart[place] += sums.sum(axis=0)
             signed = residual_sums.sums(error, is_expected, hours[some])
             self.residuals = signed if self.residuals is None else self.residuals + signed
 

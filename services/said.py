@@ -1,6 +1,7 @@
 """What a version said, as monitors read it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -8,13 +9,17 @@ import numpy as np
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from core.contract import Contract
 from core.window import Window
+from db.queries import segments as stored
 from db.queries import summaries
-from db.tables import Model, OutputChunk
+from db.tables import Model, OutputChunk, SegmentOutputChunk
 from monitors import summary_bytes
 from monitors.hourly import Hourly, hourly
 from monitors.prediction_drift import PredictionDriftParams, reference_of
+from monitors.segments import beside
 from monitors.summary import Edges, Summary, chunk_at, empty
+from services import segments
 from services.scene import Counted
 
 
@@ -30,11 +35,15 @@ class Said:
         The parts of its targets, and the bins of each.
     summary
         Hour by hour: of the days that it is measured against, and of the last.
+    n_total
+        How many parts are of all segments together, where those of each lie
+        behind them; None where they do not.
     """
 
     first: datetime
     edges: Edges
     summary: Summary
+    n_total: int | None = None
 
     def on_hours(self, window: Window) -> Hourly:
         """Lay a window on a grid of hours."""
@@ -88,10 +97,40 @@ def load(
     ).all()
     if not blobs:
         return None
-    return Said(first=first, edges=edges, summary=summary_bytes.from_many(blobs))
+    found = Said(first=first, edges=edges, summary=summary_bytes.from_many(blobs))
+    if not params.by_segment:
+        return found
+    edges, summary = _apart(
+        session, model_id, version, [reference, lately], (edges, found.summary)
+    )
+    return replace(found, edges=edges, summary=summary, n_total=len(found.edges.names))
 
 
-def counted_of(session: Session, model: Model, version: str | None, window: Window) -> Counted:
+def _apart(
+    session: Session,
+    model_id: UUID,
+    version: str | None,
+    windows: Sequence[Window],
+    whole: tuple[Edges, Summary],
+) -> tuple[Edges, Summary]:
+    """Lay what was said of every segment beside what was said of all."""
+    edges, summary = whole
+    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    apart = stored.read(session, SegmentOutputChunk, model_id, windows, version)
+    if apart is None:
+        return whole
+    label = segments.label(session, model_id, contract)
+    return beside(summary, edges, apart, range(len(edges.names)), label)
+
+
+def counted_of(
+    session: Session,
+    model: Model,
+    version: str | None,
+    window: Window,
+    *,
+    by_segment: bool = False,
+) -> Counted:
     """Read what a version said in a window, as what is kept of input is read."""
     edges = summaries.output_edges(session, model.id)
     if edges is None:
@@ -105,11 +144,15 @@ def counted_of(session: Session, model: Model, version: str | None, window: Wind
         )
     ).all()
     n_parts, n_bins = len(edges.names), edges.values.shape[-1] + 1
+    summary = summary_bytes.from_many(blobs) if blobs else empty(n_parts, n_bins)
+    if by_segment:
+        edges, summary = _apart(session, model.id, version, [window], (edges, summary))
+        n_parts = len(edges.names)
     return Counted(
         edges=edges,
         measured=(*range(n_parts),),
         kept=(*range(n_parts),),
-        summary=summary_bytes.from_many(blobs) if blobs else empty(n_parts, n_bins),
+        summary=summary,
     )
 
 

@@ -71,7 +71,7 @@ def of(rows: pa.Table) -> Ints | None:
 def located(
     history: Log, day: date, rows: pa.Table, contract: Contract, names: Names
 ) -> pa.Table:
-    """Return rows that were read from the log with the places of their segments.
+    """Return rows that were read from the log with their places, in the order of those.
 
     Parameters
     ----------
@@ -95,7 +95,8 @@ def located(
         if "features" in served.column_names:
             of_rows = served["features"].take(at)
         rows = rows.append_column("features", of_rows)
-    return place(rows, contract, names)
+    rows = place(rows, contract, names)
+    return rows.take(np.argsort(rows[PLACE].to_numpy(), kind="stable"))
 
 
 def label(session: Session, model_id: UUID, contract: Contract) -> Label:

@@ -50,6 +50,7 @@ from monitors.quality_baseline import QualityBaseline
 from monitors.registry import Params
 from monitors.residual import ResidualParams
 from monitors.residual_views import ErrorDays
+from monitors.segments import like, with_enough
 from monitors.shape import ShapeParams
 from monitors.summary import Edges, Floats, Summary, chunk_at
 from monitors.totals import Totals, totals
@@ -273,7 +274,8 @@ def _look_at_input(
         finding = sequence.evaluate(
             follows, by_segment.judged(seen.recent, follows), seen.as_of
         )
-        return by_segment.told(finding, follows, seen)
+        names = by_segment.judged_names(follows)
+        return by_segment.told(finding, names, seen.recent, seen.n_total)
     usual = baselines.of(
         seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
     )
@@ -290,7 +292,8 @@ def _look_at_drift(
         lambda hours: by_segment.learn_drift(hours, params, seen.n_total),
     )
     finding = drift.evaluate(learnt, by_segment.judged(seen.recent, learnt), seen.as_of)
-    finding = by_segment.told(finding, learnt, seen)
+    names = by_segment.judged_names(learnt)
+    finding = by_segment.told(finding, names, seen.recent, seen.n_total)
     if isinstance(learnt, Learning):
         return _while_learning(finding, learnt, seen, reference, baselines)
     places = seen.counted.measured
@@ -346,9 +349,14 @@ def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Sce
         )
         return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
     reference = prediction_drift.reference_of(params, told.first, seen.as_of)
-    finding = prediction_drift.evaluate(
-        told.on_hours(reference), told.on_hours(scene.lately(seen.as_of)), params, seen.as_of
-    )
+    before, recent = told.on_hours(reference), told.on_hours(scene.lately(seen.as_of))
+    known, lately = before, recent
+    if told.n_total is not None:
+        known = with_enough(before, told.n_total, params.window_days)
+        lately = like(recent, known.names)
+    finding = prediction_drift.evaluate(known, lately, params, seen.as_of)
+    names = known.names if "features" in finding.detail else ()
+    finding = by_segment.told(finding, names, recent, told.n_total)
     usual = totals(told.within(reference))
     return _with_distances(finding, told.edges, told.within(finding.window), usual)
 

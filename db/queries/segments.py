@@ -5,7 +5,7 @@ from datetime import date
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.window import Window
@@ -84,12 +84,18 @@ def replace_errors(
 
 
 def read(
-    session: Session, of: Chunk, model_id: UUID, window: Window, version: str | None = None
+    session: Session,
+    of: Chunk,
+    model_id: UUID,
+    windows: Sequence[Window],
+    version: str | None = None,
 ) -> Summary | None:
-    """Return what is stored of a window, of one version or of all; None where nothing is."""
-    found = select(of.payload).where(
-        of.model_id == model_id, of.start >= window.start, of.start < window.end
-    )
+    """Return what is stored of some windows, of one version or of all; None where nothing is.
+
+    Windows may overlap: what lies in two of them is counted once.
+    """
+    inside = [(of.start >= window.start) & (of.start < window.end) for window in windows]
+    found = select(of.payload).where(of.model_id == model_id, or_(*inside))
     if version is not None:
         found = found.where(of.version == version)
     blobs = session.scalars(found).all()

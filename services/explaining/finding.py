@@ -174,7 +174,7 @@ def explain(
     described, of_lead = contract, recent
     counted = partial(scene.counted_of, session, model)
     if monitor.kind == _OF_OUTPUTS:
-        counted = partial(said.counted_of, session, model, row.version)
+        counted = partial(said.counted_of, session, model, row.version, by_segment=is_apart)
         described, of_lead = outputs.described(contract), counted(lead)
     elif monitor.kind == _OF_INSIDE:
         counted = partial(shapes.counted_of, session, model, row.version)

@@ -127,7 +127,7 @@ def segments(
     names = stored.names(session, model.id)
     until = model.watermark
     window = Window(until - timedelta(days=days), until + timedelta(hours=1))
-    apart = stored.read(session, SegmentChunk, model.id, window, version)
+    apart = stored.read(session, SegmentChunk, model.id, [window], version)
     edges = summaries.edges(session, model.id)
     known = edges.names if edges is not None else ()
     wrong = _errors(session, model, contract, days, version)

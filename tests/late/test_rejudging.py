@@ -42,7 +42,7 @@ def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     days = in_shops(hours(N_REFERENCE, N_SERVED))
-    kinds = ("drift", "accuracy")
+    kinds = ("drift", "accuracy", "prediction_drift")
     in_order = World(sessions, tmp_path, "in order", N_REFERENCE, 1, kinds, BY_SHOP)
     for some in (days[: N_REFERENCE // 2], days[N_REFERENCE // 2 :]):
         in_order.send(row for rows in some for row in rows)

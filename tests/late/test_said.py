@@ -22,7 +22,7 @@ from services.gauges import gauges
 from services.replay import Asked, replay
 from services.watching import Baselines
 from tests.late.test_same_alarms import alarms, judged
-from tests.late.world import DAY, NOW, Row, World, hours, shuffled
+from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import FAULT, Loop
 from tests.streams import HOUR, START, add_version, prediction
 
@@ -255,6 +255,43 @@ def test_a_finding_explains_itself_by_what_was_said(
     assert sum(bar.current or 0.0 for bar in worst.bars) == pytest.approx(1.0)
     assert untold.features == ()
     assert untold.reference_start is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_was_said_of_one_segment_alone_is_found_there(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    def told_apart(row: dict[str, Any], at: Any) -> dict[str, Any]:
+        """Let forecasts for one shop rise by what those for another fall."""
+        is_late = at >= START + 30 * DAY
+        by = {"b": 4.0, "c": -4.0}.get(row["features"]["shop"][0], 0.0) if is_late else 0.0
+        hour = (at - START) // HOUR % 24
+        noise = chance.normal(scale=0.3)
+        said = [2 * np.sin(2 * np.pi * (hour + k) / 24) + noise + by for k in (1, 2, 3)]
+        return row | {"output": None if row["output"] is None else {"load": said}}
+
+    chance = np.random.default_rng(4)
+    world = World(sessions, tmp_path, "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP)
+    days = [
+        [(of, told_apart(row, row["at"])) for of, row in rows if of is Kind.PREDICTIONS]
+        for rows in in_shops(DAYS[:35])
+    ]
+    served(world, days)
+
+    found = sorted(world.rows(Finding), key=lambda row: row.as_of)
+    breach = next(row for row in found if row.outcome is Outcome.BREACH)
+    assert breach.as_of == START + 31 * DAY
+    assert breach.detail["top"].endswith(("[shop=b]", "[shop=c]"))
+    assert breach.detail["segments"] == {
+        "judged": ["shop=a", "shop=b", "shop=c"],
+        "learning": [],
+    }
+    assert breach.threshold is not None
+    assert breach.detail["features"]["load+1"]["score"] < breach.threshold
+    with read_only(sessions) as session:
+        worst = explain(session, tmp_path, breach.id, None, NOW).features[0]
+    assert worst.name == breach.detail["top"]
+    assert worst.mean == pytest.approx(breach.detail["features"][worst.name]["mean"])
 
 
 def test_nobody_serves_and_nothing_was_said(

@@ -96,7 +96,7 @@ class World:
                 params = PARAMS.get(kind, {})
                 if kind in ("drift", "prediction_drift"):
                     params = {"window_days": drift_days, "period_hours": 24}
-                    if contract.segment_by and kind == "drift":
+                    if contract.segment_by:
                         params["by_segment"] = True
                 if kind == "residual":
                     params = {"window_days": drift_days}
