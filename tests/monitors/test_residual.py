@@ -173,3 +173,32 @@ def test_forecasts_of_etth2_call_about_as_seldom_as_promised() -> None:
     expected = n_days / 90.0
     assert n_days > 500
     assert 1 <= n_alarms <= expected + 3 * math.sqrt(expected)
+
+
+@pytest.mark.slow
+def test_a_bias_of_half_a_deviation_one_step_ahead_is_found_within_two_weeks() -> None:
+    """Three targets of ETTh2, five times each; who always calls, or never, fails."""
+    errors = forecast_errors(ett("ETTh2"))
+    n_quiet, n_found = 0, 0
+    for target in (0, 3, 6):
+        for start in range(150, 500, 70):
+            until = (start + 14) * HOURS
+            biased = errors[:until].copy()
+            biased[start * HOURS :, 0, target] += 0.5
+            n_quiet += is_called(errors[:until], start, target)
+            n_found += is_called(biased, start, target)
+    chance = 15 * 14 / 90  # one call in 90 days, whichever target it names
+    assert n_quiet <= chance + 3 * math.sqrt(chance)
+    assert n_found >= 12
+
+
+def is_called(errors: Floats, start: int, target: int) -> bool:
+    of_days = cells(errors)
+    found = [
+        evaluate(error_days(of_days[:end]), ResidualParams())
+        for end in range(start + 1, start + 15)
+    ]
+    return any(
+        one.outcome is Outcome.BREACH and str(one.detail["top"]).startswith(f"t{target}+")
+        for one in found
+    )

@@ -1,0 +1,80 @@
+"""A classifier logs a probability for each class: what it claims is held against what was."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from services.archive import archive_all
+from services.fold import fold_all
+from services.join import join_all
+from tests.api.conftest import Clients
+
+CLASSES = ["calm", "storm"]
+CONTRACT = {
+    "features": [{"name": "pressure", "max_length": 24}],
+    "targets": CLASSES,
+    "label_map": CLASSES,
+    "step_seconds": 3600,
+    "input_length": 24,
+    "horizon": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "storms", "bias"),
+    [
+        pytest.param(0.75, 6, 0.0, id="it means what it says"),
+        pytest.param(0.75, 2, 0.5, id="it says storm too surely"),
+    ],
+)
+def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
+    as_key: Clients,
+    sessions: sessionmaker[Session],
+    tmp_path: Path,
+    now: datetime,
+    claimed: float,
+    storms: int,
+    bias: float,
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    assert operator.put("/v1/models/sky", json={"contract": CONTRACT}).status_code == 201
+    at = now - timedelta(hours=9)
+    rows = [
+        {
+            "prediction_id": f"p{i}",
+            "version": "v1",
+            "at": (at + i * timedelta(minutes=1)).isoformat(),
+            "features": {"pressure": [1013.0]},
+            "output": {"calm": [1 - claimed], "storm": [claimed]},
+        }
+        for i in range(8)
+    ]
+    labels = [
+        {
+            "prediction_id": f"p{i}",
+            "actual": {"calm": [float(i >= storms)], "storm": [float(i < storms)]},
+        }
+        for i in range(8)
+    ]
+    answers = [
+        sender.post("/v1/models/sky/predictions", json={"rows": rows}),
+        sender.post("/v1/models/sky/labels", json={"rows": labels}),
+    ]
+    assert [answer.is_success for answer in answers] == [True, True], answers[0].text
+    later = now + timedelta(days=1000)  # whatever the clock of the writer says
+    fold_all(sessions, later)
+    archive_all(sessions, tmp_path / "lake", later)
+    join_all(sessions, tmp_path / "lake", later)
+
+    told = operator.get("/v1/models/sky/accuracy").json()
+
+    found = {part["part"]: part for part in told["parts"]}
+    assert {name: part["n"] for name, part in found.items()} == {"calm+1": 8, "storm+1": 8}
+    assert found["storm+1"]["bias"] == pytest.approx(bias)
+    assert found["calm+1"]["bias"] == pytest.approx(-bias)
+    # The mean error is how far a probability was from what happened.
+    wrong = (8 - storms) / 8 * claimed + storms / 8 * (1 - claimed)
+    assert found["storm+1"]["error"] == pytest.approx(wrong)
+    assert told["days"][0]["coverage"] == 1.0
