@@ -27,8 +27,9 @@ from core.contract import Contract
 from core.feature import Feature
 from core.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
+from db.queries import inbox
 from db.session import connect, unit_of_work
-from db.tables import Inbox, Model
+from db.tables import Model
 from monitors.summary import Column, N, empty, freeze, merge, summarise
 from services.archive import archive_all
 from services.fold import fold_all
@@ -90,16 +91,14 @@ def keep(sessions: sessionmaker[Session], model_id: UUID, table: pa.Table) -> No
         writer.write_table(table)
     payload = sink.getvalue().to_pybytes()
     with unit_of_work(sessions) as session:
-        session.add(
-            Inbox(
-                model_id=model_id,
-                kind=Kind.PREDICTIONS,
-                n_rows=table.num_rows,
-                n_bytes=len(payload),
-                payload=payload,
-                received_at=START,
-            )
-        )
+        entry = {
+            "model_id": model_id,
+            "kind": Kind.PREDICTIONS,
+            "n_rows": table.num_rows,
+            "n_bytes": len(payload),
+            "received_at": START,
+        }
+        inbox.add_entry(session, entry, payload)
 
 
 @contextmanager

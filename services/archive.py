@@ -21,6 +21,7 @@ from core.contract import Contract
 from core.lake_root import LakeRoot
 from core.rows import REFERENCE, Kind
 from core.window import Window
+from db import payload_files
 from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import Model, Receipt
@@ -54,6 +55,7 @@ def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datet
         With a `LakeAstray` for each stream that could not be archived, after
         all the others were.
     """
+    payload_files.sweep(sessions)  # of the last time: who read them then has them by now
     with read_only(sessions) as session:
         streams = log.waiting(session, folded=True)
     n_rows, astray = 0, list[LakeAstray]()

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.contract import ENTITY
 from core.lake_root import LakeRoot
 from core.rows import Kind
+from db import payload_files
 from db.queries import erasure as stored
 from db.queries import log, segments
 from db.session import leave_no_trace, read_only, unit_of_work
@@ -102,6 +103,7 @@ def erase(
     for kind, table in tables.items():
         if table is not None:
             rows.scrub(table, before_fence[kind], [_note(each) for each in subjects])
+    payload_files.sweep(sessions)
     leave_no_trace(sessions)
     with unit_of_work(sessions) as session:
         for erasure_id, n_rows in n_lake.items():

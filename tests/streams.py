@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
 from core.feature import Feature
 from core.rows import Kind, label_schema, prediction_schema
-from db.session import unit_of_work
+from db.queries import inbox
+from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Version
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -94,17 +96,23 @@ def payload(rows: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def entry(model_id: UUID, kind: Kind, rows: pa.Table, received_at: datetime = START) -> Inbox:
-    """Return the row of the inbox that one group commit makes."""
+def enter(
+    session: Session,
+    model_id: UUID,
+    kind: Kind,
+    rows: pa.Table,
+    received_at: datetime = START,
+) -> None:
+    """Put rows into the inbox as one group commit does."""
     content = payload(rows)
-    return Inbox(
-        model_id=model_id,
-        kind=kind,
-        n_rows=rows.num_rows,
-        n_bytes=len(content),
-        payload=content,
-        received_at=received_at,
-    )
+    entry = {
+        "model_id": model_id,
+        "kind": kind,
+        "n_rows": rows.num_rows,
+        "n_bytes": len(content),
+        "received_at": received_at,
+    }
+    inbox.add_entry(session, entry, content)
 
 
 def keep(
@@ -116,4 +124,19 @@ def keep(
 ) -> None:
     """Put rows into the inbox."""
     with unit_of_work(sessions) as session:
-        session.add(entry(model_id, kind, rows, received_at))
+        enter(session, model_id, kind, rows, received_at)
+
+
+def waiting_rows(
+    sessions: sessionmaker[Session], kind: Kind | None = None
+) -> list[dict[str, Any]]:
+    """Return every row of the inbox, in order."""
+    with read_only(sessions) as session:
+        query = select(Inbox.id).order_by(Inbox.id)
+        entries = session.scalars(query if kind is None else query.where(Inbox.kind == kind))
+        contents = [inbox.contents(session, [entry])[entry] for entry in entries.all()]
+    return [
+        row
+        for content in contents
+        for row in pa.ipc.open_stream(content).read_all().to_pylist()
+    ]

@@ -10,8 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
+from db import payload_files
 from db.base import Base
-from db.tables import Inbox, Receipt
+from db.tables import Inbox, InboxPayload, Receipt
 
 # A model's last sign of life is for people: no need to write it with each commit,
 # and to wait for the fold, which holds the same row.
@@ -42,7 +43,8 @@ _SIGN_OF_LIFE = (
     )
     .values(last_received_at=bindparam("seen"))
 )
-_ADD_PAYLOADS = insert(Base.metadata.tables["inbox"])
+_ADD_ENTRY = insert(Base.metadata.tables["inbox"])
+_ADD_PAYLOAD = insert(Base.metadata.tables["inbox_payload"])
 _ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
 
@@ -71,9 +73,32 @@ def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
     return found
 
 
-def add_payloads(session: Session, payloads: Sequence[dict[str, Any]]) -> None:
-    """Insert rows of the inbox."""
-    session.connection().execute(_ADD_PAYLOADS, payloads)
+def add_entry(session: Session, entry: dict[str, Any], content: bytes | None) -> None:
+    """Insert a row of the inbox with its payload; None for one that lies in its file."""
+    connection = session.connection()
+    added = connection.execute(_ADD_ENTRY, entry)
+    if content is not None:
+        (entry_id,) = added.inserted_primary_key
+        connection.execute(_ADD_PAYLOAD, {"entry_id": entry_id, "content": content})
+
+
+def contents(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the payloads of some entries, at most `MAX_KEYS`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the archive has let go of one since the caller saw it.
+    """
+    rows = session.execute(
+        select(Inbox.id, Inbox.file, InboxPayload.content)
+        .outerjoin(InboxPayload, InboxPayload.entry_id == Inbox.id)
+        .where(Inbox.id.in_(ids))
+    )
+    return {
+        row.id: row.content if row.file is None else payload_files.read(session, row.file)
+        for row in rows
+    }
 
 
 def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:

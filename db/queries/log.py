@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.rows import Kind
 from db import dialect
+from db.queries import inbox
 from db.queries.upsert import upsert
 from db.tables import DirtyDay, Inbox, Model, ServingSlice, Stream
 
@@ -117,11 +118,16 @@ def _batch(rows: Sequence[Row[int, int, int, datetime, int | None]]) -> Batch | 
 
 
 def payloads(session: Session, batch: Batch) -> list[bytes]:
-    """Return the content of entries, in their order."""
+    """Return the content of entries, in their order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If another archiver was faster, and theirs have been removed.
+    """
     found: dict[int, bytes] = {}
     for ids in _batched(batch.ids):
-        rows = session.execute(select(Inbox.id, Inbox.payload).where(Inbox.id.in_(ids)))
-        found |= {row.id: row.payload for row in rows}
+        found |= inbox.contents(session, ids)
     return [found[entry] for entry in batch.ids]
 
 

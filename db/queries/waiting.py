@@ -7,6 +7,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
+from db.queries import inbox
 from db.tables import Inbox, Stream
 
 
@@ -33,6 +34,11 @@ def payloads(
         The last group that is left out.
     at_once
         Bytes that one statement fetches; at least one entry.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a payload was archived, and its file removed, since the first thing was read.
     """
     entries = session.execute(
         select(Inbox.id, Inbox.n_bytes)
@@ -44,10 +50,8 @@ def payloads(
         .order_by(Inbox.id)
     ).all()
     for ids in _batches([(entry.id, entry.n_bytes) for entry in entries], at_once):
-        rows = session.execute(
-            select(Inbox.payload).where(Inbox.id.in_(ids)).order_by(Inbox.id)
-        )
-        yield from rows.scalars()
+        found = inbox.contents(session, ids)
+        yield from (found[entry] for entry in ids)
 
 
 def _batches(entries: list[tuple[int, int]], at_once: int) -> Iterator[list[int]]:

@@ -31,7 +31,9 @@ class Inbox(Base):
 
     One row holds all batches of one group commit. `group_no` is given by the
     fold: it is the order in which the lake takes them, and it is dense even
-    where ids become visible out of order (PostgreSQL sequences).
+    where ids become visible out of order (PostgreSQL sequences). `file` names the
+    file beside the database in which the stream lies (`db.payload_files`); without
+    one it is in `inbox_payload`.
     """
 
     __tablename__ = "inbox"
@@ -42,9 +44,20 @@ class Inbox(Base):
     kind: Mapped[Kind]
     n_rows: Mapped[int]
     n_bytes: Mapped[int]
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[datetime]
     group_no: Mapped[int | None]
+    file: Mapped[str | None]
+
+
+class InboxPayload(Base):
+    """What an entry of the inbox holds: apart, so that nobody reads it who only counts."""
+
+    __tablename__ = "inbox_payload"
+
+    entry_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("inbox.id", ondelete="CASCADE"), primary_key=True
+    )
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Stream(Base):

@@ -267,6 +267,10 @@ class Committer:
             log.warning("the database does not take batches: %s", error.orig)
             busy = Busy("the database is not available", retry_after=OUTAGE_SECONDS)
             self._answer(group, dict.fromkeys(range(len(group)), busy))
+        except OSError as error:  # of a file beside the database: no room, or no disk
+            log.warning("the disk of the database does not take batches: %s", error.strerror)
+            full = Busy("the disk of the database takes nothing", retry_after=DISK_SECONDS)
+            self._answer(group, dict.fromkeys(range(len(group)), full))
         except Exception as error:
             if len(group) > 1:
                 self._one_by_one(group)

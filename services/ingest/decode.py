@@ -30,10 +30,6 @@ MAX_UNPACKED = 8
 
 _ENCODINGS = {Format.JSON: encodings.JSON, Format.MSGPACK: encodings.MSGPACK}
 
-# Most columns are empty or repeat themselves, and bytes that are not written need
-# not be flushed. Threads would cost more in meeting than they save in work.
-_COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-
 _NO_MISMATCH = mismatch.Counts()
 
 Content = Callable[[int], dict[str, Any]]
@@ -87,18 +83,14 @@ class Section:
     keep: Mask
     drafts: tuple[Draft, ...]
 
-    def payload(self, drafts: Sequence[Draft]) -> tuple[int, bytes]:
-        """Return the number of good rows of some of its batches, and them as an IPC stream."""
+    def kept(self, drafts: Sequence[Draft]) -> pa.Table:
+        """Return the good rows of some of its batches."""
         keep = self.keep
         if sum(draft.rows.stop - draft.rows.start for draft in drafts) < self.table.num_rows:
             keep = np.zeros_like(self.keep)
             for draft in drafts:
                 keep[draft.rows] = self.keep[draft.rows]
-        table = self.table if keep.all() else self.table.filter(pa.array(keep))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema, options=_COMPACT) as stream:
-            stream.write_table(table)
-        return table.num_rows, sink.getvalue().to_pybytes()
+        return self.table if keep.all() else self.table.filter(pa.array(keep))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,9 +6,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 from sqlalchemy.orm import Session
 
 from core.errors import AppError, BatchMismatch
+from db import payload_files
 from db.queries import counts, inbox, late, mismatch
 from db.queries.inbox import Key
 from db.tables import Receipt
@@ -17,6 +19,10 @@ from services.ingest.batch import Accepted
 from services.ingest.decode import Draft, Section
 
 Outcome = Accepted | AppError
+
+# Most columns are empty or repeat themselves, and bytes that are not written need
+# not be flushed. Threads would cost more in meeting than they save in work.
+_COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[int, Outcome]:
@@ -64,14 +70,14 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         kept.append((section, fresh))
 
     # save
-    payloads = [_payload(section, drafts, now) for section, drafts in kept if drafts]
-    if with_rows := [payload for payload in payloads if payload["n_rows"]]:
-        inbox.add_payloads(session, with_rows)
+    for section, drafts in kept:
+        _keep(session, section, drafts, now)
     if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, [draft for _, drafts in kept for draft in drafts])
     _count_mismatches(session, [draft for _, drafts in kept for draft in drafts])
-    inbox.sign_of_life(session, {payload["model_id"] for payload in payloads}, now)
+    heard_of = {section.drafts[0].batch.model_id for section, drafts in kept if drafts}
+    inbox.sign_of_life(session, heard_of, now)
     return outcomes
 
 
@@ -131,17 +137,33 @@ def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:
     }
 
 
-def _payload(section: Section, drafts: list[Draft], now: datetime) -> dict[str, Any]:
-    batch = drafts[0].batch
-    n_rows, payload = section.payload(drafts)
-    return {
-        "model_id": batch.model_id,
-        "kind": batch.feed.kind,
-        "n_rows": n_rows,
-        "n_bytes": len(payload),
-        "payload": payload,
+def _keep(session: Session, section: Section, drafts: list[Draft], now: datetime) -> None:
+    """Put good rows into the inbox: into the database or, if many, a file beside it."""
+    table = section.kept(drafts)
+    if not table.num_rows:
+        return
+    entry = {
+        "model_id": drafts[0].batch.model_id,
+        "kind": drafts[0].batch.feed.kind,
+        "n_rows": table.num_rows,
         "received_at": now,
     }
+    beside = payload_files.folder(session)
+    if beside is None or table.nbytes < payload_files.LARGE:
+        content = pa.BufferOutputStream()
+        _write(table, content)
+        payload = content.getvalue().to_pybytes()
+        inbox.add_entry(session, {**entry, "n_bytes": len(payload)}, payload)
+        return
+    with payload_files.new(beside) as path, pa.OSFile(str(path), "wb") as file:
+        _write(table, file)
+        n_bytes = file.tell()
+    inbox.add_entry(session, {**entry, "n_bytes": n_bytes, "file": path.name}, None)
+
+
+def _write(table: pa.Table, sink: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(sink, table.schema, options=_COMPACT) as stream:
+        stream.write_table(table)
 
 
 def _count_refused(session: Session, drafts: list[Draft]) -> None:

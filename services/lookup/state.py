@@ -7,7 +7,7 @@ go of a group that this state of the lake lacks, the lake is opened again.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -94,32 +94,41 @@ def look(
 
 def _state(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> State:
     for _ in range(ATTEMPTS):
-        log = Log(lake_root, model_id)  # before the inbox: see above
-        with read_only(sessions) as session:
-            waiting.freeze(session)
-            if any(
-                waiting.archived(session, model_id, kind) > log.last_group(kind)
-                for kind in Kind
-            ):
-                continue
-            model = session.get_one(Model, model_id)
-            contract, key = Contract.from_json(model.contract), model.mask_key
-            kept = {
-                kind: Waiting(
-                    loose(schema(kind, contract)),
-                    waiting.payloads(session, model_id, kind, log.last_group(kind), _AT_ONCE),
-                )
-                for kind in Kind
-            }
-        return State(
-            contract=contract,
-            key=key,
-            log=log,
-            lake=Search(log),
-            predictions=kept[Kind.PREDICTIONS],
-            labels=kept[Kind.LABELS],
-        )
+        with suppress(FileNotFoundError):  # of a payload: archived since the inbox was read
+            state = _state_now(sessions, lake_root, model_id)
+            if state is not None:
+                return state
     raise Busy("the archive is moving rows faster than they can be read; try again")
+
+
+def _state_now(
+    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID
+) -> State | None:
+    """Read both places; None when rows moved from the one to the other meanwhile."""
+    log = Log(lake_root, model_id)  # before the inbox: see above
+    with read_only(sessions) as session:
+        waiting.freeze(session)
+        if any(
+            waiting.archived(session, model_id, kind) > log.last_group(kind) for kind in Kind
+        ):
+            return None
+        model = session.get_one(Model, model_id)
+        contract, key = Contract.from_json(model.contract), model.mask_key
+        kept = {
+            kind: Waiting(
+                loose(schema(kind, contract)),
+                waiting.payloads(session, model_id, kind, log.last_group(kind), _AT_ONCE),
+            )
+            for kind in Kind
+        }
+    return State(
+        contract=contract,
+        key=key,
+        log=log,
+        lake=Search(log),
+        predictions=kept[Kind.PREDICTIONS],
+        labels=kept[Kind.LABELS],
+    )
 
 
 def conform(rows: pa.Table, wanted: pa.Schema) -> pa.Table:

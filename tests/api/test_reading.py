@@ -78,7 +78,6 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
                 kind=Kind.PREDICTIONS,
                 n_rows=7,
                 n_bytes=900,
-                payload=b"",
                 received_at=now - timedelta(seconds=30),
             )
         )

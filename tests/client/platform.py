@@ -3,7 +3,6 @@
 import threading
 from datetime import UTC, datetime
 
-import pyarrow as pa
 import uvicorn
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,9 +12,10 @@ from core.contract import Contract
 from core.rows import Kind
 from core.settings import Settings
 from db.session import read_only, unit_of_work
-from db.tables import Inbox, Quarantine
+from db.tables import Quarantine
 from services.access import create_key
 from services.registry import Registration, register
+from tests.streams import waiting_rows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,16 +54,7 @@ class Platform:
 
     def kept(self, kind: Kind = Kind.PREDICTIONS) -> list[dict[str, object]]:
         """Return the rows that were kept, in order of arrival."""
-        with read_only(self._sessions) as session:
-            batches = session.execute(
-                select(Inbox.payload).where(Inbox.kind == kind).order_by(Inbox.id)
-            )
-            payloads = [payload for (payload,) in batches]
-        return [
-            row
-            for payload in payloads
-            for row in pa.ipc.open_stream(payload).read_all().to_pylist()
-        ]
+        return waiting_rows(self._sessions, kind)
 
     def kept_ids(self) -> list[object]:
         return [row["prediction_id"] for row in self.kept()]

@@ -19,7 +19,7 @@ from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chu
 from monitors.summary_bytes import from_many
 from services import fold as folding
 from services.fold import PATIENCE, fold, fold_all
-from tests.streams import HOUR, START, add_model, entry, keep, label, prediction, table
+from tests.streams import HOUR, START, add_model, enter, keep, label, prediction, table
 
 LATE = START + PATIENCE
 
@@ -166,10 +166,7 @@ def test_an_entry_that_becomes_visible_late_is_folded_all_the_same(
 ) -> None:
     model_id = add_model(sessions)
     with sessions() as slow:  # takes the lower id, and commits after the higher was folded
-        slow.add(
-            entry(model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, [prediction(START)]))
-        )
-        slow.flush()
+        enter(slow, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, [prediction(START)]))
         send(sessions, model_id, prediction(START, 1))
         assert fold_all(sessions, LATE) == 1
         slow.commit()

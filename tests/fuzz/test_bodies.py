@@ -37,7 +37,7 @@ def test_mutated_bodies_are_read_or_refused() -> None:
         sections, refused = decode({0: batch}, now, 100_000)
         assert bool(sections) != bool(refused)
         for section in sections:
-            section.payload(section.drafts)
+            section.kept(section.drafts).validate(full=True)
         outcomes.append(type(refused[0]) if refused else None)
         assert all(isinstance(error, AppError) for error in refused.values())
     assert outcomes.count(None) > 20

@@ -5,7 +5,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
@@ -13,9 +12,10 @@ from core.clock import utcnow
 from core.contract import Contract
 from core.feature import Feature
 from core.settings import Settings
-from db.session import read_only, unit_of_work
-from db.tables import Inbox, Model
+from db.session import unit_of_work
+from db.tables import Model
 from services.access import create_key
+from tests.streams import waiting_rows
 
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind é.1", max_length=3)),
@@ -84,16 +84,7 @@ def client(
 def stored(sessions: sessionmaker[Session]) -> Stored:
     """Return every row of the inbox, in order."""
 
-    def read() -> Rows:
-        with read_only(sessions) as session:
-            payloads = session.scalars(select(Inbox.payload).order_by(Inbox.id)).all()
-        return [
-            row
-            for payload in payloads
-            for row in pa.ipc.open_stream(payload).read_all().to_pylist()
-        ]
-
-    return read
+    return lambda: waiting_rows(sessions)
 
 
 def answered(n: int, *, duplicate: bool = False, quarantined: int = 0) -> dict[str, Any]:

@@ -2,7 +2,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -14,8 +13,9 @@ from core.contract import Contract
 from core.feature import Feature
 from core.settings import Settings
 from db.session import read_only, unit_of_work
-from db.tables import Inbox, KServeHalf, Model
+from db.tables import KServeHalf, Model
 from services.access import create_key
+from tests.streams import waiting_rows
 
 CONTRACT = Contract(
     features=(Feature(name="load", max_length=3), Feature(name="temp", max_length=3)),
@@ -124,16 +124,7 @@ def logger(client: TestClient) -> Logger:
 def stored(sessions: sessionmaker[Session]) -> Stored:
     """Return every row of the inbox, in order."""
 
-    def read() -> Rows:
-        with read_only(sessions) as session:
-            payloads = session.scalars(select(Inbox.payload).order_by(Inbox.id)).all()
-        return [
-            row
-            for payload in payloads
-            for row in pa.ipc.open_stream(payload).read_all().to_pylist()
-        ]
-
-    return read
+    return lambda: waiting_rows(sessions)
 
 
 def waiting(sessions: sessionmaker[Session]) -> list[bytes]:

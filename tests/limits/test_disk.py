@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -17,11 +16,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from core.clock import utcnow
 from core.settings import Settings
-from db.session import connect, read_only, unit_of_work
+from db.session import connect, unit_of_work
 from db.tables import Inbox, Model, Scope
 from services.access import create_key
 from services.capacity import Backlog, Disks, is_full, shortages
 from tests.ingest.conftest import CONTRACT, as_json, prediction
+from tests.streams import waiting_rows
 
 MIB = 2**20
 PATH = "/v1/models/grid/predictions"
@@ -190,12 +190,6 @@ def test_a_full_disk_refuses_loses_nothing_and_mends_by_itself(
             n_before = len(kept)
             send(5000)
             assert len(kept) > n_before
-        with read_only(sessions) as session:
-            payloads = session.scalars(select(Inbox.payload)).all()
-        stored = [
-            name
-            for payload in payloads
-            for name in pa.ipc.open_stream(payload).read_all()["prediction_id"].to_pylist()
-        ]
+        stored = [row["prediction_id"] for row in waiting_rows(sessions)]
         assert sorted(stored) == sorted(kept)
         engine.dispose()
