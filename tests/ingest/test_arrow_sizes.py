@@ -1,6 +1,7 @@
 """A small Arrow body that would be large is refused before it is unpacked."""
 
 import random
+import struct
 
 import pyarrow as pa
 import pytest
@@ -51,6 +52,28 @@ def test_the_sum_is_what_arrow_unpacks() -> None:
     refuse_bombs(packed, 800_000)
     with pytest.raises(TooLarge):
         refuse_bombs(packed, 799_999)
+
+
+def test_columns_that_all_name_the_same_bytes_count_each() -> None:
+    """Nothing is compressed: sixteen columns in the bytes of one, until they are copied."""
+    n, n_columns = 10_000, 16
+    honest = body(pa.table({f"c{i}": [0.5] * n for i in range(n_columns)}))
+    shared = bytearray(honest)
+    for i in range(1, n_columns):
+        at = honest.rindex(struct.pack("<qq", i * 8 * n, 8 * n))  # where they are, how long
+        shared[at : at + 8] = bytes(8)
+    length = struct.pack("<q", n_columns * 8 * n)
+    assert honest.count(length) == 1
+    head = honest.rindex(b"\xff\xff\xff\xff") - n_columns * 8 * n  # before the mark of the end
+    small = bytes(shared).replace(length, struct.pack("<q", 8 * n))
+    small = small[:head] + small[head : head + 8 * n] + honest[-8:]
+
+    [batch] = pa.ipc.open_stream(small)
+    assert batch.column(15).to_pylist() == [0.5] * n
+    assert len(small) < 100_000
+    refuse_bombs(small, n_columns * 8 * n)
+    with pytest.raises(TooLarge):
+        refuse_bombs(small, n_columns * 8 * n - 1)
 
 
 def test_headers_that_point_elsewhere_are_refused_and_nothing_else_happens() -> None:
