@@ -27,12 +27,12 @@ from core.contract import Contract
 from core.feature import Feature
 from core.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
-from db.queries import inbox
 from db.session import connect, unit_of_work
 from db.tables import Model
 from monitors.summary import Column, N, empty, freeze, merge, summarise
 from services.archive import archive_all
 from services.fold import fold_all
+from services.ingest import store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
@@ -86,19 +86,8 @@ def rows(of: Contract, n: int, length: int, horizon: int, seed: int) -> pa.Table
 
 
 def keep(sessions: sessionmaker[Session], model_id: UUID, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    payload = sink.getvalue().to_pybytes()
     with unit_of_work(sessions) as session:
-        entry = {
-            "model_id": model_id,
-            "kind": Kind.PREDICTIONS,
-            "n_rows": table.num_rows,
-            "n_bytes": len(payload),
-            "received_at": START,
-        }
-        inbox.add_entry(session, entry, payload)
+        store.keep(session, model_id, Kind.PREDICTIONS, table, START)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from db.session import unit_of_work
 from db.tables import Inbox
 
 # Below this a row of the database costs less than a file with its two flushes.
-LARGE = 256 * 2**10
+LARGE = 2**20
 
 
 def folder(session: Session) -> Path | None:

@@ -44,7 +44,6 @@ from services.odd_time import Times
 from services.segments import Names
 
 # Of payload in one group: bounds memory, and how long ingest waits for the transaction.
-# SQLite writes a payload anew when its entry is numbered (docs/decisions/0008).
 MAX_BYTES = 16 * 2**20
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
 ENOUGH = 1_000  # values of each feature that edges are taken from

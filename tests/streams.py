@@ -15,6 +15,7 @@ from core.rows import Kind, label_schema, prediction_schema
 from db.queries import inbox
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Version
+from services.ingest import store
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -89,32 +90,6 @@ def table(
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
-def payload(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-def enter(
-    session: Session,
-    model_id: UUID,
-    kind: Kind,
-    rows: pa.Table,
-    received_at: datetime = START,
-) -> None:
-    """Put rows into the inbox as one group commit does."""
-    content = payload(rows)
-    entry = {
-        "model_id": model_id,
-        "kind": kind,
-        "n_rows": rows.num_rows,
-        "n_bytes": len(content),
-        "received_at": received_at,
-    }
-    inbox.add_entry(session, entry, content)
-
-
 def keep(
     sessions: sessionmaker[Session],
     model_id: UUID,
@@ -124,7 +99,7 @@ def keep(
 ) -> None:
     """Put rows into the inbox."""
     with unit_of_work(sessions) as session:
-        enter(session, model_id, kind, rows, received_at)
+        store.keep(session, model_id, kind, rows, received_at)
 
 
 def waiting_rows(

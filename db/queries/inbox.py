@@ -78,7 +78,7 @@ def add_entry(session: Session, entry: dict[str, Any], content: bytes | None) ->
     connection = session.connection()
     added = connection.execute(_ADD_ENTRY, entry)
     if content is not None:
-        (entry_id,) = added.inserted_primary_key
+        (entry_id,) = added.inserted_primary_key or (None,)
         connection.execute(_ADD_PAYLOAD, {"entry_id": entry_id, "content": content})
 
 

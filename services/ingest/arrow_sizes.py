@@ -2,8 +2,9 @@
 
 A few kilobytes of zstd unpack to gigabytes. Arrow's reader unpacks a batch whole before it can
 be asked for its size, so the sizes are summed here first: each compressed buffer begins with
-its own. What is not compressed may be a bomb too: a hundred columns may all name the same bytes,
-which are many once they are copied. The layout is that of Message.fbs and of the IPC format in Arrow's documentation.
+its own. What is not compressed may be a bomb too: a hundred columns may all name the same
+bytes, which are a hundred times as many once they are copied. The layout is that of Message.fbs
+and of the IPC format in Arrow's documentation.
 """
 
 import struct

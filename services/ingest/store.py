@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlalchemy.orm import Session
 
 from core.errors import AppError, BatchMismatch
+from core.rows import Kind
 from db import payload_files
 from db.queries import counts, inbox, late, mismatch
 from db.queries.inbox import Key
@@ -49,8 +50,8 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     for section in sections:
         for draft in section.drafts:
             firsts.setdefault(_key(draft), draft)
-    rows = [_receipt(firsts[key], now) for key in sorted(firsts)]  # in one order: no deadlocks
-    new = inbox.add_receipts(session, rows)
+    named = [_receipt(firsts[key], now) for key in sorted(firsts)]  # in one order: no deadlocks
+    new = inbox.add_receipts(session, named)
     old = inbox.receipts(session, firsts.keys() - new) if len(new) < len(firsts) else {}
 
     # decide
@@ -71,7 +72,10 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
 
     # save
     for section, drafts in kept:
-        _keep(session, section, drafts, now)
+        rows = section.kept(drafts)
+        if rows.num_rows:
+            batch = drafts[0].batch
+            keep(session, batch.model_id, batch.feed.kind, rows, now)
     if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, [draft for _, drafts in kept for draft in drafts])
@@ -137,33 +141,44 @@ def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:
     }
 
 
-def _keep(session: Session, section: Section, drafts: list[Draft], now: datetime) -> None:
-    """Put good rows into the inbox: into the database or, if many, a file beside it."""
-    table = section.kept(drafts)
-    if not table.num_rows:
-        return
+def keep(
+    session: Session, model_id: UUID, kind: Kind, rows: pa.Table, received_at: datetime
+) -> None:
+    """Put rows into the inbox: into the database or, if they are many, a file beside it.
+
+    Parameters
+    ----------
+    session
+        Of a transaction that writes.
+    model_id, kind
+        The stream.
+    rows
+        In the columns of the log, masked.
+    received_at
+        Wall time.
+    """
     entry = {
-        "model_id": drafts[0].batch.model_id,
-        "kind": drafts[0].batch.feed.kind,
-        "n_rows": table.num_rows,
-        "received_at": now,
+        "model_id": model_id,
+        "kind": kind,
+        "n_rows": rows.num_rows,
+        "received_at": received_at,
     }
     beside = payload_files.folder(session)
-    if beside is None or table.nbytes < payload_files.LARGE:
+    if beside is None or rows.nbytes < payload_files.LARGE:
         content = pa.BufferOutputStream()
-        _write(table, content)
+        _write(rows, content)
         payload = content.getvalue().to_pybytes()
         inbox.add_entry(session, {**entry, "n_bytes": len(payload)}, payload)
         return
     with payload_files.new(beside) as path, pa.OSFile(str(path), "wb") as file:
-        _write(table, file)
+        _write(rows, file)
         n_bytes = file.tell()
     inbox.add_entry(session, {**entry, "n_bytes": n_bytes, "file": path.name}, None)
 
 
-def _write(table: pa.Table, sink: pa.NativeFile) -> None:
-    with pa.ipc.new_stream(sink, table.schema, options=_COMPACT) as stream:
-        stream.write_table(table)
+def _write(rows: pa.Table, sink: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(sink, rows.schema, options=_COMPACT) as stream:
+        stream.write_table(rows)
 
 
 def _count_refused(session: Session, drafts: list[Draft]) -> None:

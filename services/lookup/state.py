@@ -7,7 +7,7 @@ go of a group that this state of the lake lacks, the lake is opened again.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -38,9 +38,13 @@ class Waiting:
         self._schema = wanted
         self._kept: IO[bytes] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         self._ends = [0]
-        for payload in payloads:
-            self._kept.write(payload)
-            self._ends.append(self._kept.tell())
+        try:
+            for payload in payloads:
+                self._kept.write(payload)
+                self._ends.append(self._kept.tell())
+        except BaseException:
+            self._kept.close()
+            raise
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows, one payload after the other."""
@@ -106,7 +110,7 @@ def _state_now(
 ) -> State | None:
     """Read both places; None when rows moved from the one to the other meanwhile."""
     log = Log(lake_root, model_id)  # before the inbox: see above
-    with read_only(sessions) as session:
+    with ExitStack() as half_done, read_only(sessions) as session:
         waiting.freeze(session)
         if any(
             waiting.archived(session, model_id, kind) > log.last_group(kind) for kind in Kind
@@ -114,21 +118,22 @@ def _state_now(
             return None
         model = session.get_one(Model, model_id)
         contract, key = Contract.from_json(model.contract), model.mask_key
-        kept = {
-            kind: Waiting(
-                loose(schema(kind, contract)),
-                waiting.payloads(session, model_id, kind, log.last_group(kind), _AT_ONCE),
-            )
-            for kind in Kind
-        }
-    return State(
-        contract=contract,
-        key=key,
-        log=log,
-        lake=Search(log),
-        predictions=kept[Kind.PREDICTIONS],
-        labels=kept[Kind.LABELS],
-    )
+        kept = {}
+        for kind in Kind:
+            after = log.last_group(kind)
+            payloads = waiting.payloads(session, model_id, kind, after, _AT_ONCE)
+            rows = Waiting(loose(schema(kind, contract)), payloads)
+            kept[kind] = half_done.enter_context(closing(rows))
+        state = State(
+            contract=contract,
+            key=key,
+            log=log,
+            lake=Search(log),
+            predictions=kept[Kind.PREDICTIONS],
+            labels=kept[Kind.LABELS],
+        )
+        half_done.pop_all()
+    return state
 
 
 def conform(rows: pa.Table, wanted: pa.Schema) -> pa.Table:

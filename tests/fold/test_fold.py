@@ -19,7 +19,8 @@ from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chu
 from monitors.summary_bytes import from_many
 from services import fold as folding
 from services.fold import PATIENCE, fold, fold_all
-from tests.streams import HOUR, START, add_model, enter, keep, label, prediction, table
+from services.ingest import store
+from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
 LATE = START + PATIENCE
 
@@ -166,7 +167,8 @@ def test_an_entry_that_becomes_visible_late_is_folded_all_the_same(
 ) -> None:
     model_id = add_model(sessions)
     with sessions() as slow:  # takes the lower id, and commits after the higher was folded
-        enter(slow, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, [prediction(START)]))
+        rows = table(Kind.PREDICTIONS, [prediction(START)])
+        store.keep(slow, model_id, Kind.PREDICTIONS, rows, START)
         send(sessions, model_id, prediction(START, 1))
         assert fold_all(sessions, LATE) == 1
         slow.commit()

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from db import payload_files
 from db.base import BigId
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
