@@ -43,7 +43,8 @@ _SIGN_OF_LIFE = (
     )
     .values(last_received_at=bindparam("seen"))
 )
-_ADD_ENTRY = insert(Base.metadata.tables["inbox"])
+_INBOX = Base.metadata.tables["inbox"]
+_ADD_ENTRY = insert(_INBOX).returning(_INBOX.c.id)
 _ADD_PAYLOAD = insert(Base.metadata.tables["inbox_payload"])
 _ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
@@ -76,9 +77,8 @@ def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
 def add_entry(session: Session, entry: dict[str, Any], content: bytes | None) -> None:
     """Insert a row of the inbox with its payload; None for one that lies in its file."""
     connection = session.connection()
-    added = connection.execute(_ADD_ENTRY, entry)
+    entry_id = connection.execute(_ADD_ENTRY, entry).scalar_one()
     if content is not None:
-        (entry_id,) = added.inserted_primary_key or (None,)
         connection.execute(_ADD_PAYLOAD, {"entry_id": entry_id, "content": content})
 
 

@@ -175,7 +175,7 @@ def test_a_migration_back_puts_the_files_into_the_database(
     config = Config(CONFIG)
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        command.downgrade(config, "0009")
         connection.commit()
     for path in files(sessions):
         path.unlink()

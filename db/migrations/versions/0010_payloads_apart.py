@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from db import payload_files
 from db.base import BigId
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
