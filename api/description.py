@@ -29,6 +29,7 @@ TAGS = {
     "lookup": "Find predictions, sessions and rows in quarantine again.",
     "models": "Models with their contracts and policies.",
     "versions": "Versions of a model, and their weights.",
+    "segments": "What a model sees and how wrong it is, by segment.",
     "monitors": "What is looked at, and how strictly.",
     "alerts": "What the monitors found, and who had to hear of it.",
     "rollouts": "Retraining, canary and who serves.",
