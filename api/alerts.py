@@ -116,6 +116,36 @@ class PartRead(BaseModel):
     far_off: float
 
 
+class BinRead(BaseModel):
+    """Claims of a class between two probabilities: their mean, and how often it happened."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    low: float
+    high: float
+    n: int
+    claimed: float | None
+    happened: float | None
+
+
+class ClassRead(BaseModel):
+    """Whether a class happens as often as is claimed: over the last week with labels.
+
+    `error` is the root of the mean square, bin by bin, of how far claims are from what
+    happened, less what chance adds. Only of models whose targets are their classes.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: str
+    name: str
+    n: int
+    claimed: float
+    happened: float
+    error: float | None
+    bins: list[BinRead]
+
+
 class AccuracyRead(BaseModel):
     """How wrong a model was: by event day, and by step over its last week with labels."""
 
@@ -124,6 +154,7 @@ class AccuracyRead(BaseModel):
     days: list[DayRead]
     steps: list[StepsRead]
     parts: list[PartRead]
+    classes: list[ClassRead]
 
 
 @router.get("/models/{model}/accuracy", response_model=AccuracyRead)

@@ -126,6 +126,11 @@ class Contract:
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
 
     @property
+    def is_classifier(self) -> bool:
+        """Whether the targets are classes, each with its probability: they are `label_map`."""
+        return self.targets == self.label_map
+
+    @property
     def is_sensitive(self) -> bool:
         """Whether anything is changed before it is stored."""
         return bool(self.sensitive_fields) or any(

@@ -10,6 +10,7 @@ import msgspec
 from core.errors import Unprocessable
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
+from monitors.calibration import CalibrationParams
 from monitors.drift import DriftParams
 from monitors.input_fault import InputFaultParams
 from monitors.level import LevelParams
@@ -29,6 +30,7 @@ Params: TypeAlias = (
     | ShapeParams
     | AccuracyParams
     | ResidualParams
+    | CalibrationParams
     | BurnParams
     | MismatchParams
     | QualityParams
@@ -137,6 +139,15 @@ KINDS: Mapping[str, Kind] = {
             name="residual",
             question="Are the errors still without a pattern?",
             params=ResidualParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
+        ),
+        Kind(
+            name="calibration",
+            question="Do probabilities still mean what they say?",
+            params=CalibrationParams,
             severity=Severity.TICKET,
             retrains=False,
             breaches_to_fire=1,

@@ -10,12 +10,12 @@ from core.contract import Contract
 from monitors import horizon
 from monitors.finding import Json, as_json
 from monitors.hourly import HOURS
+from monitors.own_past import over_windows
 from monitors.residual_sums import (
     ABSOLUTE,
     EXPECTED,
     SQUARED,
     SUM,
-    WIDTH,
     N,
 )
 from monitors.summary import Bools, Floats
@@ -133,7 +133,7 @@ def measure(days: ErrorDays, window_days: int, min_coverage: float) -> tuple[Flo
         autocorrelations, from the mean errors of hours. NaN where that is not
         known.
     """
-    totals = _windows(days.cells, window_days)
+    totals = over_windows(days.cells, window_days)
     n = totals[..., N].sum(axis=2)
     is_known = (n > 0) & (n >= min_coverage * totals[..., EXPECTED])
     n = np.where(is_known, n, np.nan)
@@ -148,15 +148,6 @@ def measure(days: ErrorDays, window_days: int, min_coverage: float) -> tuple[Flo
         np.stack([log_size(sd), log_size(tail)], axis=-1),
         memory,
     )
-
-
-def _windows(cells: Floats, window_days: int) -> Floats:
-    """Return the sums over the days of each window; (window, part of a target, WIDTH)."""
-    if len(cells) < window_days:
-        return np.empty((0, cells.shape[1], WIDTH))
-    days = np.lib.stride_tricks.sliding_window_view(cells, window_days, axis=0)
-    totals: Floats = days.sum(axis=-1)
-    return totals
 
 
 def _memory(days: ErrorDays, window_days: int) -> Floats:

@@ -18,7 +18,16 @@ from services import faults, reports
 DAY = timedelta(days=1)
 
 # They judge the model, and a broken input explains what they find.
-INHIBITED = ("drift", "prediction_drift", "level", "sequence", "shape", "accuracy", "residual")
+INHIBITED = (
+    "drift",
+    "prediction_drift",
+    "level",
+    "sequence",
+    "shape",
+    "accuracy",
+    "residual",
+    "calibration",
+)
 
 _MEASURED_AGAINST_IT = (
     "drift",
@@ -26,6 +35,7 @@ _MEASURED_AGAINST_IT = (
     "level",
     "sequence",
     "residual",
+    "calibration",
     "shape",
 )  # a version's reference
 

@@ -41,7 +41,7 @@ from lake.matching import (
     target_times,
 )
 from lake.reading import Log
-from monitors import residual_sums
+from monitors import calibration_sums, residual_sums
 from monitors.hourly import HOURS
 from monitors.segments import FIRST, MOST
 from retrain.rollout import Phase
@@ -184,7 +184,12 @@ def _replace(
     """Store the sums of a day; looks that took others before are taken again."""
     is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
     before = {
-        (row.version, row.shadow): (row.n_predictions, row.payload, row.residuals)
+        (row.version, row.shadow): (
+            row.n_predictions,
+            row.payload,
+            row.residuals,
+            row.calibration,
+        )
         for row in session.execute(
             select(
                 AccuracyChunk.version,
@@ -192,11 +197,14 @@ def _replace(
                 AccuracyChunk.n_predictions,
                 AccuracyChunk.payload,
                 AccuracyChunk.residuals,
+                AccuracyChunk.calibration,
             ).where(is_day)
         )
     }
     after = {
-        (c["version"], c["shadow"]): (c["n_predictions"], c["payload"], c["residuals"])
+        (c["version"], c["shadow"]): tuple(
+            c[of] for of in ("n_predictions", "payload", "residuals", "calibration")
+        )
         for c in chunks
     }
     if before == after:
@@ -283,6 +291,9 @@ class _Summed:
         The same by segment, over all steps.
     residuals : (part of a target, WIDTH)
         From `monitors.residual_sums`; None before the first forecast.
+    claims : (target, WIDTH)
+        From `monitors.calibration_sums`; None before the first, and where targets
+        are no classes.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -290,6 +301,8 @@ class _Summed:
         self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
         self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
         self.residuals: Floats | None = None
+        self.claims: Floats | None = None
+        self.is_classifier = contract.is_classifier
 
     def add(self, joined: Joined, of: Units) -> None:
         """Add the errors of predictions of one version."""
@@ -311,13 +324,17 @@ class _Summed:
                     self.apart[place] += sums.sum(axis=0)
             signed = residual_sums.sums(error, is_expected, hours[some])
             self.residuals = signed if self.residuals is None else self.residuals + signed
+            if self.is_classifier:
+                claimed = calibration_sums.sums(joined.forecast[some], joined.actual[some])
+                self.claims = claimed if self.claims is None else self.claims + claimed
 
     def stored(self) -> dict[str, bytes | None]:
         """Return columns of `accuracy_chunk`."""
-        signed = self.residuals
+        signed, claims = self.residuals, self.claims
         return {
             "payload": chunk(self.sizes).astype("<f8").tobytes(),
             "residuals": None if signed is None else residual_sums.to_bytes(signed),
+            "calibration": None if claims is None else calibration_sums.to_bytes(claims),
         }
 
 

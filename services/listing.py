@@ -14,6 +14,7 @@ from db.queries import overview
 from db.tables import AccuracyChunk, Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
+from services.overview.reliability import ClassClaims, by_class
 from services.overview.residuals import PartErrors, by_part
 
 
@@ -81,21 +82,23 @@ class Accuracy:
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
+    classes: tuple[ClassClaims, ...]
 
 
 def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) -> Accuracy:
-    """Return the error of the last event days, and by step and part of the horizon."""
+    """Return the error of the last event days, and by step, part of the horizon and class."""
     newest = session.scalar(
         select(func.max(AccuracyChunk.day)).where(AccuracyChunk.model_id == model_id)
     )
     if newest is None:
-        return Accuracy(days=(), steps=(), parts=())
+        return Accuracy(days=(), steps=(), parts=(), classes=())
     since = newest - timedelta(days=n_days - 1)
     rows = overview.accuracy(session, model_id, since)
     return Accuracy(
         days=by_day(rows, contract),
         steps=by_step(rows, contract),
         parts=by_part(session, model_id, contract, rows),
+        classes=by_class(session, model_id, contract, rows),
     )
 
 

@@ -33,9 +33,9 @@ from monitors.burn import BurnParams
 from monitors.finding import Finding
 from monitors.level import LevelParams
 from monitors.level_looks import LOOK_BACK
+from monitors.own_past import LOOKS_BACK, OwnPastParams
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
-from monitors.residual import LOOKS_BACK, ResidualParams
 from monitors.shape import ShapeParams
 from services import alerting, erred, said, scene, shapes, watching
 from services.alerting import Seen
@@ -173,7 +173,7 @@ def _said_before(session: Session, model: Model) -> list[Window]:
             whole = 2 * timedelta(days=params.reference_days)
             firsts = said.began(session, model.id).values()
             found += [reference_of(params, first, first + whole) for first in firsts]
-        elif isinstance(params, ResidualParams):
+        elif isinstance(params, OwnPastParams):
             found += erred.references(session, model.id, params)
     return found
 
@@ -205,7 +205,7 @@ def _look_back(session: Session, model: Model) -> timedelta:
         match params:
             case AccuracyParams():
                 days = max(days, ceil(reach / DAY) + params.window_days + 1)
-            case ResidualParams():
+            case OwnPastParams():
                 back = params.window_days + LOOKS_BACK
                 days = max(days, ceil(reach / DAY) + back + 1)
             case BurnParams():

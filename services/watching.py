@@ -18,6 +18,7 @@ from db.tables import Model, Monitor
 from monitors import (
     accuracy,
     burn,
+    calibration,
     coarse,
     distances,
     drift,
@@ -34,6 +35,7 @@ from monitors import (
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Indicator, Slices
+from monitors.calibration import CalibrationParams, ClaimDays
 from monitors.daily import Daily, daily
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Json, Outcome
@@ -87,6 +89,7 @@ class Task:
     history: Hourly | None = None
     by_segment: Counted | None = None
     erred: ErrorDays | None = None
+    claims: ClaimDays | None = None
 
 
 class Baselines:
@@ -162,10 +165,8 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
             task = replace(task, history=scene.input_of(session, model, window))
         case AccuracyParams():
             task = replace(task, errors=scene.errors(session, seen, model, params.window_days))
-        case ResidualParams():
-            until = scene.matured(seen)
-            known = erred.load(session, model, seen.champion, params, until)
-            task = replace(task, erred=known)
+        case ResidualParams() | CalibrationParams():
+            task = _with_its_past(session, task, params, model, seen)
         case BurnParams():
             task = replace(task, slices=_slices(session, model, params, seen))
         case MismatchParams():
@@ -176,6 +177,21 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
         case _:
             pass
     return task
+
+
+def _with_its_past(
+    session: Session,
+    task: Task,
+    params: ResidualParams | CalibrationParams,
+    model: Model,
+    seen: Scene,
+) -> Task:
+    """Read how a version erred, or what it claimed, on the days whose labels are due."""
+    until = scene.matured(seen)
+    if isinstance(params, CalibrationParams):
+        claims = erred.load_claims(session, model, seen.champion, params, until)
+        return replace(task, claims=claims)
+    return replace(task, erred=erred.load(session, model, seen.champion, params, until))
 
 
 def _with_its_own(
@@ -211,7 +227,7 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return _look_at_input(task, params, seen, baselines)
         case PredictionDriftParams() | ShapeParams():
             return _look_at_its_own(task, params, seen)
-        case AccuracyParams() | ResidualParams():
+        case AccuracyParams() | ResidualParams() | CalibrationParams():
             return _look_at_errors(task, params, seen)
         case BurnParams():
             assert task.slices is not None
@@ -229,11 +245,16 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
 
 
 def _look_at_errors(
-    task: Task, params: AccuracyParams | ResidualParams, seen: Scene
+    task: Task, params: AccuracyParams | ResidualParams | CalibrationParams, seen: Scene
 ) -> Finding:
     if isinstance(params, AccuracyParams):
         assert task.errors is not None
         return accuracy.evaluate(task.errors, params, seen.objective)
+    if isinstance(params, CalibrationParams):
+        if task.claims is None:
+            cause = "no probability of the champion has a label that is due"
+            return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)
+        return calibration.evaluate(task.claims, params)
     if task.erred is None:
         cause = "no label of a forecast of the champion is due"
         return _without_verdict(_last_day(seen), Outcome.NO_DATA, cause)

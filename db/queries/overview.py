@@ -119,8 +119,25 @@ def residuals(
     session: Session, model_id: UUID, after: date, until: date
 ) -> list[tuple[str, bytes]]:
     """Return versions and `monitors.residual_sums` of what was served, day by day."""
+    return _served(session, AccuracyChunk.residuals, model_id, after, until)
+
+
+def claims(
+    session: Session, model_id: UUID, after: date, until: date
+) -> list[tuple[str, bytes]]:
+    """Return versions and `monitors.calibration_sums` of what was served, day by day."""
+    return _served(session, AccuracyChunk.calibration, model_id, after, until)
+
+
+def _served(
+    session: Session,
+    kept: SQLColumnExpression[bytes | None],
+    model_id: UUID,
+    after: date,
+    until: date,
+) -> list[tuple[str, bytes]]:
     rows = session.execute(
-        select(AccuracyChunk.version, AccuracyChunk.residuals)
+        select(AccuracyChunk.version, kept)
         .where(
             AccuracyChunk.model_id == model_id,
             AccuracyChunk.day > after,

@@ -95,7 +95,9 @@ class AccuracyChunk(Base):
     float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
     the seasonal naive forecast|, errors in units of the version's scaler.
     `residuals` holds `monitors.residual_sums`, read by whoever asks for it; NULL on
-    days without a forecast, and on those joined before it was kept.
+    days without a forecast, and on those joined before it was kept. `calibration`
+    holds `monitors.calibration_sums`; NULL there too, and of models that are no
+    classifiers.
     """
 
     __tablename__ = "accuracy_chunk"
@@ -107,6 +109,7 @@ class AccuracyChunk(Base):
     n_predictions: Mapped[int]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     residuals: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    calibration: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class SessionScore(Base):

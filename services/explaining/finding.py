@@ -16,6 +16,7 @@ from db.queries import counts, models, nearby
 from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
 from monitors.named import named, started
+from monitors.reliability import Bin
 from services import by_segment, outputs, reports, said, scene, shapes
 from services.explaining import errors, features
 from services.explaining.errors import Errors
@@ -35,7 +36,8 @@ _BY_WIDEST = ("input_fault", "data_quality")
 # These look at what a version said, and at what its rows are like inside, and say
 # themselves what they compared that with.
 _OF_OUTPUTS = "prediction_drift"
-_OF_ERRORS = "residual"  # and so does this one, at how it erred
+# and so do these, at how it erred and what it claimed
+_OF_ERRORS = ("residual", "calibration")
 _OF_INSIDE = "shape"
 
 
@@ -57,6 +59,21 @@ class PartErrors:
     name: str
     now: dict[str, float | None]
     usual: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassNow:
+    """What was claimed of one class in the window, on average, and how often it happened.
+
+    `bins` is the reliability table of the class that moved most; empty of the others.
+    """
+
+    name: str
+    claimed: float | None
+    happened: float | None
+    now: dict[str, float | None]
+    usual: dict[str, float | None]
+    bins: tuple[Bin, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +104,8 @@ class Explanation:
         Of a finding of accuracy.
     parts
         Of a finding on the pattern of errors.
+    classes
+        Of a finding on probabilities.
     nearby_start, nearby_end, nearby
         What else changed, and in which days that was looked for.
     odd_rows
@@ -119,6 +138,7 @@ class Explanation:
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
     parts: tuple[PartErrors, ...]
+    classes: tuple[ClassNow, ...]
     nearby_start: datetime
     nearby_end: datetime
     nearby: tuple[Change, ...]
@@ -232,6 +252,7 @@ def explain(
         features=features.moves(material, names),
         errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,
         parts=_parts(row.detail),
+        classes=_classes(row.detail),
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
@@ -275,7 +296,7 @@ def _midnight(at: datetime) -> datetime:
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:
     """Return what the finding was compared with."""
-    if kind in (_OF_OUTPUTS, _OF_INSIDE, _OF_ERRORS):
+    if kind in (_OF_OUTPUTS, _OF_INSIDE, *_OF_ERRORS):
         days: dict[str, str] | None = row.detail.get("reference")
         if days is None:
             return None
@@ -294,6 +315,14 @@ def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
     return tuple(
         PartErrors(name=name, now=seen["now"], usual=seen["usual"])
         for name, seen in stored.items()
+    )
+
+
+def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
+    stored: Mapping[str, Any] = detail.get("classes") or {}
+    return tuple(
+        ClassNow(name=name, **told | {"bins": tuple(Bin(**each) for each in told["bins"])})
+        for name, told in stored.items()
     )
 
 

@@ -15,6 +15,7 @@ from services.overview import drift, serving, spells
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
 from services.overview.drift import DriftTable
+from services.overview.reliability import ClassClaims, by_class
 from services.overview.residuals import PartErrors, by_part
 from services.overview.rollouts import RolloutLine, rollouts
 from services.overview.segments import Segments, segments
@@ -98,6 +99,8 @@ class ModelPage:
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
+    is_classifier: bool
+    classes: tuple[ClassClaims, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
     standings: tuple[Standing, ...]
@@ -148,6 +151,8 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         days=days,
         steps=by_step(chunks, contract),
         parts=by_part(session, found.id, contract, chunks),
+        is_classifier=contract.is_classifier,
+        classes=by_class(session, found.id, contract, chunks),
         drift=drift.table(
             overview.findings_since(session, found.id, "drift", _since(found, DRIFT_DAYS))
         ),

@@ -65,10 +65,9 @@ def by_part(
         Empty where no day of that week was joined since errors are kept with
         their sign. Parts without a label are left out.
     """
-    labelled = [row.day for row in rows if counts(row) and _has_labels(row, contract)]
-    if not labelled:
+    newest = newest_labelled(rows, contract)
+    if newest is None:
         return ()
-    newest: date = max(labelled)
     totals: dict[str, Floats] = {}
     for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
         day = residual_sums.from_bytes(stored)
@@ -80,6 +79,12 @@ def by_part(
         for name, own in zip(names, total, strict=True)
         if own[residual_sums.N].any()
     )
+
+
+def newest_labelled(rows: Sequence[AccuracyChunk], contract: Contract) -> date | None:
+    """Return the last day on which what was served has a label."""
+    labelled = (row.day for row in rows if counts(row) and _has_labels(row, contract))
+    return max(labelled, default=None)
 
 
 def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:

@@ -78,3 +78,12 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
     wrong = (8 - storms) / 8 * claimed + storms / 8 * (1 - claimed)
     assert found["storm+1"]["error"] == pytest.approx(wrong)
     assert told["days"][0]["coverage"] == 1.0
+    storm = next(one for one in told["classes"] if one["name"] == "storm")
+    assert (storm["version"], storm["n"]) == ("v1", 8)
+    assert storm["claimed"] == pytest.approx(claimed)
+    assert storm["happened"] == pytest.approx(storms / 8)
+    [row] = [one for one in storm["bins"] if one["n"]]
+    assert (row["low"], row["high"], row["n"]) == (0.7, 0.8, 8)
+    # What chance adds to the square is taken off; less than it is no error.
+    square = (storms / 8 - claimed) ** 2 - storms / 8 * (1 - storms / 8) / 7
+    assert storm["error"] == pytest.approx(max(square, 0.0) ** 0.5)

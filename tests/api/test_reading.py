@@ -108,7 +108,7 @@ def test_accuracy_is_told_by_day_and_by_step(
     operator: TestClient, model: str, sessions: sessionmaker[Session], now: datetime
 ) -> None:
     path = f"/v1/models/{model}/accuracy"
-    assert operator.get(path).json() == {"days": [], "steps": [], "parts": []}
+    assert operator.get(path).json() == {"days": [], "steps": [], "parts": [], "classes": []}
     cells = np.zeros((24, 1, 5))
     cells[:, :, :3] = 4.0, 2.0, 1.0  # expected, labelled, the sum of absolute errors
     error = np.array([[[0.5]] * 24, [[-1.5]] * 24])

@@ -98,7 +98,7 @@ class World:
                     params = {"window_days": drift_days, "period_hours": 24}
                     if contract.segment_by:
                         params["by_segment"] = True
-                if kind == "residual":
+                if kind in ("residual", "calibration"):
                     params = {"window_days": drift_days}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitoring.put(session, self.model_id, plan)

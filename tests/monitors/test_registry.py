@@ -15,6 +15,8 @@ from core.window import Window
 from monitors import (
     accuracy,
     burn,
+    calibration,
+    calibration_sums,
     drift,
     input_fault,
     level,
@@ -30,6 +32,7 @@ from monitors import (
 )
 from monitors.accuracy import AccuracyParams, DayErrors
 from monitors.burn import BurnParams, Slices
+from monitors.calibration import CalibrationParams, ClaimDays
 from monitors.daily import daily
 from monitors.drift import DriftParams
 from monitors.finding import Finding, Outcome
@@ -102,6 +105,18 @@ def by_residual(values: Floats) -> Finding:
     return residual.evaluate(errors, ResidualParams())
 
 
+def by_calibration(values: Floats) -> Finding:
+    by_day = values.reshape(-1, 24, 1, values.shape[1])
+    claimed = 0.5 + 0.5 * np.tanh(by_day)
+    happened = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
+    claims = ClaimDays(
+        names=tuple(f"f{i}" for i in range(values.shape[1])),
+        first_day=chunk_at(day(0)) // 24,
+        cells=np.array([*map(calibration_sums.sums, claimed, happened)]),
+    )
+    return calibration.evaluate(claims, CalibrationParams())
+
+
 def by_burn(values: Floats) -> Finding:
     bad = np.nan_to_num(np.abs(values[:, 0]), nan=0.0, posinf=0.0) % 7
     slices = Slices(
@@ -148,6 +163,7 @@ LOOKS: dict[str, Look] = {
     "shape": by_shape,
     "accuracy": by_accuracy,
     "residual": by_residual,
+    "calibration": by_calibration,
     "burn": by_burn,
     "preprocessing_mismatch": by_mismatch,
     "data_quality": by_quality,
@@ -185,7 +201,16 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
 
 @pytest.mark.parametrize(
     "kind",
-    ["drift", "prediction_drift", "level", "input_fault", "sequence", "residual", "shape"],
+    [
+        "drift",
+        "prediction_drift",
+        "level",
+        "input_fault",
+        "sequence",
+        "residual",
+        "calibration",
+        "shape",
+    ],
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
     plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])

@@ -1,0 +1,215 @@
+"""A version measured against its own labelled past: what `residual` and `calibration` share.
+
+What is usual is learnt from windows of the version's own first days, view by view. The
+farthest of all views and parts is held against one limit, from which one promise of days
+between false alarms follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.window import Window
+from monitors.conformal import Contract, contract
+from monitors.finding import Json, as_json
+from monitors.hourly import HOURS
+from monitors.learning import MIN_WINDOWS, Learning
+from monitors.looks import since
+from monitors.panel import largest
+from monitors.summary import Floats, chunk_start
+from monitors.usual import Usual, distances, farthest, scored_apart, usuals
+from monitors.views.view import Statistic
+
+# What makes the views comparable is the distance of so many of the looks, as for the panel.
+_OF_LOOKS = 0.03
+LOOKS_BACK = 28  # so far back a run of breaches is followed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPastParams:
+    """How to measure a version against its own labelled past.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all targets and views together. Larger means later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; labels of 20 windows
+        must be in before the version is judged.
+    reference_days
+        The version is measured against so many of its own first days. While
+        they last, against those before the window.
+    min_coverage
+        Share of labels, among those expected, below which a window says nothing.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 7
+    reference_days: int = 365
+    min_coverage: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        least = (MIN_WINDOWS + 1) * self.window_days
+        if self.reference_days < least:
+            raise ValueError(f"reference_days must be at least {least}")
+        if not 0 < self.min_coverage <= 1:
+            raise ValueError("min_coverage must be in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """The last window, held against the past.
+
+    Attributes
+    ----------
+    lately : (look, part, statistic), one per view
+        The last looks.
+    scores : (look, part, view)
+        1 is typical of the farthest 3 % of the reference's looks.
+    usuals
+        One per view.
+    value
+        The largest score of the last look.
+    since
+        When the run of breaches began; None where the last look is none.
+    """
+
+    lately: list[Floats]
+    scores: Floats
+    usuals: tuple[Usual, ...]
+    n_windows: int
+    contract: Contract
+    value: float
+    since: str | None
+    reference: Window
+
+    @property
+    def top(self) -> tuple[int, int]:
+        """The part and the view that moved most in the last look."""
+        last = np.where(np.isfinite(self.scores[-1]), self.scores[-1], -1.0)
+        part, view = np.unravel_index(int(np.argmax(last)), last.shape)
+        return int(part), int(view)
+
+    @property
+    def most(self) -> int:
+        """The statistic of that view which moved most in that part."""
+        part, view = self.top
+        away = self.usuals[view].standardised(self.lately[view][-1:])[0, part]
+        return int(np.argmax(np.abs(away)))
+
+    def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
+        """Return what every finding of this sort says of itself; names of parts and views."""
+        part, view = self.top
+        achieved = self.contract.replayed_days_between
+        features: dict[str, Json] = {
+            name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
+            for name, row in zip(names, self.scores[-1], strict=True)
+        }
+        return {
+            "promised_days": self.contract.promised_days,
+            "achieved_days": None if achieved is None else as_json(achieved),
+            "replayed_days": self.contract.replayed_days,
+            "extrapolated": self.contract.extrapolated,
+            "n_windows": self.n_windows,
+            "top": names[part],
+            "view": views[view],
+            "features": features,
+            "since": self.since,
+            "reference": {
+                "start": self.reference.start.isoformat(),
+                "end": self.reference.end.isoformat(),
+            },
+        }
+
+
+def over_windows(cells: Floats, window_days: int) -> Floats:
+    """Return the sums over the days of each window.
+
+    Parameters
+    ----------
+    cells : (day, part, sum)
+        In order, without a gap.
+    window_days
+        One window ends with each day but the first ones.
+
+    Returns
+    -------
+    (window, part, sum)
+    """
+    if len(cells) < window_days:
+        return np.empty((0, *cells.shape[1:]))
+    days = np.lib.stride_tricks.sliding_window_view(cells, window_days, axis=0)
+    totals: Floats = days.sum(axis=-1)
+    return totals
+
+
+def last_window(first_day: int, n_days: int, window_days: int) -> Window:
+    """Return the window that ends with the last of some days; `first_day` since the epoch."""
+    end = first_day + n_days
+    return Window(chunk_start((end - window_days) * HOURS), chunk_start(end * HOURS))
+
+
+def judge(
+    seen: Sequence[Floats],
+    parts: Sequence[Sequence[Statistic]],
+    params: OwnPastParams,
+    first_day: int,
+) -> Judged | Learning | None:
+    """Hold the last window against those before it, or against the first days.
+
+    Parameters
+    ----------
+    seen : (window, part, statistic), one per view
+        One window ends with each day. NaN where it is not known.
+    parts
+        The statistics of each view.
+    params
+        How to measure.
+    first_day
+        The day (since the epoch) that the first window begins with.
+
+    Returns
+    -------
+    Judged, or Learning while too few windows are known
+        None where the last window is not known.
+    """
+    n_looks = len(seen[0])
+    # The reference ends before the window begins.
+    last = min(n_looks - params.window_days, params.reference_days - params.window_days + 1)
+    reference = [own[: max(last, 0)] for own in seen]
+    there = np.isfinite(reference[0]).any(axis=(1, 2))
+    n_windows = int(there.sum()) // params.window_days
+    if n_windows < MIN_WINDOWS:
+        return Learning(n_windows=n_windows, window_days=params.window_days)
+    if np.isnan(seen[0][-1]).all():
+        return None
+    away = scored_apart(reference, parts, params.window_days)
+    scale = farthest(away, _OF_LOOKS)
+    learnt = usuals(reference, parts)
+    limit = contract(
+        largest(away / scale, axis=(1, 2)),
+        params.days_between_false_alarms,
+        params.window_days,
+    )
+    lately = [own[-LOOKS_BACK:] for own in seen]
+    scores = distances(lately, learnt) / scale
+    joint = largest(scores, axis=(1, 2))
+    end = first_day + n_looks + params.window_days - 1
+    return Judged(
+        lately=lately,
+        scores=scores,
+        usuals=learnt,
+        n_windows=n_windows,
+        contract=limit,
+        value=float(joint[-1]),
+        since=since(joint, end - len(joint), limit.threshold),
+        reference=Window(
+            chunk_start(first_day * HOURS),
+            chunk_start((first_day + len(reference[0]) + params.window_days - 1) * HOURS),
+        ),
+    )

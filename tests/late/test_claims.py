@@ -1,0 +1,161 @@
+"""Probabilities are held against labels once these are due: from the log to the finding."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.rows import Kind
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk, Finding, Model
+from monitors.calibration import CalibrationParams
+from monitors.calibration_sums import EXPECTED, from_bytes
+from monitors.finding import Outcome
+from services import erred, listing
+from services.explaining.finding import explain
+from services.replay import Asked, replay
+from tests.late.world import DAY, NOW, Row, World
+from tests.streams import CONTRACT, HOUR, START, label, prediction
+
+N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
+A_DAY = 96
+SKY = replace(CONTRACT, targets=("calm", "storm"), label_map=("calm", "storm"), horizon=1)
+
+
+def rows() -> list[list[Row]]:
+    """Return days of claims and labels; from a day on storms are claimed too surely."""
+    chance = np.random.default_rng(11)
+    days: list[list[Row]] = []
+    for day in range(N_REFERENCE + N_SERVED):
+        of_day: list[Row] = []
+        for i in range(A_DAY):
+            at = START + day * DAY + i * (DAY / A_DAY)
+            p = 0.1 + 0.8 * chance.random()
+            happened = float(chance.random() < p)
+            claimed = 0.5 + 0.5 * p if day >= CHANGED else p
+            output = {"calm": [1 - claimed], "storm": [claimed]}
+            served = prediction(at, output=output)
+            actual = {"calm": [1 - happened], "storm": [happened]}
+            named = {"prediction_id": served["prediction_id"], "received_at": at + HOUR}
+            told = label(None, [], **named) | {"actual": actual, "arrived_at": at + HOUR}
+            of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
+        days.append(of_day)
+    return days
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    return a_world(sessions, tmp_path, SKY)
+
+
+def a_world(sessions: sessionmaker[Session], folder: Path, contract: Contract) -> World:
+    made = World(
+        sessions, folder / "lake", "sky", N_REFERENCE, kinds=("calibration",), contract=contract
+    )
+    for of_day in rows():
+        made.send(of_day)
+    made.judge()
+    return made
+
+
+def said(world: World) -> list[tuple[str, str]]:
+    return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
+
+
+def breach_of(session: Session) -> Finding:
+    row = session.scalars(
+        select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
+    ).one()
+    assert row.outcome is Outcome.BREACH
+    return row
+
+
+def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
+    world: World, tmp_path: Path
+) -> None:
+    found = said(world)
+    assert found[0][1] == "no probability of the champion has a label that is due"
+    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[CHANGED + 1][0] == "ok"
+    assert found[CHANGED + 2][0] == "breach"
+    with read_only(world.sessions) as session:
+        told = explain(session, tmp_path, breach_of(session).id, None, NOW)
+        listed = listing.accuracy(session, world.model_id, SKY, 90).classes
+    assert told.reference_start == START
+    assert [one.name for one in told.classes] == ["calm", "storm"]
+    storm = told.classes[1]
+    assert storm.claimed == pytest.approx(0.75, abs=0.05)
+    assert storm.happened == pytest.approx(0.5, abs=0.15)
+    assert storm.usual["bias"] == pytest.approx(0.0, abs=0.05)
+    [moved_most] = [one for one in told.classes if one.bins]
+    assert sum(each.n for each in moved_most.bins) == A_DAY
+    assert moved_most.name in told.cause
+    assert [one.name for one in listed] == ["calm", "storm"]
+    assert listed[1].claimed - listed[1].happened == pytest.approx(0.25 * 6 / 7, abs=0.05)
+    assert listed[1].error == pytest.approx(0.25, abs=0.07)
+
+
+def test_a_backtest_says_what_was_said(world: World) -> None:
+    told = replay(world.sessions, world.model_id, Asked())
+    [record] = told.records
+    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
+
+
+def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
+    # It did storm as often as was claimed, and the label was wrong.
+    chance = np.random.default_rng(5)
+    corrected = []
+    for day in rows()[CHANGED:]:
+        for kind, row in day:
+            if kind is Kind.PREDICTIONS:
+                storm = float(chance.random() < row["output"]["storm"][0])
+                actual = {"calm": [1 - storm], "storm": [storm]}
+                named = {"prediction_id": row["prediction_id"], "arrived_at": NOW}
+                told = label(None, [], **named) | {"actual": actual}
+                corrected.append((Kind.LABELS, told))
+    world.send((kind, row | {"received_at": NOW}) for kind, row in corrected)
+    assert world.rejudge() > 0
+    assert said(world)[CHANGED + 2][0] == "ok"
+
+
+def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> None:
+    end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
+    params = CalibrationParams(window_days=1)
+    with unit_of_work(world.sessions) as session:
+        model = session.get_one(Model, world.model_id)
+        known = erred.load_claims(session, model, "v1", params, end)
+        assert known is not None
+        assert known.cells[:, :, EXPECTED].tolist() == [[A_DAY] * 2] * len(known.cells)
+        old = AccuracyChunk.day < (START + 5 * DAY).date()
+        session.execute(update(AccuracyChunk).where(old).values(calibration=None))
+        later = erred.load_claims(session, model, "v1", params, end)
+        assert later is not None
+        assert later.first_day == known.first_day + 5
+        session.execute(update(AccuracyChunk).values(calibration=None))
+        assert erred.load_claims(session, model, "v1", params, end) is None
+        assert listing.accuracy(session, world.model_id, SKY, 90).classes == ()
+
+
+@pytest.mark.parametrize("label_map", [(), ("calm", "storm", "snow")])
+def test_what_is_no_classifier_keeps_no_claims_and_is_not_judged(
+    sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
+) -> None:
+    world = a_world(sessions, tmp_path, replace(SKY, label_map=label_map))
+    kept = [(row.residuals, row.calibration) for row in undeferred(world)]
+    assert kept
+    assert {(errors is None, claims is None) for errors, claims in kept} == {(False, True)}
+    assert {outcome for outcome, _ in said(world)} == {"no_data"}
+
+
+def undeferred(world: World) -> list[AccuracyChunk]:
+    with read_only(world.sessions) as session:
+        found = session.scalars(select(AccuracyChunk)).all()
+        for row in found:
+            assert row.residuals is not None
+            assert row.calibration is None or len(from_bytes(row.calibration)) == 2
+        session.expunge_all()
+        return [*found]

@@ -1,0 +1,46 @@
+"""Reliability tables on the pages of a classifier and of a finding on its probabilities."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk
+from tests.late.test_claims import SKY, a_world, breach_of
+from tests.web.conftest import Browsers
+from tests.web.test_pages import outline
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_claims_and_what_happened_are_shown_by_class(
+    signed_in: Browsers, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    a_world(sessions, tmp_path, SKY)
+    browser = signed_in("read")
+    with read_only(sessions) as session:
+        finding_id = breach_of(session).id
+
+    finding = browser.get(f"/findings/{finding_id}").text
+    model = browser.get("/models/sky").text
+    with unit_of_work(sessions) as session:
+        session.execute(update(AccuracyChunk).values(calibration=None))
+    empty = browser.get("/models/sky").text
+
+    for text in (finding, model, empty):
+        outline(text)
+    assert "Whether claims come true" in finding
+    assert "which moved most, by claim" in finding
+    assert re.search(r"<th scope=\"row\">0.% and 10.%</th>", finding)
+    assert 'aria-label="Claims of storm"' in model
+    assert "No label has met a probability since claims are kept" in empty
+    assert 'aria-label="Claims of storm"' not in empty
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_page_of_a_model_that_is_no_classifier_says_nothing_of_claims(
+    signed_in: Browsers,
+) -> None:
+    assert "claims come true" not in signed_in("read").get("/models/transformer-load").text
