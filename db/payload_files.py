@@ -39,19 +39,22 @@ def folder(session: Session) -> Path | None:
 
 
 @contextmanager
-def new(within: Path) -> Iterator[Path]:
+def new(session: Session, within: Path) -> Iterator[Path]:
     """Give a path to write a payload to; at the end it is on disk, or there is no file.
 
     Parameters
     ----------
+    session
+        Of a transaction that writes; it takes its lock now, if it has not yet.
     within
-        From `folder`, in a transaction that writes.
+        From `folder`.
 
     Raises
     ------
     OSError
         If the disk is full or broken.
     """
+    session.connection()
     if not within.exists():
         within.mkdir(exist_ok=True)
         _flush(within.parent)

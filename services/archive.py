@@ -28,7 +28,7 @@ from db.tables import Model, Receipt
 from lake import tables
 from lake.lists import Ints, micros
 from lake.reading import Log
-from services.fold import decode
+from services.fold import contents, decode
 from services.retention import first_kept
 
 MAX_BYTES = 64 * 2**20  # of payload in one append
@@ -132,7 +132,9 @@ def archive(
         )
         if batch is None:
             return 0
-        payloads = log.payloads(session, batch)
+        payloads = contents(sessions, session, model_id, kind, batch)
+        if payloads is None:
+            return 0
 
     # decide
     rows = tables.stamped(kind, contract, decode(payloads))

@@ -134,7 +134,9 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
         if batch is None:
             return 0
         is_input = kind is Kind.PREDICTIONS
-        payloads = log.payloads(session, batch) if is_input else []
+        payloads = contents(sessions, session, model_id, kind, batch) if is_input else []
+        if payloads is None:
+            return 0
         model = session.get_one(Model, model_id)
         contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
         clock, before = model.watermark, frozen(session, model_id)
@@ -161,6 +163,30 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
         if times is not None:
             _keep_time(session, model_id, parts, times)
     return batch.n_rows
+
+
+def contents(
+    sessions: sessionmaker[Session],
+    session: Session,
+    model_id: UUID,
+    kind: Kind,
+    batch: log.Batch,
+) -> list[bytes] | None:
+    """Return the content of entries; None when others have moved them on meanwhile.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file of one is gone, although it still waits.
+    """
+    seen = log.position(session, model_id, kind)
+    try:
+        return log.payloads(session, batch)
+    except FileNotFoundError:
+        with read_only(sessions) as later:
+            if log.position(later, model_id, kind) == seen:
+                raise
+        return None
 
 
 def frozen(session: Session, model_id: UUID) -> Frozen:

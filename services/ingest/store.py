@@ -170,7 +170,7 @@ def keep(
         payload = content.getvalue().to_pybytes()
         inbox.add_entry(session, {**entry, "n_bytes": len(payload)}, payload)
         return
-    with payload_files.new(beside) as path, pa.OSFile(str(path), "wb") as file:
+    with payload_files.new(session, beside) as path, pa.OSFile(str(path), "wb") as file:
         _write(rows, file)
         n_bytes = file.tell()
     inbox.add_entry(session, {**entry, "n_bytes": n_bytes, "file": path.name}, None)

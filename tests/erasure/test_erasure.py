@@ -53,6 +53,7 @@ from tests.streams import CONTRACT, START, add_model, keep, prediction, table
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
+@pytest.mark.usefixtures("kept_where")
 def test_nothing_in_the_folder_names_the_session_any_more(
     sessions: sessionmaker[Session], engine: Engine, lake: Path, tmp_path: Path
 ) -> None:
@@ -344,6 +345,7 @@ def test_a_join_that_had_read_the_rows_is_void(
 
 
 @LITE
+@pytest.mark.usefixtures("kept_where")
 def test_while_others_write_fold_and_archive_no_other_row_is_lost(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:

@@ -25,7 +25,7 @@ from db.migrate import CONFIG, upgrade
 from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, InboxPayload
-from services.archive import archive_all
+from services.archive import archive, archive_all
 from services.fold import fold_all
 from services.ingest.store import keep
 from services.lookup import state
@@ -162,6 +162,47 @@ def test_a_lookup_whose_file_has_gone_looks_again(
     with state.look(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
     assert moved
+
+
+@SQLITE
+def test_an_archive_that_was_overtaken_leaves_it_to_the_other(
+    sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, N_LARGE)
+    fold_all(sessions, LATE)
+    read, moved = payload_files.read, list[bool]()
+
+    def late(session: Session, name: str) -> bytes:
+        if not moved:
+            moved.append(True)
+            archive_all(sessions, settings.lake, LATE)
+            payload_files.sweep(sessions)
+        return read(session, name)
+
+    monkeypatch.setattr(payload_files, "read", late)
+    assert archive(sessions, settings.lake, model_id, Kind.PREDICTIONS) == 0
+    assert moved
+    with state.look(sessions, settings.lake, model_id) as seen:
+        assert seen.log.last_group(Kind.PREDICTIONS) == 1
+
+
+@SQLITE
+def test_a_file_that_is_lost_is_an_error_and_not_an_empty_inbox(
+    sessions: sessionmaker[Session], settings: Settings
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, N_LARGE)
+    [path] = files(sessions)
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        fold_all(sessions, LATE)
+    path.write_bytes(content)
+    assert fold_all(sessions, LATE) == N_LARGE
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        archive_all(sessions, settings.lake, LATE)
 
 
 @SQLITE
