@@ -20,4 +20,5 @@ class Learning:
     window_days: int
 
     def __str__(self) -> str:
-        return f"learning: {self.n_windows} of {MIN_WINDOWS} windows of {self.window_days} days"
+        days = "1 day" if self.window_days == 1 else f"{self.window_days} days"
+        return f"learning: {self.n_windows} of {MIN_WINDOWS} windows of {days}"

@@ -107,4 +107,4 @@ def _step_errors(version: str, is_shadow: bool, days: list[Cells]) -> StepErrors
 
 
 def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole > 0 else None
+    return float(part / whole) if whole > 0 and np.isfinite(part) else None
