@@ -14,13 +14,13 @@ from jobs.worker import Job
 from notify.webhook import Sender
 from services import canary, erasure, erasure_requests, reporting, reports, retention
 from services.archive import archive_all, forget_receipts
+from services.baselines import Baselines
 from services.deliver import deliver_all
 from services.fold import fold_all
 from services.join import join_all
 from services.judge import judge
 from services.kserve.pairing import sweep
 from services.rejudging import rejudge
-from services.watching import Baselines
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:

@@ -49,10 +49,14 @@ class LevelParams:
     min_effect
         A level that moved by fewer standard deviations of the hours is never
         an alarm, however sure.
+    by_segment
+        Judge the features of every segment beside those of the total, all under
+        the one promise. A segment is judged once its reference holds 19 weeks.
     """
 
     days_between_false_alarms: float = 90.0
     min_effect: float = 0.25
+    by_segment: bool = False
 
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:

@@ -1,4 +1,4 @@
-"""A version measured against its own labelled past: what `residual` and `calibration` share.
+"""A version measured against its own labelled past: what monitors of errors share.
 
 What is usual is learnt from windows of the version's own first days, view by view. The
 farthest of all views and parts is held against one limit, from which one promise of days
@@ -154,11 +154,19 @@ def last_window(first_day: int, n_days: int, window_days: int) -> Window:
     return Window(chunk_start((end - window_days) * HOURS), chunk_start(end * HOURS))
 
 
+def n_reference(n_windows: int, params: OwnPastParams) -> int:
+    """Return how many of the windows are the reference: it ends before the last one begins."""
+    last = min(n_windows - params.window_days, params.reference_days - params.window_days + 1)
+    return max(last, 0)
+
+
 def judge(
     seen: Sequence[Floats],
     parts: Sequence[Sequence[Statistic]],
     params: OwnPastParams,
     first_day: int,
+    *,
+    alike: bool = False,
 ) -> Judged | Learning | None:
     """Hold the last window against those before it, or against the first days.
 
@@ -172,6 +180,10 @@ def judge(
         How to measure.
     first_day
         The day (since the epoch) that the first window begins with.
+    alike
+        Parts are the same thing many times over, in the unit of their own spread: how
+        heavy their tail is beyond it is learnt from all of them together. Measured one
+        by one, of many parts some look tame by luck, and then call.
 
     Returns
     -------
@@ -179,9 +191,7 @@ def judge(
         None where the last window is not known.
     """
     n_looks = len(seen[0])
-    # The reference ends before the window begins.
-    last = min(n_looks - params.window_days, params.reference_days - params.window_days + 1)
-    reference = [own[: max(last, 0)] for own in seen]
+    reference = [own[: n_reference(n_looks, params)] for own in seen]
     there = np.isfinite(reference[0]).any(axis=(1, 2))
     n_windows = int(there.sum()) // params.window_days
     if n_windows < MIN_WINDOWS:
@@ -190,6 +200,9 @@ def judge(
         return None
     away = scored_apart(reference, parts, params.window_days)
     scale = farthest(away, _OF_LOOKS)
+    if alike:
+        there = np.isfinite(away).any(axis=(0, 2))
+        scale = np.exp(np.log(scale[there]).mean(axis=0, keepdims=True))
     learnt = usuals(reference, parts)
     limit = contract(
         largest(away / scale, axis=(1, 2)),

@@ -19,6 +19,7 @@ from monitors.prediction_drift import PredictionDriftParams
 from monitors.preprocessing_mismatch import MismatchParams
 from monitors.quality import QualityParams
 from monitors.residual import ResidualParams
+from monitors.segment_accuracy import SegmentAccuracyParams
 from monitors.shape import ShapeParams
 
 Params: TypeAlias = (
@@ -29,6 +30,7 @@ Params: TypeAlias = (
     | PanelParams
     | ShapeParams
     | AccuracyParams
+    | SegmentAccuracyParams
     | ResidualParams
     | CalibrationParams
     | BurnParams
@@ -134,6 +136,15 @@ KINDS: Mapping[str, Kind] = {
             retrains=True,
             breaches_to_fire=2,
             oks_to_resolve=2,
+        ),
+        Kind(
+            name="segment_accuracy",
+            question="Is the model wrong about one segment alone?",
+            params=SegmentAccuracyParams,
+            severity=Severity.TICKET,
+            retrains=False,
+            breaches_to_fire=1,
+            oks_to_resolve=7,
         ),
         Kind(
             name="residual",

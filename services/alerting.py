@@ -25,6 +25,7 @@ INHIBITED = (
     "sequence",
     "shape",
     "accuracy",
+    "segment_accuracy",
     "residual",
     "calibration",
 )
@@ -34,6 +35,7 @@ _MEASURED_AGAINST_IT = (
     "prediction_drift",
     "level",
     "sequence",
+    "segment_accuracy",
     "residual",
     "calibration",
     "shape",

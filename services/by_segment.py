@@ -10,11 +10,12 @@ from core.contract import Contract
 from core.window import Window
 from db.queries import segments as stored
 from db.tables import Model, SegmentChunk
-from monitors import drift, panel
+from monitors import drift, level, panel
 from monitors.drift import DriftBaseline, DriftParams
 from monitors.finding import Finding, Json
 from monitors.hourly import Hourly, whole_days
 from monitors.learning import Learning
+from monitors.level import LevelBaseline, LevelParams
 from monitors.panel import PanelBaseline, PanelParams
 from monitors.segments import beside, blocks, inherit, like, segment_of, with_enough
 from monitors.views.seasonal_difference import find_period
@@ -22,7 +23,7 @@ from services import scene, segments
 from services.scene import Counted, Scene
 
 Params = TypeVar("Params", DriftParams, PanelParams)
-Learnt: TypeAlias = DriftBaseline | PanelBaseline | Learning
+Learnt: TypeAlias = DriftBaseline | LevelBaseline | PanelBaseline | Learning
 
 
 def counted_of(session: Session, model: Model, window: Window) -> Counted:
@@ -90,6 +91,15 @@ def learn_panel(
     enough = with_enough(hours, n_total, params.window_days)
     params = _inheriting(params, enough, n_total)
     return panel.calibrate(enough, params, blocks(enough.names, n_total))
+
+
+def learn_level(
+    hours: Hourly, params: LevelParams, n_total: int | None
+) -> LevelBaseline | Learning:
+    """Learn the same for levels that move and stay."""
+    if n_total is None:
+        return level.calibrate(hours, params)
+    return level.calibrate(with_enough(hours, n_total, level.WEEK), params)
 
 
 def _inheriting(params: Params, hours: Hourly, n_total: int) -> Params:

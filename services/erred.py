@@ -1,21 +1,26 @@
-"""In what direction a version erred, and what its claims came to, as monitors read it."""
+"""How a version erred, about whom, and what its claims came to, as monitors read it."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.contract import Contract
 from core.window import Window
-from db.tables import AccuracyChunk, Model
+from db.tables import AccuracyChunk, Model, SegmentAccuracy
 from monitors import calibration_sums, horizon, residual_sums
 from monitors.calibration import CalibrationParams, ClaimDays
 from monitors.own_past import LOOKS_BACK, OwnPastParams
 from monitors.residual import ResidualParams
 from monitors.residual_views import ErrorDays, hours_ahead
+from monitors.segment_accuracy import SegmentAccuracyParams, SegmentDays, of_segments
+from monitors.segments import FIRST, MOST
+from services import segments
+from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
 
 DAY = timedelta(days=1)
 _EPOCH = date(1970, 1, 1)
@@ -73,6 +78,27 @@ def load_claims(
     return ClaimDays(names=names, first_day=(kept.first - _EPOCH).days, cells=cells)
 
 
+def load_segments(
+    session: Session,
+    model: Model,
+    version: str | None,
+    params: SegmentAccuracyParams,
+    end: date,
+) -> SegmentDays | None:
+    """Read how wrong a version was about each segment, as `load` does its errors."""
+    kept = _kept(session, model.id, version, params, end)
+    if kept is None:
+        return None
+    contract = Contract.from_json(model.contract)
+    shape = (FIRST + MOST, len(contract.targets), 5)
+    sums = np.zeros((kept.n_days, *shape[:2], 3))
+    for place, stored in kept.days.items():
+        cells = np.frombuffer(stored, "<f8").reshape(shape)
+        sums[place] = cells[..., [EXPECTED, LABELLED, ABSOLUTE]]
+    label = segments.label(session, model.id, contract)
+    return of_segments(sums, contract.targets, label, (kept.first - _EPOCH).days)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
     """What is stored of the days of a version; `days` by their place since the first."""
@@ -88,39 +114,57 @@ def _kept(
     first = began(session, model_id, params).get(version or "")
     if first is None or first >= end:
         return None
-    day, column = AccuracyChunk.day, _column(params)
+    of = _of(params)
     lately = end - (params.window_days + LOOKS_BACK) * DAY
     rows = session.execute(
-        select(day, column).where(
-            AccuracyChunk.model_id == model_id,
-            AccuracyChunk.version == version,
-            AccuracyChunk.shadow.is_(False),
-            or_(day < first + params.reference_days * DAY, day >= lately),
-            day >= first,
-            day < end,
+        select(of.day, of.stored).where(
+            of.table.model_id == model_id,
+            of.table.version == version,
+            of.condition,
+            or_(of.day < first + params.reference_days * DAY, of.day >= lately),
+            of.day >= first,
+            of.day < end,
         )
     )
     days = {(at - first).days: stored for at, stored in rows if stored is not None}
     return _Kept(first=first, n_days=(end - first).days, days=days)
 
 
-def _column(params: OwnPastParams) -> InstrumentedAttribute[bytes | None]:
-    """Return where what a monitor reads is stored."""
-    if isinstance(params, CalibrationParams):
-        return AccuracyChunk.calibration
-    return AccuracyChunk.residuals
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Of:
+    """Where what a monitor reads is stored, of the days on which it is known."""
+
+    table: type[AccuracyChunk] | type[SegmentAccuracy]
+    day: InstrumentedAttribute[date]
+    stored: InstrumentedAttribute[Any]
+    condition: ColumnElement[bool]
+
+
+def _of(params: OwnPastParams) -> _Of:
+    if isinstance(params, SegmentAccuracyParams):
+        return _Of(
+            table=SegmentAccuracy,
+            day=SegmentAccuracy.day,
+            stored=SegmentAccuracy.payload,
+            condition=true(),
+        )
+    is_claims = isinstance(params, CalibrationParams)
+    stored = AccuracyChunk.calibration if is_claims else AccuracyChunk.residuals
+    return _Of(
+        table=AccuracyChunk,
+        day=AccuracyChunk.day,
+        stored=stored,
+        condition=AccuracyChunk.shadow.is_(False) & stored.is_not(None),
+    )
 
 
 def began(session: Session, model_id: UUID, params: OwnPastParams) -> dict[str, date]:
     """Return the first day of which what a monitor reads is known, of each version."""
+    of = _of(params)
     rows = session.execute(
-        select(AccuracyChunk.version, func.min(AccuracyChunk.day))
-        .where(
-            AccuracyChunk.model_id == model_id,
-            AccuracyChunk.shadow.is_(False),
-            _column(params).is_not(None),
-        )
-        .group_by(AccuracyChunk.version)
+        select(of.table.version, func.min(of.day))
+        .where(of.table.model_id == model_id, of.condition)
+        .group_by(of.table.version)
     )
     return dict(rows.all())
 

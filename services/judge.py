@@ -13,9 +13,9 @@ from db.queries import late
 from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Finding
-from services import alerting, retraining, scene, watching
+from services import alerting, looking, retraining, scene, watching
 from services.alerting import Seen
-from services.watching import Baselines
+from services.baselines import Baselines
 
 # A broken input explains what the other monitors see: it is looked at first.
 FIRST = "input_fault"
@@ -62,7 +62,7 @@ def judge(
 
     # decide: outside any transaction, because it takes its time
     judged = [
-        Judged(monitor_id=task.monitor_id, finding=watching.look(task, seen, baselines))
+        Judged(monitor_id=task.monitor_id, finding=looking.look(task, seen, baselines))
         for task in tasks
     ]
 

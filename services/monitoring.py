@@ -16,6 +16,7 @@ from db.tables import Model, Monitor
 from monitors import registry
 from monitors.burn import Indicator
 from monitors.registry import Severity
+from monitors.segment_accuracy import SegmentAccuracyParams
 from monitors.weights import check
 
 
@@ -77,12 +78,13 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
 def _check_names(session: Session, model_id: UUID, params: registry.Params) -> None:
     """Refuse to weigh a feature, or to judge segments, that the model has not."""
     weights = getattr(params, "feature_weights", {})
-    by_segment = getattr(params, "by_segment", False)
+    is_apart = isinstance(params, SegmentAccuracyParams)
+    by_segment = is_apart or getattr(params, "by_segment", False)
     if not weights and not by_segment:
         return
     contract = Contract.from_json(session.get_one(Model, model_id).contract)
     if by_segment and not contract.segment_by:
-        raise Unprocessable("by_segment: the contract tells no segments apart (segment_by)")
+        raise Unprocessable("the contract tells no segments apart (segment_by)")
     if weights:
         try:
             check(weights, "feature", contract.measured)

@@ -37,11 +37,11 @@ from monitors.own_past import LOOKS_BACK, OwnPastParams
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
 from monitors.shape import ShapeParams
-from services import alerting, erred, said, scene, shapes, watching
+from services import alerting, erred, looking, said, scene, shapes, watching
 from services.alerting import Seen
+from services.baselines import Baselines
 from services.judge import enabled
 from services.scene import Past
-from services.watching import Baselines
 
 MAX_LOOKS = 40  # at one go: the other jobs of a worker wait meanwhile
 
@@ -244,7 +244,7 @@ def _look_again(
         Again(
             monitor_id=task.monitor_id,
             seen=seen,
-            finding=watching.look(task, scenery, baselines),
+            finding=looking.look(task, scenery, baselines),
         )
         for task in tasks
     ]

@@ -31,13 +31,14 @@ from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.shape import ShapeParams
 from monitors.summary import Ints, chunk_at
-from services import alerting, said, scene, shapes, watching
+from services import alerting, looking, said, scene, shapes, watching
+from services.baselines import Baselines
 from services.judge import FIRST, enabled
 from services.monitoring import MonitorPlan
 from services.said import Said
 from services.scene import RECENT_DAYS, Scene
 from services.shapes import Shapes
-from services.watching import Baselines, Task
+from services.watching import Task
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -326,7 +327,7 @@ def _read(
             )
             if inside is not None:
                 found[tracker.monitor.id] = inside
-        elif isinstance(params, LevelParams):
+        elif isinstance(params, LevelParams) and not params.by_segment:
             lately = Window(stretch.start - LOOK_BACK, stretch.end)
             found[tracker.monitor.id] = scene.input_of(session, model, lately)
     return found
@@ -347,7 +348,7 @@ def _task(
         part = np.s_[end - params.period // SLICE : end]
         slices = Slices(width=SLICE, good=whole.good[part], bad=whole.bad[part])
         return Task(monitor_id=monitor.id, params=params, slices=slices)
-    if isinstance(params, LevelParams):
+    if isinstance(params, LevelParams) and not params.by_segment:
         assert isinstance(whole, Hourly)
         history = whole.until(chunk_at(seen.as_of), LOOK_BACK // HOUR)
         return Task(monitor_id=monitor.id, params=params, history=history)
@@ -364,7 +365,7 @@ def _task(
 
 def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
     for tracker, task in zip(trackers, day.tasks, strict=True):
-        finding = watching.look(replace(task, faults=tracker.faults), day.seen, baselines)
+        finding = looking.look(replace(task, faults=tracker.faults), day.seen, baselines)
         tracker.findings.append(finding)
         if tracker.plan.kind == FIRST and finding.outcome is not Outcome.ERROR:
             known = finding.detail.get("faults")

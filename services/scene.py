@@ -98,6 +98,11 @@ class Scene:
     revisions: Mapping[Window, int] = field(default_factory=dict)
     n_total: int | None = None
 
+    @property
+    def last_day(self) -> Window:
+        """The event day that has just closed."""
+        return Window(self.as_of - DAY, self.as_of)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:

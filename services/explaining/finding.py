@@ -17,6 +17,7 @@ from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
 from monitors.named import named, started
 from monitors.reliability import Bin
+from monitors.segment_accuracy import VIEW
 from services import by_segment, outputs, reports, said, scene, shapes
 from services.explaining import errors, features
 from services.explaining.errors import Errors
@@ -37,7 +38,7 @@ _BY_WIDEST = ("input_fault", "data_quality")
 # themselves what they compared that with.
 _OF_OUTPUTS = "prediction_drift"
 # and so do these, at how it erred and what it claimed
-_OF_ERRORS = ("residual", "calibration")
+_OF_ERRORS = ("residual", "calibration", "segment_accuracy")
 _OF_INSIDE = "shape"
 
 
@@ -59,6 +60,30 @@ class PartErrors:
     name: str
     now: dict[str, float | None]
     usual: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentErrors:
+    """How wrong forecasts for one segment were in the window, beside those for the others.
+
+    Attributes
+    ----------
+    name
+        A target of a segment, or all targets together.
+    error, usual
+        Mean absolute errors in units of the version's scaler.
+    times
+        The one over the other.
+    others
+        The same of the other segments: their median.
+    """
+
+    name: str
+    score: float | None
+    error: float | None
+    usual: float | None
+    times: float | None
+    others: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +129,8 @@ class Explanation:
         Of a finding of accuracy.
     parts
         Of a finding on the pattern of errors.
+    segments
+        Of a finding on the accuracy of segments: those judged, the worst first.
     classes
         Of a finding on probabilities.
     nearby_start, nearby_end, nearby
@@ -138,6 +165,7 @@ class Explanation:
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
     parts: tuple[PartErrors, ...]
+    segments: tuple[SegmentErrors, ...]
     classes: tuple[ClassNow, ...]
     nearby_start: datetime
     nearby_end: datetime
@@ -252,6 +280,7 @@ def explain(
         features=features.moves(material, names),
         errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,
         parts=_parts(row.detail),
+        segments=_segments(row.detail),
         classes=_classes(row.detail),
         nearby_start=around.start,
         nearby_end=around.end,
@@ -316,6 +345,16 @@ def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
         PartErrors(name=name, now=seen["now"], usual=seen["usual"])
         for name, seen in stored.items()
     )
+
+
+def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
+    stored: Mapping[str, Any] = detail.get("errors") or {}
+    scores: Mapping[str, Any] = detail.get("features") or {}
+    found = [
+        SegmentErrors(name=name, score=scores[name][VIEW], **told)
+        for name, told in stored.items()
+    ]
+    return (*sorted(found, key=lambda one: -(one.score or 0.0)),)
 
 
 def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:

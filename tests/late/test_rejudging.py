@@ -16,11 +16,11 @@ from db.queries import late
 from db.session import unit_of_work
 from db.tables import Alert, FlipRow, RepeatDay, Rollout
 from monitors.finding import Outcome
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.judge import judge
 from services.rejudging import rejudge
 from services.scene import Scene
-from services.watching import Baselines
 from tests.late.world import (
     BY_SHOP,
     DAY,

@@ -17,10 +17,10 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow
 from monitors.finding import Json, Outcome
 from services import crowning
+from services.baselines import Baselines
 from services.explaining.finding import explain
 from services.gauges import gauges
 from services.replay import Asked, replay
-from services.watching import Baselines
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import FAULT, Loop
@@ -148,7 +148,7 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     world.work()
     world.send(every(DAYS[1:]))
     world.work()
-    points = ("services.watching look before", "services.alerting observe after")
+    points = ("services.looking look before", "services.alerting observe after")
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
         command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]

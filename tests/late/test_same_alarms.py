@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.tables import Alert, FlipRow, Monitor
-from services.watching import Baselines
+from services.baselines import Baselines
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
@@ -35,7 +35,7 @@ CASES = [
             n_reference=24,
             fires=frozenset({"drift", "accuracy"}),
             points=(
-                "services.watching look before",
+                "services.looking look before",
                 "services.alerting observe after",
                 "services.retraining consider after",
             ),

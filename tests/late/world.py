@@ -33,12 +33,12 @@ from db.tables import (
 )
 from services import champions, judging_slots, monitoring
 from services.archive import archive_all
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.join import join_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.rejudging import rejudge
-from services.watching import Baselines
 from tests.streams import (
     CONTRACT,
     HOUR,
@@ -98,7 +98,9 @@ class World:
                     params = {"window_days": drift_days, "period_hours": 24}
                     if contract.segment_by:
                         params["by_segment"] = True
-                if kind in ("residual", "calibration"):
+                if kind == "level" and contract.segment_by:
+                    params = {"by_segment": True}
+                if kind in ("residual", "calibration", "segment_accuracy"):
                     params = {"window_days": drift_days}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitoring.put(session, self.model_id, plan)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ def test_the_limit_rises_until_the_reference_calls_no_more_than_chance(
         pytest.param({"min_effect": -0.1}, "not be negative", id="less than nothing"),
     ],
 )
-def test_impossible_parameters_are_refused(params: dict[str, float], message: str) -> None:
+def test_impossible_parameters_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LevelParams(**params)
 

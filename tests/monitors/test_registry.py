@@ -27,6 +27,7 @@ from monitors import (
     quality,
     residual,
     residual_sums,
+    segment_accuracy,
     sequence,
     shape,
 )
@@ -45,6 +46,8 @@ from monitors.quality import Arrivals, QualityParams
 from monitors.registry import KINDS, find, parse
 from monitors.residual import ResidualParams
 from monitors.residual_views import ErrorDays
+from monitors.segment_accuracy import SegmentAccuracyParams, of_segments
+from monitors.segments import FIRST, MOST, Label
 from monitors.shape import ShapeParams
 from monitors.summary import Column, Edges, Floats, chunk_at, summarise
 from tests.monitors.insides import kept_of, layout_of
@@ -105,6 +108,19 @@ def by_residual(values: Floats) -> Finding:
     return residual.evaluate(errors, ResidualParams())
 
 
+def by_segment_accuracy(values: Floats) -> Finding:
+    by_day = values.reshape(-1, 24, values.shape[1])
+    there = np.isfinite(by_day)
+    sums = np.zeros((len(by_day), FIRST + MOST, 1, 3))
+    own = sums[:, FIRST : FIRST + values.shape[1], 0]
+    own[..., 0], own[..., 1] = 24, there.sum(axis=1)
+    own[..., 2] = np.abs(np.where(there, by_day, 0.0)).sum(axis=1)
+    names = {FIRST + i: f"s{i}" for i in range(values.shape[1])}
+    label = Label(by="site", names=names)
+    days = of_segments(sums, ["load"], label, chunk_at(day(0)) // 24)
+    return segment_accuracy.evaluate(days, SegmentAccuracyParams())
+
+
 def by_calibration(values: Floats) -> Finding:
     by_day = values.reshape(-1, 24, 1, values.shape[1])
     claimed = 0.5 + 0.5 * np.tanh(by_day)
@@ -162,6 +178,7 @@ LOOKS: dict[str, Look] = {
     "sequence": by_sequence,
     "shape": by_shape,
     "accuracy": by_accuracy,
+    "segment_accuracy": by_segment_accuracy,
     "residual": by_residual,
     "calibration": by_calibration,
     "burn": by_burn,
@@ -207,6 +224,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
         "level",
         "input_fault",
         "sequence",
+        "segment_accuracy",
         "residual",
         "calibration",
         "shape",

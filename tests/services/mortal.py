@@ -13,8 +13,8 @@ from sqlalchemy.orm import sessionmaker
 
 from core.settings import Settings
 from db.session import connect
+from services.baselines import Baselines
 from services.judge import judge
-from services.watching import Baselines
 from tests.archive.mortal import arm
 
 

@@ -15,10 +15,10 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding, Monitor, Version
 from services import champions, monitoring
 from services.archive import archive_all
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
-from services.watching import Baselines
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
 DAY = timedelta(days=1)

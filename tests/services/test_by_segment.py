@@ -15,11 +15,15 @@ from monitors.conformal import episodes
 from monitors.drift import DriftBaseline, DriftParams
 from monitors.drift import replay as look_for_drift
 from monitors.hourly import HOURS, Hourly
+from monitors.level import LevelBaseline, LevelParams
+from monitors.level import calls as calls_of_level
+from monitors.level_looks import replay as look_for_levels
 from monitors.panel import PanelBaseline, PanelParams
 from monitors.panel import replay as look_for_faults
 from monitors.summary import Floats
-from services.by_segment import judged, learn_drift, learn_panel
+from services.by_segment import judged, learn_drift, learn_level, learn_panel
 from services.explaining.finding import explain
+from services.replay import Asked, replay
 from tests.late.world import BY_SHOP, DAY, Row, World
 from tests.monitors.streams import ar1, grid
 from tests.streams import HOUR, START, prediction
@@ -27,7 +31,9 @@ from tests.streams import HOUR, START, prediction
 N_REFERENCE, N_SERVED = 30, 12
 
 
-def visits(day: int, shops: dict[str, float], chance: np.random.Generator) -> list[Row]:
+def visits(
+    day: int, shops: dict[str, float], chance: np.random.Generator, n_reference: int
+) -> list[Row]:
     """Return a row an hour for each shop, with its level."""
     rows: list[Row] = []
     for hour in range(24):
@@ -38,19 +44,23 @@ def visits(day: int, shops: dict[str, float], chance: np.random.Generator) -> li
             row = prediction(
                 at, prediction_id=f"{shop}-{at.isoformat()}", entity=shop, features=features
             )
-            if day < N_REFERENCE:
+            if day < n_reference:
                 row |= {"version": REFERENCE, "output": None}
             rows.append((Kind.PREDICTIONS, row))
     return rows
 
 
 def watched(
-    sessions: sessionmaker[Session], lake: Path, shops: Callable[[int], dict[str, float]]
+    sessions: sessionmaker[Session],
+    lake: Path,
+    shops: Callable[[int], dict[str, float]],
+    kind: str = "drift",
+    n_reference: int = N_REFERENCE,
 ) -> World:
-    world = World(sessions, lake, "shops", N_REFERENCE, 1, ("drift",), BY_SHOP)
+    world = World(sessions, lake, "shops", n_reference, 1, (kind,), BY_SHOP)
     chance = np.random.default_rng(8)
-    for part in (range(N_REFERENCE), range(N_REFERENCE, N_REFERENCE + N_SERVED)):
-        world.send(row for day in part for row in visits(day, shops(day), chance))
+    for part in (range(n_reference), range(n_reference, n_reference + N_SERVED)):
+        world.send(row for day in part for row in visits(day, shops(day), chance, n_reference))
         world.work()
     world.judge()
     return world
@@ -107,6 +117,29 @@ def test_a_new_segment_that_is_like_the_others_alarms_nobody(
     assert "load [shop=c]" not in detail["features"]
 
 
+def test_a_level_that_moves_in_one_segment_and_stays_is_named(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    n_weeks = 20
+
+    def shops(day: int) -> dict[str, float]:
+        moved = 4.0 if day >= n_weeks * 7 + 4 else 0.0
+        return {"a": 10.0, "b": 20.0 + moved, "c": 30.0 - moved}
+
+    world = watched(sessions, tmp_path, shops, "level", n_weeks * 7)
+
+    outcome, _, _, cause, detail = last(world)
+    assert outcome == "breach"
+    assert detail["top"] in ("load [shop=b]", "load [shop=c]")
+    assert cause.startswith(f"{detail['top']} moved ")
+    assert abs(detail["features"]["load"]["effect"]) < 0.1  # one rose as the other fell
+    assert detail["segments"] == {"judged": ["shop=a", "shop=b", "shop=c"], "learning": []}
+    told = replay(sessions, world.model_id, Asked())
+    [record] = told.records
+    breaches = [said for said in world.findings().values() if said[0] == "breach"]
+    assert record.n_breaches == len(breaches) > 0
+
+
 N_SEGMENTS, N_FEATURES = 8, 7
 
 
@@ -139,6 +172,10 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     """Return which of the live days breach."""
     end = hours.first + n_reference * HOURS
     reference = hours.until(end, n_reference * HOURS)
+    if kind == "level":
+        level = learn_level(reference, LevelParams(), N_FEATURES)
+        assert isinstance(level, LevelBaseline)
+        return look_for_levels(level, hours, n_live).joint > level.contract.threshold
     recent = hours.until(end + n_live * HOURS, (n_live + 36) * HOURS)
     if kind == "drift":
         drift = learn_drift(reference, DriftParams(), N_FEATURES)
@@ -152,18 +189,19 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "n_worlds"), [("drift", 20), ("sequence", 8)])
+@pytest.mark.parametrize(("kind", "n_worlds"), [("drift", 20), ("level", 20), ("sequence", 8)])
 def test_eight_segments_of_seven_features_keep_the_promise(kind: str, n_worlds: int) -> None:
     """At most as many alarms as a rate of one in 90 days shows in 99 of 100 runs."""
     n_live, alarms = 244, 0
     for seed in range(1, n_worlds + 1):
-        alarms += episodes(look(kind, laid_out(stream(365 + n_live, seed)), 365, n_live), 7)
+        breach = look(kind, laid_out(stream(365 + n_live, seed)), 365, n_live)
+        alarms += calls_of_level(breach) if kind == "level" else episodes(breach, 7)
     expected = n_worlds * n_live / 90.0
     assert alarms <= expected + 2.33 * np.sqrt(expected)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["drift", "sequence"])
+@pytest.mark.parametrize("kind", ["drift", "level", "sequence"])
 def test_what_moves_in_one_segment_of_eight_is_found_there_sooner(
     kind: str,
 ) -> None:

@@ -17,11 +17,11 @@ from db.tables import Delivery, FlipRow, Model, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services import champions, monitoring, replay
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.replay import Asked
-from services.watching import Baselines
 from tests.services.loop import Loop
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 

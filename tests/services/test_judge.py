@@ -18,10 +18,10 @@ from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from monitors.hourly import Hourly
 from services import crowning, judging_slots, monitoring
+from services.baselines import Baselines
 from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.scene import Scene
-from services.watching import Baselines
 from tests.services.loop import DAY, POLICY, Loop, at_once
 from tests.streams import HOUR, START
 

@@ -12,12 +12,12 @@ from db.tables import Finding as FindingRow
 from db.tables import Version
 from monitors.finding import Outcome
 from services import champions, monitoring
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.rejudging import rejudge
 from services.replay import Asked, replay
-from services.watching import Baselines
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 

@@ -12,10 +12,10 @@ from db.tables import Version
 from monitors.finding import Outcome
 from monitors.summary import Floats
 from services import champions, monitoring
+from services.baselines import Baselines
 from services.fold import fold_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
-from services.watching import Baselines
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 

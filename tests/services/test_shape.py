@@ -16,13 +16,13 @@ from db.tables import Model
 from monitors.finding import Outcome
 from monitors.summary import Floats
 from services import champions, monitoring
+from services.baselines import Baselines
 from services.explaining.finding import explain
 from services.fold import fold_all
 from services.judge import judge
 from services.monitoring import MonitorPlan
 from services.rejudging import rejudge
 from services.replay import Asked, replay
-from services.watching import Baselines
 from tests.monitors.streams import plant
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 

@@ -1,0 +1,121 @@
+"""A model that becomes wrong about one segment: from the log to the finding and its page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import Unprocessable
+from core.rows import Kind
+from db.session import read_only, unit_of_work
+from db.tables import Finding
+from monitors.finding import Outcome
+from services import monitoring
+from services.explaining.finding import explain
+from services.monitoring import MonitorPlan
+from services.replay import Asked, replay
+from tests.late.world import BY_SHOP, DAY, NOW, SHOPS, Row, World
+from tests.streams import HOUR, START, label, prediction
+
+N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
+NAME = "segment_accuracy"
+WRONG = "b"
+
+
+def rows() -> list[list[Row]]:
+    """Return days of hourly forecasts for each shop; those for one are far off at last."""
+    chance = np.random.default_rng(12)
+    days: list[list[Row]] = []
+    for day in range(N_REFERENCE + N_SERVED):
+        of_day: list[Row] = []
+        for i in range(24 * day, 24 * day + 24):
+            at = START + i * HOUR
+            for shop in SHOPS:
+                off = 3.0 if shop == WRONG and day >= CHANGED else 1.0
+                happened = chance.normal(size=3)
+                said = happened + 0.3 * off * chance.normal(size=3)
+                name = f"{shop}-{at.isoformat()}"
+                features = {"load": [1.0], "wind": [2.0], "shop": [shop]}
+                served = prediction(
+                    at,
+                    prediction_id=name,
+                    entity=shop,
+                    features=features,
+                    output={"load": said.tolist()},
+                )
+                told = label(None, happened.tolist(), prediction_id=name)
+                told |= {"arrived_at": at + 4 * HOUR, "received_at": at + 4 * HOUR}
+                of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
+        days.append(of_day)
+    return days
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    made = World(
+        sessions, tmp_path / "lake", "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP
+    )
+    for of_day in rows():
+        made.send(of_day)
+    made.judge()
+    return made
+
+
+def said(world: World) -> list[tuple[str, str]]:
+    return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
+
+
+def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Path) -> None:
+    found = said(world)
+    assert found[0][1] == "no label of a forecast of the champion for a segment is due"
+    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[CHANGED + 1][0] == "ok"
+    assert found[CHANGED + 2][0] == "breach"
+    assert found[CHANGED + 2][1].startswith("forecasts of load for shop=b are off ")
+    with read_only(world.sessions) as session:
+        row = session.scalars(
+            select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
+        ).one()
+        assert row.outcome is Outcome.BREACH
+        told = explain(session, tmp_path, row.id, None, NOW)
+    assert told.reference_start == START
+    assert told.segments[0].name == "load [shop=b]"
+    assert {one.name for one in told.segments} == {f"load [shop={shop}]" for shop in SHOPS}
+    worst = told.segments[0]
+    assert worst.times == pytest.approx(3.0, rel=0.25)
+    assert worst.others == pytest.approx(1.0, rel=0.25)
+    assert worst.usual == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
+
+
+def test_a_backtest_says_what_was_said(world: World) -> None:
+    [record] = replay(world.sessions, world.model_id, Asked()).records
+    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
+
+
+def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
+    # The forecasts were right, and the sensor that told what happened was not.
+    named = [
+        (Kind.LABELS, label(None, row["output"]["load"], prediction_id=row["prediction_id"]))
+        for day in rows()[CHANGED:]
+        for kind, row in day
+        if kind is Kind.PREDICTIONS and row["entity"] == WRONG
+    ]
+    world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
+    assert world.rejudge() > 0
+    assert said(world)[CHANGED + 2][0] == "ok"
+    firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
+    assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
+
+
+def test_it_is_refused_where_the_contract_tells_no_segments_apart(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    world = World(sessions, tmp_path / "lake", "plain", N_REFERENCE, kinds=())
+    with (
+        unit_of_work(sessions) as session,
+        pytest.raises(Unprocessable, match="tells no segments apart"),
+    ):
+        monitoring.put(session, world.model_id, MonitorPlan(name=NAME, kind=NAME, params={}))
