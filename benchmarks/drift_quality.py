@@ -53,7 +53,7 @@ class Extent:
 
 
 FULL = Extent(
-    corrupt_each=3, strengths=(0, 1, 2), n_noise=200, n_injections=1, rule=paths.Promise()
+    corrupt_each=3, strengths=(0, 1, 2), n_noise=2000, n_injections=1, rule=paths.Promise()
 )
 QUICK = Extent(
     corrupt_each=6,

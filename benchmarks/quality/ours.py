@@ -108,20 +108,21 @@ class SeqwatchPanel(Weekly):
     def one(self, question: Question) -> Verdicts:
         views = panel.panel_views()
         assert question.around is not None
-        weeks = np.repeat(question.around[None], len(question.trials), axis=0)
-        weeks[:, :, question.sensor] = question.trials
-        now = [part[:, question.sensor] for part in _seen(weeks, views, question.copies)]
         n = len(question.trials)
+        weeks = np.repeat(question.around[None], n, axis=0)
+        weeks[:, :, question.sensor] = question.trials
         together = []
+        now = _seen(weeks, views, question.copies)
         for old, new in zip(self._reference(question, views), now, strict=True):
-            # Each trial is a column: its own pool is the reference and itself.
-            columns = np.repeat(old[:, question.sensor, None], n, axis=1)
-            if question.left_out is not None:
-                columns = np.delete(columns, question.left_out, axis=0)
-            together.append(np.concatenate([columns, new[None]]))
+            # Each trial is a set of columns: its own pool is the reference and itself.
+            others = old if question.left_out is None else np.delete(old, question.left_out, 0)
+            pool = np.tile(others, (1, n, 1))
+            together.append(np.concatenate([pool, new.reshape(1, -1, new.shape[2])]))
         scores = panel.largest(panel.symmetric_scores(together, views), axis=2)
-        p = np.array([conformal.p_value(column) for column in scores.T])
-        return Verdicts(score=scores[-1], alarm=p <= SIZE)
+        apart = np.split(scores, n, axis=1)
+        p = np.array([panel.conformal_p(own, -1)[question.sensor] for own in apart])
+        score = np.array([own[-1, question.sensor] for own in apart])
+        return Verdicts(score=score, alarm=p <= SIZE)
 
     def _reference(self, question: Question, views: Sequence[View]) -> list[Floats]:
         """Return what is seen of the reference; looked at once for all its questions."""

@@ -174,7 +174,7 @@ def test_one_mad_week_does_not_hide_another(stream: Floats) -> None:
     )
     scores = largest(scores_of(broken)[:, 1], axis=1)
     assert set(np.argsort(-scores)[:2]) == {0, 1}
-    assert conformal_p(scores, 1) == pytest.approx(2 / len(scores))
+    assert conformal_p(scores[:, None], 1) == pytest.approx(2 / len(scores))
 
 
 PARTS = (
@@ -235,10 +235,18 @@ def test_a_sensor_that_stands_still_less_than_it_did_is_no_fault(stream: Floats)
     assert looks.scores[-1, 2, at] == 0.0
 
 
-def test_the_p_value_is_the_rank() -> None:
-    scores = np.array([3.0, 1.0, 2.0, math.nan])
-    assert [conformal_p(scores, at) for at in range(3)] == [1 / 3, 1.0, 2 / 3]
-    assert math.isnan(conformal_p(scores, 3))
+def test_the_p_value_is_the_rank_among_all_windows_of_all_features() -> None:
+    scores = np.array([[3.0, 1.0], [2.0, math.nan], [math.nan, 0.0]])
+    found = [conformal_p(scores, at) for at in range(3)]
+    np.testing.assert_array_equal(found, [[1 / 4, 3 / 4], [2 / 4, math.nan], [math.nan, 1.0]])
+
+
+def test_no_more_is_called_than_asked_for_however_unlike_features_are() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.standard_t(1.5, (52, 7)) * 4.0 ** np.arange(7)  # tails and scales of all kinds
+    called = np.array([conformal_p(scores, at) <= 0.05 for at in range(52)])
+    assert called.sum() == int(0.05 * 52 * 7)
+    assert called[:, 6].mean() > 0.05 > called[:, 0].mean()  # what is exact is the whole
 
 
 def sizes(phi: float, n_streams: int) -> float:
@@ -246,7 +254,7 @@ def sizes(phi: float, n_streams: int) -> float:
     rejected = []
     for seed in range(n_streams):
         scores = largest(scores_of(ar1(phi, (24 + 51 * WEEK, 20), 7000 + seed)), axis=2)
-        rejected += [conformal_p(scores[:, f], 50) <= 0.05 for f in range(20)]
+        rejected += [conformal_p(scores[:, [f]], 50).item() <= 0.05 for f in range(20)]
     return float(np.mean(rejected))
 
 
@@ -308,7 +316,7 @@ def table_of(series: Floats, n_seeds: int) -> dict[str, Row]:
 
     The series starts a day before the first of 52 weeks. What comes back is,
     per detector, its size over the 364 quiet weeks and its power over the
-    corrupted ones, all at p <= 0.05 among the sensor's own weeks.
+    corrupted ones, all at p <= 0.05 among the weeks of all sensors.
     """
     deviation = series.std(axis=0)
     quiet = measure(grid(series), VIEWS, WEEK, WEEK)
@@ -341,9 +349,7 @@ def flagged(seen: tuple[Floats, ...], week: int) -> Floats:
     """Return (sensor, detector): was this week called unusual?"""
     scores = symmetric_scores(seen, VIEWS)
     joint = np.concatenate([scores, largest(scores, axis=2)[..., np.newaxis]], axis=2)
-    p = np.array(
-        [[conformal_p(own, week) for own in sensor.T] for sensor in joint.swapaxes(0, 1)]
-    )
+    p = np.stack([conformal_p(own, week) for own in np.moveaxis(joint, 2, 0)], axis=1)
     baselines = np.tile([1.0, 0.0], (len(p), 1))
     return np.concatenate([p <= 0.05, baselines], axis=1)
 
