@@ -24,6 +24,9 @@ from monitors.views.view import Statistic
 # What makes the views comparable is the distance of so many of the looks, as for the panel.
 _OF_LOOKS = 0.03
 LOOKS_BACK = 28  # so far back a run of breaches is followed
+# While the reference grows, a change must have lasted so many days to be part of what is
+# usual. Were it learnt at once, its alert would end when the first window of it has passed.
+LASTING_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class OwnPastParams:
         must be in before the version is judged.
     reference_days
         The version is measured against so many of its own first days. While
-        they last, against those before the window.
+        they last, against those that end 28 days before the window, or sooner if
+        they would be fewer than 19 windows.
     min_coverage
         Share of labels, among those expected, below which a window says nothing.
     """
@@ -155,9 +159,18 @@ def last_window(first_day: int, n_days: int, window_days: int) -> Window:
 
 
 def n_reference(n_windows: int, params: OwnPastParams) -> int:
-    """Return how many of the windows are the reference: it ends before the last one begins."""
-    last = min(n_windows - params.window_days, params.reference_days - params.window_days + 1)
-    return max(last, 0)
+    """Return how many of the windows are the reference.
+
+    Examples
+    --------
+    >>> params = OwnPastParams(window_days=7)
+    >>> [n_reference(n, params) for n in (7, 120, 140, 150, 175, 500)]
+    [0, 113, 133, 133, 140, 359]
+    """
+    before = n_windows - params.window_days  # all that end before the last one begins
+    least = min(before, MIN_WINDOWS * params.window_days)
+    grown = max(before - LASTING_DAYS, least, 0)
+    return min(grown, params.reference_days - params.window_days + 1)
 
 
 def judge(

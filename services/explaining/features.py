@@ -14,7 +14,7 @@ from monitors.explanation import Parts
 from monitors.finding import as_json
 from monitors.hourly import HOURS
 from monitors.named import Named
-from monitors.segments import feature_of
+from monitors.segments import feature_of, segment_of
 from monitors.summary import N_MISSING, Floats, N, Summary, chunk_at, chunk_start
 from monitors.totals import totals
 from services.scene import Counted
@@ -159,12 +159,23 @@ def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...
     )
 
 
-def farthest(now: Counted, usual: Counted | None) -> tuple[Named, ...]:
-    """Name the numbers of the input, those first whose values moved farthest."""
+def farthest(now: Counted, usual: Counted | None, segment: str = "") -> tuple[Named, ...]:
+    """Name the numbers of the input, those first whose values moved farthest.
+
+    Parameters
+    ----------
+    now, usual
+        The window, and the reference if there is one.
+    segment
+        Only those of this segment; all if empty.
+    """
     if usual is None or now.edges.values.shape[-1] == 0:
         return ()
-    edges, current = now.of(now.measured)
-    _, before = usual.of(now.measured)
+    known = {name: i for i, name in enumerate(usual.edges.names)}
+    names = {now.edges.names[i]: i for i in now.measured if now.edges.names[i] in known}
+    places = {n: i for n, i in names.items() if not segment or segment_of(n) == segment}
+    edges, current = now.of([*places.values()])
+    _, before = usual.of([known[name] for name in places])
     apart = distances.between(totals(current), totals(before), edges).wasserstein_normed
     far = np.where(np.isfinite(apart), apart, -1.0)
     return tuple(Named(feature=edges.names[i]) for i in np.argsort(-far, kind="stable"))

@@ -15,9 +15,10 @@ from core.window import Window
 from db.queries import counts, models, nearby
 from db.tables import Finding, Model, Monitor
 from monitors.finding import Outcome
-from monitors.named import named, started
+from monitors.named import Named, named, started
 from monitors.reliability import Bin
 from monitors.segment_accuracy import VIEW
+from monitors.segments import segment_of
 from services import by_segment, outputs, reports, said, scene, shapes
 from services.explaining import errors, features
 from services.explaining.errors import Errors
@@ -124,7 +125,7 @@ class Explanation:
     features
         Those that the finding names, the worst first; of drift of predictions,
         parts of targets. Of a finding of accuracy, the inputs whose values
-        moved farthest.
+        moved farthest; of one segment, its own.
     errors
         Of a finding of accuracy.
     parts
@@ -241,11 +242,7 @@ def explain(
 
     # decide
     is_accuracy = monitor.kind == "accuracy"
-    names = (
-        features.farthest(recent.within(window), material.reference)
-        if is_accuracy
-        else named(row.detail)
-    )
+    names = _names(row, monitor.kind, material)
     where = Around(
         model=model,
         window=around,
@@ -288,6 +285,16 @@ def explain(
         odd_rows=dict(sorted(counts.of_model(session, model.id).items())),
         report=reports.standing(session, root, row),
     )
+
+
+def _names(row: Finding, kind: str, material: Material) -> tuple[Named, ...]:
+    """Return the features to show: of errors, the inputs whose values moved farthest."""
+    now, usual = material.recent.within(material.window), material.reference
+    if kind == "accuracy":
+        return features.farthest(now, usual)
+    if kind == "segment_accuracy" and "top" in row.detail:
+        return features.farthest(now, usual, segment_of(row.detail["top"]))
+    return named(row.detail)
 
 
 def _spell(session: Session, row: Finding) -> _Spell:

@@ -25,7 +25,7 @@ NAME = "residual"
 
 
 def rows(bias: Callable[[int], float]) -> list[list[Row]]:
-    """Return days of hourly forecasts, and what happened; the third step is off by `bias`."""
+    """Return days of hourly forecasts, and what happened; steps 2 and 3 are off by `bias`."""
     chance = np.random.default_rng(11)
     load = chance.normal(size=24 * (N_REFERENCE + N_SERVED + 1))
     days: list[list[Row]] = []
@@ -33,7 +33,7 @@ def rows(bias: Callable[[int], float]) -> list[list[Row]]:
         of_day: list[Row] = []
         for i in range(24 * day, 24 * day + 24):
             said = load[i + 1 : i + 4] + 0.3 * chance.normal(size=3)
-            said[2] += bias(day)
+            said[1:] += bias(day)
             at = START + i * HOUR
             served = prediction(at, output={"load": said.tolist()})
             of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, label(at, [load[i]]))]
@@ -65,7 +65,7 @@ def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) ->
     # The labels of a day are due two days after it has closed.
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
-    assert found[CHANGED + 2][1].startswith("forecasts of load 2 to 3 steps ahead are 0.")
+    assert found[CHANGED + 2][1].startswith("forecasts of load 2 to 3 steps ahead are 1.")
     assert "SD too high, usually " in found[CHANGED + 2][1]
 
 
@@ -81,7 +81,7 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
     assert told.reference_start == START
     assert {part.name for part in told.parts} == {"load+1", "load+2..3"}
     [far] = [part for part in told.parts if part.name == "load+2..3"]
-    assert far.now["bias"] == pytest.approx(0.75, abs=0.1)  # the mean of steps 2 and 3
+    assert far.now["bias"] == pytest.approx(1.5, abs=0.1)
     assert far.usual["bias"] == pytest.approx(0.0, abs=0.1)
 
 

@@ -55,13 +55,25 @@ def rows() -> list[list[Row]]:
 
 @pytest.fixture
 def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
+    return a_world(sessions, tmp_path)
+
+
+def a_world(sessions: sessionmaker[Session], folder: Path) -> World:
     made = World(
-        sessions, tmp_path / "lake", "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP
+        sessions, folder / "lake", "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP
     )
     for of_day in rows():
         made.send(of_day)
     made.judge()
     return made
+
+
+def breach_of(session: Session) -> Finding:
+    row = session.scalars(
+        select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
+    ).one()
+    assert row.outcome is Outcome.BREACH
+    return row
 
 
 def said(world: World) -> list[tuple[str, str]]:
@@ -76,11 +88,7 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     assert found[CHANGED + 2][0] == "breach"
     assert found[CHANGED + 2][1].startswith("forecasts of load for shop=b are off ")
     with read_only(world.sessions) as session:
-        row = session.scalars(
-            select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
-        ).one()
-        assert row.outcome is Outcome.BREACH
-        told = explain(session, tmp_path, row.id, None, NOW)
+        told = explain(session, tmp_path, breach_of(session).id, None, NOW)
     assert told.reference_start == START
     assert told.segments[0].name == "load [shop=b]"
     assert {one.name for one in told.segments} == {f"load [shop={shop}]" for shop in SHOPS}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_days_with_too_few_labels_say_nothing() -> None:
     assert judged(errors).cause == "learning: 0 of 19 windows of 3 days"
 
 
-def test_the_reference_ends_before_the_window_and_does_not_outgrow_its_length() -> None:
+def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() -> None:
     params = ResidualParams(window_days=3, reference_days=60)
     reference: Any = judged(quiet_errors(100, seed=4), params).detail["reference"]
     assert (reference["start"], reference["end"]) == (
@@ -118,7 +119,22 @@ def test_the_reference_ends_before_the_window_and_does_not_outgrow_its_length() 
         "2016-09-16T00:00:00+00:00",
     )
     early: Any = judged(quiet_errors(63, seed=4), params).detail["reference"]
-    assert early["end"] == "2016-09-16T00:00:00+00:00"
+    assert early["end"] == "2016-09-15T00:00:00+00:00"  # 19 windows
+    young = replace(params, reference_days=365)
+    grows: Any = judged(quiet_errors(100, seed=4), young).detail["reference"]
+    assert grows["end"] == "2016-09-25T00:00:00+00:00"  # 28 days before the window
+
+
+def test_what_goes_on_is_breach_until_it_has_lasted_four_weeks() -> None:
+    bias = quiet_errors(150, seed=5)
+    bias[100 * HOURS :] += 0.8
+    params = ResidualParams(window_days=3)
+    outcomes = [
+        evaluate(error_days(cells(bias[: end * HOURS])), params).outcome
+        for end in range(103, 151)
+    ]
+    assert set(outcomes[:27]) == {Outcome.BREACH}
+    assert outcomes[-1] is Outcome.OK
 
 
 def test_the_sums_of_two_sets_of_forecasts_add_up_and_their_order_does_not_matter() -> None:

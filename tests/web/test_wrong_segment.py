@@ -1,0 +1,32 @@
+"""The page of a finding about one segment shows all of them, the worst first."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.session import read_only
+from tests.late.test_wrong_segment import a_world, breach_of
+from tests.web.conftest import Browsers
+from tests.web.test_pages import outline
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_errors_are_shown_beside_what_is_usual_and_beside_the_others(
+    signed_in: Browsers, sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    a_world(sessions, tmp_path)
+    with read_only(sessions) as session:
+        finding_id = breach_of(session).id
+
+    page = signed_in("read").get(f"/findings/{finding_id}").text
+
+    outline(page)
+    rows = re.findall(r'<th scope="row">load \[shop=(.)\]</th>(.*?)</tr>', page)
+    assert rows[0][0] == "b"
+    assert sorted(shop for shop, _ in rows) == ["a", "b", "c"]
+    over = ['class="number over"' in cells for _, cells in rows]
+    assert over == [True, False, False]
+    assert "Inputs of the first of them" in page
+    assert re.findall(r"<h2>(.* \[shop=.\])", page) == ["load [shop=b]", "wind [shop=b]"]
