@@ -8,6 +8,7 @@ repeats the last label is right in 85 of 100); here they are only what a claim i
 """
 
 import argparse
+import csv
 from collections.abc import Callable
 
 import numpy as np
@@ -58,8 +59,11 @@ class Classifier(nn.Module):
 def served(seed: int) -> tuple[Floats, Floats]:
     """Train and calibrate; return (day, half hour) odds and labels of the days after."""
     path = FOLDER / "elec2" / "electricity.csv"
-    table = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=(2, 3, 4))
-    up = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=8, dtype=str) == "UP"
+    with path.open() as file:
+        lines = [*csv.DictReader(file)]
+    names = ("period", "nswprice", "nswdemand")
+    table = np.array([[float(line[name]) for name in names] for line in lines])
+    up = np.array([line["class"] == "UP" for line in lines])
     hour = 2 * np.pi * table[:, :1]
     known = table[: LEARNT * STEPS, 1:]
     scaled = (table[:, 1:] - known.mean(axis=0)) / known.std(axis=0)
@@ -76,7 +80,7 @@ def served(seed: int) -> tuple[Floats, Floats]:
     model = Classifier(rows.shape[1])
     _train(model, windows, labels, (LEARNT - 1) * STEPS, seed)
     with torch.no_grad():
-        odds = torch.cat([model(part) for part in windows.split(4096)])
+        odds = torch.cat([model(part) for part in torch.split(windows, 4096)])
     best = _temperature(odds, labels, slice((LEARNT - 1) * STEPS, (CALIBRATED - 1) * STEPS))
     after = slice((CALIBRATED - 1) * STEPS, None)
     return (
@@ -92,7 +96,7 @@ def _train(
     loss_of = nn.BCEWithLogitsLoss()
     chance = torch.Generator().manual_seed(seed)
     for _ in range(EPOCHS):
-        for batch in torch.randperm(n, generator=chance).split(BATCH):
+        for batch in torch.split(torch.randperm(n, generator=chance), BATCH):
             optimizer.zero_grad()
             loss_of(model(windows[batch]), labels[batch]).backward()
             optimizer.step()
