@@ -194,6 +194,9 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
         are in, or too few of the window's, or where there are fewer than three segments.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
+    n_segments = len(_there(days))
+    if n_segments <= _OTHERS:
+        return no_data(window, f"forecasts for {n_segments} segments, and it takes three")
     seen = measure(days, params)
     judged = judge([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
     if isinstance(judged, Learning):
@@ -246,7 +249,12 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
 
 def _segments(days: SegmentDays, seen: Seen) -> dict[str, Json]:
     """Say which segments are judged, and which were forecast for but are still being learnt."""
-    names = np.array(days.segments)
-    judged = {*names[np.isfinite(seen.own).any(axis=(0, 2))].tolist()}
-    there = {*names[days.cells[..., EXPECTED].any(axis=(0, 2))].tolist()}
-    return {"judged": sorted(judged), "learning": sorted(there - judged)}
+    is_judged = np.isfinite(seen.own).any(axis=(0, 2)).tolist()
+    judged = {name for name, known in zip(days.segments, is_judged, strict=True) if known}
+    return {"judged": sorted(judged), "learning": sorted(_there(days) - judged)}
+
+
+def _there(days: SegmentDays) -> set[str]:
+    """Return the segments that were ever forecast for."""
+    was_there = np.any(days.cells[..., EXPECTED] > 0, axis=(0, 2)).tolist()
+    return {name for name, some in zip(days.segments, was_there, strict=True) if some}
