@@ -249,12 +249,12 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
 
 def _segments(days: SegmentDays, seen: Seen) -> dict[str, Json]:
     """Say which segments are judged, and which were forecast for but are still being learnt."""
-    is_judged = np.isfinite(seen.own).any(axis=(0, 2)).tolist()
-    judged = {name for name, known in zip(days.segments, is_judged, strict=True) if known}
+    places = np.flatnonzero(np.isfinite(seen.own).any(axis=(0, 2)))
+    judged = {days.segments[i] for i in places}
     return {"judged": sorted(judged), "learning": sorted(_there(days) - judged)}
 
 
 def _there(days: SegmentDays) -> set[str]:
     """Return the segments that were ever forecast for."""
-    was_there = np.any(days.cells[..., EXPECTED] > 0, axis=(0, 2)).tolist()
-    return {name for name, some in zip(days.segments, was_there, strict=True) if some}
+    places = np.flatnonzero(days.cells[..., EXPECTED].any(axis=(0, 2)))
+    return {days.segments[i] for i in places}
