@@ -113,6 +113,9 @@ def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
 def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseline:
     """Learn from whole days how features move together, and how abruptly.
 
+    The limit comes from looks that were not learnt from: each half of the reference is
+    looked at with what the other half teaches.
+
     Parameters
     ----------
     whole
@@ -122,18 +125,26 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseli
     min_change
         See `InputFaultParams`.
     """
+    n = len(whole) // HOURS // 2 * HOURS
+    halves = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
+    highest = []
+    for learnt, seen in (halves, halves[::-1]):
+        other = _learn(learnt, min_change)
+        highest += [_highest(other, look) for look in _looks(other, seen.mean)]
+    promise = contract(np.array(highest), promised_days, LOOK_DAYS)
+    return replace(_learn(whole, min_change), contract=promise)
+
+
+def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
+    """Learn all but the limit."""
     usual, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
     usual = usual.reshape(HOURS, -1)
     _, level_sd = middle_and_spread(whole.mean)
-    values, departure, yesterday = _cut(filled(whole.mean, usual))
+    _, departure, yesterday = _cut(filled(whole.mean, usual))
     after = departure[:, -AFTER * HOURS :]
     carry = np.linalg.lstsq(yesterday, after.mean(axis=1), rcond=None)[0]
-    departure = departure - (yesterday @ carry)[:, np.newaxis]
-    flat: Floats = departure[:, -AFTER * HOURS :].reshape(-1, len(whole.names))
+    flat: Floats = (after - (yesterday @ carry)[:, np.newaxis]).reshape(-1, len(whole.names))
     covariance: Floats = flat.T @ flat / len(flat) + np.diag((1e-3 * level_sd) ** 2)
-    looks = [
-        Look(values=one, departure=two) for one, two in zip(values, departure, strict=True)
-    ]
     blank = np.ones(len(whole.names))
     baseline = FaultBaseline(
         min_change=min_change,
@@ -150,13 +161,11 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseli
         most_missing=missing_share(whole).max(axis=0),
         contract=contract(np.zeros(1), 1.0, 1),
     )
-    return _with_null(baseline, looks, promised_days)
+    return _with_null(baseline, _looks(baseline, whole.mean))
 
 
-def _with_null(
-    baseline: FaultBaseline, looks: Sequence[Look], promised_days: float
-) -> FaultBaseline:
-    """Replay the looks of the reference, and take the limits from them."""
+def _with_null(baseline: FaultBaseline, looks: Sequence[Look]) -> FaultBaseline:
+    """Replay the looks of the reference, and take what is ordinary from them."""
     features = list(range(len(baseline.names)))
     rest = [_worst(baseline, look, features) for look in looks]
     shapes = [[_explain(baseline, look, features, f) for f in features] for look in looks]
@@ -170,10 +179,7 @@ def _with_null(
     )
     raw = np.array([[_strength(baseline, f, s) for f, s in enumerate(row)] for row in shapes])
     score = np.quantile(raw, _HIGH, axis=0)
-    baseline = replace(baseline, score=np.where(score > 0, score, 1.0))
-    highest = np.array([_highest(baseline, look) for look in looks])
-    promise = contract(highest, promised_days, LOOK_DAYS)
-    return replace(baseline, contract=promise)
+    return replace(baseline, score=np.where(score > 0, score, 1.0))
 
 
 def _highest(baseline: FaultBaseline, look: Look) -> float:
@@ -266,8 +272,19 @@ def suspects(
 
 def last_look(baseline: FaultBaseline, mean: Floats) -> Look:
     """Return the look that ends with the last of some whole days of hourly means."""
-    values, departure, yesterday = _cut(filled(mean, baseline.usual)[-LOOK_DAYS:])
-    return Look(values=values[0], departure=departure[0] - yesterday[0] @ baseline.carry)
+    days = filled(mean, baseline.usual)[-LOOK_DAYS:]
+    return _of_days(baseline, days)[0]
+
+
+def _looks(baseline: FaultBaseline, mean: Floats) -> list[Look]:
+    """Return the looks that end with each day, as soon as there are enough."""
+    return _of_days(baseline, filled(mean, baseline.usual))
+
+
+def _of_days(baseline: FaultBaseline, days: Floats) -> list[Look]:
+    values, departure, yesterday = _cut(days)
+    left = departure - (yesterday @ baseline.carry)[:, np.newaxis]
+    return [Look(values=one, departure=two) for one, two in zip(values, left, strict=True)]
 
 
 def missing_limit(baseline: FaultBaseline) -> Floats:

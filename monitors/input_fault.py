@@ -57,10 +57,15 @@ class InputFaultParams:
     min_change
         A factor closer to 1, or an offset smaller in standard deviations of
         the feature, is never a fault.
+    by_segment
+        Look at the features of every segment as well, each beside itself in the
+        other segments, all under the one promise (`monitors.fault_blocks`). A
+        segment is looked at once its reference holds 19 looks of ten days.
     """
 
     days_between_false_alarms: float = 1095.0
     min_change: float = 0.15
+    by_segment: bool = False
 
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:

@@ -12,6 +12,7 @@ from db.queries import segments as stored
 from db.tables import Model, SegmentChunk
 from monitors import drift, level, panel
 from monitors.drift import DriftBaseline, DriftParams
+from monitors.fault_blocks import Block
 from monitors.finding import Finding, Json
 from monitors.hourly import Hourly, whole_days
 from monitors.learning import Learning
@@ -114,9 +115,13 @@ def judged(hours: Hourly, learnt: Learnt) -> Hourly:
     return like(hours, learnt.names)
 
 
-def judged_names(learnt: Learnt) -> Sequence[str]:
+def judged_names(learnt: Learnt | Sequence[Block]) -> Sequence[str]:
     """Return the features that are judged."""
-    return () if isinstance(learnt, Learning) else learnt.names
+    if isinstance(learnt, Learning):
+        return ()
+    if isinstance(learnt, Sequence):
+        return [name for block in learnt for name in block.names]
+    return learnt.names
 
 
 def told(

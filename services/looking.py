@@ -1,7 +1,7 @@
 """Ask a monitor, with what was read for it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from monitors import (
     coarse,
     distances,
     drift,
-    input_fault,
+    fault_blocks,
     level_looks,
     prediction_drift,
     preprocessing_mismatch,
@@ -29,6 +29,7 @@ from monitors.burn import BurnParams
 from monitors.calibration import CalibrationParams
 from monitors.daily import Daily, daily
 from monitors.drift import DriftBaseline, DriftParams
+from monitors.fault_blocks import Block
 from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import InputFaultParams
@@ -139,10 +140,19 @@ def _look_at_input(
         return _look_at_levels(task.history, params, seen, reference, baselines)
     if isinstance(params, PanelParams):
         return _look_at_order(params, seen, reference, baselines)
-    usual = baselines.of(
-        seen, reference, params, lambda hours: input_fault.calibrate(hours, params)
+    return _look_for_faults(task, params, seen, reference, baselines)
+
+
+def _look_for_faults(
+    task: Task, params: InputFaultParams, seen: Scene, reference: Window, baselines: Baselines
+) -> Finding:
+    def learn(hours: Hourly) -> tuple[Block, ...]:
+        return fault_blocks.calibrate(hours, params, seen.n_total)
+
+    blocks = baselines.of(seen, reference, params, learn)
+    return _told(
+        fault_blocks.evaluate(blocks, seen.recent, task.faults, seen.as_of), blocks, seen
     )
-    return input_fault.evaluate(usual, seen.recent, task.faults, seen.as_of)
 
 
 def _look_at_levels(
@@ -187,7 +197,7 @@ def _look_at_drift(
     return _with_bins(_with_distances(finding, edges, now, before), edges, counts)
 
 
-def _told(finding: Finding, learnt: Learnt, seen: Scene) -> Finding:
+def _told(finding: Finding, learnt: Learnt | Sequence[Block], seen: Scene) -> Finding:
     names = by_segment.judged_names(learnt)
     return by_segment.told(finding, names, seen.recent, seen.n_total)
 

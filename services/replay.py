@@ -358,7 +358,7 @@ def _task(
     if isinstance(params, ShapeParams):
         inside = whole if isinstance(whole, Shapes) else None
         return Task(monitor_id=monitor.id, params=params, shapes=inside)
-    if isinstance(params, InputFaultParams):
+    if isinstance(params, InputFaultParams) and not params.by_segment:
         return Task(monitor_id=monitor.id, params=params)
     return watching.prepare(session, model, monitor, seen)
 

@@ -79,9 +79,9 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
     match params:
         case InputFaultParams():
             task = replace(task, faults=faults.known(session, monitor.id, seen.as_of))
-        case DriftParams(by_segment=True) | PanelParams(by_segment=True):
-            apart = by_segment.widened(session, model, scene.lately(seen.as_of), seen.counted)
-            task = replace(task, by_segment=apart)
+            task = _with_segments(session, task, params, model, seen)
+        case DriftParams() | PanelParams():
+            task = _with_segments(session, task, params, model, seen)
         case PredictionDriftParams() | ShapeParams():
             task = _with_its_own(session, task, params, seen)
         case LevelParams():
@@ -97,9 +97,21 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
             task = replace(task, mismatches=counts)
         case QualityParams():
             task = replace(task, arrivals=arrivals.of_day(session, model.id, seen.last_day))
-        case _:
-            pass
     return task
+
+
+def _with_segments(
+    session: Session,
+    task: Task,
+    params: DriftParams | PanelParams | InputFaultParams,
+    model: Model,
+    seen: Scene,
+) -> Task:
+    """Lay the segments beside what is seen of all, if they are judged."""
+    if not params.by_segment:
+        return task
+    apart = by_segment.widened(session, model, scene.lately(seen.as_of), seen.counted)
+    return replace(task, by_segment=apart)
 
 
 def _with_its_history(

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.rows import REFERENCE, Kind
-from db.session import read_only
+from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.conformal import episodes
 from monitors.drift import DriftBaseline, DriftParams
@@ -22,8 +22,10 @@ from monitors.level_looks import replay as look_for_levels
 from monitors.panel import PanelBaseline, PanelParams
 from monitors.panel import replay as look_for_faults
 from monitors.summary import Floats
+from services import monitoring
 from services.by_segment import judged, learn_drift, learn_level, learn_panel
 from services.explaining.finding import explain
+from services.monitoring import MonitorPlan
 from services.replay import Asked, replay
 from tests.late.world import BY_SHOP, DAY, Row, World
 from tests.monitors.streams import ar1, grid
@@ -116,6 +118,36 @@ def test_a_new_segment_that_is_like_the_others_alarms_nobody(
     detail: Any = last(world)[4]
     assert detail["segments"] == {"judged": ["shop=a", "shop=b"], "learning": ["shop=c"]}
     assert "load [shop=c]" not in detail["features"]
+
+
+def test_a_broken_input_of_one_segment_is_named(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    n_reference, broke = 200, 204
+    world = World(sessions, tmp_path, "shops", n_reference, 1, (), BY_SHOP)
+    plan = MonitorPlan(name="faults", kind="input_fault", params={"by_segment": True})
+    with unit_of_work(sessions) as session:
+        monitoring.put(session, world.model_id, plan)
+    chance = np.random.default_rng(8)
+    rows = []
+    for day in range(n_reference + 8):
+        weather = chance.normal()
+        for kind, row in visits(day, dict.fromkeys("abc", 10.0), chance, n_reference):
+            load = row["features"]["load"][0] + weather
+            load *= 1.8 if row["entity"] == "b" and day >= broke else 1.0
+            rows.append((kind, row | {"features": row["features"] | {"load": [load]}}))
+    world.send(rows)
+    world.judge()
+
+    outcome, _, _, cause, detail = last(world)
+    assert outcome == "breach"
+    assert "load [shop=b] scaled by 1." in cause
+    [fault] = [one for one in detail["faults"] if one["feature"] == "load [shop=b]"]
+    assert fault["since"] == (START + broke * DAY).isoformat()
+    assert detail["segments"]["judged"] == ["shop=a", "shop=b", "shop=c"]
+    [record] = replay(sessions, world.model_id, Asked()).records
+    breaches = [said for said in world.findings().values() if said[0] == "breach"]
+    assert record.n_breaches == len(breaches) > 0
 
 
 def test_a_level_that_moves_in_one_segment_and_stays_is_named(
