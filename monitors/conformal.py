@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammaincinv
 
 from monitors.summary import Bools, Floats
 
@@ -254,7 +254,7 @@ def _allowed(expected: float) -> int:
     [-1, 0, 1, 2, 6]
     """
     allowed = -1
-    while stats.chi2.ppf(CONFIDENCE, 2 * (allowed + 2)) / 2 <= expected:
+    while gammaincinv(allowed + 2, CONFIDENCE) <= expected:  # the exact Poisson bound
         allowed += 1
     return allowed
 

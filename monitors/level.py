@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import pdtr, pdtrik
 
 from monitors.conformal import Contract, middle_and_spread
 from monitors.day_levels import (
@@ -148,7 +148,7 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
     limit = quiet_evidence(in_units(whole, usual), promised)
     replayed = _replayed(whole)
     days = int(np.isfinite(replayed).sum())
-    most = float(stats.poisson.ppf(_DOUBT, days / promised))
+    most = most_calls(days / promised)
     limit = max(limit, lowest_limit(replayed, most))
     return LevelBaseline(
         params=params,
@@ -269,6 +269,20 @@ def calls(breach: Bools) -> int:
         if look >= free_at:
             n, free_at = n + 1, int(look) + WEEK
     return n
+
+
+def most_calls(expected: float) -> int:
+    """Return how many calls nine references in ten do not exceed by chance (Poisson).
+
+    Examples
+    --------
+    >>> [most_calls(expected) for expected in (0.0, 0.1, 1.0, 4.0)]
+    [0, 0, 2, 7]
+    """
+    if expected == 0:
+        return 0
+    most = int(np.ceil(pdtrik(_DOUBT, expected)))
+    return most - 1 if most > 0 and pdtr(most - 1, expected) >= _DOUBT else most
 
 
 def lowest_limit(evidence: Floats, most: float) -> float:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammaincc
 
 from monitors.distances import psi, shares, smoothed
 from monitors.summary import Floats
@@ -88,7 +88,9 @@ def moved(current: Floats, reference: Floats) -> Moved:
     unlike = float(effects.var()) / mean**2
     scale = (1 / now.sum() + 1 / before.sum()) * mean * (1 + unlike)
     freedom = len(effects) / (1 + unlike)
-    return Moved(psi=apart, design_effect=mean, p=float(stats.chi2.sf(apart / scale, freedom)))
+    return Moved(
+        psi=apart, design_effect=mean, p=float(gammaincc(freedom / 2, apart / scale / 2))
+    )
 
 
 def _grouped(current: Floats, days: Floats) -> tuple[Floats, Floats]:

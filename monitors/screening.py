@@ -5,7 +5,7 @@ own series: not merely the highest, because something always is.
 """
 
 import numpy as np
-from scipy import stats
+from scipy.special import fdtrc
 
 from monitors.summary import Bools, Floats
 
@@ -57,7 +57,7 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
     k = np.arange(1, _TAIL)
     spacings = k * (peaks[: _TAIL - 1] - peaks[1:_TAIL])
     chances = [
-        float(stats.f.sf(spacings[r - 1] / usual, 2, 2 * (_TAIL - 1 - r)))
+        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / usual))
         for r in range(1, MOST + 1)
         if (usual := float(spacings[r:].mean())) > 0
     ]

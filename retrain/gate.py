@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from retrain.windows import Floats
 
@@ -157,16 +157,15 @@ def student(differences: Floats, level: float, rule: Rule) -> Student:
     n_blocks = len(differences)
     mean = float(differences.mean())
     error = INFLATION * float(differences.std(ddof=1)) / n_blocks**0.5
-    law = stats.t(n_blocks - 1)
-    reach = float(law.ppf(1 - rule.alpha)) * error
+    reach = float(stdtrit(n_blocks - 1, 1 - rule.alpha)) * error
     scale = level if level > 0 else 1.0
     return Student(
         change=mean / scale,
         lower=(mean - reach) / scale,
         upper=(mean + reach) / scale,
         # Blocks that agree to the last digit leave no doubt.
-        p_better=float(law.cdf(mean / error)) if error > 0 else float(mean >= 0),
-        p_worse=float(law.sf(mean / error)) if error > 0 else float(mean <= 0),
+        p_better=float(stdtr(n_blocks - 1, mean / error)) if error > 0 else float(mean >= 0),
+        p_worse=float(stdtr(n_blocks - 1, -mean / error)) if error > 0 else float(mean <= 0),
         n_blocks=n_blocks,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from monitors.hourly import HOURS, Hourly
 from monitors.summary import Floats
@@ -173,7 +173,7 @@ def _judge(
     sd = math.sqrt(variance)
     error = standard_error(days.mean)
     degrees = _batches(days.n.size)[0] - 1
-    quantile = float(stats.t.ppf(1 - chance / 2, degrees))
+    quantile = float(stdtrit(degrees, 1 - chance / 2))
     mean_error = quantile * error
     # Of a square root: half the relative error of what it is taken of.
     sd_error = sd * quantile * standard_error(days.square) / variance / 2

@@ -74,8 +74,7 @@ def test_names_say_what_they_mean() -> None:
     assert vague == []
 
 
-@pytest.mark.parametrize("entrance", ["api.main", "web.pages"])
-def test_serving_never_loads_the_training_stack(entrance: str) -> None:
+def loaded(entrance: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {entrance}; print(*sys.modules)"],
         cwd=ROOT,
@@ -84,7 +83,18 @@ def test_serving_never_loads_the_training_stack(entrance: str) -> None:
         timeout=60,
         check=True,
     )
-    assert {"torch", "evidently", "pandas"} & set(done.stdout.split()) == set()
+    return {*done.stdout.split()}
+
+
+@pytest.mark.parametrize("entrance", ["api.main", "web.pages"])
+def test_serving_never_loads_the_training_stack(entrance: str) -> None:
+    assert {"torch", "evidently", "pandas"} & loaded(entrance) == set()
+
+
+@pytest.mark.parametrize("entrance", ["api.main", "jobs.wiring", "cli.main"])
+def test_no_process_loads_all_laws_of_statistics(entrance: str) -> None:
+    """A second and 45 MB: `scipy.special` has those that are asked for."""
+    assert "scipy.stats" not in loaded(entrance)
 
 
 def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
