@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from monitors.calibration_sums import CLAIMED, EXPECTED, HAPPENED, N
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, Json, as_json
 from monitors.learning import Learning
 from monitors.looks import no_data
 from monitors.own_past import Judged, OwnPastParams, judge, last_window, over_windows
@@ -108,19 +108,12 @@ def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
             window, f"fewer than {params.min_coverage:.0%} of the probabilities have a label"
         )
     now = days.cells[-params.window_days :].sum(axis=0)
-    breach = judged.value > judged.contract.threshold
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=judged.value,
-        threshold=judged.contract.threshold,
-        window=window,
-        cause=_cause(days, judged, now) if breach else "",
-        detail={
-            **judged.told([f"class {name}" for name in days.names], [*VIEWS]),
-            "window_days": params.window_days,
-            "classes": _classes(days, judged, now),
-        },
-    )
+    detail: dict[str, Json] = {
+        **judged.told([f"class {name}" for name in days.names], [*VIEWS]),
+        "window_days": params.window_days,
+        "classes": _classes(days, judged, now),
+    }
+    return judged.finding(window, lambda: _cause(days, judged, now), detail)
 
 
 def _cause(days: ClaimDays, judged: Judged, now: Floats) -> str:

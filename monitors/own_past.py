@@ -5,14 +5,14 @@ farthest of all views and parts is held against one limit, from which one promis
 between false alarms follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.window import Window
 from monitors.conformal import Contract, contract
-from monitors.finding import Json, as_json
+from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS
 from monitors.learning import MIN_WINDOWS, Learning
 from monitors.looks import since
@@ -105,6 +105,20 @@ class Judged:
         part, view = self.top
         away = self.usuals[view].standardised(self.lately[view][-1:])[0, part]
         return int(np.argmax(np.abs(away)))
+
+    def finding(
+        self, window: Window, cause: Callable[[], str], detail: Mapping[str, Json]
+    ) -> Finding:
+        """Return the verdict on the last window; `cause` is asked for of a breach alone."""
+        breach = self.value > self.contract.threshold
+        return Finding(
+            outcome=Outcome.BREACH if breach else Outcome.OK,
+            value=self.value,
+            threshold=self.contract.threshold,
+            window=window,
+            cause=cause() if breach else "",
+            detail=detail,
+        )
 
     def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
         """Return what every finding of this sort says of itself; names of parts and views."""

@@ -9,7 +9,7 @@ the horizon, and one promise of days between false alarms holds over all parts.
 
 from dataclasses import dataclass
 
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Json
 from monitors.learning import Learning
 from monitors.looks import no_data
 from monitors.own_past import Judged, OwnPastParams, judge, last_window
@@ -48,19 +48,12 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
         return no_data(window, str(judged))
     if judged is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
-    breach = judged.value > judged.contract.threshold
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=judged.value,
-        threshold=judged.contract.threshold,
-        window=window,
-        cause=_cause(days, judged) if breach else "",
-        detail={
-            **judged.told(days.names, [*VIEWS]),
-            "parts": _parts(days, judged),
-            "window_days": params.window_days,
-        },
-    )
+    detail: dict[str, Json] = {
+        **judged.told(days.names, [*VIEWS]),
+        "parts": _parts(days, judged),
+        "window_days": params.window_days,
+    }
+    return judged.finding(window, lambda: _cause(days, judged), detail)
 
 
 def _cause(days: ErrorDays, judged: Judged) -> str:

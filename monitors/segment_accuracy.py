@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, Json, as_json
 from monitors.learning import MIN_WINDOWS, Learning
 from monitors.looks import no_data
 from monitors.own_past import (
@@ -203,20 +203,13 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
         return no_data(window, str(judged))
     if judged is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
-    breach = judged.value > judged.contract.threshold
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=judged.value,
-        threshold=judged.contract.threshold,
-        window=window,
-        cause=_cause(days, seen, judged) if breach else "",
-        detail={
-            **judged.told(days.names, [VIEW]),
-            "window_days": params.window_days,
-            "errors": _errors(days, seen, params),
-            "segments": _segments(days, seen),
-        },
-    )
+    detail: dict[str, Json] = {
+        **judged.told(days.names, [VIEW]),
+        "window_days": params.window_days,
+        "errors": _errors(days, seen, params),
+        "segments": _segments(days, seen),
+    }
+    return judged.finding(window, lambda: _cause(days, seen, judged), detail)
 
 
 def _cause(days: SegmentDays, seen: Seen, judged: Judged) -> str:

@@ -14,7 +14,7 @@ from monitors.hourly import HOURS, Hourly
 from monitors.input_fault import Fault, InputFaultParams
 from monitors.learning import Learning
 from monitors.summary import Floats, chunk_start
-from tests.services.test_by_segment import N_FEATURES, N_SEGMENTS, laid_out, stream
+from tests.monitors.segmented import N_FEATURES, N_SEGMENTS, laid_out, stream
 
 N_REFERENCE, N_LIVE, BROKE = 365, 40, 20
 PARAMS = InputFaultParams(by_segment=True)

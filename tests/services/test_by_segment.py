@@ -21,14 +21,13 @@ from monitors.level import calls as calls_of_level
 from monitors.level_looks import replay as look_for_levels
 from monitors.panel import PanelBaseline, PanelParams
 from monitors.panel import replay as look_for_faults
-from monitors.summary import Floats
 from services import monitoring
 from services.by_segment import judged, learn_drift, learn_level, learn_panel
 from services.explaining.finding import explain
 from services.monitoring import MonitorPlan
 from services.replay import Asked, replay
 from tests.late.world import BY_SHOP, DAY, Row, World
-from tests.monitors.streams import ar1, grid
+from tests.monitors.segmented import N_FEATURES, laid_out, stream
 from tests.streams import HOUR, START, prediction
 
 N_REFERENCE, N_SERVED = 30, 12
@@ -171,34 +170,6 @@ def test_a_level_that_moves_in_one_segment_and_stays_is_named(
     [record] = told.records
     breaches = [said for said in world.findings().values() if said[0] == "breach"]
     assert record.n_breaches == len(breaches) > 0
-
-
-N_SEGMENTS, N_FEATURES = 8, 7
-
-
-def stream(n_days: int, seed: int) -> Floats:
-    """Return means by hour, segment and feature: a season and moods that segments share."""
-    n = n_days * HOURS
-    phase = np.arange(n)[:, None] / HOURS + np.linspace(0, 0.5, N_FEATURES)
-    season = np.sin(2 * np.pi * phase) * np.linspace(3, 1, N_FEATURES)
-    shared = ar1(0.98, (n, N_FEATURES), seed)
-    apart = [
-        5 * s
-        + season * (1 + s / 10)
-        + shared
-        + ar1(0.97, (n, N_FEATURES), 100 * seed + s + 1)
-        + 0.3 * ar1(0.7, (n, N_FEATURES), 100 * seed + 50 + s)
-        for s in range(N_SEGMENTS)
-    ]
-    return np.stack(apart, axis=1)
-
-
-def laid_out(segments: Floats) -> Hourly:
-    """Lay segments of equal traffic beside their total."""
-    names = [f"f{k}" for k in range(N_FEATURES)]
-    names += [f"f{k} [shop={s}]" for s in range(N_SEGMENTS) for k in range(N_FEATURES)]
-    flat = segments.reshape(len(segments), -1)
-    return grid(np.concatenate([segments.mean(axis=1), flat], axis=1), names=tuple(names))
 
 
 def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
