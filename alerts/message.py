@@ -24,6 +24,8 @@ class Type(StrEnum):
     ROLLOUT_FAILED = "rollout.failed"
     CHANNEL_DISABLED = "channel.disabled"
     CHANNEL_TEST = "channel.test"
+    PLATFORM_FIRING = "platform.firing"
+    PLATFORM_RESOLVED = "platform.resolved"
 
 
 def compose(kind: Type, at: datetime, page: str, content: Mapping[str, Any]) -> bytes:

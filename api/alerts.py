@@ -7,10 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
+from alerts.platform import PlatformFault
 from alerts.state import Flip, Phase, Reason
 from api.dependencies import ReachDep, ReadDep, ReadModel
 from monitors.finding import Outcome
-from services import listing
+from services import listing, platform_alerts
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 
@@ -31,6 +32,18 @@ class AlertRead(BaseModel):
     since: datetime | None
     cause: str
     version: str | None
+
+
+class PlatformAlertRead(BaseModel):
+    """An open fault of the platform itself; `model` is null where all are concerned."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: PlatformFault
+    subject: str
+    model: str | None
+    cause: str
+    since: datetime
 
 
 class FlipRead(BaseModel):
@@ -169,6 +182,12 @@ def read_accuracy(
 def list_alerts(reach: ReachDep, session: ReadDep) -> list[listing.AlertNow]:
     """List every alert, quiet ones too."""
     return listing.alerts(session, reach)
+
+
+@router.get("/platform-alerts", response_model=list[PlatformAlertRead])
+def list_platform_alerts(reach: ReachDep, session: ReadDep) -> list[platform_alerts.OpenFault]:
+    """List the open faults of the platform itself, oldest first."""
+    return platform_alerts.described(session, reach)
 
 
 @router.get("/flips", response_model=list[FlipRead])

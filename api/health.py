@@ -1,11 +1,15 @@
 """Is the process alive, and can it work? The only addresses that need no key."""
 
+from collections import Counter
+
 from fastapi import APIRouter, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from alerts.platform import PlatformFault
 from api.dependencies import NowDep, PlatformDep
 from db.session import read_only
+from services import platform_alerts
 from services.capacity import backlog, shortages
 
 router = APIRouter(tags=["health"])
@@ -21,11 +25,17 @@ def health() -> Response:
     "/ready", response_class=Response, responses={503: {"description": "Not ready, and why."}}
 )
 def ready(parts: PlatformDep, now: NowDep) -> Response:
-    """Answer 200 while batches are taken; else 503, and why, in words for an operator."""
+    """Answer 200 while batches are accepted; else 503, and why.
+
+    Faults of the platform behind the API are named by kind, with 200: to take
+    the API out of rotation would stop ingestion for every model.
+    """
+    kinds = Counter[PlatformFault]()
     try:
         with read_only(parts.sessions) as session:
             session.execute(text("SELECT 1 FROM model LIMIT 1"))
             waiting = backlog(session, now)
+            kinds.update(alert.kind for alert in platform_alerts.open_alerts(session))
     except SQLAlchemyError:  # its words may hold an address: they are in the log
         short = ["the database does not answer, or does not bear our schema"]
     else:
@@ -33,4 +43,5 @@ def ready(parts: PlatformDep, now: NowDep) -> Response:
     if short:
         reasons = "".join(f"not ready: {reason}\n" for reason in short)
         return Response(reasons, status_code=503, media_type="text/plain")
-    return Response("ready\n", media_type="text/plain")
+    degraded = "".join(f"degraded: {n} {kind.value}\n" for kind, n in sorted(kinds.items()))
+    return Response(f"ready\n{degraded}", media_type="text/plain")

@@ -4,6 +4,7 @@ Every replica answers the same: these are facts of the installation, not of a
 process. Described in docs/metrics.md.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from alerts.platform import PlatformFault
 from alerts.state import Phase
 from core.settings import Settings
 from db.queries import counts, overview, promises
@@ -26,6 +28,7 @@ from db.tables import (
     Version,
 )
 from db.tables.queue import RunStatus
+from services import platform_alerts
 from services.capacity import Disks, backlog, shortages
 from services.overview.standing import standing_of
 
@@ -36,6 +39,7 @@ def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     yield from _models(session)
     yield _log_rows(session)
     yield _firing(session)
+    yield _platform(session)
     yield from _promises(session)
     yield _champions(session)
     yield _rollouts(session)
@@ -137,6 +141,16 @@ def _firing(session: Session) -> GaugeMetricFamily:
     )
     for model, monitor, severity, phase in rows:
         gauge.add_metric([model, monitor, severity], float(phase is Phase.FIRING))
+    return gauge
+
+
+def _platform(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_platform_alerts", "Open faults of the platform itself.", labels=["kind"]
+    )
+    counted = Counter(alert.kind for alert in platform_alerts.open_alerts(session))
+    for kind in PlatformFault:
+        gauge.add_metric([kind.value], counted[kind])
     return gauge
 
 

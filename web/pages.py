@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from db.session import read_only
 from db.tables import Scope
-from services import reports
+from services import platform_alerts, reports
 from services.access import Caller, Door
 from services.overview import alerts, fleet, model, rollouts
 from web import charts, findings, journey, lookup, orders, signing
@@ -46,11 +46,13 @@ def show_fleet(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
     """Show all models at a glance."""
     with read_only(site(request).sessions) as session:
         seen = fleet.fleet(session, visitor.model_id)
+        faults = platform_alerts.described(session, visitor.model_id)
     return page(
         "fleet.html",
         visitor=visitor,
         now=now,
         models=seen,
+        platform=faults,
         sparkline=charts.sparkline,
         address=site(request).public_url,
     )

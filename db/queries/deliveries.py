@@ -19,6 +19,7 @@ from db.tables import (
     FlipRow,
     Model,
     Monitor,
+    PlatformAlert,
     Rollout,
     RolloutEvent,
     Version,
@@ -26,6 +27,8 @@ from db.tables import (
 
 # What happens to a rollout is for people in working hours: nothing has to be done at once.
 ROLLOUT_SEVERITY = "ticket"
+# Of faults of the platform: nothing is monitored while they last.
+PLATFORM_SEVERITY = "page"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,31 @@ def add_for_rollout_event(session: Session, event: RolloutEvent, now: datetime) 
     body = compose(kind, event.recorded_at, f"/rollouts/{rollout.id}", content)
     message = _Message(kind, f"rollout:{rollout.id}", event.id, body)
     _add(session, wanting(session, ROLLOUT_SEVERITY), message, now)
+
+
+def add_for_platform_alert(session: Session, alert: PlatformAlert, now: datetime) -> None:
+    """Notify of a fault of the platform; of its end, those who were notified of the fault."""
+    model = session.get(Model, alert.model_id) if alert.model_id else None
+    content = {
+        "kind": alert.kind.value,
+        "subject": alert.subject,
+        "model": model and model.name,
+        "severity": PLATFORM_SEVERITY,
+        "cause": alert.cause,
+        "since": moment(alert.since),
+        "runbook_url": (model and model.runbook_url) or None,
+    }
+    if alert.resolved_at is None:
+        kind, cause_id, channels = (
+            Type.PLATFORM_FIRING,
+            alert.id,
+            wanting(session, PLATFORM_SEVERITY),
+        )
+    else:
+        kind, cause_id = Type.PLATFORM_RESOLVED, alert.resolution_id
+        channels = _notified_of(session, alert.id)
+    body = compose(kind, now, f"/models/{model.name}" if model else "/alerts", content)
+    _add(session, channels, _Message(kind, f"platform:{alert.id}", cause_id, body), now)
 
 
 def disable(
@@ -234,13 +262,17 @@ def _who_heard_it_fire(session: Session, alert_id: UUID) -> list[Channel]:
         .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)
         .order_by(FlipRow.at.desc())
         .limit(1)
-        .scalar_subquery()
     )
+    cause_id = session.scalar(last)
+    return [] if cause_id is None else _notified_of(session, cause_id)
+
+
+def _notified_of(session: Session, cause_id: UUID) -> list[Channel]:
     return [
         *session.scalars(
             select(Channel)
             .join(Delivery, Delivery.channel_id == Channel.id)
-            .where(Delivery.cause_id == last, Channel.enabled)
+            .where(Delivery.cause_id == cause_id, Channel.enabled)
             .order_by(Channel.name)
         )
     ]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, func, select
+from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.tables import (
@@ -18,6 +18,7 @@ from db.tables import (
     FlipRow,
     Model,
     Monitor,
+    PlatformAlert,
     Rollout,
     RolloutEvent,
     ServingSlice,
@@ -184,16 +185,23 @@ def flips(
 
 def deliveries(
     session: Session, model_id: UUID | None, limit: int
-) -> Sequence[Row[Delivery, str, str]]:
-    """Return the newest messages, newest first, with channel and model, by their cause."""
-    cause_model = func.coalesce(FlipRow.model_id, Rollout.model_id)
+) -> Sequence[Row[Delivery, str, str | None]]:
+    """Return the newest messages, newest first, with channel and model, by their cause.
+
+    The model is None of a message that concerns none, or all.
+    """
+    of_platform = or_(
+        PlatformAlert.id == Delivery.cause_id, PlatformAlert.resolution_id == Delivery.cause_id
+    )
+    cause_model = func.coalesce(FlipRow.model_id, Rollout.model_id, PlatformAlert.model_id)
     return session.execute(
         select(Delivery, Channel.name, Model.name)
         .join(Channel, Channel.id == Delivery.channel_id)
         .outerjoin(FlipRow, FlipRow.id == Delivery.cause_id)
         .outerjoin(RolloutEvent, RolloutEvent.id == Delivery.cause_id)
         .outerjoin(Rollout, Rollout.id == RolloutEvent.rollout_id)
-        .join(Model, Model.id == cause_model)
+        .outerjoin(PlatformAlert, of_platform)
+        .outerjoin(Model, Model.id == cause_model)
         .where(*_of(cause_model, model_id))
         .order_by(Delivery.seq.desc())
         .limit(limit)

@@ -2,7 +2,15 @@
 
 from db.base import Base
 from db.tables.access import ApiKey, AuditEvent, Scope, WebSession
-from db.tables.alerting import Alert, Channel, Delivery, Finding, FlipRow, Monitor
+from db.tables.alerting import (
+    Alert,
+    Channel,
+    Delivery,
+    Finding,
+    FlipRow,
+    Monitor,
+    PlatformAlert,
+)
 from db.tables.kserve import KServeHalf
 from db.tables.log import (
     DirtyDay,
@@ -62,6 +70,7 @@ __all__ = [
     "Monitor",
     "OutputChunk",
     "OutputEdges",
+    "PlatformAlert",
     "Quarantine",
     "Receipt",
     "RepeatDay",

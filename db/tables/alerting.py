@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from alerts.platform import PlatformFault
 from alerts.state import Flip, Phase, Reason
 from db.base import Base, BigId
 from monitors.finding import Outcome
@@ -95,6 +96,34 @@ class FlipRow(Base):
     recorded_at: Mapped[datetime]
 
 
+class PlatformAlert(Base):
+    """A fault of the platform itself, from when it was first seen until it is gone.
+
+    At most one is open for each kind and subject. Times are wall time.
+    """
+
+    __tablename__ = "platform_alert"
+    __table_args__ = (
+        Index(
+            "ix_platform_alert_open",
+            "kind",
+            "subject",
+            unique=True,
+            sqlite_where=text("resolved_at IS NULL"),
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    kind: Mapped[PlatformFault]
+    subject: Mapped[str]
+    model_id: Mapped[UUID | None] = mapped_column(ForeignKey("model.id"))
+    cause: Mapped[str]
+    since: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    resolution_id: Mapped[UUID] = mapped_column(default=uuid4)  # the cause of its last message
+
+
 class Channel(Base):
     """Somewhere to send messages: a webhook and the severities that it wants."""
 
@@ -126,7 +155,7 @@ class Delivery(Base):
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     channel_id: Mapped[UUID] = mapped_column(ForeignKey("channel.id"))
-    cause_id: Mapped[UUID]  # the flip or the rollout event
+    cause_id: Mapped[UUID]  # the flip, the rollout event or the platform alert
     subject: Mapped[str]  # messages about one subject leave in order
     type: Mapped[str]
     body: Mapped[bytes] = mapped_column(LargeBinary)

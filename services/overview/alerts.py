@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 from alerts.state import Flip, Phase, Reason
 from db.queries import overview
 from db.tables import Delivery
+from services import platform_alerts
 from services.overview.standing import Standing, standing_of
+from services.platform_alerts import OpenFault
 
 HISTORY = 100  # rows of history on a page
 
@@ -54,10 +56,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to one channel; times are wall time."""
+    """One message to one channel; times are wall time. `model` is None where it names none."""
 
     channel: str
-    model: str
+    model: str | None
     type: str
     state: DeliveryState
     attempts: int
@@ -72,6 +74,7 @@ class Message:
 class AlertsPage:
     """Everything about alerts, the most pressing first."""
 
+    platform: tuple[OpenFault, ...]
     alarms: tuple[Alarm, ...]
     turns: tuple[Turn, ...]
     messages: tuple[Message, ...]
@@ -95,6 +98,7 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
         )
     )
     return AlertsPage(
+        platform=tuple(platform_alerts.described(session, only)),
         alarms=tuple(alarms),
         turns=turns(session, only, HISTORY),
         messages=tuple(
@@ -132,7 +136,7 @@ def state_of(delivery: Delivery) -> DeliveryState:
     return DeliveryState.RETRYING if delivery.attempts else DeliveryState.WAITING
 
 
-def _message(delivery: Delivery, channel: str, model: str) -> Message:
+def _message(delivery: Delivery, channel: str, model: str | None) -> Message:
     return Message(
         channel=channel,
         model=model,

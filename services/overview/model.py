@@ -11,6 +11,7 @@ from core.errors import NotFound
 from db.queries import counts, models, overview, promises
 from db.tables import Model, Version
 from retrain.rollout import Phase
+from services import platform_alerts
 from services.overview import drift, serving, spells
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
@@ -22,6 +23,7 @@ from services.overview.segments import Segments, segments
 from services.overview.serving import ServingHour
 from services.overview.spells import Spell
 from services.overview.standing import Health, Standing, health_of, standing_of
+from services.platform_alerts import OpenFault
 from services.retraining import REFUSED
 
 ACCURACY_DAYS = 90
@@ -111,6 +113,7 @@ class ModelPage:
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
     segments: Segments
+    platform: tuple[OpenFault, ...]
 
 
 def model(session: Session, name: str, only: UUID | None) -> ModelPage:
@@ -165,6 +168,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         milestones=_milestones(session, lines),
         refusal=_refusal(session, found.name),
         segments=segments(session, found),
+        platform=tuple(platform_alerts.described(session, found.id)),
     )
 
 
