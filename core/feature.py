@@ -10,6 +10,9 @@ from core.errors import Unprocessable
 MAX_VOCABULARY = 10_000  # texts
 MAX_TEXT_BYTES = 512  # of one text, also of one name
 MAX_BUCKETS = 1_000
+# Of a number's magnitude. Beyond it a value is no measurement, and sums of products
+# overflow: rows that hold one are quarantined as `out_of_range`.
+LARGEST = 1e100
 
 
 class Dtype(StrEnum):

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from core.feature import LARGEST
 from monitors.hourly import HOURS
 from monitors.shape_layout import BUCKETS, N_EDGES, Joint, Numbers, Symbols
 from monitors.summary import MAX, MIN, N_MISSING, N_MOMENTS, SUM, SUM_SQUARES, Floats, Ints, N
@@ -18,7 +19,6 @@ from monitors.summary import Summary as Sums
 Mask: TypeAlias = NDArray[np.bool_]
 
 _FARTHEST = 8.0  # scales from the centre; what lies beyond is the business of other monitors
-_LARGEST = 1e150
 # Figures are multiples of this: their sums are exact in any order, and so in any chunks.
 _GRID = 2.0**-14
 _STILL = 1e-4  # squared scales: a window that moves less has no course of its own
@@ -114,7 +114,7 @@ def _of_equal(block: Numbers, raw: Floats, phase: Floats) -> Floats:
 def _scaled(raw: Floats, centre: float, scale: float) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         z = np.clip((raw - centre) / scale, -_FARTHEST, _FARTHEST)
-    z[~(np.abs(raw) < _LARGEST)] = np.nan
+    z[~(np.abs(raw) <= LARGEST)] = np.nan
     return z
 
 

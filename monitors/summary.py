@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.feature import LARGEST
 from monitors.bins import Bins
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -34,8 +35,6 @@ N_MOMENTS = 7
 # processor's cache.
 _AT_ONCE = 16_384
 
-# A value beyond this is no measurement, and its square would not be a float64.
-_LARGEST = 1e150
 
 
 def chunk_index(times_us: Ints) -> Ints:
@@ -123,7 +122,7 @@ def freeze(columns: Mapping[str, Floats], bins: int = 32) -> Edges:
     Raises
     ------
     ValueError
-        If a feature has no finite value.
+        If a feature has no finite value of a magnitude of at most 1e100.
 
     Examples
     --------
@@ -132,9 +131,11 @@ def freeze(columns: Mapping[str, Floats], bins: int = 32) -> Edges:
     """
     rows = []
     for name, values in columns.items():
-        finite = values[np.abs(values) < _LARGEST]
+        finite = values[np.abs(values) <= LARGEST]
         if finite.size == 0:
-            raise ValueError(f"feature {name!r} has no finite value to take edges from")
+            raise ValueError(
+                f"feature {name!r} has no finite value up to {LARGEST:g} to take edges from"
+            )
         rows.append(_quantiles(np.sort(finite), np.linspace(0.0, 1.0, bins + 1)))
     return Edges(names=tuple(columns), values=np.array(rows))
 
@@ -156,7 +157,7 @@ class Column:
     Attributes
     ----------
     values : (value,)
-        NaN means missing; so do infinity and magnitudes from 1e150.
+        NaN means missing; so do infinity and magnitudes above 1e100.
     chunks : (value,)
         The hour of each value. Columns of equal shape should pass the very
         same array: it is then indexed once.
@@ -361,7 +362,7 @@ def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Float
 
 def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> Floats:
     """Fill in the moments of some hours; return their values, +inf where missing."""
-    there = np.abs(values) < _LARGEST
+    there = np.abs(values) <= LARGEST
     moments[:, N_REPEAT] = np.add.reduceat(again & there, starts, dtype=np.int64)
     low = high = summed = values
     if there.all():

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contract import Contract
-from core.feature import MAX_TEXT_BYTES, Sensitivity
+from core.feature import LARGEST, MAX_TEXT_BYTES, Sensitivity
 from core.rows import TIME, Kind, Status
 from core.terms import Terms
 from services.ingest.check_lists import check_lists
-from services.ingest.columns import Faults, mask
+from services.ingest.columns import OUT_OF_RANGE, Faults, mask, within
 
 # The newest event time drives a model's clock, and nothing turns it back: a
 # device that believes in 2099 must not. An unset clock says 1970 or 0001.
@@ -110,9 +110,11 @@ def _check_time(values: pa.Array, name: str, now: datetime, faults: Faults) -> N
 
 
 def _check_finite(values: pa.Array, name: str, faults: Faults) -> None:
+    if within(values, LARGEST):
+        return
     finite = pc.is_finite(values)
-    if not pc.all(finite).as_py():
-        faults.where(~mask(finite.fill_null(True)), name, "NaN or infinite")
+    faults.where(~mask(finite.fill_null(True)), name, "NaN or infinite")
+    faults.where(mask(pc.greater(pc.abs(values), LARGEST)), name, OUT_OF_RANGE)
 
 
 def _check_predictions(table: pa.Table, faults: Faults) -> None:

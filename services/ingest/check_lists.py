@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contract import Contract
-from core.feature import MAX_TEXT_BYTES, Feature
-from services.ingest.columns import Faults, Mask, mask
+from core.feature import LARGEST, MAX_TEXT_BYTES, Feature
+from services.ingest.columns import OUT_OF_RANGE, Faults, Mask, mask, within
 
 MAX_LABEL_STEPS = 4096  # one label row may span this many steps
 
@@ -93,13 +93,13 @@ def _check_lengths(lists: _Lists, faults: Faults) -> None:
 
 def _check_numbers(column: pa.Array, field: str, faults: Faults, *, may_miss: bool) -> None:
     numbers = column.flatten()
-    finite = pc.is_finite(numbers)
-    if finite.null_count:
-        finite = finite.fill_null(may_miss)
-    if pc.all(finite, skip_nulls=False).as_py() in (True, None):
+    if (may_miss or not numbers.null_count) and within(numbers, LARGEST):
         return
+    finite = pc.is_finite(numbers).fill_null(may_miss)
     reason = "NaN or infinite" if may_miss else "missing, NaN or infinite"
     faults.where(_rows_with(column, ~mask(finite)), field, reason)
+    beyond = mask(pc.greater(pc.abs(numbers), LARGEST))
+    faults.where(_rows_with(column, beyond), field, OUT_OF_RANGE)
 
 
 def _check_range(column: pa.Array, field: str, feature: Feature, faults: Faults) -> None:

@@ -13,6 +13,8 @@ from core.rows import TIME
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
+OUT_OF_RANGE = "out_of_range"  # a number whose magnitude no measurement has
+
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 
 
@@ -51,6 +53,20 @@ def mask(values: pa.Array) -> Mask:
     if values.null_count:
         values = values.fill_null(False)
     return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def within(numbers: pa.Array, largest: float) -> bool:
+    """Say whether no magnitude is above a limit, and none is NaN; nulls are left out.
+
+    Examples
+    --------
+    >>> within(pa.array([1.0, None, -2.0]), 2.0), within(pa.array([float("nan")]), 2.0)
+    (True, False)
+    """
+    if numbers.null_count:
+        numbers = numbers.drop_null()
+    values = numbers.to_numpy(zero_copy_only=False)
+    return bool(np.abs(values).max(initial=0.0) <= largest)
 
 
 def printable(text: str) -> str:
