@@ -36,7 +36,6 @@ N_MOMENTS = 7
 _AT_ONCE = 16_384
 
 
-
 def chunk_index(times_us: Ints) -> Ints:
     """Return the hour each event belongs to, as hours since 1970-01-01T00:00Z.
 
