@@ -41,7 +41,8 @@ _REASONS = {
     Mismatch.UNKNOWN_FIELD: r"unknown field",
     Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?",
     Mismatch.LENGTH: r"expected a list of [\d to]+ (?:numbers|texts)",
-    Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative|out_of_range",
+    Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative"
+    r"|out_of_range",
     Mismatch.VOCABULARY: r"not in the vocabulary|expected one of [a-z, ]+",
     Mismatch.NOT_FINITE: r"(?:missing, )?NaN or infinite",
     Mismatch.TEXT: r"empty|longer than \d+ bytes|holds a NUL character|text is not Unicode",
