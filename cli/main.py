@@ -56,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     add("migrate", _migrate, "bring the database to the newest schema")
-    add("api", _api, "serve the REST interface and the pages")
+    api = add("api", _api, "serve the REST interface and the pages")
+    api.add_argument(
+        "--fd", type=int, help="serve the listening socket of this file descriptor"
+    )
     add("worker", _worker, "fold, archive, judge and deliver")
     add("trainer", _trainer, "retrain when asked to, and judge the challenger at the gate")
     run = add("run", _run, "run api, worker and trainer together on this machine")
@@ -110,7 +113,9 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
         "--folder", default="var/demo", help="where everything is kept; emptied at the start"
     )
     demo.add_argument("--stop", action="store_true", help="do not leave the platform up")
-    demo.add_argument("--port", type=int, default=8765, help="of the platform; +1 and +2 too")
+    demo.add_argument(
+        "--port", type=int, help="of the platform, SEQWATCH_PORT by default; +1 and +2 too"
+    )
     demo.add_argument("--json", metavar="FILE", help="write the result there as well")
     demo.add_argument(
         "--sabotage", action="store_true", help="scramble the challenger (a test)"
@@ -154,10 +159,10 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     return 0
 
 
-def _api(settings: Settings, _: argparse.Namespace) -> int:
+def _api(settings: Settings, given: argparse.Namespace) -> int:
     from cli.roles import serve
 
-    return serve(settings)
+    return serve(settings, given.fd)
 
 
 def _worker(settings: Settings, _: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,8 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
+from core.errors import AppError, Unprocessable
+
 PAUSE_SECONDS = 0.5  # before a process that died is started again
 PATIENCE_SECONDS = 10.0  # between asking a process to end and ending it
+START_SECONDS = 120.0  # for a process to answer, on a machine with other work
+MOST_STARTS = 3  # of a process that ends before it has answered once
+BACKLOG = 2_048  # connections that wait while the API starts
+LOG_TAIL = 2_000  # bytes of a log that an error message quotes
+
+
+class DidNotStart(AppError):
+    """A process ended, or did not answer, instead of serving."""
 
 
 @dataclass(kw_only=True)
@@ -34,10 +47,13 @@ class Supervisor:
         Folder of one log file per process.
     environment
         Added to this process's own.
+    listener
+        A socket that the processes inherit, and that is closed when they have ended.
     """
 
     logs: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    listener: socket.socket | None = None
     _kept: dict[str, Kept] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -59,6 +75,29 @@ class Supervisor:
         """Return how often each process was started."""
         return {name: kept.n_starts for name, kept in self._kept.items()}
 
+    def wait_until_healthy(self, name: str, url: str) -> None:
+        """Wait until `url` answers 200.
+
+        Raises
+        ------
+        DidNotStart
+            If the process of this name ended several times, or did not answer in time.
+        """
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if httpx.get(url, timeout=5.0, trust_env=False).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            n_starts = self._kept[name].n_starts
+            if n_starts > MOST_STARTS or time.monotonic() > until:
+                why = f"it ended {n_starts - 1} times" if n_starts > 1 else "it did not answer"
+                log = self.logs / f"{name}.log"
+                tail = log.read_bytes()[-LOG_TAIL:].decode(errors="replace").strip()
+                raise DidNotStart(f"{name} did not start: {why}; the end of {log}:\n{tail}")
+            time.sleep(0.1)
+
     def stop(self) -> None:
         """Ask all to end, and end those that do not."""
         self._stopping.set()
@@ -74,6 +113,8 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self.listener is not None:
+            self.listener.close()
 
     def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.logs / f"{name}.log").open("ab") as log:
@@ -83,6 +124,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self.environment},
+                pass_fds=() if self.listener is None else (self.listener.fileno(),),
                 start_new_session=True,  # Ctrl-C reaches us, and we stop them in order
             )
 
@@ -94,6 +136,38 @@ class Supervisor:
                     kept.n_starts += 1
 
 
-def platform_command(role: str) -> list[str]:
-    """Return the command that starts one role of the platform with this interpreter."""
-    return [sys.executable, "-m", "cli.main", role]
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, to be handed to the API: no other server can take the port.
+
+    Raises
+    ------
+    Unprocessable
+        If something else listens there, or the host is not one of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise Unprocessable(
+            f"cannot listen on {host} port {port}: {error.strerror}; end what uses the port, "
+            "or choose another with SEQWATCH_PORT or --port"
+        ) from None
+    return listener
+
+
+def platform_command(role: str, listener: socket.socket | None = None) -> list[str]:
+    """Return the command that starts one role of the platform with this interpreter.
+
+    The API serves a socket that listens already, if one is given.
+    """
+    command = [sys.executable, "-m", "cli.main", role]
+    return command + (["--fd", str(listener.fileno())] if listener and role == "api" else [])

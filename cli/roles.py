@@ -33,8 +33,16 @@ def _until_signalled() -> threading.Event:
     return stop
 
 
-def serve(settings: Settings) -> int:
-    """Serve the REST interface and the pages until told to stop."""
+def serve(settings: Settings, fd: int | None = None) -> int:
+    """Serve the REST interface and the pages until told to stop.
+
+    Parameters
+    ----------
+    settings
+        Name the address.
+    fd
+        A socket that listens already: served in place of the address.
+    """
     from api.main import create_app
 
     load_ahead()
@@ -50,6 +58,7 @@ def serve(settings: Settings) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        fd=fd,
         loop="uvloop",
         http="httptools",
         access_log=False,

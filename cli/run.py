@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import sessionmaker
 
-from cli.processes import Supervisor, platform_command
+from cli.processes import Supervisor, listening, platform_command
 from core.clock import utcnow
 from core.limits import AS_INSTALLED, Limits
 from core.settings import Settings
@@ -21,6 +21,8 @@ from db.tables import ApiKey, Scope
 from services import erasure_requests
 from services.access import audit, create_key
 
+# Where this machine reaches a server that listens on all its addresses.
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 ROLES = ("api", "worker", "trainer")
 
 
@@ -63,25 +65,41 @@ def ask_to_erase(settings: Settings, model: str, field: str, whom: str) -> UUID:
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:
-    """Migrate, then keep api, worker and trainer alive until Ctrl-C."""
+    """Migrate, then keep api, worker and trainer alive until Ctrl-C.
+
+    A key is made, and the address printed, once the API answers.
+
+    Raises
+    ------
+    Unprocessable
+        If nothing can listen on the host and port of the settings.
+    DidNotStart
+        If the API ends instead of serving.
+    """
+    listener = listening(settings.host, settings.port)
     migrate(settings)
-    if fresh_key or not _has_key(settings):
-        name = f"admin made {utcnow():%Y-%m-%dT%H:%M:%SZ}"
-        print("Your admin key, shown this once:", make_key(settings, name, ["admin"], None))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    supervisor = Supervisor(logs=Path("var/log"))
+    supervisor = Supervisor(logs=Path("var/log"), listener=listener)
     for role in ROLES:
-        supervisor.start(role, platform_command(role))
-    print(
-        f"Seqwatch is at http://{settings.host}:{settings.port}  (logs in var/log, Ctrl-C ends)"
-    )
+        supervisor.start(role, platform_command(role, listener))
+    own = EVERY_ADDRESS.get(settings.host, settings.host)
     try:
+        supervisor.wait_until_healthy("api", f"{_url(own, settings.port)}/health")
+        if fresh_key or not _has_key(settings):
+            name = f"admin made {utcnow():%Y-%m-%dT%H:%M:%SZ}"
+            print("Your admin key, shown this once:", make_key(settings, name, ["admin"], None))
+        url = _url(settings.host, settings.port)
+        print(f"Seqwatch is at {url}  (logs in var/log, Ctrl-C ends)", flush=True)
         stop.wait()
     finally:
         supervisor.stop()
     return 0
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _has_key(settings: Settings) -> bool:

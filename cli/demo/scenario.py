@@ -165,12 +165,12 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
         extra["SEQWATCH_SABOTAGE_CHALLENGER"] = "true"
     if given.bypass_gate:
         extra["SEQWATCH_BYPASS_GATE"] = "true"
-    stage = Stage(folder=folder, port=given.port, extra=extra)
+    stage = Stage(folder=folder, port=given.port or settings.port, extra=extra)
     began = time.monotonic()
-    world = _world(given, scenario)
     try:
         platform = stage.start()
-        say(f"the platform is up at {stage.url}")
+        say(f"Address: {stage.url}/\nKey:     {stage.key}")
+        world = _world(given, scenario)
         play = Play(
             stage=stage,
             world=world,

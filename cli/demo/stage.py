@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import socket
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 
 from cli.demo.platform import Platform
 from cli.demo.receiver import Receiver
-from cli.processes import Supervisor, platform_command
+from cli.processes import Supervisor, listening, platform_command
 from cli.run import ROLES, make_key
-from core.errors import Unprocessable
 from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect
@@ -45,8 +43,9 @@ class Stage:
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
-        for port in range(self.port, self.port + 3):
-            _check_free(port)
+        listener = listening("127.0.0.1", self.port)
+        for port in (self.port + 1, self.port + 2):
+            listening("127.0.0.1", port).close()  # taken later, by the service and the receiver
         self.settings = Settings(
             database_url=f"sqlite:///{self.folder / 'seqwatch.sqlite'}",
             lake=self.folder / "lake",
@@ -56,7 +55,9 @@ class Stage:
             public_url=self.url,
         )
         self.secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
-        self.supervisor = Supervisor(logs=self.folder / "log", environment=self._environment())
+        self.supervisor = Supervisor(
+            logs=self.folder / "log", environment=self._environment(), listener=listener
+        )
         self.receiver = Receiver(self.secret, self.port + 2)
 
     @property
@@ -74,9 +75,10 @@ class Stage:
         upgrade(connect(self.settings.database_url))
         self.key = make_key(self.settings, "demo", ["admin"], None)
         for role in ROLES:
-            self.supervisor.start(role, platform_command(role))
+            self.supervisor.start(role, platform_command(role, self.supervisor.listener))
         self.receiver.start()
         platform = Platform.at(self.url, self.key)
+        self.supervisor.wait_until_healthy("api", f"{self.url}/health")
         platform.ask("GET", "/ready")
         (self.folder / "stage.json").write_text(json.dumps(self._summary()))
         return platform
@@ -122,15 +124,3 @@ class Stage:
             "SEQWATCH_LEASE": "6",
             **self.extra,
         }
-
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise Unprocessable(
-                f"port {port} is taken, perhaps by an earlier run; "
-                "end that, or choose another with --port"
-            ) from None

@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -89,6 +90,29 @@ def test_the_version_is_the_changelogs(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.fixture
+def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port: int = other.getsockname()[1]
+        monkeypatch.setenv("SEQWATCH_PORT", str(port))
+        yield port
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_a_port_in_use_ends_the_command_before_it_prints_an_address_or_a_key(
+    command: str, taken_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--folder", str(tmp_path / "demo")] if command == "demo" else []
+    assert main([command, *folder]) == 1
+    out, err = capsys.readouterr()
+    assert "sw_" not in out
+    assert "http://" not in out
+    assert f"cannot listen on 127.0.0.1 port {taken_port}: Address already in use" in err
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import pytest
 
 from cli import processes
-from cli.processes import Supervisor
+from cli.processes import DidNotStart, Supervisor
 
 PATIENT = "import time; print('up', flush=True); time.sleep(600)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + PATIENT
@@ -53,6 +53,14 @@ def test_what_was_killed_is_started_again(supervisor: Supervisor, tmp_path: Path
 def test_what_ends_by_itself_is_started_again_too(supervisor: Supervisor) -> None:
     supervisor.start("brief", [sys.executable, "-c", "pass"])
     until(lambda: supervisor.n_starts()["brief"] >= 3)
+
+
+def test_a_process_that_ends_instead_of_serving_is_reported_with_its_log(
+    supervisor: Supervisor,
+) -> None:
+    supervisor.start("api", [sys.executable, "-c", "raise SystemExit('no such schema')"])
+    with pytest.raises(DidNotStart, match=r"api did not start: it ended \d times.*\n.*no such"):
+        supervisor.wait_until_healthy("api", "http://127.0.0.1:9/health")
 
 
 def test_processes_see_what_they_are_given(supervisor: Supervisor, tmp_path: Path) -> None:
