@@ -19,7 +19,10 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class AlertRead(BaseModel):
-    """Where one alert stands; `since` is event time."""
+    """Where one alert stands; `since` is event time.
+
+    `inhibited_by` names the input faults that keep a firing alert from being notified.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -32,6 +35,7 @@ class AlertRead(BaseModel):
     since: datetime | None
     cause: str
     version: str | None
+    inhibited_by: str | None
 
 
 class PlatformAlertRead(BaseModel):
@@ -47,7 +51,11 @@ class PlatformAlertRead(BaseModel):
 
 
 class FlipRead(BaseModel):
-    """The moment an alert changed: `at` in event time, `recorded_at` in wall time."""
+    """The moment an alert changed: `at` in event time, the others in wall time.
+
+    While `inhibited`, nobody was notified of it; `notified_at` is when the notification
+    was queued, later than `recorded_at` where the alert was inhibited at first.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -62,6 +70,7 @@ class FlipRead(BaseModel):
     inhibited: bool
     at: datetime
     recorded_at: datetime
+    notified_at: datetime | None
 
 
 class FindingRead(BaseModel):

@@ -7,28 +7,16 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from alerts.inhibition import is_inhibited
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
 from db.queries import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
-from monitors import quality, registry
+from monitors import registry
 from monitors.finding import Finding, Outcome
 from services import faults, reports
 
 DAY = timedelta(days=1)
-
-# They judge the model, and a broken input explains what they find.
-INHIBITED = (
-    "drift",
-    "prediction_drift",
-    "level",
-    "sequence",
-    "shape",
-    "accuracy",
-    "segment_accuracy",
-    "residual",
-    "calibration",
-)
 
 _MEASURED_AGAINST_IT = (
     "drift",
@@ -57,7 +45,10 @@ class Seen:
 def observe(
     session: Session, monitor: Monitor, seen: Seen, finding: Finding, now: datetime
 ) -> FlipRow | None:
-    """Store a finding, advance the monitor's alert, and queue what it has to tell.
+    """Store a finding, advance the monitor's alert, and queue its notifications.
+
+    Inhibition is evaluated each time: an alert that fired while an input fault
+    explained it is notified by the first evaluation that no fault explains.
 
     An alert flips at the time of the look, not at the end of the window: what
     labels tell about a week is known days after it. A day of history is looked
@@ -90,6 +81,8 @@ def observe(
     session.add(row)
     alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
     if change is None:
+        if alert.phase is Phase.FIRING:
+            _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
     alert.version = seen.version
@@ -222,7 +215,6 @@ class _Occasion:
 
 
 def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -> FlipRow:
-    monitor = session.get_one(Monitor, alert.monitor_id)
     flip = FlipRow(
         alert_id=alert.id,
         model_id=alert.model_id,
@@ -230,32 +222,58 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
         flip=change.flip,
         reason=change.reason,
         cause=occasion.cause,
-        inhibited=_is_inhibited(session, alert, monitor, change.flip, occasion),
+        inhibited=True,
         at=occasion.at,
         recorded_at=occasion.now,
     )
+    if change.flip is Flip.FIRED:
+        session.add(flip)
+        session.flush()
+        monitor = session.get_one(Monitor, alert.monitor_id)
+        _notify_unless_inhibited(session, alert, monitor, occasion.now)
+        return flip
+    # Who was notified that it fires is notified that it is resolved, and nobody else.
+    fired = _last_fired(session, alert)
     session.add(flip)
     session.flush()
-    if not flip.inhibited:
-        deliveries.add_for_flip(session, flip, occasion.now)
+    alert.inhibited_by = None
+    if fired is None or not fired.inhibited:
+        _notify(session, flip, occasion.now)
     return flip
 
 
-def _is_inhibited(
-    session: Session, alert: Alert, monitor: Monitor, flip: Flip, occasion: _Occasion
-) -> bool:
-    if flip is Flip.FIRED:
-        if monitor.kind == "data_quality" and occasion.finding_id is not None:
-            found = session.get_one(FindingRow, occasion.finding_id)
-            return quality.is_explained(found.detail, faults.broken(session, alert.model_id))
-        return (
-            monitor.kind in INHIBITED and faults.of_model(session, alert.model_id) is not None
-        )
-    # What was told when it fired is told when it ends, and only that.
-    fired = session.scalar(
-        select(FlipRow)
-        .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
-        .order_by(FlipRow.recorded_at.desc())
+def _notify_unless_inhibited(
+    session: Session, alert: Alert, monitor: Monitor, now: datetime
+) -> None:
+    """Notify that an alert fires, once, as soon as no input fault inhibits it."""
+    fired = _last_fired(session, alert)
+    if fired is None or not fired.inhibited:
+        return
+    breach = session.scalar(
+        select(FindingRow)
+        .where(FindingRow.monitor_id == monitor.id, FindingRow.outcome == Outcome.BREACH)
+        .order_by(FindingRow.as_of.desc())
         .limit(1)
     )
-    return fired is not None and fired.inhibited
+    detail = breach.detail if breach is not None else {}
+    if is_inhibited(monitor.kind, detail, faults.broken(session, alert.model_id)):
+        alert.inhibited_by = faults.of_model(session, alert.model_id)
+        return
+    alert.inhibited_by = None
+    _notify(session, fired, now, breach)
+
+
+def _notify(
+    session: Session, flip: FlipRow, now: datetime, breach: FindingRow | None = None
+) -> None:
+    flip.inhibited, flip.notified_at = False, now
+    deliveries.add_for_flip(session, flip, now, breach)
+
+
+def _last_fired(session: Session, alert: Alert) -> FlipRow | None:
+    return session.scalar(
+        select(FlipRow)
+        .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
+        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
+        .limit(1)
+    )

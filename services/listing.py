@@ -31,6 +31,7 @@ class AlertNow:
     since: datetime | None
     cause: str
     version: str | None
+    inhibited_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class FlipPast:
     inhibited: bool
     at: datetime
     recorded_at: datetime
+    notified_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
             since=alert.since,
             cause=alert.cause,
             version=alert.version,
+            inhibited_by=alert.inhibited_by,
         )
         for alert, monitor, model in session.execute(query)
     ]
@@ -153,6 +156,7 @@ def flips(session: Session, model_id: UUID | None, limit: int) -> list[FlipPast]
             inhibited=flip.inhibited,
             at=flip.at,
             recorded_at=flip.recorded_at,
+            notified_at=flip.notified_at,
         )
         for flip, monitor, model in session.execute(query)
     ]

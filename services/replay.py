@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.inhibition import is_inhibited
 from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
 from core.window import Window
@@ -21,7 +22,7 @@ from db.queries import late
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Model, Monitor, ServingSlice
-from monitors import quality, registry
+from monitors import registry
 from monitors.burn import BurnParams, Indicator, Slices
 from monitors.finding import Finding, Outcome
 from monitors.hourly import Hourly
@@ -84,7 +85,7 @@ class Episode:
     worst
         The highest value of them.
     inhibited
-        A broken input explained it when it fired: nobody would have been told.
+        A broken input explained it as long as it fired: nobody would have been notified.
     """
 
     monitor: str
@@ -149,6 +150,7 @@ class _Tracker:
     state: AlertState = field(default_factory=AlertState)
     faults: tuple[Fault, ...] = ()
     findings: list[Finding] = field(default_factory=list)
+    breach: Finding | None = None
     episodes: list[Episode] = field(default_factory=list)
 
 
@@ -376,36 +378,39 @@ def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None
 
 
 def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]) -> None:
-    rule = alerting.rule_of(tracker.plan.kind)
+    kind, rule = tracker.plan.kind, alerting.rule_of(tracker.plan.kind)
     tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
+    if finding.outcome is Outcome.BREACH:
+        tracker.breach = finding
     episodes = tracker.episodes
     if change is not None and change.flip is Flip.FIRED:
         assert tracker.state.since is not None
         episodes.append(
             Episode(
                 monitor=tracker.plan.name,
-                kind=tracker.plan.kind,
-                severity=tracker.plan.severity or registry.find(tracker.plan.kind).severity,
+                kind=kind,
+                severity=tracker.plan.severity or registry.find(kind).severity,
                 since=tracker.state.since,
                 until=None,
                 n_days=rule.breaches_to_fire - 1,
                 worst=None,
                 cause=finding.cause,
-                inhibited=_is_inhibited(tracker.plan.kind, finding, broken),
+                inhibited=True,
             )
         )
     if change is not None and change.flip is Flip.RESOLVED:
         episodes[-1] = replace(episodes[-1], until=as_of)
-    elif tracker.state.phase is Phase.FIRING and finding.outcome is Outcome.BREACH:
-        now = episodes[-1]
-        values = [value for value in (now.worst, finding.value) if value is not None]
-        episodes[-1] = replace(now, n_days=now.n_days + 1, worst=max(values, default=None))
+    elif tracker.state.phase is Phase.FIRING:
+        assert tracker.breach is not None
+        still = is_inhibited(kind, tracker.breach.detail, broken)
+        episodes[-1] = replace(episodes[-1], inhibited=episodes[-1].inhibited and still)
+        if finding.outcome is Outcome.BREACH:
+            episodes[-1] = _worse(episodes[-1], finding)
 
 
-def _is_inhibited(kind: str, finding: Finding, broken: Set[str]) -> bool:
-    if kind == "data_quality":
-        return quality.is_explained(finding.detail, broken)
-    return bool(broken) and kind in alerting.INHIBITED
+def _worse(episode: Episode, finding: Finding) -> Episode:
+    values = [value for value in (episode.worst, finding.value) if value is not None]
+    return replace(episode, n_days=episode.n_days + 1, worst=max(values, default=None))
 
 
 def _record(tracker: _Tracker) -> Record:

@@ -46,16 +46,32 @@ class Claim:
     secret: str
 
 
-def add_for_flip(session: Session, flip: FlipRow, now: datetime) -> None:
-    """Tell that an alert fired or was resolved, in the transaction of the flip.
+def add_for_flip(
+    session: Session, flip: FlipRow, now: datetime, breach: Finding | None = None
+) -> None:
+    """Notify that an alert fired or was resolved, in the transaction that decides it.
 
     It fires to every channel that wants its severity. It is resolved to those
-    that heard it fire, whatever they want by now.
+    that were notified that it fires, whatever they want by now.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    flip
+        What happened; its time is the notification's `since`.
+    now
+        Wall time.
+    breach
+        The newest finding in breach. It differs from the flip's finding where the
+        alert was inhibited when it fired; the notification then carries its cause.
     """
     alert = session.get_one(Alert, flip.alert_id)
     monitor = session.get_one(Monitor, alert.monitor_id)
     model = session.get_one(Model, flip.model_id)
-    finding = session.get(Finding, flip.finding_id) if flip.finding_id else None
+    finding = breach
+    if finding is None and flip.finding_id is not None:
+        finding = session.get(Finding, flip.finding_id)
     if flip.flip is Flip.FIRED:
         kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
     else:
@@ -65,7 +81,7 @@ def add_for_flip(session: Session, flip: FlipRow, now: datetime) -> None:
         "monitor": monitor.name,
         "kind": monitor.kind,
         "severity": monitor.severity,
-        "cause": flip.cause,
+        "cause": breach.cause if breach is not None else flip.cause,
         "reason": flip.reason.value,
         "version": alert.version,
         "value": finding and finding.value,
@@ -74,7 +90,7 @@ def add_for_flip(session: Session, flip: FlipRow, now: datetime) -> None:
         "runbook_url": model.runbook_url or None,
         "finding_url": finding and f"/findings/{finding.id}",
     }
-    body = compose(kind, flip.recorded_at, f"/models/{model.name}", content)
+    body = compose(kind, now, f"/models/{model.name}", content)
     _add(session, channels, _Message(kind, f"alert:{alert.id}", flip.id, body), now)
 
 

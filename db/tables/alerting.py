@@ -60,7 +60,11 @@ class Finding(Base):
 
 
 class Alert(Base):
-    """Where the alert of one monitor stands."""
+    """Where the alert of one monitor stands.
+
+    `inhibited_by` names the input faults while they keep a firing alert from
+    being notified.
+    """
 
     __tablename__ = "alert"
 
@@ -72,13 +76,14 @@ class Alert(Base):
     since: Mapped[datetime | None]
     version: Mapped[str | None]
     cause: Mapped[str] = mapped_column(default="")
+    inhibited_by: Mapped[str | None]
 
 
 class FlipRow(Base):
     """The moment an alert changed, with its cause: audit log and downtime statistic at once.
 
-    An inhibited flip is recorded and not sent: the input is broken, its own
-    alert says so, and whatever follows from that is no second page.
+    `inhibited` is true while nobody was notified of it, because an input fault
+    explains it and has an alert of its own; `notified_at` is when that ended.
     """
 
     __tablename__ = "flip"
@@ -94,6 +99,7 @@ class FlipRow(Base):
     inhibited: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime]
     recorded_at: Mapped[datetime]
+    notified_at: Mapped[datetime | None]
 
 
 class PlatformAlert(Base):

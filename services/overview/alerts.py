@@ -38,8 +38,9 @@ class Alarm:
 class Turn:
     """One flip. `at` is event time, `recorded_at` wall time.
 
-    An inhibited flip was recorded and not sent: the input was broken, and
-    that has an alert of its own.
+    Nobody was notified of an inhibited flip: an input fault explains it and has an
+    alert of its own. `notified_at` (wall time) is later than `recorded_at` where the
+    alert went on firing after the fault had ended.
     """
 
     finding_id: UUID | None
@@ -52,6 +53,7 @@ class Turn:
     is_inhibited: bool
     at: datetime
     recorded_at: datetime
+    notified_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ..
             is_inhibited=row.inhibited,
             at=row.at,
             recorded_at=row.recorded_at,
+            notified_at=row.notified_at,
         )
         for row, monitor, model in overview.flips(session, model_id, limit)
     )

@@ -89,6 +89,8 @@ class Standing:
     replayed, live
         Alarms over the reference, and since the model is watched: there each
         counts, as if nothing had ever been wrong. None where none is known.
+    inhibited_by
+        The input faults that keep a firing alert from being notified.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Standing:
     replayed: Achieved | None
     live: Achieved | None
     detail: Detail
+    inhibited_by: str | None = None
 
 
 def standing_of(
@@ -146,6 +149,7 @@ def standing_of(
         replayed=_replayed(detail),
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
         detail=detail,
+        inhibited_by=alert.inhibited_by if alert is not None else None,
     )
 
 

@@ -1,0 +1,44 @@
+"""Inhibition: which alerts notify nobody while an input fault explains them."""
+
+from collections.abc import Mapping, Set
+
+from monitors import quality
+from monitors.finding import Json
+
+# They evaluate the model, and a broken input explains what they find.
+INHIBITED = (
+    "drift",
+    "prediction_drift",
+    "level",
+    "sequence",
+    "shape",
+    "accuracy",
+    "segment_accuracy",
+    "residual",
+    "calibration",
+)
+
+
+def is_inhibited(kind: str, detail: Mapping[str, Json], broken: Set[str]) -> bool:
+    """Tell whether an alert is inhibited by the input faults of its model.
+
+    Parameters
+    ----------
+    kind
+        Of the alert's monitor.
+    detail
+        Of the newest finding in breach. An alert of `data_quality` is inhibited
+        only while every flaw it lists is of a broken feature.
+    broken
+        The features that an enabled `input_fault` monitor follows.
+
+    Examples
+    --------
+    >>> is_inhibited("accuracy", {}, {"load"}), is_inhibited("accuracy", {}, set())
+    (True, False)
+    >>> is_inhibited("burn", {}, {"load"})
+    False
+    """
+    if kind == "data_quality":
+        return quality.is_explained(detail, broken)
+    return bool(broken) and kind in INHIBITED
