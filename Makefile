@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test test-slow chaos bench bench-peers bench-quality bench-sustained fmt clean
+.PHONY: help setup demo run check test test-slow chaos bench bench-bars bench-peers bench-quality bench-sustained fmt clean
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -47,6 +47,9 @@ chaos: setup ## Kill 300 times, take the ground away, send nonsense (an hour)
 	  $(BIN)/python -m tests.chaos.outage $$scenario --seconds 60 || exit 1; done
 	$(BIN)/python -m tests.chaos.outage database --database postgres --seconds 60
 	$(BIN)/python -m tests.fuzz.bodies --minutes 10
+
+bench-bars: setup ## Measure every bar that was ever met, and print those that moved (15 minutes)
+	$(BIN)/python -m benchmarks.bars $(ARGS)
 
 bench: setup ## Measure: ingest, fold and archive, drift
 	$(BIN)/python -m benchmarks.ingest

@@ -24,6 +24,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from benchmarks.bar import Bar, report
 from core.contract import Contract
 from core.feature import Feature
 from core.rows import REFERENCE
@@ -96,14 +97,17 @@ def read(
     return hourly(from_many(blobs), NAMES, start, end)
 
 
-def timed(title: str, act: Callable[[], Found]) -> Found:
-    """Print the median and the worst of eleven runs."""
+def timed(title: str, act: Callable[[], Found], limit: float | None = None) -> Found:
+    """Print the median and the worst of eleven runs, and hold the median against a limit."""
     found, took = act(), []
     for _ in range(11):
         began = time.perf_counter()
         found = act()
         took.append((time.perf_counter() - began) * 1000)
     print(f"{title:52} {statistics.median(took):7.1f} ms   worst {max(took):7.1f} ms")
+    if limit is not None:
+        median = statistics.median(took)
+        report(Bar(name=f"drift: {title}", figure=median, unit="ms", at_most=limit))
     return found
 
 
@@ -130,12 +134,13 @@ def measure_raw() -> None:
     reference = rng.normal(size=(N_FEATURES, N_RAW))
     current = rng.normal(0.1, size=(N_FEATURES, N_RAW))
     what = f"{N_RAW:,} x {N_FEATURES} against as many"
-    timed(f"{what}, raw (bar 100)", lambda: distances_of(reference, current))
+    timed(f"{what}, raw", lambda: distances_of(reference, current), 100.0)
     edges = freeze(dict(zip(NAMES, reference, strict=True)))
     now, usual = folded(current, edges), folded(reference, edges)
     timed(
-        f"{what}, folded (bar 10)",
+        f"{what}, folded",
         lambda: distances.between(totals(now), totals(usual), edges),
+        10.0,
     )
     if not PEER.exists():
         print("no .peers/evidently: `make bench-peers` installs it")
@@ -166,6 +171,7 @@ def main() -> None:
         finding = timed(
             f"one look at {CURRENT_DAYS} days of {N_FEATURES} features",
             lambda: drift.evaluate(baseline, read(sessions, model_id, middle, end), end),
+            100.0,
         )
         print(f"finding: {finding.outcome}")
         engine.dispose()

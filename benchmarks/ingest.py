@@ -25,6 +25,7 @@ import psutil
 import pyarrow as pa
 from sqlalchemy.orm import sessionmaker
 
+from benchmarks.bar import Bar, report
 from benchmarks.load import MARKER, Measured, Shape, load, load_at
 from core.clock import utcnow
 from core.contract import Contract
@@ -188,6 +189,16 @@ def flushes_per_second(folder: Path) -> float:
         return 200 / (time.monotonic() - started)
 
 
+def bar(shape: Shape, measured: Measured) -> Bar:
+    """Return the throughput of one kind of request beside its limit."""
+    return Bar(
+        name=f"ingest: {shape.name}",
+        figure=len(measured.latencies) * shape.n_rows / measured.seconds,
+        unit="rows/s",
+        at_least=BARS[shape.name],
+    )
+
+
 def line(shape: Shape, measured: Measured, cpu_seconds: float) -> str:
     """Return one line of the table."""
     microseconds = 1e6 * cpu_seconds / max(1, measured.n_answered * shape.n_rows)
@@ -234,9 +245,13 @@ def main() -> None:
                 measured = load(shape, port, token, seconds=options.seconds)
                 used = sum(process.cpu_times()[:2]) - before
                 print(line(shape, measured, used), flush=True)
+                report(bar(shape, measured))
                 if shape.n_rows == 1:
                     at_half = load_at(shape, port, token, rate=HALF, seconds=options.seconds)
                     print(latency_line(at_half), flush=True)
+                    p99 = 1000 * at_half.percentile(99)
+                    name = f"ingest: p99 at {HALF:,} rows/s"
+                    report(Bar(name=name, figure=p99, unit="ms", at_most=BAR_P99))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""What does it cost to evaluate one event day of one model with its default monitors?
+
+Run: `python -m benchmarks.evaluation`. A year of reference and 90 days of 20 features, as
+hourly summaries (those of `benchmarks.drift`). Counts CPU time and SQL statements of each
+of ten days, once the reference has been learnt.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+from benchmarks.bar import Bar, report
+from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
+from core.policy import Policy
+from db.migrate import upgrade
+from db.queries import summaries
+from db.queries.summaries import LATENCY_EDGES, PER_HOUR, Served, slice_index
+from db.session import connect, unit_of_work
+from db.tables import Champion, Model, Version
+from services import monitoring
+from services.baselines import Baselines
+from services.judge import judge
+
+DAY = timedelta(days=1)
+CPU_MS = 400
+STATEMENTS = 70
+MIDDLE = START + timedelta(days=REFERENCE_DAYS)
+END = MIDDLE + timedelta(days=CURRENT_DAYS)
+
+
+def prepare(sessions: sessionmaker[Session]) -> UUID:
+    """Store a model whose champion has served for 90 days."""
+    model_id = fill(sessions)
+    first = int(slice_index(np.array([int(MIDDLE.timestamp() * 1e6)]))[0])
+    slices = np.arange(first, first + CURRENT_DAYS * 24 * PER_HOUR)
+    ones = np.ones(slices.size, dtype=np.int64)
+    latency = np.zeros((slices.size, LATENCY_EDGES.size + 1), dtype=np.int64)
+    latency[:, 30] = 1
+    with unit_of_work(sessions) as session:
+        model = session.get_one(Model, model_id)
+        version = Version(
+            model_id=model_id,
+            name="v1",
+            contract=model.contract,
+            contract_digest="",
+            reference_start=START,
+            reference_end=MIDDLE,
+            created_at=START,
+        )
+        session.add(version)
+        session.flush()
+        session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
+        served = Served(slices=slices, n=ones, n_failed=0 * ones, latency=latency)
+        summaries.add_served(session, model_id, "v1", served)
+        for plan in monitoring.defaults(Policy()):
+            monitoring.put(session, model_id, plan)
+        model.watermark = END
+        model.judged_until = END - 12 * DAY
+    return model_id
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """Collect the SQL statements that are executed meanwhile."""
+    seen: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def main() -> int:
+    """Report both."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = connect(f"sqlite:///{folder}/seqwatch.sqlite")
+        upgrade(engine)
+        sessions = sessionmaker(engine, expire_on_commit=False)
+        model_id, baselines = prepare(sessions), Baselines(sessions)
+        spent, n_statements, n_findings = [], [], 0
+        for n in range(11, 0, -1):
+            began = time.process_time()
+            with statements(engine) as seen:
+                n_findings = judge(sessions, baselines, model_id, END - n * DAY, END)
+            spent.append(1000 * (time.process_time() - began))
+            n_statements.append(len(seen))
+        print(f"{n_findings} monitors; the first day, with learning: {spent[0]:.0f} ms CPU")
+        cost, number = statistics.median(spent[1:]), statistics.median(n_statements[1:])
+        report(Bar(name="evaluation: a day", figure=cost, unit="ms CPU", at_most=CPU_MS))
+        report(Bar(name="evaluation: SQL", figure=number, unit="", at_most=STATEMENTS))
+        engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
