@@ -1,10 +1,19 @@
-"""Send what is due, and write down what came of it."""
+"""Send what is due, and write down what came of it.
 
+Channels are independent: each has a few attempts under way at most, and each
+result is recorded as soon as it is known.
+"""
+
+import logging
 import random
+import time
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
+from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -14,46 +23,121 @@ from db.session import read_only, unit_of_work
 from notify.retry import Disable, GiveUp, Retry, after_failure
 from notify.webhook import Answer, Sender
 
-N_AT_ONCE = 8  # receivers that may be slow at the same time without holding up the others
-MOST_PER_CALL = 400  # then other jobs have their turn
+log = logging.getLogger(__name__)
+
+PER_CHANNEL = 2  # attempts under way of one channel
+N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
+MOST_PER_CALL = 400  # attempts
+STARTS_FOR = timedelta(seconds=20)  # a call starts no attempt after that
+LOOKS_EVERY = timedelta(seconds=0.5)  # for what has become due, while attempts are under way
 NAME_LOOKUP = timedelta(seconds=45)  # beside the sender's own time-out
+
+
+@dataclass(slots=True)
+class _Call:
+    """What one call has under way.
+
+    Attributes
+    ----------
+    lease
+        How long a claim is ours: longer than any attempt.
+    under_way
+        The attempts, each with its claim.
+    silent
+        Channels whose receiver did not answer in this call. They get no further
+        attempt in it: the next call tries again.
+    n_attempts
+        Started so far.
+    """
+
+    lease: timedelta
+    under_way: dict[Future[Answer], Claim] = field(default_factory=dict)
+    silent: set[UUID] = field(default_factory=set)
+    n_attempts: int = 0
 
 
 def deliver_all(
     sessions: sessionmaker[Session], sender: Sender, clock: Callable[[], datetime]
 ) -> int:
-    """Send every message that is due; return how many attempts were made.
+    """Send every notification that is due; return how many attempts were made.
 
-    A message is sent at least once: whoever dies between sending it and
-    writing that down sends it again, under the same id. No transaction is
-    open meanwhile.
+    A notification is sent at least once: a worker that dies between sending it and
+    recording that sends it again, under the same id. No transaction is open
+    meanwhile.
+
+    A call starts attempts for at most `STARTS_FOR` and ends, however receivers
+    behave, within the length of one lease (the sender's time-out and
+    `NAME_LOOKUP`) after that. An attempt that is still under way then is left
+    behind; its lease has ended, and the delivery is due again.
     """
-    n_attempts = 0
-    with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="deliver") as pool:
-        while n_attempts < MOST_PER_CALL:
-            claims = _claim(sessions, sender.timeout + NAME_LOOKUP, clock())
-            if not claims:
+    call = _Call(lease=sender.timeout + NAME_LOOKUP)
+    starts_until = time.monotonic() + STARTS_FOR.total_seconds()
+    ends_at = starts_until + call.lease.total_seconds()
+    pool = ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="deliver")
+    try:
+        while time.monotonic() < ends_at:
+            if time.monotonic() < starts_until and call.n_attempts < MOST_PER_CALL:
+                _start(sessions, sender, clock, call, pool)
+            if not call.under_way:
                 break
-            for claim, answer in zip(
-                claims, pool.map(lambda one: _send(sender, one, clock()), claims), strict=True
-            ):
-                record(sessions, claim, answer, clock())
-            n_attempts += len(claims)
-    return n_attempts
+            done, _ = wait(call.under_way, LOOKS_EVERY.total_seconds(), FIRST_COMPLETED)
+            for attempt in done:
+                _finish(sessions, call, attempt, clock())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return call.n_attempts
 
 
-def _claim(sessions: sessionmaker[Session], lease: timedelta, now: datetime) -> list[Claim]:
+def _start(
+    sessions: sessionmaker[Session],
+    sender: Sender,
+    clock: Callable[[], datetime],
+    call: _Call,
+    pool: ThreadPoolExecutor,
+) -> None:
+    free = min(N_AT_ONCE - len(call.under_way), MOST_PER_CALL - call.n_attempts)
+    for claim in _claim(sessions, call, free, clock()):
+        attempt = pool.submit(_send, sender, claim, clock())
+        call.under_way[attempt] = claim
+        call.n_attempts += 1
+
+
+def _finish(
+    sessions: sessionmaker[Session], call: _Call, attempt: Future[Answer], now: datetime
+) -> None:
+    claim, answer = call.under_way.pop(attempt), attempt.result()
+    if answer.error is not None and answer.status is None:
+        call.silent.add(claim.channel_id)
+    record(sessions, claim, answer, now)
+
+
+def _claim(
+    sessions: sessionmaker[Session], call: _Call, free: int, now: datetime
+) -> list[Claim]:
+    busy = Counter(claim.channel_id for claim in call.under_way.values())
     with read_only(sessions) as session:
-        waiting = deliveries.due(session, now, N_AT_ONCE)
-    if not waiting:  # the usual case: no writer is disturbed
+        waiting = deliveries.due(session, now, PER_CHANNEL, skip=call.silent)
+    # The channel with the fewest attempts under way is next; of those, the oldest delivery.
+    turns = [
+        (busy[one.channel_id] + one.place, one.seq)
+        for one in waiting
+        if busy[one.channel_id] + one.place <= PER_CHANNEL
+    ]
+    if not turns or free <= 0:  # the usual case: no writer is disturbed
         return []
     with unit_of_work(sessions) as session:
-        taken = [deliveries.claim(session, seq, lease, now) for seq in waiting]
+        taken = [
+            deliveries.claim(session, seq, call.lease, now) for _, seq in sorted(turns)[:free]
+        ]
     return [claim for claim in taken if claim is not None]
 
 
 def _send(sender: Sender, claim: Claim, at: datetime) -> Answer:
-    return sender.send(claim.url, claim.secret, str(claim.message_id), claim.body, at)
+    try:
+        return sender.send(claim.url, claim.secret, str(claim.message_id), claim.body, at)
+    except Exception as error:  # what nobody foresaw in one channel must not stop the others
+        log.exception("delivery %s failed", claim.message_id)
+        return Answer(error=f"{type(error).__name__}: {error}")
 
 
 def record(

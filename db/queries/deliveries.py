@@ -1,12 +1,12 @@
 """The outbox: a message is written with its cause, and leaves when it can."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from alerts.message import Type, compose, moment
@@ -172,13 +172,39 @@ def wanting(session: Session, severity: str) -> list[Channel]:
     return [channel for channel in enabled if severity in channel.severities]
 
 
-def due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Return what may leave now, oldest first: at most one message per channel and subject."""
-    return [
-        *session.scalars(
-            select(Delivery.seq).where(_is_due(now)).order_by(Delivery.seq).limit(limit)
-        )
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A delivery that may be attempted; `place` counts from 1, the channel's oldest first."""
+
+    seq: int
+    channel_id: UUID
+    place: int
+
+
+def due(
+    session: Session, now: datetime, per_channel: int, skip: Collection[UUID] = ()
+) -> list[Due]:
+    """Return the deliveries that may be attempted now, so many of each channel.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    now
+        Wall time.
+    per_channel
+        How many of each channel, the oldest first; at most one per subject.
+    skip
+        Channels that are left out.
+    """
+    place = func.row_number().over(partition_by=Delivery.channel_id, order_by=Delivery.seq)
+    ranked = (
+        select(Delivery.seq, Delivery.channel_id, place.label("place"))
+        .where(_is_due(now), Delivery.channel_id.not_in(skip))
+        .subquery()
+    )
+    rows = session.execute(select(ranked).where(ranked.c.place <= per_channel))
+    return [Due(seq=seq, channel_id=channel, place=n) for seq, channel, n in rows]
 
 
 def claim(session: Session, seq: int, lease: timedelta, now: datetime) -> Claim | None:

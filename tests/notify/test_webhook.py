@@ -18,6 +18,7 @@ from alerts.message import Type, compose
 from core.clock import utcnow
 from notify.signing import new_secret, sign
 from notify.webhook import Answer, Sender
+from tests.notify.hanging import hanging
 from tests.notify.receiver import Receiver, running
 
 SECRET = new_secret()
@@ -138,6 +139,14 @@ def test_a_dripping_receiver_is_left_at_the_deadline(dripping: int, now: datetim
     answer = post(sender, f"http://127.0.0.1:{dripping}/", now)
     assert answer == Answer(error="no answer within 0.4 s")
     assert time.monotonic() - begun < 2
+
+
+def test_an_endless_answer_is_not_read(sender: Sender, now: datetime) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
+    with hanging(head, b"x" * 65_536) as url:
+        begun = time.monotonic()
+        assert post(sender, url, now) == Answer(status=200)
+        assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(
