@@ -1,12 +1,13 @@
 """Are the forecasts as good as promised? Per horizon step, on the labels that are in."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
 from core.window import Window
-from monitors.finding import Finding, Outcome, as_json
+from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summary import Floats, Ints
 
 MARGIN = 1.1  # above the worst window of the backtest: an objective is not a record
@@ -41,9 +42,25 @@ class AccuracyParams:
             raise ValueError("objective must be positive")
 
 
+@dataclass(frozen=True, slots=True)
+class VersionErrors:
+    """Errors of one version in a window: their sum, and values labelled and expected."""
+
+    sum: float
+    n_labelled: int
+    n_expected: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return mean error and coverage."""
+        return {
+            "error": as_json(self.sum / self.n_labelled) if self.n_labelled else None,
+            "coverage": self.n_labelled / self.n_expected if self.n_expected else None,
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DayErrors:
-    """Errors of the forecasts made on some days, in order.
+    """Errors of the forecasts that the champion made on some days, in order.
 
     Attributes
     ----------
@@ -53,12 +70,15 @@ class DayErrors:
         Sums of |error| over everything that is labelled, standardised.
     n_labelled, n_expected : (day, step)
         How many values are in the sum, and how many will be.
+    others
+        Of the versions that served beside the champion: shown, and not evaluated.
     """
 
     days: tuple[date, ...]
     sums: Floats
     n_labelled: Ints
     n_expected: Ints
+    others: Mapping[str, VersionErrors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +116,10 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
     Returns
     -------
     Finding
-        `value` is the mean absolute error over all that is labelled. The
-        detail holds error and coverage per horizon step, and what the error
-        is at least, if every missing label proved its forecast perfect.
+        `value` is the champion's mean absolute error over all that is labelled.
+        The detail holds error and coverage per horizon step, what the error is at
+        least, if every missing label proved its forecast perfect, and error and
+        coverage of other versions that served.
         `NO_DATA` without forecasts, without an objective, or with too few labels.
 
     Examples
@@ -115,7 +136,12 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
     n_labelled, n_expected = int(errors.n_labelled.sum()), int(errors.n_expected.sum())
     threshold = params.objective if params.objective is not None else objective
     if n_expected == 0:
-        return _no_data(window, threshold, "no forecast was served on these days")
+        cause = "no forecast was served on these days"
+        if errors.others:
+            cause = (
+                f"no forecast of the champion was served, of others: {', '.join(errors.others)}"
+            )
+        return _no_data(window, threshold, cause)
     coverage = n_labelled / n_expected
     if coverage < params.min_coverage:
         return _no_data(window, threshold, f"{coverage:.0%} of the labels are in")
@@ -134,6 +160,7 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
             "coverage": coverage,
             "at_least": float(errors.sums.sum()) / n_expected,
             "per_step": _per_step(errors),
+            "other_versions": {name: own.to_json() for name, own in errors.others.items()},
         },
     )
 

@@ -1,7 +1,7 @@
 """Is the error budget burning? Two windows per tier, exact counts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -12,7 +12,7 @@ from core.window import Window
 from monitors.finding import Finding, Json, Outcome
 from monitors.summary import Ints
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 MIN_FAILURES = 3  # a single failure at night is not an outage, whatever its share
 
@@ -25,11 +25,12 @@ class Indicator(StrEnum):
 
 
 class State(StrEnum):
-    """What an evaluation found; the four that are no verdict are kept apart."""
+    """What an evaluation found; those that are no verdict are kept apart."""
 
     BURNING = "burning"
     QUIET = "quiet"
     NO_TRAFFIC = "no_traffic"
+    NO_LATENCY = "no_latency"
     SOURCE_STALE = "source_stale"
     INVALID = "invalid"
 
@@ -78,7 +79,8 @@ class BurnParams:
     ----------
     indicator
         `availability`: an error or a time-out is bad. `latency`: so is an
-        answer slower than `slower_than_seconds`.
+        answer slower than `slower_than_seconds`; a prediction without a latency
+        is unknown, neither good nor bad.
     objective
         Share of predictions that must be good, in (0, 1).
     period_days
@@ -86,7 +88,8 @@ class BurnParams:
     slower_than_seconds
         For `latency`.
     max_staleness_seconds
-        Without an event for so long (event time), nothing is judged.
+        Without a prediction for so long before the end of the day (event time),
+        a budget that does not burn is `no_data`, state `source_stale`.
     """
 
     indicator: Indicator = Indicator.AVAILABILITY
@@ -116,9 +119,46 @@ class BurnParams:
         return timedelta(days=self.period_days)
 
     @property
+    def max_staleness(self) -> timedelta:
+        """How long before the end of the day predictions may have stopped."""
+        return timedelta(seconds=self.max_staleness_seconds)
+
+    @property
     def budget(self) -> Fraction:
         """Share of predictions that may be bad, exactly as it was written."""
         return 1 - Fraction(str(self.objective))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counts:
+    """Predictions per slice of event time, the oldest first.
+
+    Attributes
+    ----------
+    good, bad, unknown : (slice,)
+        By the indicator; unknown are those without what it is about.
+    """
+
+    good: Ints
+    bad: Ints
+    unknown: Ints
+
+    @classmethod
+    def zeros(cls, n: int) -> "Counts":
+        """Return so many slices without predictions."""
+        return cls(**{name: np.zeros(n, dtype=np.int64) for name in cls.__slots__})
+
+    def cut(self, part: slice) -> "Counts":
+        """Return some of the slices."""
+        return Counts(good=self.good[part], bad=self.bad[part], unknown=self.unknown[part])
+
+    def sums(self, part: slice) -> tuple[int, int, int]:
+        """Return how many of some slices were good, bad and unknown."""
+        return (
+            int(self.good[part].sum()),
+            int(self.bad[part].sum()),
+            int(self.unknown[part].sum()),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,19 +169,28 @@ class Slices:
     ----------
     width
         Of one slice.
-    good, bad : (slice,)
-        The oldest first.
+    versions
+        By version, all over the same slices.
+    total
+        Of all versions: what users were served.
     """
 
     width: timedelta
-    good: Ints
-    bad: Ints
+    versions: Mapping[str, Counts]
+    total: Counts = field(init=False)
 
-    def last(self, duration: timedelta) -> tuple[int, int]:
-        """Return bad and total of the newest slices."""
-        n = max(1, duration // self.width)
-        bad, good = int(self.bad[-n:].sum()), int(self.good[-n:].sum())
-        return bad, bad + good
+    def __post_init__(self) -> None:
+        parts = [*self.versions.values()] or [Counts.zeros(0)]
+        total = Counts(
+            good=np.sum([part.good for part in parts], axis=0),
+            bad=np.sum([part.bad for part in parts], axis=0),
+            unknown=np.sum([part.unknown for part in parts], axis=0),
+        )
+        object.__setattr__(self, "total", total)
+
+    def last(self, duration: timedelta) -> slice:
+        """Return the place of the newest slices."""
+        return slice(-max(1, duration // self.width), None)
 
 
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
@@ -159,22 +208,19 @@ def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
     return total > 0 and Fraction(bad, total) > factor * budget
 
 
-def evaluate(
-    slices: Slices, params: BurnParams, watermark: datetime | None, as_of: datetime
-) -> Finding:
-    """Judge the budget at `as_of`, and at each slice of the day before.
+def evaluate(slices: Slices, params: BurnParams, as_of: datetime) -> Finding:
+    """Evaluate the budget at `as_of`, and at each slice of the day before.
 
-    An outage that began and ended between two looks has burnt all the same,
-    so that every slice since the last look is judged as if one had looked then.
+    An outage that began and ended between two evaluations has burnt all the same, so
+    that every slice since the last one is evaluated by itself.
 
     Parameters
     ----------
     slices
-        Of the whole period before `as_of`.
+        Of the whole period before `as_of`, by version. The objective is the
+        service's: all versions count together, as users are served by all of them.
     params
         The objective.
-    watermark
-        Of the source (event time).
     as_of
         Event time.
 
@@ -182,30 +228,32 @@ def evaluate(
     -------
     Finding
         `value` is the fastest burn of any long window, `threshold` its tier's
-        factor. The detail holds the state, what is consumed of the budget, and
-        each tier. `NO_DATA` without traffic or with a stale source.
+        factor. The detail holds the state, what is consumed of the budget, each
+        tier, the counts of each version on the last day, and under `burned_by` the
+        versions that burn so fast by themselves. `NO_DATA` without traffic, without
+        any latency, or when predictions stopped long before the end of the day.
 
     References
     ----------
     .. [1] B. Beyer et al., "The Site Reliability Workbook", O'Reilly, 2018, chapter 5.
     """
-    window = Window(as_of - timedelta(days=1), as_of)
-    if slices.bad.min(initial=0) < 0 or slices.good.min(initial=0) < 0:
+    window = Window(as_of - DAY, as_of)
+    total = slices.total
+    if min(part.min(initial=0) for part in (total.good, total.bad, total.unknown)) < 0:
         return _undecided(window, State.INVALID, "negative counts", Outcome.ERROR)
-    stale = timedelta(seconds=params.max_staleness_seconds)
-    if watermark is None or as_of - watermark > stale:
-        return _undecided(window, State.SOURCE_STALE, "the source has gone silent")
-    bad, total = slices.last(params.period)
-    if slices.last(timedelta(days=1))[1] == 0:
-        return _undecided(window, State.NO_TRAFFIC, "no prediction was served")
+    if not sum(total.sums(slices.last(DAY))):
+        return _without_traffic(slices, params, as_of)
     tiers = [_fastest(slices, tier, params) for tier in TIERS]
-    burning = [tier for tier in tiers if tier["burning"]]
-    top = max(burning or tiers, key=lambda tier: float(str(tier["burn"])))
-    consumed = Fraction(bad, total) / params.budget
+    burning = [tier for tier in tiers if tier.burned_by]
+    if not burning and (found := _unsure(slices, params, as_of)) is not None:
+        return found
+    top = max(burning or tiers, key=lambda tier: tier.burn)
+    good, bad, unknown = total.sums(slices.last(params.period))
+    consumed = Fraction(bad, good + bad) / params.budget
     return Finding(
         outcome=Outcome.BREACH if burning else Outcome.OK,
-        value=float(str(top["burn"])),
-        threshold=float(str(top["factor"])),
+        value=float(top.burn),
+        threshold=float(top.factor),
         window=window,
         cause=_cause(params, top, consumed) if burning else "",
         detail={
@@ -213,15 +261,83 @@ def evaluate(
             "consumed": float(consumed),
             "remaining": float(1 - consumed),
             "bad": bad,
-            "total": total,
-            "tiers": tiers,
+            "total": good + bad,
+            "unknown": unknown,
+            "tiers": [tier.to_json() for tier in tiers],
+            "versions": _by_version(slices),
+            "burned_by": [*top.burned_by],
         },
     )
 
 
-def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> dict[str, Json]:
+def _without_traffic(slices: Slices, params: BurnParams, as_of: datetime) -> Finding:
+    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    if newest is None:
+        cause = f"no prediction was served in {params.period_days} days"
+        return _undecided(window, State.NO_TRAFFIC, cause)
+    if as_of - newest >= params.max_staleness:
+        return _stale(window, newest)
+    return _undecided(window, State.NO_TRAFFIC, "no prediction was served on this day")
+
+
+def _unsure(slices: Slices, params: BurnParams, as_of: datetime) -> Finding | None:
+    """Return why a budget that does not burn is not known to be sound; None where it is."""
+    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    if newest is not None and as_of - newest >= params.max_staleness:
+        return _stale(window, newest)
+    good, bad, unknown = slices.total.sums(slices.last(DAY))
+    if good + bad == 0:
+        cause = f"none of the {unknown:,} predictions of this day has a latency"
+        found = _undecided(window, State.NO_LATENCY, cause)
+        return replace(found, detail={**found.detail, "versions": _by_version(slices)})
+    return None
+
+
+def _stale(window: Window, newest: datetime) -> Finding:
+    cause = f"no prediction since {newest:%Y-%m-%d %H:%M} UTC"
+    return _undecided(window, State.SOURCE_STALE, cause)
+
+
+def _newest(slices: Slices, as_of: datetime) -> datetime | None:
+    """Return the end of the newest slice with a prediction."""
+    total = slices.total
+    there = np.flatnonzero(total.good + total.bad + total.unknown)
+    if not there.size:
+        return None
+    return as_of - (len(total.good) - 1 - int(there[-1])) * slices.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Burn:
+    """The fastest burn of one tier.
+
+    Attributes
+    ----------
+    burned_by
+        When the tier fires: versions whose own predictions of the long window burn
+        faster than the factor, each with bad and total. At least one does.
+    n_versions
+        That served in the long window.
+    """
+
+    tier: str
+    burn: Fraction
+    factor: Fraction
+    burned_by: Mapping[str, tuple[int, int]]
+    n_versions: int
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "tier": self.tier,
+            "burn": float(self.burn),
+            "factor": float(self.factor),
+            "burning": bool(self.burned_by),
+        }
+
+
+def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> _Burn:
     """Find the fastest burn of the last day at which the tier fires, or of all."""
-    n_day = timedelta(days=1) // slices.width
+    n_day = DAY // slices.width
     bad_long, total_long = _trailing(slices, tier.long, n_day)
     bad_short, total_short = _trailing(slices, tier.short, n_day)
     factor, budget = tier.factor(params.period), params.budget  # fractions: made once
@@ -237,13 +353,23 @@ def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> dict[str, Json]:
         Fraction(bad, total) / budget if bad else Fraction(0)
         for bad, total in zip(bad_long, total_long, strict=True)
     ]
-    counted = [share for share, fired in zip(shares, fires, strict=True) if fired] or shares
-    return {
-        "tier": tier.name,
-        "burn": float(max(counted)),
-        "factor": float(factor),
-        "burning": any(fires),
-    }
+    places = [i for i, fired in enumerate(fires) if fired] or range(len(shares))
+    top = max(places, key=lambda i: (shares[i], bad_long[i]))
+    end = len(slices.total.bad) - len(shares) + 1 + top
+    long = slice(max(end - max(1, tier.long // slices.width), 0), end)
+    served = {name: counts.sums(long) for name, counts in slices.versions.items()}
+    known = {name: (bad, good + bad) for name, (good, bad, _) in served.items() if good + bad}
+    return _Burn(
+        tier=tier.name,
+        burn=shares[top],
+        factor=factor,
+        burned_by={
+            name: (bad, total)
+            for name, (bad, total) in sorted(known.items())
+            if fires[top] and burns(bad, total, factor, budget)
+        },
+        n_versions=len(known),
+    )
 
 
 def _trailing(
@@ -251,19 +377,33 @@ def _trailing(
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Return bad and total of the window that ends with each of the last slices."""
     n = max(1, duration // slices.width)
-    sums = []
-    for counts in (slices.bad, slices.bad + slices.good):
+    total, sums = slices.total, []
+    for counts in (total.bad, total.bad + total.good):
         running = np.concatenate([[0], np.cumsum(counts)])
         ends = np.arange(max(1, len(counts) - n_looks + 1), len(counts) + 1)
         sums.append((running[ends] - running[np.maximum(ends - n, 0)]).tolist())
     return sums[0], sums[1]
 
 
-def _cause(params: BurnParams, tier: dict[str, Json], consumed: Fraction) -> str:
-    return (
-        f"{params.indicator} burns {float(str(tier['burn'])):.1f} times too fast "
-        f"({tier['tier']} window), {float(consumed):.0%} of the budget is spent"
+def _by_version(slices: Slices) -> dict[str, Json]:
+    """Return what each version served on the last day."""
+    found: dict[str, Json] = {}
+    for name, counts in sorted(slices.versions.items()):
+        good, bad, unknown = counts.sums(slices.last(DAY))
+        if good + bad + unknown:
+            found[name] = {"good": good, "bad": bad, "unknown": unknown}
+    return found
+
+
+def _cause(params: BurnParams, top: _Burn, consumed: Fraction) -> str:
+    says = (
+        f"{params.indicator} burns {float(top.burn):.1f} times too fast "
+        f"({top.tier} window), {float(consumed):.0%} of the budget is spent"
     )
+    if top.n_versions < 2:
+        return says
+    by = ", ".join(f"{v} ({bad:,} of {n:,} bad)" for v, (bad, n) in top.burned_by.items())
+    return f"{says}; burned by {by}"
 
 
 def _undecided(

@@ -85,12 +85,21 @@ def observe(
             _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    alert.version = seen.version
+    if change.flip is Flip.FIRED or monitor.kind != "burn":
+        alert.version = _version_of(seen, finding)
     session.flush()
     occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
     if monitor.kind == "drift" and change.flip is Flip.FIRED:
         runs.ask(session, reports.JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
+
+
+def _version_of(seen: Seen, finding: Finding) -> str | None:
+    """Return the version that an alert is about: of a burn, those that burn."""
+    burned_by = finding.detail.get("burned_by")
+    if isinstance(burned_by, list) and burned_by:
+        return ", ".join(map(str, burned_by))
+    return seen.version
 
 
 def rule_of(kind: str) -> AlertRule:

@@ -440,14 +440,21 @@ def _places(feature: Feature) -> tuple[str, ...]:
 def _served(rows: pa.Table, at: Ints) -> Served:
     slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
     failed = pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
+    degraded = pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy()
     latency = numbers(rows["latency_seconds"])
     there = np.isfinite(latency)
     bins = np.searchsorted(summaries.LATENCY_EDGES, latency[there], side="right")
     n_bins = summaries.LATENCY_EDGES.size + 1
-    flat = np.bincount(places[there] * n_bins + bins, minlength=slices.size * n_bins)
+    cells, has_failed = places[there] * n_bins + bins, failed[there]
+
+    def laid(cells: Ints) -> Ints:
+        return np.bincount(cells, minlength=slices.size * n_bins).reshape(slices.size, n_bins)
+
     return Served(
         slices=slices,
         n=np.bincount(places, minlength=slices.size),
         n_failed=np.bincount(places[failed], minlength=slices.size),
-        latency=flat.reshape(slices.size, n_bins),
+        n_degraded=np.bincount(places[degraded], minlength=slices.size),
+        latency=laid(cells),
+        failed_latency=laid(cells[has_failed]),
     )

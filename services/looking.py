@@ -31,7 +31,7 @@ from monitors.daily import Daily, daily
 from monitors.drift import DriftBaseline, DriftParams
 from monitors.fault_blocks import Block
 from monitors.finding import Finding, Json, Outcome
-from monitors.hourly import HOURS, Hourly
+from monitors.hourly import Hourly
 from monitors.input_fault import InputFaultParams
 from monitors.learning import Learning
 from monitors.level import LevelBaseline, LevelParams
@@ -45,7 +45,7 @@ from monitors.residual import ResidualParams
 from monitors.segment_accuracy import SegmentAccuracyParams
 from monitors.segments import like, with_enough
 from monitors.shape import ShapeParams
-from monitors.summary import Edges, Floats, Summary, chunk_at
+from monitors.summary import Edges, Floats, Summary
 from monitors.totals import Totals, totals
 from services import by_segment, scene
 from services.baselines import Baselines
@@ -89,11 +89,10 @@ def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
             return _look_at_errors(task, params, seen)
         case BurnParams():
             assert task.slices is not None
-            return burn.evaluate(task.slices, params, seen.watermark, seen.as_of)
+            return burn.evaluate(task.slices, params, seen.as_of)
         case MismatchParams():
-            is_silent = not seen.recent.until(chunk_at(seen.as_of), HOURS).n.any()
             return preprocessing_mismatch.evaluate(
-                task.mismatches, params, seen.last_day, is_silent=is_silent
+                task.mismatches, params, seen.last_day, is_silent=not task.n_rows
             )
         case QualityParams():
             assert task.arrivals is not None

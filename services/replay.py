@@ -21,9 +21,10 @@ from core.window import Window
 from db.queries import late
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
+from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor, ServingSlice
 from monitors import registry
-from monitors.burn import BurnParams, Indicator, Slices
+from monitors.burn import BurnParams, Counts, Indicator, Slices
 from monitors.finding import Finding, Outcome
 from monitors.hourly import Hourly
 from monitors.input_fault import Fault, InputFaultParams
@@ -31,7 +32,7 @@ from monitors.level import LevelParams
 from monitors.level_looks import LOOK_BACK
 from monitors.prediction_drift import PredictionDriftParams
 from monitors.shape import ShapeParams
-from monitors.summary import Ints, chunk_at
+from monitors.summary import chunk_at
 from services import alerting, looking, said, scene, shapes, watching
 from services.baselines import Baselines
 from services.judge import FIRST, enabled
@@ -272,6 +273,7 @@ def _days(
     counted = scene.counted_of(session, model, whole)
     hours = scene.on_hours(counted, whole)
     read = _read(session, model, trackers, stretch, base.champion)
+    served_by = _served_by(session, model.id)
     at = stretch.start
     while at + DAY <= stretch.end:
         at += DAY
@@ -283,8 +285,29 @@ def _days(
             counted=counted.within(Window(at - RECENT_DAYS * DAY, at)),
             watermark=max(base.watermark, at),
         )
-        tasks = [_task(session, model, tracker.monitor, seen, read) for tracker in trackers]
+        # Accuracy is the champion's of that day, which need not be today's.
+        champion = served_by.get(at, base.champion)
+        tasks = [
+            _task(
+                session,
+                model,
+                tracker.monitor,
+                replace(seen, champion=champion) if tracker.plan.kind == "accuracy" else seen,
+                read,
+            )
+            for tracker in trackers
+        ]
         yield _Day(seen=seen, tasks=tuple(tasks))
+
+
+def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
+    """Return the champion of each day that was evaluated."""
+    rows = session.execute(
+        select(FindingRow.as_of, FindingRow.version)
+        .where(FindingRow.model_id == model_id)
+        .distinct()
+    )
+    return dict(rows.all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -292,8 +315,7 @@ class _Served:
     """All slices from a moment on."""
 
     start: datetime
-    good: Ints
-    bad: Ints
+    versions: Mapping[str, Counts]
 
 
 def _read(
@@ -310,13 +332,13 @@ def _read(
         if isinstance(params, BurnParams):
             start = stretch.start - params.period
             is_latency = params.indicator is Indicator.LATENCY
-            good, bad = serving_slices(
+            served = serving_slices(
                 session,
                 model.id,
                 Window(start, stretch.end),
                 slower_than=params.slower_than_seconds if is_latency else None,
             )
-            found[tracker.monitor.id] = _Served(start=start, good=good, bad=bad)
+            found[tracker.monitor.id] = _Served(start=start, versions=served)
         elif isinstance(params, PredictionDriftParams) and champion is not None:
             lately = Window(stretch.start - RECENT_DAYS * DAY, stretch.end)
             told = said.load(session, model.id, champion, params, lately)
@@ -348,7 +370,8 @@ def _task(
         assert isinstance(whole, _Served)
         end = (seen.as_of - whole.start) // SLICE
         part = np.s_[end - params.period // SLICE : end]
-        slices = Slices(width=SLICE, good=whole.good[part], bad=whole.bad[part])
+        versions = {name: counts.cut(part) for name, counts in whole.versions.items()}
+        slices = Slices(width=SLICE, versions=versions)
         return Task(monitor_id=monitor.id, params=params, slices=slices)
     if isinstance(params, LevelParams) and not params.by_segment:
         assert isinstance(whole, Hourly)

@@ -18,7 +18,7 @@ from core.window import Window
 from db.queries import models, summaries
 from db.tables import AccuracyChunk, Model, SummaryChunk, Version
 from monitors import summary, summary_bytes
-from monitors.accuracy import DayErrors
+from monitors.accuracy import DayErrors, VersionErrors
 from monitors.hourly import Hourly, hourly
 from monitors.summary import Edges, Summary
 from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
@@ -225,13 +225,18 @@ def matured(scene: Scene) -> date:
 
 
 def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErrors:
-    """Read the served forecasts' errors on the last `n_days` days whose labels are due."""
+    """Read the champion's errors on the last `n_days` days whose labels are due.
+
+    Those of other versions that served lie beside them: a challenger's errors are not the
+    champion's. Before there is a champion, all that served count.
+    """
     end = matured(scene)
     days = tuple(end - timedelta(days=back) for back in range(n_days, 0, -1))
     shape = (n_days, scene.contract.horizon)
     sums = np.zeros(shape)
     n_labelled = np.zeros(shape, dtype=np.int64)
     n_expected = np.zeros(shape, dtype=np.int64)
+    others: dict[str, tuple[float, int, int]] = {}
     rows = session.scalars(
         select(AccuracyChunk).where(
             AccuracyChunk.model_id == model.id,
@@ -243,11 +248,25 @@ def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErro
     )
     for row in rows:
         cells = accuracy_cells(row, scene.contract)
+        if scene.champion is not None and row.version != scene.champion:
+            before, own = others.get(row.version, (0.0, 0, 0)), cells.sum(axis=(0, 1))
+            others[row.version] = (
+                before[0] + float(own[ABSOLUTE]),
+                before[1] + int(own[LABELLED]),
+                before[2] + int(own[EXPECTED]),
+            )
+            continue
         at = days.index(row.day)
         sums[at] += cells[:, :, ABSOLUTE].sum(axis=1)
         n_labelled[at] += cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
         n_expected[at] += cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
-    return DayErrors(days=days, sums=sums, n_labelled=n_labelled, n_expected=n_expected)
+    return DayErrors(
+        days=days,
+        sums=sums,
+        n_labelled=n_labelled,
+        n_expected=n_expected,
+        others={name: VersionErrors(*of) for name, of in sorted(others.items())},
+    )
 
 
 def accuracy_cells(row: AccuracyChunk, contract: Contract) -> NDArray[np.float64]:

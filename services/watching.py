@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.errors import AppError
 from core.window import Window
 from db.queries import mismatch
-from db.queries.summaries import SLICE, serving_slices
+from db.queries.summaries import SLICE, served_rows, serving_slices
 from db.tables import Model, Monitor
 from monitors import level_looks, registry
 from monitors.accuracy import AccuracyParams, DayErrors
@@ -51,6 +51,7 @@ class Task:
     errors: DayErrors | None = None
     slices: Slices | None = None
     mismatches: Mapping[str, int] = field(default_factory=dict)
+    n_rows: int = 0
     arrivals: Arrivals | None = None
     said: Said | None = None
     shapes: Shapes | None = None
@@ -94,7 +95,8 @@ def _prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> T
             task = replace(task, slices=_slices(session, model, params, seen))
         case MismatchParams():
             counts = mismatch.of_days(session, model.id, seen.last_day)
-            task = replace(task, mismatches=counts)
+            n_rows = served_rows(session, model.id, seen.last_day)
+            task = replace(task, mismatches=counts, n_rows=n_rows)
         case QualityParams():
             task = replace(task, arrivals=arrivals.of_day(session, model.id, seen.last_day))
     return task
@@ -161,5 +163,5 @@ def _with_its_own(
 def _slices(session: Session, model: Model, params: BurnParams, seen: Scene) -> Slices:
     window = Window(seen.as_of - params.period, seen.as_of)
     slower = params.slower_than_seconds if params.indicator is Indicator.LATENCY else None
-    good, bad = serving_slices(session, model.id, window, slower_than=slower)
-    return Slices(width=SLICE, good=good, bad=bad)
+    served = serving_slices(session, model.id, window, slower_than=slower)
+    return Slices(width=SLICE, versions=served)

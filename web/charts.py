@@ -176,9 +176,9 @@ def _stepwise(lines: Sequence[Series]) -> Chart:
 def latency(hours: Sequence[ServingHour]) -> Chart:
     """Draw the latency of each hour at three quantiles, in milliseconds."""
     quantiles = (
-        ("p50", tuple(hour.p50 for hour in hours), "one"),
-        ("p95", tuple(hour.p95 for hour in hours), "two"),
-        ("p99", tuple(hour.p99 for hour in hours), "three"),
+        ("p50", tuple(hour.served.p50 for hour in hours), "one"),
+        ("p95", tuple(hour.served.p95 for hour in hours), "two"),
+        ("p99", tuple(hour.served.p99 for hour in hours), "three"),
     )
     return _hourly(
         hours,
@@ -192,7 +192,8 @@ def latency(hours: Sequence[ServingHour]) -> Chart:
 
 def availability(hours: Sequence[ServingHour]) -> Chart:
     """Draw the share of predictions that failed, hour by hour."""
-    failed = tuple(hour.n_failed / hour.n if hour.n else None for hour in hours)
+    served = [hour.served for hour in hours]
+    failed = tuple(one.n_failed / one.n if one.n else None for one in served)
     return _hourly(
         hours, [Series(label="Failed", values=failed, tone="limit", shape="area", axis="share")]
     )

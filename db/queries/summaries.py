@@ -23,6 +23,7 @@ from db.tables import (
     ShapeLayout,
     SummaryChunk,
 )
+from monitors.burn import Counts
 from monitors.shape_layout import Layout
 from monitors.summary import Edges, Summary, chunk_start, merge
 from monitors.summary_bytes import from_many, to_bytes
@@ -52,14 +53,19 @@ class Served:
         Five-minute slices since 1970, ascending, each once.
     n, n_failed : (slice,)
         Predictions, and those of them that ended in an error or a time-out.
-    latency : (slice, bin)
-        Predictions per bin of `LATENCY_EDGES`, where a latency was given.
+    n_degraded : (slice,)
+        Predictions with status `degraded`: served, and no failures.
+    latency, failed_latency : (slice, bin)
+        Predictions, and the failures among them, per bin of `LATENCY_EDGES`, where a
+        latency was given.
     """
 
     slices: Ints
     n: Ints
     n_failed: Ints
+    n_degraded: Ints
     latency: Ints
+    failed_latency: Ints
 
 
 def slice_index(times_us: Ints) -> Ints:
@@ -205,9 +211,15 @@ def _added(
     stored: Mapping[datetime, ServingSlice],
 ) -> dict[str, object]:
     before = stored.get(start)
-    latency = part.latency[i]
+    latency, failed_latency = part.latency[i], part.failed_latency[i]
+    apart: tuple[int, bytes] | None = int(part.n_degraded[i]), _packed(failed_latency)
     if before is not None:
         latency = latency + latency_counts(before)
+        if before.n_degraded is None or before.failed_latency_counts is None:
+            apart = None  # what is not known of a part is not known of the sum
+        else:
+            both = failed_latency + _unpacked(before.failed_latency_counts)
+            apart = before.n_degraded + int(part.n_degraded[i]), _packed(both)
     return {
         "model_id": model_id,
         "start": start,
@@ -215,7 +227,19 @@ def _added(
         "n": int(part.n[i]) + (before.n if before else 0),
         "n_failed": int(part.n_failed[i]) + (before.n_failed if before else 0),
         "latency_counts": latency.astype(_COUNTS).tobytes(),
+        "n_degraded": apart and apart[0],
+        "failed_latency_counts": apart and apart[1],
     }
+
+
+def _packed(counts: Ints) -> bytes:
+    return counts.astype(_COUNTS).tobytes() if counts.any() else b""
+
+
+def _unpacked(stored: bytes) -> Ints:
+    if not stored:
+        return np.zeros(LATENCY_EDGES.size + 1, dtype=np.int64)
+    return latency_counts_of(stored)
 
 
 def latency_counts(row: ServingSlice) -> Ints:
@@ -230,8 +254,8 @@ def latency_counts_of(stored: bytes) -> Ints:
 
 def serving_slices(
     session: Session, model_id: UUID, window: Window, slower_than: float | None = None
-) -> tuple[Ints, Ints]:
-    """Return what was served in a window, by all versions together.
+) -> dict[str, Counts]:
+    """Return what each version served in a window.
 
     Parameters
     ----------
@@ -242,42 +266,63 @@ def serving_slices(
     window
         Of event time; both bounds are rounded down to a slice.
     slower_than
-        Seconds; what took longer is bad too. Taken up to the next edge of
-        `LATENCY_EDGES`, at most a ninth above it. None leaves latency out.
+        Seconds. None asks for availability: a failure is bad, all others are good.
+        Else a prediction is good when it succeeded and took no longer, bad when it
+        failed or took longer, and unknown when it has no latency. Taken up to the
+        next edge of `LATENCY_EDGES`, at most 26 % above it.
 
     Returns
     -------
-    good, bad : (slice,)
-        Predictions that were served well and that were not, in every slice of
-        `SLICE` from the window's start on; 0 where there were none.
+    dict
+        By version: counts of every slice of `SLICE` from the window's start on; 0
+        where there were none.
     """
     first = (window.start - _EPOCH) // SLICE
     end = (window.end - _EPOCH) // SLICE
-    good = np.zeros(end - first, dtype=np.int64)
-    bad = np.zeros(end - first, dtype=np.int64)
     rows = session.execute(
         select(
+            ServingSlice.version,
             ServingSlice.start,
             ServingSlice.n,
             ServingSlice.n_failed,
             ServingSlice.latency_counts,
+            ServingSlice.failed_latency_counts,
         ).where(
             ServingSlice.model_id == model_id,
             ServingSlice.start >= slice_start(first),
             ServingSlice.start < slice_start(end),
         )
     )
-    slow_from = None if slower_than is None else np.searchsorted(LATENCY_EDGES, slower_than) + 1
-    for start, n, n_failed, counts in rows:
-        at = (start - _EPOCH) // SLICE - first
-        n_slow = 0
-        if slow_from is not None:
-            n_slow = int(np.frombuffer(counts, dtype=_COUNTS)[slow_from:].sum())
-        # A failure has a latency too: it may be slow, and is bad only once.
-        n_bad = min(n, max(n_failed, n_slow))
-        good[at] += n - n_bad
-        bad[at] += n_bad
-    return good, bad
+    found: dict[str, Counts] = {}
+    slow_from = None if slower_than is None else slow_bin(slower_than)
+    for version, start, n, n_failed, latency, of_failures in rows:
+        if version not in found:
+            found[version] = Counts.zeros(end - first)
+        own, at = found[version], (start - _EPOCH) // SLICE - first
+        if slow_from is None:
+            good, bad = n - n_failed, n_failed
+        else:
+            good, bad = _in_time(n_failed, latency, of_failures, slow_from)
+        own.good[at], own.bad[at], own.unknown[at] = good, bad, n - good - bad
+    return found
+
+
+def slow_bin(seconds: float) -> int:
+    """Return the first bin of `LATENCY_EDGES` that is slower than a limit."""
+    return int(np.searchsorted(LATENCY_EDGES, seconds)) + 1
+
+
+def _in_time(
+    n_failed: int, latency: bytes, of_failures: bytes | None, slow_from: int
+) -> tuple[int, int]:
+    """Return how many predictions with a latency were good, and how many bad."""
+    counts = latency_counts_of(latency)
+    n_fast, n_slow = int(counts[:slow_from].sum()), int(counts[slow_from:].sum())
+    if of_failures is not None:
+        n_fast_failures = int(_unpacked(of_failures)[:slow_from].sum())
+        return n_fast - n_fast_failures, n_slow + n_fast_failures
+    # Nobody kept which of them failed: any of the fast ones may have.
+    return max(n_fast - n_failed, 0), n_slow
 
 
 def served_rows(session: Session, model_id: UUID, window: Window) -> int:

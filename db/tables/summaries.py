@@ -76,7 +76,12 @@ class OutputChunk(Base):
 
 
 class ServingSlice(Base):
-    """Five event-time minutes of serving of one version: integers, exact under addition."""
+    """Five event-time minutes of serving of one version: integers, exact under addition.
+
+    `n_degraded` are of those that did not fail. `failed_latency_counts` are the failures
+    among `latency_counts`; empty where no failure has a latency. Both are NULL in slices
+    that were begun before they were kept.
+    """
 
     __tablename__ = "serving_slice"
 
@@ -86,6 +91,8 @@ class ServingSlice(Base):
     n: Mapped[int]
     n_failed: Mapped[int]
     latency_counts: Mapped[bytes] = mapped_column(LargeBinary)
+    n_degraded: Mapped[int | None]
+    failed_latency_counts: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class AccuracyChunk(Base):

@@ -44,7 +44,7 @@ class DayError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """What was served in the window, beside the four weeks before it."""
+    """How wrong the champion was in the window, beside the four weeks before it."""
 
     error: float | None
     error_before: float | None
@@ -52,17 +52,23 @@ class Errors:
     days: tuple[DayError, ...]
 
 
-def compare(session: Session, model_id: UUID, contract: Contract, window: Window) -> Errors:
-    """Compare the errors of a window with those of the four weeks before it.
+def compare(
+    session: Session,
+    model_id: UUID,
+    version: str | None,
+    contract: Contract,
+    window: Window,
+) -> Errors:
+    """Compare a version's errors in a window with those of the four weeks before it.
 
-    Labels that came in since the finding count too.
+    Without a version all that served count. Labels that came in since the finding count too.
     """
     first, n_days = (window.start - BEFORE).date(), (window.end - window.start).days
     n_before = BEFORE.days
     sums, n = np.zeros((2, n_before + n_days, contract.horizon))
     for row in overview.accuracy(session, model_id, first):
         at = (row.day - first).days
-        if at < len(sums) and _was_served(row):
+        if at < len(sums) and _was_served(row) and version in (None, row.version):
             cells = accuracy_cells(row, contract).sum(axis=1)
             sums[at] += cells[:, ABSOLUTE]
             n[at] += cells[:, LABELLED]

@@ -275,7 +275,9 @@ def explain(
         moved=tuple(row.detail.get("moved", ())),  # older findings name none
         flaws=_flaws(row.detail),
         features=features.moves(material, names),
-        errors=errors.compare(session, model.id, contract, window) if is_accuracy else None,
+        errors=errors.compare(session, model.id, row.version, contract, window)
+        if is_accuracy
+        else None,
         parts=_parts(row.detail),
         segments=_segments(row.detail),
         classes=_classes(row.detail),

@@ -20,7 +20,7 @@ from services.overview.reliability import ClassClaims, by_class
 from services.overview.residuals import PartErrors, by_part
 from services.overview.rollouts import RolloutLine, rollouts
 from services.overview.segments import Segments, segments
-from services.overview.serving import ServingHour
+from services.overview.serving import ServingHour, ServingVersion
 from services.overview.spells import Spell
 from services.overview.standing import Health, Standing, health_of, standing_of
 from services.platform_alerts import OpenFault
@@ -105,6 +105,7 @@ class ModelPage:
     classes: tuple[ClassClaims, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
+    served: tuple[ServingVersion, ...]
     standings: tuple[Standing, ...]
     versions: tuple[VersionLine, ...]
     spells: tuple[Spell, ...]
@@ -138,6 +139,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     champion = serves[1] if serves is not None else None
     days = by_day(chunks, contract)
     lines = rollouts(session, found.id)
+    slices = overview.slices(session, found.id, _since(found, SERVING_DAYS))
     return ModelPage(
         name=found.name,
         description=found.description,
@@ -159,7 +161,8 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         drift=drift.table(
             overview.findings_since(session, found.id, "drift", _since(found, DRIFT_DAYS))
         ),
-        hours=serving.by_hour(overview.slices(session, found.id, _since(found, SERVING_DAYS))),
+        hours=serving.by_hour(slices),
+        served=serving.by_version(slices),
         standings=standing,
         versions=_versions(session, found, champion, days, lines),
         spells=spells.newest(session, found.id),

@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.rows import Kind
 from core.window import Window
 from db.queries import log, summaries
-from db.session import read_only
+from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, ServingSlice, Stream, SummaryChunk
 from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
 from monitors.summary_bytes import from_many
 from services import fold as folding
 from services.fold import PATIENCE, fold, fold_all
 from services.ingest import store
+from services.overview import serving
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
 LATE = START + PATIENCE
@@ -79,12 +80,90 @@ def test_groups_add_up_to_what_one_group_would_be(sessions: sessionmaker[Session
     np.testing.assert_array_equal(summary.moments[:, 0, MAX], by_hour.max(axis=1))
     assert summary.counts[:, 0].sum() == 60
     with read_only(sessions) as session:
-        good, bad = summaries.serving_slices(session, model_id, Window(START, START + 6 * HOUR))
+        served = summaries.serving_slices(session, model_id, Window(START, START + 6 * HOUR))
         slices = session.scalars(select(ServingSlice)).all()
         latency = sum(summaries.latency_counts(row) for row in slices)
+    assert [*served] == ["v1"]
+    good, bad = served["v1"].good, served["v1"].bad
     assert (good.sum(), bad.sum()) == (54, 6)
     assert bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
     assert int(np.sum(latency)) == 60
+
+
+def served(
+    sessions: sessionmaker[Session], model_id: UUID, slower_than: float | None
+) -> dict[str, tuple[int, int, int]]:
+    with read_only(sessions) as session:
+        found = summaries.serving_slices(
+            session, model_id, Window(START, START + 6 * HOUR), slower_than
+        )
+    return {name: counts.sums(slice(None)) for name, counts in found.items()}
+
+
+def test_rows_without_latency_are_unknown_and_degraded_ones_counted_apart(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add_model(sessions)
+
+    rows = [
+        ("v1", "ok", 0.1),
+        ("v1", "ok", 3.0),
+        ("v1", "ok", None),
+        ("v1", "degraded", 0.1),
+        ("v1", "degraded", None),
+        ("v1", "error", 0.1),
+        ("v1", "error", 3.0),
+        ("v1", "timeout", None),
+        ("v2", "ok", None),
+        ("v2", "error", None),
+    ]
+    for half in (rows[::2], rows[1::2]):  # counts add up over batches
+        some = [
+            prediction(START, rows.index(row), version=row[0], status=row[1])
+            | ({} if row[2] is None else {"latency_seconds": row[2]})
+            for row in half
+        ]
+        send(sessions, model_id, *some)
+        fold_all(sessions, LATE)
+    assert served(sessions, model_id, None) == {"v1": (5, 3, 0), "v2": (1, 1, 0)}
+    assert served(sessions, model_id, 1.0) == {"v1": (2, 3, 3), "v2": (0, 0, 2)}
+    with read_only(sessions) as session:
+        slices = {row.version: row for row in session.scalars(select(ServingSlice))}
+        assert (slices["v1"].n_degraded, slices["v2"].n_degraded) == (2, 0)
+        assert slices["v2"].failed_latency_counts == b""
+        shown = {one.version: one.served for one in serving.by_version([*slices.values()])}
+    of_v1 = shown["v1"]
+    assert (of_v1.n, of_v1.n_failed, of_v1.n_degraded, of_v1.n_without_latency) == (8, 3, 2, 3)
+
+
+def test_what_was_not_kept_of_a_slice_is_unknown(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add_model(sessions)
+
+    def add(first: int) -> None:
+        rows = [("ok", 0.1)] * 5 + [("error", 0.1), ("ok", 3.0)]
+        send(
+            sessions,
+            model_id,
+            *(
+                prediction(START, first + i, status=status, latency_seconds=latency)
+                for i, (status, latency) in enumerate(rows)
+            ),
+        )
+        fold_all(sessions, LATE)
+
+    add(0)
+    assert served(sessions, model_id, 1.0) == {"v1": (5, 2, 0)}
+    with unit_of_work(sessions) as session:  # as it was stored before
+        [row] = session.scalars(select(ServingSlice))
+        row.n_degraded = row.failed_latency_counts = None
+    assert served(sessions, model_id, 1.0) == {"v1": (5, 1, 1)}
+    add(7)
+    assert served(sessions, model_id, 1.0) == {"v1": (10, 2, 2)}
+    with read_only(sessions) as session:
+        [row] = session.scalars(select(ServingSlice))
+        assert serving.by_hour([row])[0].served.n_degraded is None
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,13 @@ class World:
         inputs = [("in", c.start, c.version, c.payload) for c in self.rows(SummaryChunk)]
         outputs = [("said", c.start, c.version, c.payload) for c in self.rows(OutputChunk)]
         served = [
-            ("out", s.start, s.version, s.n, s.n_failed, s.latency_counts)
+            (
+                "out",
+                s.start,
+                s.version,
+                (s.n, s.n_failed, s.n_degraded),
+                (s.latency_counts, s.failed_latency_counts),
+            )
             for s in self.rows(ServingSlice)
         ]
         errors = [

@@ -5,12 +5,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from monitors.burn import TIERS, BurnParams, Indicator, Slices, burns, evaluate
+from monitors.burn import TIERS, BurnParams, Counts, Indicator, Slices, burns, evaluate
 from monitors.finding import Finding, Outcome
+from monitors.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PARAMS = BurnParams(objective=0.999)
+
+
+def slices_of(width: timedelta, good: Ints, bad: Ints, unknown: Ints | None = None) -> Slices:
+    """Return what one version served."""
+    none = np.zeros_like(good) if unknown is None else unknown
+    return Slices(width=width, versions={"v1": Counts(good=good, bad=bad, unknown=none)})
 
 
 def outage(minutes: float, share: float, width: timedelta = 6 * timedelta(seconds=1)) -> Slices:
@@ -19,11 +26,11 @@ def outage(minutes: float, share: float, width: timedelta = 6 * timedelta(second
     n_bad = round(minutes * MINUTE / width)
     bad = np.zeros(n, dtype=np.int64)
     bad[n - n_bad :] = round(share * 10_000)
-    return Slices(width=width, good=10_000 - bad, bad=bad)
+    return slices_of(width, good=10_000 - bad, bad=bad)
 
 
 def look(slices: Slices, params: BurnParams = PARAMS) -> Finding:
-    return evaluate(slices, params, NOW, NOW)
+    return evaluate(slices, params, NOW)
 
 
 @pytest.mark.parametrize(
@@ -84,19 +91,19 @@ def test_exactly_the_factor_is_not_more_than_it() -> None:
 def test_two_failures_never_burn() -> None:
     bad = np.zeros(1000, dtype=np.int64)
     bad[-2:] = 1
-    quiet = Slices(width=5 * MINUTE, good=np.ones(1000, dtype=np.int64), bad=bad)
-    assert look(quiet).outcome is Outcome.OK
+    good = np.ones(1000, dtype=np.int64)
+    assert look(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.OK
     bad[-3:] = 1
-    assert look(quiet).outcome is Outcome.BREACH
+    assert look(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.BREACH
 
 
 def test_an_outage_that_ended_between_two_looks_is_told() -> None:
     slices = outage(60, 1.0, width=5 * MINUTE)
     ended = np.zeros(60, dtype=np.int64)
-    later = Slices(
-        width=slices.width,
-        good=np.concatenate([slices.good, ended + 10_000]),
-        bad=np.concatenate([slices.bad, ended]),
+    later = slices_of(
+        slices.width,
+        good=np.concatenate([slices.total.good, ended + 10_000]),
+        bad=np.concatenate([slices.total.bad, ended]),
     )
     found = look(later)
     assert found.outcome is Outcome.BREACH
@@ -104,24 +111,103 @@ def test_an_outage_that_ended_between_two_looks_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "watermark", "outcome", "state"),
+    ("good", "bad", "unknown", "outcome", "state"),
     [
-        pytest.param(0, 0, NOW, Outcome.NO_DATA, "no_traffic", id="no traffic is not health"),
-        pytest.param(5, 0, None, Outcome.NO_DATA, "source_stale", id="nothing ever came"),
-        pytest.param(
-            5, 0, NOW - timedelta(days=2), Outcome.NO_DATA, "source_stale", id="it went silent"
-        ),
-        pytest.param(5, -1, NOW, Outcome.ERROR, "invalid", id="less than no failure"),
-        pytest.param(5, 0, NOW, Outcome.OK, "quiet", id="quiet"),
+        pytest.param(0, 0, 0, Outcome.NO_DATA, "no_traffic", id="no traffic is not health"),
+        pytest.param(0, 0, 5, Outcome.NO_DATA, "no_latency", id="no latency is not health"),
+        pytest.param(5, -1, 0, Outcome.ERROR, "invalid", id="less than no failure"),
+        pytest.param(5, 0, 0, Outcome.OK, "quiet", id="quiet"),
+        pytest.param(1, 0, 9, Outcome.OK, "quiet", id="some have a latency"),
+        pytest.param(0, 1, 99, Outcome.BREACH, "burning", id="unknown ones excuse nothing"),
     ],
 )
-def test_what_cannot_be_judged_is_not_ok(
-    good: int, bad: int, watermark: datetime | None, outcome: Outcome, state: str
+def test_what_cannot_be_evaluated_is_not_ok(
+    good: int, bad: int, unknown: int, outcome: Outcome, state: str
 ) -> None:
-    counts = np.full(600, good), np.full(600, bad)
-    slices = Slices(width=5 * MINUTE, good=counts[0], bad=counts[1])
-    found = evaluate(slices, PARAMS, watermark, NOW)
+    slices = slices_of(5 * MINUTE, np.full(600, good), np.full(600, bad), np.full(600, unknown))
+    found = look(slices, replace(PARAMS, indicator=Indicator.LATENCY))
     assert (found.outcome, found.detail["state"]) == (outcome, state)
+
+
+def test_without_a_latency_the_finding_says_of_how_many() -> None:
+    nothing = np.zeros(600, dtype=np.int64)
+    found = look(slices_of(5 * MINUTE, nothing, nothing, nothing + 5))
+    assert found.cause == "none of the 1,440 predictions of this day has a latency"
+    assert found.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 1440}}
+
+
+@pytest.mark.parametrize(
+    ("silent_hours", "n_bad", "staleness_hours", "state"),
+    [
+        pytest.param(5, 0, 6, "quiet", id="predictions stopped lately"),
+        pytest.param(6, 0, 6, "source_stale", id="predictions stopped too long ago"),
+        pytest.param(6, 9, 6, "burning", id="what burned before is not excused by silence"),
+        pytest.param(30, 9, 24, "source_stale", id="nothing on this day"),
+        pytest.param(30, 0, 48, "no_traffic", id="a day without traffic is usual"),
+        pytest.param(60, 0, 24, "no_traffic", id="nothing in all the period"),
+    ],
+)
+def test_predictions_that_stopped_are_not_health(
+    silent_hours: int, n_bad: int, staleness_hours: int, state: str
+) -> None:
+    bad = np.zeros(60 * 12, dtype=np.int64)
+    n_silent = silent_hours * 12
+    if n_silent < len(bad):
+        bad[len(bad) - n_silent - 6 : len(bad) - n_silent] = n_bad
+    good = np.full(60 * 12, 10) - bad
+    good[len(good) - n_silent :] = 0
+    params = replace(PARAMS, max_staleness_seconds=staleness_hours * 3600.0)
+    found = look(slices_of(5 * MINUTE, good, bad), params)
+    assert found.detail["state"] == state
+    is_unknown = state in ("source_stale", "no_traffic")
+    assert (found.outcome is Outcome.NO_DATA) == is_unknown
+    if state == "source_stale":
+        stopped = NOW - timedelta(hours=silent_hours)
+        assert found.cause == f"no prediction since {stopped:%Y-%m-%d %H:%M} UTC"
+
+
+def of_two(bad_v1: int, bad_v2: int) -> Slices:
+    """A quarter of the traffic on v2; so many of its 25, and of 75 of v1, are bad."""
+    nothing = np.zeros(600, dtype=np.int64)
+    return Slices(
+        width=5 * MINUTE,
+        versions={
+            "v1": Counts(good=nothing + 75 - bad_v1, bad=nothing + bad_v1, unknown=nothing),
+            "v2": Counts(good=nothing + 25 - bad_v2, bad=nothing + bad_v2, unknown=nothing),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "burned_by", "cause"),
+    [
+        pytest.param((0, 10), ["v2"], "; burned by v2 (720 of 1,800 bad)", id="the challenger"),
+        pytest.param((10, 0), ["v1"], "; burned by v1 (720 of 5,400 bad)", id="the champion"),
+        pytest.param(
+            (15, 10),
+            ["v1", "v2"],
+            "; burned by v1 (180 of 900 bad), v2 (120 of 300 bad)",
+            id="both",
+        ),
+    ],
+)
+def test_the_budget_is_the_services_and_a_burn_names_its_versions(
+    bad: tuple[int, int], burned_by: list[str], cause: str
+) -> None:
+    found = look(of_two(*bad), replace(PARAMS, objective=0.99))
+    assert found.outcome is Outcome.BREACH
+    assert found.detail["burned_by"] == burned_by
+    assert found.cause.endswith(cause)
+    assert found.detail["total"] == 60_000, "all traffic counts"
+
+
+def test_where_nothing_burns_no_version_is_named() -> None:
+    found = look(of_two(0, 1), replace(PARAMS, objective=0.95))
+    assert (found.outcome, found.detail["burned_by"]) == (Outcome.OK, [])
+    assert found.detail["versions"] == {
+        "v1": {"good": 21_600, "bad": 0, "unknown": 0},
+        "v2": {"good": 6_912, "bad": 288, "unknown": 0},
+    }
 
 
 def test_the_budget_may_be_overspent() -> None:

@@ -32,7 +32,7 @@ from monitors import (
     shape,
 )
 from monitors.accuracy import AccuracyParams, DayErrors
-from monitors.burn import BurnParams, Slices
+from monitors.burn import BurnParams, Counts, Slices
 from monitors.calibration import CalibrationParams, ClaimDays
 from monitors.daily import daily
 from monitors.drift import DriftParams
@@ -135,12 +135,13 @@ def by_calibration(values: Floats) -> Finding:
 
 def by_burn(values: Floats) -> Finding:
     bad = np.nan_to_num(np.abs(values[:, 0]), nan=0.0, posinf=0.0) % 7
-    slices = Slices(
-        width=timedelta(minutes=5),
+    counts = Counts(
         good=np.where(np.isfinite(values[:, 0]), 10, 0),
         bad=bad.astype(np.int64),
+        unknown=np.zeros(len(bad), dtype=np.int64),
     )
-    return burn.evaluate(slices, BurnParams(), day(N_DAYS), day(N_DAYS))
+    slices = Slices(width=timedelta(minutes=5), versions={"v1": counts})
+    return burn.evaluate(slices, BurnParams(), day(N_DAYS))
 
 
 def by_mismatch(values: Floats) -> Finding:

@@ -218,6 +218,8 @@ def serving(scene: Scene, model: Model, version: str) -> None:
                 n=n,
                 n_failed=int(scene.chance.binomial(n, 0.06 if slow else 0.002)),
                 latency_counts=counts.tobytes(),
+                n_degraded=0,
+                failed_latency_counts=b"",
             )
         )
 

@@ -1,0 +1,156 @@
+"""What other versions served is not the champion's doing."""
+
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.queries.summaries import LATENCY_EDGES
+from db.session import unit_of_work
+from db.tables import AccuracyChunk, Alert, Monitor, ServingSlice
+from db.tables import Finding as FindingRow
+from monitors.finding import Outcome
+from services import champions, monitoring, replay
+from services.baselines import Baselines
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.replay import Asked
+from tests.services.loop import DAY, OBJECTIVE, Loop
+from tests.streams import CONTRACT, START
+
+NOON = DAY / 2
+END = START + 12 * DAY
+
+
+def errors(session: Session, loop: Loop, version: str, error: float, n: float) -> None:
+    """Store ten days of forecasts, wrong by `error`, with all their labels."""
+    for number in range(10):
+        cells = np.zeros((CONTRACT.horizon, 1, 5))
+        cells[..., :4] = (n, n, n * error, n * error**2)
+        session.add(
+            AccuracyChunk(
+                model_id=loop.model_id,
+                day=(START + number * DAY).date(),
+                version=version,
+                shadow=False,
+                n_predictions=int(n),
+                payload=cells.tobytes(),
+            )
+        )
+
+
+def served(
+    session: Session, model_id: UUID, version: str, at: datetime, n: int, bad: int
+) -> None:
+    counts = np.zeros(LATENCY_EDGES.size + 1, dtype="<u4")
+    session.add(
+        ServingSlice(
+            model_id=model_id,
+            start=at,
+            version=version,
+            n=n,
+            n_failed=bad,
+            latency_counts=counts.tobytes(),
+            n_degraded=0,
+            failed_latency_counts=b"",
+        )
+    )
+
+
+def found(loop: Loop, name: str) -> FindingRow:
+    [monitor] = loop.all(Monitor, name=name)
+    [row] = loop.all(FindingRow, monitor_id=monitor.id)
+    assert isinstance(row, FindingRow)
+    return row
+
+
+def evaluated(loop: Loop) -> None:
+    loop.reach(END + 2 * DAY)
+    judge(loop.sessions, Baselines(loop.sessions), loop.model_id, END, END)
+
+
+@pytest.mark.parametrize(
+    ("of_v1", "of_v2", "outcome", "value"),
+    [
+        pytest.param(0.3, 3.0, Outcome.OK, 0.3, id="a bad challenger blames no champion"),
+        pytest.param(0.9, 0.0, Outcome.BREACH, 0.9, id="a good challenger excuses none"),
+    ],
+)
+def test_accuracy_is_the_champions(
+    sessions: sessionmaker[Session], of_v1: float, of_v2: float, outcome: Outcome, value: float
+) -> None:
+    loop = Loop(sessions, kinds=("accuracy",))
+    with unit_of_work(sessions) as session:
+        errors(session, loop, "v1", of_v1, 75)
+        errors(session, loop, "v2", of_v2, 25)
+    evaluated(loop)
+    row = found(loop, "accuracy")
+    assert row.outcome is outcome
+    assert row.value == pytest.approx(value)
+    assert row.threshold == OBJECTIVE
+    assert row.detail["other_versions"] == {"v2": {"error": of_v2, "coverage": 1.0}}
+    replayed = replay.replay(sessions, loop.model_id, Asked())
+    assert replayed.n_days == 0 or replayed.records
+
+
+def test_a_champion_without_forecasts_has_no_accuracy_and_its_forerunner_no_blame(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions, kinds=("accuracy",))
+    with unit_of_work(sessions) as session:
+        errors(session, loop, "v1", 0.9, 10)
+        champions.move(session, loop.model_id, loop.versions["v2"], 1, END)
+    evaluated(loop)
+    row = found(loop, "accuracy")
+    assert row.outcome is Outcome.NO_DATA
+    assert row.cause == "no forecast of the champion was served, of others: v1"
+    assert row.detail == {}
+
+
+def test_an_alert_on_the_service_names_the_version_that_burns(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions)
+    with unit_of_work(sessions) as session:
+        monitoring.put(session, loop.model_id, MonitorPlan(name="availability", kind="burn"))
+        for number in range(12):
+            at = END - NOON + number * NOON / 144
+            served(session, loop.model_id, "v1", at, 300, 0)
+            served(session, loop.model_id, "v2", at, 100, 90)
+    evaluated(loop)
+    row = found(loop, "availability")
+    assert (row.outcome, row.version) == (Outcome.BREACH, "v1")
+    assert row.cause.endswith("; burned by v2 (1,080 of 1,200 bad)")
+    assert row.detail["versions"]["v1"] == {"good": 3600, "bad": 0, "unknown": 0}
+    [alert] = loop.all(Alert)
+    assert alert.version == "v2"
+
+
+def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
+    sessions: sessionmaker[Session],
+) -> None:
+    loop = Loop(sessions)
+    params = {"indicator": "latency"}
+    with unit_of_work(sessions) as session:
+        monitoring.put(
+            session, loop.model_id, MonitorPlan(name="slow", kind="burn", params=params)
+        )
+        served(session, loop.model_id, "v1", END - NOON, 1440, 3)
+    evaluated(loop)
+    row = found(loop, "slow")
+    assert (row.outcome, row.detail["state"]) == (Outcome.NO_DATA, "no_latency")
+    assert row.cause == "none of the 1,440 predictions of this day has a latency"
+
+
+@pytest.mark.parametrize("n", [0, 5])
+def test_rows_without_a_number_are_rows(sessions: sessionmaker[Session], n: int) -> None:
+    loop = Loop(sessions, kinds=("preprocessing_mismatch",))
+    if n:
+        with unit_of_work(sessions) as session:  # no feature is a number: nothing is summed
+            served(session, loop.model_id, "v1", END - NOON, n, 0)
+    evaluated(loop)
+    row = found(loop, "preprocessing_mismatch")
+    expected = (Outcome.OK, "") if n else (Outcome.NO_DATA, "no rows")
+    assert (row.outcome, row.cause) == expected
