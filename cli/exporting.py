@@ -8,6 +8,7 @@ from time import monotonic
 
 from sqlalchemy.orm import sessionmaker
 
+from core import moments
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.session import connect
@@ -24,7 +25,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = moments.parse(text)
     except ValueError:
         raise Unprocessable(f"--{name}: not an RFC 3339 timestamp") from None
     if moment.tzinfo is None:

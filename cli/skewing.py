@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy.orm import sessionmaker
 
 from cli.importing import reading
+from core import moments
 from core.contract import Contract
 from core.errors import Unprocessable
 from core.settings import Settings
@@ -173,8 +174,8 @@ def _moments(side: _File, name: str, rows: Sequence[int]) -> list[datetime] | No
     for row in rows:
         value = side.columns[name][row]
         try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except (TypeError, ValueError):
+            moment = value if isinstance(value, datetime) else moments.parse(value)
+        except (AttributeError, ValueError):
             raise Unprocessable(f"{side.name}: row {row}, {name}: no time") from None
         if moment.tzinfo is None:
             raise Unprocessable(f"{side.name}: row {row}, {name}: a time without a zone")

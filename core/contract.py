@@ -125,6 +125,15 @@ class Contract:
         """The names of the numbers among the kept inputs: what can be too high or too low."""
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
 
+    def takes_booleans(self, group: str, name: str) -> bool:
+        """Say whether true and false are numbers of a list: `group` is a column of the rows.
+
+        They are for features whose declared range is 0 to 1, and for labels of a classifier.
+        """
+        if group == "features":
+            return any(each.name == name and each.takes_booleans for each in self.features)
+        return group == "actual" and self.is_classifier
+
     @property
     def is_classifier(self) -> bool:
         """Whether the targets are classes, each with its probability: they are `label_map`."""

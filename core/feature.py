@@ -92,6 +92,11 @@ class Feature:
             self._check_number()
 
     @property
+    def takes_booleans(self) -> bool:
+        """Whether true and false are numbers of it, 1 and 0: its range is exactly 0 to 1."""
+        return self.dtype is Dtype.NUMBER and (self.minimum, self.maximum) == (0, 1)
+
+    @property
     def is_kept(self) -> bool:
         """Whether the log has a column for it."""
         return self.sensitivity is not Sensitivity.DROP
@@ -106,9 +111,12 @@ class Feature:
         if len({*self.vocabulary}) < len(self.vocabulary):
             raise self._fault("vocabulary names a text twice")
         for text in self.vocabulary:
-            if not text or "\0" in text or len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
+            # "surrogatepass" counts half of a surrogate pair, which no encoding can store.
+            n_bytes = len(text.encode(errors="surrogatepass"))
+            is_unicode = not any("\ud800" <= each <= "\udfff" for each in text)
+            if not 0 < n_bytes <= MAX_TEXT_BYTES or "\0" in text or not is_unicode:
                 raise self._fault(
-                    f"a text of the vocabulary is empty, holds a NUL character "
+                    f"a text of the vocabulary is empty, not Unicode, holds a NUL character "
                     f"or is over {MAX_TEXT_BYTES} bytes"
                 )
 

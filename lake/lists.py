@@ -106,10 +106,22 @@ def last_texts(rows: pa.Table, column: str, field: str) -> pa.StringArray:
 
 def _lists(rows: pa.Table, column: str, field: str) -> pa.ChunkedArray:
     """Return the lists of a field; nulls where these rows were written before it was added."""
-    struct = rows[column]
-    if struct.type.get_field_index(field) < 0:
+    if rows[column].type.get_field_index(field) < 0:
         return pa.chunked_array([pa.nulls(rows.num_rows, pa.list_(pa.float64()))])
-    return pc.struct_field(struct, field)
+    return child(rows[column], field)
+
+
+def child(struct: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Return a field of a struct by its name, whatever the name is.
+
+    `pyarrow.compute.struct_field` reads a name that begins with a dot as a path.
+
+    Examples
+    --------
+    >>> child(pa.chunked_array([[{".load": 1}]]), ".load").to_pylist()
+    [1]
+    """
+    return pc.struct_field(struct, struct.type.get_field_index(name))
 
 
 def _spread(lists: pa.ChunkedArray, values: Floats) -> Flat:

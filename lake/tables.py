@@ -21,6 +21,7 @@ from core.errors import Conflict
 from core.lake_root import LakeRoot
 from core.rows import TIME, Kind, schema
 from lake import storage
+from lake.lists import child
 
 INBOX = "inbox"  # the application whose group numbers the log's transactions carry
 
@@ -102,7 +103,7 @@ def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
 
 def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
     lengths = [
-        pc.fill_null(pc.list_value_length(pc.struct_field(rows["actual"], target)), 1)
+        pc.fill_null(pc.list_value_length(child(rows["actual"], target)), 1)
         for target in contract.targets
     ]
     longest = pc.max_element_wise(*lengths).cast(pa.int64())

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from core.contract import Contract
 from core.feature import Feature
-from lake.lists import Floats, Ints, numbers
+from lake.lists import Floats, Ints, child, numbers
 from monitors import horizon
 from monitors.segments import keys
 from monitors.summary import Column, Edges, Summary, chunk_index, freeze, summarise
@@ -125,4 +125,4 @@ def described(contract: Contract) -> Contract:
 
 
 def _values(rows: pa.Table, target: str) -> Floats:
-    return numbers(pc.list_flatten(pc.struct_field(rows["output"], target)))
+    return numbers(pc.list_flatten(child(rows["output"], target)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core import masking
+from core import masking, names
 from core.contract import Contract
 from core.errors import Conflict, Forbidden, NotFound, Unprocessable
 from core.evolution import Change, absorb, apart, compare, known_digests, succeed
@@ -149,6 +149,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     """
     # load
     check_name("model", registration.name)
+    names.check_contract(registration.contract)
     # Not the key: rows that refer to the model may be added meanwhile.
     named = models.named(registration.name).with_for_update(key_share=True)
     model = session.scalar(named)
@@ -246,6 +247,8 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     check_name("version", plan.name)
     if plan.name == REFERENCE:
         raise Unprocessable(f"{REFERENCE!r} names the past input that no version has served")
+    if plan.contract is not None:
+        names.check_contract(plan.contract)
     # Not the key: rows that refer to the model may be added meanwhile.
     model = session.get_one(Model, model_id, with_for_update={"key_share": True})
     version = session.scalar(models.version_named(model_id, plan.name))

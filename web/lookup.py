@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
+from core import moments
 from core.errors import NotFound, Unprocessable
 from core.rows import Status
 from db.session import read_only
@@ -97,7 +98,7 @@ def _moment(name: str, text: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = moments.parse(text)
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         moment = datetime.max.replace(tzinfo=UTC)

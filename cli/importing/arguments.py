@@ -4,6 +4,8 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from core import moments
+
 UNITS = ("s", "ms", "us")
 
 
@@ -66,5 +68,5 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    moment = moments.parse(text)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

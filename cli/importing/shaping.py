@@ -1,20 +1,15 @@
 """Rows of a file, brought into the columns that the interface takes."""
 
-import json
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.importing.mapping import OF_LABELS, TEXTS, TIMES, Layout, Unit
+from cli.importing import numbers, times
+from cli.importing.cells import cast, is_text, present
+from cli.importing.mapping import OF_LABELS, TEXTS, TIMES, Layout
 from core.contract import Contract
 from core.errors import Unprocessable
 from core.feature import Dtype
-from core.rows import NUMBERS, TIME
-
-_UNITS = {Unit.SECONDS: "s", Unit.MILLISECONDS: "ms", Unit.MICROSECONDS: "us"}
-_ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 
 
 class Shaper:
@@ -34,6 +29,15 @@ class Shaper:
         self._layout = layout
         self._texts = {
             f"features.{f.name}" for f in contract.features if f.dtype is Dtype.CATEGORY
+        }
+        self._flags = {
+            f"{group}.{name}"
+            for group, names in (
+                ("features", contract.feature_names),
+                ("actual", contract.targets),
+            )
+            for name in names
+            if contract.takes_booleans(group, name)
         }
         self._digest = digest
 
@@ -84,65 +88,25 @@ class Shaper:
         return pa.table(made).filter(pa.array(told)).combine_chunks(), places
 
     def _ids(self, n: int, first: int) -> pa.Array:
-        numbers = pa.array(np.arange(first, first + n)).cast(pa.string())
-        return pc.binary_join_element_wise(self._digest[:16], numbers, ":")
+        places = pa.array(np.arange(first, first + n)).cast(pa.string())
+        return pc.binary_join_element_wise(self._digest[:16], places, ":")
 
     def _column(self, name: str, rows: pa.Table, first: int) -> pa.Array:
         columns = [rows.column(each).combine_chunks() for each in self._layout.fields[name]]
         if name in TIMES:
-            return self._moments(name, columns[0], first)
+            wishes = self._layout.wishes
+            return times.read(name, columns[0], first, zone=wishes.timezone, epoch=wishes.epoch)
         if name in TEXTS:
             return _text(name, columns[0])
         if name.partition(".")[0] in ("features", "output", "actual") and "." in name:
             if name in self._texts:
-                return columns[0]
+                return numbers.categories(columns)
+            if name in self._flags:
+                columns = [numbers.flags(column) for column in columns]
             if len(columns) > 1:
-                return _side_by_side(name, columns, first)
-            return _numbers(name, columns[0], first)
+                return numbers.side_by_side(name, columns, first)
+            return numbers.read(name, columns[0], first)
         return _plain(name, columns[0], first)
-
-    def _moments(self, name: str, column: pa.Array, first: int) -> pa.Array:
-        given = column.type
-        if pa.types.is_string(given) or pa.types.is_large_string(given):
-            column = self._read_times(name, column, first)
-        elif pa.types.is_integer(given):
-            if self._layout.wishes.epoch is None:
-                raise Unprocessable(f"{name} holds numbers: say what they count with --epoch")
-            unit = _UNITS[self._layout.wishes.epoch]
-            column = column.cast(pa.int64()).cast(pa.timestamp(unit, tz="UTC"))
-        elif pa.types.is_date(given):
-            column = column.cast(pa.timestamp("us"))
-        elif not pa.types.is_timestamp(given):
-            raise Unprocessable(f"{name}: expected times, got {given}")
-        if column.type.tz is None:
-            column = self._place(name, column)
-        return column.cast(TIME, safe=False)
-
-    def _read_times(self, name: str, column: pa.Array, first: int) -> pa.Array:
-        column = column.cast(pa.string())
-        has_zone = pc.match_substring_regex(column, _ZONE)
-        kinds = {*pc.unique(has_zone.drop_null()).to_pylist()}
-        if kinds == {True, False}:
-            raise Unprocessable(f"{name}: some times name a zone and others do not")
-        wanted = pa.timestamp("us", tz="UTC") if kinds == {True} else pa.timestamp("us")
-        try:
-            return column.cast(wanted)
-        except pa.ArrowInvalid:
-            bad = _first_bad(column, wanted)
-            raise Unprocessable(f"row {first + bad}, {name}: not an ISO 8601 time") from None
-
-    def _place(self, name: str, column: pa.Array) -> pa.Array:
-        zone = self._layout.wishes.timezone
-        if zone is None:
-            raise Unprocessable(
-                f"{name} holds times without a zone: say which with --timezone, e.g. UTC"
-            )
-        try:
-            return pc.assume_timezone(column, zone)
-        except pa.ArrowInvalid:
-            raise Unprocessable(
-                f"{name}: a time that {zone} has twice or not at all; write times in UTC"
-            ) from None
 
 
 def _constant(text: str, n: int) -> pa.Array:
@@ -152,81 +116,17 @@ def _constant(text: str, n: int) -> pa.Array:
 def _text(name: str, column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
-        return column.cast(pa.string())
-    if pa.types.is_large_string(column.type) or pa.types.is_null(column.type):
+    if is_text(column) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.string())
     raise Unprocessable(f"{name}: expected text, got {column.type}")
 
 
 def _plain(name: str, column: pa.Array, first: int) -> pa.Array:
     """Return a column that the interface can read itself, but for text from CSV."""
-    if not pa.types.is_string(column.type):
+    if not is_text(column):
         return column
+    column = present(column)
     if name in ("shadow", "session_start", "session_end", "cold_start"):
-        return _cast(name, pc.utf8_lower(column), pa.bool_(), first)
+        return cast(name, pc.utf8_lower(column), pa.bool_(), first)
     whole = name in ("step_index", "queue_length", "batch_size")
-    return _cast(name, column, pa.int64() if whole else pa.float64(), first)
-
-
-def _numbers(name: str, column: pa.Array, first: int) -> pa.Array:
-    """Return numbers, or lists of numbers; NaN is missing, as most tools write it."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        is_list = pc.match_substring_regex(column, r"^\s*\[")
-        if pc.any(is_list).as_py():
-            return _lists(name, column, first)
-        column = _cast(name, column, pa.float64(), first)
-    elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        column = column.cast(pa.float64(), safe=False)
-    elif pa.types.is_null(column.type):
-        column = column.cast(pa.float64())
-    else:
-        return column
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-
-
-def _lists(name: str, column: pa.Array, first: int) -> pa.Array:
-    """Read JSON lists."""
-    lists = []
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            read = None if text is None else json.loads(text)
-            lists.append(pa.scalar(read, NUMBERS) if isinstance(read, list) else None)
-            ok = read is None or isinstance(read, list)
-        except (ValueError, TypeError, pa.ArrowException):
-            ok = False
-        if not ok:
-            raise Unprocessable(f"row {first + row}, {name}: not a list of numbers")
-    return pa.array([None if one is None else one.as_py() for one in lists], NUMBERS)
-
-
-def _side_by_side(name: str, columns: Sequence[pa.Array], first: int) -> pa.Array:
-    """Make one list of each row's columns."""
-    parts = [_numbers(name, column, first) for column in columns]
-    if any(not pa.types.is_floating(part.type) for part in parts):
-        raise Unprocessable(f"{name}: of several columns each must hold numbers")
-    flat = np.column_stack([part.to_numpy(zero_copy_only=False) for part in parts])
-    values = pa.array(flat.ravel(), mask=np.isnan(flat).ravel())
-    offsets = pa.array(np.arange(len(flat) + 1, dtype=np.int32) * len(parts))
-    return pa.ListArray.from_arrays(offsets, values, type=NUMBERS)
-
-
-def _cast(name: str, column: pa.Array, wanted: pa.DataType, first: int) -> pa.Array:
-    try:
-        return column.cast(wanted)
-    except pa.ArrowInvalid:
-        bad = _first_bad(column, wanted)
-        raise Unprocessable(f"row {first + bad}, {name}: expected {wanted}") from None
-
-
-def _first_bad(column: pa.Array, wanted: pa.DataType) -> int:
-    """Return the first row that cannot be read: halve until it is found."""
-    start, end = 0, len(column)
-    while end - start > 1:
-        middle = (start + end) // 2
-        try:
-            column.slice(start, middle - start).cast(wanted)
-            start = middle
-        except pa.ArrowInvalid:
-            end = middle
-    return start
+    return cast(name, column, pa.int64() if whole else pa.float64(), first)

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from lake.lists import child
+
 
 class Format(StrEnum):
     """What an export may be written as."""
@@ -120,9 +122,9 @@ def flattened(table: pa.Table) -> pa.Table:
     names, columns = list[str](), []
     for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_struct(field.type):
-            for child in field.type:
-                names.append(f"{field.name}.{child.name}")
-                columns.append(_as_json(pc.struct_field(column, child.name)))
+            for each in field.type:
+                names.append(f"{field.name}.{each.name}")
+                columns.append(_as_json(child(column, each.name)))
         else:
             names.append(field.name)
             columns.append(_plain(column))

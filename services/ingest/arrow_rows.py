@@ -5,15 +5,14 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core import moments
 from core.errors import Malformed, TooLarge, Unprocessable
 from core.rows import REFERENCE, TIME, Status, wire_schema
 from core.terms import Terms
 from services.ingest.arrow_sizes import refuse_bombs
 from services.ingest.batch import Feed
 from services.ingest.columns import Faults, printable, singles, times
-
-# Nanoseconds are cut; a moment beyond what microseconds can hold is refused.
-_TO_MICROSECONDS = pc.CastOptions(target_type=TIME, allow_time_truncate=True)
+from services.ingest.exact import refuse_inexact
 
 # What was once found fit, by the bytes that describe it. At most 16 MiB.
 _LAYOUTS: dict[bytes, str] = {}
@@ -117,6 +116,7 @@ def _is_flat(given: pa.DataType) -> bool:
         or kinds.is_boolean(given)
         or kinds.is_integer(given)
         or kinds.is_floating(given)
+        or kinds.is_decimal(given)
         or kinds.is_timestamp(given)
         or _is_text(given)
     )
@@ -150,7 +150,7 @@ def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Fault
         elif field.name == "output" and feed is Feed.REFERENCE:
             made.append(pa.nulls(raw.num_rows, field.type))
         elif pa.types.is_struct(field.type):
-            made.append(_struct(given, field, raw.num_rows, terms))
+            made.append(_struct(given, field, raw.num_rows, terms, faults))
         elif field.name in given:
             column = _plain(given.pop(field.name), field, faults)
             made.append(_with_default(column, field, feed, now))
@@ -189,10 +189,7 @@ def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
     if pa.types.is_timestamp(given):
         if given.tz is None:
             raise Unprocessable(f"{name}: timestamp without zone")
-        try:
-            return column.cast(options=_TO_MICROSECONDS)
-        except pa.ArrowException:
-            raise Unprocessable(f"{name}: a moment that no calendar holds") from None
+        return moments.clipped(column).cast(TIME)
     if pa.types.is_null(given):
         return column.cast(TIME)
     if _is_text(given):
@@ -216,7 +213,9 @@ def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) 
             return column
 
 
-def _struct(given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms) -> pa.Array:
+def _struct(
+    given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms, faults: Faults
+) -> pa.Array:
     """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
     children, is_null = _children(given, field)
     wanted = [child.name for child in field.type]
@@ -231,6 +230,12 @@ def _struct(given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Ter
         raise Unprocessable(f"missing column '{field.name}.{missing[0]}'")
     if not children and not is_input:
         return pa.nulls(n_rows, field.type)
+    for child in field.type:
+        if child.name in children and not pa.types.is_string(child.type.value_type):
+            is_taken = terms.contract.takes_booleans(field.name, child.name)
+            refuse_inexact(
+                children[child.name], f"{field.name}.{child.name}", faults, booleans=is_taken
+            )
     lists = [
         _lists(
             children[child.name],
@@ -293,7 +298,13 @@ def _is_like(given: pa.DataType, item: pa.DataType) -> bool:
 
 
 def _is_number(given: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(given) or pa.types.is_integer(given))
+    kinds = pa.types
+    return bool(
+        kinds.is_floating(given)
+        or kinds.is_integer(given)
+        or kinds.is_decimal(given)
+        or kinds.is_boolean(given)  # refused row by row where the contract does not take them
+    )
 
 
 def _wrong_type(name: str, wanted: pa.DataType, given: pa.DataType) -> Unprocessable:

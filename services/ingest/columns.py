@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import UNSET
 
+from core import moments
 from core.rows import TIME
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -89,7 +90,7 @@ def _time(text: str | None, row: int, field: str, faults: Faults) -> datetime | 
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = moments.parse(text)
     except ValueError:
         faults.add(row, field, "not an RFC 3339 timestamp")
         return None

@@ -2,10 +2,12 @@
 
 import sys
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
+from core import moments
 from services.ingest.json_rows import RowReader
 
 
@@ -34,7 +36,14 @@ class ArrowContent:
 
     def __call__(self, row: int) -> dict[str, Any]:
         """Return one row, fit for JSON."""
-        return plain(self._raw.slice(row, 1).to_pylist()[0])  # type: ignore[no-any-return]
+        columns = zip(self._raw.column_names, self._raw.columns, strict=True)
+        return {plain(name): plain(_cell(column[row])) for name, column in columns}
+
+
+def _cell(scalar: pa.Scalar) -> object:
+    if pa.types.is_timestamp(scalar.type):
+        return moments.written(scalar)
+    return scalar.as_py()
 
 
 def plain(value: Any) -> Any:
@@ -50,6 +59,8 @@ def plain(value: Any) -> Any:
             return {plain(str(name)): plain(each) for name, each in value.items()}
         case list() | tuple():
             return [plain(each) for each in value]
+        case Decimal():
+            return str(value)
         case str():
             return value.encode(errors="replace").decode().replace("\0", "?")
         case datetime():

@@ -5,6 +5,7 @@ column are then paid once for a hundred small requests.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,15 @@ import pyarrow.compute as pc
 
 from core.errors import AppError, RowFault, TooLarge, Unprocessable
 from core.rows import Kind
-from services.ingest import arrow_rows, encodings, json_rows, masking, mismatch, redaction
+from services.ingest import (
+    arrow_rows,
+    encodings,
+    exact,
+    json_rows,
+    masking,
+    mismatch,
+    redaction,
+)
 from services.ingest.batch import Batch, Format
 from services.ingest.check import check
 from services.ingest.columns import Faults, Mask, mask, printable
@@ -230,6 +239,8 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
         if piece.batch.faults:
             _note_known(piece, start, faults)
     table = _with_trace_ids(table, pieces)
+    if first.format is not Format.ARROW:
+        _check_integers(table, pieces, starts, faults)
     check(table, first.feed.kind, first.terms, now, faults)
     keep = np.ones(table.num_rows, dtype=np.bool_)
     bad = np.array(sorted(faults.by_row), dtype=np.int64)
@@ -249,6 +260,16 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
         drafts.append(_draft(piece, rows, keep, duplicates, foreign, now))
     kept = masking.masked(table, first.feed.kind, first.terms)
     return Section(table=kept, keep=keep, drafts=tuple(drafts))
+
+
+def _check_integers(
+    table: pa.Table, pieces: list[_Piece], starts: list[int], faults: Faults
+) -> None:
+    """Refuse integers that were rounded when they were read: the body still has them."""
+    for row in exact.suspects(table).tolist():
+        place = bisect_right(starts, row) - 1
+        piece = pieces[place]
+        exact.note(row, piece.content(piece.positions[row - starts[place]]), faults)
 
 
 def _with_trace_ids(table: pa.Table, pieces: list[_Piece]) -> pa.Table:

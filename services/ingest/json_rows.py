@@ -22,7 +22,15 @@ from services.ingest import column_bodies
 from services.ingest.batch import Feed
 from services.ingest.columns import Faults, lists, printable, times
 from services.ingest.encodings import JSON, Encoding
-from services.ingest.row_types import Field, columns_type, fields, row_type
+from services.ingest.row_types import (
+    Field,
+    are_escaped,
+    columns_type,
+    escaped,
+    fields,
+    row_type,
+    unescaped,
+)
 
 # Rows that are held as objects at a time. More of them than the processor's cache
 # holds, and each takes three times as long to read.
@@ -56,6 +64,7 @@ class RowReader:
         self._schema = wire_schema(feed.kind, terms.contract)
         self._fields = {field.name: field for field in fields(feed, terms)}
         self._encoding = encoding
+        self._are_escaped = are_escaped(self._fields.values())
         self._row = row_type([*self._fields.values()])
         self._row_decoder = encoding.typed(self._row)
         columns = columns_type([*self._fields.values()])
@@ -85,6 +94,8 @@ class RowReader:
             If it holds more rows than one batch may.
         """
         self._encoding.refuse_bombs(body)
+        if self._are_escaped:
+            return self._read_row_by_row(body, max_rows)
         try:
             batch: Any = self._batch_decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -115,10 +126,10 @@ class RowReader:
         rows, positions, faults = [], [], []
         for position, content in enumerate(raw):
             try:
-                row = msgspec.convert(content, self._row)
+                row = msgspec.convert(self._escaped(content), self._row)
                 msgspec.json.encode(row)  # refuses text that is not Unicode
             except msgspec.ValidationError as error:
-                field, reason = _explain(str(error))
+                field, reason = _explain(str(error), is_escaped=self._are_escaped)
                 faults.append(RowFault(row=position, field=field, reason=reason))
             except UnicodeEncodeError:
                 faults.append(RowFault(row=position, field="", reason="text is not Unicode"))
@@ -126,6 +137,17 @@ class RowReader:
                 rows.append(row)
                 positions.append(position)
         return _rows(batch_id, rows, positions, faults)
+
+    def _escaped(self, content: object) -> object:
+        """Give the lists of a row the names that their types have."""
+        if not self._are_escaped or not isinstance(content, dict):
+            return content
+        return {
+            name: {escaped(str(child)): each for child, each in value.items()}
+            if isinstance(value, dict)
+            else value
+            for name, value in content.items()
+        }
 
     def raw_rows(self, body: bytes, max_rows: int) -> tuple[str | None, list[object]]:
         """Read a body without expecting anything of its rows: its id, and the rows."""
@@ -294,7 +316,7 @@ def _listed(values: Any, n_rows: int) -> list[Any]:
     return values if isinstance(values, list) else [values] * n_rows  # None, or UNSET
 
 
-def _explain(message: str) -> tuple[str, str]:
+def _explain(message: str, *, is_escaped: bool) -> tuple[str, str]:
     where = _WHERE.fullmatch(message)
     assert where is not None
     path, reason = where["path"] or "", where["reason"]
@@ -302,4 +324,5 @@ def _explain(message: str) -> tuple[str, str]:
     if named:
         path = f"{path}.{named['name']}" if path else named["name"]
         reason = "missing" if "missing" in reason else "unknown field"
+    path = unescaped(path) if is_escaped else path
     return printable(path), printable(reason)

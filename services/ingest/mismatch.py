@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from core import moments
 from core.errors import RowFault
 from core.rows import Kind
 from lake.lists import Ints, micros
+from services.ingest import exact
 from services.ingest.check import EARLIEST, MAX_AHEAD
 
 _EPOCH_DAY = date(1970, 1, 1)
@@ -39,7 +41,8 @@ class Mismatch(StrEnum):
 _REASONS = {
     Mismatch.MISSING: r"missing|name the prediction.*|names no target",
     Mismatch.UNKNOWN_FIELD: r"unknown field",
-    Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?",
+    Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?"
+    rf"|{re.escape(exact.BOOLEAN)}|{re.escape(exact.REASON)}",
     Mismatch.LENGTH: r"expected a list of [\d to]+ (?:numbers|texts)",
     Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative"
     r"|out_of_range",
@@ -97,7 +100,7 @@ def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
 def _day_of(row: Mapping[str, Any], now: datetime) -> date:
     said = row.get("at", row.get("target_at"))
     try:
-        moment = datetime.fromisoformat(said) if isinstance(said, str) else now
+        moment = moments.parse(said) if isinstance(said, str) else now
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return now.date()

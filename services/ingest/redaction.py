@@ -6,9 +6,9 @@ known to be harmless.
 """
 
 import re
-from datetime import datetime
 from typing import Any
 
+from core import moments
 from core.contract import Contract
 from core.errors import AppError, RowFault, Unprocessable
 from core.feature import MAX_TEXT_BYTES
@@ -105,7 +105,7 @@ def _is_harmless_text(name: str, text: str) -> bool:
 
 def _is_moment(text: str) -> bool:
     try:
-        datetime.fromisoformat(text)
+        moments.parse(text)
     except ValueError:
         return False
     return True

@@ -1,5 +1,7 @@
 """What a row and a column of one feed look like, as types that decode fast."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,8 +13,16 @@ from core.terms import Terms
 from services.ingest.batch import Feed
 
 NUMBER_OR_LIST = float | list[float | None] | None
+BOOLEAN_OR_LIST = bool | float | list[bool | float | None] | None
 TEXT_OR_LIST = str | list[str | None] | None
 INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+# msgspec refuses these in the name of a field. There an escape stands for them: two characters
+# for private use, of which the first stands for itself where it is doubled.
+_REFUSED = [*range(0x20), ord('"'), ord("\\")]
+_ESCAPE, _BASE = "\ue000", 0xE100
+_ESCAPES = {code: _ESCAPE + chr(_BASE + code) for code in _REFUSED} | {0xE000: 2 * _ESCAPE}
+_ESCAPED = re.compile(f"{_ESCAPE}(.)")
 
 # What a row may leave out although the log always has it.
 _DEFAULTS = {"status": Status.OK.value, "shadow": False, "arrived_at": None}
@@ -64,7 +74,12 @@ def _field(column: pa.Field, defaults: dict[str, Any], terms: Terms) -> Field:
         return Field(
             name=column.name, kind=_scalar(column), is_nullable=is_nullable, default=default
         )
-    children = {child.name: _list(child) for child in column.type}
+    children = {
+        child.name: BOOLEAN_OR_LIST
+        if terms.contract.takes_booleans(column.name, child.name)
+        else _list(child)
+        for child in column.type
+    }
     may_miss = fills = frozenset[str]()
     if column.name == "features":
         may_miss, fills = terms.omittable, frozenset(children) - terms.nullable
@@ -92,6 +107,29 @@ def _scalar(column: pa.Field) -> Any:
     if pa.types.is_float64(column.type):
         return float
     return str
+
+
+def escaped(name: str) -> str:
+    r"""Return a name of the contract as its type has it.
+
+    Examples
+    --------
+    >>> ascii(escaped(r"C:\load")), unescaped(escaped(r"C:\load")) == r"C:\load"
+    ("'C:\\ue000\\ue15cload'", True)
+    """
+    return name.translate(_ESCAPES)
+
+
+def unescaped(name: str) -> str:
+    """Return a name, or a path of names, of the contract from those that its type has."""
+    return _ESCAPED.sub(
+        lambda found: _ESCAPE if found[1] == _ESCAPE else chr(ord(found[1]) - _BASE), name
+    )
+
+
+def are_escaped(fields: Iterable[Field]) -> bool:
+    """Say whether JSON escapes a name of the contract, which types cannot express."""
+    return any(escaped(name) != name for each in fields for name in each.children or ())
 
 
 def row_type(fields: list[Field]) -> type[msgspec.Struct]:
@@ -137,7 +175,7 @@ def _lists(field: Field, children: dict[str, Any]) -> type[msgspec.Struct]:
         else (name, children[child])
         for name, child in names.items()
     ]
-    return _struct("Lists", made, names)
+    return _struct("Lists", made, {name: escaped(child) for name, child in names.items()})
 
 
 def _struct(name: str, fields: list[Any], rename: dict[str, str]) -> type[msgspec.Struct]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
+from core import moments
 from core.errors import Malformed, Unprocessable
 from db.tables.kserve import Part
 from services.ingest.columns import printable
@@ -128,7 +129,7 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = moments.parse(text)
     except ValueError:
         raise Unprocessable("time: not an RFC 3339 timestamp") from None
     if moment.tzinfo is None:

@@ -1,0 +1,145 @@
+"""Columns of numbers and categories in a file, as values or as lists."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cli.importing.cells import cast, is_text, present
+from core.errors import Unprocessable
+from core.rows import NUMBERS, TEXTS
+from services.ingest.exact import MAX_INTEGER, REASON
+
+_LIST = r"^\s*\["
+_FLAGS = {"true": "1", "false": "0"}
+
+
+def read(name: str, column: pa.Array, first: int) -> pa.Array:
+    """Return numbers, or lists of numbers; NaN is missing, as most tools write it.
+
+    Integers and booleans stay what they are: the platform refuses those that a number of the
+    contract cannot be, row by row. In text, where only one type can be had, they are refused
+    here.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the first row of a text that is no number, or an integer beyond 2^53.
+    """
+    if is_text(column):
+        column = present(column)
+        if pc.any(pc.match_substring_regex(column, _LIST)).as_py():
+            return _lists(name, column, first)
+        read = cast(name, column, pa.float64(), first)
+        _refuse_rounded(name, column, read, first)
+        column = read
+    elif pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64(), safe=False)
+    elif pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    else:
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+
+
+def flags(column: pa.Array) -> pa.Array:
+    """Return the words true and false as 1 and 0, of a number that takes booleans."""
+    if not is_text(column):
+        return column
+    texts = column.cast(pa.string())
+    for word, number in _FLAGS.items():
+        is_word = pc.equal(pc.utf8_lower(texts), word)
+        texts = pc.if_else(is_word, pa.scalar(number), texts)
+    return texts
+
+
+def side_by_side(name: str, columns: Sequence[pa.Array], first: int) -> pa.Array:
+    """Make one list of each row's columns."""
+    parts = [read(name, column, first) for column in columns]
+    for part in parts:
+        if pa.types.is_integer(part.type):
+            _refuse_beyond(name, np.abs(part.fill_null(0).to_numpy().astype(object)), first)
+        elif not pa.types.is_floating(part.type) and not pa.types.is_boolean(part.type):
+            raise Unprocessable(f"{name}: of several columns each must hold numbers")
+    flat = np.column_stack(
+        [part.cast(pa.float64()).to_numpy(zero_copy_only=False) for part in parts]
+    )
+    values = pa.array(flat.ravel(), mask=np.isnan(flat).ravel())
+    return _listed(values, len(parts), NUMBERS)
+
+
+def categories(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return texts, or lists of texts: of several columns, or where each text is a JSON list.
+
+    An export to CSV writes a category as a JSON list. A file of which only some texts look
+    like one holds plain texts.
+    """
+    if len(columns) > 1:
+        parts = [column.cast(pa.string()).to_pylist() for column in columns]
+        flat = [text for row in zip(*parts, strict=True) for text in row]
+        return _listed(pa.array(flat, pa.string()), len(columns), TEXTS)
+    (column,) = columns
+    if not is_text(column) or column.null_count == len(column):
+        return column
+    texts = column.cast(pa.string())
+    if not pc.all(pc.match_substring_regex(texts, _LIST)).as_py():
+        return column
+    lists = [None if text is None else _texts(text) for text in texts.to_pylist()]
+    is_list = all(
+        one is not None or text is None
+        for one, text in zip(lists, texts.to_pylist(), strict=True)
+    )
+    return pa.array(lists, TEXTS) if is_list else column
+
+
+def _texts(text: str) -> list[str | None] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    is_texts = isinstance(found, list) and all(isinstance(one, str | None) for one in found)
+    return found if is_texts else None
+
+
+def _lists(name: str, column: pa.Array, first: int) -> pa.Array:
+    """Read JSON lists of numbers."""
+    lists: list[list[float | None] | None] = []
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            found = None if text is None else json.loads(text)
+            kinds = {type(one) for one in found or ()}
+        except (ValueError, TypeError):
+            kinds, found = {str}, None
+        if not (found is None or isinstance(found, list)) or kinds - {int, float, type(None)}:
+            raise Unprocessable(f"row {first + row}, {name}: not a list of numbers")
+        if any(type(one) is int and abs(one) > MAX_INTEGER for one in found or ()):
+            raise Unprocessable(f"row {first + row}, {name}: {REASON}")
+        lists.append(found)
+    return pa.array(lists, NUMBERS)
+
+
+def _refuse_rounded(name: str, texts: pa.Array, read: pa.Array, first: int) -> None:
+    """Refuse texts of integers that were rounded when they were read."""
+    large = pc.greater_equal(pc.abs(read), float(MAX_INTEGER)).fill_null(False)
+    if not pc.any(large).as_py():
+        return
+    whole = pc.match_substring_regex(texts, r"^\s*[+-]?\d+\s*$").fill_null(False)
+    rows = np.flatnonzero(np.asarray(pc.and_(large, whole)))
+    for row in rows.tolist():
+        if abs(int(texts[row].as_py())) > MAX_INTEGER:
+            raise Unprocessable(f"row {first + row}, {name}: {REASON}")
+
+
+def _refuse_beyond(
+    name: str, sizes: "np.ndarray[tuple[int], np.dtype[np.object_]]", first: int
+) -> None:
+    bad = np.flatnonzero(sizes > MAX_INTEGER)
+    if bad.size:
+        raise Unprocessable(f"row {first + int(bad[0])}, {name}: {REASON}")
+
+
+def _listed(values: pa.Array, length: int, wanted: pa.DataType) -> pa.Array:
+    offsets = pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, values, type=wanted)
