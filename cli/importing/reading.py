@@ -211,7 +211,7 @@ def _delta(path: Path) -> Source:
     )
     keeps = tuple(deleted.get(part.name) for part in parts)
     named = [_digest(part) for part in parts]
-    named += [hashlib.sha256(keep).hexdigest() for keep in keeps if keep is not None]
+    named += [hashlib.sha256(keep.tobytes()).hexdigest() for keep in keeps if keep is not None]
     digest = hashlib.sha256("".join(named).encode()).hexdigest()
     counts = [row.get("num_records") for row in rows]
     schema = pa.schema(table.schema().to_arrow())
