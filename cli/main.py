@@ -89,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     whom = erase.add_mutually_exclusive_group(required=True)
     whom.add_argument("--session", help="as it was sent; - reads it from the standard input")
     whom.add_argument("--entity", help="likewise")
+    evaluate = add("evaluate", _evaluate, "ask that slots that failed be evaluated again")
+    evaluate.add_argument("model")
+    evaluate.add_argument(
+        "--slot", metavar="MOMENT", help="the end of an event day; by default all that failed"
+    )
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
     _add_history(add)
@@ -205,6 +210,14 @@ def _erase(settings: Settings, given: argparse.Namespace) -> int:
     if whom == "-":
         whom = sys.stdin.readline().rstrip("\n")
     print(ask_to_erase(settings, given.model, field, whom))
+    return 0
+
+
+def _evaluate(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.run import ask_to_evaluate
+
+    for slot in ask_to_evaluate(settings, given.model, given.slot):
+        print(slot.isoformat())
     return 0
 
 

@@ -81,19 +81,27 @@ def load_ahead() -> None:
 
 
 def work(settings: Settings) -> int:
-    """Tick and work until told to stop; the run in hand is finished first."""
+    """Tick and work until told to stop; the runs in hand are finished first."""
     from jobs.ticker import Ticker
-    from jobs.wiring import jobs
+    from jobs.wiring import GROUPS, jobs
     from jobs.worker import Worker
 
     stop = _until_signalled()
     sessions = _sessions(settings)
+    wired = jobs(settings, sessions)
+    threads = [
+        threading.Thread(
+            target=Worker(settings, sessions, wired, group).run, args=(stop, IDLE_SECONDS)
+        )
+        for group in GROUPS
+    ]
     ticker = Ticker(settings, sessions)
     ticker.start()
-    try:
-        Worker(settings, sessions, jobs(settings, sessions)).run(stop, IDLE_SECONDS)
-    finally:
-        ticker.stop()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ticker.stop()
     return 0
 
 
@@ -102,8 +110,5 @@ def train(settings: Settings) -> int:
     from services.training import Trainer
 
     stop = _until_signalled()
-    trainer = Trainer(settings, _sessions(settings))
-    while not stop.is_set():
-        if not trainer.once():
-            stop.wait(TRAINER_IDLE_SECONDS)
+    Trainer(settings, _sessions(settings)).run(stop, TRAINER_IDLE_SECONDS)
     return 0

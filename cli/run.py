@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -12,13 +13,14 @@ from sqlalchemy.orm import sessionmaker
 
 from cli.processes import Supervisor, listening, platform_command
 from core.clock import utcnow
+from core.errors import Malformed
 from core.limits import AS_INSTALLED, Limits
 from core.settings import Settings
 from db.migrate import upgrade
 from db.queries import models
 from db.session import connect, unit_of_work
 from db.tables import ApiKey, Scope
-from services import erasure_requests
+from services import erasure_requests, failed_slots
 from services.access import audit, create_key
 
 # Where this machine reaches a server that listens on all its addresses.
@@ -62,6 +64,27 @@ def ask_to_erase(settings: Settings, model: str, field: str, whom: str) -> UUID:
         detail = {"erasure": str(asked.id), "field": field}
         audit(session, "the shell", "erasure.ask", model, detail, utcnow())
         return asked.id
+
+
+def ask_to_evaluate(settings: Settings, model: str, slot: str | None) -> list[datetime]:
+    """Ask for slots that failed to be evaluated again and return them; a worker does it.
+
+    Raises
+    ------
+    Malformed
+        If the slot is no moment.
+    """
+    try:
+        at = None if slot is None else datetime.fromisoformat(slot)
+    except ValueError as error:
+        raise Malformed(f"--slot: {error}") from None
+    if at is not None:
+        at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
+        slots = failed_slots.ask_again(session, model, at, utcnow())
+        detail = {"slots": [one.isoformat() for one in slots]}
+        audit(session, "the shell", "evaluation.retry", model, detail, utcnow())
+        return slots
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 # What SQLite says when the disk is full or broken, or another holds the file for long.
@@ -23,6 +23,8 @@ _SQLITE_OUTAGES = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+
+READ_ONLY = "25006"  # PostgreSQL: a standby that is not the primary (yet)
 
 
 def connect(url: str) -> Engine:
@@ -65,13 +67,15 @@ def _begin_immediate(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def is_outage(error: DBAPIError) -> bool:
+def is_outage(error: DBAPIError | sqlite3.Error) -> bool:
     """Tell a database that cannot work right now from a statement that is wrong."""
-    cause = error.orig
+    cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         return code & 0xFF in _SQLITE_OUTAGES  # the low byte; the others say more exactly why
-    return True  # of another database these are raised for nothing else
+    if isinstance(error, OperationalError | InterfaceError):
+        return True  # of another database these are raised for nothing else
+    return getattr(cause, "sqlstate", None) == READ_ONLY
 
 
 @contextmanager

@@ -2,10 +2,17 @@
 
 APScheduler ticks in memory. Any number of tickers is safe, because a run is a
 row with a unique slot; a tick that is late or lost is made up by the next one.
+
+APScheduler sleeps until a moment of wall time. When the clock is set back by an
+hour, that moment is an hour away: a thread compares wall time with the
+monotonic clock and has all jobs tick at once after a jump.
 """
 
+import logging
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -15,7 +22,10 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.queries import late, runs
 from db.session import read_only, unit_of_work
-from services import erasure_requests, judging_slots
+from jobs.worker import log_failure
+from services import erasure_requests, failed_slots, judging_slots
+
+log = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PURGE_EVERY = timedelta(hours=1)
@@ -23,6 +33,9 @@ SWEEP_EVERY = timedelta(minutes=1)
 RETAIN_EVERY = timedelta(days=1)
 # An erasure asks for its run itself. This is for those whose runs have failed.
 ERASE_EVERY = timedelta(minutes=1)
+
+COMPARE_EVERY = timedelta(seconds=1)  # wall time with the monotonic clock
+JUMP = timedelta(seconds=1)  # a difference that no gradual correction makes in that time
 
 
 def slot_of(now: datetime, every: timedelta) -> datetime:
@@ -36,11 +49,36 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
     return EPOCH + ((now - EPOCH) // every) * every
 
 
+class Jumps:
+    """Finds jumps of the wall clock, by the monotonic clock."""
+
+    def __init__(self, now: datetime, monotonic_seconds: float) -> None:
+        self._offset = now - EPOCH - timedelta(seconds=monotonic_seconds)
+
+    def found(self, now: datetime, monotonic_seconds: float) -> timedelta | None:
+        """Return how far the clock has jumped since the last call; None if it has not.
+
+        Examples
+        --------
+        >>> noon, hour = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(hours=1)
+        >>> jumps = Jumps(noon, 100.0)
+        >>> jumps.found(noon + timedelta(seconds=5), 105.0)
+        >>> jumps.found(noon + timedelta(seconds=6) - hour, 106.0) == -hour
+        True
+        >>> jumps.found(noon + timedelta(seconds=7) - hour, 107.0)
+        """
+        offset = now - EPOCH - timedelta(seconds=monotonic_seconds)
+        by, self._offset = offset - self._offset, offset
+        return by if abs(by) >= JUMP else None
+
+
 class Ticker:
     """Asks for each job once per slot of wall time, and for each closed event day once."""
 
     def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._follow_clock, name="clock", daemon=True)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
@@ -55,15 +93,30 @@ class Ticker:
             "retain": RETAIN_EVERY,
         }.items():
             self._tick(job, every, self._ask(job, every))
-        self._tick("judge", settings.judge_every, self.ask_for_closed_days)
+        self._tick(judging_slots.JOB, settings.judge_every, self.ask_for_closed_days)
         self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
         self._rejudge_every = settings.rejudge_every
         self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
 
     def _tick(self, name: str, every: timedelta, act: Callable[[], None]) -> None:
+        def ask() -> None:
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - logged; the next tick asks again
+                log_failure(f"cannot ask for {name}", error)
+
         self._scheduler.add_job(
-            act, "interval", seconds=every.total_seconds(), id=name, next_run_time=utcnow()
+            ask, "interval", seconds=every.total_seconds(), id=name, next_run_time=utcnow()
         )
+
+    def _follow_clock(self) -> None:
+        jumps = Jumps(utcnow(), monotonic())
+        while not self._stopping.wait(COMPARE_EVERY.total_seconds()):
+            by = jumps.found(utcnow(), monotonic())
+            if by is not None:
+                log.warning("the clock has jumped by %.0f s", by.total_seconds())
+                for job in self._scheduler.get_jobs():
+                    job.modify(next_run_time=utcnow())
 
     def _ask(self, job: str, every: timedelta) -> Callable[[], None]:
         def ask() -> None:
@@ -77,14 +130,17 @@ class Ticker:
         return ask
 
     def ask_for_closed_days(self) -> None:
-        """Ask for a judgement of every event day that has closed since the last look."""
+        """Ask for the evaluation of every event day that has closed, and of those missed."""
         with read_only(self._sessions) as session:
             due = judging_slots.due(session)
-        if due:
+            missed = judging_slots.missed(session)
+        if due or missed:
             now = utcnow()
             with unit_of_work(self._sessions) as session:
                 for subject, slot in due:
-                    runs.ask(session, "judge", slot, now, subject)
+                    runs.ask(session, judging_slots.JOB, slot, now, subject)
+                for subject, slot in missed:
+                    runs.ask(session, failed_slots.AGAIN, slot, now, subject)
 
     def ask_for_late_days(self) -> None:
         """Ask for models with days that late rows have changed: no more than once a slot."""
@@ -114,9 +170,12 @@ class Ticker:
                     )
 
     def start(self) -> None:
-        """Begin to tick, in a thread of its own."""
+        """Begin to tick, in threads of its own."""
         self._scheduler.start()
+        self._watch.start()
 
     def stop(self) -> None:
         """Stop ticking."""
+        self._stopping.set()
+        self._watch.join()
         self._scheduler.shutdown(wait=True)

@@ -8,19 +8,34 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.settings import Settings
 from db.queries import runs
-from db.queries.runs import Claim
+from db.queries.runs import Claim, Group
 from db.session import unit_of_work
 from jobs.worker import Job
 from notify.webhook import Sender
-from services import canary, erasure, erasure_requests, reporting, reports, retention
+from services import (
+    canary,
+    erasure,
+    erasure_requests,
+    failed_slots,
+    judging_slots,
+    reporting,
+    reports,
+    retention,
+)
 from services.archive import archive_all, forget_receipts
 from services.baselines import Baselines
 from services.deliver import deliver_all
+from services.evaluation import bring_in, evaluate_until
 from services.fold import fold_all
 from services.join import join_all
-from services.judge import judge
 from services.kserve.pairing import sweep
-from services.rejudging import rejudge
+from services.rejudging import evaluate_again, rejudge
+
+# Each group has a thread of its own: receivers that hang, or a lake that is away, hold up
+# neither the fold nor each other.
+FOLD = Group(names=frozenset({"fold", "kserve"}))
+DELIVERY = Group(names=frozenset({"deliver"}))
+GROUPS = (FOLD, DELIVERY, Group(names=FOLD.names | DELIVERY.names, is_rest=True))
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -40,20 +55,22 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         join_all(sessions, settings.lake, utcnow())
 
     def judge_day(claim: Claim) -> None:
-        # What was received before the day closed counts, however busy the other jobs are.
-        fold(claim)
-        archive(claim)
-        model_id = UUID(claim.subject)
-        judge(sessions, baselines, model_id, claim.slot, utcnow())
+        model_id, now = UUID(claim.subject), utcnow()
+        bring_in(sessions, settings.lake, model_id, now)
+        evaluate_until(sessions, baselines, model_id, claim.slot, now)
         canary.look(sessions, model_id, utcnow())
 
     def rejudge_late(claim: Claim) -> None:
-        fold(claim)
-        archive(claim)
         model_id, now = UUID(claim.subject), utcnow()
+        bring_in(sessions, settings.lake, model_id, now)
         if not rejudge(sessions, baselines, model_id, now).is_whole:
             with unit_of_work(sessions) as session:
                 runs.ask(session, "rejudge", now, now, claim.subject)
+
+    def judge_again(claim: Claim) -> None:
+        model_id, now = UUID(claim.subject), utcnow()
+        bring_in(sessions, settings.lake, model_id, now)
+        evaluate_again(sessions, baselines, model_id, claim.slot, now)
 
     def report(claim: Claim) -> None:
         reporting.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
@@ -68,7 +85,8 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "fold": fold,
         "archive": archive,
         "kserve": make_of_one_half,
-        "judge": judge_day,
+        judging_slots.JOB: judge_day,
+        failed_slots.AGAIN: judge_again,
         "rejudge": rejudge_late,
         reports.JOB: report,
         "deliver": deliver,

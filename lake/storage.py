@@ -35,6 +35,10 @@ _S3 = {
 }
 
 
+class LakeAstray(RuntimeError):
+    """Lake and database do not belong together: one of them is gone, restored or replaced."""
+
+
 def uri_of(root: LakeRoot, *parts: str) -> str:
     """Return the address of a table below the root, as Delta takes it."""
     match root:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from deltalake import DeltaTable
 from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -28,6 +29,7 @@ from db.tables import Model, Receipt
 from lake import tables
 from lake.lists import Ints, micros
 from lake.reading import Log
+from lake.storage import LakeAstray
 from services.fold import contents, decode
 from services.retention import first_kept
 
@@ -40,10 +42,6 @@ _EPOCH_DAY = date(1970, 1, 1)
 # A label that names its prediction does not say when that was made. It is looked for this
 # far back in event time; a later label is kept, and joined when its day is for other reasons.
 LOOK_BACK = timedelta(days=90)
-
-
-class LakeAstray(RuntimeError):
-    """Lake and database do not belong together: one of them was restored or replaced."""
 
 
 def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
@@ -111,13 +109,8 @@ def archive(
     with read_only(sessions) as session:
         _, archived = log.position(session, model_id, kind)
         contract = Contract.from_json(session.get_one(Model, model_id).contract)
-    table = tables.create_table(lake_root, model_id, kind, contract)
+    table = _opened(lake_root, model_id, kind, contract, archived)
     in_lake = tables.last_group(table)
-    if in_lake < archived:
-        raise LakeAstray(
-            f"{kind} of model {model_id}: the lake ends at group {in_lake}, "
-            f"but the database archived up to {archived}"
-        )
     with read_only(sessions) as session:
         folded, _ = log.position(session, model_id, kind)
         if in_lake > folded:
@@ -160,6 +153,20 @@ def archive(
             log.mark_dirty(session, model_id, kept, state)
     tables.tidy(table)
     return batch.n_rows
+
+
+def _opened(
+    lake_root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract, archived: int
+) -> DeltaTable:
+    """Return a table. A lake that is away for a while is not begun anew in its place."""
+    table = tables.open_table(lake_root, model_id, kind)
+    in_lake = tables.last_group(table) if table is not None else 0
+    if in_lake < archived:
+        raise LakeAstray(
+            f"{kind} of model {model_id}: the lake ends at group {in_lake}, "
+            f"but the database archived up to {archived}"
+        )
+    return table or tables.create_table(lake_root, model_id, kind, contract)
 
 
 def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[date]:

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import Unauthorized
+from db.queries.due import is_due
 from db.tables import ApiKey, Scope, WebSession
 from services.access import Caller, caller_of, digest_of, require
 
@@ -22,7 +23,7 @@ def sign_in(session: Session, caller: Caller, now: datetime) -> str:
         If the key may not read.
     """
     require(caller, Scope.READ, caller.model_id)
-    session.execute(delete(WebSession).where(WebSession.expires_at <= now))
+    session.execute(delete(WebSession).where(is_due(WebSession.expires_at, now, LASTS)))
     token = secrets.token_urlsafe(32)
     session.add(
         WebSession(digest=digest_of(token), api_key_id=caller.key_id, expires_at=now + LASTS)
@@ -43,7 +44,7 @@ def who(session: Session, token: str | None, now: datetime) -> Caller:
         .join(WebSession, WebSession.api_key_id == ApiKey.id)
         .where(
             WebSession.digest == digest_of(token),
-            WebSession.expires_at > now,
+            ~is_due(WebSession.expires_at, now, LASTS),
             ApiKey.revoked_at.is_(None),
         )
     )

@@ -18,9 +18,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.queries import deliveries
-from db.queries.deliveries import Claim
+from db.queries.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
-from notify.retry import Disable, GiveUp, Retry, after_failure
+from notify.retry import LONGEST, Disable, GiveUp, Retry, after_failure
 from notify.webhook import Answer, Sender
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class _Call:
 
     Attributes
     ----------
-    lease
-        How long a claim is ours: longer than any attempt.
+    longest
+        How long a claim is ours, longer than any attempt, and the delays of retries.
     under_way
         The attempts, each with its claim.
     silent
@@ -50,7 +50,7 @@ class _Call:
         Started so far.
     """
 
-    lease: timedelta
+    longest: Longest
     under_way: dict[Future[Answer], Claim] = field(default_factory=dict)
     silent: set[UUID] = field(default_factory=set)
     n_attempts: int = 0
@@ -70,9 +70,9 @@ def deliver_all(
     `NAME_LOOKUP`) after that. An attempt that is still under way then is left
     behind; its lease has ended, and the delivery is due again.
     """
-    call = _Call(lease=sender.timeout + NAME_LOOKUP)
+    call = _Call(longest=Longest(lease=sender.timeout + NAME_LOOKUP, delays=LONGEST))
     starts_until = time.monotonic() + STARTS_FOR.total_seconds()
-    ends_at = starts_until + call.lease.total_seconds()
+    ends_at = starts_until + call.longest.lease.total_seconds()
     pool = ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="deliver")
     try:
         while time.monotonic() < ends_at:
@@ -116,7 +116,7 @@ def _claim(
 ) -> list[Claim]:
     busy = Counter(claim.channel_id for claim in call.under_way.values())
     with read_only(sessions) as session:
-        waiting = deliveries.due(session, now, PER_CHANNEL, skip=call.silent)
+        waiting = deliveries.due(session, call.longest, now, PER_CHANNEL, skip=call.silent)
     # The channel with the fewest attempts under way is next; of those, the oldest delivery.
     turns = [
         (busy[one.channel_id] + one.place, one.seq)
@@ -127,7 +127,7 @@ def _claim(
         return []
     with unit_of_work(sessions) as session:
         taken = [
-            deliveries.claim(session, seq, call.lease, now) for _, seq in sorted(turns)[:free]
+            deliveries.claim(session, seq, call.longest, now) for _, seq in sorted(turns)[:free]
         ]
     return [claim for claim in taken if claim is not None]
 

@@ -146,7 +146,9 @@ def fold(sessions: sessionmaker[Session], model_id: UUID, kind: Kind, now: datet
     edges, parts, times = before, list[Part](), None
     if is_input:
         rows = decode(payloads)
-        grown = grown_edges(before, rows, contract, is_late=now - batch.oldest >= PATIENCE)
+        # Rows from after `now` came before the clock was set back.
+        is_late = not timedelta() <= now - batch.oldest < PATIENCE
+        grown = grown_edges(before, rows, contract, is_late=is_late)
         if grown is None:
             return 0
         edges = _with_shape(grown, rows, contract, busy)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.contract import Contract
 from core.errors import Unprocessable
 from core.lake_root import LakeRoot
-from core.rows import REFERENCE
+from core.rows import REFERENCE, Kind
 from core.window import Window
 from db.queries import counts, late
 from db.queries import log as marks
@@ -41,6 +41,7 @@ from lake.matching import (
     target_times,
 )
 from lake.reading import Log
+from lake.storage import LakeAstray
 from monitors import calibration_sums, residual_sums
 from monitors.hourly import HOURS
 from monitors.segments import FIRST, MOST
@@ -124,8 +125,7 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
     Parameters
     ----------
     sessions
-        Opens transactions, one for each day; none is open while the lake is
-        read.
+        Opens transactions, one for each day; none is open while files are read.
     lake_root
         Where all logs lie.
     model_id
@@ -140,7 +140,10 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
     with read_only(sessions) as session:
         marked = marks.dirty_days(session, model_id)
         subject = _subject(session, model_id)
+        _, archived = marks.position(session, model_id, Kind.PREDICTIONS)
     history = Log(lake_root, model_id)  # after the marks: what they are about is in it
+    if archived and history.snapshot.predictions is None:
+        raise LakeAstray(f"model {model_id}: the lake holds no predictions")
     return sum(join_day(sessions, history, subject, day, rev) for _, day, rev in marked)
 
 

@@ -1,11 +1,9 @@
 """Judge one closed event day of one model with all its monitors."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import StaleChampion
@@ -13,12 +11,10 @@ from db.queries import late
 from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Finding
-from services import alerting, looking, retraining, scene, watching
+from services import alerting, failed_slots, looking, retraining, scene, watching
 from services.alerting import Seen
 from services.baselines import Baselines
-
-# A broken input explains what the other monitors see: it is looked at first.
-FIRST = "input_fault"
+from services.monitoring import enabled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +79,7 @@ def judge(
         model.judged_until = day_end
         for day, rev in changes:
             late.clear(session, model_id, day, rev)
+        failed_slots.after(session, model, [one.finding for one in judged], now)
         if not is_history:
             retraining.consider(session, model, day_end, now)
     return len(judged)
@@ -100,13 +97,3 @@ def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[da
         for mark in late.marks(session, model.id)
         if mark.day < day_end.date() and (unseen is None or mark.day >= unseen)
     ]
-
-
-def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
-    """Return the monitors that look, in the order in which they do."""
-    rows = session.scalars(
-        select(Monitor)
-        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
-        .order_by(Monitor.name)
-    )
-    return sorted(rows, key=lambda monitor: monitor.kind != FIRST)

@@ -1,13 +1,18 @@
 """Which event days have closed and wait for judgement?"""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
-from db.tables import Model, ServingSlice
+from db.tables import Finding, Model, Run, ServingSlice
+from db.tables.queue import RunStatus
 
+JOB = "judge"
 DAY = timedelta(days=1)
 MAX_DAYS = 400  # at one look; the next one takes the rest
 
@@ -19,17 +24,41 @@ def midnight(at: datetime) -> datetime:
 
 def due(session: Session) -> list[tuple[str, datetime]]:
     """Return (model id, end of day) of each closed day that nobody has judged yet, in order."""
-    slots: list[tuple[str, datetime]] = []
-    for model in session.scalars(select(Model).where(Model.watermark.is_not(None))):
-        assert model.watermark is not None
-        end = model.judged_until or _first_day(session, model)
-        if end is None:
-            continue
-        closed = model.watermark - Policy.from_json(model.policy).lateness
-        while end + DAY <= closed and len(slots) < MAX_DAYS:
-            end += DAY
-            slots.append((str(model.id), end))
-    return slots
+    models = session.scalars(select(Model).where(Model.watermark.is_not(None)))
+    slots = ((str(model.id), end) for model in models for end in due_of(session, model))
+    return [*islice(slots, MAX_DAYS)]
+
+
+def due_of(session: Session, model: Model) -> Iterator[datetime]:
+    """Yield the ends of the closed days of a model that nobody has judged yet, in order."""
+    end = model.judged_until or _first_day(session, model)
+    if end is None or model.watermark is None:
+        return
+    closed = model.watermark - Policy.from_json(model.policy).lateness
+    while end + DAY <= closed:
+        end += DAY
+        yield end
+
+
+def missed(session: Session) -> list[tuple[str, datetime]]:
+    """Return (model id, end of day) of days that were given up and left without findings.
+
+    Versions up to 0.1 gave up a day after five failures and went on with the next.
+    """
+    dead = session.execute(
+        select(Run.subject, Run.slot)
+        .where(Run.job == JOB, Run.status == RunStatus.DEAD)
+        .order_by(Run.slot)
+    )
+    return [(subject, slot) for subject, slot in dead if _is_missed(session, subject, slot)]
+
+
+def _is_missed(session: Session, subject: str, slot: datetime) -> bool:
+    model = session.get(Model, UUID(subject))
+    if model is None or model.judged_until is None or slot > model.judged_until:
+        return False
+    found = exists().where(Finding.model_id == model.id, Finding.as_of == slot)
+    return not session.scalar(select(found))
 
 
 def _first_day(session: Session, model: Model) -> datetime | None:

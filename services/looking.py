@@ -50,6 +50,7 @@ from monitors.totals import Totals, totals
 from services import by_segment, scene
 from services.baselines import Baselines
 from services.by_segment import Learnt
+from services.outage import described, is_outage
 from services.said import Said
 from services.scene import Counted, Scene
 from services.shapes import Shapes
@@ -68,12 +69,17 @@ _NONE_IS_DUE: Mapping[type[_OfErrors], str] = {
 
 
 def look(task: Task, seen: Scene, baselines: Baselines) -> Finding:
-    """Ask one monitor. One that breaks is an outcome too, and stops no other."""
+    """Ask one monitor. One that breaks is an outcome too, and stops no other.
+
+    An outage is no outcome: it is raised, and the whole slot is evaluated later.
+    """
     try:
         return _look(task, seen, baselines)
     except Exception as error:
+        if is_outage(error):
+            raise
         log.exception("monitor %s failed", task.monitor_id)
-        return _without_verdict(seen, Outcome.ERROR, f"{type(error).__name__}: {error}")
+        return _without_verdict(seen, Outcome.ERROR, described(error))
 
 
 def _look(task: Task, seen: Scene, baselines: Baselines) -> Finding:

@@ -1,6 +1,6 @@
 """Which monitors a model has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,9 @@ from monitors.burn import Indicator
 from monitors.registry import Severity
 from monitors.segment_accuracy import SegmentAccuracyParams
 from monitors.weights import check
+
+# A broken input explains what the other monitors see: it is looked at first.
+FIRST = "input_fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +97,13 @@ def _check_names(session: Session, model_id: UUID, params: registry.Params) -> N
 
 def _named(model_id: UUID, name: str) -> Select[Monitor]:
     return select(Monitor).where(Monitor.model_id == model_id, Monitor.name == name)
+
+
+def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+    """Return the monitors that look, in the order in which they do."""
+    rows = session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    )
+    return sorted(rows, key=lambda monitor: monitor.kind != FIRST)

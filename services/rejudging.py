@@ -30,17 +30,27 @@ from db.tables import Model, Monitor, ServingSlice
 from monitors import registry, shape
 from monitors.accuracy import AccuracyParams
 from monitors.burn import BurnParams
-from monitors.finding import Finding
+from monitors.finding import Finding, Outcome
 from monitors.level import LevelParams
 from monitors.level_looks import LOOK_BACK
 from monitors.own_past import LOOKS_BACK, OwnPastParams
 from monitors.prediction_drift import PredictionDriftParams, reference_of
 from monitors.registry import Params
 from monitors.shape import ShapeParams
-from services import alerting, erred, looking, said, scene, shapes, watching
+from services import (
+    alerting,
+    erred,
+    failed_slots,
+    faults,
+    looking,
+    said,
+    scene,
+    shapes,
+    watching,
+)
 from services.alerting import Seen
 from services.baselines import Baselines
-from services.judge import enabled
+from services.monitoring import enabled
 from services.scene import Past
 
 MAX_LOOKS = 40  # at one go: the other jobs of a worker wait meanwhile
@@ -135,6 +145,43 @@ def rejudge(
     return Rejudged(
         n_looks=len(looks), n_revised=n_revised, is_whole=len(looks) == len(plan.looks)
     )
+
+
+def evaluate_again(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    slot: datetime,
+    now: datetime,
+) -> int:
+    """Evaluate one slot again, as of its own time: one that failed, or was left out.
+
+    Later findings that read what this slot finds are marked, and evaluated
+    again by `rejudge`. Alerts stay where they are.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while monitors compute.
+    baselines
+        What references teach.
+    model_id, slot
+        The model, and the end of an event day up to which it was evaluated.
+    now
+        Wall time.
+
+    Returns
+    -------
+    int
+        Findings that were revised or made.
+    """
+    with unit_of_work(sessions) as session:
+        model = session.get_one(Model, model_id)
+        if model.judged_until is None or slot > model.judged_until:
+            return 0  # its turn comes
+        if _past(session, model, slot) is None:
+            failed_slots.fill(session, model, slot, now)
+    return _look_again(sessions, baselines, model_id, slot, (), now)
 
 
 def _plan(session: Session, model: Model) -> Plan | None:
@@ -251,8 +298,10 @@ def _look_again(
 
     # save
     with unit_of_work(sessions) as session:
-        session.get_one(Model, model_id, with_for_update={"key_share": True})
-        return sum(_save(session, one, looks, now) for one in again)
+        model = session.get_one(Model, model_id, with_for_update={"key_share": True})
+        n_revised = sum(_save(session, one, looks, now) for one in again)
+        failed_slots.after(session, model, [one.finding for one in again], now)
+    return n_revised
 
 
 def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
@@ -300,7 +349,10 @@ def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime
         row.rev += 1
         row.revised_at = now
     # A look for faults goes on from the faults of the look before.
-    if _faults(before) != _faults(_told(finding)) and as_of + DAY not in looks:
+    is_changed = _followed(session, monitor, as_of, before) != _followed(
+        session, monitor, as_of, _told(finding)
+    )
+    if is_changed and as_of + DAY not in looks:
         late.mark(session, monitor.model_id, [as_of.date()])
     return 1
 
@@ -323,8 +375,14 @@ def _told(finding: Finding) -> dict[str, Any]:
     return plain
 
 
-def _faults(said: dict[str, Any] | None) -> Any:
-    return None if said is None else said["detail"].get("faults")
+def _followed(
+    session: Session, monitor: Monitor, as_of: datetime, said: dict[str, Any] | None
+) -> list[Any]:
+    """Return the faults that the next look goes on from; one that failed forgets none."""
+    if said is None or said["outcome"] == Outcome.ERROR:
+        return [fault.to_json() for fault in faults.known(session, monitor.id, as_of)]
+    followed: list[Any] = said["detail"].get("faults", [])
+    return followed
 
 
 def _settle(session: Session, model_id: UUID, plan: Plan, looks: Sequence[datetime]) -> None:

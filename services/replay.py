@@ -35,8 +35,7 @@ from monitors.shape import ShapeParams
 from monitors.summary import chunk_at
 from services import alerting, looking, said, scene, shapes, watching
 from services.baselines import Baselines
-from services.judge import FIRST, enabled
-from services.monitoring import MonitorPlan
+from services.monitoring import FIRST, MonitorPlan, enabled
 from services.said import Said
 from services.scene import RECENT_DAYS, Scene
 from services.shapes import Shapes

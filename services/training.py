@@ -6,33 +6,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
 import torch
 from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from core import backoff
 from core.clock import utcnow
 from core.contract import Contract
 from core.errors import AppError
 from core.policy import Policy
 from core.settings import Settings
 from db.queries import models
+from db.queries.due import is_due
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
 from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch
-from services import rollouts, workshop
-from services.archive import archive_all
+from services import failing_jobs, rollouts, workshop
 from services.artifacts import store
-from services.fold import fold_all
+from services.evaluation import bring_in
+from services.outage import described, is_outage
 from services.workshop import Made, Order
 
 log = logging.getLogger(__name__)
 
+JOB = "training"  # as alerts name it
+LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is away
 MAX_ATTEMPTS = 5  # a trainer that dies five times over one rollout is not unlucky
 AT_WORK = (Phase.TRAINING, Phase.GATING)
 
@@ -56,7 +61,20 @@ class Trainer:
     def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._n_outages = 0  # in a row
         torch.set_num_threads(settings.trainer_threads)
+
+    def run(self, stop: threading.Event, idle_seconds: float) -> None:
+        """Train until told to stop; a database that is away ends no trainer."""
+        while not stop.is_set():
+            try:
+                pause = 0.0 if self.once() else idle_seconds
+            except Exception as error:
+                if not is_outage(error):
+                    log.exception("the trainer failed")
+                log.warning("no rollout can be taken: %s", described(error))
+                pause = LONGEST_PAUSE
+            stop.wait(pause)
 
     def once(self) -> bool:
         """Take one rollout to the gate and through it; False when none is waiting."""
@@ -68,14 +86,19 @@ class Trainer:
                 order = self._order(claim)
                 made = workshop.make(order, lambda epoch: self._tell(claim, epoch))
                 self._deliver(claim, order, made)
+            self._n_outages = 0
         except LeaseLost:
             log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
         except SnapshotGone as error:  # begins again, on what is left
             log.warning("rollout %s: %s", claim.rollout_id, error)
             self._give_back(claim, RuntimeError(str(error)))
         except Exception as error:
-            log.exception("rollout %s failed", claim.rollout_id)
-            self._give_back(claim, error)
+            if is_outage(error):
+                log.warning("rollout %s: %s", claim.rollout_id, described(error))
+                self._wait(claim, error)
+            else:
+                log.exception("rollout %s failed", claim.rollout_id)
+                self._give_back(claim, error)
         return True
 
     def _claim(self) -> Claim | None:
@@ -89,7 +112,7 @@ class Trainer:
                     & (Model.watermark >= Rollout.not_before),
                     Rollout.phase.in_(AT_WORK),
                 ),
-                or_(Rollout.lease_until.is_(None), Rollout.lease_until <= now),
+                is_due(Rollout.lease_until, now, self._longest_lease),
             )
             .order_by(Rollout.created_at)
             .limit(1)
@@ -114,11 +137,16 @@ class Trainer:
                 rollouts.move(session, rollout, Event.START, "a trainer took it", now)
             return Claim(rollout_id=rollout.id, fence=rollout.fence, attempts=rollout.attempts)
 
+    @property
+    def _longest_lease(self) -> timedelta:
+        return max(self._settings.lease, backoff.LONGEST_DELAY)
+
     def _order(self, claim: Claim) -> Order:
         """Write down what to train on, once: whoever begins again takes the same."""
         # What was acknowledged before the training counts, however busy the worker is.
-        fold_all(self._sessions, utcnow())
-        archive_all(self._sessions, self._settings.lake, utcnow())
+        with read_only(self._sessions) as session:
+            model_id = session.get_one(Rollout, claim.rollout_id).model_id
+        bring_in(self._sessions, self._settings.lake, model_id, utcnow())
         with unit_of_work(self._sessions) as session:
             rollout = session.get_one(Rollout, claim.rollout_id)
             model = session.get_one(Model, rollout.model_id)
@@ -186,6 +214,8 @@ class Trainer:
             )
             rollouts.move(session, rollout, event, cause, now)
             rollout.lease_until = None
+            model = session.get_one(Model, order.model_id)
+            failing_jobs.resolve_for(session, JOB, model, now)
 
     def _held(self, session: Session, claim: Claim) -> Rollout:
         rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
@@ -205,12 +235,26 @@ class Trainer:
             rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
             if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
                 return
-            cause = f"{type(error).__name__}: {error}"
+            cause = described(error)
             if isinstance(error, AppError) or claim.attempts >= MAX_ATTEMPTS:
                 rollouts.move(session, rollout, Event.CRASH, cause, now)
             else:
                 rollouts.note(session, rollout, "retried", cause, now)
                 rollout.lease_until = now
+
+    def _wait(self, claim: Claim, error: Exception) -> None:
+        """Try again when an outage may be over. It counts as no attempt."""
+        now = utcnow()
+        self._n_outages += 1
+        with unit_of_work(self._sessions) as session:
+            rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
+            if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
+                return
+            rollout.attempts -= 1
+            rollout.lease_until = now + backoff.delay(self._n_outages)
+            if self._n_outages >= failing_jobs.ATTEMPTS:
+                model = session.get_one(Model, rollout.model_id)
+                failing_jobs.fire_for(session, JOB, model, described(error), now)
 
     @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[None]:
@@ -220,14 +264,11 @@ class Trainer:
 
         def beat() -> None:
             while not done.wait(beat_seconds):
-                with unit_of_work(self._sessions) as session:
-                    kept = session.execute(
-                        update(Rollout)
-                        .where(Rollout.id == claim.rollout_id, Rollout.fence == claim.fence)
-                        .values(lease_until=utcnow() + self._settings.lease)
-                    )
-                    if cast(CursorResult[None], kept).rowcount != 1:
+                try:
+                    if not self._extend(claim):
                         return
+                except SQLAlchemyError as error:  # the next beat may reach the database again
+                    log.warning("rollout %s: %s", claim.rollout_id, described(error))
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         began = time.monotonic()
@@ -238,6 +279,16 @@ class Trainer:
             done.set()
             thread.join()
             log.info("rollout %s: %.1f s", claim.rollout_id, time.monotonic() - began)
+
+    def _extend(self, claim: Claim) -> bool:
+        """Keep the lease; False when it was lost."""
+        with unit_of_work(self._sessions) as session:
+            kept = session.execute(
+                update(Rollout)
+                .where(Rollout.id == claim.rollout_id, Rollout.fence == claim.fence)
+                .values(lease_until=utcnow() + self._settings.lease)
+            )
+        return cast(CursorResult[None], kept).rowcount == 1
 
 
 def _next_name(session: Session, model_id: UUID) -> str:

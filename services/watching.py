@@ -1,12 +1,13 @@
 """Give each kind of monitor what it looks at."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.errors import AppError
 from core.window import Window
 from db.queries import mismatch
 from db.queries.summaries import SLICE, served_rows, serving_slices
@@ -29,9 +30,12 @@ from monitors.residual_views import ErrorDays
 from monitors.segment_accuracy import SegmentAccuracyParams, SegmentDays
 from monitors.shape import ShapeParams
 from services import arrivals, by_segment, erred, faults, said, scene, shapes
+from services.outage import is_outage
 from services.said import Said
 from services.scene import Counted, Scene
 from services.shapes import Shapes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,11 @@ def prepare(session: Session, model: Model, monitor: Monitor, seen: Scene) -> Ta
     """
     try:
         return _prepare(session, model, monitor, seen)
-    except (AppError, ValueError, ArithmeticError) as error:
+    except Exception as error:
+        # After a failed statement PostgreSQL reads nothing more in this transaction.
+        if isinstance(error, SQLAlchemyError) or is_outage(error):
+            raise
+        log.exception("monitor %s failed", monitor.id)
         return Task(monitor_id=monitor.id, params=Failure(error=error))
 
 

@@ -1,6 +1,6 @@
 """The outbox: a message is written with its cause, and leaves when it can."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from alerts.message import Type, compose, moment
 from alerts.state import Flip
+from db.queries.due import is_due
 from db.tables import (
     Alert,
     Channel,
@@ -29,6 +30,22 @@ from db.tables import (
 ROLLOUT_SEVERITY = "ticket"
 # Of faults of the platform: nothing is monitored while they last.
 PLATFORM_SEVERITY = "page"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Longest:
+    """The longest delays there are: what is further ahead was written by another clock.
+
+    Attributes
+    ----------
+    lease
+        Of one attempt.
+    delays
+        After the first failed attempt, after the second, and so on.
+    """
+
+    lease: timedelta
+    delays: Sequence[timedelta]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +199,11 @@ class Due:
 
 
 def due(
-    session: Session, now: datetime, per_channel: int, skip: Collection[UUID] = ()
+    session: Session,
+    longest: Longest,
+    now: datetime,
+    per_channel: int,
+    skip: Collection[UUID] = (),
 ) -> list[Due]:
     """Return the deliveries that may be attempted now, so many of each channel.
 
@@ -190,6 +211,8 @@ def due(
     ----------
     session
         The open transaction.
+    longest
+        No lease and no delay lies further ahead: the clock was set back.
     now
         Wall time.
     per_channel
@@ -200,14 +223,14 @@ def due(
     place = func.row_number().over(partition_by=Delivery.channel_id, order_by=Delivery.seq)
     ranked = (
         select(Delivery.seq, Delivery.channel_id, place.label("place"))
-        .where(_is_due(now), Delivery.channel_id.not_in(skip))
+        .where(_is_due(longest, now), Delivery.channel_id.not_in(skip))
         .subquery()
     )
     rows = session.execute(select(ranked).where(ranked.c.place <= per_channel))
     return [Due(seq=seq, channel_id=channel, place=n) for seq, channel, n in rows]
 
 
-def claim(session: Session, seq: int, lease: timedelta, now: datetime) -> Claim | None:
+def claim(session: Session, seq: int, longest: Longest, now: datetime) -> Claim | None:
     """Take one delivery for a while; None when another worker was faster.
 
     A worker that dies keeps nothing: the lease ends and the delivery is taken
@@ -215,9 +238,9 @@ def claim(session: Session, seq: int, lease: timedelta, now: datetime) -> Claim 
     """
     taken = session.execute(
         update(Delivery)
-        .where(Delivery.seq == seq, _is_due(now))
+        .where(Delivery.seq == seq, _is_due(longest, now))
         .values(
-            lease_until=now + lease,
+            lease_until=now + longest.lease,
             fence=Delivery.fence + 1,
             attempts=Delivery.attempts + 1,
         )
@@ -257,12 +280,20 @@ def settle(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
     return cast(CursorResult[None], settled).rowcount == 1
 
 
-def _is_due(now: datetime) -> ColumnElement[bool]:
+def _is_due(longest: Longest, now: datetime) -> ColumnElement[bool]:
     earlier = aliased(Delivery)
     return and_(
         Delivery.finished_at.is_(None),
-        Delivery.not_before <= now,
-        or_(Delivery.lease_until.is_(None), Delivery.lease_until <= now),
+        # The first attempt is due at once; each further one has its own longest delay.
+        or_(
+            Delivery.attempts == 0,
+            Delivery.not_before <= now,
+            *(
+                and_(Delivery.attempts == n, is_due(Delivery.not_before, now, delay))
+                for n, delay in enumerate(longest.delays, start=1)
+            ),
+        ),
+        is_due(Delivery.lease_until, now, longest.lease),
         # A resolution never overtakes its alert.
         ~exists().where(
             earlier.channel_id == Delivery.channel_id,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from core.rows import Kind
@@ -56,6 +56,16 @@ def forget(session: Session, model_id: UUID, event_id: str) -> None:
 def n_waiting(session: Session) -> int:
     """Return how many halves there are, of all models."""
     return session.scalar(select(func.count()).select_from(KServeHalf)) or 0
+
+
+def receive_no_later(session: Session, now: datetime) -> None:
+    """Count halves that were received after `now` as received now: the clock was set back."""
+    session.execute(
+        update(KServeHalf)
+        .where(KServeHalf.received_at > now)
+        .values(received_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def overdue(session: Session, until: datetime, limit: int) -> list[tuple[str, UUID, str]]:

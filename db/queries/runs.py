@@ -1,19 +1,40 @@
 """The job queue."""
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, CursorResult, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from core import backoff
 from db import dialect
+from db.queries.due import is_due
 from db.tables import Run
 from db.tables.queue import RunStatus
 
 MAX_ATTEMPTS = 5
-FIRST_DELAY = timedelta(seconds=2)  # wall time; doubles with each attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Some jobs, which have a worker thread of their own.
+
+    Attributes
+    ----------
+    names
+        The jobs.
+    is_rest
+        True for all jobs but these.
+    """
+
+    names: frozenset[str] = field(default_factory=frozenset)
+    is_rest: bool = False
+
+
+ALL = Group(is_rest=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +49,33 @@ class Claim:
     attempts: int
 
 
-def ask(session: Session, job: str, slot: datetime, now: datetime, subject: str = "") -> None:
-    """Ask for a run. Asking again, here or in another process, changes nothing."""
+def ask(
+    session: Session,
+    job: str,
+    slot: datetime,
+    now: datetime,
+    subject: str = "",
+    *,
+    again: bool = False,
+) -> None:
+    """Ask for a run. Asking again, here or in another process, changes nothing.
+
+    But a run that was given up is begun anew, and so is one that was finished
+    later than `now`: then the clock was set back, and the slot has come again.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    job, subject, slot
+        Which run; there is one for the three.
+    now
+        Wall time.
+    again
+        Whether a run that is done is begun anew, too.
+    """
+    finished = Run.finished_at.is_not(None)
+    begin_anew = or_(Run.status == RunStatus.DEAD, Run.finished_at > now)
     session.execute(
         dialect.insert(session, Run)
         .values(
@@ -43,7 +89,17 @@ def ask(session: Session, job: str, slot: datetime, now: datetime, subject: str 
             attempts=0,
             created_at=now,
         )
-        .on_conflict_do_nothing()
+        .on_conflict_do_update(
+            index_elements=["job", "subject", "slot"],
+            set_={
+                "status": RunStatus.TODO,
+                "not_before": now,
+                "attempts": 0,
+                "created_at": now,
+                "finished_at": None,
+            },
+            where=finished if again else and_(finished, begin_anew),
+        )
     )
 
 
@@ -63,13 +119,15 @@ def newest(session: Session, job: str, subject: str) -> Run | None:
     )
 
 
-def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[bool], ...]:
     """Open, due, free, and the oldest of its job and subject: these run in order."""
     earlier = aliased(Run)
+    is_named = Run.job.in_(group.names)
     return (
+        ~is_named if group.is_rest else is_named,
         Run.finished_at.is_(None),
-        Run.not_before <= now,
-        or_(Run.lease_until.is_(None), Run.lease_until <= now),
+        is_due(Run.not_before, now, backoff.LONGEST_DELAY),
+        is_due(Run.lease_until, now, lease),
         ~exists().where(
             earlier.job == Run.job,
             earlier.subject == Run.subject,
@@ -79,18 +137,21 @@ def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def waits(session: Session, now: datetime) -> bool:
+def waits(session: Session, now: datetime, lease: timedelta, group: Group = ALL) -> bool:
     """Tell whether there is anything to claim. Reads only, so that idling costs no write."""
-    return session.scalar(select(Run.id).where(*_due(now)).limit(1)) is not None
+    return session.scalar(select(Run.id).where(*_due(now, lease, group)).limit(1)) is not None
 
 
-def claim(session: Session, now: datetime, lease: timedelta) -> Claim | None:
+def claim(
+    session: Session, now: datetime, lease: timedelta, group: Group = ALL
+) -> Claim | None:
     """Take the run that has been due for longest; None when there is nothing to take.
 
     A worker that dies keeps nothing: the lease ends and the run is taken
     again, under a higher fence, so that the dead one's late answer is void.
     """
-    run = session.scalar(select(Run).where(*_due(now)).order_by(Run.not_before).limit(1))
+    oldest = select(Run).where(*_due(now, lease, group)).order_by(Run.not_before).limit(1)
+    run = session.scalar(oldest)
     if run is None:
         return None
     fence = run.fence + 1
@@ -127,21 +188,36 @@ def finish(session: Session, claim: Claim, now: datetime) -> bool:
     return _write(session, claim, status=RunStatus.DONE, finished_at=now, lease_until=None)
 
 
-def give_back(session: Session, claim: Claim, error: str, now: datetime) -> bool:
-    """Record a failure: try later, or give up after `MAX_ATTEMPTS`."""
-    if claim.attempts >= MAX_ATTEMPTS:
-        return _write(
-            session,
-            claim,
-            status=RunStatus.DEAD,
-            finished_at=now,
-            lease_until=None,
-            error=error,
-        )
-    later = now + FIRST_DELAY * 2 ** (claim.attempts - 1)
-    return _write(
-        session, claim, status=RunStatus.TODO, not_before=later, lease_until=None, error=error
-    )
+def give_back(
+    session: Session, claim: Claim, error: str, now: datetime, *, may_die: bool = True
+) -> bool:
+    """Record a failure: try later, or give up after `MAX_ATTEMPTS`.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    claim
+        The run that failed.
+    error
+        Why.
+    now
+        Wall time.
+    may_die
+        False for an outage: the run is tried again until it is over.
+
+    Returns
+    -------
+    bool
+        True when the run was given up.
+    """
+    failed = {"lease_until": None, "error": error}
+    if may_die and claim.attempts >= MAX_ATTEMPTS:
+        return _write(session, claim, status=RunStatus.DEAD, finished_at=now, **failed)
+    jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
+    later = now + backoff.delay(claim.attempts, jitter)
+    _write(session, claim, status=RunStatus.TODO, not_before=later, **failed)
+    return False
 
 
 def purge(session: Session, before: datetime) -> int:

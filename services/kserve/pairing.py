@@ -119,6 +119,8 @@ def sweep(
     """
     directory = Directory(sessions)
     n_made = 0
+    with unit_of_work(sessions) as session:
+        kserve.receive_no_later(session, clock())
     while True:
         with read_only(sessions) as session:
             overdue = kserve.overdue(session, clock() - wait, SWEPT_AT_ONCE)

@@ -17,7 +17,8 @@ from db.session import read_only, unit_of_work
 from db.tables import Inbox, Receipt, Stream
 from lake import tables
 from lake.reading import Log
-from services.archive import LakeAstray, archive, archive_all, forget_receipts
+from lake.storage import LakeAstray
+from services.archive import archive, archive_all, forget_receipts
 from services.fold import PATIENCE, decode, fold_all
 from tests.streams import (
     CONTRACT,

@@ -88,13 +88,89 @@ def test_a_failing_run_is_tried_again_later_and_given_up_at_last(
         assert (run.status, run.error) == (RunStatus.DEAD, "OSError: disk full")
 
 
+def test_an_outage_never_gives_a_run_up(sessions: sessionmaker[Session], now: datetime) -> None:
+    ask(sessions, now)
+    at = now
+    for _ in range(4 * runs.MAX_ATTEMPTS):
+        taken = claim(sessions, at)
+        assert taken is not None
+        with unit_of_work(sessions) as session:
+            assert not runs.give_back(session, taken, "the lake is away", at, may_die=False)
+        at += timedelta(seconds=73)  # a minute and its jitter
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_run_that_waits_and_a_lease_are_due_when_the_clock_is_set_back(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    ask(sessions, now, "judge", "a")
+    leased, failed = claim(sessions, now), claim(sessions, now)
+    assert leased is not None
+    assert failed is not None
+    with unit_of_work(sessions) as session:
+        runs.give_back(session, failed, "KeyError", now)
+    assert claim(sessions, now) is None
+    back = now - HOUR
+    assert {one.job for one in (claim(sessions, back), claim(sessions, back)) if one} == {
+        "fold",
+        "judge",
+    }
+    assert claim(sessions, back) is None
+
+
+def test_a_clock_that_differs_by_seconds_steals_no_lease(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now)
+    assert claim(sessions, now) is not None
+    assert claim(sessions, now - 20 * SECOND) is None
+
+
+def test_a_slot_that_was_done_before_the_clock_was_set_back_is_run_again(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now - HOUR)
+    with unit_of_work(sessions) as session:
+        taken = runs.claim(session, now, LEASE)
+        assert taken is not None
+        runs.finish(session, taken, now)
+    with unit_of_work(sessions) as session:
+        runs.ask(session, "fold", now - HOUR, now)
+        assert not runs.is_open(session, "fold")
+        runs.ask(session, "fold", now - HOUR, now - HOUR + SECOND)
+        assert runs.is_open(session, "fold")
+    assert claim(sessions, now - HOUR + SECOND) is not None
+
+
+def test_a_run_that_was_given_up_is_begun_anew_when_it_is_asked_for(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    slot = now
+    ask(sessions, slot, "judge", "a")
+    for _ in range(runs.MAX_ATTEMPTS):
+        now += HOUR
+        taken = claim(sessions, now)
+        assert taken is not None
+        with unit_of_work(sessions) as session:
+            runs.give_back(session, taken, "KeyError", now)
+    assert claim(sessions, now + HOUR) is None
+    with unit_of_work(sessions) as session:
+        runs.ask(session, "judge", slot, now, "a")
+    again = claim(sessions, now)
+    assert again is not None
+    assert (again.slot, again.attempts) == (slot, 1)
+
+
 def test_an_open_run_is_seen_and_old_ones_are_forgotten(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
     ask(sessions, now)
     with unit_of_work(sessions) as session:
         assert runs.is_open(session, "fold")
-        assert runs.waits(session, now)
+        assert runs.waits(session, now, LEASE)
     taken = claim(sessions, now)
     assert taken is not None
     with unit_of_work(sessions) as session:

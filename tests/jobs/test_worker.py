@@ -1,20 +1,24 @@
+import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.platform import PlatformFault
 from core.settings import Settings
 from db.queries import runs
 from db.queries.runs import MAX_ATTEMPTS, Claim
 from db.session import unit_of_work
 from db.tables import Run
 from db.tables.queue import RunStatus
-from jobs.wiring import jobs
+from jobs.wiring import GROUPS, jobs
 from jobs.worker import Worker
+from services import failing_jobs, platform_alerts
 from tests.streams import START
 
 
@@ -56,7 +60,10 @@ def test_a_job_that_nobody_knows_is_given_up_with_the_known_ones_named(
         assert stranger.once()
         hurry(sessions)
     status, _, error = state(sessions)
-    assert (status, error) == (RunStatus.DEAD, "no job 'work'; known: archive, fold")
+    assert (status, error) == (
+        RunStatus.DEAD,
+        "UnknownJob: no job 'work'; known: archive, fold",
+    )
 
 
 def hurry(sessions: sessionmaker[Session]) -> None:
@@ -70,16 +77,129 @@ def test_a_failing_job_is_tried_again_after_a_pause_and_given_up_at_last(
     settings: Settings, sessions: sessionmaker[Session]
 ) -> None:
     def fail(_: Claim) -> None:
-        raise OSError("disk full")
+        raise ValueError("no such day")
 
     failing = worker(settings, sessions, fail)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert failing.once()
         status = RunStatus.DEAD if attempt == MAX_ATTEMPTS else RunStatus.TODO
-        assert state(sessions) == (status, attempt, "OSError: disk full")
+        assert state(sessions) == (status, attempt, "ValueError: no such day")
         assert not failing.once()
         hurry(sessions)
     assert not failing.once()
+
+
+def alerts(sessions: sessionmaker[Session]) -> list[tuple[PlatformFault, str, str]]:
+    """Return the open alerts on the platform."""
+    with unit_of_work(sessions) as session:
+        rows = platform_alerts.open_alerts(session)
+        return [(row.kind, row.subject, row.cause) for row in rows]
+
+
+@pytest.mark.usefixtures("one_run")
+def test_an_outage_is_tried_again_without_end_alerts_and_is_resolved_by_success(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    is_over = threading.Event()
+
+    def fail(_: Claim) -> None:
+        if not is_over.is_set():
+            raise ExceptionGroup("two streams", [OSError("disk full"), OSError("disk full")])
+
+    failing = worker(settings, sessions, fail)
+    for attempt in range(1, 4 * MAX_ATTEMPTS):
+        assert failing.once()
+        assert state(sessions)[:2] == (RunStatus.TODO, attempt)
+        assert len(alerts(sessions)) == int(attempt >= failing_jobs.ATTEMPTS)
+        hurry(sessions)
+    [(kind, subject, cause)] = alerts(sessions)
+    assert (kind, subject) == (PlatformFault.JOB_FAILING, "work")
+    assert "two streams" in cause
+    is_over.set()
+    assert failing.once()
+    assert state(sessions)[0] is RunStatus.DONE
+    assert alerts(sessions) == []
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_job_that_is_given_up_alerts(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    def fail(_: Claim) -> None:
+        raise KeyError("load")
+
+    failing = worker(settings, sessions, fail)
+    for _ in range(MAX_ATTEMPTS):
+        assert alerts(sessions) == []
+        failing.once()
+        hurry(sessions)
+    assert alerts(sessions) == [
+        (PlatformFault.JOB_FAILING, "work", "job work fails: KeyError: 'load'")
+    ]
+
+
+def test_a_worker_takes_only_the_jobs_of_its_group(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    done: list[str] = []
+    wired = {
+        name: lambda claim: done.append(claim.job) for name in ("fold", "deliver", "judge")
+    }
+    with unit_of_work(sessions) as session:
+        for name in wired:
+            runs.ask(session, name, START, START)
+    for group, name in zip(GROUPS, ("fold", "deliver", "judge"), strict=True):
+        one = Worker(settings, sessions, wired, group)
+        assert (one.once(), one.once()) == (True, False)
+        assert done.pop() == name
+
+
+def test_every_job_is_taken_by_one_group(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    for name in jobs(settings, sessions):
+        assert sum((name in group.names) is not group.is_rest for group in GROUPS) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("one_run")
+def test_a_worker_survives_a_database_that_is_away(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    """Away before the claim, during the heartbeats, and when the run is over."""
+    short = settings.model_copy(update={"lease": timedelta(seconds=1)})
+    engine = sessions.kw["bind"]
+    is_away, stop = threading.Event(), threading.Event()
+    is_away.set()
+
+    def refuse(*_: object) -> None:
+        if is_away.is_set():
+            raise OperationalError("BEGIN", None, sqlite3.OperationalError("disk I/O error"))
+
+    done: list[Claim] = []
+
+    def do(claim: Claim) -> None:
+        done.append(claim)
+        if len(done) == 1:
+            is_away.set()
+            sleep(0.5)
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    thread = threading.Thread(target=worker(short, sessions, do).run, args=(stop, 0.02))
+    thread.start()
+    sleep(0.3)
+    is_away.clear()
+    until = monotonic() + 30
+    while not done and monotonic() < until:
+        sleep(0.05)
+    sleep(1.0)  # the run is over and cannot be written down
+    assert thread.is_alive()
+    is_away.clear()
+    while state(sessions)[0] is not RunStatus.DONE and monotonic() < until:
+        sleep(0.05)
+    stop.set()
+    thread.join()
+    assert state(sessions)[0] is RunStatus.DONE
 
 
 @pytest.mark.usefixtures("one_run")

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
 from db.queries import deliveries
+from db.queries.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Model, Monitor
+from notify.retry import LONGEST
 from notify.signing import new_secret
 from notify.webhook import Answer, Sender
 from services.deliver import deliver_all, record
@@ -232,11 +234,12 @@ def test_a_claim_that_was_lost_writes_nothing(
     add_channel(sessions, "on-call", "https://hooks.example", now, "page")
     tell(Flip.FIRED)
     lease = timedelta(minutes=1)
+    longest = Longest(lease=lease, delays=LONGEST)
     [row] = outbox(sessions)
     with unit_of_work(sessions) as session:
-        first = deliveries.claim(session, row.seq, lease, now)
-        again = deliveries.claim(session, row.seq, lease, now)
-        second = deliveries.claim(session, row.seq, lease, now + lease)
+        first = deliveries.claim(session, row.seq, longest, now)
+        again = deliveries.claim(session, row.seq, longest, now)
+        second = deliveries.claim(session, row.seq, longest, now + lease)
     assert first is not None
     assert again is None
     assert second is not None

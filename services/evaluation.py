@@ -1,0 +1,111 @@
+"""Evaluate the event days of a model that have closed, in order, each exactly once."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import StaleChampion
+from core.lake_root import LakeRoot
+from core.rows import Kind
+from db.session import read_only
+from db.tables import Model
+from services import failed_slots, judging_slots
+from services.archive import archive
+from services.baselines import Baselines
+from services.fold import fold
+from services.join import join
+from services.judge import judge
+from services.outage import described, is_outage
+
+log = logging.getLogger(__name__)
+
+MAX_GROUPS = 64  # of one stream
+
+
+def evaluate_until(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    until: datetime,
+    now: datetime,
+) -> int:
+    """Evaluate every closed slot of a model up to one, the oldest first.
+
+    The next slot always follows the last one that was stored: whatever runs
+    were lost, none is skipped. A slot that fails by an error of its own is
+    stored as failed and holds no later one back.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while monitors compute.
+    baselines
+        What references teach.
+    model_id
+        The model.
+    until
+        The last slot.
+    now
+        Wall time.
+
+    Returns
+    -------
+    int
+        How many slots were evaluated, the failed ones included.
+
+    Raises
+    ------
+    StaleChampion
+        If another version was promoted meanwhile: evaluate the slot again.
+    Exception
+        An outage: nothing of the slot was stored.
+    """
+    n_slots = 0
+    while (slot := _next(sessions, model_id)) is not None and slot <= until:
+        try:
+            judge(sessions, baselines, model_id, slot, now)
+        except StaleChampion:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            log.exception("model %s, slot %s: the evaluation failed", model_id, slot)
+            failed_slots.record(sessions, model_id, slot, described(error), now)
+        n_slots += 1
+    return n_slots
+
+
+def bring_in(
+    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, now: datetime
+) -> None:
+    """Fold, archive and join what was received for one model, however busy the other jobs are.
+
+    A stream that cannot be read is reported by those jobs, and holds no evaluation back.
+
+    Raises
+    ------
+    Exception
+        An outage: what is evaluated without these rows would be wrong.
+    """
+    try:
+        for kind in Kind:
+            for _ in range(MAX_GROUPS):
+                if not fold(sessions, model_id, kind, now):
+                    break
+        for kind in Kind:
+            for _ in range(MAX_GROUPS):
+                if not archive(sessions, lake_root, model_id, kind):
+                    break
+        join(sessions, lake_root, model_id)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("model %s: what was received cannot be brought in", model_id)
+
+
+def _next(sessions: sessionmaker[Session], model_id: UUID) -> datetime | None:
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        return next(judging_slots.due_of(session, model), None)
