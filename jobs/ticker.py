@@ -16,6 +16,7 @@ from time import monotonic
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
@@ -47,6 +48,33 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
     '2026-01-01 00:00:05+00:00'
     """
     return EPOCH + ((now - EPOCH) // every) * every
+
+
+class Every(BaseTrigger):  # type: ignore[misc] - APScheduler has no types
+    """Fires once an interval. What a clock that was set forward skipped is not counted up.
+
+    APScheduler's own trigger lists every missed moment: 1.7 million in 40 days of 2 seconds.
+    """
+
+    def __init__(self, every: timedelta) -> None:
+        self._every = every
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime:
+        """Return the next moment after `now`.
+
+        Examples
+        --------
+        >>> noon, second = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(seconds=1)
+        >>> every = Every(2 * second)
+        >>> str(every.get_next_fire_time(noon, noon + second))
+        '2026-01-01 12:00:02+00:00'
+        >>> str(every.get_next_fire_time(noon, noon + timedelta(days=40)))
+        '2026-02-10 12:00:02+00:00'
+        """
+        following = now if previous_fire_time is None else previous_fire_time + self._every
+        return following if following > now else now + self._every
 
 
 class Jumps:
@@ -105,9 +133,7 @@ class Ticker:
             except Exception as error:  # noqa: BLE001 - logged; the next tick asks again
                 log_failure(f"cannot ask for {name}", error)
 
-        self._scheduler.add_job(
-            ask, "interval", seconds=every.total_seconds(), id=name, next_run_time=utcnow()
-        )
+        self._scheduler.add_job(ask, Every(every), id=name, next_run_time=utcnow())
 
     def _follow_clock(self) -> None:
         jumps = Jumps(utcnow(), monotonic())
