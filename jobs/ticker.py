@@ -50,7 +50,7 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
     return EPOCH + ((now - EPOCH) // every) * every
 
 
-class Every(BaseTrigger):  # type: ignore[misc] - APScheduler has no types
+class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """Fires once an interval. What a clock that was set forward skipped is not counted up.
 
     APScheduler's own trigger lists every missed moment: 1.7 million in 40 days of 2 seconds.
