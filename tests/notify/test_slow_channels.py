@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import Type, compose
 from db.queries import deliveries
+from db.queries.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Channel, Delivery
+from notify.retry import LONGEST
 from notify.webhook import Answer, Sender
 from services import channels, deliver
 from services.deliver import PER_CHANNEL, deliver_all
@@ -160,11 +162,12 @@ def test_a_channel_with_a_long_queue_takes_turns(
     for name, n in (("long", 300), ("short", 3), ("one", 1)):
         add_channel(sessions, name, "https://hooks.example", now, "page")
         queue(sessions, name, n, now)
+    longest = Longest(lease=TIMEOUT, delays=LONGEST)
     with read_only(sessions) as session:
-        found = deliveries.due(session, now, 2)
+        found = deliveries.due(session, longest, now, 2)
         names = {row.id: row.name for row in session.scalars(select(Channel))}
         long = next(id_ for id_, name in names.items() if name == "long")
-        rest = deliveries.due(session, now, 2, skip=[long])
+        rest = deliveries.due(session, longest, now, 2, skip=[long])
     turns = sorted((one.place, one.seq, names[one.channel_id]) for one in found)
     assert [name for _, _, name in turns] == ["long", "short", "one", "long", "short"]
     assert {names[one.channel_id] for one in rest} == {"short", "one"}
