@@ -7,10 +7,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api.dependencies import ActDep, AdminDep, NowDep, PlatformDep, ReadDep
+from api.json_route import JsonRoute
 from db.tables import Channel
 from services import channels, registry
 
-router = APIRouter(prefix="/v1/channels", tags=["channels"])
+router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=JsonRoute)
 
 
 class ChannelPut(BaseModel):

@@ -17,6 +17,7 @@ from db.tables import Scope
 from notify.webhook import Sender
 from services.access import Caller, Door, audit, require, token_in
 from services.capacity import Disks
+from services.limits import Hall
 from services.registry import Directory, Entry
 
 
@@ -28,6 +29,7 @@ class Platform:
     sessions: sessionmaker[Session]
     door: Door
     directory: Directory
+    hall: Hall
     disks: Disks
     sender: Sender
 

@@ -7,11 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.dependencies import ActDep, AdminModel, ReadDep
+from api.json_route import JsonRoute
 from db.queries import erasure as stored
 from db.tables import Erasure
 from services import erasure_requests
 
-router = APIRouter(prefix="/v1/models", tags=["erasures"])
+router = APIRouter(prefix="/v1/models", tags=["erasures"], route_class=JsonRoute)
 
 
 class ErasureAsk(BaseModel):

@@ -9,13 +9,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from api.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel
+from api.json_route import JsonRoute
 from core.errors import Unprocessable
 from core.window import Window
 from db.queries import log, models
 from db.tables import Model
 from services import replay
 
-router = APIRouter(prefix="/v1/models/{model}", tags=["history"])
+router = APIRouter(prefix="/v1/models/{model}", tags=["history"], route_class=JsonRoute)
 
 
 class History(BaseModel):

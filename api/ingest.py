@@ -7,28 +7,31 @@ time here than the framework's dependency resolution would take.
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Lock, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.answers import outcome
+from api.authentication import Keys
 from api.waiting import answered
-from core.errors import BadRows, TooLarge, TooSlow, UnsupportedFormat
+from core.errors import BadRows, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
-from services.access import Door, require, token_in
+from services.access import plausible_token, require
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
 from services.ingest.tracing import trace_id
 from services.ingest.unpack import Packing, unpack
 from services.limits import Allowed, Ticket, allowed
 from services.registry import Directory, Entry
+from services.request_body import Disconnected, read_body
 
 # How long an answer of the door is kept here, so that it is asked in a thread
 # and not in the event loop. Adds to the door's own time to live.
@@ -39,11 +42,6 @@ MAX_ADMITTED = 10_000
 # become no more than a megabyte. Of the large ones only so many do at a time.
 UNPACKED_AT_ONCE = 4096  # bytes
 N_UNPACKING = 2
-MAX_DIGITS = 18  # of a declared length
-
-
-class Disconnected(Exception):
-    """The caller hung up before the body was complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +64,8 @@ class Admitted:
 class Gate:
     """Says who may send to which model, without holding up the event loop."""
 
-    def __init__(self, door: Door, directory: Directory, settings: Settings) -> None:
-        self._door = door
+    def __init__(self, keys: Keys, directory: Directory, settings: Settings) -> None:
+        self._keys = keys
         self._directory = directory
         self._settings = settings
         self._admitted: dict[tuple[str | None, str], tuple[float, Admitted]] = {}
@@ -84,6 +82,7 @@ class Gate:
         asked_at = time.monotonic()
         if known is not None and asked_at < known[0]:
             return known[1]
+        plausible_token(authorization)  # before a task is made for it
         # When an answer is out of date all connections find it so: one asks, all listen.
         asked = self._asked.get(key)
         if asked is None:
@@ -91,10 +90,17 @@ class Gate:
         return await asyncio.shield(asked)
 
     async def _learn(self, key: tuple[str | None, str], asked_at: float) -> Admitted:
+        authorization, model = key
         try:
-            admitted = await run_in_threadpool(self._ask, *key)
+            caller = await self._keys.admit(authorization)
+            entry = await run_in_threadpool(
+                self._directory.reach, caller, KeyScope.INGEST, model
+            )
         finally:
             del self._asked[key]
+        admitted = Admitted(
+            entry=entry, key_id=caller.key_id, allowed=allowed(caller.limits, self._settings)
+        )
         if len(self._admitted) >= MAX_ADMITTED:
             self._admitted.clear()
         self._admitted[key] = asked_at + ADMITTED_SECONDS, admitted
@@ -102,19 +108,9 @@ class Gate:
 
     async def sender(self, authorization: str | None) -> Sender:
         """Return who sends, before it is known to which model."""
-        return await run_in_threadpool(self._ask_who, authorization)
-
-    def _ask_who(self, authorization: str | None) -> Sender:
-        caller = self._door.admit(token_in(authorization))
+        caller = await self._keys.admit(authorization)
         require(caller, KeyScope.INGEST, caller.model_id)
         return Sender(key_id=caller.key_id, allowed=allowed(caller.limits, self._settings))
-
-    def _ask(self, authorization: str | None, model: str) -> Admitted:
-        caller = self._door.admit(token_in(authorization))
-        entry = self._directory.reach(caller, KeyScope.INGEST, model)
-        return Admitted(
-            entry=entry, key_id=caller.key_id, allowed=allowed(caller.limits, self._settings)
-        )
 
 
 class Intake:
@@ -140,9 +136,11 @@ class Intake:
         read_as, packing = format_of(headers), packing_of(headers)
         ticket = self._committer.enter(admitted.key_id, admitted.allowed)
         try:
-            body = await read_body(headers, receive, ticket, self._within)
+            body = await read_body(
+                headers.get("content-length"), receive, ticket.need, self._within
+            )
             if packing is not None:
-                body = await self._unpacker(body, packing, admitted.allowed.body_bytes)
+                body = await self._unpacker(body, packing, ticket)
             batch = self._batch(admitted.entry, headers, read_as, body)
             answer = self._committer.submit(batch, ticket)
         except Disconnected:
@@ -169,42 +167,6 @@ class Intake:
             contract_digest=headers.get("seqwatch-contract"),
             trace_id=trace_of(headers),
         )
-
-
-async def read_body(
-    headers: Headers, receive: Receive, ticket: Ticket, within: timedelta
-) -> bytes:
-    """Read a body whole, after it was given room.
-
-    Raises
-    ------
-    TooLarge, Busy
-        If its declared length, or what has come so far, has no room.
-    TooSlow
-        If it takes longer than it may.
-    Disconnected
-        If the caller hangs up.
-    """
-    declared = headers.get("content-length", "0")
-    if not declared.isdecimal() or len(declared) > MAX_DIGITS:
-        raise TooLarge(f"a body may have {ticket.allowed.body_bytes} bytes")
-    ticket.need(int(declared))
-    parts, n_bytes = [], 0
-    try:
-        async with asyncio.timeout(within.total_seconds()):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                part = message.get("body", b"")
-                n_bytes += len(part)
-                ticket.need(n_bytes)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError:
-        seconds = within.total_seconds()
-        raise TooSlow(f"the body did not arrive within {seconds:g} s") from None
 
 
 def format_of(headers: Headers) -> Format:
@@ -253,16 +215,39 @@ def trace_of(headers: Headers) -> str | None:
 
 
 class Unpacker:
-    """Unpacks bodies without holding up the event loop, few at a time."""
+    """Unpacks bodies without holding up the event loop: few at a time, and one of each key.
+
+    So a body waits for at most one of every other key, however many those have sent.
+    """
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(N_UNPACKING)
+        self._turns: dict[UUID, tuple[Lock, int]] = {}
 
-    async def __call__(self, body: bytes, packing: Packing, max_bytes: int) -> bytes:
-        """Return what was compressed."""
+    async def __call__(self, body: bytes, packing: Packing, ticket: Ticket) -> bytes:
+        """Return what was compressed, once it has room."""
+        max_bytes = ticket.allowed.body_bytes
         if len(body) <= UNPACKED_AT_ONCE:
-            return unpack(body, packing, max_bytes)
-        return await to_thread.run_sync(unpack, body, packing, max_bytes, limiter=self._limiter)
+            unpacked = unpack(body, packing, max_bytes)
+        else:
+            async with self._turn(ticket.key_id):
+                unpacked = await to_thread.run_sync(
+                    unpack, body, packing, max_bytes, limiter=self._limiter
+                )
+        ticket.need(len(unpacked))
+        return unpacked
+
+    @asynccontextmanager
+    async def _turn(self, key_id: UUID) -> AsyncIterator[None]:
+        lock, n_waiting = self._turns.get(key_id) or (Lock(), 0)
+        self._turns[key_id] = lock, n_waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, n_waiting = self._turns.pop(key_id)
+            if n_waiting > 1:
+                self._turns[key_id] = lock, n_waiting - 1
 
 
 async def _answer(accepted: Accepted, send: Send) -> None:

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.dependencies import ActDep, AdminDep, PlatformDep, ReadDep
+from api.json_route import JsonRoute
 from core.limits import AS_INSTALLED, Limits
 from db.tables import ApiKey, Scope
 from services import access, registry
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=JsonRoute)
 
 
 class KeyLimits(BaseModel):

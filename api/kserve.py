@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.answers import outcome
-from api.ingest import Disconnected, Gate, Unpacker, packing_of, read_body
+from api.ingest import Gate, Unpacker, packing_of
 from api.waiting import answered
 from core.clock import utcnow
 from core.errors import BatchMismatch, Unprocessable, UnsupportedFormat
@@ -23,6 +23,7 @@ from services.kserve.event import STRUCTURED, Event, from_document, from_headers
 from services.kserve.halves import Subject
 from services.kserve.pairing import Became, Pairing, Taken
 from services.limits import Ticket
+from services.request_body import Disconnected, read_body
 
 PATH = "/v1/kserve"
 
@@ -48,9 +49,11 @@ class KServeIntake:
         is_structured, packing = _is_structured(headers), packing_of(headers)
         ticket = self._committer.enter(sender.key_id, sender.allowed)
         try:
-            body = await read_body(headers, receive, ticket, self._within)
+            body = await read_body(
+                headers.get("content-length"), receive, ticket.need, self._within
+            )
             if packing is not None:
-                body = await self._unpacker(body, packing, sender.allowed.body_bytes)
+                body = await self._unpacker(body, packing, ticket)
             JSON.refuse_bombs(body)
             event = from_document(body) if is_structured else from_headers(headers, body)
             subject = await self._subject(authorization, query, event)

@@ -28,6 +28,7 @@ from api import (
     skew,
     versions,
 )
+from api.authentication import KeyFirst, Keys
 from api.dependencies import Platform
 from api.description import Application
 from api.security import SecurityHeaders
@@ -70,6 +71,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions=sessions,
         door=Door(sessions),
         directory=Directory(sessions),
+        hall=Hall(settings.max_waiting_bytes),
         disks=Disks(settings),
         sender=Sender(
             allow=settings.webhook_allow,
@@ -81,7 +83,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions,
         max_rows=settings.max_rows,
         max_backlog_bytes=settings.max_backlog_bytes,
-        hall=Hall(settings.max_waiting_bytes),
+        hall=parts.hall,
         disks=parts.disks,
     )
 
@@ -96,13 +98,17 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     # The framework's own description is open to all, and its pages load scripts from
     # elsewhere: ours is behind a key, for any viewer.
     app = Application(
-        title="Seqwatch", version=__version__, openapi_url=None, lifespan=lifespan
+        title="Seqwatch",
+        version=__version__,
+        openapi_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,  # to where the request's own header Host says
     )
     app.state.platform = parts
-    app.add_middleware(SecurityHeaders)
+    keys_shown = Keys(parts.door)
     errors.install(app)
     # First, because nearly all requests are for these.
-    gate = ingest.Gate(parts.door, parts.directory, settings)
+    gate = ingest.Gate(keys_shown, parts.directory, settings)
     pairing = Pairing(sessions, settings.max_rows)
     app.express(ingest.routes(gate, committer, settings))
     app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
@@ -116,4 +122,6 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         reports_folder=settings.reports,
         lake=settings.lake,
     )
+    app.add_middleware(KeyFirst, keys=keys_shown)
+    app.add_middleware(SecurityHeaders)
     return app

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from api.dependencies import ActDep, CallerDep, PlatformDep, ReadDep, ReadModel
+from api.json_route import JsonRoute
 from core.contract import Contract
 from core.errors import NotFound
 from core.policy import Policy
 from db.tables import Scope
 from services import access, describing, registry
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
 class ModelPut(BaseModel):

@@ -6,11 +6,14 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
 from api.dependencies import ActDep, OperateModel, ReadDep, ReadModel
+from api.json_route import JsonRoute
 from api.models import MonitorRead
 from core.errors import NotFound
 from services import describing, monitoring, registry
 
-router = APIRouter(prefix="/v1/models/{model}/monitors", tags=["monitors"])
+router = APIRouter(
+    prefix="/v1/models/{model}/monitors", tags=["monitors"], route_class=JsonRoute
+)
 
 
 class MonitorPut(BaseModel):

@@ -17,12 +17,13 @@ from api.dependencies import (
     ReadDep,
     ServingModel,
 )
+from api.json_route import JsonRoute
 from db.tables import Scope
 from retrain.rollout import Phase
 from services import access, history, retraining, rollouts
 from services.crowning import crown
 
-router = APIRouter(prefix="/v1", tags=["rollouts"])
+router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=JsonRoute)
 
 
 class RetrainCreate(BaseModel):

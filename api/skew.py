@@ -8,13 +8,14 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from api.dependencies import ReadDep, ReadModel
-from core.errors import Malformed, TooLarge, Unprocessable
+from api.dependencies import PlatformDep, ReadDep, ReadModel
+from core.errors import Malformed, Unprocessable
 from monitors.skew import paired
 from monitors.skew.faults import Fault, Verdict
 from monitors.skew.paired import FeatureSkew
 from monitors.skew.scaler import Logged, Parity, ScalerParity
 from services import skew
+from services.request_body import at_most, read_body
 from services.scene import RECENT_DAYS
 
 router = APIRouter(prefix="/v1/models/{model}/skew", tags=["skew"])
@@ -131,18 +132,14 @@ _BODY: dict[str, Any] = {
 }
 
 
-async def body_bytes(request: Request, _: ReadModel) -> bytes:
+async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> bytes:
     """Read a permitted caller's body, and no more of it than is compared."""
-    too_large = TooLarge(f"a comparison has at most {MAX_BYTES} bytes")
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > MAX_BYTES:
-        raise too_large
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > MAX_BYTES:
-            raise too_large
-    return bytes(content)
+    return await read_body(
+        request.headers.get("content-length"),
+        request.receive,
+        at_most(MAX_BYTES),
+        parts.settings.body_time,
+    )
 
 
 @router.post("", response_model=SkewRead, openapi_extra=_BODY)

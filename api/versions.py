@@ -7,16 +7,22 @@ from fastapi.responses import FileResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel, ServingModel
+from api.json_route import JsonRoute
 from api.models import VersionRead
 from core.contract import Contract
-from core.errors import TooLarge, Unprocessable
+from core.errors import Unprocessable
 from core.window import Window
 from db.queries import models
 from db.tables import Version
 from retrain.artifact_header import MAX_BYTES
 from services import artifacts, registry
+from services.request_body import at_most, read_body
 
-router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/models/{model}/versions", tags=["versions"], route_class=JsonRoute
+)
+
+ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
 
 
 class VersionPut(BaseModel):
@@ -78,18 +84,14 @@ def put_version(
     return models.find_version(act.session, entry.model_id, version)
 
 
-async def artifact_bytes(request: Request, _: OperateModel) -> bytes:
+async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:
     """Read a permitted caller's body, and no more of it than an artifact may have."""
-    announced = request.headers.get("content-length", "0")
-    content = bytearray()
-    too_large = TooLarge(f"an artifact has at most {MAX_BYTES} bytes")
-    if announced.isdigit() and int(announced) > MAX_BYTES:
-        raise too_large
-    async for part in request.stream():
-        content += part
-        if len(content) > MAX_BYTES:
-            raise too_large
-    return bytes(content)
+    return await read_body(
+        request.headers.get("content-length"),
+        request.receive,
+        at_most(MAX_BYTES),
+        ARTIFACT_TIMES * parts.settings.body_time,
+    )
 
 
 @router.put("/{version}/artifact", response_model=VersionRead)

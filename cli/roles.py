@@ -43,6 +43,7 @@ def serve(settings: Settings, fd: int | None = None) -> int:
     fd
         A socket that listens already: served in place of the address.
     """
+    from api.http_protocol import protocol
     from api.main import create_app
 
     load_ahead()
@@ -60,10 +61,12 @@ def serve(settings: Settings, fd: int | None = None) -> int:
         port=settings.port,
         fd=fd,
         loop="uvloop",
-        http="httptools",
+        http=protocol(settings),  # type: ignore[arg-type]
+        ws="none",
         access_log=False,
         server_header=False,
-        timeout_keep_alive=30,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
     )
     return 0
 

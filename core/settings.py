@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8765, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8765"
 
+    max_connections: int = Field(default=10_000, ge=10)
+    max_connections_per_address: int = Field(default=4_000, ge=1)
+    # Their header X-Forwarded-For names the client.
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024)
     max_rows: int = Field(default=100_000, ge=1)
     max_backlog_bytes: int = Field(default=4 * 2**30, ge=2**20)
@@ -122,7 +126,7 @@ class Settings(BaseSettings):
             return given
         return lake_root(given, others.data.get("lake_options"))
 
-    @field_validator("webhook_allow", mode="before")
+    @field_validator("trusted_proxies", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         """Read a list as people write it in an environment: with commas."""

@@ -102,7 +102,9 @@ class Sender:
             return Answer(error=str(error))
         except httpcore.TimeoutException:
             return Answer(error=f"no answer within {self.timeout.total_seconds():g} s")
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError) as error:
+        except httpcore.ProtocolError as error:  # its text quotes the receiver's answer
+            return Answer(error=f"{type(error).__name__}: the answer is not HTTP")
+        except (httpcore.NetworkError, OSError, UnicodeError) as error:
             return Answer(error=f"{type(error).__name__}: {error}")
 
     def _post(

@@ -1,6 +1,7 @@
 """Who may come in, and how far."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Scope
 from services.cached import Cached
 
+API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # a key opens these, a cookie the pages
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
+NO_KEY = "send a key: Authorization: Bearer sw_…"
+_TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")  # as `secrets.token_urlsafe` writes them
 TTL = timedelta(seconds=5)  # how long a revoked key may still open
 
 
@@ -62,8 +66,12 @@ class Door:
             If there is no token, or it is unknown or revoked.
         """
         if not token:
-            raise Unauthorized("send a key: Authorization: Bearer sw_…")
+            raise Unauthorized(NO_KEY)
         return self._callers.get(digest_of(token))
+
+    def remembered(self, token: str) -> Caller | None:
+        """Return who shows this token, if that was asked a moment ago; reads no database."""
+        return self._callers.remembered(digest_of(token))
 
     def _look_up(self, digest: bytes) -> Caller:
         with read_only(self._sessions) as session:
@@ -106,6 +114,22 @@ def token_in(authorization: str | None) -> str | None:
     """
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def plausible_token(authorization: str | None) -> str:
+    """Return the token of a header, if it may be one of ours; no database is asked for others.
+
+    Raises
+    ------
+    Unauthorized
+        If there is none, or none that `create_key` could have made.
+    """
+    token = token_in(authorization)
+    if not token:
+        raise Unauthorized(NO_KEY)
+    if _TOKEN.fullmatch(token) is None:
+        raise Unauthorized("unknown or revoked key")
+    return token
 
 
 def require(caller: Caller, scope: Scope, model_id: UUID | None = None) -> None:

@@ -51,6 +51,11 @@ class Cached(Generic[Key, Value]):
             self._entries[key] = (read_at + self._ttl, value)
         return value
 
+    def remembered(self, key: Key) -> Value | None:
+        """Return what is kept, without calling `load`."""
+        entry = self._entries.get(key)
+        return entry[1] if entry is not None and self._clock() < entry[0] else None
+
     def forget(self, key: Key) -> None:
         """Read it anew next time."""
         with self._lock:

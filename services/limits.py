@@ -195,6 +195,52 @@ class Hall:
         return Bucket(rate=rate, burst=burst, balance=balance, at=now)
 
 
+class Attempts:
+    """A rate of attempts for each address, before anything of an attempt is read.
+
+    Parameters
+    ----------
+    per_second, burst
+        In the long run, and at once after a rest.
+    clock
+        Seconds; goes forward only.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_second: float,
+        burst: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._buckets: dict[str, Bucket] = {}
+
+    def count(self, address: str) -> None:
+        """Count one attempt.
+
+        Raises
+        ------
+        TooMany
+            If there were more than the rate allows.
+        """
+        now = self._clock()
+        known = self._buckets.get(address)
+        balance = self._burst if known is None else known.later(now).balance
+        if balance < 1:
+            seconds = (1 - balance) / self._rate
+            raise TooMany("too many attempts from this address", retry_after=seconds)
+        if known is None and len(self._buckets) >= MAX_BUCKETS:
+            self._buckets = {
+                name: bucket
+                for name, bucket in self._buckets.items()
+                if bucket.later(now).balance < bucket.burst
+            }
+        self._buckets[address] = Bucket(
+            rate=self._rate, burst=self._burst, balance=balance - 1, at=now
+        )
+
+
 def _refuse_debt(bucket: Bucket) -> None:
     if bucket.balance < 0:
         raise TooMany(

@@ -13,6 +13,7 @@ from services import platform_alerts, reports
 from services.access import Caller, Door
 from services.overview import alerts, fleet, model, rollouts
 from web import charts, findings, journey, lookup, orders, signing
+from web.forms import BoundedForms
 from web.rendering import FOLDER, PageRoute, Site, Static, page, site
 from web.signing import NowDep, VisitorDep
 
@@ -28,7 +29,7 @@ def mount(
     reports_folder: Path,
     lake: LakeRoot,
 ) -> None:
-    """Add the pages to an application; what is under /v1 stays the API's."""
+    """Add the pages to an application; what begins with one of `API_PATHS` stays the API's."""
     app.state.site = Site(
         sessions=sessions,
         door=door,
@@ -36,6 +37,7 @@ def mount(
         reports=reports_folder,
         lake=lake,
     )
+    app.add_middleware(BoundedForms)
     for room in (signing.router, router, findings.router, lookup.router, orders.router):
         app.include_router(room)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")

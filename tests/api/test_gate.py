@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from api.authentication import Keys
 from api.ingest import Gate
 from core.clock import utcnow
 from core.errors import Unauthorized
@@ -31,7 +32,7 @@ def door(sessions: sessionmaker[Session]) -> Counted:
 
 @pytest.fixture
 def gate(door: Counted, sessions: sessionmaker[Session], settings: Settings) -> Gate:
-    return Gate(door, Directory(sessions), settings)
+    return Gate(Keys(door), Directory(sessions), settings)
 
 
 def test_many_who_come_at_once_are_asked_for_once(
@@ -54,7 +55,7 @@ def test_a_refusal_is_for_all_who_wait_and_not_for_those_who_come_later(
     gate: Gate, door: Counted, model: str
 ) -> None:
     async def come() -> list[object]:
-        tries = (gate.admit("Bearer unknown", model) for _ in range(5))
+        tries = (gate.admit(f"Bearer sw_{'x' * 43}", model) for _ in range(5))
         return list(await asyncio.gather(*tries, return_exceptions=True))
 
     for n_asked in (1, 2):

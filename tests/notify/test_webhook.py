@@ -149,6 +149,22 @@ def test_an_endless_answer_is_not_read(sender: Sender, now: datetime) -> None:
         assert time.monotonic() - begun < 2
 
 
+def test_an_answer_that_is_not_http_is_quoted_nowhere(sender: Sender, now: datetime) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def tell() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"a secret of the receiver\r\n\r\n")
+
+        thread = Thread(target=tell)
+        thread.start()
+        answer = post(sender, f"http://127.0.0.1:{listener.getsockname()[1]}/", now)
+        thread.join()
+    assert answer == Answer(error="RemoteProtocolError: the answer is not HTTP")
+
+
 @pytest.mark.parametrize(
     "url",
     [
