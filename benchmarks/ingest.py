@@ -170,7 +170,7 @@ def server(folder: Path, database_url: str | None = None) -> Iterator[tuple[int,
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 180
     while process.poll() is None and time.monotonic() < give_up:
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -21,7 +21,7 @@ def at_most(max_bytes: int) -> Callable[[int], None]:
 
     def need(n_bytes: int) -> None:
         if n_bytes > max_bytes:
-            raise TooLarge(f"a body may have {max_bytes} bytes")
+            raise TooLarge(f"a body may have at most {max_bytes} bytes")
 
     return need
 

@@ -60,7 +60,11 @@ def ask(app: ASGIApp, method: str, path: str, **headers: str) -> int:
             for name, value in headers.items()
         ],
     }
-    asyncio.run(app(scope, receive, send))
+
+    async def serve() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(serve())
     return int(sent[0]["status"])
 
 
@@ -77,7 +81,7 @@ def asked() -> list[tuple[str, str]]:
     found = [("POST", f"/v1/models/m/{feed}") for feed in Feed] + [("POST", "/v1/kserve")]
     for route in ROUTES:
         path = re.sub(r"{(finding|rollout)_id}", str(uuid4()), route.path)
-        found += [(method, re.sub(r"[{}]", "", path)) for method in route.methods]
+        found += [(method, re.sub(r"[{}]", "", path)) for method in route.methods or ()]
     return found
 
 

@@ -266,7 +266,7 @@ def test_connections_are_counted_by_address_and_in_all(settings: Settings) -> No
 
 
 def test_a_trusted_proxy_brings_as_many_as_there_are(settings: Settings) -> None:
-    proxies = Settings(trusted_proxies="10.0.0.0/8").trusted_proxies  # type: ignore[arg-type]
+    proxies = Settings(trusted_proxies="10.0.0.0/8").trusted_proxies
     some = Connections(most=5, most_per_address=1, trusted=proxies)
     assert [some.open("10.1.2.3") for _ in range(6)] == [True] * 5 + [False]
 
