@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincinv
 
+from monitors.moments import rounding
 from monitors.summary import Bools, Floats
 
+# Spreads; farther is not more unusual, and constants that moved have a score that is finite.
+FARTHEST = 1e6
 CONFIDENCE = 0.8  # that a promise will be kept
 
 
@@ -51,7 +54,7 @@ def p_value(statistic: Floats) -> float:
     return float(1 + (others >= current).sum()) / (others.size + 1)
 
 
-def symmetric_distance(first: Floats, second: Floats) -> Floats:
+def symmetric_distance(first: Floats, second: Floats, grain: Floats | float = 0.0) -> Floats:
     """Return how far each window lies from the middle of all windows, per feature.
 
     Two statistics of each window are standardised by the pool that includes
@@ -61,6 +64,8 @@ def symmetric_distance(first: Floats, second: Floats) -> Floats:
     ----------
     first, second : (window, feature)
         For instance mean and standard deviation. NaN is left out.
+    grain : (feature,)
+        As for `pool`.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def symmetric_distance(first: Floats, second: Floats) -> Floats:
     >>> symmetric_distance(np.array([[-1.0], [0.0], [1.0]]), still).ravel().round(3)
     array([1.225, 0.   , 1.225])
     """
-    return distance(first, second, pool(first, second))
+    return distance(first, second, pool(first, second, grain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,10 +91,18 @@ class Pool:
     second_spread: Floats
 
 
-def pool(first: Floats, second: Floats) -> Pool:
-    """Return middle and spread of the windows; shapes as in `symmetric_distance`."""
-    first_middle, first_spread = middle_and_spread(first)
-    second_middle, second_spread = middle_and_spread(second)
+def pool(first: Floats, second: Floats, grain: Floats | float = 0.0) -> Pool:
+    """Return middle and spread of the windows; shapes as in `symmetric_distance`.
+
+    Parameters
+    ----------
+    first, second : (window, feature)
+        The two statistics.
+    grain : (feature,)
+        A smaller spread is rounding, and counts as the grain.
+    """
+    first_middle, first_spread = middle_and_spread(first, grain)
+    second_middle, second_spread = middle_and_spread(second, grain)
     return Pool(
         first=first_middle,
         first_spread=first_spread,
@@ -111,32 +124,85 @@ def distance(first: Floats, second: Floats, pool: Pool) -> Floats:
     Returns
     -------
     (window, feature)
-        0 is the middle; NaN where either statistic is.
+        0 is the middle, at most `FARTHEST`; NaN where either statistic is.
     """
-    return np.hypot(
-        (first - pool.first) / pool.first_spread, (second - pool.second) / pool.second_spread
-    )
+    with np.errstate(over="ignore"):
+        away = np.hypot(
+            (first - pool.first) / pool.first_spread,
+            (second - pool.second) / pool.second_spread,
+        )
+    return np.minimum(away, FARTHEST)
 
 
-def middle_and_spread(values: Floats) -> tuple[Floats, Floats]:
+def middle_and_spread(values: Floats, grain: Floats | float = 0.0) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of each feature, never a spread of zero.
 
     Parameters
     ----------
     values : (window, feature)
         NaN is left out.
+    grain : (feature,)
+        A smaller spread is rounding, and counts as the grain.
 
     Returns
     -------
     middle, spread : (feature,)
-        Where nothing ever moved the spread is tiny but positive.
+        The spread is at least the rounding of the middle (`monitors.moments.rounding`):
+        that of a constant is no more.
+
+    Examples
+    --------
+    >>> middle, spread = middle_and_spread(np.full((3, 1), 5.0))
+    >>> float(middle[0]), is_constant(middle, spread)
+    (5.0, array([ True]))
     """
     there = np.isfinite(values)
     n = np.maximum(there.sum(axis=0), 1)
-    middle = np.where(there, values, 0.0).sum(axis=0) / n
+    # From a value of its own, which is exact where nothing moves.
+    origin = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
+    origin = np.where(np.isfinite(origin), origin, 0.0)
+    middle = origin + np.where(there, values - origin, 0.0).sum(axis=0) / n
     spread = np.sqrt((np.where(there, values - middle, 0.0) ** 2).sum(axis=0) / n)
-    # A feature that never moved: any move at all is then far away, not infinite.
-    return middle, np.maximum(spread, 1e-9 * (1.0 + np.abs(middle)))
+    return middle, np.maximum(spread, np.maximum(rounding(middle), grain))
+
+
+def is_constant(middle: Floats, spread: Floats) -> Bools:
+    """Say of which features nothing ever moved by more than rounding.
+
+    Parameters
+    ----------
+    middle, spread : (feature,)
+        From `middle_and_spread`.
+    """
+    constant: Bools = spread <= rounding(middle)
+    return constant
+
+
+def in_sd(moved: Floats, middle: Floats, spread: Floats) -> Floats:
+    """Return by how many standard deviations features moved.
+
+    Parameters
+    ----------
+    moved : (..., feature)
+        In the unit of the feature.
+    middle, spread : (feature,)
+        Of the reference, from `middle_and_spread`.
+
+    Returns
+    -------
+    (..., feature)
+        Of a constant of the reference 0 while it stays, infinite once it moves: there is
+        no standard deviation to count in.
+
+    Examples
+    --------
+    >>> in_sd(np.array([1.0, 0.0]), *middle_and_spread(np.full((3, 2), 5.0)))
+    array([inf,  0.])
+    """
+    grain = rounding(middle)
+    beyond = np.where(moved > grain, np.inf, np.where(moved < -grain, -np.inf, 0.0))
+    found = np.where(is_constant(middle, spread), beyond, moved / spread)
+    return np.where(np.isnan(moved), np.nan, found)
 
 
 def episodes(breach: Bools, gap: int) -> int:

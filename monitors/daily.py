@@ -11,6 +11,7 @@ from monitors.summary import (
     MIN,
     N_MISSING,
     N_REPEAT,
+    SUM,
     Bools,
     Floats,
     N,
@@ -105,14 +106,14 @@ def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: dateti
     n_days = max(last - first, 0)
     part = summary.select(first * HOURS, last * HOURS)
     days = part.chunks // HOURS - first
-    added = np.zeros((n_days, n_features, MIN))
+    added = np.zeros((n_days, n_features, SUM))
     low, high = np.full((2, n_days, n_features), np.inf) * np.array([1.0, -1.0])[:, None, None]
     counts = np.zeros((n_days, n_features, n_bins))
     has = np.zeros((n_days * HOURS, n_features), dtype=np.bool_)
     if days.size:
         starts = np.flatnonzero(np.r_[True, np.diff(days) > 0])
         at = days[starts]
-        added[at] = np.add.reduceat(part.moments[..., :MIN], starts)
+        added[at] = np.add.reduceat(part.moments[..., :SUM], starts)
         low[at] = np.minimum.reduceat(part.moments[..., MIN], starts)
         high[at] = np.maximum.reduceat(part.moments[..., MAX], starts)
         counts[at] = np.add.reduceat(part.counts, starts, dtype=np.float64)

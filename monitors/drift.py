@@ -18,6 +18,8 @@ from monitors.conformal import (
     Pool,
     contract,
     distance,
+    in_sd,
+    is_constant,
     middle_and_spread,
     p_value,
     pool,
@@ -25,9 +27,11 @@ from monitors.conformal import (
 )
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.hourly import HOURS, Hourly, whole_days
-from monitors.learning import MIN_WINDOWS, Learning
+from monitors.learning import MIN_WINDOWS, Learning, with_reference
 from monitors.looks import no_data, since, what_lacks
+from monitors.moments import rounding
 from monitors.screening import incidents, stretches
+from monitors.segments import like
 from monitors.summary import Bools, Floats, chunk_at, chunk_start
 from monitors.views.seasonal_difference import difference, find_period, window_moments
 from monitors.weights import Weights, check, unit
@@ -155,15 +159,19 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     """
     whole = whole_days(reference)
     period = params.period_hours or find_period(whole.mean)
-    mean, sd = _windows(whole.mean, period, params.window_days)
+    mean, _ = _windows(whole.mean, period, params.window_days)
     n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
-    if n_windows < MIN_WINDOWS:
+    known = with_reference(np.isfinite(mean), params.window_days)
+    if not known:
         return Learning(n_windows=n_windows, window_days=params.window_days)
+    if len(known) < len(whole.names):  # what the reference does not know teaches nothing
+        return calibrate(reference.of(known), params)
     first_look = _first_look(whole, period, params.window_days)
     odd, quiet = np.zeros(len(mean), dtype=np.bool_), whole
+    level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
         mean, sd = _windows(quiet.mean, period, params.window_days)
-        away, scale = _scored_apart(mean, sd, params.window_days)
+        away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
         scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
         without = _without(whole, _days(odd | marked, first_look, params.window_days))
@@ -178,10 +186,11 @@ def _learn(
 ) -> DriftBaseline:
     mean, sd = _windows(whole.mean, period, params.window_days)
     level_mean, level_sd = middle_and_spread(whole.mean)
-    _, difference_sd = middle_and_spread(difference(whole.mean, period))
-    away, scale = _scored_apart(mean, sd, params.window_days)
+    grain = rounding(level_mean)
+    _, difference_sd = middle_and_spread(difference(whole.mean, period), grain)
+    away, scale = _scored_apart(mean, sd, params.window_days, grain)
     scale = scale * unit(whole.names, params.feature_weights)
-    effects = _effect(mean, sd, level_sd, difference_sd)
+    effects = _effect(mean, sd, (level_mean, level_sd), difference_sd)
     looks = _judged(away / scale, effects >= params.min_effect)
     return DriftBaseline(
         params=params,
@@ -191,7 +200,7 @@ def _learn(
         screened=screened,
         mean=mean,
         sd=sd,
-        usual=pool(mean, sd),
+        usual=pool(mean, sd, grain),
         scale=scale,
         looks=looks,
         level_mean=level_mean,
@@ -243,14 +252,16 @@ def _windows(mean: Floats, period: int, window_days: int) -> tuple[Floats, Float
     return window_moments(changes, window_days * HOURS, HOURS)
 
 
-def _scored_apart(mean: Floats, sd: Floats, window_days: int) -> tuple[Floats, Floats]:
+def _scored_apart(
+    mean: Floats, sd: Floats, window_days: int, grain: Floats
+) -> tuple[Floats, Floats]:
     """Score each part of the reference against the others; also give the scales."""
     n = len(mean)
     away = np.empty_like(mean)
     bounds = np.linspace(0, n, _PARTS + 1).astype(int)
     for start, end in itertools.pairwise(bounds):
         apart = np.r_[0 : max(start - window_days, 0), min(end + window_days, n) : n]
-        others = pool(mean[apart], sd[apart])
+        others = pool(mean[apart], sd[apart], grain)
         away[start:end] = distance(mean[start:end], sd[start:end], others)
     return away, _tail(away)
 
@@ -261,10 +272,15 @@ def _tail(away: Floats) -> Floats:
     return np.where(tail > 0, tail, 1.0)
 
 
-def _effect(mean: Floats, sd: Floats, level_sd: Floats, difference_sd: Floats) -> Floats:
-    floor = 1e-9 * difference_sd + np.finfo(float).tiny
-    spread = np.abs(np.log((sd + floor) / (difference_sd + floor)))
-    return np.maximum(np.abs(mean) / level_sd, spread)
+def _effect(
+    mean: Floats, sd: Floats, level: tuple[Floats, Floats], difference_sd: Floats
+) -> Floats:
+    """Return the size of a change; of a constant 0 while it stays, infinite once it moves."""
+    grain = rounding(level[0])
+    least = np.maximum(1e-9 * difference_sd, grain)
+    spread = np.abs(np.log(np.maximum(sd, least) / np.maximum(difference_sd, least)))
+    spread = np.where(is_constant(*level) & (sd > grain), np.inf, spread)
+    return np.maximum(np.abs(in_sd(mean, *level)), spread)
 
 
 def _judged(scores: Floats, large_enough: Bools) -> Floats:
@@ -311,10 +327,11 @@ def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
     hours
         Any stretch of the stream.
     """
-    whole = whole_days(hours)
+    whole = whole_days(like(hours, baseline.names))
     mean, sd = _windows(whole.mean, baseline.period, baseline.params.window_days)
     scores = distance(mean, sd, baseline.usual) / baseline.scale
-    effects = _effect(mean, sd, baseline.level_sd, baseline.difference_sd)
+    level = (baseline.level_mean, baseline.level_sd)
+    effects = _effect(mean, sd, level, baseline.difference_sd)
     return Looks(
         first_day=_first_look(whole, baseline.period, baseline.params.window_days),
         joint=_joint_score(_judged(scores, effects >= baseline.params.min_effect)),
@@ -342,7 +359,8 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
     -------
     Finding
         `value` is the joint score. The detail holds, per feature, score,
-        effect, mean and standard deviation now and in the reference; of a
+        effect, mean and standard deviation now and in the reference; the effect
+        of a constant that moved is None, as no standard deviation measures it. Of a
         breach also `moved`, the features that moved (`monitors.which_moved`).
         `NO_DATA` while the reference is too short or the window too empty.
     """
@@ -351,7 +369,7 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
     if isinstance(baseline, Learning):
         return no_data(window, str(baseline))
-    whole = whole_days(recent, end)
+    whole = whole_days(like(recent, baseline.names), end)
     looks = replay(baseline, whole)
     lacks = what_lacks(looks.joint, looks.first_day, end)
     if lacks:
@@ -364,7 +382,7 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
         value=joint,
         threshold=baseline.contract.threshold,
         window=window,
-        cause=_cause(baseline, looks, top) if breach else "",
+        cause=_cause(baseline, whole, looks, top) if breach else "",
         detail={
             **_detail(baseline, whole, looks, top),
             "moved": _moved(baseline, looks) if breach else [],
@@ -385,13 +403,26 @@ def _moved(baseline: DriftBaseline, looks: Looks) -> list[str]:
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
-def _cause(baseline: DriftBaseline, looks: Looks, top: int) -> str:
+def _cause(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> str:
+    if is_constant(baseline.level_mean, baseline.level_sd)[top]:
+        lately, _ = _lately(baseline, whole)
+        return (
+            f"{baseline.names[top]} was constant at {baseline.level_mean[top]:.10g} in the "
+            f"reference, mean {lately[top]:.10g} now"
+        )
     by = looks.mean[-1, top] / baseline.level_sd[top]
     ratio = looks.sd[-1, top] / baseline.difference_sd[top]
     return (
         f"{baseline.names[top]} drifted: mean {by:+.2f} standard deviations against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
+
+
+def _lately(baseline: DriftBaseline, whole: Hourly) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of the last window's hours, each (feature,)."""
+    n_hours = baseline.params.window_days * HOURS
+    mean, sd = window_moments(whole.mean[-n_hours:], n_hours, HOURS)
+    return mean[-1], sd[-1]
 
 
 def _day(day: int) -> str:
@@ -418,24 +449,26 @@ def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
     phase = (looks.first_day + len(looks.joint) - 1 - baseline.last_day) % days
     mean = np.concatenate([baseline.mean[phase::days], looks.mean[-1:]])
     sd = np.concatenate([baseline.sd[phase::days], looks.sd[-1:]])
-    away = symmetric_distance(mean, sd)
+    away = symmetric_distance(mean, sd, rounding(baseline.level_mean))
     highest = _joint_score(away / _tail(away))
     return p_value(highest)
 
 
 def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> dict[str, Json]:
     days = baseline.params.window_days
-    mean, sd = window_moments(whole.mean[-days * HOURS :], days * HOURS, HOURS)
+    mean, sd = _lately(baseline, whole)
+    constant = is_constant(baseline.level_mean, baseline.level_sd)
+    ratio = np.where(constant, np.nan, looks.sd[-1] / baseline.difference_sd)
     features: dict[str, Json] = {
         name: {
             "score": as_json(looks.scores[-1, i]),
             "effect": as_json(looks.effects[-1, i]),
-            "mean": as_json(mean[-1, i]),
+            "mean": as_json(mean[i]),
             "reference_mean": as_json(baseline.level_mean[i]),
-            "sd": as_json(sd[-1, i]),
-            "reference_sd": as_json(baseline.level_sd[i]),
+            "sd": as_json(sd[i]),
+            "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
             "change": as_json(looks.mean[-1, i]),
-            "variability": as_json(looks.sd[-1, i] / baseline.difference_sd[i]),
+            "variability": as_json(ratio[i]),
         }
         for i, name in enumerate(baseline.names)
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monitors.conformal import Contract, contract, middle_and_spread
 from monitors.fault_shape import FaultKind, Shape, explain
 from monitors.hourly import HOURS, Hourly
+from monitors.moments import rounding
 from monitors.summary import Floats
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -142,7 +143,9 @@ def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
     _, level_sd = middle_and_spread(whole.mean)
     _, departure, yesterday = _cut(filled(whole.mean, usual))
     after = departure[:, -AFTER * HOURS :]
-    carry = np.linalg.lstsq(yesterday, after.mean(axis=1), rcond=None)[0]
+    # Features of any units: what is cut off as rounding must not depend on them.
+    in_sd = np.linalg.lstsq(yesterday / level_sd, after.mean(axis=1) / level_sd, rcond=None)[0]
+    carry = in_sd * level_sd / level_sd[:, np.newaxis]
     flat: Floats = (after - (yesterday @ carry)[:, np.newaxis]).reshape(-1, len(whole.names))
     covariance: Floats = flat.T @ flat / len(flat) + np.diag((1e-3 * level_sd) ** 2)
     blank = np.ones(len(whole.names))
@@ -208,7 +211,8 @@ def _explain(
     """Explain one feature's error given the healthy ones; squares in its variances."""
     errors, variance = errors_of(baseline, look, healthy, feature)
     values = look.values[:, feature]
-    shape = explain(values, values - errors, first=HOURS)
+    unit = float(baseline.level_sd[feature])
+    shape = explain(values, values - errors, first=HOURS, sd=unit)
     return replace(shape, gain=shape.gain / variance, unexplained=shape.unexplained / variance)
 
 
@@ -245,7 +249,7 @@ def _score(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
     """Return how much an abrupt change explains, and how abrupt it is; 0: no fault."""
     change = abs(shape.amount - 1.0)
     if shape.kind is FaultKind.OFFSET:
-        change = abs(shape.amount) / baseline.level_sd[feature]
+        change = abs(shape.amount) / float(baseline.level_sd[feature])
     if change < baseline.min_change or shape.unexplained > baseline.left[feature]:
         return 0.0
     return _strength(baseline, feature, shape) / float(baseline.score[feature])
@@ -304,7 +308,7 @@ def missing_share(hours: Hourly) -> Floats:
 def repeated(mean: Floats) -> Flags:
     """Mark hours that repeat the hour before, to rounding."""
     same = np.zeros(mean.shape, dtype=np.bool_)
-    same[1:] = np.abs(np.diff(mean, axis=0)) <= 1e-9 * np.abs(mean[1:])
+    same[1:] = np.abs(np.diff(mean, axis=0)) <= rounding(mean[1:])
     return same
 
 

@@ -19,6 +19,11 @@ _EDGE = 3
 _PREFER_SCALE = 0.9
 
 
+# Standard deviations from zero beyond which a factor of 1.15, the least that is reported,
+# would move the level by 15 of them.
+_FAR = 100.0
+
+
 class FaultKind(StrEnum):
     """How an input is broken."""
 
@@ -56,7 +61,7 @@ class Shape:
     jump: float
 
 
-def explain(values: Floats, expected: Floats, first: int) -> Shape:
+def explain(values: Floats, expected: Floats, first: int, sd: float = np.inf) -> Shape:
     """Find the onset, and the factor or offset, that leave the least error.
 
     Parameters
@@ -67,6 +72,9 @@ def explain(values: Floats, expected: Floats, first: int) -> Shape:
         What the other features and its own past say it should have done.
     first
         The earliest onset; the latest leaves `MIN_HOURS`.
+    sd
+        Of the feature. Where its values lie a hundred of them from zero, no factor is
+        told from an offset, and an offset it is.
 
     Returns
     -------
@@ -86,15 +94,18 @@ def explain(values: Floats, expected: Floats, first: int) -> Shape:
     errors = values - expected
     before = np.concatenate([[0.0], np.cumsum(errors**2)])[onsets]
     n_after = n - onsets
-    xx, xh, hh, ee, e = (
+    eh, hh, ee, e = (
         np.cumsum(product[::-1])[::-1][onsets]
-        for product in (values**2, values * expected, expected**2, errors**2, errors)
+        for product in (errors * expected, expected**2, errors**2, errors)
     )
-    factor = xh / np.maximum(hh, np.finfo(float).tiny)
+    # From 1, as the errors are small against a level that lies far from zero.
+    gain = eh / np.maximum(hh, np.finfo(float).tiny)
+    factor = 1.0 + gain
     # The noise of a sensor is scaled with it.
-    left_by_factor = (xx - factor * xh) / np.maximum(factor**2, 1.0)
+    left_by_factor = (ee - gain * eh) / np.maximum(factor**2, 1.0)
     left_by_offset = ee - e**2 / n_after
-    scaled = left_by_factor * _PREFER_SCALE <= left_by_offset
+    is_near = np.sqrt(hh / n_after) <= _FAR * sd
+    scaled = is_near & (left_by_factor * _PREFER_SCALE <= left_by_offset)
     left = before + np.maximum(np.where(scaled, left_by_factor, left_by_offset), 0.0)
     best = int(np.argmin(left))
     hour = int(onsets[best])

@@ -1,5 +1,6 @@
 """What a monitor says about one window."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,3 +58,23 @@ def as_json(number: float) -> float | None:
     """
     value = float(number)
     return value if abs(value) < float("inf") else None
+
+
+def figure(value: float, unit: float) -> str:
+    """Write a value with four digits, or with as many as tell it from one a unit away.
+
+    Parameters
+    ----------
+    value
+        Such as a mean.
+    unit
+        Such as a standard deviation; positive.
+
+    Examples
+    --------
+    >>> figure(5.25, 0.5), figure(1e9 + 5.25, 0.5), figure(5.25e-12, 5e-13)
+    ('5.25', '1000000005.25', '5.25e-12')
+    """
+    ratio = abs(value) / unit if unit > 0 else 0.0
+    digits = math.ceil(math.log10(ratio)) + 3 if 1 < ratio < math.inf else 0
+    return f"{value:.{min(max(digits, 4), 17)}g}"

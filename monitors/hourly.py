@@ -6,12 +6,11 @@ from datetime import datetime
 
 import numpy as np
 
+from monitors.moments import mean_and_sd
 from monitors.summary import (
     N_MISSING,
     N_MOMENTS,
     N_REPEAT,
-    SUM,
-    SUM_SQUARES,
     Floats,
     N,
     Summary,
@@ -90,7 +89,8 @@ def hourly(summary: Summary, names: tuple[str, ...], start: datetime, end: datet
     Returns
     -------
     Hourly
-        `mean` and `sd` are NaN where no value arrived.
+        `mean` and `sd` are NaN where no value arrived, `sd` also where a stored one
+        was lost to rounding.
 
     Raises
     ------
@@ -103,18 +103,16 @@ def hourly(summary: Summary, names: tuple[str, ...], start: datetime, end: datet
     grid = np.zeros((max(last - first, 0), len(names), N_MOMENTS))
     part = summary.select(first, last)
     grid[part.chunks - first] = part.moments
-    n = grid[..., N]
-    some = np.where(n > 0, n, np.nan)
-    mean = grid[..., SUM] / some
-    spread = grid[..., SUM_SQUARES] / some - mean * mean
+    mean, sd = (np.full(grid.shape[:2], np.nan) for _ in range(2))
+    mean[part.chunks - first], sd[part.chunks - first] = mean_and_sd(part.moments)
     return Hourly(
         names=names,
         first=first,
-        n=n,
+        n=grid[..., N],
         n_missing=grid[..., N_MISSING],
         n_repeat=grid[..., N_REPEAT],
         mean=mean,
-        sd=np.sqrt(np.maximum(spread, 0.0)),
+        sd=sd,
     )
 
 

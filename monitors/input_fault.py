@@ -33,7 +33,8 @@ from monitors.fault_looks import (
 from monitors.fault_shape import FaultKind, amount_of, ended
 from monitors.finding import Finding, Json, Outcome
 from monitors.hourly import HOURS, Hourly, whole_days
-from monitors.learning import MIN_WINDOWS, Learning
+from monitors.learning import Learning, with_reference
+from monitors.segments import like
 from monitors.summary import Floats, chunk_at, chunk_start
 
 # A fault that ended is remembered until no look can mistake its end for one.
@@ -100,7 +101,7 @@ class Fault:
         what = {
             FaultKind.SCALE: f"scaled by {self.amount:.2f}",
             FaultKind.OFFSET: f"shifted by {self.amount:+.3g}",
-            FaultKind.STUCK: f"stuck at {self.amount:.4g}",
+            FaultKind.STUCK: f"stuck at {self.amount:.10g}",
             FaultKind.MISSING: f"missing ({self.amount:.0%})",
         }[self.kind]
         return f"{self.feature} {what} since {self.since:%Y-%m-%dT%H:%MZ}"
@@ -147,8 +148,13 @@ def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Le
     """
     whole = whole_days(reference)
     n_looks = len(whole) // HOURS // LOOK_DAYS
-    if n_looks < MIN_WINDOWS:
-        return Learning(n_windows=n_looks, window_days=LOOK_DAYS)
+    days = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names)).any(axis=1)
+    known = with_reference(days, LOOK_DAYS)
+    if not known:
+        most = int(days.sum(axis=0).max(initial=0)) // LOOK_DAYS
+        return Learning(n_windows=min(n_looks, most), window_days=LOOK_DAYS)
+    if len(known) < len(whole.names):  # what the reference does not know teaches nothing
+        whole = whole.of(known)
     return learn(whole, params.days_between_false_alarms, params.min_change)
 
 
@@ -182,7 +188,8 @@ def evaluate(
     finding = Finding(outcome=Outcome.NO_DATA, value=None, threshold=None, window=window)
     if isinstance(baseline, Learning):
         return replace(finding, cause=str(baseline), detail=_detail(previous))
-    whole = whole_days(recent, end)
+    whole = whole_days(like(recent, baseline.names), end)
+    previous = [fault for fault in previous if fault.feature in baseline.names]
     if len(whole) < LOOK_DAYS * HOURS or whole.first + len(whole) != end:
         cause = f"the stream is shorter than {LOOK_DAYS} days"
         return replace(finding, cause=cause, detail=_detail(previous))

@@ -18,6 +18,7 @@ from monitors.day_levels import (
     calmed,
     clock,
     innovations,
+    known_mean,
     levels,
     means_before,
     pull,
@@ -25,8 +26,9 @@ from monitors.day_levels import (
 )
 from monitors.e_detector import BETS, accumulate, fair_price, payoff
 from monitors.hourly import HOURS, Hourly, whole_days
-from monitors.learning import MIN_WINDOWS, Learning
+from monitors.learning import Learning, with_reference
 from monitors.level_worlds import quiet_evidence
+from monitors.moments import rounding
 from monitors.summary import Bools, Floats
 
 WEEK = 7
@@ -74,8 +76,9 @@ class Usual:
     by_hour : (24, feature)
     by_weekday : (7, feature)
         From `monitors.day_levels.clock`.
-    unit : (feature,)
-        The standard deviation of the days' levels: what they are divided by.
+    centre, unit : (feature,)
+        Mean and standard deviation of the days' levels: what is taken off them, and
+        what they are divided by.
     weights : (feature, lag)
         How much the means of the days before say of a day.
     spread : (feature,)
@@ -86,6 +89,7 @@ class Usual:
 
     by_hour: Floats
     by_weekday: Floats
+    centre: Floats
     unit: Floats
     weights: Floats
     spread: Floats
@@ -138,10 +142,13 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
         `Learning` while the reference holds fewer than 19 weeks.
     """
     whole = whole_days(reference)
-    known = np.isfinite(levels(whole, *clock(whole))).any(axis=1)
-    n_weeks = int(known.sum()) // WEEK
-    if n_weeks < MIN_WINDOWS:
+    there = np.isfinite(levels(whole, *clock(whole)))
+    n_weeks = int(there.any(axis=1).sum()) // WEEK
+    known = with_reference(there, WEEK)
+    if not known:
         return Learning(n_windows=n_weeks, window_days=WEEK)
+    if len(known) < len(whole.names):  # what the reference does not know teaches nothing
+        return calibrate(reference.of(known), params)
     usual = learn(whole)
     level_mean, level_sd = middle_and_spread(whole.mean)
     promised = params.days_between_false_alarms
@@ -178,8 +185,9 @@ def learn(whole: Hourly) -> Usual:
     """
     by_hour, by_weekday = clock(whole)
     days = levels(whole, by_hour, by_weekday)
-    _, unit = middle_and_spread(days)
-    days = days / unit
+    # The grain of the hours: the days of a constant differ by their rounding alone.
+    centre, unit = middle_and_spread(days, rounding(known_mean(whole.mean)))
+    days = (days - centre) / unit
     before = means_before(days)
     weights = pull(days, before, is_anchored=False)
     apart = innovations(days, before, weights)
@@ -187,6 +195,7 @@ def learn(whole: Hourly) -> Usual:
     return Usual(
         by_hour=by_hour,
         by_weekday=by_weekday,
+        centre=centre,
         unit=unit,
         weights=weights,
         spread=size,
@@ -195,8 +204,8 @@ def learn(whole: Hourly) -> Usual:
 
 
 def in_units(whole: Hourly, usual: Usual) -> Floats:
-    """Return the level of each day in units; (day, feature)."""
-    return levels(whole, usual.by_hour, usual.by_weekday) / usual.unit
+    """Return the level of each day from the centre, in units; (day, feature)."""
+    return (levels(whole, usual.by_hour, usual.by_weekday) - usual.centre) / usual.unit
 
 
 def surprises(days: Floats, usual: Usual) -> Floats:

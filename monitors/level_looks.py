@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.window import Window
+from monitors.conformal import in_sd, is_constant
 from monitors.day_levels import LIVELY_DAYS, USUAL_DAYS, WARM_UP_DAYS, means_before
 from monitors.e_detector import BETS, accumulate, began, payoff
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, Json, Outcome, as_json, figure
 from monitors.hourly import HOURS, Hourly, whole_days
 from monitors.learning import Learning
 from monitors.level import LevelBaseline, in_units, joint, surprises
 from monitors.looks import no_data, what_lacks
+from monitors.segments import like
 from monitors.summary import Floats, chunk_at, chunk_start
 
 # Evidence is at most so old: what is judged depends on these days and on no look before.
@@ -42,7 +44,8 @@ class LevelLooks:
         Its mean level in the eight weeks before that day, and since then. NaN
         where nothing is known.
     effects : (look, feature)
-        The move in standard deviations of the reference's hours, with its sign.
+        The move in standard deviations of the reference's hours, with its sign;
+        infinite of a constant that moved.
     """
 
     first_day: int
@@ -66,7 +69,7 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
     n_looks
         Only the last so many.
     """
-    whole = whole_days(hours)
+    whole = whole_days(like(hours, baseline.names))
     n_days, first_day = len(whole) // HOURS, whole.first // HOURS
     n_looks = n_days if n_looks is None else min(n_looks, n_days)
     days = in_units(whole, baseline.usual)
@@ -85,8 +88,8 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
     best = np.take_along_axis(start, held.argmax(axis=2)[..., np.newaxis], axis=2)[..., 0]
     since = at[best, np.arange(n_looks)[:, np.newaxis]]
     before, after = _moved(days, since, looks)
-    unit = baseline.usual.unit
-    effects = (after - before) * unit / baseline.level_sd
+    unit, centre = baseline.usual.unit, baseline.usual.centre
+    effects = in_sd((after - before) * unit, baseline.level_mean, baseline.level_sd)
     evidence = joint(held, np.abs(effects) >= baseline.params.min_effect)
     evidence[~np.isfinite(seen[looks]).any(axis=1)] = np.nan
     return LevelLooks(
@@ -94,8 +97,8 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
         joint=evidence,
         scores=np.log1p(held.mean(axis=2)),
         since=since + first_day,
-        before=before * unit,
-        after=after * unit,
+        before=before * unit + centre,
+        after=after * unit + centre,
         effects=effects,
     )
 
@@ -151,7 +154,7 @@ def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime
     window = Window(start=chunk_start(end) - timedelta(days=1), end=chunk_start(end))
     if isinstance(baseline, Learning):
         return no_data(window, str(baseline))
-    whole = whole_days(recent, end)
+    whole = whole_days(like(recent, baseline.names), end)
     looks = replay(baseline, whole.until(end, LOOK_BACK.days * HOURS), n_looks=1)
     lacks = what_lacks(looks.joint, looks.first_day, end)
     if lacks:
@@ -183,16 +186,18 @@ def _cause(baseline: LevelBaseline, looks: LevelLooks, top: int) -> str:
     before, after = looks.before[-1, top], looks.after[-1, top]
     way = "up" if after > before else "down"
     since = chunk_start(int(looks.since[-1, top]) * HOURS).date().isoformat()
+    effect, sd = looks.effects[-1, top], baseline.level_sd[top]
+    by = f"{effect:+.2f} standard deviations" if np.isfinite(effect) else "a constant before"
     return (
         f"{baseline.names[top]} moved {way} and stays, since {since}: "
-        f"mean {before:.4g} in the weeks before, {after:.4g} since "
-        f"({looks.effects[-1, top]:+.2f} standard deviations)"
+        f"mean {figure(before, sd)} in the weeks before, {figure(after, sd)} since ({by})"
     )
 
 
 def _detail(
     baseline: LevelBaseline, looks: LevelLooks, top: int, *, breach: bool
 ) -> dict[str, Json]:
+    constant = is_constant(baseline.level_mean, baseline.level_sd)
     features: dict[str, Json] = {
         name: {
             "score": as_json(looks.scores[-1, i]),
@@ -200,7 +205,7 @@ def _detail(
             "mean": as_json(looks.after[-1, i]),
             "mean_before": as_json(looks.before[-1, i]),
             "reference_mean": as_json(baseline.level_mean[i]),
-            "reference_sd": as_json(baseline.level_sd[i]),
+            "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
             "since": chunk_start(int(looks.since[-1, i]) * HOURS).isoformat(),
         }
         for i, name in enumerate(baseline.names)

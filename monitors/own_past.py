@@ -17,7 +17,7 @@ from monitors.hourly import HOURS
 from monitors.learning import MIN_WINDOWS, Learning
 from monitors.looks import since
 from monitors.panel import largest
-from monitors.summary import Floats, chunk_start
+from monitors.summary import Bools, Floats, chunk_start
 from monitors.usual import Usual, distances, farthest, scored_apart, usuals
 from monitors.views.view import Statistic
 
@@ -237,6 +237,7 @@ def judge(
         params.window_days,
     )
     lately = [own[-LOOKS_BACK:] for own in seen]
+    scale = np.where(_is_learnt(reference, params.window_days), scale, np.nan)
     scores = distances(lately, learnt) / scale
     joint = largest(scores, axis=(1, 2))
     end = first_day + n_looks + params.window_days - 1
@@ -253,3 +254,10 @@ def judge(
             chunk_start((first_day + len(reference[0]) + params.window_days - 1) * HOURS),
         ),
     )
+
+
+def _is_learnt(reference: Sequence[Floats], window_days: int) -> Bools:
+    """Say of which parts each view knows 19 windows of the reference, (part, view)."""
+    n = [np.isfinite(own).any(axis=2).sum(axis=0) for own in reference]
+    learnt: Bools = np.stack(n, axis=1) // window_days >= MIN_WINDOWS
+    return learnt

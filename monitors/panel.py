@@ -9,15 +9,16 @@ the largest distance is the score: its own past says how large is unusual.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from monitors.conformal import Contract, contract
+from monitors.conformal import Contract, contract, middle_and_spread
 from monitors.hourly import HOURS, Hourly, whole_days
-from monitors.learning import MIN_WINDOWS, Learning
-from monitors.segments import feature_of
+from monitors.learning import Learning, with_reference
+from monitors.moments import rounding
+from monitors.segments import feature_of, like
 from monitors.summary import Floats
 from monitors.usual import Usual, distances, farthest, scored_apart, usuals
 from monitors.views.autocorrelation import autocorrelation
@@ -246,6 +247,8 @@ class PanelBaseline:
     ----------
     blocks
         The places of features that are compared with each other.
+    centre, unit : (feature,)
+        Mean and standard deviation of the hours, in which the views look at them.
     usuals
         One per view.
     scale : (feature, view)
@@ -260,6 +263,8 @@ class PanelBaseline:
     params: PanelParams
     names: tuple[str, ...]
     blocks: Blocks
+    centre: Floats
+    unit: Floats
     usuals: tuple[Usual, ...]
     scale: Floats
     looks: Floats
@@ -290,11 +295,16 @@ def calibrate(
     whole = whole_days(reference)
     views = panel_views(params.season_hours)
     blocks = blocks or ((*range(len(reference.names)),),)
+    centre, spread = middle_and_spread(whole.mean)
+    whole = _standardised(whole, centre, spread)
     seen = _measure_apart(whole, views, params.window_days * HOURS, blocks)
-    there = np.isfinite(seen[0]).any(axis=(1, 2))
-    n_windows = int(there.sum()) // params.window_days
-    if n_windows < MIN_WINDOWS:
+    there = np.isfinite(seen[0]).any(axis=2)
+    n_windows = int(there.any(axis=1).sum()) // params.window_days
+    known = with_reference(there, params.window_days)
+    if not known:
         return Learning(n_windows=n_windows, window_days=params.window_days)
+    if len(known) < len(reference.names):  # what the reference does not know teaches nothing
+        return calibrate(reference.of(known), params, _among(blocks, known))
     away = scored_apart(seen, _parts(views), params.window_days)
     scale = _of_feature(farthest(away, _OF_LOOKS), reference.names, blocks) * np.outer(
         unit(reference.names, params.feature_weights),
@@ -305,6 +315,8 @@ def calibrate(
         params=params,
         names=reference.names,
         blocks=blocks,
+        centre=centre,
+        unit=spread,
         usuals=usuals(seen, _parts(views)),
         scale=scale,
         looks=looks,
@@ -315,6 +327,20 @@ def calibrate(
             params.window_days,
         ),
     )
+
+
+def _among(blocks: Blocks, known: Sequence[int]) -> Blocks:
+    """Return the blocks of those features that are left, by their new places."""
+    place = {feature: i for i, feature in enumerate(known)}
+    left = (tuple(place[i] for i in block if i in place) for block in blocks)
+    return tuple(block for block in left if block)
+
+
+def _standardised(hours: Hourly, centre: Floats, unit: Floats) -> Hourly:
+    """Return the hours free of the unit of each feature; what is rounding is no departure."""
+    away = hours.mean - centre
+    away[np.abs(away) <= rounding(centre)] = 0.0
+    return replace(hours, mean=away / unit)
 
 
 def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
@@ -364,7 +390,8 @@ def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
     hours
         Any stretch of the stream.
     """
-    whole = whole_days(hours)
+    whole = whole_days(like(hours, baseline.names))
+    whole = _standardised(whole, baseline.centre, baseline.unit)
     views = panel_views(baseline.params.season_hours)
     days = baseline.params.window_days
     seen = _measure_apart(whole, views, days * HOURS, baseline.blocks)

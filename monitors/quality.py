@@ -402,7 +402,7 @@ def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) 
         )
         for fact, (values, usual, limits) in figures.items()
         for i, name in enumerate(baseline.names)
-        if math.isfinite(values[i])
+        if math.isfinite(values[i]) and math.isfinite(baseline.n[i])
     ]
 
 
@@ -425,5 +425,6 @@ def _detail(baseline: QualityBaseline, look: _Look) -> dict[str, Json]:
                 "new_category": as_json(look.new_category[i]),
             }
             for i, name in enumerate(baseline.names)
+            if math.isfinite(baseline.n[i])
         },
     }

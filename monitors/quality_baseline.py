@@ -70,7 +70,8 @@ class QualityBaseline:
         The usual way from a day's smallest value to its largest; NaN where a
         day without any is nothing new.
     n : (feature,)
-        Values of a usual day.
+        Values of a usual day. NaN while fewer than 19 days of the reference hold a
+        value: the feature has no reference, and is not judged.
     unknown : (feature, bin)
         Categories that the reference never had.
     promised_days, achieved_days
@@ -195,7 +196,7 @@ def learn(
         low=np.where(usable, low, np.nan),
         span=np.subtract(high, low, out=np.full(low.shape, np.nan), where=usable),
         spread=_spread(reference),
-        n=_median(np.where(reference.n > 0, reference.n, np.nan)),
+        n=_usual_n(reference),
         unknown=_unknown(reference, is_number),
         promised_days=promised_days,
         achieved_days=n_days / n_episodes if n_episodes else None,
@@ -230,6 +231,12 @@ def _spread(days: Daily) -> Floats:
     least = np.min(spread, axis=0, where=several, initial=np.inf)
     never_still = (several.sum(axis=0) >= MIN_WINDOWS) & (least > _LEAST_SPREAD * usual)
     return np.where(never_still, usual, np.nan)
+
+
+def _usual_n(days: Daily) -> Floats:
+    n = np.where(days.n > 0, days.n, np.nan)
+    is_enough = np.isfinite(n).sum(axis=0) >= MIN_WINDOWS
+    return np.where(is_enough, _median(n), np.nan)
 
 
 def _unknown(days: Daily, is_number: Bools) -> Bools:

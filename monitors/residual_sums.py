@@ -18,11 +18,15 @@ _SMALLEST = -3
 SIZES = tuple(2.0**power for power in range(_SMALLEST, 3))
 N_SIZES = len(SIZES) + 1
 
+_FORMAT = b"\x02\x00\x00\x00"
+_CANCELLED = 1e-5  # of the squared mean: in four bytes less is rounding
+
 # The last axis.
 N = slice(0, HOURS)  # labelled errors of each hour
 SUM = slice(HOURS, 2 * HOURS)  # and their sum: forecast less what happened
-EXPECTED, ABSOLUTE, SQUARED = range(2 * HOURS, 2 * HOURS + 3)
-LOW = slice(SQUARED + 1, SQUARED + 1 + N_SIZES)  # forecasts that were too low, by size
+# CENTRED: the sum of squared deviations from the mean error of the day.
+EXPECTED, ABSOLUTE, CENTRED = range(2 * HOURS, 2 * HOURS + 3)
+LOW = slice(CENTRED + 1, CENTRED + 1 + N_SIZES)  # forecasts that were too low, by size
 HIGH = slice(LOW.stop, LOW.stop + N_SIZES)  # and those that were not
 WIDTH = HIGH.stop
 
@@ -44,14 +48,14 @@ def sums(error: Floats, is_expected: Bools, hours: Ints) -> Floats:
     -------
     (part of a target, WIDTH)
         In the order of `monitors.horizon.names`. Those of two sets of forecasts
-        add up to those of both.
+        add up to those of both, but for CENTRED (`monitors.moments.centred_about`).
 
     Examples
     --------
     >>> error = np.array([[[0.5]], [[-0.25]], [[np.nan]]])
     >>> day = sums(error, np.ones((3, 1, 1), dtype=bool), np.array([0, 0, 5]))
-    >>> day[0, [N.start, SUM.start, EXPECTED, SQUARED]].tolist()
-    [2.0, 0.25, 3.0, 0.3125]
+    >>> day[0, [N.start, SUM.start, EXPECTED, CENTRED]].tolist()
+    [2.0, 0.25, 3.0, 0.28125]
     >>> day[0, LOW].tolist(), day[0, HIGH].tolist()
     ([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     """
@@ -68,11 +72,25 @@ def sums(error: Floats, is_expected: Bools, hours: Ints) -> Floats:
         cells[..., place][..., hours[first]] = by_hour.transpose(1, 2, 0)
     cells[..., EXPECTED] = np.count_nonzero(is_expected, axis=0)
     cells[..., ABSOLUTE] = np.abs(known).sum(axis=0)
-    cells[..., SQUARED] = np.einsum("nst,nst->st", known, known)
     cells[..., LOW.start : HIGH.stop] = _by_size(known, there)
     starts = [part.start for part in horizon.parts(n_steps)]
     by_part: Floats = np.add.reduceat(cells, starts, axis=0)  # (part, target, WIDTH)
+    middle = _mean(by_part)
+    away = np.where(there, error - _over(middle, starts, n_steps), 0.0)
+    squares = np.einsum("nst,nst->st", away, away)
+    by_part[..., CENTRED] = np.add.reduceat(squares, starts, axis=0)
     return by_part.transpose(1, 0, 2).reshape(-1, WIDTH)
+
+
+def _mean(cells: Floats) -> Floats:
+    """Return the mean error of each part; 0 of none."""
+    n, total = cells[..., N].sum(axis=-1), cells[..., SUM].sum(axis=-1)
+    return np.asarray(total / np.maximum(n, 1.0))
+
+
+def _over(of_part: Floats, starts: list[int], n_steps: int) -> Floats:
+    """Give each step what its part has; (step, target)."""
+    return np.repeat(of_part, np.diff([*starts, n_steps]), axis=0)
 
 
 def _by_size(known: Floats, there: Bools) -> Ints:
@@ -91,19 +109,30 @@ def _by_size(known: Floats, there: Bools) -> Ints:
 def to_bytes(day: Floats) -> bytes:
     """Return what is stored of a day's sums.
 
-    In half the bytes: a day is never added to, so nothing piles up, and a count is
-    exact up to 16 million. What is too large for it is as large as it holds.
+    The number of the format, then the sums in half the bytes: a day is never added to,
+    so nothing piles up, and a count is exact up to 16 million. What is too large for it
+    is as large as it holds.
     """
     most = np.finfo("<f4").max
-    return np.clip(day, -most, most).astype("<f4").tobytes()
+    return _FORMAT + np.clip(day, -most, most).astype("<f4").tobytes()
 
 
 def from_bytes(stored: bytes) -> Floats:
     """Return a day's sums, (part of a target, WIDTH).
+
+    Those without the number of a format have sums of squares, not of squared deviations:
+    where the difference to the squared mean was lost to rounding, CENTRED is NaN, unknown.
 
     Examples
     --------
     >>> from_bytes(to_bytes(np.ones((2, WIDTH)))).shape == (2, WIDTH)
     True
     """
-    return np.frombuffer(stored, dtype="<f4").astype(float).reshape(-1, WIDTH)
+    has_number = len(stored) % (4 * WIDTH) == len(_FORMAT)
+    sums = stored[len(_FORMAT) :] if has_number else stored
+    day = np.frombuffer(sums, dtype="<f4").astype(float).reshape(-1, WIDTH)
+    if not has_number:
+        level = day[:, N].sum(axis=1) * _mean(day) ** 2
+        centred = day[:, CENTRED] - level
+        day[:, CENTRED] = np.where(centred < _CANCELLED * level, np.nan, centred)
+    return day

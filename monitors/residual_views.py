@@ -10,11 +10,12 @@ from core.contract import Contract
 from monitors import horizon
 from monitors.finding import Json, as_json
 from monitors.hourly import HOURS
+from monitors.moments import centred_about
 from monitors.own_past import over_windows
 from monitors.residual_sums import (
     ABSOLUTE,
+    CENTRED,
     EXPECTED,
-    SQUARED,
     SUM,
     N,
 )
@@ -137,8 +138,9 @@ def measure(days: ErrorDays, window_days: int, min_coverage: float) -> tuple[Flo
     n = totals[..., N].sum(axis=2)
     is_known = (n > 0) & (n >= min_coverage * totals[..., EXPECTED])
     n = np.where(is_known, n, np.nan)
-    bias, square = totals[..., SUM].sum(axis=2) / n, totals[..., SQUARED] / n
-    sd = np.sqrt(np.maximum(square - bias * bias, 0.0))  # the scatter: a bias is not in it
+    bias = totals[..., SUM].sum(axis=2) / n
+    variance = _centred(days.cells, bias, window_days) / n  # the scatter: a bias is not in it
+    sd, square = np.sqrt(variance), variance + bias * bias
     size = totals[..., ABSOLUTE] / n
     tail = np.sqrt(square) / np.maximum(size, np.finfo(float).tiny)
     tail = np.where(size > 0, tail, np.nan)
@@ -148,6 +150,18 @@ def measure(days: ErrorDays, window_days: int, min_coverage: float) -> tuple[Flo
         np.stack([log_size(sd), log_size(tail)], axis=-1),
         memory,
     )
+
+
+def _centred(cells: Floats, bias: Floats, window_days: int) -> Floats:
+    """Return the sum of squared deviations from the bias of each window, (window, part)."""
+    parts = [cells[..., N].sum(axis=2), cells[..., SUM].sum(axis=2), cells[..., CENTRED]]
+    if len(cells) < window_days:
+        return bias
+    of_days = [
+        np.lib.stride_tricks.sliding_window_view(part, window_days, axis=0) for part in parts
+    ]
+    total: Floats = centred_about(bias[..., np.newaxis], *of_days).sum(axis=-1)
+    return total
 
 
 def _memory(days: ErrorDays, window_days: int) -> Floats:

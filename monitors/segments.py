@@ -13,7 +13,8 @@ import numpy as np
 
 from monitors.hourly import HOURS, Hourly
 from monitors.learning import MIN_WINDOWS
-from monitors.summary import MAX, MIN, N_MOMENTS, Edges, Ints, Summary, merge
+from monitors.moments import nothing
+from monitors.summary import Edges, Ints, Summary, merge
 from monitors.weights import Weights
 
 MOST = 16  # segments with a name of their own
@@ -141,8 +142,7 @@ def beside(
     places = [place for place in (*label.names, NONE) if place != OTHER]
     n_hours, n_features, n_bins = whole.counts.shape
     width = n_features + len(places) * len(features)
-    moments = np.zeros((n_hours, width, N_MOMENTS))
-    moments[..., MIN], moments[..., MAX] = np.inf, -np.inf
+    moments = nothing(n_hours, width)
     counts = np.zeros((n_hours, width, n_bins), dtype=np.uint32)
     moments[:, :n_features], counts[:, :n_features] = whole.moments, whole.counts
     names, values = [*edges.names], [*edges.values]
@@ -249,6 +249,8 @@ def like(hours: Hourly, names: Sequence[str]) -> Hourly:
     names
         From the reference.
     """
+    if hours.names == tuple(names):
+        return hours
     known = {name: i for i, name in enumerate(hours.names)}
     found = hours.of([known.get(name, 0) for name in names])
     absent = np.array([name not in known for name in names], dtype=np.bool_)

@@ -106,7 +106,8 @@ class ShapeBaseline:
     metrics
         In which distances of each part are taken.
     scale : (part,)
-        The distance that 5 % of the looks exceed.
+        The distance that 5 % of the looks exceed. NaN: fewer than 19 windows of the
+        part are known, and it is not judged.
     joint : (look,)
         The highest score of each look; NaN: no data.
     screened
@@ -150,17 +151,24 @@ def calibrate(
     n_windows = max(known, default=0) // params.window_days
     if n_windows < MIN_WINDOWS:
         return Learning(n_windows=n_windows, window_days=params.window_days)
+    learnt = np.array(known) // params.window_days >= MIN_WINDOWS
+    away = tuple(_known_of(each, params.window_days) for each in away)
     scale, joint = _scored_apart(away, parts)
+    scale[~learnt] = np.nan
     odd = incidents(joint, _GAP)
     if odd.mean() > _MOST_LEFT_OUT:
         odd[:] = False
     if odd.any():
         away = tuple(np.where(odd[:, np.newaxis], np.nan, each) for each in away)
         scale, joint = _scored_apart(away, parts)
+        scale[~learnt] = np.nan
     return ShapeBaseline(
         params=params,
         parts=parts,
-        metrics=tuple(metric(each, part.grain) for each, part in zip(away, parts, strict=True)),
+        metrics=tuple(
+            _of_known(metric(each, part.grain), each)
+            for each, part in zip(away, parts, strict=True)
+        ),
         scale=scale,
         joint=joint,
         screened=tuple(
@@ -169,6 +177,18 @@ def calibrate(
         ),
         contract=contract(joint, params.days_between_false_alarms, _GAP),
     )
+
+
+def _known_of(away: Floats, window_days: int) -> Floats:
+    """Leave out the coordinates of which the reference holds fewer than 19 windows."""
+    known = np.isfinite(away).sum(axis=0) // window_days >= MIN_WINDOWS
+    return np.where(known, away, np.nan)
+
+
+def _of_known(metric: Floats, away: Floats) -> Floats:
+    """Return the metric in which a coordinate that the reference never knew says nothing."""
+    known = np.isfinite(away).any(axis=0)
+    return metric * np.outer(known, known)
 
 
 def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Floats, Floats]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitors.hourly import HOURS
+from monitors.moments import combined
 from monitors.shape_layout import (
     BUCKETS,
     Joint,
@@ -49,7 +50,7 @@ class Part:
         """Return the point of all days as one, (coordinate,)."""
         merged = Summary(
             chunks=days.chunks[:1],
-            moments=days.moments.sum(axis=0, keepdims=True),
+            moments=combined(days.moments, np.zeros(min(len(days.moments), 1), dtype=int)),
             counts=days.counts.sum(axis=0, keepdims=True),
         )
         [point] = self.point(_means(merged), merged)

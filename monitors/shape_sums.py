@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.feature import LARGEST
 from monitors.hourly import HOURS
 from monitors.shape_layout import BUCKETS, N_EDGES, Joint, Numbers, Symbols
-from monitors.summary import MAX, MIN, N_MISSING, N_MOMENTS, SUM, SUM_SQUARES, Floats, Ints, N
+from monitors.summary import CENTRED, MAX, MIN, N_MISSING, N_MOMENTS, SUM, Floats, Ints, N
 from monitors.summary import Summary as Sums
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -246,7 +246,8 @@ def by_day(figures: Floats, days: Ints, edges: Floats) -> Sums:
         moments[..., N] = n
         moments[..., N_MISSING] = np.diff(starts, append=days.size)[:, np.newaxis] - n
         moments[..., SUM] = np.add.reduceat(zeroed, starts, axis=0)
-        moments[..., SUM_SQUARES] = np.add.reduceat(zeroed * zeroed, starts, axis=0)
+        squares = np.add.reduceat(zeroed * zeroed, starts, axis=0)
+        moments[..., CENTRED] = _centred(n, moments[..., SUM], squares)
         lowest = np.where(there, figures, np.inf)
         moments[..., MIN] = np.minimum.reduceat(lowest, starts, axis=0)
         moments[..., MAX] = np.maximum.reduceat(
@@ -260,6 +261,11 @@ def by_day(figures: Floats, days: Ints, edges: Floats) -> Sums:
         counted = np.bincount(cells[there], minlength=counts.size)
         counts[:] = counted.reshape(counts.shape)
     return Sums(chunks=apart * HOURS, moments=moments, counts=counts)
+
+
+def _centred(n: Floats | Ints, total: Floats, squares: Floats) -> Floats:
+    """Return centred sums of squares; of small multiples of the grid nothing cancels."""
+    return np.asarray(np.maximum(squares - total * (total / np.maximum(n, 1)), 0.0))
 
 
 def of_symbols(block: Symbols, lists: Lists, days: Ints) -> Sums:
@@ -306,7 +312,7 @@ def _of_codes(table: Ints) -> Floats:
     moments = np.zeros((*table.shape[:2], N_MOMENTS))
     moments[..., N] = table.sum(axis=-1)
     moments[..., SUM] = table @ codes
-    moments[..., SUM_SQUARES] = table @ codes**2
+    moments[..., CENTRED] = _centred(moments[..., N], moments[..., SUM], table @ codes**2)
     moments[..., MIN] = np.where(table > 0, codes, np.inf).min(axis=-1)
     moments[..., MAX] = np.where(table > 0, codes, -np.inf).max(axis=-1)
     return moments

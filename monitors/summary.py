@@ -16,6 +16,15 @@ from numpy.typing import NDArray
 
 from core.feature import LARGEST
 from monitors.bins import Bins
+from monitors.moments import CENTRED as CENTRED
+from monitors.moments import MAX as MAX
+from monitors.moments import MIN as MIN
+from monitors.moments import N_MISSING as N_MISSING
+from monitors.moments import N_MOMENTS as N_MOMENTS
+from monitors.moments import N_REPEAT as N_REPEAT
+from monitors.moments import SUM as SUM
+from monitors.moments import N as N
+from monitors.moments import combined, nothing
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -28,12 +37,14 @@ CHUNK = timedelta(hours=1)
 _CHUNK_US = CHUNK // timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX = range(7)
-N_MOMENTS = 7
-
 # Values that are summarised in one go: what is made of them on the way stays in the
 # processor's cache.
 _AT_ONCE = 16_384
+
+
+# Variance over squared mean below which sums are taken anew from a value near by: above
+# it, the difference of two sums of squares is right to ten digits.
+_FAR = 1e-6
 
 
 def chunk_index(times_us: Ints) -> Ints:
@@ -213,9 +224,10 @@ class Summary:
     chunks : (chunk,)
         Hours since the epoch, ascending, each once.
     moments : (chunk, feature, 7)
-        The last axis is N, N_MISSING, N_REPEAT, SUM, SUM_SQUARES, MIN, MAX.
-        N counts the values that are there; MIN and MAX are +inf and -inf
-        where none is.
+        The last axis is N, N_MISSING, N_REPEAT, SUM, CENTRED, MIN, MAX.
+        N counts the values that are there; CENTRED is the sum of their squared
+        deviations from their mean, NaN where a stored one was lost to rounding
+        (`monitors.summary_bytes`); MIN and MAX are +inf and -inf where none is.
     counts : (chunk, feature, bin)
         Values per bin of the frozen edges; their sum over bins is N.
     """
@@ -285,8 +297,7 @@ def summarise(columns: Sequence[Column], edges: Edges) -> Summary:
     runs = {id(column.chunks): column.chunks for column in columns}
     in_order = {key: _in_order(array) for key, array in runs.items()}
     chunks = np.unique(np.concatenate([run.chunks for run in in_order.values()]))
-    moments = np.zeros((chunks.size, len(columns), N_MOMENTS))
-    moments[..., MIN], moments[..., MAX] = np.inf, -np.inf
+    moments = nothing(chunks.size, len(columns))
     counts = np.zeros((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
     for i, column in enumerate(columns):
         run = in_order[id(column.chunks)]
@@ -356,11 +367,15 @@ def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Float
         low = _moments_of(values, again, starts, moments[hours])
         counts[hours] = _counts_of(low, starts, bins)
         counts[hours, -1] -= moments[hours, N_MISSING].astype(np.uint32)
+    _centre(column, runs, moments)
     return moments, counts
 
 
 def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> Floats:
-    """Fill in the moments of some hours; return their values, +inf where missing."""
+    """Fill in the moments of some hours; return their values, +inf where missing.
+
+    CENTRED is the sum of squares yet: `_centre` takes the mean off it.
+    """
     there = np.abs(values) <= LARGEST
     moments[:, N_REPEAT] = np.add.reduceat(again & there, starts, dtype=np.int64)
     low = high = summed = values
@@ -372,10 +387,33 @@ def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> 
         summed = np.where(there, values, 0.0)
     moments[:, N] = np.diff(starts, append=values.size) - moments[:, N_MISSING]
     moments[:, SUM] = np.add.reduceat(summed, starts)
-    moments[:, SUM_SQUARES] = np.add.reduceat(summed * summed, starts)
+    moments[:, CENTRED] = np.add.reduceat(summed * summed, starts)
     moments[:, MIN] = np.minimum.reduceat(low, starts)
     moments[:, MAX] = np.maximum.reduceat(high, starts)
     return low
+
+
+def _centre(column: Column, runs: _Runs, moments: Floats) -> None:
+    """Make sums of squares into sums of squared deviations from the mean of the hour."""
+    total, n = moments[:, SUM], np.maximum(moments[:, N], 1.0)
+    level = total * (total / n)
+    centred = np.where(moments[:, MIN] < moments[:, MAX], moments[:, CENTRED] - level, 0.0)
+    moments[:, CENTRED] = centred
+    is_far = (centred < _FAR * level) & (moments[:, MIN] < moments[:, MAX])
+    if not is_far.any():
+        return
+    for hours, some, starts in runs.blocks():
+        if not is_far[hours].any():
+            continue
+        values, lowest = runs.lay(column.values, some), moments[hours, MIN]
+        # From a value of the hour itself: what is left has no large level to lose.
+        origin = np.where(np.isfinite(lowest), lowest, 0.0)
+        away = values - np.repeat(origin, np.diff(starts, append=values.size))
+        away[~(np.abs(values) <= LARGEST)] = 0.0
+        rest, n_there = np.add.reduceat(away, starts), moments[hours, N]
+        moments[hours, SUM] = n_there * origin + rest
+        squares = np.add.reduceat(away * away, starts) - rest * (rest / np.maximum(n_there, 1))
+        moments[hours, CENTRED] = np.maximum(squares, 0.0)
 
 
 def _counts_of(low: Floats, starts: Ints, bins: Bins) -> Counts:
@@ -398,8 +436,7 @@ def widen(summary: Summary, n_features: int) -> Summary:
     n_chunks, n_known, n_bins = summary.counts.shape
     if n_known >= n_features:
         return summary
-    moments = np.zeros((n_chunks, n_features, N_MOMENTS))
-    moments[:, n_known:, MIN], moments[:, n_known:, MAX] = np.inf, -np.inf
+    moments = nothing(n_chunks, n_features)
     moments[:, :n_known] = summary.moments
     counts = np.zeros((n_chunks, n_features, n_bins), dtype=np.uint32)
     counts[:, :n_known] = summary.counts
@@ -439,9 +476,5 @@ def merge(*summaries: Summary) -> Summary:
     starts = np.flatnonzero(np.r_[True, chunks[1:] != chunks[:-1]][: chunks.size])
     if starts.size == chunks.size:
         return Summary(chunks=chunks, moments=moments, counts=counts)
-    merged = np.empty((starts.size, *moments.shape[1:]))
-    merged[..., :MIN] = np.add.reduceat(moments[..., :MIN], starts)
-    merged[..., MIN] = np.minimum.reduceat(moments[..., MIN], starts)
-    merged[..., MAX] = np.maximum.reduceat(moments[..., MAX], starts)
     totals = np.add.reduceat(counts, starts)
-    return Summary(chunks=chunks[starts], moments=merged, counts=totals)
+    return Summary(chunks=chunks[starts], moments=combined(moments, starts), counts=totals)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.summary import MAX, MIN, SUM, SUM_SQUARES, Floats, N, Summary
+from monitors.moments import combined, mean_and_sd, nothing
+from monitors.summary import MAX, MIN, Floats, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,7 +19,8 @@ class Totals:
     low, high : (feature,)
         The smallest and the largest value; infinite where there is none.
     mean, sd : (feature,)
-        NaN where no value arrived.
+        NaN where no value arrived; the standard deviation also where a stored one
+        was lost to rounding.
     """
 
     counts: Floats
@@ -47,14 +49,15 @@ def totals(window: Summary) -> Totals:
     (array([[0., 1., 1.]]), array([1.5]), array([1.]))
     """
     moments = window.moments
-    n = moments[..., N].sum(axis=0)
-    some = np.where(n > 0, n, np.nan)
-    mean = moments[..., SUM].sum(axis=0) / some
-    spread = moments[..., SUM_SQUARES].sum(axis=0) / some - mean * mean
+    if len(moments):
+        [whole] = combined(moments, np.zeros(1, dtype=np.int64))
+    else:
+        whole = nothing(moments.shape[1])
+    mean, sd = mean_and_sd(whole)
     return Totals(
         counts=window.counts.sum(axis=0, dtype=np.float64),
-        low=moments[..., MIN].min(axis=0, initial=np.inf),
-        high=moments[..., MAX].max(axis=0, initial=-np.inf),
+        low=whole[..., MIN],
+        high=whole[..., MAX],
         mean=mean,
-        sd=np.sqrt(np.maximum(spread, 0.0)),
+        sd=sd,
     )

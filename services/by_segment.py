@@ -120,35 +120,53 @@ def judged_names(learnt: Learnt | Sequence[Block]) -> Sequence[str]:
     if isinstance(learnt, Learning):
         return ()
     if isinstance(learnt, Sequence):
-        return [name for block in learnt for name in block.names]
+        known = [block.usual for block in learnt if not isinstance(block.usual, Learning)]
+        return [name for usual in known for name in usual.names]
     return learnt.names
 
 
 def told(
     finding: Finding, judged: Sequence[str], recent: Hourly, n_total: int | None
 ) -> Finding:
-    """Say in a finding which segments were judged, and which are still being learnt.
+    """Say in a finding which inputs and segments have no reference to be judged by.
 
     Parameters
     ----------
     finding
         What was found.
     judged
-        The features that were judged, those of the total first.
+        The features that were judged; none while none is.
     recent
         All features lately, likewise.
     n_total
         How many are of the total; None where there are no others.
     """
+    whole = recent.names[:n_total]
+    lacking = unevaluated([name for name in whole if name not in {*judged}] if judged else ())
+    finding = replace(finding, detail={**finding.detail, **lacking})
     if n_total is None:
         return finding
     there = recent.n.sum(axis=0) > 0
     lately = {
         segment_of(name) for i, name in enumerate(recent.names) if i >= n_total and there[i]
     }
-    known = {*map(segment_of, judged[n_total:])}
+    known = {segment_of(name) for name in judged if name not in {*whole}}
     segments: dict[str, Json] = {
         "judged": sorted(known),
         "learning": sorted(lately - known),
     }
     return replace(finding, detail={**finding.detail, "segments": segments})
+
+
+def unevaluated(names: Sequence[str]) -> dict[str, Json]:
+    """Return what a finding's detail says of inputs that the reference does not hold.
+
+    Examples
+    --------
+    >>> unevaluated(["wind"])
+    {'not_evaluated': {'wind': {'outcome': 'no_data', 'reason': 'no_reference'}}}
+    >>> unevaluated([])
+    {}
+    """
+    told = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
+    return {"not_evaluated": told} if told else {}

@@ -257,7 +257,8 @@ def _look_at_outputs(told: Said | None, params: PredictionDriftParams, seen: Sce
         known = with_enough(before, told.n_total, params.window_days)
         lately = like(recent, known.names)
     finding = prediction_drift.evaluate(known, lately, params, seen.as_of)
-    names = known.names if "features" in finding.detail else ()
+    features = finding.detail.get("features")
+    names = [*features] if isinstance(features, Mapping) else []
     finding = by_segment.told(finding, names, recent, told.n_total)
     usual = totals(told.within(reference))
     return _with_distances(finding, told.edges, told.within(finding.window), usual)
@@ -307,7 +308,11 @@ def _look_at_quality(
         learnt = baselines.of_counted(seen, reference, (params, edges.names), calibrate)
     start = seen.as_of - timedelta(days=scene.RECENT_DAYS)
     days = daily(recent, edges.names, start, seen.as_of)
-    return quality.evaluate(learnt, days, came, params, seen.last_day)
+    finding = quality.evaluate(learnt, days, came, params, seen.last_day)
+    figures = finding.detail.get("quality")
+    known = figures if isinstance(figures, Mapping) else {}
+    lacking = [name for name in edges.names if name not in known] if known else []
+    return replace(finding, detail={**finding.detail, **by_segment.unevaluated(lacking)})
 
 
 def _no_data(seen: Scene, cause: str) -> Finding:

@@ -11,8 +11,9 @@ import warnings
 import numpy as np
 
 from monitors.hourly import HOURS, Hourly
+from monitors.moments import centred_about, rounding
 from monitors.summary import Floats
-from monitors.views.view import Statistic, View, centred, cut, log_size, stack
+from monitors.views.view import Statistic, View, centred, cut, log_size, slide, stack
 
 # A day and a week, in hours.
 CANDIDATES = (24, 168)
@@ -60,10 +61,11 @@ def find_period(mean: Floats, candidates: tuple[int, ...] = CANDIDATES) -> int:
 
 
 def _autocorrelation(mean: Floats, lag: int) -> float:
-    centred = mean - _quiet_mean(mean)
+    middle = _quiet_mean(mean)
+    centred = mean - middle
     variance = _quiet_mean(centred**2)
     products = _quiet_mean(centred[lag:] * centred[:-lag])
-    varies = variance > 0
+    varies = variance > rounding(middle) ** 2
     if not varies.any():
         return 0.0
     return float(np.mean(products[varies] / variance[varies]))
@@ -126,26 +128,18 @@ def window_moments(values: Floats, window: int, stride: int) -> tuple[Floats, Fl
     shape = (n_strides, stride, values.shape[1])
     values = values[: n_strides * stride].reshape(shape)
     there = np.isfinite(values)
-    # Centring first keeps the difference of squares exact for large levels.
-    centre = np.where(there, values, 0.0).sum((0, 1)) / np.maximum(there.sum((0, 1)), 1)
-    values = np.where(there, values - centre, 0.0)
-    n, total, squares = (
-        _rolling_sum(part.sum(axis=1), per_window)
-        for part in (there.astype(float), values, values**2)
-    )
-    enough = n >= window / 2
-    n = np.where(enough, n, np.nan)
+    known = there.sum(axis=1)
+    sums = np.where(there, values, 0.0).sum(axis=1)
+    middle = (sums / np.maximum(known, 1))[:, np.newaxis]
+    squares = (np.where(there, values - middle, 0.0) ** 2).sum(axis=1)
+    # (feature, window, stride): sums of each window's own, as one far value must not cost
+    # those of later windows their digits.
+    parts = [slide(each, per_window, 1) for each in (known.astype(float), sums, squares)]
+    n, total = parts[0].sum(axis=-1), parts[1].sum(axis=-1)
+    n = np.where(n >= window / 2, n, np.nan)
     mean = total / n
-    sd = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
-    return mean + centre, sd
-
-
-def _rolling_sum(values: Floats, length: int) -> Floats:
-    if len(values) < length:
-        return np.empty((0, values.shape[1]))
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    sums: Floats = total[length:] - total[:-length]
-    return sums
+    squares = centred_about(mean[..., np.newaxis], *parts).sum(axis=-1)
+    return mean.T, np.sqrt(squares / n).T
 
 
 def seasonal_difference(season: int = HOURS) -> View:

@@ -38,6 +38,14 @@ class CoarseBins:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotEvaluated:
+    """The outcome of one input that a monitor could not evaluate, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """The parts of a finding's detail that pages show. What a kind has not is None.
 
@@ -54,6 +62,8 @@ class Detail:
         Share of the expected labels that are in.
     coarse_bins
         Of drift: where the bins do not tell values apart.
+    not_evaluated
+        Inputs without a reference, by name.
     """
 
     promised_days: float | None = None
@@ -64,6 +74,7 @@ class Detail:
     remaining: float | None = None
     coverage: float | None = None
     coarse_bins: CoarseBins | None = None
+    not_evaluated: dict[str, NotEvaluated] = field(default_factory=dict)
     features: dict[str, FeatureDrift] = field(default_factory=dict)
 
     @classmethod

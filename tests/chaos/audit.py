@@ -279,9 +279,13 @@ def _hours(
         is_same = (kept.moments[..., exact] == counted.moments[..., exact]).all(axis=(1, 2))
         is_same &= (kept.counts == counted.counts).all(axis=(1, 2))
         apart = np.abs(kept.moments[..., sums] - counted.moments[..., sums])
-        # A sum may cancel out: what it is held to is how much was added up.
-        size = np.sqrt(np.abs(counted.moments[..., sums[-1:]]) * counted.moments[..., :1])
-        scale = np.maximum(np.abs(counted.moments[..., sums]), size) + 1e-300
+        # A sum may cancel out: what it is held to is how much was added up. So is a sum
+        # of squared deviations, from means that are known to their last digits alone.
+        n = np.maximum(counted.moments[..., :1], 1.0)
+        total, centred = counted.moments[..., sums[:1]], counted.moments[..., sums[1:]]
+        squares = centred + total**2 / n * 1e-12
+        scale = np.concatenate([np.abs(total) + np.sqrt(centred * n), squares], axis=-1)
+        scale += 1e-300
         error = (apart / scale).max(axis=(1, 2))
         worst = max(worst, float(error.max(initial=0.0)))
         n_wrong += int(np.count_nonzero(~is_same | (error > TOLERANCE)))

@@ -17,7 +17,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, ShapeChunk, ShapeLayout, SummaryChunk
 from monitors.hourly import HOURS
 from monitors.shape_layout import DAILY_ROWS, Joint, Layout, Numbers, Symbols
-from monitors.summary import N_MISSING, SUM, N, Summary, chunk_at
+from monitors.summary import CENTRED, N_MISSING, SUM, N, Summary, chunk_at
 from monitors.summary_bytes import from_many
 from services.fold import PATIENCE, fold_all
 from tests.streams import HOUR, START, add_model, keep, prediction, table
@@ -200,7 +200,9 @@ def test_of_many_rows_the_same_are_taken_by_whoever_counts(
         summaries.keep_layout(session, again, known, LATE)
     for some in np.array_split(np.arange(n), 3):
         send(sessions, again, *(rows[i] for i in some))
-    assert (stored(sessions, again).moments == stored(sessions, model_id).moments).all()
+    first, second = (stored(sessions, each).moments for each in (model_id, again))
+    assert (np.delete(second, CENTRED, axis=2) == np.delete(first, CENTRED, axis=2)).all()
+    np.testing.assert_allclose(second, first, rtol=1e-12, atol=1e-12)
 
 
 def test_the_share_of_a_day_is_set_with_its_first_row(sessions: sessionmaker[Session]) -> None:

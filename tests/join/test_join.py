@@ -436,7 +436,7 @@ def test_errors_are_kept_with_their_sign_and_hour_part_by_part_of_the_horizon(
     assert rest[residual_sums.SUM][hours].tolist() == [-1.0, 0.0]
     assert [part[residual_sums.EXPECTED] for part in (first, rest)] == [2, 4]
     assert [part[residual_sums.N].sum() for part in (first, rest)] == [2, 1]
-    assert first[residual_sums.SQUARED] == 0.5**2 + 1.5**2
+    assert first[residual_sums.CENTRED] == 1.0**2 + 1.0**2  # from the mean error of -0.5
 
 
 def test_a_day_without_a_forecast_has_no_residuals(world: World) -> None:

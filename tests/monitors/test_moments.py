@@ -1,0 +1,149 @@
+"""Standard deviations of values that lie far from zero, in any order and grouping."""
+
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitors import residual_sums
+from monitors.hourly import HOURS, hourly
+from monitors.residual_views import ErrorDays, measure
+from monitors.summary import Column, Edges, Floats, Summary, chunk_start, merge, summarise
+from monitors.summary_bytes import from_bytes, from_many, to_bytes
+from monitors.totals import totals
+from monitors.views.seasonal_difference import window_moments
+
+EDGES = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
+EPS = float(np.finfo(float).eps)
+
+
+def hour(values: Floats, chunk: int = 0) -> Summary:
+    """Summarise the values of one hour."""
+    n = values.size
+    column = Column(values=values, chunks=np.full(n, chunk), repeats=np.zeros(n, dtype=bool))
+    return summarise([column], EDGES)
+
+
+def sd(summary: Summary) -> float:
+    return float(totals(summary).sd[0])
+
+
+def uncentred(values: Floats) -> bytes:
+    """Write what format 1 held: the sum of squares, not of squared deviations."""
+    head = struct.pack("<BBHHxxI", 1, 1, 1, 3, 1)
+    moments = [values.size, 0, 0, values.sum(), (values**2).sum(), values.min(), values.max()]
+    counts = hour(values).counts[0, 0].astype(np.uint8).tobytes()
+    return head + struct.pack("<q7d", 0, *moments) + counts
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    offset=st.sampled_from([0.0, 1.0, 1e4, 1e9, 1e12]),
+    scale=st.sampled_from([1e-12, 1.0, 1e9]),
+    sizes=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+)
+def test_merging_in_any_order_and_grouping_gives_the_variance_of_the_whole(
+    seed: int, offset: float, scale: float, sizes: list[int]
+) -> None:
+    """Offsets are in standard deviations, of which the float keeps 1 / (EPS * offset) parts."""
+    rng = np.random.default_rng(seed)
+    values = (offset + rng.normal(size=sum(sizes))) * scale
+    bounds = np.cumsum([0, *sizes]).tolist()
+    parts = [hour(values[start:end]) for start, end in pairwise(bounds)]
+    left = parts[0]
+    for part in parts[1:]:
+        left = merge(left, part)
+    order = rng.permutation(len(parts))
+    shuffled = merge(*(parts[i] for i in order))
+    right = from_many([to_bytes(parts[i]) for i in order])
+    exact = float((values - values[0]).std())
+    # A mean is off by EPS * offset at most, which a variance has squared.
+    tolerance = max(1e-9, len(values) * (4 * EPS * offset) ** 2)
+    for whole in (left, shuffled, right, hour(values)):
+        assert sd(whole) == pytest.approx(exact, rel=tolerance, abs=4 * EPS * offset * scale)
+
+
+def test_a_level_that_jumps_far_away_keeps_its_spread() -> None:
+    noise = np.random.default_rng(1).normal(size=5_000)
+    later = hour(1e9 + noise, chunk=1)
+    both = merge(hour(noise), later)
+    seen = hourly(both, ("x",), chunk_start(0), chunk_start(2))
+    assert seen.sd[:, 0] == pytest.approx([noise.std(), noise.std()], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "spread"),
+    [
+        pytest.param(1.7e9 + np.array([0.0, 0.5, 1.5, 2.0]), 0.790569415, id="a time stamp"),
+        pytest.param(2.0**53 - np.array([2000.0, 1000.0, 0.0]), 816.496581, id="ids"),
+        pytest.param(np.full(7, 0.1), 0.0, id="a constant"),
+        pytest.param(np.full(3, 2.0**53), 0.0, id="one id"),
+    ],
+)
+def test_a_standard_deviation_is_right_however_far_from_zero(
+    values: Floats, spread: float
+) -> None:
+    assert sd(hour(values)) == pytest.approx(spread, rel=1e-8)
+    assert sd(merge(hour(values[:2]), hour(values[2:]))) == pytest.approx(spread, rel=1e-8)
+    assert totals(hour(values)).mean[0] == pytest.approx(values.mean(), rel=1e-15)
+
+
+def test_missing_values_are_no_part_of_the_spread() -> None:
+    values = np.array([np.nan, 1e9, np.inf, 1e9 + 2.0, np.nan])
+    assert sd(hour(values)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        pytest.param(np.array([1.0, 2.0, 4.0]), True, id="near zero"),
+        pytest.param(np.array([5.0, 5.0]), True, id="a constant"),
+        pytest.param(1e9 + np.array([1.0, 2.0, 4.0]), False, id="cancelled"),
+    ],
+)
+def test_stored_sums_that_cancelled_are_unknown(values: Floats, known: bool) -> None:
+    old = from_bytes(uncentred(values))
+    found = sd(old)
+    assert np.isfinite(found) == known
+    if known:
+        assert found == pytest.approx(values.std())
+    assert np.isfinite(sd(merge(old, hour(values)))) == known
+
+
+def test_one_far_value_costs_later_windows_no_digits() -> None:
+    values = np.random.default_rng(2).normal(size=(40 * HOURS, 1))
+    values[5 * HOURS] += 1e9
+    _, found = window_moments(values, 7 * HOURS, HOURS)
+    assert found[-1, 0] == pytest.approx(values[-7 * HOURS :].std(), rel=1e-9)
+
+
+def errors_of(bias: float, scatter: Floats) -> Floats:
+    hours = np.repeat(np.arange(HOURS), len(scatter) // HOURS)
+    error = (bias + scatter).reshape(-1, 1, 1)
+    return residual_sums.sums(error, np.ones(error.shape, dtype=bool), hours)
+
+
+def test_the_scatter_of_errors_survives_a_large_bias() -> None:
+    scatter = np.random.default_rng(3).normal(size=(7, 48))
+    cells = [
+        residual_sums.from_bytes(residual_sums.to_bytes(errors_of(1e4, day))) for day in scatter
+    ]
+    days = ErrorDays(names=("x+1",), ahead=(1,), first_day=0, cells=np.array(cells))
+    _, spread, _ = measure(days, 7, 0.8)
+    assert np.exp(spread[0, 0, 0]) == pytest.approx(scatter.std(), rel=1e-2)
+
+
+def test_stored_errors_without_a_format_number_are_read() -> None:
+    day = errors_of(0.5, np.random.default_rng(4).normal(size=48))
+    squares = day[0, residual_sums.CENTRED] + day[0, residual_sums.SUM].sum() ** 2 / 48
+    old = day.copy()
+    old[0, residual_sums.CENTRED] = squares
+    found = residual_sums.from_bytes(old.astype("<f4").tobytes())
+    np.testing.assert_allclose(found, day, rtol=1e-5, atol=1e-6)
+    old[0, residual_sums.CENTRED] = old[0, residual_sums.SUM].sum() ** 2 / 48
+    found = residual_sums.from_bytes(old.astype("<f4").tobytes())
+    assert np.isnan(found[0, residual_sums.CENTRED])

@@ -1,0 +1,155 @@
+"""Inputs that the reference does not hold, or holds as a constant."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from monitors import (
+    drift,
+    input_fault,
+    level_looks,
+    own_past,
+    panel,
+    prediction_drift,
+    sequence,
+)
+from monitors.drift import DriftBaseline, DriftParams
+from monitors.finding import Finding, Outcome
+from monitors.hourly import HOURS
+from monitors.input_fault import InputFaultParams
+from monitors.learning import Learning
+from monitors.level import LevelBaseline, LevelParams
+from monitors.level import calibrate as calibrate_level
+from monitors.own_past import Judged, OwnPastParams
+from monitors.panel import PanelParams
+from monitors.prediction_drift import PredictionDriftParams
+from monitors.residual_views import VIEWS
+from monitors.summary import Floats
+from tests.monitors.streams import ar1, day, grid, plant
+
+N_REFERENCE, N_DAYS = 200, 240
+
+
+def with_late_input() -> Floats:
+    """Six sensors, and a seventh that is stationary and only there after the reference."""
+    values = plant(N_DAYS)
+    late = 50.0 + ar1(0.5, (len(values), 1), 9)
+    late[: N_REFERENCE * HOURS] = np.nan
+    return np.concatenate([values, late], axis=1)
+
+
+def finders(
+    values: Floats, n_reference: int = N_REFERENCE
+) -> dict[str, Callable[[int], Finding]]:
+    hours, reference = grid(values), grid(values[: n_reference * HOURS])
+    by_drift = drift.calibrate(reference, DriftParams())
+    by_level = calibrate_level(reference, LevelParams())
+    by_order = panel.calibrate(reference, PanelParams())
+    by_fault = input_fault.calibrate(reference, InputFaultParams())
+    params = PredictionDriftParams()
+    return {
+        "drift": lambda at: drift.evaluate(by_drift, hours, day(at)),
+        "level": lambda at: level_looks.evaluate(by_level, hours, day(at)),
+        "sequence": lambda at: sequence.evaluate(by_order, hours, day(at)),
+        "input_fault": lambda at: input_fault.evaluate(by_fault, hours, [], day(at)),
+        "prediction_drift": lambda at: prediction_drift.evaluate(
+            reference, hours, params, day(at)
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["drift", "level", "sequence", "input_fault", "prediction_drift"]
+)
+def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
+    values = with_late_input()
+    whole, without = finders(values)[kind], finders(values[:, :6])[kind]
+    for at in range(N_REFERENCE + 3, N_DAYS, 6):
+        found, expected = whole(at), without(at)
+        assert (found.outcome, found.cause) == (expected.outcome, expected.cause)
+        assert (found.value, found.threshold) == pytest.approx(
+            (expected.value, expected.threshold), rel=1e-9
+        )
+        assert found.detail.keys() == expected.detail.keys()
+        assert found.outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    "kind", ["drift", "level", "sequence", "input_fault", "prediction_drift"]
+)
+def test_with_no_reference_for_any_input_there_is_no_data(kind: str) -> None:
+    found = finders(with_late_input()[:, 6:])[kind](N_DAYS)
+    assert found.outcome is Outcome.NO_DATA
+    assert "0 of 19" in found.cause or "half of the hours" in found.cause
+
+
+def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
+    values = with_late_input()
+    values[60 * HOURS :, 6] = 50.0 + ar1(0.5, (len(values) - 60 * HOURS,), 9)
+    values[230 * HOURS :, 6] += 5.0
+    found = finders(values)["drift"](234)
+    assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
+
+
+def test_a_target_without_labels_in_the_reference_is_not_judged() -> None:
+    rng = np.random.default_rng(5)
+    seen = [rng.normal(size=(200, 2, len(of))) for of in VIEWS.values()]
+    plain = own_past.judge([own[:, :1] for own in seen], [*VIEWS.values()], OwnPastParams(), 0)
+    for own in seen:
+        own[:190, 1] = np.nan
+        own[190:, 1] += 100.0
+    both = own_past.judge(seen, [*VIEWS.values()], OwnPastParams(), 0)
+    assert isinstance(plain, Judged)
+    assert isinstance(both, Judged)
+    assert (both.value, both.contract) == (plain.value, plain.contract)
+
+
+def with_constant(change: float, at: int = 230) -> Floats:
+    values = plant(N_DAYS)
+    values[:, 5] = 5.0
+    values[at * HOURS :, 5] += change
+    return values
+
+
+def test_a_constant_that_stays_has_no_effect() -> None:
+    finders_of = finders(with_constant(0.0))
+    for kind in ("drift", "level"):
+        found = finders_of[kind](234)
+        assert found.outcome is Outcome.OK
+        assert found.detail["features"]["f5"]["effect"] == 0.0  # type: ignore[index,call-overload]
+        assert found.detail["features"]["f5"]["reference_sd"] == 0.0  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        pytest.param("drift", "f5 was constant at 5 in the reference, mean 5.", id="drift"),
+        pytest.param("level", "since (a constant before)", id="level"),
+    ],
+)
+@pytest.mark.parametrize("factor", [1e-12, 1.0])
+@pytest.mark.parametrize("offset", [0.0, -5.0])
+def test_a_constant_that_changes_is_told_of_without_standard_deviations(
+    kind: str, said: str, factor: float, offset: float
+) -> None:
+    found = finders((with_constant(1.0) + offset) * factor)[kind](234)
+    assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f5")
+    assert found.detail["features"]["f5"]["effect"] is None  # type: ignore[index,call-overload]
+    assert found.value is not None
+    assert found.value < 1e7
+    if (factor, offset) == (1.0, 0.0):
+        assert said in found.cause
+
+
+def test_the_baseline_holds_only_what_is_evaluated() -> None:
+    reference = grid(with_late_input()[: N_REFERENCE * HOURS])
+    names = reference.names[:6]
+    by_drift = drift.calibrate(reference, DriftParams())
+    by_level = calibrate_level(reference, LevelParams())
+    assert isinstance(by_drift, DriftBaseline)
+    assert isinstance(by_level, LevelBaseline)
+    assert by_drift.names == by_level.names == names
+    by_fault = input_fault.calibrate(reference, InputFaultParams())
+    assert not isinstance(by_fault, Learning)
+    assert by_fault.names == names

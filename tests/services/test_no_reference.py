@@ -1,0 +1,98 @@
+"""From rows with an input that came after the reference to findings, the page and the API."""
+
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.feature import Feature
+from core.rows import REFERENCE, Kind
+from db.session import read_only, unit_of_work
+from db.tables import Finding as FindingRow
+from db.tables import Monitor, Version
+from monitors.finding import Outcome
+from services import champions, monitoring
+from services.baselines import Baselines
+from services.fold import fold_all
+from services.judge import judge
+from services.monitoring import MonitorPlan
+from services.overview import model as overview
+from tests.monitors.streams import ar1
+from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+
+DAY = timedelta(days=1)
+N_REFERENCE, N_SERVED = 50, 6
+NOW = START + 400 * DAY
+CONTRACT = Contract(
+    features=(Feature(name="load"), Feature(name="wind", optional=True)),
+    targets=("load",),
+    step_seconds=3600,
+    input_length=1,
+    horizon=3,
+)
+KINDS = {
+    "drift": {"window_days": 1, "days_between_false_alarms": 10.0},
+    "sequence": {"window_days": 2, "days_between_false_alarms": 10.0},
+    "data_quality": {},
+}
+Found: TypeAlias = tuple[str, Outcome, str, dict[str, Any]]
+LACKING = {"wind": {"outcome": "no_data", "reason": "no_reference"}}
+
+
+@pytest.fixture
+def findings(sessions: sessionmaker[Session]) -> list[Found]:
+    """Judge days whose rows have an input that the rows of the reference did not have."""
+    model_id = add_model(sessions, CONTRACT, name="grid")
+    version_id = add_version(sessions, model_id, "v1", {})
+    with unit_of_work(sessions) as session:
+        version = session.get_one(Version, version_id)
+        version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
+        champions.move(session, model_id, version_id, 0, START)
+        for kind, params in KINDS.items():
+            monitoring.put(
+                session, model_id, MonitorPlan(name=kind, kind=kind, params=dict(params))
+            )
+    values = 10.0 + ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)
+    rows = []
+    for hour, (load, wind) in enumerate(values.tolist()):
+        is_past = hour < N_REFERENCE * 24
+        features = {"load": [load]} if is_past else {"load": [load], "wind": [wind]}
+        rows.append(
+            prediction(
+                START + hour * HOUR,
+                version=REFERENCE if is_past else "v1",
+                features=features,
+            )
+        )
+    for some in (rows[: N_REFERENCE * 24], rows[N_REFERENCE * 24 :]):
+        keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some, CONTRACT), NOW)
+        fold_all(sessions, NOW + timedelta(hours=1))
+    baselines = Baselines(sessions)
+    for at in range(N_REFERENCE + 1, N_REFERENCE + N_SERVED):
+        judge(sessions, baselines, model_id, START + at * DAY, NOW)
+    with read_only(sessions) as session:
+        query = (
+            select(Monitor.kind, FindingRow.outcome, FindingRow.cause, FindingRow.detail)
+            .join(Monitor, Monitor.id == FindingRow.monitor_id)
+            .order_by(FindingRow.as_of)
+        )
+        return [row._tuple() for row in session.execute(query)]
+
+
+def test_an_input_without_a_reference_is_no_data_and_the_others_are_evaluated(
+    sessions: sessionmaker[Session], findings: list[Found]
+) -> None:
+    assert {kind for kind, *_ in findings} == {*KINDS}
+    for kind, outcome, cause, detail in findings:
+        assert outcome is Outcome.OK, (kind, cause)
+        assert detail["not_evaluated"] == LACKING
+        assert "wind" not in detail.get("features", {})
+        assert "wind" not in detail.get("quality", {})
+    with read_only(sessions) as session:
+        page = overview.model(session, "grid", None)
+    [drift] = [each for each in page.standings if each.kind == "drift"]
+    assert [*drift.detail.not_evaluated] == ["wind"]
+    assert drift.detail.not_evaluated["wind"].reason == "no_reference"
