@@ -148,7 +148,8 @@ def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Le
     """
     whole = whole_days(reference)
     n_looks = len(whole) // HOURS // LOOK_DAYS
-    days = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names)).any(axis=1)
+    by_day = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names))
+    days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
     known = with_reference(days, LOOK_DAYS)
     if not known:
         most = int(days.sum(axis=0).max(initial=0)) // LOOK_DAYS

@@ -298,7 +298,7 @@ def calibrate(
     centre, spread = middle_and_spread(whole.mean)
     whole = _standardised(whole, centre, spread)
     seen = _measure_apart(whole, views, params.window_days * HOURS, blocks)
-    there = np.isfinite(seen[0]).any(axis=2)
+    there = np.asarray(np.isfinite(seen[0]).any(axis=2), dtype=np.bool_)
     n_windows = int(there.any(axis=1).sum()) // params.window_days
     known = with_reference(there, params.window_days)
     if not known:

@@ -96,9 +96,9 @@ def effects(finding: Finding) -> dict[str, float]:
     features = finding.detail.get("features", {})
     assert isinstance(features, Mapping)
     return {
-        name: seen["effect"]
+        name: effect
         for name, seen in features.items()
-        if isinstance(seen, Mapping) and isinstance(seen.get("effect"), float)
+        if isinstance(seen, Mapping) and isinstance(effect := seen.get("effect"), float)
     }
 
 

@@ -35,7 +35,7 @@ def uncentred(values: Floats) -> bytes:
     """Write what format 1 held: the sum of squares, not of squared deviations."""
     head = struct.pack("<BBHHxxI", 1, 1, 1, 3, 1)
     moments = [values.size, 0, 0, values.sum(), (values**2).sum(), values.min(), values.max()]
-    counts = hour(values).counts[0, 0].astype(np.uint8).tobytes()
+    counts = bytes(hour(values).counts[0, 0].tolist())
     return head + struct.pack("<q7d", 0, *moments) + counts
 
 

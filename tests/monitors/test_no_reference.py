@@ -72,7 +72,6 @@ def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
             (expected.value, expected.threshold), rel=1e-9
         )
         assert found.detail.keys() == expected.detail.keys()
-        assert found.outcome is Outcome.OK
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_with_no_reference_for_any_input_there_is_no_data(kind: str) -> None:
 
 def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
     values = with_late_input()
-    values[60 * HOURS :, 6] = 50.0 + ar1(0.5, (len(values) - 60 * HOURS,), 9)
+    values[30 * HOURS :, 6] = 50.0 + ar1(0.5, (len(values) - 30 * HOURS,), 9)
     values[230 * HOURS :, 6] += 5.0
     found = finders(values)["drift"](234)
     assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
