@@ -280,7 +280,7 @@ def _lists(column: pa.Array, field: pa.Field, *, fill: bool) -> pa.Array:
                 column = pc.if_else(is_there, column, pa.scalar(None, field.type))
         elif column.type != field.type:
             given = getattr(column.type, "value_type", None)
-            if given is None or not _is_like(given, item):
+            if given is None or not (pa.types.is_null(given) or _is_like(given, item)):
                 raise _wrong_type(field.name, field.type, column.type)
             column = column.cast(field.type, safe=False)
     except pa.ArrowException:

@@ -130,6 +130,13 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
     assert stored()[-1]["actual"] == {"no": [0.0], "yes": [1.0]}
 
 
+def test_lists_of_nothing_but_nulls_are_missing_numbers(
+    client: TestClient, stored: Stored
+) -> None:
+    assert post(client, ARROW, rows_with([[None], [None]]))["accepted"] == 2
+    assert [row["features"]["load"] for row in stored()] == [[None], [None]]
+
+
 def test_decimals_become_numbers(client: TestClient, stored: Stored) -> None:
     sent = rows_with([[Decimal("1.25")], [Decimal("-3.00")]])
     assert post(client, ARROW, sent)["accepted"] == 2

@@ -61,6 +61,55 @@ def test_nothing_to_compare_is_said_so() -> None:
         evidently_report.compare(NAMES, sample(1), np.full((9, 2), np.nan))
 
 
+N = 120
+NOISE = np.random.default_rng(3).normal(size=N)
+
+
+def neighbours(value: float) -> Floats:
+    """Return a value and the double next to it, in turn."""
+    return np.where(np.arange(N) % 2, value, np.nextafter(value, np.inf))
+
+
+ODD = {
+    "constant": (np.full(N, 3.0), np.full(N, 3.0)),
+    "two neighbouring doubles": (neighbours(1.0), neighbours(1.0)),
+    "large constant": (np.full(N, 2.0**60), np.full(N, 1e13)),
+    "neighbours near 2^53": (neighbours(2.0**53), neighbours(2.0**53)),
+    "neighbours in one sample": (neighbours(1.0), NOISE),
+    "huge offset, tiny spread": (1e15 + NOISE, 1e15 + NOISE),
+    "a few steps of an offset": (1e16 + 2 * NOISE, 1e16 + 2 * NOISE),
+    "subnormal": (NOISE * 1.5e-323, NOISE * 1.5e-323),
+    "tiny": (NOISE * 1e-300, NOISE * 1e-300),
+    "large": (NOISE * 1e99, NOISE * 1e99),
+    "beyond any measurement": (NOISE * 1e307, NOISE * 1e307),
+    "large and small": (np.where(np.arange(N) % 2, 1e100, 1e-100), NOISE),
+    "one far outlier": (np.append(NOISE[1:], 1e90), NOISE),
+    "one value": (np.append(np.full(N - 1, np.nan), 1.0), np.append(NOISE[1:], np.nan)),
+    "infinite": (np.where(np.arange(N) % 9 == 0, np.inf, NOISE), NOISE),
+}
+
+
+def test_a_report_is_written_for_two_neighbouring_doubles() -> None:
+    reference, current = (each.reshape(-1, 1) for each in ODD["two neighbouring doubles"])
+    metrics = evidently_report.compare(["load"], reference, current).dict()["metrics"]
+    name = "load (shown as constant: differs in the last digits only)"
+    assert {metric["metric_name"]: metric["value"] for metric in metrics}[
+        f"MeanValue(column={name})"
+    ] == 1.0
+
+
+@pytest.mark.slow
+def test_a_report_is_written_for_every_kind_of_feature() -> None:
+    reference, current = (np.column_stack([each[i] for each in ODD.values()]) for i in range(2))
+    snapshot = evidently_report.compare([*ODD], reference, current)
+    page = evidently_report.html(snapshot)
+    for name in ODD:
+        assert name in page
+    assert "two neighbouring doubles (shown as constant" in page
+    assert "large / 1e+99" in page
+    assert "large / 1e+99 (shown as constant" not in page
+
+
 def test_the_page_loads_nothing_from_elsewhere_and_names_cannot_end_its_script() -> None:
     snapshot = evidently_report.compare(
         ("</script><script>alert(1)", "target"), sample(1), sample(2)
