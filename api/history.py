@@ -12,7 +12,6 @@ from api.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadMod
 from api.json_route import JsonRoute
 from core.errors import Unprocessable
 from core.window import Window
-from db.queries import log, models
 from db.tables import Model
 from services import replay
 
@@ -73,7 +72,11 @@ class RecordRead(BaseModel):
 
 
 class ReplayRead(BaseModel):
-    """What monitors would have found, the oldest episode first."""
+    """What monitors would have found, the oldest episode first.
+
+    `waiting_rows` are not yet folded and archived, `waiting_days` not yet joined with labels:
+    what they hold is not in it.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -82,6 +85,8 @@ class ReplayRead(BaseModel):
     since: datetime | None
     until: datetime | None
     n_days: int
+    waiting_rows: int
+    waiting_days: int
     records: list[RecordRead]
     episodes: list[EpisodeRead]
 
@@ -103,11 +108,11 @@ def put_history(body: History, entry: OperateModel, act: ActDep) -> HistoryRead:
 
 
 def _history(session: Session, model_id: UUID) -> HistoryRead:
-    waiting_rows, _ = models.backlog(session, model_id)
+    waiting_rows, waiting_days = replay.waiting(session, model_id)
     return HistoryRead(
         until=session.get_one(Model, model_id).history_until,
         waiting_rows=waiting_rows,
-        waiting_days=len(log.dirty_days(session, model_id)),
+        waiting_days=waiting_days,
     )
 
 

@@ -3,10 +3,12 @@
 import argparse
 import json
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
+from uuid import UUID
 
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from cli.importing import telling
 from core.errors import Unprocessable
@@ -14,7 +16,9 @@ from core.settings import Settings
 from db.queries import models
 from db.session import connect, read_only
 from services.monitoring import MonitorPlan
-from services.replay import Asked, replay
+from services.replay import Asked, replay, waiting
+
+POLL_SECONDS = 0.5
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
@@ -37,6 +41,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
             reference_days=given.reference_days,
             plans=plans,
         )
+        _wait(sessions, model_id, given.wait)
         found = replay(sessions, model_id, asked)
     finally:
         engine.dispose()
@@ -46,6 +51,16 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     else:
         telling.replay(plain, sys.stdout)
     return 0
+
+
+def _wait(sessions: sessionmaker[Session], model_id: UUID, seconds: float) -> None:
+    """Wait until every row is folded, archived and joined, or time is up."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with read_only(sessions) as session:
+            if not any(waiting(session, model_id)):
+                return
+        time.sleep(POLL_SECONDS)
 
 
 def _plans(path: Path) -> tuple[MonitorPlan, ...]:

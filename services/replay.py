@@ -18,7 +18,7 @@ from alerts.inhibition import is_inhibited
 from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
 from core.window import Window
-from db.queries import late
+from db.queries import late, log, models
 from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Finding as FindingRow
@@ -130,13 +130,22 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What monitors would have found, the oldest episode first."""
+    """What monitors would have found, the oldest episode first.
+
+    Attributes
+    ----------
+    waiting_rows, waiting_days
+        Rows that are not yet folded and archived, and event days that are not yet
+        joined with labels: what they hold is not in what was found.
+    """
 
     model: str
     version: str | None
     since: datetime | None
     until: datetime | None
     n_days: int
+    waiting_rows: int = 0
+    waiting_days: int = 0
     records: tuple[Record, ...] = ()
     episodes: tuple[Episode, ...] = ()
 
@@ -184,6 +193,7 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
         asked = _with_reference(session, model_id, asked)
         name, stretch = model.name, _stretch(session, model, asked)
         version = scene.champion_name(session, model_id)
+        waiting_rows, waiting_days = waiting(session, model_id)
         days = [] if stretch is None else [*_days(session, model, trackers, asked, stretch)]
 
     # decide
@@ -197,9 +207,17 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
         since=stretch.start if stretch else None,
         until=stretch.end if stretch else None,
         n_days=len(days),
+        waiting_rows=waiting_rows,
+        waiting_days=waiting_days,
         records=tuple(_record(tracker) for tracker in trackers),
         episodes=tuple(sorted(episodes, key=lambda one: (one.since, one.monitor))),
     )
+
+
+def waiting(session: Session, model_id: UUID) -> tuple[int, int]:
+    """Return how many rows wait for fold and archive, and how many days for a join."""
+    n_rows, _ = models.backlog(session, model_id)
+    return n_rows, len(log.dirty_days(session, model_id))
 
 
 def _plans(session: Session, model_id: UUID, asked: Asked) -> list[MonitorPlan]:

@@ -64,6 +64,15 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
         help="JSON: a list of monitors to try, each with name, kind and params",
     )
     option("--reference-days", type=int, metavar="N", help="measure against the first N days")
+    option(
+        "--wait",
+        type=float,
+        nargs="?",
+        const=600.0,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait until the worker has joined every row, by default for 600 s at most",
+    )
     option("--json", action="store_true", help="print it as JSON")
 
 

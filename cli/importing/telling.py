@@ -53,7 +53,12 @@ def _faults(faults: Sequence[Mapping[str, Any]], n: int, out: TextIO) -> None:
 
 
 def replay(found: Mapping[str, Any], out: TextIO) -> None:
-    """Print what monitors would have found."""
+    """Print what monitors would have found, and what is not yet in it."""
+    if found["waiting_rows"] or found["waiting_days"]:
+        out.write(
+            f"incomplete: {found['waiting_rows']:,} rows are not yet folded and archived, "
+            f"{found['waiting_days']:,} days are not yet joined with labels\n"
+        )
     if not found["n_days"]:
         out.write("no served day has closed: there is nothing to replay\n")
         return

@@ -1,0 +1,88 @@
+"""A backtest says what is not yet in it, and waits for it on request."""
+
+import argparse
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from api.main import create_app
+from cli import backtesting
+from core.clock import utcnow
+from core.settings import Settings
+from db.session import unit_of_work
+from db.tables import Scope
+from services.access import create_key
+from services.archive import archive_all
+from services.fold import PATIENCE, fold_all
+from services.join import join_all
+from tests.fold.test_fold import send
+from tests.streams import HOUR, START, add_model, prediction
+
+LATE = START + PATIENCE
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def given(**fields: Any) -> argparse.Namespace:
+    usual = {
+        "model": "grid",
+        "since": None,
+        "until": None,
+        "monitor_file": None,
+        "reference_days": None,
+        "json": False,
+        "wait": 0.0,
+    }
+    return argparse.Namespace(**usual | fields)
+
+
+@SQLITE
+def test_rows_that_wait_are_counted(
+    sessions: sessionmaker[Session], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START), prediction(START + 50 * HOUR, 1))
+
+    assert backtesting.run(settings, given()) == 0
+    assert capsys.readouterr().out.startswith(
+        "incomplete: 2 rows are not yet folded and archived, 0 days are not yet joined"
+    )
+    fold_all(sessions, LATE)
+    archive_all(sessions, settings.lake, LATE)
+    assert backtesting.run(settings, given()) == 0
+    assert capsys.readouterr().out.startswith(
+        "incomplete: 0 rows are not yet folded and archived, 2 days are not yet joined"
+    )
+
+
+@SQLITE
+def test_it_waits_until_every_row_is_joined(
+    sessions: sessionmaker[Session],
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START), prediction(START + 50 * HOUR, 1))
+
+    def work(_: float) -> None:
+        fold_all(sessions, LATE)
+        archive_all(sessions, settings.lake, LATE)
+        join_all(sessions, settings.lake, LATE)
+
+    monkeypatch.setattr("cli.backtesting.time.sleep", work)
+
+    assert backtesting.run(settings, given(wait=600.0)) == 0
+    assert "incomplete" not in capsys.readouterr().out
+
+
+@SQLITE
+def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Settings) -> None:
+    send(sessions, add_model(sessions), prediction(START))
+    with unit_of_work(sessions) as session:
+        token = create_key(session, "k", [Scope.READ], None, utcnow())
+    headers = {"Authorization": f"Bearer {token}"}
+    with TestClient(create_app(settings, sessions), headers=headers) as client:
+        told = client.get("/v1/models/grid/replay").json()
+    assert (told["waiting_rows"], told["waiting_days"]) == (1, 0)
