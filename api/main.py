@@ -26,6 +26,7 @@ from api import (
     rollouts,
     segments,
     skew,
+    streams,
     versions,
 )
 from api.authentication import KeyFirst, Keys
@@ -60,6 +61,7 @@ ROOMS = (
     rollouts,
     segments,
     skew,
+    streams,
     versions,
 )
 

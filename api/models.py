@@ -70,6 +70,20 @@ class MonitorRead(BaseModel):
     since: datetime | None
 
 
+class SetAsideRead(BaseModel):
+    """A stream whose rows cannot be processed at one stage, until `not_before` at least."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    stream: str
+    stage: str
+    item: str
+    error: str
+    since: datetime
+    attempts: int
+    not_before: datetime
+
+
 class ModelRead(BaseModel):
     """One model, and where everything about it stands."""
 
@@ -87,6 +101,7 @@ class ModelRead(BaseModel):
     last_received_at: datetime | None
     backlog_rows: int
     backlog_bytes: int
+    set_aside: list[SetAsideRead]
     open_rollout: UUID | None
     versions: list[VersionRead]
     monitors: list[MonitorRead]

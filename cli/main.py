@@ -94,12 +94,21 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--slot", metavar="MOMENT", help="the end of an event day; by default all that failed"
     )
+    _add_log(add("log", _log, "discard rows that cannot be processed"))
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
     _add_history(add)
     _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    acts = parser.add_subparsers(required=True, metavar="ACTION")
+    text = "move what holds a stream up that is set aside to quarantine; it goes on"
+    discard = acts.add_parser("discard", help=text, description=text)
+    discard.add_argument("model")
+    discard.add_argument("stream", choices=["predictions", "labels", "reference"])
 
 
 def _add_history(add: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
@@ -219,6 +228,12 @@ def _evaluate(settings: Settings, given: argparse.Namespace) -> int:
     for slot in ask_to_evaluate(settings, given.model, given.slot):
         print(slot.isoformat())
     return 0
+
+
+def _log(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.discarding import run
+
+    return run(settings, given)
 
 
 def _import(settings: Settings, given: argparse.Namespace) -> int:

@@ -32,6 +32,16 @@ class Kind(StrEnum):
     LABELS = "labels"
 
 
+class Stage(StrEnum):
+    """What is done with the rows of a stream after they are accepted."""
+
+    FOLD = "fold"
+    ARCHIVE = "archive"
+    JOIN = "join"
+    PAIRING = "pairing"  # of KServe's requests and responses
+    RETENTION = "retention"
+
+
 class Status(StrEnum):
     """How one prediction was served."""
 

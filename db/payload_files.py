@@ -68,18 +68,25 @@ def new(session: Session, within: Path) -> Iterator[Path]:
         raise
 
 
+class PayloadGone(FileNotFoundError):
+    """The file of an entry is not there."""
+
+
 def read(session: Session, name: str) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     Raises
     ------
-    FileNotFoundError
-        If the archive has let go of the entry since the caller saw it.
+    PayloadGone
+        If the archive has let go of the entry since the caller saw it, or the file is lost.
     """
     within = folder(session)
     if within is None:
-        raise FileNotFoundError(f"this database has no files, and {name} least of all")
-    return (within / name).read_bytes()
+        raise PayloadGone(f"this database keeps no files: {name}")
+    try:
+        return (within / name).read_bytes()
+    except FileNotFoundError:
+        raise PayloadGone(f"payload file {name} is not there") from None
 
 
 def sweep(sessions: sessionmaker[Session]) -> int:

@@ -106,7 +106,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             raise
 
     def retain(_: Claim) -> None:
-        retention.retain_all(sessions, settings.lake)
+        retention.retain_all(sessions, settings.lake, utcnow())
 
     def purge(_: Claim) -> None:
         now = utcnow()

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
 from core.lake_root import LakeRoot
-from core.rows import REFERENCE, Kind
+from core.rows import REFERENCE, Kind, Stage
 from core.window import Window
 from db import payload_files
 from db.queries import log
@@ -31,7 +31,9 @@ from lake.lists import Ints, micros
 from lake.reading import Log
 from lake.storage import LakeAstray
 from services.fold import contents, decode
+from services.outage import is_outage
 from services.retention import first_kept
+from services.set_aside import AtFault, work_through
 
 MAX_BYTES = 64 * 2**20  # of payload in one append
 MAX_APPENDS = 64  # of one stream in one call: the others get their turn
@@ -45,42 +47,45 @@ LOOK_BACK = timedelta(days=90)
 
 
 def archive_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
-    """Archive what is folded, of every stream; how many rows.
+    """Archive what is folded, of every stream, an append of each in turn; how many rows.
 
-    Raises
-    ------
-    ExceptionGroup
-        With a `LakeAstray` for each stream that could not be archived, after
-        all the others were.
+    A stream that cannot be archived is set aside; all others go on.
     """
     payload_files.sweep(sessions)  # of the last time: who read them then has them by now
     with read_only(sessions) as session:
         streams = log.waiting(session, folded=True)
-    n_rows, astray = 0, list[LakeAstray]()
-    for model_id, kind in streams:
+
+    def act(model_id: UUID, kind: Kind) -> int:
         try:
-            n_rows += _archive_stream(sessions, lake_root, model_id, kind)
-        except LakeAstray as error:
-            astray.append(error)
-    if astray:
-        raise ExceptionGroup("lake and database do not belong together", astray)
-    return n_rows
+            return archive(sessions, lake_root, model_id, kind)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            return _archive_one(sessions, lake_root, model_id, kind)
+
+    return work_through(sessions, Stage.ARCHIVE, streams, act, now, turns=MAX_APPENDS)
 
 
-def _archive_stream(
+def _archive_one(
     sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, kind: Kind
 ) -> int:
-    n_rows = 0
-    for _ in range(MAX_APPENDS):
-        archived = archive(sessions, lake_root, model_id, kind)
-        n_rows += archived
-        if not archived:
-            break
-    return n_rows
+    """Archive one group alone, so that the group at fault is named."""
+    with read_only(sessions) as session:
+        first = log.unarchived(session, model_id, kind, max_bytes=0)
+    try:
+        return archive(sessions, lake_root, model_id, kind, max_bytes=0)
+    except Exception as error:
+        if is_outage(error) or first is None:
+            raise
+        raise AtFault(f"group {first.last_group}", error) from error
 
 
 def archive(
-    sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID, kind: Kind
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    model_id: UUID,
+    kind: Kind,
+    max_bytes: int = MAX_BYTES,
 ) -> int:
     """Append the oldest folded groups of one stream to its table.
 
@@ -92,6 +97,8 @@ def archive(
         Where all logs lie.
     model_id, kind
         The stream.
+    max_bytes
+        Of payload; at least one group is taken.
 
     Returns
     -------
@@ -121,7 +128,7 @@ def archive(
         batch = (
             log.up_to(session, model_id, kind, in_lake)
             if in_lake > archived  # an archiver died after its append
-            else log.unarchived(session, model_id, kind, MAX_BYTES)
+            else log.unarchived(session, model_id, kind, max_bytes)
         )
         if batch is None:
             return 0

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from core.rows import Kind
 from core.settings import Settings
 from db.queries import inbox
 
 LOOK_EVERY = 0.2  # seconds between two looks at the disks
 REGAINED = 1.25  # of the least free space: then it is enough again
 RELIEVED = 0.9  # of the largest backlog
+SHARE_ASIDE = 0.25  # of the largest backlog, for one stream that is set aside
 
 FreeBytes = Callable[[Path], int]
 
@@ -89,15 +92,15 @@ class Disks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is accepted and not yet in the lake."""
+    """What is accepted and not yet in the lake, of all streams but those set aside."""
 
     n_bytes: int
     age: timedelta
 
 
 def backlog(session: Session, now: datetime) -> Backlog:
-    """Read the backlog of all models."""
-    n_bytes, oldest = inbox.backlog(session)
+    """Read the backlog of all streams that go on."""
+    n_bytes, oldest, _ = inbox.backlog(session)
     age = now - oldest if oldest else timedelta(0)
     return Backlog(n_bytes=n_bytes, age=max(age, timedelta(0)))
 
@@ -111,6 +114,27 @@ def is_full(n_bytes: int, most: int, was_full: bool) -> bool:
     [True, True, False]
     """
     return n_bytes > most * (RELIEVED if was_full else 1.0)
+
+
+def full_aside(waiting: inbox.Backlog, most: int) -> frozenset[tuple[UUID, Kind]]:
+    """Return the streams set aside of which nothing more is taken.
+
+    Each may hold a share of the largest backlog, and all of them together with the others
+    the whole: a stream that is stuck takes no room from those that go on.
+
+    Examples
+    --------
+    >>> from uuid import UUID
+    >>> stuck = UUID(int=1), Kind.LABELS
+    >>> [len(full_aside(inbox.Backlog(n, None, {stuck: 20}), 100)) for n in (0, 81)]
+    [0, 1]
+    """
+    total = waiting.n_bytes + sum(waiting.aside.values())
+    return frozenset(
+        stream
+        for stream, n_bytes in waiting.aside.items()
+        if n_bytes > most * SHARE_ASIDE or total > most
+    )
 
 
 def shortages(settings: Settings, disks: Disks, waiting: Backlog) -> list[str]:

@@ -12,6 +12,7 @@ from alerts.state import Phase
 from core.contract import Contract
 from db.queries import models
 from db.tables import Alert, Monitor, Version
+from services import set_aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Description:
     last_received_at: datetime | None
     backlog_rows: int
     backlog_bytes: int
+    set_aside: list[set_aside.Aside]
     open_rollout: UUID | None
     versions: list[Version]
     monitors: list[MonitorNow]
@@ -78,6 +80,7 @@ def describe(session: Session, name: str) -> Description:
         last_received_at=model.last_received_at,
         backlog_rows=rows,
         backlog_bytes=size,
+        set_aside=set_aside.of_model(session, model.id),
         open_rollout=rollout.id if rollout else None,
         versions=models.versions(session, model.id),
         monitors=monitors_of(session, model.id),

@@ -35,6 +35,7 @@ from lake.tables import open_table
 from services.archive import archive
 from services.erasure_requests import Subject
 from services.fold import fold
+from services.outage import is_outage
 
 IDLE_SECONDS, MAX_IDLE = 0.05, 20  # how long an inbox is watched that does not move
 
@@ -133,8 +134,15 @@ def drain(
     while n_idle < MAX_IDLE:
         n_rows = 0
         for kind in Kind:
-            n_rows += fold(sessions, model_id, kind, now)
-            n_rows += archive(sessions, lake_root, model_id, kind)
+            try:
+                n_rows += fold(sessions, model_id, kind, now)
+                n_rows += archive(sessions, lake_root, model_id, kind)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                raise NotDrained(
+                    f"{kind.value} are set aside: {type(error).__name__}"
+                ) from error
         with read_only(sessions) as session:
             if not stored.has_entries(session, model_id, newest):
                 return

@@ -25,6 +25,7 @@ from db.tables import (
     Monitor,
     Rollout,
     Run,
+    SetAside,
     Version,
 )
 from db.tables.queue import RunStatus
@@ -36,6 +37,7 @@ from services.overview.standing import standing_of
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     """Read every gauge, and what is counted in the database."""
     yield from _backlog(session, now)
+    yield _set_aside(session)
     yield from _models(session)
     yield _log_rows(session)
     yield _firing(session)
@@ -71,6 +73,22 @@ def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
         size.add_metric([model], int(n_bytes))
         age.add_metric([model], _age(oldest, now))
     yield from (rows, size, age)
+
+
+def _set_aside(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_streams_set_aside",
+        "1 for a stream whose rows cannot be processed.",
+        labels=["model", "stream", "stage"],
+    )
+    rows = session.execute(
+        select(Model.name, SetAside.kind, SetAside.stage).join(
+            Model, Model.id == SetAside.model_id
+        )
+    )
+    for model, kind, stage in rows:
+        gauge.add_metric([model, kind.value, stage.value], 1.0)
+    return gauge
 
 
 def capacity(

@@ -20,9 +20,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
-from core.errors import Unprocessable
+from core.feature import LARGEST
 from core.lake_root import LakeRoot
-from core.rows import REFERENCE, Kind
+from core.rows import REFERENCE, Kind, Stage
 from core.window import Window
 from db.queries import counts, late
 from db.queries import log as marks
@@ -48,8 +48,10 @@ from monitors.segments import FIRST, MOST
 from retrain.rollout import Phase
 from services import segments
 from services.accuracy import Units, by_place, cells, chunk, seasonal_lag, total, units
+from services.outage import is_outage
 from services.segments import Names
 from services.session_scores import Score, scores
+from services.set_aside import AtFault, work_through
 
 log = logging.getLogger(__name__)
 
@@ -100,23 +102,17 @@ class Joined:
 def join_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
     """Compute every marked day of every model again; how many were saved.
 
-    Raises
-    ------
-    ExceptionGroup
-        With an `Unprocessable` for each model with a version whose units
-        cannot be read, after all other models were joined.
+    A model with a day that cannot be joined, or with a version whose units cannot
+    be read, is set aside; all others are joined.
     """
     with read_only(sessions) as session:
         models = {model_id for model_id, _, _ in marks.dirty_days(session)}
-    n_days, unread = 0, list[Unprocessable]()
-    for model_id in models:
-        try:
-            n_days += join(sessions, lake_root, model_id)
-        except Unprocessable as error:
-            unread.append(error)
-    if unread:
-        raise ExceptionGroup("units of some versions cannot be read", unread)
-    return n_days
+
+    def act(model_id: UUID, _: Kind) -> int:
+        return join(sessions, lake_root, model_id)
+
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in sorted(models)]
+    return work_through(sessions, Stage.JOIN, streams, act, now)
 
 
 def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> int:
@@ -136,15 +132,32 @@ def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -
     int
         How many days were saved. The others were marked again meanwhile, and
         stay so.
+
+    Raises
+    ------
+    AtFault
+        With the first day that could not be joined, after all others were.
     """
     with read_only(sessions) as session:
         marked = marks.dirty_days(session, model_id)
+        if not marked:
+            return 0
         subject = _subject(session, model_id)
         _, archived = marks.position(session, model_id, Kind.PREDICTIONS)
     history = Log(lake_root, model_id)  # after the marks: what they are about is in it
     if archived and history.snapshot.predictions is None:
         raise LakeAstray(f"model {model_id}: the lake holds no predictions")
-    return sum(join_day(sessions, history, subject, day, rev) for _, day, rev in marked)
+    n_days, failed = 0, list[AtFault]()
+    for _, day, rev in marked:
+        try:
+            n_days += join_day(sessions, history, subject, day, rev)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            failed.append(AtFault(f"day {day}", error))
+    if failed:
+        raise failed[0]
+    return n_days
 
 
 def join_day(
@@ -367,7 +380,19 @@ def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -
     values = actual[0]
     if named is not None and named.num_rows:
         values = latest(actual, actuals_by_id(named, contract, rows["prediction_id"]))
-    return Joined(rows=rows, forecast=outputs(rows, contract), actual=values, naive=naive)
+    return Joined(
+        rows=rows,
+        forecast=_measured(outputs(rows, contract)),
+        actual=_measured(values),
+        naive=_measured(naive),
+    )
+
+
+def _measured(values: Floats) -> Floats:
+    """Leave out what no measurement is: rows were accepted before magnitudes were limited."""
+    if np.nanmax(np.abs(values), initial=0.0) <= LARGEST:
+        return values
+    return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
 def _span(first: Ints, last: Ints) -> Window:

@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError, SchemaMismatchError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.payload_files import PayloadGone
 from db.session import is_outage as is_database_outage
 from lake.storage import LakeAstray
 
@@ -88,7 +89,7 @@ def _is_one(error: BaseException) -> bool:
             return error.connection_invalidated or is_database_outage(error)
         case sqlite3.Error():
             return is_database_outage(error)
-        case SchemaMismatchError():
+        case SchemaMismatchError() | PayloadGone():
             return False
         case _:
             return isinstance(error, _OUTAGES)

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
 from core.policy import Policy
-from core.rows import Kind
+from core.rows import Kind, Stage
 from db.queries import erasure as stored
 from db.session import read_only, unit_of_work
 from db.tables import DirtyDay, Model, Rollout
 from lake import erase as rows
 from lake.tables import open_table
 from retrain.rollout import Phase
+from services.set_aside import work_through
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +37,21 @@ def first_kept(model: Model) -> date | None:
     return model.watermark.date() - timedelta(days=keep - 1)
 
 
-def retain_all(sessions: sessionmaker[Session], lake_root: LakeRoot) -> int:
+def retain_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
     """Drop what no policy keeps, of every model; how many rows of the lake.
 
-    Raises
-    ------
-    ExceptionGroup
-        With what went wrong with single models, after all others were done.
+    A model whose rows cannot be dropped is set aside; all others go on.
     """
     with read_only(sessions) as session:
-        due = {model.id: first_kept(model) for model in session.scalars(select(Model))}
-    n_rows, failed = 0, list[Exception]()
-    for model_id, first in due.items():
-        if first is None:
-            continue
-        try:
-            n_rows += retain(sessions, lake_root, model_id, first)
-        except Exception as error:  # noqa: BLE001 - the others must not wait for one
-            failed.append(error)
-    if failed:
-        raise ExceptionGroup("rows of some models are kept for longer than they should", failed)
-    return n_rows
+        models = session.scalars(select(Model.id).order_by(Model.id)).all()
+
+    def act(model_id: UUID, _: Kind) -> int:
+        with read_only(sessions) as session:
+            first = first_kept(session.get_one(Model, model_id))
+        return 0 if first is None else retain(sessions, lake_root, model_id, first)
+
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in models]
+    return work_through(sessions, Stage.RETENTION, streams, act, now)
 
 
 def retain(

@@ -9,10 +9,10 @@ from sqlalchemy import bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from core.rows import Kind
+from core.rows import Kind, Stage
 from db import payload_files
 from db.base import Base
-from db.tables import Inbox, InboxPayload, Receipt
+from db.tables import Inbox, InboxPayload, Receipt, SetAside
 
 # A model's last sign of life is for people: no need to write it with each commit,
 # and to wait for the fold, which holds the same row.
@@ -113,9 +113,44 @@ def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> 
         connection.execute(_SIGN_OF_LIFE, {"whose": model_id, "late": late, "seen": now})
 
 
-def backlog(session: Session) -> tuple[int, datetime | None]:
+class Backlog(NamedTuple):
+    """What is accepted and not yet in the lake; of streams set aside, apart.
+
+    Attributes
+    ----------
+    n_bytes, oldest
+        Of the streams that go on.
+    aside
+        Bytes by stream, of those that are set aside.
+    """
+
+    n_bytes: int
+    oldest: datetime | None
+    aside: dict[tuple[UUID, Kind], int]
+
+
+def backlog(session: Session) -> Backlog:
     """Return how much is accepted and not yet in the lake, and since when."""
-    n_bytes, oldest = session.execute(
-        select(func.coalesce(func.sum(Inbox.n_bytes), 0), func.min(Inbox.received_at))
-    ).one()
-    return int(n_bytes), oldest
+    waiting = session.execute(
+        select(
+            Inbox.model_id,
+            Inbox.kind,
+            func.sum(Inbox.n_bytes).label("n_bytes"),
+            func.min(Inbox.received_at).label("oldest"),
+        ).group_by(Inbox.model_id, Inbox.kind)
+    ).all()
+    held = SetAside.stage.in_((Stage.FOLD, Stage.ARCHIVE))
+    stuck = {
+        (row.model_id, row.kind)
+        for row in session.execute(select(SetAside.model_id, SetAside.kind).where(held))
+    }
+    going = [row for row in waiting if (row.model_id, row.kind) not in stuck]
+    return Backlog(
+        n_bytes=sum(int(row.n_bytes) for row in going),
+        oldest=min((row.oldest for row in going), default=None),
+        aside={
+            (row.model_id, row.kind): int(row.n_bytes)
+            for row in waiting
+            if (row.model_id, row.kind) in stuck
+        },
+    )

@@ -68,20 +68,28 @@ def receive_no_later(session: Session, now: datetime) -> None:
     )
 
 
-def overdue(session: Session, until: datetime, limit: int) -> list[tuple[str, UUID, str]]:
-    """Return the oldest predictions of which a half has waited since `until` or longer.
+def models_overdue(session: Session, until: datetime) -> list[UUID]:
+    """Return the models of which a half has waited since `until` or longer."""
+    late = select(KServeHalf.model_id).where(KServeHalf.received_at <= until)
+    return [*session.scalars(late.distinct())]
+
+
+def overdue(
+    session: Session, model_id: UUID, until: datetime, limit: int
+) -> list[tuple[str, str]]:
+    """Return a model's oldest predictions of which a half has waited since `until` or longer.
 
     Returns
     -------
     list
-        The model's name and id, and the event's id.
+        The model's name and the event's id.
     """
     oldest = (
-        select(Model.name, KServeHalf.model_id, KServeHalf.event_id)
+        select(Model.name, KServeHalf.event_id)
         .join(Model, Model.id == KServeHalf.model_id)
-        .where(KServeHalf.received_at <= until)
-        .group_by(Model.name, KServeHalf.model_id, KServeHalf.event_id)
+        .where(KServeHalf.received_at <= until, KServeHalf.model_id == model_id)
+        .group_by(Model.name, KServeHalf.event_id)
         .order_by(func.min(KServeHalf.received_at))
         .limit(limit)
     )
-    return [(name, model_id, event_id) for name, model_id, event_id in session.execute(oldest)]
+    return [(name, event_id) for name, event_id in session.execute(oldest)]

@@ -23,6 +23,10 @@ from db.tables import DirtyDay, Inbox, Model, ServingSlice, Stream
 MAX_ENTRIES = 2_000  # of the inbox, at one go; also bounds the parameters of a statement
 
 
+class EntriesGone(RuntimeError):
+    """Entries were taken out of the inbox while they were read: nothing is changed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Entries of the inbox that are taken together.
@@ -58,13 +62,19 @@ def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
     return (stream.folded, stream.archived) if stream else (0, 0)
 
 
-def unfolded(session: Session, model_id: UUID, kind: Kind, max_bytes: int) -> Batch | None:
+def unfolded(
+    session: Session,
+    model_id: UUID,
+    kind: Kind,
+    max_bytes: int,
+    max_entries: int = MAX_ENTRIES,
+) -> Batch | None:
     """Return the oldest entries that no fold has taken, up to a size; at least one."""
     rows = session.execute(
         select(Inbox.id, Inbox.n_rows, Inbox.n_bytes, Inbox.received_at, Inbox.group_no)
         .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no.is_(None))
         .order_by(Inbox.id)
-        .limit(MAX_ENTRIES)
+        .limit(max_entries)
     ).all()
     size, end = 0, 0
     for row in rows:
@@ -140,6 +150,11 @@ def number(
     ----------
     last_seen
         The last folded group when `batch` was read.
+
+    Raises
+    ------
+    EntriesGone
+        If one of them was taken out of the inbox; the transaction must not be committed.
     """
     session.execute(
         dialect.insert(session, Stream)
@@ -155,13 +170,46 @@ def number(
     if cast(CursorResult[None], moved).rowcount != 1:
         return None
     for ids in _batched(batch.ids):
-        session.execute(
+        numbered = session.execute(
             update(Inbox)
             .where(Inbox.id.in_(ids))
             .values(group_no=last_seen + 1)
             .execution_options(synchronize_session=False)
         )
+        if cast(CursorResult[None], numbered).rowcount != len(ids):
+            raise EntriesGone
     return last_seen + 1
+
+
+def entries(
+    session: Session, model_id: UUID, kind: Kind, group_no: int | None
+) -> Sequence[Inbox]:
+    """Return the entries of one group, or those that no fold has taken, oldest first."""
+    is_own = Inbox.group_no == group_no if group_no else Inbox.group_no.is_(None)
+    return session.scalars(
+        select(Inbox)
+        .where(Inbox.model_id == model_id, Inbox.kind == kind, is_own)
+        .order_by(Inbox.id)
+        .limit(MAX_ENTRIES)
+    ).all()
+
+
+def take_out(session: Session, entry_id: int, group_no: int | None) -> None:
+    """Delete an entry of the inbox that has moved no further meanwhile.
+
+    Raises
+    ------
+    EntriesGone
+        If it has; the transaction must not be committed.
+    """
+    is_there = Inbox.group_no == group_no if group_no else Inbox.group_no.is_(None)
+    gone = session.execute(
+        delete(Inbox)
+        .where(Inbox.id == entry_id, is_there)
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[None], gone).rowcount != 1:
+        raise EntriesGone
 
 
 def close(

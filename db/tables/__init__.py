@@ -23,6 +23,7 @@ from db.tables.log import (
     Quarantine,
     Receipt,
     RepeatDay,
+    SetAside,
     Stream,
 )
 from db.tables.models import Champion, Model, Version
@@ -84,6 +85,7 @@ __all__ = [
     "SegmentOutputChunk",
     "ServingSlice",
     "SessionScore",
+    "SetAside",
     "ShapeChunk",
     "ShapeLayout",
     "Stream",

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.rows import Kind
+from core.rows import Kind, Stage
 from db.base import Base, BigId
 
 
@@ -70,6 +70,26 @@ class Stream(Base):
     folded: Mapped[int] = mapped_column(default=0)
     archived: Mapped[int] = mapped_column(default=0)
     n_rows_archived: Mapped[int] = mapped_column(BigId, default=0)
+
+
+class SetAside(Base):
+    """A stream whose rows cannot be processed at one stage: it waits, and stops no other.
+
+    `item` names what is at fault: an entry of the inbox, a group, an event day, an
+    event; empty where nothing is singled out. `error` holds no value of a row of a model
+    with sensitive ones. It is tried again from `not_before` on (wall time).
+    """
+
+    __tablename__ = "set_aside"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(primary_key=True)
+    stage: Mapped[Stage] = mapped_column(primary_key=True)
+    item: Mapped[str]
+    error: Mapped[str]
+    since: Mapped[datetime]
+    attempts: Mapped[int]
+    not_before: Mapped[datetime]
 
 
 class DirtyDay(Base):

@@ -10,7 +10,7 @@ from core.contract import Contract
 from core.feature import LARGEST, MAX_TEXT_BYTES, Sensitivity
 from core.rows import TIME, Kind, Status
 from core.terms import Terms
-from services.ingest.check_lists import check_lists
+from services.ingest.check_lists import check_lists, check_magnitudes
 from services.ingest.columns import OUT_OF_RANGE, Faults, mask, within
 
 # The newest event time drives a model's clock, and nothing turns it back: a
@@ -71,6 +71,16 @@ def _check(
         _check_labels(table, contract, faults)
     else:
         _check_predictions(table, faults)
+
+
+def check_numbers(table: pa.Table, faults: Faults) -> None:
+    """Find the rows with a number that is not finite, or that no measurement has."""
+    for field, column in zip(table.schema, table.columns, strict=True):
+        values = column.combine_chunks()
+        if pa.types.is_float64(field.type):
+            _check_finite(values, field.name, faults)
+        elif pa.types.is_struct(field.type):
+            check_magnitudes(values, field.name, faults)
 
 
 def _check_text(values: pa.Array, name: str, faults: Faults) -> None:

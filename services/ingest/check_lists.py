@@ -43,6 +43,13 @@ def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults)
             _check_range(column, field, feature, faults)
 
 
+def check_magnitudes(values: pa.Array, name: str, faults: Faults) -> None:
+    """Find the rows of a struct of lists with a number that no measurement has."""
+    for child, column in zip(values.type, values.flatten(), strict=True):
+        if pa.types.is_float64(child.type.value_type):
+            _check_numbers(column, f"{name}.{child.name}", faults, may_miss=True)
+
+
 def _declared(name: str, contract: Contract) -> tuple[Feature, ...]:
     if name == "features":
         return contract.features

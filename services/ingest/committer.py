@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.errors import AppError, Busy, NotFound, TooLarge, TooMany
+from core.rows import Kind
 from db.queries import inbox
 from db.session import read_only, unit_of_work
-from services.capacity import Disks, is_full
+from services.capacity import Disks, full_aside, is_full
 from services.ingest import metrics
 from services.ingest.batch import Accepted, Batch
 from services.ingest.decode import Section, decode
@@ -40,6 +41,7 @@ LINGER = 0.002
 OVERLAP_BYTES = 256 * 2**10
 OUTAGE_SECONDS = 2.0  # after which it pays to try a database again that did not answer
 DISK_SECONDS = 30.0  # and a disk that was full
+ASIDE_SECONDS = 60.0  # before a full stream that is set aside is tried again
 BACKLOG_EVERY = 5.0  # seconds between two looks at how far the archive is behind
 
 # What the platform hands over by itself is bounded by the room alone.
@@ -111,6 +113,7 @@ class Committer:
         self._disks = disks
         self._n_last = 0
         self._is_full = False
+        self._full_aside = frozenset[tuple[UUID, Kind]]()
         self._backlog_read_at = -BACKLOG_EVERY
         self._lock = Lock()
         self._is_open = True
@@ -172,6 +175,9 @@ class Committer:
         """
         if ticket is None:
             ticket = self.enter(OURSELVES, UNLIMITED)
+        if (batch.model_id, batch.feed.kind) in self._full_aside:
+            ticket.release()
+            raise Busy(f"{batch.feed.kind.value} of this model are set aside", ASIDE_SECONDS)
         ticket.need(len(batch.body))
         answer: Future[Accepted] = Future()
         with self._lock:
@@ -315,8 +321,10 @@ class Committer:
         self._backlog_read_at = time.monotonic()
         try:
             with read_only(self._sessions) as session:
-                n_bytes, _ = inbox.backlog(session)
-            self._is_full = is_full(n_bytes, self._max_backlog_bytes, self._is_full)
+                waiting = inbox.backlog(session)
+            most = self._max_backlog_bytes
+            self._is_full = is_full(waiting.n_bytes, most, self._is_full)
+            self._full_aside = full_aside(waiting, most)
         except (OperationalError, InterfaceError) as error:
             log.warning("the size of the inbox is not known: %s", error.orig)
 

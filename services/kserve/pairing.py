@@ -10,24 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Busy
-from db.queries import counts, kserve
+from core.rows import Kind, Stage
+from db.queries import counts, inbox, kserve
 from db.session import read_only, unit_of_work
 from db.tables.kserve import Part
+from services.ingest import redaction
 from services.ingest.batch import Batch
+from services.ingest.columns import printable
 from services.ingest.decode import decode
 from services.ingest.store import store
 from services.kserve.event import Event
 from services.kserve.halves import Subject, batch_id_of, whole, write
+from services.outage import is_outage
 from services.registry import Directory
+from services.set_aside import AtFault, work_through
 
 # Halves that wait: then their other halves go somewhere else.
 MAX_WAITING = 500_000
 COUNT_EVERY = 5.0  # seconds between two looks at how many there are
-SWEPT_AT_ONCE = 200  # predictions in one transaction
+SWEPT_AT_ONCE = 200  # predictions of one model, before the others get their turn
+MAX_TURNS = 5_000  # of one model in one sweep
 
 # Names of counts: predictions that were made of one half.
 UNANSWERED = "kserve_unanswered"
@@ -115,22 +123,31 @@ def sweep(
 
     A request alone becomes a prediction of status `error`, a response alone
     goes to quarantine. Where both are there, whoever was to bring them
-    together has died.
+    together has died. A model whose halves make an error is set aside; all others
+    go on.
     """
     directory = Directory(sessions)
-    n_made = 0
     with unit_of_work(sessions) as session:
         kserve.receive_no_later(session, clock())
-    while True:
+    with read_only(sessions) as session:
+        waiting = kserve.models_overdue(session, clock() - wait)
+
+    def act(model_id: UUID, _: Kind) -> int:
         with read_only(sessions) as session:
-            overdue = kserve.overdue(session, clock() - wait, SWEPT_AT_ONCE)
-        for model, _, event_id in overdue:
-            entry = directory.find(model)
-            subject = Subject(model_id=entry.model_id, model=model, terms=entry.terms)
-            _sweep_one(sessions, subject, event_id, clock())
-        n_made += len(overdue)
-        if len(overdue) < SWEPT_AT_ONCE:
-            return n_made
+            overdue = kserve.overdue(session, model_id, clock() - wait, SWEPT_AT_ONCE)
+        for model, event_id in overdue:
+            try:
+                entry = directory.find(model)
+                subject = Subject(model_id=model_id, model=model, terms=entry.terms)
+                _sweep_one(sessions, subject, event_id, clock())
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                raise AtFault(f"event {event_id}", error) from error
+        return len(overdue)
+
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in waiting]
+    return work_through(sessions, Stage.PAIRING, streams, act, clock(), turns=MAX_TURNS)
 
 
 def _sweep_one(
@@ -143,11 +160,26 @@ def _sweep_one(
         batch = whole(event_id, halves, subject)
         if not kserve.is_whole(session, subject.model_id, batch_id_of(event_id)):
             sections, refused = decode({0: batch}, now, max_rows=len(batch.body))
-            if refused:
-                raise refused[0]
-            store(session, sections, now)
+            if refused:  # it never will be a prediction: the others must not wait for it
+                reason = printable(str(redaction.error(refused[0], batch.terms)))
+                inbox.add_quarantined(session, [_refused(batch, reason, now)])
+            else:
+                store(session, sections, now)
             if len(halves) == 1:
                 (part,) = halves
                 name = UNANSWERED if part is Part.REQUEST else UNASKED
                 counts.add(session, subject.model_id, {name: 1})
         kserve.forget(session, subject.model_id, event_id)
+
+
+def _refused(batch: Batch, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "model_id": batch.model_id,
+        "kind": Kind.PREDICTIONS,
+        "batch_id": batch.batch_id,
+        "row": 0,
+        "field": "",
+        "reason": reason,
+        "content": {},
+        "received_at": now,
+    }

@@ -40,7 +40,8 @@ from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from monitors.summary_bytes import from_many
 from services import segments
 from services.accuracy import units
-from services.fold import Frozen, Part, frozen, summarise_rows
+from services.fold import summarise_rows
+from services.folded import Frozen, Part, frozen
 from services.join import Subject, accuracy
 
 DAY = timedelta(days=1)

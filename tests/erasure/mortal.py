@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import sessionmaker
 
+from core.clock import utcnow
 from db.session import connect
 from services.erasure import erase
 from services.retention import retain_all
@@ -22,7 +23,7 @@ def main(role: str, url: str, lake: str, model_id: str, *point: str) -> None:
     if role == "erase":
         erase(sessions, Path(lake), UUID(model_id), LATER)
     else:
-        retain_all(sessions, Path(lake))
+        retain_all(sessions, Path(lake), utcnow())
     sys.exit("it was meant to die")
 
 

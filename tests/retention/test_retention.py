@@ -82,7 +82,7 @@ def folders(lake: Path) -> set[date]:
 def test_old_days_leave_the_lake_and_their_files_the_disk(
     sessions: sessionmaker[Session], lake: Path, model_id: UUID
 ) -> None:
-    assert retain_all(sessions, lake) == 2 * A_DAY * (N_DAYS - KEEP)
+    assert retain_all(sessions, lake, START) == 2 * A_DAY * (N_DAYS - KEEP)
 
     expected = [FIRST + timedelta(days=i) for i in range(KEEP)]
     assert days(lake, model_id) == days(lake, model_id, Kind.LABELS) == expected
@@ -90,7 +90,7 @@ def test_old_days_leave_the_lake_and_their_files_the_disk(
     found = Log(lake, model_id).predictions(ALWAYS, ["at"])
     assert found is not None
     assert found.num_rows == A_DAY * KEEP
-    assert retain_all(sessions, lake) == 0
+    assert retain_all(sessions, lake, START) == 0
 
 
 @LITE
@@ -105,13 +105,13 @@ def test_what_was_counted_stays_also_when_labels_come_late(
     join_all(sessions, lake, LATER)
     before = counted()
     assert before[1] == A_DAY * N_DAYS
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     late = table(Kind.LABELS, [label(START + 5 * HOUR, [2.0]), label(LATER - 400 * DAY, [2.0])])
     keep(sessions, model_id, Kind.LABELS, late)
     finish(sessions, lake)
     join_all(sessions, lake, LATER)
     assert counted() == before
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     assert min(days(lake, model_id, Kind.LABELS)) == FIRST
 
 
@@ -121,7 +121,7 @@ def test_a_mark_of_a_dropped_day_goes_with_it(
 ) -> None:
     with unit_of_work(sessions) as session:
         log.mark_dirty(session, model_id, [START.date(), FIRST], 99)
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     with read_only(sessions) as session:
         assert min(day for _, day, _ in log.dirty_days(session)) == FIRST
 
@@ -144,7 +144,7 @@ def test_quarantine_forgets_as_well(
                     received_at=START + i * DAY,
                 )
             )
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     with read_only(sessions) as session:
         left = session.scalars(select(Quarantine.row).order_by(Quarantine.row)).all()
     assert left == [*range(N_DAYS - KEEP, N_DAYS)]
@@ -176,7 +176,7 @@ def test_a_running_training_keeps_its_rows(
                 created_at=START,
             )
         )
-    assert retain_all(sessions, lake) == n_rows
+    assert retain_all(sessions, lake, START) == n_rows
 
 
 @LITE
@@ -184,7 +184,7 @@ def test_past_states_can_still_be_read_but_for_the_dropped_days(
     sessions: sessionmaker[Session], lake: Path, model_id: UUID
 ) -> None:
     pinned = Log(lake, model_id).snapshot
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     past = Log(lake, model_id, pinned)
     window = Window(START + (N_DAYS - KEEP) * DAY, START + N_DAYS * DAY)
     found = past.predictions(window, ["at"])
@@ -225,7 +225,7 @@ def test_killed_in_between_the_next_run_does_the_rest(
         check=False,
     )
     assert done.returncode == -9
-    retain_all(sessions, lake)
+    retain_all(sessions, lake, START)
     assert min(folders(lake)) == FIRST
     assert days(lake, model_id)[0] == days(lake, model_id, Kind.LABELS)[0] == FIRST
 
@@ -235,7 +235,7 @@ def test_without_a_policy_everything_is_kept(
     sessions: sessionmaker[Session], lake: Path, model_id: UUID
 ) -> None:
     policy(sessions, model_id)
-    assert retain_all(sessions, lake) == 0
+    assert retain_all(sessions, lake, START) == 0
     with read_only(sessions) as session:
         assert first_kept(session.get_one(Model, model_id)) is None
 

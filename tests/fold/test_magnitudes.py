@@ -1,0 +1,129 @@
+"""No number that is accepted makes the fold or the join raise, whatever its magnitude."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.contract import Contract
+from core.feature import LARGEST, Feature
+from core.policy import Policy
+from core.rows import Kind
+from db.queries.log import Batch
+from monitors import calibration_sums, residual_sums
+from monitors.summary import MAX, MIN, N_MISSING, SUM, SUM_SQUARES, N, merge
+from services import accuracy
+from services.fold import Group, summarised
+from services.folded import Frozen
+from tests.streams import HOUR, START, prediction, table
+
+CONTRACT = Contract(
+    features=(
+        Feature(name="load"),
+        Feature(name="wind", max_length=4, optional=True),
+        Feature(name="sun", max_length=4, optional=True),
+        Feature(name="area", optional=True),
+    ),
+    targets=("load", "price"),
+    step_seconds=3600,
+    input_length=4,
+    horizon=3,
+)
+MAGNITUDES = [0.0, 5e-324, 1e-300, 1e-150, 1e-12, 1.0, 2.0**53, 1e50, 1e99, LARGEST]
+NUMBERS = st.one_of(
+    st.sampled_from([sign * size for size in MAGNITUDES for sign in (1, -1)]),
+    st.floats(-LARGEST, LARGEST, allow_subnormal=True),
+)
+LISTS = st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=4)
+
+
+@st.composite
+def a_row(draw: st.DrawFn, number: int = 0) -> dict[str, Any]:
+    output = {
+        target: draw(st.lists(NUMBERS, min_size=3, max_size=3)) for target in CONTRACT.targets
+    }
+    return prediction(
+        START + draw(st.integers(0, 30)) * HOUR,
+        draw(st.integers(0, 10**6)),
+        features={
+            "load": [draw(st.one_of(st.none(), NUMBERS))],
+            "wind": draw(st.one_of(st.none(), LISTS)),
+            "sun": draw(st.one_of(st.none(), LISTS)),
+            "area": None,
+        },
+        output=draw(st.one_of(st.none(), st.just(output))),
+        latency_seconds=draw(st.one_of(st.none(), st.floats(0, LARGEST))),
+    )
+
+
+def group(before: Frozen) -> Group:
+    batch = Batch(ids=(1,), n_rows=1, oldest=START, last_group=None)
+    return Group(
+        batch=batch,
+        payloads=[],
+        last_group=0,
+        contract=CONTRACT,
+        policy=Policy(),
+        clock=None,
+        before=before,
+        busy=0.0,
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(first=st.lists(a_row(), min_size=1, max_size=5), then=st.lists(a_row(), min_size=1))
+def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) -> None:
+    made = summarised(
+        group(Frozen(input=None, output=None)),
+        table(Kind.PREDICTIONS, first, CONTRACT),
+        is_late=True,
+    )
+    assert made is not None
+    again = summarised(group(made.edges), table(Kind.PREDICTIONS, then, CONTRACT), is_late=True)
+    assert again is not None
+    for part in (*made.parts, *again.parts):
+        for summary in (part.input, part.output, part.shape):
+            if summary is not None:
+                assert np.isfinite(summary.moments[..., [N, N_MISSING, SUM]]).all()
+                assert np.isfinite(summary.moments[..., SUM_SQUARES]).all()
+                is_seen = summary.moments[..., N] > 0
+                assert np.isfinite(summary.moments[is_seen][:, [MIN, MAX]]).all()
+    if made.parts and again.parts:
+        merge(made.parts[0].input, again.parts[0].input)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    values=st.lists(st.one_of(st.just(float("nan")), NUMBERS), min_size=36, max_size=36),
+    std=st.sampled_from([1e-300, 1e-12, 1.0, 1e100]),
+)
+def test_errors_of_any_magnitude_are_summed(values: list[float], std: float) -> None:
+    forecast, actual = np.array(values).reshape(2, 3, 3, 2)
+    with np.errstate(over="ignore"):
+        error = (forecast - actual) / std
+    is_expected = np.isfinite(forecast)
+    signed = residual_sums.sums(error, is_expected, np.array([0, 3, 5]))
+    assert residual_sums.from_bytes(residual_sums.to_bytes(signed)).shape == signed.shape
+    accuracy.total(accuracy.cells(error, error, is_expected))
+    calibration_sums.sums(forecast, actual)
+
+
+def test_what_is_constant_and_what_is_missing_is_summarised() -> None:
+    rows = [
+        prediction(
+            START + timedelta(hours=i),
+            i,
+            features={"load": [None], "wind": [LARGEST] * 4, "sun": [5e-324] * 4, "area": None},
+            output={"load": [0.0] * 3, "price": [-LARGEST] * 3},
+        )
+        for i in range(3)
+    ]
+    made = summarised(
+        group(Frozen(input=None, output=None)),
+        table(Kind.PREDICTIONS, rows, CONTRACT),
+        is_late=True,
+    )
+    assert made is not None
+    assert made.parts[0].input.moments[:, 0, N_MISSING].sum() == 3
