@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.contract import Contract
 from core.errors import Unprocessable
+from core.feature import LARGEST
 from lake.lists import Floats, Ints
 
 Bools: TypeAlias = NDArray[np.bool_]
@@ -35,11 +36,15 @@ class Units:
     season_steps: int = DAY_OF_HOURS
 
     def apart(self, forecast: Floats, actual: Floats) -> Floats:
-        """Return forecast less what happened, in units; (prediction, step, target)."""
+        """Return forecast less what happened, in units; (prediction, step, target).
+
+        Of a magnitude of at most 1e100, however small the units: squares add up.
+        """
         apart: Floats = forecast - actual
         flat = apart.reshape(len(apart), -1)  # many times as fast as along so short an axis
-        flat /= np.tile(self.std, apart.shape[1])
-        return apart
+        with np.errstate(over="ignore"):
+            flat /= np.tile(self.std, apart.shape[1])
+        return np.clip(apart, -LARGEST, LARGEST, out=apart)
 
 
 def units(manifest: Mapping[str, Any], contract: Contract) -> Units:

@@ -101,8 +101,7 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
 )
 def test_errors_of_any_magnitude_are_summed(values: list[float], std: float) -> None:
     forecast, actual = np.array(values).reshape(2, 3, 3, 2)
-    with np.errstate(over="ignore"):
-        error = (forecast - actual) / std
+    error = accuracy.Units(std=np.array([std, 1.0])).apart(forecast, actual)
     is_expected = np.isfinite(forecast)
     signed = residual_sums.sums(error, is_expected, np.array([0, 3, 5]))
     assert residual_sums.from_bytes(residual_sums.to_bytes(signed)).shape == signed.shape

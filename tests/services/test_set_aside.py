@@ -392,3 +392,43 @@ def test_it_is_shown_counted_and_discarded_over_http(
         assert client.post(path).status_code == 409
         assert client.post("/v1/models/grid/streams/moon/discard").status_code == 422
         assert client.get("/v1/models/grid").json()["set_aside"] == []
+
+
+@SQLITE
+def test_a_batch_of_an_older_version_that_was_discarded_is_a_duplicate(
+    sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = add_model(sessions)
+    with unit_of_work(sessions) as session:
+        scopes = [Scope.OPERATE, Scope.INGEST, Scope.READ]
+        token = create_key(session, "k", scopes, None, utcnow())
+    row = {
+        "prediction_id": "a",
+        "version": "v1",
+        "at": START.isoformat(),
+        "features": {"load": 1.0, "wind": 1e200},
+        "output": {"load": [1.0, 2.0, 3.0]},
+    }
+    app = create_app(settings, sessions)
+    with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
+
+        def sent() -> Any:
+            named = {"Idempotency-Key": "b-1"}
+            return client.post("/v1/models/grid/predictions", json=row, headers=named).json()
+
+        with monkeypatch.context() as older:
+            older.setattr("services.ingest.check_lists.LARGEST", 1e300)
+            assert sent()["accepted"] == 1
+        later = utcnow() + PATIENCE
+        assert fold_all(sessions, later) == 0
+        assert len(aside(sessions, model_id)) == 1
+        path = "/v1/models/grid/streams/predictions/discard"
+        assert client.post(path).json()["rows"] == 1
+        again = sent()
+        assert (again["accepted"], again["duplicate"]) == (1, True)
+        (bad,) = client.get("/v1/models/grid/quarantine").json()["rows"]
+        told = (bad["batch_id"], bad["row"], bad["field"], bad["reason"])
+        assert told == ("b-1", 0, "features.wind", "out_of_range")
+        good = row | {"prediction_id": "b", "features": {"load": 1.0, "wind": 2.0}}
+        assert client.post("/v1/models/grid/predictions", json=good).json()["accepted"] == 1
+    assert fold_all(sessions, utcnow() + PATIENCE) == 1
