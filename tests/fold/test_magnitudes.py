@@ -13,7 +13,7 @@ from core.policy import Policy
 from core.rows import Kind
 from db.queries.log import Batch
 from monitors import calibration_sums, residual_sums
-from monitors.summary import MAX, MIN, N_MISSING, SUM, SUM_SQUARES, N, merge
+from monitors.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, merge
 from services import accuracy
 from services.fold import Group, summarised
 from services.folded import Frozen
@@ -87,7 +87,7 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
         for summary in (part.input, part.output, part.shape):
             if summary is not None:
                 assert np.isfinite(summary.moments[..., [N, N_MISSING, SUM]]).all()
-                assert np.isfinite(summary.moments[..., SUM_SQUARES]).all()
+                assert np.isfinite(summary.moments[..., CENTRED]).all()
                 is_seen = summary.moments[..., N] > 0
                 assert np.isfinite(summary.moments[is_seen][:, [MIN, MAX]]).all()
     if made.parts and again.parts:
