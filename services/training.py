@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-import torch
 from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -27,7 +26,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
 from retrain.rollout import Event, Phase
-from retrain.training.fit import Epoch
+from retrain.training.fit import Epoch, limit_threads
 from services import failing_jobs, rollouts, workshop
 from services.artifacts import store
 from services.evaluation import bring_in
@@ -62,7 +61,7 @@ class Trainer:
         self._settings = settings
         self._sessions = sessions
         self._n_outages = 0  # in a row
-        torch.set_num_threads(settings.trainer_threads)
+        limit_threads(settings.trainer_threads)
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
         """Train until told to stop; a database that is away ends no trainer."""

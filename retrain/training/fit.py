@@ -15,6 +15,11 @@ from retrain.training.segment_lstm import Config, SegmentLstm
 from retrain.windows import Floats, Windows
 
 
+def limit_threads(n: int) -> None:
+    """Limit how many threads of this process PyTorch computes in."""
+    torch.set_num_threads(n)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How to train.
