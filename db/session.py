@@ -26,6 +26,16 @@ _SQLITE_OUTAGES = frozenset(
 
 READ_ONLY = "25006"  # PostgreSQL: a standby that is not the primary (yet)
 
+# Seconds: a server whose machine or network is gone closes no connection, and libpq waits for
+# it for two hours by default. What the URL says comes first.
+_POSTGRES_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",  # milliseconds
+}
+
 
 def connect(url: str) -> Engine:
     """Return an engine, set up for its database.
@@ -36,7 +46,9 @@ def connect(url: str) -> Engine:
     """
     # Without parameters: an error that is logged must not carry the values of a row.
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        reached = make_url(url)
+        reached = reached.update_query_dict({**_POSTGRES_PATIENCE, **reached.query})
+        return create_engine(reached, pool_pre_ping=True, hide_parameters=True)
     path = make_url(url).database
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
