@@ -40,12 +40,14 @@ test: setup ## Run the tests (ARGS=…)
 test-slow: setup ## Run the statistical guarantees (minutes)
 	$(BIN)/python -m pytest -q -n auto -m slow $(ARGS)
 
-chaos: setup ## Kill 300 times, take the ground away, send nonsense (an hour)
+chaos: setup ## Kill 300 times, take the ground away, move the clock, send nonsense (three hours)
 	$(BIN)/python -m tests.chaos.storm --database sqlite --kills 150 $(ARGS)
 	$(BIN)/python -m tests.chaos.storm --database postgres --kills 150 $(ARGS)
 	for scenario in disk database store network; do \
 	  $(BIN)/python -m tests.chaos.outage $$scenario --seconds 60 || exit 1; done
 	$(BIN)/python -m tests.chaos.outage database --database postgres --seconds 60
+	$(BIN)/python -m tests.chaos.surroundings --database both
+	$(BIN)/python -m tests.chaos.surroundings --database both --clock
 	$(BIN)/python -m tests.fuzz.bodies --minutes 10
 
 bench-bars: setup ## Measure every bar that was ever met, and print those that moved (15 minutes)

@@ -76,10 +76,17 @@ def running(*, durable: bool = False) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A running server; `restart` ends it as `pg_ctl -m MODE` does, and starts it again."""
+    """A running server.
+
+    `stop` ends it as `pg_ctl -m MODE` does, `start` starts it again, `restart` does both.
+    """
 
     url: str
-    restart: Callable[[str], bool]
+    stop: Callable[[str], bool]
+    start: Callable[[], bool]
+
+    def restart(self, mode: str) -> bool:
+        return self.stop(mode) and self.start()
 
 
 @contextmanager
@@ -126,8 +133,9 @@ def started(*, durable: bool = False) -> Iterator[Server]:
         try:
             yield Server(
                 url=f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres",
-                restart=lambda mode: call(
-                    "pg_ctl", "restart", "-w", "-m", mode, "-l", str(log)
+                stop=lambda mode: call("pg_ctl", "stop", "-w", "-m", mode),
+                start=lambda: call(
+                    "pg_ctl", "start", "-w", "-l", str(log), "-o", f"-p {port} {options}"
                 ),
             )
         finally:

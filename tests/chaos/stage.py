@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -62,6 +62,8 @@ class Stage:
         For the host's spool and notes; `folder` by default.
     settings
         More of the platform's environment.
+    models
+        The names of the models to register.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Stage:
         rate: float = 2000.0,
         home: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        models: Sequence[str] = ("load",),
     ) -> None:
+        self.models = models
         self.folder, self.home = folder, home or folder
         self.lake = lake or folder / "lake"
         self.rate = rate
@@ -114,10 +118,12 @@ class Stage:
         with httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
         ) as api:
-            assert api.put("/v1/models/load", json={"contract": CONTRACT}).status_code == 201
-            for version in ("v1", "v2"):
-                answer = api.put(f"/v1/models/load/versions/{version}", json={})
-                assert answer.status_code in (200, 201), answer.text
+            for model in self.models:
+                place = f"/v1/models/{model}"
+                assert api.put(place, json={"contract": CONTRACT}).status_code == 201
+                for version in ("v1", "v2"):
+                    answer = api.put(f"{place}/versions/{version}", json={})
+                    assert answer.status_code in (200, 201), answer.text
         if with_host:
             self.start("host")
 
@@ -128,11 +134,12 @@ class Stage:
     def wait_for_api(self) -> None:
         """Wait until the API can work."""
         until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
-                    return
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.url, timeout=2) as client:
+            while time.monotonic() < until:
+                with suppress(httpx.HTTPError):
+                    if client.get("/health").status_code == 200:
+                        return
+                time.sleep(0.1)
         raise TimeoutError(f"the API does not come up; see {self.folder}/log")
 
     def start(self, name: str, *, drain: bool = False) -> None:
@@ -236,11 +243,11 @@ class Stage:
 
 
 @contextmanager
-def staged(stage: Stage, n_workers: int = 2) -> Iterator[Stage]:
+def staged(stage: Stage, n_workers: int = 2, *, with_host: bool = True) -> Iterator[Stage]:
     """Open a stage; whatever happens, leave no process behind."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        stage.open(n_workers)
+        stage.open(n_workers, with_host=with_host)
         yield stage
     finally:
         stage.stop()
