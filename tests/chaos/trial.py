@@ -145,6 +145,21 @@ class Trial:
             time.sleep(0.5)
         raise NoProgress(f"fewer than {n} slots are evaluated; see {self.stage.home}/log")
 
+    def wait_for_retry(self) -> None:
+        """Wait until a notification has failed and waits for its next attempt."""
+        began = time.monotonic()
+        while time.monotonic() - began < PROGRESS_SECONDS:
+            with read_only(self.stage.sessions) as session:
+                waiting = select(Delivery.seq).where(
+                    Delivery.finished_at.is_(None),
+                    Delivery.attempts > 0,
+                    Delivery.lease_until.is_(None),
+                )
+                if session.scalar(waiting.limit(1)) is not None:
+                    return
+            time.sleep(0.2)
+        raise NoProgress("no notification has failed")
+
     def n_findings(self) -> int:
         with read_only(self.stage.sessions) as session:
             return session.scalar(select(func.count()).select_from(Finding)) or 0
