@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,20 +17,44 @@ OFFSETS = ("-1h", "+1h", "+40d", "+0")
 FAULTY_SECONDS = 3.0  # after a jump, until the receiver answers again
 
 
+# libfaketime 0.9.10 answers EINVAL to a sleep until a moment of the monotonic clock (Python's
+# `time.sleep`) when that clock is left alone: such sleeps go to the kernel.
+SLEEP = """
+#include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_nanosleep(clockid_t id, int flags, const struct timespec *t, struct timespec *left)
+{ return syscall(SYS_clock_nanosleep, id, flags, t, left) ? errno : 0; }
+"""
+
+
 def library() -> Path | None:
-    """Return the libfaketime of Debian's package `faketime`; None where it is not installed."""
+    """Return the libfaketime of Debian's package `faketime`.
+
+    None where it, or a C compiler, is not installed.
+    """
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    return found[0] if found and shutil.which("faketime") else None
+    return found[0] if found and shutil.which("cc") else None
 
 
-def environment(offset_file: Path) -> dict[str, str]:
-    """Return what makes a process take the offset of its wall clock from a file."""
+def environment(folder: Path) -> dict[str, str]:
+    """Return what makes a process take the offset of its wall clock from a file.
+
+    Parameters
+    ----------
+    folder
+        For that file, `offset`, and for what is compiled.
+    """
     found = library()
     if found is None:
-        raise RuntimeError("the clock needs libfaketime: apt-get install faketime")
+        raise RuntimeError("the clock needs libfaketime and cc: apt-get install faketime gcc")
+    source, sleep = folder / "sleep.c", folder / "sleep.so"
+    source.write_text(SLEEP)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", sleep, source], check=True)
     return {
-        "LD_PRELOAD": str(found),
-        "FAKETIME_TIMESTAMP_FILE": str(offset_file),
+        "LD_PRELOAD": f"{sleep} {found}",
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "offset"),
         "FAKETIME_CACHE_DURATION": "1",  # seconds: reading the file at each call is expensive
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
@@ -73,7 +98,7 @@ def run(kind: str, seconds: float, day_seconds: float) -> list[Check]:
         offset_file = Path(folder) / "offset"
         set_offset(offset_file, "+0")
         with trial(
-            kind, day_seconds=day_seconds, environment=environment(offset_file)
+            kind, day_seconds=day_seconds, environment=environment(Path(folder))
         ) as running:
             running.wait_for_slots(2)
             say(f"{kind}: the clock of the platform moves")
