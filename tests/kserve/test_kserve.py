@@ -342,6 +342,16 @@ def test_of_one_event_the_good_rows_are_kept(logger: Logger, stored: Stored) -> 
     assert [row["prediction_id"] for row in stored()] == ["e-1:0", "e-1:4"]
 
 
+@SQLITE
+def test_a_half_waits_no_longer_when_the_clock_is_set_back(
+    logger: Logger, sessions: sessionmaker[Session], model: str
+) -> None:
+    logger.binary(REQUEST, V1[0], id="asked")
+    now = utcnow() - timedelta(hours=1)
+    assert sweep(sessions, lambda: now, WAIT) == 0
+    assert sweep(sessions, lambda: now + WAIT, WAIT) == 1
+
+
 def test_a_half_that_stays_alone_becomes_what_it_says(
     logger: Logger, stored: Stored, sessions: sessionmaker[Session], model: str
 ) -> None:

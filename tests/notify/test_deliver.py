@@ -228,6 +228,25 @@ def test_patience_ends_with_the_reason_kept(
     assert len(receiver.received) == 12
 
 
+def test_a_message_leaves_although_the_clock_was_set_back(
+    sessions: sessionmaker[Session],
+    tell: Tell,
+    sender: Sender,
+    receiver: Receiver,
+    now: datetime,
+) -> None:
+    """New, leased by a worker that died, and after a first failure."""
+    for name in ("new", "leased", "failed"):
+        add_channel(sessions, name, f"{receiver.url}/{name}", now, "page")
+    tell(Flip.FIRED)
+    with unit_of_work(sessions) as session:
+        _, leased, failed = session.scalars(select(Delivery).order_by(Delivery.seq))
+        leased.lease_until = now + timedelta(minutes=1)
+        failed.attempts, failed.not_before = 1, now + timedelta(seconds=5)
+    assert deliver_all(sessions, sender, lambda: now - timedelta(hours=1)) == 3
+    assert all(row.delivered for row in outbox(sessions))
+
+
 def test_a_claim_that_was_lost_writes_nothing(
     sessions: sessionmaker[Session], tell: Tell, now: datetime
 ) -> None:

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
+from core.clock import utcnow
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Rollout
 from retrain.rollout import Phase
-from services import erasure, erasure_requests
+from services import erasure, erasure_requests, workshop
 from services.artifacts import path_of
 from services.rollouts import command, routing_of
 from services.training import MAX_ATTEMPTS
@@ -131,15 +133,43 @@ def test_what_training_again_cannot_heal_fails_at_once(empty: Seasons) -> None:
     assert (name, cause.partition(":")[0]) == ("crash", "Unprocessable")
 
 
-def test_what_may_pass_is_tried_again_and_given_up_at_last(seasons: Seasons) -> None:
+def test_what_may_pass_is_tried_again_and_given_up_at_last(
+    seasons: Seasons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(workshop, "make", fail)
     made = seasons.request("renewal", ONSET)
-    [champion] = seasons.versions()
-    path_of(seasons.settings().artifacts, "grid", champion.sha256 or "").unlink()
     phases = [(seasons.train(), seasons.rollout(made).phase) for _ in range(MAX_ATTEMPTS)]
     assert phases == [(True, Phase.TRAINING)] * (MAX_ATTEMPTS - 1) + [(True, Phase.FAILED)]
     names = [name for name, _ in seasons.events(made)]
     assert names == ["requested", "start", *["retried"] * (MAX_ATTEMPTS - 1), "crash"]
     assert not seasons.train()
+
+
+def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
+    made = seasons.request("renewal", ONSET)
+    [champion] = seasons.versions()
+    path_of(seasons.settings().artifacts, "grid", champion.sha256 or "").unlink()
+    for _ in range(2 * MAX_ATTEMPTS):
+        assert seasons.train()
+        rollout = seasons.rollout(made)
+        assert (rollout.phase, rollout.attempts) == (Phase.TRAINING, 0)
+        assert not seasons.train()  # not before a pause is over
+        with unit_of_work(seasons.sessions) as session:
+            session.execute(update(Rollout).values(lease_until=START))
+    assert [name for name, _ in seasons.events(made)] == ["requested", "start"]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
+    empty.log(daily()[:3])
+    made = empty.request("first")
+    with unit_of_work(empty.sessions) as session:
+        ahead = utcnow() + timedelta(hours=1)
+        session.execute(update(Rollout).values(phase=Phase.TRAINING, lease_until=ahead))
+    assert empty.train()
+    assert empty.rollout(made).phase is Phase.FAILED
 
 
 def test_two_trainers_never_take_the_same_rollout(empty: Seasons) -> None:
