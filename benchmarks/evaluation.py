@@ -59,7 +59,15 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         session.add(version)
         session.flush()
         session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
-        served = Served(slices=slices, n=ones, n_failed=0 * ones, latency=latency)
+        none = 0 * ones
+        served = Served(
+            slices=slices,
+            n=ones,
+            n_failed=none,
+            n_degraded=none,
+            latency=latency,
+            failed_latency=0 * latency,
+        )
         summaries.add_served(session, model_id, "v1", served)
         for plan in monitoring.defaults(Policy()):
             monitoring.put(session, model_id, plan)
