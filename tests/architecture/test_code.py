@@ -103,7 +103,12 @@ def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
             ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
         )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    planted = {"core": "services", "monitors": "sqlalchemy", "api": "retrain.training"}
+    planted = {
+        "core": "services",
+        "monitors": "sqlalchemy",
+        "api": "retrain.training",
+        "services": "torch",
+    }
     for package, forbidden in planted.items():
         (tmp_path / package / "planted.py").write_text(f"import {forbidden}")
     done = subprocess.run(
@@ -114,6 +119,6 @@ def test_every_import_contract_has_teeth(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert "Contracts: 0 kept, 3 broken." in done.stdout
+    assert "Contracts: 0 kept, 4 broken." in done.stdout
     for package, forbidden in planted.items():
         assert f"{package}.planted -> {forbidden}" in done.stdout
