@@ -97,7 +97,7 @@ class FindingRead(BaseModel):
 
 
 class DayRead(BaseModel):
-    """One event day of one version; `error` in units of the version's scaler."""
+    """One event day of one version; `error` in units of the scaler, or the Brier score."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -124,6 +124,7 @@ class PartRead(BaseModel):
     """In which direction a version errs, so many steps ahead: over the last week with labels.
 
     `bias` is the mean of forecast less what happened, in units of the version's scaler;
+    `error` the mean absolute one, or the part of a class in the Brier score;
     `too_high` and `far_off` (by a unit and more) are shares of the `n` labelled values.
     """
 

@@ -65,6 +65,17 @@ class StepRead(BaseModel):
     recorded_at: datetime
 
 
+class DeadlineRead(BaseModel):
+    """When a phase ends by itself: as soon as either clock is there, by `event`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    event_time: datetime | None
+    wall_time: datetime
+    event: str
+    reason: str
+
+
 class RolloutRead(BaseModel):
     """One rollout with all that happened to it."""
 
@@ -86,6 +97,7 @@ class RolloutRead(BaseModel):
     progress: dict[str, Any]
     created_at: datetime
     finished_at: datetime | None
+    deadline: DeadlineRead | None
     events: list[StepRead]
 
 

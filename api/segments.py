@@ -27,7 +27,10 @@ class FeatureRead(BaseModel):
 
 
 class ErrorRead(BaseModel):
-    """Mean absolute errors in units of the scaler; `naive` repeats what was a season ago."""
+    """Mean absolute errors in units of the scaler; `naive` repeats what was a season ago.
+
+    Of a classifier, Brier scores: of a class its part, over all classes the sum.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -40,8 +40,17 @@ class Policy:
         Sessions, labelled and scored by both versions, before a step is judged.
     max_canary_seconds
         Without a verdict for so long, the canary waits for a person.
+    max_training_seconds
+        From when a retraining may begin until it is at the gate, in wall time.
+    max_gate_seconds
+        An inconclusive gate is tested again for so long, then the challenger is
+        rejected.
+    max_paused_seconds
+        A rollout waits for a person for so long, in wall time; then it is rolled
+        back.
     retrain_on_accuracy
-        Ask for retraining by itself when an accuracy alert fires.
+        Ask for retraining by itself when an accuracy alert fires, where a trainer
+        can work.
     keep_days
         Event days whose rows are kept, up to the newest; None keeps all. Longer
         than retraining waits for labels, or none could ever begin.
@@ -56,6 +65,9 @@ class Policy:
     history_days: int = 730
     min_canary_sessions: int = 20
     max_canary_seconds: float = 60 * 86400.0
+    max_training_seconds: float = 7 * 86400.0
+    max_gate_seconds: float = 30 * 86400.0
+    max_paused_seconds: float = 30 * 86400.0
     retrain_on_accuracy: bool = True
     keep_days: int | None = None
 
@@ -97,6 +109,21 @@ class Policy:
     def max_canary(self) -> timedelta:
         """How long a step of the canary may go on without a verdict."""
         return timedelta(seconds=self.max_canary_seconds)
+
+    @property
+    def max_training(self) -> timedelta:
+        """How long a retraining may take from when it may begin."""
+        return timedelta(seconds=self.max_training_seconds)
+
+    @property
+    def max_gate(self) -> timedelta:
+        """How long an inconclusive gate is tested again."""
+        return timedelta(seconds=self.max_gate_seconds)
+
+    @property
+    def max_paused(self) -> timedelta:
+        """How long a rollout waits for a person."""
+        return timedelta(seconds=self.max_paused_seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that is stored."""

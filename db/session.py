@@ -124,7 +124,14 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
     engine: Engine = sessions.kw["bind"]
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         if engine.dialect.name != "sqlite":
-            tables = ("inbox", "quarantine", "kserve_half", "segment", "session_score")
+            tables = (
+                "inbox",
+                "quarantine",
+                "kserve_half",
+                "segment",
+                "session_score",
+                "unusable_answer",
+            )
             connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
             return
         driver = connection.connection.driver_connection

@@ -14,6 +14,7 @@ from jobs.worker import Job
 from notify.webhook import Sender
 from services import (
     canary,
+    deadlines,
     erasure,
     erasure_requests,
     failed_slots,
@@ -59,6 +60,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         bring_in(sessions, settings.lake, model_id, now)
         evaluate_until(sessions, baselines, model_id, claim.slot, now)
         canary.look(sessions, model_id, utcnow())
+        deadlines.expire(sessions, utcnow(), model_id)
 
     def rejudge_late(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
@@ -113,5 +115,6 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         with unit_of_work(sessions) as session:
             runs.purge(session, now - settings.keep_runs)
             forget_receipts(session, now - settings.keep_receipts)
+        deadlines.expire(sessions, now)
 
     return {erasure_requests.JOB: erase, "retain": retain, "purge": purge}

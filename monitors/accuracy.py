@@ -25,8 +25,9 @@ class AccuracyParams:
     min_coverage
         Share of labels, among those expected, below which nothing is said.
     objective
-        Largest mean absolute error, in standard deviations; None takes the
-        one that was derived when the first version was trained.
+        Largest mean absolute error, in standard deviations, or largest Brier score
+        of a classifier; None takes the one that was derived when the first version
+        was trained.
     """
 
     window_days: int = 7
@@ -67,11 +68,14 @@ class DayErrors:
     days
         Event days.
     sums : (day, step)
-        Sums of |error| over everything that is labelled, standardised.
+        Sums of the loss over everything that is labelled: standardised |error|, or
+        of a classifier the Brier score, in shares of one class.
     n_labelled, n_expected : (day, step)
         How many values are in the sum, and how many will be.
     others
         Of the versions that served beside the champion: shown, and not evaluated.
+    is_brier
+        The losses are Brier scores.
     """
 
     days: tuple[date, ...]
@@ -79,6 +83,7 @@ class DayErrors:
     n_labelled: Ints
     n_expected: Ints
     others: Mapping[str, VersionErrors] = field(default_factory=dict)
+    is_brier: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +116,15 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
     params
         How to look.
     objective
-        Largest mean absolute error; None when none was ever derived.
+        Largest mean loss; None when none was ever derived.
 
     Returns
     -------
     Finding
-        `value` is the champion's mean absolute error over all that is labelled.
-        The detail holds error and coverage per horizon step, what the error is at
-        least, if every missing label proved its forecast perfect, and error and
-        coverage of other versions that served.
+        `value` is the champion's mean loss over all that is labelled: the absolute
+        error, or the Brier score of a classifier. The detail holds error and coverage
+        per horizon step, what the error is at least, if every missing label proved its
+        forecast perfect, and error and coverage of other versions that served.
         `NO_DATA` without forecasts, without an objective, or with too few labels.
 
     Examples
@@ -150,6 +155,10 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
     value = float(errors.sums.sum()) / n_labelled
     breach = value > threshold
     cause = f"error {value:.3f} SD over {len(errors.days)} days, objective {threshold:.3f}"
+    if errors.is_brier:
+        cause = (
+            f"Brier score {value:.4f} over {len(errors.days)} days, objective {threshold:.4f}"
+        )
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=value,

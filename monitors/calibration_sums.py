@@ -48,7 +48,7 @@ def sums(claimed: Floats, happened: Floats) -> Floats:
     """
     n_targets = claimed.shape[-1]
     p, y = claimed.reshape(-1, n_targets), happened.reshape(-1, n_targets)
-    is_kept = _is_share(p) & _is_share(y)
+    is_kept = is_share(p) & is_share(y)
     places = (BINS * np.where(is_kept, p, 0.0)).astype(np.intp)
     np.minimum(places, BINS - 1, out=places)
     places += np.arange(n_targets) * BINS
@@ -64,7 +64,7 @@ def sums(claimed: Floats, happened: Floats) -> Floats:
     return day
 
 
-def _is_share(values: Floats) -> Bools:
+def is_share(values: Floats) -> Bools:
     """Say which numbers are from 0 to 1; NaN is not."""
     is_share: Bools = np.abs(values - 0.5) <= 0.5 + _ROUNDED
     return is_share

@@ -27,7 +27,7 @@ from monitors.segments import NONE, OTHER, Label
 from monitors.summary import Floats
 from monitors.views.view import Statistic, log_size
 
-EXPECTED, LABELLED, ABSOLUTE = range(3)  # the last axis of what is summed
+EXPECTED, LABELLED, LOSS = range(3)  # the last axis of what is summed
 ALL_TARGETS = "all targets"
 
 # Of the others, at the least: beside one alone nobody can say which of the two has changed.
@@ -54,7 +54,8 @@ class SegmentDays:
     first_day
         Since the epoch.
     cells : (day, segment, target, 3)
-        Expected, labelled and summed absolute errors, in units of the version's scaler.
+        Expected, labelled and summed losses: absolute errors in units of the version's
+        scaler, squared errors of a classifier.
         Zeros where nothing was forecast.
     """
 
@@ -70,14 +71,15 @@ class SegmentDays:
 
 
 def of_segments(
-    sums: Floats, targets: Sequence[str], label: Label, first_day: int
+    sums: Floats, targets: Sequence[str], label: Label, first_day: int, n_classes: int = 1
 ) -> SegmentDays:
     """Take the segments that can be judged out of what is stored.
 
     Parameters
     ----------
     sums : (day, place, target, 3)
-        Expected, labelled and summed absolute errors, in units of the version's scaler:
+        Expected, labelled and summed losses: absolute errors in units of the version's
+        scaler, squared errors of a classifier:
         those of several targets may be added.
     targets
         Their names.
@@ -85,6 +87,8 @@ def of_segments(
         Names the segments. What is pooled is left out: its members change.
     first_day
         Since the epoch.
+    n_classes
+        What one loss is the sum over: the classes of a classifier, else 1.
 
     Examples
     --------
@@ -96,7 +100,9 @@ def of_segments(
     array([2., 1., 1.])
     """
     if len(targets) > 1:
-        sums = np.concatenate([sums.sum(axis=2, keepdims=True), sums], axis=2)
+        whole = sums.sum(axis=2, keepdims=True)
+        whole[..., LOSS] *= n_classes
+        sums = np.concatenate([whole, sums], axis=2)
         targets = [ALL_TARGETS, *targets]
     places = [place for place in (*label.names, NONE) if place != OTHER]
     return SegmentDays(
@@ -230,7 +236,7 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
         at = divmod(i, n_targets)
         own, common = seen.own[-1][at], seen.common[-1][at]
         if np.isfinite(own - common):
-            error = totals[at][ABSOLUTE] / totals[at][LABELLED]
+            error = totals[at][LOSS] / totals[at][LABELLED]
             errors[name] = {
                 "error": as_json(error),
                 "usual": as_json(error / np.exp(own)),

@@ -8,6 +8,7 @@ from core.errors import ForeignArtifact
 
 MAX_BYTES = 512 * 2**20
 MAX_TENSORS = 4096
+FORMAT = "seqwatch segment-lstm 1"  # of the weights that we train
 
 # How files begin that people send by mistake.
 _FOREIGN = {

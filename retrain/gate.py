@@ -1,5 +1,6 @@
 """May the challenger go on to live traffic? A backtest on a period that neither has learned."""
 
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,41 @@ MIN_BLOCKS = 3  # fewer say nothing about how much blocks differ
 # equally good models remembers 0.3 of yesterday's (ETTh1, 5,900 h, three seeds: 0.23 to
 # 0.34). Days are then worth 1 / 1.9 independent ones, more than a few can show themselves.
 INFLATION = 1.38  # of the standard error, for 3 to 10 days with that memory
+
+
+# Days with labels at which an inconclusive gate is tested again, each so many times the last.
+GROWTH = 1.5
+
+
+def looks(first: int, most: int) -> tuple[int, ...]:
+    """Return at how many days with labels the gate is tested, the first time included.
+
+    Examples
+    --------
+    >>> looks(5, 35)
+    (5, 8, 12, 18, 27)
+    """
+    sizes = [max(first, MIN_BLOCKS)]
+    while (following := math.ceil(GROWTH * sizes[-1])) <= most:
+        sizes.append(following)
+    return tuple(sizes)
+
+
+def alpha_of(look: int, n_looks: int, alpha: float) -> float:
+    """Return the part of `alpha` that one of several tests may spend.
+
+    Half at the first, the other half in equal parts at all others: by Bonferroni's
+    inequality a challenger that is no better passes any of them with a chance of `alpha`
+    at most, however the tests depend on each other.
+
+    Examples
+    --------
+    >>> alpha_of(0, 1, 0.05), alpha_of(0, 5, 0.05), alpha_of(3, 5, 0.05)
+    (0.05, 0.025, 0.00625)
+    """
+    if n_looks == 1:
+        return alpha
+    return alpha / 2 if look == 0 else alpha / 2 / (n_looks - 1)
 
 
 class Outcome(StrEnum):
@@ -100,7 +136,7 @@ def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:
     ----------
     champion, challenger : (block, step)
         Mean losses of the same forecasts. NaN where no label has arrived: the
-        pair is left out.
+        pair is left out. Infinite where one of the forecasts was unusable.
     rule
         How sure to be.
 
@@ -110,6 +146,9 @@ def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:
         Passed when the challenger is better beyond doubt, refused when it is
         worse beyond doubt or not better on average, inconclusive otherwise:
         absence of evidence promotes nobody, and is no proof against anybody.
+        Refused when it gave no usable forecast on more days than the champion;
+        passed when the champion gave none on three days more, and is not better
+        on the others.
 
     Raises
     ------
@@ -129,11 +168,24 @@ def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:
     """
     if champion.shape != challenger.shape:
         raise ValueError(f"losses have shapes {champion.shape} and {challenger.shape}")
-    known = ~(np.isnan(champion) | np.isnan(challenger))
+    n_days = int((~np.isnan(champion) & ~np.isnan(challenger)).any(axis=1).sum())
+    failed_old, failed_new = (
+        int(np.isinf(of).any(axis=1).sum()) for of in (champion, challenger)
+    )
+    known = np.isfinite(champion) & np.isfinite(challenger)
     old, new = np.where(known, champion, np.nan), np.where(known, challenger, np.nan)
     blocks = known.any(axis=1)
     differences = np.nanmean(new[blocks] - old[blocks], axis=1) if blocks.any() else np.empty(0)
     n_blocks = len(differences)
+    if failed_new > failed_old:
+        reason = f"no usable forecast on {failed_new} of {n_days} days"
+        if failed_old:
+            reason += f", the champion on {failed_old}"
+        return _gate(Outcome.REFUSED, reason, (old, new), n_blocks)
+    if failed_old - failed_new >= MIN_BLOCKS:
+        reason = f"the champion has no usable forecast on {failed_old} of {n_days} days"
+        if n_blocks < 2 or differences.mean() <= 0:
+            return _gate(Outcome.PASSED, reason, (old, new), n_blocks)
     if n_blocks < MIN_BLOCKS:
         reason = f"{n_blocks} days with labels; at least {MIN_BLOCKS} are needed"
         return _gate(Outcome.INCONCLUSIVE, reason, (old, new), n_blocks)

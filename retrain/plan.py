@@ -76,6 +76,14 @@ def renewal(
     )
 
 
+def gate_windows(
+    inputs: Floats, targets: Floats, gate_start: int, end: int, sizes: Sizes
+) -> Windows:
+    """Return the windows whose targets begin at `gate_start` or later, and end by `end`."""
+    every = spread(len(inputs), gate_start, end - sizes.horizon + 1, STRIDES[1])
+    return whole(every, inputs, targets, sizes.input_length, sizes.horizon)
+
+
 def folds(
     inputs: Floats, targets: Floats, end: int, sizes: Sizes
 ) -> list[tuple[Windows, Windows, Windows]]:
@@ -122,11 +130,11 @@ def _plan(
     parts = (
         spread(n, learn_start, validate_start - sizes.horizon, stride),
         spread(n, validate_start, gate_start - sizes.horizon, STRIDES[1]),
-        spread(n, gate_start, end - sizes.horizon + 1, STRIDES[1]),
     )
-    learn, validate, gate = (
+    learn, validate = (
         whole(part, inputs, targets, sizes.input_length, sizes.horizon) for part in parts
     )
+    gate = gate_windows(inputs, targets, gate_start, end, sizes)
     return Plan(learn=learn, validate=validate, gate=gate, gate_start=gate_start)
 
 

@@ -34,6 +34,7 @@ class Event(StrEnum):
     CANARY_PASSED = "canary_passed"
     CANARY_FAILED = "canary_failed"
     CANARY_STALLED = "canary_stalled"
+    EXPIRED = "expired"
     PAUSE = "pause"
     RESUME = "resume"
     PROMOTE = "promote"
@@ -44,13 +45,19 @@ class Event(StrEnum):
 TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.REQUESTED, Event.START): Phase.TRAINING,
     (Phase.REQUESTED, Event.ABORT): Phase.FAILED,
+    (Phase.REQUESTED, Event.EXPIRED): Phase.FAILED,
     (Phase.TRAINING, Event.TRAINED): Phase.GATING,
     (Phase.TRAINING, Event.CRASH): Phase.FAILED,
     (Phase.TRAINING, Event.ABORT): Phase.FAILED,
+    (Phase.TRAINING, Event.EXPIRED): Phase.FAILED,
     (Phase.GATING, Event.GATE_PASSED): Phase.CANARY,
     (Phase.GATING, Event.FIRST_PASSED): Phase.PROMOTED,  # there is no champion to lose against
     (Phase.GATING, Event.GATE_FAILED): Phase.REJECTED,
-    (Phase.GATING, Event.GATE_INCONCLUSIVE): Phase.PAUSED,
+    # It is tested again as labels come in, until its deadline.
+    (Phase.GATING, Event.GATE_INCONCLUSIVE): Phase.GATING,
+    (Phase.GATING, Event.EXPIRED): Phase.REJECTED,
+    (Phase.GATING, Event.RESUME): Phase.CANARY,
+    (Phase.GATING, Event.PROMOTE): Phase.PROMOTED,
     (Phase.GATING, Event.CRASH): Phase.FAILED,
     (Phase.GATING, Event.ABORT): Phase.REJECTED,
     (Phase.CANARY, Event.CANARY_PASSED): Phase.PROMOTED,
@@ -62,6 +69,7 @@ TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.PAUSED, Event.RESUME): Phase.CANARY,
     (Phase.PAUSED, Event.PROMOTE): Phase.PROMOTED,
     (Phase.PAUSED, Event.ABORT): Phase.ROLLED_BACK,
+    (Phase.PAUSED, Event.EXPIRED): Phase.ROLLED_BACK,
 }
 
 # Nothing leaves the others.

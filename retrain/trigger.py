@@ -74,17 +74,26 @@ def decide(policy: Policy, situation: Situation) -> Decision:
     >>> decide(policy, Situation(at=day, onset=day, is_automatic=True, **calm))
     Request(not_before=datetime.datetime(2026, 3, 16, 0, 0, tzinfo=datetime.timezone.utc))
     """
-    if situation.open_rollout is not None:
-        return Refuse(reason=f"a rollout is under way ({situation.open_rollout})")
-    if situation.input_fault is not None:
-        return Refuse(reason=f"the input is broken: {situation.input_fault}")
-    if situation.is_automatic:
-        if not policy.retrain_on_accuracy:
-            return Refuse(reason="the policy leaves retraining to people")
-        rested = (situation.last_finished or situation.at - policy.cool_down) + policy.cool_down
-        if situation.at < rested:
-            return Refuse(reason=f"cooling down until {rested:%Y-%m-%dT%H:%MZ}")
+    reason = _refusal(policy, situation)
+    if reason is not None:
+        return Refuse(reason=reason)
     if situation.onset is None:
         return Request(not_before=situation.at)
     enough = situation.onset + timedelta(days=policy.new_label_days) + policy.label_delay
     return Request(not_before=max(situation.at, enough))
+
+
+def _refusal(policy: Policy, situation: Situation) -> str | None:
+    if situation.open_rollout is not None:
+        return f"a rollout is under way ({situation.open_rollout})"
+    if situation.input_fault is not None:
+        return f"the input is broken: {situation.input_fault}"
+    if situation.onset is not None and situation.onset > situation.at:
+        return f"the onset is after the newest event, {situation.at:%Y-%m-%dT%H:%MZ}"
+    if situation.is_automatic:
+        if not policy.retrain_on_accuracy:
+            return "the policy leaves retraining to people"
+        rested = (situation.last_finished or situation.at - policy.cool_down) + policy.cool_down
+        if situation.at < rested:
+            return f"cooling down until {rested:%Y-%m-%dT%H:%MZ}"
+    return None

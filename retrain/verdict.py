@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincc, betaln
 
+from retrain.evidence import evidence, mean_evidence
 from retrain.windows import Floats
-
-ROUNDING = 1e-12  # sum of squares of differences, which are at most 1: days are equal below it
 
 
 class Outcome(StrEnum):
@@ -37,7 +36,10 @@ class Scored:
     loss_champion, loss_challenger
         Mean loss of each over the same forecasts; None when no label is in.
     n_failed
-        Requests of the session that its server failed.
+        Requests of the session that its server failed: an error, a time-out, an
+        answer that cannot be used.
+    n_failed_shadow
+        The same of the version in shadow; None when none answered in shadow.
     """
 
     day: date
@@ -45,6 +47,15 @@ class Scored:
     loss_champion: float | None
     loss_challenger: float | None
     n_failed: int = 0
+    n_failed_shadow: int | None = None
+
+    @property
+    def failed(self) -> tuple[bool, bool] | None:
+        """Whether champion and challenger failed; None unless both were asked."""
+        if self.n_failed_shadow is None:
+            return None
+        served, shadow = self.n_failed > 0, self.n_failed_shadow > 0
+        return (shadow, served) if self.is_canary else (served, shadow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +79,13 @@ class Rule:
         A session's difference is cut at plus and minus this. 0.25 is an error
         that is 1.67 times the other: beyond, more is not more convincing, and
         what no session can exceed lets one bet higher on all of them.
+    failure_margin
+        Nothing succeeds that failed in a larger share of sessions than the
+        champion, by more than this: one in a hundred.
+    is_bounded
+        No loss can be above 2, as of Brier scores. Then the mean difference of
+        losses is tested, uncut: a ratio of losses favours a model that is
+        right by a hair in most sessions and grossly wrong in a few.
     """
 
     alpha: float = 0.05
@@ -75,6 +93,8 @@ class Rule:
     margin: float = 0.0
     harm: float = 0.0
     clip: float = 0.25
+    failure_margin: float = 0.01
+    is_bounded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +108,14 @@ class Verdict:
         no more often". 20 is as rare as a p-value of 5 %, at any time.
     mean
         Mean difference of a session, cut and by days: below 0 the challenger is better.
+        Of bounded losses, the mean of new - old.
     n_sessions, n_days
         Scored by both.
     n_canary
         Of those, served by the challenger.
+    failed_champion, failed_challenger
+        Share of sessions in which each failed, of those that both were asked in;
+        None when there are none.
     """
 
     outcome: Outcome
@@ -103,6 +127,8 @@ class Verdict:
     n_sessions: int
     n_days: int
     n_canary: int
+    failed_champion: float | None = None
+    failed_challenger: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that is stored."""
@@ -121,8 +147,8 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     Parameters
     ----------
     sessions
-        In any order. Pass only days whose labels are all due: a block must not
-        change after it was bet upon.
+        In any order. Pass losses only of days whose labels are all due: a block
+        must not change after it was bet upon.
     share
         Share of sessions that the challenger serves now, in (0, 1].
     rule
@@ -145,28 +171,47 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     >>> judge(better, 0.05, Rule()).outcome.value
     'success'
     """
-    by_day: dict[date, list[float]] = defaultdict(list)
+    scored: dict[date, list[float]] = defaultdict(list)
     for session in sessions:
-        difference = relative_difference(session)
+        difference = _difference(session, rule)
         if difference is not None:
-            by_day[session.day].append(min(max(difference, -rule.clip), rule.clip))
-    blocks = np.array([np.mean(by_day[day]) for day in sorted(by_day)])
-    n_sessions = sum(len(differences) for differences in by_day.values())
-    e_success = float(evidence(rule.margin - blocks, rule.clip - rule.margin)[-1])
-    e_harm = float(evidence(blocks - rule.harm, rule.clip + rule.harm)[-1])
-    e_failures = failure_evidence(sessions, share)
-    outcome, reason = _decide(e_success, max(e_harm, e_failures), len(blocks), rule)
-    return Verdict(
-        outcome=outcome,
-        reason=reason,
+            scored[session.day].append(difference)
+    blocks = np.array([np.mean(scored[day]) for day in sorted(scored)])
+    n_sessions = sum(len(differences) for differences in scored.values())
+    if rule.is_bounded:
+        e_success = float(mean_evidence(rule.margin - blocks)[-1])
+        e_harm = float(mean_evidence(blocks - rule.harm)[-1])
+    else:
+        e_success = float(evidence(rule.margin - blocks, rule.clip - rule.margin)[-1])
+        e_harm = float(evidence(blocks - rule.harm, rule.clip + rule.harm)[-1])
+    pairs = [session.failed for session in sessions if session.failed is not None]
+    both = np.array(pairs, dtype=float).reshape(-1, 2)
+    old, new = both.mean(axis=0).tolist() if pairs else (None, None)
+    found = Verdict(
+        outcome=Outcome.CONTINUE,
+        reason="",
         e_success=e_success,
         e_harm=e_harm,
-        e_failures=e_failures,
+        e_failures=_failures(sessions, both, share),
         mean=float(blocks.mean()) if len(blocks) else None,
         n_sessions=n_sessions,
         n_days=len(blocks),
-        n_canary=sum(session.is_canary for session in sessions),
+        n_canary=sum(s.is_canary and _difference(s, rule) is not None for s in sessions),
+        failed_champion=old,
+        failed_challenger=new,
     )
+    outcome, reason = _decide(found, rule)
+    return replace(found, outcome=outcome, reason=reason)
+
+
+def _difference(session: Scored, rule: Rule) -> float | None:
+    """Return what a session adds to its day; None while a label is missing."""
+    if not rule.is_bounded:
+        difference = relative_difference(session)
+        return None if difference is None else min(max(difference, -rule.clip), rule.clip)
+    if session.loss_champion is None or session.loss_challenger is None:
+        return None
+    return session.loss_challenger - session.loss_champion
 
 
 def relative_difference(session: Scored) -> float | None:
@@ -182,76 +227,15 @@ def relative_difference(session: Scored) -> float | None:
     return (new - old) / (new + old) if new + old > 0 else 0.0
 
 
-def evidence(gains: Floats, largest_loss: float) -> Floats:
-    """Return the evidence that the mean of `gains` is positive, before and after each.
-
-    The smaller of two bets: one on the gains, and one on what the day before
-    did not foretell of them. The first alone is exact when no day foretells
-    the next; when days resemble each other, it takes a long spell for many proofs.
-
-    Parameters
-    ----------
-    gains : (block,)
-        In order of time.
-    largest_loss
-        No gain is below minus this.
-
-    Returns
-    -------
-    (block + 1,)
-        1 before the first block.
-
-    Examples
-    --------
-    >>> spell = np.array([0.0] * 8 + [0.2] * 12)
-    >>> round(bet(spell, 0.25)[-1]), round(evidence(spell, 0.25)[-1])
-    (245, 5)
-    """
-    told = foretold(gains)
-    return np.minimum(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
-
-
-def foretold(gains: Floats) -> Floats:
-    """Return what the day before says about each gain (block,); earlier days taught how much.
-
-    That is their first autocorrelation, about their own mean so that a steady
-    gain is no memory, and never negative: alternation is no proof either.
-    """
-    told = np.zeros_like(gains)
-    for day in range(2, len(gains)):
-        past = gains[:day] - gains[:day].mean()
-        spread = float(past @ past)
-        memory = float(past[1:] @ past[:-1]) / spread if spread > ROUNDING else 0.0
-        told[day] = max(memory, 0.0) * gains[day - 1]
-    return told
-
-
-def bet(gains: Floats, largest_loss: Floats | float) -> Floats:
-    """Return the wealth of a bet that the mean of `gains` is positive, before and after each.
-
-    Parameters
-    ----------
-    gains : (block,)
-        In order of time. Under the null hypothesis the mean of each, given
-        the earlier ones, is at most 0.
-    largest_loss : scalar or (block,)
-        No gain is below minus this, so that wealth stays positive.
-
-    Returns
-    -------
-    (block + 1,)
-        An e-value at each length: mean of a fixed bet of several sizes, so
-        that neither small nor large effects wait for the right guess.
-
-    Examples
-    --------
-    >>> bet(np.full(2, 0.5), 1.0).round(2).tolist()
-    [1.0, 1.28, 1.64]
-    """
-    sizes = np.array([0.25, 0.5, 0.9])
-    growth = np.cumsum(np.log1p(sizes[:, np.newaxis] * (gains / largest_loss)), axis=1)
-    wealth: Floats = np.exp(np.minimum(growth, 700.0)).mean(axis=0)
-    return np.concatenate([[1.0], wealth])
+def _failures(sessions: Sequence[Scored], both: Floats, share: float) -> float:
+    """Return the mean of what served sessions prove, and sessions with a shadow."""
+    served = failure_evidence(sessions, share)
+    if not len(both):
+        return served
+    # Where one of the two failed, it is either as likely if both are as reliable.
+    old, new = both.T
+    paired = _more_often(int((new > old).sum()), int((old > new).sum()), 0.5, 2.0)
+    return (served + paired) / 2
 
 
 def failure_evidence(sessions: Sequence[Scored], share: float) -> float:
@@ -262,9 +246,17 @@ def failure_evidence(sessions: Sequence[Scored], share: float) -> float:
     """
     n_canary = sum(s.is_canary for s in sessions if s.n_failed)
     n_champion = sum(not s.is_canary for s in sessions if s.n_failed)
+    return _more_often(n_canary, n_champion, share, 10.0)
+
+
+def _more_often(n_canary: int, n_champion: int, share: float, weight: float) -> float:
+    """Return the evidence that more than `share` of failures are the challenger's.
+
+    `weight` is how many failures the prior about `share` is worth.
+    """
     if n_canary + n_champion == 0 or not 0 < share < 1:
         return 1.0
-    a, b = 10.0 * share, 10.0 * (1 - share)  # as much as ten failures are worth before any
+    a, b = weight * share, weight * (1 - share)
     above = np.log(betaincc(a + n_canary, b + n_champion, share)) - np.log(
         betaincc(a, b, share)
     )
@@ -273,12 +265,27 @@ def failure_evidence(sessions: Sequence[Scored], share: float) -> float:
     return float(np.exp(min(log_e, 700.0)))
 
 
-def _decide(e_success: float, e_harm: float, n_days: int, rule: Rule) -> tuple[Outcome, str]:
-    if e_harm >= 1 / rule.alpha_harm:
-        return Outcome.FAIL, f"worse: evidence {e_harm:.3g} after {n_days} days"
-    if not n_days:
+def _decide(found: Verdict, rule: Rule) -> tuple[Outcome, str]:
+    after = f"after {found.n_days} days"
+    if found.e_failures >= 1 / rule.alpha_harm:
+        reason = f"fails more often: evidence {found.e_failures:.3g}"
+        return Outcome.FAIL, f"worse: {reason}{_rates(found)}"
+    if found.e_harm >= 1 / rule.alpha_harm:
+        return Outcome.FAIL, f"worse: evidence {found.e_harm:.3g} {after}"
+    if not found.n_days:
         return Outcome.NO_DATA, "no session has all its labels yet"
-    if e_success >= 1 / rule.alpha:
-        return Outcome.SUCCESS, f"better: evidence {e_success:.3g} after {n_days} days"
+    if found.e_success >= 1 / rule.alpha:
+        better = f"better: evidence {found.e_success:.3g} {after}"
+        excess = (found.failed_challenger or 0.0) - (found.failed_champion or 0.0)
+        if excess > rule.failure_margin:
+            return Outcome.CONTINUE, f"{better}, but fails more often{_rates(found)}"
+        return Outcome.SUCCESS, better
     needed = f"{1 / rule.alpha:.0f}"
-    return Outcome.CONTINUE, f"evidence {e_success:.3g} of {needed} after {n_days} days"
+    return Outcome.CONTINUE, f"evidence {found.e_success:.3g} of {needed} {after}"
+
+
+def _rates(found: Verdict) -> str:
+    if found.failed_challenger is None or found.failed_champion is None:
+        return ""
+    rate, usual = found.failed_challenger, found.failed_champion
+    return f", in {rate:.1%} of sessions, the champion in {usual:.1%}"

@@ -19,6 +19,29 @@ EXPECTED, LABELLED, ABSOLUTE, SQUARED, NAIVE = range(5)  # the last axis of a ch
 DAY_OF_HOURS = 24
 
 
+def loss_column(contract: Contract) -> int:
+    """Return which sum of a chunk is the loss: |e| of forecasters, e^2 of classifiers.
+
+    |p - y| is no proper score: it is least for a model that always answers with the more
+    frequent class. The squared error of a probability is one: the Brier score [1]_.
+
+    References
+    ----------
+    .. [1] G. W. Brier, "Verification of forecasts expressed in terms of probability",
+       Monthly Weather Review 78(1), 1950, pp. 1-3.
+    """
+    return SQUARED if contract.is_classifier else ABSOLUTE
+
+
+def n_classes(contract: Contract) -> int:
+    """Return how many targets one loss is the sum over: all classes, or 1 of a forecaster.
+
+    The Brier score of a prediction is summed over classes as in [1]_ of `loss_column`: from
+    0 to 2 where one class happens. The loss of a forecaster is a mean over its targets.
+    """
+    return len(contract.targets) if contract.is_classifier else 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Units:
     """In what a version's errors are counted.
@@ -27,7 +50,7 @@ class Units:
     ----------
     std : (target,)
         The version's scaler; an error of 1 is one standard deviation of
-        what it was trained on.
+        what it was trained on. Ones of a classifier.
     season_steps
         The naive forecast repeats what happened so many steps ago.
     """
@@ -75,6 +98,8 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
         raise Unprocessable(f"manifest: scaler.std needs {n_targets} positive numbers")
     if season_steps < 1:
         raise Unprocessable("manifest: season_steps must be at least 1")
+    if contract.is_classifier:  # a probability has no unit
+        std = np.ones(n_targets)
     return Units(std=std, season_steps=season_steps)
 
 
@@ -92,7 +117,9 @@ def seasonal_lag(horizon: int, season_steps: int) -> NDArray[np.int64]:
     return -(-ahead // season_steps) * season_steps
 
 
-def cells(error: Floats, naive: Floats, is_expected: Bools) -> list[Floats | Bools]:
+def cells(
+    error: Floats, naive: Floats, is_expected: Bools, *, is_classifier: bool = False
+) -> list[Floats | Bools]:
     """Return what is added up of some forecasts' errors, each (prediction, step, target).
 
     Parameters
@@ -102,16 +129,20 @@ def cells(error: Floats, naive: Floats, is_expected: Bools) -> list[Floats | Boo
         where there is no forecast, no label, nothing known a season ago.
     is_expected : (prediction, step, target)
         Whether there is a forecast.
+    is_classifier
+        The naive forecast's errors are squared, as its rival's are.
 
     Returns
     -------
     list
-        Expected, labelled, |e|, e^2, |e of the naive forecast|, and where that is
+        Expected, labelled, |e|, e^2, the naive forecast's loss, and where that is
         known of what is labelled.
     """
     labelled, compared = np.isfinite(error), np.isfinite(naive) & is_expected
     size = np.abs(np.where(labelled, error, 0.0))
     size_naive = np.abs(np.where(compared, naive, 0.0))
+    if is_classifier:
+        size_naive *= size_naive
     return [is_expected, labelled, size, size * size, size_naive, compared]
 
 

@@ -1,6 +1,6 @@
 """Look at the canary of one model, and move it when the evidence says so."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from typing import assert_never
 from uuid import UUID
@@ -15,7 +15,7 @@ from db.tables import Model, Rollout, SessionScore, Version
 from retrain import steps, verdict
 from retrain.rollout import CANARY_STEPS, Event, Phase
 from retrain.steps import Promote, RollBack, Stall, Stay, StepUp
-from retrain.verdict import Scored, Verdict
+from retrain.verdict import Rule, Scored, Verdict
 from services import rollouts
 
 DAY = timedelta(days=1)
@@ -24,8 +24,9 @@ DAY = timedelta(days=1)
 def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
     """Judge the open canary of a model; None when there is none.
 
-    Only event days whose labels are all due count, so that a block of
-    evidence never changes after it was used.
+    Losses count only on event days whose labels are all due, so that a block of
+    evidence never changes after it was used. Failed answers need no label: they
+    count as soon as their day is over.
     """
     with unit_of_work(sessions) as session:
         # load
@@ -36,11 +37,12 @@ def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verd
         if rollout is None or rollout.step_since is None or model.judged_until is None:
             return None
         policy = Policy.from_json(model.policy)
-        scored = _scored(session, rollout, model.judged_until - _reach(model, policy))
+        due = (model.judged_until - _reach(model, policy)).date()
+        scored = _scored(session, rollout, model.judged_until.date(), due)
 
         # decide
         share = CANARY_STEPS[rollout.step] / 10_000
-        found = verdict.judge(scored, share, verdict.Rule())
+        found = verdict.judge(scored, share, rule_of(Contract.from_json(model.contract)))
         following = steps.decide(
             policy, found, rollout.step, rollout.step_since, model.judged_until
         )
@@ -64,6 +66,11 @@ def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verd
         return found
 
 
+def rule_of(contract: Contract) -> Rule:
+    """Return how sure the verdict must be: losses of a classifier are Brier scores."""
+    return Rule(is_bounded=contract.is_classifier)
+
+
 def _reach(model: Model, policy: Policy) -> timedelta:
     """Return how long after its first forecast a session of a day has all its labels."""
     contract = Contract.from_json(model.contract)
@@ -71,20 +78,22 @@ def _reach(model: Model, policy: Policy) -> timedelta:
     return ceil(reach / DAY) * DAY
 
 
-def _scored(session: Session, rollout: Rollout, before: datetime) -> list[Scored]:
+def _scored(session: Session, rollout: Rollout, end: date, due: date) -> list[Scored]:
+    """Read the sessions that began before `end`, with the losses of those up to `due`."""
     challenger = session.get_one(Version, rollout.challenger_id).name
     rows = session.scalars(
         select(SessionScore)
-        .where(SessionScore.rollout_id == rollout.id, SessionScore.day <= before.date())
+        .where(SessionScore.rollout_id == rollout.id, SessionScore.day < end)
         .order_by(SessionScore.day, SessionScore.session_id)
     )
     return [
         Scored(
             day=row.day,
             is_canary=row.served_by == challenger,
-            loss_champion=row.loss_champion,
-            loss_challenger=row.loss_challenger,
+            loss_champion=row.loss_champion if row.day <= due else None,
+            loss_challenger=row.loss_challenger if row.day <= due else None,
             n_failed=row.n_failed,
+            n_failed_shadow=row.n_failed_shadow,
         )
         for row in rows
     ]

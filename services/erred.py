@@ -20,7 +20,7 @@ from monitors.residual_views import ErrorDays, hours_ahead
 from monitors.segment_accuracy import SegmentAccuracyParams, SegmentDays, of_segments
 from monitors.segments import FIRST, MOST
 from services import segments
-from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
+from services.accuracy import EXPECTED, LABELLED, loss_column, n_classes
 
 DAY = timedelta(days=1)
 _EPOCH = date(1970, 1, 1)
@@ -94,9 +94,10 @@ def load_segments(
     sums = np.zeros((kept.n_days, *shape[:2], 3))
     for place, stored in kept.days.items():
         cells = np.frombuffer(stored, "<f8").reshape(shape)
-        sums[place] = cells[..., [EXPECTED, LABELLED, ABSOLUTE]]
+        sums[place] = cells[..., [EXPECTED, LABELLED, loss_column(contract)]]
     label = segments.label(session, model.id, contract)
-    return of_segments(sums, contract.targets, label, (kept.first - _EPOCH).days)
+    first_day = (kept.first - _EPOCH).days
+    return of_segments(sums, contract.targets, label, first_day, n_classes(contract))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from db.tables import Model, Rollout, RolloutEvent, Version
+from retrain.deadline import Deadline
 from retrain.rollout import CANARY_STEPS, Phase
+from services import deadlines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """One rollout. `share_percent` is the share of new sessions that the challenger has."""
+    """One rollout. `share_percent` is the share of new sessions that the challenger has.
+
+    `deadline` is when its phase ends by itself.
+    """
 
     id: UUID
     model: str
@@ -46,6 +51,7 @@ class History:
     progress: dict[str, Any]
     created_at: datetime
     finished_at: datetime | None
+    deadline: Deadline | None
     events: list[Step]
 
 
@@ -117,6 +123,7 @@ def _histories(session: Session, rows: list[Rollout]) -> list[History]:
             progress=row.progress,
             created_at=row.created_at,
             finished_at=row.finished_at,
+            deadline=deadlines.of_rollout(session, row),
             events=steps[row.id],
         )
         for row in rows

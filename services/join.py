@@ -24,7 +24,7 @@ from core.feature import LARGEST
 from core.lake_root import LakeRoot
 from core.rows import REFERENCE, Kind, Stage
 from core.window import Window
-from db.queries import counts, late
+from db.queries import counts, late, unusable
 from db.queries import log as marks
 from db.queries import segments as named
 from db.queries.upsert import upsert
@@ -47,10 +47,19 @@ from monitors.hourly import HOURS
 from monitors.segments import FIRST, MOST
 from retrain.rollout import Phase
 from services import segments
-from services.accuracy import Units, by_place, cells, chunk, seasonal_lag, total, units
+from services.accuracy import (
+    Units,
+    by_place,
+    cells,
+    chunk,
+    n_classes,
+    seasonal_lag,
+    total,
+    units,
+)
 from services.outage import is_outage
 from services.segments import Names
-from services.session_scores import Score, scores
+from services.session_scores import Answers, Failed, Score, scores
 from services.set_aside import AtFault, work_through
 
 log = logging.getLogger(__name__)
@@ -178,7 +187,10 @@ def join_day(
         rows, n_repeated = first_received(rows)
         rows = segments.located(history, day, rows, subject.contract, subject.names)
         chunks = accuracy(history, subject, rows)
-        scored = _sessions(history, subject, midnight)
+        if subject.canary is not None:
+            with read_only(sessions) as session:
+                failed = _failed(session, subject, subject.canary, day)
+            scored = _sessions(history, subject, subject.canary, midnight, failed)
 
     # save
     with unit_of_work(sessions) as session:
@@ -329,9 +341,11 @@ class _Summed:
         for start in range(0, n_rows, n_at_once):
             some = slice(start, start + n_at_once)
             error = of.apart(joined.forecast[some], joined.actual[some])
+            if self.is_classifier:  # what is no probability is as wrong as one can be
+                np.clip(error, -1.0, 1.0, out=error)
             naive = of.apart(joined.naive[some], joined.actual[some])
             is_expected = np.isfinite(joined.forecast[some])
-            errors = cells(error, naive, is_expected)
+            errors = cells(error, naive, is_expected, is_classifier=self.is_classifier)
             if places is None:
                 self.sizes += total(errors)
             else:
@@ -400,11 +414,17 @@ def _span(first: Ints, last: Ints) -> Window:
     return Window(epoch + int(first.min()) * us, epoch + (int(last.max()) + 1) * us)
 
 
-def _sessions(history: Log, subject: Subject, midnight: datetime) -> list[Score]:
+def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:
+    """Read the refused answers of both versions, of every session that may touch a day."""
+    versions = (canary.champion, canary.challenger)
+    first, last = day - LONGEST_SESSION, day + LONGEST_SESSION
+    return unusable.of_sessions(session, subject.model_id, versions, first, last)
+
+
+def _sessions(
+    history: Log, subject: Subject, canary: Canary, midnight: datetime, failed: Failed
+) -> list[Score]:
     """Score the sessions with rows on one day, while a canary is open."""
-    canary = subject.canary
-    if canary is None:
-        return []
     compared = ds.field("version").isin([canary.champion, canary.challenger])
     named = compared & ds.field("session_id").is_valid()
     of_day = history.predictions(Window(midnight, midnight + DAY), ["session_id"], only=named)
@@ -421,5 +441,12 @@ def _sessions(history: Log, subject: Subject, midnight: datetime) -> list[Score]
     in_units = subject.units_of(canary.champion)  # one measure for both
     joined = match(history, subject.contract, rows, in_units.season_steps)
     errors = np.abs(joined.forecast - joined.actual) / in_units.std
-    expected = np.isfinite(joined.forecast).astype(float)
-    return scores(rows, errors, expected, canary.champion, canary.challenger)
+    if subject.contract.is_classifier:  # a mean over cells: times the classes it is the sum of
+        errors = np.minimum(errors, 1.0) ** 2 * n_classes(subject.contract)
+    expected = np.isfinite(joined.forecast)
+    is_whole = expected
+    if subject.contract.is_classifier:
+        is_whole = calibration_sums.is_share(joined.forecast)
+    usable = np.asarray(is_whole.all(axis=(1, 2)))
+    answers = Answers(rows=rows, errors=errors, expected=expected, usable=usable, failed=failed)
+    return scores(answers, canary.champion, canary.challenger)

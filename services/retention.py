@@ -16,6 +16,7 @@ from core.lake_root import LakeRoot
 from core.policy import Policy
 from core.rows import Kind, Stage
 from db.queries import erasure as stored
+from db.queries import unusable
 from db.session import read_only, unit_of_work
 from db.tables import DirtyDay, Model, Rollout
 from lake import erase as rows
@@ -72,6 +73,7 @@ def retain(
         )
         midnight = datetime.combine(first, datetime.min.time(), UTC)
         n_bad = stored.forget_quarantined(session, model_id, midnight)
+        unusable.forget(session, model_id, first)
 
     # save
     n_rows = 0

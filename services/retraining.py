@@ -5,20 +5,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase
+from core.contract import Contract
 from core.errors import RetrainRefused
 from core.policy import Policy
+from core.rows import Kind
 from db.queries import models
-from db.tables import Alert, AuditEvent, FlipRow, Model, Monitor, Rollout, RolloutEvent
+from db.tables import (
+    Alert,
+    AuditEvent,
+    FlipRow,
+    Inbox,
+    Model,
+    Monitor,
+    Rollout,
+    RolloutEvent,
+    Stream,
+    SummaryChunk,
+    Version,
+)
 from monitors import registry
 from retrain.rollout import Phase as RolloutPhase
+from retrain.trainable import Base, Material, can_retrain
 from retrain.trigger import Refuse, Situation, decide
 from services import access, alerting, faults, rollouts
 
 REFUSED = "retrain refused"
+CANNOT = "nothing here can retrain this model: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +61,8 @@ def request(
     NotFound
         If there is no such model.
     RetrainRefused
-        If the policy says not now, and why.
+        If no trainer could make a version of this model, with every reason, or
+        if the policy says not now, and why.
     """
     # load
     model = models.find(session, model_name)
@@ -58,10 +75,9 @@ def request(
     )
     if asked_before is not None:
         return asked_before
-    if model.watermark is None:
-        raise RetrainRefused(
-            "nothing was ever logged for this model: there is nothing to learn"
-        )
+    if reasons := why_not(session, model):
+        raise RetrainRefused(f"{CANNOT}{'; '.join(reasons)}")
+    assert model.watermark is not None
     champion = models.champion(session, model.id)
     situation = _situation(session, model, cause)
 
@@ -88,6 +104,33 @@ def request(
     session.flush()
     rollouts.note(session, rollout, "requested", cause.reason, now)
     return rollout
+
+
+def why_not(session: Session, model: Model) -> tuple[str, ...]:
+    """Return every reason why a retraining of a model must fail; empty when it can work."""
+    champion = models.champion(session, model.id)
+    base = champion[1] if champion else None
+    labels = (Stream.model_id == model.id) & (Stream.kind == Kind.LABELS)
+    waiting = (Inbox.model_id == model.id) & (Inbox.kind == Kind.LABELS)
+    first = select(func.min(SummaryChunk.start)).where(SummaryChunk.model_id == model.id)
+    material = Material(
+        contract=Contract.from_json(base.contract if base else model.contract),
+        base=None if base is None else _base(base),
+        watermark=model.watermark,
+        first_event=session.scalar(first),
+        has_labels=bool(
+            session.scalar(select(or_(exists().where(labels), exists().where(waiting))))
+        ),
+    )
+    return can_retrain(material, Policy.from_json(model.policy))
+
+
+def _base(version: Version) -> Base:
+    return Base(
+        name=version.name,
+        has_weights=version.sha256 is not None,
+        artifact_format=version.manifest.get("format"),
+    )
 
 
 def consider(session: Session, model: Model, day_end: datetime, now: datetime) -> None:

@@ -21,7 +21,7 @@ from monitors import summary, summary_bytes
 from monitors.accuracy import DayErrors, VersionErrors
 from monitors.hourly import Hourly, hourly
 from monitors.summary import Edges, Summary
-from services.accuracy import ABSOLUTE, EXPECTED, LABELLED
+from services.accuracy import EXPECTED, LABELLED, loss_column, n_classes
 
 DAY = timedelta(days=1)
 RECENT_DAYS = 36  # five weeks and a day: what the longest look back of a monitor needs
@@ -237,6 +237,7 @@ def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErro
     n_labelled = np.zeros(shape, dtype=np.int64)
     n_expected = np.zeros(shape, dtype=np.int64)
     others: dict[str, tuple[float, int, int]] = {}
+    loss, n = loss_column(scene.contract), n_classes(scene.contract)
     rows = session.scalars(
         select(AccuracyChunk).where(
             AccuracyChunk.model_id == model.id,
@@ -251,13 +252,13 @@ def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErro
         if scene.champion is not None and row.version != scene.champion:
             before, own = others.get(row.version, (0.0, 0, 0)), cells.sum(axis=(0, 1))
             others[row.version] = (
-                before[0] + float(own[ABSOLUTE]),
+                before[0] + n * float(own[loss]),
                 before[1] + int(own[LABELLED]),
                 before[2] + int(own[EXPECTED]),
             )
             continue
         at = days.index(row.day)
-        sums[at] += cells[:, :, ABSOLUTE].sum(axis=1)
+        sums[at] += n * cells[:, :, loss].sum(axis=1)
         n_labelled[at] += cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
         n_expected[at] += cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
     return DayErrors(
@@ -266,6 +267,7 @@ def errors(session: Session, scene: Scene, model: Model, n_days: int) -> DayErro
         n_labelled=n_labelled,
         n_expected=n_expected,
         others={name: VersionErrors(*of) for name, of in sorted(others.items())},
+        is_brier=scene.contract.is_classifier,
     )
 
 

@@ -1,8 +1,9 @@
 """One session, scored by champion and challenger on the same moments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,12 @@ import pyarrow.compute as pc
 
 from core.rows import Status
 from lake.lists import Floats, Ints, micros
+from services.accuracy import Bools
 
 _FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
+
+# Refused answers by session, version and whether in shadow.
+Failed: TypeAlias = Mapping[tuple[str, str, bool], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +34,12 @@ class Score:
     n_labelled
         How many of them, or their worth in parts, have their labels.
     n_failed
-        Answers that were an error or a time-out; failed shadows hurt nobody.
+        Answers of the version that served which were an error, a time-out, or
+        cannot be used.
+    n_failed_shadow
+        The same of the version in shadow; None where none answered in shadow.
     loss_champion, loss_challenger
-        Mean standardised |error| over the same labelled cells.
+        Mean loss over the same labelled cells: standardised |error|, or Brier score.
     """
 
     session_id: str
@@ -40,24 +48,44 @@ class Score:
     n_expected: int
     n_labelled: int
     n_failed: int
+    n_failed_shadow: int | None
     loss_champion: float | None
     loss_challenger: float | None
 
 
-def scores(
-    rows: pa.Table, errors: Floats, expected: Floats, champion: str, challenger: str
-) -> list[Score]:
-    """Score every session that the challenger saw.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What two versions answered in some sessions.
+
+    Attributes
+    ----------
+    rows
+        All predictions of these sessions by both versions, shadows included, in
+        any order; each id once.
+    errors : (prediction, step, target)
+        Losses; NaN where there is no forecast or no label.
+    expected : (prediction, step, target)
+        Whether there is a forecast.
+    usable : (prediction,)
+        Whether the answer is whole: a number at each step of each target.
+    failed
+        Answers that are no rows: they were refused.
+    """
+
+    rows: pa.Table
+    errors: Floats
+    expected: Bools
+    usable: Bools
+    failed: Failed
+
+
+def scores(answers: Answers, champion: str, challenger: str) -> list[Score]:
+    """Score every session in which the challenger answered, or failed to.
 
     Parameters
     ----------
-    rows
-        All predictions of some sessions by these two versions, shadows
-        included, in any order; each id once.
-    errors : (prediction, step, target)
-        Standardised |error|; NaN where there is no forecast or no label.
-    expected : (prediction, step, target)
-        1 where there is a forecast, else 0.
+    answers
+        Of some sessions.
     champion, challenger
         The two versions.
 
@@ -66,13 +94,14 @@ def scores(
     list of Score
         A session of which nothing was served is left out.
     """
+    rows, errors, expected = answers.rows, answers.errors, answers.expected
     version = np.asarray(rows["version"].to_pylist(), dtype=object)
     ids, session = np.unique(
         np.asarray(rows["session_id"].to_pylist(), dtype=str), return_inverse=True
     )
     at = micros(rows["at"])
     served = ~rows["shadow"].to_numpy()
-    failed = served & pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
+    failed = ~answers.usable | pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
     old, new = _pairs(session, at, version == champion, version == challenger)
     of = session[old]
     both = np.isfinite(errors[old]) & np.isfinite(errors[new])
@@ -85,23 +114,43 @@ def scores(
     n_cells = np.bincount(of, labelled, ids.size)
     n_expected = np.bincount(of[forecast > 0], minlength=ids.size)
     share = np.bincount(of, labelled / np.maximum(forecast, 1), ids.size)
-    n_failed = np.bincount(session[failed], minlength=ids.size)
-    is_seen = np.bincount(session[version == challenger], minlength=ids.size) > 0
     for_each = dict(_firsts(session, at, served))
+    names = {i: str(version[first]) for i, first in for_each.items()}
+    n_answers, n_failed = {}, {}
+    for name in (champion, challenger):
+        own = version == name
+        refused = np.array([_refused(answers.failed, str(one), name) for one in ids])
+        n_answers[name] = np.bincount(session[own], minlength=ids.size) + refused.sum(axis=1)
+        n_failed[name] = np.bincount(session[own & failed], minlength=ids.size) + refused.sum(
+            axis=1
+        )
+        for i in np.flatnonzero(refused[:, 0]).tolist():
+            names.setdefault(i, name)
+    other = {champion: challenger, challenger: champion}
     return [
         Score(
             session_id=str(ids[i]),
             day=_day(at[session == i].min()),
-            served_by=str(version[for_each[i]]),
+            served_by=names[i],
             n_expected=int(n_expected[i]),
             n_labelled=round(share[i]),
-            n_failed=int(n_failed[i]),
+            n_failed=int(n_failed[names[i]][i]),
+            n_failed_shadow=(
+                int(n_failed[other[names[i]]][i]) if n_answers[other[names[i]]][i] else None
+            ),
             loss_champion=float(loss[0][i] / n_cells[i]) if n_cells[i] else None,
             loss_challenger=float(loss[1][i] / n_cells[i]) if n_cells[i] else None,
         )
-        for i in np.flatnonzero(is_seen).tolist()
-        if i in for_each
+        for i in np.flatnonzero(n_answers[challenger]).tolist()
+        if i in names
     ]
+
+
+def _refused(failed: Failed, session_id: str, version: str) -> tuple[int, int]:
+    """Return how many answers were refused: served, and in shadow."""
+    return failed.get((session_id, version, False), 0), failed.get(
+        (session_id, version, True), 0
+    )
 
 
 def _pairs(session: Ints, at: Ints, is_old: Floats, is_new: Floats) -> tuple[Ints, Ints]:

@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import CursorResult, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -25,13 +26,14 @@ from db.queries.due import is_due
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
+from retrain.gate import Gate
 from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch, limit_threads
 from services import failing_jobs, rollouts, workshop
 from services.artifacts import store
 from services.evaluation import bring_in
 from services.outage import described, is_outage
-from services.workshop import Made, Order
+from services.workshop import GateTests, Made, Order
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ JOB = "training"  # as alerts name it
 LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is away
 MAX_ATTEMPTS = 5  # a trainer that dies five times over one rollout is not unlucky
 AT_WORK = (Phase.TRAINING, Phase.GATING)
+DAY = timedelta(days=1)
 
 
 class LeaseLost(Exception):
@@ -52,6 +55,15 @@ class Claim:
     rollout_id: UUID
     fence: int
     attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retest:
+    """A challenger at the gate, which is tested on more days than before."""
+
+    order: Order
+    sha256: str
+    tests: GateTests
 
 
 class Trainer:
@@ -83,8 +95,11 @@ class Trainer:
         try:
             with self._heartbeat(claim):
                 order = self._order(claim)
-                made = workshop.make(order, lambda epoch: self._tell(claim, epoch))
-                self._deliver(claim, order, made)
+                if isinstance(order, Retest):
+                    self._test_again(claim, order)
+                else:
+                    made = workshop.make(order, lambda epoch: self._tell(claim, epoch))
+                    self._deliver(claim, order, made)
             self._n_outages = 0
         except LeaseLost:
             log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
@@ -107,9 +122,9 @@ class Trainer:
             .join(Model, Model.id == Rollout.model_id)
             .where(
                 or_(
-                    (Rollout.phase == Phase.REQUESTED)
+                    Rollout.phase.in_((Phase.REQUESTED, Phase.GATING))
                     & (Model.watermark >= Rollout.not_before),
-                    Rollout.phase.in_(AT_WORK),
+                    Rollout.phase == Phase.TRAINING,
                 ),
                 is_due(Rollout.lease_until, now, self._longest_lease),
             )
@@ -140,7 +155,7 @@ class Trainer:
     def _longest_lease(self) -> timedelta:
         return max(self._settings.lease, backoff.LONGEST_DELAY)
 
-    def _order(self, claim: Claim) -> Order:
+    def _order(self, claim: Claim) -> Order | Retest:
         """Write down what to train on, once: whoever begins again takes the same."""
         # What was acknowledged before the training counts, however busy the worker is.
         with read_only(self._sessions) as session:
@@ -150,6 +165,8 @@ class Trainer:
             rollout = session.get_one(Rollout, claim.rollout_id)
             model = session.get_one(Model, rollout.model_id)
             base = session.get(Version, rollout.base_id) if rollout.base_id else None
+            if rollout.phase is Phase.GATING and rollout.challenger_id is not None:
+                return self._retest(session, rollout, model, base)
             if "cut" not in rollout.progress:
                 pinned = workshop.snapshot(self._settings, model.id)
                 assert model.watermark is not None
@@ -164,23 +181,79 @@ class Trainer:
                 rollout.progress = {**rollout.progress, "snapshot": asdict(pinned)}
                 cause = "rows were erased meanwhile: trains on what is left"
                 rollouts.note(session, rollout, "pinned_again", cause, utcnow())
-            return Order(
-                settings=self._settings,
-                model_id=model.id,
-                model=model.name,
-                # The next version takes what the last one took.
-                contract=Contract.from_json(base.contract if base else model.contract),
-                policy=Policy.from_json(model.policy),
-                onset=rollout.onset,
-                cut=datetime.fromisoformat(rollout.progress["cut"]),
-                snapshot=pinned,
-                seed=rollout.progress["seed"],
-                base=base.name if base else None,
-                base_sha256=base.sha256 if base else None,
-                base_manifest=dict(base.manifest) if base else {},
-                base_objective=base.objective if base else None,
-                base_reference_start=base.reference_start if base else None,
-            )
+            cut = datetime.fromisoformat(rollout.progress["cut"])
+            return self._ordered(rollout, model, base, (cut, pinned))
+
+    def _ordered(
+        self,
+        rollout: Rollout,
+        model: Model,
+        base: Version | None,
+        log_at: tuple[datetime, Snapshot],
+    ) -> Order:
+        cut, pinned = log_at
+        return Order(
+            settings=self._settings,
+            model_id=model.id,
+            model=model.name,
+            # The next version takes what the last one took.
+            contract=Contract.from_json(base.contract if base else model.contract),
+            policy=Policy.from_json(model.policy),
+            onset=rollout.onset,
+            cut=cut,
+            snapshot=pinned,
+            seed=rollout.progress["seed"],
+            base=base.name if base else None,
+            base_sha256=base.sha256 if base else None,
+            base_manifest=dict(base.manifest) if base else {},
+            base_objective=base.objective if base else None,
+            base_reference_start=base.reference_start if base else None,
+        )
+
+    def _retest(
+        self, session: Session, rollout: Rollout, model: Model, base: Version | None
+    ) -> Retest:
+        """Write down what the gate is tested on now."""
+        challenger = session.get_one(Version, rollout.challenger_id)
+        assert model.watermark is not None
+        assert challenger.sha256 is not None
+        log_at = model.watermark, workshop.snapshot(self._settings, model.id)
+        order = self._ordered(rollout, model, base, log_at)
+        tests = msgspec.convert(rollout.progress["tests"], GateTests)
+        order = replace(order, base_manifest=dict(challenger.manifest))
+        return Retest(order=order, sha256=challenger.sha256, tests=tests)
+
+    def _test_again(self, claim: Claim, due: Retest) -> None:
+        """Test again, and store what the gate found, in one transaction."""
+        compared = workshop.retest(due.order, due.sha256, due.tests)
+        with unit_of_work(self._sessions) as session:
+            rollout = self._held(session, claim)
+            rollout.attempts, rollout.lease_until = 0, None
+            if compared is None:  # labels are missing: it is asked again a day later
+                rollout.not_before = due.order.cut + DAY
+                return
+            rollout.gate = compared.to_json()
+            tests = replace(due.tests, done=due.tests.done + 1)
+            self._leave_gate(session, rollout, due.order, (compared, tests))
+
+    def _leave_gate(
+        self, session: Session, rollout: Rollout, order: Order, found: tuple[Gate, GateTests]
+    ) -> None:
+        """Do what follows from the gate; without a decision it is tested again later."""
+        compared, tests = found
+        event, cause = workshop.through_the_gate(
+            compared, is_first=order.base is None, is_bypassed=self._settings.bypass_gate
+        )
+        if event is Event.GATE_INCONCLUSIVE:
+            rollout.progress = {**rollout.progress, "tests": msgspec.to_builtins(tests)}
+            if tests.next_size is None:  # the deadline ends it
+                rollout.not_before = order.cut + order.policy.max_gate
+            else:
+                reach = order.contract.horizon * order.contract.step + order.policy.label_delay
+                due = tests.start + tests.next_size * DAY + reach
+                rollout.not_before = max(due, order.cut + order.contract.step)
+                cause += f"; tested again with {tests.next_size} days of labels"
+        rollouts.move(session, rollout, event, cause, utcnow())
 
     def _deliver(self, claim: Claim, order: Order, made: Made) -> None:
         """Store the version and what the gate said, in one transaction."""
@@ -208,11 +281,8 @@ class Trainer:
             seconds = made.manifest["training"]["seconds"]
             text = f"{version.name} trained on {made.manifest['training']['n_windows']} windows"
             rollouts.move(session, rollout, Event.TRAINED, f"{text} in {seconds:.0f} s", now)
-            event, cause = workshop.through_the_gate(
-                made.gate, is_first=order.base is None, is_bypassed=self._settings.bypass_gate
-            )
-            rollouts.move(session, rollout, event, cause, now)
-            rollout.lease_until = None
+            self._leave_gate(session, rollout, order, (made.gate, made.tests))
+            rollout.attempts, rollout.lease_until = 0, None
             model = session.get_one(Model, order.model_id)
             failing_jobs.resolve_for(session, JOB, model, now)
 

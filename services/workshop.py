@@ -1,7 +1,7 @@
 """Make a challenger: read the pinned log, train, backtest; all of it can be done again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from lake.series import Series, training_series
 from monitors import accuracy
 from monitors.accuracy import AccuracyParams
 from retrain import gate, plan
+from retrain.artifact_header import FORMAT
 from retrain.gate import Gate
 from retrain.plan import Plan, Sizes
 from retrain.rollout import Event
@@ -54,14 +55,43 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateTests:
+    """The tests at the gate: the period, which begins at `start`, only grows.
+
+    Attributes
+    ----------
+    sizes
+        At how many days with labels each test is due.
+    done
+        How many were.
+    """
+
+    start: datetime
+    sizes: tuple[int, ...]
+    done: int
+
+    @property
+    def rule(self) -> gate.Rule:
+        """How sure the next test must be, for all of them to keep one promise."""
+        alpha = gate.alpha_of(self.done, len(self.sizes), gate.Rule().alpha)
+        return gate.Rule(alpha=alpha)
+
+    @property
+    def next_size(self) -> int | None:
+        """Days with labels that the next test needs; None when there is none left."""
+        return self.sizes[self.done] if self.done < len(self.sizes) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A challenger, and what the gate found."""
+    """A challenger, what the gate found, and when it will be tested again."""
 
     artifact: bytes
     manifest: dict[str, Any]
     reference: Window
     objective: float | None
     gate: Gate
+    tests: GateTests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,7 +147,8 @@ def make(order: Order, on_epoch: Callable[[Epoch], None]) -> Made:
     if order.settings.sabotage_challenger and base is not None:
         artifact = artifacts.scramble(artifact, order.seed)
     challenger = artifacts.decode(artifact, artifacts.sha256_of(artifact))
-    compared, figures = _at_the_gate(bench, planned, base, challenger)
+    tests = _tests(order, bench, planned)
+    compared, figures = _at_the_gate(bench, planned, (base, challenger), tests.rule)
     objective = order.base_objective
     if objective is None:
         objective = _objective(bench, recipe, on_epoch)
@@ -128,7 +159,49 @@ def make(order: Order, on_epoch: Callable[[Epoch], None]) -> Made:
         reference=Window(_whole_day(begin), _whole_day(order.cut)),
         objective=objective,
         gate=compared,
+        tests=replace(tests, done=1),
     )
+
+
+def retest(order: Order, challenger_sha256: str, tests: GateTests) -> Gate | None:
+    """Test a challenger that the gate could not decide on, on the days that have labels now.
+
+    Parameters
+    ----------
+    order
+        As it would be given now; `base_manifest` is that of the challenger, whose unit of
+        errors is the champion's.
+    challenger_sha256
+        Its weights.
+    tests
+        When the period began, and which tests were done.
+
+    Returns
+    -------
+    Gate or None
+        None while fewer days have labels than the next test needs.
+    """
+    reach = (order.contract.input_length + order.contract.horizon) * order.contract.step + DAY
+    bench = _lay_out(order, tests.start - reach)
+    start = round((tests.start - bench.start) / order.contract.step)
+    sizes = bench.sizes
+    windows = plan.gate_windows(bench.inputs, bench.targets, start, bench.end, sizes)
+    n_days = np.unique((windows.origin - start) // sizes.day).size
+    if tests.next_size is None or n_days < tests.next_size:
+        return None
+    path = path_of(order.settings.artifacts, order.model, challenger_sha256)
+    challenger = artifacts.decode(path.read_bytes(), challenger_sha256)
+    planned = Plan(learn=windows, validate=windows, gate=windows, gate_start=start)
+    compared, _ = _at_the_gate(bench, planned, (_base(order), challenger), tests.rule)
+    return compared
+
+
+def _tests(order: Order, bench: _Bench, planned: Plan) -> GateTests:
+    """Plan the tests: today on the days there are, then as far as the deadline lets them."""
+    days = np.unique((planned.gate.origin - planned.gate_start) // bench.sizes.day).size
+    sizes = gate.looks(days, days + order.policy.max_gate // DAY)
+    start = bench.start + planned.gate_start * order.contract.step
+    return GateTests(start=start, sizes=sizes, done=0)
 
 
 def through_the_gate(compared: Gate, *, is_first: bool, is_bypassed: bool) -> tuple[Event, str]:
@@ -146,8 +219,8 @@ def through_the_gate(compared: Gate, *, is_first: bool, is_bypassed: bool) -> tu
             return Event.GATE_FAILED, compared.reason
 
 
-def _lay_out(order: Order) -> _Bench:
-    """Read the series, and cut off what is before the first reading."""
+def _lay_out(order: Order, since: datetime | None = None) -> _Bench:
+    """Read the series, all of it or from a moment on, cut to begin with the first reading."""
     contract = order.contract
     missing = set(contract.targets) - set(contract.feature_names)
     if missing:
@@ -157,7 +230,7 @@ def _lay_out(order: Order) -> _Bench:
         names = ", ".join(sorted({*contract.feature_names} - {*contract.measured}))
         raise Unprocessable(f"the template takes numbers that are kept; not so: {names}")
     log = Log(order.settings.lake, order.model_id, order.snapshot)
-    since = order.cut - timedelta(days=order.policy.history_days)
+    since = since or order.cut - timedelta(days=order.policy.history_days)
     series = training_series(log, contract, Window(since, order.cut + contract.step))
     known = ~np.isnan(series.inputs).all(axis=(0, 2))
     if not known.any():
@@ -228,15 +301,19 @@ def _whole_day(moment: datetime) -> datetime:
 
 
 def _at_the_gate(
-    bench: _Bench, planned: Plan, base: Forecaster | None, challenger: Forecaster
+    bench: _Bench,
+    planned: Plan,
+    versions: tuple[Forecaster | None, Forecaster],
+    rule: gate.Rule,
 ) -> tuple[Gate, dict[str, float | None]]:
     """Compare with the champion; a first version, with the forecast that needs no model."""
+    base, challenger = versions
     series, sizes = (bench.inputs, bench.targets), bench.sizes
     naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, bench.unit)
     new = _errors(challenger, bench, planned.gate)
     old = naive if base is None else _errors(base, bench, planned.gate)
     day = (planned.gate.origin - planned.gate_start) // bench.sizes.day
-    compared = gate.compare(_by_day(old, day), _by_day(new, day), gate.Rule())
+    compared = gate.compare(_by_day(old, day), _by_day(new, day), rule)
     figures = {
         "mae": compared.challenger,
         "mae_of_champion": None if base is None else compared.champion,
@@ -286,7 +363,7 @@ def _manifest(
     contract = order.contract
     chosen = [contract.feature_names.index(name) for name in contract.targets]
     return {
-        "format": artifacts.FORMAT,
+        "format": FORMAT,
         "code": __version__,
         "seed": order.seed,
         "base": order.base,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote, urlencode
@@ -156,7 +157,7 @@ def show_predictions(
         is_first=not cursor,
         statuses=[*Status],
         formats=[*Format],
-        mean_error=traces.mean_error,
+        mean_error=partial(traces.mean_error, contract=of.contract),
     )
 
 
@@ -227,7 +228,7 @@ def show_prediction(
         searched_back_to=unfinished and unfinished.searched_back_to,
         next=written(unfinished.cursor) if unfinished else "",
         traces=traces.prediction(row, of.contract) if row else [],
-        mean_error=traces.mean_error(row) if row else None,
+        mean_error=traces.mean_error(row, of.contract) if row else None,
     )
 
 
@@ -256,7 +257,7 @@ def show_session(
         session_id=session_id,
         session=found,
         steps=[
-            (row, traces.said(row, before), traces.mean_error(row))
+            (row, traces.said(row, before), traces.mean_error(row, of.contract))
             for row, before in zip(found.rows, versions, strict=False)
         ],
         next=written(found.cursor) if found.cursor else "",

@@ -141,9 +141,13 @@ def said(row: Prediction, version_before: str | None) -> list[tuple[str, str]]:
     return [(word, tone) for word, tone, is_so in words if is_so]
 
 
-def mean_error(row: Prediction) -> float | None:
-    """Return the mean absolute error over the steps and targets that are labelled."""
+def mean_error(row: Prediction, contract: Contract) -> float | None:
+    """Return the mean absolute error of what is labelled; of a classifier, the Brier score."""
     if row.label is None:
         return None
-    errors = [abs(e) for steps in row.label.error.values() for e in steps if e is not None]
-    return sum(errors) / len(errors) if errors else None
+    errors = [e for steps in row.label.error.values() for e in steps if e is not None]
+    if not errors:
+        return None
+    if contract.is_classifier:
+        return len(contract.targets) * sum(e * e for e in errors) / len(errors)
+    return sum(map(abs, errors)) / len(errors)

@@ -5,10 +5,18 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, delete, exists, func, select
+from sqlalchemy import CursorResult, delete, exists, func, select, union
 from sqlalchemy.orm import Session
 
-from db.tables import Erasure, Inbox, KServeHalf, Quarantine, Rollout, SessionScore
+from db.tables import (
+    Erasure,
+    Inbox,
+    KServeHalf,
+    Quarantine,
+    Rollout,
+    SessionScore,
+    UnusableAnswer,
+)
 
 AT_ONCE = 500  # rows read, and parameters of a statement
 
@@ -81,8 +89,9 @@ def halves(session: Session, model_id: UUID) -> list[KServeHalf]:
 
 def scored_sessions(session: Session, model_id: UUID) -> list[str]:
     """Return the sessions that comparisons of versions hold."""
-    scores = select(SessionScore.session_id).join(Rollout).distinct()
-    return [*session.scalars(scores.where(Rollout.model_id == model_id))]
+    scores = select(SessionScore.session_id).join(Rollout).where(Rollout.model_id == model_id)
+    failed = select(UnusableAnswer.session_id).where(UnusableAnswer.model_id == model_id)
+    return [*session.scalars(union(scores, failed))]
 
 
 def forget_scores(session: Session, model_id: UUID, session_ids: Iterable[str]) -> None:
@@ -95,6 +104,11 @@ def forget_scores(session: Session, model_id: UUID, session_ids: Iterable[str]) 
             delete(SessionScore)
             .where(SessionScore.rollout_id.in_(rollouts), SessionScore.session_id.in_(some))
             .execution_options(synchronize_session=False)
+        )
+        session.execute(
+            delete(UnusableAnswer).where(
+                UnusableAnswer.model_id == model_id, UnusableAnswer.session_id.in_(some)
+            )
         )
 
 

@@ -4,7 +4,16 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, SQLColumnExpression, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    case,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session, aliased
 
 from db.tables import (
@@ -253,21 +262,24 @@ def events(session: Session, rollout_ids: Collection[UUID]) -> Sequence[RolloutE
 
 def session_days(
     session: Session, rollout: Rollout
-) -> Sequence[Row[date, int, int, int, int, float | None, float | None]]:
-    """Return per event day: sessions, those that the challenger served, those scored, failures.
+) -> Sequence[Row[date, int, int, int, int, int, float | None, float | None]]:
+    """Return per event day: sessions, those that the challenger served, and those scored.
 
-    Then the mean losses of champion and challenger, over the sessions that both scored.
+    Then the failed answers of champion and challenger, and the mean losses of both, over
+    the sessions that both scored.
     """
     both = SessionScore.loss_champion.is_not(None) & SessionScore.loss_challenger.is_not(None)
     challenger = select(Version.name).where(Version.id == rollout.challenger_id)
     by_challenger = SessionScore.served_by == challenger.scalar_subquery()
+    shadow = func.coalesce(SessionScore.n_failed_shadow, 0)
     return session.execute(
         select(
             SessionScore.day,
             func.count(),
             func.count().filter(by_challenger),
             func.count().filter(both),
-            func.sum(SessionScore.n_failed),
+            func.sum(case((by_challenger, shadow), else_=SessionScore.n_failed)),
+            func.sum(case((by_challenger, SessionScore.n_failed), else_=shadow)),
             func.avg(SessionScore.loss_champion).filter(both),
             func.avg(SessionScore.loss_challenger).filter(both),
         )

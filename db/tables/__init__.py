@@ -25,6 +25,7 @@ from db.tables.log import (
     RepeatDay,
     SetAside,
     Stream,
+    UnusableAnswer,
 )
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
@@ -90,6 +91,7 @@ __all__ = [
     "ShapeLayout",
     "Stream",
     "SummaryChunk",
+    "UnusableAnswer",
     "Version",
     "WebSession",
 ]

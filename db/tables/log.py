@@ -133,6 +133,22 @@ class MismatchDay(Base):
     n: Mapped[int] = mapped_column(BigId, default=0)
 
 
+class UnusableAnswer(Base):
+    """Predictions in quarantine whose output was the fault, by version and session.
+
+    `shadow` as in a prediction; `day` is the event day of the answer.
+    """
+
+    __tablename__ = "unusable_answer"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    session_id: Mapped[str] = mapped_column(primary_key=True)
+    shadow: Mapped[bool] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigId, default=0)
+
+
 class LateDay(Base):
     """A judged event day into which rows were folded afterwards: it is judged again.
 

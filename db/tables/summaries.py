@@ -100,7 +100,8 @@ class AccuracyChunk(Base):
 
     Written whole each time it is computed; never added to. `payload` holds
     float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
-    the seasonal naive forecast|, errors in units of the version's scaler.
+    the seasonal naive forecast| (e^2 of a classifier), errors in units of the
+    version's scaler.
     `residuals` holds `monitors.residual_sums`, read by whoever asks for it; NULL on
     days without a forecast, and on those joined before it was kept. `calibration`
     holds `monitors.calibration_sums`; NULL there too, and of models that are no
@@ -120,7 +121,12 @@ class AccuracyChunk(Base):
 
 
 class SessionScore(Base):
-    """One session, scored by champion and challenger alike. Written whole each time."""
+    """One session, scored by champion and challenger alike. Written whole each time.
+
+    `n_failed` and `n_failed_shadow` are failed answers of the version that served, and of
+    the one in shadow; NULL where none answered in shadow, and in scores of before they
+    were counted.
+    """
 
     __tablename__ = "session_score"
 
@@ -131,5 +137,6 @@ class SessionScore(Base):
     n_expected: Mapped[int]
     n_labelled: Mapped[int]
     n_failed: Mapped[int]
+    n_failed_shadow: Mapped[int | None]
     loss_champion: Mapped[float | None]
     loss_challenger: Mapped[float | None]

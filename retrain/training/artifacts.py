@@ -12,12 +12,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from core.errors import ForeignArtifact
-from retrain.artifact_header import check_header
+from retrain.artifact_header import FORMAT, check_header
 from retrain.training.forecast import Forecaster
 from retrain.training.segment_lstm import Config, SegmentLstm
 from retrain.windows import Floats
 
-FORMAT = "seqwatch segment-lstm 1"
 _ENTRY = "seqwatch"  # of the metadata: format and config, as JSON
 
 

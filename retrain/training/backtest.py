@@ -6,6 +6,7 @@ from retrain.training.forecast import Forecaster, forecast
 from retrain.windows import Floats, Windows
 
 BATCH = 2048  # windows at once
+LARGEST = 1e100  # of a forecast: what is larger is refused when it is served
 
 
 def backtest(
@@ -27,7 +28,8 @@ def backtest(
     Returns
     -------
     (window, horizon)
-        Mean absolute error over channels; NaN where no label has arrived.
+        Mean absolute error over channels; NaN where no label has arrived, infinite
+        where the forecast of what has one is no number, or too large to be one.
     """
     config = forecaster.network.config
     errors = np.full((len(windows), config.horizon), np.nan)
@@ -35,7 +37,11 @@ def backtest(
         part = slice(first, first + BATCH)
         contexts = _cut(inputs, windows, part, -config.input_length, 0)
         said = forecast(forecaster, contexts)
-        errors[part] = _error(said, _cut(targets, windows, part, 0, config.horizon), unit)
+        true = _cut(targets, windows, part, 0, config.horizon)
+        usable = np.abs(said) <= LARGEST  # false of NaN
+        errors[part] = _error(np.where(usable, said, 0.0), true, unit)
+        failed = (~usable & ~np.isnan(true)).any(axis=2)
+        errors[part][failed] = np.inf
     return errors
 
 

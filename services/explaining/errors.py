@@ -16,7 +16,7 @@ from db.tables import AccuracyChunk
 from monitors.explanation import Parts, days_moved, parts_moved
 from monitors.finding import as_json
 from monitors.summary import Floats
-from services.overview.accuracy import ABSOLUTE, LABELLED
+from services.accuracy import LABELLED, loss_column, n_classes
 from services.scene import accuracy_cells
 
 BEFORE = timedelta(days=28)
@@ -24,7 +24,7 @@ BEFORE = timedelta(days=28)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepError:
-    """One step of the horizon: errors in units of the scaler, and its part in the change."""
+    """One step of the horizon: errors (Brier scores), and its part in the change."""
 
     step: int
     error: float | None
@@ -50,6 +50,7 @@ class Errors:
     error_before: float | None
     steps: tuple[StepError, ...]
     days: tuple[DayError, ...]
+    is_brier: bool = False
 
 
 def compare(
@@ -70,7 +71,7 @@ def compare(
         at = (row.day - first).days
         if at < len(sums) and _was_served(row) and version in (None, row.version):
             cells = accuracy_cells(row, contract).sum(axis=1)
-            sums[at] += cells[:, ABSOLUTE]
+            sums[at] += n_classes(contract) * cells[:, loss_column(contract)]
             n[at] += cells[:, LABELLED]
     now, before = (
         _by_step(sums[n_before:], n[n_before:]),
@@ -94,6 +95,7 @@ def compare(
             for i in range(contract.horizon)
         ),
         days=_days(first, by_day, days),
+        is_brier=contract.is_classifier,
     )
 
 

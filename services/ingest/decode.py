@@ -27,6 +27,7 @@ from services.ingest import (
     masking,
     mismatch,
     redaction,
+    unusable,
 )
 from services.ingest.batch import Batch, Format
 from services.ingest.check import check
@@ -67,6 +68,8 @@ class Draft:
         Rows that repeat the id of a good row before them.
     mismatches
         How many rows did not fit the contract, by event day and reason.
+    unusable_answers
+        How many refused rows were answers that cannot be used.
     """
 
     no: int
@@ -79,6 +82,7 @@ class Draft:
     contents: tuple[dict[str, Any], ...]
     duplicates: tuple[int, ...] = ()
     mismatches: mismatch.Counts = field(default_factory=mismatch.Counts)
+    unusable_answers: unusable.Counts = field(default_factory=unusable.Counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +381,7 @@ def _draft(
         contents=tuple(redaction.content(row, terms) for row in contents),
         duplicates=duplicates,
         mismatches=mismatches + mismatch.of_refused(ordered, contents, now),
+        unusable_answers=unusable.of_refused(ordered, contents, kind, terms, now),
     )
 
 

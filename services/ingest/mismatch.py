@@ -77,7 +77,7 @@ def of_refused(
 ) -> Counts:
     """Count the rows in quarantine by the event day that they name, or else by today."""
     return Counter(
-        (_day_of(row, now), reason_of(fault.reason))
+        (day_of(row, now), reason_of(fault.reason))
         for fault, row in zip(faults, contents, strict=True)
     )
 
@@ -97,7 +97,8 @@ def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
     )
 
 
-def _day_of(row: Mapping[str, Any], now: datetime) -> date:
+def day_of(row: Mapping[str, Any], now: datetime) -> date:
+    """Return the event day that a refused row names; that of `now` where it names none."""
     said = row.get("at", row.get("target_at"))
     try:
         moment = moments.parse(said) if isinstance(said, str) else now

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.errors import AppError, BatchMismatch
 from core.rows import Kind
 from db import payload_files
-from db.queries import counts, inbox, late, mismatch
+from db.queries import counts, inbox, late, mismatch, unusable
 from db.queries.inbox import Key
 from db.tables import Receipt
 from services import odd_time
@@ -80,6 +80,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         inbox.add_quarantined(session, bad)
         _count_refused(session, [draft for _, drafts in kept for draft in drafts])
     _count_mismatches(session, [draft for _, drafts in kept for draft in drafts])
+    _count_unusable(session, [draft for _, drafts in kept for draft in drafts])
     heard_of = {section.drafts[0].batch.model_id for section, drafts in kept if drafts}
     inbox.sign_of_life(session, heard_of, now)
     return outcomes
@@ -96,6 +97,14 @@ def _count_mismatches(session: Session, drafts: Iterable[Draft]) -> None:
     mismatch.add(session, counted)
     for model_id in sorted(days):  # in one order: no deadlocks
         late.mark_closed(session, model_id, days[model_id])
+
+
+def _count_unusable(session: Session, drafts: Iterable[Draft]) -> None:
+    counted: Counter[unusable.Key] = Counter()
+    for draft in drafts:
+        for answer, n in draft.unusable_answers.items():
+            counted[draft.batch.model_id, *answer] += n
+    unusable.add(session, counted)
 
 
 def _key(draft: Draft) -> Key:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from core.contract import Contract
 from core.rows import REFERENCE
 from db.tables import AccuracyChunk
+from services.accuracy import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 
 WEEK = timedelta(days=7)  # over which the error by step is a mean
-EXPECTED, LABELLED, ABSOLUTE, _, NAIVE = range(5)  # columns of `AccuracyChunk.payload`
 
 Cells = NDArray[np.float64]
 
@@ -25,8 +25,8 @@ class DayError:
     Attributes
     ----------
     error
-        Mean absolute error in units of the version's scaler; None before the
-        first label.
+        Mean absolute error in units of the version's scaler, of a classifier its
+        Brier score; None before the first label.
     coverage
         Share of the expected labels that are in, 0 to 1.
     """
@@ -51,7 +51,7 @@ class StepErrors:
 
 def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError, ...]:
     """Return the error of each day and version, in the order of the rows."""
-    return tuple(_day_error(row, stored_cells(row, contract)) for row in rows if counts(row))
+    return tuple(_day_error(row, contract) for row in rows if counts(row))
 
 
 def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
@@ -67,7 +67,7 @@ def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErro
         key: [cells for day, cells in days if day > since] for key, days in groups.items()
     }
     return tuple(
-        _step_errors(version, is_shadow, days)
+        _step_errors(version, is_shadow, days, contract)
         for (version, is_shadow), days in recent.items()
         if days
     )
@@ -84,25 +84,29 @@ def stored_cells(row: AccuracyChunk, contract: Contract) -> Cells:
     return flat.reshape(contract.horizon, len(contract.targets), 5)
 
 
-def _day_error(row: AccuracyChunk, cells: Cells) -> DayError:
-    total = cells.sum(axis=(0, 1))
+def _day_error(row: AccuracyChunk, contract: Contract) -> DayError:
+    total = stored_cells(row, contract).sum(axis=(0, 1))
+    loss = n_classes(contract) * total[loss_column(contract)]
     return DayError(
         day=row.day,
         version=row.version,
         is_shadow=row.shadow,
-        error=_ratio(total[ABSOLUTE], total[LABELLED]),
+        error=_ratio(loss, total[LABELLED]),
         coverage=_ratio(total[LABELLED], total[EXPECTED]) or 0.0,
         n_predictions=row.n_predictions,
     )
 
 
-def _step_errors(version: str, is_shadow: bool, days: list[Cells]) -> StepErrors:
-    steps = sum(cells.sum(axis=1) for cells in days)
+def _step_errors(
+    version: str, is_shadow: bool, days: list[Cells], contract: Contract
+) -> StepErrors:
+    steps, n = sum(cells.sum(axis=1) for cells in days), n_classes(contract)
+    loss = loss_column(contract)
     return StepErrors(
         version=version,
         is_shadow=is_shadow,
-        errors=tuple(_ratio(step[ABSOLUTE], step[LABELLED]) for step in steps),
-        naive=tuple(_ratio(step[NAIVE], step[LABELLED]) for step in steps),
+        errors=tuple(_ratio(n * step[loss], step[LABELLED]) for step in steps),
+        naive=tuple(_ratio(n * step[NAIVE], step[LABELLED]) for step in steps),
     )
 
 

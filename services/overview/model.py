@@ -11,7 +11,7 @@ from core.errors import NotFound
 from db.queries import counts, models, overview, promises
 from db.tables import Model, Version
 from retrain.rollout import Phase
-from services import platform_alerts
+from services import platform_alerts, retraining
 from services.overview import drift, serving, spells
 from services.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.overview.alerts import Turn, turns
@@ -113,6 +113,7 @@ class ModelPage:
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
+    cannot_retrain: tuple[str, ...]
     segments: Segments
     platform: tuple[OpenFault, ...]
 
@@ -170,6 +171,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         rollouts=lines,
         milestones=_milestones(session, lines),
         refusal=_refusal(session, found.name),
+        cannot_retrain=retraining.why_not(session, found),
         segments=segments(session, found),
         platform=tuple(platform_alerts.described(session, found.id)),
     )

@@ -13,7 +13,8 @@ from db.queries import overview
 from db.tables import AccuracyChunk
 from monitors import horizon, residual_sums
 from monitors.summary import Floats
-from services.overview.accuracy import LABELLED, WEEK, counts, stored_cells
+from services.accuracy import LABELLED
+from services.overview.accuracy import WEEK, counts, stored_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class PartErrors:
     bias
         Mean of forecast less what happened, in units of the version's scaler.
     error
-        Mean absolute error.
+        Mean absolute error; the part of a class in the Brier score.
     too_high
         The share of forecasts that were not too low, 0 to 1.
     far_off
@@ -73,8 +74,9 @@ def by_part(
         day = residual_sums.from_bytes(stored)
         totals[version] = totals[version] + day if version in totals else day
     names = horizon.names(contract.targets, contract.horizon)
+    loss = residual_sums.SQUARED if contract.is_classifier else residual_sums.ABSOLUTE
     return tuple(
-        _part(version, name, own)
+        _part(version, name, own, loss)
         for version, total in totals.items()
         for name, own in zip(names, total, strict=True)
         if own[residual_sums.N].any()
@@ -91,7 +93,7 @@ def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:
     return not row.shadow and bool(stored_cells(row, contract)[:, :, LABELLED].any())
 
 
-def _part(version: str, name: str, total: Floats) -> PartErrors:
+def _part(version: str, name: str, total: Floats, loss: int) -> PartErrors:
     n = float(total[residual_sums.N].sum())
     far = residual_sums.SIZES.index(1.0) + 1
     low, high = total[residual_sums.LOW], total[residual_sums.HIGH]
@@ -100,7 +102,7 @@ def _part(version: str, name: str, total: Floats) -> PartErrors:
         part=name,
         n=int(n),
         bias=float(total[residual_sums.SUM].sum() / n),
-        error=float(total[residual_sums.ABSOLUTE] / n),
+        error=float(total[loss] / n),
         too_high=float(high.sum() / n),
         far_off=float(np.sum([low[far:], high[far:]]) / n),
     )

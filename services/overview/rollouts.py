@@ -7,12 +7,16 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.orm import Session
 
+from core.contract import Contract
 from core.errors import NotFound
 from db.queries import overview
-from db.tables import Rollout, RolloutEvent
+from db.tables import Model, Rollout, RolloutEvent
+from retrain.deadline import Deadline
 from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, OPEN, TRANSITIONS, Phase
 from retrain.verdict import Rule, Verdict
+from services import deadlines
+from services.canary import rule_of
 from services.rollouts import COMMANDS
 
 LISTED = 100  # rows on a page
@@ -85,13 +89,17 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryDay:
-    """The sessions that began on one event day; losses are means over those both scored."""
+    """The sessions that began on one event day; losses are means over those both scored.
+
+    `failed_champion` and `failed_challenger` are answers, of shadows too.
+    """
 
     day: date
     n_champion: int
     n_challenger: int
     n_scored: int
-    n_failed: int
+    failed_champion: int
+    failed_challenger: int
     loss_champion: float | None
     loss_challenger: float | None
 
@@ -110,6 +118,8 @@ class RolloutPage:
         What a person may order in its phase.
     steps
         Shares of new sessions that the canary goes through, 0 to 1.
+    deadline
+        When its phase ends by itself; None when it is over.
     """
 
     line: RolloutLine
@@ -121,6 +131,7 @@ class RolloutPage:
     days: tuple[CanaryDay, ...]
     commands: tuple[str, ...]
     steps: tuple[float, ...]
+    deadline: Deadline | None
 
 
 def rollouts(
@@ -146,12 +157,13 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         line=_line(row),
         gate=msgspec.convert(stored.gate, Gate) if stored.gate else None,
         verdict=msgspec.convert(stored.verdict, Verdict) if stored.verdict else None,
-        bars=Rule(),
+        bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
         progress=msgspec.convert(stored.progress, Progress),
         happenings=tuple(_happening(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
         commands=commands_in(stored.phase),
         steps=tuple(share / CANARY_STEPS[-1] for share in CANARY_STEPS),
+        deadline=deadlines.of_rollout(session, stored),
     )
 
 
@@ -200,11 +212,19 @@ def _days(session: Session, stored: Rollout) -> tuple[CanaryDay, ...]:
             n_champion=n - n_challenger,
             n_challenger=n_challenger,
             n_scored=n_scored,
-            n_failed=n_failed,
+            failed_champion=failed_champion,
+            failed_challenger=failed_challenger,
             loss_champion=champion,
             loss_challenger=challenger,
         )
-        for day, n, n_challenger, n_scored, n_failed, champion, challenger in (
-            overview.session_days(session, stored)
-        )
+        for (
+            day,
+            n,
+            n_challenger,
+            n_scored,
+            failed_champion,
+            failed_challenger,
+            champion,
+            challenger,
+        ) in overview.session_days(session, stored)
     )

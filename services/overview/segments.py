@@ -18,7 +18,7 @@ from monitors.finding import as_json
 from monitors.segments import FIRST, MOST, NONE, OTHER, of_place
 from monitors.summary import N_MISSING, N, Summary, widen
 from monitors.totals import totals
-from services.accuracy import ABSOLUTE, EXPECTED, LABELLED, NAIVE
+from services.accuracy import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 from services.segments import Names
 
 DAYS = 7
@@ -48,6 +48,7 @@ class FeatureNow:
 class ErrorNow:
     """Of one target, over all steps: mean absolute errors in units of the version's scaler.
 
+    Of a classifier, the part of one class in the Brier score; over all targets, the score.
     `naive` is that of the seasonal naive forecast.
     """
 
@@ -152,13 +153,14 @@ def _segment(
     contract: Contract,
 ) -> SegmentNow:
     sort = {NONE: Sort.NONE, OTHER: Sort.OTHER}.get(place, Sort.NAMED)
+    loss = loss_column(contract)
     return SegmentNow(
         sort=sort,
         number=place - FIRST + 1 if sort is Sort.NAMED else None,
         name=names.get(place),
         features=features,
-        errors={name: _error(sums[i]) for i, name in enumerate(contract.targets)},
-        error=_error(sums.sum(axis=0)),
+        errors={name: _error(sums[i], loss) for i, name in enumerate(contract.targets)},
+        error=_error(sums.sum(axis=0), loss, n_classes(contract)),
     )
 
 
@@ -205,11 +207,11 @@ def _errors(
     return sums
 
 
-def _error(sums: Floats) -> ErrorNow:
+def _error(sums: Floats, loss: int, n_summed: int = 1) -> ErrorNow:
     n = sums[LABELLED]
     return ErrorNow(
         n_expected=int(sums[EXPECTED]),
         n_labelled=int(n),
-        error=as_json(sums[ABSOLUTE] / n) if n else None,
-        naive=as_json(sums[NAIVE] / n) if n else None,
+        error=as_json(n_summed * sums[loss] / n) if n else None,
+        naive=as_json(n_summed * sums[NAIVE] / n) if n else None,
     )

@@ -74,9 +74,10 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
     assert {name: part["n"] for name, part in found.items()} == {"calm+1": 8, "storm+1": 8}
     assert found["storm+1"]["bias"] == pytest.approx(bias)
     assert found["calm+1"]["bias"] == pytest.approx(-bias)
-    # The mean error is how far a probability was from what happened.
-    wrong = (8 - storms) / 8 * claimed + storms / 8 * (1 - claimed)
-    assert found["storm+1"]["error"] == pytest.approx(wrong)
+    # The error of a class is its part of the Brier score, which is the sum over classes.
+    part = (8 - storms) / 8 * claimed**2 + storms / 8 * (1 - claimed) ** 2
+    assert found["storm+1"]["error"] == pytest.approx(part)
+    assert told["days"][0]["error"] == pytest.approx(2 * part)
     assert told["days"][0]["coverage"] == 1.0
     storm = next(one for one in told["classes"] if one["name"] == "storm")
     assert (storm["version"], storm["n"]) == ("v1", 8)

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import save
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.rows import Kind
 from db.queries import models
 from db.session import unit_of_work
-from db.tables import Model, Rollout
+from db.tables import Model, Rollout, Stream, Version
+from retrain.artifact_header import FORMAT
 from retrain.rollout import Phase
 from tests.api.conftest import CONTRACT, Clients
 
 WEIGHTS = save({"weight": np.zeros(3)})
+OURS = {"manifest": {"format": FORMAT}}
 
 
 @pytest.fixture
@@ -23,12 +26,13 @@ def champion(operator: TestClient, model: str, sessions: sessionmaker[Session]) 
     """A model with a champion and a challenger, and with something logged."""
     base = f"/v1/models/{model}"
     for version in ("v1", "v2"):
-        assert operator.put(f"{base}/versions/{version}", json={}).status_code == 201
+        assert operator.put(f"{base}/versions/{version}", json=OURS).status_code == 201
         operator.put(f"{base}/versions/{version}/artifact", content=WEIGHTS)
     body = {"version": "v1", "expected_rev": 0}
     assert operator.put(f"{base}/champion", json=body).json() == {"rev": 1}
     with unit_of_work(sessions) as session:
         session.execute(update(Model).values(watermark=models.find(session, model).created_at))
+        session.add(Stream(model_id=models.find(session, model).id, kind=Kind.LABELS))
     return base
 
 
@@ -102,6 +106,31 @@ def test_asking_twice_with_one_key_opens_one_rollout(
     assert [one["event"] for one in first.json()["events"]] == ["requested"]
     other = operator.post(f"{champion}/retrain", json={"reason": "try"})
     assert (other.status_code, other.json()["error"]) == (409, "RetrainRefused")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "has_labels", "reason"),
+    [
+        pytest.param({}, True, "v1 was not trained here", id="weights of another make"),
+        pytest.param(OURS["manifest"], False, "no label was ever received", id="no labels"),
+    ],
+)
+def test_what_can_never_work_is_refused_at_once_with_every_reason(
+    operator: TestClient,
+    champion: str,
+    sessions: sessionmaker[Session],
+    manifest: dict[str, str],
+    has_labels: bool,
+    reason: str,
+) -> None:
+    with unit_of_work(sessions) as session:
+        session.execute(update(Version).where(Version.name == "v1").values(manifest=manifest))
+        if not has_labels:
+            session.execute(delete(Stream))
+    answer = operator.post(f"{champion}/retrain", json={"reason": "try"})
+    assert (answer.status_code, answer.json()["error"]) == (409, "RetrainRefused")
+    assert reason in answer.json()["detail"]
+    assert operator.get("/v1/rollouts").json() == []
 
 
 def test_an_open_rollout_holds_the_champion(operator: TestClient, champion: str) -> None:

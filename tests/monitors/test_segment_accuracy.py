@@ -9,9 +9,9 @@ import pytest
 from monitors.conformal import episodes
 from monitors.finding import Finding, Outcome
 from monitors.segment_accuracy import (
-    ABSOLUTE,
     EXPECTED,
     LABELLED,
+    LOSS,
     SegmentAccuracyParams,
     SegmentDays,
     evaluate,
@@ -47,7 +47,7 @@ def sums(n_days: int, seed: int) -> Floats:
     out = np.zeros((n_days, FIRST + MOST, N_TARGETS, 3))
     own = out[:, FIRST : FIRST + N_SEGMENTS]
     own[..., EXPECTED] = own[..., LABELLED] = A_DAY
-    own[..., ABSOLUTE] = size * chance.gamma(A_DAY, size=(n_days, *shape))
+    own[..., LOSS] = size * chance.gamma(A_DAY, size=(n_days, *shape))
     return out
 
 
@@ -61,7 +61,7 @@ def judged(of_days: Floats, params: SegmentAccuracyParams = PARAMS) -> Finding:
 
 def worse(of_days: Floats, since: int, place: int | slice, times: float) -> Floats:
     out = of_days.copy()
-    out[since:, place, :, ABSOLUTE] *= times
+    out[since:, place, :, LOSS] *= times
     return out
 
 
@@ -122,7 +122,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
 def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
     some = worse(QUIET, CHANGED, FIRST + 2, 2.0)
     some[CHANGED:, FIRST + 5, :, LABELLED] *= 0.5
-    some[CHANGED:, FIRST + 5, :, ABSOLUTE] *= 5.0
+    some[CHANGED:, FIRST + 5, :, LOSS] *= 5.0
     found = judged(some)
     detail: Any = found.detail
     assert detail["top"].endswith("[site=2]")

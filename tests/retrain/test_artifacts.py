@@ -9,8 +9,8 @@ from safetensors.torch import load, save
 
 from core.errors import ForeignArtifact
 from retrain import artifact_header
-from retrain.artifact_header import check_header
-from retrain.training.artifacts import FORMAT, decode, encode, scramble, sha256_of
+from retrain.artifact_header import FORMAT, check_header
+from retrain.training.artifacts import decode, encode, scramble, sha256_of
 from retrain.training.forecast import Forecaster, forecast
 from retrain.training.segment_lstm import Config, SegmentLstm
 

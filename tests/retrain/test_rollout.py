@@ -1,12 +1,16 @@
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core.errors import Conflict
+from core.policy import CENTURY, Policy
 from db.tables import Rollout
+from retrain.deadline import Entered, deadline
 from retrain.rollout import CANARY_STEPS, OPEN, TRANSITIONS, Event, Phase, advance
 
 FINAL = set(Phase) - OPEN
+START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def _ways_into(phase: Phase) -> list[tuple[Phase, Event]]:
@@ -29,13 +33,39 @@ def test_only_evidence_or_a_person_promotes() -> None:
         (Phase.CANARY, Event.CANARY_PASSED),
         (Phase.CANARY, Event.PROMOTE),
         (Phase.GATING, Event.FIRST_PASSED),
+        (Phase.GATING, Event.PROMOTE),
         (Phase.PAUSED, Event.PROMOTE),
     ]
 
 
-def test_nothing_leaves_a_pause_without_a_person() -> None:
+def test_nothing_leaves_a_pause_without_a_person_but_its_deadline() -> None:
     ways_out = {event for phase, event in TRANSITIONS if phase is Phase.PAUSED}
-    assert ways_out == {Event.RESUME, Event.PROMOTE, Event.ABORT}
+    assert ways_out == {Event.RESUME, Event.PROMOTE, Event.ABORT, Event.EXPIRED}
+    assert TRANSITIONS[Phase.PAUSED, Event.EXPIRED] is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("phase", sorted(OPEN))
+def test_every_open_phase_has_a_deadline_that_promotes_nobody(phase: Phase) -> None:
+    entered = Entered(phase=phase, at=START, recorded_at=START, not_before=START)
+    until = deadline(Policy(), entered)
+    assert until is not None
+    assert advance(phase, until.event) is not Phase.PROMOTED
+    assert not until.has_passed(START, START)
+    assert until.has_passed(START, START + CENTURY)
+
+
+@pytest.mark.parametrize("phase", sorted(FINAL))
+def test_what_is_over_has_no_deadline(phase: Phase) -> None:
+    entered = Entered(phase=phase, at=START, recorded_at=START, not_before=START)
+    assert deadline(Policy(), entered) is None
+
+
+def test_a_request_that_waits_for_labels_is_given_the_time_that_they_take() -> None:
+    later = START + timedelta(days=15)
+    entered = Entered(phase=Phase.REQUESTED, at=START, recorded_at=START, not_before=later)
+    until = deadline(Policy(max_training_seconds=86_400.0), entered)
+    assert until is not None
+    assert (until.event_time, until.wall_time) == (None, later + timedelta(days=1))
 
 
 def test_nobody_is_promoted_without_having_passed_the_gate_or_a_person() -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from retrain.verdict import Outcome, Rule, Scored, Verdict, bet, evidence, foretold, judge
+from retrain.evidence import bet, evidence, foretold
+from retrain.verdict import Outcome, Rule, Scored, Verdict, judge
 
 Floats = NDArray[np.float64]
 

@@ -12,14 +12,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
+from core.rows import Kind
 from core.window import Window
 from db.base import Base
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, Channel, Model, Monitor, Rollout, ServingSlice, Version
+from db.tables import (
+    AccuracyChunk,
+    Channel,
+    Model,
+    Monitor,
+    Rollout,
+    ServingSlice,
+    Stream,
+    Version,
+)
 from monitors.fault_shape import FaultKind
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault import Fault
 from notify.signing import new_secret
+from retrain.artifact_header import FORMAT
 from retrain.rollout import Event
 from services import alerting, champions, monitoring, retraining, rollouts
 from services.alerting import Seen
@@ -49,7 +60,8 @@ class Loop:
             for version_id in self.versions.values():
                 version = session.get_one(Version, version_id)
                 version.objective, version.sha256 = OBJECTIVE, version_id.hex
-                version.n_bytes = 1
+                version.n_bytes, version.manifest = 1, {"format": FORMAT}
+            session.add(Stream(model_id=self.model_id, kind=Kind.LABELS))
             champions.move(session, self.model_id, self.versions["v1"], 0, START)
             for kind in kinds:
                 monitoring.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))

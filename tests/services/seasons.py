@@ -17,7 +17,7 @@ from core.feature import Feature
 from core.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
-from db.tables import Rollout, RolloutEvent, Version
+from db.tables import Model, Rollout, RolloutEvent, Version
 from services import retraining
 from services.fold import fold_all
 from services.retraining import Cause
@@ -59,7 +59,7 @@ class Seasons:
     def log(self, days: NDArray[np.float64], first: int = 0) -> None:
         """Keep days in the inbox: one prediction and one label each."""
         with read_only(self.sessions) as session:
-            model = session.scalars(select(Version.model_id)).first()
+            model = session.scalars(select(Model.id)).first()
         model_id = model or add_model(self.sessions, CONTRACT)
         rows, labels = [], []
         for number, values in enumerate(days, start=first):

@@ -9,7 +9,7 @@ from alerts.state import Flip, Reason
 from core.errors import AppError, Conflict, NotFound, StaleChampion, Unprocessable
 from core.routing import Routing
 from db.session import read_only, unit_of_work
-from db.tables import Champion, Delivery, FlipRow, Rollout, RolloutEvent
+from db.tables import Champion, Delivery, FlipRow, Rollout, RolloutEvent, SummaryChunk
 from monitors.finding import Outcome
 from retrain.rollout import Event, Phase
 from services import champions, crowning, rollouts
@@ -119,6 +119,8 @@ def test_a_model_without_champion_is_served_by_nobody_yet(loop: Loop) -> None:
 def test_a_first_version_cannot_be_compared_and_is_promoted_by_a_person(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         session.delete(session.get_one(Champion, loop.model_id))
+        known = {"model_id": loop.model_id, "version": "v1", "payload": b""}
+        session.add(SummaryChunk(start=START - 100 * DAY, **known))
     made = loop.request()
     loop.move(made, Event.START, Event.TRAINED, Event.GATE_INCONCLUSIVE)
     with pytest.raises(Conflict, match="no champion to be compared with"):

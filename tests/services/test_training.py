@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import update
 
 from core.clock import utcnow
+from core.errors import RetrainRefused
 from core.settings import Settings
 from db.session import unit_of_work
-from db.tables import Rollout
+from db.tables import Model, Rollout
 from retrain.rollout import Phase
 from services import erasure, erasure_requests, workshop
 from services.artifacts import path_of
@@ -124,8 +125,40 @@ def test_training_waits_for_the_labels_that_it_needs(seasons: Seasons) -> None:
     assert seasons.rollout(made).phase is Phase.REQUESTED
 
 
-def test_what_training_again_cannot_heal_fails_at_once(empty: Seasons) -> None:
+def with_a_gap(empty: Seasons) -> None:
+    """Log enough days by the calendar, and too few to learn from."""
+    empty.log(daily()[:1])
+    empty.log(daily()[:3], first=60)
+
+
+def test_what_can_never_work_is_refused_before_a_rollout_opens(empty: Seasons) -> None:
     empty.log(daily()[:3])
+    with pytest.raises(RetrainRefused, match=r"a first version needs 28\.0"):
+        empty.request("first")
+    assert empty.versions() == []
+
+
+def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Seasons) -> None:
+    with unit_of_work(seasons.sessions) as session:
+        session.execute(update(Model).values(policy={"gate_days": 2}))
+    made = seasons.request("renewal", ONSET)
+    assert seasons.train()
+    waiting = seasons.rollout(made)
+    assert (waiting.phase, waiting.attempts) == (Phase.GATING, 0), seasons.events(made)
+    assert waiting.gate["reason"] == "2 days with labels; at least 3 are needed"
+    assert seasons.events(made)[-1][1].endswith("tested again with 5 days of labels")
+    assert not seasons.train()  # nothing new is known
+    seasons.log(daily(N_DAYS + 6)[N_DAYS:], first=N_DAYS)
+    assert seasons.train()
+    decided = seasons.rollout(made)
+    assert decided.phase is Phase.CANARY, seasons.events(made)
+    assert decided.gate["n_blocks"] >= 5
+    assert decided.gate["challenger"] < 0.8 * decided.gate["champion"]
+    assert len(seasons.versions()) == 2
+
+
+def test_what_training_again_cannot_heal_fails_at_once(empty: Seasons) -> None:
+    with_a_gap(empty)
     made = empty.request("first")
     assert empty.train()
     assert empty.rollout(made).phase is Phase.FAILED
@@ -173,7 +206,7 @@ def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seaso
 
 
 def test_two_trainers_never_take_the_same_rollout(empty: Seasons) -> None:
-    empty.log(daily(3))
+    with_a_gap(empty)
     for number in range(4):
         made = empty.request(f"key {number}")
         assert sorted(at_once(empty.train, empty.train)) == [False, True]

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from alerts.state import Flip, Phase, Reason
 from core.contract import Contract
 from core.feature import Feature
+from core.rows import Kind
 from db.queries.summaries import LATENCY_EDGES
 from db.tables import (
     AccuracyChunk,
@@ -26,9 +27,11 @@ from db.tables import (
     RolloutEvent,
     ServingSlice,
     SessionScore,
+    Stream,
     Version,
 )
 from monitors.finding import Outcome
+from retrain.artifact_header import FORMAT
 from retrain.gate import Rule as GateRule
 from retrain.gate import compare
 from retrain.rollout import Phase as Step
@@ -79,6 +82,7 @@ def a_model(scene: Scene, name: str, description: str = "", **columns: Any) -> M
     for column, value in columns.items():
         setattr(model, column, value)
     scene.add(model)
+    scene.add(Stream(model_id=model.id, kind=Kind.LABELS))
     return model
 
 
@@ -90,6 +94,7 @@ def a_version(scene: Scene, model: Model, name: str, **columns: Any) -> Version:
         contract_digest=CONTRACT.digest,
         sha256=scene.chance.bytes(32).hex(),
         n_bytes=412_736,
+        manifest={"format": FORMAT},
         reference_start=START - 480 * DAY,
         reference_end=START,
         objective=OBJECTIVE,

@@ -1,0 +1,108 @@
+"""Until when a rollout may stay in its phase, and what happens then."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.policy import Policy
+from retrain.rollout import Event, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """When a phase began, by the model's clock and by the machines'.
+
+    `not_before` is the event time before which a retraining may not begin.
+    """
+
+    phase: Phase
+    at: datetime
+    recorded_at: datetime
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """When a phase ends by itself: as soon as either clock reaches its moment.
+
+    Attributes
+    ----------
+    event_time
+        By the model's own clock; None where only machines or people are waited for.
+    wall_time
+        By the wall clock: a model without traffic has an event clock that stands still.
+    event
+        What happens to the rollout then.
+    reason
+        Why.
+    """
+
+    event_time: datetime | None
+    wall_time: datetime
+    event: Event
+    reason: str
+
+    def has_passed(self, watermark: datetime | None, now: datetime) -> bool:
+        """Say whether one of the clocks has reached it."""
+        if now >= self.wall_time:
+            return True
+        if self.event_time is None or watermark is None:
+            return False
+        return watermark >= self.event_time
+
+
+def deadline(policy: Policy, entered: Entered) -> Deadline | None:
+    """Return when the phase ends by itself; None of one that nothing leaves.
+
+    Labels and sessions come in event time, so that gate and canary have a deadline in
+    both times; training and a person's decision take wall time, however fast a stream is
+    replayed.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> start = datetime(2026, 1, 5, tzinfo=UTC)
+    >>> entered = Entered(phase=Phase.GATING, at=start, recorded_at=start, not_before=start)
+    >>> str(deadline(Policy(), entered).event_time)
+    '2026-02-04 00:00:00+00:00'
+    """
+    wall = entered.recorded_at
+    match entered.phase:
+        case Phase.REQUESTED:
+            return Deadline(
+                event_time=None,
+                wall_time=wall
+                + max(entered.not_before - entered.at, timedelta())
+                + policy.max_training,
+                event=Event.EXPIRED,
+                reason="no trainer took it: labels stayed away, or no trainer runs",
+            )
+        case Phase.TRAINING:
+            return Deadline(
+                event_time=None,
+                wall_time=wall + policy.max_training,
+                event=Event.EXPIRED,
+                reason="training did not end",
+            )
+        case Phase.GATING:
+            return Deadline(
+                event_time=entered.at + policy.max_gate,
+                wall_time=wall + policy.max_gate,
+                event=Event.EXPIRED,
+                reason="inconclusive",
+            )
+        case Phase.CANARY:
+            return Deadline(
+                event_time=entered.at + policy.max_canary,
+                wall_time=wall + policy.max_canary,
+                event=Event.CANARY_STALLED,
+                reason="no verdict",
+            )
+        case Phase.PAUSED:
+            return Deadline(
+                event_time=None,
+                wall_time=wall + policy.max_paused,
+                event=Event.EXPIRED,
+                reason="nobody decided",
+            )
+        case _:
+            return None

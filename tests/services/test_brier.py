@@ -1,0 +1,85 @@
+"""Classifiers are measured by the Brier score: a proper score, which |p - y| is not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.contract import Contract
+from core.rows import Kind
+from db.session import read_only
+from db.tables import AccuracyChunk
+from services.accuracy import ABSOLUTE, LABELLED, units
+from services.archive import archive_all
+from services.fold import fold_all
+from services.join import join_all
+from services.overview.accuracy import by_day, by_step, stored_cells
+from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, prediction, table
+
+RARE = replace(CONTRACT, targets=("no", "yes"), label_map=("no", "yes"), horizon=1)
+N = 2000
+
+
+def claims() -> tuple[list[float], list[float]]:
+    """Return calibrated probabilities of a rare event, with an AUC near .929, and events."""
+    chance = np.random.default_rng(18)
+    p = 1 / (1 + np.exp(4.15 - 2.05 * chance.standard_normal(N)))
+    return p.tolist(), (chance.random(N) < p).astype(float).tolist()
+
+
+@pytest.fixture
+def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[AccuracyChunk]:
+    """One day on which "calibrated" served, and "always no" in shadow."""
+    model_id = add_model(sessions, RARE)
+    rows, labels = [], []
+    for i, (p, happened) in enumerate(zip(*claims(), strict=True)):
+        at = START + i * (20 * HOUR / N)
+        actual = {"no": [1 - happened], "yes": [happened]}
+        for version, claimed in (("calibrated", p), ("always no", 0.0)):
+            output = {"no": [1 - claimed], "yes": [claimed]}
+            shadow, name = version == "always no", f"{version} {i}"
+            fields: dict[str, Any] = {
+                "version": version,
+                "shadow": shadow,
+                "prediction_id": name,
+            }
+            rows.append(prediction(at, output=output, **fields))
+            told = {"prediction_id": name, "arrived_at": at + HOUR}
+            labels.append(label(None, [], **told) | {"actual": actual})
+    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows, RARE))
+    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels, RARE))
+    later = START + 1000 * HOUR
+    fold_all(sessions, later)
+    archive_all(sessions, tmp_path / "lake", later)
+    join_all(sessions, tmp_path / "lake", later)
+    with read_only(sessions) as session:
+        found = session.scalars(select(AccuracyChunk)).all()
+        session.expunge_all()
+        return [*found]
+
+
+def test_a_calibrated_model_beats_one_that_always_says_no(chunks: list[AccuracyChunk]) -> None:
+    absolute = {}
+    for row in chunks:
+        total = stored_cells(row, RARE).sum(axis=(0, 1))
+        absolute[row.version] = total[ABSOLUTE] / total[LABELLED]
+    p, happened = map(np.array, claims())
+    assert absolute["always no"] == pytest.approx(happened.mean())
+    assert absolute["always no"] < absolute["calibrated"]  # which is why |p - y| is not used
+    error = {day.version: day.error for day in by_day(chunks, RARE)}
+    assert error["always no"] == pytest.approx(2 * happened.mean())
+    assert error["calibrated"] == pytest.approx(2 * ((p - happened) ** 2).mean())
+    assert error["calibrated"] < 0.8 * error["always no"]  # type: ignore[operator]
+    steps = {step.version: step.errors[0] for step in by_step(chunks, RARE)}
+    assert steps == pytest.approx(error)
+
+
+def test_a_probability_has_no_unit() -> None:
+    manifest = {"scaler": {"mean": [0, 0], "std": [0.1, 0.1]}}
+    assert units(manifest, RARE).std.tolist() == [1.0, 1.0]
+    forecaster: Contract = replace(RARE, label_map=())
+    assert units(manifest, forecaster).std.tolist() == [0.1, 0.1]
