@@ -72,9 +72,12 @@ def by_part(
     totals: dict[str, Floats] = {}
     for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
         day = residual_sums.from_bytes(stored)
+        if contract.is_classifier:  # squares about 0 add up; errors of at most 1 cancel nothing
+            n, total = (day[:, of].sum(axis=1) for of in (residual_sums.N, residual_sums.SUM))
+            day[:, residual_sums.CENTRED] += total**2 / np.maximum(n, 1.0)
         totals[version] = totals[version] + day if version in totals else day
     names = horizon.names(contract.targets, contract.horizon)
-    loss = residual_sums.SQUARED if contract.is_classifier else residual_sums.ABSOLUTE
+    loss = residual_sums.CENTRED if contract.is_classifier else residual_sums.ABSOLUTE
     return tuple(
         _part(version, name, own, loss)
         for version, total in totals.items()
