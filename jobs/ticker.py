@@ -171,7 +171,11 @@ class Ticker:
     def ask_for_late_days(self) -> None:
         """Ask for models with days that late rows have changed: no more than once a slot."""
         with read_only(self._sessions) as session:
-            changed = late.models_with_marks(session)
+            changed = [
+                model_id
+                for model_id in late.models_with_marks(session)
+                if not runs.is_open(session, "rejudge", str(model_id))
+            ]
         if changed:
             now = utcnow()
             slot = slot_of(now, self._rejudge_every)

@@ -103,9 +103,21 @@ def ask(
     )
 
 
-def is_open(session: Session, job: str) -> bool:
-    """Tell whether a run of the job waits or runs: one tick in the queue is enough."""
+def is_open(session: Session, job: str, subject: str = "") -> bool:
+    """Tell whether a run of the job waits or runs: one tick in the queue is enough.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    job
+        The job.
+    subject
+        Only runs about this; empty for all.
+    """
     open_run = exists().where(Run.job == job, Run.finished_at.is_(None))
+    if subject:
+        open_run = open_run.where(Run.subject == subject)
     return bool(session.scalar(select(open_run)))
 
 

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
+from db.queries import runs
 from db.session import unit_of_work
-from db.tables import Model, Run
+from db.tables import LateDay, Model, Run
 from jobs.ticker import Ticker, slot_of
 from tests.services.loop import DAY, Loop, at_once
 from tests.streams import START
@@ -54,6 +55,17 @@ def test_a_day_that_closes_later_is_asked_for_later(
     loop.reach(START + DAY + timedelta(hours=1))
     ticker.ask_for_closed_days()
     assert [row.slot for row in loop.all(Run)] == [START + DAY]
+
+
+def test_late_days_of_a_model_are_asked_for_once_while_a_run_waits(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    loop = Loop(sessions)
+    with unit_of_work(sessions) as session:
+        session.add(LateDay(model_id=loop.model_id, day=START.date(), rev=1))
+        runs.ask(session, "rejudge", START, START, str(loop.model_id))
+    Ticker(settings, sessions).ask_for_late_days()
+    assert [row.slot for row in loop.all(Run)] == [START]
 
 
 def test_running_tickers_ask_for_every_job_and_for_one_run_at_a_time(
