@@ -350,11 +350,15 @@ class Trainer:
             log.info("rollout %s: %.1f s", claim.rollout_id, time.monotonic() - began)
 
     def _extend(self, claim: Claim) -> bool:
-        """Keep the lease; False when it was lost."""
+        """Keep the lease; False when it was lost, or given up because the work is done."""
         with unit_of_work(self._sessions) as session:
             kept = session.execute(
                 update(Rollout)
-                .where(Rollout.id == claim.rollout_id, Rollout.fence == claim.fence)
+                .where(
+                    Rollout.id == claim.rollout_id,
+                    Rollout.fence == claim.fence,
+                    Rollout.lease_until.is_not(None),
+                )
                 .values(lease_until=utcnow() + self._settings.lease)
             )
         return cast(CursorResult[None], kept).rowcount == 1

@@ -196,7 +196,7 @@ def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
 
 
 def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
-    empty.log(daily()[:3])
+    with_a_gap(empty)
     made = empty.request("first")
     with unit_of_work(empty.sessions) as session:
         ahead = utcnow() + timedelta(hours=1)
