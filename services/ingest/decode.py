@@ -366,6 +366,7 @@ def _draft(
             contents=(),
             duplicates=duplicates,
             mismatches=mismatches,
+            unusable_answers=unusable.NONE,
         )
     ordered = sorted(piece.faults, key=lambda fault: fault.row)
     contents = [piece.content(fault.row) for fault in ordered]

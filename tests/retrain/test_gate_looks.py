@@ -54,7 +54,7 @@ def test_equal_versions_pass_no_more_often_than_promised(memory: float) -> None:
 
 @pytest.mark.slow
 def test_what_is_a_little_better_passes_at_a_later_test() -> None:
-    # Half a standard deviation of a day's difference: seldom seen in five days.
+    # By a standard deviation of a day's difference: often not seen in five days.
     assert _passed(0.3, 300, effect=-0.05) > 0.75
 
 
