@@ -88,6 +88,19 @@ def _mean(cells: Floats) -> Floats:
     return np.asarray(total / np.maximum(n, 1.0))
 
 
+def squared(day: Floats) -> Floats:
+    """Return the sum of squared errors of each part, (part of a target,); these add up.
+
+    Examples
+    --------
+    >>> error = np.array([[[0.5]], [[-0.25]]])
+    >>> squared(sums(error, np.ones((2, 1, 1), dtype=bool), np.array([0, 1]))).tolist()
+    [0.3125]
+    """
+    n = day[..., N].sum(axis=-1)
+    return np.asarray(day[..., CENTRED] + n * _mean(day) ** 2)
+
+
 def _over(of_part: Floats, starts: list[int], n_steps: int) -> Floats:
     """Give each step what its part has; (step, target)."""
     return np.repeat(of_part, np.diff([*starts, n_steps]), axis=0)

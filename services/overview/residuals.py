@@ -70,18 +70,19 @@ def by_part(
     if newest is None:
         return ()
     totals: dict[str, Floats] = {}
+    losses: dict[str, Floats] = {}
     for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
         day = residual_sums.from_bytes(stored)
-        if contract.is_classifier:  # squares about 0 add up; errors of at most 1 cancel nothing
-            n, total = (day[:, of].sum(axis=1) for of in (residual_sums.N, residual_sums.SUM))
-            day[:, residual_sums.CENTRED] += total**2 / np.maximum(n, 1.0)
+        loss = day[:, residual_sums.ABSOLUTE]
+        if contract.is_classifier:
+            loss = residual_sums.squared(day)
         totals[version] = totals[version] + day if version in totals else day
+        losses[version] = losses[version] + loss if version in losses else loss
     names = horizon.names(contract.targets, contract.horizon)
-    loss = residual_sums.CENTRED if contract.is_classifier else residual_sums.ABSOLUTE
     return tuple(
-        _part(version, name, own, loss)
+        _part(version, name, own, float(loss))
         for version, total in totals.items()
-        for name, own in zip(names, total, strict=True)
+        for name, own, loss in zip(names, total, losses[version], strict=True)
         if own[residual_sums.N].any()
     )
 
@@ -96,7 +97,7 @@ def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:
     return not row.shadow and bool(stored_cells(row, contract)[:, :, LABELLED].any())
 
 
-def _part(version: str, name: str, total: Floats, loss: int) -> PartErrors:
+def _part(version: str, name: str, total: Floats, loss: float) -> PartErrors:
     n = float(total[residual_sums.N].sum())
     far = residual_sums.SIZES.index(1.0) + 1
     low, high = total[residual_sums.LOW], total[residual_sums.HIGH]
@@ -105,7 +106,7 @@ def _part(version: str, name: str, total: Floats, loss: int) -> PartErrors:
         part=name,
         n=int(n),
         bias=float(total[residual_sums.SUM].sum() / n),
-        error=float(total[loss] / n),
+        error=loss / n,
         too_high=float(high.sum() / n),
         far_off=float(np.sum([low[far:], high[far:]]) / n),
     )

@@ -25,10 +25,12 @@ from db.migrate import CONFIG, upgrade
 from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, InboxPayload
+from services import set_aside
 from services.archive import archive, archive_all
 from services.fold import fold_all
 from services.ingest.store import keep
 from services.lookup import state
+from services.set_aside import LONGEST_DELAY
 from tests.ingest.conftest import arrow_body
 from tests.ingest.test_durability import running
 from tests.streams import START, add_model, prediction, table, waiting_rows
@@ -187,8 +189,16 @@ def test_an_archive_that_was_overtaken_leaves_it_to_the_other(
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 
+def reasons(sessions: sessionmaker[Session], model_id: UUID) -> list[str]:
+    """Return the stages at which the stream is set aside because its file is not there."""
+    with read_only(sessions) as session:
+        aside = set_aside.of_model(session, model_id)
+    assert all(row.error.startswith("PayloadGone: payload file") for row in aside)
+    return [row.stage.value for row in aside]
+
+
 @SQLITE
-def test_a_file_that_is_lost_is_an_error_and_not_an_empty_inbox(
+def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
     sessions: sessionmaker[Session], settings: Settings
 ) -> None:
     model_id = add_model(sessions)
@@ -196,13 +206,14 @@ def test_a_file_that_is_lost_is_an_error_and_not_an_empty_inbox(
     [path] = files(sessions)
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(FileNotFoundError):
-        fold_all(sessions, LATE)
+    assert fold_all(sessions, LATE) == 0
+    assert reasons(sessions, model_id) == ["fold"]
     path.write_bytes(content)
-    assert fold_all(sessions, LATE) == N_LARGE
+    assert fold_all(sessions, LATE + LONGEST_DELAY) == N_LARGE
+    assert reasons(sessions, model_id) == []
     path.unlink()
-    with pytest.raises(FileNotFoundError):
-        archive_all(sessions, settings.lake, LATE)
+    assert archive_all(sessions, settings.lake, LATE) == 0
+    assert reasons(sessions, model_id) == ["archive"]
 
 
 @SQLITE
