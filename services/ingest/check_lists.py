@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from core.contract import Contract
 from core.feature import LARGEST, MAX_TEXT_BYTES, Feature
 from services.ingest.columns import OUT_OF_RANGE, Faults, Mask, mask, within
+from services.ingest.exact import MAX_INTEGER
 
 MAX_LABEL_STEPS = 4096  # one label row may span this many steps
 
@@ -100,7 +101,11 @@ def _check_lengths(lists: _Lists, faults: Faults) -> None:
 
 def _check_numbers(column: pa.Array, field: str, faults: Faults, *, may_miss: bool) -> None:
     numbers = column.flatten()
-    if (may_miss or not numbers.null_count) and within(numbers, LARGEST):
+    is_whole = may_miss or not numbers.null_count
+    if is_whole and within(numbers, MAX_INTEGER - 1):
+        return
+    faults.note_large(_rows_with(column, mask(pc.greater_equal(pc.abs(numbers), MAX_INTEGER))))
+    if is_whole and within(numbers, LARGEST):
         return
     finite = pc.is_finite(numbers).fill_null(may_miss)
     reason = "NaN or infinite" if may_miss else "missing, NaN or infinite"

@@ -24,6 +24,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.by_row: dict[int, tuple[str, str]] = {}
+        self.large: set[int] = set()
 
     def add(self, row: int, field: str, reason: str) -> None:
         """Note that one row is bad."""
@@ -33,6 +34,10 @@ class Faults:
         """Note all rows at which `bad : (row,)` is true."""
         for row in np.flatnonzero(bad):
             self.add(int(row), field, reason)
+
+    def note_large(self, large: Mask) -> None:
+        """Note the rows with a number from 2^53 on, which may have been an integer."""
+        self.large.update(np.flatnonzero(large).tolist())
 
     def among(self, rows: Ints) -> "Faults":
         """Return what takes the faults of some rows only, counted from 0."""
@@ -47,6 +52,9 @@ class _Among(Faults):
 
     def add(self, row: int, field: str, reason: str) -> None:
         self._all_rows.add(int(self._rows[row]), field, reason)
+
+    def note_large(self, large: Mask) -> None:
+        self._all_rows.large.update(self._rows[large].tolist())
 
 
 def mask(values: pa.Array) -> Mask:

@@ -243,9 +243,9 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
         if piece.batch.faults:
             _note_known(piece, start, faults)
     table = _with_trace_ids(table, pieces)
-    if first.format is not Format.ARROW:
-        _check_integers(table, pieces, starts, faults)
     check(table, first.feed.kind, first.terms, now, faults)
+    if faults.large and first.format is not Format.ARROW:
+        _check_integers(pieces, starts, faults)
     keep = np.ones(table.num_rows, dtype=np.bool_)
     bad = np.array(sorted(faults.by_row), dtype=np.int64)
     keep[bad] = False
@@ -266,11 +266,9 @@ def _section(table: pa.Table, pieces: list[_Piece], faults: Faults, now: datetim
     return Section(table=kept, keep=keep, drafts=tuple(drafts))
 
 
-def _check_integers(
-    table: pa.Table, pieces: list[_Piece], starts: list[int], faults: Faults
-) -> None:
+def _check_integers(pieces: list[_Piece], starts: list[int], faults: Faults) -> None:
     """Refuse integers that were rounded when they were read: the body still has them."""
-    for row in exact.suspects(table).tolist():
+    for row in sorted(faults.large):
         place = bisect_right(starts, row) - 1
         piece = pieces[place]
         exact.note(row, piece.content(piece.positions[row - starts[place]]), faults)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.ingest.columns import Faults, Ints, Mask
+from services.ingest.columns import Faults, Mask
 
 MAX_INTEGER = 2**53
 BOOLEAN = "expected numbers, got booleans: they are for a declared range of 0 to 1"
@@ -62,25 +62,6 @@ def _is_beyond(integers: pa.Array) -> Mask | None:
         pc.greater(integers, pa.scalar(MAX_INTEGER, integers.type)),
     )
     return np.asarray(bad.fill_null(False))
-
-
-def suspects(table: pa.Table) -> Ints:
-    """Return the rows that hold a number from 2^53 on, which may have been an integer."""
-    found = np.zeros(table.num_rows, np.bool_)
-    for group in _GROUPS:
-        if group not in table.column_names:
-            continue
-        for lists in table[group].combine_chunks().flatten():
-            numbers = lists.flatten()
-            if not pa.types.is_floating(numbers.type) or not len(numbers):
-                continue
-            bounds = pc.min_max(numbers)
-            low, high = bounds["min"].as_py(), bounds["max"].as_py()
-            if low is not None and (low <= -MAX_INTEGER or high >= MAX_INTEGER):
-                large = pc.greater_equal(pc.abs(numbers), float(MAX_INTEGER)).fill_null(False)
-                rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
-                found[rows[np.asarray(large)]] = True
-    return np.flatnonzero(found)
 
 
 def note(row: int, sent: Mapping[str, Any], faults: Faults) -> None:
