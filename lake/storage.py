@@ -62,6 +62,11 @@ def make_room(root: LakeRoot, *parts: str) -> None:
         root.joinpath(*parts).mkdir(parents=True, exist_ok=True)
 
 
+def is_empty(root: LakeRoot) -> bool:
+    """Tell whether a folder is missing or holds nothing; of an object store, False."""
+    return not isinstance(root, Bucket) and not (root.is_dir() and any(root.iterdir()))
+
+
 def again(table: DeltaTable) -> DeltaTable:
     """Open the newest state of a table, reached in the same way."""
     return DeltaTable(table.table_uri, storage_options=table._storage_options)

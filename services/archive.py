@@ -26,7 +26,7 @@ from db import payload_files
 from db.queries import log
 from db.session import read_only, unit_of_work
 from db.tables import Model, Receipt
-from lake import tables
+from lake import storage, tables
 from lake.lists import Ints, micros
 from lake.reading import Log
 from lake.storage import LakeAstray
@@ -116,6 +116,10 @@ def archive(
     with read_only(sessions) as session:
         _, archived = log.position(session, model_id, kind)
         contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        is_begun = log.has_archived(session)
+    if is_begun and not archived and storage.is_empty(lake_root):
+        # A new model would begin a new lake where the volume of the old one is not mounted.
+        raise LakeAstray("the lake is missing or empty, but the database archived rows into it")
     table = _opened(lake_root, model_id, kind, contract, archived)
     in_lake = tables.last_group(table)
     with read_only(sessions) as session:

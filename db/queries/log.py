@@ -62,6 +62,13 @@ def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
     return (stream.folded, stream.archived) if stream else (0, 0)
 
 
+def has_archived(session: Session) -> bool:
+    """Tell whether the rows of any stream were archived."""
+    return (
+        session.scalar(select(Stream.model_id).where(Stream.archived > 0).limit(1)) is not None
+    )
+
+
 def unfolded(
     session: Session,
     model_id: UUID,

@@ -175,6 +175,23 @@ def test_a_lake_that_is_not_the_databases_is_refused(
         archive(sessions, other, model_id, Kind.PREDICTIONS)
 
 
+def test_a_new_model_begins_no_new_lake_where_the_old_one_is_missing(
+    sessions: sessionmaker[Session], lake: Path
+) -> None:
+    send(sessions, add_model(sessions), prediction(START, 1))
+    archive_all(sessions, lake, LATE)
+    new = add_model(sessions, name="new")
+    send(sessions, new, prediction(START, 2))
+    away = lake.rename(lake.with_name("away"))
+
+    with pytest.raises(LakeAstray, match="missing or empty"):
+        archive(sessions, lake, new, Kind.PREDICTIONS)
+    assert not lake.exists()
+
+    away.rename(lake)
+    assert archive(sessions, lake, new, Kind.PREDICTIONS) == 1
+
+
 def test_a_lake_astray_does_not_hold_up_other_models(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -182,6 +199,7 @@ def test_a_lake_astray_does_not_hold_up_other_models(
     send(sessions, lost, prediction(START, 1))
     archive_all(sessions, lake, LATE)
     other = lake.with_name("other")
+    (other / "of a third").mkdir(parents=True)
     send(sessions, lost, prediction(START, 2))
     send(sessions, well, prediction(START, 3))
 
