@@ -162,7 +162,14 @@ def claim(
     A worker that dies keeps nothing: the lease ends and the run is taken
     again, under a higher fence, so that the dead one's late answer is void.
     """
-    oldest = select(Run).where(*_due(now, lease, group)).order_by(Run.not_before).limit(1)
+    # What was asked for before the clock was set back goes first: by its moment alone it would
+    # wait behind everything that is asked for since, for as long as the clock went back.
+    oldest = (
+        select(Run)
+        .where(*_due(now, lease, group))
+        .order_by(Run.not_before <= now, Run.not_before)
+        .limit(1)
+    )
     run = session.scalar(oldest)
     if run is None:
         return None

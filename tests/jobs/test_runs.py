@@ -145,6 +145,16 @@ def test_a_slot_that_was_done_before_the_clock_was_set_back_is_run_again(
     assert claim(sessions, now - HOUR + SECOND) is not None
 
 
+def test_what_was_asked_for_before_the_clock_was_set_back_goes_first(
+    sessions: sessionmaker[Session], now: datetime
+) -> None:
+    ask(sessions, now, "judge", "a")
+    ask(sessions, now - HOUR, "judge", "b")
+    taken = claim(sessions, now - HOUR)
+    assert taken is not None
+    assert taken.subject == "a"
+
+
 def test_a_run_that_was_given_up_is_begun_anew_when_it_is_asked_for(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
