@@ -5,50 +5,31 @@ merges their summaries, and only one fold can give a number: an entry is
 counted when, and only when, it is numbered.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
-from core.feature import Dtype, Feature, Sensitivity
 from core.policy import Policy
-from core.rows import REFERENCE, Kind, Stage, Status
-from db.queries import log, summaries
+from core.rows import Kind, Stage
+from db.queries import log
 from db.queries.log import MAX_ENTRIES
-from db.queries.summaries import Served
 from db.session import read_only, unit_of_work
 from db.tables import Model
-from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
-from monitors import categories
-from monitors.segments import keys, total
-from monitors.summary import (
-    Column,
-    Edges,
-    Summary,
-    chunk_index,
-    empty,
-    freeze,
-    repeats,
-    summarise,
-)
-from services import odd_time, outputs, segments, shapes
-from services.folded import Frozen, Made, Part, frozen, write
+from services import odd_time, shapes
+from services.folded import Frozen, Made, frozen, write
 from services.outage import is_outage
+from services.row_summaries import grown_edges, summarise_rows, with_shape
 from services.set_aside import AtFault, work_through
 
 # Of payload in one group: bounds memory, and how long ingest waits for the transaction.
 MAX_BYTES = 16 * 2**20
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
-ENOUGH = 1_000  # values of each feature that edges are taken from
 PATIENCE = timedelta(minutes=1)  # wall time; then fewer must do
-
-_FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
 
 
 def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
@@ -124,7 +105,7 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
     grown = grown_edges(group.before, rows, group.contract, is_late=is_late)
     if grown is None:
         return None
-    edges = _with_shape(grown, rows, group.contract, group.busy)
+    edges = with_shape(grown, rows, group.contract, group.busy)
     return Made(
         before=group.before,
         edges=edges,
@@ -291,204 +272,4 @@ def decode(payloads: Sequence[bytes]) -> pa.Table:
     return pa.concat_tables(
         [pa.ipc.open_stream(payload).read_all() for payload in payloads],
         promote_options="permissive",
-    )
-
-
-def grown_edges(
-    before: Frozen, rows: pa.Table, contract: Contract, *, is_late: bool
-) -> Frozen | None:
-    """Return the edges with those of what has none yet, or None to wait for more.
-
-    Parameters
-    ----------
-    before
-        What there is; it never changes.
-    rows
-        Predictions.
-    contract
-        Names features and targets, and says what tells segments apart.
-    is_late
-        Wait no longer.
-    """
-    of_input = input_edges(before.input, rows, contract, is_late=is_late)
-    if of_input is None:
-        return None
-    of_output = before.output
-    if of_output is None and (told := outputs.said(rows)).num_rows:
-        of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
-        if of_output is None:
-            return None
-    names = segments.grown(_served_rows(rows), contract, before.names)
-    return Frozen(input=of_input, output=of_output, shape=before.shape, names=names)
-
-
-def _served_rows(rows: pa.Table) -> pa.Table:
-    shadow = rows["shadow"]
-    return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
-
-
-def _with_shape(grown: Frozen, rows: pa.Table, contract: Contract, busy: float) -> Frozen:
-    assert grown.input is not None
-    layout = shapes.grown(grown.shape, rows, contract, grown.input, busy)
-    return replace(grown, shape=layout)
-
-
-def input_edges(
-    frozen: Edges | None, rows: pa.Table, contract: Contract, *, is_late: bool
-) -> Edges | None:
-    """Return the edges with those of features that have none yet, or None to wait for more.
-
-    Parameters
-    ----------
-    frozen
-        What there is; it never changes.
-    rows
-        Predictions.
-    contract
-        Names the features.
-    is_late
-        Wait no longer. A feature that must be there and has no value at all
-        then gets edges at 0; its moments are kept all the same.
-
-    Returns
-    -------
-    Edges or None
-        Numbers get theirs from their first values. One that may be absent, or
-        that the contract gained later, gets them when its first values come.
-    """
-    known = {*frozen.names} if frozen is not None else set[str]()
-    new = [feature for feature in contract.kept if feature.name not in known]
-    if not new:
-        return frozen
-    columns: dict[str, Floats] = {}
-    for feature in new:
-        if feature.dtype is Dtype.CATEGORY:
-            columns[feature.name] = categories.EDGES
-            continue
-        values = flatten(rows, "features", feature.name).values
-        values = values[np.isfinite(values)]
-        if not values.size and (frozen is not None or feature.optional):
-            continue
-        if values.size < ENOUGH and not is_late:
-            return None
-        own = freeze({feature.name: values if values.size else np.zeros(1)})
-        columns[feature.name] = own.values[0]
-    return _with_edges(frozen, columns, is_late=is_late)
-
-
-def _with_edges(
-    frozen: Edges | None, columns: Mapping[str, Floats], *, is_late: bool
-) -> Edges | None:
-    if not columns:  # of a new model, where everything may be absent: its clock must go on
-        none = Edges(names=(), values=np.empty((0, categories.EDGES.size)))
-        return none if frozen is None and is_late else frozen
-    values = [*columns.values()] if frozen is None else [*frozen.values, *columns.values()]
-    names = (*columns,) if frozen is None else (*frozen.names, *columns)
-    return Edges(names=names, values=np.array(values))
-
-
-def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Part]:
-    """Summarise predictions by version.
-
-    Shadow rows are left out: their input was served, and counted, once, and what
-    they say nobody was told.
-    """
-    rows = _served_rows(rows)
-    if contract.segment_by:
-        rows = segments.place(rows, contract, edges.names)
-    versions = pc.unique(rows["version"]).to_pylist()
-    parts = []
-    for version in versions:
-        own = rows if len(versions) == 1 else rows.filter(pc.equal(rows["version"], version))
-        at, of_input = micros(own["at"]), edges.input
-        assert of_input is not None
-        parts.append(
-            _apart(
-                Part(
-                    version=version,
-                    input=_input(own, at, contract, of_input),
-                    output=_output(own, contract, edges.output),
-                    shape=shapes.summarise_shapes(own, version, contract, edges.shape),
-                    served=None if version == REFERENCE else _served(own, at),
-                ),
-                contract,
-            )
-        )
-    return parts
-
-
-def _apart(part: Part, contract: Contract) -> Part:
-    """Add up what was summarised by segment: values are looked at once."""
-    if not contract.segment_by:
-        return part
-    return replace(
-        part,
-        input=total(part.input),
-        output=None if part.output is None else total(part.output),
-        by_segment=part.input,
-        said_by_segment=part.output,
-    )
-
-
-def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
-    told = outputs.said(rows)
-    if edges is None or not told.num_rows:
-        return None
-    return outputs.summarise_outputs(told, micros(told["at"]), contract, edges)
-
-
-def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
-    if not edges.names:
-        return empty(0, edges.values.shape[-1] + 1)
-    step = contract.step_seconds * 1_000_000
-    of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
-    columns: list[Column] = []
-    before: Flat | None = None
-    chunks, places = at, segments.of(rows)
-    for name in edges.names:
-        if name in of_texts:
-            flat = flatten_codes(rows, "features", name, of_texts[name])
-        else:
-            flat = flatten(rows, "features", name)
-        if before is None or not np.array_equal(flat.lengths, before.lengths):
-            times = at if flat.is_single else at[flat.rows] - flat.back * step
-            chunks = chunk_index(times)
-            if places is not None:
-                chunks = keys(chunks, places if flat.is_single else places[flat.rows])
-        before = flat
-        columns.append(
-            Column(
-                values=flat.values,
-                chunks=chunks,
-                repeats=repeats(flat.values, flat.steps == 0),
-            )
-        )
-    return summarise(columns, edges)
-
-
-def _places(feature: Feature) -> tuple[str, ...]:
-    """Return the texts that are counted by their place; those of a hash are not known."""
-    return () if feature.sensitivity is Sensitivity.HASH else feature.vocabulary
-
-
-def _served(rows: pa.Table, at: Ints) -> Served:
-    slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
-    failed = pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
-    degraded = pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy()
-    latency = numbers(rows["latency_seconds"])
-    there = np.isfinite(latency)
-    bins = np.searchsorted(summaries.LATENCY_EDGES, latency[there], side="right")
-    n_bins = summaries.LATENCY_EDGES.size + 1
-    cells, has_failed = places[there] * n_bins + bins, failed[there]
-
-    def laid(cells: Ints) -> Ints:
-        return np.bincount(cells, minlength=slices.size * n_bins).reshape(slices.size, n_bins)
-
-    return Served(
-        slices=slices,
-        n=np.bincount(places, minlength=slices.size),
-        n_failed=np.bincount(places[failed], minlength=slices.size),
-        n_degraded=np.bincount(places[degraded], minlength=slices.size),
-        latency=laid(cells),
-        failed_latency=laid(cells[has_failed]),
     )

@@ -20,7 +20,6 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contract import Contract
-from core.feature import LARGEST
 from core.lake_root import LakeRoot
 from core.rows import REFERENCE, Kind, Stage
 from core.window import Window
@@ -30,15 +29,9 @@ from db.queries import segments as named
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
-from lake.lists import Floats, Ints, micros
+from lake.lists import Floats, micros
 from lake.matching import (
-    actuals_by_entity,
-    actuals_by_id,
     first_received,
-    latest,
-    outputs,
-    places_of,
-    target_times,
 )
 from lake.reading import Log
 from lake.storage import LakeAstray
@@ -53,10 +46,10 @@ from services.accuracy import (
     cells,
     chunk,
     n_classes,
-    seasonal_lag,
     total,
     units,
 )
+from services.label_match import Joined, match
 from services.outage import is_outage
 from services.segments import Names
 from services.session_scores import Answers, Failed, Score, scores
@@ -70,7 +63,6 @@ ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 CELLS = 2**16  # summed up at one go: they stay in the processor's cache
 _HOUR_US = 3_600_000_000
 _COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
-_LABEL_COLUMNS = ["entity", "target_at", "actual", "arrived_at", "received_at"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +88,6 @@ class Subject:
     def units_of(self, version: str) -> Units:
         """Return a version's units; natural ones if it was never registered."""
         return self.units.get(version, self.natural)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Joined:
-    """Predictions with what happened, and with what happened a season before."""
-
-    rows: pa.Table
-    forecast: Floats
-    actual: Floats
-    naive: Floats
 
 
 def join_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
@@ -366,52 +348,6 @@ class _Summed:
             "residuals": None if signed is None else residual_sums.to_bytes(signed),
             "calibration": None if claims is None else calibration_sums.to_bytes(claims),
         }
-
-
-def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -> Joined:
-    """Find what happened for some predictions.
-
-    A label that names the prediction and one by entity and time are equally
-    good: the one that arrived last counts.
-    """
-    times = target_times(rows, contract)
-    lag = seasonal_lag(contract.horizon, season_steps) * contract.step_seconds * 1_000_000
-    entities = pc.unique(rows["entity"]).drop_null()
-    labels = history.labels(_span(times - lag, times), _LABEL_COLUMNS)
-    shape = (rows.num_rows, contract.horizon, len(contract.targets))
-    actual = (np.full(shape, np.nan), np.full(shape, np.iinfo(np.int64).min))
-    naive = actual[0]
-    if labels is not None and labels.num_rows and len(entities):
-        known = actuals_by_entity(labels, contract, entities)
-        places = places_of(rows["entity"], entities)
-        actual = known.at(places, times)
-        naive, _ = known.at(places, times - lag)
-    named = history.labels_by_id(
-        rows["prediction_id"].combine_chunks(),
-        pc.min(rows["received_at"]).as_py() - DAY,
-        ["prediction_id", "actual", "arrived_at", "received_at"],
-    )
-    values = actual[0]
-    if named is not None and named.num_rows:
-        values = latest(actual, actuals_by_id(named, contract, rows["prediction_id"]))
-    return Joined(
-        rows=rows,
-        forecast=_measured(outputs(rows, contract)),
-        actual=_measured(values),
-        naive=_measured(naive),
-    )
-
-
-def _measured(values: Floats) -> Floats:
-    """Leave out what no measurement is: rows were accepted before magnitudes were limited."""
-    if np.nanmax(np.abs(values), initial=0.0) <= LARGEST:
-        return values
-    return np.where(np.abs(values) <= LARGEST, values, np.nan)
-
-
-def _span(first: Ints, last: Ints) -> Window:
-    epoch, us = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-    return Window(epoch + int(first.min()) * us, epoch + (int(last.max()) + 1) * us)
 
 
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:

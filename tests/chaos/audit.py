@@ -40,9 +40,9 @@ from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from monitors.summary_bytes import from_many
 from services import segments
 from services.accuracy import units
-from services.fold import summarise_rows
 from services.folded import Frozen, Part, frozen
 from services.join import Subject, accuracy
+from services.row_summaries import summarise_rows
 
 DAY = timedelta(days=1)
 TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order

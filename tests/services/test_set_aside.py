@@ -38,7 +38,7 @@ from db.tables.kserve import Part
 from monitors.summary import N
 from services import discard as discarding
 from services import fold as folding
-from services import platform_alerts, set_aside
+from services import platform_alerts, row_summaries, set_aside
 from services.access import create_key
 from services.archive import archive_all
 from services.capacity import full_aside
@@ -174,7 +174,7 @@ def test_discarded_rows_go_to_quarantine_and_the_stream_goes_on(
 def test_the_good_rows_of_an_entry_stay_and_are_folded(
     sessions: sessionmaker[Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    summarise = folding.summarise_rows
+    summarise = row_summaries.summarise_rows
 
     def breaking(rows: Any, contract: Any, edges: Any) -> Any:
         if "p-7" in [each.partition("-2026")[0] for each in rows["prediction_id"].to_pylist()]:
