@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -49,7 +49,7 @@ def render_invalid(_: Request, error: Exception) -> JSONResponse:
     """Answer a body or query that is not as described: the field and why, never the value."""
     assert isinstance(error, RequestValidationError)
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc'])}: {_message(fault)}"
         for fault in error.errors()
     ]
     is_broken = any(fault["type"] == "json_invalid" for fault in error.errors())
@@ -59,6 +59,13 @@ def render_invalid(_: Request, error: Exception) -> JSONResponse:
     }
     status = HTTPStatus.BAD_REQUEST if is_broken else HTTPStatus.UNPROCESSABLE_ENTITY
     return JSONResponse(body, status_code=status)
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong; of a body that is no JSON the parser's reason too."""
+    if fault["type"] == "json_invalid":
+        return f"{fault['msg']}: {fault['ctx']['error']}"
+    return str(fault["msg"])
 
 
 def render_http(_: Request, error: Exception) -> JSONResponse:

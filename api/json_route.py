@@ -1,7 +1,7 @@
 """Routes that read JSON: bounded in bytes and time, and parsed beside the event loop."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -60,5 +60,42 @@ class _Read(Request):
 
     async def json(self) -> Any:
         if len(self._body) <= PARSED_AT_ONCE:
-            return json.loads(self._body)
-        return await to_thread.run_sync(json.loads, self._body)
+            return parsed(self._body)
+        return await to_thread.run_sync(parsed, self._body)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse JSON whose texts a database and UTF-8 can hold.
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If it is no JSON, or a text holds NUL or one half of a surrogate pair.
+
+    Examples
+    --------
+    >>> parsed(b'{"name": "load"}')
+    {'name': 'load'}
+    """
+    value = json.loads(body)
+    # Both can only be written as escapes.
+    if b"\\u" in body and not all(map(_is_storable, _texts(value))):
+        raise json.JSONDecodeError("a text holds NUL or half a surrogate pair", "", 0)
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text of a document, names too."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as fields:
+                waiting += [*fields, *fields.values()]
+            case list() as items:
+                waiting += items
+
+
+def _is_storable(text: str) -> bool:
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)

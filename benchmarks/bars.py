@@ -20,6 +20,7 @@ MOVED = 0.10
 # In this order: what is most easily disturbed comes first, the tests last.
 BENCHMARKS: dict[str, list[str]] = {
     "ingest": ["benchmarks.ingest", "--seconds", "4"],
+    "flood": ["benchmarks.flood", "--seconds", "10", "--rounds", "2"],
     "client": ["benchmarks.client", "--calls", "10000", "--seconds", "2"],
     "fold": ["benchmarks.fold", "--rows", "200000"],
     "drift": ["benchmarks.drift"],

@@ -7,6 +7,6 @@ from benchmarks.flood import measure
 
 @pytest.mark.slow
 def test_a_flood_without_a_key_holds_up_nobody_who_has_one() -> None:
-    lines = measure(seconds=4, rounds=2)
-    assert not [line for line in lines if "MISSED" in line], lines
-    assert " 0 refused" in lines[3]
+    bars = {bar.name: bar for bar in measure(seconds=4, rounds=2)}
+    # How much is sent depends on what else the machine does.
+    assert [bar for name, bar in bars.items() if name != "flood: sent" and not bar.is_met] == []
