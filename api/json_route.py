@@ -95,6 +95,8 @@ def _texts(value: Any) -> Iterator[str]:
                 waiting += [*fields, *fields.values()]
             case list() as items:
                 waiting += items
+            case _:
+                pass
 
 
 def _is_storable(text: str) -> bool:
