@@ -36,6 +36,7 @@ TAGS = {
     "channels": "Webhooks that are told.",
     "keys": "Who may do what.",
     "erasures": "Rows about somebody, erased for good.",
+    "streams": "Rows that cannot be processed, and how to discard them.",
     "skew": "What serving does to the input that training did not.",
     "history": "What was brought in after the fact.",
     "kserve": "The events of KServe's logger.",

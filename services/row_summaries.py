@@ -30,7 +30,7 @@ from services.folded import Frozen, Part
 
 ENOUGH = 1_000  # values of each feature that edges are taken from
 
-_FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
+_FAILED = [Status.ERROR.value, Status.TIMEOUT.value]
 
 
 def grown_edges(
@@ -213,7 +213,7 @@ def _places(feature: Feature) -> tuple[str, ...]:
 
 def _served(rows: pa.Table, at: Ints) -> Served:
     slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
-    failed = pc.is_in(rows["status"], value_set=_FAILED).to_numpy()
+    failed = pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy()
     degraded = pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy()
     latency = numbers(rows["latency_seconds"])
     there = np.isfinite(latency)
