@@ -64,6 +64,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
         session.add(model)
         session.flush()
         edges = freeze({name: rng.normal(size=5000) for name in NAMES})
+        summaries.freeze_edges(session, model.id, edges, START)
         for version, first, n_days in (
             (REFERENCE, 0, REFERENCE_DAYS),
             ("v1", REFERENCE_DAYS, CURRENT_DAYS),

@@ -279,7 +279,7 @@ def _look_inside(rows: Shapes | None, params: ShapeParams, seen: Scene) -> Findi
 def _with_distances(finding: Finding, edges: Edges, now: Summary, usual: Totals) -> Finding:
     """Say of each feature how far it is from the reference, in the measures people know."""
     features = finding.detail.get("features")
-    if not isinstance(features, Mapping):
+    if not isinstance(features, Mapping) or not features:
         return finding
     apart = distances.between(totals(now), usual, edges)
     told: dict[str, Json] = {

@@ -1,5 +1,7 @@
 """From rows with an input that came after the reference to findings, the page and the API."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -44,8 +46,23 @@ LACKING = {"wind": {"outcome": "no_data", "reason": "no_reference"}}
 
 @pytest.fixture
 def findings(sessions: sessionmaker[Session]) -> list[Found]:
-    """Judge days whose rows have an input that the rows of the reference did not have."""
-    model_id = add_model(sessions, CONTRACT, name="grid")
+    """Evaluate days whose rows have an input that the rows of the reference did not have."""
+    return evaluated(
+        sessions,
+        CONTRACT,
+        lambda is_past, load, wind: (
+            {"load": [load]} if is_past else {"load": [load], "wind": [wind]}
+        ),
+    )
+
+
+def evaluated(
+    sessions: sessionmaker[Session],
+    contract: Contract,
+    inputs: Callable[[bool, float, float], dict[str, list[float]]],
+) -> list[Found]:
+    """Send a row an hour with these inputs, and evaluate the last days."""
+    model_id = add_model(sessions, contract, name="grid")
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
         version = session.get_one(Version, version_id)
@@ -59,16 +76,17 @@ def findings(sessions: sessionmaker[Session]) -> list[Found]:
     rows = []
     for hour, (load, wind) in enumerate(values.tolist()):
         is_past = hour < N_REFERENCE * 24
-        features = {"load": [load]} if is_past else {"load": [load], "wind": [wind]}
+        features = inputs(is_past, load, wind)
         rows.append(
             prediction(
                 START + hour * HOUR,
                 version=REFERENCE if is_past else "v1",
                 features=features,
+                output={contract.targets[0]: [load] * contract.horizon},
             )
         )
     for some in (rows[: N_REFERENCE * 24], rows[N_REFERENCE * 24 :]):
-        keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some, CONTRACT), NOW)
+        keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some, contract), NOW)
         fold_all(sessions, NOW + timedelta(hours=1))
     baselines = Baselines(sessions)
     for at in range(N_REFERENCE + 1, N_REFERENCE + N_SERVED):
@@ -80,6 +98,17 @@ def findings(sessions: sessionmaker[Session]) -> list[Found]:
             .order_by(FindingRow.as_of)
         )
         return [(kind, *told) for kind, *told in session.execute(query)]
+
+
+def test_a_model_without_any_input_that_can_be_evaluated_is_no_error(
+    sessions: sessionmaker[Session],
+) -> None:
+    optional = tuple(replace(feature, optional=True) for feature in CONTRACT.features)
+    contract = replace(CONTRACT, features=optional, targets=("y",))
+    found = evaluated(sessions, contract, lambda *_: {})
+    assert {(kind, outcome) for kind, outcome, *_ in found} == {
+        (kind, Outcome.NO_DATA) for kind in KINDS
+    }
 
 
 def test_an_input_without_a_reference_is_no_data_and_the_others_are_evaluated(
