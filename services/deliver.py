@@ -143,7 +143,12 @@ def _send(sender: Sender, claim: Claim, at: datetime) -> Answer:
 def record(
     sessions: sessionmaker[Session], claim: Claim, answer: Answer, now: datetime
 ) -> None:
-    """Write down what came of an attempt, unless the claim has passed to another worker."""
+    """Write down what came of an attempt, unless the claim has passed to another worker.
+
+    Each success makes one delivery due that waits after a failure: a receiver that
+    answers again gets all of them within seconds, one that answers now and then
+    uses up no more attempts than it answers.
+    """
     values: dict[str, Any] = {"last_status": answer.status, "last_error": answer.error}
     if answer.error is None:
         next_step = None
@@ -162,6 +167,8 @@ def record(
                 assert_never(next_step)
     with unit_of_work(sessions) as session:
         is_ours = deliveries.settle(session, claim, values)
+        if is_ours and next_step is None:
+            deliveries.bring_forward(session, claim.channel_id, now)
         if is_ours and isinstance(next_step, Disable):
             deliveries.disable(
                 session, claim.channel_id, claim.message_id, next_step.reason, now

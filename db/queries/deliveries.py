@@ -280,6 +280,32 @@ def settle(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
     return cast(CursorResult[None], settled).rowcount == 1
 
 
+def bring_forward(session: Session, channel_id: UUID, now: datetime) -> None:
+    """Make one delivery of the channel due that waits after a failure: of the fewest attempts.
+
+    A message that a receiver always refuses has the most attempts and holds no other back.
+    """
+    waiting = (
+        select(Delivery.seq)
+        .where(
+            Delivery.channel_id == channel_id,
+            Delivery.finished_at.is_(None),
+            Delivery.lease_until.is_(None),
+            Delivery.attempts > 0,
+            Delivery.not_before > now,
+        )
+        .order_by(Delivery.attempts, Delivery.seq)
+        .limit(1)
+        .scalar_subquery()
+    )
+    session.execute(
+        update(Delivery)
+        .where(Delivery.seq == waiting, Delivery.lease_until.is_(None))
+        .values(not_before=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _is_due(longest: Longest, now: datetime) -> ColumnElement[bool]:
     earlier = aliased(Delivery)
     return and_(

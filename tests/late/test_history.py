@@ -44,11 +44,11 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
 def test_history_is_looked_at_and_told_to_nobody(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
-    live = past(sessions, tmp_path / "live")
+    live = past(sessions, tmp_path / "lake")
     live.judge()
     assert live.rows(FlipRow) != []
 
-    world = World(sessions, tmp_path / "history", "history", N_REFERENCE)
+    world = World(sessions, tmp_path / "lake", "history", N_REFERENCE)
     with unit_of_work(sessions) as session:
         session.get_one(Model, world.model_id).history_until = END
     world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)

@@ -186,7 +186,7 @@ def test_looking_again_without_news_changes_nothing(world: World) -> None:
 def test_a_look_at_a_time_ends_where_one_go_does(
     sessions: sessionmaker[Session], tmp_path: Path, world: World
 ) -> None:
-    twin = World(sessions, tmp_path / "twin", "twin", N_REFERENCE)
+    twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
     twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
     twin.judge()
     for one, at_a_time in ((world, 1), (twin, 40)):
@@ -311,7 +311,7 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
 def test_a_worker_that_dies_while_it_looks_again_loses_nothing(
     world: World, sessions: sessionmaker[Session], tmp_path: Path, point: str, database_url: str
 ) -> None:
-    twin = World(sessions, tmp_path / "twin", "twin", N_REFERENCE)
+    twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
     twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
     twin.judge()
     for one in (world, twin):

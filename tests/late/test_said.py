@@ -34,7 +34,7 @@ DAYS = hours(N_REFERENCE, N_SERVED)
 
 
 def world_of(sessions: sessionmaker[Session], lake: Path, name: str) -> World:
-    return World(sessions, lake / name, name, N_REFERENCE, kinds=(NAME,))
+    return World(sessions, lake, name, N_REFERENCE, kinds=(NAME,))
 
 
 def every(days: Sequence[Sequence[Row]]) -> list[Row]:

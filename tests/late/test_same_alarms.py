@@ -104,7 +104,7 @@ def at_once(sessions: sessionmaker[Session], tmp_path: Path, case: Case) -> Worl
 
 
 def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case) -> World:
-    return World(sessions, folder / name, name, case.n_reference, kinds=case.kinds)
+    return World(sessions, folder, name, case.n_reference, kinds=case.kinds)
 
 
 def test_events_in_pieces_and_a_new_worker_each_day(

@@ -17,7 +17,7 @@ from db.queries import deliveries
 from db.queries.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Channel, Delivery
-from notify.retry import LONGEST
+from notify.retry import DELAYS, LONGEST
 from notify.webhook import Answer, Sender
 from services import channels, deliver
 from services.deliver import PER_CHANNEL, deliver_all
@@ -258,3 +258,36 @@ def test_trying_a_channel_that_hangs_ends_with_its_time(
         _, answer = channels.attempt(sessions, sender, "hangs", now)
         assert answer.error == "no answer within 1 s"
         assert time.monotonic() - begun < PROMPT
+
+
+def after_an_outage(sessions: sessionmaker[Session], n: int, now: datetime) -> None:
+    """Queue messages that failed, each once more than the one before, and one that is new."""
+    queue(sessions, "on-call", n, now)
+    with unit_of_work(sessions) as session:
+        for attempts, row in enumerate(session.scalars(select(Delivery)), start=4):
+            row.attempts, row.not_before = attempts, now + DELAYS[attempts - 1]
+    queue(sessions, "on-call", 1, now)
+
+
+def test_a_receiver_that_answers_again_gets_all_that_waits(
+    sessions: sessionmaker[Session], sender: Sender, receiver: Receiver, now: datetime
+) -> None:
+    add_channel(sessions, "on-call", receiver.url, now, "page")
+    after_an_outage(sessions, 7, now)
+    assert deliver_all(sessions, sender, lambda: now) == 8
+    assert all(row.delivered for row in outbox(sessions))
+
+
+def test_each_success_makes_one_message_due_the_one_with_the_fewest_attempts(
+    sessions: sessionmaker[Session], sender: Sender, receiver: Receiver, now: datetime
+) -> None:
+    add_channel(sessions, "on-call", receiver.url, now, "page")
+    add_channel(sessions, "other", receiver.url, now, "page")
+    after_an_outage(sessions, 7, now)
+    queue(sessions, "other", 1, now)
+    with unit_of_work(sessions) as session:
+        last = [*session.scalars(select(Delivery).order_by(Delivery.seq))][-1]
+        last.attempts, last.not_before = 1, now + DELAYS[0]
+    receiver.statuses = [204] + [500] * 9
+    assert deliver_all(sessions, sender, lambda: now) == 2
+    assert [row.attempts for row in outbox(sessions)] == [5, 5, 6, 7, 8, 9, 10, 1, 1]
