@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Set
 
-from monitors import quality
+from monitors.data_quality import data_quality
 from monitors.finding import Json
 
 # They evaluate the model, and a broken input explains what they find.
@@ -40,5 +40,5 @@ def is_inhibited(kind: str, detail: Mapping[str, Json], broken: Set[str]) -> boo
     False
     """
     if kind == "data_quality":
-        return quality.is_explained(detail, broken)
+        return data_quality.is_explained(detail, broken)
     return bool(broken) and kind in INHIBITED

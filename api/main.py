@@ -6,42 +6,24 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
-from api import (
-    alerts,
-    channels,
-    description,
-    erasures,
-    errors,
-    evaluations,
-    findings,
-    health,
-    history,
-    ingest,
-    keys,
-    kserve,
-    lookup,
-    metrics,
-    models,
-    monitors,
-    rollouts,
-    segments,
-    skew,
-    streams,
-    versions,
-)
-from api.authentication import KeyFirst, Keys
-from api.dependencies import Platform
-from api.description import Application
-from api.security import SecurityHeaders
+from api.alerting import alerts, channels, evaluations, findings
+from api.ingestion import erasures, ingest, kserve, lookup, streams
+from api.models import history, models, monitors, rollouts, segments, skew, versions
+from api.operations import health, keys, metrics
+from api.server import description, errors
+from api.server.authentication import KeyFirst, Keys
+from api.server.dependencies import Platform
+from api.server.description import Application
+from api.server.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
 from notify.webhook import Sender
-from services.access import Door
-from services.capacity import Disks
+from services.access.api_keys import Door
+from services.access.capacity import Disks
+from services.access.rate_limits import Hall
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
-from services.limits import Hall
-from services.registry import Directory
+from services.models.registry import Directory
 from web import pages
 
 ROOMS = (

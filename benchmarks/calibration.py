@@ -18,12 +18,12 @@ from torch import nn
 
 from benchmarks.quality import tables
 from benchmarks.quality.series import FOLDER
-from monitors.calibration import CalibrationParams, ClaimDays, evaluate
-from monitors.calibration_sums import sums
-from monitors.conformal import episodes
+from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
-from monitors.reliability import overall
-from monitors.summary import Floats
+from monitors.performance.calibration import CalibrationParams, ClaimDays, evaluate
+from monitors.performance.calibration_sums import sums
+from monitors.performance.reliability import overall
+from monitors.summaries.summary import Floats
 
 STEPS = 48  # half hours of a day, and of a window
 LEARNT, CALIBRATED = 240, 270  # days

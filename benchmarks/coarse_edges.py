@@ -12,10 +12,10 @@ import numpy as np
 from benchmarks.quality import tables
 from benchmarks.quality.series import DAY, WEEK, ar1
 from benchmarks.short_reference import counted
-from monitors.block_bootstrap import resampled
-from monitors.distances import borders, ks, shares
-from monitors.rao_scott import moved
-from monitors.summary import Floats, freeze
+from monitors.statistics.block_bootstrap import resampled
+from monitors.statistics.distances import borders, ks, shares
+from monitors.statistics.rao_scott import moved
+from monitors.summaries.summary import Floats, freeze
 
 N_REFERENCE = 12 * WEEK
 SIZE = 0.05

@@ -25,19 +25,28 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import REFERENCE
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import REFERENCE
 from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, SummaryChunk
-from monitors import distances, drift
-from monitors.hourly import Hourly, hourly
-from monitors.learning import Learning
-from monitors.summary import Column, Edges, Floats, Summary, chunk_at, freeze, summarise
-from monitors.summary_bytes import from_many
-from monitors.totals import totals
+from monitors.baselines.warm_up import Learning
+from monitors.drift import input_drift
+from monitors.statistics import distances
+from monitors.summaries.hourly import Hourly, hourly
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import (
+    Column,
+    Edges,
+    Floats,
+    Summary,
+    chunk_at,
+    freeze,
+    summarise,
+)
+from monitors.summaries.totals import totals
 
 Found = TypeVar("Found")
 
@@ -163,15 +172,15 @@ def main() -> None:
         upgrade(engine)
         sessions = sessionmaker(engine)
         model_id = fill(sessions)
-        params = drift.DriftParams()
+        params = input_drift.DriftParams()
 
-        def learn() -> drift.DriftBaseline | Learning:
-            return drift.calibrate(read(sessions, model_id, START, middle), params)
+        def learn() -> input_drift.DriftBaseline | Learning:
+            return input_drift.calibrate(read(sessions, model_id, START, middle), params)
 
         baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)
         finding = timed(
             f"one look at {CURRENT_DAYS} days of {N_FEATURES} features",
-            lambda: drift.evaluate(baseline, read(sessions, model_id, middle, end), end),
+            lambda: input_drift.evaluate(baseline, read(sessions, model_id, middle, end), end),
             100.0,
         )
         print(f"finding: {finding.outcome}")

@@ -26,9 +26,9 @@ from db.queries import summaries
 from db.queries.summaries import LATENCY_EDGES, PER_HOUR, Served, slice_index
 from db.session import connect, unit_of_work
 from db.tables import Champion, Model, Version
-from services import monitoring
-from services.baselines import Baselines
-from services.judge import judge
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import monitor_config
 
 DAY = timedelta(days=1)
 CPU_MS = 600  # half as fast as on a quiet machine
@@ -69,8 +69,8 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
             failed_latency=0 * latency,
         )
         summaries.add_served(session, model_id, "v1", served)
-        for plan in monitoring.defaults(Policy()):
-            monitoring.put(session, model_id, plan)
+        for plan in monitor_config.defaults(Policy()):
+            monitor_config.put(session, model_id, plan)
         model.watermark = END
         model.judged_until = END - 12 * DAY
     return model_id

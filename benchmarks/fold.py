@@ -24,16 +24,16 @@ import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import NUMBERS, TIME, Kind, prediction_schema
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from db.tables import Model
-from monitors.summary import Column, N, empty, freeze, merge, summarise
-from services.archive import archive_all
-from services.fold import fold_all
-from services.ingest import store
+from monitors.summaries.summary import Column, N, empty, freeze, merge, summarise
+from services.aggregation.fold import fold_all
+from services.ingest import persist
+from services.retention.archive import archive_all
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
@@ -89,7 +89,7 @@ def rows(of: Contract, n: int, length: int, horizon: int, seed: int) -> pa.Table
 
 def keep(sessions: sessionmaker[Session], model_id: UUID, table: pa.Table) -> None:
     with unit_of_work(sessions) as session:
-        store.keep(session, model_id, Kind.PREDICTIONS, table, START)
+        persist.keep(session, model_id, Kind.PREDICTIONS, table, START)
 
 
 @contextmanager

@@ -28,12 +28,12 @@ from sqlalchemy.orm import sessionmaker
 from benchmarks.bar import Bar, report
 from benchmarks.load import MARKER, Measured, Shape, load, load_at
 from core.clock import utcnow
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
-from services.access import create_key
-from services.registry import Registration, register
+from services.access.api_keys import create_key
+from services.models.registry import Registration, register
 
 N_FEATURES = 8
 N_ROWS = 1000

@@ -18,16 +18,16 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import Kind, label_schema, prediction_schema
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import Kind, label_schema, prediction_schema
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from db.tables import Model
 from lake import tables
-from services.lookup import one, pages, timeline
-from services.lookup.query import Query
-from services.lookup.state import look
+from services.read_models.lookup import by_id, paged, timeline
+from services.read_models.lookup.query import Query
+from services.read_models.lookup.snapshot import look
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -143,24 +143,24 @@ def run(
     of_day = n * FILES_A_DAY
     chance = np.random.default_rng(1)
 
-    def page(query: Query, limit: int) -> pages.Page:
+    def page(query: Query, limit: int) -> paged.Page:
         with look(sessions, lake, MODEL_ID) as state:
-            return pages.page(state, query, None, limit, pages.within())
+            return paged.page(state, query, None, limit, paged.within())
 
     def find(number: int, near: datetime | None = None) -> object:
         after = None
         while True:
             with look(sessions, lake, MODEL_ID) as state:
-                found = one.prediction(
-                    state, str(row_id(number)), near=near, after=after, stop=pages.within()
+                found = by_id.prediction(
+                    state, str(row_id(number)), near=near, after=after, stop=paged.within()
                 )
-            if not isinstance(found, one.Unfinished):
+            if not isinstance(found, by_id.Unfinished):
                 return found
             after = found.cursor
 
     def tell(number: int) -> None:
         with look(sessions, lake, MODEL_ID) as state:
-            found = timeline.timeline(state, str(number // STEPS), None, 100, pages.within())
+            found = timeline.timeline(state, str(number // STEPS), None, 100, paged.within())
         assert found is not None
         assert found.rows
 

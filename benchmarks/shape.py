@@ -16,16 +16,24 @@ import numpy as np
 
 from benchmarks.quality.series import DAY, FOLDER, Series, elec2, ett
 from core.window import Window
-from monitors import drift, panel, shape, shape_sums
-from monitors.conformal import episodes
-from monitors.drift import DriftBaseline, DriftParams
-from monitors.hourly import Hourly
-from monitors.panel import PanelBaseline, PanelParams
-from monitors.shape import ShapeBaseline, ShapeParams
-from monitors.shape_days import changes
-from monitors.shape_layout import LAGS, Joint, Layout, Numbers, Symbols, centre_and_scale
-from monitors.shape_sums import Lists
-from monitors.summary import Floats, Ints, Summary, chunk_start, freeze
+from monitors.baselines.threshold import episodes
+from monitors.drift import input_drift
+from monitors.drift.input_drift import DriftBaseline, DriftParams
+from monitors.summaries.hourly import Hourly
+from monitors.summaries.summary import Floats, Ints, Summary, chunk_start, freeze
+from monitors.temporal import panel, window_profile, window_profile_sums
+from monitors.temporal.panel import PanelBaseline, PanelParams
+from monitors.temporal.window_profile import ShapeBaseline, ShapeParams
+from monitors.temporal.window_profile_days import changes
+from monitors.temporal.window_profile_schema import (
+    LAGS,
+    Joint,
+    Layout,
+    Numbers,
+    Symbols,
+    centre_and_scale,
+)
+from monitors.temporal.window_profile_sums import Lists
 
 STEPS = 24
 PADDED = 6
@@ -131,14 +139,14 @@ class Stream:
         for i, block in enumerate(self.layout.blocks):
             match block:
                 case Numbers():
-                    figures = shape_sums.of_numbers(block, lists[i], phase)
-                    parts.append(shape_sums.by_day(figures, days, block.edges))
+                    figures = window_profile_sums.of_numbers(block, lists[i], phase)
+                    parts.append(window_profile_sums.by_day(figures, days, block.edges))
                 case Joint():
-                    figures = shape_sums.of_windows(block, tuple(lists))
-                    parts.append(shape_sums.by_day(figures, days, block.edges))
+                    figures = window_profile_sums.of_windows(block, tuple(lists))
+                    parts.append(window_profile_sums.by_day(figures, days, block.edges))
                 case Symbols():
-                    parts.append(shape_sums.of_symbols(block, lists[i], days))
-        return shape_sums.beside(parts)
+                    parts.append(window_profile_sums.of_symbols(block, lists[i], days))
+        return window_profile_sums.beside(parts)
 
     def on_hours(self, rows: Floats, hours: Ints, first: int, end: int) -> Hourly:
         """Return what the hourly summaries make of the same rows."""
@@ -233,11 +241,11 @@ class Watch:
     def scores(self, kept: Summary, first: int, end: int) -> tuple[Floats, Floats]:
         """Return the joint score of each day of a stretch, and that of each part."""
         away = changes(self.stream.layout, kept, first, end, self.inside.params.window_days)
-        return shape.scored(self.inside, away)
+        return window_profile.scored(self.inside, away)
 
     def by_others(self, hours: Hourly) -> tuple[bool, bool]:
         """Say whether drift, and whether sequence, calls within the last week."""
-        levels = drift.replay(self.drift, hours).joint[-WATCHED:]
+        levels = input_drift.replay(self.drift, hours).joint[-WATCHED:]
         order = panel.replay(self.sequence, hours).joint[-WATCHED:]
         return (
             bool((levels > self.drift.contract.threshold).any()),
@@ -249,10 +257,10 @@ def learnt(stream: Stream, params: ShapeParams) -> Watch:
     """Learn from the first year."""
     whole = stream.sums(stream.rows, stream.hours)
     year = Window(chunk_start(0), chunk_start(REFERENCE * DAY))
-    inside = shape.calibrate(stream.layout, whole, year, params)
+    inside = window_profile.calibrate(stream.layout, whole, year, params)
     hours = stream.on_hours(stream.rows, stream.hours, 0, REFERENCE * DAY)
     asked = params.days_between_false_alarms
-    levels = drift.calibrate(hours, DriftParams(days_between_false_alarms=asked))
+    levels = input_drift.calibrate(hours, DriftParams(days_between_false_alarms=asked))
     order = panel.calibrate(hours, PanelParams(days_between_false_alarms=asked))
     assert isinstance(inside, ShapeBaseline)
     assert isinstance(levels, DriftBaseline)
@@ -272,7 +280,9 @@ def quiet(watch: Watch) -> str:
     calls = [
         episodes(joint[-live:] > watch.inside.contract.threshold, GAP),
         episodes(
-            drift.replay(watch.drift, hours).joint[-live:] > watch.drift.contract.threshold, GAP
+            input_drift.replay(watch.drift, hours).joint[-live:]
+            > watch.drift.contract.threshold,
+            GAP,
         ),
         episodes(
             panel.replay(watch.sequence, hours).joint[-live:]

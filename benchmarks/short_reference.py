@@ -13,10 +13,10 @@ from scipy import stats
 
 from benchmarks.quality import tables
 from benchmarks.quality.series import DAY, WEEK, Series, ar1, ett
-from monitors.block_bootstrap import resampled
-from monitors.distances import borders
-from monitors.rao_scott import moved
-from monitors.summary import Floats, freeze
+from monitors.statistics.block_bootstrap import resampled
+from monitors.statistics.distances import borders
+from monitors.statistics.rao_scott import moved
+from monitors.summaries.summary import Floats, freeze
 
 WEEKS = (3, 6, 12, 18)  # of reference
 SIZE = 0.05

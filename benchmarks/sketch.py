@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.quality import tables
-from monitors.summary import Column, Floats, Summary, freeze, merge, summarise
-from monitors.summary_bytes import from_many, to_bytes
+from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.summary import Column, Floats, Summary, freeze, merge, summarise
 
 K = 200
 N_HOURS = 90 * 24

@@ -37,9 +37,9 @@ from core.window import Window
 from db.queries import models
 from db.session import connect, read_only, unit_of_work
 from db.tables import Inbox, Run
-from services.access import create_key
-from services.judging_slots import midnight
-from services.registry import Registration, VersionPlan, plan_version, register
+from services.access.api_keys import create_key
+from services.evaluation.schedule import midnight
+from services.models.registry import Registration, VersionPlan, plan_version, register
 
 RATE = 60_000
 N_MODELS = 8

@@ -15,11 +15,12 @@ import numpy as np
 from benchmarks.quality import tables
 from benchmarks.quality.ours import grid
 from benchmarks.quality.series import CONTEXT, DAY, WEEK, ar1, ett
-from monitors import panel
-from monitors.conformal import contract
-from monitors.summary import Bools, Floats
-from monitors.usual import distances, usual
-from monitors.which_moved import WRONG_SHARE, moved
+from monitors.baselines.threshold import contract
+from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
+from monitors.statistics.max_statistic import largest
+from monitors.statistics.robust_distance import distances, usual
+from monitors.summaries.summary import Bools, Floats
+from monitors.temporal import panel
 
 N_FEATURES = 20
 REFERENCE_WEEKS, LIVE_WEEKS = 60, 20
@@ -105,7 +106,7 @@ def learn(history: Floats) -> Learnt:
         )
         parts.append(distances([one[start:end] for one in seen], own))
     away = np.concatenate(parts)
-    scores = panel.largest(away / baseline.scale, axis=2)
+    scores = largest(away / baseline.scale, axis=2)
     known = Learnt(
         baseline=baseline,
         away=np.sort(away, axis=0),
@@ -123,7 +124,7 @@ def learn(history: Floats) -> Learnt:
 def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
     """Return who names which features of looks, (look, feature)."""
     threshold = known.baseline.contract.threshold
-    top = panel.largest(scores, axis=2)
+    top = largest(scores, axis=2)
     p = _ranks(top, known.largest)
     e = known.e_values(scores * known.baseline.scale)
     called = top.max(axis=1) > threshold

@@ -208,7 +208,7 @@ def _key(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _export(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.exporting import run
+    from cli.export import run
 
     return run(settings, given)
 
@@ -233,7 +233,7 @@ def _evaluate(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _log(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.discarding import run
+    from cli.discard import run
 
     return run(settings, given)
 
@@ -245,13 +245,13 @@ def _import(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _backtest(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.backtesting import run
+    from cli.backtest import run
 
     return run(settings, given)
 
 
 def _skew(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.skewing import run
+    from cli.skew import run
 
     return run(settings, given)
 

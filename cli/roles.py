@@ -43,8 +43,8 @@ def serve(settings: Settings, fd: int | None = None) -> int:
     fd
         A socket that listens already: served in place of the address.
     """
-    from api.http_protocol import protocol
     from api.main import create_app
+    from api.server.http_protocol import protocol
 
     load_ahead()
     app = create_app(settings, _sessions(settings))
@@ -110,7 +110,7 @@ def work(settings: Settings) -> int:
 
 def train(settings: Settings) -> int:
     """Train what is asked for until told to stop."""
-    from services.training import Trainer
+    from services.rollouts.trainer import Trainer
 
     stop = _until_signalled()
     Trainer(settings, _sessions(settings)).run(stop, TRAINER_IDLE_SECONDS)

@@ -20,8 +20,9 @@ from db.migrate import upgrade
 from db.queries import models
 from db.session import connect, unit_of_work
 from db.tables import ApiKey, Scope
-from services import erasure_requests, failed_slots
-from services.access import audit, create_key
+from services.access.api_keys import audit, create_key
+from services.evaluation import failed_slots
+from services.retention import erasure_requests
 
 # Where this machine reaches a server that listens on all its addresses.
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104

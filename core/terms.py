@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,10 +21,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries import late, runs
+from db.queries.log import recompute_marks
+from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from jobs.worker import log_failure
-from services import erasure_requests, failed_slots, judging_slots
+from services.evaluation import failed_slots, schedule
+from services.retention import erasure_requests
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class Ticker:
             "retain": RETAIN_EVERY,
         }.items():
             self._tick(job, every, self._ask(job, every))
-        self._tick(judging_slots.JOB, settings.judge_every, self.ask_for_closed_days)
+        self._tick(schedule.JOB, settings.judge_every, self.ask_for_closed_days)
         self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
         self._rejudge_every = settings.rejudge_every
         self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
@@ -158,13 +160,13 @@ class Ticker:
     def ask_for_closed_days(self) -> None:
         """Ask for the evaluation of every event day that has closed, and of those missed."""
         with read_only(self._sessions) as session:
-            due = judging_slots.due(session)
-            missed = judging_slots.missed(session)
+            due = schedule.due(session)
+            missed = schedule.missed(session)
         if due or missed:
             now = utcnow()
             with unit_of_work(self._sessions) as session:
                 for subject, slot in due:
-                    runs.ask(session, judging_slots.JOB, slot, now, subject)
+                    runs.ask(session, schedule.JOB, slot, now, subject)
                 for subject, slot in missed:
                     runs.ask(session, failed_slots.AGAIN, slot, now, subject)
 
@@ -173,7 +175,7 @@ class Ticker:
         with read_only(self._sessions) as session:
             changed = [
                 model_id
-                for model_id in late.models_with_marks(session)
+                for model_id in recompute_marks.models_with_marks(session)
                 if not runs.is_open(session, "rejudge", str(model_id))
             ]
         if changed:

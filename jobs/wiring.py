@@ -7,30 +7,25 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries import runs
-from db.queries.runs import Claim, Group
+from db.queries.queue import runs
+from db.queries.queue.runs import Claim, Group
 from db.session import unit_of_work
 from jobs.worker import Job
 from notify.webhook import Sender
-from services import (
-    canary,
-    deadlines,
-    erasure,
-    erasure_requests,
-    failed_slots,
-    judging_slots,
-    reporting,
-    reports,
-    retention,
-)
-from services.archive import archive_all, forget_receipts
-from services.baselines import Baselines
-from services.deliver import deliver_all
-from services.evaluation import bring_in, evaluate_until
-from services.fold import fold_all
-from services.join import join_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.alerting.alert_transitions import REPORT_JOB
+from services.alerting.deliver import deliver_all
+from services.evaluation import failed_slots, schedule
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.reevaluate import evaluate_again, rejudge
+from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
-from services.rejudging import evaluate_again, rejudge
+from services.read_models.reports import report_writer
+from services.retention import erasure, erasure_requests, retention
+from services.retention.archive import archive_all, forget_receipts
+from services.retention.catch_up import catch_up
+from services.rollouts import canary, deadlines
 
 # Each group has a thread of its own: receivers that hang, or a lake that is away, hold up
 # neither the fold nor each other.
@@ -57,25 +52,25 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
 
     def judge_day(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
-        bring_in(sessions, settings.lake, model_id, now)
+        catch_up(sessions, settings.lake, model_id, now)
         evaluate_until(sessions, baselines, model_id, claim.slot, now)
         canary.look(sessions, model_id, utcnow())
         deadlines.expire(sessions, utcnow(), model_id)
 
     def rejudge_late(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
-        bring_in(sessions, settings.lake, model_id, now)
+        catch_up(sessions, settings.lake, model_id, now)
         if not rejudge(sessions, baselines, model_id, now).is_whole:
             with unit_of_work(sessions) as session:
                 runs.ask(session, "rejudge", now, now, claim.subject)
 
     def judge_again(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
-        bring_in(sessions, settings.lake, model_id, now)
+        catch_up(sessions, settings.lake, model_id, now)
         evaluate_again(sessions, baselines, model_id, claim.slot, now)
 
     def report(claim: Claim) -> None:
-        reporting.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
+        report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
 
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
@@ -87,10 +82,10 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "fold": fold,
         "archive": archive,
         "kserve": make_of_one_half,
-        judging_slots.JOB: judge_day,
+        schedule.JOB: judge_day,
         failed_slots.AGAIN: judge_again,
         "rejudge": rejudge_late,
-        reports.JOB: report,
+        REPORT_JOB: report,
         "deliver": deliver,
         **_tidying(settings, sessions),
     }

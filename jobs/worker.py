@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from core import backoff
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries import runs
-from db.queries.runs import ALL, Claim, Group
+from db.queries.queue import runs
+from db.queries.queue.runs import ALL, Claim, Group
 from db.session import read_only, unit_of_work
-from services import failing_jobs
-from services.outage import described, is_outage
+from services.platform_faults import failing_jobs
+from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from deltalake import write_deltalake as write
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from lake import storage
 from lake.tables import COMPRESSION, STATISTICS, LakeMoved, statistics
 

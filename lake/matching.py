@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from lake.lists import Floats, Ints, flatten, micros
 
 _NEVER = np.iinfo(np.int64).min

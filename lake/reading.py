@@ -15,7 +15,7 @@ from pyarrow.fs import FileSystem
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
 from lake import storage
 from lake.tables import files_by_day, last_group, open_table

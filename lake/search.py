@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.rows import TIME, Kind
+from core.schema.rows import TIME, Kind
 from lake.reading import Log
 
 ORDER = [("at", "descending"), ("prediction_id", "descending")]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from core.window import Window
 from lake.lists import Floats, Ints, flatten, micros
 from lake.matching import by_arrival, first_received, places_of

@@ -16,10 +16,10 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake import write_deltalake as write
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from core.contract import Contract
 from core.errors import Conflict
 from core.lake_root import LakeRoot
-from core.rows import TIME, Kind, schema
+from core.schema.contract import Contract
+from core.schema.rows import TIME, Kind, schema
 from lake import storage
 from lake.lists import child
 

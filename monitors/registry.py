@@ -8,19 +8,19 @@ from typing import TypeAlias
 import msgspec
 
 from core.errors import Unprocessable
-from monitors.accuracy import AccuracyParams
-from monitors.burn import BurnParams
-from monitors.calibration import CalibrationParams
-from monitors.drift import DriftParams
-from monitors.input_fault import InputFaultParams
-from monitors.level import LevelParams
-from monitors.panel import PanelParams
-from monitors.prediction_drift import PredictionDriftParams
-from monitors.preprocessing_mismatch import MismatchParams
-from monitors.quality import QualityParams
-from monitors.residual import ResidualParams
-from monitors.segment_accuracy import SegmentAccuracyParams
-from monitors.shape import ShapeParams
+from monitors.data_quality.contract_violations import MismatchParams
+from monitors.data_quality.data_quality import QualityParams
+from monitors.drift.input_drift import DriftParams
+from monitors.drift.mean_shift import LevelParams
+from monitors.drift.prediction_drift import PredictionDriftParams
+from monitors.input_fault.input_fault import InputFaultParams
+from monitors.performance.accuracy import AccuracyParams
+from monitors.performance.calibration import CalibrationParams
+from monitors.performance.residuals import ResidualParams
+from monitors.performance.segment_accuracy import SegmentAccuracyParams
+from monitors.slo.burn_rate import BurnParams
+from monitors.temporal.panel import PanelParams
+from monitors.temporal.window_profile import ShapeParams
 
 Params: TypeAlias = (
     DriftParams

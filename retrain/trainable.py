@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from core.contract import Contract
 from core.policy import Policy
+from core.schema.contract import Contract
 from retrain.artifact_header import FORMAT
 from retrain.plan import FIRST_SHARE
 
@@ -56,7 +56,7 @@ def can_retrain(material: Material, policy: Policy) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from core.feature import Feature
+    >>> from core.schema.feature import Feature
     >>> contract = Contract(features=(Feature(name="x"),), targets=("y",), step_seconds=60,
     ...     input_length=1, horizon=1)
     >>> can_retrain(Material(contract=contract, base=None, watermark=None, first_event=None,

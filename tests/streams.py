@@ -9,13 +9,13 @@ import pyarrow as pa
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import Kind, label_schema, prediction_schema
-from db.queries import inbox
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import Kind, label_schema, prediction_schema
+from db.queries.log import inbox
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Version
-from services.ingest import store
+from services.ingest import persist
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -99,7 +99,7 @@ def keep(
 ) -> None:
     """Put rows into the inbox."""
     with unit_of_work(sessions) as session:
-        store.keep(session, model_id, kind, rows, received_at)
+        persist.keep(session, model_id, kind, rows, received_at)
 
 
 def waiting_rows(

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from alerts.state import Flip
 from retrain.gate import Gate
-from services.overview.accuracy import DayError
-from services.overview.model import ModelPage
-from services.overview.rollouts import CanaryDay
-from services.overview.serving import ServingHour
+from services.read_models.overview.accuracy import DayError
+from services.read_models.overview.model import ModelPage
+from services.read_models.overview.rollouts import CanaryDay
+from services.read_models.overview.serving import ServingHour
 
 Shape = Literal["line", "dashed", "area"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from services.explaining.errors import Errors
-from services.explaining.features import FeatureMoved, Hour
-from services.explaining.finding import Explanation
-from services.explaining.nearby import Change, Sort
+from services.read_models.explanations.errors import Errors
+from services.read_models.explanations.features import FeatureMoved, Hour
+from services.read_models.explanations.finding import Explanation
+from services.read_models.explanations.nearby import Change, Sort
 from web.charts import Chart, Mark, Series, midnight
 
 # What the mean follows by itself: a mark for each would hide the others.

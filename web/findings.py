@@ -9,9 +9,9 @@ from fastapi.responses import FileResponse
 
 from db.session import read_only
 from db.tables import Scope
-from services import reports
-from services.explaining.features import Day, FeatureMoved, Hour
-from services.explaining.finding import explain
+from services.read_models.explanations.features import Day, FeatureMoved, Hour
+from services.read_models.explanations.finding import explain
+from services.read_models.reports import report_status
 from web import finding_charts
 from web.rendering import PageRoute, page, site
 from web.signing import NowDep, VisitorDep
@@ -48,8 +48,8 @@ def show_report(request: Request, finding_id: UUID, visitor: VisitorDep) -> Resp
     """Show the Evidently report on a finding, apart from all else."""
     ours = site(request)
     with read_only(ours.sessions) as session:
-        path = reports.locate(session, ours.reports, finding_id, visitor.model_id)
-    return FileResponse(path, media_type="text/html", headers=reports.HEADERS)
+        path = report_status.locate(session, ours.reports, finding_id, visitor.model_id)
+    return FileResponse(path, media_type="text/html", headers=report_status.HEADERS)
 
 
 def most_hours(feature: FeatureMoved) -> Sequence[Hour]:

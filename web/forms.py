@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.clock import utcnow
 from core.errors import AppError, TooMany, Unauthorized, UnsupportedFormat
 from db.session import read_only
-from services import browsing
-from services.access import API_PATHS
-from services.limits import Attempts
-from services.request_body import at_most, read_body
+from services.access import browser_sessions
+from services.access.api_keys import API_PATHS
+from services.access.rate_limits import Attempts
+from services.access.request_body import at_most, read_body
 from web.rendering import COOKIE, page, site, to_sign_in
 
 MAX_FORM_BYTES = 16 * 2**10
@@ -68,7 +68,7 @@ class BoundedForms:
 
         def find() -> None:
             with read_only(site(request).sessions) as session:
-                browsing.who(session, token, now)
+                browser_sessions.who(session, token, now)
 
         await to_thread.run_sync(find, limiter=self._limiter)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from retrain.rollout import Phase
 from retrain.verdict import Rule, Verdict
-from services.overview.rollouts import RolloutPage
+from services.read_models.overview.rollouts import RolloutPage
 from web.words import percent
 
 BEFORE_CANARY = (Phase.REQUESTED, Phase.TRAINING, Phase.GATING)

@@ -12,16 +12,22 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from core import moments
 from core.errors import NotFound, Unprocessable
-from core.rows import Status
+from core.schema.rows import Status
 from db.session import read_only
-from services.exporting.export import Order, export
-from services.exporting.formats import Format
-from services.lookup import one, pages, quarantine, timeline
-from services.lookup.query import ListCursor, RowCursor, SessionCursor, read, written
-from services.lookup.query import Query as Wanted
-from services.lookup.rows import Prediction
-from services.lookup.state import look
-from services.overview.subject import Subject, subject
+from services.read_models.export.export import Order, export
+from services.read_models.export.formats import Format
+from services.read_models.lookup import by_id, paged, quarantine, timeline
+from services.read_models.lookup.query import (
+    ListCursor,
+    RowCursor,
+    SessionCursor,
+    read,
+    written,
+)
+from services.read_models.lookup.query import Query as Wanted
+from services.read_models.lookup.rows import Prediction
+from services.read_models.lookup.snapshot import look
+from services.read_models.overview.model_header import Subject, subject
 from web import traces
 from web.rendering import HEADERS, PageRoute, page, site
 from web.signing import NowDep, VisitorDep
@@ -143,7 +149,7 @@ def show_predictions(
     else:
         ours = site(request)
         with look(ours.sessions, ours.lake, of.model_id) as state:
-            found = pages.page(state, wanted, after, ROWS, pages.within())
+            found = paged.page(state, wanted, after, ROWS, paged.within())
     return page(
         "predictions.html",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
@@ -206,16 +212,16 @@ def show_prediction(
     ours, given = site(request), request.query_params
     cursor = given.get("cursor", "")[:2048]
     with look(ours.sessions, ours.lake, of.model_id) as state:
-        found = one.prediction(
+        found = by_id.prediction(
             state,
             prediction_id[:1024],
             near=_moment("at", given.get("at", "")),
             after=read(cursor, ListCursor) if cursor else None,
-            stop=pages.within(),
+            stop=paged.within(),
         )
     if found is None:
         raise NotFound(f"No prediction of {of.name} has this id, as far as rows are kept.")
-    unfinished = found if isinstance(found, one.Unfinished) else None
+    unfinished = found if isinstance(found, by_id.Unfinished) else None
     row = found if isinstance(found, Prediction) else None
     return page(
         "prediction.html",
@@ -245,7 +251,7 @@ def show_session(
     ours = site(request)
     after = read(cursor, SessionCursor) if cursor else None
     with look(ours.sessions, ours.lake, of.model_id) as state:
-        found = timeline.timeline(state, session_id[:1024], after, STEPS, pages.within())
+        found = timeline.timeline(state, session_id[:1024], after, STEPS, paged.within())
     if found is None:
         raise NotFound(f"No session of {of.name} has this id, as far as rows are kept.")
     versions = [None, *(row.fields["version"] for row in found.rows)]

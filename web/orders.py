@@ -10,8 +10,10 @@ from fastapi.responses import RedirectResponse
 from db.queries import models
 from db.session import unit_of_work
 from db.tables import Scope
-from services import access, reports, retraining, rollouts
-from services.overview.rollouts import rollout
+from services.access import api_keys
+from services.read_models.overview.rollouts import rollout
+from services.read_models.reports import report_status
+from services.rollouts import retraining, rollout_transitions
 from web.rendering import HEADERS, PageRoute, come_from_here, site
 from web.signing import NowDep, VisitorDep
 
@@ -32,9 +34,9 @@ def retrain(
     reason: Reason = "",
 ) -> Response:
     """Ask for a challenger. Pressing twice asks once."""
-    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
     with unit_of_work(site(request).sessions) as session:
-        access.require(visitor, Scope.OPERATE, models.find(session, name).id)
+        api_keys.require(visitor, Scope.OPERATE, models.find(session, name).id)
         words = f"{visitor.name}: {reason}" if reason else f"asked for by {visitor.name}"
         opened = retraining.request(
             session,
@@ -45,7 +47,9 @@ def retrain(
         )
         session.flush()
         subject = f"{name}/{opened.id}"
-        access.audit(session, visitor.name, "retrain.request", subject, {"reason": reason}, now)
+        api_keys.audit(
+            session, visitor.name, "retrain.request", subject, {"reason": reason}, now
+        )
         address = f"/rollouts/{opened.id}"
     return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
 
@@ -60,11 +64,11 @@ def order(
     reason: Reason = "",
 ) -> Response:
     """Do what the button says, with the reason that was given."""
-    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
     with unit_of_work(site(request).sessions) as session:
         rollout(session, rollout_id, visitor.model_id)
-        rollouts.command(session, rollout_id, command, visitor.name, reason, now)
-        access.audit(
+        rollout_transitions.command(session, rollout_id, command, visitor.name, reason, now)
+        api_keys.audit(
             session,
             visitor.name,
             f"rollout.{command}",
@@ -82,14 +86,14 @@ def write_report(
     request: Request, finding_id: UUID, visitor: VisitorDep, now: NowDep
 ) -> Response:
     """Have the Evidently report on a finding written. Pressing twice asks once."""
-    access.require(visitor, Scope.OPERATE, visitor.model_id)
+    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
     ours = site(request)
     with unit_of_work(ours.sessions) as session:
-        finding = reports.visible(session, finding_id, visitor.model_id)
-        before = reports.standing(session, ours.reports, finding)
-        after = reports.ask(session, ours.reports, finding, now)
+        finding = report_status.visible(session, finding_id, visitor.model_id)
+        before = report_status.standing(session, ours.reports, finding)
+        after = report_status.ask(session, ours.reports, finding, now)
         if after != before:
-            access.audit(session, visitor.name, "report.ask", str(finding_id), {}, now)
-    is_written = after.state is reports.State.WRITTEN
+            api_keys.audit(session, visitor.name, "report.ask", str(finding_id), {}, now)
+    is_written = after.state is report_status.State.WRITTEN
     address = f"/findings/{finding_id}" + ("/report" if is_written else "#report")
     return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from db.session import read_only
 from db.tables import Scope
-from services import platform_alerts, reports
-from services.access import Caller, Door
-from services.overview import alerts, fleet, model, rollouts
+from services.access.api_keys import Caller, Door
+from services.platform_faults import platform_alerts
+from services.read_models.overview import alerts, fleet, model, rollouts
+from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, signing
 from web.forms import BoundedForms
 from web.rendering import FOLDER, PageRoute, Site, Static, page, site
@@ -94,7 +95,7 @@ def show_alerts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
 
 
 def _reports(request: Request, visitor: Caller) -> frozenset[UUID]:
-    return reports.written(site(request).reports, visitor.model_id)
+    return report_status.written(site(request).reports, visitor.model_id)
 
 
 @router.get("/rollouts")

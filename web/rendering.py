@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
-from services.access import Door
+from services.access.api_keys import Door
 from web.words import WORDS
 
 FOLDER = Path(__file__).parent

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 from core.clock import utcnow
 from core.errors import Forbidden, Unauthorized
 from db.session import read_only, unit_of_work
-from services import browsing
-from services.access import Caller
+from services.access import browser_sessions
+from services.access.api_keys import Caller
 from web.rendering import COOKIE, HEADERS, PageRoute, come_from_here, page, site
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -23,7 +23,7 @@ NowDep = Annotated[datetime, Depends(utcnow)]
 def visitor(request: Request, now: NowDep) -> Caller:
     """Return whose browser this is, or raise Unauthorized."""
     with read_only(site(request).sessions) as session:
-        return browsing.who(session, request.cookies.get(COOKIE), now)
+        return browser_sessions.who(session, request.cookies.get(COOKIE), now)
 
 
 VisitorDep = Annotated[Caller, Depends(visitor)]
@@ -69,7 +69,7 @@ def sign_in(
     try:
         caller = ours.door.admit(key.strip())
         with unit_of_work(ours.sessions) as session:
-            token = browsing.sign_in(session, caller, now)
+            token = browser_sessions.sign_in(session, caller, now)
     except (Unauthorized, Forbidden) as refusal:
         return page(
             "login.html", status=refusal.status, next=inside(next), problem=str(refusal)
@@ -78,7 +78,7 @@ def sign_in(
     answer.set_cookie(
         COOKIE,
         token,
-        max_age=int(browsing.LASTS.total_seconds()),
+        max_age=int(browser_sessions.LASTS.total_seconds()),
         httponly=True,
         samesite="strict",
         secure=ours.is_https,
@@ -90,7 +90,7 @@ def sign_in(
 def sign_out(request: Request) -> Response:
     """End the session."""
     with unit_of_work(site(request).sessions) as session:
-        browsing.sign_out(session, request.cookies.get(COOKIE))
+        browser_sessions.sign_out(session, request.cookies.get(COOKIE))
     answer = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.contract import Contract
-from services.lookup.rows import Prediction
+from core.schema.contract import Contract
+from services.read_models.lookup.rows import Prediction
 from web.charts import TONES, Chart, Mark, Series
 
 MOST_CHARTS = 12  # of one prediction: features beyond are in the table only

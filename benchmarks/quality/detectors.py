@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK
-from monitors.summary import Bools, Floats
+from monitors.summaries.summary import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.quality.series import DAY, Series
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 
 UNITS = ((0.3048, 0.0), (1.8, 32.0), (1000.0, 0.0))  # feet, Fahrenheit, thousandths
 

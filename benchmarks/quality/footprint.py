@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from monitors.summary import Column, freeze, summarise
-from monitors.summary_bytes import to_bytes
+from monitors.summaries.serialization import to_bytes
+from monitors.summaries.summary import Column, freeze, summarise
 
 PER_HOUR, HOURS = 1000, 24
 _SUMMARIES = ("Seqwatch",)

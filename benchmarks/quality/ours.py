@@ -9,11 +9,14 @@ import numpy as np
 
 from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, Weekly
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK
-from monitors import conformal, drift, level, level_looks, panel
-from monitors.hourly import Hourly
-from monitors.summary import Floats
-from monitors.views.seasonal_difference import find_period
-from monitors.views.view import View
+from monitors.baselines import threshold
+from monitors.drift import input_drift, mean_shift, mean_shift_evaluation
+from monitors.statistics.max_statistic import largest
+from monitors.statistics.seasonality import find_period
+from monitors.statistics.view import View
+from monitors.summaries.hourly import Hourly
+from monitors.summaries.summary import Floats
+from monitors.temporal import panel
 
 PROMISED_DAYS = 30.0
 SIZE = 0.05  # of a decision on one week
@@ -62,27 +65,27 @@ class SeqwatchDrift(Weekly):
         mean_now, sd_now = _moments(question.trials, period)
         n = len(question.trials)
         # Each trial is a column: its own pool is the reference and itself.
-        away = conformal.symmetric_distance(
+        away = threshold.symmetric_distance(
             np.vstack([np.repeat(mean[:, None], n, axis=1), mean_now]),
             np.vstack([np.repeat(sd[:, None], n, axis=1), sd_now]),
         )
-        p = np.array([conformal.p_value(column) for column in away.T])
+        p = np.array([threshold.p_value(column) for column in away.T])
         score = away[-1] / np.quantile(away, 0.95, axis=0)
         return Verdicts(score=score, alarm=p <= SIZE)
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._look)
 
-    def _learn(self, history: Floats) -> drift.DriftBaseline:
-        params = drift.DriftParams(days_between_false_alarms=self.promised_days)
-        baseline = drift.calibrate(grid(history), params)
-        assert isinstance(baseline, drift.DriftBaseline)
+    def _learn(self, history: Floats) -> input_drift.DriftBaseline:
+        params = input_drift.DriftParams(days_between_false_alarms=self.promised_days)
+        baseline = input_drift.calibrate(grid(history), params)
+        assert isinstance(baseline, input_drift.DriftBaseline)
         return baseline
 
     def _look(
-        self, baseline: drift.DriftBaseline, hours: Floats, sensor: int
+        self, baseline: input_drift.DriftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
-        looks = drift.replay(baseline, grid(hours))
+        looks = input_drift.replay(baseline, grid(hours))
         matters = looks.effects[:, sensor] >= baseline.params.min_effect
         scores = np.where(matters, looks.scores[:, sensor], 0.0)
         return scores, baseline.contract.threshold
@@ -118,7 +121,7 @@ class SeqwatchPanel(Weekly):
             others = old if question.left_out is None else np.delete(old, question.left_out, 0)
             pool = np.tile(others, (1, n, 1))
             together.append(np.concatenate([pool, new.reshape(1, -1, new.shape[2])]))
-        scores = panel.largest(panel.symmetric_scores(together, views), axis=2)
+        scores = largest(panel.symmetric_scores(together, views), axis=2)
         apart = np.split(scores, n, axis=1)
         p = np.array([panel.conformal_p(own, -1)[question.sensor] for own in apart])
         score = np.array([own[-1, question.sensor] for own in apart])
@@ -143,7 +146,7 @@ class SeqwatchPanel(Weekly):
         self, baseline: panel.PanelBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         looks = panel.replay(baseline, grid(hours))
-        return panel.largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
+        return largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
 
 
 class SeqwatchLevel(Timed):
@@ -159,17 +162,19 @@ class SeqwatchLevel(Timed):
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._look)
 
-    def _learn(self, history: Floats) -> level.LevelBaseline:
-        params = level.LevelParams(days_between_false_alarms=self.promised_days)
-        baseline = level.calibrate(grid(history), params)
-        assert isinstance(baseline, level.LevelBaseline)
+    def _learn(self, history: Floats) -> mean_shift.LevelBaseline:
+        params = mean_shift.LevelParams(days_between_false_alarms=self.promised_days)
+        baseline = mean_shift.calibrate(grid(history), params)
+        assert isinstance(baseline, mean_shift.LevelBaseline)
         return baseline
 
     def _look(
-        self, baseline: level.LevelBaseline, hours: Floats, sensor: int
+        self, baseline: mean_shift.LevelBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         # After the reference, of which nothing is seen but what was learnt.
-        looks = level_looks.replay(baseline, replace(grid(hours), first=baseline.learnt_until))
+        looks = mean_shift_evaluation.replay(
+            baseline, replace(grid(hours), first=baseline.learnt_until)
+        )
         matters = np.abs(looks.effects[:, sensor]) >= baseline.params.min_effect
         alone = np.log1p(np.expm1(looks.scores[:, sensor]) / hours.shape[1])
         return np.where(matters, alone, 0.0), baseline.contract.threshold

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, folded, weekly
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 
 ROOT = Path(__file__).parents[2]
 

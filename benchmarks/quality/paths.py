@@ -9,7 +9,7 @@ from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Watch, Watcher
 from benchmarks.quality.faults import scene, sensible
 from benchmarks.quality.series import DAY, LEAD, WEEK, Series, ar1
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 
 HISTORY = 56 * WEEK  # the first year and a month is the reference
 AFTER = int(scores.D_MAX)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from monitors.summary import Bools, Floats
+from monitors.summaries.summary import Bools, Floats
 
 BUDGETS = np.logspace(-1, 1, 41)  # false alarms per 30 days
 REFRACTORY = 3  # days; so that always firing is 10 alarms in 30 days

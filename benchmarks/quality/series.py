@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter
 
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 
 FOLDER = Path(os.environ.get("SEQWATCH_DATA", "../shared/data"))
 DAY, WEEK = 24, 168

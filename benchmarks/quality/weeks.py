@@ -9,7 +9,7 @@ from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Question, Verdicts
 from benchmarks.quality.faults import BENIGN, FAULTS, Fault, holiday, scene, sensible
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK, Series
-from monitors.summary import Bools, Floats
+from monitors.summaries.summary import Bools, Floats
 
 FIRST_WEEK, N_WEEKS = 4, 52
 SIZE = 0.05

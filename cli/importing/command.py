@@ -24,12 +24,12 @@ from cli.importing.reading import Source
 from cli.importing.sending import ImportRefused, Journal, Parcel, Platform, Tally, batch_id
 from cli.importing.shaping import Shaper
 from core.clock import utcnow
-from core.contract import Contract
 from core.errors import Unprocessable
+from core.schema.contract import Contract
 from core.settings import Settings
 from core.terms import Terms
 from services.ingest import Batch, Feed, Format
-from services.ingest.decode import decode
+from services.ingest.formats.decode import decode
 
 MAX_BODY = 8 * 2**20
 AHEAD = 3  # batches that are read and shaped while one is on its way

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.contract import Contract
 from core.errors import Unprocessable
+from core.schema.contract import Contract
 
 TIMES = ("at", "target_at", "arrived_at")
 TEXTS = ("prediction_id", "version", "entity", "session_id", "status", "trace_id", "worker")

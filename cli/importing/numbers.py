@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from cli.importing.cells import cast, is_text, present
 from core.errors import Unprocessable
-from core.rows import NUMBERS, TEXTS
-from services.ingest.exact import MAX_INTEGER, REASON
+from core.schema.rows import NUMBERS, TEXTS
+from services.ingest.formats.exact_numbers import MAX_INTEGER, REASON
 
 _LIST = r"^\s*\["
 _FLAGS = {"true": "1", "false": "0"}

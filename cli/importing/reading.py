@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from core.errors import Unprocessable
-from services.ingest.columns import Mask
+from services.ingest.formats.columns import Mask
 
 _BLOCK = 8 * 2**20
 _PARSE = pa.csv.ParseOptions(newlines_in_values=True)

@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 from cli.importing import numbers, times
 from cli.importing.cells import cast, is_text, present
 from cli.importing.mapping import OF_LABELS, TEXTS, TIMES, Layout
-from core.contract import Contract
 from core.errors import Unprocessable
-from core.feature import Dtype
+from core.schema.contract import Contract
+from core.schema.feature import Dtype
 
 
 class Shaper:

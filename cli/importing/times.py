@@ -9,7 +9,7 @@ from cli.importing.cells import converted, is_text, present
 from cli.importing.mapping import Unit
 from core import moments
 from core.errors import Unprocessable
-from core.rows import TIME
+from core.schema.rows import TIME
 
 _ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 _WHOLE = r"^[+-]?\d+$"

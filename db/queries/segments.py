@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries.upsert import upsert
 from db.tables import Segment, SegmentAccuracy, SegmentChunk, SegmentOutputChunk
-from monitors.segments import hours_of, of_hour
-from monitors.summary import Summary, chunk_start, merge
-from monitors.summary_bytes import from_many, to_bytes
+from monitors.baselines.segments import hours_of, of_hour
+from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.summary import Summary, chunk_start, merge
 
 Chunk: TypeAlias = type[SegmentChunk] | type[SegmentOutputChunk]
 

@@ -23,10 +23,10 @@ from db.tables import (
     ShapeLayout,
     SummaryChunk,
 )
-from monitors.burn import Counts
-from monitors.shape_layout import Layout
-from monitors.summary import Edges, Summary, chunk_start, merge
-from monitors.summary_bytes import from_many, to_bytes
+from monitors.slo.burn_rate import Counts
+from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.summary import Edges, Summary, chunk_start, merge
+from monitors.temporal.window_profile_schema import Layout
 
 Ints: TypeAlias = NDArray[np.int64]
 FrozenRow = TypeVar("FrozenRow", EdgesRow, OutputEdges)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.rows import Kind, Stage
+from core.schema.rows import Kind, Stage
 from db.base import Base, BigId
 
 

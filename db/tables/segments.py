@@ -23,7 +23,7 @@ class Segment(Base):
 
 
 class SegmentChunk(Base):
-    """One hour of input of one version: `monitors.segments`, all segments in one cell."""
+    """One hour of input of one version: all segments in one cell."""
 
     __tablename__ = "segment_chunk"
 

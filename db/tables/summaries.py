@@ -40,7 +40,7 @@ class ShapeLayout(Base):
 
 
 class ShapeChunk(Base):
-    """What rows of one version were like inside on one event day, as `monitors.summary`.
+    """What rows of one version were like inside on one event day.
 
     `start` is the day's midnight (UTC).
     """
@@ -54,7 +54,7 @@ class ShapeChunk(Base):
 
 
 class SummaryChunk(Base):
-    """One hour of input of one version: `monitors.summary` for all features at once."""
+    """One hour of input of one version, all features (`monitors.summaries.summary`)."""
 
     __tablename__ = "summary_chunk"
 
@@ -65,7 +65,7 @@ class SummaryChunk(Base):
 
 
 class OutputChunk(Base):
-    """What one version said in one hour: `monitors.summary` for all parts of all targets."""
+    """One hour of output of one version, all parts of all targets."""
 
     __tablename__ = "output_chunk"
 
@@ -102,9 +102,9 @@ class AccuracyChunk(Base):
     float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
     the seasonal naive forecast| (e^2 of a classifier), errors in units of the
     version's scaler.
-    `residuals` holds `monitors.residual_sums`, read by whoever asks for it; NULL on
+    `residuals` holds `monitors.performance.residual_sums`, read by whoever asks for it; NULL on
     days without a forecast, and on those joined before it was kept. `calibration`
-    holds `monitors.calibration_sums`; NULL there too, and of models that are no
+    holds `monitors.performance.calibration_sums`; NULL there too, and of models that are no
     classifiers.
     """
 

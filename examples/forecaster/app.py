@@ -22,8 +22,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from seqwatch import Monitor, Options, Router, Routing
 
-from core.contract import Contract
 from core.errors import AppError, Unprocessable
+from core.schema.contract import Contract
 from examples.forecaster.serving import Answer, Forecaster
 from examples.forecaster.sessions import Sessions, Step, UnknownSession
 from examples.forecaster.versions import Load, VersionFailed, Versions

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from seqwatch import Monitor, Routing
 
-from core.contract import Contract
 from core.errors import Busy
-from core.rows import Status
+from core.schema.contract import Contract
+from core.schema.rows import Status
 from examples.forecaster.sessions import OpenSession, Sessions, Step
 from examples.forecaster.versions import VersionFailed, Versions
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.rows import TIME
+from core.schema.rows import TIME
 from examples.forecaster.world import CHANNELS, N_HISTORY, START, World
 
 DAY = 24  # hours

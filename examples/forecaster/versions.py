@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from seqwatch import Routing, Served
 
-from core.contract import Contract
+from core.schema.contract import Contract
 
 _log = logging.getLogger(__name__)
 

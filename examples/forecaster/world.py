@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.contract import Contract
 from core.errors import Unprocessable
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from examples.forecaster import shift
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")

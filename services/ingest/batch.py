@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from core.contract import Contract
 from core.errors import RowFault
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from core.terms import Terms
 
 

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from core import moments
 from core.errors import Malformed, Unprocessable
+from core.schema.names import printable
 from db.tables.kserve import Part
-from services.ingest.columns import printable
 
 STRUCTURED = "application/cloudevents+json"
 MAX_ID = 150  # characters: it becomes part of a batch id

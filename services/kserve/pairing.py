@@ -16,20 +16,20 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Busy
-from core.rows import Kind, Stage
-from db.queries import counts, inbox, kserve
+from core.schema.names import printable
+from core.schema.rows import Kind, Stage
+from db.queries.log import inbox, kserve, row_counters
 from db.session import read_only, unit_of_work
 from db.tables.kserve import Part
-from services.ingest import redaction
 from services.ingest.batch import Batch
-from services.ingest.columns import printable
-from services.ingest.decode import decode
-from services.ingest.store import store
+from services.ingest.formats.decode import decode
+from services.ingest.persist import store
+from services.ingest.validation import redaction
 from services.kserve.event import Event
-from services.kserve.halves import Subject, batch_id_of, whole, write
-from services.outage import is_outage
-from services.registry import Directory
-from services.set_aside import AtFault, work_through
+from services.kserve.pending_events import Subject, batch_id_of, whole, write
+from services.models.registry import Directory
+from services.platform_faults.outage import is_outage
+from services.platform_faults.set_aside import AtFault, work_through
 
 # Halves that wait: then their other halves go somewhere else.
 MAX_WAITING = 500_000
@@ -168,7 +168,7 @@ def _sweep_one(
             if len(halves) == 1:
                 (part,) = halves
                 name = UNANSWERED if part is Part.REQUEST else UNASKED
-                counts.add(session, subject.model_id, {name: 1})
+                row_counters.add(session, subject.model_id, {name: 1})
         kserve.forget(session, subject.model_id, event_id)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from services.kserve.tensors import Unfit, of_instance, tensors
 
 # A request may say these of its rows beside the features.

@@ -23,8 +23,8 @@ from core.window import Window
 from db.session import connect
 from db.tables import Model, SessionScore
 from lake.reading import Log
-from services.archive import archive_all
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.retention.archive import archive_all
 
 ROOT = Path(__file__).parents[2]
 PORTS = count(21_000 + 200 * (os.getpid() % 50), 3)

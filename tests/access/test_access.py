@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.errors import Conflict, Forbidden, Unauthorized, Unprocessable
 from db.session import read_only, unit_of_work
 from db.tables import ApiKey, Scope
-from services.access import (
+from services.access.api_keys import (
     Caller,
     Door,
     create_key,
@@ -18,7 +18,7 @@ from services.access import (
     revoke_key,
     token_in,
 )
-from services.cached import Cached
+from services.access.ttl_cache import Cached
 
 ONE, OTHER = uuid4(), uuid4()
 

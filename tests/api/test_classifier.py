@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 from tests.api.conftest import Clients
 
 CLASSES = ["calm", "storm"]

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from api.security import HEADERS
+from api.server.security import HEADERS
 from core.errors import BadRows, Busy, RowFault
 from db.session import unit_of_work
 from tests.api.conftest import Clients
@@ -137,7 +137,7 @@ def test_a_bug_in_the_short_way_keeps_its_trace_in_the_log(
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("api.ingest.Intake._batch", fail)
+    monkeypatch.setattr("api.ingestion.ingest.Intake._batch", fail)
     answer = as_key("ingest").post(f"/v1/models/{model}/predictions", json={})
     assert answer.status_code == 500
     assert answer.json()["error"] == "InternalError"

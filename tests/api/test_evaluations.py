@@ -14,8 +14,9 @@ from db.session import unit_of_work
 from db.tables import Scope
 from jobs.wiring import jobs
 from jobs.worker import Worker
-from services import failed_slots, platform_alerts
-from services.access import create_key
+from services.access.api_keys import create_key
+from services.evaluation import failed_slots
+from services.platform_faults import platform_alerts
 from tests.services.loop import DAY, Loop
 from tests.streams import START
 

@@ -14,7 +14,8 @@ from db.tables.queue import RunStatus
 from jobs.wiring import jobs
 from jobs.worker import Worker
 from monitors.finding import Outcome
-from services import reporting, reports
+from services.alerting.alert_transitions import REPORT_JOB
+from services.read_models.reports import report_writer
 from tests.api.conftest import Clients
 from tests.services.story import CHANGE, DAY, Story
 from tests.streams import CONTRACT, START
@@ -42,7 +43,7 @@ def other_model(sessions: sessionmaker[Session]) -> UUID:
 
 def runs(sessions: sessionmaker[Session]) -> int:
     with read_only(sessions) as session:
-        asked = select(func.count()).select_from(Run).where(Run.job == reports.JOB)
+        asked = select(func.count()).select_from(Run).where(Run.job == REPORT_JOB)
         return session.scalar(asked) or 0
 
 
@@ -102,7 +103,7 @@ def test_a_report_that_was_given_up_can_be_asked_for_again(
     operator: TestClient, sessions: sessionmaker[Session], drifted: UUID
 ) -> None:
     with unit_of_work(sessions) as session:
-        run = session.scalars(select(Run).where(Run.job == reports.JOB)).one()
+        run = session.scalars(select(Run).where(Run.job == REPORT_JOB)).one()
         run.status, run.finished_at, run.error = RunStatus.DEAD, run.slot, "no disk"
     seen = operator.get(f"/v1/findings/{drifted}").json()["report"]
     assert seen == {"state": "failed", "why": "no disk"}
@@ -191,6 +192,6 @@ def test_findings_of_other_kinds_get_a_report_too(
         page = operator.get(f"/v1/findings/{made[kind]}/report").text
         assert all(name in page for name in names)
     with read_only(sessions) as session:
-        subject = reporting.subject_of(session, made["accuracy"])
+        subject = report_writer.subject_of(session, made["accuracy"])
     assert subject.features[0] == "load"  # what moved farthest comes first
     assert {*subject.features} == {"load", "wind", "age"}

@@ -3,14 +3,14 @@ import asyncio
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.authentication import Keys
-from api.ingest import Gate
+from api.ingestion.ingest import Gate
+from api.server.authentication import Keys
 from core.clock import utcnow
 from core.errors import Unauthorized
 from core.settings import Settings
 from db.session import unit_of_work
-from services.access import Caller, Door, create_key
-from services.registry import Directory
+from services.access.api_keys import Caller, Door, create_key
+from services.models.registry import Directory
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 from openapi_spec_validator import validate
 from sqlalchemy.orm import sessionmaker
 
-from api.description import TAGS, operations_of
-from api.examples import BODIES
 from api.main import create_app
+from api.server.description import TAGS, operations_of
+from api.server.examples import BODIES
 from core.settings import Settings
 from tests.api.conftest import Clients
 

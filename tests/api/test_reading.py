@@ -7,12 +7,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
-from core.rows import Kind
-from db.queries import models, promises
+from core.schema.rows import Kind
+from db.queries import models
+from db.queries.read import false_alarm_rates
 from db.session import unit_of_work
 from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
-from monitors.residual_sums import sums, to_bytes
+from monitors.performance.residual_sums import sums, to_bytes
 from tests.api.conftest import CONTRACT, Clients
 
 DAY = timedelta(days=1)
@@ -185,7 +186,7 @@ def test_what_is_known_of_the_past_is_no_alarm_of_ours(
 
     def counted() -> list[tuple[int, int]]:
         with unit_of_work(sessions) as session:
-            return [*promises.live(session, [models.find(session, model).id]).values()]
+            return [*false_alarm_rates.live(session, [models.find(session, model).id]).values()]
 
     assert counted() == [(1, 3)]
     with unit_of_work(sessions) as session:

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.queries import models
 from db.session import unit_of_work
 from db.tables import Model, Rollout, Stream, Version

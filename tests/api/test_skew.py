@@ -14,11 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.examples import BODIES
-from api.skew import MAX_BYTES
+from api.models.skew import MAX_BYTES
+from api.server.examples import BODIES
 from cli.main import main
 from core.clock import utcnow
-from services.fold import PATIENCE, fold_all
+from services.aggregation.fold import PATIENCE, fold_all
 from tests.api.conftest import Clients
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

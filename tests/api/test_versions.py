@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import save
 
-from api import versions as versions_over_http
+from api.models import versions as versions_over_http
 from core.settings import Settings
 from tests.api.conftest import CONTRACT, Clients
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from api.waiting import answered
+from api.ingestion.backlog import answered
 
 
 def _answer(some: list[Future[int]], first: int) -> None:

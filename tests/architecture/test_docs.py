@@ -18,7 +18,7 @@ from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
 from monitors import registry
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.architecture.source import ROOT, name_of, pages
 
 DOCS = ROOT / "docs"

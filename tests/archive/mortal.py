@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy.orm import sessionmaker
 
 from db.session import connect
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 
 LATER = datetime(2026, 3, 1, tzinfo=UTC)
 

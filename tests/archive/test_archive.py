@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
-from db.queries import log
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Receipt, Stream
 from lake import tables
 from lake.reading import Log
 from lake.storage import LakeAstray
-from services import set_aside
-from services.archive import archive, archive_all, forget_receipts
-from services.fold import PATIENCE, decode, fold_all
+from services.aggregation.fold import PATIENCE, decode, fold_all
+from services.platform_faults import set_aside
+from services.retention.archive import archive, archive_all, forget_receipts
 from tests.streams import (
     CONTRACT,
     HOUR,
@@ -59,7 +59,7 @@ def tell(sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, objec
 
 def marked(sessions: sessionmaker[Session]) -> list[date]:
     with read_only(sessions) as session:
-        return [day for _, day, _ in log.dirty_days(session)]
+        return [day for _, day, _ in positions.dirty_days(session)]
 
 
 def test_what_is_folded_moves_from_the_inbox_to_the_lake(
@@ -124,9 +124,9 @@ def test_a_crash_after_the_append_is_mended_by_the_next_archive(
     model_id = add_model(sessions)
     send(sessions, model_id, prediction(START, 1))
     with read_only(sessions) as session:  # append as the archive does, and die
-        batch = log.unarchived(session, model_id, Kind.PREDICTIONS, 2**20)
+        batch = positions.unarchived(session, model_id, Kind.PREDICTIONS, 2**20)
         assert batch is not None
-        content = decode(log.payloads(session, batch))
+        content = decode(positions.payloads(session, batch))
     delta = tables.create_table(lake, model_id, Kind.PREDICTIONS, CONTRACT)
     tables.append(delta, tables.stamped(Kind.PREDICTIONS, CONTRACT, content), 1)
     send(sessions, model_id, prediction(START, 2))
@@ -259,8 +259,8 @@ def test_a_label_marks_the_days_whose_forecasts_it_reaches(
     send(sessions, model_id, *served)
     archive_all(sessions, lake, LATE)
     with unit_of_work(sessions) as session:
-        for _, day, rev in log.dirty_days(session):
-            log.clean(session, model_id, day, rev)
+        for _, day, rev in positions.dirty_days(session):
+            positions.clean(session, model_id, day, rev)
 
     tell(sessions, model_id, labelled(served[4]["prediction_id"]))
     archive_all(sessions, lake, LATE)
@@ -278,9 +278,9 @@ def test_a_mark_never_bears_the_same_number_twice(
         tell(sessions, model_id, label(START + HOUR, [1.0]))
         archive_all(sessions, lake, LATE)
         with unit_of_work(sessions) as session:
-            [(_, day, rev)] = log.dirty_days(session, model_id)
-            assert not log.clean(session, model_id, day, rev - 1)
-            assert log.clean(session, model_id, day, rev)
+            [(_, day, rev)] = positions.dirty_days(session, model_id)
+            assert not positions.clean(session, model_id, day, rev - 1)
+            assert positions.clean(session, model_id, day, rev)
         seen.append(rev)
     assert seen == sorted({*seen})
 

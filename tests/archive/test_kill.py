@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
-from db.queries import log
+from db.queries.log import positions
 from db.session import read_only
 from db.tables import AccuracyChunk, Inbox, OutputChunk, ServingSlice, SummaryChunk
 from lake.reading import Log
-from monitors.summary import N
-from monitors.summary_bytes import from_many
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import N
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 from tests.archive.mortal import LATER
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
@@ -82,20 +82,20 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
         assert session.scalar(select(func.sum(ServingSlice.n))) == n
         assert session.scalar(select(func.sum(AccuracyChunk.n_predictions))) == n
         assert session.scalars(select(Inbox)).all() == []
-        assert log.dirty_days(session) == []
+        assert positions.dirty_days(session) == []
 
 
 # Where, and whether the fast tests go there too.
 POINTS = {
-    "before a group is numbered": ("db.queries.log", "number", "before", False),
-    "after it, not committed": ("db.queries.log", "number", "after", False),
+    "before a group is numbered": ("db.queries.log.positions", "number", "before", False),
+    "after it, not committed": ("db.queries.log.positions", "number", "after", False),
     "summaries written, not committed": ("db.queries.summaries", "add_input", "after", True),
     "outputs written, not committed": ("db.queries.summaries", "add_output", "after", True),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),
-    "closed, not committed": ("db.queries.log", "close", "after", False),
+    "closed, not committed": ("db.queries.log.positions", "close", "after", False),
     "closed and committed": ("lake.tables", "tidy", "before", False),
-    "a join not committed": ("db.queries.log", "clean", "after", True),
+    "a join not committed": ("db.queries.log.positions", "clean", "after", True),
 }
 
 

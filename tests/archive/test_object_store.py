@@ -10,14 +10,14 @@ from deltalake.exceptions import DeltaError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
 from db.session import read_only
 from db.tables import Inbox
 from lake.reading import Log
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
-from services.join import join_all
+from services.aggregation.fold import PATIENCE, fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 from tests.objectstore import Running
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 

@@ -23,7 +23,7 @@ from benchmarks.quality.faults import BENIGN, FAULTS, Fault, scene, sensible
 from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
 from benchmarks.quality.outside import outside
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK, ar1, bootstrap, plant
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 
 SERIES = plant(64, seed=3)
 CHANGES = (*FAULTS, *BENIGN)

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
 from core.lake_root import LakeRoot
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.rows import REFERENCE, Kind
 from core.window import Window
-from db.queries import log as marks
 from db.queries import models, summaries
+from db.queries.log import positions as marks
 from db.session import read_only
 from db.tables import (
     AccuracyChunk,
@@ -36,13 +36,13 @@ from db.tables import (
 )
 from lake.matching import first_received
 from lake.reading import Log
-from monitors.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
-from monitors.summary_bytes import from_many
-from services import segments
-from services.accuracy import units
-from services.folded import Frozen, Part, frozen
-from services.join import Subject, accuracy
-from services.row_summaries import summarise_rows
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
+from services.aggregation import segments
+from services.aggregation.error_sums import units
+from services.aggregation.folded import Frozen, Part, frozen
+from services.aggregation.label_join import Subject, accuracy
+from services.aggregation.row_summaries import summarise_rows
 
 DAY = timedelta(days=1)
 TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order

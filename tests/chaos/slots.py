@@ -14,7 +14,7 @@ from sqlalchemy import Engine, and_, column, func, select, table, text
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
-from db.queries import late, log
+from db.queries.log import positions, recompute_marks
 from db.tables import (
     Channel,
     Delivery,
@@ -28,7 +28,7 @@ from db.tables import (
     ServingSlice,
 )
 from db.tables.queue import RunStatus
-from services.judging_slots import midnight
+from services.evaluation.schedule import midnight
 from tests.chaos.audit import Check, same
 
 DAY = timedelta(days=1)
@@ -81,8 +81,8 @@ def backlog(session: Session) -> dict[str, int]:
     """Return how many of each thing wait; what waits for nothing is left out."""
     counts = {
         "batches": session.scalar(select(func.count()).select_from(Inbox)) or 0,
-        "joins": len(log.dirty_days(session)),
-        "re-evaluations": len(late.models_with_marks(session)),
+        "joins": len(positions.dirty_days(session)),
+        "re-evaluations": len(recompute_marks.models_with_marks(session)),
         "notifications": _count(session, Delivery.finished_at.is_(None)),
         "slots": sum(
             _n_unevaluated(session, model) for model in session.scalars(select(Model))

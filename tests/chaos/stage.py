@@ -19,7 +19,7 @@ from cli.processes import platform_command
 from cli.run import make_key, migrate
 from core.lake_root import Bucket, LakeRoot
 from core.settings import Settings
-from db.queries import log
+from db.queries.log import positions
 from db.session import connect, read_only
 from db.tables import Inbox
 from tests.chaos.audit import Check, audit, same
@@ -225,7 +225,7 @@ class Stage:
         try:
             with read_only(self.sessions) as session:
                 n = session.scalar(select(func.count()).select_from(Inbox)) or 0
-                return n + len(log.dirty_days(session)) > 0
+                return n + len(positions.dirty_days(session)) > 0
         except SQLAlchemyError:
             return True
 

@@ -8,15 +8,15 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
-from cli import backtesting
+from cli import backtest
 from core.clock import utcnow
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
-from services.join import join_all
+from services.access.api_keys import create_key
+from services.aggregation.fold import PATIENCE, fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 from tests.fold.test_fold import send
 from tests.streams import HOUR, START, add_model, prediction
 
@@ -44,13 +44,13 @@ def test_rows_that_wait_are_counted(
     model_id = add_model(sessions)
     send(sessions, model_id, prediction(START), prediction(START + 50 * HOUR, 1))
 
-    assert backtesting.run(settings, given()) == 0
+    assert backtest.run(settings, given()) == 0
     assert capsys.readouterr().out.startswith(
         "incomplete: 2 rows are not yet folded and archived, 0 days are not yet joined"
     )
     fold_all(sessions, LATE)
     archive_all(sessions, settings.lake, LATE)
-    assert backtesting.run(settings, given()) == 0
+    assert backtest.run(settings, given()) == 0
     assert capsys.readouterr().out.startswith(
         "incomplete: 0 rows are not yet folded and archived, 2 days are not yet joined"
     )
@@ -71,9 +71,9 @@ def test_it_waits_until_every_row_is_joined(
         archive_all(sessions, settings.lake, LATE)
         join_all(sessions, settings.lake, LATE)
 
-    monkeypatch.setattr("cli.backtesting.time.sleep", work)
+    monkeypatch.setattr("cli.backtest.time.sleep", work)
 
-    assert backtesting.run(settings, given(wait=600.0)) == 0
+    assert backtest.run(settings, given(wait=600.0)) == 0
     assert "incomplete" not in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from cli.processes import platform_command
 from core import __version__
 from db.session import connect
 from db.tables import ApiKey, Scope
-from services.access import Door
+from services.access.api_keys import Door
 from tests.streams import add_model
 
 ROOT = Path(__file__).parents[2]

@@ -8,13 +8,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
-from core.contract import Contract
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Quarantine
-from services.access import create_key
-from services.registry import Registration, register
+from services.access.api_keys import create_key
+from services.models.registry import Registration, register
 from tests.streams import waiting_rows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

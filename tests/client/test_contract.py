@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from seqwatch import Monitor, Options
 from seqwatch.contract import digest
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from tests.client.api import Api
 
 PLAIN: dict[str, Any] = {

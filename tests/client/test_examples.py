@@ -21,8 +21,8 @@ from seqwatch import Monitor, Options, Router
 from seqwatch.torch_states import state_features
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from core.settings import Settings
 from examples.serving import plain_loop
 from examples.serving.fastapi_app import create_app

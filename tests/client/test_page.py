@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from seqwatch import Counts, Monitor, Options
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from core.settings import Settings
 from tests.client.platform import Platform
 

@@ -8,8 +8,8 @@ import pytest
 from seqwatch import Monitor, Options
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from core.settings import Settings
 from tests.client.platform import START, Platform
 

@@ -15,19 +15,19 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
-from core.contract import Contract
+from core.schema.contract import Contract
 from core.settings import Settings
 from core.window import Window
 from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import MismatchDay, Model, SummaryChunk
 from lake.reading import Log
-from monitors.summary import Edges, N, Summary
-from monitors.summary_bytes import from_many
-from services import scene
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import Edges, N, Summary
+from services.access.api_keys import create_key
+from services.aggregation.fold import PATIENCE, fold_all
+from services.evaluation import evaluation_context
+from services.retention.archive import archive_all
 from tests.ingest.conftest import arrow_body
 
 ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
@@ -68,7 +68,7 @@ def client(
     settings: Settings, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     # What the way in knows of a model is up to a second old; here, it is not.
-    monkeypatch.setattr("api.ingest.ADMITTED_SECONDS", 0.0)
+    monkeypatch.setattr("api.ingestion.ingest.ADMITTED_SECONDS", 0.0)
     with unit_of_work(sessions) as session:
         token = create_key(session, "all", ["ingest", "read", "operate"], None, utcnow())
     key = {"Authorization": f"Bearer {token}"}
@@ -247,7 +247,9 @@ def test_a_feature_that_comes_later_is_folded_and_archived_beside_the_old_rows(
     assert found["p-3"]["rain"] == [7, None]
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        hours = scene.input_of(session, model, Window(DAY, DAY + timedelta(days=1)))
+        hours = evaluation_context.input_of(
+            session, model, Window(DAY, DAY + timedelta(days=1))
+        )
     assert hours.names == ("load", "rain")  # the code of a category is no measurement
     assert np.nansum(hours.mean[:, 1]) == 7
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.contract import Contract
-from core.feature import Feature
-from services.ingest.mismatch import Mismatch
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from services.ingest.validation.contract_violations import Mismatch
 
 DOCS = Path(__file__).parents[2] / "docs"
 

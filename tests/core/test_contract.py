@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.contract import Contract
 from core.errors import Unprocessable
-from core.evolution import absorb, apart, compare, known_digests, succeed
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.evolution import absorb, apart, compare, known_digests, succeed
+from core.schema.feature import Feature
 from core.terms import Terms
 from tests.core.test_declarations import CONTRACT
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from core.contract import MAX_STEP_SECONDS, MAX_STEPS, Contract
 from core.errors import Unprocessable
 from core.policy import Policy
+from core.schema.contract import MAX_STEP_SECONDS, MAX_STEPS, Contract
 
 CONTRACT = {
     "features": [{"name": "load"}],

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.contract import Contract
-from core.masking import KEY_BYTES, conceal, new_key, stored_forms
+from core.schema.contract import Contract
+from core.schema.masking import KEY_BYTES, conceal, new_key, stored_forms
 from tests.core.test_declarations import CONTRACT
 
 KEY = bytes(range(KEY_BYTES))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from core.settings import Settings
 from db.session import unit_of_work
-from services.access import create_key
+from services.access.api_keys import create_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

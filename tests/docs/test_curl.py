@@ -10,11 +10,11 @@ import httpx
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.examples import BODIES
+from api.server.examples import BODIES
 from core.clock import utcnow
 from core.settings import Settings
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
+from services.aggregation.fold import PATIENCE, fold_all
+from services.retention.archive import archive_all
 from tests.architecture.source import ROOT
 from tests.docs.conftest import Address
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.settings import Settings
 from notify.signing import new_secret, sign
-from services.archive import archive_all
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.retention.archive import archive_all
 from tests.architecture.source import ROOT
 from tests.docs.conftest import Address
 

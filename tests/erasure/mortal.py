@@ -12,8 +12,8 @@ from sqlalchemy.orm import sessionmaker
 
 from core.clock import utcnow
 from db.session import connect
-from services.erasure import erase
-from services.retention import retain_all
+from services.retention.erasure import erase
+from services.retention.retention import retain_all
 from tests.archive.mortal import LATER, arm
 
 

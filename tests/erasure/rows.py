@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
 from db.session import unit_of_work
 from db.tables import (
@@ -16,9 +16,9 @@ from db.tables import (
 )
 from lake.reading import Log
 from lake.tables import open_table
-from services.archive import archive_all
-from services.erasure_requests import ask
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.retention.archive import archive_all
+from services.retention.erasure_requests import ask
 from tests.archive.mortal import LATER
 from tests.streams import HOUR, START, keep, label, prediction, table
 

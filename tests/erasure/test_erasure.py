@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core import masking
 from core.errors import Unprocessable
-from core.feature import Sensitivity
-from core.rows import Kind
-from db.queries import log, segments
+from core.schema import masking
+from core.schema.feature import Sensitivity
+from core.schema.rows import Kind
+from db.queries import segments
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import (
     Erasure,
@@ -27,11 +28,11 @@ from db.tables import (
 from lake import tables
 from lake.reading import Log, Snapshot, SnapshotGone
 from retrain.rollout import Phase
-from services.archive import archive_all
-from services.erasure import NotDrained, erase
-from services.erasure_requests import ask
-from services.fold import fold_all
-from services.join import join_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
+from services.retention.erasure import NotDrained, erase
+from services.retention.erasure_requests import ask
 from tests.archive.mortal import LATER
 from tests.erasure.rows import (
     ALWAYS,
@@ -325,8 +326,8 @@ def test_summaries_stay_and_scores_of_the_session_go(
     with read_only(sessions) as session:
         assert session.scalars(select(SessionScore.session_id)).all() == [STAYS]
         assert session.scalars(select(SummaryChunk.payload)).all() == before
-        assert {day for _, day, _ in log.dirty_days(session)} == {START.date()}
-        assert all(rev < 0 for _, _, rev in log.dirty_days(session))
+        assert {day for _, day, _ in positions.dirty_days(session)} == {START.date()}
+        assert all(rev < 0 for _, _, rev in positions.dirty_days(session))
 
 
 def test_a_join_that_had_read_the_rows_is_void(
@@ -336,11 +337,11 @@ def test_a_join_that_had_read_the_rows_is_void(
     send(sessions, model_id, 0, 5)
     finish(sessions, lake)
     with read_only(sessions) as session:
-        [(_, day, seen)] = log.dirty_days(session, model_id)
+        [(_, day, seen)] = positions.dirty_days(session, model_id)
     want(sessions, model_id)
     erase(sessions, lake, model_id, LATER)
     with unit_of_work(sessions) as session:
-        assert not log.clean(session, model_id, day, seen)
+        assert not positions.clean(session, model_id, day, seen)
     assert join_all(sessions, lake, LATER) == 1
 
 

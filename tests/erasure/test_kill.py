@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
 from db.tables import Erasure
-from services.erasure import erase
+from services.retention.erasure import erase
 from tests.archive.mortal import LATER
 from tests.erasure.rows import (
     GONE,
@@ -40,17 +40,17 @@ def killed(role: str, url: str, lake: Path, model_id: UUID, *point: str) -> None
 
 # Where, and whether the fast tests go there too.
 POINTS = {
-    "drained": ("services.erasure", "drain", "after", False),
+    "drained": ("services.retention.erasure", "drain", "after", False),
     "after the first fence": ("lake.erase", "fence", "after", False),
-    "quarantine emptied": ("services.erasure", "_forget", "after", False),
+    "quarantine emptied": ("services.retention.erasure", "_forget", "after", False),
     "one day rewritten": ("lake.erase", "_rewrite", "after", False),
     "labels deleted": ("lake.erase", "delete", "after", False),
-    "all rows deleted": ("services.erasure", "_mark", "before", True),
+    "all rows deleted": ("services.retention.erasure", "_mark", "before", True),
     "a checkpoint made": ("lake.erase", "_older_entries", "before", False),
     "the log of one table cut": ("lake.erase", "_remove", "after", False),
     "one table scrubbed": ("lake.erase", "scrub", "after", False),
-    "both scrubbed": ("services.erasure", "leave_no_trace", "before", False),
-    "not yet recorded": ("services.erasure", "leave_no_trace", "after", False),
+    "both scrubbed": ("services.retention.erasure", "leave_no_trace", "before", False),
+    "not yet recorded": ("services.retention.erasure", "leave_no_trace", "after", False),
 }
 
 

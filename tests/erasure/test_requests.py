@@ -19,7 +19,7 @@ from db.tables import AuditEvent, Erasure, Run, Scope
 from jobs.ticker import Ticker
 from jobs.wiring import jobs
 from jobs.worker import Worker
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.erasure.rows import GONE, finish, names, predictions, send
 from tests.erasure.traces import traces
 from tests.streams import add_model
@@ -119,7 +119,7 @@ def test_what_failed_is_asked_for_again_and_says_why(
         raise OSError(f"no space left for {GONE}")
 
     with monkeypatch.context() as broken:
-        broken.setattr("services.erasure.leave_no_trace", fail)
+        broken.setattr("services.retention.erasure.leave_no_trace", fail)
         Worker(settings, sessions, jobs(settings, sessions)).once()
     [waiting] = admin.get(PATH).json()
     assert (waiting["state"], waiting["error"]) == ("waiting", "OSError")

@@ -10,17 +10,18 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
-from db.queries import log, summaries
+from db.queries import summaries
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, ServingSlice, Stream, SummaryChunk
-from monitors.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
-from monitors.summary_bytes import from_many
-from services import fold as folding
-from services.fold import PATIENCE, fold, fold_all
-from services.ingest import store
-from services.overview import serving
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
+from services.aggregation import fold as folding
+from services.aggregation.fold import PATIENCE, fold, fold_all
+from services.ingest import persist
+from services.read_models.overview import serving
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
 LATE = START + PATIENCE
@@ -247,7 +248,7 @@ def test_an_entry_that_becomes_visible_late_is_folded_all_the_same(
     model_id = add_model(sessions)
     with sessions() as slow:  # takes the lower id, and commits after the higher was folded
         rows = table(Kind.PREDICTIONS, [prediction(START)])
-        store.keep(slow, model_id, Kind.PREDICTIONS, rows, START)
+        persist.keep(slow, model_id, Kind.PREDICTIONS, rows, START)
         send(sessions, model_id, prediction(START, 1))
         assert fold_all(sessions, LATE) == 1
         slow.commit()
@@ -275,7 +276,7 @@ def test_of_two_folds_at_once_each_row_counts_once(sessions: sessionmaker[Sessio
     with read_only(sessions) as session:
         groups = session.scalars(select(Inbox.group_no)).all()
         assert session.scalars(select(Stream.folded)).all() == [max(g or 0 for g in groups)]
-        assert log.waiting(session, folded=False) == []
+        assert positions.waiting(session, folded=False) == []
 
 
 def test_a_transaction_numbers_no_more_than_one_group_may_hold(

@@ -7,16 +7,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.contract import Contract
-from core.feature import LARGEST, Feature
 from core.policy import Policy
-from core.rows import Kind
-from db.queries.log import Batch
-from monitors import calibration_sums, residual_sums
-from monitors.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, merge
-from services import accuracy
-from services.fold import Group, summarised
-from services.folded import Frozen
+from core.schema.contract import Contract
+from core.schema.feature import LARGEST, Feature
+from core.schema.rows import Kind
+from db.queries.log.positions import Batch
+from monitors.performance import calibration_sums, residual_sums
+from monitors.summaries.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, merge
+from services.aggregation import error_sums
+from services.aggregation.fold import Group, summarised
+from services.aggregation.folded import Frozen
 from tests.streams import HOUR, START, prediction, table
 
 CONTRACT = Contract(
@@ -101,11 +101,11 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
 )
 def test_errors_of_any_magnitude_are_summed(values: list[float], std: float) -> None:
     forecast, actual = np.array(values).reshape(2, 3, 3, 2)
-    error = accuracy.Units(std=np.array([std, 1.0])).apart(forecast, actual)
+    error = error_sums.Units(std=np.array([std, 1.0])).apart(forecast, actual)
     is_expected = np.isfinite(forecast)
     signed = residual_sums.sums(error, is_expected, np.array([0, 3, 5]))
     assert residual_sums.from_bytes(residual_sums.to_bytes(signed)).shape == signed.shape
-    accuracy.total(accuracy.cells(error, error, is_expected))
+    error_sums.total(error_sums.cells(error, error, is_expected))
     calibration_sums.sums(forecast, actual)
 
 

@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import OutputChunk, OutputEdges, SummaryChunk
-from monitors import horizon
-from monitors.summary import (
+from monitors.summaries import horizon_buckets
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import (
     CENTRED,
     MAX,
     MIN,
@@ -28,8 +29,7 @@ from monitors.summary import (
     Summary,
     chunk_at,
 )
-from monitors.summary_bytes import from_many
-from services.fold import PATIENCE, fold, fold_all
+from services.aggregation.fold import PATIENCE, fold, fold_all
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
@@ -112,7 +112,7 @@ def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Sess
     known = edges(sessions, model_id)
     assert known is not None
     for i in range(2):
-        for k, part in enumerate(horizon.parts(24)):
+        for k, part in enumerate(horizon_buckets.parts(24)):
             column = 4 * i + k
             whole = by_hour[:, :, i, part].reshape(6, -1)
             moments = said.moments[:, column]

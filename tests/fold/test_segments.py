@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.feature import Dtype, Feature, Sensitivity
-from core.rows import REFERENCE, Kind
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.rows import REFERENCE, Kind
 from db.queries import segments as stored
 from db.session import read_only, unit_of_work
 from db.tables import Model, OutputChunk, SegmentChunk, SegmentOutputChunk, SummaryChunk
-from monitors.segments import FIRST, MOST, NONE, OTHER, of_place, total
-from monitors.summary import SUM, N, Summary, chunk_at
-from monitors.summary_bytes import from_many
-from services.fold import PATIENCE, fold_all
+from monitors.baselines.segments import FIRST, MOST, NONE, OTHER, of_place, total
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import SUM, N, Summary, chunk_at
+from services.aggregation.fold import PATIENCE, fold_all
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE

@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract, Padding
-from core.feature import Dtype, Feature, Sensitivity
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract, Padding
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import Model, ShapeChunk, ShapeLayout, SummaryChunk
-from monitors.hourly import HOURS
-from monitors.shape_layout import DAILY_ROWS, Joint, Layout, Numbers, Symbols
-from monitors.summary import CENTRED, N_MISSING, SUM, N, Summary, chunk_at
-from monitors.summary_bytes import from_many
-from services.fold import PATIENCE, fold_all
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.serialization import from_many
+from monitors.summaries.summary import CENTRED, N_MISSING, SUM, N, Summary, chunk_at
+from monitors.temporal.window_profile_schema import DAILY_ROWS, Joint, Layout, Numbers, Symbols
+from services.aggregation.fold import PATIENCE, fold_all
 from tests.streams import HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE

@@ -12,9 +12,9 @@ import pyarrow as pa
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from core.contract import Contract
 from core.errors import ForeignArtifact
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from examples.forecaster.stream import ARROW_STREAM
 from examples.forecaster.versions import Forecast
 from tests.client.api import Answer, Api, Seen

@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 from seqwatch import ArtifactUnavailable, Routing, Served
 
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from examples.forecaster.versions import Forecast, VersionFailed, Versions
 
 CONTRACT = Contract(

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from core.terms import Terms
 from examples.forecaster.tables import label_arrivals, label_tables, reference_tables
 from examples.forecaster.world import (
@@ -17,7 +17,7 @@ from examples.forecaster.world import (
     read_series,
 )
 from services.ingest.batch import Batch, Feed, Format
-from services.ingest.decode import Section, decode
+from services.ingest.formats.decode import Section, decode
 from tests.forecaster.registry import CONTRACT as SMALL
 from tests.forecaster.registry import Registry, Start, ask, item
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 
 from core.clock import utcnow
-from core.contract import Contract
 from core.errors import AppError
+from core.schema.contract import Contract
 from core.terms import Terms
 from services.ingest.batch import ALIASES, Batch, Feed, Format
-from services.ingest.decode import decode
+from services.ingest.formats.decode import decode
 from tests.chaos.stage import CONTRACT, Stage
 from tests.fuzz.bodies import attack, bodies
 

@@ -23,16 +23,16 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy.orm import sessionmaker
 
-from api.description import operations_of
-from api.examples import BODIES
 from api.main import create_app
+from api.server.description import operations_of
+from api.server.examples import BODIES
 from core.clock import utcnow
 from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
+from services.access.api_keys import create_key
+from services.aggregation.fold import PATIENCE, fold_all
+from services.retention.archive import archive_all
 
 EXAMPLES = int(os.environ.get("SEQWATCH_FUZZ_EXAMPLES", "8"))
 CHECKS = (not_a_server_error, response_schema_conformance, content_type_conformance)

@@ -12,13 +12,13 @@ import uvicorn
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.types import ASGIApp
 
-from api.http_protocol import Times, protocol
 from api.main import create_app
+from api.server.http_protocol import Times, protocol
 from core.clock import utcnow
 from core.settings import Settings
 from db.session import unit_of_work
-from services.access import create_key
-from services.registry import Registration, register
+from services.access.api_keys import create_key
+from services.models.registry import Registration, register
 from tests.ingest.conftest import CONTRACT
 
 SHORT = Times(head=0.3, idle=0.5, discard=0.3, write=0.5)

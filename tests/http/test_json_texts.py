@@ -6,8 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.json_route import parsed
 from api.main import create_app
+from api.server.json_route import parsed
 from core.settings import Settings
 
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.types import ASGIApp, Message
 
-from api.json_route import MAX_JSON_BYTES, JsonRoute
 from api.main import ROOMS, create_app
+from api.server.json_route import MAX_JSON_BYTES, JsonRoute
 from core.settings import Settings
 from services.ingest import Feed
 from tests.http.conftest import Server, read_answer, serving

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from api.http_protocol import DISCARDED_BYTES, HEAD_BYTES, Connections
+from api.server.http_protocol import DISCARDED_BYTES, HEAD_BYTES, Connections
 from core.settings import Settings
 from tests.http.conftest import Head, Server, read_all, read_answer, serving
 from tests.ingest.conftest import as_json, prediction

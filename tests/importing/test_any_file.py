@@ -17,9 +17,9 @@ from deltalake import DeltaTable, write_deltalake
 from cli.importing import mapping, reading
 from cli.importing.mapping import Unit, Wishes
 from cli.importing.shaping import Shaper
-from core.contract import Contract
 from core.errors import Unprocessable
-from core.feature import Dtype, Feature
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
 
 CONTRACT = Contract(
     features=(

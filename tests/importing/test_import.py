@@ -26,14 +26,14 @@ from api.main import create_app
 from cli.importing.arguments import add_import
 from cli.importing.command import run
 from core.errors import AppError, Unprocessable
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Quarantine, Receipt, Scope
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
+from services.access.api_keys import create_key
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
 from tests.streams import HOUR, START, add_model
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

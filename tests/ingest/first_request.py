@@ -18,7 +18,7 @@ from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from db.tables import Model
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.ingest.conftest import CONTRACT, as_json, prediction
 
 

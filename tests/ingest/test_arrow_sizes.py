@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from core.errors import Malformed, TooLarge
-from services.ingest.arrow_sizes import refuse_bombs
+from services.ingest.formats.arrow_sizes import refuse_bombs
 
 LIMIT = 2**20
 

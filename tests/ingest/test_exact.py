@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from db.session import unit_of_work
 from db.tables import Model
 from tests.ingest.conftest import Stored, arrow_body, label, prediction

@@ -19,8 +19,8 @@ from core.terms import Terms
 from db.session import read_only
 from db.tables import Quarantine
 from services.ingest import Batch, Feed, Format
-from services.ingest.decode import decode
-from services.ingest.unpack import MAX_RATIO, Packing, unpack
+from services.ingest.formats.decode import decode
+from services.ingest.formats.decompress import MAX_RATIO, Packing, unpack
 from tests.ingest.conftest import CONTRACT, Rows, Stored, answered, as_json, label, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"
@@ -371,7 +371,7 @@ def test_served_and_shadow_may_share_an_id_and_labels_may_repeat_one(
 def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
     client: TestClient, settings: object
 ) -> None:
-    from api.answers import MAX_NAMED, outcome
+    from api.server.responses import MAX_NAMED, outcome
     from core.errors import RowFault
 
     faults = [RowFault(row=row, field="at", reason="missing") for row in range(MAX_NAMED + 7)]

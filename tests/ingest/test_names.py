@@ -9,13 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
 from core.errors import Unprocessable
-from core.feature import Dtype, Feature
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
 from db.queries import models
 from db.session import unit_of_work
 from db.tables import Model
-from services.registry import Registration, VersionPlan, plan_version, register
+from services.models.registry import Registration, VersionPlan, plan_version, register
 from tests.ingest.conftest import Stored, arrow_body
 
 PATH = "/v1/models/odd/predictions"

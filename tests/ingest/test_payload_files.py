@@ -18,19 +18,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.settings import Settings
 from db import payload_files
 from db.migrate import CONFIG, upgrade
-from db.queries import log
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, InboxPayload
-from services import set_aside
-from services.archive import archive, archive_all
-from services.fold import fold_all
-from services.ingest.store import keep
-from services.lookup import state
-from services.set_aside import LONGEST_DELAY
+from services.aggregation.fold import fold_all
+from services.ingest.persist import keep
+from services.platform_faults import set_aside
+from services.platform_faults.set_aside import LONGEST_DELAY
+from services.read_models.lookup import snapshot
+from services.retention.archive import archive, archive_all
 from tests.ingest.conftest import arrow_body
 from tests.ingest.test_durability import running
 from tests.streams import START, add_model, prediction, table, waiting_rows
@@ -94,7 +94,7 @@ def test_a_file_goes_when_its_rows_are_in_the_lake(
     archive_all(sessions, settings.lake, LATE)
 
     assert [path.name for path in files(sessions)] == [one for one in named(sessions) if one]
-    with state.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.look(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 
@@ -161,7 +161,7 @@ def test_a_lookup_whose_file_has_gone_looks_again(
         return read(session, name)
 
     monkeypatch.setattr(payload_files, "read", late)
-    with state.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.look(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
     assert moved
 
@@ -185,7 +185,7 @@ def test_an_archive_that_was_overtaken_leaves_it_to_the_other(
     monkeypatch.setattr(payload_files, "read", late)
     assert archive(sessions, settings.lake, model_id, Kind.PREDICTIONS) == 0
     assert moved
-    with state.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.look(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 
@@ -331,4 +331,4 @@ def test_killed_while_files_are_written_every_acknowledged_row_is_there_once(
     assert set(kept.values()) == {1}
     assert {f"{name}-{i}" for name in acknowledged for i in range(N_LARGE)} <= kept.keys()
     with read_only(sessions) as session:
-        assert log.waiting(session, folded=False)
+        assert positions.waiting(session, folded=False)

@@ -13,7 +13,7 @@ from core.settings import Settings
 from core.terms import Terms
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Receipt
-from services.access import create_key
+from services.access.api_keys import create_key
 from services.ingest import Accepted, Batch, Committer, Feed, Format
 from tests.ingest.conftest import CONTRACT, Stored, answered, as_json, prediction
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from api.ingest import Unpacker
+from api.ingestion.ingest import Unpacker
 from core.errors import Busy
-from services.ingest.unpack import Packing, unpack
-from services.limits import Allowed, Hall, Ticket
+from services.access.rate_limits import Allowed, Hall, Ticket
+from services.ingest.formats.decompress import Packing, unpack
 
 EMPTY = gzip.compress(b"")
 ALLOWED = Allowed(
@@ -55,7 +55,7 @@ def test_a_body_waits_for_no_more_than_one_of_every_other_key(
         order.append(body[:1])
         return body
 
-    monkeypatch.setattr("api.ingest.unpack", note)
+    monkeypatch.setattr("api.ingestion.ingest.unpack", note)
 
     async def come() -> None:
         unpacker, hall = Unpacker(), Hall(2**30)

@@ -2,8 +2,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.queries import runs
-from db.queries.runs import Claim
+from db.queries.queue import runs
+from db.queries.queue.runs import Claim
 from db.session import unit_of_work
 from db.tables import Run
 from db.tables.queue import RunStatus

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
-from db.queries import runs
+from db.queries.queue import runs
 from db.session import unit_of_work
 from db.tables import LateDay, Model, Run
 from jobs.ticker import Ticker, slot_of

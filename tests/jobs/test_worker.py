@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
 from core.settings import Settings
-from db.queries import runs
-from db.queries.runs import MAX_ATTEMPTS, Claim
+from db.queries.queue import runs
+from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import unit_of_work
 from db.tables import Run
 from db.tables.queue import RunStatus
 from jobs.wiring import GROUPS, jobs
 from jobs.worker import Worker
-from services import failing_jobs, platform_alerts
+from services.platform_faults import failing_jobs, platform_alerts
 from tests.streams import START
 
 

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.feature import Dtype, Feature
-from core.rows import Kind
-from db.queries import log
+from core.schema.feature import Dtype, Feature
+from core.schema.rows import Kind
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, DirtyDay, Rollout, SegmentAccuracy, SessionScore
-from monitors import residual_sums
-from monitors.segments import FIRST, MOST, NONE
+from monitors.baselines.segments import FIRST, MOST, NONE
+from monitors.performance import residual_sums
 from retrain.rollout import Phase
-from services import set_aside
-from services.accuracy import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
-from services.join import join, join_all
+from services.aggregation.error_sums import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
+from services.aggregation.fold import PATIENCE, fold_all
+from services.aggregation.label_join import join, join_all
+from services.platform_faults import set_aside
+from services.retention.archive import archive_all
 from tests.streams import (
     CONTRACT,
     HOUR,
@@ -245,7 +245,7 @@ def test_a_day_that_was_marked_again_meanwhile_is_not_saved(world: World) -> Non
     assert not join(meanwhile, world.lake, world.model_id)
     with read_only(world.sessions) as session:
         assert session.scalars(select(AccuracyChunk)).all() == []
-        assert [mark[1:] for mark in log.dirty_days(session)] == [(day, 99)]
+        assert [mark[1:] for mark in positions.dirty_days(session)] == [(day, 99)]
     assert join(world.sessions, world.lake, world.model_id) == 1
 
 
@@ -258,7 +258,7 @@ def test_units_that_cannot_be_read_are_an_error_and_the_mark_stays(world: World)
     with read_only(world.sessions) as session:
         (aside,) = set_aside.of_model(session, world.model_id)
         assert "scaler.std needs 1 positive numbers" in aside.error
-        assert len(log.dirty_days(session)) == 1
+        assert len(positions.dirty_days(session)) == 1
 
 
 def open_canary(world: World) -> UUID:

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
-from core.contract import Contract
-from core.feature import Feature
+from core.schema.contract import Contract
+from core.schema.feature import Feature
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import KServeHalf, Model
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.streams import waiting_rows
 
 CONTRACT = Contract(

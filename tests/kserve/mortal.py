@@ -12,7 +12,7 @@ from api.main import create_app
 from core.clock import utcnow
 from core.settings import Settings
 from db.session import connect, unit_of_work
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.archive.mortal import arm
 from tests.kserve.conftest import REQUEST, V1, Logger
 

@@ -13,13 +13,17 @@ from services.kserve.pairing import sweep
 from tests.kserve.conftest import REQUEST, RESPONSE, V1, Logger, Stored, waiting
 
 POINTS = [
-    pytest.param(("db.queries.kserve", "add", "before"), 0, id="before the half is stored"),
-    pytest.param(("db.queries.kserve", "add", "after"), 0, id="before it is committed"),
-    pytest.param(("db.queries.kserve", "halves", "before"), 1, id="before the other is found"),
-    pytest.param(("db.queries.inbox", "add_receipts", "before"), 1, id="before the batch"),
-    pytest.param(("db.queries.inbox", "sign_of_life", "after"), 1, id="before its commit"),
-    pytest.param(("db.queries.kserve", "forget", "before"), 1, id="before the halves go"),
-    pytest.param(("db.queries.kserve", "forget", "after"), 1, id="before that is committed"),
+    pytest.param(("db.queries.log.kserve", "add", "before"), 0, id="before the half is stored"),
+    pytest.param(("db.queries.log.kserve", "add", "after"), 0, id="before it is committed"),
+    pytest.param(
+        ("db.queries.log.kserve", "halves", "before"), 1, id="before the other is found"
+    ),
+    pytest.param(("db.queries.log.inbox", "add_receipts", "before"), 1, id="before the batch"),
+    pytest.param(("db.queries.log.inbox", "sign_of_life", "after"), 1, id="before its commit"),
+    pytest.param(("db.queries.log.kserve", "forget", "before"), 1, id="before the halves go"),
+    pytest.param(
+        ("db.queries.log.kserve", "forget", "after"), 1, id="before that is committed"
+    ),
 ]
 
 

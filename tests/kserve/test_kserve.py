@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries import counts
+from db.queries.log import row_counters
 from db.session import read_only, unit_of_work
 from db.tables import Model, Quarantine
 from services.kserve.pairing import UNANSWERED, UNASKED, sweep
@@ -369,7 +369,7 @@ def test_a_half_that_stays_alone_becomes_what_it_says(
     with read_only(sessions) as session:
         bad = {(row.field, row.reason) for row in session.scalars(select(Quarantine))}
         model_id = session.scalars(select(Model.id)).one()
-        counted = counts.of_model(session, model_id)
+        counted = row_counters.of_model(session, model_id)
     assert bad == {("features", "no request came for this response")}
     assert (counted[UNANSWERED], counted[UNASKED]) == (1, 1)
     # Whoever comes now comes too late.
@@ -485,7 +485,7 @@ def test_the_key_may_be_the_password_of_the_address(
 def test_a_key_that_may_not_send_sends_nothing(
     client: TestClient, sessions: sessionmaker[Session]
 ) -> None:
-    from services.access import create_key
+    from services.access.api_keys import create_key
 
     with unit_of_work(sessions) as session:
         reader = create_key(session, "reader", ["read"], None, utcnow())

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
-from core.contract import Contract
-from core.feature import Dtype, Feature, Sensitivity
-from core.masking import hashed, new_key
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.masking import hashed, new_key
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Model, Quarantine

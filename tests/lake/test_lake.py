@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from core.lake_root import LakeRoot
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
 from lake import tables
 from lake.reading import Log, Snapshot

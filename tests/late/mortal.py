@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy.orm import sessionmaker
 
 from db.session import connect
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.rejudging import rejudge
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.reevaluate import rejudge
 from tests.archive.mortal import arm
 from tests.late.world import NOW
 

@@ -8,16 +8,17 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Finding, Model
-from monitors.calibration import CalibrationParams
-from monitors.calibration_sums import EXPECTED, from_bytes
 from monitors.finding import Outcome
-from services import erred, listing
-from services.explaining.finding import explain
-from services.replay import Asked, replay
+from monitors.performance.calibration import CalibrationParams
+from monitors.performance.calibration_sums import EXPECTED, from_bytes
+from services.evaluation import error_history
+from services.evaluation.backtest import Asked, replay
+from services.read_models import lists
+from services.read_models.explanations.finding import explain
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import CONTRACT, HOUR, START, label, prediction
 
@@ -84,7 +85,7 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     assert found[CHANGED + 2][0] == "breach"
     with read_only(world.sessions) as session:
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
-        listed = listing.accuracy(session, world.model_id, SKY, 90).classes
+        listed = lists.accuracy(session, world.model_id, SKY, 90).classes
     assert told.reference_start == START
     assert [one.name for one in told.classes] == ["calm", "storm"]
     storm = told.classes[1]
@@ -127,17 +128,17 @@ def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> Non
     params = CalibrationParams(window_days=1)
     with unit_of_work(world.sessions) as session:
         model = session.get_one(Model, world.model_id)
-        known = erred.load_claims(session, model, "v1", params, end)
+        known = error_history.load_claims(session, model, "v1", params, end)
         assert known is not None
         assert known.cells[:, :, EXPECTED].tolist() == [[A_DAY] * 2] * len(known.cells)
         old = AccuracyChunk.day < (START + 5 * DAY).date()
         session.execute(update(AccuracyChunk).where(old).values(calibration=None))
-        later = erred.load_claims(session, model, "v1", params, end)
+        later = error_history.load_claims(session, model, "v1", params, end)
         assert later is not None
         assert later.first_day == known.first_day + 5
         session.execute(update(AccuracyChunk).values(calibration=None))
-        assert erred.load_claims(session, model, "v1", params, end) is None
-        assert listing.accuracy(session, world.model_id, SKY, 90).classes == ()
+        assert error_history.load_claims(session, model, "v1", params, end) is None
+        assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 
 @pytest.mark.parametrize("label_map", [(), ("calm", "storm", "snow")])

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Finding, Model
 from monitors.finding import Outcome
-from monitors.residual import ResidualParams
-from services import erred
-from services.explaining.finding import explain
-from services.replay import Asked, replay
+from monitors.performance.residuals import ResidualParams
+from services.evaluation import error_history
+from services.evaluation.backtest import Asked, replay
+from services.read_models.explanations.finding import explain
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
 
@@ -116,8 +116,8 @@ def test_days_joined_before_errors_were_kept_with_their_sign_are_not_judged(
     params = ResidualParams(window_days=1)
     with unit_of_work(world.sessions) as session:
         model = session.get_one(Model, world.model_id)
-        known = erred.load(session, model, "v1", params, end)
+        known = error_history.load(session, model, "v1", params, end)
         assert known is not None
         assert len(known.cells) == N_REFERENCE + N_SERVED
         session.execute(update(AccuracyChunk).values(residuals=None))
-        assert erred.load(session, model, "v1", params, end) is None
+        assert error_history.load(session, model, "v1", params, end) is None

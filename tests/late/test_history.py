@@ -15,9 +15,9 @@ from db.session import unit_of_work
 from db.tables import Alert, Champion, Channel, FlipRow, Model, Rollout, Scope
 from monitors.finding import Outcome
 from notify.signing import new_secret
-from services.access import create_key
-from services.monitoring import MonitorPlan
-from services.replay import Asked, replay
+from services.access.api_keys import create_key
+from services.evaluation.backtest import Asked, replay
+from services.models.monitor_config import MonitorPlan
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 

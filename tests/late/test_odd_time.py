@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
-from core.rows import Kind
-from db.queries import counts
+from core.schema.rows import Kind
+from db.queries.log import row_counters
 from db.session import read_only, unit_of_work
 from db.tables import LogCount, Model
-from services import judging_slots, odd_time
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.evaluation import schedule
+from services.ingest import event_time
 from tests.streams import HOUR, START, add_model, keep, prediction, table
 
 DAY = timedelta(days=1)
@@ -80,14 +81,14 @@ def at(*rows: tuple[timedelta, timedelta], **fields: Any) -> Any:
 def test_what_is_odd(
     rows: list[tuple[timedelta, timedelta]], clock: timedelta, expected: dict[str, int]
 ) -> None:
-    seen = odd_time.look(at(*rows), None, HOUR)
+    seen = event_time.look(at(*rows), None, HOUR)
     assert seen.clock == START + clock
     assert {name: n for name, n in seen.counts.items() if n} == expected
 
 
 def test_past_input_is_about_the_past_and_no_oddity() -> None:
     rows = at((DAY, DAY), (HOUR, DAY), version="reference", output=None)
-    seen = odd_time.look(rows, START + 9 * DAY, HOUR)
+    seen = event_time.look(rows, START + 9 * DAY, HOUR)
     assert (seen.clock, sum(seen.counts.values())) == (START + 9 * DAY, 0)
 
 
@@ -133,7 +134,7 @@ def test_a_device_that_is_hours_ahead_closes_no_day(sessions: sessionmaker[Sessi
     keep(sessions, model_id, Kind.PREDICTIONS, fast)
     fold_all(sessions, NOW)
     with read_only(sessions) as session:
-        assert judging_slots.due(session) == []
+        assert schedule.due(session) == []
         assert session.get_one(Model, model_id).watermark == START + 10 * HOUR
 
 
@@ -147,11 +148,11 @@ def test_a_longer_lateness_makes_fewer_rows_late(sessions: sessionmaker[Session]
         keep(sessions, model_id, Kind.PREDICTIONS, rows)
         fold_all(sessions, NOW)
         with read_only(sessions) as session:
-            assert counts.of_model(session, model_id).get("late", 0) == n_late
+            assert row_counters.of_model(session, model_id).get("late", 0) == n_late
 
 
 def test_counts_are_shown_to_prometheus(sessions: sessionmaker[Session]) -> None:
-    from services.gauges import gauges
+    from services.read_models.prometheus import gauges
 
     model_id = add_model(sessions)
     rows = at((DAY + HOUR, DAY + HOUR), (HOUR, DAY + HOUR))

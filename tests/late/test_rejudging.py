@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
-from db.queries import late
+from core.schema.rows import Kind
+from db.queries.log import recompute_marks
 from db.session import unit_of_work
 from db.tables import Alert, FlipRow, RepeatDay, Rollout
 from monitors.finding import Outcome
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.rejudging import rejudge
-from services.scene import Scene
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluation_context import Scene
+from services.evaluation.reevaluate import rejudge
 from tests.late.world import (
     BY_SHOP,
     DAY,
@@ -288,7 +288,7 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     again = world.findings()["drift", START + 30 * DAY]
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
-        late.mark(session, world.model_id, [(START + 25 * DAY).date()])
+        recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])
     world.baselines = Baselines(world.sessions)
     assert world.rejudge() == 0  # a worker that starts afresh says the same
 
@@ -296,9 +296,13 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        pytest.param("services.rejudging _save after", id="in the middle of saving a look"),
+        pytest.param(
+            "services.evaluation.reevaluate _save after", id="in the middle of saving a look"
+        ),
         *(
-            pytest.param(f"services.rejudging {point}", id=name, marks=pytest.mark.slow)
+            pytest.param(
+                f"services.evaluation.reevaluate {point}", id=name, marks=pytest.mark.slow
+            )
             for point, name in {
                 "_look_again before": "before the first look",
                 "_look_again after": "after the first look",

@@ -12,15 +12,15 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow
 from monitors.finding import Json, Outcome
-from services import crowning
-from services.baselines import Baselines
-from services.explaining.finding import explain
-from services.gauges import gauges
-from services.replay import Asked, replay
+from services.evaluation.backtest import Asked, replay
+from services.evaluation.baseline_cache import Baselines
+from services.read_models.explanations.finding import explain
+from services.read_models.prometheus import gauges
+from services.rollouts import set_champion
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import FAULT, Loop
@@ -148,7 +148,10 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     world.work()
     world.send(every(DAYS[1:]))
     world.work()
-    points = ("services.looking look before", "services.alerting observe after")
+    points = (
+        "services.evaluation.dispatch look before",
+        "services.alerting.alert_transitions observe after",
+    )
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
         command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
@@ -206,7 +209,7 @@ def test_a_new_champion_is_measured_against_what_it_says_itself(
 
     add_version(sessions, world.model_id, "v2", {})
     with unit_of_work(sessions) as session:
-        crowning.crown(session, world.model_id, "v2", 1, NOW)
+        set_champion.crown(session, world.model_id, "v2", 1, NOW)
     assert {alert.phase for alert in world.rows(Alert)} == {Phase.QUIET}
     of_v2 = [
         (kind, row | {"version": "v2"} if kind is Kind.PREDICTIONS else row)

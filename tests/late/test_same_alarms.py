@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.tables import Alert, FlipRow, Monitor
-from services.baselines import Baselines
+from services.evaluation.baseline_cache import Baselines
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
@@ -35,9 +35,9 @@ CASES = [
             n_reference=24,
             fires=frozenset({"drift", "accuracy"}),
             points=(
-                "services.looking look before",
-                "services.alerting observe after",
-                "services.retraining consider after",
+                "services.evaluation.dispatch look before",
+                "services.alerting.alert_transitions observe after",
+                "services.rollouts.retraining consider after",
             ),
         ),
         id="each window by itself",
@@ -48,10 +48,10 @@ CASES = [
             n_reference=140,
             fires=frozenset({"level"}),
             points=(
-                "monitors.level calibrate after",
-                "monitors.level_looks evaluate before",
-                "monitors.level_looks evaluate after",
-                "services.alerting observe after",
+                "monitors.drift.mean_shift calibrate after",
+                "monitors.drift.mean_shift_evaluation evaluate before",
+                "monitors.drift.mean_shift_evaluation evaluate after",
+                "services.alerting.alert_transitions observe after",
             ),
         ),
         id="evidence that piles up",

@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Unprocessable
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.finding import Outcome
-from services import monitoring
-from services.explaining.finding import explain
-from services.monitoring import MonitorPlan
-from services.replay import Asked, replay
+from services.evaluation.backtest import Asked, replay
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.read_models.explanations.finding import explain
 from tests.late.world import BY_SHOP, DAY, NOW, SHOPS, Row, World
 from tests.streams import HOUR, START, label, prediction
 
@@ -126,4 +126,6 @@ def test_it_is_refused_where_the_contract_tells_no_segments_apart(
         unit_of_work(sessions) as session,
         pytest.raises(Unprocessable, match="tells no segments apart"),
     ):
-        monitoring.put(session, world.model_id, MonitorPlan(name=NAME, kind=NAME, params={}))
+        monitor_config.put(
+            session, world.model_id, MonitorPlan(name=NAME, kind=NAME, params={})
+        )

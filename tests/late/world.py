@@ -10,10 +10,10 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Dtype, Feature
 from core.policy import Policy
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
+from core.schema.rows import REFERENCE, Kind
 from db.base import Base
 from db.session import read_only, unit_of_work
 from db.tables import (
@@ -31,14 +31,15 @@ from db.tables import (
     SummaryChunk,
     Version,
 )
-from services import champions, judging_slots, monitoring
-from services.archive import archive_all
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.join import join_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.rejudging import rejudge
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.evaluation import schedule
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.evaluation.reevaluate import rejudge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.retention.archive import archive_all
 from tests.streams import (
     CONTRACT,
     HOUR,
@@ -91,7 +92,7 @@ class World:
             version = session.get_one(Version, version_id)
             version.reference_start = START
             version.reference_end = START + n_reference * DAY
-            champions.move(session, self.model_id, version_id, 0, START)
+            champion_pointer.move(session, self.model_id, version_id, 0, START)
             for kind in kinds:
                 params = PARAMS.get(kind, {})
                 if kind in ("drift", "prediction_drift"):
@@ -103,7 +104,7 @@ class World:
                 if kind in ("residual", "calibration", "segment_accuracy"):
                     params = {"window_days": drift_days}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
-                monitoring.put(session, self.model_id, plan)
+                monitor_config.put(session, self.model_id, plan)
 
     def send(self, rows: Iterable[Row]) -> None:
         """Keep rows in the inbox, those of each kind in their order."""
@@ -129,7 +130,7 @@ class World:
         """Judge the days that have closed."""
         self.work()
         with read_only(self.sessions) as session:
-            due = judging_slots.due(session)
+            due = schedule.due(session)
         return sum(
             judge(self.sessions, self.baselines, self.model_id, at, NOW)
             for model_id, at in due

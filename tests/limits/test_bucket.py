@@ -7,7 +7,7 @@ import pytest
 from core.errors import Unprocessable
 from core.limits import AS_INSTALLED, Bucket, Limits
 from core.settings import Settings
-from services.limits import allowed
+from services.access.rate_limits import allowed
 
 
 def test_the_rate_is_held_in_the_long_run() -> None:

@@ -18,8 +18,8 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.session import connect, unit_of_work
 from db.tables import Inbox, Model, Scope
-from services.access import create_key
-from services.capacity import Backlog, Disks, is_full, shortages
+from services.access.api_keys import create_key
+from services.access.capacity import Backlog, Disks, is_full, shortages
 from tests.ingest.conftest import CONTRACT, as_json, prediction
 from tests.streams import waiting_rows
 

@@ -8,8 +8,8 @@ import pytest
 from core.errors import Busy, TooLarge, TooMany
 from core.limits import Limits
 from core.settings import Settings
-from services import limits
-from services.limits import Allowed, Hall, allowed
+from services.access import rate_limits
+from services.access.rate_limits import Allowed, Hall, allowed
 
 ROOM = 1200
 
@@ -150,7 +150,7 @@ def test_a_new_rate_holds_at_once_and_debts_remain() -> None:
 def test_keys_do_not_share_a_rate_and_rested_ones_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_BUCKETS", 3)
+    monkeypatch.setattr(rate_limits, "MAX_BUCKETS", 3)
     clock = Clock()
     hall, debtor = Hall(ROOM, clock), uuid4()
     hall.enter(debtor, rate(1)).charge(100)

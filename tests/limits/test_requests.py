@@ -13,7 +13,7 @@ from core.limits import Limits
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Model
-from services.access import create_key
+from services.access.api_keys import create_key
 from tests.ingest.conftest import CONTRACT, as_json, prediction
 
 PREDICTIONS = "/v1/models/grid/predictions"

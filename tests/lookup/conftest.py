@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from core.clock import utcnow
 from core.lake_root import LakeRoot
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
+from services.access.api_keys import create_key
+from services.aggregation.fold import PATIENCE, fold_all
+from services.retention.archive import archive_all
 from tests.streams import START, add_model, keep, table
 
 LATE = START + PATIENCE

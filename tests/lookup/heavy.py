@@ -16,13 +16,13 @@ import pyarrow as pa
 from sqlalchemy.orm import sessionmaker
 
 from core.lake_root import LakeRoot
-from core.rows import Kind, prediction_schema
+from core.schema.rows import Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect
 from lake import tables
-from services.exporting.export import Order, export
-from services.exporting.formats import Format
-from services.lookup.query import Query
+from services.read_models.export.export import Order, export
+from services.read_models.export.formats import Format
+from services.read_models.lookup.query import Query
 from tests.streams import CONTRACT, START, add_model
 
 APPEND = 100_000

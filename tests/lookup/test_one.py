@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.masking import hashed
+from core.schema.masking import hashed
 from db.session import unit_of_work
 from db.tables import Model
 from lake import search
-from services.lookup import pages
+from services.read_models.lookup import paged
 from tests.lookup.conftest import Get, Place
 from tests.streams import HOUR, START, label, prediction
 
@@ -69,7 +69,7 @@ def test_an_id_is_not_looked_for_far_from_a_time_that_is_told(get: Get, place: P
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let time be up after one look at one file."""
-    monkeypatch.setattr(pages, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(paged, "PATIENCE", timedelta(0))
     monkeypatch.setattr(search, "FIRST_LOOK", 1)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.rows import REFERENCE
+from core.schema.rows import REFERENCE
 from tests.lookup.conftest import Get, Place
 from tests.streams import HOUR, START, label, prediction
 

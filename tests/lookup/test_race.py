@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Busy
 from core.lake_root import LakeRoot
-from db.queries import waiting
+from db.queries.log import unarchived
 from lake.reading import Log
-from services.exporting.rows import batches
-from services.lookup import one, pages, state, timeline
-from services.lookup.query import Query
-from services.lookup.rows import Prediction
-from services.lookup.state import look
+from services.read_models.export.rows import batches
+from services.read_models.lookup import by_id, paged, snapshot, timeline
+from services.read_models.lookup.query import Query
+from services.read_models.lookup.rows import Prediction
+from services.read_models.lookup.snapshot import look
 from tests.lookup.conftest import Place
 from tests.streams import HOUR, START, prediction
 
@@ -33,8 +33,8 @@ def rows(first: int, n: int = N) -> list[dict[str, Any]]:
     ]
 
 
-def every_id(seen: state.State) -> list[str]:
-    page = pages.page(seen, Query(), None, 1000, lambda: False)
+def every_id(seen: snapshot.State) -> list[str]:
+    page = paged.page(seen, Query(), None, 1000, lambda: False)
     return sorted(row.fields["prediction_id"] for row in page.rows)
 
 
@@ -67,13 +67,13 @@ def test_rows_that_move_between_the_two_reads_are_seen_once(
 
         monkeypatch.setattr(Log, "__init__", opening)
     else:
-        freeze = waiting.freeze
+        freeze = unarchived.freeze
 
         def frozen(session: Session) -> None:
             move()
             freeze(session)
 
-        monkeypatch.setattr(waiting, "freeze", frozen)
+        monkeypatch.setattr(unarchived, "freeze", frozen)
 
     with look(place.sessions, place.lake, place.model_id) as seen:
         assert every_id(seen) == [f"p{i:04}" for i in range(3 * N)]
@@ -83,7 +83,7 @@ def test_rows_that_move_between_the_two_reads_are_seen_once(
 def test_an_archive_that_is_always_faster_is_given_up_on(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "archived", lambda *_: 10**9)
+    monkeypatch.setattr(unarchived, "archived", lambda *_: 10**9)
     with pytest.raises(Busy), look(place.sessions, place.lake, place.model_id):
         pass
 
@@ -121,8 +121,8 @@ def test_lookups_beside_a_running_archive_see_every_row_once(
                 for name in rows["prediction_id"].to_pylist()
             ]
             told = timeline.timeline(seen, "s", None, 1000, lambda: False)
-            newest = pages.page(seen, Query(), None, 10, lambda: False).rows
-            found = least and one.prediction(seen, f"p{least - 1:04}", stop=lambda: False)
+            newest = paged.page(seen, Query(), None, 10, lambda: False).rows
+            found = least and by_id.prediction(seen, f"p{least - 1:04}", stop=lambda: False)
         assert sorted(exported) == [f"p{i:04}" for i in range(len(exported))]
         assert len(exported) >= least
         assert told is None or told.n_rows == len(exported)

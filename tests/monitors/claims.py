@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.stats import norm
 
-from monitors.calibration import ClaimDays
-from monitors.calibration_sums import sums
-from monitors.summary import Floats
+from monitors.performance.calibration import ClaimDays
+from monitors.performance.calibration_sums import sums
+from monitors.summaries.summary import Floats
 
 CLASSES = ("walk", "sit", "stand")
 FIRST_DAY = 17_000

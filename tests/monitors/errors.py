@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from monitors import horizon
-from monitors.hourly import HOURS
-from monitors.residual_sums import sums
-from monitors.residual_views import ErrorDays
-from monitors.summary import Floats
+from monitors.performance.residual_statistics import ErrorDays
+from monitors.performance.residual_sums import sums
+from monitors.summaries import horizon_buckets
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
 
 HORIZON = 24
 AHEAD = (1, 4, 16, 24)  # hours to the last step of each part
@@ -30,7 +30,7 @@ def error_days(of_days: Floats) -> ErrorDays:
     """Return days from `cells` as what one version erred, from its first day on."""
     targets = tuple(f"t{i}" for i in range(of_days.shape[1] // len(AHEAD)))
     return ErrorDays(
-        names=horizon.names(targets, HORIZON),
+        names=horizon_buckets.names(targets, HORIZON),
         ahead=AHEAD * len(targets),
         first_day=FIRST_DAY,
         cells=of_days,

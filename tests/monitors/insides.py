@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from monitors import shape_sums
-from monitors.hourly import HOURS
-from monitors.shape_layout import LAGS, Joint, Layout, Numbers
-from monitors.shape_sums import Lists
-from monitors.summary import Floats, Ints, Summary, chunk_at
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats, Ints, Summary, chunk_at
+from monitors.temporal import window_profile_sums
+from monitors.temporal.window_profile_schema import LAGS, Joint, Layout, Numbers
+from monitors.temporal.window_profile_sums import Lists
 from tests.monitors.streams import START
 
 STEPS = 12
@@ -47,12 +47,14 @@ def sums(layout: Layout, rows: Floats, hours: Ints) -> Summary:
     parts = []
     for block in layout.blocks:
         if isinstance(block, Numbers):
-            figures = shape_sums.of_numbers(block, lists[block.name], phase)
+            figures = window_profile_sums.of_numbers(block, lists[block.name], phase)
         else:
             assert isinstance(block, Joint)
-            figures = shape_sums.of_windows(block, tuple(lists[name] for name in block.names))
-        parts.append(shape_sums.by_day(figures, days, block.edges))
-    return shape_sums.beside(parts)
+            figures = window_profile_sums.of_windows(
+                block, tuple(lists[name] for name in block.names)
+            )
+        parts.append(window_profile_sums.by_day(figures, days, block.edges))
+    return window_profile_sums.beside(parts)
 
 
 def kept_of(layout: Layout, values: Floats) -> Summary:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from monitors.hourly import HOURS, Hourly
-from monitors.summary import Floats
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import Floats
 from tests.monitors.streams import ar1, grid
 
 N_SEGMENTS, N_FEATURES = 8, 7

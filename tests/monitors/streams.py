@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from monitors.hourly import HOURS, Hourly
-from monitors.summary import Floats, chunk_at
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import Floats, chunk_at
 
 START = datetime(2016, 7, 1, tzinfo=UTC)
 ETT = Path(os.environ.get("SEQWATCH_DATA", "../shared/data")) / "ett"

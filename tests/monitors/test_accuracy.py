@@ -3,8 +3,8 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from monitors.accuracy import AccuracyParams, DayErrors, evaluate, objective
 from monitors.finding import Finding, Outcome
+from monitors.performance.accuracy import AccuracyParams, DayErrors, evaluate, objective
 
 FIRST = date(2026, 1, 1)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitors.bins import Bins
+from monitors.summaries.binning import Bins
 
 Floats = NDArray[np.float64]
 

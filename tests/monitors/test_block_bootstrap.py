@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from monitors.block_bootstrap import MIN_DAYS, Resampled, block_length, resampled
-from monitors.distances import borders
-from monitors.summary import Edges, Floats, freeze
+from monitors.statistics.block_bootstrap import MIN_DAYS, Resampled, block_length, resampled
+from monitors.statistics.distances import borders
+from monitors.summaries.summary import Edges, Floats, freeze
 from tests.monitors.streams import ar1
 
 WINDOW = 7  # days

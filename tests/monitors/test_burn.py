@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from monitors.burn import TIERS, BurnParams, Counts, Indicator, Slices, burns, evaluate
 from monitors.finding import Finding, Outcome
-from monitors.summary import Ints
+from monitors.slo.burn_rate import TIERS, BurnParams, Counts, Indicator, Slices, burns, evaluate
+from monitors.summaries.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors.calibration import CalibrationParams, evaluate
-from monitors.calibration_sums import (
+from monitors.baselines.threshold import episodes
+from monitors.finding import Finding, Outcome
+from monitors.performance.calibration import CalibrationParams, evaluate
+from monitors.performance.calibration_sums import (
     BINS,
     CLAIMED,
     EXPECTED,
@@ -19,11 +21,9 @@ from monitors.calibration_sums import (
     sums,
     to_bytes,
 )
-from monitors.conformal import episodes
-from monitors.finding import Finding, Outcome
+from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.registry import parse
-from monitors.reliability import overall, squared_error, sureness, table
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 from tests.monitors.claims import (
     cells,
     claim_days,

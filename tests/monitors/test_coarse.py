@@ -1,12 +1,20 @@
 import numpy as np
 import pytest
 
-from monitors.coarse import coarsest
-from monitors.distances import between
-from monitors.drift import DriftBaseline, DriftParams, calibrate, evaluate
-from monitors.hourly import hourly
-from monitors.summary import Column, Edges, Floats, Summary, chunk_at, freeze, summarise
-from monitors.totals import totals
+from monitors.drift.input_drift import DriftBaseline, DriftParams, calibrate, evaluate
+from monitors.statistics.distances import between
+from monitors.summaries.bin_resolution import coarsest
+from monitors.summaries.hourly import hourly
+from monitors.summaries.summary import (
+    Column,
+    Edges,
+    Floats,
+    Summary,
+    chunk_at,
+    freeze,
+    summarise,
+)
+from monitors.summaries.totals import totals
 from tests.monitors.streams import START, ar1, day
 
 N_DAYS, CHANGED = 120, 113

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from monitors.conformal import contract, episodes, p_value, symmetric_distance
+from monitors.baselines.threshold import contract, episodes, p_value, symmetric_distance
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors import quality
-from monitors.daily import Daily, daily
+from monitors.baselines.warm_up import Learning
+from monitors.data_quality import data_quality
+from monitors.data_quality.baseline import QualityBaseline
+from monitors.data_quality.data_quality import Arrivals, QualityParams
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS
-from monitors.learning import Learning
-from monitors.quality import Arrivals, QualityParams
-from monitors.quality_baseline import QualityBaseline
 from monitors.registry import KINDS
-from monitors.summary import Column, Floats, chunk_at, freeze, summarise
+from monitors.summaries.daily import Daily, daily
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Column, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import START, ar1, day, etth1, plant
 
 PARAMS = QualityParams()
@@ -72,7 +72,7 @@ def ordinary(seed: int = 1, n_days: int = N_DAYS) -> Stream:
 
 def learnt(days: Daily, params: QualityParams = PARAMS) -> QualityBaseline:
     reference = days.until(days.first_day + 28 * 7, 28 * 7)
-    found = quality.calibrate(reference, ("load", "wind"), params)
+    found = data_quality.calibrate(reference, ("load", "wind"), params)
     assert isinstance(found, QualityBaseline)
     return found
 
@@ -81,7 +81,7 @@ def judged(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None
     days = stream.days()
     window = Window(day(number), day(number + 1))
     rows = arrivals or Arrivals(n_rows=24, usual=(24,) * 5)
-    return quality.evaluate(
+    return data_quality.evaluate(
         learnt(days), days.until(days.first_day + number + 1, 36), rows, PARAMS, window
     )
 
@@ -206,7 +206,7 @@ def test_a_feature_that_died_stays_dead_however_long() -> None:
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
         rows = Arrivals(n_rows=24, usual=(24,) * 5)
-        finding = quality.evaluate(baseline, recent, rows, PARAMS, window)
+        finding = data_quality.evaluate(baseline, recent, rows, PARAMS, window)
         assert ("gap", "wind") in facts(finding), number
 
 
@@ -224,15 +224,15 @@ def test_a_stream_that_now_keeps_office_hours_is_soon_taken_as_such() -> None:
 def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None:
     days = quiet.days()
     short = days.until(days.first_day + 18, 18)
-    found = quality.calibrate(short, ("load",), PARAMS)
+    found = data_quality.calibrate(short, ("load",), PARAMS)
     assert found == Learning(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
     for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
-        calm = quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
+        calm = data_quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
         assert calm.outcome is Outcome.NO_DATA
         assert said in calm.cause
         twice = Arrivals(n_rows=24, n_duplicates=20)
-        loud = quality.evaluate(baseline, days, twice, PARAMS, window)
+        loud = data_quality.evaluate(baseline, days, twice, PARAMS, window)
         assert loud.outcome is Outcome.BREACH
 
 
@@ -254,12 +254,12 @@ def as_stream(values: Floats) -> Daily:
 def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
     """Judge every day after the reference."""
     reference = days.until(days.first_day + reference_days, reference_days)
-    baseline = quality.calibrate(reference, days.names, PARAMS)
+    baseline = data_quality.calibrate(reference, days.names, PARAMS)
     found = []
     for number in range(reference_days, len(days)):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        finding = quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
+        finding = data_quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
         if finding.outcome is Outcome.BREACH:
             found.append((number, finding.cause))
     return found

@@ -16,10 +16,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from monitors import distances
-from monitors.distances import Distances, between, shares, smoothed
-from monitors.summary import Column, Edges, Floats, Summary, freeze, merge, summarise
-from monitors.totals import Totals, totals
+from monitors.statistics import distances
+from monitors.statistics.distances import Distances, between, shares, smoothed
+from monitors.summaries.summary import Column, Edges, Floats, Summary, freeze, merge, summarise
+from monitors.summaries.totals import Totals, totals
 
 Draw: TypeAlias = Callable[[np.random.Generator, int], Floats]
 

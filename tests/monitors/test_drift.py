@@ -5,8 +5,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitors.conformal import episodes
-from monitors.drift import (
+from monitors.baselines.threshold import episodes
+from monitors.baselines.warm_up import Learning
+from monitors.drift.input_drift import (
     DriftBaseline,
     DriftParams,
     calibrate,
@@ -15,9 +16,8 @@ from monitors.drift import (
     replay,
 )
 from monitors.finding import Outcome
-from monitors.learning import Learning
-from monitors.summary import Floats
-from monitors.views.seasonal_difference import difference, find_period, window_moments
+from monitors.statistics.seasonality import difference, find_period, window_moments
+from monitors.summaries.summary import Floats
 from tests.monitors.streams import ar1, day, days, etth1, grid, plant
 
 QUICK = DriftParams(window_days=3, days_between_false_alarms=90.0)

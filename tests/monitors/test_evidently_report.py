@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors import evidently_report
-from monitors.hourly import hourly
-from monitors.summary import Column, Floats, chunk_start, freeze, summarise
+from monitors.explanation import evidently_report
+from monitors.summaries.hourly import hourly
+from monitors.summaries.summary import Column, Floats, chunk_start, freeze, summarise
 
 NAMES = ("load", "oil")
 CHUNK = 400_000
@@ -127,7 +127,9 @@ def test_a_report_does_not_load_what_would_tell_its_makers() -> None:
 
 
 def test_evidently_is_not_imported_before_it_is_asked() -> None:
-    code = "import sys, monitors.evidently_report; print('evidently' in sys.modules)"
+    code = (
+        "import sys, monitors.explanation.evidently_report; print('evidently' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

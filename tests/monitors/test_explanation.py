@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_arrays
 
-from monitors.categories import EDGES
-from monitors.explanation import (
+from monitors.explanation.contributions import (
     Parts,
     bars,
     by_day,
@@ -16,8 +15,18 @@ from monitors.explanation import (
     days_moved,
     parts_moved,
 )
-from monitors.summary import Column, Edges, Floats, Ints, Summary, empty, freeze, summarise
-from monitors.totals import totals
+from monitors.summaries.categories import EDGES
+from monitors.summaries.summary import (
+    Column,
+    Edges,
+    Floats,
+    Ints,
+    Summary,
+    empty,
+    freeze,
+    summarise,
+)
+from monitors.summaries.totals import totals
 
 COUNTS = of_arrays.arrays(np.float64, 6, elements=st.integers(0, 50).map(float))
 MEANS = of_arrays.arrays(np.float64, 6, elements=st.floats(-100, 100))

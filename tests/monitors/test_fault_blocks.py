@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors import fault_blocks, input_fault
-from monitors.fault_blocks import Block
+from monitors.baselines.warm_up import Learning
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS, Hourly
-from monitors.input_fault import Fault, InputFaultParams
-from monitors.learning import Learning
-from monitors.summary import Floats, chunk_start
+from monitors.input_fault import input_fault, segment_faults
+from monitors.input_fault.input_fault import Fault, InputFaultParams
+from monitors.input_fault.segment_faults import Block
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import Floats, chunk_start
 from tests.monitors.segmented import N_FEATURES, N_SEGMENTS, laid_out, stream
 
 N_REFERENCE, N_LIVE, BROKE = 365, 40, 20
@@ -32,7 +32,7 @@ def blocks(world: Floats) -> tuple[Block, ...]:
 
 def learnt(hours: Hourly) -> tuple[Block, ...]:
     reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-    return fault_blocks.calibrate(reference, PARAMS, N_FEATURES)
+    return segment_faults.calibrate(reference, PARAMS, N_FEATURES)
 
 
 def look(
@@ -40,7 +40,7 @@ def look(
 ) -> Finding:
     end = hours.first + (N_REFERENCE + day) * HOURS
     recent = hours.until(end, 36 * HOURS)
-    return fault_blocks.evaluate(blocks, recent, previous, chunk_start(end))
+    return segment_faults.evaluate(blocks, recent, previous, chunk_start(end))
 
 
 def faults_of(finding: Finding) -> tuple[Fault, ...]:
@@ -119,7 +119,7 @@ def test_of_two_segments_nobody_can_say_which_is_broken(world: Floats) -> None:
     hours = laid_out(world)
     some = hours.of([*range(3 * N_FEATURES)])
     reference = some.until(some.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-    [total] = fault_blocks.calibrate(reference, PARAMS, N_FEATURES)
+    [total] = segment_faults.calibrate(reference, PARAMS, N_FEATURES)
     assert total.names == hours.names[:N_FEATURES]
 
 
@@ -129,7 +129,7 @@ def test_without_segments_it_is_the_monitor_of_inputs(world: Floats) -> None:
     end = hours.first + (N_REFERENCE + BROKE + 3) * HOURS
     plain = input_fault.calibrate(reference, InputFaultParams())
     alone = input_fault.evaluate(plain, hours.until(end, 36 * HOURS), [], chunk_start(end))
-    blocks = fault_blocks.calibrate(reference, InputFaultParams())
+    blocks = segment_faults.calibrate(reference, InputFaultParams())
     assert look(blocks, hours, BROKE + 3) == alone
 
 
@@ -137,7 +137,7 @@ def test_while_the_reference_is_short_known_faults_are_kept(world: Floats) -> No
     hours = laid_out(broken(world))
     known = faults_of(look(learnt(hours), hours, BROKE + 3))
     reference = hours.until(hours.first + 100 * HOURS, 100 * HOURS)
-    blocks = fault_blocks.calibrate(reference, PARAMS, N_FEATURES)
+    blocks = segment_faults.calibrate(reference, PARAMS, N_FEATURES)
     assert [type(block.usual) for block in blocks] == [Learning]
     of_total = tuple(replace(fault, feature="f2") for fault in known)
     found = look(blocks, hours, BROKE + 3, of_total)
@@ -182,7 +182,7 @@ def test_the_total_keeps_its_promise_on_features_that_share_their_moods() -> Non
     for seed in range(31, 61):
         hours = laid_out(stream(N_REFERENCE + 120, seed)).of([*range(N_FEATURES)])
         reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-        blocks = fault_blocks.calibrate(reference, InputFaultParams())
+        blocks = segment_faults.calibrate(reference, InputFaultParams())
         known: tuple[Fault, ...] = ()
         for day in range(1, 120):
             now = faults_of(look(blocks, hours, day, known))

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from monitors.fault_looks import FaultBaseline
-from monitors.fault_shape import FaultKind
+from monitors.baselines.warm_up import Learning
 from monitors.finding import Finding, Outcome
-from monitors.input_fault import (
+from monitors.input_fault.cross_feature_model import FaultBaseline
+from monitors.input_fault.fault_types import FaultKind
+from monitors.input_fault.input_fault import (
     Fault,
     InputFaultParams,
     calibrate,
     evaluate,
 )
-from monitors.learning import Learning
-from monitors.summary import Floats
+from monitors.summaries.summary import Floats
 from tests.monitors.streams import CHANNELS, day, days, etth1, grid, plant
 
 REFERENCE_DAYS, ONSET = 230, 260 * 24 + 9

@@ -6,15 +6,17 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from monitors import drift, input_fault, level_looks, panel, sequence
-from monitors.drift import DriftParams
+from monitors.drift import input_drift, mean_shift_evaluation
+from monitors.drift.input_drift import DriftParams
+from monitors.drift.mean_shift import LevelParams
+from monitors.drift.mean_shift import calibrate as calibrate_level
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS
-from monitors.input_fault import InputFaultParams
-from monitors.level import LevelParams
-from monitors.level import calibrate as calibrate_level
-from monitors.panel import PanelParams
-from monitors.summary import Floats
+from monitors.input_fault import input_fault
+from monitors.input_fault.input_fault import InputFaultParams
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
+from monitors.temporal import panel, temporal_pattern
+from monitors.temporal.panel import PanelParams
 from tests.monitors.streams import day, grid, plant
 
 N_REFERENCE, N_DAYS, ONSET = 200, 216, 208
@@ -24,14 +26,14 @@ Change: TypeAlias = Callable[[Floats], Floats]
 def monitors(reference: Floats) -> dict[str, Callable[[Floats, int], Finding]]:
     """Learn from a reference; return what each monitor finds on a day of a stream."""
     hours = grid(reference)
-    by_drift = drift.calibrate(hours, DriftParams())
+    by_drift = input_drift.calibrate(hours, DriftParams())
     by_level = calibrate_level(hours, LevelParams())
     by_order = panel.calibrate(hours, PanelParams())
     by_fault = input_fault.calibrate(hours, InputFaultParams())
     return {
-        "drift": lambda seen, at: drift.evaluate(by_drift, grid(seen), day(at)),
-        "level": lambda seen, at: level_looks.evaluate(by_level, grid(seen), day(at)),
-        "sequence": lambda seen, at: sequence.evaluate(by_order, grid(seen), day(at)),
+        "drift": lambda seen, at: input_drift.evaluate(by_drift, grid(seen), day(at)),
+        "level": lambda seen, at: mean_shift_evaluation.evaluate(by_level, grid(seen), day(at)),
+        "sequence": lambda seen, at: temporal_pattern.evaluate(by_order, grid(seen), day(at)),
         "input_fault": lambda seen, at: input_fault.evaluate(by_fault, grid(seen), [], day(at)),
     }
 

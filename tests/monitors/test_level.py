@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.e_detector import fair_price, payoff
+from monitors.baselines.warm_up import Learning
+from monitors.drift.mean_shift import LevelBaseline, LevelParams, calibrate, calls, lowest_limit
+from monitors.drift.mean_shift_evaluation import LOOK_BACK, evaluate, replay
 from monitors.finding import Outcome
-from monitors.hourly import HOURS
-from monitors.learning import Learning
-from monitors.level import LevelBaseline, LevelParams, calibrate, calls, lowest_limit
-from monitors.level_looks import LOOK_BACK, evaluate, replay
-from monitors.summary import Bools, Floats
+from monitors.statistics.e_detector import fair_price, payoff
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Bools, Floats
 from tests.monitors.streams import ar1, day, days, grid, plant
 
 N_REFERENCE, N_DAYS, MOVED = 200, 300, 260

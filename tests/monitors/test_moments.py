@@ -8,13 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitors import residual_sums
-from monitors.hourly import HOURS, hourly
-from monitors.residual_views import ErrorDays, measure
-from monitors.summary import Column, Edges, Floats, Summary, chunk_start, merge, summarise
-from monitors.summary_bytes import from_bytes, from_many, to_bytes
-from monitors.totals import totals
-from monitors.views.seasonal_difference import window_moments
+from monitors.performance import residual_sums
+from monitors.performance.residual_statistics import ErrorDays, measure
+from monitors.statistics.seasonality import window_moments
+from monitors.summaries.hourly import HOURS, hourly
+from monitors.summaries.serialization import from_bytes, from_many, to_bytes
+from monitors.summaries.summary import (
+    Column,
+    Edges,
+    Floats,
+    Summary,
+    chunk_start,
+    merge,
+    summarise,
+)
+from monitors.summaries.totals import totals
 
 EDGES = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
 EPS = float(np.finfo(float).eps)

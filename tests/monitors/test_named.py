@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitors.fault_shape import FaultKind
+from monitors.data_quality.data_quality import Fact, Flaw
+from monitors.explanation.implicated_features import Named, named, open_faults, started
 from monitors.finding import Json
-from monitors.input_fault import Fault
-from monitors.named import Named, named, open_faults, started
-from monitors.quality import Fact, Flaw
+from monitors.input_fault.fault_types import FaultKind
+from monitors.input_fault.input_fault import Fault
 
 DAY = datetime(2026, 1, 8, tzinfo=UTC)
 

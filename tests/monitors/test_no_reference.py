@@ -5,27 +5,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from monitors import (
-    drift,
-    input_fault,
-    level_looks,
-    own_past,
-    panel,
-    prediction_drift,
-    sequence,
-)
-from monitors.drift import DriftBaseline, DriftParams
+from monitors.baselines import self_reference
+from monitors.baselines.self_reference import Judged, OwnPastParams
+from monitors.baselines.warm_up import Learning
+from monitors.drift import input_drift, mean_shift_evaluation, prediction_drift
+from monitors.drift.input_drift import DriftBaseline, DriftParams
+from monitors.drift.mean_shift import LevelBaseline, LevelParams
+from monitors.drift.mean_shift import calibrate as calibrate_level
+from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS
-from monitors.input_fault import InputFaultParams
-from monitors.learning import Learning
-from monitors.level import LevelBaseline, LevelParams
-from monitors.level import calibrate as calibrate_level
-from monitors.own_past import Judged, OwnPastParams
-from monitors.panel import PanelParams
-from monitors.prediction_drift import PredictionDriftParams
-from monitors.residual_views import VIEWS
-from monitors.summary import Floats
+from monitors.input_fault import input_fault
+from monitors.input_fault.input_fault import InputFaultParams
+from monitors.performance.residual_statistics import VIEWS
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
+from monitors.temporal import panel, temporal_pattern
+from monitors.temporal.panel import PanelParams
 from tests.monitors.streams import ar1, day, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 240
@@ -43,15 +38,15 @@ def finders(
     values: Floats, n_reference: int = N_REFERENCE
 ) -> dict[str, Callable[[int], Finding]]:
     hours, reference = grid(values), grid(values[: n_reference * HOURS])
-    by_drift = drift.calibrate(reference, DriftParams())
+    by_drift = input_drift.calibrate(reference, DriftParams())
     by_level = calibrate_level(reference, LevelParams())
     by_order = panel.calibrate(reference, PanelParams())
     by_fault = input_fault.calibrate(reference, InputFaultParams())
     params = PredictionDriftParams()
     return {
-        "drift": lambda at: drift.evaluate(by_drift, hours, day(at)),
-        "level": lambda at: level_looks.evaluate(by_level, hours, day(at)),
-        "sequence": lambda at: sequence.evaluate(by_order, hours, day(at)),
+        "drift": lambda at: input_drift.evaluate(by_drift, hours, day(at)),
+        "level": lambda at: mean_shift_evaluation.evaluate(by_level, hours, day(at)),
+        "sequence": lambda at: temporal_pattern.evaluate(by_order, hours, day(at)),
         "input_fault": lambda at: input_fault.evaluate(by_fault, hours, [], day(at)),
         "prediction_drift": lambda at: prediction_drift.evaluate(
             reference, hours, params, day(at)
@@ -94,11 +89,13 @@ def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
 def test_a_target_without_labels_in_the_reference_is_not_judged() -> None:
     rng = np.random.default_rng(5)
     seen = [rng.normal(size=(200, 2, len(of))) for of in VIEWS.values()]
-    plain = own_past.judge([own[:, :1] for own in seen], [*VIEWS.values()], OwnPastParams(), 0)
+    plain = self_reference.judge(
+        [own[:, :1] for own in seen], [*VIEWS.values()], OwnPastParams(), 0
+    )
     for own in seen:
         own[:190, 1] = np.nan
         own[190:, 1] += 100.0
-    both = own_past.judge(seen, [*VIEWS.values()], OwnPastParams(), 0)
+    both = self_reference.judge(seen, [*VIEWS.values()], OwnPastParams(), 0)
     assert isinstance(plain, Judged)
     assert isinstance(both, Judged)
     assert (both.value, both.contract) == (plain.value, plain.contract)
@@ -144,7 +141,7 @@ def test_a_constant_that_changes_is_told_of_without_standard_deviations(
 def test_the_baseline_holds_only_what_is_evaluated() -> None:
     reference = grid(with_late_input()[: N_REFERENCE * HOURS])
     names = reference.names[:6]
-    by_drift = drift.calibrate(reference, DriftParams())
+    by_drift = input_drift.calibrate(reference, DriftParams())
     by_level = calibrate_level(reference, LevelParams())
     assert isinstance(by_drift, DriftBaseline)
     assert isinstance(by_level, LevelBaseline)

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.conformal import episodes
-from monitors.hourly import HOURS
-from monitors.learning import Learning
-from monitors.panel import (
+from monitors.baselines.threshold import episodes
+from monitors.baselines.warm_up import Learning
+from monitors.statistics.max_statistic import largest
+from monitors.statistics.robust_distance import distance, farthest, usual
+from monitors.statistics.view import Statistic
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
+from monitors.temporal.panel import (
     PanelBaseline,
     PanelParams,
     calibrate,
     conformal_p,
     explain,
-    largest,
     measure,
     panel_views,
     replay,
     symmetric_scores,
 )
-from monitors.summary import Floats
-from monitors.usual import distance, farthest, usual
-from monitors.views.view import Statistic
 from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 
 Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]
@@ -160,7 +160,7 @@ def test_a_long_stretch_is_looked_at_in_parts_and_seen_the_same(
     stream: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = measure(grid(stream), VIEWS, WEEK, HOURS)
-    monkeypatch.setattr("monitors.panel._AT_ONCE", 6 * WEEK * 50)
+    monkeypatch.setattr("monitors.temporal.panel._AT_ONCE", 6 * WEEK * 50)
     for once, in_parts in zip(whole, measure(grid(stream), VIEWS, WEEK, HOURS), strict=True):
         assert len(once) > 200
         np.testing.assert_allclose(in_parts, once, rtol=1e-9, atol=1e-9)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors import horizon
-from monitors.conformal import episodes
+from monitors.baselines.threshold import episodes
+from monitors.drift.prediction_drift import PredictionDriftParams, evaluate, reference_of
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS
-from monitors.prediction_drift import PredictionDriftParams, evaluate, reference_of
 from monitors.registry import parse
-from monitors.summary import Floats
+from monitors.summaries import horizon_buckets
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
 from tests.monitors.streams import START, ar1, day, days, etth1, grid
 
 PARAMS = PredictionDriftParams()
@@ -41,7 +41,7 @@ def forecasts(values: Floats) -> Floats:
         usual[hour // HOURS, (hour + step) % HOURS] + 0.95**step * unusual
         for step in range(1, HORIZON + 1)
     ]
-    parts = [np.mean(ahead[part], axis=0) for part in horizon.parts(HORIZON)]
+    parts = [np.mean(ahead[part], axis=0) for part in horizon_buckets.parts(HORIZON)]
     return np.concatenate(parts, axis=1)
 
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.window import Window
-from monitors.daily import Daily, daily
+from monitors.baselines.daily_evaluations import no_data
+from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
-from monitors.looks import no_data
-from monitors.provisional import with_first_impression
-from monitors.summary import Column, Edges, Floats, chunk_at, freeze, summarise
+from monitors.summaries.daily import Daily, daily
+from monitors.summaries.summary import Column, Edges, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import ar1
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

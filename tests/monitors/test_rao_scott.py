@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from monitors.rao_scott import MIN_DAYS, moved
-from monitors.summary import Floats, freeze
+from monitors.statistics.rao_scott import MIN_DAYS, moved
+from monitors.summaries.summary import Floats, freeze
 from tests.monitors.streams import ar1
 
 WINDOW = 7  # days

@@ -12,44 +12,38 @@ import pytest
 
 from core.errors import Unprocessable
 from core.window import Window
-from monitors import (
+from monitors.baselines.segments import FIRST, MOST, Label
+from monitors.data_quality import contract_violations, data_quality
+from monitors.data_quality.contract_violations import MismatchParams
+from monitors.data_quality.data_quality import Arrivals, QualityParams
+from monitors.drift import input_drift, mean_shift, mean_shift_evaluation, prediction_drift
+from monitors.drift.input_drift import DriftParams
+from monitors.drift.mean_shift import LevelParams
+from monitors.drift.prediction_drift import PredictionDriftParams
+from monitors.finding import Finding, Outcome
+from monitors.input_fault import input_fault
+from monitors.input_fault.input_fault import InputFaultParams
+from monitors.performance import (
     accuracy,
-    burn,
     calibration,
     calibration_sums,
-    drift,
-    input_fault,
-    level,
-    level_looks,
-    panel,
-    prediction_drift,
-    preprocessing_mismatch,
-    quality,
-    residual,
     residual_sums,
+    residuals,
     segment_accuracy,
-    sequence,
-    shape,
 )
-from monitors.accuracy import AccuracyParams, DayErrors
-from monitors.burn import BurnParams, Counts, Slices
-from monitors.calibration import CalibrationParams, ClaimDays
-from monitors.daily import daily
-from monitors.drift import DriftParams
-from monitors.finding import Finding, Outcome
-from monitors.input_fault import InputFaultParams
-from monitors.level import LevelParams
-from monitors.panel import PanelParams
-from monitors.prediction_drift import PredictionDriftParams
-from monitors.preprocessing_mismatch import MismatchParams
-from monitors.quality import Arrivals, QualityParams
+from monitors.performance.accuracy import AccuracyParams, DayErrors
+from monitors.performance.calibration import CalibrationParams, ClaimDays
+from monitors.performance.residual_statistics import ErrorDays
+from monitors.performance.residuals import ResidualParams
+from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse
-from monitors.residual import ResidualParams
-from monitors.residual_views import ErrorDays
-from monitors.segment_accuracy import SegmentAccuracyParams, of_segments
-from monitors.segments import FIRST, MOST, Label
-from monitors.shape import ShapeParams
-from monitors.summary import Column, Edges, Floats, chunk_at, summarise
+from monitors.slo import burn_rate
+from monitors.slo.burn_rate import BurnParams, Counts, Slices
+from monitors.summaries.daily import daily
+from monitors.summaries.summary import Column, Edges, Floats, chunk_at, summarise
+from monitors.temporal import panel, temporal_pattern, window_profile
+from monitors.temporal.panel import PanelParams
+from monitors.temporal.window_profile import ShapeParams
 from tests.monitors.insides import kept_of, layout_of
 from tests.monitors.streams import day, days, grid, plant
 
@@ -58,8 +52,8 @@ N_DAYS = 230
 
 
 def by_drift(values: Floats) -> Finding:
-    baseline = drift.calibrate(grid(values[:-21]), DriftParams(window_days=3))
-    return drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
+    baseline = input_drift.calibrate(grid(values[:-21]), DriftParams(window_days=3))
+    return input_drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
 
 
 def by_prediction_drift(values: Floats) -> Finding:
@@ -68,8 +62,8 @@ def by_prediction_drift(values: Floats) -> Finding:
 
 
 def by_level(values: Floats) -> Finding:
-    baseline = level.calibrate(grid(values[: -21 * 24]), LevelParams())
-    return level_looks.evaluate(baseline, grid(values), day(N_DAYS))
+    baseline = mean_shift.calibrate(grid(values[: -21 * 24]), LevelParams())
+    return mean_shift_evaluation.evaluate(baseline, grid(values), day(N_DAYS))
 
 
 def by_input_fault(values: Floats) -> Finding:
@@ -80,7 +74,9 @@ def by_input_fault(values: Floats) -> Finding:
 
 def by_sequence(values: Floats) -> Finding:
     baseline = panel.calibrate(grid(values[:-21]), PanelParams(window_days=3))
-    return sequence.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
+    return temporal_pattern.evaluate(
+        baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS)
+    )
 
 
 def by_accuracy(values: Floats) -> Finding:
@@ -105,7 +101,7 @@ def by_residual(values: Floats) -> Finding:
         first_day=chunk_at(day(0)) // 24,
         cells=np.array([residual_sums.sums(error, due, hours) for error in by_day]),
     )
-    return residual.evaluate(errors, ResidualParams())
+    return residuals.evaluate(errors, ResidualParams())
 
 
 def by_segment_accuracy(values: Floats) -> Finding:
@@ -141,12 +137,12 @@ def by_burn(values: Floats) -> Finding:
         unknown=np.zeros(len(bad), dtype=np.int64),
     )
     slices = Slices(width=timedelta(minutes=5), versions={"v1": counts})
-    return burn.evaluate(slices, BurnParams(), day(N_DAYS))
+    return burn_rate.evaluate(slices, BurnParams(), day(N_DAYS))
 
 
 def by_mismatch(values: Floats) -> Finding:
     counts = {"length": int((~np.isfinite(values)).sum()), "type": 0}
-    return preprocessing_mismatch.evaluate(
+    return contract_violations.evaluate(
         counts, MismatchParams(), Window(day(0), day(1)), is_silent=False
     )
 
@@ -159,16 +155,18 @@ def by_quality(values: Floats) -> Finding:
     edges = Edges(names=names, values=np.zeros((len(columns), 33)))
     every = daily(summarise(columns, edges), names, day(0), day(N_DAYS))
     params = QualityParams()
-    baseline = quality.calibrate(every.until(every.first_day + 200, 200), names, params)
+    baseline = data_quality.calibrate(every.until(every.first_day + 200, 200), names, params)
     window = Window(day(N_DAYS - 1), day(N_DAYS))
-    return quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
+    return data_quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
 
 
 def by_shape(values: Floats) -> Finding:
     layout = layout_of(values.shape[1])
     params = ShapeParams()
-    reference = shape.reference_of(params, day(0), day(N_DAYS))
-    return shape.evaluate(layout, kept_of(layout, values), reference, params, day(N_DAYS))
+    reference = window_profile.reference_of(params, day(0), day(N_DAYS))
+    return window_profile.evaluate(
+        layout, kept_of(layout, values), reference, params, day(N_DAYS)
+    )
 
 
 LOOKS: dict[str, Look] = {

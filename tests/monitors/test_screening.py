@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.drift import DriftBaseline, DriftParams, calibrate
-from monitors.hourly import HOURS
-from monitors.screening import LEVEL, incidents
-from monitors.summary import Floats, chunk_at
+from monitors.baselines.reference_incidents import LEVEL, incidents
+from monitors.drift.input_drift import DriftBaseline, DriftParams, calibrate
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats, chunk_at
 from tests.monitors.streams import ar1, day, grid, plant
 
 PARAMS = DriftParams()

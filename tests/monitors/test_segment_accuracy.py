@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.conformal import episodes
+from monitors.baselines.segments import FIRST, MOST, OTHER, Label
+from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
-from monitors.segment_accuracy import (
+from monitors.performance.segment_accuracy import (
     EXPECTED,
     LABELLED,
     LOSS,
@@ -17,8 +18,7 @@ from monitors.segment_accuracy import (
     evaluate,
     of_segments,
 )
-from monitors.segments import FIRST, MOST, OTHER, Label
-from monitors.summary import Bools, Floats
+from monitors.summaries.summary import Bools, Floats
 
 N_SEGMENTS, N_TARGETS, A_DAY = 8, 3, 96
 PARAMS = SegmentAccuracyParams(window_days=3)

@@ -4,12 +4,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from monitors.baselines.warm_up import Learning
 from monitors.finding import Outcome
-from monitors.hourly import HOURS
-from monitors.learning import Learning
-from monitors.panel import PanelBaseline, PanelParams, calibrate
-from monitors.sequence import evaluate
-from monitors.summary import Floats
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
+from monitors.temporal.panel import PanelBaseline, PanelParams, calibrate
+from monitors.temporal.temporal_pattern import evaluate
 from tests.monitors.streams import day, days, grid, plant
 
 

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors import shape, shape_sums
-from monitors.conformal import episodes
+from monitors.baselines.threshold import episodes
+from monitors.explanation.implicated_features import named
 from monitors.finding import Finding, Outcome
-from monitors.hourly import HOURS
-from monitors.named import named
-from monitors.shape import ShapeBaseline, ShapeParams
-from monitors.shape_days import changes, parts_of
-from monitors.shape_layout import (
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.serialization import from_bytes, from_many, to_bytes
+from monitors.summaries.summary import MAX, MIN, N_MISSING, SUM, Floats, Ints, N, Summary, merge
+from monitors.temporal import window_profile, window_profile_sums
+from monitors.temporal.window_profile import ShapeBaseline, ShapeParams
+from monitors.temporal.window_profile_days import changes, parts_of
+from monitors.temporal.window_profile_schema import (
     BUCKETS,
     LAGS,
     N_EDGES,
@@ -27,9 +29,7 @@ from monitors.shape_layout import (
     Symbols,
     centre_and_scale,
 )
-from monitors.shape_sums import Lists
-from monitors.summary import MAX, MIN, N_MISSING, SUM, Floats, Ints, N, Summary, merge
-from monitors.summary_bytes import from_bytes, from_many, to_bytes
+from monitors.temporal.window_profile_sums import Lists
 from tests.monitors.insides import STEPS, kept_of, layout_of, sums, windows
 from tests.monitors.streams import ar1, day, plant
 
@@ -59,11 +59,17 @@ def every_sum(rows: Floats, days: Ints, phase: Floats) -> Summary:
     other = Lists(values=rows[:, ::-1].ravel(), lengths=length)
     with np.errstate(invalid="ignore", over="ignore"):
         codes = np.where(np.abs(rows) < 1e9, np.abs(rows) % 3 // 1, np.nan)
-    return shape_sums.beside(
+    return window_profile_sums.beside(
         [
-            shape_sums.by_day(shape_sums.of_numbers(NUMBERS, one, phase), days, NUMBERS.edges),
-            shape_sums.of_symbols(SYMBOLS, Lists(values=codes.ravel(), lengths=length), days),
-            shape_sums.by_day(shape_sums.of_windows(JOINT, (one, other)), days, JOINT.edges),
+            window_profile_sums.by_day(
+                window_profile_sums.of_numbers(NUMBERS, one, phase), days, NUMBERS.edges
+            ),
+            window_profile_sums.of_symbols(
+                SYMBOLS, Lists(values=codes.ravel(), lengths=length), days
+            ),
+            window_profile_sums.by_day(
+                window_profile_sums.of_windows(JOINT, (one, other)), days, JOINT.edges
+            ),
         ]
     )
 
@@ -143,7 +149,7 @@ def test_figures_are_what_they_say() -> None:
     rows = np.array([[1.0, 3.0, 2.0, 2.0]])
     lists = Lists(values=rows.ravel(), lengths=np.array([4]))
     phase = np.array([np.pi / 2])
-    [row] = shape_sums.of_numbers(NUMBERS, lists, phase)
+    [row] = window_profile_sums.of_numbers(NUMBERS, lists, phase)
     figures = dict(zip(NUMBERS.columns, row, strict=True))
     away = rows[0] - 2.0
     assert figures["x: length"] == 2.0
@@ -166,10 +172,10 @@ def test_padding_is_measured_on_each_side_and_is_no_data() -> None:
     short = np.array([[0.0, 0.0, 5.0, 0.0, 6.0, 0.0]])
     bare = np.array([[5.0, 0.0, 6.0]])
     length = np.array([6])
-    [padded] = shape_sums.of_numbers(
+    [padded] = window_profile_sums.of_numbers(
         NUMBERS, Lists(values=short.ravel(), lengths=length), np.zeros(1)
     )
-    [plain] = shape_sums.of_numbers(
+    [plain] = window_profile_sums.of_numbers(
         NUMBERS, Lists(values=bare.ravel(), lengths=length // 2), np.zeros(1)
     )
     assert padded[-2:].tolist() == [2 / 6, 1 / 6]
@@ -177,14 +183,17 @@ def test_padding_is_measured_on_each_side_and_is_no_data() -> None:
     same = [1, 2, 3, 4]  # sizes of steps and energy do not know of it
     assert padded[same] == pytest.approx(plain[same])
     every = Lists(values=np.zeros(6), lengths=length)
-    assert shape_sums.of_numbers(NUMBERS, every, np.zeros(1))[0, -2:].tolist() == [1.0, 1.0]
+    assert window_profile_sums.of_numbers(NUMBERS, every, np.zeros(1))[0, -2:].tolist() == [
+        1.0,
+        1.0,
+    ]
 
 
 def test_pairs_never_cross_rows() -> None:
     ragged = np.array([3, 0, 1, 2])
     values = np.array([0.0, 1.0, 2.0, 1.0, 2.0, 0.0])
     days = np.array([4, 4, 4, 5])
-    found = shape_sums.of_symbols(SYMBOLS, Lists(values=values, lengths=ragged), days)
+    found = window_profile_sums.of_symbols(SYMBOLS, Lists(values=values, lengths=ragged), days)
     tables = found.counts[:, 1:, 1:4]
     assert found.chunks.tolist() == [4 * HOURS, 5 * HOURS]
     assert np.argwhere(tables[0]).tolist() == [[0, 1], [1, 2]]
@@ -197,15 +206,15 @@ def test_ragged_rows_have_the_figures_of_rows_alone() -> None:
     values = np.random.default_rng(3).normal(size=lengths.sum())
     whole = Lists(values=values, lengths=lengths)
     phase = np.linspace(0, 3, 5)
-    together = shape_sums.of_numbers(NUMBERS, whole, phase)
-    sketch = shape_sums.of_windows(JOINT, (whole, whole))
+    together = window_profile_sums.of_numbers(NUMBERS, whole, phase)
+    sketch = window_profile_sums.of_windows(JOINT, (whole, whole))
     ends = np.cumsum(lengths)
     for i, (end, length) in enumerate(zip(ends, lengths, strict=True)):
         alone = Lists(values=values[end - length : end], lengths=lengths[i : i + 1])
-        [row] = shape_sums.of_numbers(NUMBERS, alone, phase[i : i + 1])
+        [row] = window_profile_sums.of_numbers(NUMBERS, alone, phase[i : i + 1])
         np.testing.assert_allclose(together[i], row)
         np.testing.assert_allclose(
-            sketch[i], shape_sums.of_windows(JOINT, (alone, alone))[0], atol=1e-12
+            sketch[i], window_profile_sums.of_windows(JOINT, (alone, alone))[0], atol=1e-12
         )
 
 
@@ -216,7 +225,7 @@ def test_a_sketch_approximates_the_kernel_of_whole_windows() -> None:
     rng = np.random.default_rng(8)
     x = rng.normal(size=(200, 3))
     lists = tuple(Lists(values=x[:, i], lengths=np.ones(200, dtype=int)) for i in range(3))
-    sketch = shape_sums.of_windows(block, lists)
+    sketch = window_profile_sums.of_windows(block, lists)
     found = sketch @ sketch.T / N_FREQUENCIES
     apart = ((x[:, None] - x[None]) ** 2).sum(axis=-1)
     error = found - np.exp(-apart / (2 * 3))
@@ -244,8 +253,8 @@ def judged(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding
     start = (N_DAYS - days) * HOURS
     broken = fault(rows[start:])
     kept = merge(sums(layout, rows[:start], hours[:start]), sums(layout, broken, hours[start:]))
-    reference = shape.reference_of(PARAMS, day(0), day(N_DAYS))
-    return shape.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
+    reference = window_profile.reference_of(PARAMS, day(0), day(N_DAYS))
+    return window_profile.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
 
 
 def first_only(change: Fault) -> Fault:
@@ -308,8 +317,8 @@ def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
     kept = merge(
         sums(layout, rows[:start], hours[:start]), sums(layout, apart[start:], hours[start:])
     )
-    reference = shape.reference_of(params, day(0), day(N_DAYS))
-    found = shape.evaluate(layout, kept, reference, params, day(N_DAYS))
+    reference = window_profile.reference_of(params, day(0), day(N_DAYS))
+    found = window_profile.evaluate(layout, kept, reference, params, day(N_DAYS))
     assert found.outcome is Outcome.BREACH
     assert found.cause.startswith("features together: ")
 
@@ -336,9 +345,9 @@ def test_symbols_in_reverse_order_are_found() -> None:
 
     def look(rows: Floats) -> Finding:
         lists = Lists(values=rows.ravel(), lengths=np.full(len(rows), STEPS))
-        kept = shape_sums.of_symbols(SYMBOLS, lists, days)
-        reference = shape.reference_of(PARAMS, day(0), day(N_DAYS))
-        return shape.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
+        kept = window_profile_sums.of_symbols(SYMBOLS, lists, days)
+        reference = window_profile.reference_of(PARAMS, day(0), day(N_DAYS))
+        return window_profile.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
 
     assert look(rows).outcome is Outcome.OK
     start = (N_DAYS - 3) * HOURS
@@ -400,11 +409,11 @@ def test_the_promise_is_kept_on_noise_with_memory() -> None:
     for seed in range(12):
         values = 10 + 3 * ar1(0.9, (n_days * HOURS, 2), seed)
         kept = kept_of(layout, values)
-        learnt = shape.calibrate(layout, kept, Window(day(0), day(reference)), params)
+        learnt = window_profile.calibrate(layout, kept, Window(day(0), day(reference)), params)
         assert isinstance(learnt, ShapeBaseline)
         first = int(kept.chunks[0]) // HOURS
         away = changes(layout, kept, first, first + n_days, params.window_days)
-        live = shape.scored(learnt, away)[0][reference + params.window_days :]
+        live = window_profile.scored(learnt, away)[0][reference + params.window_days :]
         n_looks += int(np.isfinite(live).sum())
         n_episodes += episodes(live > learnt.contract.threshold, 7)
     assert n_looks == 12 * (n_days - reference - params.window_days)

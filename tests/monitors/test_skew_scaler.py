@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.hourly import HOURS, Hourly
+from monitors.skew.comparison import Pairs, compare
 from monitors.skew.golden import MIN_VECTORS, judge
-from monitors.skew.paired import Pairs, compare
-from monitors.skew.scaler import MIN_DAYS, Logged, Parity, parity
-from monitors.summary import Floats
+from monitors.skew.scaler_comparison import MIN_DAYS, Logged, Parity, parity
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import Floats
 from tests.monitors.streams import CHANNELS, ar1, etth1, grid
 
 CENTER, SCALE = 20.0, 5.0

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors.hourly import hourly
-from monitors.summary import (
+from monitors.summaries.hourly import hourly
+from monitors.summaries.serialization import from_bytes, from_many, to_bytes
+from monitors.summaries.summary import (
     CENTRED,
     MAX,
     MIN,
@@ -23,7 +24,6 @@ from monitors.summary import (
     repeats,
     summarise,
 )
-from monitors.summary_bytes import from_bytes, from_many, to_bytes
 
 NAMES = ("load", "oil")
 

@@ -6,9 +6,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from monitors.daily import Daily, daily
-from monitors.summary import Column, Edges, Floats, Ints, summarise
-from monitors.surroundings import Odd, absent_hours, odd_failures, odd_latency, odd_volume
+from monitors.explanation.context import (
+    Odd,
+    absent_hours,
+    odd_failures,
+    odd_latency,
+    odd_volume,
+)
+from monitors.summaries.daily import Daily, daily
+from monitors.summaries.summary import Column, Edges, Floats, Ints, summarise
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

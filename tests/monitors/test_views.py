@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from monitors.hourly import Hourly
-from monitors.panel import panel_views
-from monitors.summary import Floats
-from monitors.views.autocorrelation import autocorrelation
-from monitors.views.noise_floor import noise_floor
-from monitors.views.stuck import stuck
-from monitors.views.view import View
+from monitors.statistics.view import View
+from monitors.summaries.hourly import Hourly
+from monitors.summaries.summary import Floats
+from monitors.temporal.panel import panel_views
+from monitors.temporal.views.autocorrelation import autocorrelation
+from monitors.temporal.views.flatline import stuck
+from monitors.temporal.views.noise_floor import noise_floor
 from tests.monitors.streams import ar1, days, grid, plant
 
 WINDOW, STEP = 7 * 24, 24

@@ -4,17 +4,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors import drift, panel
-from monitors.drift import DriftParams
-from monitors.hourly import HOURS
-from monitors.learning import Learning
-from monitors.panel import PanelParams
-from monitors.summary import Floats
+from monitors.baselines.warm_up import Learning
+from monitors.drift import input_drift
+from monitors.drift.input_drift import DriftParams
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats
+from monitors.temporal import panel
+from monitors.temporal.panel import PanelParams
 from tests.monitors.streams import days, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 230
 JUDGES = [
-    pytest.param(drift, DriftParams, id="drift"),
+    pytest.param(input_drift, DriftParams, id="drift"),
     pytest.param(panel, PanelParams, id="panel"),
 ]
 NAMES = grid(plant(1)).names
@@ -46,7 +47,7 @@ def test_what_weighs_nothing_is_not_judged(room: Any, params: Callable[..., Any]
     without = {"feature_weights": {NAMES[0]: 0.0}}
     quiet = looks(room, params, stream, **without).joint
     assert looks(room, params, broken).joint[-1] > 2 * quiet[-1]
-    if room is drift:  # the panel looks at each in the company of the others
+    if room is input_drift:  # the panel looks at each in the company of the others
         assert np.array_equal(looks(room, params, broken, **without).joint, quiet)
 
 

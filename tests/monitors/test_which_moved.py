@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from monitors.summary import Bools, Floats
-from monitors.which_moved import WRONG_SHARE, moved
+from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
+from monitors.summaries.summary import Bools, Floats
 
 N_LOOKS = 400
 USUAL = np.tile(np.linspace(0.0, 1.0, N_LOOKS)[:, np.newaxis], 4)

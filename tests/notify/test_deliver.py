@@ -11,14 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
-from db.queries import deliveries
-from db.queries.deliveries import Longest
+from db.queries.queue import deliveries
+from db.queries.queue.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Model, Monitor
 from notify.retry import LONGEST
 from notify.signing import new_secret
 from notify.webhook import Answer, Sender
-from services.deliver import deliver_all, record
+from services.alerting.deliver import deliver_all, record
 from tests.notify.receiver import Receiver, running
 
 Tell = Callable[[Flip], None]
@@ -300,7 +300,7 @@ from ipaddress import ip_network
 from sqlalchemy.orm import sessionmaker
 from db.session import connect
 from notify.webhook import Sender
-from services.deliver import deliver_all
+from services.alerting.deliver import deliver_all
 
 class Doomed(Sender):
     def send(self, *rest):

@@ -13,14 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import Type, compose
-from db.queries import deliveries
-from db.queries.deliveries import Longest
+from db.queries.queue import deliveries
+from db.queries.queue.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Channel, Delivery
 from notify.retry import DELAYS, LONGEST
 from notify.webhook import Answer, Sender
-from services import channels, deliver
-from services.deliver import PER_CHANNEL, deliver_all
+from services.alerting import channels, deliver
+from services.alerting.deliver import PER_CHANNEL, deliver_all
 from tests.notify.hanging import hanging
 from tests.notify.receiver import Receiver
 from tests.notify.test_deliver import add_channel, outbox

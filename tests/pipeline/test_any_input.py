@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
-from services.archive import archive_all
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.retention.archive import archive_all
 from tests.pipeline.world import (
     ARROW,
     JSON,

@@ -27,13 +27,13 @@ from core.settings import Settings
 from db.queries import models
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Inbox, Quarantine
-from services import champions
-from services.access import create_key
-from services.archive import archive_all
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.join import join_all
-from services.judge import judge
+from services.access.api_keys import create_key
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer
+from services.retention.archive import archive_all
 from tests.streams import START
 
 DAY = timedelta(days=1)
@@ -68,7 +68,7 @@ class Platform:
             version = models.find_version(session, models.find(session, model).id, "v1")
             if with_reference:
                 version.reference_start, version.reference_end = START, SERVED
-            champions.move(session, version.model_id, version.id, 0, START)
+            champion_pointer.move(session, version.model_id, version.id, 0, START)
         return model
 
     def call(self, method: str, path: str, **given: Any) -> httpx.Response:

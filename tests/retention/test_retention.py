@@ -13,18 +13,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Unprocessable
 from core.policy import Policy
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
-from db.queries import log
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Model, Quarantine, Rollout, SummaryChunk
 from lake.reading import Log
 from lake.tables import open_table
 from retrain.rollout import Phase
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
-from services.retention import first_kept, retain_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.retention.archive import archive_all
+from services.retention.retention import first_kept, retain_all
 from tests.archive.mortal import LATER
 from tests.erasure.rows import ALWAYS
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
@@ -120,10 +120,10 @@ def test_a_mark_of_a_dropped_day_goes_with_it(
     sessions: sessionmaker[Session], lake: Path, model_id: UUID
 ) -> None:
     with unit_of_work(sessions) as session:
-        log.mark_dirty(session, model_id, [START.date(), FIRST], 99)
+        positions.mark_dirty(session, model_id, [START.date(), FIRST], 99)
     retain_all(sessions, lake, START)
     with read_only(sessions) as session:
-        assert min(day for _, day, _ in log.dirty_days(session)) == FIRST
+        assert min(day for _, day, _ in positions.dirty_days(session)) == FIRST
 
 
 @LITE

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.contract import Contract
-from core.feature import Dtype, Feature, Sensitivity
 from core.policy import Policy
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature, Sensitivity
 from retrain.artifact_header import FORMAT
 from retrain.trainable import Base, Material, can_retrain
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from core.contract import Contract
+from core.schema.contract import Contract
 from services.ingest.batch import ALIASES, Format
-from services.ingest.unpack import Packing
+from services.ingest.formats.decompress import Packing
 
 SECRET = "Zx81Secret"
 SECRET_NUMBER = 31337.4242

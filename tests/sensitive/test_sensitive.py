@@ -18,10 +18,10 @@ from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import MismatchDay, Model, Quarantine
 from lake.reading import Log
-from services.access import create_key
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
-from services.registry import Registration, register
+from services.access.api_keys import create_key
+from services.aggregation.fold import PATIENCE, fold_all
+from services.models.registry import Registration, register
+from services.retention.archive import archive_all
 from tests.ingest.test_durability import running
 from tests.sensitive.bodies import CONTRACT, SECRET, TRACE, Body, bodies
 from tests.sensitive.search import everything_in, everything_stored, found_in

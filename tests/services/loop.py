@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.window import Window
 from db.base import Base
 from db.session import read_only, unit_of_work
@@ -26,16 +26,18 @@ from db.tables import (
     Stream,
     Version,
 )
-from monitors.fault_shape import FaultKind
 from monitors.finding import Finding, Json, Outcome
-from monitors.input_fault import Fault
+from monitors.input_fault.fault_types import FaultKind
+from monitors.input_fault.input_fault import Fault
 from notify.signing import new_secret
 from retrain.artifact_header import FORMAT
 from retrain.rollout import Event
-from services import alerting, champions, monitoring, retraining, rollouts
-from services.alerting import Seen
-from services.monitoring import MonitorPlan
-from services.retraining import Cause
+from services.alerting import alert_transitions
+from services.alerting.alert_transitions import Seen
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.rollouts import retraining, rollout_transitions
+from services.rollouts.retraining import Cause
 from tests.streams import CONTRACT, START, add_model, add_version
 
 DAY = timedelta(days=1)
@@ -62,9 +64,9 @@ class Loop:
                 version.objective, version.sha256 = OBJECTIVE, version_id.hex
                 version.n_bytes, version.manifest = 1, {"format": FORMAT}
             session.add(Stream(model_id=self.model_id, kind=Kind.LABELS))
-            champions.move(session, self.model_id, self.versions["v1"], 0, START)
+            champion_pointer.move(session, self.model_id, self.versions["v1"], 0, START)
             for kind in kinds:
-                monitoring.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
+                monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
 
     def policy(self, **changes: object) -> None:
         with unit_of_work(self.sessions) as session:
@@ -146,7 +148,7 @@ class Loop:
         monitor = session.scalars(
             select(Monitor).where(Monitor.model_id == self.model_id, Monitor.name == name)
         ).one()
-        alerting.observe(session, monitor, Seen(version="v1", as_of=at), finding, at)
+        alert_transitions.observe(session, monitor, Seen(version="v1", as_of=at), finding, at)
 
     def break_input(self, at: datetime) -> None:
         self.observe("input_fault", Outcome.BREACH, at, {"faults": [FAULT.to_json()]})
@@ -164,11 +166,11 @@ class Loop:
                 rollout = session.get_one(Rollout, rollout_id)
                 if event is Event.TRAINED:
                     rollout.challenger_id = self.versions["v2"]
-                rollouts.move(session, rollout, event, "a test", START)
+                rollout_transitions.move(session, rollout, event, "a test", START)
 
     def order(self, rollout_id: UUID, order: str, reason: str = "") -> None:
         with unit_of_work(self.sessions) as session:
-            rollouts.command(session, rollout_id, order, "ann", reason, START)
+            rollout_transitions.command(session, rollout_id, order, "ann", reason, START)
 
     def all(self, table: type[Base], **columns: Any) -> list[Any]:
         """Return the rows of a table, read anew."""

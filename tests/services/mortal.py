@@ -13,8 +13,8 @@ from sqlalchemy.orm import sessionmaker
 
 from core.settings import Settings
 from db.session import connect
-from services.baselines import Baselines
-from services.judge import judge
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
 from tests.archive.mortal import arm
 
 
@@ -36,7 +36,7 @@ def main(role: str, url: str, *given: str) -> None:
         day_end = datetime.fromisoformat(given[1])
         judge(sessions, Baselines(sessions), UUID(given[0]), day_end, day_end)
     else:
-        from services.training import Trainer
+        from services.rollouts.trainer import Trainer
 
         Trainer(settings_of(url, Path(given[0])), sessions).once()
     sys.exit("it was meant to die")

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
-from services import retraining
-from services.fold import fold_all
-from services.retraining import Cause
-from services.training import Trainer
+from services.aggregation.fold import fold_all
+from services.rollouts import retraining
+from services.rollouts.retraining import Cause
+from services.rollouts.trainer import Trainer
 from tests.services.mortal import settings_of
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 

@@ -8,17 +8,17 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Dtype, Feature, Sensitivity
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Monitor, Version
-from services import champions, monitoring
-from services.archive import archive_all
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.retention.archive import archive_all
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
 DAY = timedelta(days=1)
@@ -59,9 +59,9 @@ class Story:
         with unit_of_work(sessions) as session:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champions.move(session, self.model_id, version_id, 0, START)
+            champion_pointer.move(session, self.model_id, version_id, 0, START)
             for kind, params in KINDS.items():
-                monitoring.put(
+                monitor_config.put(
                     session, self.model_id, MonitorPlan(name=kind, kind=kind, params=params)
                 )
         self._send()

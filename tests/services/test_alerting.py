@@ -9,8 +9,9 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
-from services import alerting, faults, monitoring
-from services.monitoring import MonitorPlan
+from services.alerting import alert_transitions, inhibition
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
@@ -93,7 +94,7 @@ def test_serving_that_fails_is_told_although_the_input_is_broken(
 
 def wrong_with(loop: Loop) -> str | None:
     with read_only(loop.sessions) as session:
-        return faults.of_model(session, loop.model_id)
+        return inhibition.of_model(session, loop.model_id)
 
 
 def test_a_look_that_broke_forgets_no_fault(loop: Loop) -> None:
@@ -118,7 +119,7 @@ def test_a_monitor_that_was_switched_off_holds_nothing_up(loop: Loop) -> None:
     loop.break_input(START + DAY)
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="input_fault", kind="input_fault", enabled=False)
-        monitoring.put(session, loop.model_id, plan)
+        monitor_config.put(session, loop.model_id, plan)
     assert wrong_with(loop) is None
 
 
@@ -132,7 +133,7 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
         loop.observe("sequence", Outcome.BREACH, START + day * DAY)
     with unit_of_work(loop.sessions) as session:
         model = session.get_one(Model, loop.model_id)
-        alerting.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
+        alert_transitions.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
     monitors = {row.id: row.name for row in loop.all(Monitor)}
     phases = {monitors[row.monitor_id]: row.phase for row in loop.all(Alert)}
     quiet = Phase.QUIET

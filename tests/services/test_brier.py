@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.rows import Kind
 from db.session import read_only
 from db.tables import AccuracyChunk
-from services.accuracy import ABSOLUTE, LABELLED, units
-from services.archive import archive_all
-from services.fold import fold_all
-from services.join import join_all
-from services.overview.accuracy import by_day, by_step, stored_cells
+from services.aggregation.error_sums import ABSOLUTE, LABELLED, units
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.read_models.overview.accuracy import by_day, by_step, stored_cells
+from services.retention.archive import archive_all
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, prediction, table
 
 RARE = replace(CONTRACT, targets=("no", "yes"), label_map=("no", "yes"), horizon=1)

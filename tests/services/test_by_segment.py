@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import REFERENCE, Kind
+from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
-from monitors.conformal import episodes
-from monitors.drift import DriftBaseline, DriftParams
-from monitors.drift import replay as look_for_drift
-from monitors.hourly import HOURS, Hourly
-from monitors.level import LevelBaseline, LevelParams
-from monitors.level import calls as calls_of_level
-from monitors.level_looks import replay as look_for_levels
-from monitors.panel import PanelBaseline, PanelParams
-from monitors.panel import replay as look_for_faults
-from services import monitoring
-from services.by_segment import judged, learn_drift, learn_level, learn_panel
-from services.explaining.finding import explain
-from services.monitoring import MonitorPlan
-from services.replay import Asked, replay
+from monitors.baselines.threshold import episodes
+from monitors.drift.input_drift import DriftBaseline, DriftParams
+from monitors.drift.input_drift import replay as look_for_drift
+from monitors.drift.mean_shift import LevelBaseline, LevelParams
+from monitors.drift.mean_shift import calls as calls_of_level
+from monitors.drift.mean_shift_evaluation import replay as look_for_levels
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.temporal.panel import PanelBaseline, PanelParams
+from monitors.temporal.panel import replay as look_for_faults
+from services.evaluation.backtest import Asked, replay
+from services.evaluation.by_segment import judged, learn_drift, learn_level, learn_panel
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.read_models.explanations.finding import explain
 from tests.late.world import BY_SHOP, DAY, Row, World
 from tests.monitors.segmented import N_FEATURES, laid_out, stream
 from tests.streams import HOUR, START, prediction
@@ -126,7 +126,7 @@ def test_a_broken_input_of_one_segment_is_named(
     world = World(sessions, tmp_path, "shops", n_reference, 1, (), BY_SHOP)
     plan = MonitorPlan(name="faults", kind="input_fault", params={"by_segment": True})
     with unit_of_work(sessions) as session:
-        monitoring.put(session, world.model_id, plan)
+        monitor_config.put(session, world.model_id, plan)
     chance = np.random.default_rng(8)
     rows = []
     for day in range(n_reference + 8):

@@ -5,7 +5,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, RolloutEvent, SessionScore
 from retrain.rollout import CANARY_STEPS, Phase
 from retrain.verdict import Verdict
-from services import canary, rollouts
+from services.rollouts import canary, rollout_transitions
 from tests.services.loop import DAY, TO_CANARY, Loop
 from tests.streams import START
 
@@ -99,7 +99,7 @@ def test_a_better_challenger_steps_up_day_by_day_and_is_promoted(world: Canary) 
     promoted = (Phase.PROMOTED, len(CANARY_STEPS) - 1)
     assert states == [*((Phase.CANARY, step) for step in range(4)), promoted]
     with read_only(world.sessions) as session:
-        champion = rollouts.routing_of(session, world.name).champion
+        champion = rollout_transitions.routing_of(session, world.name).champion
     assert champion is not None
     assert champion.version == "v2"
     events = [row.event for row in world.all(RolloutEvent)]
@@ -133,7 +133,7 @@ def test_a_worse_challenger_is_rolled_back(world: Canary) -> None:
     rollout = world.rollout(world.id)
     assert rollout.verdict["outcome"] == "fail"
     with read_only(world.sessions) as session:
-        routing = rollouts.routing_of(session, world.name)
+        routing = rollout_transitions.routing_of(session, world.name)
     assert routing.challenger is None
     [event] = [row for row in world.all(RolloutEvent) if row.event == "canary_failed"]
     assert event.cause.startswith("worse")

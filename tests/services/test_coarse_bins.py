@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
-from services.gauges import gauges
+from services.read_models.prometheus import gauges
 from tests.late.world import NOW, World, hours
 
 N_REFERENCE, N_SERVED = 24, 4

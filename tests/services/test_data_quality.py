@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Dtype, Feature
-from core.rows import REFERENCE, Kind
-from db.queries import counts, mismatch
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
+from core.schema.rows import REFERENCE, Kind
+from db.queries.log import contract_violations, row_counters
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, FlipRow, Model, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
-from services import champions, monitoring, replay
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.replay import Asked
+from services.aggregation.fold import fold_all
+from services.evaluation import backtest
+from services.evaluation.backtest import Asked
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.services.loop import Loop
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -52,10 +53,10 @@ class Site:
         with unit_of_work(sessions) as session:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champions.move(session, self.model_id, version_id, 0, START)
+            champion_pointer.move(session, self.model_id, version_id, 0, START)
             params = {"window_days": 1, "period_hours": 24} if kind == "drift" else {}
             plan = MonitorPlan(name=kind, kind=kind, params=params)
-            monitoring.put(session, self.model_id, plan)
+            monitor_config.put(session, self.model_id, plan)
         self.chance = np.random.default_rng(4)
 
     def rows(self, day: int) -> list[dict[str, Any]]:
@@ -157,8 +158,8 @@ def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site)
     day = (START + (N_REFERENCE + N_SERVED - 1) * DAY).date()
     site.serve(site.today())
     with unit_of_work(site.sessions) as session:
-        mismatch.add(session, {(site.model_id, day, "range"): 6})
-        counts.set_repeated(session, site.model_id, day, 3)
+        contract_violations.add(session, {(site.model_id, day, "range"): 6})
+        row_counters.set_repeated(session, site.model_id, day, 3)
     found = site.judge()
     assert found.outcome is Outcome.BREACH
     assert found.cause == (
@@ -202,7 +203,7 @@ def test_a_replay_finds_what_was_found(site: Site) -> None:
     found = site.judge()
     with unit_of_work(site.sessions) as session:
         session.get_one(Model, site.model_id).watermark = START + 60 * DAY
-    replayed = replay.replay(
+    replayed = backtest.replay(
         site.sessions, site.model_id, Asked(until=START + (N_REFERENCE + N_SERVED) * DAY)
     )
     [episode] = replayed.episodes

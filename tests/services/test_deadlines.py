@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, Rollout, RolloutEvent
 from retrain.rollout import Event, Phase
-from services import deadlines, retraining
-from services.overview import rollouts as pages
-from services.retraining import Cause
+from services.read_models.overview import rollouts as pages
+from services.rollouts import deadlines, retraining
+from services.rollouts.retraining import Cause
 from tests.services.loop import DAY, TO_CANARY, Loop
 from tests.streams import START
 

@@ -9,15 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound
-from db.queries import mismatch
+from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, Monitor, Rollout, RolloutEvent, SummaryChunk
 from monitors.finding import Outcome
 from retrain.rollout import Phase
-from services.access import audit
-from services.explaining.features import SHOWN
-from services.explaining.finding import Explanation, explain
-from services.explaining.nearby import Sort
+from services.access.api_keys import audit
+from services.read_models.explanations.features import SHOWN
+from services.read_models.explanations.finding import Explanation, explain
+from services.read_models.explanations.nearby import Sort
 from tests.services.loop import FAULT, Loop
 from tests.services.story import CHANGE, DAY, END, EVENING, GAP, NOW, RISE, Story
 from tests.streams import HOUR, START
@@ -76,8 +76,10 @@ def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
 
 def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Session]) -> None:
     with unit_of_work(sessions) as session:
-        mismatch.add(session, {(story.model_id, CHANGE.date(), "range"): 7})
-        mismatch.add(session, {(story.model_id, (CHANGE - 20 * DAY).date(), "range"): 9})
+        contract_violations.add(session, {(story.model_id, CHANGE.date(), "range"): 7})
+        contract_violations.add(
+            session, {(story.model_id, (CHANGE - 20 * DAY).date(), "range"): 9}
+        )
         rollout = Rollout(
             model_id=story.model_id,
             idempotency_key="k",

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.platform import PlatformFault
 from core.errors import Conflict, NotFound
 from core.settings import Settings
-from db.queries import late, runs
+from db.queries.log import recompute_marks
+from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, Model, PlatformAlert, Run
 from db.tables import Finding as FindingRow
@@ -20,12 +21,12 @@ from db.tables.queue import RunStatus
 from jobs.ticker import Ticker
 from jobs.wiring import jobs
 from jobs.worker import Worker
-from monitors import accuracy
 from monitors.finding import Outcome
-from services import failed_slots, scene
-from services.baselines import Baselines
-from services.evaluation import evaluate_until
-from services.rejudging import evaluate_again, rejudge
+from monitors.performance import accuracy
+from services.evaluation import evaluation_context, failed_slots
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.reevaluate import evaluate_again, rejudge
+from services.evaluation.slots import evaluate_until
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
@@ -104,7 +105,7 @@ def test_a_monitor_that_fails_spoils_no_other_and_alerts(
 def test_a_slot_that_fails_as_a_whole_is_stored_and_holds_no_later_one_back(
     loop: Loop, broken: Callable[..., None]
 ) -> None:
-    broken(scene, "load", (4,), KeyError("load"))
+    broken(evaluation_context, "load", (4,), KeyError("load"))
     assert evaluate(loop, 6) == 6
     assert loop.model().judged_until == day(6)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 7)]
@@ -134,7 +135,7 @@ def test_a_failed_slot_is_evaluated_again_as_of_its_own_time(
     twin.serve(12, error=0.9)
     twin.reach(START + 14 * DAY)
     evaluate(twin, 9)
-    broken(scene, "load", (4, 5), KeyError("load"))
+    broken(evaluation_context, "load", (4, 5), KeyError("load"))
     evaluate(loop, 9)
     monkeypatch.undo()
     with unit_of_work(loop.sessions) as session:
@@ -169,13 +170,15 @@ def test_what_reads_the_faults_of_a_failed_slot_is_evaluated_again(
     with unit_of_work(loop.sessions) as session:  # as if a fault were followed since
         for row in session.query(FindingRow).filter_by(as_of=day(3)):
             row.detail = {"faults": [FAULT.to_json()]}
-    broken(scene, "load", (4,), KeyError("load"))
+    broken(evaluation_context, "load", (4,), KeyError("load"))
     evaluate(loop, 5)
     monkeypatch.undo()
     baselines = Baselines(loop.sessions)
     evaluate_again(loop.sessions, baselines, loop.model_id, day(4), day(14))
     with read_only(loop.sessions) as session:
-        assert [mark.day for mark in late.marks(session, loop.model_id)] == [day(4).date()]
+        assert [mark.day for mark in recompute_marks.marks(session, loop.model_id)] == [
+            day(4).date()
+        ]
     assert rejudge(loop.sessions, baselines, loop.model_id, day(14)).is_whole
 
 

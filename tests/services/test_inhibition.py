@@ -16,9 +16,11 @@ from db.session import unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Finding, Json, Outcome
-from services import listing, monitoring, replay
-from services.monitoring import MonitorPlan
-from services.overview import alerts
+from services.evaluation import backtest
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.read_models import lists
+from services.read_models.overview import alerts
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
@@ -170,7 +172,7 @@ def test_what_inhibits_an_alert_is_shown_while_it_lasts(
             [alarm] = [
                 a for a in alerts.alerts(session, None).alarms if a.standing.kind == "accuracy"
             ]
-            [row] = [a for a in listing.alerts(session, None) if a.kind == "accuracy"]
+            [row] = [a for a in lists.alerts(session, None) if a.kind == "accuracy"]
             [turn] = [t for t in alerts.turns(session, None, 9) if t.monitor == "accuracy"]
         return alarm.standing.inhibited_by, row.inhibited_by, turn.is_inhibited
 
@@ -191,7 +193,7 @@ def test_an_input_fault_monitor_that_is_gone_inhibits_nothing(
             _delete(session, loop)
         else:
             plan = MonitorPlan(name="input_fault", kind="input_fault", enabled=False)
-            monitoring.put(session, loop.model_id, plan)
+            monitor_config.put(session, loop.model_id, plan)
     loop.observe("accuracy", Outcome.BREACH, START + 3 * DAY)
     assert notified(loop, "accuracy") == [(3, "firing")]
 
@@ -285,7 +287,7 @@ def _now(session: Session, loop: Loop, kind: str) -> tuple[Phase, list[str]]:
 def _replayed(kind: str, days: list[tuple[str, str]]) -> int:
     """Return of how many episodes the back-test says that somebody was notified."""
     plan = MonitorPlan(name=kind, kind=kind)
-    tracker = replay._tracker(plan)
+    tracker = backtest._tracker(plan)
     for day, (fault, outcome) in enumerate(days, start=1):
         at = START + day * DAY
         found, detail = _found(outcome)
@@ -297,5 +299,5 @@ def _replayed(kind: str, days: list[tuple[str, str]]) -> int:
             cause="",
             detail=detail,
         )
-        replay._step(tracker, finding, at, {FAULT.feature} if fault == "#" else set())
+        backtest._step(tracker, finding, at, {FAULT.feature} if fault == "#" else set())
     return sum(not episode.inhibited for episode in tracker.episodes)

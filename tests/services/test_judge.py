@@ -16,12 +16,14 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
-from monitors.hourly import Hourly
-from services import crowning, judging_slots, monitoring
-from services.baselines import Baselines
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.scene import Scene
+from monitors.summaries.hourly import Hourly
+from services.evaluation import schedule
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluation_context import Scene
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.rollouts import set_champion
 from tests.services.loop import DAY, POLICY, Loop, at_once
 from tests.streams import HOUR, START
 
@@ -78,7 +80,7 @@ def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_th
     look(loop, 8)
     before = said(loop)
     command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
-    point = ["services.retraining", "consider", "after"]
+    point = ["services.rollouts.retraining", "consider", "after"]
     dead = subprocess.run(
         [*command, str(loop.model_id), day(9).isoformat(), *point], capture_output=True
     )
@@ -122,7 +124,7 @@ def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> N
 def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="forever", kind="accuracy", params={"window_days": 10**8})
-        monitoring.put(session, loop.model_id, plan)
+        monitor_config.put(session, loop.model_id, plan)
     assert look(loop, 10) == len(KINDS) + 1
     failed = [row for row in loop.all(FindingRow) if row.outcome is Outcome.ERROR]
     assert [row.cause.partition(":")[0] for row in failed] == ["OverflowError"]
@@ -131,7 +133,7 @@ def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -
 def test_a_monitor_that_is_switched_off_says_nothing(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="accuracy", kind="accuracy", enabled=False)
-        monitoring.put(session, loop.model_id, plan)
+        monitor_config.put(session, loop.model_id, plan)
     assert look(loop, 10) == len(KINDS) - 1
 
 
@@ -151,7 +153,7 @@ class Overtaken(Baselines):
     ) -> Any:
         if seen.champion == "v1":
             with unit_of_work(self._loop.sessions) as session:
-                crowning.crown(session, self._loop.model_id, "v2", 1, day(3))
+                set_champion.crown(session, self._loop.model_id, "v2", 1, day(3))
         return super().of(seen, reference, params, calibrate)
 
 
@@ -202,7 +204,7 @@ def test_days_are_judged_when_they_have_closed(
     loop.serve(1, error=0.1)
     loop.reach(watermark)
     with read_only(sessions) as session:
-        due = judging_slots.due(session)
+        due = schedule.due(session)
     assert due == [(str(loop.model_id), day(number)) for number in expected]
 
 
@@ -212,4 +214,4 @@ def test_what_was_judged_is_not_due_again(sessions: sessionmaker[Session]) -> No
     with unit_of_work(sessions) as session:
         session.get_one(Model, loop.model_id).judged_until = day(2)
     with read_only(sessions) as session:
-        assert judging_slots.due(session) == [(str(loop.model_id), day(3))]
+        assert schedule.due(session) == [(str(loop.model_id), day(3))]

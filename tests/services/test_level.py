@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import REFERENCE, Kind
+from core.schema.rows import REFERENCE, Kind
 from db.session import unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Version
 from monitors.finding import Outcome
-from services import champions, monitoring
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.rejudging import rejudge
-from services.replay import Asked, replay
+from services.aggregation.fold import fold_all
+from services.evaluation.backtest import Asked, replay
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.evaluation.reevaluate import rejudge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -38,8 +38,8 @@ class World:
         with unit_of_work(sessions) as session:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champions.move(session, self.model_id, version_id, 0, START)
-            monitoring.put(session, self.model_id, PLAN)
+            champion_pointer.move(session, self.model_id, version_id, 0, START)
+            monitor_config.put(session, self.model_id, PLAN)
         noise = ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)
         noise[MOVED * 24 :, 0] += 2.0
         self.values = np.round((10.0 + noise) * 64) / 64  # sums do not depend on their order

@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Monitor, Version
 from monitors.finding import Outcome
-from services import champions, monitoring
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.overview import model as overview
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.read_models.overview import model as overview
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -67,9 +67,9 @@ def evaluated(
     with unit_of_work(sessions) as session:
         version = session.get_one(Version, version_id)
         version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champions.move(session, model_id, version_id, 0, START)
+        champion_pointer.move(session, model_id, version_id, 0, START)
         for kind, params in KINDS.items():
-            monitoring.put(
+            monitor_config.put(
                 session, model_id, MonitorPlan(name=kind, kind=kind, params=dict(params))
             )
     values = 10.0 + ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)

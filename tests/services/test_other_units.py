@@ -8,19 +8,19 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import REFERENCE, Kind
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Monitor, Version
 from monitors.finding import Outcome
-from monitors.summary import Floats
-from services import champions, monitoring
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
+from monitors.summaries.summary import Floats
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import plant
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -51,9 +51,9 @@ def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Foun
     with unit_of_work(sessions) as session:
         version = session.get_one(Version, version_id)
         version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champions.move(session, model_id, version_id, 0, START)
+        champion_pointer.move(session, model_id, version_id, 0, START)
         for kind in KINDS:
-            monitoring.put(session, model_id, MonitorPlan(name=kind, kind=kind))
+            monitor_config.put(session, model_id, MonitorPlan(name=kind, kind=kind))
     rows = [
         prediction(
             START + hour * HOUR,

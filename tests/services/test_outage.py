@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Timeout
 from core.errors import StaleChampion
 from db.session import connect
 from lake.storage import LakeAstray
-from services.outage import described, is_outage
+from services.platform_faults.outage import described, is_outage
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.platform import PlatformFault
 from db.session import unit_of_work
 from db.tables import Delivery, PlatformAlert
-from services import platform_alerts
+from services.platform_faults import platform_alerts
 from tests.services.loop import Loop
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)

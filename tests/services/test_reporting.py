@@ -15,7 +15,7 @@ from alerts.state import Phase
 from api.main import create_app
 from core.errors import NotFound
 from core.lake_root import LakeRoot
-from core.rows import Kind
+from core.schema.rows import Kind
 from core.settings import Settings
 from core.window import Window
 from db.session import read_only, unit_of_work
@@ -28,9 +28,10 @@ from lake import tables
 from lake.reading import Log
 from lake.sampling import sample_input
 from monitors.finding import Finding, Outcome
-from services import alerting, reporting, reports
-from services.access import create_key
-from services.alerting import Seen
+from services.access.api_keys import create_key
+from services.alerting import alert_transitions
+from services.alerting.alert_transitions import REPORT_JOB, Seen
+from services.read_models.reports import report_status, report_writer
 from tests.streams import CONTRACT, HOUR, START, add_model, add_version, prediction, table
 
 DAY = timedelta(days=1)
@@ -87,7 +88,9 @@ class Grid:
         )
         with unit_of_work(self.sessions) as session:
             monitor = session.get_one(Monitor, self.monitor_id)
-            alerting.observe(session, monitor, Seen(version="v1", as_of=end), finding, now)
+            alert_transitions.observe(
+                session, monitor, Seen(version="v1", as_of=end), finding, now
+            )
         with read_only(self.sessions) as session:
             query = select(FindingRow.id).where(FindingRow.window_end == end)
             return session.scalars(query).one()
@@ -107,7 +110,7 @@ def test_a_report_is_asked_for_once_when_drift_fires(grid: Grid, now: datetime) 
     assert grid.asked() == []
     fired = grid.observe(Outcome.BREACH, AFTER.end, now)
     grid.observe(Outcome.BREACH, AFTER.end + DAY, now)
-    assert grid.asked() == [(reports.JOB, str(fired))]
+    assert grid.asked() == [(REPORT_JOB, str(fired))]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -184,19 +187,19 @@ def test_a_report_is_written_once_and_leaves_nothing_beside_it(
 ) -> None:
     finding_id = grid.observe(Outcome.BREACH, AFTER.end, now)
     place = (grid.sessions, settings.lake, settings.reports, finding_id)
-    path = reporting.write(*place)
+    path = report_writer.write(*place)
     written_at = path.stat().st_mtime_ns
-    assert reporting.write(*place) == path
+    assert report_writer.write(*place) == path
     assert path.stat().st_mtime_ns == written_at
     assert [*path.parent.iterdir()] == [path]
-    assert reports.written(settings.reports, grid.model_id) == {finding_id}
-    assert reports.written(settings.reports, uuid4()) == frozenset()
+    assert report_status.written(settings.reports, grid.model_id) == {finding_id}
+    assert report_status.written(settings.reports, uuid4()) == frozenset()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_there_is_no_report_on_what_nobody_found(grid: Grid, settings: Settings) -> None:
     with pytest.raises(NotFound):
-        reporting.write(grid.sessions, settings.lake, settings.reports, uuid4())
+        report_writer.write(grid.sessions, settings.lake, settings.reports, uuid4())
 
 
 def test_a_sample_has_one_row_per_step_and_every_one_when_they_fit(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from db.session import unit_of_work
 from db.tables import AuditEvent, Delivery, FlipRow, Model, Rollout, RolloutEvent
 from monitors.finding import Outcome
 from retrain.rollout import Event, Phase
-from services import monitoring, retraining
-from services.monitoring import MonitorPlan
-from services.retraining import Cause
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.rollouts import retraining
+from services.rollouts.retraining import Cause
 from tests.services.loop import DAY, Loop, at_once
 from tests.streams import HOUR, START
 
@@ -106,7 +107,7 @@ def test_two_alerts_that_are_refused_do_not_take_turns_in_the_audit(
     loop = Loop(sessions, kinds=("accuracy", "input_fault"))
     with unit_of_work(sessions) as session:
         plan = MonitorPlan(name="strict", kind="accuracy", params={"objective": 0.1})
-        monitoring.put(session, loop.model_id, plan)
+        monitor_config.put(session, loop.model_id, plan)
     loop.break_input(day(1))
     fire(loop)
     for number in (1, 2):

@@ -12,7 +12,8 @@ from db.session import read_only, unit_of_work
 from db.tables import Champion, Delivery, FlipRow, Rollout, RolloutEvent, SummaryChunk
 from monitors.finding import Outcome
 from retrain.rollout import Event, Phase
-from services import champions, crowning, rollouts
+from services.models import champion_pointer
+from services.rollouts import rollout_transitions, set_champion
 from tests.services.loop import DAY, TO_CANARY, Loop, at_once
 from tests.streams import START
 
@@ -24,7 +25,7 @@ def loop(sessions: sessionmaker[Session]) -> Loop:
 
 def routing(loop: Loop) -> Routing:
     with read_only(loop.sessions) as session:
-        return rollouts.routing_of(session, loop.name)
+        return rollout_transitions.routing_of(session, loop.name)
 
 
 def served(loop: Loop) -> tuple[str | None, str | None, int]:
@@ -100,12 +101,14 @@ def test_the_epoch_rises_with_each_share(loop: Loop) -> None:
     seen = [(routing(loop).epoch, routing(loop).share_bp)]
     for _ in range(3):
         with unit_of_work(loop.sessions) as session:
-            rollouts.step_up(session, session.get_one(Rollout, made), "better", START)
+            rollout_transitions.step_up(
+                session, session.get_one(Rollout, made), "better", START
+            )
         seen.append((routing(loop).epoch, routing(loop).share_bp))
     assert [share for _, share in seen] == [500, 2500, 5000, 10_000]
     assert len({epoch for epoch, _ in seen}) == 4
     with unit_of_work(loop.sessions) as session, pytest.raises(Conflict, match="last step"):
-        rollouts.step_up(session, session.get_one(Rollout, made), "better", START)
+        rollout_transitions.step_up(session, session.get_one(Rollout, made), "better", START)
 
 
 def test_a_model_without_champion_is_served_by_nobody_yet(loop: Loop) -> None:
@@ -113,7 +116,7 @@ def test_a_model_without_champion_is_served_by_nobody_yet(loop: Loop) -> None:
         session.delete(session.get_one(Champion, loop.model_id))
     assert served(loop) == (None, None, 0)
     with read_only(loop.sessions) as session, pytest.raises(NotFound, match="no model 'nope'"):
-        rollouts.routing_of(session, "nope")
+        rollout_transitions.routing_of(session, "nope")
 
 
 def test_a_first_version_cannot_be_compared_and_is_promoted_by_a_person(loop: Loop) -> None:
@@ -190,7 +193,7 @@ def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop
 def test_of_two_who_make_a_champion_from_the_same_revision_one_is_told(loop: Loop) -> None:
     def crown() -> int:
         with unit_of_work(loop.sessions) as session:
-            return crowning.crown(session, loop.model_id, "v2", 1, START)
+            return set_champion.crown(session, loop.model_id, "v2", 1, START)
 
     outcomes = at_once(crown, crown, crown)
     assert sorted(map(str, outcomes)) == ["2"] + ["the champion is no longer at revision 1"] * 2
@@ -201,7 +204,7 @@ def test_a_champion_that_moved_since_the_request_stops_the_promotion(loop: Loop)
     made = loop.request()
     loop.move(made, *TO_CANARY)
     with unit_of_work(loop.sessions) as session:
-        champions.move(session, loop.model_id, loop.versions["v1"], 1, START)
+        champion_pointer.move(session, loop.model_id, loop.versions["v1"], 1, START)
     with pytest.raises(StaleChampion):
         loop.order(made, "promote")
     assert loop.rollout(made).phase is Phase.CANARY

@@ -5,17 +5,17 @@ from datetime import timedelta
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import REFERENCE, Kind
+from core.schema.rows import REFERENCE, Kind
 from db.session import unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Version
 from monitors.finding import Outcome
-from monitors.summary import Floats
-from services import champions, monitoring
-from services.baselines import Baselines
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
+from monitors.summaries.summary import Floats
+from services.aggregation.fold import fold_all
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -32,9 +32,9 @@ def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[F
     with unit_of_work(sessions) as session:
         version = session.get_one(Version, version_id)
         version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champions.move(session, model_id, version_id, 0, START)
+        champion_pointer.move(session, model_id, version_id, 0, START)
         plan = MonitorPlan(name="sequence", kind="sequence", params=PARAMS)
-        monitoring.put(session, model_id, plan)
+        monitor_config.put(session, model_id, plan)
     rows = [
         prediction(
             START + hour * HOUR,

@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.platform import PlatformFault
 from api.main import create_app
 from core.clock import utcnow
-from core.contract import Contract
 from core.errors import Conflict
-from core.feature import Feature, Sensitivity
-from core.rows import Kind, Stage
+from core.schema.contract import Contract
+from core.schema.feature import Feature, Sensitivity
+from core.schema.rows import Kind, Stage
 from core.settings import Settings
 from db.payload_files import PayloadGone
-from db.queries import inbox, log
+from db.queries.log import inbox, positions
 from db.session import read_only, unit_of_work
 from db.tables import (
     AuditEvent,
@@ -35,18 +35,19 @@ from db.tables import (
     SetAside,
 )
 from db.tables.kserve import Part
-from monitors.summary import N
-from services import discard as discarding
-from services import fold as folding
-from services import platform_alerts, row_summaries, set_aside
-from services.access import create_key
-from services.archive import archive_all
-from services.capacity import full_aside
-from services.discard import Discarded, discard
-from services.fold import PATIENCE, fold_all
+from monitors.summaries.summary import N
+from services.access.api_keys import create_key
+from services.access.capacity import full_aside
+from services.aggregation import fold as folding
+from services.aggregation import row_summaries
+from services.aggregation.fold import PATIENCE, fold_all
 from services.kserve.pairing import sweep
-from services.retention import retain_all
-from services.set_aside import FIRST_DELAY, LONGEST_DELAY, Aside, work_through
+from services.platform_faults import platform_alerts, set_aside
+from services.platform_faults.set_aside import FIRST_DELAY, LONGEST_DELAY, Aside, work_through
+from services.retention import discard as discarding
+from services.retention.archive import archive_all
+from services.retention.discard import Discarded, discard
+from services.retention.retention import retain_all
 from tests.fold.test_fold import send, stored
 from tests.streams import (
     HOUR,
@@ -102,7 +103,7 @@ def test_a_stream_set_aside_is_tried_again_ever_more_rarely_and_goes_on_by_itsel
     send(sessions, model_id, prediction(START))
     now, delays = LATE, []
     with monkeypatch.context() as older:
-        older.setattr("services.fold.summarise_rows", lambda *_: 1 / 0)
+        older.setattr("services.aggregation.fold.summarise_rows", lambda *_: 1 / 0)
         for _ in range(10):
             fold_all(sessions, now)
             (row,) = aside(sessions, model_id)
@@ -181,7 +182,7 @@ def test_the_good_rows_of_an_entry_stay_and_are_folded(
             raise ZeroDivisionError
         return summarise(rows, contract, edges)
 
-    monkeypatch.setattr("services.fold.summarise_rows", breaking)
+    monkeypatch.setattr("services.aggregation.fold.summarise_rows", breaking)
     model_id = add_model(sessions)
     send(sessions, model_id, *(prediction(START, i) for i in range(20)))
     fold_all(sessions, LATE)
@@ -225,14 +226,14 @@ def test_an_entry_that_was_discarded_meanwhile_is_not_folded(
     def meanwhile(payloads: Any) -> Any:
         with unit_of_work(sessions) as session:
             (entry,) = session.scalars(select(Inbox.id)).all()
-            log.take_out(session, entry, None)
+            positions.take_out(session, entry, None)
         return decode(payloads)
 
     monkeypatch.setattr(folding, "decode", meanwhile)
 
     assert folding.fold(sessions, model_id, Kind.PREDICTIONS, LATE) == 0
     with read_only(sessions) as session:
-        assert log.position(session, model_id, Kind.PREDICTIONS) == (0, 0)
+        assert positions.position(session, model_id, Kind.PREDICTIONS) == (0, 0)
 
 
 def test_of_a_model_with_sensitive_values_no_value_is_told(
@@ -417,7 +418,7 @@ def test_a_batch_of_an_older_version_that_was_discarded_is_a_duplicate(
             return client.post("/v1/models/grid/predictions", json=row, headers=named).json()
 
         with monkeypatch.context() as older:
-            older.setattr("services.ingest.check_lists.LARGEST", 1e300)
+            older.setattr("services.ingest.validation.validate_lists.LARGEST", 1e300)
             assert sent()["accepted"] == 1
         later = utcnow() + PATIENCE
         assert fold_all(sessions, later) == 0

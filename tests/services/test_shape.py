@@ -9,20 +9,20 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model
 from monitors.finding import Outcome
-from monitors.summary import Floats
-from services import champions, monitoring
-from services.baselines import Baselines
-from services.explaining.finding import explain
-from services.fold import fold_all
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.rejudging import rejudge
-from services.replay import Asked, replay
+from monitors.summaries.summary import Floats
+from services.aggregation.fold import fold_all
+from services.evaluation.backtest import Asked, replay
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.evaluation.reevaluate import rejudge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
+from services.read_models.explanations.finding import explain
 from tests.monitors.streams import plant
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -47,9 +47,9 @@ def served(sessions: sessionmaker[Session], late: range = range(0)) -> UUID:
     model_id = add_model(sessions)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
-        champions.move(session, model_id, version_id, 0, START)
+        champion_pointer.move(session, model_id, version_id, 0, START)
         plan = MonitorPlan(name="shape", kind="shape", params=PARAMS)
-        monitoring.put(session, model_id, plan)
+        monitor_config.put(session, model_id, plan)
     values = plant(N_DAYS + 1)[:, [0, 2]]
     rows = rows_of(values, 0, N_DAYS)
     behind = [row for i, row in enumerate(rows) if i // 24 in late]
@@ -119,8 +119,8 @@ def test_rows_of_one_step_have_no_inside(sessions: sessionmaker[Session]) -> Non
     model_id = add_model(sessions)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
-        champions.move(session, model_id, version_id, 0, START)
-        monitoring.put(session, model_id, MonitorPlan(name="shape", kind="shape"))
+        champion_pointer.move(session, model_id, version_id, 0, START)
+        monitor_config.put(session, model_id, MonitorPlan(name="shape", kind="shape"))
     rows = [prediction(START + hour * HOUR, hour) for hour in range(49)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.contract import Contract
 from core.errors import AppError, TooLarge, Unprocessable
-from core.feature import Dtype, Feature
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
 from monitors.skew.faults import Fault
-from services.skew import MAX_COLUMNS, MAX_VALUES, Asked, compare
+from services.skew.compare import MAX_COLUMNS, MAX_VALUES, Asked, compare
 
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="kind", dtype=Dtype.CATEGORY)),

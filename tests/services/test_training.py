@@ -19,10 +19,11 @@ from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Model, Rollout
 from retrain.rollout import Phase
-from services import erasure, erasure_requests, workshop
-from services.artifacts import path_of
-from services.rollouts import command, routing_of
-from services.training import MAX_ATTEMPTS
+from services.models.artifacts import path_of
+from services.retention import erasure, erasure_requests
+from services.rollouts import train_challenger
+from services.rollouts.rollout_transitions import command, routing_of
+from services.rollouts.trainer import MAX_ATTEMPTS
 from tests.services.loop import at_once
 from tests.services.seasons import CHANGE, DAY, N_DAYS, Seasons, daily, opened, seasoned
 from tests.streams import START
@@ -172,7 +173,7 @@ def test_what_may_pass_is_tried_again_and_given_up_at_last(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("float division by zero")
 
-    monkeypatch.setattr(workshop, "make", fail)
+    monkeypatch.setattr(train_challenger, "make", fail)
     made = seasons.request("renewal", ONSET)
     phases = [(seasons.train(), seasons.rollout(made).phase) for _ in range(MAX_ATTEMPTS)]
     assert phases == [(True, Phase.TRAINING)] * (MAX_ATTEMPTS - 1) + [(True, Phase.FAILED)]
@@ -257,7 +258,7 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
         assert twin.train()
         expected = twin.versions()
     made = seasons.request("renewal", ONSET)
-    die(seasons, "services.training", "store", "after")
+    die(seasons, "services.rollouts.trainer", "store", "after")
     # What is logged after the death is not part of what was ordered before it.
     seasons.log(daily()[:5], first=N_DAYS)
     assert seasons.train()
@@ -269,7 +270,7 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
 def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> None:
     made = seasons.request("renewal", ONSET)
     for _ in range(MAX_ATTEMPTS):
-        die(seasons, "services.training", "fold_all", "before")
+        die(seasons, "services.rollouts.trainer", "fold_all", "before")
     assert not seasons.train()
     assert seasons.rollout(made).phase is Phase.FAILED
     assert seasons.events(made)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")

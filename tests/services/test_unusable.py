@@ -14,23 +14,24 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contract import Contract
-from core.feature import Sensitivity
-from core.masking import hashed
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.feature import Sensitivity
+from core.schema.masking import hashed
+from core.schema.rows import Kind
 from core.terms import Terms
-from db.queries import log
+from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, SessionScore, UnusableAnswer
 from retrain.rollout import Phase
-from services import canary, retention
-from services.archive import archive_all
-from services.fold import fold_all
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
 from services.ingest.batch import Batch, Feed, Format
-from services.ingest.decode import decode
-from services.ingest.store import store
-from services.join import join_all
-from services.overview import rollouts as pages
+from services.ingest.formats.decode import decode
+from services.ingest.persist import store
+from services.read_models.overview import rollouts as pages
+from services.retention import retention
+from services.retention.archive import archive_all
+from services.rollouts import canary
 from tests.services.loop import DAY, TO_CANARY, Loop
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, table
 
@@ -248,7 +249,7 @@ def test_an_answer_that_is_not_there_is_a_failure(world: World) -> None:
 def test_a_refused_answer_that_comes_late_has_its_session_scored_again(world: World) -> None:
     world.live(1, lambda version, _: {"load": better(version)})
     with read_only(world.sessions) as session:
-        assert log.dirty_days(session) == []
+        assert positions.dirty_days(session) == []
     late = row(START + HOUR, {"load": [None] * 3}, version="v2", session_id="s1", shadow=True)
     send(world.sessions, world.model_id, [late])
     world.work()

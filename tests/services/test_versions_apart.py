@@ -12,11 +12,12 @@ from db.session import unit_of_work
 from db.tables import AccuracyChunk, Alert, Monitor, ServingSlice
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
-from services import champions, monitoring, replay
-from services.baselines import Baselines
-from services.judge import judge
-from services.monitoring import MonitorPlan
-from services.replay import Asked
+from services.evaluation import backtest
+from services.evaluation.backtest import Asked
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 from tests.services.loop import DAY, OBJECTIVE, Loop
 from tests.streams import CONTRACT, START
 
@@ -91,7 +92,7 @@ def test_accuracy_is_the_champions(
     assert row.value == pytest.approx(value)
     assert row.threshold == OBJECTIVE
     assert row.detail["other_versions"] == {"v2": {"error": of_v2, "coverage": 1.0}}
-    replayed = replay.replay(sessions, loop.model_id, Asked())
+    replayed = backtest.replay(sessions, loop.model_id, Asked())
     assert replayed.n_days == 0 or replayed.records
 
 
@@ -101,7 +102,7 @@ def test_a_champion_without_forecasts_has_no_accuracy_and_its_forerunner_no_blam
     loop = Loop(sessions, kinds=("accuracy",))
     with unit_of_work(sessions) as session:
         errors(session, loop, "v1", 0.9, 10)
-        champions.move(session, loop.model_id, loop.versions["v2"], 1, END)
+        champion_pointer.move(session, loop.model_id, loop.versions["v2"], 1, END)
     evaluated(loop)
     row = found(loop, "accuracy")
     assert row.outcome is Outcome.NO_DATA
@@ -114,7 +115,9 @@ def test_an_alert_on_the_service_names_the_version_that_burns(
 ) -> None:
     loop = Loop(sessions)
     with unit_of_work(sessions) as session:
-        monitoring.put(session, loop.model_id, MonitorPlan(name="availability", kind="burn"))
+        monitor_config.put(
+            session, loop.model_id, MonitorPlan(name="availability", kind="burn")
+        )
         for number in range(12):
             at = END - NOON + number * NOON / 144
             served(session, loop.model_id, "v1", at, 300, 0)
@@ -134,7 +137,7 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
     loop = Loop(sessions)
     params = {"indicator": "latency"}
     with unit_of_work(sessions) as session:
-        monitoring.put(
+        monitor_config.put(
             session, loop.model_id, MonitorPlan(name="slow", kind="burn", params=params)
         )
         served(session, loop.model_id, "v1", END - NOON, 1440, 3)

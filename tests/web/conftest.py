@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from db.session import unit_of_work
-from services.access import Door, create_key
+from services.access.api_keys import Door, create_key
 from tests.web import stories
 from web import pages
 

@@ -10,9 +10,9 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
-from core.contract import Contract
-from core.feature import Feature
-from core.rows import Kind
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import Kind
 from db.queries.summaries import LATENCY_EDGES
 from db.tables import (
     AccuracyChunk,

@@ -14,7 +14,8 @@ from core.clock import utcnow
 from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Finding, Model, Run
 from db.tables.queue import RunStatus
-from services import reports
+from services.alerting.alert_transitions import REPORT_JOB
+from services.read_models.reports import report_status
 from tests.monitors.streams import ar1
 from tests.services.story import CHANGE, DAY, NOW, Story
 from tests.services.test_sequence import N_HELD, N_REFERENCE, N_SERVED, serve
@@ -155,7 +156,7 @@ def test_the_page_says_where_the_report_stands(
     has_button: bool,
 ) -> None:
     with unit_of_work(sessions) as session:
-        run = session.scalars(select(Run).where(Run.job == reports.JOB)).one()
+        run = session.scalars(select(Run).where(Run.job == REPORT_JOB)).one()
         if status is None:
             session.delete(run)
         else:
@@ -191,7 +192,7 @@ def test_the_button_asks_once_and_leads_to_the_report(
         assert session.scalars(select(Run.subject)).all() == [str(drifted)]
         said = session.scalars(select(AuditEvent.action)).all()
         assert [*said].count("report.ask") == 1
-    path = reports.path_of(tmp_path / "reports", story.model_id, drifted)
+    path = report_status.path_of(tmp_path / "reports", story.model_id, drifted)
     path.parent.mkdir(parents=True)
     path.write_text("the report")
     assert browser.post(address).headers["location"] == address

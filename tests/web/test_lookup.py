@@ -10,12 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.rows import Kind
+from core.schema.rows import Kind
 from db.session import unit_of_work
 from db.tables import Quarantine
-from services.archive import archive_all
-from services.fold import PATIENCE, fold_all
-from services.lookup import pages
+from services.aggregation.fold import PATIENCE, fold_all
+from services.read_models.lookup import paged
+from services.retention.archive import archive_all
 from tests.streams import HOUR, START, add_model, add_version, keep, label, prediction, table
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
@@ -164,7 +164,7 @@ def test_a_list_is_turned_page_by_page_and_saved_as_a_file(
 def test_a_search_that_ran_out_of_time_offers_to_go_on(
     browser: TestClient, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(paged, "PATIENCE", timedelta(0))
     monkeypatch.setattr("lake.search.FIRST_LOOK", 1)
     days = [prediction(START + i * 24 * HOUR, prediction_id=f"p{i}") for i in range(8)]
     fill(*days)

@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
-from core.contract import Contract
+from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models, segments
 from db.session import read_only, unit_of_work
 from db.tables import Model
-from monitors.segments import FIRST, MOST, OTHER
+from monitors.baselines.segments import FIRST, MOST, OTHER
 from tests.web.conftest import Browsers
 from web.rendering import FOLDER
 

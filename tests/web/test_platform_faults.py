@@ -13,8 +13,8 @@ from api.main import create_app
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Model, Scope
-from services import platform_alerts
-from services.access import create_key
+from services.access.api_keys import create_key
+from services.platform_faults import platform_alerts
 from tests.web.conftest import Browsers
 
 MODEL, OTHER = "tariff-classifier", "turbine-vibration"

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from db.session import read_only, unit_of_work
 from db.tables import WebSession
-from services import browsing
-from services.access import Door, revoke_key
+from services.access import browser_sessions
+from services.access.api_keys import Door, revoke_key
 from tests.web.conftest import HOST, Browsers
 from web import pages
 from web.rendering import COOKIE
@@ -83,7 +83,7 @@ def test_a_session_ends_by_itself_and_is_swept(
     app: FastAPI, signed_in: Browsers, sessions: sessionmaker[Session], now: datetime
 ) -> None:
     browser = signed_in("read")
-    app.dependency_overrides[utcnow] = lambda: now + browsing.LASTS
+    app.dependency_overrides[utcnow] = lambda: now + browser_sessions.LASTS
     assert browser.get("/").status_code == 303
     signed_in("admin")
     with read_only(sessions) as session:

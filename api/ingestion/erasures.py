@@ -1,0 +1,92 @@
+"""Erasure on request, over HTTP."""
+
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.server.dependencies import ActDep, AdminModel, ReadDep
+from api.server.json_route import JsonRoute
+from db.queries.log import erasure as stored
+from db.tables import Erasure
+from services.retention import erasure_requests
+
+router = APIRouter(prefix="/v1/models", tags=["erasures"], route_class=JsonRoute)
+
+
+class ErasureAsk(BaseModel):
+    """Whom it is about, as it was sent: either a session or an entity."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    session_id: str | None = Field(default=None, min_length=1, max_length=1000)
+    entity: str | None = Field(default=None, min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _one(self) -> "ErasureAsk":
+        if (self.session_id is None) == (self.entity is None):
+            raise ValueError("name either session_id or entity")
+        return self
+
+
+class Erased(BaseModel):
+    """How many rows were removed, by where they were.
+
+    `log` counts predictions and labels; `waiting`, halves of KServe's events.
+    """
+
+    log: int
+    quarantine: int
+    waiting: int
+
+
+class ErasureRead(BaseModel):
+    """One erasure. Whom it was about is not told: only a digest is kept.
+
+    `error` is the kind of the last failure of one that is not finished; it is
+    tried again.
+    """
+
+    id: UUID
+    field: str
+    state: str
+    asked_by: str
+    asked_at: datetime
+    finished_at: datetime | None
+    erased: Erased
+    error: str | None
+
+
+@router.post("/{model}/erasures", status_code=202)
+def erase(body: ErasureAsk, entry: AdminModel, act: ActDep) -> ErasureRead:
+    """Ask that everything about a session or an entity be erased; a worker does it."""
+    field = "entity" if body.session_id is None else "session_id"
+    text = body.session_id or body.entity
+    assert text is not None
+    asked = erasure_requests.ask(
+        act.session, entry.model_id, field, text, act.caller.name, act.now
+    )
+    act.record("erasure.ask", entry.name, {"erasure": str(asked.id), "field": field})
+    return _read(asked)
+
+
+@router.get("/{model}/erasures")
+def list_erasures(entry: AdminModel, session: ReadDep) -> list[ErasureRead]:
+    """List what was asked to be erased, newest first, and what became of it."""
+    return [_read(one) for one in stored.of_model(session, entry.model_id)]
+
+
+def _read(one: Erasure) -> ErasureRead:
+    return ErasureRead(
+        id=one.id,
+        field=one.field,
+        state="waiting" if one.finished_at is None else "finished",
+        asked_by=one.asked_by,
+        asked_at=one.asked_at,
+        finished_at=one.finished_at,
+        erased=Erased(
+            log=one.n_lake or 0, quarantine=one.n_quarantined or 0, waiting=one.n_inbox or 0
+        ),
+        error=one.error,
+    )

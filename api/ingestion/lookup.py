@@ -1,0 +1,290 @@
+"""Find what was predicted: by id, by session, by filter; and what broke the contract."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+import msgspec
+from annotated_types import Ge, Le
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.server.dependencies import PlatformDep, ReadDep, ReadModel
+from core.errors import NotFound
+from core.schema.rows import Kind, Status
+from services.read_models.export.export import Order, export
+from services.read_models.export.formats import Format
+from services.read_models.lookup import by_id, paged, quarantine, timeline
+from services.read_models.lookup.query import (
+    ListCursor,
+    RowCursor,
+    SessionCursor,
+    read,
+    written,
+)
+from services.read_models.lookup.query import Query as Wanted
+from services.read_models.lookup.rows import Store
+from services.read_models.lookup.snapshot import look
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["lookup"])
+
+MAX_LIMIT = 1000
+MAX_TEXT = 1024  # characters of an id or a cursor
+
+Moment = Annotated[
+    AwareDatetime,
+    Ge(datetime(1970, 1, 1, tzinfo=UTC)),
+    Le(datetime(9000, 1, 1, tzinfo=UTC)),
+    AfterValidator(lambda moment: moment.astimezone(UTC)),
+]
+Cursor = Annotated[str | None, Query(max_length=2 * MAX_TEXT, description="Where to go on.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows of a page.")]
+
+
+class LabelRead(BaseModel):
+    """What happened: by target and step of the horizon; null where it is not known yet."""
+
+    actual: dict[str, list[float | None]]
+    error: dict[str, list[float | None]]
+    arrived_at: datetime
+
+
+class PredictionRead(BaseModel):
+    """One prediction, where it is kept now, how often it was sent, and what happened."""
+
+    prediction_id: str
+    version: str
+    at: datetime
+    entity: str | None
+    session_id: str | None
+    step_index: int | None
+    features: dict[str, list[Any] | None]
+    output: dict[str, list[float | None] | None] | None
+    status: Status
+    shadow: bool
+    latency_seconds: float | None
+    session_start: bool | None
+    session_end: bool | None
+    cold_start: bool | None
+    queue_length: int | None
+    batch_size: int | None
+    trace_id: str | None
+    cost: float | None
+    worker: str | None
+    received_at: datetime
+    kept_in: Store
+    sent: int
+    label: LabelRead | None
+
+
+class PageRead(BaseModel):
+    """Predictions, newest event first; `cursor` is null on the last page.
+
+    `searched_back_to` is set when time was up before the page was full: go on
+    with the cursor.
+    """
+
+    rows: list[PredictionRead]
+    cursor: str | None
+    searched_back_to: datetime | None
+
+
+class TimelineRead(BaseModel):
+    """Steps of a session, in the order in which they happened."""
+
+    session_id: str
+    first: datetime | None
+    last: datetime | None
+    n_rows: int
+    rows: list[PredictionRead]
+    cursor: str | None
+    searched_back_to: datetime | None
+
+
+class UnfinishedRead(BaseModel):
+    """Not found so far: go on with the cursor."""
+
+    error: Literal["NotFoundYet"]
+    detail: str
+    searched_back_to: datetime
+    cursor: str
+
+
+class BadRowRead(BaseModel):
+    """One row that broke the contract; what is sensitive was masked before it was stored."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: Kind
+    batch_id: str
+    row: int
+    field: str
+    reason: str
+    content: dict[str, Any]
+    received_at: datetime
+
+
+class QuarantineRead(BaseModel):
+    """Rows that broke the contract, newest first; `cursor` is null on the last page."""
+
+    rows: list[BadRowRead]
+    cursor: str | None
+
+
+class FilterRead(BaseModel):
+    """Which predictions; what is left out is left open."""
+
+    since: Moment | None = Field(None, alias="from", description="Event time, included.")
+    until: Moment | None = Field(None, description="Event time, not included.")
+    version: str | None = Field(None, max_length=MAX_TEXT)
+    entity: str | None = Field(None, max_length=MAX_TEXT)
+    session: str | None = Field(None, max_length=MAX_TEXT)
+    status: Status | None = None
+    labelled: bool | None = Field(None, description="Whether a label of any step is in.")
+    shadow: bool | None = None
+    trace_id: str | None = Field(None, max_length=MAX_TEXT)
+
+
+def wanted(given: Annotated[FilterRead, Query()]) -> Wanted:
+    """Read a filter from the address."""
+    named = given.model_dump(exclude={"session"})
+    return Wanted(**named, session_id=given.session)
+
+
+WantedDep = Annotated[Wanted, Depends(wanted)]
+
+
+@router.get("/predictions", response_model=PageRead)
+def list_predictions(
+    entry: ReadModel,
+    parts: PlatformDep,
+    query: WantedDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List predictions, newest event first, with what became of them."""
+    after = read(cursor, ListCursor) if cursor else None
+    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+        page = paged.page(state, query, after, limit, paged.within())
+    return _json(
+        {
+            "rows": [row.to_json() for row in page.rows],
+            "cursor": page.cursor and written(page.cursor),
+            "searched_back_to": page.searched_back_to,
+        }
+    )
+
+
+@router.get(
+    "/predictions/export",
+    response_class=Response,
+    responses={200: {"content": {form.media_type.split(";")[0]: {} for form in Format}}},
+)
+def export_predictions(
+    entry: ReadModel,
+    parts: PlatformDep,
+    query: WantedDep,
+    format: Annotated[Format, Query(description="Of the file.")] = Format.CSV,
+    with_labels: Annotated[bool, Query(description="Add what happened.")] = False,
+) -> Response:
+    """Take out predictions as a file, however many, the oldest event day first."""
+    order = Order(model_id=entry.model_id, query=query, form=format, with_labels=with_labels)
+    return stream(export(parts.sessions, parts.settings.lake, order), entry.name, format)
+
+
+def stream(pieces: Iterator[bytes], name: str, form: Format) -> Response:
+    """Answer with a file that is written while it is read."""
+    first = next(pieces)  # what goes wrong at once still has a status of its own
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type=form.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
+    )
+
+
+@router.get(
+    "/predictions/{prediction_id:path}",
+    response_model=PredictionRead,
+    responses={404: {"model": UnfinishedRead, "description": "Unknown, or not found so far."}},
+)
+def read_prediction(
+    prediction_id: Annotated[str, Path(max_length=MAX_TEXT)],
+    entry: ReadModel,
+    parts: PlatformDep,
+    at: Annotated[
+        Moment | None, Query(description="Its event time, give or take a day.")
+    ] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Find one prediction by its id: the newest rows first, then further back."""
+    after = read(cursor, ListCursor) if cursor else None
+    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+        found = by_id.prediction(
+            state, prediction_id, near=at, after=after, stop=paged.within()
+        )
+    if found is None:
+        raise NotFound(
+            "no prediction of that id" + (" within a day of that time" if at else "")
+        )
+    if isinstance(found, by_id.Unfinished):
+        body = UnfinishedRead(
+            error="NotFoundYet",
+            detail=f"not among events since {found.searched_back_to.isoformat()}",
+            searched_back_to=found.searched_back_to,
+            cursor=written(found.cursor),
+        )
+        return JSONResponse(body.model_dump(mode="json"), status_code=404)
+    return _json(found.to_json())
+
+
+@router.get("/sessions/{session_id:path}", response_model=TimelineRead)
+def read_session(
+    session_id: Annotated[str, Path(max_length=MAX_TEXT)],
+    entry: ReadModel,
+    parts: PlatformDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Show a session from its first step to its last."""
+    after = read(cursor, SessionCursor) if cursor else None
+    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+        found = timeline.timeline(state, session_id, after, limit, paged.within())
+    if found is None:
+        raise NotFound("no session of that id")
+    return _json(
+        {
+            "session_id": session_id,
+            "first": found.first,
+            "last": found.last,
+            "n_rows": found.n_rows,
+            "rows": [row.to_json() for row in found.rows],
+            "cursor": found.cursor and written(found.cursor),
+            "searched_back_to": found.searched_back_to,
+        }
+    )
+
+
+@router.get("/quarantine")
+def list_quarantine(
+    entry: ReadModel,
+    session: ReadDep,
+    field: Annotated[
+        str | None, Query(max_length=MAX_TEXT, description="As named there.")
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> QuarantineRead:
+    """List the rows that broke the contract, newest first."""
+    after = read(cursor, RowCursor) if cursor else None
+    found = quarantine.bad_rows(session, entry.model_id, field, after, limit)
+    return QuarantineRead(
+        rows=[BadRowRead.model_validate(row) for row in found.rows],
+        cursor=found.cursor and written(found.cursor),
+    )
+
+
+def _json(content: dict[str, Any]) -> Response:
+    """Answer with rows, past the framework's own checks: they would take most of the time."""
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,151 @@
+"""What was brought in after the fact, and what monitors would have found in it, over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from sqlalchemy.orm import Session
+
+from api.server.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel
+from api.server.json_route import JsonRoute
+from core.errors import Unprocessable
+from core.window import Window
+from db.tables import Model
+from services.evaluation import backtest
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["history"], route_class=JsonRoute)
+
+
+class History(BaseModel):
+    """Event time up to `until` was brought in after the fact; null when none was."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: AwareDatetime | None
+
+
+class HistoryRead(BaseModel):
+    """What is history, and how much of all that was sent is not yet taken in.
+
+    `waiting_rows` are not in the lake, `waiting_days` not joined with their labels.
+    """
+
+    until: datetime | None
+    waiting_rows: int
+    waiting_days: int
+
+
+class EpisodeRead(BaseModel):
+    """One alert that would have been; `until` is null when it still fired at the end."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    monitor: str
+    kind: str
+    severity: str
+    since: datetime
+    until: datetime | None
+    n_days: int
+    worst: float | None
+    cause: str
+    inhibited: bool
+
+
+class RecordRead(BaseModel):
+    """How often one monitor looked, and what came of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    monitor: str
+    kind: str
+    severity: str
+    n_judged: int
+    n_without: int
+    n_breaches: int
+    n_episodes: int
+    why_without: str
+    promised_days: float | None
+    achieved_days: float | None
+    days_between_episodes: float | None
+
+
+class ReplayRead(BaseModel):
+    """What monitors would have found, the oldest episode first.
+
+    `waiting_rows` are not yet folded and archived, `waiting_days` not yet joined with labels:
+    what they hold is not in it.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    model: str
+    version: str | None
+    since: datetime | None
+    until: datetime | None
+    n_days: int
+    waiting_rows: int
+    waiting_days: int
+    records: list[RecordRead]
+    episodes: list[EpisodeRead]
+
+
+@router.get("/history", response_model=HistoryRead)
+def read_history(entry: ReadModel, session: ReadDep) -> HistoryRead:
+    """Say up to when event time is history: looked at, and told to nobody."""
+    return _history(session, entry.model_id)
+
+
+@router.put("/history", response_model=HistoryRead)
+def put_history(body: History, entry: OperateModel, act: ActDep) -> HistoryRead:
+    """Say up to when event time is history: its days fire no alert and retrain nothing."""
+    if body.until is not None and body.until > act.now:
+        raise Unprocessable("history ends in the past: later days are watched")
+    act.session.get_one(Model, entry.model_id).history_until = body.until
+    act.record("model.history", entry.name, body.model_dump(mode="json"))
+    return _history(act.session, entry.model_id)
+
+
+def _history(session: Session, model_id: UUID) -> HistoryRead:
+    waiting_rows, waiting_days = backtest.waiting(session, model_id)
+    return HistoryRead(
+        until=session.get_one(Model, model_id).history_until,
+        waiting_rows=waiting_rows,
+        waiting_days=waiting_days,
+    )
+
+
+Moment = Annotated[AwareDatetime | None, Query()]
+
+
+def _stretch(
+    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    until: Moment = None,
+    reference_from: Moment = None,
+    reference_until: Moment = None,
+    reference_days: Annotated[int | None, Query(ge=1, le=backtest.MAX_DAYS)] = None,
+) -> backtest.Asked:
+    """Read which days to look at, and what to measure against."""
+    reference = None
+    if reference_from is not None and reference_until is not None:
+        if reference_until <= reference_from:
+            raise Unprocessable("the reference ends before it begins")
+        reference = Window(reference_from, reference_until)
+    elif reference_from is not None or reference_until is not None:
+        raise Unprocessable("a reference has two ends: reference_from and reference_until")
+    return backtest.Asked(
+        since=since, until=until, reference=reference, reference_days=reference_days
+    )
+
+
+@router.get("/replay", response_model=ReplayRead)
+def read_replay(
+    entry: ReadModel, parts: PlatformDep, asked: Annotated[backtest.Asked, Depends(_stretch)]
+) -> backtest.Replay:
+    """Say what the model's monitors would have found on past days, as these are known now.
+
+    A reference may be given to measure against in place of the champion's: by its
+    bounds, or as the first days of the stretch.
+    """
+    return backtest.replay(parts.sessions, entry.model_id, asked)

@@ -1,0 +1,137 @@
+"""What a route may ask for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import APIKeyHeader
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from core.settings import Settings
+from db.session import read_only, unit_of_work
+from db.tables import Scope
+from notify.webhook import Sender
+from services.access.api_keys import Caller, Door, audit, require, token_in
+from services.access.capacity import Disks
+from services.access.rate_limits import Hall
+from services.models.registry import Directory, Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """The parts that every request shares."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    door: Door
+    directory: Directory
+    hall: Hall
+    disks: Disks
+    sender: Sender
+
+
+def platform(request: Request) -> Platform:
+    """Return the parts that the application was put together from."""
+    parts = request.app.state.platform
+    assert isinstance(parts, Platform)
+    return parts
+
+
+PlatformDep = Annotated[Platform, Depends(platform)]
+
+
+def session(parts: PlatformDep) -> Iterator[Session]:
+    """Give the request its unit of work."""
+    with unit_of_work(parts.sessions) as open_session:
+        yield open_session
+
+
+def reading(parts: PlatformDep) -> Iterator[Session]:
+    """Give the request one consistent state to read, behind no writer."""
+    with read_only(parts.sessions) as open_session:
+        yield open_session
+
+
+# scope="function": commit before the response is sent. FastAPI's default is
+# to commit after it, and then a failed commit still answers 201.
+SessionDep = Annotated[Session, Depends(session, scope="function")]
+ReadDep = Annotated[Session, Depends(reading, scope="function")]
+NowDep = Annotated[datetime, Depends(utcnow)]
+
+_KEY = APIKeyHeader(
+    name="Authorization", scheme_name="key", description="Bearer sw_…", auto_error=False
+)
+
+
+def caller(parts: PlatformDep, authorization: Annotated[str | None, Security(_KEY)]) -> Caller:
+    """Return who asks; nobody is anonymous."""
+    return parts.door.admit(token_in(authorization))
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One change: by whom, when, and in which transaction."""
+
+    caller: Caller
+    session: Session
+    now: datetime
+
+    def record(self, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
+        """Write the change down beside itself."""
+        audit(self.session, self.caller.name, action, subject, detail or {}, self.now)
+
+
+def act(who: CallerDep, session: SessionDep, now: NowDep) -> Act:
+    """Begin a change; the route says what it needs, and records what it did."""
+    return Act(caller=who, session=session, now=now)
+
+
+ActDep = Annotated[Act, Depends(act)]
+
+
+class Model:
+    """The model in the address, for a caller who may do this with it."""
+
+    def __init__(self, *scopes: Scope) -> None:
+        self._scopes = scopes
+
+    def __call__(self, model: str, parts: PlatformDep, who: CallerDep) -> Entry:
+        """Find the model, or refuse; any one of the scopes suffices."""
+        scope = next((one for one in self._scopes if who.holds(one)), self._scopes[0])
+        return parts.directory.reach(who, scope, model)
+
+
+ReadModel = Annotated[Entry, Depends(Model(Scope.READ))]
+OperateModel = Annotated[Entry, Depends(Model(Scope.OPERATE))]
+AdminModel = Annotated[Entry, Depends(Model(Scope.ADMIN))]
+# An inference service holds an ingest key, and must find out what to load.
+ServingModel = Annotated[Entry, Depends(Model(Scope.READ, Scope.INGEST))]
+
+
+def reach(
+    parts: PlatformDep, who: CallerDep, model: Annotated[str | None, Query()] = None
+) -> UUID | None:
+    """Return the one model that a list is about; None when it is about all."""
+    if model is not None:
+        return parts.directory.reach(who, Scope.READ, model).model_id
+    require(who, Scope.READ, who.model_id)
+    return who.model_id
+
+
+ReachDep = Annotated[UUID | None, Depends(reach)]
+
+
+def admin(who: CallerDep) -> Caller:
+    """Let only administrators of the whole installation pass."""
+    require(who, Scope.ADMIN)
+    return who
+
+
+AdminDep = Annotated[Caller, Depends(admin)]

@@ -1,0 +1,184 @@
+"""The description of this API, for viewers and generators of clients."""
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.server import ingest_paths
+from api.server.dependencies import CallerDep
+from api.server.examples import BODIES
+from api.server.fast_path import Express
+from api.server.ingest_paths import ACCEPTED, OUTCOME
+
+router = APIRouter(tags=["description"])
+
+ABOUT = """\
+Watches deployed sequence models: takes what they predicted and what really happened, says when
+something is wrong, retrains, and proves the successor before it is promoted.
+
+Every request but `/health` and `/ready` shows a key: `Authorization: Bearer sw_…`. Times are
+ISO 8601 with a zone. Every error has one shape, `{"error": "StaleChampion", "detail": "…"}`."""
+
+TAGS = {
+    "ingest": "Send what was predicted, what it was trained on, and what really happened.",
+    "lookup": "Find predictions, sessions and rows in quarantine again.",
+    "models": "Models with their contracts and policies.",
+    "versions": "Versions of a model, and their weights.",
+    "segments": "What a model sees and how wrong it is, by segment.",
+    "monitors": "What is looked at, and how strictly.",
+    "alerts": "What the monitors found, and who had to hear of it.",
+    "rollouts": "Retraining, canary and who serves.",
+    "channels": "Webhooks that are told.",
+    "keys": "Who may do what.",
+    "erasures": "Rows about somebody, erased for good.",
+    "streams": "Rows that cannot be processed, and how to discard them.",
+    "skew": "What serving does to the input that training did not.",
+    "history": "What was brought in after the fact.",
+    "kserve": "The events of KServe's logger.",
+    "metrics": "For Prometheus.",
+    "health": "For whoever restarts or routes to this process.",
+    "description": "This document.",
+}
+
+_WRONG = {
+    HTTPStatus.BAD_REQUEST: "The body cannot be read.",
+    HTTPStatus.UNAUTHORIZED: "No key, or one that we do not know.",
+    HTTPStatus.FORBIDDEN: "The key does not reach this far.",
+    HTTPStatus.NOT_FOUND: "There is no such thing.",
+    HTTPStatus.CONFLICT: "The thing is in another state; `detail` says which.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "More than the limit allows.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, but it means nothing here.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Try again after `Retry-After` seconds.",
+}
+
+_ERROR = {
+    "type": "object",
+    "description": "What went wrong. Of a batch with bad rows, also which ones.",
+    "required": ["error", "detail"],
+    "properties": {
+        "error": {"type": "string", "description": "What happened, as one word."},
+        "detail": {"type": "string", "description": "For people. It shows no value of a row."},
+        **OUTCOME,
+    },
+    "example": {"error": "NotFound", "detail": "no model 'load'"},
+}
+_ANY_ERROR = {"$ref": "#/components/schemas/Error"}
+_SHAPE = {"application/json": {"schema": _ANY_ERROR}}
+
+
+class Application(FastAPI):
+    """An application that knows plain ASGI routes: it describes them, and serves them first."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(generate_unique_id_function=_name, **given)
+        self._serve: ASGIApp = super().__call__
+
+    def express(self, routes: Sequence[Route]) -> None:
+        """Serve these past all layers; they are the first of the router's too."""
+        self.router.routes.extend(routes)
+        self._serve = Express(self._serve, routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._serve(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI description of every address."""
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi())
+        return self.openapi_schema
+
+
+def _name(route: APIRoute) -> str:
+    return route.name
+
+
+@router.get("/openapi.json")
+def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
+    """Describe every address that this process answers."""
+    description: dict[str, Any] = request.app.openapi()
+    return description
+
+
+def described(document: dict[str, Any]) -> dict[str, Any]:
+    """Complete what the framework says: plain routes, one shape of errors, examples, tags."""
+    for path, operations in ingest_paths.openapi_paths().items():
+        document["paths"].setdefault(path, {}).update(operations)
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for framework_s in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(framework_s, None)
+    schemas |= {"Error": _ERROR, "Accepted": ACCEPTED}
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}
+    }
+    used: dict[str, None] = {}
+    for method, path, operation in operations_of(document):
+        _refine(method, path, operation)
+        used |= dict.fromkeys(operation.get("tags", ()))
+    document["tags"] = [{"name": tag, "description": TAGS.get(tag, tag)} for tag in used]
+    document["info"] |= {
+        "description": ABOUT,
+        "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        "contact": {"name": "Whoever runs this installation"},
+    }
+    document["servers"] = [{"url": "/", "description": "This installation"}]
+    return document
+
+
+def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and operation, in order."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield method, path, operation
+
+
+def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
+    first, _, rest = operation.pop("description", "").partition("\n\n")
+    if first:  # the docstring says it better than the function's name
+        operation["summary"] = " ".join(first.split()).rstrip(".")
+        operation["description"] = rest or first
+    else:
+        operation["description"] = operation["summary"]
+        operation["summary"] = operation["summary"].rstrip(".")
+    operation.setdefault("security", [])  # said aloud: it needs no key
+    responses = operation["responses"]
+    for status in _statuses(method, path, operation):
+        responses.setdefault(str(status.value), {"description": _WRONG[status]})
+    for status, answer in responses.items():
+        if status >= "4" and path not in {"/health", "/ready"}:
+            if answer["description"] == "Validation Error":  # the framework's own
+                answer |= {"description": _WRONG[HTTPStatus.UNPROCESSABLE_ENTITY]}
+                answer["content"] = _SHAPE
+            own = answer.setdefault("content", _SHAPE)["application/json"]["schema"]
+            if own != _ANY_ERROR:  # as well as what every address may answer
+                either = {"schema": {"anyOf": [own, _ANY_ERROR]}}
+                answer["content"] = {"application/json": either}
+    name = operation["operationId"]
+    if name.startswith("send_"):
+        accepted = {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}
+        responses["200"].setdefault("content", accepted)
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None and name in BODIES:
+        body["example"] = BODIES[name]
+
+
+def _statuses(method: str, path: str, operation: dict[str, Any]) -> Iterator[HTTPStatus]:
+    if operation.get("security"):
+        yield HTTPStatus.UNAUTHORIZED
+        yield HTTPStatus.FORBIDDEN
+        yield HTTPStatus.SERVICE_UNAVAILABLE
+    if "{" in path:
+        yield HTTPStatus.NOT_FOUND
+    if operation.get("parameters") or "requestBody" in operation:
+        yield HTTPStatus.UNPROCESSABLE_ENTITY
+    if method != "get":
+        yield HTTPStatus.CONFLICT
+    if "requestBody" in operation:
+        yield HTTPStatus.BAD_REQUEST
+        yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE

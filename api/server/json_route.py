@@ -1,0 +1,103 @@
+"""Routes that read JSON: bounded in bytes and time, and parsed beside the event loop."""
+
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from typing import Any
+
+from anyio import to_thread
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Scope
+
+from api.server.dependencies import platform
+from services.access.api_keys import token_in
+from services.access.rate_limits import Ticket, allowed
+from services.access.request_body import read_body
+
+MAX_JSON_BYTES = 4 * 2**20  # of a contract, a manifest, a policy: not of rows
+PARSED_AT_ONCE = 64 * 2**10  # bytes; more are parsed in a thread
+
+
+class JsonRoute(APIRoute):
+    """Reads a body within the limits of its key; the framework reads it whole, whoever asks."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the route's function, wrapped."""
+        inner = super().get_route_handler()
+        return _bounded(inner) if self.body_field is not None else inner
+
+
+def _bounded(
+    inner: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def answer(request: Request) -> Response:
+        parts = platform(request)
+        caller = parts.door.admit(token_in(request.headers.get("authorization")))
+        limits = allowed(caller.limits, parts.settings)
+        room = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
+        ticket = Ticket(parts.hall, caller.key_id, room)
+        try:
+            body = await read_body(
+                request.headers.get("content-length"),
+                request.receive,
+                ticket.need,
+                parts.settings.body_time,
+            )
+            return await inner(_Read(request.scope, body))
+        finally:
+            ticket.release()
+
+    return answer
+
+
+class _Read(Request):
+    """A request whose body has been read."""
+
+    def __init__(self, scope: Scope, body: bytes) -> None:
+        super().__init__(scope)
+        self._body = body
+
+    async def json(self) -> Any:
+        if len(self._body) <= PARSED_AT_ONCE:
+            return parsed(self._body)
+        return await to_thread.run_sync(parsed, self._body)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse JSON whose texts a database and UTF-8 can hold.
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If it is no JSON, or a text holds NUL or one half of a surrogate pair.
+
+    Examples
+    --------
+    >>> parsed(b'{"name": "load"}')
+    {'name': 'load'}
+    """
+    value = json.loads(body)
+    # Both can only be written as escapes.
+    if b"\\u" in body and not all(map(_is_storable, _texts(value))):
+        raise json.JSONDecodeError("a text holds NUL or half a surrogate pair", "", 0)
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text of a document, names too."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as fields:
+                waiting += [*fields, *fields.values()]
+            case list() as items:
+                waiting += items
+            case _:
+                pass
+
+
+def _is_storable(text: str) -> bool:
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)

@@ -1,0 +1,100 @@
+"""`seqwatch export`: predictions to a file, with a word on how far it is."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from sqlalchemy.orm import sessionmaker
+
+from core import moments
+from core.errors import Unprocessable
+from core.settings import Settings
+from db.session import connect
+from services.models.registry import Directory
+from services.read_models.export.export import Order, export
+from services.read_models.export.formats import Format
+from services.read_models.lookup.query import Query
+
+_TELL_EVERY = 1.0  # seconds
+_FORMS = {".csv": Format.CSV, ".parquet": Format.PARQUET, ".arrow": Format.ARROW}
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = moments.parse(text)
+    except ValueError:
+        raise Unprocessable(f"--{name}: not an RFC 3339 timestamp") from None
+    if moment.tzinfo is None:
+        raise Unprocessable(f"--{name}: say the zone too, as in 2026-01-08T00:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def run(settings: Settings, given: argparse.Namespace) -> int:
+    """Write the file; 0 when it is whole."""
+    form = Format(given.format) if given.format else _FORMS.get(Path(given.file).suffix)
+    if form is None:
+        raise Unprocessable(f"--format: one of {', '.join(Format)}")
+    engine = connect(settings.database_url)
+    sessions = sessionmaker(engine, expire_on_commit=False)
+    order = Order(
+        model_id=Directory(sessions).find(given.model).model_id,
+        query=Query(
+            since=_moment("from", given.since),
+            until=_moment("until", given.until),
+            version=given.version,
+            entity=given.entity,
+            session_id=given.session,
+            status=given.status,
+        ),
+        form=form,
+        with_labels=given.with_labels,
+    )
+    tally = _Tally()
+    pieces = export(sessions, settings.lake, order, tally.add)
+    try:
+        if given.file == "-":
+            for piece in pieces:
+                tally.tell(sys.stdout.buffer.write(piece))
+        else:
+            # Whole or not at all: a file of that name is one that is complete.
+            unfinished = Path(f"{given.file}.unfinished")
+            with unfinished.open("wb") as file:
+                for piece in pieces:
+                    tally.tell(file.write(piece))
+            unfinished.replace(given.file)
+    finally:
+        engine.dispose()
+    tally.end()
+    return 0
+
+
+class _Tally:
+    """How much was written; told to people now and then."""
+
+    def __init__(self) -> None:
+        self._n_rows, self._n_bytes = 0, 0
+        self._began = self._told = monotonic()
+
+    def add(self, n_rows: int) -> None:
+        self._n_rows += n_rows
+
+    def tell(self, n_bytes: int) -> None:
+        self._n_bytes += n_bytes
+        if monotonic() - self._told > _TELL_EVERY:
+            self._told = monotonic()
+            self._say("so far")
+
+    def end(self) -> None:
+        self._say("written")
+
+    def _say(self, word: str) -> None:
+        rate = self._n_rows / max(monotonic() - self._began, 1e-3)
+        size = self._n_bytes / 2**20
+        print(
+            f"{self._n_rows:,} rows, {size:,.1f} MiB {word}, {rate:,.0f} rows/s",
+            file=sys.stderr,
+        )

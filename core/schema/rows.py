@@ -1,0 +1,126 @@
+"""The columns of the prediction log, as Arrow schemas.
+
+One table of predictions and one of labels per model. The inbox carries the
+same columns as the lake, so that archiving only appends.
+
+Time of a list: the last element of a feature's list is at `at`, the one
+before it one step earlier, and so on. Element h (from 0) of an output's list
+is the forecast for `at + (h + 1) * step`. Element i of a label's list is what
+happened at `target_at + i * step`.
+
+What comes over the wire is wider than the log: it carries the features that
+are dropped, and in a sensitive column what is hashed before it is stored.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import pyarrow as pa
+
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
+
+TIME = pa.timestamp("us", tz="UTC")
+NUMBERS = pa.list_(pa.float64())
+TEXTS = pa.list_(pa.string())
+
+
+class Kind(StrEnum):
+    """The streams that a model is fed with. Each has its own order and its own table."""
+
+    PREDICTIONS = "predictions"
+    LABELS = "labels"
+
+
+class Stage(StrEnum):
+    """What is done with the rows of a stream after they are accepted."""
+
+    FOLD = "fold"
+    ARCHIVE = "archive"
+    JOIN = "join"
+    PAIRING = "pairing"  # of KServe's requests and responses
+    RETENTION = "retention"
+
+
+class Status(StrEnum):
+    """How one prediction was served."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    DEGRADED = "degraded"
+
+
+# The version that past input bears which no model has served: the reference.
+REFERENCE = "reference"
+
+
+def prediction_schema(contract: Contract) -> pa.Schema:
+    """Return the columns of a prediction row in the log: without features that are dropped."""
+    return _prediction_schema(contract, contract.kept)
+
+
+def _prediction_schema(contract: Contract, taken: Iterable[Feature]) -> pa.Schema:
+    features = pa.struct([pa.field(each.name, _type_of(each)) for each in taken])
+    output = pa.struct([pa.field(name, NUMBERS) for name in contract.targets])
+    return pa.schema(
+        [
+            pa.field("prediction_id", pa.string(), nullable=False),
+            pa.field("version", pa.string(), nullable=False),
+            pa.field("at", TIME, nullable=False),
+            pa.field("entity", pa.string()),
+            pa.field("session_id", pa.string()),
+            pa.field("step_index", pa.int64()),
+            pa.field("features", features, nullable=False),
+            pa.field("output", output),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("shadow", pa.bool_(), nullable=False),
+            pa.field("latency_seconds", pa.float64()),
+            pa.field("session_start", pa.bool_()),
+            pa.field("session_end", pa.bool_()),
+            pa.field("cold_start", pa.bool_()),
+            pa.field("queue_length", pa.int64()),
+            pa.field("batch_size", pa.int64()),
+            pa.field("trace_id", pa.string()),
+            pa.field("cost", pa.float64()),
+            pa.field("worker", pa.string()),
+            pa.field("received_at", TIME, nullable=False),
+        ]
+    )
+
+
+def _type_of(feature: Feature) -> pa.DataType:
+    return TEXTS if feature.dtype is Dtype.CATEGORY else NUMBERS
+
+
+def label_schema(contract: Contract) -> pa.Schema:
+    """Return the columns of a label row.
+
+    A label names either the prediction, or the entity and the first target
+    time. Both times are kept: what it is about, and when it arrived.
+    """
+    actual = pa.struct([pa.field(name, NUMBERS) for name in contract.targets])
+    return pa.schema(
+        [
+            pa.field("prediction_id", pa.string()),
+            pa.field("entity", pa.string()),
+            pa.field("target_at", TIME),
+            pa.field("actual", actual, nullable=False),
+            pa.field("arrived_at", TIME, nullable=False),
+            pa.field("received_at", TIME, nullable=False),
+        ]
+    )
+
+
+def wire_schema(kind: Kind, contract: Contract) -> pa.Schema:
+    """Return the columns of one stream as they are sent, before anything is masked."""
+    if kind is Kind.PREDICTIONS:
+        return _prediction_schema(contract, contract.features)
+    return label_schema(contract)
+
+
+def schema(kind: Kind, contract: Contract) -> pa.Schema:
+    """Return the columns of one stream in the log."""
+    if kind is Kind.PREDICTIONS:
+        return prediction_schema(contract)
+    return label_schema(contract)

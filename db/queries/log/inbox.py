@@ -1,0 +1,156 @@
+"""Batches on their way in: receipts, payloads, quarantine."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from core.schema.rows import Kind, Stage
+from db import payload_files
+from db.base import Base
+from db.tables import Inbox, InboxPayload, Receipt, SetAside
+
+# A model's last sign of life is for people: no need to write it with each commit,
+# and to wait for the fold, which holds the same row.
+SIGN_OF_LIFE_EVERY = timedelta(seconds=1)
+
+# SQLite takes 32,766 parameters in one statement.
+MAX_KEYS = 1000
+
+
+# Tables, not mapped classes: nothing of these rows is kept in the session, and
+# this is the path of each request.
+_RECEIPT = Base.metadata.tables["receipt"]
+_ADD_RECEIPTS = {
+    dialect: insert_into(_RECEIPT)
+    .on_conflict_do_nothing()
+    .returning(_RECEIPT.c.model_id, _RECEIPT.c.kind, _RECEIPT.c.batch_id)
+    for dialect, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
+_MODEL = Base.metadata.tables["model"]
+_SIGN_OF_LIFE = (
+    update(_MODEL)
+    .where(
+        _MODEL.c.id == bindparam("whose"),
+        or_(
+            _MODEL.c.last_received_at.is_(None),
+            _MODEL.c.last_received_at < bindparam("late"),
+        ),
+    )
+    .values(last_received_at=bindparam("seen"))
+)
+_INBOX = Base.metadata.tables["inbox"]
+_ADD_ENTRY = insert(_INBOX).returning(_INBOX.c.id)
+_ADD_PAYLOAD = insert(Base.metadata.tables["inbox_payload"])
+_ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
+
+
+class Key(NamedTuple):
+    """What names a batch."""
+
+    model_id: UUID
+    kind: Kind
+    batch_id: str
+
+
+def add_receipts(session: Session, receipts: Sequence[dict[str, Any]]) -> set[Key]:
+    """Insert receipts and return the keys of those that were not there before."""
+    statement = _ADD_RECEIPTS[session.get_bind().dialect.name]
+    return {Key(*row) for row in session.connection().execute(statement, receipts)}
+
+
+def receipts(session: Session, keys: Iterable[Key]) -> dict[Key, Receipt]:
+    """Return the receipts of batches that were here before."""
+    wanted, found = [*keys], {}
+    columns = tuple_(Receipt.model_id, Receipt.kind, Receipt.batch_id)
+    for start in range(0, len(wanted), MAX_KEYS):
+        some = wanted[start : start + MAX_KEYS]
+        for receipt in session.scalars(select(Receipt).where(columns.in_(some))):
+            found[Key(receipt.model_id, receipt.kind, receipt.batch_id)] = receipt
+    return found
+
+
+def add_entry(session: Session, entry: dict[str, Any], content: bytes | None) -> None:
+    """Insert a row of the inbox with its payload; None for one that lies in its file."""
+    connection = session.connection()
+    entry_id = connection.execute(_ADD_ENTRY, entry).scalar_one()
+    if content is not None:
+        connection.execute(_ADD_PAYLOAD, {"entry_id": entry_id, "content": content})
+
+
+def contents(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the payloads of some entries, at most `MAX_KEYS`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the archive has let go of one since the caller saw it.
+    """
+    rows = session.execute(
+        select(Inbox.id, Inbox.file, InboxPayload.content)
+        .outerjoin(InboxPayload, InboxPayload.entry_id == Inbox.id)
+        .where(Inbox.id.in_(ids))
+    )
+    return {
+        row.id: row.content if row.file is None else payload_files.read(session, row.file)
+        for row in rows
+    }
+
+
+def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that broke the contract."""
+    session.connection().execute(_ADD_QUARANTINED, rows)
+
+
+def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> None:
+    """Note when models were last heard of."""
+    connection, late = session.connection(), now - SIGN_OF_LIFE_EVERY
+    for model_id in sorted(model_ids):  # in one order, so that no two replicas lock crosswise
+        connection.execute(_SIGN_OF_LIFE, {"whose": model_id, "late": late, "seen": now})
+
+
+class Backlog(NamedTuple):
+    """What is accepted and not yet in the lake; of streams set aside, apart.
+
+    Attributes
+    ----------
+    n_bytes, oldest
+        Of the streams that go on.
+    aside
+        Bytes by stream, of those that are set aside.
+    """
+
+    n_bytes: int
+    oldest: datetime | None
+    aside: dict[tuple[UUID, Kind], int]
+
+
+def backlog(session: Session) -> Backlog:
+    """Return how much is accepted and not yet in the lake, and since when."""
+    waiting = session.execute(
+        select(
+            Inbox.model_id,
+            Inbox.kind,
+            func.sum(Inbox.n_bytes).label("n_bytes"),
+            func.min(Inbox.received_at).label("oldest"),
+        ).group_by(Inbox.model_id, Inbox.kind)
+    ).all()
+    held = SetAside.stage.in_((Stage.FOLD, Stage.ARCHIVE))
+    stuck = {
+        (row.model_id, row.kind)
+        for row in session.execute(select(SetAside.model_id, SetAside.kind).where(held))
+    }
+    going = [row for row in waiting if (row.model_id, row.kind) not in stuck]
+    return Backlog(
+        n_bytes=sum(int(row.n_bytes) for row in going),
+        oldest=min((row.oldest for row in going), default=None),
+        aside={
+            (row.model_id, row.kind): int(row.n_bytes)
+            for row in waiting
+            if (row.model_id, row.kind) in stuck
+        },
+    )

@@ -1,0 +1,299 @@
+"""The queue between the answer 'kept' and the lake.
+
+A row of the inbox waits for the fold while it has no group number, and for
+the archive while it has one. Group numbers of one stream are dense and
+ascending, whatever the order in which the rows became visible.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Row, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from core.schema.rows import Kind
+from db import dialect
+from db.queries.log import inbox
+from db.queries.upsert import upsert
+from db.tables import DirtyDay, Inbox, Model, ServingSlice, Stream
+
+MAX_ENTRIES = 2_000  # of the inbox, at one go; also bounds the parameters of a statement
+
+
+class EntriesGone(RuntimeError):
+    """Entries were taken out of the inbox while they were read: nothing is changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Entries of the inbox that are taken together.
+
+    Attributes
+    ----------
+    oldest
+        When the first of them was received.
+    last_group
+        The highest group number among them; None before the fold.
+    """
+
+    ids: tuple[int, ...]
+    n_rows: int
+    oldest: datetime
+    last_group: int | None
+
+
+def waiting(session: Session, *, folded: bool) -> list[tuple[UUID, Kind]]:
+    """Return the streams with entries that wait for the archive, or else for the fold."""
+    stage = Inbox.group_no.is_not(None) if folded else Inbox.group_no.is_(None)
+    return [
+        (model_id, kind)
+        for model_id, kind in session.execute(
+            select(Inbox.model_id, Inbox.kind).where(stage).distinct()
+        )
+    ]
+
+
+def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
+    """Return the last folded and the last archived group of a stream."""
+    stream = session.get(Stream, (model_id, kind))
+    return (stream.folded, stream.archived) if stream else (0, 0)
+
+
+def has_archived(session: Session) -> bool:
+    """Tell whether the rows of any stream were archived."""
+    return (
+        session.scalar(select(Stream.model_id).where(Stream.archived > 0).limit(1)) is not None
+    )
+
+
+def unfolded(
+    session: Session,
+    model_id: UUID,
+    kind: Kind,
+    max_bytes: int,
+    max_entries: int = MAX_ENTRIES,
+) -> Batch | None:
+    """Return the oldest entries that no fold has taken, up to a size; at least one."""
+    rows = session.execute(
+        select(Inbox.id, Inbox.n_rows, Inbox.n_bytes, Inbox.received_at, Inbox.group_no)
+        .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no.is_(None))
+        .order_by(Inbox.id)
+        .limit(max_entries)
+    ).all()
+    size, end = 0, 0
+    for row in rows:
+        size += row.n_bytes
+        if end and size > max_bytes:
+            break
+        end += 1
+    return _batch(rows[:end])
+
+
+def unarchived(session: Session, model_id: UUID, kind: Kind, max_bytes: int) -> Batch | None:
+    """Return the first folded groups that are still in the inbox, whole, up to a size."""
+    groups = session.execute(
+        select(Inbox.group_no, func.sum(Inbox.n_bytes), func.count())
+        .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no.is_not(None))
+        .group_by(Inbox.group_no)
+        .order_by(Inbox.group_no)
+        .limit(MAX_ENTRIES)
+    ).all()
+    size, n_entries, last = 0, 0, None
+    for group_no, n_bytes, n in groups:
+        size, n_entries = size + n_bytes, n_entries + n
+        if last is not None and (size > max_bytes or n_entries > MAX_ENTRIES):
+            break
+        last = group_no
+    if last is None:
+        return None
+    return up_to(session, model_id, kind, last)
+
+
+def up_to(session: Session, model_id: UUID, kind: Kind, last_group: int) -> Batch | None:
+    """Return the folded entries of the inbox up to a group."""
+    return _batch(
+        session.execute(
+            select(Inbox.id, Inbox.n_rows, Inbox.n_bytes, Inbox.received_at, Inbox.group_no)
+            .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no <= last_group)
+            .order_by(Inbox.group_no, Inbox.id)
+        ).all()
+    )
+
+
+def _batch(rows: Sequence[Row[int, int, int, datetime, int | None]]) -> Batch | None:
+    if not rows:
+        return None
+    return Batch(
+        ids=tuple(row.id for row in rows),
+        n_rows=sum(row.n_rows for row in rows),
+        oldest=min(row.received_at for row in rows),
+        last_group=rows[-1].group_no,
+    )
+
+
+def payloads(session: Session, batch: Batch) -> list[bytes]:
+    """Return the content of entries, in their order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If another archiver was faster, and theirs have been removed.
+    """
+    found: dict[int, bytes] = {}
+    for ids in _batched(batch.ids):
+        found |= inbox.contents(session, ids)
+    return [found[entry] for entry in batch.ids]
+
+
+def number(
+    session: Session, model_id: UUID, kind: Kind, batch: Batch, last_seen: int
+) -> int | None:
+    """Give entries the next group number of their stream; None when another fold was faster.
+
+    Parameters
+    ----------
+    last_seen
+        The last folded group when `batch` was read.
+
+    Raises
+    ------
+    EntriesGone
+        If one of them was taken out of the inbox; the transaction must not be committed.
+    """
+    session.execute(
+        dialect.insert(session, Stream)
+        .values(model_id=model_id, kind=kind, folded=0, archived=0, n_rows_archived=0)
+        .on_conflict_do_nothing()
+    )
+    moved = session.execute(
+        update(Stream)
+        .where(Stream.model_id == model_id, Stream.kind == kind, Stream.folded == last_seen)
+        .values(folded=last_seen + 1)
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[None], moved).rowcount != 1:
+        return None
+    for ids in _batched(batch.ids):
+        numbered = session.execute(
+            update(Inbox)
+            .where(Inbox.id.in_(ids))
+            .values(group_no=last_seen + 1)
+            .execution_options(synchronize_session=False)
+        )
+        if cast(CursorResult[None], numbered).rowcount != len(ids):
+            raise EntriesGone
+    return last_seen + 1
+
+
+def entries(
+    session: Session, model_id: UUID, kind: Kind, group_no: int | None
+) -> Sequence[Inbox]:
+    """Return the entries of one group, or those that no fold has taken, oldest first."""
+    is_own = Inbox.group_no == group_no if group_no else Inbox.group_no.is_(None)
+    return session.scalars(
+        select(Inbox)
+        .where(Inbox.model_id == model_id, Inbox.kind == kind, is_own)
+        .order_by(Inbox.id)
+        .limit(MAX_ENTRIES)
+    ).all()
+
+
+def take_out(session: Session, entry_id: int, group_no: int | None) -> None:
+    """Delete an entry of the inbox that has moved no further meanwhile.
+
+    Raises
+    ------
+    EntriesGone
+        If it has; the transaction must not be committed.
+    """
+    is_there = Inbox.group_no == group_no if group_no else Inbox.group_no.is_(None)
+    gone = session.execute(
+        delete(Inbox)
+        .where(Inbox.id == entry_id, is_there)
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[None], gone).rowcount != 1:
+        raise EntriesGone
+
+
+def close(
+    session: Session, model_id: UUID, kind: Kind, batch: Batch, last_seen: int
+) -> int | None:
+    """Let go of entries that are in the lake.
+
+    Parameters
+    ----------
+    last_seen
+        The last archived group when `batch` was read.
+
+    Returns
+    -------
+    int or None
+        How many groups of the model are archived, of both kinds: it rises
+        with each close, so it also numbers the states of the model's log.
+        None when another archiver was faster.
+    """
+    # Both streams, in one order: their sum never shows the same value twice.
+    streams = session.scalars(
+        select(Stream)
+        .where(Stream.model_id == model_id)
+        .order_by(Stream.kind)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    stream = next(stream for stream in streams if stream.kind == kind)
+    if stream.archived != last_seen or batch.last_group is None:
+        return None
+    stream.archived = batch.last_group
+    stream.n_rows_archived += batch.n_rows
+    for ids in _batched(batch.ids):
+        session.execute(
+            delete(Inbox).where(Inbox.id.in_(ids)).execution_options(synchronize_session=False)
+        )
+    return sum(stream.archived for stream in streams)
+
+
+def _batched(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    for start in range(0, len(ids), MAX_ENTRIES):
+        yield ids[start : start + MAX_ENTRIES]
+
+
+def served_days(session: Session, model_id: UUID) -> tuple[date, date] | None:
+    """Return the first and the last event day on which a prediction was served."""
+    first = session.scalar(
+        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model_id)
+    )
+    watermark = session.scalar(select(Model.watermark).where(Model.id == model_id))
+    if first is None or watermark is None:
+        return None
+    return first.date(), watermark.date()
+
+
+def mark_dirty(session: Session, model_id: UUID, days: Iterable[date], rev: int) -> None:
+    """Ask for joins of these days to be computed again, from state `rev` of the log on."""
+    upsert(
+        session,
+        DirtyDay,
+        [{"model_id": model_id, "day": day, "rev": rev} for day in sorted({*days})],
+    )
+
+
+def dirty_days(session: Session, model_id: UUID | None = None) -> list[tuple[UUID, date, int]]:
+    """Return what must be joined again, oldest day first: model, day and mark."""
+    query = select(DirtyDay.model_id, DirtyDay.day, DirtyDay.rev).order_by(DirtyDay.day)
+    if model_id is not None:
+        query = query.where(DirtyDay.model_id == model_id)
+    return [(model, day, rev) for model, day, rev in session.execute(query)]
+
+
+def clean(session: Session, model_id: UUID, day: date, rev: int) -> bool:
+    """Take the mark off a day; False when the log has moved on since it was read."""
+    gone = session.execute(
+        delete(DirtyDay).where(
+            DirtyDay.model_id == model_id, DirtyDay.day == day, DirtyDay.rev == rev
+        )
+    )
+    return cast(CursorResult[None], gone).rowcount == 1

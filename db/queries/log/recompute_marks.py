@@ -1,0 +1,154 @@
+"""Event days that changed after they had closed: what was judged with them is judged again."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from math import ceil
+from typing import cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from core.policy import Policy
+from core.schema.contract import Contract
+from db import dialect
+from db.tables import LateDay, Model, Version
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A day that changed.
+
+    Attributes
+    ----------
+    rev
+        Another whenever it changes again.
+    done_until
+        The newest look that was taken again since; None before the first.
+    """
+
+    day: date
+    rev: int
+    done_until: datetime | None
+
+
+def settled(model: Model) -> datetime | None:
+    """Return the end of the last event day that may have been looked at; None before any.
+
+    A day may be looked at as soon as it has closed, so what comes later is
+    late whether or not the look is over: no row falls between the two.
+    """
+    if model.watermark is None:
+        return model.judged_until
+    closed = model.watermark - Policy.from_json(model.policy).lateness
+    end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
+    return end if model.judged_until is None else max(end, model.judged_until)
+
+
+def errors_settled(model: Model) -> date | None:
+    """Return the first day whose errors no look has taken yet; None before any look."""
+    end = settled(model)
+    if end is None:
+        return None
+    contract = Contract.from_json(model.contract)
+    reach = contract.horizon * contract.step + Policy.from_json(model.policy).label_delay
+    return (end - ceil(reach / DAY) * DAY).date()
+
+
+def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
+    """Note that days changed which somebody may have looked at."""
+    # Drawn, not counted: a mark that was taken off and set again must not look the same
+    # to somebody who has read the day in between.
+    rev = uuid4().int & 0x7FFFFFFF
+    rows = [{"model_id": model_id, "day": day, "rev": rev} for day in sorted({*days})]
+    if not rows:
+        return
+    insert = dialect.insert(session, LateDay)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["model_id", "day"],
+            set_={"rev": insert.excluded.rev, "done_until": None},
+        ),
+        rows,
+    )
+
+
+def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
+    """Note that rows came in for these days: late for those that have closed.
+
+    To be called before the watermark moves, in the transaction that adds the
+    rows. A reference that holds one of these days has to be learnt again.
+    """
+    closed = mark_closed(session, model_id, days)
+    if not closed:
+        return
+    session.execute(
+        update(Version)
+        .where(
+            Version.model_id == model_id,
+            Version.reference_start < midnight(max(closed)) + DAY,
+            Version.reference_end > midnight(min(closed)),
+        )
+        .values(reference_rev=Version.reference_rev + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def mark_closed(session: Session, model_id: UUID, days: Collection[date]) -> list[date]:
+    """Mark those of some days that have closed, and return them."""
+    model = session.get(Model, model_id)
+    end = None if model is None else settled(model)
+    closed = [] if end is None else [day for day in days if midnight(day) < end]
+    if closed:
+        mark(session, model_id, closed)
+    return closed
+
+
+def marks(session: Session, model_id: UUID) -> list[Mark]:
+    """Return the days of a model that changed, oldest first."""
+    rows = session.execute(
+        select(LateDay.day, LateDay.rev, LateDay.done_until)
+        .where(LateDay.model_id == model_id)
+        .order_by(LateDay.day)
+    )
+    return [Mark(day=day, rev=rev, done_until=until) for day, rev, until in rows]
+
+
+def models_with_marks(session: Session) -> list[UUID]:
+    """Return the models with days that changed after they were judged."""
+    oldest = session.execute(
+        select(Model.id, Model.judged_until, func.min(LateDay.day))
+        .join(LateDay, LateDay.model_id == Model.id)
+        .where(Model.judged_until.is_not(None))
+        .group_by(Model.id, Model.judged_until)
+        .order_by(Model.id)
+    )
+    return [model_id for model_id, until, day in oldest if until and midnight(day) < until]
+
+
+def clear(session: Session, model_id: UUID, day: date, rev: int) -> bool:
+    """Take the mark off a day; False when it changed again meanwhile."""
+    gone = session.execute(
+        delete(LateDay).where(
+            LateDay.model_id == model_id, LateDay.day == day, LateDay.rev == rev
+        )
+    )
+    return cast(CursorResult[None], gone).rowcount == 1
+
+
+def progress(session: Session, model_id: UUID, mark: Mark, until: datetime) -> None:
+    """Note how far the looks were taken again, unless the day changed meanwhile."""
+    session.execute(
+        update(LateDay)
+        .where(LateDay.model_id == model_id, LateDay.day == mark.day, LateDay.rev == mark.rev)
+        .values(done_until=until)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def midnight(day: date) -> datetime:
+    """Return the first moment of an event day."""
+    return datetime.combine(day, time(), UTC)

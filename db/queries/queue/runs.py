@@ -1,0 +1,255 @@
+"""The job queue."""
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from core import backoff
+from db import dialect
+from db.queries.queue.due import is_due
+from db.tables import Run
+from db.tables.queue import RunStatus
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Some jobs, which have a worker thread of their own.
+
+    Attributes
+    ----------
+    names
+        The jobs.
+    is_rest
+        True for all jobs but these.
+    """
+
+    names: frozenset[str] = field(default_factory=frozenset)
+    is_rest: bool = False
+
+
+ALL = Group(is_rest=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to work on one run, until the lease ends or another takes it over."""
+
+    run_id: UUID
+    job: str
+    subject: str
+    slot: datetime
+    fence: int
+    attempts: int
+
+
+def ask(
+    session: Session,
+    job: str,
+    slot: datetime,
+    now: datetime,
+    subject: str = "",
+    *,
+    again: bool = False,
+) -> None:
+    """Ask for a run. Asking again, here or in another process, changes nothing.
+
+    But a run that was given up is begun anew, and so is one that was finished
+    later than `now`: then the clock was set back, and the slot has come again.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    job, subject, slot
+        Which run; there is one for the three.
+    now
+        Wall time.
+    again
+        Whether a run that is done is begun anew, too.
+    """
+    finished = Run.finished_at.is_not(None)
+    begin_anew = or_(Run.status == RunStatus.DEAD, Run.finished_at > now)
+    session.execute(
+        dialect.insert(session, Run)
+        .values(
+            id=uuid4(),
+            job=job,
+            subject=subject,
+            slot=slot,
+            status=RunStatus.TODO,
+            not_before=now,
+            fence=0,
+            attempts=0,
+            created_at=now,
+        )
+        .on_conflict_do_update(
+            index_elements=["job", "subject", "slot"],
+            set_={
+                "status": RunStatus.TODO,
+                "not_before": now,
+                "attempts": 0,
+                "created_at": now,
+                "finished_at": None,
+            },
+            where=finished if again else and_(finished, begin_anew),
+        )
+    )
+
+
+def is_open(session: Session, job: str, subject: str = "") -> bool:
+    """Tell whether a run of the job waits or runs: one tick in the queue is enough.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    job
+        The job.
+    subject
+        Only runs about this; empty for all.
+    """
+    open_run = exists().where(Run.job == job, Run.finished_at.is_(None))
+    if subject:
+        open_run = open_run.where(Run.subject == subject)
+    return bool(session.scalar(select(open_run)))
+
+
+def newest(session: Session, job: str, subject: str) -> Run | None:
+    """Return the last run of a job about a subject; None where there was none lately."""
+    return session.scalar(
+        select(Run)
+        .where(Run.job == job, Run.subject == subject)
+        .order_by(Run.slot.desc())
+        .limit(1)
+    )
+
+
+def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[bool], ...]:
+    """Open, due, free, and the oldest of its job and subject: these run in order."""
+    earlier = aliased(Run)
+    is_named = Run.job.in_(group.names)
+    return (
+        ~is_named if group.is_rest else is_named,
+        Run.finished_at.is_(None),
+        is_due(Run.not_before, now, backoff.LONGEST_DELAY),
+        is_due(Run.lease_until, now, lease),
+        ~exists().where(
+            earlier.job == Run.job,
+            earlier.subject == Run.subject,
+            earlier.finished_at.is_(None),
+            earlier.slot < Run.slot,
+        ),
+    )
+
+
+def waits(session: Session, now: datetime, lease: timedelta, group: Group = ALL) -> bool:
+    """Tell whether there is anything to claim. Reads only, so that idling costs no write."""
+    return session.scalar(select(Run.id).where(*_due(now, lease, group)).limit(1)) is not None
+
+
+def claim(
+    session: Session, now: datetime, lease: timedelta, group: Group = ALL
+) -> Claim | None:
+    """Take the run that has been due for longest; None when there is nothing to take.
+
+    A worker that dies keeps nothing: the lease ends and the run is taken
+    again, under a higher fence, so that the dead one's late answer is void.
+    """
+    # What was asked for before the clock was set back goes first: by its moment alone it would
+    # wait behind everything that is asked for since, for as long as the clock went back.
+    oldest = (
+        select(Run)
+        .where(*_due(now, lease, group))
+        .order_by(Run.not_before <= now, Run.not_before)
+        .limit(1)
+    )
+    run = session.scalar(oldest)
+    if run is None:
+        return None
+    fence = run.fence + 1
+    taken = session.execute(
+        update(Run)
+        .where(Run.id == run.id, Run.fence == run.fence, Run.finished_at.is_(None))
+        .values(
+            status=RunStatus.RUNNING,
+            lease_until=now + lease,
+            fence=fence,
+            attempts=Run.attempts + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[None], taken).rowcount != 1:
+        return None
+    return Claim(
+        run_id=run.id,
+        job=run.job,
+        subject=run.subject,
+        slot=run.slot,
+        fence=fence,
+        attempts=run.attempts + 1,
+    )
+
+
+def extend(session: Session, claim: Claim, until: datetime) -> bool:
+    """Keep the lease; False when it was lost."""
+    return _write(session, claim, lease_until=until)
+
+
+def finish(session: Session, claim: Claim, now: datetime) -> bool:
+    """Mark the run as done; False when the lease was lost and another will do it."""
+    return _write(session, claim, status=RunStatus.DONE, finished_at=now, lease_until=None)
+
+
+def give_back(
+    session: Session, claim: Claim, error: str, now: datetime, *, may_die: bool = True
+) -> bool:
+    """Record a failure: try later, or give up after `MAX_ATTEMPTS`.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    claim
+        The run that failed.
+    error
+        Why.
+    now
+        Wall time.
+    may_die
+        False for an outage: the run is tried again until it is over.
+
+    Returns
+    -------
+    bool
+        True when the run was given up.
+    """
+    failed = {"lease_until": None, "error": error}
+    if may_die and claim.attempts >= MAX_ATTEMPTS:
+        return _write(session, claim, status=RunStatus.DEAD, finished_at=now, **failed)
+    jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
+    later = now + backoff.delay(claim.attempts, jitter)
+    _write(session, claim, status=RunStatus.TODO, not_before=later, **failed)
+    return False
+
+
+def purge(session: Session, before: datetime) -> int:
+    """Forget runs that finished long ago; how many."""
+    gone = session.execute(delete(Run).where(Run.finished_at < before))
+    return cast(CursorResult[None], gone).rowcount
+
+
+def _write(session: Session, claim: Claim, **values: object) -> bool:
+    written = session.execute(
+        update(Run)
+        .where(Run.id == claim.run_id, Run.fence == claim.fence, Run.finished_at.is_(None))
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[None], written).rowcount == 1

@@ -1,0 +1,299 @@
+"""What the pages show: summaries and small tables, never raw rows."""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    SQLColumnExpression,
+    case,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Session, aliased
+
+from db.tables import (
+    AccuracyChunk,
+    Alert,
+    AuditEvent,
+    Champion,
+    Channel,
+    Delivery,
+    Finding,
+    FlipRow,
+    Model,
+    Monitor,
+    PlatformAlert,
+    Rollout,
+    RolloutEvent,
+    ServingSlice,
+    SessionScore,
+    Version,
+)
+from monitors.finding import Outcome
+
+
+def _of(
+    column: SQLColumnExpression[UUID], model_id: UUID | None
+) -> tuple[ColumnElement[bool], ...]:
+    return () if model_id is None else (column == model_id,)
+
+
+def models(
+    session: Session, only: UUID | None
+) -> list[tuple[Model, Champion | None, Version | None]]:
+    """Return every model, or one, with its champion; both None before the first."""
+    query = (
+        select(Model, Champion, Version)
+        .outerjoin(Champion, Champion.model_id == Model.id)
+        .outerjoin(Version, Version.id == Champion.version_id)
+        .where(*_of(Model.id, only))
+        .order_by(Model.name)
+    )
+    return [(*row,) for row in session.execute(query)]
+
+
+def standings(
+    session: Session, model_ids: Collection[UUID]
+) -> list[tuple[Monitor, Alert | None, Finding | None]]:
+    """Return every monitor with its alert and its newest finding; None where there is none."""
+    newest = (
+        select(func.max(Finding.window_end))
+        .where(Finding.monitor_id == Monitor.id)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )
+    query = (
+        select(Monitor, Alert, Finding)
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.window_end == newest))
+        .where(Monitor.model_id.in_(model_ids))
+        .order_by(Monitor.model_id, Monitor.name)
+    )
+    return [(*row,) for row in session.execute(query)]
+
+
+def trend(
+    session: Session, model_ids: Collection[UUID], kind: str, n: int
+) -> Sequence[Row[UUID, float | None]]:
+    """Return the values of the last `n` findings of one kind of monitor, oldest first."""
+    place = func.row_number().over(
+        partition_by=Finding.monitor_id, order_by=Finding.window_end.desc()
+    )
+    recent = (
+        select(Finding.model_id, Finding.window_end, Finding.value, place.label("place"))
+        .join(Monitor, Monitor.id == Finding.monitor_id)
+        .where(Monitor.kind == kind, Finding.model_id.in_(model_ids))
+        .subquery()
+    )
+    return session.execute(
+        select(recent.c.model_id, recent.c.value)
+        .where(recent.c.place <= n)
+        .order_by(recent.c.model_id, recent.c.window_end)
+    ).all()
+
+
+def findings_since(
+    session: Session, model_id: UUID, kind: str, since: datetime
+) -> Sequence[Finding]:
+    """Return the findings of one kind of monitor whose windows ended after `since`."""
+    return session.scalars(
+        select(Finding)
+        .join(Monitor, Monitor.id == Finding.monitor_id)
+        .where(Finding.model_id == model_id, Monitor.kind == kind, Finding.window_end > since)
+        .order_by(Finding.window_end)
+    ).all()
+
+
+def newest_breaches(
+    session: Session, model_id: UUID, limit: int
+) -> Sequence[Row[Finding, str]]:
+    """Return what was not in order, newest first, each with its monitor's name."""
+    return session.execute(
+        select(Finding, Monitor.name)
+        .join(Monitor, Monitor.id == Finding.monitor_id)
+        .where(
+            Finding.model_id == model_id,
+            Finding.outcome.in_([Outcome.BREACH, Outcome.ERROR]),
+        )
+        .order_by(Finding.window_end.desc(), Monitor.name)
+        .limit(limit)
+    ).all()
+
+
+def residuals(
+    session: Session, model_id: UUID, after: date, until: date
+) -> list[tuple[str, bytes]]:
+    """Return versions and sums of their residuals (`residual_sums`), day by day."""
+    return _served(session, AccuracyChunk.residuals, model_id, after, until)
+
+
+def claims(
+    session: Session, model_id: UUID, after: date, until: date
+) -> list[tuple[str, bytes]]:
+    """Return versions and sums for calibration (`calibration_sums`), day by day."""
+    return _served(session, AccuracyChunk.calibration, model_id, after, until)
+
+
+def _served(
+    session: Session,
+    kept: SQLColumnExpression[bytes | None],
+    model_id: UUID,
+    after: date,
+    until: date,
+) -> list[tuple[str, bytes]]:
+    rows = session.execute(
+        select(AccuracyChunk.version, kept)
+        .where(
+            AccuracyChunk.model_id == model_id,
+            AccuracyChunk.day > after,
+            AccuracyChunk.day <= until,
+            AccuracyChunk.shadow.is_(False),
+        )
+        .order_by(AccuracyChunk.version, AccuracyChunk.day)
+    )
+    return [(version, stored) for version, stored in rows if stored is not None]
+
+
+def accuracy(session: Session, model_id: UUID, since: date) -> Sequence[AccuracyChunk]:
+    """Return the days from `since` on, with what was served and what ran in shadow."""
+    return session.scalars(
+        select(AccuracyChunk)
+        .where(AccuracyChunk.model_id == model_id, AccuracyChunk.day >= since)
+        .order_by(AccuracyChunk.day, AccuracyChunk.version, AccuracyChunk.shadow)
+    ).all()
+
+
+def slices(session: Session, model_id: UUID, since: datetime) -> Sequence[ServingSlice]:
+    """Return what was served from `since` on, whatever the version."""
+    return session.scalars(
+        select(ServingSlice)
+        .where(ServingSlice.model_id == model_id, ServingSlice.start >= since)
+        .order_by(ServingSlice.start)
+    ).all()
+
+
+def flips(
+    session: Session, model_id: UUID | None, limit: int
+) -> Sequence[Row[FlipRow, Monitor, str]]:
+    """Return the newest flips, newest first, with the monitor and the model's name."""
+    return session.execute(
+        select(FlipRow, Monitor, Model.name)
+        .join(Alert, Alert.id == FlipRow.alert_id)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .join(Model, Model.id == FlipRow.model_id)
+        .where(*_of(FlipRow.model_id, model_id))
+        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
+        .limit(limit)
+    ).all()
+
+
+def deliveries(
+    session: Session, model_id: UUID | None, limit: int
+) -> Sequence[Row[Delivery, str, str | None]]:
+    """Return the newest messages, newest first, with channel and model, by their cause.
+
+    The model is None of a message that concerns none, or all.
+    """
+    of_platform = or_(
+        PlatformAlert.id == Delivery.cause_id, PlatformAlert.resolution_id == Delivery.cause_id
+    )
+    cause_model = func.coalesce(FlipRow.model_id, Rollout.model_id, PlatformAlert.model_id)
+    return session.execute(
+        select(Delivery, Channel.name, Model.name)
+        .join(Channel, Channel.id == Delivery.channel_id)
+        .outerjoin(FlipRow, FlipRow.id == Delivery.cause_id)
+        .outerjoin(RolloutEvent, RolloutEvent.id == Delivery.cause_id)
+        .outerjoin(Rollout, Rollout.id == RolloutEvent.rollout_id)
+        .outerjoin(PlatformAlert, of_platform)
+        .outerjoin(Model, Model.id == cause_model)
+        .where(*_of(cause_model, model_id))
+        .order_by(Delivery.seq.desc())
+        .limit(limit)
+    ).all()
+
+
+def rollouts(
+    session: Session, model_id: UUID | None, limit: int
+) -> list[tuple[Rollout, str, str | None, str | None]]:
+    """Return the newest rollouts, newest first: model, base version, challenger."""
+    query = _rollouts().where(*_of(Rollout.model_id, model_id)).limit(limit)
+    return [(*row,) for row in session.execute(query)]
+
+
+def rollout(
+    session: Session, rollout_id: UUID
+) -> tuple[Rollout, str, str | None, str | None] | None:
+    """Return one rollout with the names of model, base version and challenger, or None."""
+    row = session.execute(_rollouts().where(Rollout.id == rollout_id)).one_or_none()
+    return None if row is None else (*row,)
+
+
+def open_rollouts(session: Session, model_ids: Collection[UUID]) -> Sequence[Rollout]:
+    """Return the rollouts that are not over; at most one per model."""
+    return session.scalars(
+        select(Rollout).where(Rollout.model_id.in_(model_ids), Rollout.finished_at.is_(None))
+    ).all()
+
+
+def _rollouts() -> Select[Rollout, str, str, str]:
+    base, challenger = aliased(Version), aliased(Version)
+    return (
+        select(Rollout, Model.name, base.name, challenger.name)
+        .join(Model, Model.id == Rollout.model_id)
+        .outerjoin(base, base.id == Rollout.base_id)
+        .outerjoin(challenger, challenger.id == Rollout.challenger_id)
+        .order_by(Rollout.created_at.desc())
+    )
+
+
+def events(session: Session, rollout_ids: Collection[UUID]) -> Sequence[RolloutEvent]:
+    """Return what happened to some rollouts, oldest first."""
+    return session.scalars(
+        select(RolloutEvent)
+        .where(RolloutEvent.rollout_id.in_(rollout_ids))
+        .order_by(RolloutEvent.recorded_at, RolloutEvent.at)
+    ).all()
+
+
+def session_days(
+    session: Session, rollout: Rollout
+) -> Sequence[Row[date, int, int, int, int, int, float | None, float | None]]:
+    """Return per event day: sessions, those that the challenger served, and those scored.
+
+    Then the failed answers of champion and challenger, and the mean losses of both, over
+    the sessions that both scored.
+    """
+    both = SessionScore.loss_champion.is_not(None) & SessionScore.loss_challenger.is_not(None)
+    challenger = select(Version.name).where(Version.id == rollout.challenger_id)
+    by_challenger = SessionScore.served_by == challenger.scalar_subquery()
+    shadow = func.coalesce(SessionScore.n_failed_shadow, 0)
+    return session.execute(
+        select(
+            SessionScore.day,
+            func.count(),
+            func.count().filter(by_challenger),
+            func.count().filter(both),
+            func.sum(case((by_challenger, shadow), else_=SessionScore.n_failed)),
+            func.sum(case((by_challenger, SessionScore.n_failed), else_=shadow)),
+            func.avg(SessionScore.loss_champion).filter(both),
+            func.avg(SessionScore.loss_challenger).filter(both),
+        )
+        .where(SessionScore.rollout_id == rollout.id)
+        .group_by(SessionScore.day)
+        .order_by(SessionScore.day)
+    ).all()
+
+
+def newest_audit(session: Session, action: str, subject: str) -> AuditEvent | None:
+    """Return the last time that something was done or refused, or None."""
+    return session.scalar(
+        select(AuditEvent)
+        .where(AuditEvent.action == action, AuditEvent.subject == subject)
+        .order_by(AuditEvent.recorded_at.desc())
+        .limit(1)
+    )

@@ -1,0 +1,263 @@
+"""A version measured against its own labelled past: what monitors of errors share.
+
+What is usual is learnt from windows of the version's own first days, view by view. The
+farthest of all views and parts is held against one limit, from which one promise of days
+between false alarms follows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.window import Window
+from monitors.baselines.daily_evaluations import since
+from monitors.baselines.threshold import Contract, contract
+from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.statistics.max_statistic import largest
+from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.view import Statistic
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Bools, Floats, chunk_start
+
+# What makes the views comparable is the distance of so many of the looks, as for the panel.
+_OF_LOOKS = 0.03
+LOOKS_BACK = 28  # so far back a run of breaches is followed
+# While the reference grows, a change must have lasted so many days to be part of what is
+# usual. Were it learnt at once, its alert would end when the first window of it has passed.
+LASTING_DAYS = 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPastParams:
+    """How to measure a version against its own labelled past.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all targets and views together. Larger means later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; labels of 20 windows
+        must be in before the version is judged.
+    reference_days
+        The version is measured against so many of its own first days. While
+        they last, against those that end 28 days before the window, or sooner if
+        they would be fewer than 19 windows.
+    min_coverage
+        Share of labels, among those expected, below which a window says nothing.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 7
+    reference_days: int = 365
+    min_coverage: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        least = (MIN_WINDOWS + 1) * self.window_days
+        if self.reference_days < least:
+            raise ValueError(f"reference_days must be at least {least}")
+        if not 0 < self.min_coverage <= 1:
+            raise ValueError("min_coverage must be in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """The last window, held against the past.
+
+    Attributes
+    ----------
+    lately : (look, part, statistic), one per view
+        The last looks.
+    scores : (look, part, view)
+        1 is typical of the farthest 3 % of the reference's looks.
+    usuals
+        One per view.
+    value
+        The largest score of the last look.
+    since
+        When the run of breaches began; None where the last look is none.
+    """
+
+    lately: list[Floats]
+    scores: Floats
+    usuals: tuple[Usual, ...]
+    n_windows: int
+    contract: Contract
+    value: float
+    since: str | None
+    reference: Window
+
+    @property
+    def top(self) -> tuple[int, int]:
+        """The part and the view that moved most in the last look."""
+        last = np.where(np.isfinite(self.scores[-1]), self.scores[-1], -1.0)
+        part, view = np.unravel_index(int(np.argmax(last)), last.shape)
+        return int(part), int(view)
+
+    @property
+    def most(self) -> int:
+        """The statistic of that view which moved most in that part."""
+        part, view = self.top
+        away = self.usuals[view].standardised(self.lately[view][-1:])[0, part]
+        return int(np.argmax(np.abs(away)))
+
+    def finding(
+        self, window: Window, cause: Callable[[], str], detail: Mapping[str, Json]
+    ) -> Finding:
+        """Return the verdict on the last window; `cause` is asked for of a breach alone."""
+        breach = self.value > self.contract.threshold
+        return Finding(
+            outcome=Outcome.BREACH if breach else Outcome.OK,
+            value=self.value,
+            threshold=self.contract.threshold,
+            window=window,
+            cause=cause() if breach else "",
+            detail=detail,
+        )
+
+    def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
+        """Return what every finding of this sort says of itself; names of parts and views."""
+        part, view = self.top
+        achieved = self.contract.replayed_days_between
+        features: dict[str, Json] = {
+            name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
+            for name, row in zip(names, self.scores[-1], strict=True)
+        }
+        return {
+            "promised_days": self.contract.promised_days,
+            "achieved_days": None if achieved is None else as_json(achieved),
+            "replayed_days": self.contract.replayed_days,
+            "extrapolated": self.contract.extrapolated,
+            "n_windows": self.n_windows,
+            "top": names[part],
+            "view": views[view],
+            "features": features,
+            "since": self.since,
+            "reference": {
+                "start": self.reference.start.isoformat(),
+                "end": self.reference.end.isoformat(),
+            },
+        }
+
+
+def over_windows(cells: Floats, window_days: int) -> Floats:
+    """Return the sums over the days of each window.
+
+    Parameters
+    ----------
+    cells : (day, part, sum)
+        In order, without a gap.
+    window_days
+        One window ends with each day but the first ones.
+
+    Returns
+    -------
+    (window, part, sum)
+    """
+    if len(cells) < window_days:
+        return np.empty((0, *cells.shape[1:]))
+    days = np.lib.stride_tricks.sliding_window_view(cells, window_days, axis=0)
+    totals: Floats = days.sum(axis=-1)
+    return totals
+
+
+def last_window(first_day: int, n_days: int, window_days: int) -> Window:
+    """Return the window that ends with the last of some days; `first_day` since the epoch."""
+    end = first_day + n_days
+    return Window(chunk_start((end - window_days) * HOURS), chunk_start(end * HOURS))
+
+
+def n_reference(n_windows: int, params: OwnPastParams) -> int:
+    """Return how many of the windows are the reference.
+
+    Examples
+    --------
+    >>> params = OwnPastParams(window_days=7)
+    >>> [n_reference(n, params) for n in (7, 120, 140, 150, 175, 500)]
+    [0, 113, 133, 133, 140, 359]
+    """
+    before = n_windows - params.window_days  # all that end before the last one begins
+    least = min(before, MIN_WINDOWS * params.window_days)
+    grown = max(before - LASTING_DAYS, least, 0)
+    return min(grown, params.reference_days - params.window_days + 1)
+
+
+def judge(
+    seen: Sequence[Floats],
+    parts: Sequence[Sequence[Statistic]],
+    params: OwnPastParams,
+    first_day: int,
+    *,
+    alike: bool = False,
+) -> Judged | Learning | None:
+    """Hold the last window against those before it, or against the first days.
+
+    Parameters
+    ----------
+    seen : (window, part, statistic), one per view
+        One window ends with each day. NaN where it is not known.
+    parts
+        The statistics of each view.
+    params
+        How to measure.
+    first_day
+        The day (since the epoch) that the first window begins with.
+    alike
+        Parts are the same thing many times over, in the unit of their own spread: how
+        heavy their tail is beyond it is learnt from all of them together. Measured one
+        by one, of many parts some look tame by luck, and then call.
+
+    Returns
+    -------
+    Judged, or Learning while too few windows are known
+        None where the last window is not known.
+    """
+    n_looks = len(seen[0])
+    reference = [own[: n_reference(n_looks, params)] for own in seen]
+    there = np.isfinite(reference[0]).any(axis=(1, 2))
+    n_windows = int(there.sum()) // params.window_days
+    if n_windows < MIN_WINDOWS:
+        return Learning(n_windows=n_windows, window_days=params.window_days)
+    if np.isnan(seen[0][-1]).all():
+        return None
+    away = scored_apart(reference, parts, params.window_days)
+    scale = farthest(away, _OF_LOOKS)
+    if alike:
+        there = np.isfinite(away).any(axis=(0, 2))
+        scale = np.exp(np.log(scale[there]).mean(axis=0, keepdims=True))
+    learnt = usuals(reference, parts)
+    limit = contract(
+        largest(away / scale, axis=(1, 2)),
+        params.days_between_false_alarms,
+        params.window_days,
+    )
+    lately = [own[-LOOKS_BACK:] for own in seen]
+    scale = np.where(_is_learnt(reference, params.window_days), scale, np.nan)
+    scores = distances(lately, learnt) / scale
+    joint = largest(scores, axis=(1, 2))
+    end = first_day + n_looks + params.window_days - 1
+    return Judged(
+        lately=lately,
+        scores=scores,
+        usuals=learnt,
+        n_windows=n_windows,
+        contract=limit,
+        value=float(joint[-1]),
+        since=since(joint, end - len(joint), limit.threshold),
+        reference=Window(
+            chunk_start(first_day * HOURS),
+            chunk_start((first_day + len(reference[0]) + params.window_days - 1) * HOURS),
+        ),
+    )
+
+
+def _is_learnt(reference: Sequence[Floats], window_days: int) -> Bools:
+    """Say of which parts each view knows 19 windows of the reference, (part, view)."""
+    n = [np.isfinite(own).any(axis=2).sum(axis=0) for own in reference]
+    learnt: Bools = np.stack(n, axis=1) // window_days >= MIN_WINDOWS
+    return learnt

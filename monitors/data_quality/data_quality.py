@@ -1,0 +1,430 @@
+"""Is the data complete, fresh and within its range?
+
+Facts about one event day, each against a limit. Those that a stream has its
+own habits of (missing values, repeats, hours without any) are held to what the
+days of the reference showed; the others to a number that anybody can name. None
+says that the world has changed, so none is a reason to retrain.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+
+from core.window import Window
+from monitors.baselines.warm_up import Learning
+from monitors.data_quality.baseline import WEEK, Habit, QualityBaseline, habit, learn, share
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.summaries.daily import Daily
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Bools, Floats, chunk_at
+
+LOOK_BACK_WEEKS = 5
+_LEAST_WEEKS = 2  # of rows, before one can say how many are usual
+_TOLD = 3  # in the sentence for people; the detail has all
+
+
+class Fact(StrEnum):
+    """What may be wrong with the data of a day.
+
+    The first seven are about a feature, the others about rows.
+    """
+
+    MISSING = "missing"
+    REPEATS = "repeats"
+    GAP = "gap"
+    CONSTANT = "constant"
+    BEYOND = "beyond"
+    NEW_CATEGORY = "new_category"
+    VOLUME = "volume"
+    DUPLICATES = "duplicates"
+    REFUSED_MISSING = "refused_missing"
+    REFUSED_RANGE = "refused_range"
+    REFUSED_CATEGORY = "refused_category"
+    REFUSED_TYPE = "refused_type"
+
+
+# The reasons for which the way in refuses rows, and what they are about.
+REFUSED: Mapping[str, Fact] = {
+    "missing": Fact.REFUSED_MISSING,
+    "not_finite": Fact.REFUSED_MISSING,
+    "range": Fact.REFUSED_RANGE,
+    "vocabulary": Fact.REFUSED_CATEGORY,
+    "type": Fact.REFUSED_TYPE,
+}
+
+_SAID: Mapping[Fact, str] = {
+    Fact.MISSING: "{feature} {value:.1%} missing, usually {usual:.1%}",
+    Fact.REPEATS: "{feature} {value:.1%} repeated, usually {usual:.1%}",
+    Fact.GAP: "{feature} without a value in {value:.0f} h that always had one",
+    Fact.CONSTANT: "{feature} never moved, usually by {usual:.3g} in a day",
+    Fact.BEYOND: "{feature} {value:.1f} times its usual range outside of it",
+    Fact.NEW_CATEGORY: "{feature} {value:.1%} in categories that the reference never had",
+    Fact.VOLUME: "{value:.0f} rows, usually {usual:.0f}",
+    Fact.DUPLICATES: "{value:.1%} of the rows came twice",
+    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused, for what is missing",
+    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused, for what is out of range",
+    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused, for an unknown category",
+    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused, for a wrong type",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityParams:
+    """How much is too much.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise for missing values, repeats and gaps, over all features
+        together; their limits come from the days of the reference.
+    min_missing, min_repeats
+        Up to this share of a feature's values more than usual is never too
+        much.
+    min_gap_hours
+        Up to so many hours without a value more than usual are never too many.
+    max_beyond
+        How far a value may lie outside of the reference's, as a multiple of
+        their range.
+    max_new_category
+        Share of values in categories that the reference never had.
+    max_volume_ratio
+        So many times as many rows as usual on the weekday, or as few.
+    max_duplicates
+        Share of rows with an id that the day had before.
+    max_refused
+        Share of rows that the way in refused, by reason.
+    """
+
+    days_between_false_alarms: float = 365.0
+    min_missing: float = 0.05
+    min_repeats: float = 0.2
+    min_gap_hours: float = 3.0
+    max_beyond: float = 1.0
+    max_new_category: float = 0.01
+    max_volume_ratio: float = 4.0
+    max_duplicates: float = 0.01
+    max_refused: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive")
+        if not self.max_volume_ratio > 1:
+            raise ValueError("max_volume_ratio must be more than 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """The rows of a day.
+
+    Attributes
+    ----------
+    n_rows
+        Served on the day.
+    usual
+        Rows of the same weekday in the weeks before, the newest first; 0
+        where none came.
+    n_duplicates
+        Rows with an id that the day had before.
+    refused
+        Rows that the way in refused, by reason.
+    """
+
+    n_rows: int
+    usual: Sequence[int] = ()
+    n_duplicates: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """One fact that is beyond its limit.
+
+    Attributes
+    ----------
+    fact
+        What.
+    feature
+        Whose; None: the rows'.
+    value, usual, limit
+        In the unit of the fact. `usual` is None where nothing is usual.
+    """
+
+    fact: Fact
+    feature: str | None
+    value: float
+    usual: float | None
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        """Return how far beyond the limit it is; over 1."""
+        if self.fact is Fact.VOLUME:
+            assert self.usual is not None
+            return _fold_change(self.value, self.usual) / math.log(self.limit)
+        return self.value / self.limit
+
+    def __str__(self) -> str:
+        usual = 0.0 if self.usual is None else self.usual
+        return _SAID[self.fact].format(feature=self.feature, value=self.value, usual=usual)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the flaw for a finding's detail."""
+        return {
+            "fact": self.fact.value,
+            "feature": self.feature,
+            "value": as_json(self.value),
+            "usual": None if self.usual is None else as_json(self.usual),
+            "limit": as_json(self.limit),
+        }
+
+
+def calibrate(
+    reference: Daily, measured: Collection[str], params: QualityParams
+) -> QualityBaseline | Learning:
+    """Learn from the reference what is usual.
+
+    Parameters
+    ----------
+    reference
+        Days before the model was deployed.
+    measured
+        The names of the features that are numbers; the others are categories.
+    params
+        How much is too much.
+
+    Returns
+    -------
+    QualityBaseline or Learning
+        `Learning` while fewer than 19 days of the reference hold a value.
+    """
+    floors = {
+        "missing": params.min_missing,
+        "repeats": params.min_repeats,
+        "gap": params.min_gap_hours,
+    }
+    return learn(reference, measured, floors, params.days_between_false_alarms)
+
+
+def evaluate(
+    baseline: QualityBaseline | Learning | None,
+    recent: Daily,
+    arrivals: Arrivals,
+    params: QualityParams,
+    day: Window,
+) -> Finding:
+    """Judge one event day.
+
+    Parameters
+    ----------
+    baseline
+        From `calibrate`; None: there is no reference.
+    recent
+        The days up to the judged one, which is the last; five weeks before it
+        say what has become usual since the reference.
+    arrivals
+        The rows of the day.
+    params
+        How much is too much.
+    day
+        The event day.
+
+    Returns
+    -------
+    Finding
+        `value` is how far the worst fact is beyond its limit: over 1 is a
+        breach. The detail holds what is beyond, and the figures by feature.
+        `NO_DATA` for a day without rows that nobody expected, and, with
+        nothing beyond its limit, while features cannot be judged.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> day = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    >>> from monitors.summaries.daily import daily
+    >>> from monitors.summaries.summary import empty
+    >>> none = daily(empty(0), (), day.start, day.end)
+    >>> arrivals = Arrivals(n_rows=97, refused={"range": 3})
+    >>> evaluate(None, none, arrivals, QualityParams(), day).cause
+    '3.0% of the rows refused, for what is out of range'
+    """
+    end = chunk_at(day.end) // HOURS
+    today, before = recent.until(end, 1), recent.until(end - 1, LOOK_BACK_WEEKS * WEEK)
+    found = [flaw for fact in Fact if (flaw := _of_rows(fact, arrivals, params)) is not None]
+    detail: dict[str, Json] = {"rows": arrivals.n_rows}
+    why = "the champion has no reference" if baseline is None else ""
+    if isinstance(baseline, Learning):
+        why = str(baseline)
+    elif baseline is not None and len(today):
+        look = _look(baseline, today, before, end - 1)
+        found += _of_features(baseline, look, params)
+        detail |= _detail(baseline, look)
+    silent = arrivals.n_rows == 0 and not today.n.any()
+    worst = sorted(found, key=lambda flaw: (-flaw.ratio, flaw.fact, flaw.feature or ""))
+    flaws = [flaw for flaw in worst if flaw.ratio > 1]
+    finding = Finding(
+        outcome=Outcome.BREACH if flaws else Outcome.OK,
+        value=worst[0].ratio if worst else 0.0,
+        threshold=1.0,
+        window=day,
+        cause=_cause(flaws),
+        detail=detail | {"flaws": [flaw.to_json() for flaw in flaws]},
+    )
+    if flaws or not (why or silent):
+        return finding
+    cause = "no rows" if silent else why
+    return replace(finding, outcome=Outcome.NO_DATA, value=None, threshold=None, cause=cause)
+
+
+def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
+    """Say whether all that a finding tells is told by the fault of an input already.
+
+    Parameters
+    ----------
+    detail
+        Of the finding.
+    broken
+        The features that `monitors.input_fault.input_fault` follows.
+
+    Examples
+    --------
+    >>> flaws = {"flaws": [{"fact": "missing", "feature": "load"}]}
+    >>> is_explained(flaws, {"load"}), is_explained(flaws, {"wind"})
+    (True, False)
+    """
+    flaws = detail.get("flaws")
+    told = flaws if isinstance(flaws, list) else []
+    return bool(told) and all(flaw["feature"] in broken for flaw in told)
+
+
+def _cause(flaws: Sequence[Flaw]) -> str:
+    told = [str(flaw) for flaw in flaws[:_TOLD]]
+    rest = len(flaws) - len(told)
+    return "; ".join([*told, f"and {rest} more"] if rest else told)
+
+
+def _of_rows(fact: Fact, arrivals: Arrivals, params: QualityParams) -> Flaw | None:
+    """Measure what is about rows; None where nothing can be said."""
+    n_refused = sum(n for why, n in arrivals.refused.items() if why in REFUSED)
+    match fact:
+        case Fact.VOLUME:
+            days = sorted(n for n in arrivals.usual if n > 0)
+            if len(days) < _LEAST_WEEKS:
+                return None
+            usual, limit = float(np.median(days)), params.max_volume_ratio
+            value = float(arrivals.n_rows)
+        case Fact.DUPLICATES:
+            value = arrivals.n_duplicates / max(arrivals.n_rows, 1)
+            usual, limit = 0.0, params.max_duplicates
+        case _ if fact in REFUSED.values():
+            n = sum(n for why, n in arrivals.refused.items() if REFUSED.get(why) is fact)
+            value = n / max(arrivals.n_rows + n_refused, 1)
+            usual, limit = 0.0, params.max_refused
+        case _:
+            return None
+    return Flaw(fact=fact, feature=None, value=value, usual=usual, limit=limit)
+
+
+def _fold_change(value: float, usual: float) -> float:
+    """Return how many times as many or as few, as a logarithm; half a row avoids none."""
+    return abs(math.log((value + 0.5) / (usual + 0.5)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Look:
+    """The figures of one day, each (feature,); NaN: not known."""
+
+    missing: Floats
+    repeats: Floats
+    gap: Floats
+    stale: Floats
+    constant: Bools
+    beyond: Floats
+    new_category: Floats
+
+
+def _look(baseline: QualityBaseline, today: Daily, before: Daily, day: int) -> _Look:
+    n, counts, has = today.n[0], today.counts[0], today.has[0]
+    expected = _expected(baseline.habit, before, day)
+    absent = expected & ~has
+    later = np.cumsum(has[::-1], axis=0)[::-1] > 0  # a value in this hour or after it
+    low, high = today.low[0], today.high[0]
+    moved = np.subtract(high, low, out=np.full(n.shape, np.inf), where=n > 0)
+    return _Look(
+        missing=share(today.n_missing[0], n + today.n_missing[0]),
+        repeats=share(today.n_repeat[0], n),
+        gap=absent.sum(axis=0, dtype=np.float64),
+        stale=(absent & ~later).sum(axis=0, dtype=np.float64),
+        constant=(moved == 0) & (2 * n >= baseline.n) & (n > 1) & np.isfinite(baseline.spread),
+        beyond=_beyond(baseline, low, high),
+        new_category=share((counts * baseline.unknown).sum(axis=-1), n),
+    )
+
+
+def _expected(known: Habit, before: Daily, day: int) -> Bools:
+    """Return which hours of a day should have a value, (hour, feature)."""
+    both = known + habit(before, day)
+    found: Bools = both.expected[day % WEEK]
+    return found
+
+
+def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
+    there = np.isfinite(low) & np.isfinite(baseline.span)
+    out = np.full(low.shape, np.nan)
+    least, most = baseline.low, baseline.low + baseline.span
+    below = np.subtract(least, low, out=out.copy(), where=there)
+    above = np.subtract(high, most, out=out.copy(), where=there)
+    found: Floats = np.maximum(np.maximum(below, above) / baseline.span, 0.0)
+    return found
+
+
+def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) -> list[Flaw]:
+    none = np.zeros(len(baseline.names))
+    figures: Mapping[Fact, tuple[Floats, Floats, Floats]] = {
+        Fact.MISSING: (look.missing, baseline.usual["missing"], baseline.limit["missing"]),
+        Fact.REPEATS: (look.repeats, baseline.usual["repeats"], baseline.limit["repeats"]),
+        Fact.GAP: (look.gap, baseline.usual["gap"], baseline.limit["gap"]),
+        # A fact without degrees: twice what is allowed.
+        Fact.CONSTANT: (np.where(look.constant, 2.0, none), baseline.spread, none + 1.0),
+        Fact.BEYOND: (look.beyond, none, none + params.max_beyond),
+        Fact.NEW_CATEGORY: (look.new_category, none, none + params.max_new_category),
+    }
+    return [
+        Flaw(
+            fact=fact,
+            feature=name,
+            value=float(values[i]),
+            usual=as_json(usual[i]),
+            limit=float(limits[i]),
+        )
+        for fact, (values, usual, limits) in figures.items()
+        for i, name in enumerate(baseline.names)
+        if math.isfinite(values[i]) and math.isfinite(baseline.n[i])
+    ]
+
+
+def _detail(baseline: QualityBaseline, look: _Look) -> dict[str, Json]:
+    return {
+        "promised_days": baseline.promised_days,
+        "achieved_days": baseline.achieved_days,
+        "reference_days": baseline.n_days,
+        "quality": {
+            name: {
+                "missing": as_json(look.missing[i]),
+                "missing_limit": as_json(baseline.limit["missing"][i]),
+                "repeats": as_json(look.repeats[i]),
+                "repeats_limit": as_json(baseline.limit["repeats"][i]),
+                "gap_hours": as_json(look.gap[i]),
+                "gap_limit": as_json(baseline.limit["gap"][i]),
+                "stale_hours": as_json(look.stale[i]),
+                "constant": bool(look.constant[i]),
+                "beyond": as_json(look.beyond[i]),
+                "new_category": as_json(look.new_category[i]),
+            }
+            for i, name in enumerate(baseline.names)
+            if math.isfinite(baseline.n[i])
+        },
+    }

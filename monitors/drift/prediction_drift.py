@@ -1,0 +1,139 @@
+"""Does the model still say what it used to?
+
+Drift of outputs instead of input, against what the same version said in its
+first days: no reference comes with a version, so the null distribution grows
+with what it says, until it holds `reference_days`. It needs no label, and it sees
+what the input does not show: wrong weights, another unit, an output that stands
+still.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from core.window import Window
+from monitors.baselines.daily_evaluations import no_data
+from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.drift import input_drift
+from monitors.drift.input_drift import DriftParams
+from monitors.finding import Finding
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import chunk_start
+
+_DAY = timedelta(days=1)
+_SEASON_DAYS = 8  # a week, and the day that it begins within
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionDriftParams:
+    """How to look for drift of what a model says.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all targets and steps ahead together. Larger means
+        later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; the version
+        must have served for 19 windows before it is judged.
+    period_hours
+        The season; found from the reference when None.
+    min_effect
+        A smaller change is never an alarm, however sure; as for drift.
+    reference_days
+        The version is measured against so many of its own first days. While
+        they last, against those before the window.
+    by_segment
+        Judge what was said of every segment beside the total, as for drift.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 2
+    period_hours: int | None = None
+    min_effect: float = 0.25
+    reference_days: int = 365
+    by_segment: bool = False
+
+    def __post_init__(self) -> None:
+        least = MIN_WINDOWS * self.like_drift.window_days + _SEASON_DAYS
+        if self.reference_days < least:
+            raise ValueError(f"reference_days must be at least {least}")
+
+    @property
+    def like_drift(self) -> DriftParams:
+        """The same, as drift takes it."""
+        return DriftParams(
+            days_between_false_alarms=self.days_between_false_alarms,
+            window_days=self.window_days,
+            period_hours=self.period_hours,
+            min_effect=self.min_effect,
+        )
+
+
+def reference_of(params: PredictionDriftParams, first: datetime, as_of: datetime) -> Window:
+    """Return the days that a window is measured against.
+
+    Parameters
+    ----------
+    params
+        How to look.
+    first
+        When the version began to speak.
+    as_of
+        The end of the event day that is judged.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> first = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    >>> early = reference_of(PredictionDriftParams(), first, datetime(2026, 6, 1, tzinfo=UTC))
+    >>> early.start.isoformat(), (early.end - early.start).days
+    ('2026-03-01T00:00:00+00:00', 90)
+    >>> late = reference_of(PredictionDriftParams(), first, datetime(2028, 6, 1, tzinfo=UTC))
+    >>> (late.end - late.start).days
+    365
+    """
+    start, end = (
+        at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (first, as_of)
+    )
+    end = min(start + params.reference_days * _DAY, end - params.window_days * _DAY)
+    # One day, while there is none before the window: far too few to judge by.
+    return Window(start, max(end, start + _DAY))
+
+
+def evaluate(
+    before: Hourly, recent: Hourly, params: PredictionDriftParams, as_of: datetime
+) -> Finding:
+    """Judge the window that ends with the last closed day.
+
+    Parameters
+    ----------
+    before
+        What one version said in the days of `reference_of`, hour by hour: a
+        part of a target for each feature. Hours in which it said nothing are
+        empty.
+    recent
+        The hours before `as_of`, at least a window and a season long; of the
+        same version.
+    params
+        How to look.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        As drift's. `NO_DATA` while the version has served for fewer than 19
+        windows, or if it speaks in fewer than half of the hours.
+    """
+    learnt = input_drift.calibrate(before, params.like_drift)
+    finding = input_drift.evaluate(learnt, recent, as_of)
+    if isinstance(learnt, Learning):
+        is_old = len(before) >= (MIN_WINDOWS * params.window_days + _SEASON_DAYS) * HOURS
+        if is_old and (before.n > 0).any(axis=1).mean() < 1 / 2:
+            return no_data(finding.window, "the model speaks in fewer than half of the hours")
+        return finding
+    bounds = (
+        chunk_start(hour).isoformat() for hour in (before.first, before.first + len(before))
+    )
+    reference = dict(zip(("start", "end"), bounds, strict=True))
+    return replace(finding, detail={**finding.detail, "reference": reference})

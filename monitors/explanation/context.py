@@ -1,0 +1,145 @@
+"""What else was unusual around the time of a finding: traffic, gaps, latency, failures.
+
+These describe and decide nothing: they stand beside a finding so that nobody
+has to look for them. Their limits are round numbers, not calibrated.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitors.data_quality.baseline import WEEK, habit
+from monitors.summaries.daily import Daily
+from monitors.summaries.summary import Bools, Floats
+
+WEEKS = 5  # of the same weekday, to say how many rows are usual
+_LEAST_WEEKS = 2  # with rows
+VOLUME = 1.5  # times as many, or as few
+SLOWER = 1.6  # times the usual p95: more than the width of one bin of latencies can feign
+FAILING = 3.0  # times the usual share
+LEAST_FAILING = 0.01  # share of the rows of a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd:
+    """One day that was not as usual: `day` counts from the first that was given."""
+
+    day: int
+    value: float
+    usual: float
+
+
+def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
+    """Return the days with far more or far fewer rows than is usual on their weekday.
+
+    Parameters
+    ----------
+    rows : (day,)
+        Rows of each day.
+    from_day
+        The first that is judged; those before it say what is usual, at most
+        five weeks back.
+
+    Examples
+    --------
+    >>> odd_volume(np.array([10.0] * 14 + [31.0]), from_day=14)
+    [Odd(day=14, value=31.0, usual=10.0)]
+    """
+    found = []
+    for day in range(from_day, len(rows)):
+        before = rows[day - WEEK :: -WEEK][:WEEKS] if day >= WEEK else rows[:0]
+        before = before[before > 0]
+        if before.size < _LEAST_WEEKS:
+            continue
+        usual = float(np.median(before))
+        if not usual / VOLUME <= rows[day] <= usual * VOLUME:
+            found.append(Odd(day=day, value=float(rows[day]), usual=usual))
+    return found
+
+
+def odd_latency(p95: Floats, from_day: int) -> list[Odd]:
+    """Return the days that were far slower than the two weeks before `from_day`.
+
+    Parameters
+    ----------
+    p95 : (day,)
+        In seconds; NaN: not known.
+    from_day
+        The first that is judged.
+
+    Examples
+    --------
+    >>> odd_latency(np.array([0.01] * 7 + [0.04]), from_day=7)
+    [Odd(day=7, value=0.04, usual=0.01)]
+    """
+    usual = _usual(p95, from_day)
+    return [
+        Odd(day=day, value=float(p95[day]), usual=usual)
+        for day in range(from_day, len(p95))
+        if p95[day] >= SLOWER * usual
+    ]
+
+
+def odd_failures(share: Floats, from_day: int) -> list[Odd]:
+    """Return the days on which far more failed than in the two weeks before `from_day`.
+
+    Parameters
+    ----------
+    share : (day,)
+        Of the rows; NaN: there were none.
+    from_day
+        The first that is judged.
+
+    Examples
+    --------
+    >>> odd_failures(np.array([0.001] * 7 + [0.02]), from_day=7)
+    [Odd(day=7, value=0.02, usual=0.001)]
+    """
+    usual = _usual(share, from_day)
+    return [
+        Odd(day=day, value=float(share[day]), usual=usual)
+        for day in range(from_day, len(share))
+        if share[day] >= max(FAILING * usual, LEAST_FAILING)
+    ]
+
+
+def _usual(days: Floats, from_day: int) -> float:
+    before = days[max(from_day - 2 * WEEK, 0) : from_day]
+    before = before[np.isfinite(before)]
+    return float(np.median(before)) if before.size else float("nan")
+
+
+def absent_hours(days: Daily, day: int) -> Bools:
+    """Return the hours of a day that lack a value which they always had.
+
+    Parameters
+    ----------
+    days
+        With five weeks before the day, or fewer: three must agree.
+    day
+        In days since 1970.
+
+    Returns
+    -------
+    (hour, feature)
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime, timedelta
+    >>> from monitors.summaries.daily import daily
+    >>> from monitors.summaries.summary import Column, Edges, summarise
+    >>> hours = np.delete(np.arange(24 * 29), 24 * 28 + 5)
+    >>> flags, ones = np.zeros(hours.size, dtype=bool), np.ones(hours.size)
+    >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
+    >>> seen = summarise([Column(values=ones, chunks=hours, repeats=flags)], edges)
+    >>> start = datetime(1970, 1, 1, tzinfo=UTC)
+    >>> month = daily(seen, ("x",), start, start + timedelta(days=29))
+    >>> np.flatnonzero(absent_hours(month, 28))
+    array([5])
+    """
+    today = days.until(day + 1, 1)
+    usual = habit(days.until(day, WEEKS * WEEK), day).expected[day % WEEK]
+    if not len(today) or today.first_day != day:
+        return np.zeros_like(usual)
+    absent: Bools = usual & ~today.has[0]
+    return absent

@@ -1,0 +1,132 @@
+"""Which features does a finding name, the worst first, and what does it say of each?"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitors.finding import Json
+from monitors.input_fault.input_fault import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """One feature that a finding names.
+
+    Attributes
+    ----------
+    score
+        As the monitor measured it, in its own unit; None where it gives none.
+    effect
+        How large the change is, where the monitor says so.
+    view
+        In which view the score was highest, of a monitor with several.
+    views
+        The score in each of them; None where it could not be had.
+    says
+        What is wrong with it, in a few words.
+    """
+
+    feature: str
+    score: float | None = None
+    effect: float | None = None
+    view: str | None = None
+    views: Mapping[str, float | None] = field(default_factory=dict)
+    says: str = ""
+
+
+def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
+    """Return the features that a finding names, each once, the worst first.
+
+    Parameters
+    ----------
+    detail
+        Of a finding of any kind: `features` with scores, alone or by view;
+        `flaws`; or `faults`, of which those count that are open.
+
+    Returns
+    -------
+    tuple of Named
+        Empty where it names none. The feature that `detail` puts on top comes
+        first.
+
+    Examples
+    --------
+    >>> drift = {"top": "b", "features": {"a": {"score": 2.0}, "b": {"score": 1.0}}}
+    >>> [each.feature for each in named(drift)]
+    ['b', 'a']
+    >>> panel = {"features": {"a": {"stuck": 0.5, "pulse": 3.0}}}
+    >>> [(each.score, each.view) for each in named(panel)]
+    [(3.0, 'pulse')]
+    """
+    features = detail.get("features")
+    if isinstance(features, Mapping):
+        top = detail.get("top")
+        scored = (_scored(name, said) for name, said in features.items())
+        ranked = sorted(scored, key=lambda each: (each.feature != top, -_weight(each)))
+        return tuple(ranked)
+    once: dict[str, Named] = {}
+    for each in (*_flawed(detail.get("flaws")), *_broken(detail.get("faults"))):
+        once.setdefault(each.feature, each)
+    return tuple(once.values())
+
+
+def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
+    """Return the faults of inputs that a finding says are not over.
+
+    Examples
+    --------
+    >>> open_faults({"promised_days": 90.0})
+    ()
+    """
+    faults = detail.get("faults")
+    told = faults if isinstance(faults, list) else []
+    return tuple(fault for each in told if (fault := Fault.from_json(each)).until is None)
+
+
+def started(detail: Mapping[str, Json]) -> datetime | None:
+    """Return since when, as far as the finding itself tells; None where it does not.
+
+    Examples
+    --------
+    >>> started({"since": "1970-01-03T00:00:00+00:00"}).day, started({"since": None})
+    (3, None)
+    """
+    since = detail.get("since")
+    if isinstance(since, str):
+        return datetime.fromisoformat(since)
+    return min((fault.since for fault in open_faults(detail)), default=None)
+
+
+def _weight(each: Named) -> float:
+    return each.score if each.score is not None else float("-inf")
+
+
+def _scored(name: str, said: Json) -> Named:
+    if not isinstance(said, Mapping):
+        return Named(feature=name, score=_number(said))
+    if "score" in said:
+        return Named(
+            feature=name, score=_number(said["score"]), effect=_number(said.get("effect"))
+        )
+    views = {view: _number(score) for view, score in said.items()}
+    known = {view: score for view, score in views.items() if score is not None}
+    if not known:
+        return Named(feature=name, views=views)
+    view = max(known, key=lambda each: known[each])
+    return Named(feature=name, score=known[view], view=view, views=views)
+
+
+def _flawed(flaws: Json) -> Iterator[Named]:
+    for flaw in flaws if isinstance(flaws, list) else ():
+        if isinstance(flaw["feature"], str):
+            yield Named(feature=flaw["feature"], says=str(flaw["fact"]).replace("_", " "))
+
+
+def _broken(faults: Json) -> Iterator[Named]:
+    for fault in open_faults({"faults": faults}):
+        yield Named(feature=fault.feature, says=str(fault).removeprefix(f"{fault.feature} "))
+
+
+def _number(given: Json) -> float | None:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return float(given) if is_number else None  # type: ignore[arg-type]

@@ -1,0 +1,321 @@
+"""How do features move together, and which of them do the others not explain?
+
+The arithmetic behind `monitors.input_fault.input_fault`: it knows looks and scores, not
+faults.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitors.baselines.threshold import Contract, contract, middle_and_spread
+from monitors.input_fault.fault_types import FaultKind, Shape, explain
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.moments import rounding
+from monitors.summaries.summary import Floats
+
+Flags: TypeAlias = NDArray[np.bool_]
+
+# Days: the week that says what is usual at each hour, whose last day gives the
+# level that carries over; the day in which a fault may begin; two days of it.
+_BEFORE, _GAP, AFTER = 7, 1, 2
+LOOK_DAYS = _BEFORE + _GAP + AFTER
+
+# Quantiles over the reference. Within the first 480 days of ETTh1, 0.95 for
+# what is left missed a tenth more of the sensors scaled by 1.8; 0.99 for the
+# rest let one look of a changing world double the threshold.
+_ORDINARY_REST = 0.98  # of the distance of the healthy features
+_ORDINARY_LEFT = 0.99  # of what the best explanation leaves
+_HIGH = 0.99  # of the strength of what looks like a fault
+
+_BEYOND = 1.5  # missing must exceed the reference's worst day by half
+_MIN_MISSING = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FaultBaseline:
+    """What the reference teaches; depends on reference and parameters only.
+
+    Attributes
+    ----------
+    carry : (feature, feature)
+        How yesterday's departure from the usual week carries into the look.
+    covariance : (feature, feature)
+        Of the hourly departures that remain.
+    usual : (hour of day, feature)
+        Stands in for hours that are missing from the start.
+    level_sd, jump, left, score : (feature,)
+        Spread of the hours; usual jump at an onset; what an explanation
+        ordinarily leaves; the strength that 1 % of the looks exceed.
+    rest
+        Distance of the healthy features that is still ordinary.
+    longest_repeat, most_missing : (feature,)
+        Hours and share, the worst of the reference.
+    """
+
+    min_change: float
+    names: tuple[str, ...]
+    carry: Floats
+    covariance: Floats
+    usual: Floats
+    level_sd: Floats
+    jump: Floats
+    left: Floats
+    score: Floats
+    rest: float
+    longest_repeat: Floats
+    most_missing: Floats
+    contract: Contract
+
+    @property
+    def budget(self) -> int:
+        """Return how many inputs may be broken before it is the world that changed."""
+        return max(1, len(self.names) // 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """The last days of one look: what happened, and how far from the usual week."""
+
+    values: Floats
+    departure: Floats
+
+
+def filled(mean: Floats, usual: Floats) -> Floats:
+    """Put the same hour of the last day that has it where an hour is missing."""
+    days = np.concatenate([usual[np.newaxis], mean.reshape(-1, HOURS, mean.shape[1])])
+    there = np.isfinite(days)
+    at = np.where(there, np.arange(len(days))[:, np.newaxis, np.newaxis], 0)
+    last = np.maximum.accumulate(at, axis=0)
+    filled: Floats = np.take_along_axis(days, last, axis=0)[1:]
+    return filled
+
+
+def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
+    """Cut (day, hour, feature) into looks.
+
+    Returns the last four days and their departures from the median week, both
+    (look, hour, feature), and yesterday's mean departure, (look, feature).
+    """
+    n = len(days) - LOOK_DAYS + 1
+    n_features = days.shape[2]
+    weeks = np.lib.stride_tricks.sliding_window_view(days, _BEFORE, axis=0)
+    usual = np.median(weeks[:n], axis=-1)
+    parts = range(_BEFORE - 1, LOOK_DAYS)
+    values = np.stack([days[part : part + n] for part in parts], axis=1)
+    departure = values - usual[:, np.newaxis]
+    shape = (n, len(parts) * HOURS, n_features)
+    return values.reshape(shape), departure.reshape(shape), departure[:, 0].mean(axis=1)
+
+
+def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseline:
+    """Learn from whole days how features move together, and how abruptly.
+
+    The limit comes from looks that were not learnt from: each half of the reference is
+    looked at with what the other half teaches.
+
+    Parameters
+    ----------
+    whole
+        The reference, from midnight to midnight.
+    promised_days
+        Between false alarms.
+    min_change
+        See `InputFaultParams`.
+    """
+    n = len(whole) // HOURS // 2 * HOURS
+    halves = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
+    highest = []
+    for learnt, seen in (halves, halves[::-1]):
+        other = _learn(learnt, min_change)
+        highest += [_highest(other, look) for look in _looks(other, seen.mean)]
+    promise = contract(np.array(highest), promised_days, LOOK_DAYS)
+    return replace(_learn(whole, min_change), contract=promise)
+
+
+def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
+    """Learn all but the limit."""
+    usual, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
+    usual = usual.reshape(HOURS, -1)
+    _, level_sd = middle_and_spread(whole.mean)
+    _, departure, yesterday = _cut(filled(whole.mean, usual))
+    after = departure[:, -AFTER * HOURS :]
+    # Features of any units: what is cut off as rounding must not depend on them.
+    in_sd = np.linalg.lstsq(yesterday / level_sd, after.mean(axis=1) / level_sd, rcond=None)[0]
+    carry = in_sd * level_sd / level_sd[:, np.newaxis]
+    flat: Floats = (after - (yesterday @ carry)[:, np.newaxis]).reshape(-1, len(whole.names))
+    covariance: Floats = flat.T @ flat / len(flat) + np.diag((1e-3 * level_sd) ** 2)
+    blank = np.ones(len(whole.names))
+    baseline = FaultBaseline(
+        min_change=min_change,
+        names=whole.names,
+        carry=carry,
+        covariance=covariance,
+        usual=usual,
+        level_sd=level_sd,
+        jump=blank,
+        left=blank,
+        score=blank,
+        rest=np.inf,
+        longest_repeat=np.max(repeat_runs(whole.mean), axis=0),
+        most_missing=missing_share(whole).max(axis=0),
+        contract=contract(np.zeros(1), 1.0, 1),
+    )
+    return _with_null(baseline, _looks(baseline, whole.mean))
+
+
+def _with_null(baseline: FaultBaseline, looks: Sequence[Look]) -> FaultBaseline:
+    """Replay the looks of the reference, and take what is ordinary from them."""
+    features = list(range(len(baseline.names)))
+    rest = [_worst(baseline, look, features) for look in looks]
+    shapes = [[_explain(baseline, look, features, f) for f in features] for look in looks]
+    jump = np.sqrt(np.mean([[s.jump**2 for s in row] for row in shapes], axis=0))
+    left = np.quantile([[s.unexplained for s in row] for row in shapes], _ORDINARY_LEFT, axis=0)
+    baseline = replace(
+        baseline,
+        jump=np.maximum(jump, 1e-9 * baseline.level_sd),
+        left=left,
+        rest=float(np.quantile([distance for _, distance in rest], _ORDINARY_REST)),
+    )
+    raw = np.array([[_strength(baseline, f, s) for f, s in enumerate(row)] for row in shapes])
+    score = np.quantile(raw, _HIGH, axis=0)
+    return replace(baseline, score=np.where(score > 0, score, 1.0))
+
+
+def _highest(baseline: FaultBaseline, look: Look) -> float:
+    blamed = suspects(baseline, look, range(len(baseline.names)), baseline.budget)
+    return max((score for _, _, score in blamed), default=0.0)
+
+
+def _precision(baseline: FaultBaseline, healthy: Sequence[int]) -> Floats:
+    return np.asarray(np.linalg.inv(baseline.covariance[np.ix_(healthy, healthy)]), float)
+
+
+def _worst(baseline: FaultBaseline, look: Look, healthy: Sequence[int]) -> tuple[int, float]:
+    """Return the feature least explained by the others, and the others' distance."""
+    precision = _precision(baseline, healthy)
+    after = look.departure[-AFTER * HOURS :, healthy]
+    pulled = after @ precision
+    errors = (pulled**2).mean(axis=0) / np.diag(precision)
+    worst = int(np.argmax(errors))
+    rest = float((pulled * after).sum(axis=1).mean()) - float(errors[worst])
+    return healthy[worst], rest / max(len(healthy) - 1, 1)
+
+
+def _explain(
+    baseline: FaultBaseline, look: Look, healthy: Sequence[int], feature: int
+) -> Shape:
+    """Explain one feature's error given the healthy ones; squares in its variances."""
+    errors, variance = errors_of(baseline, look, healthy, feature)
+    values = look.values[:, feature]
+    unit = float(baseline.level_sd[feature])
+    shape = explain(values, values - errors, first=HOURS, sd=unit)
+    return replace(shape, gain=shape.gain / variance, unexplained=shape.unexplained / variance)
+
+
+def errors_of(
+    baseline: FaultBaseline, look: Look, healthy: Sequence[int], feature: int
+) -> tuple[Floats, float]:
+    """Return what the healthy features do not explain of one feature.
+
+    Parameters
+    ----------
+    baseline, look
+        What is usual, and what happened.
+    healthy
+        The features to explain by; `feature` itself is never among them.
+    feature
+        The one to explain.
+
+    Returns
+    -------
+    errors : (hour,)
+        Over the whole look, in the unit of the feature.
+    variance
+        Of such errors in the reference.
+    """
+    with_it = sorted({*healthy, feature})
+    precision = _precision(baseline, with_it)
+    at = with_it.index(feature)
+    variance = 1.0 / float(precision[at, at])
+    errors: Floats = look.departure[:, with_it] @ precision[:, at] * variance
+    return errors, variance
+
+
+def _score(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
+    """Return how much an abrupt change explains, and how abrupt it is; 0: no fault."""
+    change = abs(shape.amount - 1.0)
+    if shape.kind is FaultKind.OFFSET:
+        change = abs(shape.amount) / float(baseline.level_sd[feature])
+    if change < baseline.min_change or shape.unexplained > baseline.left[feature]:
+        return 0.0
+    return _strength(baseline, feature, shape) / float(baseline.score[feature])
+
+
+def _strength(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
+    return float(np.sqrt(shape.gain)) * shape.jump / float(baseline.jump[feature])
+
+
+def suspects(
+    baseline: FaultBaseline, look: Look, seeing: Sequence[int], budget: int
+) -> list[tuple[int, Shape, float]]:
+    """Take out the worst features until the rest is ordinary, and explain them."""
+    healthy, out = list(seeing), list[int]()
+    while len(out) < budget and len(healthy) > 1:
+        worst, rest = _worst(baseline, look, healthy)
+        healthy.remove(worst)
+        out.append(worst)
+        if rest <= baseline.rest:
+            shapes = [(f, _explain(baseline, look, healthy, f)) for f in out]
+            return [(f, shape, _score(baseline, f, shape)) for f, shape in shapes]
+    return []
+
+
+def last_look(baseline: FaultBaseline, mean: Floats) -> Look:
+    """Return the look that ends with the last of some whole days of hourly means."""
+    days = filled(mean, baseline.usual)[-LOOK_DAYS:]
+    return _of_days(baseline, days)[0]
+
+
+def _looks(baseline: FaultBaseline, mean: Floats) -> list[Look]:
+    """Return the looks that end with each day, as soon as there are enough."""
+    return _of_days(baseline, filled(mean, baseline.usual))
+
+
+def _of_days(baseline: FaultBaseline, days: Floats) -> list[Look]:
+    values, departure, yesterday = _cut(days)
+    left = departure - (yesterday @ baseline.carry)[:, np.newaxis]
+    return [Look(values=one, departure=two) for one, two in zip(values, left, strict=True)]
+
+
+def missing_limit(baseline: FaultBaseline) -> Floats:
+    """Return the missing share of a day that is beyond what the reference knew."""
+    return np.maximum(_BEYOND * baseline.most_missing, _MIN_MISSING)
+
+
+def missing_share(hours: Hourly) -> Floats:
+    """Return the share of missing values per day, shape (day, feature); 0 of none is 0."""
+    shape = (-1, HOURS, len(hours.names))
+    missing = hours.n_missing.reshape(shape).sum(axis=1)
+    total = missing + hours.n.reshape(shape).sum(axis=1)
+    share: Floats = missing / np.maximum(total, 1.0)
+    return share
+
+
+def repeated(mean: Floats) -> Flags:
+    """Mark hours that repeat the hour before, to rounding."""
+    same = np.zeros(mean.shape, dtype=np.bool_)
+    same[1:] = np.abs(np.diff(mean, axis=0)) <= rounding(mean[1:])
+    return same
+
+
+def repeat_runs(mean: Floats) -> Floats:
+    """Return for how many hours, up to each hour, a feature has repeated itself."""
+    same = repeated(mean)
+    hour = np.arange(len(mean), dtype=float)[:, np.newaxis]
+    moved = np.maximum.accumulate(np.where(same, 0.0, hour), axis=0)
+    runs: Floats = hour - moved
+    return runs

@@ -1,0 +1,331 @@
+"""Is one input broken: scaled, shifted, stuck, missing?
+
+A broken sensor moves few features, abruptly, and leaves the others and their
+relations alone; a world that changed moves many. Each hour is compared with
+the same hour of the week before, given what the other features did. Features
+are taken out, the worst first, until the rest is ordinary: if that needs more
+than a quarter of them, no sensor is to blame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.baselines.segments import like
+from monitors.baselines.threshold import Contract
+from monitors.baselines.warm_up import Learning, with_reference
+from monitors.finding import Finding, Json, Outcome
+from monitors.input_fault.cross_feature_model import (
+    AFTER,
+    LOOK_DAYS,
+    FaultBaseline,
+    Look,
+    errors_of,
+    filled,
+    last_look,
+    learn,
+    missing_limit,
+    missing_share,
+    repeat_runs,
+    repeated,
+    suspects,
+)
+from monitors.input_fault.fault_types import FaultKind, amount_of, ended
+from monitors.summaries.hourly import HOURS, Hourly, whole_days
+from monitors.summaries.summary import Floats, chunk_at, chunk_start
+
+# A fault that ended is remembered until no look can mistake its end for one.
+_MEMORY = timedelta(days=LOOK_DAYS + 1)
+
+_BLIND = (FaultKind.STUCK, FaultKind.MISSING)
+
+# A feature is stuck when it repeats for half as long again as it ever did.
+_BEYOND = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFaultParams:
+    """How to look for broken inputs.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all features together. A fault pages, so it is
+        stricter than drift's.
+    min_change
+        A factor closer to 1, or an offset smaller in standard deviations of
+        the feature, is never a fault.
+    by_segment
+        Look at the features of every segment as well, each beside itself in the
+        other segments, all under the one promise (`monitors.input_fault.segment_faults`). A
+        segment is looked at once its reference holds 19 looks of ten days.
+    """
+
+    days_between_false_alarms: float = 1095.0
+    min_change: float = 0.15
+    by_segment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.min_change < 0:
+            raise ValueError("min_change must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One broken input.
+
+    Attributes
+    ----------
+    feature
+        Its name.
+    kind
+        How it is broken.
+    amount
+        The factor, the offset, the value it is stuck at, or the missing share.
+    since, until
+        Event time; `until` is None while it is open.
+    """
+
+    feature: str
+    kind: FaultKind
+    amount: float
+    since: datetime
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        what = {
+            FaultKind.SCALE: f"scaled by {self.amount:.2f}",
+            FaultKind.OFFSET: f"shifted by {self.amount:+.3g}",
+            FaultKind.STUCK: f"stuck at {self.amount:.10g}",
+            FaultKind.MISSING: f"missing ({self.amount:.0%})",
+        }[self.kind]
+        return f"{self.feature} {what} since {self.since:%Y-%m-%dT%H:%MZ}"
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the fault for a finding's detail."""
+        return {
+            "feature": self.feature,
+            "kind": self.kind.value,
+            "amount": self.amount,
+            "since": self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Json]) -> "Fault":
+        """Return what `to_json` wrote."""
+        amount, until = stored["amount"], stored["until"]
+        assert isinstance(amount, int | float)
+        return cls(
+            feature=str(stored["feature"]),
+            kind=FaultKind(str(stored["kind"])),
+            amount=float(amount),
+            since=datetime.fromisoformat(str(stored["since"])),
+            until=None if until is None else datetime.fromisoformat(str(until)),
+        )
+
+
+def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Learning:
+    """Learn from the reference how features move together, and how abruptly.
+
+    Parameters
+    ----------
+    reference
+        Hours before the model was deployed; longer is better, a fault-free
+        year best.
+    params
+        How to look.
+
+    Returns
+    -------
+    FaultBaseline or Learning
+        `Learning` while the reference holds fewer than 19 looks of ten days.
+    """
+    whole = whole_days(reference)
+    n_looks = len(whole) // HOURS // LOOK_DAYS
+    by_day = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names))
+    days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
+    known = with_reference(days, LOOK_DAYS)
+    if not known:
+        most = int(days.sum(axis=0).max(initial=0)) // LOOK_DAYS
+        return Learning(n_windows=min(n_looks, most), window_days=LOOK_DAYS)
+    if len(known) < len(whole.names):  # what the reference does not know teaches nothing
+        whole = whole.of(known)
+    return learn(whole, params.days_between_false_alarms, params.min_change)
+
+
+def evaluate(
+    baseline: FaultBaseline | Learning,
+    recent: Hourly,
+    previous: Sequence[Fault],
+    as_of: datetime,
+) -> Finding:
+    """Look at the last closed days for broken inputs, and whether known ones still are.
+
+    Parameters
+    ----------
+    baseline
+        From `calibrate`.
+    recent
+        The hours before `as_of`, ten days at least.
+    previous
+        `detail["faults"]` of the finding before, in full; empty to start.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        `BREACH` while any fault is open. `value` is the highest score of this
+        look. A fault is open until the input is seen repaired.
+    """
+    end = chunk_at(as_of) // HOURS * HOURS
+    window = Window(chunk_start(end) - timedelta(days=AFTER), chunk_start(end))
+    finding = Finding(outcome=Outcome.NO_DATA, value=None, threshold=None, window=window)
+    if isinstance(baseline, Learning):
+        return replace(finding, cause=str(baseline), detail=_detail(previous))
+    whole = whole_days(like(recent, baseline.names), end)
+    previous = [fault for fault in previous if fault.feature in baseline.names]
+    if len(whole) < LOOK_DAYS * HOURS or whole.first + len(whole) != end:
+        cause = f"the stream is shorter than {LOOK_DAYS} days"
+        return replace(finding, cause=cause, detail=_detail(previous))
+    known = _followed(baseline, whole, previous)
+    found, highest = _found(baseline, whole, known)
+    faults = [*known, *found]
+    broken = [fault for fault in faults if fault.until is None]
+    return replace(
+        finding,
+        outcome=Outcome.BREACH if broken else Outcome.OK,
+        value=highest,
+        threshold=baseline.contract.threshold,
+        cause="; ".join(map(str, broken)),
+        detail=_detail(faults) | _promise(baseline.contract),
+    )
+
+
+def _detail(faults: Sequence[Fault]) -> dict[str, Json]:
+    return {"faults": [fault.to_json() for fault in faults]}
+
+
+def _promise(contract: Contract) -> dict[str, Json]:
+    return {
+        "promised_days": contract.promised_days,
+        "achieved_days": contract.replayed_days_between,
+        "replayed_days": contract.replayed_days,
+        "extrapolated": contract.extrapolated,
+    }
+
+
+def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
+    """Return the hourly means as healthy inputs would have sent them; NaN: unknown."""
+    mean = hours.mean.copy()
+    for fault in faults:
+        start = max(chunk_at(fault.since) - hours.first, 0)
+        stop = len(hours) if fault.until is None else chunk_at(fault.until) - hours.first
+        part = np.s_[start : max(stop, 0), hours.names.index(fault.feature)]
+        match fault.kind:
+            case FaultKind.SCALE:
+                mean[part] /= fault.amount
+            case FaultKind.OFFSET:
+                mean[part] -= fault.amount
+            case FaultKind.STUCK | FaultKind.MISSING:
+                mean[part] = np.nan
+    return mean
+
+
+def _followed(baseline: FaultBaseline, hours: Hourly, faults: Sequence[Fault]) -> list[Fault]:
+    """Close the faults that ended, forget those that ended long ago, measure the rest."""
+    now = chunk_start(hours.first + len(hours))
+    look = last_look(baseline, _undone(hours, faults))
+    followed = []
+    for fault in faults:
+        if fault.until is not None:
+            followed += [fault] if now - fault.until <= _MEMORY else []
+        elif fault.kind in _BLIND:
+            followed.append(replace(fault, until=_heard_again(baseline, hours, fault)))
+        else:
+            followed.append(_measured(baseline, hours, look, fault))
+    return followed
+
+
+def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
+    feature = hours.names.index(fault.feature)
+    last_day = hours.first + len(hours) - HOURS
+    if fault.kind is FaultKind.STUCK:
+        moving = ~repeated(hours.mean)[-HOURS:, feature]
+        return chunk_start(last_day + int(np.argmax(moving))) if moving.any() else None
+    share = missing_share(hours)[-1, feature]
+    return chunk_start(last_day) if share <= missing_limit(baseline)[feature] else None
+
+
+def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) -> Fault:
+    """Close a factor or an offset that ended; else measure it on all hours it has had."""
+    feature = hours.names.index(fault.feature)
+    undone, variance = errors_of(baseline, look, range(len(baseline.names)), feature)
+    n = len(undone)
+    expected = look.values[:, feature] - undone
+    raw = filled(hours.mean, baseline.usual).reshape(-1, len(hours.names))[-n:, feature]
+    after, sd = slice(-AFTER * HOURS, None), variance**0.5
+    hour = ended((raw - expected)[after] / sd, undone[after] / sd)
+    if hour is not None:
+        end = chunk_start(hours.first + len(hours) - AFTER * HOURS + hour)
+        return replace(fault, until=end)
+    onset = chunk_at(fault.since) - (hours.first + len(hours) - n)
+    if onset < 0:
+        return fault
+    return replace(fault, amount=amount_of(fault.kind, raw[onset:], expected[onset:]))
+
+
+def _found(
+    baseline: FaultBaseline, hours: Hourly, known: Sequence[Fault]
+) -> tuple[list[Fault], float]:
+    """Return the faults that nobody knew, and the highest score."""
+    still = {fault.feature for fault in known if fault.until is None}
+    silent = [f for f in _silent(baseline, hours) if f.feature not in still]
+    blind = {f.feature for f in (*known, *silent) if f.kind in _BLIND and f.until is None}
+    look = last_look(baseline, _undone(hours, [*known, *silent]))
+    seeing = [i for i, name in enumerate(hours.names) if name not in blind]
+    budget = baseline.budget - len(still | {f.feature for f in silent})
+    blamed = suspects(baseline, look, seeing, budget)
+    start = hours.first + len(hours) - len(look.values)
+    found = [
+        Fault(
+            feature=hours.names[i],
+            kind=shape.kind,
+            amount=shape.amount,
+            since=chunk_start(start + shape.hour),
+        )
+        for i, shape, score in blamed
+        if score > baseline.contract.threshold and hours.names[i] not in still
+    ]
+    return [*silent, *found], max((score for _, _, score in blamed), default=0.0)
+
+
+def _silent(baseline: FaultBaseline, hours: Hourly) -> list[Fault]:
+    """Return the features that repeat or miss more than the reference ever did."""
+    end = hours.first + len(hours)
+    run = repeat_runs(hours.mean)[-1]
+    stuck = run >= np.maximum(_BEYOND * baseline.longest_repeat, HOURS)
+    missing = missing_share(hours)[-1]
+    gone = missing > missing_limit(baseline)
+    if stuck.sum() + gone.sum() > baseline.budget:
+        return []
+    faults = []
+    for i, name in enumerate(hours.names):
+        if gone[i]:
+            since = chunk_start(end - HOURS)
+            faults.append(
+                Fault(
+                    feature=name, kind=FaultKind.MISSING, amount=float(missing[i]), since=since
+                )
+            )
+        elif stuck[i]:
+            since = chunk_start(end - int(run[i]))
+            at = float(hours.mean[-1, i])
+            faults.append(Fault(feature=name, kind=FaultKind.STUCK, amount=at, since=since))
+    return faults

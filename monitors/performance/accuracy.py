@@ -1,0 +1,246 @@
+"""Are the forecasts as good as promised? Per horizon step, on the labels that are in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.summaries.summary import Floats, Ints
+
+MARGIN = 1.1  # above the worst window of the backtest: an objective is not a record
+FLOOR = 1.25  # times the usual error: less is not worth a page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyParams:
+    """How to look at accuracy.
+
+    Attributes
+    ----------
+    window_days
+        Days of forecasts that are judged together.
+    min_coverage
+        Share of labels, among those expected, below which nothing is said.
+    objective
+        Largest mean absolute error, in standard deviations, or largest Brier score
+        of a classifier; None takes the one that was derived when the first version
+        was trained.
+    """
+
+    window_days: int = 7
+    min_coverage: float = 0.8
+    objective: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        if not 0 < self.min_coverage <= 1:
+            raise ValueError("min_coverage must be in (0, 1]")
+        if self.objective is not None and not self.objective > 0:
+            raise ValueError("objective must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionErrors:
+    """Errors of one version in a window: their sum, and values labelled and expected."""
+
+    sum: float
+    n_labelled: int
+    n_expected: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return mean error and coverage."""
+        return {
+            "error": as_json(self.sum / self.n_labelled) if self.n_labelled else None,
+            "coverage": self.n_labelled / self.n_expected if self.n_expected else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DayErrors:
+    """Errors of the forecasts that the champion made on some days, in order.
+
+    Attributes
+    ----------
+    days
+        Event days.
+    sums : (day, step)
+        Sums of the loss over everything that is labelled: standardised |error|, or
+        of a classifier the Brier score, in shares of one class.
+    n_labelled, n_expected : (day, step)
+        How many values are in the sum, and how many will be.
+    others
+        Of the versions that served beside the champion: shown, and not evaluated.
+    is_brier
+        The losses are Brier scores.
+    """
+
+    days: tuple[date, ...]
+    sums: Floats
+    n_labelled: Ints
+    n_expected: Ints
+    others: Mapping[str, VersionErrors] = field(default_factory=dict)
+    is_brier: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a version may be held to, and where it comes from.
+
+    Attributes
+    ----------
+    value
+        The objective.
+    median, worst
+        Of the windows of the backtest.
+    n_windows
+        How many there are, overlapping by all days but one.
+    """
+
+    value: float
+    median: float
+    worst: float
+    n_windows: int
+
+
+def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None) -> Finding:
+    """Judge a window of days whose labels are due.
+
+    Parameters
+    ----------
+    errors
+        The days of the window.
+    params
+        How to look.
+    objective
+        Largest mean loss; None when none was ever derived.
+
+    Returns
+    -------
+    Finding
+        `value` is the champion's mean loss over all that is labelled: the absolute
+        error, or the Brier score of a classifier. The detail holds error and coverage
+        per horizon step, what the error is at least, if every missing label proved its
+        forecast perfect, and error and coverage of other versions that served.
+        `NO_DATA` without forecasts, without an objective, or with too few labels.
+
+    Examples
+    --------
+    >>> errors = DayErrors(
+    ...     days=(date(2026, 1, 1),), sums=np.array([[6.0, 9.0]]),
+    ...     n_labelled=np.array([[10, 10]]), n_expected=np.array([[10, 10]]),
+    ... )
+    >>> found = evaluate(errors, AccuracyParams(), objective=0.5)
+    >>> found.outcome.value, found.value
+    ('breach', 0.75)
+    """
+    window = _window(errors.days)
+    n_labelled, n_expected = int(errors.n_labelled.sum()), int(errors.n_expected.sum())
+    threshold = params.objective if params.objective is not None else objective
+    if n_expected == 0:
+        cause = "no forecast was served on these days"
+        if errors.others:
+            cause = (
+                f"no forecast of the champion was served, of others: {', '.join(errors.others)}"
+            )
+        return _no_data(window, threshold, cause)
+    coverage = n_labelled / n_expected
+    if coverage < params.min_coverage:
+        return _no_data(window, threshold, f"{coverage:.0%} of the labels are in")
+    if threshold is None:
+        return _no_data(window, None, "no objective: none was set, none was derived")
+    value = float(errors.sums.sum()) / n_labelled
+    breach = value > threshold
+    cause = f"error {value:.3f} SD over {len(errors.days)} days, objective {threshold:.3f}"
+    if errors.is_brier:
+        cause = (
+            f"Brier score {value:.4f} over {len(errors.days)} days, objective {threshold:.4f}"
+        )
+    return Finding(
+        outcome=Outcome.BREACH if breach else Outcome.OK,
+        value=value,
+        threshold=threshold,
+        window=window,
+        cause=cause if breach else "",
+        detail={
+            "coverage": coverage,
+            "at_least": float(errors.sums.sum()) / n_expected,
+            "per_step": _per_step(errors),
+            "other_versions": {name: own.to_json() for name, own in errors.others.items()},
+        },
+    )
+
+
+def objective(backtest: Floats, params: AccuracyParams) -> Objective:
+    """Derive what a version may be held to from forecasts of its own past.
+
+    Parameters
+    ----------
+    backtest : (day, step)
+        Mean absolute errors, standardised, of days that the forecasting
+        network had not learned. NaN where no label is in.
+    params
+        The window in which live errors will be judged.
+
+    Returns
+    -------
+    Objective
+        A tenth above the worst window of the backtest, and never less than
+        1.25 times the median: no normal season of the past would have paged.
+
+    Raises
+    ------
+    ValueError
+        If the backtest is shorter than one window, or empty.
+
+    Examples
+    --------
+    >>> round(objective(np.full((30, 2), 0.4), AccuracyParams()).value, 3)
+    0.5
+    """
+    length = params.window_days
+    if len(backtest) < length:
+        raise ValueError(f"a backtest of {len(backtest)} days has no window of {length}")
+    there = np.isfinite(backtest)
+    sums, n = (
+        np.lib.stride_tricks.sliding_window_view(part.sum(axis=1), length).sum(axis=1)
+        for part in (np.where(there, backtest, 0.0), there)
+    )
+    means = sums[n > 0] / n[n > 0]
+    if means.size == 0:
+        raise ValueError("the backtest holds no error at all")
+    median, worst = float(np.median(means)), float(means.max())
+    return Objective(
+        value=max(MARGIN * worst, FLOOR * median),
+        median=median,
+        worst=worst,
+        n_windows=len(means),
+    )
+
+
+def _per_step(errors: DayErrors) -> list[dict[str, float | int | None]]:
+    sums, n, expected = (
+        part.sum(axis=0) for part in (errors.sums, errors.n_labelled, errors.n_expected)
+    )
+    return [
+        {
+            "step": step + 1,
+            "error": as_json(sums[step] / n[step]) if n[step] else None,
+            "coverage": as_json(n[step] / expected[step]) if expected[step] else None,
+        }
+        for step in range(len(sums))
+    ]
+
+
+def _window(days: tuple[date, ...]) -> Window:
+    start = datetime.combine(days[0], time(), UTC)
+    return Window(start, datetime.combine(days[-1], time(), UTC) + timedelta(days=1))
+
+
+def _no_data(window: Window, threshold: float | None, reason: str) -> Finding:
+    return Finding(
+        outcome=Outcome.NO_DATA, value=None, threshold=threshold, window=window, cause=reason
+    )

@@ -1,0 +1,166 @@
+"""Do probabilities still mean what they say? Of each class, by what was claimed.
+
+A classifier may be right as often as ever and yet claim 90 % where 70 % come true, or
+name one class too surely and another too rarely. What is usual is learnt from the
+labelled claims of the same version, so that one which never meant what it said is
+no news: a window of some days is compared with those before it, class by class, and
+one promise of days between false alarms holds over all classes and views.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from monitors.baselines.daily_evaluations import no_data
+from monitors.baselines.self_reference import (
+    Judged,
+    OwnPastParams,
+    judge,
+    last_window,
+    over_windows,
+)
+from monitors.baselines.warm_up import Learning
+from monitors.finding import Finding, Json, as_json
+from monitors.performance.calibration_sums import CLAIMED, EXPECTED, HAPPENED, N
+from monitors.performance.reliability import overall, squared_error, sureness, table
+from monitors.statistics.view import Statistic
+from monitors.summaries.summary import Floats
+
+# In probability. Claims that come closer to what happens are no fault. What is finer than a
+# grain is nothing to speak of: one in fifty.
+VIEWS: Mapping[str, tuple[Statistic, ...]] = {
+    "bias": (Statistic(name="bias", grain=0.02, more="too high", less="too low"),),
+    "sureness": (
+        Statistic(name="sureness", grain=0.02, more="too sure", less="not sure enough"),
+    ),
+    "bins": (Statistic(name="error", grain=0.02, more="off", less=None),),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationParams(OwnPastParams):
+    """How to look whether probabilities hold: the targets are the classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClaimDays:
+    """What one version claimed, day after day.
+
+    Attributes
+    ----------
+    names
+        The classes.
+    first_day
+        Since the epoch.
+    cells : (day, class, WIDTH)
+        From `monitors.performance.calibration_sums`; zeros where nothing was claimed.
+    """
+
+    names: tuple[str, ...]
+    first_day: int
+    cells: Floats
+
+
+def measure(days: ClaimDays, params: CalibrationParams) -> tuple[Floats, ...]:
+    """Return what each view sees of the windows of some days.
+
+    Returns
+    -------
+    (window, class, 1), one per view
+        Mean claim less how often it happened; `monitors.performance.reliability.sureness`; the
+        root of the square error less chance's share, with its sign. NaN where too
+        few labels are in.
+    """
+    totals = over_windows(days.cells, params.window_days)
+    n = totals[..., N].sum(axis=-1)
+    is_known = (n > 0) & (n >= params.min_coverage * totals[..., EXPECTED])
+    claimed, happened = overall(totals)
+    square = squared_error(totals)
+    of_views = (
+        claimed - happened,
+        sureness(totals),
+        np.sign(square) * np.sqrt(np.abs(square)),
+    )
+    return tuple(np.where(is_known, seen, np.nan)[..., np.newaxis] for seen in of_views)
+
+
+def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
+    """Judge the last window of the days.
+
+    Parameters
+    ----------
+    days
+        Of one version, without a gap, from its first day on; the last one is that
+        whose labels have just become due.
+    params
+        How to look.
+
+    Returns
+    -------
+    Finding
+        `value` is the largest score over all classes and views. The detail holds
+        what moved most, the scores of each class, what was claimed and what
+        happened, and the reliability table of the class that moved most.
+        `NO_DATA` while the labels of fewer than 20 windows are in, or too few of
+        the window's.
+    """
+    window = last_window(days.first_day, len(days.cells), params.window_days)
+    judged = judge(measure(days, params), [*VIEWS.values()], params, days.first_day)
+    if isinstance(judged, Learning):
+        return no_data(window, str(judged))
+    if judged is None:
+        return no_data(
+            window, f"fewer than {params.min_coverage:.0%} of the probabilities have a label"
+        )
+    now = days.cells[-params.window_days :].sum(axis=0)
+    detail: dict[str, Json] = {
+        **judged.told([f"class {name}" for name in days.names], [*VIEWS]),
+        "window_days": params.window_days,
+        "classes": _classes(days, judged, now),
+    }
+    return judged.finding(window, lambda: _cause(days, judged, now), detail)
+
+
+def _cause(days: ClaimDays, judged: Judged, now: Floats) -> str:
+    part, view = judged.top
+    name = [*VIEWS][view]
+    if name == "bias":
+        mean_claim, share = (float(of) for of in overall(now[part]))
+        usual = float(judged.usuals[view].middle[part, 0])
+        said = (
+            f"is predicted at {mean_claim:.2f} on average and happens at {share:.2f} "
+            f"(apart {mean_claim - share:+.2f}, usually {usual:+.2f})"
+        )
+    else:
+        n, claimed, happened = (now[part, of] for of in (N, CLAIMED, HAPPENED))
+        worst = int(np.argmax(np.abs(claimed - happened)))
+        moved = float(judged.lately[view][-1, part, 0] - judged.usuals[view].middle[part, 0])
+        side = "too surely: " if moved > 0 else "not surely enough: "
+        how = side if name == "sureness" else ""
+        said = (
+            f"is predicted {how}at {claimed[worst] / n[worst]:.2f} "
+            f"and happens at {happened[worst] / n[worst]:.2f}"
+        )
+    when = "" if judged.since is None else f" since {judged.since[:10]}"
+    return f"class {days.names[part]!r} {said}{when}"
+
+
+def _classes(days: ClaimDays, judged: Judged, now: Floats) -> dict[str, Json]:
+    claimed, happened = overall(now)
+    top, _ = judged.top
+    return {
+        name: {
+            "claimed": as_json(claimed[i]),
+            "happened": as_json(happened[i]),
+            "now": {
+                of: as_json(own[-1, i, 0]) for of, own in zip(VIEWS, judged.lately, strict=True)
+            },
+            "usual": {
+                of: as_json(own.middle[i, 0])
+                for of, own in zip(VIEWS, judged.usuals, strict=True)
+            },
+            "bins": [asdict(each) for each in table(now[i])] if i == top else [],
+        }
+        for i, name in enumerate(days.names)
+    }

@@ -1,0 +1,433 @@
+"""Do values still follow each other as they did? All views, judged together.
+
+A marginal test does not see a sensor whose hours were shuffled, held or made
+noisy. Several views do, each another fault; but asked one by one they raise
+several times the false alarms. Here every statistic of every view is measured
+in its own ordinary spread, the statistics of a view make one distance, and
+the largest distance is the score: its own past says how large is unusual.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from monitors.baselines.feature_weights import Weights, check, unit
+from monitors.baselines.segments import feature_of, like
+from monitors.baselines.threshold import Contract, contract, middle_and_spread
+from monitors.baselines.warm_up import Learning, with_reference
+from monitors.statistics.max_statistic import largest
+from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.seasonality import seasonal_difference
+from monitors.statistics.view import Statistic, View
+from monitors.summaries.hourly import HOURS, Hourly, whole_days
+from monitors.summaries.moments import rounding
+from monitors.summaries.summary import Floats
+from monitors.temporal.views.arrival import timing
+from monitors.temporal.views.autocorrelation import autocorrelation
+from monitors.temporal.views.cross_feature_share import company
+from monitors.temporal.views.daily_profile import daily_rhythm
+from monitors.temporal.views.first_difference import first_difference
+from monitors.temporal.views.flatline import stuck
+from monitors.temporal.views.noise_floor import noise_floor
+from monitors.temporal.views.periodic_hold import pulse
+from monitors.temporal.views.spectrum import spectrum
+
+# What makes the views comparable is the typical distance among the farthest
+# windows: it knows how heavy a view's tail is, and one mad window alone does not
+# set it. Of fifty weeks a tenth are asked; of a year of daily looks fewer: one
+# restless sensor must not raise the threshold of all.
+_OF_WEEKS, _OF_LOOKS = 0.1, 0.03
+
+Blocks: TypeAlias = tuple[tuple[int, ...], ...]
+
+# Hours of windows, over all features, that a view looks at in one go: 16 MB.
+_AT_ONCE = 2**21
+
+
+def panel_views(season: int = HOURS) -> tuple[View, ...]:
+    """Return all views, in the order of the panel.
+
+    Parameters
+    ----------
+    season
+        In hours.
+    """
+    return (
+        daily_rhythm(),
+        first_difference(),
+        noise_floor(),
+        seasonal_difference(season),
+        autocorrelation(season),
+        spectrum(),
+        stuck(),
+        pulse(),
+        company(),
+        timing(),
+    )
+
+
+def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tuple[Floats, ...]:
+    """Return what each view sees of the same windows.
+
+    Parameters
+    ----------
+    hours
+        Any stretch.
+    views
+        The first window starts where the one that looks back furthest can
+        see all it needs; rounded up to whole days.
+    window, step
+        In hours.
+
+    Returns
+    -------
+    (window, feature, statistic), one per view
+        NaN where fewer than half of the window's hours hold a value.
+    """
+    before = lead(views)
+    n_windows = max((len(hours) - before - window) // step + 1, 0)
+    at_once = max(_AT_ONCE // (max(len(hours.names), 1) * window), 1)
+    bounds = [*range(0, n_windows, at_once), n_windows]
+    seen = []
+    for view in views:
+        parts = [np.empty((0, len(hours.names), len(view.parts)))]
+        for first, end in itertools.pairwise(bounds):
+            start = before - view.before + first * step
+            stop = before + (end - 1) * step + window
+            part = hours.until(hours.first + stop, stop - start)
+            parts.append(view.statistics(part, window, step))
+        seen.append(np.concatenate(parts))
+    return tuple(seen)
+
+
+def _measure_apart(
+    hours: Hourly, views: Sequence[View], window: int, blocks: Blocks
+) -> tuple[Floats, ...]:
+    """Return `measure`, a look a day, where only the features of one block keep company."""
+    if len(blocks) == 1:
+        return measure(hours, views, window, HOURS)
+    parts = [measure(hours.of(block), views, window, HOURS) for block in blocks]
+    order = np.argsort(np.concatenate(blocks))
+    return tuple(np.concatenate(seen, axis=1)[:, order] for seen in zip(*parts, strict=True))
+
+
+def _parts(views: Sequence[View]) -> list[Sequence[Statistic]]:
+    return [view.parts for view in views]
+
+
+def lead(views: Sequence[View]) -> int:
+    """Return how many hours the views need before a window, in whole days."""
+    return -(-max(view.before for view in views) // HOURS) * HOURS
+
+
+def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Floats:
+    """Score each window by all windows, itself included, so that none is special.
+
+    Parameters
+    ----------
+    statistics : (window, feature, statistic), one per view
+        From `measure`, of windows without overlap.
+    views
+        The same.
+
+    Returns
+    -------
+    (window, feature, view)
+        1 is the typical (geometric mean) distance of the farthest tenth.
+
+    References
+    ----------
+    .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a
+       Random World", Springer, 2005, ch. 2.
+    """
+    away = distances(statistics, usuals(statistics, _parts(views)))
+    return away / farthest(away, _OF_WEEKS)
+
+
+def conformal_p(scores: Floats, at: int) -> Floats:
+    """Return how unusual one window of each feature is among all windows of all features.
+
+    Fifty weeks of one feature rank no week below 1/50, and the threshold is the second
+    highest of them. Scores are in the unit of their own feature's farthest windows, so
+    what lies beyond that is learnt from all features together, as floods are from all
+    gauges of a region [1]_. Exact when windows are exchangeable, whatever differs between
+    features: among all of them, at most the share `level` of a window's is called at
+    p <= `level`, on average. A feature with a heavier tail is called more often than one
+    with a lighter.
+
+    Parameters
+    ----------
+    scores : (window, feature)
+        Symmetric: the largest over views, or over views and features. NaN (no data) is
+        left out.
+    at
+        The place of the window on trial.
+
+    Returns
+    -------
+    (feature,)
+        NaN where the window on trial is.
+
+    References
+    ----------
+    .. [1] J. R. M. Hosking and J. R. Wallis, "Regional Frequency Analysis", Cambridge
+       University Press, 1997, ch. 1: the index flood.
+
+    Examples
+    --------
+    >>> conformal_p(np.array([[3.0, 9.0], [1.0, 2.0]]), at=0)
+    array([0.5 , 0.25])
+    """
+    known = np.sort(scores[np.isfinite(scores)])
+    at_least = known.size - np.searchsorted(known, scores[at], side="left")
+    return np.where(np.isfinite(scores[at]), at_least / max(known.size, 1), np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelParams:
+    """How to look for sequence faults.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all views and features together. Larger means later
+        alarms.
+    window_days
+        Length of a window; at least two, so that there are paces between the
+        harmonics of the day. Longer sees smaller changes, later; the
+        reference must hold 19 windows.
+    season_hours
+        The season of the differences and of the longest lag.
+    feature_weights, view_weights
+        By how much scores are multiplied before the largest counts: 1 where
+        absent, 0 for what is not judged.
+    by_segment
+        Judge the features of every segment beside those of the total, all under
+        the one promise. A segment is judged once its reference holds 19 windows.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 7
+    season_hours: int = HOURS
+    feature_weights: Weights = field(default_factory=dict)
+    view_weights: Weights = field(default_factory=dict)
+    by_segment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 2:
+            raise ValueError("window_days must be at least 2")
+        if not 1 < self.season_hours < self.window_days * HOURS:
+            raise ValueError("season_hours must be above 1 and less than a window")
+        check(self.feature_weights, "feature")
+        check(self.view_weights, "view", (view.name for view in panel_views()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PanelBaseline:
+    """What the reference teaches; depends on reference and parameters only.
+
+    Attributes
+    ----------
+    blocks
+        The places of features that are compared with each other.
+    centre, unit : (feature,)
+        Mean and standard deviation of the hours, in which the views look at them.
+    usuals
+        One per view.
+    scale : (feature, view)
+        Typical distance of the farthest 3 % of the reference's looks, by weight;
+        the same for a feature in all segments.
+    looks : (look, feature)
+        Largest scores of the reference's looks, each scored by the other half.
+    n_windows
+        How many windows the reference holds without overlap.
+    """
+
+    params: PanelParams
+    names: tuple[str, ...]
+    blocks: Blocks
+    centre: Floats
+    unit: Floats
+    usuals: tuple[Usual, ...]
+    scale: Floats
+    looks: Floats
+    n_windows: int
+    contract: Contract
+
+
+def calibrate(
+    reference: Hourly, params: PanelParams, blocks: Blocks = ()
+) -> PanelBaseline | Learning:
+    """Learn from the reference what is usual.
+
+    Parameters
+    ----------
+    reference
+        Hours before the model was deployed, quiet as far as anyone knows.
+    params
+        How to look.
+    blocks
+        The places of features that are compared with each other; all of them by
+        default. Those of another segment are about something else.
+
+    Returns
+    -------
+    PanelBaseline or Learning
+        `Learning` while the reference holds fewer than 19 windows.
+    """
+    whole = whole_days(reference)
+    views = panel_views(params.season_hours)
+    blocks = blocks or ((*range(len(reference.names)),),)
+    centre, spread = middle_and_spread(whole.mean)
+    whole = _standardised(whole, centre, spread)
+    seen = _measure_apart(whole, views, params.window_days * HOURS, blocks)
+    there = np.asarray(np.isfinite(seen[0]).any(axis=2), dtype=np.bool_)
+    n_windows = int(there.any(axis=1).sum()) // params.window_days
+    known = with_reference(there, params.window_days)
+    if not known:
+        return Learning(n_windows=n_windows, window_days=params.window_days)
+    if len(known) < len(reference.names):  # what the reference does not know teaches nothing
+        return calibrate(reference.of(known), params, _among(blocks, known))
+    away = scored_apart(seen, _parts(views), params.window_days)
+    scale = _of_feature(farthest(away, _OF_LOOKS), reference.names, blocks) * np.outer(
+        unit(reference.names, params.feature_weights),
+        unit([view.name for view in views], params.view_weights),
+    )
+    looks = largest(away / scale, axis=2)
+    return PanelBaseline(
+        params=params,
+        names=reference.names,
+        blocks=blocks,
+        centre=centre,
+        unit=spread,
+        usuals=usuals(seen, _parts(views)),
+        scale=scale,
+        looks=looks,
+        n_windows=n_windows,
+        contract=contract(
+            largest(looks, axis=1),
+            params.days_between_false_alarms,
+            params.window_days,
+        ),
+    )
+
+
+def _among(blocks: Blocks, known: Sequence[int]) -> Blocks:
+    """Return the blocks of those features that are left, by their new places."""
+    place = {feature: i for i, feature in enumerate(known)}
+    left = (tuple(place[i] for i in block if i in place) for block in blocks)
+    return tuple(block for block in left if block)
+
+
+def _standardised(hours: Hourly, centre: Floats, unit: Floats) -> Hourly:
+    """Return the hours free of the unit of each feature; what is rounding is no departure."""
+    away = hours.mean - centre
+    away[np.abs(away) <= rounding(centre)] = 0.0
+    return replace(hours, mean=away / unit)
+
+
+def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
+    """Give a feature the largest of its scales in the total and in all segments.
+
+    Each is measured on the looks that it is used on. Of nine times as many, those of rare
+    events above all, too many were small by luck, and the promise of 90 days was kept for 41.
+    """
+    common = scale.copy()
+    if len(blocks) > 1:
+        whole = {*blocks[0]}
+        of = np.array([n if i in whole else feature_of(n) for i, n in enumerate(names)])
+        for feature in np.unique(of):
+            common[of == feature] = scale[of == feature].max(axis=0)
+    return common
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PanelLooks:
+    """One look per closed day.
+
+    Attributes
+    ----------
+    first_day
+        The day (since the epoch) that the first look closes.
+    joint : (look,)
+        The score that is compared with the threshold; NaN: no data.
+    scores : (look, feature, view)
+        What each contributes: the joint score is the largest.
+    statistics : (look, feature, statistic), one per view
+        What was seen.
+    """
+
+    first_day: int
+    joint: Floats
+    scores: Floats
+    statistics: tuple[Floats, ...]
+
+
+def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
+    """Look at every closed day of `hours` that has a full window behind it.
+
+    Parameters
+    ----------
+    baseline
+        What is usual.
+    hours
+        Any stretch of the stream.
+    """
+    whole = whole_days(like(hours, baseline.names))
+    whole = _standardised(whole, baseline.centre, baseline.unit)
+    views = panel_views(baseline.params.season_hours)
+    days = baseline.params.window_days
+    seen = _measure_apart(whole, views, days * HOURS, baseline.blocks)
+    scores = distances(seen, baseline.usuals) / baseline.scale
+    return PanelLooks(
+        first_day=(whole.first + lead(views)) // HOURS + days - 1,
+        joint=largest(scores, axis=(1, 2)),
+        scores=scores,
+        statistics=seen,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What moved most in the last look.
+
+    Attributes
+    ----------
+    feature, view, statistic
+        By name.
+    away
+        How far the statistic lies from its middle, in ordinary spreads.
+    sentence
+        For people.
+    """
+
+    feature: str
+    view: str
+    statistic: str
+    away: float
+    sentence: str
+
+
+def explain(baseline: PanelBaseline, looks: PanelLooks) -> Explanation:
+    """Say which feature moved most in the last look, in which view, and how."""
+    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+    feature, at = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    view = panel_views(baseline.params.season_hours)[at]
+    own = baseline.usuals[at]
+    away = own.standardised(looks.statistics[at][-1:])[0, feature]
+    most = int(np.argmax(np.abs(away)))
+    part = view.parts[most]
+    words = part.less if part.less is not None and away[most] < 0 else part.more
+    name = baseline.names[feature]
+    return Explanation(
+        feature=name,
+        view=view.name,
+        statistic=part.name,
+        away=float(away[most]),
+        sentence=f"{name} {words} ({away[most]:+.1f} ordinary spreads)",
+    )

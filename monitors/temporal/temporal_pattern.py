@@ -1,0 +1,89 @@
+"""Do values still follow each other as they did? The panel's verdict on one window."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.baselines.daily_evaluations import no_data, since, what_lacks
+from monitors.baselines.warm_up import Learning
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.statistics.false_discovery_rate import moved
+from monitors.statistics.max_statistic import largest
+from monitors.summaries.hourly import HOURS, Hourly, whole_days
+from monitors.summaries.summary import chunk_at, chunk_start
+from monitors.temporal.panel import PanelBaseline, PanelLooks, explain, panel_views, replay
+
+
+def evaluate(baseline: PanelBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
+    """Judge the window that ends with the last closed day.
+
+    Parameters
+    ----------
+    baseline
+        From `monitors.temporal.panel.calibrate`.
+    recent
+        The hours before `as_of`, at least a window and a season long; with
+        more, `since` can reach further back.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        `value` is the largest score over features and views. The detail
+        holds what moved most, per feature the score in each view, and of a
+        breach `moved`, the features that moved (`monitors.statistics.false_discovery_rate`).
+        `NO_DATA` while the reference is too short or the window too empty.
+    """
+    end = chunk_at(as_of) // HOURS * HOURS
+    days = baseline.params.window_days if isinstance(baseline, PanelBaseline) else 1
+    window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
+    if isinstance(baseline, Learning):
+        return no_data(window, str(baseline))
+    looks = replay(baseline, whole_days(recent, end))
+    lacks = what_lacks(looks.joint, looks.first_day, end)
+    if lacks:
+        return no_data(window, lacks)
+    joint = float(looks.joint[-1])
+    breach = joint > baseline.contract.threshold
+    return Finding(
+        outcome=Outcome.BREACH if breach else Outcome.OK,
+        value=joint,
+        threshold=baseline.contract.threshold,
+        window=window,
+        cause=explain(baseline, looks).sentence if breach else "",
+        detail=_detail(baseline, looks, breach=breach),
+    )
+
+
+def _detail(baseline: PanelBaseline, looks: PanelLooks, *, breach: bool) -> dict[str, Json]:
+    views = [view.name for view in panel_views(baseline.params.season_hours)]
+    features: dict[str, Json] = {
+        name: {view: as_json(score) for view, score in zip(views, scores, strict=True)}
+        for name, scores in zip(baseline.names, looks.scores[-1], strict=True)
+    }
+    most = explain(baseline, looks)
+    achieved = baseline.contract.replayed_days_between
+    return {
+        "window_days": baseline.params.window_days,
+        "season_hours": baseline.params.season_hours,
+        "promised_days": baseline.contract.promised_days,
+        "achieved_days": None if achieved is None else as_json(achieved),
+        "replayed_days": baseline.contract.replayed_days,
+        "extrapolated": baseline.contract.extrapolated,
+        "n_windows": baseline.n_windows,
+        "top": most.feature,
+        "view": most.view,
+        "statistic": most.statistic,
+        "away": as_json(most.away),
+        "moved": _moved(baseline, looks) if breach else [],
+        "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
+        "features": features,
+    }
+
+
+def _moved(baseline: PanelBaseline, looks: PanelLooks) -> list[str]:
+    scores = largest(looks.scores[-1], axis=1)
+    found = moved(scores, baseline.looks, baseline.contract.threshold)
+    return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]

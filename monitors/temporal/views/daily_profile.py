@@ -1,0 +1,54 @@
+"""When in the day values rise, and how far they spread."""
+
+import numpy as np
+
+from monitors.statistics.view import Statistic, View, centred, cut, log_size, slide, stack
+from monitors.summaries.hourly import HOURS, Hourly
+from monitors.summaries.summary import Floats
+
+_PARTS = (
+    Statistic(name="log spread", grain=0.05, more="spreads further", less="spreads less"),
+    Statistic(
+        name="midnight",
+        grain=0.05,
+        more="turned towards midnight in its daily rhythm",
+        less="turned towards noon in its daily rhythm",
+    ),
+    Statistic(
+        name="morning",
+        grain=0.05,
+        more="turned towards the morning in its daily rhythm",
+        less="turned towards the evening in its daily rhythm",
+    ),
+)
+
+
+def daily_rhythm() -> View:
+    """Return the view of the values by the hour of the day.
+
+    The rhythm is told by two numbers, free of the unit: how much higher
+    values lie around midnight than around noon, and around 6 h than around
+    18 h (UTC), in mean absolute deviations. Order matters to them: hours that
+    changed places in the day keep mean and spread, and lose the rhythm. Where
+    the values lie is not looked at: that wanders with the year, and
+    `monitors.drift.input_drift` watches it with the season removed.
+
+    Returns
+    -------
+    View
+        Logarithm of the mean absolute deviation, the two numbers of the
+        rhythm (0 where nothing moved).
+    """
+    return View(name="daily_rhythm", parts=_PARTS, before=0, statistics=_statistics)
+
+
+def _statistics(hours: Hourly, window: int, step: int) -> Floats:
+    windows = cut(hours.mean, window, step)
+    _, away = centred(windows)
+    spread = windows.mean(np.abs(away))
+    turn = 2 * np.pi * ((hours.first + np.arange(len(hours))) % HOURS) / HOURS
+    wave = slide(np.stack([np.cos(turn), np.sin(turn)], axis=1), window, step)
+    # Divided first: a huge level must not overflow, a tiny one not vanish.
+    shape = away / np.where(spread == 0, 1.0, spread)[..., np.newaxis]
+    rhythm = 2 * np.einsum("fwt,pwt->pfw", shape, wave) / windows.n
+    return stack(log_size(spread), *rhythm)

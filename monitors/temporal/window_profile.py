@@ -1,0 +1,368 @@
+"""Does a row look inside as it did?
+
+Each closed event day has the means of what its rows are like inside: how long,
+what follows what, where in the row the values lie (`window_profile_sums`). They
+are compared with the same weekdays of the four weeks before. What is usual, and the
+threshold under one promise over all parts of all features, come from the same
+looks at the days that the version began with (`monitors.baselines.threshold`).
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.baselines.daily_evaluations import no_data, since, what_lacks
+from monitors.baselines.reference_incidents import incidents, stretches
+from monitors.baselines.threshold import Contract, contract, p_value
+from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.statistics.mahalanobis import distance, metric
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.summary import Floats, Summary, chunk_at, chunk_start
+from monitors.temporal.window_profile_days import WEEKS, Part, changes, parts_of
+from monitors.temporal.window_profile_schema import Layout
+
+_DAY = timedelta(days=1)
+_GAP = 7  # quiet looks that end an episode, as they end an alert
+_MOST_LEFT_OUT = 0.15
+_PARTS = 4  # as for drift
+_LEAST_SCALE = 0.1  # of what never changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeParams:
+    """How to look inside rows.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all parts of all features together. Larger means
+        later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; the version
+        must have served for 19 windows and four weeks before it is judged.
+    reference_days
+        The version is measured against so many of its own first days. While
+        they last, against those before the window.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 3
+    reference_days: int = 365
+
+    def __post_init__(self) -> None:
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        if self.reference_days < self.needed_days:
+            raise ValueError(f"reference_days must be at least {self.needed_days}")
+
+    @property
+    def needed_days(self) -> int:
+        """How many days a version must have served before it is judged."""
+        return MIN_WINDOWS * self.window_days + 7 * WEEKS
+
+
+def reference_of(params: ShapeParams, first: datetime, as_of: datetime) -> Window:
+    """Return the days that a window is measured against.
+
+    Parameters
+    ----------
+    params
+        How to look.
+    first
+        When rows of the version began.
+    as_of
+        The end of the event day that is judged.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> first = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    >>> early = reference_of(ShapeParams(), first, datetime(2026, 6, 1, tzinfo=UTC))
+    >>> early.start.isoformat(), (early.end - early.start).days
+    ('2026-03-01T00:00:00+00:00', 89)
+    """
+    start, end = (
+        at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (first, as_of)
+    )
+    end = min(start + params.reference_days * _DAY, end - params.window_days * _DAY)
+    return Window(start, max(end, start + _DAY))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShapeBaseline:
+    """What the first days of a version teach.
+
+    Attributes
+    ----------
+    parts
+        What is looked at.
+    metrics
+        In which distances of each part are taken.
+    scale : (part,)
+        The distance that 5 % of the looks exceed. NaN: fewer than 19 windows of the
+        part are known, and it is not judged.
+    joint : (look,)
+        The highest score of each look; NaN: no data.
+    screened
+        Days `[start, end)`, since the epoch, that were left out: incidents.
+    """
+
+    params: ShapeParams
+    parts: tuple[Part, ...]
+    metrics: tuple[Floats, ...]
+    scale: Floats
+    joint: Floats
+    screened: tuple[tuple[int, int], ...]
+    contract: Contract
+
+
+def calibrate(
+    layout: Layout, kept: Summary, reference: Window, params: ShapeParams
+) -> ShapeBaseline | Learning:
+    """Learn from a version's first days what is usual.
+
+    Parameters
+    ----------
+    layout
+        What the columns of the sums are.
+    kept
+        The sums of those days at least.
+    reference
+        From `reference_of`.
+    params
+        How to look.
+
+    Returns
+    -------
+    ShapeBaseline or Learning
+        `Learning` while there are fewer than 19 windows with four weeks before them.
+    """
+    first, end = chunk_at(reference.start) // HOURS, chunk_at(reference.end) // HOURS
+    days, parts = kept.select(first * HOURS, end * HOURS), parts_of(layout)
+    away = changes(layout, days, first, end, params.window_days)
+    known = [int(np.isfinite(each).any(axis=1).sum()) for each in away]
+    n_windows = max(known, default=0) // params.window_days
+    if n_windows < MIN_WINDOWS:
+        return Learning(n_windows=n_windows, window_days=params.window_days)
+    learnt = np.array(known) // params.window_days >= MIN_WINDOWS
+    away = tuple(_known_of(each, params.window_days) for each in away)
+    scale, joint = _scored_apart(away, parts)
+    scale[~learnt] = np.nan
+    odd = incidents(joint, _GAP)
+    if odd.mean() > _MOST_LEFT_OUT:
+        odd[:] = False
+    if odd.any():
+        away = tuple(np.where(odd[:, np.newaxis], np.nan, each) for each in away)
+        scale, joint = _scored_apart(away, parts)
+        scale[~learnt] = np.nan
+    return ShapeBaseline(
+        params=params,
+        parts=parts,
+        metrics=tuple(
+            _of_known(metric(each, part.grain), each)
+            for each, part in zip(away, parts, strict=True)
+        ),
+        scale=scale,
+        joint=joint,
+        screened=tuple(
+            (first + start - params.window_days + 1, first + stop)
+            for start, stop in stretches(odd)
+        ),
+        contract=contract(joint, params.days_between_false_alarms, _GAP),
+    )
+
+
+def _known_of(away: Floats, window_days: int) -> Floats:
+    """Leave out the coordinates of which the reference holds fewer than 19 windows."""
+    known = np.isfinite(away).sum(axis=0) // window_days >= MIN_WINDOWS
+    return np.where(known, away, np.nan)
+
+
+def _of_known(metric: Floats, away: Floats) -> Floats:
+    """Return the metric in which a coordinate that the reference never knew says nothing."""
+    known = np.isfinite(away).any(axis=0)
+    return metric * np.outer(known, known)
+
+
+def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Floats, Floats]:
+    """Return the scale of each part, and the joint score of each look.
+
+    Each stretch of the reference is scored with what the others teach, as live
+    looks meet days that taught nothing.
+    """
+    n = len(away[0])
+    scores = np.empty((n, len(parts)))
+    bounds = np.linspace(0, n, _PARTS + 1).astype(int)
+    for i, part in enumerate(parts):
+        for start, end in itertools.pairwise(bounds):
+            apart = np.r_[0 : max(start - _GAP, 0), min(end + _GAP, n) : n]
+            usual = metric(away[i][apart], part.grain)
+            scores[start:end, i] = distance(away[i][start:end], usual)
+    tail = np.quantile(np.where(np.isfinite(scores), scores, 0.0), 0.95, axis=0)
+    scale: Floats = np.maximum(tail, _LEAST_SCALE)
+    return scale, _joint(scores / scale)
+
+
+def scored(learnt: ShapeBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
+    """Score looks: all parts together, and each of them, 1 being what 5 % exceed.
+
+    Parameters
+    ----------
+    learnt
+        From `calibrate`.
+    away
+        From `changes`.
+
+    Returns
+    -------
+    joint : (look,)
+        The highest; NaN: no data.
+    scores : (look, part)
+    """
+    apart = [distance(each, usual) for each, usual in zip(away, learnt.metrics, strict=True)]
+    scores = np.column_stack(apart) / learnt.scale
+    return _joint(scores), scores
+
+
+def _joint(scores: Floats) -> Floats:
+    highest = np.where(np.isfinite(scores), scores, 0.0).max(axis=1, initial=0.0)
+    joint: Floats = np.where(np.isfinite(scores).any(axis=1), highest, np.nan)
+    return joint
+
+
+def evaluate(
+    layout: Layout,
+    kept: Summary,
+    reference: Window,
+    params: ShapeParams,
+    as_of: datetime,
+) -> Finding:
+    """Judge the window that ends with the last closed day.
+
+    Parameters
+    ----------
+    layout
+        What the columns of the sums are.
+    kept
+        The sums of the reference, and of the five weeks before `as_of` at
+        least; of one version, and of past input.
+    reference
+        From `reference_of`.
+    params
+        How to look.
+    as_of
+        Event time, timezone-aware.
+
+    Returns
+    -------
+    Finding
+        `value` is the joint score. `features` in the detail holds, by the figure that
+        moved most of each part, its score, the part and the feature.
+        `NO_DATA` while the version has served too short, or too little lately.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> from monitors.summaries.summary import empty
+    >>> at = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> days = Window(at - timedelta(days=80), at)
+    >>> evaluate(Layout(blocks=()), empty(0), days, ShapeParams(), at).cause
+    'learning: 0 of 19 windows of 3 days'
+    """
+    end = chunk_at(as_of) // HOURS
+    window = Window(
+        start=chunk_start((end - params.window_days) * HOURS), end=chunk_start(end * HOURS)
+    )
+    learnt = calibrate(layout, kept, reference, params)
+    if isinstance(learnt, Learning):
+        return no_data(window, str(learnt))
+    first = end - 7 * WEEKS - params.window_days - _GAP
+    away = changes(
+        layout, kept.select(first * HOURS, end * HOURS), first, end, params.window_days
+    )
+    joint, scores = scored(learnt, away)
+    if lacks := what_lacks(joint, first, end * HOURS):
+        return no_data(window, lacks)
+    value, threshold = float(joint[-1]), learnt.contract.threshold
+    top = int(np.argmax(np.where(np.isfinite(scores[-1]), scores[-1], -1.0)))
+    breach = value > threshold
+    part = learnt.parts[top]
+    moved = _columns(layout, kept, end, learnt)
+    about = f"{part.feature}: {part.says}"
+    return Finding(
+        outcome=Outcome.BREACH if breach else Outcome.OK,
+        value=value,
+        threshold=threshold,
+        window=window,
+        cause=f"{about} changed against the four weeks before ({moved[top]})" if breach else "",
+        detail=_detail(learnt, joint, scores[-1], first, top, moved)
+        | {
+            "reference": {
+                "start": reference.start.isoformat(),
+                "end": reference.end.isoformat(),
+            }
+        },
+    )
+
+
+def _columns(layout: Layout, kept: Summary, end: int, learnt: ShapeBaseline) -> list[str]:
+    """Return, for each part, the column that moved most of it."""
+    days = learnt.params.window_days
+    before = kept.select((end - 7 * WEEKS - days) * HOURS, (end - days) * HOURS)
+    now = kept.select((end - days) * HOURS, end * HOURS)
+    names = layout.columns
+    found = []
+    for part in learnt.parts:
+        middle = [part.middle(each) for each in (now, before)]
+        moved = np.abs(middle[0] - middle[1])
+        worst = int(np.argmax(np.where(np.isfinite(moved), moved, -1.0)))
+        found.append(names[part.columns[worst]])
+    return found
+
+
+def _detail(
+    learnt: ShapeBaseline,
+    joint: Floats,
+    scores: Floats,
+    first: int,
+    top: int,
+    moved: list[str],
+) -> dict[str, Json]:
+    features: dict[str, Json] = {}
+    for i in np.argsort(-np.where(np.isfinite(scores), scores, -1.0), kind="stable").tolist():
+        part = learnt.parts[i]
+        told: Mapping[str, Json] = {
+            "score": as_json(scores[i]),
+            "feature": part.feature,
+            "part": part.says,
+        }
+        features.setdefault(moved[i], told)
+    promise = learnt.contract
+    achieved = promise.replayed_days_between
+    days = learnt.params.window_days
+    last = np.concatenate([learnt.joint[(len(learnt.joint) - 1) % days :: days], joint[-1:]])
+    return {
+        "window_days": days,
+        "p": as_json(p_value(last)),
+        "promised_days": promise.promised_days,
+        "achieved_days": None if achieved is None else as_json(achieved),
+        "replayed_days": promise.replayed_days,
+        "extrapolated": promise.extrapolated,
+        "n_windows": int(np.isfinite(learnt.joint).sum()) // days,
+        "left_out": [
+            {bound: chunk_start(day * HOURS).date().isoformat() for bound, day in span}
+            for span in (
+                zip(("start", "end"), stretch, strict=True) for stretch in learnt.screened
+            )
+        ],
+        "top": moved[top],
+        "since": since(joint, first, promise.threshold),
+        "features": features,
+    }

@@ -1,0 +1,227 @@
+"""Who may come in, and how far."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import Forbidden, NotFound, Unauthorized, Unprocessable
+from core.limits import AS_INSTALLED, Limits
+from db.queries.unique import insert_unique
+from db.session import read_only
+from db.tables import ApiKey, AuditEvent, Scope
+from services.access.ttl_cache import Cached
+
+API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # a key opens these, a cookie the pages
+PREFIX = "sw_"
+N_RANDOM_BYTES = 32
+NO_KEY = "send a key: Authorization: Bearer sw_…"
+_TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")  # as `secrets.token_urlsafe` writes them
+TTL = timedelta(seconds=5)  # how long a revoked key may still open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A known key.
+
+    Attributes
+    ----------
+    model_id
+        The only model that the key reaches; None reaches all of them.
+    limits
+        What it may send, where that is less than the installation takes.
+    """
+
+    key_id: UUID
+    name: str
+    scopes: frozenset[Scope]
+    model_id: UUID | None
+    limits: Limits = AS_INSTALLED
+
+    def holds(self, scope: Scope) -> bool:
+        """Say whether the key opens this; `admin` opens everything."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class Door:
+    """Lets known keys in. Remembers them for a moment; strangers not at all."""
+
+    def __init__(self, sessions: sessionmaker[Session], ttl: timedelta = TTL) -> None:
+        self._sessions = sessions
+        self._callers = Cached(self._look_up, ttl)
+
+    def admit(self, token: str | None) -> Caller:
+        """Return who shows this token.
+
+        Raises
+        ------
+        Unauthorized
+            If there is no token, or it is unknown or revoked.
+        """
+        if not token:
+            raise Unauthorized(NO_KEY)
+        return self._callers.get(digest_of(token))
+
+    def remembered(self, token: str) -> Caller | None:
+        """Return who shows this token, if that was asked a moment ago; reads no database."""
+        return self._callers.remembered(digest_of(token))
+
+    def _look_up(self, digest: bytes) -> Caller:
+        with read_only(self._sessions) as session:
+            key = session.scalar(
+                select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
+            )
+            if key is None:
+                raise Unauthorized("unknown or revoked key")
+            return caller_of(key)
+
+
+def caller_of(key: ApiKey) -> Caller:
+    """Return the key as a value."""
+    return Caller(
+        key_id=key.id,
+        name=key.name,
+        scopes=frozenset(Scope(scope) for scope in key.scopes),
+        model_id=key.model_id,
+        limits=Limits.from_json(key.limits),
+    )
+
+
+def digest_of(token: str) -> bytes:
+    """Return the only form in which a token is stored.
+
+    A plain hash suffices: the token is 32 random bytes, not a password.
+    """
+    return hashlib.sha256(token.encode()).digest()
+
+
+def token_in(authorization: str | None) -> str | None:
+    """Return the token of an `Authorization` header; None when it carries none.
+
+    Examples
+    --------
+    >>> token_in("Bearer sw_example")
+    'sw_example'
+    >>> token_in("Basic dTpw") is None
+    True
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def plausible_token(authorization: str | None) -> str:
+    """Return the token of a header, if it may be one of ours; no database is asked for others.
+
+    Raises
+    ------
+    Unauthorized
+        If there is none, or none that `create_key` could have made.
+    """
+    token = token_in(authorization)
+    if not token:
+        raise Unauthorized(NO_KEY)
+    if _TOKEN.fullmatch(token) is None:
+        raise Unauthorized("unknown or revoked key")
+    return token
+
+
+def require(caller: Caller, scope: Scope, model_id: UUID | None = None) -> None:
+    """Let the caller pass, or say what is missing.
+
+    Parameters
+    ----------
+    caller
+        Who asks.
+    scope
+        What the request needs.
+    model_id
+        The model that the request is about; None when it is about the whole
+        installation, which a key for one model does not reach.
+
+    Raises
+    ------
+    Forbidden
+        Naming the scope, or saying that the key is for another model.
+    """
+    if not caller.holds(scope):
+        raise Forbidden(f"key {caller.name!r} lacks the scope {scope}")
+    if caller.model_id is not None and caller.model_id != model_id:
+        raise Forbidden(f"key {caller.name!r} is for one model only, and not for this")
+
+
+def create_key(
+    session: Session,
+    name: str,
+    scopes: Iterable[str],
+    model_id: UUID | None,
+    now: datetime,
+    limits: Limits = AS_INSTALLED,
+) -> str:
+    """Make a key and return its token, which cannot be read again.
+
+    Raises
+    ------
+    Unprocessable
+        If there is no scope, or one that we do not know.
+    Conflict
+        If the name is taken, also by a revoked key: the audit log names keys.
+    """
+    wanted = sorted({*scopes})
+    known = [scope.value for scope in Scope]
+    unknown = [scope for scope in wanted if scope not in known]
+    if unknown or not wanted:
+        raise Unprocessable(
+            f"scopes: expected some of {', '.join(known)}"
+            + (f"; not {', '.join(unknown)}" if unknown else "")
+        )
+    token = PREFIX + secrets.token_urlsafe(N_RANDOM_BYTES)
+    key = ApiKey(
+        name=name,
+        digest=digest_of(token),
+        scopes=wanted,
+        model_id=model_id,
+        limits=limits.to_json(),
+        created_at=now,
+    )
+    insert_unique(session, key, f"there is already a key named {name!r}")
+    return token
+
+
+def keys(session: Session) -> list[ApiKey]:
+    """Return every key, revoked ones too, by name."""
+    return [*session.scalars(select(ApiKey).order_by(ApiKey.name))]
+
+
+def revoke_key(session: Session, name: str, now: datetime) -> None:
+    """Close a key for good. Doors notice within their time to live.
+
+    Raises
+    ------
+    NotFound
+        If there is no key of that name.
+    """
+    key = session.scalar(select(ApiKey).where(ApiKey.name == name))
+    if key is None:
+        raise NotFound(f"no key {name!r}")
+    key.revoked_at = key.revoked_at or now
+
+
+def audit(
+    session: Session,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Write down that somebody changed something, in the transaction of the change."""
+    session.add(
+        AuditEvent(actor=actor, action=action, subject=subject, detail=detail, recorded_at=now)
+    )

@@ -1,0 +1,149 @@
+"""What a fold makes of rows, and how it is written, in one transaction."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
+
+from db.queries import segments as named
+from db.queries import summaries
+from db.queries.log import recompute_marks, row_counters
+from db.queries.summaries import Served
+from db.tables import Model, SegmentChunk, SegmentOutputChunk
+from monitors.summaries.summary import Edges, Summary
+from monitors.temporal.window_profile_schema import Layout
+from services.aggregation.segments import Names
+from services.ingest import event_time
+from services.ingest.event_time import Times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """The edges that summaries are made on; None where there are none yet.
+
+    Attributes
+    ----------
+    names
+        Of segments, by place.
+    """
+
+    input: Edges | None
+    output: Edges | None
+    shape: Layout | None = None
+    names: Names = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one version contributes to the summaries.
+
+    Attributes
+    ----------
+    output
+        What it said; None when it said nothing.
+    by_segment, said_by_segment
+        The same, a chunk per hour and place; None where the contract tells no
+        segments apart.
+    shape
+        What its rows are like inside; None where they have no inside.
+    served
+        None for past input.
+    """
+
+    version: str
+    input: Summary
+    output: Summary | None
+    shape: Summary | None
+    served: Served | None
+    by_segment: Summary | None = None
+    said_by_segment: Summary | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What one group of predictions adds.
+
+    Attributes
+    ----------
+    before, edges
+        The edges that there were, and those that there are now.
+    parts
+        By version.
+    times
+        What is odd about the times of the rows.
+    """
+
+    before: Frozen
+    edges: Frozen
+    parts: list[Part]
+    times: Times
+
+
+def frozen(session: Session, model_id: UUID) -> Frozen:
+    """Return the edges of a model."""
+    return Frozen(
+        input=summaries.edges(session, model_id),
+        output=summaries.output_edges(session, model_id),
+        shape=summaries.layout(session, model_id),
+        names=named.names(session, model_id),
+    )
+
+
+def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
+    """Add what was made of one group to what is stored."""
+    _freeze(session, model_id, made.before, made.edges, now)
+    for part in made.parts:
+        _add(session, model_id, part)
+    _keep_time(session, model_id, made.parts, made.times)
+
+
+def _freeze(
+    session: Session, model_id: UUID, before: Frozen, edges: Frozen, now: datetime
+) -> None:
+    if edges.input is not None and edges.input is not before.input:
+        summaries.freeze_edges(session, model_id, edges.input, now)
+    if edges.output is not None and edges.output is not before.output:
+        summaries.freeze_output_edges(session, model_id, edges.output, now)
+    if edges.shape is not None and edges.shape is not before.shape:
+        summaries.keep_layout(session, model_id, edges.shape, now)
+    new = {place: name for place, name in edges.names.items() if place not in before.names}
+    named.give(session, model_id, new)
+
+
+def _add(session: Session, model_id: UUID, part: Part) -> None:
+    summaries.add_input(session, model_id, part.version, part.input)
+    if part.output is not None:
+        summaries.add_output(session, model_id, part.version, part.output)
+    if part.shape is not None:
+        summaries.add_shape(session, model_id, part.version, part.shape)
+    for to, apart in (
+        (SegmentChunk, part.by_segment),
+        (SegmentOutputChunk, part.said_by_segment),
+    ):
+        if apart is not None:
+            named.add(session, to, model_id, part.version, apart)
+    if part.served is not None:
+        summaries.add_served(session, model_id, part.version, part.served)
+
+
+def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
+    """Mark the days that had closed, count what is odd, and move the clock: in this order."""
+    hours = [part.input.chunks for part in parts]
+    hours += [part.served.slices // summaries.PER_HOUR for part in parts if part.served]
+    days = event_time.days_of(hours)
+    recompute_marks.touch(session, model_id, days)
+    row_counters.add(session, model_id, times.counts)
+    _advance(session, model_id, times.clock)
+
+
+def _advance(session: Session, model_id: UUID, watermark: datetime) -> None:
+    session.execute(
+        update(Model)
+        .where(
+            Model.id == model_id, or_(Model.watermark.is_(None), Model.watermark < watermark)
+        )
+        .values(watermark=watermark)
+        .execution_options(synchronize_session=False)
+    )

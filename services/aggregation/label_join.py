@@ -1,0 +1,388 @@
+"""Join: what was predicted with what happened, one event day at a time.
+
+A day is computed whole from the lake and replaces what was stored about it.
+It is saved only while its mark is the one that was seen before the lake was
+read: if rows came in meanwhile, or another join was faster, the result is
+dropped, and the mark that is there now has the day computed again.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.lake_root import LakeRoot
+from core.schema.contract import Contract
+from core.schema.rows import REFERENCE, Kind, Stage
+from core.window import Window
+from db.queries import segments as named
+from db.queries.log import positions as marks
+from db.queries.log import recompute_marks, row_counters, unusable_answers
+from db.queries.upsert import upsert
+from db.session import read_only, unit_of_work
+from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
+from lake.lists import Floats, micros
+from lake.matching import (
+    first_received,
+)
+from lake.reading import Log
+from lake.storage import LakeAstray
+from monitors.baselines.segments import FIRST, MOST
+from monitors.performance import calibration_sums, residual_sums
+from monitors.summaries.hourly import HOURS
+from retrain.rollout import Phase
+from services.aggregation import segments
+from services.aggregation.error_sums import (
+    Units,
+    by_place,
+    cells,
+    chunk,
+    n_classes,
+    total,
+    units,
+)
+from services.aggregation.label_match import Joined, match
+from services.aggregation.segments import Names
+from services.aggregation.session_scores import Answers, Failed, Score, scores
+from services.platform_faults.outage import is_outage
+from services.platform_faults.set_aside import AtFault, work_through
+
+log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+LONGEST_SESSION = timedelta(days=7)  # a session's rows are looked for on both sides of a day
+ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
+CELLS = 2**16  # summed up at one go: they stay in the processor's cache
+_HOUR_US = 3_600_000_000
+_COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """The two versions that are compared."""
+
+    rollout_id: UUID
+    champion: str
+    challenger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a join must know of the model."""
+
+    model_id: UUID
+    contract: Contract
+    units: Mapping[str, Units]
+    natural: Units
+    canary: Canary | None
+    names: Names = field(default_factory=dict)
+
+    def units_of(self, version: str) -> Units:
+        """Return a version's units; natural ones if it was never registered."""
+        return self.units.get(version, self.natural)
+
+
+def join_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
+    """Compute every marked day of every model again; how many were saved.
+
+    A model with a day that cannot be joined, or with a version whose units cannot
+    be read, is set aside; all others are joined.
+    """
+    with read_only(sessions) as session:
+        models = {model_id for model_id, _, _ in marks.dirty_days(session)}
+
+    def act(model_id: UUID, _: Kind) -> int:
+        return join(sessions, lake_root, model_id)
+
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in sorted(models)]
+    return work_through(sessions, Stage.JOIN, streams, act, now)
+
+
+def join(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> int:
+    """Compute the marked days of a model again.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions, one for each day; none is open while files are read.
+    lake_root
+        Where all logs lie.
+    model_id
+        Whose days.
+
+    Returns
+    -------
+    int
+        How many days were saved. The others were marked again meanwhile, and
+        stay so.
+
+    Raises
+    ------
+    AtFault
+        With the first day that could not be joined, after all others were.
+    """
+    with read_only(sessions) as session:
+        marked = marks.dirty_days(session, model_id)
+        if not marked:
+            return 0
+        subject = _subject(session, model_id)
+        _, archived = marks.position(session, model_id, Kind.PREDICTIONS)
+    history = Log(lake_root, model_id)  # after the marks: what they are about is in it
+    if archived and history.snapshot.predictions is None:
+        raise LakeAstray(f"model {model_id}: the lake holds no predictions")
+    n_days, failed = 0, list[AtFault]()
+    for _, day, rev in marked:
+        try:
+            n_days += join_day(sessions, history, subject, day, rev)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            failed.append(AtFault(f"day {day}", error))
+    if failed:
+        raise failed[0]
+    return n_days
+
+
+def join_day(
+    sessions: sessionmaker[Session], history: Log, subject: Subject, day: date, rev: int
+) -> bool:
+    """Compute one day again, and save it if its mark is still `rev`."""
+    # load
+    midnight = datetime.combine(day, datetime.min.time(), UTC)
+    rows = history.predictions(
+        Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
+    )
+
+    # decide
+    chunks: list[dict[str, object]] = []
+    scored: list[Score] = []
+    n_repeated = 0
+    if rows is not None and rows.num_rows:
+        rows, n_repeated = first_received(rows)
+        rows = segments.located(history, day, rows, subject.contract, subject.names)
+        chunks = accuracy(history, subject, rows)
+        if subject.canary is not None:
+            with read_only(sessions) as session:
+                failed = _failed(session, subject, subject.canary, day)
+            scored = _sessions(history, subject, subject.canary, midnight, failed)
+
+    # save
+    with unit_of_work(sessions) as session:
+        if not marks.clean(session, subject.model_id, day, rev):
+            return False
+        row_counters.set_repeated(session, subject.model_id, day, n_repeated)
+        apart = {str(c["version"]): c.pop("by_segment") for c in chunks if "by_segment" in c}
+        _replace(session, subject.model_id, day, chunks)
+        named.replace_errors(session, subject.model_id, day, apart)
+        if subject.canary is not None:
+            of = {"rollout_id": subject.canary.rollout_id}
+            upsert(session, SessionScore, [of | asdict(score) for score in scored])
+    return True
+
+
+def _replace(
+    session: Session, model_id: UUID, day: date, chunks: list[dict[str, object]]
+) -> None:
+    """Store the sums of a day; looks that took others before are taken again."""
+    is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
+    before = {
+        (row.version, row.shadow): (
+            row.n_predictions,
+            row.payload,
+            row.residuals,
+            row.calibration,
+        )
+        for row in session.execute(
+            select(
+                AccuracyChunk.version,
+                AccuracyChunk.shadow,
+                AccuracyChunk.n_predictions,
+                AccuracyChunk.payload,
+                AccuracyChunk.residuals,
+                AccuracyChunk.calibration,
+            ).where(is_day)
+        )
+    }
+    after = {
+        (c["version"], c["shadow"]): tuple(
+            c[of] for of in ("n_predictions", "payload", "residuals", "calibration")
+        )
+        for c in chunks
+    }
+    if before == after:
+        return
+    session.execute(delete(AccuracyChunk).where(is_day))
+    at = {"model_id": model_id, "day": day}
+    upsert(session, AccuracyChunk, [at | stored for stored in chunks])
+    settled = recompute_marks.errors_settled(session.get_one(Model, model_id))
+    if settled is not None and day < settled:
+        recompute_marks.mark(session, model_id, [day])
+
+
+def _subject(session: Session, model_id: UUID) -> Subject:
+    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    versions = session.scalars(select(Version).where(Version.model_id == model_id)).all()
+    names = {version.id: version.name for version in versions}
+    rollout = session.scalar(
+        select(Rollout).where(Rollout.model_id == model_id, Rollout.phase == Phase.CANARY)
+    )
+    canary = None
+    if rollout is not None and rollout.base_id is not None:
+        assert rollout.challenger_id is not None
+        canary = Canary(
+            rollout_id=rollout.id,
+            champion=names[rollout.base_id],
+            challenger=names[rollout.challenger_id],
+        )
+    return Subject(
+        model_id=model_id,
+        contract=contract,
+        units={version.name: units(version.manifest, contract) for version in versions},
+        natural=units({}, contract),
+        canary=canary,
+        names=named.names(session, model_id) if contract.segment_by else {},
+    )
+
+
+def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, object]]:
+    """Sum the errors of predictions by version, served and shadow apart.
+
+    Parameters
+    ----------
+    history
+        Where the labels are.
+    subject
+        The model.
+    rows
+        Predictions of one event day, each id once.
+
+    Returns
+    -------
+    list of dict
+        Columns of `accuracy_chunk`, without model and day; of served rows that
+        have places also `by_segment`, a payload of `segment_accuracy`.
+    """
+    stored = []
+    groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
+    for group in groups:
+        is_own = pc.and_(
+            pc.equal(rows["version"], group["version"]),
+            pc.equal(rows["shadow"], group["shadow"]),
+        )
+        own, of = rows.filter(is_own), subject.units_of(group["version"])
+        summed = _Summed(subject.contract)
+        for start in range(0, own.num_rows, ROWS):
+            some = own.slice(start, ROWS)
+            if some["output"].null_count == len(some):
+                continue  # nothing was forecast: no label is looked for
+            summed.add(match(history, subject.contract, some, of.season_steps), of)
+        stored.append({**group, "n_predictions": own.num_rows, **summed.stored()})
+        if segments.PLACE in own.column_names and not group["shadow"]:
+            stored[-1]["by_segment"] = chunk(summed.apart).astype("<f8").tobytes()
+    return stored
+
+
+class _Summed:
+    """The errors of some predictions, added up some rows at a time.
+
+    Attributes
+    ----------
+    sizes : (step, target, 6)
+        From `services.aggregation.error_sums.total`.
+    apart : (place, target, 6)
+        The same by segment, over all steps.
+    residuals : (part of a target, WIDTH)
+        From `monitors.performance.residual_sums`; None before the first forecast.
+    claims : (target, WIDTH)
+        From `monitors.performance.calibration_sums`; None before the first, and where targets
+        are no classes.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        n_targets = len(contract.targets)
+        self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
+        self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
+        self.residuals: Floats | None = None
+        self.claims: Floats | None = None
+        self.is_classifier = contract.is_classifier
+
+    def add(self, joined: Joined, of: Units) -> None:
+        """Add the errors of predictions of one version."""
+        n_rows, horizon, n_targets = joined.forecast.shape
+        hours = micros(joined.rows["at"]) // _HOUR_US % HOURS
+        places = segments.of(joined.rows)
+        n_at_once = max(CELLS // (horizon * n_targets), 1)
+        for start in range(0, n_rows, n_at_once):
+            some = slice(start, start + n_at_once)
+            error = of.apart(joined.forecast[some], joined.actual[some])
+            if self.is_classifier:  # what is no probability is as wrong as one can be
+                np.clip(error, -1.0, 1.0, out=error)
+            naive = of.apart(joined.naive[some], joined.actual[some])
+            is_expected = np.isfinite(joined.forecast[some])
+            errors = cells(error, naive, is_expected, is_classifier=self.is_classifier)
+            if places is None:
+                self.sizes += total(errors)
+            else:
+                for place, sums in by_place(errors, places[some]):
+                    self.sizes += sums
+                    self.apart[place] += sums.sum(axis=0)
+            signed = residual_sums.sums(error, is_expected, hours[some])
+            self.residuals = signed if self.residuals is None else self.residuals + signed
+            if self.is_classifier:
+                claimed = calibration_sums.sums(joined.forecast[some], joined.actual[some])
+                self.claims = claimed if self.claims is None else self.claims + claimed
+
+    def stored(self) -> dict[str, bytes | None]:
+        """Return columns of `accuracy_chunk`."""
+        signed, claims = self.residuals, self.claims
+        return {
+            "payload": chunk(self.sizes).astype("<f8").tobytes(),
+            "residuals": None if signed is None else residual_sums.to_bytes(signed),
+            "calibration": None if claims is None else calibration_sums.to_bytes(claims),
+        }
+
+
+def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:
+    """Read the refused answers of both versions, of every session that may touch a day."""
+    versions = (canary.champion, canary.challenger)
+    first, last = day - LONGEST_SESSION, day + LONGEST_SESSION
+    return unusable_answers.of_sessions(session, subject.model_id, versions, first, last)
+
+
+def _sessions(
+    history: Log, subject: Subject, canary: Canary, midnight: datetime, failed: Failed
+) -> list[Score]:
+    """Score the sessions with rows on one day, while a canary is open."""
+    compared = ds.field("version").isin([canary.champion, canary.challenger])
+    named = compared & ds.field("session_id").is_valid()
+    of_day = history.predictions(Window(midnight, midnight + DAY), ["session_id"], only=named)
+    if of_day is None or not of_day.num_rows:
+        return []
+    ids = pc.unique(of_day["session_id"])
+    rows = history.predictions(
+        Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
+        [*_COLUMNS, "session_id", "status"],
+        only=named & pc.is_in(ds.field("session_id"), ids),
+    )
+    assert rows is not None
+    rows, _ = first_received(rows)
+    in_units = subject.units_of(canary.champion)  # one measure for both
+    joined = match(history, subject.contract, rows, in_units.season_steps)
+    errors = np.abs(joined.forecast - joined.actual) / in_units.std
+    if subject.contract.is_classifier:  # a mean over cells: times the classes it is the sum of
+        errors = np.minimum(errors, 1.0) ** 2 * n_classes(subject.contract)
+    expected = np.isfinite(joined.forecast)
+    is_whole = expected
+    if subject.contract.is_classifier:
+        is_whole = calibration_sums.is_share(joined.forecast)
+    usable = np.asarray(is_whole.all(axis=(1, 2)))
+    answers = Answers(rows=rows, errors=errors, expected=expected, usable=usable, failed=failed)
+    return scores(answers, canary.champion, canary.challenger)

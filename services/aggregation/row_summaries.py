@@ -1,0 +1,234 @@
+"""From the rows of a group to bin edges and summaries: no database is read or written."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.rows import REFERENCE, Status
+from db.queries import summaries
+from db.queries.summaries import Served
+from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
+from monitors.baselines.segments import keys, total
+from monitors.summaries import categories
+from monitors.summaries.summary import (
+    Column,
+    Edges,
+    Summary,
+    chunk_index,
+    empty,
+    freeze,
+    repeats,
+    summarise,
+)
+from services.aggregation import outputs, segments, window_profiles
+from services.aggregation.folded import Frozen, Part
+
+ENOUGH = 1_000  # values of each feature that edges are taken from
+
+_FAILED = [Status.ERROR.value, Status.TIMEOUT.value]
+
+
+def grown_edges(
+    before: Frozen, rows: pa.Table, contract: Contract, *, is_late: bool
+) -> Frozen | None:
+    """Return the edges with those of what has none yet, or None to wait for more.
+
+    Parameters
+    ----------
+    before
+        What there is; it never changes.
+    rows
+        Predictions.
+    contract
+        Names features and targets, and says what tells segments apart.
+    is_late
+        Wait no longer.
+    """
+    of_input = input_edges(before.input, rows, contract, is_late=is_late)
+    if of_input is None:
+        return None
+    of_output = before.output
+    if of_output is None and (told := outputs.said(rows)).num_rows:
+        of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
+        if of_output is None:
+            return None
+    names = segments.grown(_served_rows(rows), contract, before.names)
+    return Frozen(input=of_input, output=of_output, shape=before.shape, names=names)
+
+
+def _served_rows(rows: pa.Table) -> pa.Table:
+    shadow = rows["shadow"]
+    return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
+
+
+def with_shape(grown: Frozen, rows: pa.Table, contract: Contract, busy: float) -> Frozen:
+    """Add the layout of what is kept of the inside of rows."""
+    assert grown.input is not None
+    layout = window_profiles.grown(grown.shape, rows, contract, grown.input, busy)
+    return replace(grown, shape=layout)
+
+
+def input_edges(
+    frozen: Edges | None, rows: pa.Table, contract: Contract, *, is_late: bool
+) -> Edges | None:
+    """Return the edges with those of features that have none yet, or None to wait for more.
+
+    Parameters
+    ----------
+    frozen
+        What there is; it never changes.
+    rows
+        Predictions.
+    contract
+        Names the features.
+    is_late
+        Wait no longer. A feature that must be there and has no value at all
+        then gets edges at 0; its moments are kept all the same.
+
+    Returns
+    -------
+    Edges or None
+        Numbers get theirs from their first values. One that may be absent, or
+        that the contract gained later, gets them when its first values come.
+    """
+    known = {*frozen.names} if frozen is not None else set[str]()
+    new = [feature for feature in contract.kept if feature.name not in known]
+    if not new:
+        return frozen
+    columns: dict[str, Floats] = {}
+    for feature in new:
+        if feature.dtype is Dtype.CATEGORY:
+            columns[feature.name] = categories.EDGES
+            continue
+        values = flatten(rows, "features", feature.name).values
+        values = values[np.isfinite(values)]
+        if not values.size and (frozen is not None or feature.optional):
+            continue
+        if values.size < ENOUGH and not is_late:
+            return None
+        own = freeze({feature.name: values if values.size else np.zeros(1)})
+        columns[feature.name] = own.values[0]
+    return _with_edges(frozen, columns, is_late=is_late)
+
+
+def _with_edges(
+    frozen: Edges | None, columns: Mapping[str, Floats], *, is_late: bool
+) -> Edges | None:
+    if not columns:  # of a new model, where everything may be absent: its clock must go on
+        none = Edges(names=(), values=np.empty((0, categories.EDGES.size)))
+        return none if frozen is None and is_late else frozen
+    values = [*columns.values()] if frozen is None else [*frozen.values, *columns.values()]
+    names = (*columns,) if frozen is None else (*frozen.names, *columns)
+    return Edges(names=names, values=np.array(values))
+
+
+def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Part]:
+    """Summarise predictions by version.
+
+    Shadow rows are left out: their input was served, and counted, once, and what
+    they say nobody was told.
+    """
+    rows = _served_rows(rows)
+    if contract.segment_by:
+        rows = segments.place(rows, contract, edges.names)
+    versions = pc.unique(rows["version"]).to_pylist()
+    parts = []
+    for version in versions:
+        own = rows if len(versions) == 1 else rows.filter(pc.equal(rows["version"], version))
+        at, of_input = micros(own["at"]), edges.input
+        assert of_input is not None
+        parts.append(
+            _apart(
+                Part(
+                    version=version,
+                    input=_input(own, at, contract, of_input),
+                    output=_output(own, contract, edges.output),
+                    shape=window_profiles.summarise_shapes(own, version, contract, edges.shape),
+                    served=None if version == REFERENCE else _served(own, at),
+                ),
+                contract,
+            )
+        )
+    return parts
+
+
+def _apart(part: Part, contract: Contract) -> Part:
+    """Add up what was summarised by segment: values are looked at once."""
+    if not contract.segment_by:
+        return part
+    return replace(
+        part,
+        input=total(part.input),
+        output=None if part.output is None else total(part.output),
+        by_segment=part.input,
+        said_by_segment=part.output,
+    )
+
+
+def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
+    told = outputs.said(rows)
+    if edges is None or not told.num_rows:
+        return None
+    return outputs.summarise_outputs(told, micros(told["at"]), contract, edges)
+
+
+def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
+    if not edges.names:
+        return empty(0, edges.values.shape[-1] + 1)
+    step = contract.step_seconds * 1_000_000
+    of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
+    columns: list[Column] = []
+    before: Flat | None = None
+    chunks, places = at, segments.of(rows)
+    for name in edges.names:
+        if name in of_texts:
+            flat = flatten_codes(rows, "features", name, of_texts[name])
+        else:
+            flat = flatten(rows, "features", name)
+        if before is None or not np.array_equal(flat.lengths, before.lengths):
+            times = at if flat.is_single else at[flat.rows] - flat.back * step
+            chunks = chunk_index(times)
+            if places is not None:
+                chunks = keys(chunks, places if flat.is_single else places[flat.rows])
+        before = flat
+        columns.append(
+            Column(
+                values=flat.values,
+                chunks=chunks,
+                repeats=repeats(flat.values, flat.steps == 0),
+            )
+        )
+    return summarise(columns, edges)
+
+
+def _places(feature: Feature) -> tuple[str, ...]:
+    """Return the texts that are counted by their place; those of a hash are not known."""
+    return () if feature.sensitivity is Sensitivity.HASH else feature.vocabulary
+
+
+def _served(rows: pa.Table, at: Ints) -> Served:
+    slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
+    failed = pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy()
+    degraded = pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy()
+    latency = numbers(rows["latency_seconds"])
+    there = np.isfinite(latency)
+    bins = np.searchsorted(summaries.LATENCY_EDGES, latency[there], side="right")
+    n_bins = summaries.LATENCY_EDGES.size + 1
+    cells, has_failed = places[there] * n_bins + bins, failed[there]
+
+    def laid(cells: Ints) -> Ints:
+        return np.bincount(cells, minlength=slices.size * n_bins).reshape(slices.size, n_bins)
+
+    return Served(
+        slices=slices,
+        n=np.bincount(places, minlength=slices.size),
+        n_failed=np.bincount(places[failed], minlength=slices.size),
+        n_degraded=np.bincount(places[degraded], minlength=slices.size),
+        latency=laid(cells),
+        failed_latency=laid(cells[has_failed]),
+    )

@@ -1,0 +1,356 @@
+"""What rows are like inside, as it is summarised and as monitors read it.
+
+The sums are means over rows, not counts: where many rows come in a day, one in so
+many is looked at, chosen by its id. Whoever counts again counts the same rows.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract, Padding
+from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.rows import REFERENCE
+from core.window import Window
+from db.queries import summaries
+from db.tables import Model, ShapeChunk
+from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
+from monitors.summaries import serialization
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.input_history import Counted
+from monitors.summaries.summary import Edges, Summary, chunk_start, empty, widen
+from monitors.temporal import window_profile_schema, window_profile_sums
+from monitors.temporal.window_profile import ShapeParams, reference_of
+from monitors.temporal.window_profile_days import WEEKS
+from monitors.temporal.window_profile_schema import Block, Joint, Layout, Numbers, Symbols
+from monitors.temporal.window_profile_sums import Lists
+
+DAY = timedelta(days=1)
+_DAY_US = DAY // timedelta(microseconds=1)
+_TOGETHER, _STATES = "features together", "hidden states together"
+_OF_STATES = "state."  # how the client calls what it samples of a recurrent layer
+_NO_MEASURE = ("digest", "non_finite")
+
+
+def busy(session: Session, model_id: UUID, layout: Layout | None) -> float:
+    """Return how many rows were served on the newest day, 0 while there is none."""
+    if layout is None or layout.newest is None:
+        return 0.0
+    start = chunk_start(layout.newest * HOURS)
+    return float(summaries.served_rows(session, model_id, Window(start, start + DAY)))
+
+
+def grown(
+    before: Layout | None, rows: pa.Table, contract: Contract, edges: Edges, served: float
+) -> Layout | None:
+    """Return the layout with the blocks of what has none yet; None where nothing has any.
+
+    Only lists of more than one step have an inside; hidden states are looked at
+    together, too, where there are several.
+
+    Parameters
+    ----------
+    before
+        What there is; its blocks never change.
+    rows
+        Predictions, one at least.
+    contract
+        Names the features.
+    edges
+        Of input.
+    served
+        Rows on the newest day before these.
+    """
+    known = before.blocks if before is not None else ()
+    blocks = (*known, *_new_blocks(known, rows, contract, edges))
+    if not blocks:
+        return None
+    layout = Layout(
+        blocks=blocks,
+        shares=before.shares if before is not None else ((0, 1),),
+        newest=before.newest if before is not None else None,
+    )
+    days = micros(rows["at"]) // _DAY_US
+    of_these = rows.num_rows / np.unique(days).size
+    layout = layout.up_to(int(days.max()), max(served, of_these))
+    return before if layout == before else layout
+
+
+def _new_blocks(
+    known: tuple[Block, ...], rows: pa.Table, contract: Contract, edges: Edges
+) -> Iterator[Block]:
+    has = {block.name for block in known if not isinstance(block, Joint)}
+    titles = {block.title for block in known if isinstance(block, Joint)}
+    features = {feature.name: feature for feature in contract.kept}
+    numbers = [block for block in known if isinstance(block, Numbers)]
+    steps = 0
+    for i, name in enumerate(edges.names):
+        feature = features.get(name)
+        if feature is None or name in has or feature.max_length == 1:
+            continue
+        length = longest(rows, "features", name)
+        if length < 2:
+            continue
+        if feature.dtype is Dtype.CATEGORY:
+            if _has_few_texts(feature):
+                yield Symbols(name=name, texts=feature.vocabulary)
+            continue
+        block = _numbers(feature, contract, edges.values[i].tolist(), length)
+        numbers.append(block)
+        steps = max(steps, length)
+        yield block
+    if _TOGETHER not in titles and len(numbers) > 1 and steps:
+        yield _joint(_TOGETHER, tuple(block.name for block in numbers), edges, steps)
+    states = tuple(
+        name
+        for name in edges.names
+        if name.startswith(_OF_STATES) and not name.endswith(_NO_MEASURE)
+    )
+    if _STATES not in titles and len(states) > 1:
+        yield _joint(_STATES, states, edges, 1)
+
+
+def _has_few_texts(feature: Feature) -> bool:
+    is_open = feature.sensitivity is Sensitivity.HASH
+    return not is_open and 2 <= len(feature.vocabulary) <= window_profile_schema.MAX_TEXTS
+
+
+def _numbers(feature: Feature, contract: Contract, edges: list[float], length: int) -> Numbers:
+    centre, scale = window_profile_schema.centre_and_scale(edges)
+    a_day = max(86_400 // contract.step_seconds, 1)
+    lags = sorted({*window_profile_schema.LAGS, a_day})
+    is_padded = contract.padding is not Padding.NONE
+    return Numbers(
+        name=feature.name,
+        centre=centre,
+        scale=scale,
+        lags=tuple(lag for lag in lags if lag < length),
+        padding=contract.padding_value if is_padded else None,
+    )
+
+
+def _joint(title: str, names: tuple[str, ...], edges: Edges, steps: int) -> Joint:
+    of = [
+        window_profile_schema.centre_and_scale(edges.values[edges.names.index(name)])
+        for name in names
+    ]
+    return Joint(
+        title=title,
+        names=names,
+        centres=tuple(centre for centre, _ in of),
+        scales=tuple(scale for _, scale in of),
+        steps=min(steps, window_profile_schema.MAX_STEPS),
+    )
+
+
+def summarise_shapes(
+    rows: pa.Table, version: str, contract: Contract, layout: Layout | None
+) -> Summary | None:
+    """Summarise what rows of one version are like inside.
+
+    Parameters
+    ----------
+    rows
+        Predictions of one version, without shadows.
+    version
+        Past input that came step by step has no inside.
+    contract
+        Names the texts of categories.
+    layout
+        From `grown`.
+
+    Returns
+    -------
+    Summary or None
+        One chunk a day. None where no row is looked at.
+    """
+    if layout is None:
+        return None
+    if version == REFERENCE and not any(
+        longest(rows, "features", name) > 1 for name in contract.feature_names
+    ):
+        return None
+    at = micros(rows["at"])
+    taken = _taken(rows, at, layout)
+    if taken is not None:
+        rows, at = rows.select(["features"]).take(pa.array(taken)), at[taken]
+    if not rows.num_rows:
+        return None
+    days = at // _DAY_US
+    phase = 2 * np.pi * (at % _DAY_US) / _DAY_US
+    lists: dict[str, Lists] = {}
+    for block in layout.blocks:
+        for name in block.names if isinstance(block, Joint) else (block.name,):
+            if name not in lists:
+                lists[name] = _lists(rows, name, block)
+    return window_profile_sums.beside(
+        [_sums(block, lists, days, phase) for block in layout.blocks]
+    )
+
+
+def _sums(block: Block, lists: Mapping[str, Lists], days: Ints, phase: Floats) -> Summary:
+    if isinstance(block, Symbols):
+        return window_profile_sums.of_symbols(block, lists[block.name], days)
+    if isinstance(block, Numbers):
+        figures = window_profile_sums.of_numbers(block, lists[block.name], phase)
+    else:
+        figures = window_profile_sums.of_windows(
+            block, tuple(lists[name] for name in block.names)
+        )
+    return window_profile_sums.by_day(figures, days, block.edges)
+
+
+def _taken(rows: pa.Table, at: Ints, layout: Layout) -> Ints | None:
+    """Return the places of the rows that are looked at; None for all of them."""
+    one_in = layout.one_in(at // _DAY_US)
+    if (one_in == 1).all():
+        return None
+    ids = rows["prediction_id"].to_pylist()
+    hashes = np.fromiter((zlib.crc32(each.encode()) for each in ids), np.int64, len(ids))
+    return np.flatnonzero(hashes % one_in == 0)
+
+
+def _lists(rows: pa.Table, name: str, block: Block) -> Lists:
+    if isinstance(block, Symbols):
+        flat = flatten_codes(rows, "features", name, block.texts)
+    else:
+        flat = flatten(rows, "features", name)
+    return Lists(values=flat.values, lengths=flat.lengths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shapes:
+    """What rows of one version, and of past input, were like inside.
+
+    Attributes
+    ----------
+    first
+        When they began.
+    layout
+        What the columns of the summary are.
+    summary
+        Day by day: of those that it is measured against, and of the last.
+    """
+
+    first: datetime
+    layout: Layout
+    summary: Summary
+
+
+def began(session: Session, model_id: UUID, version: str) -> datetime | None:
+    """Return the first day of rows of a version, or of past input with lists."""
+    return session.scalar(
+        select(func.min(ShapeChunk.start)).where(
+            ShapeChunk.model_id == model_id, ShapeChunk.version.in_((version, REFERENCE))
+        )
+    )
+
+
+def firsts(session: Session, model_id: UUID) -> list[datetime]:
+    """Return when rows of each version began, and of past input."""
+    first = func.min(ShapeChunk.start)
+    return [
+        *session.scalars(
+            select(first).where(ShapeChunk.model_id == model_id).group_by(ShapeChunk.version)
+        )
+    ]
+
+
+def days_back(params: ShapeParams) -> int:
+    """Return how many days a look needs, with a week of looks before it."""
+    return 7 * (WEEKS + 1) + params.window_days
+
+
+def lately(as_of: datetime, params: ShapeParams) -> Window:
+    """Return the same days."""
+    return Window(as_of - days_back(params) * DAY, as_of)
+
+
+def load(
+    session: Session, model_id: UUID, version: str, params: ShapeParams, lately: Window
+) -> Shapes | None:
+    """Read what rows were like lately, and in the days that they are measured against.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, version
+        Whose rows.
+    params
+        Say what they are measured against.
+    lately
+        The windows that are judged, and what they need to be.
+
+    Returns
+    -------
+    Shapes or None
+        None when there were none by then.
+    """
+    layout = summaries.layout(session, model_id)
+    first = began(session, model_id, version)
+    if layout is None or first is None or first >= lately.end:
+        return None
+    reference = reference_of(params, first, lately.end)
+    start = ShapeChunk.start
+    blobs = session.scalars(
+        select(ShapeChunk.payload).where(
+            ShapeChunk.model_id == model_id,
+            ShapeChunk.version.in_((version, REFERENCE)),
+            or_(
+                (start >= reference.start) & (start < reference.end),
+                (start >= lately.start) & (start < lately.end),
+            ),
+        )
+    ).all()
+    if not blobs:
+        return None
+    whole = widen(serialization.from_many(blobs), len(layout.columns))
+    return Shapes(first=first, layout=layout, summary=whole)
+
+
+def counted_of(session: Session, model: Model, version: str | None, window: Window) -> Counted:
+    """Read what rows were like inside in a window, as what is kept of input is read."""
+    layout = summaries.layout(session, model.id) or Layout(blocks=())
+    edges = layout.edges
+    blobs = session.scalars(
+        select(ShapeChunk.payload).where(
+            ShapeChunk.model_id == model.id,
+            ShapeChunk.version.in_((version, REFERENCE)),
+            ShapeChunk.start >= window.start,
+            ShapeChunk.start < window.end,
+        )
+    ).all()
+    n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1
+    seen = serialization.from_many(blobs) if blobs else empty(n_columns, n_bins)
+    return Counted(
+        edges=edges,
+        measured=(*range(n_columns),),
+        kept=(*range(n_columns),),
+        summary=widen(seen, n_columns),
+    )
+
+
+def described(session: Session, model: Model) -> Contract:
+    """Return the contract as if the figures of its rows were its features."""
+    layout = summaries.layout(session, model.id) or Layout(blocks=())
+    figures: list[Feature] = []
+    for block in layout.blocks:
+        names = list(block.columns)
+        if isinstance(block, Symbols):
+            figures.append(Feature(name=names.pop(0)))
+            figures += [
+                Feature(name=name, dtype=Dtype.CATEGORY, vocabulary=block.texts)
+                for name in names
+            ]
+        else:
+            figures += [Feature(name=name) for name in names]
+    contract = Contract.from_json(model.contract)
+    return replace(contract, features=tuple(figures), scaler={})

@@ -1,0 +1,289 @@
+"""Turn a finding into an alert's next state, and a flip into messages."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from alerts.inhibition import is_inhibited
+from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
+from db.queries.queue import deliveries, runs
+from db.tables import Alert, FlipRow, Model, Monitor
+from db.tables import Finding as FindingRow
+from monitors import registry
+from monitors.finding import Finding, Outcome
+from services.alerting import inhibition
+
+DAY = timedelta(days=1)
+REPORT_JOB = "report"  # its subject is the finding
+
+_MEASURED_AGAINST_IT = (
+    "drift",
+    "prediction_drift",
+    "level",
+    "sequence",
+    "segment_accuracy",
+    "residual",
+    "calibration",
+    "shape",
+)  # a version's reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Which version served, and when (event time), as a monitor looked.
+
+    `is_history` is true of a day that was brought in after the fact.
+    """
+
+    version: str | None
+    as_of: datetime
+    is_history: bool = False
+
+
+def observe(
+    session: Session, monitor: Monitor, seen: Seen, finding: Finding, now: datetime
+) -> FlipRow | None:
+    """Store a finding, advance the monitor's alert, and queue its notifications.
+
+    Inhibition is evaluated each time: an alert that fired while an input fault
+    explained it is notified by the first evaluation that no fault explains.
+
+    An alert flips at the time of the look, not at the end of the window: what
+    labels tell about a week is known days after it. A day of history is looked
+    at and told to nobody: its finding is stored, and the alert stays where it is.
+
+    Returns
+    -------
+    FlipRow | None
+        The flip, when the alert has just fired or been resolved.
+    """
+    # load
+    if seen.is_history:
+        session.add(row_of(monitor, seen, finding, now))
+        return None
+    alert = session.scalar(select(Alert).where(Alert.monitor_id == monitor.id))
+    if alert is None:
+        alert = Alert(
+            monitor_id=monitor.id, model_id=monitor.model_id, phase=Phase.QUIET, streak=0
+        )
+        session.add(alert)
+
+    # decide
+    rule = rule_of(monitor.kind)
+    before = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+    before = _corrected(session, monitor, rule, before, seen.as_of)
+    after, change = step(rule, before, finding.outcome, seen.as_of)
+
+    # save
+    row = row_of(monitor, seen, finding, now)
+    session.add(row)
+    alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
+    if change is None:
+        if alert.phase is Phase.FIRING:
+            _notify_unless_inhibited(session, alert, monitor, now)
+        return None
+    alert.cause = finding.cause if change.flip is Flip.FIRED else ""
+    if change.flip is Flip.FIRED or monitor.kind != "burn":
+        alert.version = _version_of(seen, finding)
+    session.flush()
+    occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
+    if monitor.kind == "drift" and change.flip is Flip.FIRED:
+        runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
+    return _flip(session, alert, change, occasion)
+
+
+def _version_of(seen: Seen, finding: Finding) -> str | None:
+    """Return the version that an alert is about: of a burn, those that burn."""
+    burned_by = finding.detail.get("burned_by")
+    if isinstance(burned_by, list) and burned_by:
+        return ", ".join(map(str, burned_by))
+    return seen.version
+
+
+def rule_of(kind: str) -> AlertRule:
+    """Return how patient the alerts of a kind of monitor are."""
+    found = registry.find(kind)
+    return AlertRule(
+        breaches_to_fire=found.breaches_to_fire, oks_to_resolve=found.oks_to_resolve
+    )
+
+
+def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> FindingRow:
+    """Return a finding as it is stored."""
+    return FindingRow(
+        monitor_id=monitor.id,
+        model_id=monitor.model_id,
+        version=seen.version,
+        window_start=finding.window.start,
+        window_end=finding.window.end,
+        as_of=seen.as_of,
+        outcome=finding.outcome,
+        value=finding.value,
+        threshold=finding.threshold,
+        cause=finding.cause,
+        detail=dict(finding.detail),
+        recorded_at=now,
+    )
+
+
+def _corrected(
+    session: Session, monitor: Monitor, rule: AlertRule, state: AlertState, as_of: datetime
+) -> AlertState:
+    """Return where a quiet alert stands, now that the day before may have been revised.
+
+    Late rows flip no alert: the day is over. But the next day counts from what
+    the day before it was found to be, not from what it was taken for.
+    """
+    if state.phase is Phase.FIRING:
+        return state
+    before = session.scalar(
+        select(FindingRow).where(
+            FindingRow.monitor_id == monitor.id,
+            FindingRow.as_of == as_of - DAY,
+            FindingRow.rev > 0,
+        )
+    )
+    if before is None or before.first is None:
+        return state
+    was_breach = before.first["outcome"] == Outcome.BREACH
+    is_breach = before.outcome is Outcome.BREACH
+    if was_breach == is_breach:
+        return state
+    if was_breach:
+        return AlertState()
+    after, change = step(rule, state, Outcome.BREACH, before.as_of)
+    return after if change is None else state
+
+
+def retire_reference(session: Session, model: Model, cause: str, now: datetime) -> None:
+    """Close the alerts that measure against what only the version knows that served so far.
+
+    Accuracy and burn go on: they measure what is served, and are resolved by it.
+    """
+    measured_against_it = (
+        select(Alert)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .where(Alert.model_id == model.id, Monitor.kind.in_(_MEASURED_AGAINST_IT))
+    )
+    at = model.watermark or now
+    for alert in session.scalars(measured_against_it):
+        state = AlertState(phase=alert.phase, streak=alert.streak, since=alert.since)
+        after, change = retire(state)
+        alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
+        if change is not None:
+            _flip(session, alert, change, _Occasion(cause, at, now))
+            alert.cause = ""
+
+
+def onset(session: Session, alert: Alert) -> datetime | None:
+    """Return since when the model has been wrong, as far as its findings tell.
+
+    Drift dates a change to the hour; the window of the first breach only
+    contains it. A date that is too early costs nothing: the days before the
+    change are merely not new.
+    """
+    drifted = session.scalar(
+        select(FindingRow)
+        .join(Monitor, Monitor.id == FindingRow.monitor_id)
+        .where(
+            FindingRow.model_id == alert.model_id,
+            FindingRow.outcome == Outcome.BREACH,
+            Monitor.kind == "drift",
+        )
+        .order_by(FindingRow.window_end.desc())
+        .limit(1)
+    )
+    first = session.scalar(
+        select(FindingRow)
+        .where(
+            FindingRow.monitor_id == alert.monitor_id,
+            FindingRow.outcome == Outcome.BREACH,
+            FindingRow.as_of >= alert.since,
+        )
+        .order_by(FindingRow.window_end)
+        .limit(1)
+    )
+    if first is None:
+        return None
+    since = drifted.detail.get("since") if drifted is not None else None
+    if since is None:
+        return first.window_start
+    return max(datetime.fromisoformat(since), first.window_start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """Why and when an alert flips; `at` is event time."""
+
+    cause: str
+    at: datetime
+    now: datetime
+    finding_id: UUID | None = None
+
+
+def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -> FlipRow:
+    flip = FlipRow(
+        alert_id=alert.id,
+        model_id=alert.model_id,
+        finding_id=occasion.finding_id,
+        flip=change.flip,
+        reason=change.reason,
+        cause=occasion.cause,
+        inhibited=True,
+        at=occasion.at,
+        recorded_at=occasion.now,
+    )
+    if change.flip is Flip.FIRED:
+        session.add(flip)
+        session.flush()
+        monitor = session.get_one(Monitor, alert.monitor_id)
+        _notify_unless_inhibited(session, alert, monitor, occasion.now)
+        return flip
+    # Who was notified that it fires is notified that it is resolved, and nobody else.
+    fired = _last_fired(session, alert)
+    session.add(flip)
+    session.flush()
+    alert.inhibited_by = None
+    if fired is None or not fired.inhibited:
+        _notify(session, flip, occasion.now)
+    return flip
+
+
+def _notify_unless_inhibited(
+    session: Session, alert: Alert, monitor: Monitor, now: datetime
+) -> None:
+    """Notify that an alert fires, once, as soon as no input fault inhibits it."""
+    fired = _last_fired(session, alert)
+    if fired is None or not fired.inhibited:
+        return
+    breach = session.scalar(
+        select(FindingRow)
+        .where(FindingRow.monitor_id == monitor.id, FindingRow.outcome == Outcome.BREACH)
+        .order_by(FindingRow.as_of.desc())
+        .limit(1)
+    )
+    detail = breach.detail if breach is not None else {}
+    if is_inhibited(monitor.kind, detail, inhibition.broken(session, alert.model_id)):
+        alert.inhibited_by = inhibition.of_model(session, alert.model_id)
+        return
+    alert.inhibited_by = None
+    _notify(session, fired, now, breach)
+
+
+def _notify(
+    session: Session, flip: FlipRow, now: datetime, breach: FindingRow | None = None
+) -> None:
+    flip.inhibited, flip.notified_at = False, now
+    deliveries.add_for_flip(session, flip, now, breach)
+
+
+def _last_fired(session: Session, alert: Alert) -> FlipRow | None:
+    return session.scalar(
+        select(FlipRow)
+        .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
+        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
+        .limit(1)
+    )

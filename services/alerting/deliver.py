@@ -1,0 +1,175 @@
+"""Send what is due, and write down what came of it.
+
+Channels are independent: each has a few attempts under way at most, and each
+result is recorded as soon as it is known.
+"""
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.queries.queue import deliveries
+from db.queries.queue.deliveries import Claim, Longest
+from db.session import read_only, unit_of_work
+from notify.retry import LONGEST, Disable, GiveUp, Retry, after_failure
+from notify.webhook import Answer, Sender
+
+log = logging.getLogger(__name__)
+
+PER_CHANNEL = 2  # attempts under way of one channel
+N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
+MOST_PER_CALL = 400  # attempts
+STARTS_FOR = timedelta(seconds=20)  # a call starts no attempt after that
+LOOKS_EVERY = timedelta(seconds=0.5)  # for what has become due, while attempts are under way
+NAME_LOOKUP = timedelta(seconds=45)  # beside the sender's own time-out
+
+
+@dataclass(slots=True)
+class _Call:
+    """What one call has under way.
+
+    Attributes
+    ----------
+    longest
+        How long a claim is ours, longer than any attempt, and the delays of retries.
+    under_way
+        The attempts, each with its claim.
+    silent
+        Channels whose receiver did not answer in this call. They get no further
+        attempt in it: the next call tries again.
+    n_attempts
+        Started so far.
+    """
+
+    longest: Longest
+    under_way: dict[Future[Answer], Claim] = field(default_factory=dict)
+    silent: set[UUID] = field(default_factory=set)
+    n_attempts: int = 0
+
+
+def deliver_all(
+    sessions: sessionmaker[Session], sender: Sender, clock: Callable[[], datetime]
+) -> int:
+    """Send every notification that is due; return how many attempts were made.
+
+    A notification is sent at least once: a worker that dies between sending it and
+    recording that sends it again, under the same id. No transaction is open
+    meanwhile.
+
+    A call starts attempts for at most `STARTS_FOR` and ends, however receivers
+    behave, within the length of one lease (the sender's time-out and
+    `NAME_LOOKUP`) after that. An attempt that is still under way then is left
+    behind; its lease has ended, and the delivery is due again.
+    """
+    call = _Call(longest=Longest(lease=sender.timeout + NAME_LOOKUP, delays=LONGEST))
+    starts_until = time.monotonic() + STARTS_FOR.total_seconds()
+    ends_at = starts_until + call.longest.lease.total_seconds()
+    pool = ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="deliver")
+    try:
+        while time.monotonic() < ends_at:
+            if time.monotonic() < starts_until and call.n_attempts < MOST_PER_CALL:
+                _start(sessions, sender, clock, call, pool)
+            if not call.under_way:
+                break
+            done, _ = wait(call.under_way, LOOKS_EVERY.total_seconds(), FIRST_COMPLETED)
+            for attempt in done:
+                _finish(sessions, call, attempt, clock())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return call.n_attempts
+
+
+def _start(
+    sessions: sessionmaker[Session],
+    sender: Sender,
+    clock: Callable[[], datetime],
+    call: _Call,
+    pool: ThreadPoolExecutor,
+) -> None:
+    free = min(N_AT_ONCE - len(call.under_way), MOST_PER_CALL - call.n_attempts)
+    for claim in _claim(sessions, call, free, clock()):
+        attempt = pool.submit(_send, sender, claim, clock())
+        call.under_way[attempt] = claim
+        call.n_attempts += 1
+
+
+def _finish(
+    sessions: sessionmaker[Session], call: _Call, attempt: Future[Answer], now: datetime
+) -> None:
+    claim, answer = call.under_way.pop(attempt), attempt.result()
+    if answer.error is not None and answer.status is None:
+        call.silent.add(claim.channel_id)
+    record(sessions, claim, answer, now)
+
+
+def _claim(
+    sessions: sessionmaker[Session], call: _Call, free: int, now: datetime
+) -> list[Claim]:
+    busy = Counter(claim.channel_id for claim in call.under_way.values())
+    with read_only(sessions) as session:
+        waiting = deliveries.due(session, call.longest, now, PER_CHANNEL, skip=call.silent)
+    # The channel with the fewest attempts under way is next; of those, the oldest delivery.
+    turns = [
+        (busy[one.channel_id] + one.place, one.seq)
+        for one in waiting
+        if busy[one.channel_id] + one.place <= PER_CHANNEL
+    ]
+    if not turns or free <= 0:  # the usual case: no writer is disturbed
+        return []
+    with unit_of_work(sessions) as session:
+        taken = [
+            deliveries.claim(session, seq, call.longest, now) for _, seq in sorted(turns)[:free]
+        ]
+    return [claim for claim in taken if claim is not None]
+
+
+def _send(sender: Sender, claim: Claim, at: datetime) -> Answer:
+    try:
+        return sender.send(claim.url, claim.secret, str(claim.message_id), claim.body, at)
+    except Exception as error:  # what nobody foresaw in one channel must not stop the others
+        log.exception("delivery %s failed", claim.message_id)
+        return Answer(error=f"{type(error).__name__}: {error}")
+
+
+def record(
+    sessions: sessionmaker[Session], claim: Claim, answer: Answer, now: datetime
+) -> None:
+    """Write down what came of an attempt, unless the claim has passed to another worker.
+
+    Each success makes one delivery due that waits after a failure: a receiver that
+    answers again gets all of them within seconds, one that answers now and then
+    uses up no more attempts than it answers.
+    """
+    values: dict[str, Any] = {"last_status": answer.status, "last_error": answer.error}
+    if answer.error is None:
+        next_step = None
+        values |= {"delivered": True, "finished_at": now}
+    else:
+        jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        next_step = after_failure(
+            answer.status, claim.attempts, now, answer.retry_after, jitter
+        )
+        match next_step:
+            case Retry(not_before):
+                values["not_before"] = not_before
+            case GiveUp(reason) | Disable(reason):
+                values |= {"finished_at": now, "last_error": f"{reason}; {answer.error}"}
+            case _:
+                assert_never(next_step)
+    with unit_of_work(sessions) as session:
+        is_ours = deliveries.settle(session, claim, values)
+        if is_ours and next_step is None:
+            deliveries.bring_forward(session, claim.channel_id, now)
+        if is_ours and isinstance(next_step, Disable):
+            deliveries.disable(
+                session, claim.channel_id, claim.message_id, next_step.reason, now
+            )

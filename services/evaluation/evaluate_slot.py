@@ -1,0 +1,103 @@
+"""Judge one closed event day of one model with all its monitors."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import StaleChampion
+from db.queries.log import recompute_marks
+from db.session import read_only, unit_of_work
+from db.tables import Model, Monitor
+from monitors.finding import Finding
+from services.alerting import alert_transitions
+from services.alerting.alert_transitions import Seen
+from services.evaluation import dispatch, evaluation_context, failed_slots, load_inputs
+from services.evaluation.baseline_cache import Baselines
+from services.models.monitor_config import enabled
+from services.rollouts import retraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one monitor said."""
+
+    monitor_id: UUID
+    finding: Finding
+
+
+def judge(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    day_end: datetime,
+    now: datetime,
+) -> int:
+    """Run every enabled monitor, store what they find, and act on it.
+
+    Judging a day again, here or in another worker, changes nothing: what came
+    in late is taken in by `services.evaluation.reevaluate`.
+
+    Returns
+    -------
+    int
+        How many findings were stored.
+
+    Raises
+    ------
+    StaleChampion
+        If another version serves than when the day was looked at.
+    """
+    # load
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        if model.judged_until is not None and day_end <= model.judged_until:
+            return 0
+        changes = _changes(session, model, day_end)  # before what they are about is read
+        seen = evaluation_context.load(session, model, day_end)
+        tasks = [
+            load_inputs.prepare(session, model, m, seen) for m in enabled(session, model_id)
+        ]
+
+    # decide: outside any transaction, because it takes its time
+    judged = [
+        Judged(monitor_id=task.monitor_id, finding=dispatch.look(task, seen, baselines))
+        for task in tasks
+    ]
+
+    # save
+    with unit_of_work(sessions) as session:
+        # Not the key: rows that refer to the model may be added meanwhile, or two would
+        # wait for each other.
+        model = session.get_one(Model, model_id, with_for_update={"key_share": True})
+        if model.judged_until is not None and day_end <= model.judged_until:
+            return 0
+        if evaluation_context.champion_name(session, model_id) != seen.champion:
+            raise StaleChampion("the champion changed while the day was judged: judge it again")
+        is_history = model.history_until is not None and day_end <= model.history_until
+        at_look = Seen(version=seen.champion, as_of=day_end, is_history=is_history)
+        for one in judged:
+            monitor = session.get_one(Monitor, one.monitor_id)
+            alert_transitions.observe(session, monitor, at_look, one.finding, now)
+        model.judged_until = day_end
+        for day, rev in changes:
+            recompute_marks.clear(session, model_id, day, rev)
+        failed_slots.after(session, model, [one.finding for one in judged], now)
+        if not is_history:
+            retraining.consider(session, model, day_end, now)
+    return len(judged)
+
+
+def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:
+    """Return the marks of days that no look before this one has taken in, with what they hold.
+
+    Rows that came after the day had closed, and before anybody looked, are no
+    reason to look again.
+    """
+    unseen = None if model.judged_until is None else model.judged_until.date()
+    return [
+        (mark.day, mark.rev)
+        for mark in recompute_marks.marks(session, model.id)
+        if mark.day < day_end.date() and (unseen is None or mark.day >= unseen)
+    ]

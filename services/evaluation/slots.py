@@ -1,0 +1,76 @@
+"""Evaluate the event days of a model that have closed, in order, each exactly once."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import StaleChampion
+from db.session import read_only
+from db.tables import Model
+from services.evaluation import failed_slots, schedule
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.platform_faults.outage import described, is_outage
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_until(
+    sessions: sessionmaker[Session],
+    baselines: Baselines,
+    model_id: UUID,
+    until: datetime,
+    now: datetime,
+) -> int:
+    """Evaluate every closed slot of a model up to one, the oldest first.
+
+    The next slot always follows the last one that was stored: whatever runs
+    were lost, none is skipped. A slot that fails by an error of its own is
+    stored as failed and holds no later one back.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while monitors compute.
+    baselines
+        What references teach.
+    model_id
+        The model.
+    until
+        The last slot.
+    now
+        Wall time.
+
+    Returns
+    -------
+    int
+        How many slots were evaluated, the failed ones included.
+
+    Raises
+    ------
+    StaleChampion
+        If another version was promoted meanwhile: evaluate the slot again.
+    Exception
+        An outage: nothing of the slot was stored.
+    """
+    n_slots = 0
+    while (slot := _next(sessions, model_id)) is not None and slot <= until:
+        try:
+            judge(sessions, baselines, model_id, slot, now)
+        except StaleChampion:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            log.exception("model %s, slot %s: the evaluation failed", model_id, slot)
+            failed_slots.record(sessions, model_id, slot, described(error), now)
+        n_slots += 1
+    return n_slots
+
+
+def _next(sessions: sessionmaker[Session], model_id: UUID) -> datetime | None:
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        return next(schedule.due_of(session, model), None)

@@ -1,0 +1,127 @@
+"""What is odd about the times of rows, and how far they may move a model's clock.
+
+The rules are told in docs/time.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import RowFault
+from core.schema.rows import REFERENCE
+from lake.lists import Ints, micros
+from monitors.summaries.hourly import HOURS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = date(1970, 1, 1)
+_US = timedelta(microseconds=1)
+_DAY_US = timedelta(days=1) // _US
+
+
+class Oddity(StrEnum):
+    """How a row's time may be odd. The last two are kept out of the log, in quarantine."""
+
+    OUT_OF_ORDER = "out_of_order"
+    LATE = "late"
+    AHEAD = "ahead"
+    FUTURE = "future"
+    BEFORE_1970 = "before_1970"
+
+
+# As services.ingest.validation.validate words them.
+_REFUSED = {"in the future": Oddity.FUTURE, "before 1970-01-02": Oddity.BEFORE_1970}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """What the times of some rows amount to.
+
+    Attributes
+    ----------
+    clock
+        The newest event time that can be true.
+    counts
+        Rows by what is odd about them.
+    """
+
+    clock: datetime
+    counts: Mapping[str, int]
+
+
+def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
+    """Look at the times of rows in the order in which they came.
+
+    Nothing happens after it is reported: a row that is ahead of its own
+    arrival has a clock that is fast, and moves the model's no further than to
+    the moment at which it arrived. Each row is compared with what the rows
+    before it had shown, so that the counts do not depend on how rows are cut
+    into groups. Past input (the reference) is neither late nor out of order:
+    it is about the past.
+
+    Parameters
+    ----------
+    rows
+        Predictions, with `at`, `received_at` and `version`; at least one.
+    clock
+        The model's clock before them.
+    lateness
+        How long after its end an event day is held open.
+    """
+    at, received = micros(rows["at"]), micros(rows["received_at"])
+    shown = np.minimum(at, received)
+    before = np.empty_like(shown)
+    before[0] = np.iinfo(np.int64).min if clock is None else (clock - _EPOCH) // _US
+    before[1:] = shown[:-1]
+    np.maximum.accumulate(before, out=before)
+    newest = max(int(before[-1]), int(shown[-1]))
+    served = np.ones(len(at), dtype=np.bool_)
+    if pc.any(pc.equal(rows["version"], REFERENCE)).as_py():
+        served = pc.not_equal(rows["version"], REFERENCE).to_numpy()
+    older = (at < before) & served
+    late = older.copy()
+    if older.any():
+        ends = (at[older] // _DAY_US + 1) * _DAY_US
+        late[older] = ends + lateness // _US <= before[older]
+    return Times(
+        clock=_EPOCH + newest * _US,
+        counts={
+            Oddity.OUT_OF_ORDER: int(older.sum()),
+            Oddity.LATE: int(late.sum()),
+            Oddity.AHEAD: int(((at > received) & served).sum()),
+        },
+    )
+
+
+def days_of(hours: Sequence[Ints]) -> list[date]:
+    """Return the event days that hold some hours since 1970.
+
+    Examples
+    --------
+    >>> days_of([np.array([0, 1, 24])])
+    [datetime.date(1970, 1, 1), datetime.date(1970, 1, 2)]
+    """
+    if not hours:
+        return []
+    days = np.unique(np.concatenate([np.unique(some // HOURS) for some in hours]))
+    return [_EPOCH_DAY + timedelta(days=int(day)) for day in days]
+
+
+def refused(faults: Sequence[RowFault]) -> dict[str, int]:
+    """Count the rows that are kept out of the log because of their time.
+
+    Examples
+    --------
+    >>> refused([RowFault(row=3, field="at", reason="in the future")])
+    {'future': 1}
+    """
+    counts: dict[str, int] = {}
+    for fault in faults:
+        oddity = _REFUSED.get(fault.reason)
+        if oddity is not None:
+            counts[oddity.value] = counts.get(oddity.value, 0) + 1
+    return counts

@@ -1,0 +1,312 @@
+"""Arrow bodies: any column order, narrow and large types, nested or flat lists."""
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core import moments
+from core.errors import Malformed, TooLarge, Unprocessable
+from core.schema.names import printable
+from core.schema.rows import REFERENCE, TIME, Status, wire_schema
+from core.terms import Terms
+from services.ingest.batch import Feed
+from services.ingest.formats.arrow_sizes import refuse_bombs
+from services.ingest.formats.columns import Faults, singles, times
+from services.ingest.formats.exact_numbers import refuse_inexact
+
+# What was once found fit, by the bytes that describe it. At most 16 MiB.
+_LAYOUTS: dict[bytes, str] = {}
+MAX_LAYOUTS = 1024
+MAX_HEAD = 16 * 2**10
+_CONTINUED = b"\xff" * 4
+
+
+def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
+    """Read an IPC stream that nobody vouches for.
+
+    Raises
+    ------
+    Malformed
+        If it is not a stream, ends early, or its buffers contradict each other.
+    TooLarge
+        If it holds more rows, or unpacks to more bytes, than allowed.
+    """
+    refuse_bombs(body, max_bytes)
+    batches, n_rows = [], 0
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+            columns = stream.schema
+            layout(head_of(body), columns)
+            for batch in stream:
+                # Offsets are the sender's: unchecked, they would make us read foreign memory.
+                batch.validate(full=True)
+                batches.append(batch)
+                n_rows += batch.num_rows
+                if n_rows > max_rows:
+                    raise TooLarge(f"more than {max_rows} rows in one batch")
+    except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError):
+        raise Malformed("the body is not a complete Arrow IPC stream") from None
+    if len({*columns.names}) < len(columns.names):
+        raise Unprocessable("two columns have the same name")
+    return pa.Table.from_batches(batches, columns)
+
+
+def head_of(body: bytes) -> bytes:
+    """Return the beginning of a stream, in which its columns are described.
+
+    Examples
+    --------
+    >>> head_of(bytes.fromhex("ffffffff 02000000 abcd 00"))[8:].hex()
+    'abcd'
+    """
+    at = 4 if body[:4] == _CONTINUED else 0  # until Arrow 0.15 streams began with the length
+    return body[: at + 4 + int.from_bytes(body[at : at + 4], "little")]
+
+
+def layout(head: bytes, columns: pa.Schema) -> str:
+    """Return what columns are called and hold; a sender's are looked at once.
+
+    Raises
+    ------
+    Unprocessable
+        If one is of a type that no row needs.
+    ValueError
+        If a name, at any depth, is no text.
+    """
+    known = _LAYOUTS.get(head)
+    if known is None:
+        _refuse_odd_types(columns)
+        known = columns.to_string(show_schema_metadata=False)
+        if len(_LAYOUTS) >= MAX_LAYOUTS:
+            _LAYOUTS.clear()
+        if len(head) <= MAX_HEAD:
+            _LAYOUTS[head] = known
+    return known
+
+
+def _refuse_odd_types(columns: pa.Schema) -> None:
+    """Refuse what no row needs: views of lists, unions, run ends, maps, extensions.
+
+    Arrow's kernels support them here and there, and check them as little. A name
+    that is no text raises where it is read, and each is read here.
+    """
+    for field in columns:
+        name = field.name
+        if not _is_needed(field.type):
+            raise Unprocessable(f"{printable(name)}: no type of ours")
+
+
+def _is_needed(given: pa.DataType) -> bool:
+    if isinstance(given, pa.BaseExtensionType):
+        return False
+    kinds = pa.types
+    if kinds.is_struct(given):
+        return all(isinstance(child.name, str) and _is_needed(child.type) for child in given)
+    if kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given):
+        return _is_flat(given.value_type)
+    if kinds.is_dictionary(given):
+        return _is_text(given.value_type)
+    return _is_flat(given)
+
+
+def _is_flat(given: pa.DataType) -> bool:
+    kinds = pa.types
+    return bool(
+        kinds.is_null(given)
+        or kinds.is_boolean(given)
+        or kinds.is_integer(given)
+        or kinds.is_floating(given)
+        or kinds.is_decimal(given)
+        or kinds.is_timestamp(given)
+        or _is_text(given)
+    )
+
+
+def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults) -> pa.Table:
+    """Bring columns into the form of the wire schema.
+
+    Parameters
+    ----------
+    raw : (row,)
+        As sent.
+    feed, terms
+        What the columns should be.
+    now
+        For the columns that say when we received a row.
+    faults
+        Takes what is wrong with single rows.
+
+    Raises
+    ------
+    Unprocessable
+        If a column is missing, unknown, or of a type that cannot be read.
+    """
+    columns = wire_schema(feed.kind, terms.contract)
+    given = {name: raw.column(name).combine_chunks() for name in raw.column_names}
+    made = []
+    for field in columns:
+        if field.name == "received_at":
+            made.append(pa.repeat(pa.scalar(now, TIME), raw.num_rows))
+        elif field.name == "output" and feed is Feed.REFERENCE:
+            made.append(pa.nulls(raw.num_rows, field.type))
+        elif pa.types.is_struct(field.type):
+            made.append(_struct(given, field, raw.num_rows, terms, faults))
+        elif field.name in given:
+            column = _plain(given.pop(field.name), field, faults)
+            made.append(_with_default(column, field, feed, now))
+        else:
+            made.append(_with_default(pa.nulls(raw.num_rows, field.type), field, feed, now))
+    if given:
+        raise Unprocessable(f"unknown column {printable(min(given))!r}")
+    return pa.Table.from_arrays(made, schema=columns)
+
+
+def _plain(column: pa.Array, field: pa.Field, faults: Faults) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if field.type == TIME:
+        return _moments(column, field.name, faults)
+    if column.type == field.type:
+        return column
+    if _is_text(field.type) != _is_text(column.type) and not pa.types.is_null(column.type):
+        raise _wrong_type(field.name, field.type, column.type)
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException:
+        raise _wrong_type(field.name, field.type, column.type) from None
+
+
+def _is_text(given: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(given)
+        or pa.types.is_large_string(given)
+        or pa.types.is_string_view(given)
+    )
+
+
+def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
+    given = column.type
+    if pa.types.is_timestamp(given):
+        if given.tz is None:
+            raise Unprocessable(f"{name}: timestamp without zone")
+        return moments.clipped(column).cast(TIME)
+    if pa.types.is_null(given):
+        return column.cast(TIME)
+    if _is_text(given):
+        return times(column.to_pylist(), name, faults)
+    raise _wrong_type(name, TIME, given)
+
+
+def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) -> pa.Array:
+    if field.nullable or column.null_count == 0:
+        return column
+    match field.name:
+        case "status":
+            return column.fill_null(Status.OK.value)
+        case "shadow":
+            return column.fill_null(False)
+        case "arrived_at":
+            return column.fill_null(pa.scalar(now, TIME))
+        case "version" if feed is Feed.REFERENCE:
+            return column.fill_null(REFERENCE)
+        case _:
+            return column
+
+
+def _struct(
+    given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms, faults: Faults
+) -> pa.Array:
+    """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
+    children, is_null = _children(given, field)
+    wanted = [child.name for child in field.type]
+    unknown = children.keys() - {*wanted}
+    if unknown:
+        raise Unprocessable(f"unknown column '{field.name}.{printable(min(unknown))}'")
+    is_input = field.name == "features"
+    missing = [name for name in wanted if name not in children]
+    if is_input:
+        missing = [name for name in missing if name not in terms.omittable]
+    if missing and (is_input or (field.name == "output" and children)):
+        raise Unprocessable(f"missing column '{field.name}.{missing[0]}'")
+    if not children and not is_input:
+        return pa.nulls(n_rows, field.type)
+    for child in field.type:
+        if child.name in children and not pa.types.is_string(child.type.value_type):
+            is_taken = terms.contract.takes_booleans(field.name, child.name)
+            refuse_inexact(
+                children[child.name], f"{field.name}.{child.name}", faults, booleans=is_taken
+            )
+    lists = [
+        _lists(
+            children[child.name],
+            pa.field(f"{field.name}.{child.name}", child.type),
+            fill=is_input and child.name not in terms.nullable,
+        )
+        if child.name in children
+        else pa.nulls(n_rows, child.type)
+        for child in field.type
+    ]
+    return pa.StructArray.from_arrays(lists, fields=list(field.type), mask=is_null)
+
+
+def _children(
+    given: dict[str, pa.Array], field: pa.Field
+) -> tuple[dict[str, pa.Array], pa.Array | None]:
+    prefix = f"{field.name}."
+    flat = [name for name in given if name.startswith(prefix)]
+    if field.name not in given:
+        return {name.removeprefix(prefix): given.pop(name) for name in flat}, None
+    nested = given.pop(field.name)
+    if pa.types.is_null(nested.type):
+        return {}, None
+    if not pa.types.is_struct(nested.type) or flat:
+        raise _wrong_type(field.name, field.type, nested.type)
+    names = [child.name for child in nested.type]
+    is_null = nested.is_null() if nested.null_count else None
+    return dict(zip(names, nested.flatten(), strict=True)), is_null
+
+
+def _lists(column: pa.Array, field: pa.Field, *, fill: bool) -> pa.Array:
+    item = field.type.value_type
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        column = column.cast(item)
+    try:
+        if _is_like(column.type, item):
+            is_there = column.is_valid()
+            column = singles(column.cast(item, safe=False))
+            if not fill and is_there.false_count:
+                column = pc.if_else(is_there, column, pa.scalar(None, field.type))
+        elif column.type != field.type:
+            given = getattr(column.type, "value_type", None)
+            if given is None or not (pa.types.is_null(given) or _is_like(given, item)):
+                raise _wrong_type(field.name, field.type, column.type)
+            column = column.cast(field.type, safe=False)
+    except pa.ArrowException:
+        raise _wrong_type(field.name, field.type, column.type) from None
+    if fill and column.null_count:
+        rows = [[None] if row is None else row for row in column.to_pylist()]
+        return pa.array(rows, field.type)
+    return column
+
+
+def _is_like(given: pa.DataType, item: pa.DataType) -> bool:
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    return _is_text(given) if pa.types.is_string(item) else _is_number(given)
+
+
+def _is_number(given: pa.DataType) -> bool:
+    kinds = pa.types
+    return bool(
+        kinds.is_floating(given)
+        or kinds.is_integer(given)
+        or kinds.is_decimal(given)
+        or kinds.is_boolean(given)  # refused row by row where the contract does not take them
+    )
+
+
+def _wrong_type(name: str, wanted: pa.DataType, given: pa.DataType) -> Unprocessable:
+    return Unprocessable(f"{name}: expected {wanted}, got {printable(str(given))}")

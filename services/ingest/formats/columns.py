@@ -1,0 +1,137 @@
+"""Columns of the prediction log, built from what callers send."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from msgspec import UNSET
+
+from core import moments
+from core.schema.names import printable
+from core.schema.rows import TIME
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+OUT_OF_RANGE = "out_of_range"  # a number whose magnitude no measurement has
+
+
+class Faults:
+    """What is wrong, by row; the first fault found in a row is the one reported."""
+
+    def __init__(self) -> None:
+        self.by_row: dict[int, tuple[str, str]] = {}
+        self.large: set[int] = set()
+
+    def add(self, row: int, field: str, reason: str) -> None:
+        """Note that one row is bad."""
+        self.by_row.setdefault(row, (printable(field), reason))
+
+    def where(self, bad: Mask, field: str, reason: str) -> None:
+        """Note all rows at which `bad : (row,)` is true."""
+        for row in np.flatnonzero(bad):
+            self.add(int(row), field, reason)
+
+    def note_large(self, large: Mask) -> None:
+        """Note the rows with a number from 2^53 on, which may have been an integer."""
+        self.large.update(np.flatnonzero(large).tolist())
+
+    def among(self, rows: Ints) -> "Faults":
+        """Return what takes the faults of some rows only, counted from 0."""
+        return _Among(self, rows)
+
+
+class _Among(Faults):
+    def __init__(self, all_rows: Faults, rows: Ints) -> None:
+        super().__init__()
+        self._all_rows = all_rows
+        self._rows = rows
+
+    def add(self, row: int, field: str, reason: str) -> None:
+        self._all_rows.add(int(self._rows[row]), field, reason)
+
+    def note_large(self, large: Mask) -> None:
+        self._all_rows.large.update(self._rows[large].tolist())
+
+
+def mask(values: pa.Array) -> Mask:
+    """Return booleans as numpy has them; null is false."""
+    if values.null_count:
+        values = values.fill_null(False)
+    return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def within(numbers: pa.Array, largest: float) -> bool:
+    """Say whether no magnitude is above a limit, and none is NaN; nulls are left out.
+
+    Examples
+    --------
+    >>> within(pa.array([1.0, None, -2.0]), 2.0), within(pa.array([float("nan")]), 2.0)
+    (True, False)
+    """
+    if numbers.null_count:
+        numbers = numbers.drop_null()
+    values = numbers.to_numpy(zero_copy_only=False)
+    return bool(np.abs(values).max(initial=0.0) <= largest)
+
+
+def times(texts: Sequence[str | None], field: str, faults: Faults) -> pa.Array:
+    """Read RFC 3339 timestamps; a fault, and null, where there is no moment or no zone."""
+    column = pa.array(texts, pa.string())
+    try:
+        return column.cast(TIME)
+    except pa.ArrowInvalid:
+        return pa.array(
+            [_time(text, row, field, faults) for row, text in enumerate(texts)], TIME
+        )
+
+
+def _time(text: str | None, row: int, field: str, faults: Faults) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = moments.parse(text)
+    except ValueError:
+        faults.add(row, field, "not an RFC 3339 timestamp")
+        return None
+    if moment.tzinfo is None:
+        faults.add(row, field, "timestamp without zone")
+        return None
+    return moment
+
+
+def lists(values: Sequence[object], wanted: pa.DataType, *, fill: bool) -> pa.Array:
+    """Build a column of lists; a bare value is a list of one.
+
+    Parameters
+    ----------
+    values : (row,)
+        Numbers or texts, lists of them and nulls, None, or UNSET.
+    wanted
+        The type of the column.
+    fill
+        Whether None is one missing value, `[null]`. If not, it stays null, as
+        UNSET always does.
+    """
+    try:  # what the first value suggests; the others may be of another form
+        if values and type(values[0]) is list:
+            if not (fill and None in values):
+                return pa.array(values, wanted)
+        elif fill or None not in values:
+            return singles(pa.array(values, wanted.value_type))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        pass
+    return pa.array([_listed(value, fill=fill) for value in values], wanted)
+
+
+def _listed(value: object, *, fill: bool) -> object:
+    if value is UNSET or (value is None and not fill):
+        return None
+    return value if type(value) is list else [value]
+
+
+def singles(values: pa.Array) -> pa.Array:
+    """Wrap each number or text in a list of one; a null becomes `[null]`."""
+    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, values, type=pa.list_(values.type))

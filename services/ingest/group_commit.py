@@ -1,0 +1,345 @@
+"""One commit for many requests: whoever waits shares the next flush to disk."""
+
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.clock import utcnow
+from core.errors import AppError, Busy, NotFound, TooLarge, TooMany
+from core.schema.rows import Kind
+from db.queries.log import inbox
+from db.session import read_only, unit_of_work
+from services.access.capacity import Disks, full_aside, is_full
+from services.access.rate_limits import Allowed, Hall, Ticket
+from services.ingest import metrics
+from services.ingest.batch import Accepted, Batch
+from services.ingest.formats.decode import Section, decode
+from services.ingest.persist import Outcome, store
+
+log = logging.getLogger("seqwatch.ingest")
+
+MAX_WAITING_BYTES = 128 * 2**20  # unless a hall is given
+MAX_WAITING = 10_000
+MAX_GROUP_BYTES = 4 * 2**20
+MAX_GROUP = 1024
+# Seconds. Where a group had company, the next is not begun for the first who
+# comes: the others' requests are on their way.
+LINGER = 0.002
+# A group of this size is stored while the next is decoded: both let other threads run.
+# To hand over a small one costs more than it saves.
+OVERLAP_BYTES = 256 * 2**10
+OUTAGE_SECONDS = 2.0  # after which it pays to try a database again that did not answer
+DISK_SECONDS = 30.0  # and a disk that was full
+ASIDE_SECONDS = 60.0  # before a full stream that is set aside is tried again
+BACKLOG_EVERY = 5.0  # seconds between two looks at how far the archive is behind
+
+# What the platform hands over by itself is bounded by the room alone.
+OURSELVES = UUID(int=0)
+UNLIMITED = Allowed(
+    body_bytes=2**63, rows=2**63, rows_per_second=0.0, burst_rows=0.0, waiting_bytes=2**63
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    batch: Batch
+    answer: Future[Accepted]
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    """A group, ready to be stored; why some of it cannot be, by place in the group."""
+
+    sections: Sequence[Section]
+    refused: Mapping[int, AppError]
+    now: datetime
+
+
+class Committer:
+    """Takes batches from any thread, stores them in groups, answers when they are on disk.
+
+    One thread decodes and commits: two that do both were measured, and halve the
+    groups instead of doubling the rate, because a group costs much and a row
+    little. Only a large group is stored by a second thread, in its turn.
+
+    Parameters
+    ----------
+    sessions
+        Where to.
+    max_rows
+        Of one batch.
+    max_backlog_bytes
+        Above this size of the inbox nothing more is taken: then the archive
+        is broken, and the disk is what is left to protect.
+    clock
+        When a group was received.
+    hall
+        Where bodies have their room; by default one of its own.
+    disks
+        Nothing is taken while one is nearly full; by default nobody looks.
+    """
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        *,
+        max_rows: int,
+        max_backlog_bytes: int,
+        clock: Callable[[], datetime] = utcnow,
+        hall: Hall | None = None,
+        disks: Disks | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._max_rows = max_rows
+        self._max_backlog_bytes = max_backlog_bytes
+        self._clock = clock
+        # A SimpleQueue, not a condition: to put does not wake the other thread
+        # in the middle of the event loop's work.
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._hall = hall or Hall(MAX_WAITING_BYTES)
+        metrics.WAITING_BYTES.set_function(lambda: self._hall.n_bytes)
+        self._disks = disks
+        self._n_last = 0
+        self._is_full = False
+        self._full_aside = frozenset[tuple[UUID, Kind]]()
+        self._backlog_read_at = -BACKLOG_EVERY
+        self._lock = Lock()
+        self._is_open = True
+        self._thread: Thread | None = None
+        self._storer: ThreadPoolExecutor | None = None
+        self._stored: Future[None] | None = None  # the group that the storer has in hand
+
+    def start(self) -> None:
+        """Begin to store."""
+        self._is_open = True
+        self._storer = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._thread = Thread(target=self._run, name="commit", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Store what was taken, then end."""
+        with self._lock:
+            self._is_open = False
+            self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        if self._storer is not None:
+            self._storer.shutdown()
+
+    def enter(self, key_id: UUID, allowed: Allowed) -> Ticket:
+        """Let a request in whose body has not been read yet.
+
+        Raises
+        ------
+        TooMany
+            If its key has sent more rows than it may.
+        Busy
+            If nothing is taken now.
+        """
+        if not self._is_open:
+            raise Busy("shutting down")
+        low = self._disks.low() if self._disks is not None else None
+        if low is not None:
+            raise Busy(low, retry_after=DISK_SECONDS)
+        if self._is_full:
+            raise Busy("the inbox is full: the archive is behind", BACKLOG_EVERY)
+        return self._hall.enter(key_id, allowed)
+
+    def submit(self, batch: Batch, ticket: Ticket | None = None) -> Future[Accepted]:
+        """Take a batch; the future is done when the batch is on disk, or refused.
+
+        Parameters
+        ----------
+        batch
+            Whole.
+        ticket
+            From `enter`. It is released when the batch is answered, or by the
+            caller if this raises. By default one that the platform itself gives.
+
+        Raises
+        ------
+        Busy
+            If too much is waiting already, here or for the archive.
+        """
+        if ticket is None:
+            ticket = self.enter(OURSELVES, UNLIMITED)
+        if (batch.model_id, batch.feed.kind) in self._full_aside:
+            ticket.release()
+            raise Busy(f"{batch.feed.kind.value} of this model are set aside", ASIDE_SECONDS)
+        ticket.need(len(batch.body))
+        answer: Future[Accepted] = Future()
+        with self._lock:
+            if not self._is_open or self._waiting.qsize() >= MAX_WAITING:
+                ticket.release()
+                raise Busy("too many batches are waiting for the disk")
+            answer.add_done_callback(lambda _: ticket.release())
+            self._waiting.put(_Waiting(batch=batch, answer=answer, ticket=ticket))
+        return answer
+
+    def _run(self) -> None:
+        while (group := self._take()) or self._is_open:
+            if group:
+                self._guard(group, self._commit)
+            if time.monotonic() - self._backlog_read_at >= BACKLOG_EVERY:
+                self._guard((), lambda _: self.look_at_backlog())
+
+    def _guard(
+        self, group: Sequence[_Waiting], act: Callable[[Sequence[_Waiting]], None]
+    ) -> None:
+        """Do the outermost step of a thread: record what fails, answer, go on."""
+        try:
+            act(group)
+        except Exception as error:  # noqa: BLE001
+            # Where, and not what: the message of an error may quote a value of a row.
+            kind = type(error).__name__
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("a group of %d batches failed: %s\n%s", len(group), kind, where)  # noqa: TRY400
+            for each in group:
+                if not each.answer.done():
+                    each.answer.set_exception(
+                        RuntimeError(f"a group of batches failed: {kind}")
+                    )
+
+    def _take(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        n_bytes = 0
+        try:
+            first = self._waiting.get(timeout=BACKLOG_EVERY)
+            if self._n_last > 1:
+                time.sleep(LINGER)
+            while first is not None:
+                group.append(first)
+                n_bytes += len(first.batch.body)
+                if len(group) >= MAX_GROUP or n_bytes >= MAX_GROUP_BYTES:
+                    break
+                first = self._waiting.get_nowait()
+            else:
+                self._waiting.put(None)
+        except Empty:
+            pass
+        self._n_last = len(group)
+        return group
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        """Decode a group here; store it here too or, if it is large, on the other thread."""
+        try:
+            decoded = self._decode(group)
+        except Exception:
+            if len(group) == 1:
+                raise
+            self._one_by_one(group)
+            return
+        if self._stored is not None:  # groups are stored in their order
+            self._stored.result()
+            self._stored = None
+        if sum(len(each.batch.body) for each in group) < OVERLAP_BYTES:
+            self._finish(group, decoded)
+        else:
+            assert self._storer is not None
+            self._stored = self._storer.submit(
+                self._guard, group, lambda group: self._finish(group, decoded)
+            )
+
+    def _decode(self, group: Sequence[_Waiting]) -> _Decoded:
+        now = self._clock()
+        batches = {no: each.batch for no, each in enumerate(group)}
+        sections, refused = decode(batches, now, self._max_rows)
+        if any(each.ticket.counts_rows(self._max_rows) for each in group):
+            limited = [_within_limits(section, group, refused) for section in sections]
+            sections = [section for section in limited if section.drafts]
+        return _Decoded(sections=sections, refused=refused, now=now)
+
+    def _one_by_one(self, group: Sequence[_Waiting]) -> None:
+        """Do each batch alone, because the others must not suffer for one."""
+        for each in group:
+            self._guard([each], lambda one: self._finish(one, self._decode(one)))
+
+    def _finish(self, group: Sequence[_Waiting], decoded: _Decoded) -> None:
+        try:
+            stored = self._store(decoded.sections, decoded.now) if decoded.sections else {}
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database does not take batches: %s", error.orig)
+            busy = Busy("the database is not available", retry_after=OUTAGE_SECONDS)
+            self._answer(group, dict.fromkeys(range(len(group)), busy))
+        except OSError as error:  # of a file beside the database: no room, or no disk
+            log.warning("the disk of the database does not take batches: %s", error.strerror)
+            full = Busy("the disk of the database takes nothing", retry_after=DISK_SECONDS)
+            self._answer(group, dict.fromkeys(range(len(group)), full))
+        except Exception as error:
+            if len(group) > 1:
+                self._one_by_one(group)
+            elif isinstance(error, IntegrityError):
+                gone = NotFound(f"model {group[0].batch.model!r} is no longer there")
+                self._answer(group, {0: gone})
+            else:
+                raise
+        else:
+            metrics.GROUP_BATCHES.observe(len(group))
+            self._answer(group, {**stored, **decoded.refused})
+
+    def _store(self, sections: Sequence[Section], now: datetime) -> dict[int, Outcome]:
+        started = time.monotonic()
+        with unit_of_work(self._sessions) as session:
+            stored = store(session, sections, now)
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
+        return stored
+
+    def _answer(self, group: Sequence[_Waiting], outcomes: Mapping[int, Outcome]) -> None:
+        tally: Counter[tuple[str, str, str, bool]] = Counter()
+        for no, each in enumerate(group):
+            outcome = outcomes[no]
+            labels = each.batch.model, each.batch.feed.kind.value
+            if isinstance(outcome, Accepted):
+                is_new = not outcome.is_duplicate
+                tally[*labels, "accepted" if is_new else "duplicate", False] += 1
+                tally[*labels, "accepted" if is_new else "duplicate", True] += (
+                    outcome.n_accepted
+                )
+                tally[*labels, "duplicate", True] += len(outcome.duplicates)
+                tally[*labels, "quarantined", True] += is_new * outcome.n_quarantined
+                each.answer.set_result(outcome)
+            else:
+                tally[*labels, "refused", False] += 1
+                each.answer.set_exception(outcome)
+        for (model, kind, became, is_rows), n in tally.items():
+            (metrics.ROWS if is_rows else metrics.BATCHES).labels(model, kind, became).inc(n)
+
+    def look_at_backlog(self) -> None:
+        """Ask how much the archive has not taken yet; otherwise done every few seconds."""
+        self._backlog_read_at = time.monotonic()
+        try:
+            with read_only(self._sessions) as session:
+                waiting = inbox.backlog(session)
+            most = self._max_backlog_bytes
+            self._is_full = is_full(waiting.n_bytes, most, self._is_full)
+            self._full_aside = full_aside(waiting, most)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the size of the inbox is not known: %s", error.orig)
+
+
+def _within_limits(
+    section: Section, group: Sequence[_Waiting], refused: dict[int, AppError]
+) -> Section:
+    """Leave out the batches that are over their keys' limits, and note why."""
+    kept = []
+    for draft in section.drafts:
+        n_rows = draft.n_kept + len(draft.faults) + len(draft.duplicates)
+        try:
+            group[draft.no].ticket.charge(n_rows)
+        except (TooLarge, TooMany) as error:
+            refused[draft.no] = error
+        else:
+            kept.append(draft)
+    return replace(section, drafts=tuple(kept))

@@ -1,0 +1,214 @@
+"""Store one group of batches, in one transaction."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+from sqlalchemy.orm import Session
+
+from core.errors import AppError, BatchMismatch
+from core.schema.rows import Kind
+from db import payload_files
+from db.queries.log import (
+    contract_violations,
+    inbox,
+    recompute_marks,
+    row_counters,
+    unusable_answers,
+)
+from db.queries.log.inbox import Key
+from db.tables import Receipt
+from services.ingest import event_time
+from services.ingest.batch import Accepted
+from services.ingest.formats.decode import Draft, Section
+
+Outcome = Accepted | AppError
+
+# Most columns are empty or repeat themselves, and bytes that are not written need
+# not be flushed. Threads would cost more in meeting than they save in work.
+_COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+
+
+def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[int, Outcome]:
+    """Keep every batch that was not here before.
+
+    Parameters
+    ----------
+    session
+        Whose commit makes the answers true.
+    sections
+        The decoded group; at least one.
+    now
+        When it was received.
+
+    Returns
+    -------
+    dict
+        The answer for each batch, by its place in the group. A batch that was
+        here before is answered from its receipt; one whose id was used for
+        other content gets BatchMismatch.
+    """
+    # load
+    firsts: dict[Key, Draft] = {}
+    for section in sections:
+        for draft in section.drafts:
+            firsts.setdefault(_key(draft), draft)
+    named = [_receipt(firsts[key], now) for key in sorted(firsts)]  # in one order: no deadlocks
+    new = inbox.add_receipts(session, named)
+    old = inbox.receipts(session, firsts.keys() - new) if len(new) < len(firsts) else {}
+
+    # decide
+    outcomes: dict[int, Outcome] = {}
+    kept: list[tuple[Section, list[Draft]]] = []
+    for section in sections:
+        fresh = []
+        for draft in section.drafts:
+            key = _key(draft)
+            if key in new and firsts[key] is draft:
+                fresh.append(draft)
+                outcomes[draft.no] = _accepted(draft)
+            elif key in new:
+                outcomes[draft.no] = _again(draft, firsts[key], _accepted(firsts[key]))
+            else:
+                outcomes[draft.no] = _from_receipt(draft, old[key])
+        kept.append((section, fresh))
+
+    # save
+    for section, drafts in kept:
+        rows = section.kept(drafts)
+        if rows.num_rows:
+            batch = drafts[0].batch
+            keep(session, batch.model_id, batch.feed.kind, rows, now)
+    if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
+        inbox.add_quarantined(session, bad)
+        _count_refused(session, [draft for _, drafts in kept for draft in drafts])
+    _count_mismatches(session, [draft for _, drafts in kept for draft in drafts])
+    _count_unusable(session, [draft for _, drafts in kept for draft in drafts])
+    heard_of = {section.drafts[0].batch.model_id for section, drafts in kept if drafts}
+    inbox.sign_of_life(session, heard_of, now)
+    return outcomes
+
+
+def _count_mismatches(session: Session, drafts: Iterable[Draft]) -> None:
+    counted: Counter[contract_violations.Key] = Counter()
+    days: defaultdict[UUID, set[date]] = defaultdict(set)
+    for draft in drafts:
+        model_id = draft.batch.model_id
+        for (day, reason), n in draft.mismatches.items():
+            counted[model_id, day, reason.value] += n
+            days[model_id].add(day)
+    contract_violations.add(session, counted)
+    for model_id in sorted(days):  # in one order: no deadlocks
+        recompute_marks.mark_closed(session, model_id, days[model_id])
+
+
+def _count_unusable(session: Session, drafts: Iterable[Draft]) -> None:
+    counted: Counter[unusable_answers.Key] = Counter()
+    for draft in drafts:
+        for answer, n in draft.unusable_answers.items():
+            counted[draft.batch.model_id, *answer] += n
+    unusable_answers.add(session, counted)
+
+
+def _key(draft: Draft) -> Key:
+    return Key(draft.batch.model_id, draft.batch.feed.kind, draft.batch_id)
+
+
+def _accepted(draft: Draft) -> Accepted:
+    return Accepted(
+        n_accepted=draft.n_kept,
+        n_quarantined=len(draft.faults),
+        faults=draft.faults,
+        duplicates=draft.duplicates,
+    )
+
+
+def _again(draft: Draft, first: Draft, accepted: Accepted) -> Outcome:
+    if draft.digest != first.digest:
+        return _mismatch(draft)
+    return Accepted(
+        n_accepted=accepted.n_accepted, n_quarantined=accepted.n_quarantined, is_duplicate=True
+    )
+
+
+def _from_receipt(draft: Draft, receipt: Receipt) -> Outcome:
+    if draft.digest != receipt.digest:
+        return _mismatch(draft)
+    return Accepted(
+        n_accepted=receipt.n_accepted, n_quarantined=receipt.n_quarantined, is_duplicate=True
+    )
+
+
+def _mismatch(draft: Draft) -> BatchMismatch:
+    return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
+
+
+def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:
+    return {
+        **_key(draft)._asdict(),
+        "digest": draft.digest,
+        "n_accepted": draft.n_kept,
+        "n_quarantined": len(draft.faults),
+        "received_at": now,
+    }
+
+
+def keep(
+    session: Session, model_id: UUID, kind: Kind, rows: pa.Table, received_at: datetime
+) -> None:
+    """Put rows into the inbox: into the database or, if they are many, a file beside it.
+
+    Parameters
+    ----------
+    session
+        Of a transaction that writes.
+    model_id, kind
+        The stream.
+    rows
+        In the columns of the log, masked.
+    received_at
+        Wall time.
+    """
+    entry = {
+        "model_id": model_id,
+        "kind": kind,
+        "n_rows": rows.num_rows,
+        "received_at": received_at,
+    }
+    beside = payload_files.folder(session)
+    if beside is None or rows.nbytes < payload_files.LARGE:
+        content = pa.BufferOutputStream()
+        _write(rows, content)
+        payload = content.getvalue().to_pybytes()
+        inbox.add_entry(session, {**entry, "n_bytes": len(payload)}, payload)
+        return
+    with payload_files.new(session, beside) as path, pa.OSFile(str(path), "wb") as file:
+        _write(rows, file)
+        n_bytes = file.tell()
+    inbox.add_entry(session, {**entry, "n_bytes": n_bytes, "file": path.name}, None)
+
+
+def _write(rows: pa.Table, sink: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(sink, rows.schema, options=_COMPACT) as stream:
+        stream.write_table(rows)
+
+
+def _count_refused(session: Session, drafts: list[Draft]) -> None:
+    """Count the rows whose time nobody can believe, in one order: no deadlocks."""
+    for draft in sorted(drafts, key=lambda draft: draft.batch.model_id):
+        row_counters.add(session, draft.batch.model_id, event_time.refused(draft.faults))
+
+
+def _bad_rows(draft: Draft, now: datetime) -> Iterable[dict[str, Any]]:
+    for fault, content in zip(draft.faults, draft.contents, strict=True):
+        yield {
+            **_key(draft)._asdict(),
+            "row": fault.row,
+            "field": fault.field,
+            "reason": fault.reason,
+            "content": content,
+            "received_at": now,
+        }

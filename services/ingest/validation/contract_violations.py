@@ -1,0 +1,108 @@
+"""How a row failed to fit the contract, in a few words that callers cannot add to."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from core import moments
+from core.errors import RowFault
+from core.schema.rows import Kind
+from lake.lists import Ints, micros
+from services.ingest.formats import exact_numbers
+from services.ingest.validation.validate import EARLIEST, MAX_AHEAD
+
+_EPOCH_DAY = date(1970, 1, 1)
+_DAY_US = 86_400_000_000
+
+
+class Mismatch(StrEnum):
+    """Why a row counts as a mismatch of preprocessing."""
+
+    MISSING = "missing"
+    UNKNOWN_FIELD = "unknown_field"
+    TYPE = "type"
+    LENGTH = "length"
+    RANGE = "range"
+    VOCABULARY = "vocabulary"
+    NOT_FINITE = "not_finite"
+    TEXT = "text"
+    TIME = "time"
+    CONTRACT = "contract"
+    OTHER = "other"
+
+
+# The reasons that this package gives, as patterns of the whole text.
+_REASONS = {
+    Mismatch.MISSING: r"missing|name the prediction.*|names no target",
+    Mismatch.UNKNOWN_FIELD: r"unknown field",
+    Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?"
+    rf"|{re.escape(exact_numbers.BOOLEAN)}|{re.escape(exact_numbers.REASON)}",
+    Mismatch.LENGTH: r"expected a list of [\d to]+ (?:numbers|texts)",
+    Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative"
+    r"|out_of_range",
+    Mismatch.VOCABULARY: r"not in the vocabulary|expected one of [a-z, ]+",
+    Mismatch.NOT_FINITE: r"(?:missing, )?NaN or infinite",
+    Mismatch.TEXT: r"empty|longer than \d+ bytes|holds a NUL character|text is not Unicode",
+    Mismatch.TIME: r"in the future|before 1970-01-02|not an RFC 3339 timestamp"
+    r"|timestamp without zone",
+}
+_PATTERNS = {kind: re.compile(pattern) for kind, pattern in _REASONS.items()}
+
+
+def reason_of(text: str) -> Mismatch:
+    """Return the word for a reason.
+
+    Examples
+    --------
+    >>> reason_of("expected a list of 24 numbers").value, reason_of("moonlight").value
+    ('length', 'other')
+    """
+    for kind, pattern in _PATTERNS.items():
+        if pattern.fullmatch(text):
+            return kind
+    return Mismatch.OTHER
+
+
+Counts = Counter[tuple[date, Mismatch]]
+
+
+def of_refused(
+    faults: Iterable[RowFault], contents: Iterable[Mapping[str, Any]], now: datetime
+) -> Counts:
+    """Count the rows in quarantine by the event day that they name, or else by today."""
+    return Counter(
+        (day_of(row, now), reason_of(fault.reason))
+        for fault, row in zip(faults, contents, strict=True)
+    )
+
+
+def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
+    """Count rows that were made under a contract that nobody has declared."""
+    times = rows["at" if kind is Kind.PREDICTIONS else "target_at"]
+    if times.null_count:
+        times = times.fill_null(now)
+    days: Ints = micros(times) // _DAY_US
+    found, counts = np.unique(days, return_counts=True)
+    return Counter(
+        {
+            (date.fromordinal(_EPOCH_DAY.toordinal() + day), Mismatch.CONTRACT): n
+            for day, n in zip(found.tolist(), counts.tolist(), strict=True)
+        }
+    )
+
+
+def day_of(row: Mapping[str, Any], now: datetime) -> date:
+    """Return the event day that a refused row names; that of `now` where it names none."""
+    said = row.get("at", row.get("target_at"))
+    try:
+        moment = moments.parse(said) if isinstance(said, str) else now
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return now.date()
+    return moment.date() if EARLIEST <= moment <= now + MAX_AHEAD else now.date()

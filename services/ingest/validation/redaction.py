@@ -1,0 +1,120 @@
+"""What may be said of a row that was refused, when its model has something to hide.
+
+The values of such a row were never checked: a text may stand where a number
+belongs, and a name where nobody expected one. So nothing passes but what is
+known to be harmless.
+"""
+
+import re
+from typing import Any
+
+from core import moments
+from core.errors import AppError, RowFault, Unprocessable
+from core.schema.contract import Contract
+from core.schema.feature import MAX_TEXT_BYTES
+from core.schema.masking import MASKED
+from core.schema.rows import Kind, Status, wire_schema
+from core.terms import Terms
+from services.ingest.validation.contract_violations import Mismatch, reason_of
+
+_INDEX = re.compile(r"\[[^\]]*\]")
+_MOMENTS = ("at", "target_at", "arrived_at")
+_NUMBERS = (
+    "step_index",
+    "latency_seconds",
+    "queue_length",
+    "batch_size",
+    "cost",
+)
+_FLAGS = ("shadow", "session_start", "session_end", "cold_start")
+_TEXTS = ("prediction_id", "version", "entity", "session_id", "trace_id", "worker")
+
+WITHHELD = "does not fit the contract; details are withheld: the model has sensitive values"
+
+
+def fault(found: RowFault, kind: Kind, terms: Terms) -> RowFault:
+    """Return a fault that names no field and gives no reason that a caller made up."""
+    if not terms.contract.is_sensitive:
+        return found
+    plain = _INDEX.sub("", found.field)
+    field = plain if plain in _known(kind, terms.contract) else MASKED
+    is_ours = reason_of(found.reason) is not Mismatch.OTHER
+    reason = found.reason if is_ours else "breaks the contract"
+    return RowFault(row=found.row, field=field, reason=reason)
+
+
+def content(row: dict[str, Any], terms: Terms) -> dict[str, Any]:
+    """Return what quarantine may keep of a row: scalars in their place, and that others were.
+
+    Examples
+    --------
+    >>> from core.schema.feature import Feature, Sensitivity
+    >>> secret = Contract(features=(Feature(name="x"),), targets=("y",), step_seconds=60,
+    ...     input_length=1, horizon=1, sensitive_fields={"entity": Sensitivity.DROP})
+    >>> content({"version": "v1", "entity": "Ann", "cost": "Ann"}, Terms(contract=secret))
+    {'version': 'v1', 'entity': '(masked)', 'cost': '(masked)'}
+    """
+    if not terms.contract.is_sensitive:
+        return row
+    known = {*_MOMENTS, *_NUMBERS, *_FLAGS, *_TEXTS, "status", "features", "output", "actual"}
+    return {
+        (name if name in known else MASKED): (
+            value if _is_harmless(name, value, terms.contract) else MASKED
+        )
+        for name, value in row.items()
+    }
+
+
+def error(refusal: AppError, terms: Terms) -> AppError:
+    """Return a refusal of a whole batch that repeats nothing of it."""
+    if not terms.contract.is_sensitive or not isinstance(refusal, Unprocessable):
+        return refusal
+    return refusal if str(refusal) in _STATIC else Unprocessable(f"the batch {WITHHELD}")
+
+
+_STATIC = {
+    "a batch needs at least one row",
+    "the body must be an object: one row, or a batch with 'rows'",
+    "batch_id must be text",
+    "rows must be a list",
+    "columns must be an object of lists",
+}
+
+
+def _is_harmless(name: str, value: object, contract: Contract) -> bool:
+    match value:
+        case None:
+            return True
+        case bool():
+            return name in _FLAGS
+        case int() | float():
+            return name in _NUMBERS
+        case str() if name not in contract.sensitive_fields:
+            return _is_harmless_text(name, value)
+        case _:
+            return False
+
+
+def _is_harmless_text(name: str, text: str) -> bool:
+    if name in _MOMENTS:
+        return _is_moment(text)
+    if name == "status":
+        return text in [status.value for status in Status]
+    return name in _TEXTS and len(text) <= MAX_TEXT_BYTES
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        moments.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _known(kind: Kind, contract: Contract) -> set[str]:
+    names = {""}
+    for column in wire_schema(kind, contract):
+        names.add(column.name)
+        if column.name in ("features", "output", "actual"):
+            names |= {f"{column.name}.{child.name}" for child in column.type}
+    return names

@@ -1,0 +1,109 @@
+"""Which monitors a model has."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from core.errors import Conflict, Unprocessable
+from core.policy import Policy
+from core.schema.contract import Contract
+from db.queries.unique import insert_unique
+from db.tables import Model, Monitor
+from monitors import registry
+from monitors.baselines.feature_weights import check
+from monitors.performance.segment_accuracy import SegmentAccuracyParams
+from monitors.registry import Severity
+from monitors.slo.burn_rate import Indicator
+
+# A broken input explains what the other monitors see: it is looked at first.
+FIRST = "input_fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorPlan:
+    """What somebody says about a monitor; without a severity it takes its kind's."""
+
+    name: str
+    kind: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    severity: str | None = None
+    enabled: bool = True
+
+
+def defaults(policy: Policy) -> Iterator[MonitorPlan]:
+    """Name the monitors that every model begins with."""
+    promise = {"days_between_false_alarms": policy.days_between_false_alarms}
+    yield MonitorPlan(name="drift", kind="drift", params=promise)
+    yield MonitorPlan(name="sequence", kind="sequence", params=promise)
+    yield MonitorPlan(name="input_fault", kind="input_fault")
+    yield MonitorPlan(name="accuracy", kind="accuracy")
+    for indicator in Indicator:
+        yield MonitorPlan(
+            name=indicator.value, kind="burn", params={"indicator": indicator.value}
+        )
+    yield MonitorPlan(name="preprocessing_mismatch", kind="preprocessing_mismatch")
+    yield MonitorPlan(name="data_quality", kind="data_quality")
+
+
+def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
+    """Make the monitor be as stated; True when it is new.
+
+    Raises
+    ------
+    Unprocessable
+        If the kind, a parameter or the severity is not one, listing those known.
+    Conflict
+        If the monitor is of another kind: its findings would mean two things.
+    """
+    severity = plan.severity or registry.find(plan.kind).severity.value
+    known = [one.value for one in Severity]
+    if severity not in known:
+        raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
+    _check_names(session, model_id, registry.parse(plan.kind, plan.params))
+    monitor = session.scalar(_named(model_id, plan.name))
+    if monitor is not None and monitor.kind != plan.kind:
+        raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
+    is_new = monitor is None
+    if monitor is None:
+        monitor = Monitor(model_id=model_id, name=plan.name, kind=plan.kind)
+    monitor.params = dict(plan.params)
+    monitor.severity = severity
+    monitor.enabled = plan.enabled
+    if is_new:
+        insert_unique(session, monitor, "somebody adds this monitor right now; try again")
+    return is_new
+
+
+def _check_names(session: Session, model_id: UUID, params: registry.Params) -> None:
+    """Refuse to weigh a feature, or to judge segments, that the model has not."""
+    weights = getattr(params, "feature_weights", {})
+    is_apart = isinstance(params, SegmentAccuracyParams)
+    by_segment = is_apart or getattr(params, "by_segment", False)
+    if not weights and not by_segment:
+        return
+    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    if by_segment and not contract.segment_by:
+        raise Unprocessable("the contract tells no segments apart (segment_by)")
+    if weights:
+        try:
+            check(weights, "feature", contract.measured)
+        except ValueError as error:
+            raise Unprocessable(str(error)) from None
+
+
+def _named(model_id: UUID, name: str) -> Select[Monitor]:
+    return select(Monitor).where(Monitor.model_id == model_id, Monitor.name == name)
+
+
+def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
+    """Return the monitors that look, in the order in which they do."""
+    rows = session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    )
+    return sorted(rows, key=lambda monitor: monitor.kind != FIRST)

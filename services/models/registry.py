@@ -1,0 +1,307 @@
+"""Models by name: register one, add a version, say which serves, describe it all."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import Conflict, Forbidden, NotFound, Unprocessable
+from core.policy import Policy
+from core.schema import masking, names
+from core.schema.contract import Contract
+from core.schema.evolution import Change, absorb, apart, compare, known_digests, succeed
+from core.schema.rows import REFERENCE
+from core.terms import Terms, rules
+from core.window import Window
+from db.queries import models
+from db.queries.unique import insert_unique
+from db.session import read_only
+from db.tables import Model, Scope, Version
+from services.access.api_keys import Caller, require
+from services.access.ttl_cache import Cached
+from services.models import monitor_config
+
+TTL = timedelta(seconds=5)  # how long a changed contract may still be read as it was
+
+# Names go into paths, metric labels and addresses.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What every request about a model needs to know."""
+
+    model_id: UUID
+    name: str
+    terms: Terms
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the model, which is that of its log."""
+        return self.terms.contract
+
+    @property
+    def mask_key(self) -> bytes | None:
+        """The secret under which the model's sensitive values are hashed."""
+        return self.terms.mask_key
+
+
+class Directory:
+    """Finds models by name; remembers them for a moment."""
+
+    def __init__(self, sessions: sessionmaker[Session], ttl: timedelta = TTL) -> None:
+        self._sessions = sessions
+        self._entries = Cached(self._look_up, ttl)
+        self._terms: dict[UUID, tuple[object, Terms]] = {}
+
+    def find(self, name: str) -> Entry:
+        """Return the model, or raise NotFound."""
+        return self._entries.get(name)
+
+    def reach(self, caller: Caller, scope: Scope, name: str) -> Entry:
+        """Return the model if this caller may do this with it.
+
+        To a key for one model, a model that does not exist looks like one
+        that it may not reach.
+
+        Raises
+        ------
+        Forbidden
+            If the key lacks the scope, or is for another model.
+        NotFound
+            If there is no such model.
+        """
+        require(caller, scope, caller.model_id)
+        try:
+            entry = self.find(name)
+        except NotFound:
+            require(caller, scope)
+            raise
+        require(caller, scope, entry.model_id)
+        return entry
+
+    def forget(self, name: str) -> None:
+        """Read it anew next time: for the process that has just changed it."""
+        self._entries.forget(name)
+
+    def _look_up(self, name: str) -> Entry:
+        with read_only(self._sessions) as session:
+            model = models.find(session, name)
+            versions = {v.name: v.contract for v in models.versions(session, model.id)}
+            said = model.contract, versions, model.mask_key
+            known = self._terms.get(model.id)
+            # The same object as long as nothing has changed: readers are built for it.
+            if known is None or known[0] != said:
+                known = self._terms[model.id] = said, terms_of(*said)
+            return Entry(model_id=model.id, name=model.name, terms=known[1])
+
+
+def terms_of(
+    contract: Mapping[str, Any], versions: Mapping[str, Mapping[str, Any]], key: bytes | None
+) -> Terms:
+    """Return what the rows of a model must keep to, from the contracts as they are stored."""
+    of_model = Contract.from_json(contract)
+    usual = rules(of_model)
+    declared = {name: Contract.from_json(stored) for name, stored in versions.items()}
+    return Terms(
+        contract=of_model,
+        by_version={name: own for name, own in declared.items() if rules(own) != usual},
+        mask_key=key,
+        digests=known_digests(of_model, declared),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What somebody says about a model."""
+
+    name: str
+    contract: Contract
+    description: str = ""
+    runbook_url: str = ""
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPlan:
+    """What somebody says about a version, before its weights arrive."""
+
+    name: str
+    contract: Contract | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+    reference: Window | None = None
+    objective: float | None = None
+
+
+def register(session: Session, registration: Registration, now: datetime) -> bool:
+    """Make the model be as stated; True when it is new: then it has the default monitors.
+
+    Raises
+    ------
+    Unprocessable
+        If the name cannot be part of an address or a path.
+    Conflict
+        If the contract breaks the one that rows were stored under, rather than widen it.
+    """
+    # load
+    check_name("model", registration.name)
+    names.check_contract(registration.contract)
+    # Not the key: rows that refer to the model may be added meanwhile.
+    named = models.named(registration.name).with_for_update(key_share=True)
+    model = session.scalar(named)
+
+    # decide
+    contract = registration.contract
+    if model is not None:
+        contract = _successor(session, model, contract)
+
+    # save
+    is_new = model is None
+    if model is None:
+        model = Model(
+            name=registration.name, contract={}, mask_key=masking.new_key(), created_at=now
+        )
+    else:
+        _let_versions_follow(session, model, registration.contract)
+    model.mask_key = model.mask_key or masking.new_key()
+    model.contract = contract.to_json()
+    model.description = registration.description
+    model.runbook_url = registration.runbook_url
+    model.policy = registration.policy.to_json()
+    if is_new:
+        insert_unique(session, model, "somebody registers this model right now; try again")
+        for plan in monitor_config.defaults(registration.policy):
+            monitor_config.put(session, model.id, plan)
+    return is_new
+
+
+def _successor(session: Session, model: Model, stated: Contract) -> Contract:
+    """Return the contract that the log goes on under.
+
+    A feature that only a version has added stays, also when whoever speaks of
+    the model does not know it.
+    """
+    old = Contract.from_json(model.contract)
+    named = {feature.name: feature for feature in stated.features}
+    added = {
+        name
+        for version in models.versions(session, model.id)
+        for name in Contract.from_json(version.contract).feature_names
+    }
+    unsaid = {f.name for f in old.features if f.optional and f.name in added - named.keys()}
+    spoken_of = replace(old, features=tuple(f for f in old.features if f.name not in unsaid))
+    broken = compare(spoken_of, stated).breaking
+    if broken:
+        raise Conflict(
+            f"the contract of {model.name!r} cannot change in {', '.join(broken)}: "
+            "rows are stored under it; declare the change with a new version"
+        )
+    features = {f.name: named.get(f.name, f) for f in old.features} | named
+    return succeed(old, replace(stated, features=tuple(features.values())))
+
+
+def _let_versions_follow(session: Session, model: Model, stated: Contract) -> None:
+    """Give the wider contract to the versions that were declared under the one it widens."""
+    old = Contract.from_json(model.contract)
+    for version in models.versions(session, model.id):
+        own = Contract.from_json(version.contract)
+        is_shared = own.digest in {old.digest, *old.widens}
+        if is_shared and own != stated and not compare(own, stated).breaking:
+            _declare(version, succeed(own, stated))
+
+
+def _declare(version: Version, contract: Contract) -> None:
+    version.contract = contract.to_json()
+    version.contract_digest = contract.digest
+
+
+def check_name(noun: str, name: str) -> None:
+    """Refuse a name that cannot be part of an address or a path."""
+    if not NAME.fullmatch(name):
+        raise Unprocessable(
+            f"{noun} name {name!r}: letters, digits, '.', '_' and '-', "
+            "at most 100, the first a letter or digit"
+        )
+
+
+def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datetime) -> bool:
+    """Make the version be as stated; True when it is new.
+
+    What a version was trained on does not change afterwards, so that a
+    finding can always be traced; only its manifest and objective may, and its
+    contract may become wider. Features that it adds join the model's log.
+
+    Raises
+    ------
+    Unprocessable
+        If the name cannot be part of a path, or means something else.
+    Conflict
+        If the contract cannot share the model's log, or the version exists
+        with a contract that this one breaks, or with another reference.
+    """
+    # load
+    check_name("version", plan.name)
+    if plan.name == REFERENCE:
+        raise Unprocessable(f"{REFERENCE!r} names the past input that no version has served")
+    if plan.contract is not None:
+        names.check_contract(plan.contract)
+    # Not the key: rows that refer to the model may be added meanwhile.
+    model = session.get_one(Model, model_id, with_for_update={"key_share": True})
+    version = session.scalar(models.version_named(model_id, plan.name))
+    log = Contract.from_json(model.contract)
+    own = log if version is None else Contract.from_json(version.contract)
+
+    # decide
+    contract = plan.contract or own
+    broken = apart(log, contract)
+    if broken:
+        raise Conflict(
+            f"version {plan.name!r} differs from the model's contract in {', '.join(broken)}: "
+            "it cannot share its log; register a model of another name"
+        )
+    if version is not None:
+        _refuse_other_origin(version, compare(own, contract), plan.reference)
+
+    # save
+    is_new = version is None
+    if version is None:
+        version = Version(model_id=model_id, name=plan.name, created_at=now)
+        version.reference_start = plan.reference.start if plan.reference else None
+        version.reference_end = plan.reference.end if plan.reference else None
+        _declare(version, replace(contract, widens=()))
+    elif contract != own:
+        _declare(version, succeed(own, contract))
+    model.contract = absorb(log, contract).to_json()
+    version.manifest = plan.manifest
+    version.objective = plan.objective
+    if is_new:
+        insert_unique(session, version, "somebody adds this version right now; try again")
+    return is_new
+
+
+def _refuse_other_origin(version: Version, change: Change, reference: Window | None) -> None:
+    if change.breaking:
+        raise Conflict(
+            f"version {version.name!r} exists with another contract, which this one breaks in "
+            f"{', '.join(change.breaking)}: declare it with a new version"
+        )
+    bounds = (reference.start, reference.end) if reference else (None, None)
+    if (version.reference_start, version.reference_end) != bounds:
+        raise Conflict(f"version {version.name!r} exists with another reference")
+
+
+def names_for(session: Session, caller: Caller) -> list[str]:
+    """Return the models that this caller may read, by name.
+
+    Raises
+    ------
+    Forbidden
+        If the key may not read at all.
+    """
+    if not caller.holds(Scope.READ):
+        raise Forbidden(f"key {caller.name!r} lacks the scope {Scope.READ}")
+    return models.names(session, caller.model_id)

@@ -1,0 +1,123 @@
+"""At which steps of the horizon and on which days forecasts became worse."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract
+from core.schema.rows import REFERENCE
+from core.window import Window
+from db.queries.read import overview
+from db.tables import AccuracyChunk
+from monitors.explanation.contributions import Parts, days_moved, parts_moved
+from monitors.finding import as_json
+from monitors.summaries.summary import Floats
+from services.aggregation.error_sums import LABELLED, loss_column, n_classes
+from services.evaluation.evaluation_context import accuracy_cells
+
+BEFORE = timedelta(days=28)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepError:
+    """One step of the horizon: errors (Brier scores), and its part in the change."""
+
+    step: int
+    error: float | None
+    error_before: float | None
+    moved: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayError:
+    """One event day of the window or before it; `moved` is None before it."""
+
+    day: date
+    error: float | None
+    n_labelled: int
+    moved: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """How wrong the champion was in the window, beside the four weeks before it."""
+
+    error: float | None
+    error_before: float | None
+    steps: tuple[StepError, ...]
+    days: tuple[DayError, ...]
+    is_brier: bool = False
+
+
+def compare(
+    session: Session,
+    model_id: UUID,
+    version: str | None,
+    contract: Contract,
+    window: Window,
+) -> Errors:
+    """Compare a version's errors in a window with those of the four weeks before it.
+
+    Without a version all that served count. Labels that came in since the finding count too.
+    """
+    first, n_days = (window.start - BEFORE).date(), (window.end - window.start).days
+    n_before = BEFORE.days
+    sums, n = np.zeros((2, n_before + n_days, contract.horizon))
+    for row in overview.accuracy(session, model_id, first):
+        at = (row.day - first).days
+        if at < len(sums) and _was_served(row) and version in (None, row.version):
+            cells = accuracy_cells(row, contract).sum(axis=1)
+            sums[at] += n_classes(contract) * cells[:, loss_column(contract)]
+            n[at] += cells[:, LABELLED]
+    now, before = (
+        _by_step(sums[n_before:], n[n_before:]),
+        _by_step(sums[:n_before], n[:n_before]),
+    )
+    steps = parts_moved(now, before)
+    days = np.full(len(sums), np.nan)
+    within = Parts(n=n[n_before:].sum(axis=1), total=sums[n_before:].sum(axis=1), n_days=n_days)
+    days[n_before:] = days_moved(within, before)
+    by_day = Parts(n=n.sum(axis=1), total=sums.sum(axis=1), n_days=len(sums))
+    return Errors(
+        error=_mean(sums[n_before:], n[n_before:]),
+        error_before=_mean(sums[:n_before], n[:n_before]),
+        steps=tuple(
+            StepError(
+                step=i + 1,
+                error=as_json(now.mean[i]),
+                error_before=as_json(before.mean[i]),
+                moved=as_json(steps[i]),
+            )
+            for i in range(contract.horizon)
+        ),
+        days=_days(first, by_day, days),
+        is_brier=contract.is_classifier,
+    )
+
+
+def _was_served(row: AccuracyChunk) -> bool:
+    return not row.shadow and row.version != REFERENCE
+
+
+def _by_step(sums: Floats, n: Floats) -> Parts:
+    return Parts(n=n.sum(axis=0), total=sums.sum(axis=0), n_days=len(n))
+
+
+def _mean(sums: Floats, n: Floats) -> float | None:
+    return float(sums.sum() / n.sum()) if n.any() else None
+
+
+def _days(first: date, by_day: Parts, moved: Sequence[float] | Floats) -> tuple[DayError, ...]:
+    return tuple(
+        DayError(
+            day=first + timedelta(days=i),
+            error=as_json(by_day.mean[i]),
+            n_labelled=int(by_day.n[i]),
+            moved=as_json(moved[i]),
+        )
+        for i in range(len(by_day.n))
+    )

@@ -1,0 +1,398 @@
+"""Let a finding explain itself: what moved, since when, and what else changed then."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract
+from core.window import Window
+from db.queries import models
+from db.queries.log import row_counters
+from db.queries.read import nearby
+from db.tables import Finding, Model, Monitor
+from monitors.baselines.segments import segment_of
+from monitors.explanation.implicated_features import Named, named, started
+from monitors.finding import Outcome
+from monitors.performance.reliability import Bin
+from monitors.performance.segment_accuracy import VIEW
+from services.aggregation import outputs, window_profiles
+from services.evaluation import by_segment, evaluation_context, output_history
+from services.read_models.explanations import errors, features
+from services.read_models.explanations.errors import Errors
+from services.read_models.explanations.features import FeatureMoved, Material
+from services.read_models.explanations.nearby import USUAL_DAYS, Around, Change, changes
+from services.read_models.reports import report_status
+from services.read_models.reports.report_status import ReportNow
+
+DAY = timedelta(days=1)
+NEAR = timedelta(days=3)  # before and after the change
+LONGEST_LOOK = timedelta(days=14)  # how far back a window may put the change
+LEAD = timedelta(days=14)  # shown before the change
+LONGEST_LEAD = timedelta(days=90)
+LOOKS = 400  # of one monitor, to see since when it breaches
+
+# These judge by the longest reference of any version: what a sensor may look like.
+_BY_WIDEST = ("input_fault", "data_quality")
+# These look at what a version said, and at what its rows are like inside, and say
+# themselves what they compared that with.
+_OF_OUTPUTS = "prediction_drift"
+# and so do these, at how it erred and what it claimed
+_OF_ERRORS = ("residual", "calibration", "segment_accuracy")
+_OF_INSIDE = "shape"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """One fact that is beyond its limit; `feature` is None where it is about rows."""
+
+    fact: str
+    feature: str | None
+    value: float | None
+    usual: float | None
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartErrors:
+    """What the errors of one part of a target's horizon looked like, and usually do."""
+
+    name: str
+    now: dict[str, float | None]
+    usual: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentErrors:
+    """How wrong forecasts for one segment were in the window, beside those for the others.
+
+    Attributes
+    ----------
+    name
+        A target of a segment, or all targets together.
+    error, usual
+        Mean absolute errors in units of the version's scaler.
+    times
+        The one over the other.
+    others
+        The same of the other segments: their median.
+    """
+
+    name: str
+    score: float | None
+    error: float | None
+    usual: float | None
+    times: float | None
+    others: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassNow:
+    """What was claimed of one class in the window, on average, and how often it happened.
+
+    `bins` is the reliability table of the class that moved most; empty of the others.
+    """
+
+    name: str
+    claimed: float | None
+    happened: float | None
+    now: dict[str, float | None]
+    usual: dict[str, float | None]
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One finding, explained. Event time, but for `recorded_at` and `revised_at`.
+
+    Attributes
+    ----------
+    since
+        When the run of breaches began that this look is part of; None where it
+        is no breach.
+    n_looks
+        How many looks in a row breached, up to this one.
+    reference_start, reference_end
+        What the window is compared with; None where there is none.
+    view
+        Of a finding on the order of values: where it shows most.
+    moved
+        Of a breach of drift or of the order of values: the features that moved,
+        the farthest first; about one in ten of such names is wrong.
+    flaws
+        Of a finding of data quality.
+    features
+        Those that the finding names, the worst first; of drift of predictions,
+        parts of targets. Of a finding of accuracy, the inputs whose values
+        moved farthest; of one segment, its own.
+    errors
+        Of a finding of accuracy.
+    parts
+        Of a finding on the pattern of errors.
+    segments
+        Of a finding on the accuracy of segments: those judged, the worst first.
+    classes
+        Of a finding on probabilities.
+    nearby_start, nearby_end, nearby
+        What else changed, and in which days that was looked for.
+    odd_rows
+        Rows with odd times since the model began: nobody counts them by day.
+    """
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    outcome: Outcome
+    value: float | None
+    threshold: float | None
+    cause: str
+    window_start: datetime
+    window_end: datetime
+    as_of: datetime
+    version: str | None
+    recorded_at: datetime
+    rev: int
+    revised_at: datetime | None
+    since: datetime | None
+    n_looks: int
+    reference_start: datetime | None
+    reference_end: datetime | None
+    view: str | None
+    moved: tuple[str, ...]
+    flaws: tuple[Flaw, ...]
+    features: tuple[FeatureMoved, ...]
+    errors: Errors | None
+    parts: tuple[PartErrors, ...]
+    segments: tuple[SegmentErrors, ...]
+    classes: tuple[ClassNow, ...]
+    nearby_start: datetime
+    nearby_end: datetime
+    nearby: tuple[Change, ...]
+    odd_rows: dict[str, int]
+    report: ReportNow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spell:
+    """How long the monitor has been breaching."""
+
+    since: datetime | None
+    n_looks: int
+
+
+def explain(
+    session: Session, root: Path, finding_id: UUID, only: UUID | None, now: datetime
+) -> Explanation:
+    """Explain one finding, from summaries alone.
+
+    Parameters
+    ----------
+    session
+        Only read.
+    root
+        Where the reports lie.
+    finding_id
+        Which.
+    only
+        The one model that the reader may see; None for all.
+    now
+        Wall time.
+
+    Raises
+    ------
+    NotFound
+        If there is no such finding of a model that the reader may see.
+    """
+    # load
+    row = report_status.visible(session, finding_id, only)
+    model = session.get_one(Model, row.model_id)
+    monitor = session.get_one(Monitor, row.monitor_id)
+    spell = _spell(session, row)
+    window = Window(row.window_start, row.window_end)
+    around = _around(window, spell.since)
+    lead = _lead(window, spell.since)
+    start = min(lead.start, around.start - USUAL_DAYS * DAY)
+    some = Window(start, max(lead.end, around.end))
+    recent = evaluation_context.counted_of(session, model, some)
+    is_apart = "segments" in row.detail
+    reference = _reference(session, row, monitor.kind)
+    contract = Contract.from_json(model.contract)
+    described, of_lead = contract, recent
+    counted = partial(evaluation_context.counted_of, session, model)
+    if monitor.kind == _OF_OUTPUTS:
+        counted = partial(
+            output_history.counted_of, session, model, row.version, by_segment=is_apart
+        )
+        described, of_lead = outputs.described(contract), counted(lead)
+    elif monitor.kind == _OF_INSIDE:
+        counted = partial(window_profiles.counted_of, session, model, row.version)
+        described, of_lead = window_profiles.described(session, model), counted(lead)
+    elif is_apart:
+        counted = partial(by_segment.counted_of, session, model)
+        of_lead = counted(lead)
+    material = Material(
+        contract=described,
+        window=window,
+        lead=lead,
+        recent=of_lead,
+        reference=None if reference is None else counted(reference),
+        by_hour=monitor.kind != _OF_INSIDE,
+    )
+
+    # decide
+    is_accuracy = monitor.kind == "accuracy"
+    names = _names(row, monitor.kind, material)
+    where = Around(
+        model=model,
+        window=around,
+        closed_until=model.judged_until,
+        recent=recent,
+        finding_id=row.id,
+    )
+    return Explanation(
+        id=row.id,
+        model=model.name,
+        monitor=monitor.name,
+        kind=monitor.kind,
+        severity=monitor.severity,
+        outcome=row.outcome,
+        value=row.value,
+        threshold=row.threshold,
+        cause=row.cause,
+        window_start=row.window_start,
+        window_end=row.window_end,
+        as_of=row.as_of,
+        version=row.version,
+        recorded_at=row.recorded_at,
+        rev=row.rev,
+        revised_at=row.revised_at,
+        since=spell.since,
+        n_looks=spell.n_looks,
+        reference_start=None if reference is None else reference.start,
+        reference_end=None if reference is None else reference.end,
+        view=names[0].view if names else None,
+        moved=tuple(row.detail.get("moved", ())),  # older findings name none
+        flaws=_flaws(row.detail),
+        features=features.moves(material, names),
+        errors=errors.compare(session, model.id, row.version, contract, window)
+        if is_accuracy
+        else None,
+        parts=_parts(row.detail),
+        segments=_segments(row.detail),
+        classes=_classes(row.detail),
+        nearby_start=around.start,
+        nearby_end=around.end,
+        nearby=changes(session, where, now),
+        odd_rows=dict(sorted(row_counters.of_model(session, model.id).items())),
+        report=report_status.standing(session, root, row),
+    )
+
+
+def _names(row: Finding, kind: str, material: Material) -> tuple[Named, ...]:
+    """Return the features to show: of errors, the inputs whose values moved farthest."""
+    now, usual = material.recent.within(material.window), material.reference
+    if kind == "accuracy":
+        return features.farthest(now, usual)
+    if kind == "segment_accuracy" and "top" in row.detail:
+        return features.farthest(now, usual, segment_of(row.detail["top"]))
+    return named(row.detail)
+
+
+def _spell(session: Session, row: Finding) -> _Spell:
+    """Say since when the monitor breaches without a break."""
+    if row.outcome is not Outcome.BREACH:
+        return _Spell(since=None, n_looks=0)
+    run: list[tuple[datetime, datetime, datetime]] = []
+    for as_of, outcome, start, end in nearby.looks_until(
+        session, row.monitor_id, row.as_of, LOOKS
+    ):
+        if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
+            break
+        run.append((as_of, start, end))
+    _, start, end = run[-1]
+    # The window of a look ends with the change at the latest; a single day is the change.
+    first = start if end - start <= DAY else end
+    return _Spell(since=started(row.detail) or first, n_looks=len(run))
+
+
+def _around(window: Window, since: datetime | None) -> Window:
+    """Return the days in which to look for causes: a window before the change, and after."""
+    at = since or window.end
+    before = max(NEAR, min(window.end - window.start, LONGEST_LOOK))
+    return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))
+
+
+def _lead(window: Window, since: datetime | None) -> Window:
+    changed = max(since or window.start, window.end - LONGEST_LEAD)
+    return Window(_midnight(min(window.start, changed) - LEAD), window.end)
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _reference(session: Session, row: Finding, kind: str) -> Window | None:
+    """Return what the finding was compared with."""
+    if kind in (_OF_OUTPUTS, _OF_INSIDE, *_OF_ERRORS):
+        days: dict[str, str] | None = row.detail.get("reference")
+        if days is None:
+            return None
+        return Window(*(datetime.fromisoformat(days[bound]) for bound in ("start", "end")))
+    versions = models.versions(session, row.model_id)
+    if kind in _BY_WIDEST:
+        known = [version for version in versions if version.created_at <= row.recorded_at]
+    else:
+        known = [version for version in versions if version.name == row.version]
+    references = [
+        window
+        for version in known
+        if (window := evaluation_context.bounds(version)) is not None
+    ]
+    return max(references, key=lambda each: each.end - each.start, default=None)
+
+
+def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
+    stored: Mapping[str, Any] = detail.get("parts") or {}
+    return tuple(
+        PartErrors(name=name, now=seen["now"], usual=seen["usual"])
+        for name, seen in stored.items()
+    )
+
+
+def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
+    stored: Mapping[str, Any] = detail.get("errors") or {}
+    scores: Mapping[str, Any] = detail.get("features") or {}
+    found = [
+        SegmentErrors(name=name, score=scores[name][VIEW], **told)
+        for name, told in stored.items()
+    ]
+    return (*sorted(found, key=lambda one: -(one.score or 0.0)),)
+
+
+def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
+    stored: Mapping[str, Any] = detail.get("classes") or {}
+    return tuple(
+        ClassNow(name=name, **told | {"bins": tuple(Bin(**each) for each in told["bins"])})
+        for name, told in stored.items()
+    )
+
+
+def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
+    stored: Sequence[Mapping[str, Any]] = detail.get("flaws") or ()
+    return tuple(
+        Flaw(
+            fact=flaw["fact"],
+            feature=flaw["feature"],
+            value=flaw["value"],
+            usual=flaw["usual"],
+            limit=flaw["limit"],
+        )
+        for flaw in stored
+    )

@@ -1,0 +1,223 @@
+"""What else changed around the time of a finding."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from itertools import groupby
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.window import Window
+from db.queries.read import nearby
+from db.queries.summaries import LATENCY_EDGES, latency_counts_of
+from db.tables import AuditEvent, Model
+from monitors.explanation import context
+from monitors.summaries.daily import daily
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.input_history import Counted
+from monitors.summaries.summary import chunk_at
+from retrain.rollout import Phase
+from services.read_models.overview.serving import quantile
+
+DAY = timedelta(days=1)
+USUAL_DAYS = context.WEEKS * 7  # before the first that is judged
+
+# What happens to a challenger before it serves anybody changes nothing outside.
+_SERVING = (Phase.CANARY, Phase.PAUSED, Phase.PROMOTED, Phase.ROLLED_BACK)
+
+_ACTS = {
+    "model.update": "description, runbook or policy of the model changed",
+    "version.add": "version {} added",
+    "version.update": "version {} changed",
+    "champion.move": "version {} made champion",
+    "monitor.add": "monitor {} added",
+    "monitor.update": "monitor {} changed",
+    "model.history": "history brought in",
+    "erasure.ask": "rows erased on request",
+}
+
+
+class Sort(StrEnum):
+    """What kind of change it is."""
+
+    VERSION = "version"
+    CONTRACT = "contract"
+    SETTINGS = "settings"
+    ALERT = "alert"
+    VOLUME = "volume"
+    GAP = "gap"
+    LATENCY = "latency"
+    FAILURES = "failures"
+    MISMATCH = "mismatch"
+    REPEATED = "repeated"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that changed.
+
+    `at` is event time; of what a person did to the platform it is wall time, and
+    `is_wall` says so.
+    """
+
+    sort: Sort
+    at: datetime
+    says: str
+    is_wall: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Where to look: in which days, for which model, beside which finding.
+
+    Attributes
+    ----------
+    window
+        Whole event days.
+    closed_until
+        The end of the last of them that is over; None before any.
+    recent
+        The summaries of these days and of five weeks before them.
+    """
+
+    model: Model
+    window: Window
+    closed_until: datetime | None
+    recent: Counted
+    finding_id: UUID
+
+
+def changes(session: Session, around: Around, now: datetime) -> tuple[Change, ...]:
+    """Return what changed, oldest first: what is known in event time, then in wall time."""
+    model_id, window = around.model.id, around.window
+    found = [
+        *_serving(session, model_id, window),
+        *_alerts(session, around),
+        *_odd_rows(session, model_id, window),
+    ]
+    end = min(window.end, around.closed_until or window.start)
+    if end > window.start:  # of a day that is not over, nobody knows how many rows it gets
+        closed = Window(window.start, end)
+        found += [*_traffic(session, model_id, closed), *_gaps(around.recent, closed)]
+    wall = nearby.wall_window(session, model_id, window, now)
+    by_people = _acts(session, around.model.name, wall)
+    return (*sorted(found, key=lambda each: (each.at, each.sort)), *by_people)
+
+
+def _serving(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+    for event, challenger in nearby.rollout_events(session, model_id, window):
+        if event.phase in _SERVING:
+            what = f"{challenger or 'a challenger'} {event.event.replace('_', ' ')}"
+            phase = event.phase.value.replace("_", " ")
+            says = f"{what}, {phase}: {event.cause}"
+            yield Change(sort=Sort.VERSION, at=event.at, says=says)
+
+
+def _alerts(session: Session, around: Around) -> Iterator[Change]:
+    for flip, monitor in nearby.flips(session, around.model.id, around.window):
+        if flip.finding_id == around.finding_id:
+            continue
+        says = f"{monitor} {flip.flip.value}"
+        cause = f": {flip.cause}" if flip.cause else ""
+        yield Change(sort=Sort.ALERT, at=flip.at, says=says.replace("_", " ") + cause)
+
+
+def _acts(session: Session, name: str, window: Window) -> Iterator[Change]:
+    for event in nearby.audits(session, name, window, [*_ACTS]):
+        sort, what = _act(session, event)
+        says = f"{what} by {event.actor}"
+        yield Change(sort=sort, at=event.recorded_at, says=says, is_wall=True)
+
+
+def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
+    what = _ACTS[event.action].format(event.subject.partition("/")[2])
+    if event.action == "model.update":
+        before = nearby.detail_before(session, event)
+        if before is not None and before.get("contract") != event.detail.get("contract"):
+            return Sort.CONTRACT, "contract changed"
+    if event.action == "version.add" and event.detail.get("contract") is not None:
+        return Sort.CONTRACT, f"{what}, with a contract of its own"
+    is_version = event.action.startswith(("version.", "champion."))
+    return (Sort.VERSION if is_version else Sort.SETTINGS), what
+
+
+def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+    """Compare rows, latency and failures of each day with what is usual."""
+    first = window.start - USUAL_DAYS * DAY
+    n_days = (window.end - first) // DAY
+    rows, failed = np.zeros(n_days), np.zeros(n_days)
+    latency = np.zeros((n_days, len(LATENCY_EDGES) + 1), dtype=np.int64)
+    for start, n, n_failed, counts in nearby.served(
+        session, model_id, Window(first, window.end)
+    ):
+        day = (start - first) // DAY
+        rows[day] += n
+        failed[day] += n_failed
+        latency[day] += latency_counts_of(counts)
+    p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
+    share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
+    for odd in context.odd_volume(rows, USUAL_DAYS):
+        says = f"{odd.value:,.0f} rows; usual on this weekday: {odd.usual:,.0f}"
+        yield Change(sort=Sort.VOLUME, at=first + odd.day * DAY, says=says)
+    for odd in context.odd_latency(p95, USUAL_DAYS):
+        says = f"p95 {1000 * odd.value:.3g} ms; usual: {1000 * odd.usual:.3g} ms"
+        yield Change(sort=Sort.LATENCY, at=first + odd.day * DAY, says=says)
+    for odd in context.odd_failures(share, USUAL_DAYS):
+        says = f"{odd.value:.1%} of the predictions failed; usual: {odd.usual:.1%}"
+        yield Change(sort=Sort.FAILURES, at=first + odd.day * DAY, says=says)
+
+
+def _gaps(counted: Counted, window: Window) -> Iterator[Change]:
+    """Find hours that lack a value which they always had."""
+    edges, seen = counted.of(counted.kept)
+    days = daily(seen, edges.names, window.start - USUAL_DAYS * DAY, window.end)
+    first = chunk_at(window.start) // HOURS
+    for day in range(first, chunk_at(window.end) // HOURS):
+        absent = context.absent_hours(days, day)
+        if not absent.any():
+            continue
+        names = [edges.names[i] for i in np.flatnonzero(absent.any(axis=0))]
+        hours = np.flatnonzero(absent.any(axis=1))
+        at = window.start + (day - first) * DAY
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        says = (
+            f"no value of {', '.join(names[:3])}{more} in {hours.size} hours that always "
+            f"had one, from {hours[0]:02}:00"
+        )
+        yield Change(sort=Sort.GAP, at=at, says=says)
+
+
+def _odd_rows(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+    by_day = groupby(nearby.mismatches(session, model_id, window), key=lambda one: one.day)
+    for day, counts in by_day:
+        reasons = ", ".join(f"{one.n:,} {one.why.replace('_', ' ')}" for one in counts)
+        says = f"rows that did not fit the contract: {reasons}"
+        yield Change(sort=Sort.MISMATCH, at=_midnight(day), says=says)
+    for one in nearby.repeats(session, model_id, window):
+        says = f"{one.n:,} rows with an id that the day had before"
+        yield Change(sort=Sort.REPEATED, at=_midnight(one.day), says=says)
+    waiting = nearby.late_days(session, model_id, window)
+    if waiting:
+        until = f" until {waiting[-1]:%Y-%m-%d}" if len(waiting) > 1 else ""
+        days = f"{len(waiting)} days" if len(waiting) > 1 else "this day"
+        says = f"rows or labels came late for {days}{until}, not judged again yet"
+        yield Change(sort=Sort.LATE, at=_midnight(waiting[0]), says=says)
+    monitors: Mapping[datetime, list[str]] = defaultdict(list)
+    for as_of, monitor in nearby.revised(session, model_id, window):
+        monitors[as_of].append(monitor)
+    for as_of, names in monitors.items():
+        says = f"late rows or labels changed what was said of this day: {_words(names)}"
+        yield Change(sort=Sort.LATE, at=as_of - DAY, says=says)
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -1,0 +1,54 @@
+"""An export from its filter to its bytes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import pyarrow as pa
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.lake_root import LakeRoot
+from services.read_models.export.formats import Format, encoded
+from services.read_models.export.rows import batches, columns
+from services.read_models.lookup.query import Query
+from services.read_models.lookup.snapshot import look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is wanted, of which model, and as what."""
+
+    model_id: UUID
+    query: Query
+    form: Format
+    with_labels: bool = False
+
+
+def export(
+    sessions: sessionmaker[Session],
+    lake_root: LakeRoot,
+    order: Order,
+    told: Callable[[int], None] = lambda _: None,
+) -> Iterator[bytes]:
+    """Yield the file in pieces; one state of the log, whatever comes in meanwhile.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none stays open while the file is written.
+    lake_root
+        The folder of all logs.
+    order
+        What is wanted.
+    told
+        Is told of each batch how many rows it has.
+    """
+    with look(sessions, lake_root, order.model_id) as state:
+
+        def counted() -> Iterator[pa.Table]:
+            for table in batches(state, order.query, with_labels=order.with_labels):
+                told(table.num_rows)
+                yield table
+
+        schema = columns(state.contract, with_labels=order.with_labels)
+        yield from encoded(counted(), schema, order.form)

@@ -1,0 +1,205 @@
+"""What was found and what was told, as lists."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from alerts.state import Flip, Phase, Reason
+from core.schema.contract import Contract
+from db.queries.read import overview
+from db.tables import AccuracyChunk, Alert, Finding, FlipRow, Model, Monitor
+from monitors.finding import Outcome
+from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
+from services.read_models.overview.reliability import ClassClaims, by_class
+from services.read_models.overview.residuals import PartErrors, by_part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNow:
+    """Where one alert stands."""
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    phase: Phase
+    since: datetime | None
+    cause: str
+    version: str | None
+    inhibited_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipPast:
+    """The moment an alert changed."""
+
+    id: UUID
+    model: str
+    monitor: str
+    kind: str
+    severity: str
+    flip: Flip
+    reason: Reason
+    cause: str
+    inhibited: bool
+    at: datetime
+    recorded_at: datetime
+    notified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingPast:
+    """What a monitor said about one window.
+
+    `rev` counts how often late rows changed it, `first` is what it said before.
+    """
+
+    id: UUID
+    monitor: str
+    kind: str
+    severity: str
+    outcome: Outcome
+    value: float | None
+    threshold: float | None
+    cause: str
+    window_start: datetime
+    window_end: datetime
+    as_of: datetime
+    version: str | None
+    detail: dict[str, Any]
+    rev: int
+    revised_at: datetime | None
+    first: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """How wrong a model was."""
+
+    days: tuple[DayError, ...]
+    steps: tuple[StepErrors, ...]
+    parts: tuple[PartErrors, ...]
+    classes: tuple[ClassClaims, ...]
+
+
+def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) -> Accuracy:
+    """Return the error of the last event days, and by step, part of the horizon and class."""
+    newest = session.scalar(
+        select(func.max(AccuracyChunk.day)).where(AccuracyChunk.model_id == model_id)
+    )
+    if newest is None:
+        return Accuracy(days=(), steps=(), parts=(), classes=())
+    since = newest - timedelta(days=n_days - 1)
+    rows = overview.accuracy(session, model_id, since)
+    return Accuracy(
+        days=by_day(rows, contract),
+        steps=by_step(rows, contract),
+        parts=by_part(session, model_id, contract, rows),
+        classes=by_class(session, model_id, contract, rows),
+    )
+
+
+def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
+    """Return the alerts of one model or of all, by model and monitor."""
+    query = (
+        select(Alert, Monitor, Model.name)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .join(Model, Model.id == Alert.model_id)
+        .order_by(Model.name, Monitor.name)
+    )
+    if model_id is not None:
+        query = query.where(Alert.model_id == model_id)
+    return [
+        AlertNow(
+            id=alert.id,
+            model=model,
+            monitor=monitor.name,
+            kind=monitor.kind,
+            severity=monitor.severity,
+            phase=alert.phase,
+            since=alert.since,
+            cause=alert.cause,
+            version=alert.version,
+            inhibited_by=alert.inhibited_by,
+        )
+        for alert, monitor, model in session.execute(query)
+    ]
+
+
+def flips(session: Session, model_id: UUID | None, limit: int) -> list[FlipPast]:
+    """Return the newest flips of one model or of all, oldest first."""
+    query = (
+        select(FlipRow, Monitor, Model.name)
+        .join(Alert, Alert.id == FlipRow.alert_id)
+        .join(Monitor, Monitor.id == Alert.monitor_id)
+        .join(Model, Model.id == FlipRow.model_id)
+        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
+        .limit(limit)
+    )
+    if model_id is not None:
+        query = query.where(FlipRow.model_id == model_id)
+    newest_first = [
+        FlipPast(
+            id=flip.id,
+            model=model,
+            monitor=monitor.name,
+            kind=monitor.kind,
+            severity=monitor.severity,
+            flip=flip.flip,
+            reason=flip.reason,
+            cause=flip.cause,
+            inhibited=flip.inhibited,
+            at=flip.at,
+            recorded_at=flip.recorded_at,
+            notified_at=flip.notified_at,
+        )
+        for flip, monitor, model in session.execute(query)
+    ]
+    return newest_first[::-1]
+
+
+def findings(
+    session: Session,
+    model_id: UUID,
+    monitor: str | None,
+    outcome: Outcome | None,
+    limit: int,
+) -> list[FindingPast]:
+    """Return a model's newest findings, newest first."""
+    query = (
+        select(Finding, Monitor)
+        .join(Monitor, Monitor.id == Finding.monitor_id)
+        .where(Finding.model_id == model_id)
+        .order_by(Finding.window_end.desc(), Monitor.name)
+        .limit(limit)
+    )
+    if monitor is not None:
+        query = query.where(Monitor.name == monitor)
+    if outcome is not None:
+        query = query.where(Finding.outcome == outcome)
+    return [
+        FindingPast(
+            id=finding.id,
+            monitor=by.name,
+            kind=by.kind,
+            severity=by.severity,
+            outcome=finding.outcome,
+            value=finding.value,
+            threshold=finding.threshold,
+            cause=finding.cause,
+            window_start=finding.window_start,
+            window_end=finding.window_end,
+            as_of=finding.as_of,
+            version=finding.version,
+            detail=finding.detail,
+            rev=finding.rev,
+            revised_at=finding.revised_at,
+            first=finding.first,
+        )
+        for finding, by in session.execute(query)
+    ]

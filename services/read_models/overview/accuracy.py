@@ -1,0 +1,114 @@
+"""How wrong a model was: by event day, and by step of the horizon."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.schema.contract import Contract
+from core.schema.rows import REFERENCE
+from db.tables import AccuracyChunk
+from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
+
+WEEK = timedelta(days=7)  # over which the error by step is a mean
+
+Cells = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayError:
+    """One event day of one version.
+
+    Attributes
+    ----------
+    error
+        Mean absolute error in units of the version's scaler, of a classifier its
+        Brier score; None before the first label.
+    coverage
+        Share of the expected labels that are in, 0 to 1.
+    """
+
+    day: date
+    version: str
+    is_shadow: bool
+    error: float | None
+    coverage: float
+    n_predictions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepErrors:
+    """The error at each step of the horizon, over the last days with labels."""
+
+    version: str
+    is_shadow: bool
+    errors: tuple[float | None, ...]
+    naive: tuple[float | None, ...]
+
+
+def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError, ...]:
+    """Return the error of each day and version, in the order of the rows."""
+    return tuple(_day_error(row, contract) for row in rows if counts(row))
+
+
+def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
+    """Return each version's error by step, over the last week with labels: the same for all."""
+    groups: dict[tuple[str, bool], list[tuple[date, Cells]]] = defaultdict(list)
+    for row in rows:
+        cells = stored_cells(row, contract)
+        if counts(row) and cells[:, :, LABELLED].any():
+            groups[row.version, row.shadow].append((row.day, cells))
+    newest = max((day for days in groups.values() for day, _ in days), default=date.min)
+    since = max(newest, date.min + WEEK) - WEEK
+    recent = {
+        key: [cells for day, cells in days if day > since] for key, days in groups.items()
+    }
+    return tuple(
+        _step_errors(version, is_shadow, days, contract)
+        for (version, is_shadow), days in recent.items()
+        if days
+    )
+
+
+def counts(row: AccuracyChunk) -> bool:
+    """Say whether a row is about forecasts: the past that was brought in has none."""
+    return row.version != REFERENCE
+
+
+def stored_cells(row: AccuracyChunk, contract: Contract) -> Cells:
+    """Return the stored sums, (step, target, 5)."""
+    flat = np.frombuffer(row.payload, dtype=np.float64)
+    return flat.reshape(contract.horizon, len(contract.targets), 5)
+
+
+def _day_error(row: AccuracyChunk, contract: Contract) -> DayError:
+    total = stored_cells(row, contract).sum(axis=(0, 1))
+    loss = n_classes(contract) * total[loss_column(contract)]
+    return DayError(
+        day=row.day,
+        version=row.version,
+        is_shadow=row.shadow,
+        error=_ratio(loss, total[LABELLED]),
+        coverage=_ratio(total[LABELLED], total[EXPECTED]) or 0.0,
+        n_predictions=row.n_predictions,
+    )
+
+
+def _step_errors(
+    version: str, is_shadow: bool, days: list[Cells], contract: Contract
+) -> StepErrors:
+    steps, n = sum(cells.sum(axis=1) for cells in days), n_classes(contract)
+    loss = loss_column(contract)
+    return StepErrors(
+        version=version,
+        is_shadow=is_shadow,
+        errors=tuple(_ratio(n * step[loss], step[LABELLED]) for step in steps),
+        naive=tuple(_ratio(n * step[NAIVE], step[LABELLED]) for step in steps),
+    )
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole > 0 and np.isfinite(part) else None

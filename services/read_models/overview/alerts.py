@@ -1,0 +1,154 @@
+"""What fires, what changed, and who was told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from alerts.state import Flip, Phase, Reason
+from db.queries.read import overview
+from db.tables import Delivery
+from services.platform_faults import platform_alerts
+from services.platform_faults.platform_alerts import OpenFault
+from services.read_models.overview.monitor_status import Standing, standing_of
+
+HISTORY = 100  # rows of history on a page
+
+
+class DeliveryState(StrEnum):
+    """Where a message stands."""
+
+    DELIVERED = "delivered"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A monitor that fires, or is about to."""
+
+    model: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One flip. `at` is event time, `recorded_at` wall time.
+
+    Nobody was notified of an inhibited flip: an input fault explains it and has an
+    alert of its own. `notified_at` (wall time) is later than `recorded_at` where the
+    alert went on firing after the fault had ended.
+    """
+
+    finding_id: UUID | None
+    model: str
+    monitor: str
+    severity: str
+    flip: Flip
+    reason: Reason
+    cause: str
+    is_inhibited: bool
+    at: datetime
+    recorded_at: datetime
+    notified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one channel; times are wall time. `model` is None where it names none."""
+
+    channel: str
+    model: str | None
+    type: str
+    state: DeliveryState
+    attempts: int
+    last_status: int | None
+    last_error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsPage:
+    """Everything about alerts, the most pressing first."""
+
+    platform: tuple[OpenFault, ...]
+    alarms: tuple[Alarm, ...]
+    turns: tuple[Turn, ...]
+    messages: tuple[Message, ...]
+
+
+def alerts(session: Session, only: UUID | None) -> AlertsPage:
+    """Describe the alerts of every model, or of the only one that the reader may see."""
+    names = {model.id: model.name for model, _, _ in overview.models(session, only)}
+    alarms = [
+        Alarm(model=names[monitor.model_id], standing=standing_of(monitor, alert, finding))
+        for monitor, alert, finding in overview.standings(session, names)
+        if alert is not None and alert.phase is not Phase.QUIET and monitor.enabled
+    ]
+    # Firing before pending, pages before tickets.
+    alarms.sort(
+        key=lambda alarm: (
+            alarm.standing.phase is not Phase.FIRING,
+            alarm.standing.severity != "page",
+            alarm.model,
+            alarm.standing.name,
+        )
+    )
+    return AlertsPage(
+        platform=tuple(platform_alerts.described(session, only)),
+        alarms=tuple(alarms),
+        turns=turns(session, only, HISTORY),
+        messages=tuple(
+            _message(delivery, channel, model)
+            for delivery, channel, model in overview.deliveries(session, only, HISTORY)
+        ),
+    )
+
+
+def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ...]:
+    """Return the newest flips, newest first."""
+    return tuple(
+        Turn(
+            finding_id=row.finding_id,
+            model=model,
+            monitor=monitor.name,
+            severity=monitor.severity,
+            flip=row.flip,
+            reason=row.reason,
+            cause=row.cause,
+            is_inhibited=row.inhibited,
+            at=row.at,
+            recorded_at=row.recorded_at,
+            notified_at=row.notified_at,
+        )
+        for row, monitor, model in overview.flips(session, model_id, limit)
+    )
+
+
+def state_of(delivery: Delivery) -> DeliveryState:
+    """Say where a message stands."""
+    if delivery.delivered:
+        return DeliveryState.DELIVERED
+    if delivery.finished_at is not None:
+        return DeliveryState.GIVEN_UP
+    return DeliveryState.RETRYING if delivery.attempts else DeliveryState.WAITING
+
+
+def _message(delivery: Delivery, channel: str, model: str | None) -> Message:
+    return Message(
+        channel=channel,
+        model=model,
+        type=delivery.type,
+        state=state_of(delivery),
+        attempts=delivery.attempts,
+        last_status=delivery.last_status,
+        last_error=delivery.last_error,
+        created_at=delivery.created_at,
+        finished_at=delivery.finished_at,
+        not_before=delivery.not_before,
+    )

@@ -1,0 +1,119 @@
+"""All models at a glance."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from alerts.state import Phase
+from db.queries.read import overview
+from db.tables import Champion, Model, Rollout, Version
+from retrain.rollout import Phase as RolloutPhase
+from services.read_models.overview.monitor_status import (
+    Health,
+    Standing,
+    health_of,
+    standing_of,
+)
+
+PRESSING = [*Health]  # in the order of the enumeration
+TREND_FINDINGS = 30  # accuracy is judged once per event day: a month
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRollout:
+    """The rollout of a model that is not over."""
+
+    id: UUID
+    phase: RolloutPhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelHealth:
+    """One model in the fleet.
+
+    Attributes
+    ----------
+    error, objective
+        Standardised error over the newest window that accuracy was judged on,
+        and what it is held to.
+    trend
+        The same error at each of the last looks, oldest first; None where too
+        few labels were in.
+    budget
+        Share of the error budget left, of the monitor that has least.
+    watermark, last_received_at
+        The newest event, in event time; and when anything last came, in wall time.
+    """
+
+    name: str
+    description: str
+    champion: str | None
+    health: Health
+    firing: tuple[Standing, ...]
+    error: float | None
+    objective: float | None
+    trend: tuple[float | None, ...]
+    drift: Standing | None
+    budget: float | None
+    watermark: datetime | None
+    last_received_at: datetime | None
+    rollout: OpenRollout | None
+
+
+def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
+    """Describe every model, or the only one that the reader may see, the pressing first."""
+    # load
+    rows = overview.models(session, only)
+    ids = [model.id for model, _, _ in rows]
+    standings: dict[UUID, list[Standing]] = defaultdict(list)
+    for monitor, alert, finding in overview.standings(session, ids):
+        standings[monitor.model_id].append(standing_of(monitor, alert, finding))
+    trends: dict[UUID, list[float | None]] = defaultdict(list)
+    for model_id, value in overview.trend(session, ids, "accuracy", TREND_FINDINGS):
+        trends[model_id].append(value)
+    opened = {row.model_id: row for row in overview.open_rollouts(session, ids)}
+
+    # decide
+    seen = [
+        _health(row, tuple(standings[row[0].id]), tuple(trends[row[0].id]), opened)
+        for row in rows
+    ]
+    return tuple(sorted(seen, key=lambda model: PRESSING.index(model.health)))
+
+
+def _health(
+    row: tuple[Model, Champion | None, Version | None],
+    standings: tuple[Standing, ...],
+    trend: tuple[float | None, ...],
+    opened: dict[UUID, Rollout],
+) -> ModelHealth:
+    model, _, version = row
+    accuracy = _newest(standings, "accuracy")
+    objective = version.objective if version is not None else None
+    if accuracy is not None and accuracy.threshold is not None:
+        objective = accuracy.threshold
+    rollout = opened.get(model.id)
+    left = [s.detail.remaining for s in standings if s.detail.remaining is not None]
+    return ModelHealth(
+        name=model.name,
+        description=model.description,
+        champion=version.name if version is not None else None,
+        health=health_of(standings, model.watermark),
+        firing=tuple(s for s in standings if s.is_enabled and s.phase is Phase.FIRING),
+        error=accuracy.value if accuracy is not None else None,
+        objective=objective,
+        trend=trend,
+        drift=_newest(standings, "drift"),
+        budget=min(left, default=None),
+        watermark=model.watermark,
+        last_received_at=model.last_received_at,
+        rollout=OpenRollout(id=rollout.id, phase=rollout.phase) if rollout else None,
+    )
+
+
+def _newest(standings: tuple[Standing, ...], kind: str) -> Standing | None:
+    judged = [s for s in standings if s.kind == kind and s.window_end is not None]
+    return max(judged, key=lambda s: (s.window_end, s.name), default=None)

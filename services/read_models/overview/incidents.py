@@ -1,0 +1,82 @@
+"""What was not in order, told once for as long as it lasted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db.queries.read import overview
+from db.tables import Finding
+from monitors.finding import Outcome
+
+FINDINGS = 1000  # the newest that are read
+SPELLS = 20  # rows on a page
+NEXT = timedelta(days=1)  # between two looks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """Findings of one monitor, day after day, with the same outcome.
+
+    Attributes
+    ----------
+    value, threshold, cause
+        Of the newest finding.
+    worst
+        The largest value among them.
+    since, until
+        Of the first and of the newest look, in event time.
+    n_revised
+        How many of them said something else before late rows were in.
+    """
+
+    finding_ids: tuple[UUID, ...]
+    monitor: str
+    outcome: Outcome
+    value: float | None
+    worst: float | None
+    threshold: float | None
+    cause: str
+    since: datetime
+    until: datetime
+    n_revised: int
+
+
+def newest(session: Session, model_id: UUID) -> tuple[Spell, ...]:
+    """Return the spells of a model, the newest first."""
+    spells: list[list[Finding]] = []
+    names: list[str] = []
+    last: dict[str, int] = {}  # the place of each monitor's spell that may still grow
+    for row, monitor in overview.newest_breaches(session, model_id, FINDINGS):
+        place = last.get(monitor)
+        if place is not None and _goes_on(spells[place][-1], row):
+            spells[place].append(row)
+        else:
+            last[monitor] = len(spells)
+            spells.append([row])
+            names.append(monitor)
+    told = zip(spells[:SPELLS], names[:SPELLS], strict=True)
+    return tuple(_spell(rows, name) for rows, name in told)
+
+
+def _goes_on(later: Finding, earlier: Finding) -> bool:
+    return later.outcome is earlier.outcome and later.as_of - earlier.as_of <= NEXT
+
+
+def _spell(rows: Sequence[Finding], monitor: str) -> Spell:
+    """Put findings together, the newest first."""
+    now, first = rows[0], rows[-1]
+    return Spell(
+        finding_ids=tuple(row.id for row in rows),
+        monitor=monitor,
+        outcome=now.outcome,
+        value=now.value,
+        worst=max((row.value for row in rows if row.value is not None), default=None),
+        threshold=now.threshold,
+        cause=now.cause,
+        since=first.as_of,
+        until=now.as_of,
+        n_revised=sum(1 for row in rows if row.rev),
+    )

@@ -1,0 +1,253 @@
+"""One model: its error, its input, its serving, its versions and what was found."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.errors import NotFound
+from core.schema.contract import Contract
+from db.queries import models
+from db.queries.log import row_counters
+from db.queries.read import false_alarm_rates, overview
+from db.tables import Model, Version
+from retrain.rollout import Phase
+from services.platform_faults import platform_alerts
+from services.platform_faults.platform_alerts import OpenFault
+from services.read_models.overview import drift, incidents, serving
+from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
+from services.read_models.overview.alerts import Turn, turns
+from services.read_models.overview.drift import DriftTable
+from services.read_models.overview.incidents import Spell
+from services.read_models.overview.monitor_status import (
+    Health,
+    Standing,
+    health_of,
+    standing_of,
+)
+from services.read_models.overview.reliability import ClassClaims, by_class
+from services.read_models.overview.residuals import PartErrors, by_part
+from services.read_models.overview.rollouts import RolloutLine, rollouts
+from services.read_models.overview.segments import Segments, segments
+from services.read_models.overview.serving import ServingHour, ServingVersion
+from services.rollouts import retraining
+from services.rollouts.retraining import REFUSED
+
+ACCURACY_DAYS = 90
+DRIFT_DAYS = 28
+SERVING_DAYS = 7
+MILESTONES = {
+    Phase.CANARY: "in canary",
+    Phase.PROMOTED: "promoted",
+    Phase.ROLLED_BACK: "rolled back",
+}
+TURNS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionLine:
+    """One version, where it came from, and how it did in serving.
+
+    Attributes
+    ----------
+    role
+        "champion", "challenger", or "" for one that does not serve now.
+    parent, cause
+        The version it was retrained from and why; None where it was uploaded.
+    served_days, served_error
+        Event days that it served within the chart, and its mean error on them.
+    """
+
+    name: str
+    role: str
+    parent: str | None
+    cause: str | None
+    rollout_id: UUID | None
+    sha256: str | None
+    n_bytes: int | None
+    objective: float | None
+    reference_start: datetime | None
+    reference_end: datetime | None
+    served_days: int
+    served_error: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """A change of who serves, in event time."""
+
+    at: datetime
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The last time that an alert asked for retraining in vain, in wall time."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPage:
+    """Everything that the page of one model shows."""
+
+    name: str
+    description: str
+    runbook_url: str
+    champion: str | None
+    objective: float | None
+    health: Health
+    watermark: datetime | None
+    judged_until: datetime | None
+    last_received_at: datetime | None
+    waiting_rows: int
+    odd_rows: tuple[tuple[str, int], ...]
+    step: timedelta
+    days: tuple[DayError, ...]
+    steps: tuple[StepErrors, ...]
+    parts: tuple[PartErrors, ...]
+    is_classifier: bool
+    classes: tuple[ClassClaims, ...]
+    drift: DriftTable | None
+    hours: tuple[ServingHour, ...]
+    served: tuple[ServingVersion, ...]
+    standings: tuple[Standing, ...]
+    versions: tuple[VersionLine, ...]
+    spells: tuple[Spell, ...]
+    turns: tuple[Turn, ...]
+    rollouts: tuple[RolloutLine, ...]
+    milestones: tuple[Milestone, ...]
+    refusal: Refusal | None
+    cannot_retrain: tuple[str, ...]
+    segments: Segments
+    platform: tuple[OpenFault, ...]
+
+
+def model(session: Session, name: str, only: UUID | None) -> ModelPage:
+    """Describe one model.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name, or it is not one that the reader may see.
+    """
+    found = session.scalar(models.named(name))
+    if found is None or only not in (None, found.id):
+        raise NotFound(f"no model {name!r}")
+    contract = Contract.from_json(found.contract)
+    live = false_alarm_rates.live(session, [found.id])
+    standing = tuple(
+        standing_of(*row, live=live.get(row[0].id))
+        for row in overview.standings(session, [found.id])
+    )
+    chunks = overview.accuracy(session, found.id, _since(found, ACCURACY_DAYS).date())
+    serves = models.champion(session, found.id)
+    champion = serves[1] if serves is not None else None
+    days = by_day(chunks, contract)
+    lines = rollouts(session, found.id)
+    slices = overview.slices(session, found.id, _since(found, SERVING_DAYS))
+    return ModelPage(
+        name=found.name,
+        description=found.description,
+        runbook_url=found.runbook_url,
+        champion=champion.name if champion is not None else None,
+        objective=champion.objective if champion is not None else None,
+        health=health_of(standing, found.watermark),
+        watermark=found.watermark,
+        judged_until=found.judged_until,
+        last_received_at=found.last_received_at,
+        waiting_rows=models.backlog(session, found.id)[0],
+        odd_rows=tuple(sorted(row_counters.of_model(session, found.id).items())),
+        step=contract.step,
+        days=days,
+        steps=by_step(chunks, contract),
+        parts=by_part(session, found.id, contract, chunks),
+        is_classifier=contract.is_classifier,
+        classes=by_class(session, found.id, contract, chunks),
+        drift=drift.table(
+            overview.findings_since(session, found.id, "drift", _since(found, DRIFT_DAYS))
+        ),
+        hours=serving.by_hour(slices),
+        served=serving.by_version(slices),
+        standings=standing,
+        versions=_versions(session, found, champion, days, lines),
+        spells=incidents.newest(session, found.id),
+        turns=turns(session, found.id, TURNS),
+        rollouts=lines,
+        milestones=_milestones(session, lines),
+        refusal=_refusal(session, found.name),
+        cannot_retrain=retraining.why_not(session, found),
+        segments=segments(session, found),
+        platform=tuple(platform_alerts.described(session, found.id)),
+    )
+
+
+def _since(found: Model, n_days: int) -> datetime:
+    """Return the first moment of the last `n_days` event days."""
+    newest = found.watermark or found.created_at
+    midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=n_days - 1)
+
+
+def _milestones(session: Session, lines: tuple[RolloutLine, ...]) -> tuple[Milestone, ...]:
+    challengers = {line.id: line.challenger or "challenger" for line in lines}
+    return tuple(
+        Milestone(
+            at=event.at, label=f"{challengers[event.rollout_id]} {MILESTONES[event.phase]}"
+        )
+        for event in overview.events(session, challengers)
+        if event.phase in MILESTONES and event.event != "step_up"
+    )
+
+
+def _versions(
+    session: Session,
+    found: Model,
+    champion: Version | None,
+    days: tuple[DayError, ...],
+    rollouts_of_it: tuple[RolloutLine, ...],
+) -> tuple[VersionLine, ...]:
+    origins = {line.challenger: line for line in reversed(rollouts_of_it)}
+    lines = []
+    for version in models.versions(session, found.id):
+        origin = origins.get(version.name)
+        served = [
+            day.error
+            for day in days
+            if day.version == version.name and not day.is_shadow and day.error is not None
+        ]
+        lines.append(
+            VersionLine(
+                name=version.name,
+                role=_role(version, champion, origin),
+                parent=origin.base if origin is not None else None,
+                cause=origin.reason if origin is not None else None,
+                rollout_id=origin.id if origin is not None else None,
+                sha256=version.sha256,
+                n_bytes=version.n_bytes,
+                objective=version.objective,
+                reference_start=version.reference_start,
+                reference_end=version.reference_end,
+                served_days=len(served),
+                served_error=sum(served) / len(served) if served else None,
+                created_at=version.created_at,
+            )
+        )
+    return tuple(reversed(lines))
+
+
+def _role(version: Version, champion: Version | None, origin: RolloutLine | None) -> str:
+    if champion is not None and version.id == champion.id:
+        return "champion"
+    in_canary = origin is not None and origin.phase in (Phase.CANARY, Phase.PAUSED)
+    return "challenger" if in_canary else ""
+
+
+def _refusal(session: Session, name: str) -> Refusal | None:
+    event = overview.newest_audit(session, REFUSED, name)
+    if event is None:
+        return None
+    return Refusal(at=event.recorded_at, reason=str(event.detail.get("reason", "")))

@@ -1,0 +1,95 @@
+"""Whether claims come true as often as they say, over the last days with labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract
+from db.queries.read import overview
+from db.tables import AccuracyChunk
+from monitors.performance import calibration_sums
+from monitors.performance.reliability import Bin, overall, squared_error, table
+from monitors.summaries.summary import Floats
+from services.read_models.overview.accuracy import WEEK
+from services.read_models.overview.residuals import newest_labelled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassClaims:
+    """What one version claimed of one class, and what happened.
+
+    Attributes
+    ----------
+    name
+        The class.
+    n
+        Probabilities with a label.
+    claimed, happened
+        Their mean, and how often it happened.
+    error
+        The root of the mean square of how far claims are from what happened, bin by
+        bin, less what chance adds; 0 where chance explains all of it. None where
+        no bin has two labels.
+    bins
+        The reliability table.
+    """
+
+    version: str
+    name: str
+    n: int
+    claimed: float
+    happened: float
+    error: float | None
+    bins: tuple[Bin, ...]
+
+
+def by_class(
+    session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
+) -> tuple[ClassClaims, ...]:
+    """Return what each version claimed in the last week with labels.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, contract
+        The model.
+    rows
+        Days that were joined: they say which week that is.
+
+    Returns
+    -------
+    tuple of ClassClaims
+        Empty where the targets are no classes, and where no day of that week was
+        joined since claims are kept. Classes without a label are left out.
+    """
+    newest = newest_labelled(rows, contract) if contract.is_classifier else None
+    if newest is None:
+        return ()
+    totals: dict[str, Floats] = {}
+    for version, stored in overview.claims(session, model_id, newest - WEEK, newest):
+        day = calibration_sums.from_bytes(stored)
+        totals[version] = totals[version] + day if version in totals else day
+    return tuple(
+        _claims(version, name, own)
+        for version, total in totals.items()
+        for name, own in zip(contract.targets, total, strict=True)
+        if own[calibration_sums.N].any()
+    )
+
+
+def _claims(version: str, name: str, total: Floats) -> ClassClaims:
+    claimed, happened = overall(total)
+    square = float(squared_error(total))
+    return ClassClaims(
+        version=version,
+        name=name,
+        n=int(total[calibration_sums.N].sum()),
+        claimed=float(claimed),
+        happened=float(happened),
+        error=max(square, 0.0) ** 0.5 if isfinite(square) else None,
+        bins=table(total),
+    )

@@ -1,0 +1,113 @@
+"""In which direction a model errs: by how far ahead, over the last days with labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract
+from db.queries.read import overview
+from db.tables import AccuracyChunk
+from monitors.performance import residual_sums
+from monitors.summaries import horizon_buckets
+from monitors.summaries.summary import Floats
+from services.aggregation.error_sums import LABELLED
+from services.read_models.overview.accuracy import WEEK, counts, stored_cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartErrors:
+    """The errors of one part of a target's horizon, of what one version served.
+
+    Attributes
+    ----------
+    part
+        Target and steps ahead, such as `load+5..16`.
+    n
+        Labelled values.
+    bias
+        Mean of forecast less what happened, in units of the version's scaler.
+    error
+        Mean absolute error; the part of a class in the Brier score.
+    too_high
+        The share of forecasts that were not too low, 0 to 1.
+    far_off
+        The share that was off by a whole unit and more.
+    """
+
+    version: str
+    part: str
+    n: int
+    bias: float
+    error: float
+    too_high: float
+    far_off: float
+
+
+def by_part(
+    session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
+) -> tuple[PartErrors, ...]:
+    """Return the errors of what each version served in the last week with labels.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, contract
+        The model.
+    rows
+        Days that were joined: they say which week that is.
+
+    Returns
+    -------
+    tuple of PartErrors
+        Empty where no day of that week was joined since errors are kept with
+        their sign. Parts without a label are left out.
+    """
+    newest = newest_labelled(rows, contract)
+    if newest is None:
+        return ()
+    totals: dict[str, Floats] = {}
+    losses: dict[str, Floats] = {}
+    for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
+        day = residual_sums.from_bytes(stored)
+        loss = day[:, residual_sums.ABSOLUTE]
+        if contract.is_classifier:
+            loss = residual_sums.squared(day)
+        totals[version] = totals[version] + day if version in totals else day
+        losses[version] = losses[version] + loss if version in losses else loss
+    names = horizon_buckets.names(contract.targets, contract.horizon)
+    return tuple(
+        _part(version, name, own, float(loss))
+        for version, total in totals.items()
+        for name, own, loss in zip(names, total, losses[version], strict=True)
+        if own[residual_sums.N].any()
+    )
+
+
+def newest_labelled(rows: Sequence[AccuracyChunk], contract: Contract) -> date | None:
+    """Return the last day on which what was served has a label."""
+    labelled = (row.day for row in rows if counts(row) and _has_labels(row, contract))
+    return max(labelled, default=None)
+
+
+def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:
+    return not row.shadow and bool(stored_cells(row, contract)[:, :, LABELLED].any())
+
+
+def _part(version: str, name: str, total: Floats, loss: float) -> PartErrors:
+    n = float(total[residual_sums.N].sum())
+    far = residual_sums.SIZES.index(1.0) + 1
+    low, high = total[residual_sums.LOW], total[residual_sums.HIGH]
+    return PartErrors(
+        version=version,
+        part=name,
+        n=int(n),
+        bias=float(total[residual_sums.SUM].sum() / n),
+        error=loss / n,
+        too_high=float(high.sum() / n),
+        far_off=float(np.sum([low[far:], high[far:]]) / n),
+    )

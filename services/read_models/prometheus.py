@@ -1,0 +1,274 @@
+"""Where everything stands, as Prometheus gauges read from the database at each scrape.
+
+Every replica answers the same: these are facts of the installation, not of a
+process. Described in docs/metrics.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from alerts.platform import PlatformFault
+from alerts.state import Phase
+from core.settings import Settings
+from db.queries.log import row_counters
+from db.queries.read import false_alarm_rates, overview
+from db.tables import (
+    Alert,
+    Champion,
+    Delivery,
+    Inbox,
+    Model,
+    Monitor,
+    Rollout,
+    Run,
+    SetAside,
+    Version,
+)
+from db.tables.queue import RunStatus
+from services.access.capacity import Disks, backlog, shortages
+from services.platform_faults import platform_alerts
+from services.read_models.overview.monitor_status import standing_of
+
+
+def gauges(session: Session, now: datetime) -> Iterator[Metric]:
+    """Read every gauge, and what is counted in the database."""
+    yield from _backlog(session, now)
+    yield _set_aside(session)
+    yield from _models(session)
+    yield _log_rows(session)
+    yield _firing(session)
+    yield _platform(session)
+    yield from _promises(session)
+    yield _champions(session)
+    yield _rollouts(session)
+    yield from _queues(session, now)
+
+
+def _backlog(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+    rows = GaugeMetricFamily(
+        "seqwatch_backlog_rows", "Rows accepted and not yet in the lake.", labels=["model"]
+    )
+    size = GaugeMetricFamily(
+        "seqwatch_backlog_bytes", "Their size in the inbox.", labels=["model"]
+    )
+    age = GaugeMetricFamily(
+        "seqwatch_backlog_age_seconds", "How long the oldest has waited.", labels=["model"]
+    )
+    waiting = session.execute(
+        select(
+            Model.name,
+            func.coalesce(func.sum(Inbox.n_rows), 0),
+            func.coalesce(func.sum(Inbox.n_bytes), 0),
+            func.min(Inbox.received_at),
+        )
+        .outerjoin(Inbox, Inbox.model_id == Model.id)
+        .group_by(Model.name)
+    )
+    for model, n_rows, n_bytes, oldest in waiting:
+        rows.add_metric([model], int(n_rows))
+        size.add_metric([model], int(n_bytes))
+        age.add_metric([model], _age(oldest, now))
+    yield from (rows, size, age)
+
+
+def _set_aside(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_streams_set_aside",
+        "1 for a stream whose rows cannot be processed.",
+        labels=["model", "stream", "stage"],
+    )
+    rows = session.execute(
+        select(Model.name, SetAside.kind, SetAside.stage).join(
+            Model, Model.id == SetAside.model_id
+        )
+    )
+    for model, kind, stage in rows:
+        gauge.add_metric([model, kind.value, stage.value], 1.0)
+    return gauge
+
+
+def capacity(
+    settings: Settings, disks: Disks, session: Session, now: datetime
+) -> Iterator[GaugeMetricFamily]:
+    """Read what this process sees of the room that is left."""
+    free = GaugeMetricFamily(
+        "seqwatch_disk_free_bytes", "Free space of the disks that we fill.", labels=["store"]
+    )
+    for store, n_bytes in disks.free().items():
+        free.add_metric([store], float(n_bytes))
+    yield free
+    short = shortages(settings, disks, backlog(session, now))
+    yield GaugeMetricFamily(
+        "seqwatch_ready", "1 while batches are taken, else 0.", value=float(not short)
+    )
+
+
+def _models(session: Session) -> Iterator[GaugeMetricFamily]:
+    watermark = GaugeMetricFamily(
+        "seqwatch_watermark_timestamp_seconds",
+        "The newest event time that was folded.",
+        labels=["model"],
+    )
+    received = GaugeMetricFamily(
+        "seqwatch_last_received_timestamp_seconds",
+        "When rows were last received.",
+        labels=["model"],
+    )
+    lag = GaugeMetricFamily(
+        "seqwatch_judged_lag_seconds",
+        "Event time that was folded and not yet judged.",
+        labels=["model"],
+    )
+    for model in session.scalars(select(Model)):
+        if model.last_received_at is not None:
+            received.add_metric([model.name], model.last_received_at.timestamp())
+        if model.watermark is None:
+            continue
+        watermark.add_metric([model.name], model.watermark.timestamp())
+        if model.judged_until is not None:
+            behind = (model.watermark - model.judged_until).total_seconds()
+            lag.add_metric([model.name], max(behind, 0.0))
+    yield from (watermark, received, lag)
+
+
+def _log_rows(session: Session) -> CounterMetricFamily:
+    rows = CounterMetricFamily(
+        "seqwatch_log_rows",
+        "Rows by what was odd about them, since the model began.",
+        labels=["model", "kind"],
+    )
+    for model, kind, number in row_counters.all_counts(session):
+        rows.add_metric([model, kind], float(number))
+    return rows
+
+
+def _firing(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_alert_firing",
+        "1 while the alert of a monitor fires, else 0.",
+        labels=["model", "monitor", "severity"],
+    )
+    rows = session.execute(
+        select(Model.name, Monitor.name, Monitor.severity, Alert.phase)
+        .join(Monitor, Monitor.model_id == Model.id)
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+    )
+    for model, monitor, severity, phase in rows:
+        gauge.add_metric([model, monitor, severity], float(phase is Phase.FIRING))
+    return gauge
+
+
+def _platform(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_platform_alerts", "Open faults of the platform itself.", labels=["kind"]
+    )
+    counted = Counter(alert.kind for alert in platform_alerts.open_alerts(session))
+    for kind in PlatformFault:
+        gauge.add_metric([kind.value], counted[kind])
+    return gauge
+
+
+def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
+    promised = GaugeMetricFamily(
+        "seqwatch_false_alarm_promised_days",
+        "Days between two false alarms, as asked for.",
+        labels=["model", "monitor"],
+    )
+    achieved = GaugeMetricFamily(
+        "seqwatch_false_alarm_achieved_days",
+        "Days between two alarms, as counted, and the bounds of a 90 % interval.",
+        labels=["model", "monitor", "source", "bound"],
+    )
+    coarse = GaugeMetricFamily(
+        "seqwatch_bins_fullest_ratio",
+        "Share of a feature's values in the three fullest bins, where above a half.",
+        labels=["model", "monitor", "feature"],
+    )
+    names = dict(session.execute(select(Model.id, Model.name)).all())
+    live = false_alarm_rates.live(session, names)
+    for row in overview.standings(session, names):
+        standing = standing_of(*row, live=live.get(row[0].id))
+        bins = standing.detail.coarse_bins
+        if bins is not None and standing.kind == "drift" and standing.is_enabled:
+            coarse.add_metric([names[row[0].model_id], standing.name, bins.feature], bins.share)
+        if standing.promised_days is None or not standing.is_enabled:
+            continue
+        labels = [names[row[0].model_id], standing.name]
+        promised.add_metric(labels, standing.promised_days)
+        for source, counted in (("reference", standing.replayed), ("live", standing.live)):
+            if counted is not None:
+                shortest, longest = counted.interval()
+                achieved.add_metric([*labels, source, "lower"], shortest)
+                achieved.add_metric([*labels, source, "seen"], counted.days_between)
+                achieved.add_metric([*labels, source, "upper"], longest)
+    yield from (promised, achieved, coarse)
+
+
+def _champions(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_champion_info", "1 for the version that serves.", labels=["model", "version"]
+    )
+    serving = session.execute(
+        select(Model.name, Version.name)
+        .join(Champion, Champion.model_id == Model.id)
+        .join(Version, Version.id == Champion.version_id)
+    )
+    for model, version in serving:
+        gauge.add_metric([model, version], 1.0)
+    return gauge
+
+
+def _rollouts(session: Session) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(
+        "seqwatch_rollout_open", "1 for the rollout under way.", labels=["model", "phase"]
+    )
+    under_way = session.execute(
+        select(Model.name, Rollout.phase)
+        .join(Rollout, Rollout.model_id == Model.id)
+        .where(Rollout.finished_at.is_(None))
+    )
+    for model, phase in under_way:
+        gauge.add_metric([model, phase.value], 1.0)
+    return gauge
+
+
+def _queues(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+    open_ = Delivery.finished_at.is_(None)
+    dead = Delivery.finished_at.is_not(None) & Delivery.delivered.is_(False)
+    pending, given_up, oldest = session.execute(
+        select(
+            func.count().filter(open_),
+            func.count().filter(dead),
+            func.min(Delivery.created_at).filter(open_),
+        ).select_from(Delivery)
+    ).one()
+    for name, text, value in (
+        ("seqwatch_deliveries_pending", "Messages that have not left.", pending),
+        ("seqwatch_deliveries_dead", "Messages given up.", given_up),
+        (
+            "seqwatch_deliveries_age_seconds",
+            "How long the oldest has waited.",
+            _age(oldest, now),
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(value))
+    runs = GaugeMetricFamily(
+        "seqwatch_runs", "Runs of jobs that are not done.", labels=["job", "status"]
+    )
+    row_counters = session.execute(
+        select(Run.job, Run.status, func.count())
+        .where(Run.status != RunStatus.DONE)
+        .group_by(Run.job, Run.status)
+    )
+    for job, status, number in row_counters:
+        runs.add_metric([job, status.value], float(number))
+    yield runs
+
+
+def _age(oldest: datetime | None, now: datetime) -> float:
+    return 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)

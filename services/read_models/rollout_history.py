@@ -1,0 +1,137 @@
+"""Rollouts with all that happened to them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.errors import NotFound
+from db.tables import Model, Rollout, RolloutEvent, Version
+from retrain.deadline import Deadline
+from retrain.rollout import CANARY_STEPS, Phase
+from services.rollouts import deadlines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change of a rollout: `at` in event time, `recorded_at` in wall time."""
+
+    event: str
+    phase: Phase
+    cause: str
+    detail: dict[str, Any]
+    at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One rollout. `share_percent` is the share of new sessions that the challenger has.
+
+    `deadline` is when its phase ends by itself.
+    """
+
+    id: UUID
+    model: str
+    phase: Phase
+    step: int
+    share_percent: float
+    reason: str
+    base: str | None
+    challenger: str | None
+    onset: datetime | None
+    requested_at: datetime
+    not_before: datetime
+    gate: dict[str, Any]
+    verdict: dict[str, Any]
+    progress: dict[str, Any]
+    created_at: datetime
+    finished_at: datetime | None
+    deadline: Deadline | None
+    events: list[Step]
+
+
+def rollouts(session: Session, model_id: UUID | None, limit: int) -> list[History]:
+    """Return the newest rollouts of one model or of all, newest first."""
+    query = select(Rollout).order_by(Rollout.created_at.desc()).limit(limit)
+    if model_id is not None:
+        query = query.where(Rollout.model_id == model_id)
+    return _histories(session, [*session.scalars(query)])
+
+
+def rollout(session: Session, rollout_id: UUID) -> History:
+    """Return one rollout, or raise NotFound."""
+    return _histories(session, [find(session, rollout_id)])[0]
+
+
+def find(session: Session, rollout_id: UUID) -> Rollout:
+    """Return the row of a rollout, or raise NotFound."""
+    row = session.get(Rollout, rollout_id)
+    if row is None:
+        raise NotFound(f"no rollout {rollout_id}")
+    return row
+
+
+def _histories(session: Session, rows: list[Rollout]) -> list[History]:
+    session.flush()
+    names = {
+        model.id: model.name
+        for model in session.scalars(
+            select(Model).where(Model.id.in_({row.model_id for row in rows}))
+        )
+    }
+    wanted = {row.base_id for row in rows} | {row.challenger_id for row in rows}
+    versions: dict[UUID | None, str] = {
+        version.id: version.name
+        for version in session.scalars(select(Version).where(Version.id.in_(wanted - {None})))
+    }
+    steps: dict[UUID, list[Step]] = defaultdict(list)
+    for event in session.scalars(
+        select(RolloutEvent)
+        .where(RolloutEvent.rollout_id.in_([row.id for row in rows]))
+        .order_by(RolloutEvent.recorded_at, RolloutEvent.at)
+    ):
+        steps[event.rollout_id].append(
+            Step(
+                event=event.event,
+                phase=event.phase,
+                cause=event.cause,
+                detail=event.detail,
+                at=event.at,
+                recorded_at=event.recorded_at,
+            )
+        )
+    return [
+        History(
+            id=row.id,
+            model=names[row.model_id],
+            phase=row.phase,
+            step=row.step,
+            share_percent=_share(row),
+            reason=row.reason,
+            base=versions.get(row.base_id),
+            challenger=versions.get(row.challenger_id),
+            onset=row.onset,
+            requested_at=row.requested_at,
+            not_before=row.not_before,
+            gate=row.gate,
+            verdict=row.verdict,
+            progress=row.progress,
+            created_at=row.created_at,
+            finished_at=row.finished_at,
+            deadline=deadlines.of_rollout(session, row),
+            events=steps[row.id],
+        )
+        for row in rows
+    ]
+
+
+def _share(row: Rollout) -> float:
+    if row.phase is Phase.PROMOTED:
+        return 100.0
+    has_begun = row.phase in (Phase.CANARY, Phase.PAUSED) and row.step_since is not None
+    return CANARY_STEPS[row.step] / 100 if has_begun else 0.0

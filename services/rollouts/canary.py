@@ -1,0 +1,105 @@
+"""Look at the canary of one model, and move it when the evidence says so."""
+
+from datetime import date, datetime, timedelta
+from math import ceil
+from typing import assert_never
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.policy import Policy
+from core.schema.contract import Contract
+from db.session import unit_of_work
+from db.tables import Model, Rollout, SessionScore, Version
+from retrain import steps, verdict
+from retrain.rollout import CANARY_STEPS, Event, Phase
+from retrain.steps import Promote, RollBack, Stall, Stay, StepUp
+from retrain.verdict import Rule, Scored, Verdict
+from services.rollouts import rollout_transitions
+
+DAY = timedelta(days=1)
+
+
+def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
+    """Judge the open canary of a model; None when there is none.
+
+    Losses count only on event days whose labels are all due, so that a block of
+    evidence never changes after it was used. Failed answers need no label: they
+    count as soon as their day is over.
+    """
+    with unit_of_work(sessions) as session:
+        # load
+        rollout = session.scalar(
+            select(Rollout).where(Rollout.model_id == model_id, Rollout.phase == Phase.CANARY)
+        )
+        model = session.get_one(Model, model_id)
+        if rollout is None or rollout.step_since is None or model.judged_until is None:
+            return None
+        policy = Policy.from_json(model.policy)
+        due = (model.judged_until - _reach(model, policy)).date()
+        scored = _scored(session, rollout, model.judged_until.date(), due)
+
+        # decide
+        share = CANARY_STEPS[rollout.step] / 10_000
+        found = verdict.judge(scored, share, rule_of(Contract.from_json(model.contract)))
+        following = steps.decide(
+            policy, found, rollout.step, rollout.step_since, model.judged_until
+        )
+
+        # save
+        rollout.verdict = found.to_json()
+        detail = found.to_json()
+        match following:
+            case Stay():
+                pass
+            case StepUp(reason=reason):
+                rollout_transitions.step_up(session, rollout, reason, now)
+            case Promote(reason=reason):
+                rollout_transitions.move(
+                    session, rollout, Event.CANARY_PASSED, reason, now, detail
+                )
+            case RollBack(reason=reason):
+                rollout_transitions.move(
+                    session, rollout, Event.CANARY_FAILED, reason, now, detail
+                )
+            case Stall(reason=reason):
+                rollout_transitions.move(
+                    session, rollout, Event.CANARY_STALLED, reason, now, detail
+                )
+            case _:
+                assert_never(following)
+        return found
+
+
+def rule_of(contract: Contract) -> Rule:
+    """Return how sure the verdict must be: losses of a classifier are Brier scores."""
+    return Rule(is_bounded=contract.is_classifier)
+
+
+def _reach(model: Model, policy: Policy) -> timedelta:
+    """Return how long after its first forecast a session of a day has all its labels."""
+    contract = Contract.from_json(model.contract)
+    reach = DAY + contract.horizon * contract.step + policy.label_delay
+    return ceil(reach / DAY) * DAY
+
+
+def _scored(session: Session, rollout: Rollout, end: date, due: date) -> list[Scored]:
+    """Read the sessions that began before `end`, with the losses of those up to `due`."""
+    challenger = session.get_one(Version, rollout.challenger_id).name
+    rows = session.scalars(
+        select(SessionScore)
+        .where(SessionScore.rollout_id == rollout.id, SessionScore.day < end)
+        .order_by(SessionScore.day, SessionScore.session_id)
+    )
+    return [
+        Scored(
+            day=row.day,
+            is_canary=row.served_by == challenger,
+            loss_champion=row.loss_champion if row.day <= due else None,
+            loss_challenger=row.loss_challenger if row.day <= due else None,
+            n_failed=row.n_failed,
+            n_failed_shadow=row.n_failed_shadow,
+        )
+        for row in rows
+    ]
