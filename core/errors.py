@@ -5,6 +5,7 @@ AppError
 ├── Unauthorized          401  no key, or one we do not know
 ├── Forbidden             403  the key is known and does not reach this far
 ├── NotFound              404  the named thing does not exist
+│   └── NotFoundYet       404  not among the rows searched so far; there are more
 ├── Conflict              409  the thing exists but is in another state
 │   ├── StaleChampion     409  someone else promoted first
 │   ├── RetrainRefused    409  the policy says not now, and why
@@ -22,6 +23,7 @@ Anything else that escapes is a bug and becomes a 500.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -54,6 +56,15 @@ class NotFound(AppError):
     """The named thing does not exist."""
 
     status = HTTPStatus.NOT_FOUND
+
+
+class NotFoundYet(NotFound):
+    """Not among the rows that were searched so far; `next_cursor` goes on."""
+
+    def __init__(self, searched_back_to: datetime, next_cursor: str) -> None:
+        super().__init__(f"not among events since {searched_back_to.isoformat()}")
+        self.searched_back_to = searched_back_to
+        self.next_cursor = next_cursor
 
 
 class Conflict(AppError):

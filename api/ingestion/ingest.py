@@ -256,10 +256,13 @@ async def _answer(accepted: Accepted, send: Send) -> None:
             outcome(n_accepted=accepted.n_accepted, duplicates=accepted.duplicates)
         ).encode()
     else:
-        body = b'{"accepted":%d,"duplicate":%s,"duplicates":[],"quarantined":%d,"rows":[]}' % (
-            accepted.n_accepted,
-            b"true" if accepted.is_duplicate else b"false",
-            accepted.n_quarantined,
+        body = (
+            b'{"accepted":%d,"duplicate":%s,"duplicates":[],"quarantined":%d,"errors":[]}'
+            % (
+                accepted.n_accepted,
+                b"true" if accepted.is_duplicate else b"false",
+                accepted.n_quarantined,
+            )
         )
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

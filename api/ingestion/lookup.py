@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from annotated_types import Ge, Le
 from fastapi import APIRouter, Depends, Path, Query, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
-from core.errors import NotFound
+from core.errors import NotFound, NotFoundYet
 from core.schema.rows import Kind, Status
 from services.read_models.export.export import Order, export
 from services.read_models.export.formats import Format
@@ -101,15 +101,6 @@ class TimelineRead(BaseModel):
     rows: list[PredictionRead]
     cursor: str | None
     searched_back_to: datetime | None
-
-
-class UnfinishedRead(BaseModel):
-    """Not found so far: go on with the cursor."""
-
-    error: Literal["NotFoundYet"]
-    detail: str
-    searched_back_to: datetime
-    cursor: str
 
 
 class BadRowRead(BaseModel):
@@ -204,11 +195,7 @@ def stream(pieces: Iterator[bytes], name: str, form: Format) -> Response:
     )
 
 
-@router.get(
-    "/predictions/{prediction_id:path}",
-    response_model=PredictionRead,
-    responses={404: {"model": UnfinishedRead, "description": "Unknown, or not found so far."}},
-)
+@router.get("/predictions/{prediction_id:path}", response_model=PredictionRead)
 def read_prediction(
     prediction_id: Annotated[str, Path(max_length=MAX_TEXT)],
     entry: ReadModel,
@@ -229,13 +216,7 @@ def read_prediction(
             "no prediction of that id" + (" within a day of that time" if at else "")
         )
     if isinstance(found, by_id.Unfinished):
-        body = UnfinishedRead(
-            error="NotFoundYet",
-            detail=f"not among events since {found.searched_back_to.isoformat()}",
-            searched_back_to=found.searched_back_to,
-            cursor=written(found.cursor),
-        )
-        return JSONResponse(body.model_dump(mode="json"), status_code=404)
+        raise NotFoundYet(found.searched_back_to, written(found.cursor))
     return _json(found.to_json())
 
 

@@ -14,6 +14,7 @@ from api.server.dependencies import CallerDep
 from api.server.examples import BODIES
 from api.server.fast_path import Express
 from api.server.ingest_paths import ACCEPTED, OUTCOME
+from api.server.responses import PROBLEM
 
 router = APIRouter(tags=["description"])
 
@@ -22,7 +23,9 @@ Watches deployed sequence models: takes what they predicted and what really happ
 something is wrong, retrains, and proves the successor before it is promoted.
 
 Every request but `/health` and `/ready` shows a key: `Authorization: Bearer sw_…`. Times are
-ISO 8601 with a zone. Every error has one shape, `{"error": "StaleChampion", "detail": "…"}`."""
+ISO 8601 with a zone. Every error is a problem (RFC 9457) whose `type` ends in the error's name.
+A connection may also be refused with 400, 408, 431, 501 or 503 before it is read, and a bug
+is answered with 500."""
 
 TAGS = {
     "ingest": "Send what was predicted, what it was trained on, and what really happened.",
@@ -47,28 +50,58 @@ TAGS = {
 
 _WRONG = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read.",
-    HTTPStatus.UNAUTHORIZED: "No key, or one that we do not know.",
-    HTTPStatus.FORBIDDEN: "The key does not reach this far.",
+    HTTPStatus.UNAUTHORIZED: "No key, or an unknown one.",
+    HTTPStatus.FORBIDDEN: "The key lacks the scope, or is for another model.",
     HTTPStatus.NOT_FOUND: "There is no such thing.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.CONFLICT: "The thing is in another state; `detail` says which.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "More than the limit allows.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, but it means nothing here.",
+    HTTPStatus.PRECONDITION_FAILED: "Changed since the answer that `If-Match` names.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "More bytes than allowed.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "A value is not as described; `errors` names each.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Try again after `Retry-After` seconds.",
 }
 
-_ERROR = {
+_PROBLEM = {
     "type": "object",
-    "description": "What went wrong. Of a batch with bad rows, also which ones.",
-    "required": ["error", "detail"],
+    "description": "Problem details (RFC 9457). Of a batch with bad rows, also which ones.",
+    "required": ["type", "title", "status", "detail"],
     "properties": {
-        "error": {"type": "string", "description": "What happened, as one word."},
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "`urn:seqwatch:error:` and the name of the error.",
+        },
+        "title": {"type": "string", "description": "The name in words."},
+        "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "For people. It shows no value of a row."},
+        "instance": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The path of the request.",
+        },
         **OUTCOME,
+        "searched_back_to": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Of `NotFoundYet`: rows before this time are not yet searched.",
+        },
+        "next_cursor": {
+            "type": "string",
+            "description": "Of `NotFoundYet`: the `cursor` of the request that goes on.",
+        },
     },
-    "example": {"error": "NotFound", "detail": "no model 'load'"},
+    "example": {
+        "type": "urn:seqwatch:error:NotFound",
+        "title": "Not found",
+        "status": 404,
+        "detail": "no model 'load'",
+        "instance": "/v1/models/load",
+    },
 }
-_ANY_ERROR = {"$ref": "#/components/schemas/Error"}
-_SHAPE = {"application/json": {"schema": _ANY_ERROR}}
+_SHAPE = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+# Operations that change nothing, and so meet nothing in another state.
+_WITHOUT_CONFLICT = {"compare_skew", "try_channel"}
 
 
 class Application(FastAPI):
@@ -113,7 +146,7 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for framework_s in ("HTTPValidationError", "ValidationError"):
         schemas.pop(framework_s, None)
-    schemas |= {"Error": _ERROR, "Accepted": ACCEPTED}
+    schemas |= {"Problem": _PROBLEM, "Accepted": ACCEPTED}
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}
     }
@@ -149,16 +182,14 @@ def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
     operation.setdefault("security", [])  # said aloud: it needs no key
     responses = operation["responses"]
     for status in _statuses(method, path, operation):
-        responses.setdefault(str(status.value), {"description": _WRONG[status]})
-    for status, answer in responses.items():
-        if status >= "4" and path not in {"/health", "/ready"}:
-            if answer["description"] == "Validation Error":  # the framework's own
-                answer |= {"description": _WRONG[HTTPStatus.UNPROCESSABLE_ENTITY]}
+        answer = responses.setdefault(str(status.value), {"description": _WRONG[status]})
+        if answer["description"] == "Validation Error":  # the framework's own
+            answer["description"] = _WRONG[status]
+    if operation["security"]:
+        for status, answer in responses.items():
+            if status >= "4":
                 answer["content"] = _SHAPE
-            own = answer.setdefault("content", _SHAPE)["application/json"]["schema"]
-            if own != _ANY_ERROR:  # as well as what every address may answer
-                either = {"schema": {"anyOf": [own, _ANY_ERROR]}}
-                answer["content"] = {"application/json": either}
+    operation["responses"] = dict(sorted(responses.items()))
     name = operation["operationId"]
     if name.startswith("send_"):
         accepted = {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}}
@@ -169,16 +200,21 @@ def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def _statuses(method: str, path: str, operation: dict[str, Any]) -> Iterator[HTTPStatus]:
-    if operation.get("security"):
+    """Yield what a request may meet, by what it needs."""
+    named = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
+    if operation["security"]:
         yield HTTPStatus.UNAUTHORIZED
         yield HTTPStatus.FORBIDDEN
         yield HTTPStatus.SERVICE_UNAVAILABLE
-    if "{" in path:
+    if "{" in path or "model" in named:
         yield HTTPStatus.NOT_FOUND
-    if operation.get("parameters") or "requestBody" in operation:
+    if named or "requestBody" in operation:
         yield HTTPStatus.UNPROCESSABLE_ENTITY
-    if method != "get":
+    if method != "get" and operation["operationId"] not in _WITHOUT_CONFLICT:
         yield HTTPStatus.CONFLICT
+    if "If-Match" in named:
+        yield HTTPStatus.PRECONDITION_FAILED
     if "requestBody" in operation:
         yield HTTPStatus.BAD_REQUEST
+        yield HTTPStatus.REQUEST_TIMEOUT
         yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE

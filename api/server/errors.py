@@ -1,10 +1,11 @@
-"""Every error in one shape: `{"error": "StaleChampion", "detail": "…"}`."""
+"""Every error as problem details (RFC 9457); `type` ends in the name of the error."""
 
 import logging
 import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,21 +14,56 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from api.server.responses import outcome
-from core.errors import AppError, BadRows, Busy, Later, Unauthorized
+from api.server.responses import PROBLEM, name_of, outcome, problem
+from core.errors import (
+    AppError,
+    BadRows,
+    Busy,
+    Conflict,
+    Later,
+    Malformed,
+    NotFoundYet,
+    Unauthorized,
+    Unprocessable,
+)
 from db.session import is_outage
 
 log = logging.getLogger("seqwatch.api")
 
 
-def body_of(error: AppError) -> dict[str, Any]:
-    """Return what a client reads about a business error."""
-    body: dict[str, Any] = {"error": type(error).__name__, "detail": str(error)}
-    if isinstance(error, BadRows):
-        body |= outcome(
-            n_accepted=error.n_accepted, duplicates=error.duplicates, faults=error.faults
-        )
-    return body
+class Problem(JSONResponse):
+    """An answer that says what went wrong."""
+
+    media_type = PROBLEM
+
+    def __init__(
+        self,
+        request: Request,
+        name: str,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        body = problem(name, status, detail, instance=quote(request.scope["path"]), **members)
+        super().__init__(body, status_code=status, headers=headers)
+
+
+def members_of(error: AppError) -> dict[str, Any]:
+    """Return what a business error says beyond its detail."""
+    match error:
+        case BadRows():
+            return outcome(
+                n_accepted=error.n_accepted, duplicates=error.duplicates, faults=error.faults
+            )
+        case NotFoundYet():
+            return {
+                "searched_back_to": error.searched_back_to.isoformat(),
+                "next_cursor": error.next_cursor,
+            }
+        case _:
+            return {}
 
 
 def headers_of(error: AppError) -> dict[str, str]:
@@ -39,26 +75,31 @@ def headers_of(error: AppError) -> dict[str, str]:
     return {}
 
 
-def render(_: Request, error: Exception) -> JSONResponse:
+def render(request: Request, error: Exception) -> Problem:
     """Answer a business error."""
     assert isinstance(error, AppError)
-    return JSONResponse(body_of(error), status_code=error.status, headers=headers_of(error))
+    return Problem(
+        request,
+        type(error).__name__,
+        error.status,
+        str(error),
+        headers=headers_of(error),
+        **members_of(error),
+    )
 
 
-def render_invalid(_: Request, error: Exception) -> JSONResponse:
+def render_invalid(request: Request, error: Exception) -> Problem:
     """Answer a body or query that is not as described: the field and why, never the value."""
     assert isinstance(error, RequestValidationError)
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc'])}: {_message(fault)}"
+    kind: type[AppError] = Unprocessable
+    if any(fault["type"] == "json_invalid" for fault in error.errors()):
+        kind = Malformed
+    errors = [
+        {"field": ".".join(map(str, fault["loc"])), "reason": _message(fault)}
         for fault in error.errors()
     ]
-    is_broken = any(fault["type"] == "json_invalid" for fault in error.errors())
-    body = {
-        "error": "Malformed" if is_broken else "Unprocessable",
-        "detail": "; ".join(faults),
-    }
-    status = HTTPStatus.BAD_REQUEST if is_broken else HTTPStatus.UNPROCESSABLE_ENTITY
-    return JSONResponse(body, status_code=status)
+    detail = "; ".join(f"{one['field']}: {one['reason']}" for one in errors)
+    return Problem(request, kind.__name__, kind.status, detail, errors=errors)
 
 
 def _message(fault: Mapping[str, Any]) -> str:
@@ -68,26 +109,19 @@ def _message(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"])
 
 
-def render_http(_: Request, error: Exception) -> JSONResponse:
+def render_http(request: Request, error: Exception) -> Problem:
     """Answer what the framework refuses by itself: no such address, no such method."""
     assert isinstance(error, HTTPException)
-    name = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
-    return JSONResponse(
-        {"error": name, "detail": str(error.detail)},
-        status_code=error.status_code,
-        headers=error.headers,
-    )
+    status = HTTPStatus(error.status_code)
+    return Problem(request, name_of(status), status, str(error.detail), headers=error.headers)
 
 
-def render_stale(_: Request, __: Exception) -> JSONResponse:
+def render_stale(request: Request, _: Exception) -> Problem:
     """Answer a race that was lost: the row was changed after it was read."""
-    detail = "somebody else changed this at the same moment; look again"
-    return JSONResponse(
-        {"error": "Conflict", "detail": detail}, status_code=HTTPStatus.CONFLICT
-    )
+    return render(request, Conflict("another request changed this meanwhile; read it again"))
 
 
-def render_unavailable(request: Request, error: Exception) -> JSONResponse:
+def render_unavailable(request: Request, error: Exception) -> Problem:
     """Answer while the database does not: it is gone, locked for long, or its disk is full."""
     assert isinstance(error, DBAPIError)
     if not is_outage(error):
@@ -96,11 +130,11 @@ def render_unavailable(request: Request, error: Exception) -> JSONResponse:
     return render(request, Busy("the database is not available", retry_after=5.0))
 
 
-def render_bug(request: Request, error: Exception) -> JSONResponse:
+def render_bug(request: Request, error: Exception) -> Problem:
     """Answer a bug: the trace goes to the log, none of it to the client."""
     log.error("unexpected error in %s %s", request.method, _route(request), exc_info=error)
-    body = {"error": "InternalError", "detail": "an unexpected error; it is in the log"}
-    return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = "an unexpected error; it is in the log"
+    return Problem(request, "InternalError", HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def _route(request: Request) -> str:
@@ -108,7 +142,7 @@ def _route(request: Request) -> str:
     return str(getattr(request.scope.get("route"), "path", "an address without a route"))
 
 
-_RENDERED: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
+_RENDERED: dict[type[Exception], Callable[[Request, Any], Problem]] = {
     AppError: render,
     RequestValidationError: render_invalid,
     HTTPException: render_http,
@@ -119,7 +153,7 @@ _RENDERED: dict[type[Exception], Callable[[Request, Any], JSONResponse]] = {
 }
 
 
-def answer(request: Request, error: Exception) -> JSONResponse:
+def answer(request: Request, error: Exception) -> Problem:
     """Return the answer to a request that failed."""
     kind = next(kind for kind in type(error).__mro__ if kind in _RENDERED)
     return _RENDERED[kind](request, error)

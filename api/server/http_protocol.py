@@ -17,6 +17,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api.server.responses import PROBLEM, name_of, problem
 from core.settings import Settings
 
 HEAD_BYTES = 32 * 2**10  # of a request line with its headers; of what is between body bytes too
@@ -309,12 +310,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._start_timer(self._times.discard, self._close)
 
     def _write_refusal(self, status: HTTPStatus, why: str) -> None:
-        error = status.phrase.title().replace(" ", "")
-        body = json.dumps({"error": error, "detail": why}).encode()
-        head = (
-            b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(STATUS_LINE[status] + head % len(body) + body)
+        body = json.dumps(problem(name_of(status), status, why)).encode()
+        head = f"content-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n".encode()
+        end = b"connection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + head + end + body)
 
     def _discard(self, n_bytes: int) -> None:
         self._n_discarded += n_bytes

@@ -35,9 +35,9 @@ _FAULTS = {
     "type": "array",
     "items": {
         "type": "object",
-        "required": ["row", "field", "reason"],
+        "required": ["field", "reason"],
         "properties": {
-            "row": {"type": "integer", "description": "Its place in the batch, from 0."},
+            "row": {"type": "integer", "description": "Its place in a batch, from 0."},
             "field": {"type": "string"},
             "reason": {"type": "string"},
         },
@@ -53,16 +53,16 @@ OUTCOME: dict[str, Any] = {
         "description": "Rows whose `prediction_id` stood in the batch before: dropped.",
     },
     "quarantined": {"type": "integer", "description": "Rows that broke the contract."},
-    "rows": {**_FAULTS, "description": "Those rows, the first thousand of them."},
+    "errors": {**_FAULTS, "description": "What is wrong where; of rows, the first thousand."},
     "more_duplicates": {"type": "integer", "description": "How many more there are."},
-    "more_rows": {"type": "integer", "description": "How many more there are."},
+    "more_errors": {"type": "integer", "description": "How many more there are."},
 }
 NOTHING_ODD = {
     "accepted": 2,
     "duplicate": False,
     "duplicates": [],
     "quarantined": 0,
-    "rows": [],
+    "errors": [],
 }
 ACCEPTED: dict[str, Any] = {
     "type": "object",

@@ -1,11 +1,44 @@
-"""What a sender of rows reads: what became of them, the first thousand by name."""
+"""The shapes of answers: problem details, and what became of a batch of rows."""
 
+import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from core.errors import RowFault
 
+PROBLEM = "application/problem+json"
 MAX_NAMED = 1_000  # rows of one kind in one answer
+
+
+def problem(name: str, status: int, detail: str, **members: Any) -> dict[str, Any]:
+    """Return problem details (RFC 9457).
+
+    Examples
+    --------
+    >>> problem("StaleChampion", 409, "the champion is v2")["type"]
+    'urn:seqwatch:error:StaleChampion'
+    >>> problem("StaleChampion", 409, "the champion is v2")["title"]
+    'Stale champion'
+    """
+    return {
+        "type": f"urn:seqwatch:error:{name}",
+        "title": re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize(),
+        "status": int(status),
+        "detail": detail,
+        **members,
+    }
+
+
+def name_of(status: HTTPStatus) -> str:
+    """Return the name of an error that has none but its status.
+
+    Examples
+    --------
+    >>> name_of(HTTPStatus.METHOD_NOT_ALLOWED)
+    'MethodNotAllowed'
+    """
+    return status.phrase.title().replace(" ", "")
 
 
 def outcome(
@@ -34,7 +67,7 @@ def outcome(
         "duplicate": is_duplicate,
         "duplicates": [*duplicates[:MAX_NAMED]],
         "quarantined": len(faults) if n_quarantined is None else n_quarantined,
-        "rows": [
+        "errors": [
             {"row": fault.row, "field": fault.field, "reason": fault.reason}
             for fault in faults[:MAX_NAMED]
         ],
@@ -42,5 +75,5 @@ def outcome(
     if len(duplicates) > MAX_NAMED:
         answer["more_duplicates"] = len(duplicates) - MAX_NAMED
     if len(faults) > MAX_NAMED:
-        answer["more_rows"] = len(faults) - MAX_NAMED
+        answer["more_errors"] = len(faults) - MAX_NAMED
     return answer

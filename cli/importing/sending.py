@@ -161,12 +161,12 @@ class Platform:
             },
         )
         said = _read(answer)
-        if answer.status_code == 409 and said.get("error") == "BatchMismatch":
+        if answer.status_code == 409 and _name(said) == "BatchMismatch":
             # The id names the content of the file: it was sent before, written differently.
             tally.n_before += len(parcel.table)
             return len(parcel.table), 0
         if answer.status_code == 422 and "accepted" in said:
-            faults = said.get("rows", [])
+            faults = said.get("errors", [])
             n_bad = int(said.get("quarantined", len(faults)))
             for fault in faults:
                 tally.faults.append({**fault, "row": parcel.place(int(fault["row"]))})
@@ -235,4 +235,9 @@ def _read(answer: httpx.Response) -> dict[str, Any]:
 def _refusal(answer: httpx.Response) -> ImportRefused:
     said = _read(answer)
     detail = said.get("detail") or answer.reason_phrase
-    return ImportRefused(f"{answer.status_code} {said.get('error', '')}: {detail}")
+    return ImportRefused(f"{answer.status_code} {_name(said)}: {detail}")
+
+
+def _name(said: dict[str, Any]) -> str:
+    """Return the name of an error, with which the `type` of its problem details ends."""
+    return str(said.get("type", "")).rpartition(":")[2]

@@ -97,11 +97,11 @@ def delay(attempts: int, jitter: float) -> float:
 
 
 def _is_receipt(content: dict[str, Any]) -> bool:
-    return isinstance(content.get("accepted"), int) and isinstance(content.get("rows"), list)
+    return isinstance(content.get("accepted"), int) and isinstance(content.get("errors"), list)
 
 
 def _delivered(content: dict[str, Any], n_rows: int) -> Delivered:
-    named = content.get("rows")
+    named = content.get("errors")
     faulty = frozenset(fault["row"] for fault in named) if named else frozenset[int]()
     n_rejected = int(content.get("quarantined", len(faulty)))
     n_accepted = int(content.get("accepted", n_rows - n_rejected))

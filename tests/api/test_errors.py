@@ -11,6 +11,7 @@ from api.server.security import HEADERS
 from core.errors import BadRows, Busy, RowFault
 from db.session import unit_of_work
 from tests.api.conftest import Clients
+from tests.problems import error_of
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -39,14 +40,21 @@ def test_a_key_that_only_reads_changes_nothing(
 def test_an_unknown_address_has_the_same_shape(stranger: TestClient) -> None:
     answer = stranger.get("/v2")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "NotFound", "detail": "Not Found"}
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "urn:seqwatch:error:NotFound",
+        "title": "Not found",
+        "status": 404,
+        "detail": "Not Found",
+        "instance": "/v2",
+    }
 
 
 def test_broken_json_is_malformed(operator: TestClient) -> None:
     headers = {"Content-Type": "application/json"}
     answer = operator.put("/v1/models/grid", content=b'{"contract": ', headers=headers)
     assert answer.status_code == 400
-    assert answer.json()["error"] == "Malformed"
+    assert error_of(answer) == "Malformed"
 
 
 def test_values_are_never_echoed(operator: TestClient) -> None:
@@ -65,7 +73,7 @@ def test_a_bug_keeps_its_trace_in_the_log(
     with caplog.at_level(logging.ERROR):
         answer = as_key("read").get("/bug")
     assert answer.status_code == 500
-    assert answer.json()["error"] == "InternalError"
+    assert error_of(answer) == "InternalError"
     assert "secret detail" not in answer.text
     assert "secret detail" in caplog.text
 
@@ -77,7 +85,7 @@ def test_bad_rows_are_listed(app: FastAPI, stranger: TestClient) -> None:
 
     answer = stranger.get("/rows").json()
     assert answer["accepted"] == 7
-    assert answer["rows"] == [{"row": 3, "field": "at", "reason": "has no time zone"}]
+    assert answer["errors"] == [{"row": 3, "field": "at", "reason": "has no time zone"}]
 
 
 def test_busy_says_when_to_come_back(app: FastAPI, stranger: TestClient) -> None:
@@ -140,7 +148,7 @@ def test_a_bug_in_the_short_way_keeps_its_trace_in_the_log(
     monkeypatch.setattr("api.ingestion.ingest.Intake._batch", fail)
     answer = as_key("ingest").post(f"/v1/models/{model}/predictions", json={})
     assert answer.status_code == 500
-    assert answer.json()["error"] == "InternalError"
+    assert error_of(answer) == "InternalError"
     assert "secret detail" not in answer.text
     assert "secret detail" in caplog.text
 

@@ -62,11 +62,11 @@ def test_an_operation_says_what_it_does_and_what_may_go_wrong(
         assert operation["security"] == []
         return
     assert operation["security"] == [{"key": []}]
-    assert {"401", "403"} <= answers.keys()
+    assert {"401", "403", "503"} <= answers.keys()
     for status, answer in answers.items():
         if status >= "4":
-            schema = answer["content"]["application/json"]["schema"]
-            assert {"$ref": "#/components/schemas/Error"} in schema.get("anyOf", [schema])
+            problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+            assert answer["content"] == {"application/problem+json": problem}
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)

@@ -16,6 +16,7 @@ from db.tables import Model, Rollout, Stream, Version
 from retrain.artifact_header import FORMAT
 from retrain.rollout import Phase
 from tests.api.conftest import CONTRACT, Clients
+from tests.problems import error_of
 
 WEIGHTS = save({"weight": np.zeros(3)})
 OURS = {"manifest": {"format": FORMAT}}
@@ -40,7 +41,7 @@ def test_the_champion_moves_only_from_the_revision_that_was_seen(
     operator: TestClient, champion: str
 ) -> None:
     stale = operator.put(f"{champion}/champion", json={"version": "v2", "expected_rev": 0})
-    assert (stale.status_code, stale.json()["error"]) == (409, "StaleChampion")
+    assert (stale.status_code, error_of(stale)) == (409, "StaleChampion")
     moved = operator.put(f"{champion}/champion", json={"version": "v2", "expected_rev": 1})
     assert moved.json() == {"rev": 2}
     assert operator.get(champion).json()["champion"]["version"] == "v2"
@@ -105,7 +106,7 @@ def test_asking_twice_with_one_key_opens_one_rollout(
     assert first.json()["phase"] == "requested"
     assert [one["event"] for one in first.json()["events"]] == ["requested"]
     other = operator.post(f"{champion}/retrain", json={"reason": "try"})
-    assert (other.status_code, other.json()["error"]) == (409, "RetrainRefused")
+    assert (other.status_code, error_of(other)) == (409, "RetrainRefused")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_what_can_never_work_is_refused_at_once_with_every_reason(
         if not has_labels:
             session.execute(delete(Stream))
     answer = operator.post(f"{champion}/retrain", json={"reason": "try"})
-    assert (answer.status_code, answer.json()["error"]) == (409, "RetrainRefused")
+    assert (answer.status_code, error_of(answer)) == (409, "RetrainRefused")
     assert reason in answer.json()["detail"]
     assert operator.get("/v1/rollouts").json() == []
 

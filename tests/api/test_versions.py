@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from api.models import versions as versions_over_http
 from core.settings import Settings
 from tests.api.conftest import CONTRACT, Clients
+from tests.problems import error_of
 
 WEIGHTS = save({"weight": np.arange(6.0).reshape(2, 3)})
 OTHER = save({"weight": np.zeros(3)})
@@ -118,7 +119,7 @@ def test_foreign_artifacts_are_named_and_leave_nothing(
 ) -> None:
     answer = operator.put(f"{version}/artifact", content=content)
     assert answer.status_code == 422
-    assert answer.json()["error"] == "ForeignArtifact"
+    assert error_of(answer) == "ForeignArtifact"
     assert hint in answer.json()["detail"]
     assert not list(Path(settings.artifacts).rglob("*.safetensors"))
 
@@ -131,7 +132,7 @@ def test_too_large_an_artifact_is_not_read_to_its_end(
     content: Any = WEIGHTS if announced else iter([WEIGHTS])
     answer = operator.put(f"{version}/artifact", content=content)
     assert answer.status_code == 413
-    assert answer.json()["error"] == "TooLarge"
+    assert error_of(answer) == "TooLarge"
 
 
 def test_who_may_not_operate_sends_no_weights(as_key: Clients, version: str) -> None:

@@ -31,25 +31,27 @@ FAULTS = [
         ),
         pytest.param(
             422,
-            _body(error="BadRows", detail="", accepted=2, rows=FAULTS),
+            _body(type="urn:seqwatch:error:BadRows", detail="", accepted=2, errors=FAULTS),
             Delivered(n_accepted=2, n_rejected=1, faulty=frozenset({1})),
             id="bad rows are delivered with rejects, each counted once",
         ),
         pytest.param(
             422,
-            _body(accepted=0, quarantined=3, rows=FAULTS),
+            _body(accepted=0, quarantined=3, errors=FAULTS),
             Delivered(n_accepted=0, n_rejected=3, faulty=None),
             id="more bad rows than are named",
         ),
         pytest.param(
             200,
-            _body(accepted=1, duplicate=False, duplicates=[1], quarantined=1, rows=FAULTS[:1]),
+            _body(
+                accepted=1, duplicate=False, duplicates=[1], quarantined=1, errors=FAULTS[:1]
+            ),
             Delivered(n_accepted=1, n_rejected=1, faulty=frozenset({1}), n_doubled=1),
             id="a row with the id of another",
         ),
         pytest.param(
             422,
-            _body(error="Unprocessable", detail="empty"),
+            _body(type="urn:seqwatch:error:Unprocessable", detail="empty", errors=FAULTS),
             Refused(reason="refused_422"),
             id="a batch that means nothing is dropped",
         ),

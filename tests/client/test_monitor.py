@@ -60,8 +60,8 @@ def test_a_retry_carries_the_same_batch_id(api: Api) -> None:
         pytest.param(
             Answer(
                 status=422,
-                body=b'{"error":"BadRows","detail":"","accepted":1,'
-                b'"rows":[{"row":0,"field":"at","reason":"?"}]}',
+                body=b'{"type":"urn:seqwatch:error:BadRows","detail":"","accepted":1,'
+                b'"errors":[{"row":0,"field":"at","reason":"?"}]}',
             ),
             1, 1, {}, ["p-1"],
             id="bad rows are delivered with rejects",

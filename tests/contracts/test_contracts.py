@@ -89,7 +89,7 @@ def post(client: TestClient, *rows: dict[str, Any], **headers: str) -> Any:
 
 
 def reasons(answer: Any) -> list[tuple[str, str]]:
-    return [(bad["field"], bad["reason"]) for bad in answer.json().get("rows", [])]
+    return [(bad["field"], bad["reason"]) for bad in answer.json().get("errors", [])]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_rows_keep_to_the_contract_of_their_version(client: TestClient) -> None:
         row(9, "v2", rain=-1),
     )
 
-    assert [(bad["row"], bad["field"], bad["reason"]) for bad in answer.json()["rows"]] == [
+    assert [(bad["row"], bad["field"], bad["reason"]) for bad in answer.json()["errors"]] == [
         (2, "features.rain", "missing"),
         (3, "features.rain", "unknown field"),
         (4, "features.load", "expected numbers from 0 to 5"),

@@ -94,7 +94,7 @@ def answered(n: int, *, duplicate: bool = False, quarantined: int = 0) -> dict[s
         "duplicate": duplicate,
         "duplicates": [],
         "quarantined": quarantined,
-        "rows": [],
+        "errors": [],
     }
 
 

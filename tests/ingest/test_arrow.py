@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.ingest.conftest import Stored, answered, arrow_body, prediction
+from tests.problems import error_of
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -118,7 +119,7 @@ def test_a_bad_row_of_a_table_is_named_and_the_other_is_kept(
 ) -> None:
     answer = client.post(PREDICTIONS, content=arrow_body(sent()), headers=ARROW)
     assert answer.status_code == 422
-    assert answer.json()["rows"] == [{"row": 1, "field": field, "reason": reason}]
+    assert answer.json()["errors"] == [{"row": 1, "field": field, "reason": reason}]
     assert len(stored()) == 1
 
 
@@ -159,7 +160,7 @@ def test_a_table_of_another_shape_is_refused_whole(
 ) -> None:
     answer = client.post(PREDICTIONS, content=arrow_body(sent()), headers=ARROW)
     assert answer.status_code == 422
-    assert answer.json() == {"error": "Unprocessable", "detail": detail}
+    assert (error_of(answer), answer.json()["detail"]) == ("Unprocessable", detail)
     assert stored() == []
 
 
@@ -191,7 +192,7 @@ def broken_offsets() -> bytes:
 def test_broken_arrow_is_refused(client: TestClient, stored: Stored, body: bytes) -> None:
     answer = client.post(PREDICTIONS, content=body, headers=ARROW)
     assert answer.status_code == 400
-    assert answer.json()["error"] == "Malformed"
+    assert error_of(answer) == "Malformed"
     assert stored() == []
 
 

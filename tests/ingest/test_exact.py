@@ -58,9 +58,9 @@ def test_an_integer_beyond_2_to_the_53_is_refused_by_row(
     loads = [SAFE, SAFE + 1, -SAFE - 1, 2**62, -3, 0]
     answer = post(client, kind, rows_with([[n] if is_list else n for n in loads]))
     assert answer["accepted"] == 3
-    assert [row["row"] for row in answer["rows"]] == [1, 2, 3]
-    assert {row["field"] for row in answer["rows"]} == {"features.load"}
-    assert "2^53" in answer["rows"][0]["reason"]
+    assert [row["row"] for row in answer["errors"]] == [1, 2, 3]
+    assert {row["field"] for row in answer["errors"]} == {"features.load"}
+    assert "2^53" in answer["errors"][0]["reason"]
     assert [row["features"]["load"] for row in stored()] == [[SAFE], [-3], [0]]
 
 
@@ -79,10 +79,10 @@ def test_an_integer_in_columns_of_json_and_in_a_label_is_refused_by_row(
     }
     del columns["output"]
     answer = client.post(PREDICTIONS, json={"columns": columns}).json()
-    assert (answer["accepted"], [row["row"] for row in answer["rows"]]) == (2, [1])
+    assert (answer["accepted"], [row["row"] for row in answer["errors"]]) == (2, [1])
     labels = [label(), label(actual={"load": [1, SAFE + 1], "price": [1, 2]})]
     answer = client.post(LABELS, json={"rows": labels}).json()
-    assert answer["rows"][0]["field"] == "actual.load"
+    assert answer["errors"][0]["field"] == "actual.load"
 
 
 @pytest.mark.parametrize("kind", [JSON, MSGPACK, ARROW])
@@ -91,7 +91,7 @@ def test_booleans_are_refused_by_row_where_no_range_of_0_to_1_is_declared(
 ) -> None:
     sent = rows_with([[True], [False], [None]])
     answer = post(client, kind, sent)
-    assert (answer["accepted"], [row["row"] for row in answer["rows"]]) == (1, [0, 1])
+    assert (answer["accepted"], [row["row"] for row in answer["errors"]]) == (1, [0, 1])
 
 
 @pytest.mark.parametrize("kind", [JSON, MSGPACK, ARROW])
@@ -170,7 +170,7 @@ def test_a_moment_outside_every_calendar_is_refused_by_row(
     table = pa.table({"prediction_id": ids, field: moments, **rest})
     answer = client.post(path, content=arrow_body(table), headers={"Content-Type": ARROW})
     assert answer.status_code == 422
-    bad = {row["row"]: row for row in answer.json()["rows"]}
+    bad = {row["row"]: row for row in answer.json()["errors"]}
     assert {1, 2, 3} <= bad.keys()
     assert 0 not in bad
     assert {bad[row]["field"] for row in (1, 2, 3)} == {field}

@@ -22,6 +22,7 @@ from services.ingest import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.formats.decompress import MAX_RATIO, Packing, unpack
 from tests.ingest.conftest import CONTRACT, Rows, Stored, answered, as_json, label, prediction
+from tests.problems import error_of
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -190,7 +191,7 @@ def test_a_bad_row_is_named_in_every_shape(
     answer = client.post(PREDICTIONS, content=encode(shape(rows)), headers=headers)
     assert answer.status_code == 422
     # In columns, an unknown one is unknown in each of its rows.
-    named = {row["row"]: row for row in answer.json()["rows"]}
+    named = {row["row"]: row for row in answer.json()["errors"]}
     assert named[1]["field"] == field
     assert reason in named[1]["reason"]
     with read_only(sessions) as session:
@@ -214,7 +215,7 @@ def test_what_is_no_msgpack_is_malformed(
     client: TestClient, stored: Stored, body: bytes
 ) -> None:
     answer = client.post(PREDICTIONS, content=body, headers={"Content-Type": MSGPACK})
-    assert (answer.status_code, answer.json()["error"]) == (400, "Malformed")
+    assert (answer.status_code, error_of(answer)) == (400, "Malformed")
     assert stored() == []
 
 
@@ -234,7 +235,7 @@ def test_msgpack_values_that_json_has_not_are_a_fault_of_their_row(
     body = msgspec.msgpack.encode({"rows": rows})
     answer = client.post(PREDICTIONS, content=body, headers={"Content-Type": MSGPACK})
     assert answer.status_code == 422
-    assert [(row["row"], row["field"]) for row in answer.json()["rows"]] == [
+    assert [(row["row"], row["field"]) for row in answer.json()["errors"]] == [
         (0, "prediction_id")
     ]
     assert len(stored()) == 1
@@ -326,7 +327,7 @@ def test_a_row_whose_id_stood_before_is_dropped_and_named(
     said = answer.json()
     assert (answer.status_code, said["accepted"], said["quarantined"]) == (422, 2, 1)
     assert said["duplicates"] == [3, 4]
-    assert [row["row"] for row in said["rows"]] == [0]
+    assert [row["row"] for row in said["errors"]] == [0]
     assert [row["entity"] for row in stored()] == ["first good one", None]
 
 
@@ -376,7 +377,7 @@ def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
 
     faults = [RowFault(row=row, field="at", reason="missing") for row in range(MAX_NAMED + 7)]
     said = outcome(n_accepted=0, faults=faults, duplicates=range(MAX_NAMED + 2))
-    assert (len(said["rows"]), said["more_rows"]) == (MAX_NAMED, 7)
+    assert (len(said["errors"]), said["more_errors"]) == (MAX_NAMED, 7)
     assert (len(said["duplicates"]), said["more_duplicates"]) == (MAX_NAMED, 2)
     assert said["quarantined"] == MAX_NAMED + 7
 

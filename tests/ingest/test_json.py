@@ -11,6 +11,7 @@ from core.clock import utcnow
 from db.session import read_only
 from db.tables import Inbox, Model, Quarantine, Receipt
 from tests.ingest.conftest import Stored, answered, as_json, label, prediction
+from tests.problems import error_of
 
 PREDICTIONS = "/v1/models/grid/predictions"
 LABELS = "/v1/models/grid/labels"
@@ -59,7 +60,7 @@ def test_the_reference_needs_no_version_and_bears_no_output(
     assert client.post("/v1/models/grid/reference", json=row).status_code == 200
     assert stored()[0]["version"] == "reference"
     answer = client.post("/v1/models/grid/reference", json=prediction())
-    assert answer.json()["rows"] == [{"row": 0, "field": "output", "reason": "unknown field"}]
+    assert answer.json()["errors"] == [{"row": 0, "field": "output", "reason": "unknown field"}]
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,9 @@ def test_a_bad_row_is_named_and_the_others_are_kept(
     answer = client.post(PREDICTIONS, content=as_json({"rows": rows}), headers=JSON)
     assert answer.status_code == 422
     told = answer.json()
-    assert told["error"] == "BadRows"
+    assert error_of(answer) == "BadRows"
     assert told["accepted"] == 2
-    assert told["rows"] == [{"row": 1, "field": field, "reason": reason}]
+    assert told["errors"] == [{"row": 1, "field": field, "reason": reason}]
     assert [row["prediction_id"] for row in stored()] == ["p-1", "p-2"]
 
 
@@ -184,7 +185,7 @@ def test_a_bad_label_is_named(
 ) -> None:
     answer = client.post(LABELS, content=as_json({"rows": [label(), row]}), headers=JSON)
     assert answer.status_code == 422
-    assert answer.json()["rows"] == [{"row": 1, "field": field, "reason": reason}]
+    assert answer.json()["errors"] == [{"row": 1, "field": field, "reason": reason}]
 
 
 def test_bad_rows_are_kept_in_quarantine_as_they_came(
@@ -193,7 +194,7 @@ def test_bad_rows_are_kept_in_quarantine_as_they_came(
     bad = prediction(features={"load": math.nan, "wind é.1": 1}, trace_id="\0\ud800")
     content = as_json({"batch_id": "b", "rows": [3, prediction(), bad]})
     answer = client.post(PREDICTIONS, content=content, headers=JSON)
-    assert [row["row"] for row in answer.json()["rows"]] == [0, 2]
+    assert [row["row"] for row in answer.json()["errors"]] == [0, 2]
     with read_only(sessions) as session:
         first, second = session.scalars(select(Quarantine).order_by(Quarantine.row)).all()
         assert first.content == {"row": 3}
@@ -242,5 +243,5 @@ def test_a_body_that_means_nothing_is_refused_whole(
 ) -> None:
     answer = client.post(PREDICTIONS, content=body, headers=JSON)
     assert answer.status_code == status
-    assert answer.json()["error"] == error
+    assert error_of(answer) == error
     assert stored() == []

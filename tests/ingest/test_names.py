@@ -115,7 +115,7 @@ def test_a_fault_names_the_field_as_the_contract_does(
     wrong["features"][name] = [1.0, "x"]
     answer = client.post(PATH, json={"rows": [unknown, missing, wrong, good]}).json()
     assert answer["accepted"] == 1
-    fields = [row["field"] for row in answer["rows"]]
+    fields = [row["field"] for row in answer["errors"]]
     assert fields == [f"features.{name}?", f"output.{name}", f"features.{name}[1]"]
 
 

@@ -68,7 +68,7 @@ def test_a_number_beyond_the_largest_is_quarantined_as_out_of_range(
     told = sent(client, path, content_type, encode(rows))
 
     assert told["accepted"] == 1
-    assert [(row["row"], row["field"], row["reason"]) for row in told["rows"]] == [
+    assert [(row["row"], row["field"], row["reason"]) for row in told["errors"]] == [
         (0, field, "out_of_range")
     ]
 

@@ -16,6 +16,7 @@ from db.tables import Inbox, Model, Receipt
 from services.access.api_keys import create_key
 from services.ingest import Accepted, Batch, Committer, Feed, Format
 from tests.ingest.conftest import CONTRACT, Stored, answered, as_json, prediction
+from tests.problems import error_of
 
 PREDICTIONS = "/v1/models/grid/predictions"
 TERMS = Terms(contract=CONTRACT)
@@ -37,7 +38,7 @@ def test_the_same_id_with_other_content_is_refused(client: TestClient, stored: S
     client.post(PREDICTIONS, json=prediction(), headers=key)
     other = client.post(PREDICTIONS, json=prediction(prediction_id="p-2"), headers=key)
     assert other.status_code == 409
-    assert other.json()["error"] == "BatchMismatch"
+    assert error_of(other) == "BatchMismatch"
     assert len(stored()) == 1
 
 
@@ -76,7 +77,7 @@ def test_a_request_is_refused_by_its_headers(
     sent = {"Content-Type": "application/json", **headers}
     answer = client.post(PREDICTIONS, content=as_json(prediction()), headers=sent)
     assert answer.status_code == status
-    assert answer.json()["error"] == error
+    assert error_of(answer) == error
     assert stored() == []
 
 

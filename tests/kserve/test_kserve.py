@@ -55,7 +55,7 @@ def test_two_halves_make_one_batch(
         "duplicate": False,
         "duplicates": [],
         "quarantined": 0,
-        "rows": [],
+        "errors": [],
     }
     rows = stored()
     assert [row["prediction_id"] for row in rows] == ["e-1:0", "e-1:1"]
@@ -167,7 +167,7 @@ def test_requests_map_to_the_features_of_the_contract(
 ) -> None:
     logger.binary(REQUEST, payload)
     said = logger.binary(RESPONSE, {"predictions": [[1, 2]]}).json()
-    assert (said["accepted"], said["rows"]) == (1, [])
+    assert (said["accepted"], said["errors"]) == (1, [])
     (row,) = stored()
     assert row["features"] == {"load": load, "temp": temp}
     assert row["prediction_id"] == "e-1"
@@ -196,7 +196,7 @@ def test_requests_map_to_the_features_of_the_contract(
 def test_responses_map_to_the_targets(logger: Logger, stored: Stored, payload: object) -> None:
     logger.binary(REQUEST, {"instances": [[1, 10]]})
     said = logger.binary(RESPONSE, payload).json()
-    assert (said["accepted"], said["rows"]) == (1, [])
+    assert (said["accepted"], said["errors"]) == (1, [])
     assert stored()[0]["output"] == {"load": [1.0, 2.0]}
 
 
@@ -268,7 +268,7 @@ def test_the_version_is_that_of_the_address_the_event_or_the_response(
     assert [row["version"] for row in stored()] == ["a", "b", "c"]
     send("/v1/kserve?model=grid", REQUEST, asked, "4")
     nobody = send("/v1/kserve?model=grid", RESPONSE, said, "4").json()
-    assert [(row["field"], nobody["accepted"]) for row in nobody["rows"]] == [("version", 0)]
+    assert [(row["field"], nobody["accepted"]) for row in nobody["errors"]] == [("version", 0)]
     assert send("/v1/kserve", REQUEST, asked, "5").status_code == 422
 
 
@@ -325,10 +325,10 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
     assert [answer.status_code for answer in answers] == [200, 200]
     said = answers[1].json()
     assert (said["outcome"], said["accepted"], said["quarantined"]) == ("paired", 0, 1)
-    assert said["rows"][0]["field"] == field
+    assert said["errors"][0]["field"] == field
     with read_only(sessions) as session:
         row = session.scalars(select(Quarantine)).one()
-        assert (row.field, row.reason) == (field, said["rows"][0]["reason"])
+        assert (row.field, row.reason) == (field, said["errors"][0]["reason"])
         assert row.content["prediction_id"] == "e-1"
     assert stored() == []
 
@@ -337,7 +337,7 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
 def test_of_one_event_the_good_rows_are_kept(logger: Logger, stored: Stored) -> None:
     logger.binary(REQUEST, {"instances": [[1, 2], [1], [3, 4], [None, float("nan")], [5, 6]]})
     said = logger.binary(RESPONSE, {"predictions": [[1, 2], [1, 2], ["x", 2], [1, 2], [3, 4]]})
-    named = [(row["row"], row["field"]) for row in said.json()["rows"]]
+    named = [(row["row"], row["field"]) for row in said.json()["errors"]]
     assert named == [(1, "features"), (2, "output"), (3, "features.temp")]
     assert [row["prediction_id"] for row in stored()] == ["e-1:0", "e-1:4"]
 

@@ -77,7 +77,7 @@ def test_what_is_sensitive_is_masked_before_it_waits_and_once_only(
     assert SECRET.encode() not in half
     assert b"41.5" not in half
     said = logger.binary(RESPONSE, {"predictions": [3]}).json()
-    assert (said["accepted"], said["rows"]) == (1, [])
+    assert (said["accepted"], said["errors"]) == (1, [])
     (row,) = stored()
     assert row["features"] == {
         "load": [1.0],

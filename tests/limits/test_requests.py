@@ -15,6 +15,7 @@ from db.session import unit_of_work
 from db.tables import Model
 from services.access.api_keys import create_key
 from tests.ingest.conftest import CONTRACT, as_json, prediction
+from tests.problems import error_of
 
 PREDICTIONS = "/v1/models/grid/predictions"
 JSON = {"Content-Type": "application/json"}
@@ -47,7 +48,10 @@ def test_a_body_larger_than_the_key_may_send_is_refused(sender: Sender) -> None:
     assert client.post(PREDICTIONS, content=batch(0, 1)).status_code == 200
     answer = client.post(PREDICTIONS, content=batch(1, 5))
     assert answer.status_code == 413
-    assert answer.json() == {"error": "TooLarge", "detail": "a body may have 500 bytes"}
+    assert (error_of(answer), answer.json()["detail"]) == (
+        "TooLarge",
+        "a body may have 500 bytes",
+    )
 
 
 def test_a_body_in_chunks_is_counted_as_it_comes(sender: Sender) -> None:
@@ -81,7 +85,10 @@ def test_a_key_over_its_rate_is_told_when_to_come_again(sender: Sender) -> None:
     assert client.post(PREDICTIONS, content=batch(0, 25)).status_code == 200
     answer = client.post(PREDICTIONS, content=batch(25, 1))
     assert answer.status_code == 429
-    assert answer.json() == {"error": "TooMany", "detail": "more than 1 rows a second"}
+    assert (error_of(answer), answer.json()["detail"]) == (
+        "TooMany",
+        "more than 1 rows a second",
+    )
     assert 15 <= int(answer.headers["retry-after"]) <= 20
     assert other.post(PREDICTIONS, content=batch(25, 1)).status_code == 200
 

@@ -58,7 +58,7 @@ def test_of_an_id_that_two_days_used_the_newest_is_found(get: Get, place: Place)
 def test_what_is_not_there_is_not_found(get: Get, place: Place, path: str) -> None:
     place.send(prediction(START))
     place.archive()
-    assert get(path, 404)["error"] == "NotFound"
+    assert get(path, 404)["type"] == "urn:seqwatch:error:NotFound"
 
 
 def test_an_id_is_not_looked_for_far_from_a_time_that_is_told(get: Get, place: Place) -> None:
@@ -89,11 +89,11 @@ def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
 ) -> None:
     spread_over(place, 4)
     reached, answer = [], get("predictions/p0", 404)
-    while "error" in answer:
-        assert answer["error"] == "NotFoundYet"
+    while "title" in answer:
+        assert answer["title"] == "Not found yet"
         reached.append(answer["searched_back_to"][:10])
         answer = get(
-            "predictions/p0", 404 if len(reached) < 3 else 200, cursor=answer["cursor"]
+            "predictions/p0", 404 if len(reached) < 3 else 200, cursor=answer["next_cursor"]
         )
 
     assert reached == ["2026-01-07", "2026-01-06", "2026-01-05"]

@@ -222,7 +222,7 @@ def test_labels_meet_their_predictions_wherever_both_are(
     ],
 )
 def test_what_cannot_be_meant_is_refused(get: Get, params: dict[str, Any]) -> None:
-    assert get("predictions", 422, **params)["error"] == "Unprocessable"
+    assert get("predictions", 422, **params)["title"] == "Unprocessable"
 
 
 def test_a_model_without_rows_has_an_empty_page(get: Get) -> None:
