@@ -10,6 +10,7 @@ AppError
 │   ├── StaleChampion     409  someone else promoted first
 │   ├── RetrainRefused    409  the policy says not now, and why
 │   └── BatchMismatch     409  this batch id was used for other content
+├── PreconditionFailed    412  changed since the state that the request names
 ├── TooLarge              413  more than the limit allows
 ├── UnsupportedFormat     415  a content type or encoding we do not read
 ├── Unprocessable         422  the payload is well formed but means nothing here
@@ -83,6 +84,12 @@ class RetrainRefused(Conflict):
 
 class BatchMismatch(Conflict):
     """The batch id was used before, for other content."""
+
+
+class PreconditionFailed(AppError):
+    """The thing has changed since the state that the request names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
 
 
 class TooSlow(AppError):

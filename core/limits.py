@@ -3,10 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
-
 from core.errors import Unprocessable
-from core.stored import refuse_unknown
+from core.stored import parsed
 
 BURST_SECONDS = 10.0  # of its rate, that a key may send at once after a rest
 MOST = 2**53  # any number that JSON carries exactly
@@ -61,11 +59,7 @@ class Limits:
         >>> Limits.from_json({"rows_per_second": 500}).to_json()
         {'rows_per_second': 500}
         """
-        refuse_unknown(stored, cls, "limits")
-        try:
-            return msgspec.convert(stored, cls)
-        except msgspec.ValidationError as error:
-            raise Unprocessable(f"limits: {error}") from None
+        return parsed(stored, cls, "limits")
 
 
 AS_INSTALLED = Limits()

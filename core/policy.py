@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-import msgspec
-
 from core.errors import Unprocessable
-from core.stored import refuse_unknown
+from core.stored import parsed
 
 CENTURY = timedelta(days=36_525)  # nothing that anybody decides lasts longer
 
@@ -143,8 +141,4 @@ class Policy:
         >>> Policy.from_json({"gate_days": 3}).gate_days
         3
         """
-        refuse_unknown(stored, cls, "policy")
-        try:
-            return msgspec.convert(stored, cls)
-        except msgspec.ValidationError as error:
-            raise Unprocessable(f"policy: {error}") from None
+        return parsed(stored, cls, "policy")

@@ -1,10 +1,58 @@
 """What is stored and sent as JSON, read strictly."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
 
 from core.errors import Unprocessable
+
+T = TypeVar("T")
+
+_INVALID_CHOICE = re.compile(r"Invalid enum value .* - at `(\$.*)`", re.DOTALL)
+
+
+def parsed(stored: object, kind: type[T], what: str) -> T:
+    """Read a dataclass from the form that is stored and sent.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the entry that is unknown or of the wrong type, and the choices
+        where there are some.
+
+    Examples
+    --------
+    >>> from core.schema.feature import Feature
+    >>> parsed({"name": "load", "dtype": "text"}, Feature, "feature")
+    Traceback (most recent call last):
+    core.errors.Unprocessable: feature: $.dtype: expected one of number, category
+    """
+    refuse_unknown(stored, kind, what)
+    try:
+        return msgspec.convert(stored, kind)
+    except msgspec.ValidationError as error:
+        choice = _INVALID_CHOICE.fullmatch(str(error))
+        why = str(error)
+        if choice:
+            why = f"{choice[1]}: expected one of {_choices(kind, choice[1])}"
+        raise Unprocessable(f"{what}: {why}") from None
+
+
+def _choices(kind: Any, path: str) -> str:
+    """Return the values of the enum at a path such as `$.features[0].dtype`."""
+    for name, place in re.findall(r"\.(\w+)|(\[[^]]*\])", path):
+        if name:
+            kind = get_type_hints(kind)[name]
+        elif place:
+            inner = [one for one in get_args(kind) if one is not Ellipsis]
+            kind = inner[-1]
+    kinds = [kind, *get_args(kind)]
+    enums = [one for one in kinds if isinstance(one, type) and issubclass(one, Enum)]
+    return ", ".join(str(member.value) for one in enums for member in one)
 
 
 def refuse_unknown(stored: object, kind: type[Any], what: str) -> None:

@@ -5,20 +5,30 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from sqlalchemy.orm import Session
 
-from api.server.dependencies import ActDep, AdminDep, NowDep, PlatformDep, ReadDep
+from api.server.body import Body
+from api.server.dependencies import (
+    ActDep,
+    AdminDep,
+    NowDep,
+    PlatformDep,
+    PreconditionDep,
+    ReadDep,
+    entity_tag,
+)
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
 from db.tables import Channel
 from services.alerting import channels
 from services.models import registry
+from services.read_models.paging import Page
 
 router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=JsonRoute)
 
 
-class ChannelPut(BaseModel):
+class ChannelPut(Body):
     """What somebody says about a channel."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: str
     secret: SecretStr | None = None
@@ -51,24 +61,33 @@ class AttemptRead(BaseModel):
     error: str | None
 
 
-@router.get("", response_model=list[ChannelRead])
-def list_channels(_: AdminDep, session: ReadDep) -> list[Channel]:
-    """List all channels."""
-    return channels.every(session)
+@router.get("")
+def list_channels(_: AdminDep, session: ReadDep, paging: PagingDep) -> Page[ChannelRead]:
+    """List all channels, closed ones too, by name."""
+    known = [ChannelRead.model_validate(channel) for channel in channels.every(session)]
+    return paging.cut(known, lambda channel: channel.name)
 
 
 @router.get("/{name}", response_model=ChannelRead)
-def read_channel(name: str, _: AdminDep, session: ReadDep) -> Channel:
+def read_channel(name: str, _: AdminDep, session: ReadDep, answer: Response) -> Channel:
     """Describe one channel."""
-    return channels.find(session, name)
+    channel = channels.find(session, name)
+    answer.headers["ETag"] = _tag(channel)
+    return channel
 
 
 @router.put("/{name}")
 def put_channel(
-    name: str, body: ChannelPut, answer: Response, _: AdminDep, act: ActDep
+    name: str,
+    body: ChannelPut,
+    answer: Response,
+    _: AdminDep,
+    act: ActDep,
+    precondition: PreconditionDep,
 ) -> ChannelMade:
     """Add a channel, change it, or open it again; a secret is made when none is given."""
     registry.check_name("channel", name)
+    precondition.check(lambda: _locked_tag(act.session, name))
     plan = channels.ChannelPlan(
         name=name,
         url=body.url,
@@ -80,16 +99,28 @@ def put_channel(
         "channel.add" if is_new else "channel.update", name, {"severities": body.severities}
     )
     answer.status_code = 201 if is_new else 200
+    answer.headers["ETag"] = _tag(channel)
     made = ChannelMade.model_validate(ChannelRead.model_validate(channel).model_dump())
     made.secret = channel.secret if is_new and body.secret is None else None
     return made
 
 
 @router.delete("/{name}", status_code=204, response_class=Response)
-def close_channel(name: str, _: AdminDep, act: ActDep) -> None:
+def close_channel(name: str, _: AdminDep, act: ActDep, precondition: PreconditionDep) -> None:
     """Send nothing more there."""
+    precondition.check(lambda: _locked_tag(act.session, name))
     channels.close(act.session, name, act.now)
     act.record("channel.close", name)
+
+
+def _tag(channel: Channel) -> str:
+    return entity_tag(channel.url, channel.secret, channel.severities, channel.enabled)
+
+
+def _locked_tag(session: Session, name: str) -> str:
+    channel = channels.find(session, name)
+    session.refresh(channel, with_for_update=True)
+    return _tag(channel)
 
 
 @router.post("/{name}/test")

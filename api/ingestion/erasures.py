@@ -6,19 +6,22 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from api.server.body import Body
 from api.server.dependencies import ActDep, AdminModel, ReadDep
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
 from db.queries.log import erasure as stored
 from db.tables import Erasure
+from services.read_models.paging import Page
 from services.retention import erasure_requests
 
 router = APIRouter(prefix="/v1/models", tags=["erasures"], route_class=JsonRoute)
 
 
-class ErasureAsk(BaseModel):
+class ErasureAsk(Body):
     """Whom it is about, as it was sent: either a session or an entity."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     session_id: str | None = Field(default=None, min_length=1, max_length=1000)
     entity: str | None = Field(default=None, min_length=1, max_length=1000)
@@ -72,9 +75,10 @@ def erase(body: ErasureAsk, entry: AdminModel, act: ActDep) -> ErasureRead:
 
 
 @router.get("/{model}/erasures")
-def list_erasures(entry: AdminModel, session: ReadDep) -> list[ErasureRead]:
+def list_erasures(entry: AdminModel, session: ReadDep, paging: PagingDep) -> Page[ErasureRead]:
     """List what was asked to be erased, newest first, and what became of it."""
-    return [_read(one) for one in stored.of_model(session, entry.model_id)]
+    asked = [_read(one) for one in stored.of_model(session, entry.model_id)]
+    return paging.cut(asked, lambda one: str(one.id))
 
 
 def _read(one: Erasure) -> ErasureRead:

@@ -9,11 +9,12 @@ import msgspec
 from annotated_types import Ge, Le
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
+from api.server.paging import Cursor, Limit
 from core.errors import NotFound, NotFoundYet
-from core.schema.rows import Kind, Status
+from core.schema.rows import Status
 from services.read_models.export.export import Order, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
@@ -27,11 +28,11 @@ from services.read_models.lookup.query import (
 from services.read_models.lookup.query import Query as Wanted
 from services.read_models.lookup.rows import Store
 from services.read_models.lookup.snapshot import look
+from services.read_models.paging import Page
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["lookup"])
 
-MAX_LIMIT = 1000
-MAX_TEXT = 1024  # characters of an id or a cursor
+MAX_TEXT = 1024  # characters of an id
 
 Moment = Annotated[
     AwareDatetime,
@@ -39,8 +40,6 @@ Moment = Annotated[
     Le(datetime(9000, 1, 1, tzinfo=UTC)),
     AfterValidator(lambda moment: moment.astimezone(UTC)),
 ]
-Cursor = Annotated[str | None, Query(max_length=2 * MAX_TEXT, description="Where to go on.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows of a page.")]
 
 
 class LabelRead(BaseModel):
@@ -60,7 +59,7 @@ class PredictionRead(BaseModel):
     entity: str | None
     session_id: str | None
     step_index: int | None
-    features: dict[str, list[Any] | None]
+    features: dict[str, list[float | str | None] | None]
     output: dict[str, list[float | None] | None] | None
     status: Status
     shadow: bool
@@ -79,49 +78,25 @@ class PredictionRead(BaseModel):
     label: LabelRead | None
 
 
-class PageRead(BaseModel):
-    """Predictions, newest event first; `cursor` is null on the last page.
+class PredictionPage(BaseModel):
+    """Predictions, newest event first; `next_cursor` is null on the last page.
 
     `searched_back_to` is set when time was up before the page was full: go on
     with the cursor.
     """
 
-    rows: list[PredictionRead]
-    cursor: str | None
+    items: list[PredictionRead]
+    next_cursor: str | None
     searched_back_to: datetime | None
 
 
-class TimelineRead(BaseModel):
+class SessionPage(PredictionPage):
     """Steps of a session, in the order in which they happened."""
 
     session_id: str
     first: datetime | None
     last: datetime | None
     n_rows: int
-    rows: list[PredictionRead]
-    cursor: str | None
-    searched_back_to: datetime | None
-
-
-class BadRowRead(BaseModel):
-    """One row that broke the contract; what is sensitive was masked before it was stored."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    kind: Kind
-    batch_id: str
-    row: int
-    field: str
-    reason: str
-    content: dict[str, Any]
-    received_at: datetime
-
-
-class QuarantineRead(BaseModel):
-    """Rows that broke the contract, newest first; `cursor` is null on the last page."""
-
-    rows: list[BadRowRead]
-    cursor: str | None
 
 
 class FilterRead(BaseModel):
@@ -147,7 +122,7 @@ def wanted(given: Annotated[FilterRead, Query()]) -> Wanted:
 WantedDep = Annotated[Wanted, Depends(wanted)]
 
 
-@router.get("/predictions", response_model=PageRead)
+@router.get("/predictions", response_model=PredictionPage)
 def list_predictions(
     entry: ReadModel,
     parts: PlatformDep,
@@ -161,15 +136,15 @@ def list_predictions(
         page = paged.page(state, query, after, limit, paged.within())
     return _json(
         {
-            "rows": [row.to_json() for row in page.rows],
-            "cursor": page.cursor and written(page.cursor),
+            "items": [row.to_json() for row in page.rows],
+            "next_cursor": page.cursor and written(page.cursor),
             "searched_back_to": page.searched_back_to,
         }
     )
 
 
 @router.get(
-    "/predictions/export",
+    "/export",
     response_class=Response,
     responses={200: {"content": {form.media_type.split(";")[0]: {} for form in Format}}},
 )
@@ -220,7 +195,7 @@ def read_prediction(
     return _json(found.to_json())
 
 
-@router.get("/sessions/{session_id:path}", response_model=TimelineRead)
+@router.get("/sessions/{session_id:path}", response_model=SessionPage)
 def read_session(
     session_id: Annotated[str, Path(max_length=MAX_TEXT)],
     entry: ReadModel,
@@ -240,8 +215,8 @@ def read_session(
             "first": found.first,
             "last": found.last,
             "n_rows": found.n_rows,
-            "rows": [row.to_json() for row in found.rows],
-            "cursor": found.cursor and written(found.cursor),
+            "items": [row.to_json() for row in found.rows],
+            "next_cursor": found.cursor and written(found.cursor),
             "searched_back_to": found.searched_back_to,
         }
     )
@@ -256,14 +231,11 @@ def list_quarantine(
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> QuarantineRead:
+) -> Page[quarantine.BadRow]:
     """List the rows that broke the contract, newest first."""
     after = read(cursor, RowCursor) if cursor else None
     found = quarantine.bad_rows(session, entry.model_id, field, after, limit)
-    return QuarantineRead(
-        rows=[BadRowRead.model_validate(row) for row in found.rows],
-        cursor=found.cursor and written(found.cursor),
-    )
+    return Page(items=found.rows, next_cursor=written(found.cursor) if found.cursor else None)
 
 
 def _json(content: dict[str, Any]) -> Response:

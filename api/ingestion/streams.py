@@ -18,7 +18,7 @@ class DiscardedRead(BaseModel):
     rows: int
 
 
-@router.post("/{stream}/discard", response_model=DiscardedRead)
+@router.post("/{stream}/discard")
 def discard_stream(
     stream: Feed, entry: OperateModel, parts: PlatformDep, who: CallerDep, now: NowDep
 ) -> DiscardedRead:

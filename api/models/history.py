@@ -5,9 +5,10 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.orm import Session
 
+from api.server.body import Body
 from api.server.dependencies import ActDep, OperateModel, PlatformDep, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from core.errors import Unprocessable
@@ -18,10 +19,8 @@ from services.evaluation import backtest
 router = APIRouter(prefix="/v1/models/{model}", tags=["history"], route_class=JsonRoute)
 
 
-class History(BaseModel):
+class HistoryPut(Body):
     """Event time up to `until` was brought in after the fact; null when none was."""
-
-    model_config = ConfigDict(extra="forbid")
 
     until: AwareDatetime | None
 
@@ -37,68 +36,14 @@ class HistoryRead(BaseModel):
     waiting_days: int
 
 
-class EpisodeRead(BaseModel):
-    """One alert that would have been; `until` is null when it still fired at the end."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    monitor: str
-    kind: str
-    severity: str
-    since: datetime
-    until: datetime | None
-    n_days: int
-    worst: float | None
-    cause: str
-    inhibited: bool
-
-
-class RecordRead(BaseModel):
-    """How often one monitor looked, and what came of it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    monitor: str
-    kind: str
-    severity: str
-    n_judged: int
-    n_without: int
-    n_breaches: int
-    n_episodes: int
-    why_without: str
-    promised_days: float | None
-    achieved_days: float | None
-    days_between_episodes: float | None
-
-
-class ReplayRead(BaseModel):
-    """What monitors would have found, the oldest episode first.
-
-    `waiting_rows` are not yet folded and archived, `waiting_days` not yet joined with labels:
-    what they hold is not in it.
-    """
-
-    model_config = ConfigDict(from_attributes=True)
-
-    model: str
-    version: str | None
-    since: datetime | None
-    until: datetime | None
-    n_days: int
-    waiting_rows: int
-    waiting_days: int
-    records: list[RecordRead]
-    episodes: list[EpisodeRead]
-
-
-@router.get("/history", response_model=HistoryRead)
+@router.get("/history")
 def read_history(entry: ReadModel, session: ReadDep) -> HistoryRead:
     """Say up to when event time is history: looked at, and told to nobody."""
     return _history(session, entry.model_id)
 
 
-@router.put("/history", response_model=HistoryRead)
-def put_history(body: History, entry: OperateModel, act: ActDep) -> HistoryRead:
+@router.put("/history")
+def put_history(body: HistoryPut, entry: OperateModel, act: ActDep) -> HistoryRead:
     """Say up to when event time is history: its days fire no alert and retrain nothing."""
     if body.until is not None and body.until > act.now:
         raise Unprocessable("history ends in the past: later days are watched")
@@ -139,7 +84,7 @@ def _stretch(
     )
 
 
-@router.get("/replay", response_model=ReplayRead)
+@router.get("/replay")
 def read_replay(
     entry: ReadModel, parts: PlatformDep, asked: Annotated[backtest.Asked, Depends(_stretch)]
 ) -> backtest.Replay:

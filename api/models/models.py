@@ -1,145 +1,97 @@
 """Models over HTTP."""
 
-from datetime import datetime
-from typing import Any
-from uuid import UUID
-
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import Field, HttpUrl
+from sqlalchemy.orm import Session
 
-from api.server.dependencies import ActDep, CallerDep, PlatformDep, ReadDep, ReadModel
+from api.server.body import Body, ContractBody, PolicyBody
+from api.server.dependencies import (
+    ActDep,
+    CallerDep,
+    PlatformDep,
+    PreconditionDep,
+    ReadDep,
+    ReadModel,
+    entity_tag,
+)
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
 from core.errors import NotFound
 from core.policy import Policy
-from core.schema.contract import Contract
 from db.tables import Scope
 from services.access import api_keys
 from services.models import registry
 from services.read_models import model_details
+from services.read_models.paging import Page
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
-class ModelPut(BaseModel):
+class ModelPut(Body):
     """What somebody says about a model."""
-
-    model_config = ConfigDict(extra="forbid")
 
     description: str = Field(default="", max_length=2000)
     runbook_url: HttpUrl | None = None
-    contract: dict[str, Any]
-    policy: dict[str, Any] = {}
+    contract: ContractBody
+    policy: PolicyBody = Policy()
 
 
-class ChampionRead(BaseModel):
-    """Which version serves; `rev` is what the next change must expect."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    version: str
-    rev: int
-    since: datetime
-
-
-class VersionRead(BaseModel):
-    """One version of a model."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    contract: dict[str, Any]
-    contract_digest: str
-    sha256: str | None
-    n_bytes: int | None
-    manifest: dict[str, Any]
-    reference_start: datetime | None
-    reference_end: datetime | None
-    objective: float | None
-    created_at: datetime
-
-
-class MonitorRead(BaseModel):
-    """One monitor and where its alert stands."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    kind: str
-    params: dict[str, Any]
-    severity: str
-    enabled: bool
-    phase: str
-    since: datetime | None
-
-
-class SetAsideRead(BaseModel):
-    """A stream whose rows cannot be processed at one stage, until `not_before` at least."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    stream: str
-    stage: str
-    item: str
-    error: str
-    since: datetime
-    attempts: int
-    not_before: datetime
-
-
-class ModelRead(BaseModel):
-    """One model, and where everything about it stands."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    description: str
-    runbook_url: str
-    contract: dict[str, Any]
-    contract_digest: str
-    policy: dict[str, Any]
-    champion: ChampionRead | None
-    watermark: datetime | None
-    judged_until: datetime | None
-    last_received_at: datetime | None
-    backlog_rows: int
-    backlog_bytes: int
-    set_aside: list[SetAsideRead]
-    open_rollout: UUID | None
-    versions: list[VersionRead]
-    monitors: list[MonitorRead]
-
-
-@router.put("/{model}", response_model=ModelRead)
+@router.put("/{model}")
 def put_model(
-    model: str, body: ModelPut, answer: Response, parts: PlatformDep, act: ActDep
-) -> model_details.Description:
+    model: str,
+    body: ModelPut,
+    answer: Response,
+    parts: PlatformDep,
+    act: ActDep,
+    precondition: PreconditionDep,
+) -> model_details.ModelNow:
     """Register a model, or change what is said about it."""
     try:
         parts.directory.reach(act.caller, Scope.OPERATE, model)
     except NotFound:
         api_keys.require(act.caller, Scope.OPERATE)
+    precondition.check(lambda: _locked_tag(act.session, model))
     registration = registry.Registration(
         name=model,
-        contract=Contract.from_json(body.contract),
+        contract=body.contract,
         description=body.description,
         runbook_url=str(body.runbook_url or ""),
-        policy=Policy.from_json(body.policy),
+        policy=body.policy,
     )
     is_new = registry.register(act.session, registration, act.now)
     action = "model.register" if is_new else "model.update"
     act.record(action, model, body.model_dump(mode="json"))
     parts.directory.forget(model)
     answer.status_code = 201 if is_new else 200
-    return model_details.describe(act.session, model)
+    return _tagged(model_details.describe(act.session, model), answer)
 
 
-@router.get("", response_model=list[ModelRead])
-def list_models(who: CallerDep, session: ReadDep) -> list[model_details.Description]:
-    """List the models that this key reaches."""
-    return [model_details.describe(session, name) for name in registry.names_for(session, who)]
+@router.get("")
+def list_models(
+    who: CallerDep, session: ReadDep, paging: PagingDep
+) -> Page[model_details.ModelNow]:
+    """List the models that this key reaches, by name."""
+    names = paging.cut(registry.names_for(session, who))
+    items = [model_details.describe(session, name) for name in names.items]
+    return Page(items=items, next_cursor=names.next_cursor)
 
 
-@router.get("/{model}", response_model=ModelRead)
-def read_model(entry: ReadModel, session: ReadDep) -> model_details.Description:
-    """Describe one model."""
-    return model_details.describe(session, entry.name)
+@router.get("/{model}")
+def read_model(entry: ReadModel, session: ReadDep, answer: Response) -> model_details.ModelNow:
+    """Describe one model; the entity tag changes with its contract, policy and description."""
+    return _tagged(model_details.describe(session, entry.name), answer)
+
+
+def _tagged(model: model_details.ModelNow, answer: Response) -> model_details.ModelNow:
+    answer.headers["ETag"] = _tag(model)
+    return model
+
+
+def _tag(model: model_details.ModelNow) -> str:
+    declared = model.contract.to_json(), model.policy.to_json()
+    return entity_tag(model.description, model.runbook_url, *declared)
+
+
+def _locked_tag(session: Session, name: str) -> str:
+    registry.lock(session, name)
+    return _tag(model_details.describe(session, name))

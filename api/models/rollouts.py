@@ -1,14 +1,14 @@
 """Retraining, rollouts, routing and the champion over HTTP."""
 
 from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
+from api.server.body import Body
 from api.server.dependencies import (
     ActDep,
     CallerDep,
@@ -18,105 +18,62 @@ from api.server.dependencies import (
     ServingModel,
 )
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
+from api.server.responses import NOT_MODIFIED
+from core.routing import Routing
 from db.tables import Scope
 from retrain.rollout import Phase
+from retrain.verdict import Verdict
 from services.access import api_keys
 from services.read_models import rollout_history
+from services.read_models.overview.rollouts import verdict_of
+from services.read_models.paging import Page
 from services.rollouts import retraining, rollout_transitions
 from services.rollouts.set_champion import crown
 
 router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=JsonRoute)
 
 
-class RetrainCreate(BaseModel):
+class RetrainCreate(Body):
     """Why, and since when the model is wrong, if somebody knows."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(min_length=1, max_length=1000)
     onset: AwareDatetime | None = None
 
 
-class CommandCreate(BaseModel):
+class CommandCreate(Body):
     """Why a person decides."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(default="", max_length=1000)
 
 
-class ChampionPut(BaseModel):
+class ChampionPut(Body):
     """Which version shall serve, and the revision that the decision was made upon."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: str
     expected_rev: int = Field(ge=0)
 
 
-class StepRead(BaseModel):
-    """One change of a rollout: `at` in event time, `recorded_at` in wall time."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    event: str
-    phase: Phase
-    cause: str
-    detail: dict[str, Any]
-    at: datetime
-    recorded_at: datetime
-
-
-class DeadlineRead(BaseModel):
-    """When a phase ends by itself: as soon as either clock is there, by `event`."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    event_time: datetime | None
-    wall_time: datetime
-    event: str
-    reason: str
-
-
-class RolloutRead(BaseModel):
-    """One rollout with all that happened to it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    model: str
-    phase: Phase
-    step: int
-    share_percent: float
-    reason: str
-    base: str | None
-    challenger: str | None
-    onset: datetime | None
-    requested_at: datetime
-    not_before: datetime
-    gate: dict[str, Any]
-    verdict: dict[str, Any]
-    progress: dict[str, Any]
-    created_at: datetime
-    finished_at: datetime | None
-    deadline: DeadlineRead | None
-    events: list[StepRead]
-
-
 class VerdictRead(BaseModel):
-    """What the canary has shown so far; empty before its first look."""
+    """The newest verdict of a canary; null before its first."""
 
     phase: Phase
-    verdict: dict[str, Any]
+    verdict: Verdict | None
 
 
-@router.post("/models/{model}/retrain", status_code=202, response_model=RolloutRead)
+class RevisionRead(BaseModel):
+    """The revision of the champion, which the next change must expect."""
+
+    rev: int
+
+
+@router.post("/models/{model}/retrain", status_code=202)
 def retrain(
     body: RetrainCreate,
     entry: OperateModel,
     act: ActDep,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
-) -> rollout_history.History:
+) -> rollout_history.RolloutNow:
     """Ask for a retrained model; the same Idempotency-Key asks only once."""
     rollout = retraining.request(
         act.session,
@@ -129,16 +86,18 @@ def retrain(
     return rollout_history.rollout(act.session, rollout.id)
 
 
-@router.get("/rollouts", response_model=list[RolloutRead])
+@router.get("/rollouts")
 def list_rollouts(
-    reach: ReachDep, session: ReadDep, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> list[rollout_history.History]:
+    reach: ReachDep, session: ReadDep, paging: PagingDep
+) -> Page[rollout_history.RolloutNow]:
     """List rollouts, newest first."""
-    return rollout_history.rollouts(session, reach, limit)
+    return rollout_history.rollouts(session, reach, paging)
 
 
-@router.get("/rollouts/{rollout_id}", response_model=RolloutRead)
-def read_rollout(rollout_id: UUID, who: CallerDep, session: ReadDep) -> rollout_history.History:
+@router.get("/rollouts/{rollout_id}")
+def read_rollout(
+    rollout_id: UUID, who: CallerDep, session: ReadDep
+) -> rollout_history.RolloutNow:
     """Describe one rollout."""
     api_keys.require(who, Scope.READ, who.model_id)
     api_keys.require(who, Scope.READ, rollout_history.find(session, rollout_id).model_id)
@@ -151,13 +110,13 @@ def read_verdict(rollout_id: UUID, who: CallerDep, session: ReadDep) -> VerdictR
     api_keys.require(who, Scope.READ, who.model_id)
     row = rollout_history.find(session, rollout_id)
     api_keys.require(who, Scope.READ, row.model_id)
-    return VerdictRead(phase=row.phase, verdict=row.verdict)
+    return VerdictRead(phase=row.phase, verdict=verdict_of(row))
 
 
-@router.post("/rollouts/{rollout_id}/{order}", response_model=RolloutRead)
+@router.post("/rollouts/{rollout_id}/{order}")
 def command_rollout(
     rollout_id: UUID, order: str, body: CommandCreate, act: ActDep
-) -> rollout_history.History:
+) -> rollout_history.RolloutNow:
     """Pause, resume, promote or roll back."""
     api_keys.require(act.caller, Scope.OPERATE, act.caller.model_id)
     row = rollout_history.find(act.session, rollout_id)
@@ -169,7 +128,7 @@ def command_rollout(
     return rollout_history.rollout(act.session, rollout_id)
 
 
-@router.get("/models/{model}/routing", response_class=Response)
+@router.get("/models/{model}/routing", response_model=Routing, responses=NOT_MODIFIED)
 def read_routing(
     entry: ServingModel,
     session: ReadDep,
@@ -184,8 +143,8 @@ def read_routing(
 
 
 @router.put("/models/{model}/champion")
-def put_champion(body: ChampionPut, entry: OperateModel, act: ActDep) -> dict[str, int]:
+def put_champion(body: ChampionPut, entry: OperateModel, act: ActDep) -> RevisionRead:
     """Let a version serve, by a person's choice; answers the new revision."""
     rev = crown(act.session, entry.model_id, body.version, body.expected_rev, act.now)
     act.record("champion.move", f"{entry.name}/{body.version}", {"rev": rev})
-    return {"rev": rev}
+    return RevisionRead(rev=rev)

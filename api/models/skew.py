@@ -13,7 +13,7 @@ from core.errors import Malformed, Unprocessable
 from monitors.skew import comparison
 from monitors.skew.comparison import FeatureSkew
 from monitors.skew.faults import Fault, Verdict
-from monitors.skew.scaler_comparison import Logged, Parity, ScalerParity
+from monitors.skew.scaler_comparison import Logged, ScalerParity
 from services.access.request_body import at_most, read_body
 from services.evaluation.evaluation_context import RECENT_DAYS
 from services.skew import compare
@@ -47,7 +47,7 @@ class FeatureSkewRead(BaseModel):
     also: list[list[Fault]]
 
 
-class ReplayRead(BaseModel):
+class GoldenRead(BaseModel):
     """Whether the rows would pass as golden vectors, and why not."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -61,29 +61,14 @@ class SkewRead(BaseModel):
 
     n_rows: int
     features: list[FeatureSkewRead]
-    golden: ReplayRead
-
-
-class ScalerRead(BaseModel):
-    """One feature's scaler, held against its input."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    verdict: Parity
-    n_days: int
-    n_effective: float | None
-    mean: float | None
-    mean_error: float | None
-    sd: float | None
-    sd_error: float | None
+    golden: GoldenRead
 
 
 class ScalersRead(BaseModel):
     """Every feature that has a scaler."""
 
     logged: Logged
-    features: list[ScalerRead]
+    features: tuple[ScalerParity, ...]
 
 
 class Sides(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -98,7 +83,10 @@ class Sides(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 _COLUMNS = {
     "type": "object",
     "description": "By column: a number for each row, or a list of steps; null is missing.",
-    "additionalProperties": {"type": "array", "items": {}},
+    "additionalProperties": {
+        "type": "array",
+        "items": {"type": ["number", "array", "null"], "items": {"type": ["number", "null"]}},
+    },
 }
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -142,7 +130,7 @@ async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> byte
     )
 
 
-@router.post("", response_model=SkewRead, openapi_extra=_BODY)
+@router.post("", openapi_extra=_BODY)
 def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadModel) -> SkewRead:
     """Compare what training and serving made of the same events, and name the fault.
 
@@ -161,7 +149,7 @@ def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadMode
     return SkewRead(
         n_rows=found.n_rows,
         features=[_read(feature) for feature in found.features],
-        golden=ReplayRead.model_validate(found.golden),
+        golden=GoldenRead.model_validate(found.golden),
     )
 
 
@@ -184,7 +172,7 @@ def _read(feature: FeatureSkew) -> FeatureSkewRead:
     )
 
 
-@router.get("", response_model=ScalersRead)
+@router.get("")
 def read_scaler_parity(
     entry: ReadModel,
     session: ReadDep,
@@ -195,9 +183,5 @@ def read_scaler_parity(
 
     `logged` says whether rows hold values before the scaler (`raw`) or after it.
     """
-    found: tuple[ScalerParity, ...] = compare.scaler_parity(
-        session, entry.model_id, days, logged
-    )
-    return ScalersRead(
-        logged=logged, features=[ScalerRead.model_validate(one) for one in found]
-    )
+    found = compare.scaler_parity(session, entry.model_id, days, logged)
+    return ScalersRead(logged=logged, features=found)

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
-from api.models.models import VersionRead
+from api.server.body import Body, ContractBody
 from api.server.dependencies import (
     ActDep,
     OperateModel,
@@ -16,14 +16,15 @@ from api.server.dependencies import (
     ServingModel,
 )
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
+from api.server.responses import NOT_MODIFIED
 from core.errors import Unprocessable
-from core.schema.contract import Contract
 from core.window import Window
-from db.queries import models
-from db.tables import Version
 from retrain.artifact_header import MAX_BYTES
 from services.access.request_body import at_most, read_body
 from services.models import artifacts, registry
+from services.read_models.model_details import VersionNow, version_of, versions_of
+from services.read_models.paging import Page
 
 router = APIRouter(
     prefix="/v1/models/{model}/versions", tags=["versions"], route_class=JsonRoute
@@ -32,13 +33,13 @@ router = APIRouter(
 ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
 
 
-class VersionPut(BaseModel):
+class VersionPut(Body):
     """What somebody says about a version."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    contract: dict[str, Any] | None = None
-    manifest: dict[str, Any] = {}
+    contract: ContractBody | None = None
+    manifest: dict[str, Any] = Field(
+        default_factory=dict, description="How it was made; `scaler.std`: the unit of errors."
+    )
     reference_start: AwareDatetime | None = None
     reference_end: AwareDatetime | None = None
     objective: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -54,19 +55,19 @@ class VersionPut(BaseModel):
         return Window(self.reference_start, self.reference_end)
 
 
-@router.get("", response_model=list[VersionRead])
-def list_versions(entry: ReadModel, session: ReadDep) -> list[Version]:
+@router.get("")
+def list_versions(entry: ReadModel, session: ReadDep, paging: PagingDep) -> Page[VersionNow]:
     """List a model's versions, oldest first."""
-    return models.versions(session, entry.model_id)
+    return paging.cut(versions_of(session, entry.model_id), lambda version: version.name)
 
 
-@router.get("/{version}", response_model=VersionRead)
-def read_version(version: str, entry: ReadModel, session: ReadDep) -> Version:
+@router.get("/{version}")
+def read_version(version: str, entry: ReadModel, session: ReadDep) -> VersionNow:
     """Describe one version."""
-    return models.find_version(session, entry.model_id, version)
+    return version_of(session, entry.model_id, version)
 
 
-@router.put("/{version}", response_model=VersionRead)
+@router.put("/{version}")
 def put_version(
     version: str,
     body: VersionPut,
@@ -74,11 +75,11 @@ def put_version(
     parts: PlatformDep,
     entry: OperateModel,
     act: ActDep,
-) -> Version:
+) -> VersionNow:
     """Add a version, or change its manifest or objective."""
     plan = registry.VersionPlan(
         name=version,
-        contract=None if body.contract is None else Contract.from_json(body.contract),
+        contract=body.contract,
         manifest=body.manifest,
         reference=body.reference(),
         objective=body.objective,
@@ -88,7 +89,7 @@ def put_version(
     act.record(action, f"{entry.name}/{version}", body.model_dump(mode="json"))
     parts.directory.forget(entry.name)
     answer.status_code = 201 if is_new else 200
-    return models.find_version(act.session, entry.model_id, version)
+    return version_of(act.session, entry.model_id, version)
 
 
 async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:
@@ -101,24 +102,28 @@ async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) 
     )
 
 
-@router.put("/{version}/artifact", response_model=VersionRead)
+@router.put("/{version}/artifact")
 def put_artifact(
     version: str,
     content: Annotated[bytes, Depends(artifact_bytes)],
     parts: PlatformDep,
     entry: OperateModel,
     act: ActDep,
-) -> Version:
+) -> VersionNow:
     """Store a version's weights: safetensors, and nothing else."""
     # The file comes first, and no transaction is open while it is written: should the
     # rest fail, a file that nobody names does no harm.
     stored = artifacts.store(parts.settings.artifacts, entry.name, content)
     if artifacts.attach(act.session, entry.model_id, version, stored):
         act.record("artifact.store", f"{entry.name}/{version}", {"sha256": stored.sha256})
-    return models.find_version(act.session, entry.model_id, version)
+    return version_of(act.session, entry.model_id, version)
 
 
-@router.get("/{version}/artifact", response_class=Response)
+@router.get(
+    "/{version}/artifact",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}, **NOT_MODIFIED},
+)
 def read_artifact(
     version: str,
     parts: PlatformDep,

@@ -1,16 +1,19 @@
 """What a route may ask for."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Request, Security
+from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyHeader
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.errors import NotFound, PreconditionFailed
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Scope
@@ -135,3 +138,50 @@ def admin(who: CallerDep) -> Caller:
 
 
 AdminDep = Annotated[Caller, Depends(admin)]
+
+
+def entity_tag(*declared: object) -> str:
+    """Return a strong entity tag of what was declared; it changes with nothing else.
+
+    Examples
+    --------
+    >>> entity_tag("load", 1) == entity_tag("load", 1) != entity_tag("load", 2)
+    True
+    """
+    text = json.dumps(declared, sort_keys=True, default=str)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+class Precondition:
+    """The header If-Match: a change is for the state that the caller has read."""
+
+    def __init__(
+        self, if_match: Annotated[str | None, Header(alias="If-Match")] = None
+    ) -> None:
+        self._if_match = if_match
+
+    def check(self, read_tag: Callable[[], str]) -> None:
+        """Refuse to change what is not, or no more, in the state that the header names.
+
+        Parameters
+        ----------
+        read_tag
+            Locks the thing and returns its tag, or raises NotFound.
+
+        Raises
+        ------
+        PreconditionFailed
+            If the header is given, and names another state.
+        """
+        if self._if_match is None:
+            return
+        try:
+            tag = read_tag()
+        except NotFound as absent:
+            raise PreconditionFailed(f"If-Match: {absent}") from None
+        named = [one.strip() for one in self._if_match.split(",")]
+        if tag not in named and "*" not in named:
+            raise PreconditionFailed("If-Match: changed meanwhile; read it again")
+
+
+PreconditionDep = Annotated[Precondition, Depends()]

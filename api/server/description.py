@@ -15,6 +15,8 @@ from api.server.examples import BODIES
 from api.server.fast_path import Express
 from api.server.ingest_paths import ACCEPTED, OUTCOME
 from api.server.responses import PROBLEM
+from api.server.schemas import add_parameters, refined, row, with_plain_names
+from services.ingest import Feed
 
 router = APIRouter(tags=["description"])
 
@@ -100,6 +102,24 @@ _PROBLEM = {
 }
 _SHAPE = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
+_DOCUMENT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["openapi", "info", "paths"],
+                    "properties": {
+                        "openapi": {"type": "string"},
+                        "info": {"type": "object", "additionalProperties": {}},
+                        "paths": {"type": "object", "additionalProperties": {}},
+                    },
+                }
+            }
+        }
+    }
+}
+
 # Operations that change nothing, and so meet nothing in another state.
 _WITHOUT_CONFLICT = {"compare_skew", "try_channel"}
 
@@ -108,7 +128,9 @@ class Application(FastAPI):
     """An application that knows plain ASGI routes: it describes them, and serves them first."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(generate_unique_id_function=_name, **given)
+        super().__init__(
+            generate_unique_id_function=_name, separate_input_output_schemas=False, **given
+        )
         self._serve: ASGIApp = super().__call__
 
     def express(self, routes: Sequence[Route]) -> None:
@@ -123,7 +145,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI description of every address."""
         if self.openapi_schema is None:
-            self.openapi_schema = described(super().openapi())
+            self.openapi_schema = described(with_plain_names(super().openapi()))
         return self.openapi_schema
 
 
@@ -131,7 +153,7 @@ def _name(route: APIRoute) -> str:
     return route.name
 
 
-@router.get("/openapi.json")
+@router.get("/openapi.json", responses=_DOCUMENT)
 def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
     """Describe every address that this process answers."""
     description: dict[str, Any] = request.app.openapi()
@@ -147,9 +169,14 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     for framework_s in ("HTTPValidationError", "ValidationError"):
         schemas.pop(framework_s, None)
     schemas |= {"Problem": _PROBLEM, "Accepted": ACCEPTED}
+    schemas |= {f"{feed.title()}Row": row(feed) for feed in Feed}
+    add_parameters(schemas)
+    components["schemas"] = refined(schemas)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}
     }
+    for operations in document["paths"].values():
+        _describe_tags(operations)
     used: dict[str, None] = {}
     for method, path, operation in operations_of(document):
         _refine(method, path, operation)
@@ -162,6 +189,20 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["servers"] = [{"url": "/", "description": "This installation"}]
     return document
+
+
+def _describe_tags(operations: dict[str, Any]) -> None:
+    """Describe the entity tag of what may be changed under a precondition."""
+    takes = [one for each in operations.values() for one in each.get("parameters", ())]
+    if not any(one["name"] == "If-Match" for one in takes):
+        return
+    about = "For `If-Match`: changes with what was put, not with the state of it."
+    for method in operations.keys() & {"get", "put"}:
+        for status, answer in operations[method]["responses"].items():
+            if status.startswith("2"):
+                answer["headers"] = {
+                    "ETag": {"description": about, "schema": {"type": "string"}}
+                }
 
 
 def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

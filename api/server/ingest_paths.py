@@ -73,31 +73,44 @@ ACCEPTED: dict[str, Any] = {
 }
 
 _BATCH_ID = {"type": "string", "minLength": 1, "maxLength": MAX_BATCH_ID}
-# Which fields a row has depends on the model's contract.
-_ROWS = {
-    "description": "One row, a batch of rows, or a batch of columns.",
-    "anyOf": [
-        {"type": "object", "description": "One row."},
-        {
-            "type": "object",
-            "description": "Rows.",
-            "required": ["rows"],
-            "properties": {
-                "batch_id": _BATCH_ID,
-                "rows": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+
+
+_COLUMN = {"type": "array", "items": {}}
+
+
+def _rows(feed: Feed) -> dict[str, Any]:
+    """Describe the bodies that hold rows: which features there are, the contract says."""
+    row = {"$ref": f"#/components/schemas/{feed.title()}Row"}
+    batch = {
+        "type": "object",
+        "description": "Rows.",
+        "required": ["rows"],
+        "properties": {
+            "batch_id": _BATCH_ID,
+            "rows": {"type": "array", "minItems": 1, "items": row},
+        },
+    }
+    columns = {
+        "type": "object",
+        "description": "Columns: lists of one length, features and outputs by name.",
+        "required": ["columns"],
+        "properties": {
+            "batch_id": _BATCH_ID,
+            "columns": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {
+                    "anyOf": [_COLUMN, {"type": "object", "additionalProperties": _COLUMN}]
+                },
             },
         },
-        {
-            "type": "object",
-            "description": "Columns: lists of one length, features and outputs by name.",
-            "required": ["columns"],
-            "properties": {
-                "batch_id": _BATCH_ID,
-                "columns": {"type": "object", "minProperties": 1},
-            },
-        },
-    ],
-}
+    }
+    return {
+        "description": "One row, a batch of rows, or a batch of columns.",
+        "anyOf": [row, batch, columns],
+    }
+
+
 _BINARY = {"type": "string", "format": "binary"}
 
 _ENCODING = {
@@ -154,7 +167,7 @@ def _feed(feed: Feed) -> dict[str, Any]:
             "required": True,
             "description": "The same rows in any of these formats.",
             "content": {
-                Format.JSON.value: {"schema": _ROWS},
+                Format.JSON.value: {"schema": _rows(feed)},
                 **{str(name): {"schema": _BINARY} for name in msgpack},
                 Format.ARROW.value: {"schema": _BINARY},
             },
@@ -221,7 +234,8 @@ def _attributes() -> dict[str, dict[str, Any]]:
         "specversion": {"type": "string", "enum": ["1.0"]},
         "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID},
         "type": {"type": "string", "enum": [*TYPES]},
-        "time": {"type": "string", "format": "date-time"},
+        "time": {"type": "string", "description": "RFC 3339."},
+        "source": {"type": "string"},
         "inferenceservicename": {"type": "string"},
         "modelversion": {"type": "string"},
         "traceparent": {"type": "string"},

@@ -8,6 +8,9 @@ from typing import Any
 from core.errors import RowFault
 
 PROBLEM = "application/problem+json"
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Not changed since the answer that `If-None-Match` names."}
+}
 MAX_NAMED = 1_000  # rows of one kind in one answer
 
 

@@ -56,6 +56,11 @@ class Platform:
         """Return what is at `path`."""
         return self.ask("GET", path, params=params).json()
 
+    def items(self, path: str, **params: Any) -> list[Any]:
+        """Return the first items of the list at `path`: more than a demonstration has."""
+        found: list[Any] = self.get(path, limit=1000, **params)["items"]
+        return found
+
     def wait(
         self,
         path: str,

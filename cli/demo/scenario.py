@@ -83,12 +83,13 @@ class Play:
             json={"reason": "the first version"},
             headers={"Idempotency-Key": "first"},
         )
-        [rollout] = self.platform.wait(
+        rollouts = self.platform.wait(
             f"/v1/rollouts?model={MODEL}",
-            lambda rollouts: rollouts[0]["finished_at"] is not None,
+            lambda found: found["items"][0]["finished_at"] is not None,
             TRAINING_SECONDS,
             lambda _: self.timeline.look(),
         )
+        [rollout] = rollouts["items"]
         if rollout["phase"] != "promoted":
             raise Unprocessable(f"the first version is {rollout['phase']}; see the log")
         self.timeline.look()
@@ -131,14 +132,14 @@ class Play:
             time.sleep(max(0.0, TRAINING_PACE - (time.monotonic() - began)))
 
     def _phase(self) -> str | None:
-        rollouts = self.platform.get("/v1/rollouts", model=MODEL)
+        rollouts = self.platform.items("/v1/rollouts", model=MODEL)
         return rollouts[0]["phase"] if rollouts else None
 
     def _is_over(self, day: int) -> bool:
         """Tell whether a shift has been dealt with: healed, or the challenger turned away."""
         if self.scenario.kind is not Kind.SHIFT:
             return False
-        rollouts = self.platform.get("/v1/rollouts", model=MODEL)
+        rollouts = self.platform.items("/v1/rollouts", model=MODEL)
         if len(rollouts) < 2:
             return False
         if rollouts[0]["phase"] == "promoted":

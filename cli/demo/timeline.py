@@ -39,9 +39,7 @@ class Timeline:
 
     def look(self) -> None:
         """Tell every finding, flip and step of a rollout that has not been told yet."""
-        found = self.platform.get(
-            f"/v1/models/{self.model}/findings", outcome="breach", limit=20
-        )
+        found = self.platform.items(f"/v1/models/{self.model}/findings", outcome="breach")
         for finding in reversed(found):
             # Of a monitor that goes on finding the same, only the first is news.
             ended = [
@@ -51,9 +49,9 @@ class Timeline:
                 episode = f"{finding['monitor']} {len(ended)}"
                 at, cause = finding["as_of"], finding["cause"]
                 self._tell(episode, at, "finding", finding["kind"], cause)
-        for flip in self.platform.get("/v1/flips", model=self.model):
+        for flip in reversed(self.platform.items("/v1/flips", model=self.model)):
             self._tell_flip(flip)
-        for rollout in reversed(self.platform.get("/v1/rollouts", model=self.model)):
+        for rollout in reversed(self.platform.items("/v1/rollouts", model=self.model)):
             for i, event in enumerate(rollout["events"]):
                 text = f"{event['phase']}: {event['cause']}"
                 name = event["event"]

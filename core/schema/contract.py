@@ -9,11 +9,9 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any
 
-import msgspec
-
 from core.errors import Unprocessable
 from core.schema.feature import Dtype, Feature, Sensitivity
-from core.stored import refuse_unknown
+from core.stored import parsed, refuse_unknown
 
 MAX_STEPS = 10_000  # of one window: as many as a forecast row can sensibly carry
 MAX_STEP_SECONDS = 7 * 86_400  # a window of the most steps stays within the calendar
@@ -178,13 +176,9 @@ class Contract:
         Unprocessable
             Naming the field that is missing, unknown or of the wrong type.
         """
-        refuse_unknown(stored, cls, "contract")
         if isinstance(stored, Mapping):
             _refuse_unknown_features(stored.get("features"))
-        try:
-            return msgspec.convert(stored, cls)
-        except msgspec.ValidationError as error:
-            raise Unprocessable(f"contract: {error}") from None
+        return parsed(stored, cls, "contract")
 
     def _check_names(self) -> None:
         names = self.feature_names

@@ -179,6 +179,20 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     return is_new
 
 
+def lock(session: Session, name: str) -> Model:
+    """Return the model, which nobody else changes until the transaction is over.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    model = session.scalar(models.named(name).with_for_update(key_share=True))
+    if model is None:
+        raise NotFound(f"no model {name!r}")
+    return model
+
+
 def _successor(session: Session, model: Model, stated: Contract) -> Contract:
     """Return the contract that the log goes on under.
 

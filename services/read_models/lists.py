@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -16,11 +17,20 @@ from monitors.finding import Outcome
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.read_models.overview.reliability import ClassClaims, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
+from services.read_models.paging import Page, Paging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertNow:
-    """Where one alert stands."""
+    """Where one alert stands.
+
+    Attributes
+    ----------
+    since
+        Event time.
+    inhibited_by
+        The input faults that keep a firing alert from being notified.
+    """
 
     id: UUID
     model: str
@@ -36,7 +46,18 @@ class AlertNow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlipPast:
-    """The moment an alert changed."""
+    """One change of an alert.
+
+    Attributes
+    ----------
+    inhibited
+        Nobody was notified of it.
+    at
+        Event time; the others are wall time.
+    notified_at
+        When the notification was queued: later than `recorded_at` where the
+        alert was inhibited at first.
+    """
 
     id: UUID
     model: str
@@ -53,10 +74,26 @@ class FlipPast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FindingPast:
-    """What a monitor said about one window.
+class FirstFinding:
+    """A finding before late rows changed it."""
 
-    `rev` counts how often late rows changed it, `first` is what it said before.
+    outcome: Outcome
+    value: float | None
+    threshold: float | None
+    cause: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingPast:
+    """The finding of a monitor about one window.
+
+    Attributes
+    ----------
+    rev
+        How often late rows changed it.
+    first
+        The finding before it was changed.
     """
 
     id: UUID
@@ -74,12 +111,18 @@ class FindingPast:
     detail: dict[str, Any]
     rev: int
     revised_at: datetime | None
-    first: dict[str, Any] | None
+    first: FirstFinding | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """How wrong a model was."""
+    """The errors of a model: by event day, and over its last week with labels.
+
+    Attributes
+    ----------
+    classes
+        Only of models whose targets are their classes.
+    """
 
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
@@ -131,19 +174,19 @@ def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
     ]
 
 
-def flips(session: Session, model_id: UUID | None, limit: int) -> list[FlipPast]:
-    """Return the newest flips of one model or of all, oldest first."""
+def flips(session: Session, model_id: UUID | None, paging: Paging) -> Page[FlipPast]:
+    """Return the flips of one model or of all, newest first."""
     query = (
         select(FlipRow, Monitor, Model.name)
         .join(Alert, Alert.id == FlipRow.alert_id)
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .join(Model, Model.id == FlipRow.model_id)
-        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
-        .limit(limit)
     )
     if model_id is not None:
         query = query.where(FlipRow.model_id == model_id)
-    newest_first = [
+    order = ((FlipRow.recorded_at, True), (FlipRow.at, True), (FlipRow.id, True))
+    found = paging.rows(session, query, order, tuple[datetime, datetime, UUID])
+    items = [
         FlipPast(
             id=flip.id,
             model=model,
@@ -158,9 +201,9 @@ def flips(session: Session, model_id: UUID | None, limit: int) -> list[FlipPast]
             recorded_at=flip.recorded_at,
             notified_at=flip.notified_at,
         )
-        for flip, monitor, model in session.execute(query)
+        for flip, monitor, model, *_ in found.items
     ]
-    return newest_first[::-1]
+    return Page(items=items, next_cursor=found.next_cursor)
 
 
 def findings(
@@ -168,21 +211,21 @@ def findings(
     model_id: UUID,
     monitor: str | None,
     outcome: Outcome | None,
-    limit: int,
-) -> list[FindingPast]:
-    """Return a model's newest findings, newest first."""
+    paging: Paging,
+) -> Page[FindingPast]:
+    """Return a model's findings, newest first."""
     query = (
         select(Finding, Monitor)
         .join(Monitor, Monitor.id == Finding.monitor_id)
         .where(Finding.model_id == model_id)
-        .order_by(Finding.window_end.desc(), Monitor.name)
-        .limit(limit)
     )
     if monitor is not None:
         query = query.where(Monitor.name == monitor)
     if outcome is not None:
         query = query.where(Finding.outcome == outcome)
-    return [
+    order = ((Finding.window_end, True), (Monitor.name, False), (Finding.id, False))
+    found = paging.rows(session, query, order, tuple[datetime, str, UUID])
+    items = [
         FindingPast(
             id=finding.id,
             monitor=by.name,
@@ -199,7 +242,8 @@ def findings(
             detail=finding.detail,
             rev=finding.rev,
             revised_at=finding.revised_at,
-            first=finding.first,
+            first=msgspec.convert(finding.first, FirstFinding | None),
         )
-        for finding, by in session.execute(query)
+        for finding, by, *_ in found.items
     ]
+    return Page(items=items, next_cursor=found.next_cursor)

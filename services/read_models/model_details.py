@@ -9,6 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
+from core.errors import NotFound
+from core.policy import Policy
 from core.schema.contract import Contract
 from db.queries import models
 from db.tables import Alert, Monitor, Version
@@ -17,7 +19,7 @@ from services.platform_faults import set_aside
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChampionNow:
-    """Which version serves."""
+    """Which version serves; `rev` is what the next change must expect."""
 
     version: str
     rev: int
@@ -38,15 +40,41 @@ class MonitorNow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """One model. The rows of `versions` are for serialising only."""
+class VersionNow:
+    """One version of a model.
+
+    Attributes
+    ----------
+    sha256, n_bytes
+        Of its weights; None where somebody else keeps them.
+    reference_start, reference_end
+        Bounds of the input that it was trained on.
+    objective
+        The standardised error that its accuracy is held to.
+    """
+
+    name: str
+    contract: Contract
+    contract_digest: str
+    sha256: str | None
+    n_bytes: int | None
+    manifest: dict[str, Any]
+    reference_start: datetime | None
+    reference_end: datetime | None
+    objective: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNow:
+    """One model, and where everything about it stands."""
 
     name: str
     description: str
     runbook_url: str
-    contract: dict[str, Any]
+    contract: Contract
     contract_digest: str
-    policy: dict[str, Any]
+    policy: Policy
     champion: ChampionNow | None
     watermark: datetime | None
     judged_until: datetime | None
@@ -55,24 +83,25 @@ class Description:
     backlog_bytes: int
     set_aside: list[set_aside.Aside]
     open_rollout: UUID | None
-    versions: list[Version]
+    versions: list[VersionNow]
     monitors: list[MonitorNow]
 
 
-def describe(session: Session, name: str) -> Description:
+def describe(session: Session, name: str) -> ModelNow:
     """Describe one model, or raise NotFound."""
     session.flush()
     model = models.find(session, name)
     serving = models.champion(session, model.id)
     rollout = models.open_rollout(session, model.id)
     rows, size = models.backlog(session, model.id)
-    return Description(
+    contract = Contract.from_json(model.contract)
+    return ModelNow(
         name=model.name,
         description=model.description,
         runbook_url=model.runbook_url,
-        contract=model.contract,
-        contract_digest=Contract.from_json(model.contract).digest,
-        policy=model.policy,
+        contract=contract,
+        contract_digest=contract.digest,
+        policy=Policy.from_json(model.policy),
         champion=serving
         and ChampionNow(version=serving[1].name, rev=serving[0].rev, since=serving[0].since),
         watermark=model.watermark,
@@ -82,9 +111,42 @@ def describe(session: Session, name: str) -> Description:
         backlog_bytes=size,
         set_aside=set_aside.of_model(session, model.id),
         open_rollout=rollout.id if rollout else None,
-        versions=models.versions(session, model.id),
+        versions=versions_of(session, model.id),
         monitors=monitors_of(session, model.id),
     )
+
+
+def versions_of(session: Session, model_id: UUID) -> list[VersionNow]:
+    """Return a model's versions, oldest first."""
+    return [_version(row) for row in models.versions(session, model_id)]
+
+
+def version_of(session: Session, model_id: UUID, name: str) -> VersionNow:
+    """Return a model's version of that name, or raise NotFound."""
+    return _version(models.find_version(session, model_id, name))
+
+
+def _version(row: Version) -> VersionNow:
+    return VersionNow(
+        name=row.name,
+        contract=Contract.from_json(row.contract),
+        contract_digest=row.contract_digest,
+        sha256=row.sha256,
+        n_bytes=row.n_bytes,
+        manifest=row.manifest,
+        reference_start=row.reference_start,
+        reference_end=row.reference_end,
+        objective=row.objective,
+        created_at=row.created_at,
+    )
+
+
+def monitor_of(session: Session, model_id: UUID, name: str) -> MonitorNow:
+    """Return a model's monitor of that name, or raise NotFound."""
+    for monitor in monitors_of(session, model_id):
+        if monitor.name == name:
+            return monitor
+    raise NotFound(f"no monitor {name!r} of this model")
 
 
 def monitors_of(session: Session, model_id: UUID) -> list[MonitorNow]:

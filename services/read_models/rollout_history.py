@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from db.tables import Model, Rollout, RolloutEvent, Version
 from retrain.deadline import Deadline
+from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, Phase
+from retrain.verdict import Verdict
+from services.read_models.overview.rollouts import Progress, gate_of, verdict_of
+from services.read_models.paging import Page, Paging
 from services.rollouts import deadlines
 
 
@@ -29,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class RolloutNow:
     """One rollout. `share_percent` is the share of new sessions that the challenger has.
 
     `deadline` is when its phase ends by itself.
@@ -46,24 +51,27 @@ class History:
     onset: datetime | None
     requested_at: datetime
     not_before: datetime
-    gate: dict[str, Any]
-    verdict: dict[str, Any]
-    progress: dict[str, Any]
+    gate: Gate | None
+    verdict: Verdict | None
+    progress: Progress
     created_at: datetime
     finished_at: datetime | None
     deadline: Deadline | None
     events: list[Step]
 
 
-def rollouts(session: Session, model_id: UUID | None, limit: int) -> list[History]:
-    """Return the newest rollouts of one model or of all, newest first."""
-    query = select(Rollout).order_by(Rollout.created_at.desc()).limit(limit)
+def rollouts(session: Session, model_id: UUID | None, paging: Paging) -> Page[RolloutNow]:
+    """Return the rollouts of one model or of all, newest first."""
+    query = select(Rollout)
     if model_id is not None:
         query = query.where(Rollout.model_id == model_id)
-    return _histories(session, [*session.scalars(query)])
+    order = ((Rollout.created_at, True), (Rollout.id, True))
+    found = paging.rows(session, query, order, tuple[datetime, UUID])
+    items = _histories(session, [row[0] for row in found.items])
+    return Page(items=items, next_cursor=found.next_cursor)
 
 
-def rollout(session: Session, rollout_id: UUID) -> History:
+def rollout(session: Session, rollout_id: UUID) -> RolloutNow:
     """Return one rollout, or raise NotFound."""
     return _histories(session, [find(session, rollout_id)])[0]
 
@@ -76,7 +84,7 @@ def find(session: Session, rollout_id: UUID) -> Rollout:
     return row
 
 
-def _histories(session: Session, rows: list[Rollout]) -> list[History]:
+def _histories(session: Session, rows: list[Rollout]) -> list[RolloutNow]:
     session.flush()
     names = {
         model.id: model.name
@@ -106,7 +114,7 @@ def _histories(session: Session, rows: list[Rollout]) -> list[History]:
             )
         )
     return [
-        History(
+        RolloutNow(
             id=row.id,
             model=names[row.model_id],
             phase=row.phase,
@@ -118,9 +126,9 @@ def _histories(session: Session, rows: list[Rollout]) -> list[History]:
             onset=row.onset,
             requested_at=row.requested_at,
             not_before=row.not_before,
-            gate=row.gate,
-            verdict=row.verdict,
-            progress=row.progress,
+            gate=gate_of(row),
+            verdict=verdict_of(row),
+            progress=msgspec.convert(row.progress, Progress),
             created_at=row.created_at,
             finished_at=row.finished_at,
             deadline=deadlines.of_rollout(session, row),

@@ -37,7 +37,7 @@ def test_a_made_key_works_until_it_is_revoked(
     assert TestClient(app, headers=headers).get(f"/v1/models/{model}").status_code == 200
     assert made.json()["token"] not in admin.get("/v1/keys").text
     assert admin.delete("/v1/keys/ci").status_code == 204
-    revoked = {one["name"]: one["revoked_at"] for one in admin.get("/v1/keys").json()}
+    revoked = {one["name"]: one["revoked_at"] for one in admin.get("/v1/keys").json()["items"]}
     assert revoked["ci"] is not None
     assert admin.post("/v1/keys", json=body).status_code == 409
 
@@ -66,7 +66,7 @@ def test_a_channel_shows_its_secret_once(admin: TestClient) -> None:
     assert "secret" not in read
     assert read["severities"] == ["page"]
     assert admin.delete("/v1/channels/on-call").status_code == 204
-    assert [one["enabled"] for one in admin.get("/v1/channels").json()] == [False]
+    assert [one["enabled"] for one in admin.get("/v1/channels").json()["items"]] == [False]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.session import read_only
 from db.tables import AuditEvent, Model
 from tests.api.conftest import CONTRACT, Clients
+from tests.problems import error_of
 
 
 def with_change(**change: Any) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def test_a_contract_may_not_break_stored_rows(
         pytest.param(
             "grid", {"contract": with_change(horizon="long")}, "horizon", id="wrong type"
         ),
-        pytest.param("grid", {"contract": CONTRACT, "x": 1}, "body.x", id="unknown field"),
+        pytest.param("grid", {"contract": CONTRACT, "x": 1}, "unknown x", id="unknown field"),
         pytest.param(
             "grid",
             {"contract": CONTRACT, "runbook_url": "javascript:0"},
@@ -95,7 +96,7 @@ def test_a_bad_registration_is_refused_by_name(
 ) -> None:
     answer = operator.put(f"/v1/models/{name}", json=body)
     assert answer.status_code == 422
-    assert set(answer.json()) == {"error", "detail"}
+    assert error_of(answer) == "Unprocessable"
     assert hint in answer.json()["detail"]
 
 
@@ -119,17 +120,19 @@ def test_a_key_for_one_model_sees_that_one_only(
         model_id = session.scalars(select(Model.id).where(Model.name == model)).one()
     assert isinstance(model_id, UUID)
     narrow = as_key("operate", "read", model_id=model_id)
-    assert [one["name"] for one in narrow.get("/v1/models").json()] == [model]
+    assert [one["name"] for one in narrow.get("/v1/models").json()["items"]] == [model]
     assert narrow.get(f"/v1/models/{model}").status_code == 200
     put = {"contract": CONTRACT}
     assert narrow.put(f"/v1/models/{model}", json=put).status_code == 200
     foreign = narrow.get("/v1/models/other")
     absent = narrow.get("/v1/models/absent")
-    assert (foreign.status_code, foreign.json()) == (absent.status_code, absent.json())
+    said = [{**one.json(), "instance": None} for one in (foreign, absent)]
+    assert said[0] == said[1]
+    assert error_of(foreign) == "Forbidden"
     assert narrow.put("/v1/models/new", json=put).status_code == 403
 
 
 def test_absent_models_are_not_found(operator: TestClient) -> None:
     answer = operator.get("/v1/models/absent")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "NotFound", "detail": "no model 'absent'"}
+    assert (error_of(answer), answer.json()["detail"]) == ("NotFound", "no model 'absent'")

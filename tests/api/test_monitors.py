@@ -51,7 +51,7 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
     assert changed.status_code == 200
     assert operator.get(path).json() == changed.json()
     assert (changed.json()["severity"], changed.json()["enabled"]) == ("page", False)
-    assert len(operator.get(f"/v1/models/{model}/monitors").json()) == 9
+    assert len(operator.get(f"/v1/models/{model}/monitors").json()["items"]) == 9
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, M
 from monitors.finding import Outcome
 from monitors.performance.residual_sums import sums, to_bytes
 from tests.api.conftest import CONTRACT, Clients
+from tests.api.test_paging import pages
 
 DAY = timedelta(days=1)
 PROMISE = {"promised_days": 90.0, "achieved_days": 100.0, "replayed_days": 300.0}
@@ -86,22 +87,24 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
 
 @pytest.mark.usefixtures("history")
 def test_a_flip_is_listed_with_its_cause(operator: TestClient, model: str) -> None:
-    [flip] = operator.get("/v1/flips", params={"model": model}).json()
+    [flip] = operator.get("/v1/flips", params={"model": model}).json()["items"]
     assert flip["flip"] == "fired"
     assert flip["cause"] == "HULL moved"
     assert flip["at"] == "2026-01-10T00:00:00Z"
-    [alert] = [one for one in operator.get("/v1/alerts").json() if one["phase"] == "firing"]
+    [alert] = [
+        one for one in operator.get("/v1/alerts").json()["items"] if one["phase"] == "firing"
+    ]
     assert (alert["monitor"], alert["severity"]) == ("own", "ticket")
 
 
 @pytest.mark.usefixtures("history")
 def test_findings_come_newest_first_and_by_outcome(operator: TestClient, model: str) -> None:
     path = f"/v1/models/{model}/findings"
-    assert [one["value"] for one in operator.get(path).json()] == [2.0, 1.0, 0.0]
-    assert [one["value"] for one in operator.get(path, params={"limit": 1}).json()] == [2.0]
-    [breach] = operator.get(path, params={"outcome": "breach"}).json()
+    assert [one["value"] for one in pages(operator, path, limit=10)] == [2.0, 1.0, 0.0]
+    assert [one["value"] for one in pages(operator, path, limit=1)] == [2.0, 1.0, 0.0]
+    [breach] = pages(operator, path, outcome="breach")
     assert breach["detail"] == {"top": "HULL"} | PROMISE
-    assert operator.get(path, params={"monitor": "absent"}).json() == []
+    assert operator.get(path, params={"monitor": "absent"}).json()["items"] == []
     assert operator.get(path, params={"limit": 0}).status_code == 422
 
 
@@ -148,8 +151,8 @@ def test_a_key_for_another_model_sees_none_of_it(
     with unit_of_work(sessions) as session:
         other_id = models.find(session, "other").id
     narrow = as_key("read", model_id=other_id)
-    assert narrow.get("/v1/flips").json() == []
-    assert {one["model"] for one in narrow.get("/v1/alerts").json()} <= {"other"}
+    assert narrow.get("/v1/flips").json()["items"] == []
+    assert {one["model"] for one in narrow.get("/v1/alerts").json()["items"]} <= {"other"}
     assert narrow.get("/v1/flips", params={"model": model}).status_code == 403
     assert narrow.get("/metrics").status_code == 403
 

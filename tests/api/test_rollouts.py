@@ -131,7 +131,7 @@ def test_what_can_never_work_is_refused_at_once_with_every_reason(
     answer = operator.post(f"{champion}/retrain", json={"reason": "try"})
     assert (answer.status_code, error_of(answer)) == (409, "RetrainRefused")
     assert reason in answer.json()["detail"]
-    assert operator.get("/v1/rollouts").json() == []
+    assert operator.get("/v1/rollouts").json()["items"] == []
 
 
 def test_an_open_rollout_holds_the_champion(operator: TestClient, champion: str) -> None:
@@ -177,7 +177,7 @@ def test_a_rolled_back_challenger_serves_no_one(
     assert operator.post(f"{canary}/rollback", json={}).json()["phase"] == "rolled_back"
     routing = operator.get(f"{champion}/routing").json()
     assert (routing["champion"]["version"], routing["challenger"]) == ("v1", None)
-    assert operator.get(f"{canary}/verdict").json() == {"phase": "rolled_back", "verdict": {}}
+    assert operator.get(f"{canary}/verdict").json() == {"phase": "rolled_back", "verdict": None}
 
 
 def test_an_unknown_order_lists_the_known_ones(operator: TestClient, canary: str) -> None:
@@ -194,7 +194,7 @@ def test_a_key_for_another_model_reaches_no_rollout(
     with unit_of_work(sessions) as session:
         other_id = models.find(session, "other").id
     narrow = as_key("operate", "read", model_id=other_id)
-    assert narrow.get("/v1/rollouts").json() == []
+    assert narrow.get("/v1/rollouts").json()["items"] == []
     assert narrow.get(canary).status_code == 403
     assert narrow.get(f"{canary}/verdict").status_code == 403
     assert narrow.post(f"{canary}/promote", json={}).status_code == 403

@@ -119,7 +119,7 @@ def test_the_examples_of_the_interface_are_accepted(
         for feed, body in zip(["predictions", "labels"], printed, strict=True):
             answer = client.post(f"/v1/models/m/{feed}", content=body)
             kept = {"accepted": 1, "duplicate": False, "duplicates": []}
-            assert answer.json() == {**kept, "quarantined": 0, "rows": []}
+            assert answer.json() == {**kept, "quarantined": 0, "errors": []}
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in pages()])

@@ -56,7 +56,7 @@ def test_what_is_asked_for_is_done_by_a_worker_and_listed(
     while worker.once():
         pass
 
-    [done] = admin.get(PATH).json()
+    [done] = admin.get(PATH).json()["items"]
     assert done["state"] == "finished"
     assert done["erased"] == {"log": 20, "quarantine": 0, "waiting": 0}
     assert done["error"] is None
@@ -121,7 +121,7 @@ def test_what_failed_is_asked_for_again_and_says_why(
     with monkeypatch.context() as broken:
         broken.setattr("services.retention.erasure.leave_no_trace", fail)
         Worker(settings, sessions, jobs(settings, sessions)).once()
-    [waiting] = admin.get(PATH).json()
+    [waiting] = admin.get(PATH).json()["items"]
     assert (waiting["state"], waiting["error"]) == ("waiting", "OSError")
 
     def dead(now: datetime) -> None:
@@ -132,4 +132,4 @@ def test_what_failed_is_asked_for_again_and_says_why(
     dead(utcnow())
     Ticker(settings, sessions).ask_for_erasures()
     assert Worker(settings, sessions, jobs(settings, sessions)).once()
-    assert [one["state"] for one in admin.get(PATH).json()] == ["finished"]
+    assert [one["state"] for one in admin.get(PATH).json()["items"]] == ["finished"]

@@ -152,5 +152,5 @@ def test_history_and_replay_over_http(
         assert {record["kind"] for record in answer.json()["records"]} == {*KINDS}
         one_end = {"reference_from": START.isoformat()}
         assert client.get("/v1/models/grid/replay", params=one_end).status_code == 422
-        shown = client.get("/v1/models/grid/findings").json()
+        shown = client.get("/v1/models/grid/findings").json()["items"]
         assert shown == []

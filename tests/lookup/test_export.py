@@ -20,7 +20,7 @@ from tests.lookup.conftest import Place
 from tests.streams import HOUR, START, label, prediction
 
 DAY = timedelta(days=1)
-EXPORT = "/v1/models/grid/predictions/export"
+EXPORT = "/v1/models/grid/export"
 
 
 def read(content: bytes, form: str) -> pa.Table:

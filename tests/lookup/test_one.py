@@ -104,12 +104,12 @@ def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
 def test_a_page_that_runs_out_of_time_says_so(get: Get, place: Place) -> None:
     spread_over(place, 4)
     first = get("predictions", session="long")
-    assert (first["rows"], first["searched_back_to"][:10]) == ([], "2026-01-07")
+    assert (first["items"], first["searched_back_to"][:10]) == ([], "2026-01-07")
 
     found, answer = [], first
-    while answer["cursor"]:
-        answer = get("predictions", session="long", cursor=answer["cursor"])
-        found += [row["prediction_id"] for row in answer["rows"]]
+    while answer["next_cursor"]:
+        answer = get("predictions", session="long", cursor=answer["next_cursor"])
+        found += [row["prediction_id"] for row in answer["items"]]
     assert found == ["p0"]
 
 
@@ -117,10 +117,10 @@ def test_a_page_that_runs_out_of_time_says_so(get: Get, place: Place) -> None:
 def test_a_session_is_searched_for_as_long_as_it_takes(get: Get, place: Place) -> None:
     spread_over(place, 4)
     answer = get("sessions/long")
-    assert (answer["rows"], answer["first"], answer["n_rows"]) == ([], None, 0)
-    while not answer["rows"]:
-        answer = get("sessions/long", cursor=answer["cursor"])
-    assert [row["prediction_id"] for row in answer["rows"]] == ["p0"]
+    assert (answer["items"], answer["first"], answer["n_rows"]) == ([], None, 0)
+    while not answer["items"]:
+        answer = get("sessions/long", cursor=answer["next_cursor"])
+    assert [row["prediction_id"] for row in answer["items"]] == ["p0"]
 
 
 def steps(n: int, **fields: Any) -> list[dict[str, Any]]:
@@ -151,8 +151,8 @@ def test_a_session_is_told_in_order_across_inbox_and_lake(
     cursor: str | None = None
     while not told or cursor:
         answer = get("sessions/s", limit=limit, **({"cursor": cursor} if cursor else {}))
-        told += answer["rows"]
-        cursor = answer["cursor"]
+        told += answer["items"]
+        cursor = answer["next_cursor"]
         assert (answer["n_rows"], answer["session_id"]) == (36, "s")
         assert (answer["first"], answer["last"]) == (
             "2026-01-05T00:00:00Z",
@@ -169,9 +169,9 @@ def test_steps_of_one_moment_are_told_by_their_number(get: Get, place: Place) ->
     place.archive()
 
     first = get("sessions/s", limit=7)
-    rest = get("sessions/s", limit=7, cursor=first["cursor"])
+    rest = get("sessions/s", limit=7, cursor=first["next_cursor"])
 
-    assert [row["step_index"] for row in first["rows"] + rest["rows"]] == [*range(12)]
+    assert [row["step_index"] for row in first["items"] + rest["items"]] == [*range(12)]
 
 
 def test_a_session_that_rested_is_whole(get: Get, place: Place) -> None:
@@ -182,7 +182,7 @@ def test_a_session_that_rested_is_whole(get: Get, place: Place) -> None:
     place.send(*rested[:2], *between)
     place.archive()
     place.send(rested[2])
-    assert len(get("sessions/s")["rows"]) == 3
+    assert len(get("sessions/s")["items"]) == 3
 
 
 def test_what_the_contract_hashes_is_found_by_what_the_service_sent(
@@ -198,6 +198,6 @@ def test_what_the_contract_hashes_is_found_by_what_the_service_sent(
     place.send(prediction(START, prediction_id="p") | stored)
     place.archive()
 
-    assert [row["prediction_id"] for row in get("sessions/alice")["rows"]] == ["p"]
-    assert len(get("predictions", entity="pump-3")["rows"]) == 1
-    assert get("predictions", entity="pump-4")["rows"] == []
+    assert [row["prediction_id"] for row in get("sessions/alice")["items"]] == ["p"]
+    assert len(get("predictions", entity="pump-3")["items"]) == 1
+    assert get("predictions", entity="pump-4")["items"] == []

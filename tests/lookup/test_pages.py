@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 
 
 def ids(answer: Any) -> list[str]:
-    return [row["prediction_id"] for row in answer["rows"]]
+    return [row["prediction_id"] for row in answer["items"]]
 
 
 def pages(get: Get, **params: Any) -> list[list[str]]:
@@ -23,7 +23,7 @@ def pages(get: Get, **params: Any) -> list[list[str]]:
     while True:
         answer = get("predictions", **params, **({"cursor": cursor} if cursor else {}))
         found.append(ids(answer))
-        cursor = answer["cursor"]
+        cursor = answer["next_cursor"]
         if cursor is None:
             return found
 
@@ -46,8 +46,8 @@ def test_rows_of_inbox_and_lake_come_newest_first(get: Get, place: Place) -> Non
     answer = get("predictions")
 
     assert ids(answer) == newest_first
-    assert (answer["cursor"], answer["searched_back_to"]) == (None, None)
-    assert [row["kept_in"] for row in answer["rows"][-3:]] == ["inbox", "inbox", "lake"]
+    assert (answer["next_cursor"], answer["searched_back_to"]) == (None, None)
+    assert [row["kept_in"] for row in answer["items"][-3:]] == ["inbox", "inbox", "lake"]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 59, 60, 61])
@@ -64,10 +64,10 @@ def test_a_cursor_holds_while_rows_move_to_the_lake(get: Get, place: Place) -> N
     newest_first = spread(place)
     first = get("predictions", limit=25)
     place.archive()
-    rest = get("predictions", limit=100, cursor=first["cursor"])
+    rest = get("predictions", limit=100, cursor=first["next_cursor"])
 
     assert ids(first) + ids(rest) == newest_first
-    assert {row["kept_in"] for row in rest["rows"]} == {"lake"}
+    assert {row["kept_in"] for row in rest["items"]} == {"lake"}
 
 
 def test_rows_of_one_moment_are_paged_too(get: Get, place: Place) -> None:
@@ -100,9 +100,9 @@ def test_every_field_comes_back_as_it_was_sent(get: Get, place: Place) -> None:
         status="error",
     )
     place.send(sent)
-    from_inbox = get("predictions")["rows"][0]
+    from_inbox = get("predictions")["items"][0]
     place.archive()
-    from_lake = get("predictions")["rows"][0]
+    from_lake = get("predictions")["items"][0]
 
     assert from_inbox | {"kept_in": "lake"} == from_lake
     moments = {"at": "2026-01-05T00:00:00.000001Z", "received_at": "2026-01-05T00:00:00Z"}
@@ -171,7 +171,7 @@ def test_what_is_sent_twice_is_shown_once_as_it_was_received_first(
 
     answer = get("predictions")
 
-    shown = [(row["at"], row["latency_seconds"], row["sent"]) for row in answer["rows"]]
+    shown = [(row["at"], row["latency_seconds"], row["sent"]) for row in answer["items"]]
     assert shown == [("2026-01-06T00:00:00Z", 4.0, 1), ("2026-01-05T00:00:00Z", 1.0, 3)]
 
 
@@ -194,7 +194,7 @@ def test_labels_meet_their_predictions_wherever_both_are(
     if labels_archived:
         place.archive()
 
-    by_id = {row["prediction_id"]: row["label"] for row in get("predictions")["rows"]}
+    by_id = {row["prediction_id"]: row["label"] for row in get("predictions")["items"]}
 
     assert by_id == {
         "p": {
@@ -226,4 +226,8 @@ def test_what_cannot_be_meant_is_refused(get: Get, params: dict[str, Any]) -> No
 
 
 def test_a_model_without_rows_has_an_empty_page(get: Get) -> None:
-    assert get("predictions") == {"rows": [], "cursor": None, "searched_back_to": None}
+    assert get("predictions") == {
+        "items": [],
+        "next_cursor": None,
+        "searched_back_to": None,
+    }

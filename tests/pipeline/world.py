@@ -127,7 +127,7 @@ class Platform:
 
     def export(self, model: str, form: str) -> bytes:
         params = {"format": form, "version": "v1"}
-        return self.call("GET", f"/v1/models/{model}/predictions/export", params=params).content
+        return self.call("GET", f"/v1/models/{model}/export", params=params).content
 
     def bring(self, model: str, form: str, exported: bytes) -> int:
         """Import an export with the command of the shell."""

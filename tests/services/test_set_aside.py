@@ -427,7 +427,7 @@ def test_a_batch_of_an_older_version_that_was_discarded_is_a_duplicate(
         assert client.post(path).json()["rows"] == 1
         again = sent()
         assert (again["accepted"], again["duplicate"]) == (1, True)
-        (bad,) = client.get("/v1/models/grid/quarantine").json()["rows"]
+        (bad,) = client.get("/v1/models/grid/quarantine").json()["items"]
         told = (bad["batch_id"], bad["row"], bad["field"], bad["reason"])
         assert told == ("b-1", 0, "features.wind", "out_of_range")
         good = row | {"prediction_id": "b", "features": {"load": 1.0, "wind": 2.0}}

@@ -62,7 +62,7 @@ def test_the_api_readiness_and_metrics_report_it(
         token = create_key(session, "k", [Scope.READ], None, now)
     headers = {"Authorization": f"Bearer {token}"}
     with TestClient(create_app(settings, sessions), headers=headers) as client:
-        [alert] = client.get("/v1/platform-alerts").json()
+        [alert] = client.get("/v1/platform-alerts").json()["items"]
         assert (alert["kind"], alert["model"], alert["cause"]) == (
             "stream_set_aside",
             MODEL,

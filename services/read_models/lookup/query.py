@@ -134,7 +134,7 @@ class RowCursor(msgspec.Struct, forbid_unknown_fields=True, array_like=True):
     id: int
 
 
-def written(cursor: msgspec.Struct) -> str:
+def written(cursor: object) -> str:
     """Return a cursor as callers carry it."""
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
@@ -157,8 +157,9 @@ def read(text: str, kind: type[T]) -> T:
         cursor = msgspec.json.decode(stored, type=kind)
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise Unprocessable("cursor: not one that a page ended with") from None
-    for moment in (getattr(cursor, name, None) for name in ("at", "first", "last")):
-        if moment is not None:
+    fields = msgspec.structs.astuple(cursor) if isinstance(cursor, msgspec.Struct) else cursor
+    for moment in fields if isinstance(fields, tuple) else ():
+        if isinstance(moment, datetime):
             _sane(moment)
     return cursor
 

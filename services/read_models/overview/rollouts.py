@@ -155,8 +155,8 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
     stored = row[0]
     return RolloutPage(
         line=_line(row),
-        gate=msgspec.convert(stored.gate, Gate) if stored.gate else None,
-        verdict=msgspec.convert(stored.verdict, Verdict) if stored.verdict else None,
+        gate=gate_of(stored),
+        verdict=verdict_of(stored),
         bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
         progress=msgspec.convert(stored.progress, Progress),
         happenings=tuple(_happening(event) for event in overview.events(session, [stored.id])),
@@ -176,6 +176,16 @@ def commands_in(phase: Phase) -> tuple[str, ...]:
     ()
     """
     return tuple(order for order, event in COMMANDS.items() if (phase, event) in TRANSITIONS)
+
+
+def gate_of(row: Rollout) -> Gate | None:
+    """Return the result of a rollout's gate; None before it."""
+    return msgspec.convert(row.gate, Gate) if row.gate else None
+
+
+def verdict_of(row: Rollout) -> Verdict | None:
+    """Return the newest verdict of a rollout's canary; None before its first."""
+    return msgspec.convert(row.verdict, Verdict) if row.verdict else None
 
 
 def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:

@@ -1,0 +1,40 @@
+"""Bodies of requests: which fields they have, and what is wrong with them."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from core.limits import Limits
+from core.policy import Policy
+from core.schema.contract import Contract
+
+
+class Body(BaseModel):
+    """A JSON object whose unknown fields are refused by name, with the known ones."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        known = cls.model_fields
+        unknown = given.keys() - known.keys() if isinstance(given, dict) else ()
+        if unknown:
+            names = {"unknown": ", ".join(sorted(unknown)), "known": ", ".join(known)}
+            message = "unknown {unknown}; known: {known}"
+            raise PydanticCustomError("unknown_field", message, names)
+        return given
+
+
+def _parsed_by(kind: Any) -> tuple[Any, Any]:
+    """Return how a field is read and written: by the dataclass itself."""
+    return (
+        PlainValidator(kind.from_json, json_schema_input_type=kind),
+        PlainSerializer(kind.to_json),
+    )
+
+
+ContractBody = Annotated[Contract, *_parsed_by(Contract)]
+PolicyBody = Annotated[Policy, *_parsed_by(Policy)]
+LimitsBody = Annotated[Limits, *_parsed_by(Limits)]

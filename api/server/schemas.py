@@ -1,0 +1,115 @@
+"""Schemas of the description that the framework cannot make by itself."""
+
+import inspect
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.terms import Terms
+from monitors.registry import KINDS
+from services.ingest import Feed
+from services.ingest.formats.row_types import Field, fields
+
+_ANY_CONTRACT = Contract(
+    features=(Feature(name="feature"),),
+    targets=("target",),
+    step_seconds=1,
+    input_length=1,
+    horizon=1,
+)
+# Which names there are, and whether they are numbers or texts, is for the contract to say.
+_VALUE = ["number", "string", "boolean", "null"]
+_VALUES = {
+    "type": "object",
+    "description": "By name of the contract: one value, or a list of steps; null is missing.",
+    "additionalProperties": {
+        "type": [*_VALUE, "array"],
+        "items": {"type": _VALUE},
+    },
+}
+_ATTRIBUTES = re.compile(r"^(\S.*)\n((?:    .*\n?)+)", re.MULTILINE)
+_MOMENTS = {"at", "target_at", "arrived_at"}
+
+
+def row(feed: Feed) -> dict[str, Any]:
+    """Return the schema of one row that is sent."""
+    made = fields(feed, Terms(contract=_ANY_CONTRACT))
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [one.name for one in made if not one.is_nullable and one.default is ...],
+        "properties": {one.name: _field(one) for one in made},
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    if field.children is not None:
+        schema: dict[str, Any] = {**_VALUES}
+    else:
+        schema = msgspec.json.schema(field.kind)
+        if field.name in _MOMENTS:
+            schema["format"] = "date-time"
+    if field.is_nullable:
+        schema["type"] = [schema["type"], "null"]
+    return schema
+
+
+def add_parameters(schemas: dict[str, Any]) -> None:
+    """Describe the parameters of monitors: of one of the kinds, each with a schema."""
+    kinds = [kind.params for kind in KINDS.values()]
+    of_kinds, found = msgspec.json.schema_components(
+        kinds, ref_template="#/components/schemas/{name}"
+    )
+    schemas |= found
+    for body in ("MonitorPut", "MonitorNow"):
+        schemas[body]["properties"]["params"] = {
+            "title": "Params",
+            "description": "By the kind of the monitor; what is absent has its default.",
+            "anyOf": [*of_kinds],
+        }
+
+
+def _plain_name(qualified: re.Match[str]) -> str:
+    module, name = qualified[1].title(), qualified[2]
+    return name if module == name else module + name
+
+
+def with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without the names that Pydantic gives to generic and namesake classes.
+
+    Examples
+    --------
+    >>> with_plain_names({"a": "Page_AlertNow_", "b": "alerts__state__Phase"})
+    {'a': 'AlertNowPage', 'b': 'StatePhase'}
+    """
+    text = re.sub(r"\bPage_(\w+?)_\b", r"\1Page", json.dumps(document))
+    text = re.sub(r"\b\w+__([a-z_]+)__(\w+)", _plain_name, text)
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def refined(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas of a document, the attributes of dataclasses described one by one.
+
+    A docstring says what they mean, in a section of its own.
+    """
+    for name, schema in schemas.items():
+        schema["title"] = name
+        for each in schema.get("properties", {}).values():
+            each.pop("title", None)
+        text = inspect.cleandoc(schema.get("description", ""))
+        about, *sections = re.split(r"\n\n(?=\w+\n-+\n)", text)
+        if about:
+            schema["description"] = about
+        for section in sections:
+            for names, meaning in re.findall(
+                r"^(\S.*)\n((?:    .*\n?)+)", section, re.MULTILINE
+            ):
+                for one in names.partition(" : ")[0].split(", "):
+                    if one in schema.get("properties", {}):
+                        schema["properties"][one]["description"] = " ".join(meaning.split())
+    return schemas
