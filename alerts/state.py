@@ -29,6 +29,7 @@ class Reason(StrEnum):
     BREACHED = "breached"
     RECOVERED = "recovered"
     VERSION_RETIRED = "version_retired"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,10 @@ def step(
             assert_never(state.phase)
 
 
-def retire(state: AlertState) -> tuple[AlertState, Change | None]:
-    """Close the alert, because what it measured against no longer serves."""
+def retire(
+    state: AlertState, reason: Reason = Reason.VERSION_RETIRED
+) -> tuple[AlertState, Change | None]:
+    """Close the alert, because what it measured against no longer serves, or is deleted."""
     if state.phase is not Phase.FIRING:
         return AlertState(), None
-    return AlertState(), Change(flip=Flip.RESOLVED, reason=Reason.VERSION_RETIRED)
+    return AlertState(), Change(flip=Flip.RESOLVED, reason=reason)

@@ -22,7 +22,7 @@ from services.evaluation.reevaluate import evaluate_again, rejudge
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
 from services.read_models.reports import report_writer
-from services.retention import erasure, erasure_requests, retention
+from services.retention import deletion, erasure, erasure_requests, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
@@ -112,4 +112,15 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             forget_receipts(session, now - settings.keep_receipts)
         deadlines.expire(sessions, now)
 
-    return {erasure_requests.JOB: erase, "retain": retain, "purge": purge}
+    def delete_files(claim: Claim) -> None:
+        places = deletion.Places(
+            lake=settings.lake, artifacts=settings.artifacts, reports=settings.reports
+        )
+        deletion.delete_files(sessions, places, claim.subject, utcnow())
+
+    return {
+        erasure_requests.JOB: erase,
+        "retain": retain,
+        "purge": purge,
+        deletion.JOB: delete_files,
+    }

@@ -5,6 +5,8 @@ file system of its own wherever it has one.
 """
 
 import os
+import shutil
+from contextlib import suppress
 from urllib.parse import unquote, urlparse
 
 from deltalake import DeltaTable
@@ -79,15 +81,32 @@ def file_system(table: DeltaTable) -> fs.FileSystem:
     Python from threads that may outlive the interpreter, and then the process
     aborts as it ends.
     """
-    address = urlparse(table.table_uri)
-    options = table._storage_options or {}
+    return _place(table.table_uri, table._storage_options or {}, table)
+
+
+def remove(root: LakeRoot, *parts: str) -> None:
+    """Remove everything below a place; begun again after a crash, it removes what is left."""
+    if not isinstance(root, Bucket):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(root.joinpath(*parts))
+        return
+    place = _place(uri_of(root, *parts), options_of(root) or {})
+    for info in place.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True)):
+        if info.type is fs.FileType.File:
+            place.delete_file(info.path)
+
+
+def _place(uri: str, options: dict[str, str], table: DeltaTable | None = None) -> fs.FileSystem:
+    address = urlparse(uri)
     match address.scheme:
         case "" | "file":
             return fs.SubTreeFileSystem(unquote(address.path), fs.LocalFileSystem())
         case "s3":
             return fs.SubTreeFileSystem(f"{address.netloc}{address.path}", _s3(options))
-        case _:
+        case _ if table is not None:
             return fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+        case _:
+            return fs.PyFileSystem(DeltaStorageHandler(uri, options))
 
 
 def _s3(options: dict[str, str]) -> fs.S3FileSystem:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from api.server.body import Body, ContractBody, PolicyBody
 from api.server.dependencies import (
     ActDep,
+    AdminModel,
     CallerDep,
     PlatformDep,
     PreconditionDep,
@@ -23,6 +24,7 @@ from services.access import api_keys
 from services.models import registry
 from services.read_models import model_details
 from services.read_models.paging import Page
+from services.retention import deletion
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
@@ -80,6 +82,21 @@ def list_models(
 def read_model(entry: ReadModel, session: ReadDep, answer: Response) -> model_details.ModelNow:
     """Describe one model; the entity tag changes with its contract, policy and description."""
     return _tagged(model_details.describe(session, entry.name), answer)
+
+
+@router.delete("/{model}", status_code=204, response_class=Response)
+def delete_model(
+    entry: AdminModel, parts: PlatformDep, act: ActDep, precondition: PreconditionDep
+) -> None:
+    """Delete a model with all its rows, versions, monitors, alerts and keys.
+
+    Alerts that fire are resolved first. A worker removes the files; 409 while a rollout
+    is open.
+    """
+    precondition.check(lambda: _locked_tag(act.session, entry.name))
+    deletion.delete_model(act.session, entry.model_id, act.now)
+    act.record("model.delete", entry.name, {"id": str(entry.model_id)})
+    parts.directory.forget(entry.name)
 
 
 def _tagged(model: model_details.ModelNow, answer: Response) -> model_details.ModelNow:

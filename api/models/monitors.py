@@ -20,6 +20,7 @@ from api.server.paging import PagingDep
 from services.models import monitor_config, registry
 from services.read_models import model_details
 from services.read_models.paging import Page
+from services.retention import deletion
 
 router = APIRouter(
     prefix="/v1/models/{model}/monitors", tags=["monitors"], route_class=JsonRoute
@@ -70,6 +71,16 @@ def put_monitor(
     act.record(action, f"{entry.name}/{name}", body.model_dump(mode="json"))
     answer.status_code = 201 if is_new else 200
     return _tagged(model_details.monitor_of(act.session, entry.model_id, name), answer)
+
+
+@router.delete("/{name}", status_code=204, response_class=Response)
+def delete_monitor(
+    name: str, entry: OperateModel, act: ActDep, precondition: PreconditionDep
+) -> None:
+    """Delete a monitor with its findings and its alert, which is resolved first if it fires."""
+    precondition.check(lambda: _locked_tag(act.session, entry, name))
+    deletion.delete_monitor(act.session, entry.model_id, name, act.now)
+    act.record("monitor.delete", f"{entry.name}/{name}")
 
 
 def _tagged(monitor: model_details.MonitorNow, answer: Response) -> model_details.MonitorNow:

@@ -25,6 +25,7 @@ from services.access.request_body import at_most, read_body
 from services.models import artifacts, registry
 from services.read_models.model_details import VersionNow, version_of, versions_of
 from services.read_models.paging import Page
+from services.retention import deletion
 
 router = APIRouter(
     prefix="/v1/models/{model}/versions", tags=["versions"], route_class=JsonRoute
@@ -90,6 +91,17 @@ def put_version(
     parts.directory.forget(entry.name)
     answer.status_code = 201 if is_new else 200
     return version_of(act.session, entry.model_id, version)
+
+
+@router.delete("/{version}", status_code=204, response_class=Response)
+def delete_version(version: str, entry: OperateModel, parts: PlatformDep, act: ActDep) -> None:
+    """Delete a version and its weights; its predictions stay in the log.
+
+    409 where it is the champion, takes part in an open rollout, or serves.
+    """
+    deletion.delete_version(act.session, entry.model_id, version, act.now)
+    act.record("version.delete", f"{entry.name}/{version}")
+    parts.directory.forget(entry.name)
 
 
 async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:
