@@ -19,6 +19,7 @@ from api.server.dependencies import (
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from api.server.responses import created
 from db.tables import Channel
 from services.alerting import channels
 from services.models import registry
@@ -76,7 +77,7 @@ def read_channel(name: str, _: AdminDep, session: ReadDep, answer: Response) -> 
     return channel
 
 
-@router.put("/{name}")
+@router.put("/{name}", responses=created(ChannelMade))
 def put_channel(
     name: str,
     body: ChannelPut,

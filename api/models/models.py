@@ -17,6 +17,7 @@ from api.server.dependencies import (
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from api.server.responses import created
 from core.errors import NotFound
 from core.policy import Policy
 from db.tables import Scope
@@ -38,7 +39,7 @@ class ModelPut(Body):
     policy: PolicyBody = Policy()
 
 
-@router.put("/{model}")
+@router.put("/{model}", responses=created(model_details.ModelNow))
 def put_model(
     model: str,
     body: ModelPut,

@@ -17,6 +17,7 @@ from api.server.dependencies import (
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from api.server.responses import created
 from services.models import monitor_config, registry
 from services.read_models import model_details
 from services.read_models.paging import Page
@@ -53,7 +54,7 @@ def read_monitor(
     return _tagged(model_details.monitor_of(session, entry.model_id, name), answer)
 
 
-@router.put("/{name}")
+@router.put("/{name}", responses=created(model_details.MonitorNow))
 def put_monitor(
     name: str,
     body: MonitorPut,

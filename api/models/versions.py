@@ -17,7 +17,7 @@ from api.server.dependencies import (
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
-from api.server.responses import NOT_MODIFIED
+from api.server.responses import NOT_MODIFIED, created
 from core.errors import Unprocessable
 from core.window import Window
 from retrain.artifact_header import MAX_BYTES
@@ -32,6 +32,16 @@ router = APIRouter(
 )
 
 ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
+
+
+_WEIGHTS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+        },
+    }
+}
 
 
 class VersionPut(Body):
@@ -68,7 +78,7 @@ def read_version(version: str, entry: ReadModel, session: ReadDep) -> VersionNow
     return version_of(session, entry.model_id, version)
 
 
-@router.put("/{version}")
+@router.put("/{version}", responses=created(VersionNow))
 def put_version(
     version: str,
     body: VersionPut,
@@ -114,7 +124,7 @@ async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) 
     )
 
 
-@router.put("/{version}/artifact")
+@router.put("/{version}/artifact", openapi_extra=_WEIGHTS)
 def put_artifact(
     version: str,
     content: Annotated[bytes, Depends(artifact_bytes)],

@@ -14,6 +14,11 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 MAX_NAMED = 1_000  # rows of one kind in one answer
 
 
+def created(kind: type[Any]) -> dict[int | str, dict[str, Any]]:
+    """Declare that a thing may be new; else it was there and has changed."""
+    return {201: {"model": kind, "description": "It is new."}}
+
+
 def problem(name: str, status: int, detail: str, **members: Any) -> dict[str, Any]:
     """Return problem details (RFC 9457).
 

@@ -67,7 +67,6 @@ def add_parameters(schemas: dict[str, Any]) -> None:
     schemas |= found
     for body in ("MonitorPut", "MonitorNow"):
         schemas[body]["properties"]["params"] = {
-            "title": "Params",
             "description": "By the kind of the monitor; what is absent has its default.",
             "anyOf": [*of_kinds],
         }
