@@ -69,6 +69,64 @@ def test_an_operation_says_what_it_does_and_what_may_go_wrong(
             assert answer["content"] == {"application/problem+json": problem}
 
 
+def test_no_id_can_be_taken_for_a_part_of_another_address() -> None:
+    """Of one method and length, no address has a word where another has an id."""
+    addresses = [(method, path.split("/")) for method, path, _ in operations_of(DOCUMENT)]
+    mistaken = [
+        ("/".join(one), "/".join(other))
+        for method, one in addresses
+        for its_method, other in addresses
+        if method == its_method
+        and len(one) == len(other)
+        and one != other
+        and all(a == b or b.startswith("{") for a, b in zip(one, other, strict=True))
+    ]
+    assert mistaken == []
+
+
+def test_numbers_that_are_durations_bear_their_unit() -> None:
+    duration = re.compile(
+        "delay|late|timeout|duration|interval|window|period|cool|stale|seconds|hours|days"
+    )
+    unit = re.compile("(^|_)(seconds|hours|days)(_|$)|^steps$|^stage$|^template$")
+    named = [
+        f"{name}.{field}"
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        for field, of in schema.get("properties", {}).items()
+        if duration.search(field) and {"number", "integer"} & {*_types(of)}
+    ]
+    assert len(named) > 20
+    assert [one for one in named if not unit.search(one.partition(".")[2])] == []
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    kinds = schema.get("type", [])
+    own = [kinds] if isinstance(kinds, str) else [*kinds]
+    return own + [kind for one in schema.get("anyOf", ()) for kind in _types(one)]
+
+
+# What is free by its nature: what users send, or what each kind of monitor finds.
+FREE = {
+    "BadRow.content",
+    "FindingPast.detail",
+    "FirstFinding.detail",
+    "Step.detail",
+    "VersionNow.manifest",
+    "VersionPut.manifest",
+}
+
+
+def test_every_object_has_a_schema() -> None:
+    free = {
+        f"{name}.{field}"
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        for field, of in schema.get("properties", {}).items()
+        if of.get("additionalProperties") is True
+        or not of.keys() & {"type", "$ref", "anyOf", "oneOf", "enum", "const"}
+    }
+    assert free == FREE
+
+
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
 def test_every_parameter_in_the_address_is_named(path: str, operation: dict[str, Any]) -> None:
     named = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"}

@@ -14,7 +14,9 @@ from core.schema.rows import Kind
 from core.window import Window
 from db.session import read_only
 from db.tables import Inbox
+from lake import storage
 from lake.reading import Log
+from lake.tables import open_table
 from services.aggregation.fold import PATIENCE, fold_all
 from services.aggregation.label_join import join_all
 from services.retention.archive import archive_all
@@ -89,3 +91,19 @@ def test_archivers_that_race_append_each_group_once(
     found = Log(lake, model_id).predictions(ALWAYS, ["prediction_id"])
     assert found is not None
     assert found.num_rows == 12
+
+
+def test_a_model_s_tables_are_removed_and_no_other_s(
+    sessions: sessionmaker[Session], object_store: Running
+) -> None:
+    lake = object_store.bucket(uuid4().hex)
+    gone, stays = add_model(sessions), add_model(sessions, name="other")
+    for model_id in (gone, stays):
+        rows = table(Kind.PREDICTIONS, [prediction(START, 0)])
+        keep(sessions, model_id, Kind.PREDICTIONS, rows)
+    fold_all(sessions, LATE)
+    archive_all(sessions, lake, LATE)
+    for _ in range(2):  # once more changes nothing
+        storage.remove(lake, str(gone))
+        assert open_table(lake, gone, Kind.PREDICTIONS) is None
+        assert open_table(lake, stays, Kind.PREDICTIONS) is not None

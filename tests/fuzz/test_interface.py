@@ -20,6 +20,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
+    status_code_conformance,
 )
 from sqlalchemy.orm import sessionmaker
 
@@ -35,7 +36,12 @@ from services.aggregation.fold import PATIENCE, fold_all
 from services.retention.archive import archive_all
 
 EXAMPLES = int(os.environ.get("SEQWATCH_FUZZ_EXAMPLES", "8"))
-CHECKS = (not_a_server_error, response_schema_conformance, content_type_conformance)
+CHECKS = (
+    not_a_server_error,
+    response_schema_conformance,
+    content_type_conformance,
+    status_code_conformance,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
