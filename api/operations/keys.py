@@ -58,7 +58,7 @@ def list_keys(_: AdminDep, session: ReadDep, paging: PagingDep) -> Page[KeyRead]
     return paging.cut(keys, lambda key: key.name)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses={404: {"description": "There is no such model."}})
 def create_key(body: KeyCreate, _: AdminDep, parts: PlatformDep, act: ActDep) -> KeyMade:
     """Make a key."""
     registry.check_name("key", body.name)
