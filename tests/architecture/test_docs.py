@@ -186,3 +186,19 @@ def test_every_page_is_in_the_index() -> None:
         if path.name != "README.md" and f"({path.relative_to(DOCS).as_posix()})" not in index
     ]
     assert missing == []
+
+
+MOST_WORDS = 30_000  # about four hours of reading: more is not read
+
+
+def test_the_documentation_stays_short_enough_to_read() -> None:
+    docs = [ROOT / "README.md", *DOCS.rglob("*.md")]
+    words = {name_of(page): len(page.read_text("utf-8").split()) for page in docs}
+    assert sum(words.values()) < MOST_WORDS, sorted(words.items(), key=lambda one: -one[1])[:5]
+
+
+def test_every_term_of_the_glossary_is_there_once_and_in_order() -> None:
+    text = (DOCS / "glossary.md").read_text("utf-8")
+    terms = [term.casefold() for term in re.findall(r"^- \*\*(.+?)\*\*: ", text, re.MULTILINE)]
+    assert terms
+    assert terms == sorted(set(terms))
