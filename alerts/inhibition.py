@@ -7,14 +7,14 @@ from monitors.finding import Json
 
 # They evaluate the model, and a broken input explains what they find.
 INHIBITED = (
-    "drift",
+    "input_drift",
     "prediction_drift",
-    "level",
-    "sequence",
-    "shape",
+    "mean_shift",
+    "temporal_pattern",
+    "window_profile",
     "accuracy",
     "segment_accuracy",
-    "residual",
+    "residuals",
     "calibration",
 )
 
@@ -36,7 +36,7 @@ def is_inhibited(kind: str, detail: Mapping[str, Json], broken: Set[str]) -> boo
     --------
     >>> is_inhibited("accuracy", {}, {"load"}), is_inhibited("accuracy", {}, set())
     (True, False)
-    >>> is_inhibited("burn", {}, {"load"})
+    >>> is_inhibited("burn_rate", {}, {"load"})
     False
     """
     if kind == "data_quality":

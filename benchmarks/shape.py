@@ -359,7 +359,9 @@ def main() -> None:
         for stream, faults in _streams(name):
             watch = learnt(stream, params)
             starts = range(REFERENCE + 40, stream.n_days - WATCHED, EACH)
-            print(f"{stream.name:46}{'shape':>10}{'drift':>10}{'sequence':>10}")
+            print(
+                f"{stream.name:46}{'window_profile':>10}{'input_drift':>10}{'temporal_pattern':>10}"
+            )
             print(quiet(watch))
             for title, fault in faults.items():
                 print(f"{title:46}{found(watch, fault, starts)}")

@@ -75,7 +75,7 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind(
-            name="drift",
+            name="input_drift",
             question="Is the input still what the model was trained on?",
             params=DriftParams,
             severity=Severity.TICKET,
@@ -93,7 +93,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=7,
         ),
         Kind(
-            name="level",
+            name="mean_shift",
             question="Has the level of an input moved and stayed?",
             params=LevelParams,
             severity=Severity.TICKET,
@@ -111,7 +111,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=1,
         ),
         Kind(
-            name="sequence",
+            name="temporal_pattern",
             question="Do values still follow each other as they did?",
             params=PanelParams,
             severity=Severity.TICKET,
@@ -120,7 +120,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=7,
         ),
         Kind(
-            name="shape",
+            name="window_profile",
             question="Does a row look inside as it did?",
             params=ShapeParams,
             severity=Severity.TICKET,
@@ -147,7 +147,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=7,
         ),
         Kind(
-            name="residual",
+            name="residuals",
             question="Are the errors still without a pattern?",
             params=ResidualParams,
             severity=Severity.TICKET,
@@ -165,7 +165,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=7,
         ),
         Kind(
-            name="burn",
+            name="burn_rate",
             question="Is the error budget of serving burning too fast?",
             params=BurnParams,
             severity=Severity.PAGE,
@@ -174,7 +174,7 @@ KINDS: Mapping[str, Kind] = {
             oks_to_resolve=1,
         ),
         Kind(
-            name="preprocessing_mismatch",
+            name="contract_violations",
             question="Do rows arrive as the contract says?",
             params=MismatchParams,
             severity=Severity.TICKET,
@@ -219,7 +219,7 @@ def parse(name: str, params: Mapping[str, object]) -> Params:
 
     Examples
     --------
-    >>> parse("drift", {"window_days": 14}).window_days
+    >>> parse("input_drift", {"window_days": 14}).window_days
     14
     """
     kind = find(name)

@@ -60,7 +60,7 @@ BODIES: dict[str, Any] = {
     },
     "put_history": {"until": "2026-01-01T00:00:00Z"},
     "erase": {"session_id": "s17"},
-    "put_monitor": {"kind": "drift"},
+    "put_monitor": {"kind": "input_drift"},
     "put_channel": {"url": "https://hooks.example.com/seqwatch"},
     "create_key": {"name": "forecaster", "scopes": ["ingest"]},
     "retrain": {"reason": "new sensors since May"},

@@ -78,8 +78,8 @@ def judge(
             errors[(days > change) & (days <= (promoted.at if promoted else days[-1]))]
         ),
         error_after=_mean(after),
-        n_drift_episodes=timeline.count("ticket", "drift"),
-        n_sequence_episodes=timeline.count("ticket", "sequence"),
+        n_drift_episodes=timeline.count("ticket", "input_drift"),
+        n_sequence_episodes=timeline.count("ticket", "temporal_pattern"),
         n_retrains=n_retrains,
         phases=tuple(events),
         pages=tuple(str(page["cause"]) for page in pages),

@@ -20,14 +20,14 @@ DAY = timedelta(days=1)
 REPORT_JOB = "report"  # its subject is the finding
 
 _MEASURED_AGAINST_IT = (
-    "drift",
+    "input_drift",
     "prediction_drift",
-    "level",
-    "sequence",
+    "mean_shift",
+    "temporal_pattern",
     "segment_accuracy",
-    "residual",
+    "residuals",
     "calibration",
-    "shape",
+    "window_profile",
 )  # a version's reference
 
 
@@ -86,11 +86,11 @@ def observe(
             _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    if change.flip is Flip.FIRED or monitor.kind != "burn":
+    if change.flip is Flip.FIRED or monitor.kind != "burn_rate":
         alert.version = _version_of(seen, finding)
     session.flush()
     occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
-    if monitor.kind == "drift" and change.flip is Flip.FIRED:
+    if monitor.kind == "input_drift" and change.flip is Flip.FIRED:
         runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
 
@@ -191,7 +191,7 @@ def onset(session: Session, alert: Alert) -> datetime | None:
         .where(
             FindingRow.model_id == alert.model_id,
             FindingRow.outcome == Outcome.BREACH,
-            Monitor.kind == "drift",
+            Monitor.kind == "input_drift",
         )
         .order_by(FindingRow.window_end.desc())
         .limit(1)

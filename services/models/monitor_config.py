@@ -37,15 +37,15 @@ class MonitorPlan:
 def defaults(policy: Policy) -> Iterator[MonitorPlan]:
     """Name the monitors that every model begins with."""
     promise = {"days_between_false_alarms": policy.days_between_false_alarms}
-    yield MonitorPlan(name="drift", kind="drift", params=promise)
-    yield MonitorPlan(name="sequence", kind="sequence", params=promise)
+    yield MonitorPlan(name="input_drift", kind="input_drift", params=promise)
+    yield MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
     yield MonitorPlan(name="accuracy", kind="accuracy")
     for indicator in Indicator:
         yield MonitorPlan(
-            name=indicator.value, kind="burn", params={"indicator": indicator.value}
+            name=indicator.value, kind="burn_rate", params={"indicator": indicator.value}
         )
-    yield MonitorPlan(name="preprocessing_mismatch", kind="preprocessing_mismatch")
+    yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
 
 

@@ -194,7 +194,7 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
     for row in overview.standings(session, names):
         standing = standing_of(*row, live=live.get(row[0].id))
         bins = standing.detail.coarse_bins
-        if bins is not None and standing.kind == "drift" and standing.is_enabled:
+        if bins is not None and standing.kind == "input_drift" and standing.is_enabled:
             coarse.add_metric([names[row[0].model_id], standing.name, bins.feature], bins.share)
         if standing.promised_days is None or not standing.is_enabled:
             continue

@@ -30,7 +30,7 @@ def story(sessions: sessionmaker[Session], settings: Settings) -> Story:
 
 @pytest.fixture
 def drifted(story: Story) -> UUID:
-    return story.finding("drift", CHANGE + DAY)
+    return story.finding("input_drift", CHANGE + DAY)
 
 
 def other_model(sessions: sessionmaker[Session]) -> UUID:
@@ -56,7 +56,11 @@ def test_a_finding_is_explained_as_json(as_key: Clients, story: Story, drifted: 
     answer = as_key("read", model_id=story.model_id).get(f"/v1/findings/{drifted}")
     assert answer.status_code == 200
     found = answer.json()
-    assert (found["model"], found["kind"], found["outcome"]) == ("grid", "drift", "breach")
+    assert (found["model"], found["kind"], found["outcome"]) == (
+        "grid",
+        "input_drift",
+        "breach",
+    )
     assert found["moved"][0] == "load"
     load = found["features"][0]
     assert (load["name"], load["unit"]) == ("load", "kW")
@@ -149,7 +153,7 @@ def test_without_a_reference_there_is_no_report(
 
 
 DETAILS = {
-    "sequence": {
+    "temporal_pattern": {
         "top": "load",
         "features": {"load": {"stuck": 2.0}, "wind": {"stuck": 1.0}},
     },
@@ -184,7 +188,7 @@ def test_findings_of_other_kinds_get_a_report_too(
     worker = Worker(settings, sessions, jobs(settings, sessions))
     for kind, names in (
         ("data_quality", ["wind"]),
-        ("sequence", ["load", "wind"]),
+        ("temporal_pattern", ["load", "wind"]),
         ("accuracy", ["load", "wind", "age"]),
     ):
         assert operator.post(f"/v1/findings/{made[kind]}/report").status_code == 202

@@ -19,25 +19,25 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
     monitors = {one["name"]: one for one in made["monitors"]}
     assert {name: one["kind"] for name, one in monitors.items()} == {
         "accuracy": "accuracy",
-        "availability": "burn",
+        "availability": "burn_rate",
         "data_quality": "data_quality",
-        "drift": "drift",
+        "input_drift": "input_drift",
         "input_fault": "input_fault",
-        "latency": "burn",
-        "preprocessing_mismatch": "preprocessing_mismatch",
-        "sequence": "sequence",
+        "latency": "burn_rate",
+        "contract_violations": "contract_violations",
+        "temporal_pattern": "temporal_pattern",
     }
     assert {name: one["severity"] for name, one in monitors.items()} == {
         "accuracy": "page",
         "availability": "page",
         "data_quality": "ticket",
-        "drift": "ticket",
+        "input_drift": "ticket",
         "input_fault": "page",
         "latency": "page",
-        "preprocessing_mismatch": "ticket",
-        "sequence": "ticket",
+        "contract_violations": "ticket",
+        "temporal_pattern": "ticket",
     }
-    for name in ("drift", "sequence"):
+    for name in ("input_drift", "temporal_pattern"):
         assert monitors[name]["params"] == {"days_between_false_alarms": 30}
     assert {one["phase"] for one in made["monitors"]} == {"quiet"}
 
@@ -45,7 +45,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
 def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) -> None:
     path = f"/v1/models/{model}/monitors/yearly"
     params = {"days_between_false_alarms": 365, "feature_weights": {"load": 2}}
-    body = {"kind": "drift", "params": params}
+    body = {"kind": "input_drift", "params": params}
     assert operator.put(path, json=body).status_code == 201
     changed = operator.put(path, json={**body, "severity": "page", "enabled": False})
     assert changed.status_code == 200
@@ -57,25 +57,37 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
 @pytest.mark.parametrize(
     ("name", "body", "status", "hint"),
     [
-        pytest.param("x", {"kind": "magic"}, 422, "drift", id="unknown kind lists the known"),
-        pytest.param("x", {"kind": "drift", "params": {"x": 1}}, 422, "x", id="unknown param"),
-        pytest.param("x", {"kind": "drift", "severity": "loud"}, 422, "ticket", id="severity"),
+        pytest.param(
+            "x", {"kind": "magic"}, 422, "input_drift", id="unknown kind lists the known"
+        ),
+        pytest.param(
+            "x", {"kind": "input_drift", "params": {"x": 1}}, 422, "x", id="unknown param"
+        ),
+        pytest.param(
+            "x", {"kind": "input_drift", "severity": "loud"}, 422, "ticket", id="severity"
+        ),
         pytest.param(
             "x",
-            {"kind": "sequence", "params": {"feature_weights": {"moon": 2}}},
+            {"kind": "temporal_pattern", "params": {"feature_weights": {"moon": 2}}},
             422,
             "no feature 'moon' to weigh; known: load",
             id="a weight for no feature",
         ),
         pytest.param(
             "x",
-            {"kind": "drift", "params": {"feature_weights": {"load": "much"}}},
+            {"kind": "input_drift", "params": {"feature_weights": {"load": "much"}}},
             422,
             "feature_weights",
             id="a weight that is no number",
         ),
-        pytest.param("drift", {"kind": "burn"}, 409, "of kind 'drift'", id="another kind"),
-        pytest.param(".x", {"kind": "drift"}, 422, "monitor name", id="name"),
+        pytest.param(
+            "input_drift",
+            {"kind": "burn_rate"},
+            409,
+            "of kind 'input_drift'",
+            id="another kind",
+        ),
+        pytest.param(".x", {"kind": "input_drift"}, 422, "monitor name", id="name"),
     ],
 )
 def test_bad_monitors_are_refused(

@@ -90,7 +90,7 @@ def test_the_examples_are_accepted(as_key: Clients) -> None:
         operation["operationId"]: (method, path)
         for method, path, operation in operations_of(DOCUMENT)
     }
-    places = {"model": "load", "version": "v1", "name": "drift", "order": "pause"}
+    places = {"model": "load", "version": "v1", "name": "input_drift", "order": "pause"}
     for name, body in BODIES.items():
         method, path = addresses[name]
         if name == "put_champion":

@@ -26,7 +26,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
     with unit_of_work(sessions) as session:
         row = models.find(session, model)
         row.watermark, row.judged_until = now, now - timedelta(hours=2)
-        monitor = Monitor(model_id=row.id, name="own", kind="drift", severity="ticket")
+        monitor = Monitor(model_id=row.id, name="own", kind="input_drift", severity="ticket")
         session.add(monitor)
         session.flush()
         for day in range(3):

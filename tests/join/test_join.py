@@ -268,7 +268,7 @@ def open_canary(world: World) -> UUID:
         rollout = Rollout(
             model_id=world.model_id,
             idempotency_key="k",
-            reason="drift",
+            reason="input_drift",
             phase=Phase.CANARY,
             base_id=base,
             challenger_id=challenger,

@@ -21,7 +21,7 @@ from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
 
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
-NAME = "residual"
+NAME = "residuals"
 
 
 def rows(bias: Callable[[int], float]) -> list[list[Row]]:

@@ -123,7 +123,7 @@ def test_without_a_reference_a_replay_says_what_is_missing(
     with unit_of_work(sessions) as session:
         session.execute(delete(Champion).where(Champion.model_id == world.model_id))
     found = {one.monitor: one for one in replay(sessions, world.model_id, Asked()).records}
-    assert found["drift"].why_without == "the champion has no reference"
+    assert found["input_drift"].why_without == "the champion has no reference"
     assert found["input_fault"].n_judged == 0
 
 

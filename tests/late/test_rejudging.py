@@ -42,7 +42,7 @@ def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     days = in_shops(hours(N_REFERENCE, N_SERVED))
-    kinds = ("drift", "accuracy", "prediction_drift")
+    kinds = ("input_drift", "accuracy", "prediction_drift")
     in_order = World(sessions, tmp_path, "in order", N_REFERENCE, 1, kinds, BY_SHOP)
     for some in (days[: N_REFERENCE // 2], days[N_REFERENCE // 2 :]):
         in_order.send(row for rows in some for row in rows)
@@ -54,7 +54,7 @@ def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
-    drifts = [told for (name, _), told in in_order.findings().items() if name == "drift"]
+    drifts = [told for (name, _), told in in_order.findings().items() if name == "input_drift"]
     details: list[Any] = [told[4] for told in drifts]
     assert details[-1]["segments"] == {
         "judged": ["shop=a", "shop=b", "shop=c"],
@@ -144,7 +144,7 @@ def failures(day: int, n: int = 40) -> list[Row]:
 
 
 def burn_of(world: World, day: int) -> tuple[object, ...]:
-    return world.findings()["burn", START + (day + 1) * DAY]
+    return world.findings()["burn_rate", START + (day + 1) * DAY]
 
 
 def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: World) -> None:
@@ -159,7 +159,7 @@ def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: Worl
         r for r in world.revised() if r.outcome is Outcome.BREACH and r.detail.get("tiers")
     ]
     assert (row.rev, row.revised_at) == (1, NOW)
-    outcome, value, threshold, cause, detail = before["burn", START + 26 * DAY]
+    outcome, value, threshold, cause, detail = before["burn_rate", START + 26 * DAY]
     assert row.first == {
         "outcome": outcome,
         "value": value,
@@ -269,7 +269,7 @@ def test_what_came_before_the_first_look_is_no_reason_for_a_second(
 
 
 def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
-    threshold = world.findings()["drift", START + 30 * DAY][2]
+    threshold = world.findings()["input_drift", START + 30 * DAY][2]
     at = START + 15 * DAY
     odd = [
         (
@@ -285,7 +285,7 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     ]
     world.send(odd)
     world.rejudge()
-    again = world.findings()["drift", START + 30 * DAY]
+    again = world.findings()["input_drift", START + 30 * DAY]
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
         recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])

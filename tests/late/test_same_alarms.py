@@ -33,7 +33,7 @@ CASES = [
         Case(
             kinds=KINDS,
             n_reference=24,
-            fires=frozenset({"drift", "accuracy"}),
+            fires=frozenset({"input_drift", "accuracy"}),
             points=(
                 "services.evaluation.dispatch look before",
                 "services.alerting.alert_transitions observe after",
@@ -44,9 +44,9 @@ CASES = [
     ),
     pytest.param(
         Case(
-            kinds=("level",),
+            kinds=("mean_shift",),
             n_reference=140,
-            fires=frozenset({"level"}),
+            fires=frozenset({"mean_shift"}),
             points=(
                 "monitors.drift.mean_shift calibrate after",
                 "monitors.drift.mean_shift_evaluation evaluate before",

@@ -55,7 +55,7 @@ from tests.streams import (
 DAY = timedelta(days=1)
 NOW = START + 900 * DAY
 POLICY = Policy(label_delay_seconds=86_400.0)
-KINDS = ("accuracy", "burn", "drift", "input_fault")
+KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
 PARAMS: dict[str, dict[str, Any]] = {"accuracy": {"objective": 0.6, "window_days": 4}}
 
 SHOPS = ("a", "b", "c")
@@ -95,13 +95,13 @@ class World:
             champion_pointer.move(session, self.model_id, version_id, 0, START)
             for kind in kinds:
                 params = PARAMS.get(kind, {})
-                if kind in ("drift", "prediction_drift"):
+                if kind in ("input_drift", "prediction_drift"):
                     params = {"window_days": drift_days, "period_hours": 24}
                     if contract.segment_by:
                         params["by_segment"] = True
-                if kind == "level" and contract.segment_by:
+                if kind == "mean_shift" and contract.segment_by:
                     params = {"by_segment": True}
-                if kind in ("residual", "calibration", "segment_accuracy"):
+                if kind in ("residuals", "calibration", "segment_accuracy"):
                     params = {"window_days": drift_days}
                 plan = MonitorPlan(name=kind, kind=kind, params=params)
                 monitor_config.put(session, self.model_id, plan)

@@ -31,9 +31,13 @@ def monitors(reference: Floats) -> dict[str, Callable[[Floats, int], Finding]]:
     by_order = panel.calibrate(hours, PanelParams())
     by_fault = input_fault.calibrate(hours, InputFaultParams())
     return {
-        "drift": lambda seen, at: input_drift.evaluate(by_drift, grid(seen), day(at)),
-        "level": lambda seen, at: mean_shift_evaluation.evaluate(by_level, grid(seen), day(at)),
-        "sequence": lambda seen, at: temporal_pattern.evaluate(by_order, grid(seen), day(at)),
+        "input_drift": lambda seen, at: input_drift.evaluate(by_drift, grid(seen), day(at)),
+        "mean_shift": lambda seen, at: mean_shift_evaluation.evaluate(
+            by_level, grid(seen), day(at)
+        ),
+        "temporal_pattern": lambda seen, at: temporal_pattern.evaluate(
+            by_order, grid(seen), day(at)
+        ),
         "input_fault": lambda seen, at: input_fault.evaluate(by_fault, grid(seen), [], day(at)),
     }
 
@@ -117,7 +121,9 @@ def implicated(finding: Finding) -> object:
 
 @pytest.mark.parametrize("unit", [*UNITS])
 @pytest.mark.parametrize("fault", [*FAULTS])
-@pytest.mark.parametrize("kind", ["drift", "level", "sequence", "input_fault"])
+@pytest.mark.parametrize(
+    "kind", ["input_drift", "mean_shift", "temporal_pattern", "input_fault"]
+)
 def test_a_unit_changes_no_verdict(
     learnt: dict[str, dict[str, Callable[[Floats, int], Finding]]],
     kind: str,

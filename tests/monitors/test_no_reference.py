@@ -44,9 +44,9 @@ def finders(
     by_fault = input_fault.calibrate(reference, InputFaultParams())
     params = PredictionDriftParams()
     return {
-        "drift": lambda at: input_drift.evaluate(by_drift, hours, day(at)),
-        "level": lambda at: mean_shift_evaluation.evaluate(by_level, hours, day(at)),
-        "sequence": lambda at: temporal_pattern.evaluate(by_order, hours, day(at)),
+        "input_drift": lambda at: input_drift.evaluate(by_drift, hours, day(at)),
+        "mean_shift": lambda at: mean_shift_evaluation.evaluate(by_level, hours, day(at)),
+        "temporal_pattern": lambda at: temporal_pattern.evaluate(by_order, hours, day(at)),
         "input_fault": lambda at: input_fault.evaluate(by_fault, hours, [], day(at)),
         "prediction_drift": lambda at: prediction_drift.evaluate(
             reference, hours, params, day(at)
@@ -55,7 +55,7 @@ def finders(
 
 
 @pytest.mark.parametrize(
-    "kind", ["drift", "level", "sequence", "input_fault", "prediction_drift"]
+    "kind", ["input_drift", "mean_shift", "temporal_pattern", "input_fault", "prediction_drift"]
 )
 def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
     values = with_late_input()
@@ -70,7 +70,7 @@ def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["drift", "level", "sequence", "input_fault", "prediction_drift"]
+    "kind", ["input_drift", "mean_shift", "temporal_pattern", "input_fault", "prediction_drift"]
 )
 def test_with_no_reference_for_any_input_there_is_no_data(kind: str) -> None:
     found = finders(with_late_input()[:, 6:])[kind](N_DAYS)
@@ -82,7 +82,7 @@ def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
     values = with_late_input()
     values[30 * HOURS :, 6] = 50.0 + ar1(0.5, (len(values) - 30 * HOURS,), 9)
     values[230 * HOURS :, 6] += 5.0
-    found = finders(values)["drift"](234)
+    found = finders(values)["input_drift"](234)
     assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
 
 
@@ -110,7 +110,7 @@ def with_constant(change: float, at: int = 230) -> Floats:
 
 def test_a_constant_that_stays_has_no_effect() -> None:
     finders_of = finders(with_constant(0.0))
-    for kind in ("drift", "level"):
+    for kind in ("input_drift", "mean_shift"):
         found = finders_of[kind](234)
         assert found.outcome is Outcome.OK
         assert found.detail["features"]["f5"]["effect"] == 0.0  # type: ignore[index,call-overload]
@@ -120,8 +120,10 @@ def test_a_constant_that_stays_has_no_effect() -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        pytest.param("drift", "f5 was constant at 5 in the reference, mean 5.", id="drift"),
-        pytest.param("level", "since (a constant before)", id="level"),
+        pytest.param(
+            "input_drift", "f5 was constant at 5 in the reference, mean 5.", id="input_drift"
+        ),
+        pytest.param("mean_shift", "since (a constant before)", id="mean_shift"),
     ],
 )
 @pytest.mark.parametrize("factor", [1e-12, 1.0])

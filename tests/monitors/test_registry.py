@@ -170,18 +170,18 @@ def by_shape(values: Floats) -> Finding:
 
 
 LOOKS: dict[str, Look] = {
-    "drift": by_drift,
+    "input_drift": by_drift,
     "prediction_drift": by_prediction_drift,
-    "level": by_level,
+    "mean_shift": by_level,
     "input_fault": by_input_fault,
-    "sequence": by_sequence,
-    "shape": by_shape,
+    "temporal_pattern": by_sequence,
+    "window_profile": by_shape,
     "accuracy": by_accuracy,
     "segment_accuracy": by_segment_accuracy,
-    "residual": by_residual,
+    "residuals": by_residual,
     "calibration": by_calibration,
-    "burn": by_burn,
-    "preprocessing_mismatch": by_mismatch,
+    "burn_rate": by_burn,
+    "contract_violations": by_mismatch,
     "data_quality": by_quality,
 }
 PLANT = plant(N_DAYS)
@@ -218,15 +218,15 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
 @pytest.mark.parametrize(
     "kind",
     [
-        "drift",
+        "input_drift",
         "prediction_drift",
-        "level",
+        "mean_shift",
         "input_fault",
-        "sequence",
+        "temporal_pattern",
         "segment_accuracy",
-        "residual",
+        "residuals",
         "calibration",
-        "shape",
+        "window_profile",
     ],
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
@@ -250,14 +250,16 @@ def test_only_accuracy_asks_for_retraining() -> None:
     [
         pytest.param("smell", {}, "known: drift, prediction_drift", id="no such kind"),
         pytest.param(
-            "drift", {"windw": 3}, "windw; known: days_between", id="no such parameter"
+            "input_drift", {"windw": 3}, "windw; known: days_between", id="no such parameter"
         ),
-        pytest.param("drift", {"window_days": "3"}, "window_days", id="of the wrong type"),
-        pytest.param("drift", {"window_days": 0}, "at least 1", id="out of range"),
-        pytest.param("burn", {"indicator": "joy"}, "joy", id="no such indicator"),
-        pytest.param("burn", {"objective": 0.5}, "can never fire", id="cannot alert"),
         pytest.param(
-            "preprocessing_mismatch",
+            "input_drift", {"window_days": "3"}, "window_days", id="of the wrong type"
+        ),
+        pytest.param("input_drift", {"window_days": 0}, "at least 1", id="out of range"),
+        pytest.param("burn_rate", {"indicator": "joy"}, "joy", id="no such indicator"),
+        pytest.param("burn_rate", {"objective": 0.5}, "can never fire", id="cannot alert"),
+        pytest.param(
+            "contract_violations",
             {"max_per_day": -1},
             "not be negative",
             id="less than none",
@@ -273,4 +275,4 @@ def test_a_wrong_configuration_is_refused_by_name(
 
 
 def test_find_lists_what_there_is() -> None:
-    assert find("burn").params is BurnParams
+    assert find("burn_rate").params is BurnParams

@@ -15,7 +15,7 @@ from tests.monitors.streams import days, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 230
 JUDGES = [
-    pytest.param(input_drift, DriftParams, id="drift"),
+    pytest.param(input_drift, DriftParams, id="input_drift"),
     pytest.param(panel, PanelParams, id="panel"),
 ]
 NAMES = grid(plant(1)).names

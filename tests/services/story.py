@@ -28,7 +28,7 @@ END = CHANGE + N_RISEN * DAY
 NOW = START + 400 * DAY
 EVENING, RISE = range(18, 24), 8.0
 GAP = range(2, 8)  # hours without wind on the first two risen days
-KINDS = {"drift": {"window_days": 1, "period_hours": 24}, "data_quality": {}}
+KINDS = {"input_drift": {"window_days": 1, "period_hours": 24}, "data_quality": {}}
 CONTRACT = Contract(
     features=(
         Feature(name="load", unit="kW"),

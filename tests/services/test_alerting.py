@@ -15,7 +15,7 @@ from services.models.monitor_config import MonitorPlan
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
-KINDS = ("accuracy", "drift", "level", "sequence", "input_fault")
+KINDS = ("accuracy", "input_drift", "mean_shift", "temporal_pattern", "input_fault")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> N
     assert (alert.phase, alert.streak) == (Phase.PENDING, 1)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "drift"])
+@pytest.mark.parametrize("name", ["accuracy", "input_drift"])
 def test_a_broken_input_inhibits_what_follows_from_it(loop: Loop, name: str) -> None:
     for day in (1, 2):
         loop.break_input(START + day * DAY)
@@ -86,9 +86,9 @@ def test_a_broken_input_inhibits_what_follows_from_it(loop: Loop, name: str) -> 
 def test_serving_that_fails_is_told_although_the_input_is_broken(
     sessions: sessionmaker[Session],
 ) -> None:
-    loop = Loop(sessions, kinds=("input_fault", "burn"))
+    loop = Loop(sessions, kinds=("input_fault", "burn_rate"))
     loop.break_input(START + DAY)
-    loop.observe("burn", Outcome.BREACH, START + DAY)
+    loop.observe("burn_rate", Outcome.BREACH, START + DAY)
     assert [row.inhibited for row in loop.all(FlipRow)] == [False, False]
 
 
@@ -128,9 +128,9 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
 ) -> None:
     for day in (1, 2):
         loop.observe("accuracy", Outcome.BREACH, START + day * DAY)
-        loop.observe("drift", Outcome.BREACH, START + day * DAY)
-        loop.observe("level", Outcome.BREACH, START + day * DAY)
-        loop.observe("sequence", Outcome.BREACH, START + day * DAY)
+        loop.observe("input_drift", Outcome.BREACH, START + day * DAY)
+        loop.observe("mean_shift", Outcome.BREACH, START + day * DAY)
+        loop.observe("temporal_pattern", Outcome.BREACH, START + day * DAY)
     with unit_of_work(loop.sessions) as session:
         model = session.get_one(Model, loop.model_id)
         alert_transitions.retire_reference(session, model, "v2 promoted", START + 3 * DAY)
@@ -139,9 +139,9 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     quiet = Phase.QUIET
     assert phases == {
         "accuracy": Phase.FIRING,
-        "drift": quiet,
-        "level": quiet,
-        "sequence": quiet,
+        "input_drift": quiet,
+        "mean_shift": quiet,
+        "temporal_pattern": quiet,
     }
     retired = [row for row in loop.all(FlipRow) if row.flip is Flip.RESOLVED]
     why = (Reason.VERSION_RETIRED, "v2 promoted")
@@ -150,7 +150,7 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
 
 
 def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
-    loop.observe("drift", Outcome.BREACH, START + DAY)
+    loop.observe("input_drift", Outcome.BREACH, START + DAY)
     [message] = loop.all(Delivery)
     content = json.loads(message.body)["data"]
     assert (content["model"], content["version"], content["cause"]) == (

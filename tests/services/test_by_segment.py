@@ -56,7 +56,7 @@ def watched(
     sessions: sessionmaker[Session],
     lake: Path,
     shops: Callable[[int], dict[str, float]],
-    kind: str = "drift",
+    kind: str = "input_drift",
     n_reference: int = N_REFERENCE,
 ) -> World:
     world = World(sessions, lake, "shops", n_reference, 1, (kind,), BY_SHOP)
@@ -158,7 +158,7 @@ def test_a_level_that_moves_in_one_segment_and_stays_is_named(
         moved = 4.0 if day >= n_weeks * 7 + 4 else 0.0
         return {"a": 10.0, "b": 20.0 + moved, "c": 30.0 - moved}
 
-    world = watched(sessions, tmp_path, shops, "level", n_weeks * 7)
+    world = watched(sessions, tmp_path, shops, "mean_shift", n_weeks * 7)
 
     outcome, _, _, cause, detail = last(world)
     assert outcome == "breach"
@@ -176,12 +176,12 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     """Return which of the live days breach."""
     end = hours.first + n_reference * HOURS
     reference = hours.until(end, n_reference * HOURS)
-    if kind == "level":
+    if kind == "mean_shift":
         level = learn_level(reference, LevelParams(), N_FEATURES)
         assert isinstance(level, LevelBaseline)
         return look_for_levels(level, hours, n_live).joint > level.contract.threshold
     recent = hours.until(end + n_live * HOURS, (n_live + 36) * HOURS)
-    if kind == "drift":
+    if kind == "input_drift":
         drift = learn_drift(reference, DriftParams(), N_FEATURES)
         assert isinstance(drift, DriftBaseline)
         joint = look_for_drift(drift, judged(recent, drift)).joint
@@ -193,20 +193,24 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "n_worlds"), [("drift", 20), ("level", 20), ("sequence", 8)])
+@pytest.mark.parametrize(
+    ("kind", "n_worlds"), [("input_drift", 20), ("mean_shift", 20), ("temporal_pattern", 8)]
+)
 def test_eight_segments_of_seven_features_keep_the_promise(kind: str, n_worlds: int) -> None:
     """At most as many alarms as a rate of one in 90 days shows in 99 of 100 runs."""
     n_live, alarms = 244, 0
     for seed in range(1, n_worlds + 1):
         breach = look(kind, laid_out(stream(365 + n_live, seed)), 365, n_live)
-        alarms += calls_of_level(breach) if kind == "level" else episodes(breach, 7)
+        alarms += calls_of_level(breach) if kind == "mean_shift" else episodes(breach, 7)
     expected = n_worlds * n_live / 90.0
     sys.stdout.write(f"{kind}: {alarms} alarms, {expected:.0f} promised\n")
     assert alarms <= expected + 2.33 * np.sqrt(expected)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "days"), [("drift", 7), ("level", 14), ("sequence", 7)])
+@pytest.mark.parametrize(
+    ("kind", "days"), [("input_drift", 7), ("mean_shift", 14), ("temporal_pattern", 7)]
+)
 def test_what_moves_in_one_segment_of_eight_is_found_there_sooner(kind: str, days: int) -> None:
     """Four standard deviations of its hours as a level, or one as noise."""
     by_segment, total = list[int](), list[int]()
@@ -214,7 +218,7 @@ def test_what_moves_in_one_segment_of_eight_is_found_there_sooner(kind: str, day
         world = stream(365 + 60, seed)
         moved, size = world[(365 + 10) * HOURS :, 3, 2], world[: 365 * HOURS, 3, 2].std()
         noise = np.random.default_rng(seed).normal(size=len(moved))
-        moved += size * (noise if kind == "sequence" else 4.0)
+        moved += size * (noise if kind == "temporal_pattern" else 4.0)
         hours = laid_out(world)
         for found, some in ((by_segment, hours), (total, hours.of(range(N_FEATURES)))):
             late = np.flatnonzero(look(kind, some, 365, 60)[10:])

@@ -27,7 +27,7 @@ def asked(sessions: sessionmaker[Session]) -> Metric:
 def test_bins_that_were_frozen_at_night_are_told_of(
     sessions: sessionmaker[Session], tmp_path: Path, n_first: int | None, drift_days: int
 ) -> None:
-    world = World(sessions, tmp_path, "grid", N_REFERENCE, drift_days, kinds=("drift",))
+    world = World(sessions, tmp_path, "grid", N_REFERENCE, drift_days, kinds=("input_drift",))
     rows = [row for day in hours(N_REFERENCE, N_SERVED) for row in day]
     world.send(rows[:n_first])
     world.work()

@@ -54,7 +54,7 @@ class Site:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
             champion_pointer.move(session, self.model_id, version_id, 0, START)
-            params = {"window_days": 1, "period_hours": 24} if kind == "drift" else {}
+            params = {"window_days": 1, "period_hours": 24} if kind == "input_drift" else {}
             plan = MonitorPlan(name=kind, kind=kind, params=params)
             monitor_config.put(session, self.model_id, plan)
         self.chance = np.random.default_rng(4)
@@ -241,7 +241,7 @@ def test_what_an_input_fault_has_told_is_not_told_again(
 
 
 def test_drift_says_how_far_each_feature_is_away(sessions: sessionmaker[Session]) -> None:
-    site = Site(sessions, "drift")
+    site = Site(sessions, "input_drift")
     moved = [
         {
             **row,

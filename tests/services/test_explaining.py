@@ -41,7 +41,7 @@ def says(found: Explanation, sort: Sort) -> list[str]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
-    found = told(story, story.finding("drift", CHANGE + DAY))
+    found = told(story, story.finding("input_drift", CHANGE + DAY))
     load = found.features[0]
     assert (load.name, load.unit) == ("load", "kW")
     # A quarter of the hours rose by 8 kW; 72 values with a spread of 1 around their hour's
@@ -69,7 +69,7 @@ def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
     first, last = (told(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2))
     assert (first.since, first.n_looks) == (CHANGE, 1)
     assert (last.since, last.n_looks) == (CHANGE, 2)
-    calm = told(story, story.finding("drift", CHANGE))
+    calm = told(story, story.finding("input_drift", CHANGE))
     assert (calm.since, calm.n_looks) == (None, 0)
     assert (calm.reference_start, calm.reference_end) == (START, START + 30 * DAY)
 
@@ -105,7 +105,7 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
                 )
             )
         _acts(session)
-    found = told(story, story.finding("drift", CHANGE + DAY))
+    found = told(story, story.finding("input_drift", CHANGE + DAY))
     assert says(found, Sort.VOLUME) == ["72 rows; usual on this weekday: 24"]
     gap = "no value of wind in 6 hours that always had one, from 02:00"
     assert says(found, Sort.GAP) == [gap] * 2
@@ -140,14 +140,14 @@ def _acts(session: Session) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_calm_day_has_nothing_beside_it(story: Story) -> None:
-    found = told(story, story.finding("drift", CHANGE - DAY))
+    found = told(story, story.finding("input_drift", CHANGE - DAY))
     assert found.nearby_start < CHANGE < found.nearby_end
     assert [one for one in found.nearby if one.at < CHANGE] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_day_that_is_not_over_has_no_volume(story: Story) -> None:
-    found = told(story, story.finding("drift", END))
+    found = told(story, story.finding("input_drift", END))
     assert found.nearby_end > END
     assert [one for one in found.nearby if one.at >= END and one.sort is Sort.VOLUME] == []
 
@@ -188,7 +188,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_only_the_first_few_features_are_told_in_full(story: Story) -> None:
-    found = told(story, story.finding("drift", CHANGE + DAY))
+    found = told(story, story.finding("input_drift", CHANGE + DAY))
     assert len(found.features) == 3  # a category does not drift
     assert [bool(each.bars) for each in found.features] == [True] * SHOWN
 
@@ -198,7 +198,7 @@ def test_nothing_reads_raw_rows(story: Story, sessions: sessionmaker[Session]) -
     """Without the summaries there is nothing to show, and the page says so all the same."""
     with unit_of_work(sessions) as session:
         session.query(SummaryChunk).delete()
-    load = told(story, story.finding("drift", CHANGE + DAY)).features[0]
+    load = told(story, story.finding("input_drift", CHANGE + DAY)).features[0]
     assert (load.n, load.mean, load.bars) == (0, None, ())
     assert load.score is not None
 
@@ -229,7 +229,7 @@ def test_errors_are_told_by_step_and_day_and_add_up(sessions: sessionmaker[Sessi
 def test_a_finding_of_another_model_is_not_found(
     story: Story, sessions: sessionmaker[Session]
 ) -> None:
-    finding_id = story.finding("drift", CHANGE + DAY)
+    finding_id = story.finding("input_drift", CHANGE + DAY)
     with read_only(sessions) as session:
         for which, only in ((finding_id, uuid4()), (uuid4(), None)):
             with pytest.raises(NotFound):
@@ -259,7 +259,7 @@ def test_wall_time_is_found_through_the_looks(story: Story) -> None:
         session.query(Finding).filter(Finding.as_of >= END).update(
             {"recorded_at": END + HOUR}, synchronize_session=False
         )
-    found = told(story, story.finding("drift", CHANGE + DAY))
+    found = told(story, story.finding("input_drift", CHANGE + DAY))
     assert says(found, Sort.SETTINGS) == ["monitor then changed by ann"]
 
 

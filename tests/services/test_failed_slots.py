@@ -30,7 +30,7 @@ from services.evaluation.slots import evaluate_until
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
 
-KINDS = ("accuracy", "burn", "input_fault")
+KINDS = ("accuracy", "burn_rate", "input_fault")
 
 
 @pytest.fixture

@@ -124,8 +124,10 @@ def watched(sessions: sessionmaker[Session], kind: str) -> Loop:
             [(6, "firing"), (8, "resolved"), (11, "firing")],
             id="inhibited once, notified the next times",
         ),
-        pytest.param("burn", "###", "bbb", [(1, "firing")], id="serving is never inhibited"),
-        pytest.param("drift", "##..", "bbbb", [(3, "firing")], id="drift"),
+        pytest.param(
+            "burn_rate", "###", "bbb", [(1, "firing")], id="serving is never inhibited"
+        ),
+        pytest.param("input_drift", "##..", "bbbb", [(3, "firing")], id="input_drift"),
         pytest.param("data_quality", "##..", "llll", [(3, "firing")], id="all flaws explained"),
         pytest.param(
             "data_quality", "###", "lLl", [(2, "firing")], id="a flaw of another feature joins"

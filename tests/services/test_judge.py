@@ -27,7 +27,7 @@ from services.rollouts import set_champion
 from tests.services.loop import DAY, POLICY, Loop, at_once
 from tests.streams import HOUR, START
 
-KINDS = ("accuracy", "burn", "drift", "input_fault")
+KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ class Overtaken(Baselines):
 def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
     sessions: sessionmaker[Session],
 ) -> None:
-    loop = Loop(sessions, kinds=("drift",))
+    loop = Loop(sessions, kinds=("input_drift",))
     loop.reach(day(3))
     with unit_of_work(sessions) as session:
         for version_id in loop.versions.values():

@@ -25,7 +25,9 @@ DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
 FIRST_LOOK = N_REFERENCE + 3
 NOW = START + 400 * DAY
-PLAN = MonitorPlan(name="level", kind="level", params={"days_between_false_alarms": 30.0})
+PLAN = MonitorPlan(
+    name="mean_shift", kind="mean_shift", params={"days_between_false_alarms": 30.0}
+)
 
 
 class World:

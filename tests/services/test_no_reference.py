@@ -36,8 +36,8 @@ CONTRACT = Contract(
     horizon=3,
 )
 KINDS = {
-    "drift": {"window_days": 1, "days_between_false_alarms": 1000.0},
-    "sequence": {"window_days": 2, "days_between_false_alarms": 1000.0},
+    "input_drift": {"window_days": 1, "days_between_false_alarms": 1000.0},
+    "temporal_pattern": {"window_days": 2, "days_between_false_alarms": 1000.0},
     "data_quality": {},
 }
 Found: TypeAlias = tuple[str, Outcome, str, dict[str, Any]]
@@ -122,6 +122,6 @@ def test_an_input_without_a_reference_is_no_data_and_the_others_are_evaluated(
         assert "wind" not in detail.get("quality", {})
     with read_only(sessions) as session:
         page = overview.model(session, "grid", None)
-    [drift] = [each for each in page.standings if each.kind == "drift"]
+    [drift] = [each for each in page.standings if each.kind == "input_drift"]
     assert [*drift.detail.not_evaluated] == ["wind"]
     assert drift.detail.not_evaluated["wind"].reason == "no_reference"

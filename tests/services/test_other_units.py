@@ -35,7 +35,7 @@ CONTRACT = Contract(
     input_length=1,
     horizon=3,
 )
-KINDS = ("drift", "level", "sequence", "input_fault", "data_quality")
+KINDS = ("input_drift", "mean_shift", "temporal_pattern", "input_fault", "data_quality")
 UNITS: Mapping[str, tuple[float, float]] = {
     "plain": (1.0, 0.0),
     "small": (1e-12, 0.0),

@@ -69,7 +69,10 @@ class Grid:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = BEFORE.start, BEFORE.end
             monitor = Monitor(
-                model_id=self.model_id, name="drift", kind="drift", severity="ticket"
+                model_id=self.model_id,
+                name="input_drift",
+                kind="input_drift",
+                severity="ticket",
             )
             session.add(monitor)
             session.flush()

@@ -81,8 +81,8 @@ def test_what_has_recovered_is_not_asked_for(loop: Loop) -> None:
 
 
 def test_drift_alone_asks_for_nothing(sessions: sessionmaker[Session]) -> None:
-    loop = Loop(sessions, kinds=("drift",))
-    loop.observe("drift", Outcome.BREACH, day(1))
+    loop = Loop(sessions, kinds=("input_drift",))
+    loop.observe("input_drift", Outcome.BREACH, day(1))
     assert consider(loop, day(1)) == []
     assert refusals(loop) == []
 

@@ -20,7 +20,7 @@ from tests.streams import START
 
 @pytest.fixture
 def loop(sessions: sessionmaker[Session]) -> Loop:
-    return Loop(sessions, kinds=("accuracy", "drift"))
+    return Loop(sessions, kinds=("accuracy", "input_drift"))
 
 
 def routing(loop: Loop) -> Routing:
@@ -212,7 +212,7 @@ def test_a_champion_that_moved_since_the_request_stops_the_promotion(loop: Loop)
 
 def test_a_promotion_retires_drift_and_lets_accuracy_go_on(loop: Loop) -> None:
     for number in (1, 2):
-        for name in ("accuracy", "drift"):
+        for name in ("accuracy", "input_drift"):
             loop.observe(name, Outcome.BREACH, START + number * DAY)
     made = loop.request()
     loop.move(made, *TO_CANARY)

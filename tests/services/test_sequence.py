@@ -33,7 +33,7 @@ def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[F
         version = session.get_one(Version, version_id)
         version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
         champion_pointer.move(session, model_id, version_id, 0, START)
-        plan = MonitorPlan(name="sequence", kind="sequence", params=PARAMS)
+        plan = MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=PARAMS)
         monitor_config.put(session, model_id, plan)
     rows = [
         prediction(

@@ -48,7 +48,7 @@ def served(sessions: sessionmaker[Session], late: range = range(0)) -> UUID:
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
         champion_pointer.move(session, model_id, version_id, 0, START)
-        plan = MonitorPlan(name="shape", kind="shape", params=PARAMS)
+        plan = MonitorPlan(name="window_profile", kind="window_profile", params=PARAMS)
         monitor_config.put(session, model_id, plan)
     values = plant(N_DAYS + 1)[:, [0, 2]]
     rows = rows_of(values, 0, N_DAYS)
@@ -120,7 +120,9 @@ def test_rows_of_one_step_have_no_inside(sessions: sessionmaker[Session]) -> Non
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
         champion_pointer.move(session, model_id, version_id, 0, START)
-        monitor_config.put(session, model_id, MonitorPlan(name="shape", kind="shape"))
+        monitor_config.put(
+            session, model_id, MonitorPlan(name="window_profile", kind="window_profile")
+        )
     rows = [prediction(START + hour * HOUR, hour) for hour in range(49)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)

@@ -116,7 +116,7 @@ def test_an_alert_on_the_service_names_the_version_that_burns(
     loop = Loop(sessions)
     with unit_of_work(sessions) as session:
         monitor_config.put(
-            session, loop.model_id, MonitorPlan(name="availability", kind="burn")
+            session, loop.model_id, MonitorPlan(name="availability", kind="burn_rate")
         )
         for number in range(12):
             at = END - NOON + number * NOON / 144
@@ -138,7 +138,7 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
     params = {"indicator": "latency"}
     with unit_of_work(sessions) as session:
         monitor_config.put(
-            session, loop.model_id, MonitorPlan(name="slow", kind="burn", params=params)
+            session, loop.model_id, MonitorPlan(name="slow", kind="burn_rate", params=params)
         )
         served(session, loop.model_id, "v1", END - NOON, 1440, 3)
     evaluated(loop)
@@ -149,11 +149,11 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
 
 @pytest.mark.parametrize("n", [0, 5])
 def test_rows_without_a_number_are_rows(sessions: sessionmaker[Session], n: int) -> None:
-    loop = Loop(sessions, kinds=("preprocessing_mismatch",))
+    loop = Loop(sessions, kinds=("contract_violations",))
     if n:
         with unit_of_work(sessions) as session:  # no feature is a number: nothing is summed
             served(session, loop.model_id, "v1", END - NOON, n, 0)
     evaluated(loop)
-    row = found(loop, "preprocessing_mismatch")
+    row = found(loop, "contract_violations")
     expected = (Outcome.OK, "") if n else (Outcome.NO_DATA, "no rows")
     assert (row.outcome, row.cause) == expected

@@ -90,7 +90,13 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
     a_flip(scene, alert, Flip.RESOLVED, PROMOTED + 5, "", channel)
 
     monitor, alert = a_monitor(
-        scene, model, "drift", "drift", "ticket", Phase.FIRING, since=START + 57 * DAY
+        scene,
+        model,
+        "input_drift",
+        "input_drift",
+        "ticket",
+        Phase.FIRING,
+        since=START + 57 * DAY,
     )
     last = drift(scene, monitor)
     alert.cause = last.cause
@@ -98,7 +104,7 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
     monitor, alert = a_monitor(scene, model, "input_fault", "input_fault", "page")
     a_finding(scene, monitor, N_DAYS - 2, Outcome.OK, detail={"promised_days": 365.0})
     for name in ("availability", "latency"):
-        monitor, _ = a_monitor(scene, model, name, "burn", "page")
+        monitor, _ = a_monitor(scene, model, name, "burn_rate", "page")
         remaining = {"availability": 0.62, "latency": 0.91}[name]
         a_finding(
             scene,
@@ -238,7 +244,7 @@ def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
 
 def _learning(scene: Scene) -> dict[str, UUID]:
     model = a_model(scene, "tariff-classifier", watermark=START + 9 * DAY)
-    monitor, _ = a_monitor(scene, model, "drift", "drift", "ticket")
+    monitor, _ = a_monitor(scene, model, "input_drift", "input_drift", "ticket")
     a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="learning: 12 of 19 windows")
     rollout = a_rollout(
         scene,

@@ -33,7 +33,7 @@ def story(sessions: sessionmaker[Session], app: FastAPI) -> Story:
 
 @pytest.fixture
 def drifted(story: Story) -> UUID:
-    return story.finding("drift", CHANGE + DAY)
+    return story.finding("input_drift", CHANGE + DAY)
 
 
 def test_the_page_is_well_formed_and_every_chart_has_a_table(

@@ -43,8 +43,8 @@ _BY_WIDEST = ("input_fault", "data_quality")
 # themselves what they compared that with.
 _OF_OUTPUTS = "prediction_drift"
 # and so do these, at how it erred and what it claimed
-_OF_ERRORS = ("residual", "calibration", "segment_accuracy")
-_OF_INSIDE = "shape"
+_OF_ERRORS = ("residuals", "calibration", "segment_accuracy")
+_OF_INSIDE = "window_profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ def _health(
         error=accuracy.value if accuracy is not None else None,
         objective=objective,
         trend=trend,
-        drift=_newest(standings, "drift"),
+        drift=_newest(standings, "input_drift"),
         budget=min(left, default=None),
         watermark=model.watermark,
         last_received_at=model.last_received_at,

@@ -168,7 +168,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         is_classifier=contract.is_classifier,
         classes=by_class(session, found.id, contract, chunks),
         drift=drift.table(
-            overview.findings_since(session, found.id, "drift", _since(found, DRIFT_DAYS))
+            overview.findings_since(session, found.id, "input_drift", _since(found, DRIFT_DAYS))
         ),
         hours=serving.by_hour(slices),
         served=serving.by_version(slices),
