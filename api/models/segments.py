@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.server.dependencies import ReadDep, ReadModel
 from db.tables import Model
-from services.evaluation.evaluation_context import RECENT_DAYS
+from monitors.kind import RECENT
 from services.read_models.overview import segments
 from services.read_models.overview.segments import Sort
 
@@ -68,7 +68,7 @@ class SegmentsRead(BaseModel):
 def list_segments(
     entry: ReadModel,
     session: ReadDep,
-    days: Annotated[int, Query(ge=1, le=RECENT_DAYS)] = segments.DAYS,
+    days: Annotated[int, Query(ge=1, le=RECENT.days)] = segments.DAYS,
     version: Annotated[str | None, Query(max_length=100)] = None,
 ) -> segments.Segments:
     """Say what each segment sent lately, and how wrong the forecasts for it were."""
