@@ -1,4 +1,5 @@
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,7 +49,8 @@ def distribution(folder: Path, name: str, entry_point: str, code: str) -> Path:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the plug-ins, and two that do not work, into a folder of their own."""
     target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
-    install(HERE, target)
+    shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
+    install(sources / "ours", target)
     broken = 'broken = "broken_plugin:KIND"'
     install(
         distribution(sources / "a", "broken-plugin", broken, "import no_such_module"), target

@@ -39,7 +39,8 @@ def means(hours: Hourly, window_days: int) -> Floats:
     """Return the mean of each whole window, shape (window, feature)."""
     length = window_days * HOURS
     n = len(hours) // length
-    return np.nanmean(hours.mean[: n * length].reshape(n, length, -1), axis=1)
+    of_windows: Floats = np.nanmean(hours.mean[: n * length].reshape(n, length, -1), axis=1)
+    return of_windows
 
 
 def fit(params: Params, reference: InputHistory) -> Fitted:
