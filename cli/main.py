@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_log(add("log", _log, "discard rows that cannot be processed"))
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
+    add("plugins", _plugins, "list the plug-ins of each extension point")
     _add_history(add)
     _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
@@ -248,6 +249,12 @@ def _backtest(settings: Settings, given: argparse.Namespace) -> int:
     from cli.backtest import run
 
     return run(settings, given)
+
+
+def _plugins(settings: Settings, given: argparse.Namespace) -> int:
+    from cli import plugins
+
+    return plugins.run(settings, given)
 
 
 def _skew(settings: Settings, given: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """What the documentation says about the code is so, and it leaves nothing out."""
 
+import ast
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -202,3 +203,14 @@ def test_every_term_of_the_glossary_is_there_once_and_in_order() -> None:
     terms = [term.casefold() for term in re.findall(r"^- \*\*(.+?)\*\*: ", text, re.MULTILINE)]
     assert terms
     assert terms == sorted(set(terms))
+
+
+def test_the_plug_ins_of_the_tests_import_only_what_the_docs_allow() -> None:
+    text = (DOCS / "plugins.md").read_text("utf-8")
+    allowed = {*re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE)}
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in allowed)
+    for path in (ROOT / "tests/plugins/seqwatch_test_plugins").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                is_ours = (ROOT / node.module.split(".")[0]).is_dir()
+                assert not is_ours or node.module in allowed, f"{path.name}: {node.module}"

@@ -31,8 +31,8 @@ def forget() -> None:
 
 def install(source: Path, target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    options = ["--no-build-isolation", "--disable-pip-version-check", "--target", target]
-    subprocess.run([*pip, *options, source], check=True, timeout=300)
+    options = ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
+    subprocess.run([*pip, *options, str(source)], check=True, timeout=300)
 
 
 def distribution(folder: Path, name: str, entry_point: str, code: str) -> Path:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from cli.main import main
 from core.errors import Unprocessable
 from db.session import read_only
 from db.tables import Delivery, Finding, FlipRow, Monitor
@@ -78,3 +79,13 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
         assert findings(sessions, "data_quality")[-1].outcome is not Outcome.ERROR
     finally:
         sys.path.append(str(site))
+
+
+@pytest.mark.usefixtures("plugins")
+def test_the_shell_lists_plug_ins_and_those_that_are_unavailable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plugins"]) == 1
+    printed = capsys.readouterr().out
+    assert "mean_3sd             Is the mean of the input within" in printed
+    assert "broken               UNAVAILABLE: broken-plugin: ModuleNotFoundError" in printed
