@@ -1,8 +1,12 @@
 """The three roles of the platform, each one process."""
 
+import faulthandler
 import gc
+import os
 import signal
+import sys
 import threading
+from datetime import timedelta
 from types import FrameType
 
 import anyio.lowlevel
@@ -16,16 +20,25 @@ from db.session import connect
 
 IDLE_SECONDS = 0.1  # how soon a worker looks again when nothing was due
 TRAINER_IDLE_SECONDS = 0.5
+LONGEST_STOP = timedelta(seconds=60)
 
 
 def _sessions(settings: Settings) -> sessionmaker[Session]:
     return sessionmaker(connect(settings.database_url), expire_on_commit=False)
 
 
-def _until_signalled() -> threading.Event:
+def until_signalled(longest: timedelta = LONGEST_STOP) -> threading.Event:
+    """Return an event that is set by SIGTERM and SIGINT.
+
+    A process that has not ended `longest` after the signal writes where its threads are to
+    the standard error and ends: other workers take its runs over when their leases end.
+    """
     stop = threading.Event()
 
     def ask(_: int, __: FrameType | None) -> None:
+        limit = threading.Timer(longest.total_seconds(), _end)
+        limit.daemon = True
+        limit.start()
         stop.set()
 
     signal.signal(signal.SIGTERM, ask)
@@ -83,13 +96,19 @@ def load_ahead() -> None:
     anyio.run(anyio.lowlevel.checkpoint)
 
 
+def _end() -> None:
+    sys.stderr.write("the process did not end in time after the signal; its threads:\n")
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
+
+
 def work(settings: Settings) -> int:
-    """Tick and work until told to stop; the runs in hand are finished first."""
+    """Tick and work until told to stop; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
     from jobs.wiring import GROUPS, jobs
     from jobs.worker import Worker
 
-    stop = _until_signalled()
+    stop = until_signalled()
     sessions = _sessions(settings)
     wired = jobs(settings, sessions)
     threads = [
@@ -112,6 +131,6 @@ def train(settings: Settings) -> int:
     """Train what is asked for until told to stop."""
     from services.rollouts.trainer import Trainer
 
-    stop = _until_signalled()
+    stop = until_signalled()
     Trainer(settings, _sessions(settings)).run(stop, TRAINER_IDLE_SECONDS)
     return 0
