@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 
 import anyio.lowlevel
@@ -102,6 +104,20 @@ def _end() -> None:
     os._exit(1)
 
 
+def run_threads(targets: Sequence[Callable[[], None]]) -> None:
+    """Run each target in a thread of its own until all have returned.
+
+    The main thread wakes each second: a signal that the kernel hands to another thread is
+    handled by the main thread, and does not wake it.
+    """
+    threads = [threading.Thread(target=target) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1.0)
+
+
 def work(settings: Settings) -> int:
     """Tick and work until told to stop; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
@@ -111,18 +127,14 @@ def work(settings: Settings) -> int:
     stop = until_signalled()
     sessions = _sessions(settings)
     wired = jobs(settings, sessions)
-    threads = [
-        threading.Thread(
-            target=Worker(settings, sessions, wired, group).run, args=(stop, IDLE_SECONDS)
-        )
-        for group in GROUPS
-    ]
     ticker = Ticker(settings, sessions)
     ticker.start()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_threads(
+        [
+            partial(Worker(settings, sessions, wired, group).run, stop, IDLE_SECONDS)
+            for group in GROUPS
+        ]
+    )
     ticker.stop()
     return 0
 
@@ -132,5 +144,7 @@ def train(settings: Settings) -> int:
     from services.rollouts.trainer import Trainer
 
     stop = until_signalled()
-    Trainer(settings, _sessions(settings)).run(stop, TRAINER_IDLE_SECONDS)
+    run_threads(
+        [partial(Trainer(settings, _sessions(settings)).run, stop, TRAINER_IDLE_SECONDS)]
+    )
     return 0

@@ -32,3 +32,28 @@ def test_a_process_that_hangs_after_the_signal_ends_with_its_traces() -> None:
     assert process.returncode == 1
     assert "did not end in time" in written
     assert "in <module>" in written
+
+
+HANDED_TO_ANOTHER = """
+import signal
+import threading
+import time
+from cli.roles import run_threads, until_signalled
+
+stop = until_signalled()
+
+
+def work():
+    time.sleep(1)  # the main thread waits by then
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    while not stop.wait(0.1):
+        pass
+
+
+run_threads([work])
+"""
+
+
+def test_a_signal_that_is_handed_to_another_thread_is_handled() -> None:
+    done = subprocess.run([sys.executable, "-c", HANDED_TO_ANOTHER], timeout=50, check=False)
+    assert done.returncode == 0
