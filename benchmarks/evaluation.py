@@ -97,7 +97,7 @@ def main() -> int:
         engine = connect(f"sqlite:///{folder}/seqwatch.sqlite")
         upgrade(engine)
         sessions = sessionmaker(engine, expire_on_commit=False)
-        model_id, baselines = prepare(sessions), Baselines(sessions)
+        model_id, baselines = prepare(sessions), Baselines()
         spent, n_statements, n_findings = [], [], 0
         for n in range(11, 0, -1):
             began = time.process_time()

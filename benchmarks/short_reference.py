@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.short_reference`. Size and power at 5 % of Rao-Scott and of a
 bootstrap of whole days, from daily counts, beside tests that know of no memory.
-`docs/decisions/0015-first-impression.md` shows a run.
+`docs/decisions/0015-short-reference.md` shows a run.
 """
 
 import argparse

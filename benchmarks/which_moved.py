@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.which_moved`. The threshold over the largest score beside
 e-values for each feature under e-BH, at the same promised rate of false alarms.
-`docs/decisions/0016-which-moved.md` shows a run.
+`docs/decisions/0016-implicated-features.md` shows a run.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ from pydantic_settings import SettingsError
 
 from cli.importing.arguments import add_backtest, add_import
 from core import __version__
-from core.errors import AppError
+from core.errors import AppError, Unprocessable
 from core.limits import Limits
-from core.settings import Settings
+from core.settings import Settings, check_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A tick that is skipped because the one before still asks is made up for by the next.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     try:
+        check_names(os.environ)
         settings = Settings()
+    except Unprocessable as error:
+        print(f"{error} (see docs/settings.md)", file=sys.stderr)
+        return 2
     except ValidationError as error:
         for fault in error.errors(include_input=False):
             name = f"SEQWATCH_{fault['loc'][0]}".upper()
@@ -99,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_log(add("log", _log, "discard rows that cannot be processed"))
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
+    add("plugins", _plugins, "list the plug-ins of each extension point")
     _add_history(add)
     _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
@@ -248,6 +254,12 @@ def _backtest(settings: Settings, given: argparse.Namespace) -> int:
     from cli.backtest import run
 
     return run(settings, given)
+
+
+def _plugins(settings: Settings, given: argparse.Namespace) -> int:
+    from cli import plugins
+
+    return plugins.run(settings, given)
 
 
 def _skew(settings: Settings, given: argparse.Namespace) -> int:

@@ -1,8 +1,14 @@
 """The three roles of the platform, each one process."""
 
+import faulthandler
 import gc
+import os
 import signal
+import sys
 import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
 from types import FrameType
 
 import anyio.lowlevel
@@ -16,16 +22,25 @@ from db.session import connect
 
 IDLE_SECONDS = 0.1  # how soon a worker looks again when nothing was due
 TRAINER_IDLE_SECONDS = 0.5
+LONGEST_STOP = timedelta(seconds=60)
 
 
 def _sessions(settings: Settings) -> sessionmaker[Session]:
     return sessionmaker(connect(settings.database_url), expire_on_commit=False)
 
 
-def _until_signalled() -> threading.Event:
+def until_signalled(longest: timedelta = LONGEST_STOP) -> threading.Event:
+    """Return an event that is set by SIGTERM and SIGINT.
+
+    A process that has not ended `longest` after the signal writes where its threads are to
+    the standard error and ends: other workers take its runs over when their leases end.
+    """
     stop = threading.Event()
 
     def ask(_: int, __: FrameType | None) -> None:
+        limit = threading.Timer(longest.total_seconds(), _end)
+        limit.daemon = True
+        limit.start()
         stop.set()
 
     signal.signal(signal.SIGTERM, ask)
@@ -83,27 +98,43 @@ def load_ahead() -> None:
     anyio.run(anyio.lowlevel.checkpoint)
 
 
+def _end() -> None:
+    sys.stderr.write("the process did not end in time after the signal; its threads:\n")
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
+
+
+def run_threads(targets: Sequence[Callable[[], None]]) -> None:
+    """Run each target in a thread of its own until all have returned.
+
+    The main thread wakes each second: a signal that the kernel hands to another thread is
+    handled by the main thread, and does not wake it.
+    """
+    threads = [threading.Thread(target=target) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1.0)
+
+
 def work(settings: Settings) -> int:
-    """Tick and work until told to stop; the runs in hand are finished first."""
+    """Tick and work until told to stop; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
     from jobs.wiring import GROUPS, jobs
     from jobs.worker import Worker
 
-    stop = _until_signalled()
+    stop = until_signalled()
     sessions = _sessions(settings)
     wired = jobs(settings, sessions)
-    threads = [
-        threading.Thread(
-            target=Worker(settings, sessions, wired, group).run, args=(stop, IDLE_SECONDS)
-        )
-        for group in GROUPS
-    ]
     ticker = Ticker(settings, sessions)
     ticker.start()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_threads(
+        [
+            partial(Worker(settings, sessions, wired, group).run, stop, IDLE_SECONDS)
+            for group in GROUPS
+        ]
+    )
     ticker.stop()
     return 0
 
@@ -112,6 +143,8 @@ def train(settings: Settings) -> int:
     """Train what is asked for until told to stop."""
     from services.rollouts.trainer import Trainer
 
-    stop = _until_signalled()
-    Trainer(settings, _sessions(settings)).run(stop, TRAINER_IDLE_SECONDS)
+    stop = until_signalled()
+    run_threads(
+        [partial(Trainer(settings, _sessions(settings)).run, stop, TRAINER_IDLE_SECONDS)]
+    )
     return 0

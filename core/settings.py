@@ -1,6 +1,8 @@
 """Everything that an operator may set, read once at start."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from core.errors import Unprocessable
 from core.lake_root import Bucket, lake_root
 
 
@@ -143,3 +146,35 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Look at arguments, then files named in the environment, then the environment."""
         return init_settings, _FromFiles(settings_cls), env_settings
+
+
+# Of the importer, the client's examples, and the folder of real series.
+_OTHERS = frozenset({"SEQWATCH_KEY", "SEQWATCH_URL", "SEQWATCH_SPOOL", "SEQWATCH_DATA"})
+
+
+def check_names(environment: Iterable[str]) -> None:
+    """Refuse environment variables that look like settings and are none.
+
+    Raises
+    ------
+    Unprocessable
+        Naming each, and the known name that is most like it.
+
+    Examples
+    --------
+    >>> check_names(["HOME", "SEQWATCH_LAKE", "SEQWATCH_DATABASE_URL_FILE"])
+    >>> check_names(["SEQWATCH_LAEK"])
+    Traceback (most recent call last):
+    core.errors.Unprocessable: SEQWATCH_LAEK is no setting; did you mean SEQWATCH_LAKE?
+    """
+    settings = [f"SEQWATCH_{name}".upper() for name in Settings.model_fields]
+    known = _OTHERS.union(settings, (f"{name}_FILE" for name in settings))
+    faults = []
+    for name in sorted(environment):
+        if not name.startswith("SEQWATCH_") or name.startswith("SEQWATCH_TEST_"):
+            continue
+        if name not in known:
+            like = get_close_matches(name, settings, n=1, cutoff=0.0)
+            faults.append(f"{name} is no setting; did you mean {like[0]}?")
+    if faults:
+        raise Unprocessable("\n".join(faults))

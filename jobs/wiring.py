@@ -36,7 +36,7 @@ GROUPS = (FOLD, DELIVERY, Group(names=FOLD.names | DELIVERY.names, is_rest=True)
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
     """Return the jobs by name, each bound to this process's database and folders."""
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     sender = Sender(
         allow=settings.webhook_allow,
         timeout=settings.webhook_timeout,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from api.server.dependencies import ReadDep, ReadModel
 from db.tables import Model
-from services.evaluation.evaluation_context import RECENT_DAYS
+from monitors.kind import RECENT
 from services.read_models.overview import segments
 
 router = APIRouter(prefix="/v1/models/{model}/segments", tags=["segments"])
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/models/{model}/segments", tags=["segments"])
 def read_segments(
     entry: ReadModel,
     session: ReadDep,
-    days: Annotated[int, Query(ge=1, le=RECENT_DAYS)] = segments.DAYS,
+    days: Annotated[int, Query(ge=1, le=RECENT.days)] = segments.DAYS,
     version: Annotated[str | None, Query(max_length=100)] = None,
 ) -> segments.Segments:
     """Say what each segment sent lately, and how wrong the forecasts for it were."""

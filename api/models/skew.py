@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
 from core.errors import Malformed, Unprocessable
+from monitors.kind import RECENT
 from monitors.skew import comparison
 from monitors.skew.comparison import FeatureSkew
 from monitors.skew.faults import Fault, Verdict
 from monitors.skew.scaler_comparison import Logged, ScalerParity
 from services.access.request_body import at_most, read_body
-from services.evaluation.evaluation_context import RECENT_DAYS
 from services.skew import compare
 
 router = APIRouter(prefix="/v1/models/{model}/skew", tags=["skew"])
@@ -176,7 +176,7 @@ def _read(feature: FeatureSkew) -> FeatureSkewRead:
 def read_scaler_parity(
     entry: ReadModel,
     session: ReadDep,
-    days: Annotated[int, Query(ge=14, le=RECENT_DAYS)] = 28,
+    days: Annotated[int, Query(ge=14, le=RECENT.days)] = 28,
     logged: Logged = Logged.RAW,
 ) -> ScalersRead:
     """Hold the scaler that the contract declares against the last days of input.

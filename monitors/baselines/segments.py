@@ -8,11 +8,12 @@ like any other: it is merged, cut and stored as they are.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from monitors.baselines.feature_weights import Weights
-from monitors.baselines.warm_up import MIN_WINDOWS
+from monitors.baselines.warm_up import MIN_WINDOWS, Learning
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.summary import Edges, Ints, Summary, merge
@@ -263,3 +264,18 @@ def like(hours: Hourly, names: Sequence[str]) -> Hourly:
         mean=np.where(absent, np.nan, found.mean),
         sd=np.where(absent, np.nan, found.sd),
     )
+
+
+class _Fitted(Protocol):
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def names_of(baseline: _Fitted | Learning) -> tuple[str, ...]:
+    """Return the features that a baseline evaluates; none while the reference is too short."""
+    return () if isinstance(baseline, Learning) else baseline.names
+
+
+def like_fitted(hours: Hourly, baseline: _Fitted | Learning) -> Hourly:
+    """Return the features that a baseline evaluates; all while the reference is too short."""
+    return hours if isinstance(baseline, Learning) else like(hours, baseline.names)

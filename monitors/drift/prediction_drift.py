@@ -10,7 +10,6 @@ still.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.warm_up import MIN_WINDOWS, Learning
 from monitors.drift import input_drift
@@ -67,37 +66,6 @@ class PredictionDriftParams:
             period_hours=self.period_hours,
             min_effect=self.min_effect,
         )
-
-
-def reference_of(params: PredictionDriftParams, first: datetime, as_of: datetime) -> Window:
-    """Return the days that a window is measured against.
-
-    Parameters
-    ----------
-    params
-        How to look.
-    first
-        When the version began to speak.
-    as_of
-        The end of the event day that is judged.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> first = datetime(2026, 3, 1, 7, tzinfo=UTC)
-    >>> early = reference_of(PredictionDriftParams(), first, datetime(2026, 6, 1, tzinfo=UTC))
-    >>> early.start.isoformat(), (early.end - early.start).days
-    ('2026-03-01T00:00:00+00:00', 90)
-    >>> late = reference_of(PredictionDriftParams(), first, datetime(2028, 6, 1, tzinfo=UTC))
-    >>> (late.end - late.start).days
-    365
-    """
-    start, end = (
-        at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (first, as_of)
-    )
-    end = min(start + params.reference_days * _DAY, end - params.window_days * _DAY)
-    # One day, while there is none before the window: far too few to judge by.
-    return Window(start, max(end, start + _DAY))
 
 
 def evaluate(

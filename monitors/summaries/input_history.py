@@ -1,19 +1,23 @@
-"""Input of all versions of one model, as it is stored: hour by hour, categories too."""
+"""Summaries of some stretch of input or output, as monitors read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from core.window import Window
 from monitors.summaries import summary
+from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.summary import Edges, Summary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Counted:
-    """What is kept of the input of all versions, categories too.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InputHistory:
+    """The input of all versions of a model in a window, categories too.
 
     Attributes
     ----------
+    window
+        Event time.
     edges
         The features, and the bins of each.
     measured, kept
@@ -21,17 +25,28 @@ class Counted:
         still keeps.
     summary
         Hour by hour.
+    n_total
+        How many numbers are of all segments together, where those of each segment lie
+        behind them; None where they do not.
     """
 
+    window: Window
     edges: Edges
     measured: tuple[int, ...]
     kept: tuple[int, ...]
     summary: Summary
+    n_total: int | None = None
 
-    def within(self, window: Window) -> "Counted":
+    @cached_property
+    def hours(self) -> Hourly:
+        """The numbers on a grid of hours; a category is no number, whatever its code."""
+        edges, numbers = self.of(self.measured)
+        return hourly(numbers, edges.names, self.window.start, self.window.end)
+
+    def within(self, window: Window) -> "InputHistory":
         """Return the part that lies in a window."""
         first, end = summary.chunk_at(window.start), summary.chunk_at(window.end)
-        return replace(self, summary=self.summary.select(first, end))
+        return replace(self, window=window, summary=self.summary.select(first, end))
 
     def of(self, places: Sequence[int]) -> tuple[Edges, Summary]:
         """Return what is kept of some features, by their places."""

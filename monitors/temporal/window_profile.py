@@ -68,33 +68,6 @@ class ShapeParams:
         return MIN_WINDOWS * self.window_days + 7 * WEEKS
 
 
-def reference_of(params: ShapeParams, first: datetime, as_of: datetime) -> Window:
-    """Return the days that a window is measured against.
-
-    Parameters
-    ----------
-    params
-        How to look.
-    first
-        When rows of the version began.
-    as_of
-        The end of the event day that is judged.
-
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> first = datetime(2026, 3, 1, 7, tzinfo=UTC)
-    >>> early = reference_of(ShapeParams(), first, datetime(2026, 6, 1, tzinfo=UTC))
-    >>> early.start.isoformat(), (early.end - early.start).days
-    ('2026-03-01T00:00:00+00:00', 89)
-    """
-    start, end = (
-        at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (first, as_of)
-    )
-    end = min(start + params.reference_days * _DAY, end - params.window_days * _DAY)
-    return Window(start, max(end, start + _DAY))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeBaseline:
     """What the first days of a version teach.

@@ -6,7 +6,7 @@ many is looked at, chosen by its id. Whoever counts again counts the same rows.
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,12 +22,13 @@ from core.window import Window
 from db.queries import summaries
 from db.tables import Model, ShapeChunk
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
+from monitors.baselines.first_days import reference_of
+from monitors.sources import ProfileHistory, WindowProfiles
 from monitors.summaries import serialization
 from monitors.summaries.hourly import HOURS
-from monitors.summaries.input_history import Counted
+from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import Edges, Summary, chunk_start, empty, widen
 from monitors.temporal import window_profile_schema, window_profile_sums
-from monitors.temporal.window_profile import ShapeParams, reference_of
 from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Block, Joint, Layout, Numbers, Symbols
 from monitors.temporal.window_profile_sums import Lists
@@ -225,25 +226,6 @@ def _lists(rows: pa.Table, name: str, block: Block) -> Lists:
     return Lists(values=flat.values, lengths=flat.lengths)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shapes:
-    """What rows of one version, and of past input, were like inside.
-
-    Attributes
-    ----------
-    first
-        When they began.
-    layout
-        What the columns of the summary are.
-    summary
-        Day by day: of those that it is measured against, and of the last.
-    """
-
-    first: datetime
-    layout: Layout
-    summary: Summary
-
-
 def began(session: Session, model_id: UUID, version: str) -> datetime | None:
     """Return the first day of rows of a version, or of past input with lists."""
     return session.scalar(
@@ -263,19 +245,14 @@ def firsts(session: Session, model_id: UUID) -> list[datetime]:
     ]
 
 
-def days_back(params: ShapeParams) -> int:
+def days_back(source: WindowProfiles) -> int:
     """Return how many days a look needs, with a week of looks before it."""
-    return 7 * (WEEKS + 1) + params.window_days
-
-
-def lately(as_of: datetime, params: ShapeParams) -> Window:
-    """Return the same days."""
-    return Window(as_of - days_back(params) * DAY, as_of)
+    return 7 * (WEEKS + 1) + source.window_days
 
 
 def load(
-    session: Session, model_id: UUID, version: str, params: ShapeParams, lately: Window
-) -> Shapes | None:
+    session: Session, model_id: UUID, version: str, source: WindowProfiles, lately: Window
+) -> ProfileHistory | None:
     """Read what rows were like lately, and in the days that they are measured against.
 
     Parameters
@@ -284,21 +261,21 @@ def load(
         The open transaction.
     model_id, version
         Whose rows.
-    params
-        Say what they are measured against.
+    source
+        Which days they are measured against.
     lately
         The windows that are judged, and what they need to be.
 
     Returns
     -------
-    Shapes or None
+    ProfileHistory or None
         None when there were none by then.
     """
     layout = summaries.layout(session, model_id)
     first = began(session, model_id, version)
     if layout is None or first is None or first >= lately.end:
         return None
-    reference = reference_of(params, first, lately.end)
+    reference = reference_of(source, first, lately.end)
     start = ShapeChunk.start
     blobs = session.scalars(
         select(ShapeChunk.payload).where(
@@ -313,10 +290,12 @@ def load(
     if not blobs:
         return None
     whole = widen(serialization.from_many(blobs), len(layout.columns))
-    return Shapes(first=first, layout=layout, summary=whole)
+    return ProfileHistory(first=first, layout=layout, summary=whole)
 
 
-def counted_of(session: Session, model: Model, version: str | None, window: Window) -> Counted:
+def counted_of(
+    session: Session, model: Model, version: str | None, window: Window
+) -> InputHistory:
     """Read what rows were like inside in a window, as what is kept of input is read."""
     layout = summaries.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
@@ -330,7 +309,8 @@ def counted_of(session: Session, model: Model, version: str | None, window: Wind
     ).all()
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1
     seen = serialization.from_many(blobs) if blobs else empty(n_columns, n_bins)
-    return Counted(
+    return InputHistory(
+        window=window,
         edges=edges,
         measured=(*range(n_columns),),
         kept=(*range(n_columns),),

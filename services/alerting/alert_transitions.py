@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from alerts.inhibition import is_inhibited
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
 from db.queries.queue import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
@@ -18,17 +17,6 @@ from services.alerting import inhibition
 
 DAY = timedelta(days=1)
 REPORT_JOB = "report"  # its subject is the finding
-
-_MEASURED_AGAINST_IT = (
-    "input_drift",
-    "prediction_drift",
-    "mean_shift",
-    "temporal_pattern",
-    "segment_accuracy",
-    "residuals",
-    "calibration",
-    "window_profile",
-)  # a version's reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +74,11 @@ def observe(
             _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    if change.flip is Flip.FIRED or monitor.kind != "burn_rate":
+    if change.flip is Flip.FIRED or finding.detail.get("burned_by") is None:
         alert.version = _version_of(seen, finding)
     session.flush()
     occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
-    if monitor.kind == "input_drift" and change.flip is Flip.FIRED:
+    if change.flip is Flip.FIRED and registry.stored(monitor.kind).has_report:
         runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
 
@@ -105,7 +93,7 @@ def _version_of(seen: Seen, finding: Finding) -> str | None:
 
 def rule_of(kind: str) -> AlertRule:
     """Return how patient the alerts of a kind of monitor are."""
-    found = registry.find(kind)
+    found = registry.stored(kind)
     return AlertRule(
         breaches_to_fire=found.breaches_to_fire, oks_to_resolve=found.oks_to_resolve
     )
@@ -163,10 +151,11 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
 
     Accuracy and burn go on: they measure what is served, and are resolved by it.
     """
+    kinds = registry.where(lambda kind: kind.is_against_reference)
     measured_against_it = (
         select(Alert)
         .join(Monitor, Monitor.id == Alert.monitor_id)
-        .where(Alert.model_id == model.id, Monitor.kind.in_(_MEASURED_AGAINST_IT))
+        .where(Alert.model_id == model.id, Monitor.kind.in_(kinds))
     )
     at = model.watermark or now
     for alert in session.scalars(measured_against_it):
@@ -191,7 +180,7 @@ def onset(session: Session, alert: Alert) -> datetime | None:
         .where(
             FindingRow.model_id == alert.model_id,
             FindingRow.outcome == Outcome.BREACH,
-            Monitor.kind == "input_drift",
+            Monitor.kind.in_(registry.where(lambda kind: kind.dates_change)),
         )
         .order_by(FindingRow.window_end.desc())
         .limit(1)
@@ -266,8 +255,10 @@ def _notify_unless_inhibited(
         .limit(1)
     )
     detail = breach.detail if breach is not None else {}
-    if is_inhibited(monitor.kind, detail, inhibition.broken(session, alert.model_id)):
-        alert.inhibited_by = inhibition.of_model(session, alert.model_id)
+    broken = inhibition.broken(session, alert.model_id)
+    features = {one.feature for one in broken}
+    if registry.stored(monitor.kind).is_explained_by(detail, features):
+        alert.inhibited_by = "; ".join(one.description for one in broken)
         return
     alert.inhibited_by = None
     _notify(session, fired, now, breach)

@@ -1,5 +1,6 @@
-"""What is wrong with a model's input, as its monitors last said."""
+"""Inhibition: which alerts notify nobody while a broken input explains them."""
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -7,54 +8,60 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.tables import Finding, Monitor
-from monitors.finding import Outcome
-from monitors.input_fault.input_fault import Fault
+from monitors import registry
+from monitors.finding import Json, Outcome
+from monitors.kind import BrokenInput, Detail
 
 
-def known(
-    session: Session, monitor_id: UUID, before: datetime | None = None
-) -> tuple[Fault, ...]:
-    """Return the faults that a monitor follows; a look that broke forgets none.
+def state_before(
+    session: Session,
+    monitor: Monitor,
+    state: Callable[[Detail], Json],
+    before: datetime | None = None,
+) -> Json:
+    """Return what a monitor's newest finding leaves for its next evaluation.
 
-    Those that it followed before a moment of event time, if one is given.
+    Parameters
+    ----------
+    session
+        The open transaction.
+    monitor, state
+        The monitor, and what its kind reads of a finding's detail.
+    before
+        Findings of slots from that moment of event time on are left out; those with the
+        outcome `error` always are.
     """
-    query = select(Finding).where(
-        Finding.monitor_id == monitor_id, Finding.outcome != Outcome.ERROR
+    detail = _newest(session, monitor, before)
+    return None if detail is None else state(detail)
+
+
+def broken(session: Session, model_id: UUID) -> list[BrokenInput]:
+    """Return the inputs of a model that are broken, or were until lately."""
+    kinds = registry.where(lambda kind: kind.broken is not None)
+    monitors = session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model_id, Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
     )
-    if before is not None:
-        query = query.where(Finding.as_of < before)
-    latest = session.scalar(query.order_by(Finding.as_of.desc()).limit(1))
-    if latest is None:
-        return ()
-    return tuple(Fault.from_json(fault) for fault in latest.detail.get("faults", ()))
+    found: list[BrokenInput] = []
+    for monitor in monitors.all():
+        of_kind, detail = registry.stored(monitor.kind).broken, _newest(session, monitor)
+        if of_kind is not None and detail is not None:
+            found += of_kind(detail)
+    return found
 
 
 def of_model(session: Session, model_id: UUID) -> str | None:
-    """Say what is wrong with a model's input, or was until lately; None when nothing is.
-
-    Windows hold the days of a fault for some time after its repair: until the
-    monitor forgets it, what they show is still the fault's doing.
-    """
-    return "; ".join(_told(fault) for fault in _followed(session, model_id)) or None
+    """Return what is wrong with a model's input, or was until lately; None when nothing is."""
+    return "; ".join(one.description for one in broken(session, model_id)) or None
 
 
-def broken(session: Session, model_id: UUID) -> frozenset[str]:
-    """Return the features of a model's input that are broken, or were until lately."""
-    return frozenset(fault.feature for fault in _followed(session, model_id))
-
-
-def _followed(session: Session, model_id: UUID) -> list[Fault]:
-    monitors = session.scalars(
-        select(Monitor.id)
-        .where(
-            Monitor.model_id == model_id,
-            Monitor.kind == "input_fault",
-            Monitor.enabled.is_(True),
-        )
-        .order_by(Monitor.name)
+def _newest(
+    session: Session, monitor: Monitor, before: datetime | None = None
+) -> Detail | None:
+    query = select(Finding.detail).where(
+        Finding.monitor_id == monitor.id, Finding.outcome != Outcome.ERROR
     )
-    return [fault for monitor_id in monitors.all() for fault in known(session, monitor_id)]
-
-
-def _told(fault: Fault) -> str:
-    return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"
+    if before is not None:
+        query = query.where(Finding.as_of < before)
+    return session.scalar(query.order_by(Finding.as_of.desc()).limit(1))

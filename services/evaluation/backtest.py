@@ -5,48 +5,34 @@ is looked at as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
-import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from alerts.inhibition import is_inhibited
 from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
 from core.window import Window
 from db.queries import models
 from db.queries.log import positions, recompute_marks
-from db.queries.summaries import SLICE, serving_slices
 from db.session import read_only
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor, ServingSlice
 from monitors import registry
-from monitors.drift.mean_shift import LevelParams
-from monitors.drift.mean_shift_evaluation import LOOK_BACK
-from monitors.drift.prediction_drift import PredictionDriftParams
-from monitors.finding import Finding, Outcome
-from monitors.input_fault.input_fault import Fault, InputFaultParams
-from monitors.slo.burn_rate import BurnParams, Counts, Indicator, Slices
-from monitors.summaries.hourly import Hourly
-from monitors.summaries.summary import chunk_at
-from monitors.temporal.window_profile import ShapeParams
-from services.aggregation import window_profiles
-from services.aggregation.window_profiles import Shapes
+from monitors.finding import Finding, Json, Outcome
+from monitors.kind import BrokenInput, EvaluationContext, MonitorKind
 from services.alerting import alert_transitions
-from services.evaluation import dispatch, evaluation_context, load_inputs, output_history
+from services.evaluation import evaluation_context
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluation_context import RECENT_DAYS, Scene
-from services.evaluation.load_inputs import Task
-from services.evaluation.output_history import Said
-from services.models.monitor_config import FIRST, MonitorPlan, enabled
+from services.evaluation.evaluate_monitor import evaluate
+from services.evaluation.prepare import Preparation, Prepared
+from services.models.monitor_config import MonitorPlan, enabled, finds_broken_input
 
 DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
-HOURS_BACK = RECENT_DAYS * 24
 MAX_DAYS = 3_660
 
 
@@ -158,18 +144,25 @@ class _Tracker:
     """One monitor on its way through the days."""
 
     plan: MonitorPlan
+    kind: MonitorKind[Any]
     monitor: Monitor
     state: AlertState = field(default_factory=AlertState)
-    faults: tuple[Fault, ...] = ()
+    left: Json = None
+    broken: Sequence[BrokenInput] = ()
     findings: list[Finding] = field(default_factory=list)
     breach: Finding | None = None
     episodes: list[Episode] = field(default_factory=list)
 
+    @property
+    def severity(self) -> str:
+        """Of its alerts."""
+        return self.plan.severity or self.kind.severity
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Day:
-    seen: Scene
-    tasks: tuple[Task, ...]
+    context: EvaluationContext
+    prepared: Sequence[Prepared]
 
 
 def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Replay:
@@ -197,10 +190,12 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
         name, stretch = model.name, _stretch(session, model, asked)
         version = evaluation_context.champion_name(session, model_id)
         waiting_rows, waiting_days = waiting(session, model_id)
-        days = [] if stretch is None else [*_days(session, model, trackers, asked, stretch)]
+        baselines = Baselines()
+        days = []
+        if stretch is not None:
+            days = [*_days(session, model, trackers, (asked, stretch), baselines)]
 
     # decide
-    baselines = Baselines(sessions)
     for day in days:
         _look(trackers, day, baselines)
     episodes = [episode for tracker in trackers for episode in tracker.episodes]
@@ -235,14 +230,14 @@ def _plans(session: Session, model_id: UUID, asked: Asked) -> list[MonitorPlan]:
             )
             for monitor in enabled(session, model_id)
         )
-    return sorted(plans, key=lambda plan: plan.kind != FIRST)
+    return sorted(plans, key=lambda plan: not finds_broken_input(plan.kind))
 
 
 def _tracker(plan: MonitorPlan) -> _Tracker:
     registry.parse(plan.kind, plan.params)  # refuses what means nothing
     # Never stored: it only carries kind and parameters to those who read for a monitor.
     monitor = Monitor(id=uuid4(), name=plan.name, kind=plan.kind, params=dict(plan.params))
-    return _Tracker(plan=plan, monitor=monitor)
+    return _Tracker(plan=plan, kind=registry.find(plan.kind), monitor=monitor)
 
 
 def _with_reference(session: Session, model_id: UUID, asked: Asked) -> Asked:
@@ -281,43 +276,24 @@ def _days(
     session: Session,
     model: Model,
     trackers: Sequence[_Tracker],
-    asked: Asked,
-    stretch: Window,
+    of: tuple[Asked, Window],
+    baselines: Baselines,
 ) -> Iterator[_Day]:
-    """Read everything once, and cut each day's view out of it."""
+    """Read everything once, and cut the part of each day out of it."""
+    asked, stretch = of
     base = evaluation_context.load(session, model, stretch.start)
     if asked.reference is not None:
         base = replace(base, reference=asked.reference, widest_reference=asked.reference)
-    before = stretch.start - RECENT_DAYS * DAY
-    whole = Window(before, stretch.end)
-    counted = evaluation_context.counted_of(session, model, whole)
-    hours = evaluation_context.on_hours(counted, whole)
-    read = _read(session, model, trackers, stretch, base.champion)
+    preparation = Preparation(
+        session, model, baselines, (stretch.start + DAY, stretch.end), base.champion
+    )
+    monitors = {tracker.monitor.id: tracker.monitor for tracker in trackers}
     served_by = _served_by(session, model.id)
     at = stretch.start
     while at + DAY <= stretch.end:
         at += DAY
-        recent = hours.until(chunk_at(at), HOURS_BACK)
-        seen = replace(
-            base,
-            as_of=at,
-            recent=recent,
-            counted=counted.within(Window(at - RECENT_DAYS * DAY, at)),
-            watermark=max(base.watermark, at),
-        )
-        # Accuracy is the champion's of that day, which need not be today's.
-        champion = served_by.get(at, base.champion)
-        tasks = [
-            _task(
-                session,
-                model,
-                tracker.monitor,
-                replace(seen, champion=champion) if tracker.plan.kind == "accuracy" else seen,
-                read,
-            )
-            for tracker in trackers
-        ]
-        yield _Day(seen=seen, tasks=tuple(tasks))
+        context = replace(base, as_of=at, serving=served_by.get(at, base.champion))
+        yield _Day(context=context, prepared=preparation.slot(monitors, context))
 
 
 def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
@@ -330,98 +306,21 @@ def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
     return dict(rows.all())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Served:
-    """All slices from a moment on."""
-
-    start: datetime
-    versions: Mapping[str, Counts]
-
-
-def _read(
-    session: Session,
-    model: Model,
-    trackers: Sequence[_Tracker],
-    stretch: Window,
-    champion: str | None,
-) -> Mapping[UUID, _Served | Said | Shapes | Hourly]:
-    """Read once what single monitors need of all days."""
-    found: dict[UUID, _Served | Said | Shapes | Hourly] = {}
-    for tracker in trackers:
-        params = registry.parse(tracker.monitor.kind, tracker.monitor.params)
-        if isinstance(params, BurnParams):
-            start = stretch.start - params.period
-            is_latency = params.indicator is Indicator.LATENCY
-            served = serving_slices(
-                session,
-                model.id,
-                Window(start, stretch.end),
-                slower_than=params.slower_than_seconds if is_latency else None,
-            )
-            found[tracker.monitor.id] = _Served(start=start, versions=served)
-        elif isinstance(params, PredictionDriftParams) and champion is not None:
-            lately = Window(stretch.start - RECENT_DAYS * DAY, stretch.end)
-            told = output_history.load(session, model.id, champion, params, lately)
-            if told is not None:
-                found[tracker.monitor.id] = told
-        elif isinstance(params, ShapeParams) and champion is not None:
-            start = window_profiles.lately(stretch.start, params).start
-            inside = window_profiles.load(
-                session, model.id, champion, params, Window(start, stretch.end)
-            )
-            if inside is not None:
-                found[tracker.monitor.id] = inside
-        elif isinstance(params, LevelParams) and not params.by_segment:
-            lately = Window(stretch.start - LOOK_BACK, stretch.end)
-            found[tracker.monitor.id] = evaluation_context.input_of(session, model, lately)
-    return found
-
-
-def _task(
-    session: Session,
-    model: Model,
-    monitor: Monitor,
-    seen: Scene,
-    read: Mapping[UUID, _Served | Said | Shapes | Hourly],
-) -> Task:
-    params = registry.parse(monitor.kind, monitor.params)
-    whole = read.get(monitor.id)
-    if isinstance(params, BurnParams):
-        assert isinstance(whole, _Served)
-        end = (seen.as_of - whole.start) // SLICE
-        part = np.s_[end - params.period // SLICE : end]
-        versions = {name: counts.cut(part) for name, counts in whole.versions.items()}
-        slices = Slices(width=SLICE, versions=versions)
-        return Task(monitor_id=monitor.id, params=params, slices=slices)
-    if isinstance(params, LevelParams) and not params.by_segment:
-        assert isinstance(whole, Hourly)
-        history = whole.until(chunk_at(seen.as_of), LOOK_BACK // HOUR)
-        return Task(monitor_id=monitor.id, params=params, history=history)
-    if isinstance(params, PredictionDriftParams):
-        told = whole if isinstance(whole, Said) else None
-        return Task(monitor_id=monitor.id, params=params, said=told)
-    if isinstance(params, ShapeParams):
-        inside = whole if isinstance(whole, Shapes) else None
-        return Task(monitor_id=monitor.id, params=params, shapes=inside)
-    if isinstance(params, InputFaultParams) and not params.by_segment:
-        return Task(monitor_id=monitor.id, params=params)
-    return load_inputs.prepare(session, model, monitor, seen)
-
-
 def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
-    for tracker, task in zip(trackers, day.tasks, strict=True):
-        finding = dispatch.look(replace(task, faults=tracker.faults), day.seen, baselines)
+    for tracker, prepared in zip(trackers, day.prepared, strict=True):
+        finding = evaluate(replace(prepared, state=tracker.left), day.context, baselines)
         tracker.findings.append(finding)
-        if tracker.plan.kind == FIRST and finding.outcome is not Outcome.ERROR:
-            known = finding.detail.get("faults")
-            found = known if isinstance(known, list) else []
-            tracker.faults = tuple(Fault.from_json(fault) for fault in found)
-        broken = {fault.feature for other in trackers for fault in other.faults}
-        _step(tracker, finding, day.seen.as_of, broken)
+        if finding.outcome is not Outcome.ERROR:
+            if tracker.kind.state is not None:
+                tracker.left = tracker.kind.state(finding.detail)
+            if tracker.kind.broken is not None:
+                tracker.broken = tracker.kind.broken(finding.detail)
+        broken = {one.feature for other in trackers for one in other.broken}
+        _step(tracker, finding, day.context.as_of, broken)
 
 
 def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]) -> None:
-    kind, rule = tracker.plan.kind, alert_transitions.rule_of(tracker.plan.kind)
+    rule = alert_transitions.rule_of(tracker.plan.kind)
     tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
     if finding.outcome is Outcome.BREACH:
         tracker.breach = finding
@@ -431,8 +330,8 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]
         episodes.append(
             Episode(
                 monitor=tracker.plan.name,
-                kind=kind,
-                severity=tracker.plan.severity or registry.find(kind).severity,
+                kind=tracker.plan.kind,
+                severity=tracker.severity,
                 since=tracker.state.since,
                 until=None,
                 n_days=rule.breaches_to_fire - 1,
@@ -445,7 +344,7 @@ def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]
         episodes[-1] = replace(episodes[-1], until=as_of)
     elif tracker.state.phase is Phase.FIRING:
         assert tracker.breach is not None
-        still = is_inhibited(kind, tracker.breach.detail, broken)
+        still = tracker.kind.is_explained_by(tracker.breach.detail, broken)
         episodes[-1] = replace(episodes[-1], inhibited=episodes[-1].inhibited and still)
         if finding.outcome is Outcome.BREACH:
             episodes[-1] = _worse(episodes[-1], finding)
@@ -465,7 +364,7 @@ def _record(tracker: _Tracker) -> Record:
     return Record(
         monitor=tracker.plan.name,
         kind=tracker.plan.kind,
-        severity=tracker.plan.severity or registry.find(tracker.plan.kind).severity,
+        severity=tracker.severity,
         n_judged=len(judged),
         n_without=len(without),
         n_breaches=sum(f.outcome is Outcome.BREACH for f in judged),

@@ -1,62 +1,61 @@
-"""What references teach, remembered from one look to the next."""
+"""What was fitted on references, remembered from one evaluation to the next."""
 
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
-from uuid import UUID
-
-from sqlalchemy.orm import Session, sessionmaker
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from core.window import Window
-from db.session import read_only
-from db.tables import Model
-from monitors.summaries.hourly import Hourly
-from monitors.summaries.input_history import Counted
-from services.evaluation import by_segment, evaluation_context
-from services.evaluation.evaluation_context import Scene
+from monitors.kind import EvaluationContext, MonitorKind
 
-Baseline = TypeVar("Baseline")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What a fitted baseline depends on: for whom, with which parameters, on which rows."""
+
+    model_id: str
+    kind: str
+    params: str
+    by_segment: bool
+    reference: Window
+    revision: int
+    features: tuple[str, ...]
+
+    @property
+    def monitor(self) -> tuple[str, str, str]:
+        """Who uses it: of the baselines of one, only the newest is remembered."""
+        return self.model_id, self.kind, self.params
 
 
 class Baselines:
-    """What references teach, remembered until rows come into them late."""
+    """Fitted baselines of one process, until rows come late into their references."""
 
-    def __init__(self, sessions: sessionmaker[Session]) -> None:
-        self._sessions = sessions
-        self._known: dict[
-            tuple[str, bool, Hashable], tuple[Window, int, tuple[str, ...], Any]
-        ] = {}
+    def __init__(self) -> None:
+        self._fitted: dict[tuple[str, str, str], tuple[Key, Any]] = {}
 
-    def of(
-        self,
-        seen: Scene,
-        reference: Window,
-        key: Hashable,
-        calibrate: Callable[[Hourly], Baseline],
-    ) -> Baseline:
-        """Return the baseline of a reference; read and learnt once per process."""
-        return self.of_counted(
-            seen,
-            reference,
-            key,
-            lambda counted: calibrate(evaluation_context.on_hours(counted, reference)),
+    def key(
+        self, kind: MonitorKind[Any], params: Any, context: EvaluationContext
+    ) -> Key | None:
+        """Return what the baseline of a monitor depends on; None where it has none."""
+        reference = context.reference_of(kind.fitted_on)
+        if kind.fit is None or reference is None:
+            return None
+        return Key(
+            model_id=context.model_id,
+            kind=kind.name,
+            params=repr(params),
+            by_segment=kind.fits_by_segment(params),
+            reference=reference,
+            revision=context.revisions.get(reference, 0),
+            features=context.features,
         )
 
-    def of_counted(
-        self,
-        seen: Scene,
-        reference: Window,
-        key: Hashable,
-        calibrate: Callable[[Counted], Baseline],
-    ) -> Baseline:
-        """Return what is learnt from all that is kept of a reference, categories too."""
-        is_apart = seen.n_total is not None
-        known = self._known.get((seen.model_id, is_apart, key))
-        state = (reference, seen.revisions.get(reference, 0), seen.counted.edges.names)
-        if known is None or known[:3] != state:
-            with read_only(self._sessions) as session:
-                model = session.get_one(Model, UUID(seen.model_id))
-                read = by_segment.counted_of if is_apart else evaluation_context.counted_of
-                counted = read(session, model, reference)
-            known = self._known[seen.model_id, is_apart, key] = (*state, calibrate(counted))
-        baseline: Baseline = known[3]
-        return baseline
+    def has(self, key: Key) -> bool:
+        """Tell whether a baseline is remembered."""
+        known = self._fitted.get(key.monitor)
+        return known is not None and known[0] == key
+
+    def of(self, key: Key, fit: Callable[[], Any]) -> Any:
+        """Return a baseline; it is fitted where it is not remembered."""
+        if not self.has(key):
+            self._fitted[key.monitor] = (key, fit())
+        return self._fitted[key.monitor][1]

@@ -1,28 +1,33 @@
 """How a version erred, about whom, and what its claims came to, as monitors read it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from math import ceil
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.rows import REFERENCE
 from core.window import Window
 from db.tables import AccuracyChunk, Model, SegmentAccuracy
 from monitors.baselines.segments import FIRST, MOST
-from monitors.baselines.self_reference import LOOKS_BACK, OwnPastParams
+from monitors.kind import EvaluationContext
 from monitors.performance import calibration_sums, residual_sums
-from monitors.performance.calibration import CalibrationParams, ClaimDays
+from monitors.performance.accuracy import DayErrors, VersionErrors
+from monitors.performance.calibration import ClaimDays
 from monitors.performance.residual_statistics import ErrorDays, hours_ahead
-from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import (
-    SegmentAccuracyParams,
     SegmentDays,
     of_segments,
 )
+from monitors.sources import ErrorsBySegment, OwnPast, Probabilities, Residuals
 from monitors.summaries import horizon_buckets
 from services.aggregation import segments
 from services.aggregation.error_sums import EXPECTED, LABELLED, loss_column, n_classes
@@ -32,7 +37,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 def load(
-    session: Session, model: Model, version: str | None, params: ResidualParams, end: date
+    session: Session, model: Model, version: str | None, source: Residuals, end: date
 ) -> ErrorDays | None:
     """Read the errors of what a version served: those it is measured against, and the last.
 
@@ -42,8 +47,8 @@ def load(
         The open transaction.
     model, version
         Who forecast.
-    params
-        Say what it is measured against.
+    source
+        Which days it is measured against.
     end
         The first day whose labels need not be in yet.
 
@@ -53,7 +58,7 @@ def load(
         Of all days up to `end`; empty where they are not needed. None when no
         error of the version is known by then.
     """
-    kept = _kept(session, model.id, version, params, end)
+    kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
     contract = Contract.from_json(model.contract)
@@ -70,10 +75,10 @@ def load(
 
 
 def load_claims(
-    session: Session, model: Model, version: str | None, params: CalibrationParams, end: date
+    session: Session, model: Model, version: str | None, source: Probabilities, end: date
 ) -> ClaimDays | None:
     """Read what a version claimed, as `load` does its errors; None of what is no classifier."""
-    kept = _kept(session, model.id, version, params, end)
+    kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
     names = Contract.from_json(model.contract).targets
@@ -87,11 +92,11 @@ def load_segments(
     session: Session,
     model: Model,
     version: str | None,
-    params: SegmentAccuracyParams,
+    source: ErrorsBySegment,
     end: date,
 ) -> SegmentDays | None:
     """Read how wrong a version was about each segment, as `load` does its errors."""
-    kept = _kept(session, model.id, version, params, end)
+    kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
     contract = Contract.from_json(model.contract)
@@ -115,19 +120,19 @@ class _Kept:
 
 
 def _kept(
-    session: Session, model_id: UUID, version: str | None, params: OwnPastParams, end: date
+    session: Session, model_id: UUID, version: str | None, source: OwnPast, end: date
 ) -> _Kept | None:
-    first = began(session, model_id, params).get(version or "")
+    first = began(session, model_id, source).get(version or "")
     if first is None or first >= end:
         return None
-    of = _of(params)
-    lately = end - (params.window_days + LOOKS_BACK) * DAY
+    of = _STORED[type(source)]
+    lately = end - source.look_back
     rows = session.execute(
         select(of.day, of.stored).where(
             of.table.model_id == model_id,
             of.table.version == version,
             of.condition,
-            or_(of.day < first + params.reference_days * DAY, of.day >= lately),
+            or_(of.day < first + source.reference_days * DAY, of.day >= lately),
             of.day >= first,
             of.day < end,
         )
@@ -146,27 +151,32 @@ class _Of:
     condition: ColumnElement[bool]
 
 
-def _of(params: OwnPastParams) -> _Of:
-    if isinstance(params, SegmentAccuracyParams):
-        return _Of(
-            table=SegmentAccuracy,
-            day=SegmentAccuracy.day,
-            stored=SegmentAccuracy.payload,
-            condition=true(),
-        )
-    is_claims = isinstance(params, CalibrationParams)
-    stored = AccuracyChunk.calibration if is_claims else AccuracyChunk.residuals
-    return _Of(
+_ERRORS = AccuracyChunk.shadow.is_(False)
+_STORED: Mapping[type[OwnPast], _Of] = {
+    ErrorsBySegment: _Of(
+        table=SegmentAccuracy,
+        day=SegmentAccuracy.day,
+        stored=SegmentAccuracy.payload,
+        condition=true(),
+    ),
+    Probabilities: _Of(
         table=AccuracyChunk,
         day=AccuracyChunk.day,
-        stored=stored,
-        condition=AccuracyChunk.shadow.is_(False) & stored.is_not(None),
-    )
+        stored=AccuracyChunk.calibration,
+        condition=_ERRORS & AccuracyChunk.calibration.is_not(None),
+    ),
+    Residuals: _Of(
+        table=AccuracyChunk,
+        day=AccuracyChunk.day,
+        stored=AccuracyChunk.residuals,
+        condition=_ERRORS & AccuracyChunk.residuals.is_not(None),
+    ),
+}
 
 
-def began(session: Session, model_id: UUID, params: OwnPastParams) -> dict[str, date]:
+def began(session: Session, model_id: UUID, source: OwnPast) -> dict[str, date]:
     """Return the first day of which what a monitor reads is known, of each version."""
-    of = _of(params)
+    of = _STORED[type(source)]
     rows = session.execute(
         select(of.table.version, func.min(of.day))
         .where(of.table.model_id == model_id, of.condition)
@@ -175,10 +185,73 @@ def began(session: Session, model_id: UUID, params: OwnPastParams) -> dict[str, 
     return dict(rows.all())
 
 
-def references(session: Session, model_id: UUID, params: OwnPastParams) -> list[Window]:
+def references(session: Session, model: Model, source: OwnPast) -> list[Window]:
     """Return the days that the errors, or the claims, of versions are measured against."""
     firsts = [
         datetime.combine(first, datetime.min.time(), UTC)
-        for first in began(session, model_id, params).values()
+        for first in began(session, model.id, source).values()
     ]
-    return [Window(first, first + params.reference_days * DAY) for first in firsts]
+    return [Window(first, first + source.reference_days * DAY) for first in firsts]
+
+
+def matured(context: EvaluationContext) -> date:
+    """Return the first day whose predictions need not have all their labels yet."""
+    return (context.as_of - reach(context.contract, context.policy)).date()
+
+
+def reach(contract: Contract, policy: Policy) -> timedelta:
+    """Return how many whole days pass until all labels of a day are due."""
+    return ceil((contract.horizon * contract.step + policy.label_delay) / DAY) * DAY
+
+
+def daily(session: Session, model: Model, context: EvaluationContext, n_days: int) -> DayErrors:
+    """Read the champion's errors on the last `n_days` days whose labels are due.
+
+    Those of other versions that served lie beside them: a challenger's errors are not the
+    champion's. Before there is a champion, all that served count.
+    """
+    end = matured(context)
+    days = tuple(end - timedelta(days=back) for back in range(n_days, 0, -1))
+    shape = (n_days, context.contract.horizon)
+    sums = np.zeros(shape)
+    n_labelled = np.zeros(shape, dtype=np.int64)
+    n_expected = np.zeros(shape, dtype=np.int64)
+    others: dict[str, tuple[float, int, int]] = {}
+    loss, n = loss_column(context.contract), n_classes(context.contract)
+    rows = session.scalars(
+        select(AccuracyChunk).where(
+            AccuracyChunk.model_id == model.id,
+            AccuracyChunk.day >= days[0],
+            AccuracyChunk.day < end,
+            AccuracyChunk.shadow.is_(False),
+            AccuracyChunk.version != REFERENCE,
+        )
+    )
+    for row in rows:
+        cells = accuracy_cells(row, context.contract)
+        if context.serving is not None and row.version != context.serving:
+            before, own = others.get(row.version, (0.0, 0, 0)), cells.sum(axis=(0, 1))
+            others[row.version] = (
+                before[0] + n * float(own[loss]),
+                before[1] + int(own[LABELLED]),
+                before[2] + int(own[EXPECTED]),
+            )
+            continue
+        at = days.index(row.day)
+        sums[at] += n * cells[:, :, loss].sum(axis=1)
+        n_labelled[at] += cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
+        n_expected[at] += cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
+    return DayErrors(
+        days=days,
+        sums=sums,
+        n_labelled=n_labelled,
+        n_expected=n_expected,
+        others={name: VersionErrors(*of) for name, of in sorted(others.items())},
+        is_brier=context.contract.is_classifier,
+    )
+
+
+def accuracy_cells(row: AccuracyChunk, contract: Contract) -> NDArray[np.float64]:
+    """Return the stored sums, shape (step, target, 5)."""
+    flat = np.frombuffer(row.payload, dtype=np.float64)
+    return flat.reshape(contract.horizon, len(contract.targets), 5)

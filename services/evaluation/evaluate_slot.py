@@ -13,8 +13,10 @@ from db.tables import Model, Monitor
 from monitors.finding import Finding
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
-from services.evaluation import dispatch, evaluation_context, failed_slots, load_inputs
+from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_monitor import evaluate
+from services.evaluation.prepare import prepare
 from services.models.monitor_config import enabled
 from services.rollouts import retraining
 
@@ -55,15 +57,14 @@ def judge(
         if model.judged_until is not None and day_end <= model.judged_until:
             return 0
         changes = _changes(session, model, day_end)  # before what they are about is read
-        seen = evaluation_context.load(session, model, day_end)
-        tasks = [
-            load_inputs.prepare(session, model, m, seen) for m in enabled(session, model_id)
-        ]
+        context = evaluation_context.load(session, model, day_end)
+        monitors = {monitor.id: monitor for monitor in enabled(session, model_id)}
+        prepared = prepare(session, model, monitors, context, baselines)
 
     # decide: outside any transaction, because it takes its time
     judged = [
-        Judged(monitor_id=task.monitor_id, finding=dispatch.look(task, seen, baselines))
-        for task in tasks
+        Judged(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
+        for one in prepared
     ]
 
     # save
@@ -73,10 +74,10 @@ def judge(
         model = session.get_one(Model, model_id, with_for_update={"key_share": True})
         if model.judged_until is not None and day_end <= model.judged_until:
             return 0
-        if evaluation_context.champion_name(session, model_id) != seen.champion:
+        if evaluation_context.champion_name(session, model_id) != context.champion:
             raise StaleChampion("the champion changed while the day was judged: judge it again")
         is_history = model.history_until is not None and day_end <= model.history_until
-        at_look = Seen(version=seen.champion, as_of=day_end, is_history=is_history)
+        at_look = Seen(version=context.champion, as_of=day_end, is_history=is_history)
         for one in judged:
             monitor = session.get_one(Monitor, one.monitor_id)
             alert_transitions.observe(session, monitor, at_look, one.finding, now)

@@ -7,18 +7,15 @@ one is told in `services.alerting.alert_transitions`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
@@ -29,29 +26,16 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor, ServingSlice
 from monitors import registry
-from monitors.baselines.self_reference import LOOKS_BACK, OwnPastParams
-from monitors.drift.mean_shift import LevelParams
-from monitors.drift.mean_shift_evaluation import LOOK_BACK
-from monitors.drift.prediction_drift import PredictionDriftParams, reference_of
-from monitors.finding import Finding, Outcome
-from monitors.performance.accuracy import AccuracyParams
-from monitors.registry import Params
-from monitors.slo.burn_rate import BurnParams
-from monitors.temporal import window_profile
-from monitors.temporal.window_profile import ShapeParams
-from services.aggregation import window_profiles
+from monitors.finding import Finding, Json, Outcome
+from monitors.kind import RECENT, Source
 from services.alerting import alert_transitions, inhibition
 from services.alerting.alert_transitions import Seen
-from services.evaluation import (
-    dispatch,
-    error_history,
-    evaluation_context,
-    failed_slots,
-    load_inputs,
-    output_history,
-)
+from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.evaluation_context import Past
+from services.evaluation.prepare import prepare, sources_of
+from services.evaluation.readers import reader
 from services.models.monitor_config import enabled
 
 MAX_LOOKS = 40  # at one go: the other jobs of a worker wait meanwhile
@@ -195,10 +179,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
     ]
     if not marks:
         return None
-    references = [*evaluation_context.revisions(models.versions(session, model.id))]
-    references += _said_before(session, model)
-    references += _inside_before(session, model)
-    back = _look_back(session, model)
+    references, back = _references(session, model), _look_back(session, model)
     first = session.scalar(
         select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
     )
@@ -217,60 +198,26 @@ def _plan(session: Session, model: Model) -> Plan | None:
     return Plan(marks=marks, reaches=reaches, looks=sorted(wanted))
 
 
-def _said_before(session: Session, model: Model) -> list[Window]:
-    """Return the days that what versions said, and how they erred, is measured against."""
-    found: list[Window] = []
-    for params in _params(session, model):
-        if isinstance(params, PredictionDriftParams):
-            whole = 2 * timedelta(days=params.reference_days)
-            firsts = output_history.began(session, model.id).values()
-            found += [reference_of(params, first, first + whole) for first in firsts]
-        elif isinstance(params, OwnPastParams):
-            found += error_history.references(session, model.id, params)
+def _references(session: Session, model: Model) -> list[Window]:
+    """Return the days that any evaluation is measured against."""
+    found = [*evaluation_context.revisions(models.versions(session, model.id))]
+    for source in _sources(session, model):
+        found += reader(source).references(session, model, source)
     return found
 
 
-def _inside_before(session: Session, model: Model) -> list[Window]:
-    """Return the days that the inside of rows is measured against."""
-    firsts = window_profiles.firsts(session, model.id)
-    return [
-        window_profile.reference_of(
-            params, first, first + 2 * timedelta(days=params.reference_days)
-        )
-        for params in _params(session, model)
-        if isinstance(params, ShapeParams)
-        for first in firsts
-    ]
-
-
-def _params(session: Session, model: Model) -> Iterator[Params]:
-    for monitor in enabled(session, model.id):
-        # One that cannot be read says that it cannot look, whatever the rows are.
-        with suppress(Unprocessable):
-            yield registry.parse(monitor.kind, monitor.params)
-
-
 def _look_back(session: Session, model: Model) -> timedelta:
-    """Return how long after a day some look still sees it."""
+    """Return how long after a day some evaluation still reads it."""
     contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
-    reach = contract.horizon * contract.step + policy.label_delay
-    days = evaluation_context.RECENT_DAYS
-    for params in _params(session, model):
-        match params:
-            case AccuracyParams():
-                days = max(days, ceil(reach / DAY) + params.window_days + 1)
-            case OwnPastParams():
-                back = params.window_days + LOOKS_BACK
-                days = max(days, ceil(reach / DAY) + back + 1)
-            case BurnParams():
-                days = max(days, params.period_days)
-            case LevelParams():
-                days = max(days, LOOK_BACK.days)
-            case ShapeParams():
-                days = max(days, window_profiles.days_back(params))
-            case _:
-                pass
-    return days * DAY
+    back = [
+        reader(source).look_back(source, contract, policy)
+        for source in _sources(session, model)
+    ]
+    return max(back, default=RECENT)
+
+
+def _sources(session: Session, model: Model) -> set[Source[Any]]:
+    return {source for one in enabled(session, model.id) for source in sources_of(one)}
 
 
 def _look_again(
@@ -284,23 +231,23 @@ def _look_again(
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        monitors = enabled(session, model_id)
+        monitors = {monitor.id: monitor for monitor in enabled(session, model_id)}
         past = _past(session, model, as_of)
         if past is None:
             return 0
-        scenery = evaluation_context.load(session, model, as_of, past)
-        tasks = [load_inputs.prepare(session, model, monitor, scenery) for monitor in monitors]
+        context = evaluation_context.load(session, model, as_of, past)
+        prepared = prepare(session, model, monitors, context, baselines)
         is_history = model.history_until is not None and as_of <= model.history_until
 
     # decide
-    seen = Seen(version=scenery.champion, as_of=as_of, is_history=is_history)
+    seen = Seen(version=context.champion, as_of=as_of, is_history=is_history)
     again = [
         Again(
-            monitor_id=task.monitor_id,
+            monitor_id=one.monitor_id,
             seen=seen,
-            finding=dispatch.look(task, scenery, baselines),
+            finding=evaluate(one, context, baselines),
         )
-        for task in tasks
+        for one in prepared
     ]
 
     # save
@@ -355,8 +302,8 @@ def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime
         row.cause, row.detail = finding.cause, dict(finding.detail)
         row.rev += 1
         row.revised_at = now
-    # A look for faults goes on from the faults of the look before.
-    is_changed = _followed(session, monitor, as_of, before) != _followed(
+    # What the next evaluation reads of this finding may have changed.
+    is_changed = _left(session, monitor, as_of, before) != _left(
         session, monitor, as_of, _told(finding)
     )
     if is_changed and as_of + DAY not in looks:
@@ -382,14 +329,16 @@ def _told(finding: Finding) -> dict[str, Any]:
     return plain
 
 
-def _followed(
+def _left(
     session: Session, monitor: Monitor, as_of: datetime, said: dict[str, Any] | None
-) -> list[Any]:
-    """Return the faults that the next look goes on from; one that failed forgets none."""
+) -> Json:
+    """Return what a finding leaves for the next evaluation; one that failed changes nothing."""
+    kind = registry.KINDS.get(monitor.kind)
+    if kind is None or kind.state is None:
+        return None
     if said is None or said["outcome"] == Outcome.ERROR:
-        return [fault.to_json() for fault in inhibition.known(session, monitor.id, as_of)]
-    followed: list[Any] = said["detail"].get("faults", [])
-    return followed
+        return inhibition.state_before(session, monitor, kind.state, as_of)
+    return kind.state(said["detail"])
 
 
 def _settle(session: Session, model_id: UUID, plan: Plan, looks: Sequence[datetime]) -> None:

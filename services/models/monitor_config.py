@@ -15,12 +15,8 @@ from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
-from monitors.performance.segment_accuracy import SegmentAccuracyParams
-from monitors.registry import Severity
+from monitors.kind import Severity
 from monitors.slo.burn_rate import Indicator
-
-# A broken input explains what the other monitors see: it is looked at first.
-FIRST = "input_fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +59,7 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     known = [one.value for one in Severity]
     if severity not in known:
         raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
-    _check_names(session, model_id, registry.parse(plan.kind, plan.params))
+    _check_names(session, model_id, plan)
     monitor = session.scalar(_named(model_id, plan.name))
     if monitor is not None and monitor.kind != plan.kind:
         raise Conflict(f"monitor {plan.name!r} is of kind {monitor.kind!r}: use another name")
@@ -78,10 +74,11 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     return is_new
 
 
-def _check_names(session: Session, model_id: UUID, params: registry.Params) -> None:
+def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
     """Refuse to weigh a feature, or to judge segments, that the model has not."""
+    params = registry.parse(plan.kind, plan.params)
     weights = getattr(params, "feature_weights", {})
-    is_apart = isinstance(params, SegmentAccuracyParams)
+    is_apart = registry.find(plan.kind).needs_segments
     by_segment = is_apart or getattr(params, "by_segment", False)
     if not weights and not by_segment:
         return
@@ -100,10 +97,19 @@ def _named(model_id: UUID, name: str) -> Select[Monitor]:
 
 
 def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
-    """Return the monitors that look, in the order in which they do."""
+    """Return the monitors that are evaluated, in the order in which they are.
+
+    A broken input explains what the other monitors find: those that find it are first.
+    """
     rows = session.scalars(
         select(Monitor)
         .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
         .order_by(Monitor.name)
     )
-    return sorted(rows, key=lambda monitor: monitor.kind != FIRST)
+    return sorted(rows, key=lambda monitor: not finds_broken_input(monitor.kind))
+
+
+def finds_broken_input(kind: str) -> bool:
+    """Tell whether a kind of monitor finds broken inputs."""
+    found = registry.KINDS.get(kind)
+    return found is not None and found.broken is not None

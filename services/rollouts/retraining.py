@@ -146,7 +146,7 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
         .join(Monitor, Monitor.id == Alert.monitor_id)
         .where(Alert.model_id == model.id, Alert.phase == Phase.FIRING)
     ):
-        if not registry.find(monitor.kind).retrains:
+        if not registry.stored(monitor.kind).may_retrain:
             continue
         fired = session.scalar(
             select(FlipRow)

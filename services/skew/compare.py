@@ -17,7 +17,7 @@ from monitors.skew import comparison, golden, scaler_comparison
 from monitors.skew.comparison import FeatureSkew, Pairs
 from monitors.skew.scaler_comparison import Logged, ScalerParity
 from monitors.summaries.summary import Floats
-from services.evaluation import evaluation_context
+from services.evaluation import input_history
 
 MAX_VALUES = 100_000  # of either side: two seconds of work
 MAX_COLUMNS = 256
@@ -134,7 +134,7 @@ def scaler_parity(
     contract = Contract.from_json(model.contract)
     window = Window(model.watermark - timedelta(days=days), model.watermark)
     found = scaler_comparison.parity(
-        evaluation_context.input_of(session, model, window), contract.scaler, logged
+        input_history.load(session, model, window).hours, contract.scaler, logged
     )
     concealed = _sensitive(contract)
     return tuple(one.concealed() if one.name in concealed else one for one in found)

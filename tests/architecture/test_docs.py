@@ -1,5 +1,6 @@
 """What the documentation says about the code is so, and it leaves nothing out."""
 
+import ast
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -85,7 +86,7 @@ def test_every_message_type_is_described() -> None:
 
 
 def test_every_kind_of_monitor_is_described() -> None:
-    assert {name.strip("`") for name, *_ in rows("monitors.md")} == set(registry.KINDS)
+    assert {name.strip("`") for name, *_ in rows("monitors.md")} == set(registry.KINDS.names())
 
 
 def test_every_route_is_described() -> None:
@@ -186,3 +187,30 @@ def test_every_page_is_in_the_index() -> None:
         if path.name != "README.md" and f"({path.relative_to(DOCS).as_posix()})" not in index
     ]
     assert missing == []
+
+
+MOST_WORDS = 30_000  # about four hours of reading: more is not read
+
+
+def test_the_documentation_stays_short_enough_to_read() -> None:
+    docs = [ROOT / "README.md", *DOCS.rglob("*.md")]
+    words = {name_of(page): len(page.read_text("utf-8").split()) for page in docs}
+    assert sum(words.values()) < MOST_WORDS, sorted(words.items(), key=lambda one: -one[1])[:5]
+
+
+def test_every_term_of_the_glossary_is_there_once_and_in_order() -> None:
+    text = (DOCS / "glossary.md").read_text("utf-8")
+    terms = [term.casefold() for term in re.findall(r"^- \*\*(.+?)\*\*: ", text, re.MULTILINE)]
+    assert terms
+    assert terms == sorted(set(terms))
+
+
+def test_the_plug_ins_of_the_tests_import_only_what_the_docs_allow() -> None:
+    text = (DOCS / "plugins.md").read_text("utf-8")
+    allowed = {*re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE)}
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in allowed)
+    for path in (ROOT / "tests/plugins/seqwatch_test_plugins").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                is_ours = (ROOT / node.module.split(".")[0]).is_dir()
+                assert not is_ours or node.module in allowed, f"{path.name}: {node.module}"

@@ -26,7 +26,7 @@ from monitors.summaries.serialization import from_many
 from monitors.summaries.summary import Edges, N, Summary
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
-from services.evaluation import evaluation_context
+from services.evaluation import input_history
 from services.retention.archive import archive_all
 from tests.ingest.conftest import arrow_body
 
@@ -247,9 +247,7 @@ def test_a_feature_that_comes_later_is_folded_and_archived_beside_the_old_rows(
     assert found["p-3"]["rain"] == [7, None]
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        hours = evaluation_context.input_of(
-            session, model, Window(DAY, DAY + timedelta(days=1))
-        )
+        hours = input_history.load(session, model, Window(DAY, DAY + timedelta(days=1))).hours
     assert hours.names == ("load", "rain")  # the code of a category is no measurement
     assert np.nansum(hours.mean[:, 1]) == 7
 

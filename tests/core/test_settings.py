@@ -122,3 +122,14 @@ def test_a_lake_of_an_unknown_kind_is_refused(
     monkeypatch.setenv("SEQWATCH_LAKE", place)
     assert main(["migrate"]) == 2
     assert "SEQWATCH_LAKE: " in capsys.readouterr().err
+
+
+def test_an_unknown_variable_stops_the_start_and_names_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQWATCH_DATABSE_URL", "sqlite:///x")
+    assert main(["migrate"]) == 2
+    assert capsys.readouterr().err == (
+        "SEQWATCH_DATABSE_URL is no setting; did you mean SEQWATCH_DATABASE_URL? "
+        "(see docs/settings.md)\n"
+    )

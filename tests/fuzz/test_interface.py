@@ -1,6 +1,6 @@
 """Whatever is asked, the answer is no 500, and is as described.
 
-Longer: `SEQWATCH_FUZZ_EXAMPLES=200 make test-slow ARGS=tests/fuzz/test_interface.py`.
+Longer: `SEQWATCH_TEST_FUZZ_EXAMPLES=200 make test-slow ARGS=tests/fuzz/test_interface.py`.
 """
 
 import os
@@ -35,7 +35,7 @@ from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
 from services.retention.archive import archive_all
 
-EXAMPLES = int(os.environ.get("SEQWATCH_FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SEQWATCH_TEST_FUZZ_EXAMPLES", "8"))
 CHECKS = (
     not_a_server_error,
     response_schema_conformance,

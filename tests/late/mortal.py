@@ -20,7 +20,7 @@ def main(url: str, model_id: str, *point: str) -> None:
     sessions = sessionmaker(connect(url), expire_on_commit=False)
     arm(*point)
     fold_all(sessions, NOW)
-    rejudge(sessions, Baselines(sessions), UUID(model_id), NOW)
+    rejudge(sessions, Baselines(), UUID(model_id), NOW)
     sys.exit("it was meant to die")
 
 

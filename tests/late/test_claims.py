@@ -13,8 +13,8 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.calibration import CalibrationParams
 from monitors.performance.calibration_sums import EXPECTED, from_bytes
+from monitors.sources import Probabilities
 from services.evaluation import error_history
 from services.evaluation.backtest import Asked, replay
 from services.read_models import lists
@@ -125,19 +125,19 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
 
 def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
-    params = CalibrationParams(window_days=1)
+    source = Probabilities(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
         model = session.get_one(Model, world.model_id)
-        known = error_history.load_claims(session, model, "v1", params, end)
+        known = error_history.load_claims(session, model, "v1", source, end)
         assert known is not None
         assert known.cells[:, :, EXPECTED].tolist() == [[A_DAY] * 2] * len(known.cells)
         old = AccuracyChunk.day < (START + 5 * DAY).date()
         session.execute(update(AccuracyChunk).where(old).values(calibration=None))
-        later = error_history.load_claims(session, model, "v1", params, end)
+        later = error_history.load_claims(session, model, "v1", source, end)
         assert later is not None
         assert later.first_day == known.first_day + 5
         session.execute(update(AccuracyChunk).values(calibration=None))
-        assert error_history.load_claims(session, model, "v1", params, end) is None
+        assert error_history.load_claims(session, model, "v1", source, end) is None
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 

@@ -13,7 +13,7 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk, Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.residuals import ResidualParams
+from monitors.sources import Residuals
 from services.evaluation import error_history
 from services.evaluation.backtest import Asked, replay
 from services.read_models.explanations.finding import explain
@@ -113,11 +113,11 @@ def test_days_joined_before_errors_were_kept_with_their_sign_are_not_judged(
     world: World,
 ) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
-    params = ResidualParams(window_days=1)
+    source = Residuals(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
         model = session.get_one(Model, world.model_id)
-        known = error_history.load(session, model, "v1", params, end)
+        known = error_history.load(session, model, "v1", source, end)
         assert known is not None
         assert len(known.cells) == N_REFERENCE + N_SERVED
         session.execute(update(AccuracyChunk).values(residuals=None))
-        assert error_history.load(session, model, "v1", params, end) is None
+        assert error_history.load(session, model, "v1", source, end) is None

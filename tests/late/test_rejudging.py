@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,8 @@ from db.session import unit_of_work
 from db.tables import Alert, FlipRow, RepeatDay, Rollout
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
-from services.evaluation.baseline_cache import Baselines
+from services.evaluation.baseline_cache import Baselines, Key
 from services.evaluation.evaluate_slot import judge
-from services.evaluation.evaluation_context import Scene
 from services.evaluation.reevaluate import rejudge
 from tests.late.world import (
     BY_SHOP,
@@ -228,15 +227,15 @@ class Interrupted(Baselines):
     """While a day is looked at, rows come into it."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.sessions)
+        super().__init__()
         self._world = world
 
-    def of(self, seen: Scene, *rest: Any) -> Any:
+    def of(self, key: Key, fit: Callable[[], Any]) -> Any:
         if self._world is not None:
             world, self._world = self._world, None  # type: ignore[assignment]
             world.send(failures(N_REFERENCE))
             fold_all(world.sessions, NOW)
-        return super().of(seen, *rest)
+        return super().of(key, fit)
 
 
 def test_rows_that_come_while_a_day_is_looked_at_are_not_lost(
@@ -289,7 +288,7 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
         recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])
-    world.baselines = Baselines(world.sessions)
+    world.baselines = Baselines()
     assert world.rejudge() == 0  # a worker that starts afresh says the same
 
 

@@ -132,7 +132,7 @@ def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
     world, rows = world_of(sessions, tmp_path, "pieces"), every(DAYS)
     for piece in np.array_split(np.arange(len(rows)), 17):  # most end within a day
         world.send([rows[i] for i in piece])
-        world.baselines = Baselines(sessions)
+        world.baselines = Baselines()
         world.judge()
     assert [told[1:] for told in alarms(world)] == [told[1:] for told in alarms(in_order)]
     assert judged(world) == judged(in_order)

@@ -117,7 +117,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             world.send(half)
             world.work()
-        world.baselines = Baselines(sessions)  # nothing is remembered
+        world.baselines = Baselines()  # nothing is remembered
         world.judge()
     assert alarms(world) == alarms(at_once)
     assert judged(world) == judged(at_once)

@@ -83,7 +83,7 @@ class World:
         contract: Contract = CONTRACT,
     ) -> None:
         self.sessions, self.lake, self.n_reference = sessions, lake, n_reference
-        self.baselines = Baselines(sessions)
+        self.baselines = Baselines()
         self.contract = contract
         self.model_id = add_model(sessions, contract, name)
         version_id = add_version(sessions, self.model_id, "v1", {})

@@ -15,7 +15,7 @@ from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import QualityBaseline
 from monitors.data_quality.data_quality import Arrivals, QualityParams
 from monitors.finding import Finding, Outcome
-from monitors.registry import KINDS
+from monitors.registry import find
 from monitors.summaries.daily import Daily, daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Column, Floats, chunk_at, freeze, summarise
@@ -237,8 +237,8 @@ def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None
 
 
 def test_retraining_heals_no_data() -> None:
-    kind = KINDS["data_quality"]
-    assert (kind.retrains, kind.severity) == (False, "ticket")
+    kind = find("data_quality")
+    assert (kind.may_retrain, kind.severity) == (False, "ticket")
 
 
 def as_stream(values: Floats) -> Daily:

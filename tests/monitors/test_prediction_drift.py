@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
+from monitors.baselines.first_days import reference_of
 from monitors.baselines.threshold import episodes
-from monitors.drift.prediction_drift import PredictionDriftParams, evaluate, reference_of
+from monitors.drift.prediction_drift import PredictionDriftParams, evaluate
 from monitors.finding import Finding, Outcome
 from monitors.registry import parse
 from monitors.summaries import horizon_buckets

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.window import Window
+from monitors.baselines import first_days
 from monitors.baselines.threshold import episodes
 from monitors.explanation.implicated_features import named
 from monitors.finding import Finding, Outcome
@@ -253,7 +254,7 @@ def judged(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding
     start = (N_DAYS - days) * HOURS
     broken = fault(rows[start:])
     kept = merge(sums(layout, rows[:start], hours[:start]), sums(layout, broken, hours[start:]))
-    reference = window_profile.reference_of(PARAMS, day(0), day(N_DAYS))
+    reference = first_days.reference_of(PARAMS, day(0), day(N_DAYS))
     return window_profile.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
 
 
@@ -317,7 +318,7 @@ def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
     kept = merge(
         sums(layout, rows[:start], hours[:start]), sums(layout, apart[start:], hours[start:])
     )
-    reference = window_profile.reference_of(params, day(0), day(N_DAYS))
+    reference = first_days.reference_of(params, day(0), day(N_DAYS))
     found = window_profile.evaluate(layout, kept, reference, params, day(N_DAYS))
     assert found.outcome is Outcome.BREACH
     assert found.cause.startswith("features together: ")
@@ -346,7 +347,7 @@ def test_symbols_in_reverse_order_are_found() -> None:
     def look(rows: Floats) -> Finding:
         lists = Lists(values=rows.ravel(), lengths=np.full(len(rows), STEPS))
         kept = window_profile_sums.of_symbols(SYMBOLS, lists, days)
-        reference = window_profile.reference_of(PARAMS, day(0), day(N_DAYS))
+        reference = first_days.reference_of(PARAMS, day(0), day(N_DAYS))
         return window_profile.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
 
     assert look(rows).outcome is Outcome.OK

@@ -1,6 +1,6 @@
 """Whatever the input: no 500, no batch that is stuck, no row that is lost.
 
-More examples: `SEQWATCH_PIPELINE_EXAMPLES=1000 pytest -m slow tests/pipeline`.
+More examples: `SEQWATCH_TEST_PIPELINE_EXAMPLES=1000 pytest -m slow tests/pipeline`.
 """
 
 import math
@@ -32,7 +32,7 @@ from tests.pipeline.world import (
 )
 from tests.streams import HOUR, START
 
-N_SLOW = int(os.environ.get("SEQWATCH_PIPELINE_EXAMPLES", "200"))
+N_SLOW = int(os.environ.get("SEQWATCH_TEST_PIPELINE_EXAMPLES", "200"))
 MAX_MAGNITUDE = 1e100  # beyond it a row is quarantined
 PROFILE: dict[str, Any] = {
     "derandomize": True,

@@ -101,7 +101,7 @@ class Platform:
                 select(func.count()).select_from(Inbox).where(Inbox.model_id == model_id)
             )
             assert waiting == 0, f"{waiting} batches are stuck"
-        baselines = Baselines(self.sessions)
+        baselines = Baselines()
         for day in range(1, N_SERVED + 1):
             judge(self.sessions, baselines, model_id, SERVED + day * DAY, NOW)
 

@@ -34,7 +34,7 @@ def main(role: str, url: str, *given: str) -> None:
     arm(*given[-3:])
     if role == "judge":
         day_end = datetime.fromisoformat(given[1])
-        judge(sessions, Baselines(sessions), UUID(given[0]), day_end, day_end)
+        judge(sessions, Baselines(), UUID(given[0]), day_end, day_end)
     else:
         from services.rollouts.trainer import Trainer
 

@@ -1,5 +1,6 @@
 """A model whose load rises in the evenings of its last days, and what happened besides."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -52,7 +53,12 @@ CONTRACT = Contract(
 class Story:
     """The model "grid", its reference and what it served; everything is judged."""
 
-    def __init__(self, sessions: sessionmaker[Session], lake: Any = None) -> None:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        lake: Any = None,
+        kinds: Mapping[str, Mapping[str, Any]] = KINDS,
+    ) -> None:
         self.sessions = sessions
         self.model_id = add_model(sessions, CONTRACT)
         version_id = add_version(sessions, self.model_id, "v1", {})
@@ -60,7 +66,7 @@ class Story:
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
             champion_pointer.move(session, self.model_id, version_id, 0, START)
-            for kind, params in KINDS.items():
+            for kind, params in kinds.items():
                 monitor_config.put(
                     session, self.model_id, MonitorPlan(name=kind, kind=kind, params=params)
                 )
@@ -68,7 +74,7 @@ class Story:
         fold_all(sessions, NOW)
         if lake is not None:
             archive_all(sessions, lake, NOW)
-        baselines = Baselines(sessions)
+        baselines = Baselines()
         for day in range(N_REFERENCE + N_CALM - 2, N_REFERENCE + N_CALM + N_RISEN):
             end = START + (day + 1) * DAY
             # Wall time runs with event time, an hour behind.

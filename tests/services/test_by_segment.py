@@ -12,17 +12,18 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
+from monitors.baselines.segments import like_fitted
 from monitors.baselines.threshold import episodes
 from monitors.drift.input_drift import DriftBaseline, DriftParams
 from monitors.drift.input_drift import replay as look_for_drift
 from monitors.drift.mean_shift import LevelBaseline, LevelParams
 from monitors.drift.mean_shift import calls as calls_of_level
 from monitors.drift.mean_shift_evaluation import replay as look_for_levels
+from monitors.kinds import input_drift, mean_shift, temporal_pattern
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.temporal.panel import PanelBaseline, PanelParams
 from monitors.temporal.panel import replay as look_for_faults
 from services.evaluation.backtest import Asked, replay
-from services.evaluation.by_segment import judged, learn_drift, learn_level, learn_panel
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
@@ -177,18 +178,18 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     end = hours.first + n_reference * HOURS
     reference = hours.until(end, n_reference * HOURS)
     if kind == "mean_shift":
-        level = learn_level(reference, LevelParams(), N_FEATURES)
+        level = mean_shift.fit_hours(reference, LevelParams(), N_FEATURES)
         assert isinstance(level, LevelBaseline)
         return look_for_levels(level, hours, n_live).joint > level.contract.threshold
     recent = hours.until(end + n_live * HOURS, (n_live + 36) * HOURS)
     if kind == "input_drift":
-        drift = learn_drift(reference, DriftParams(), N_FEATURES)
+        drift = input_drift.fit_hours(reference, DriftParams(), N_FEATURES)
         assert isinstance(drift, DriftBaseline)
-        joint = look_for_drift(drift, judged(recent, drift)).joint
+        joint = look_for_drift(drift, like_fitted(recent, drift)).joint
         return joint[-n_live:] > drift.contract.threshold
-    faults = learn_panel(reference, PanelParams(), N_FEATURES)
+    faults = temporal_pattern.fit_hours(reference, PanelParams(), N_FEATURES)
     assert isinstance(faults, PanelBaseline)
-    joint = look_for_faults(faults, judged(recent, faults)).joint
+    joint = look_for_faults(faults, like_fitted(recent, faults)).joint
     return joint[-n_live:] > faults.contract.threshold
 
 

@@ -95,7 +95,7 @@ class Site:
 
     def judge(self) -> FindingRow:
         """Judge the days before, then the last; return what was found on it."""
-        baselines = Baselines(self.sessions)
+        baselines = Baselines()
         for day in range(N_REFERENCE, N_REFERENCE + N_SERVED):
             judge(self.sessions, baselines, self.model_id, START + (day + 1) * DAY, NOW)
         with read_only(self.sessions) as session:
@@ -186,7 +186,7 @@ def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     ]
     site.send([*twice, *many])
     fold_all(sessions, NOW)
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     for day in range(N_REFERENCE, N_REFERENCE + 24):
         judge(sessions, baselines, site.model_id, START + (day + 1) * DAY, NOW)
     with read_only(sessions) as session:

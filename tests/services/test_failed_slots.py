@@ -71,7 +71,7 @@ def scene_day(number: int) -> Any:
 
 
 def evaluate(loop: Loop, until: int) -> int:
-    baselines = Baselines(loop.sessions)
+    baselines = Baselines()
     return evaluate_until(loop.sessions, baselines, loop.model_id, day(until), day(14))
 
 
@@ -142,7 +142,7 @@ def test_a_failed_slot_is_evaluated_again_as_of_its_own_time(
         assert failed_slots.ask_again(session, "grid", None, day(14)) == [day(4), day(5)]
     for number in (4, 5):
         assert open_alerts(loop)
-        baselines = Baselines(loop.sessions)
+        baselines = Baselines()
         at = day(number)
         assert evaluate_again(loop.sessions, baselines, loop.model_id, at, day(14)) == 3
     assert open_alerts(loop) == []
@@ -173,7 +173,7 @@ def test_what_reads_the_faults_of_a_failed_slot_is_evaluated_again(
     broken(evaluation_context, "load", (4,), KeyError("load"))
     evaluate(loop, 5)
     monkeypatch.undo()
-    baselines = Baselines(loop.sessions)
+    baselines = Baselines()
     evaluate_again(loop.sessions, baselines, loop.model_id, day(4), day(14))
     with read_only(loop.sessions) as session:
         assert [mark.day for mark in recompute_marks.marks(session, loop.model_id)] == [

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,16 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
 from core.errors import StaleChampion
-from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
-from monitors.summaries.hourly import Hourly
 from services.evaluation import schedule
-from services.evaluation.baseline_cache import Baselines
+from services.evaluation.baseline_cache import Baselines, Key
 from services.evaluation.evaluate_slot import judge
-from services.evaluation.evaluation_context import Scene
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
@@ -44,7 +41,7 @@ def day(number: int) -> datetime:
 
 def look(loop: Loop, number: int) -> int:
     """Judge one event day."""
-    return judge(loop.sessions, Baselines(loop.sessions), loop.model_id, day(number), day(14))
+    return judge(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
 
 
 def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
@@ -141,20 +138,16 @@ class Overtaken(Baselines):
     """While it learns, a person chooses another champion."""
 
     def __init__(self, loop: Loop) -> None:
-        super().__init__(loop.sessions)
+        super().__init__()
         self._loop = loop
+        self._is_overtaken = False
 
-    def of(
-        self,
-        seen: Scene,
-        reference: Window,
-        params: Hashable,
-        calibrate: Callable[[Hourly], Any],
-    ) -> Any:
-        if seen.champion == "v1":
+    def of(self, key: Key, fit: Callable[[], Any]) -> Any:
+        if not self._is_overtaken:
+            self._is_overtaken = True
             with unit_of_work(self._loop.sessions) as session:
                 set_champion.crown(session, self._loop.model_id, "v2", 1, day(3))
-        return super().of(seen, reference, params, calibrate)
+        return super().of(key, fit)
 
 
 def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(

@@ -74,7 +74,7 @@ class World:
 
 @pytest.fixture
 def at_once(sessions: sessionmaker[Session]) -> World:
-    world, baselines = World(sessions, "at once"), Baselines(sessions)
+    world, baselines = World(sessions, "at once"), Baselines()
     world.send(0, N_REFERENCE + N_SERVED)
     for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
         world.judge(day, baselines)
@@ -98,14 +98,14 @@ def test_a_new_worker_each_day_says_the_same(
     world.send(0, FIRST_LOOK - 1)
     for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
         world.send(day - 1, day)
-        world.judge(day, Baselines(sessions))  # nothing is remembered
+        world.judge(day, Baselines())  # nothing is remembered
     assert world.findings() == at_once.findings()
 
 
 def test_days_that_come_late_end_in_the_same_findings(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
-    world, baselines = World(sessions, "late"), Baselines(sessions)
+    world, baselines = World(sessions, "late"), Baselines()
     late = N_REFERENCE - 60  # older than what any other monitor looks back to
     world.send(0, late)
     world.send(late + 1, N_REFERENCE + N_SERVED)

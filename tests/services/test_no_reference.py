@@ -88,7 +88,7 @@ def evaluated(
     for some in (rows[: N_REFERENCE * 24], rows[N_REFERENCE * 24 :]):
         keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some, contract), NOW)
         fold_all(sessions, NOW + timedelta(hours=1))
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     for at in range(N_REFERENCE + 1, N_REFERENCE + N_SERVED):
         judge(sessions, baselines, model_id, START + at * DAY, NOW)
     with read_only(sessions) as session:

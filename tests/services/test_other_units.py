@@ -65,7 +65,7 @@ def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Foun
     ]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows, CONTRACT), NOW)
     fold_all(sessions, NOW + HOUR)
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     for day in range(ONSET, N_DAYS):
         judge(sessions, baselines, model_id, START + day * DAY, NOW)
     query = (

@@ -45,7 +45,7 @@ def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[F
     ]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     for day in range(N_REFERENCE + 3, N_REFERENCE + N_SERVED + 1):
         judge(sessions, baselines, model_id, START + day * DAY, NOW)
     with sessions() as session:

@@ -56,7 +56,7 @@ def served(sessions: sessionmaker[Session], late: range = range(0)) -> UUID:
     # What is frozen comes from the first days.
     first = 20 * 24
     in_time = [row for i, row in enumerate(rows) if i // 24 not in late and i >= first]
-    baselines = Baselines(sessions)
+    baselines = Baselines()
     for some in (rows[:first], in_time, behind):
         if some:
             keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, some), NOW - DAY)
@@ -126,7 +126,7 @@ def test_rows_of_one_step_have_no_inside(sessions: sessionmaker[Session]) -> Non
     rows = [prediction(START + hour * HOUR, hour) for hour in range(49)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)
-    judge(sessions, Baselines(sessions), model_id, START + DAY, NOW)
+    judge(sessions, Baselines(), model_id, START + DAY, NOW)
     [found] = findings(sessions, model_id)
     assert found.outcome == Outcome.NO_DATA
     assert found.cause == "rows of v1 hold no lists of more than one step"

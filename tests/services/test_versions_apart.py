@@ -69,7 +69,7 @@ def found(loop: Loop, name: str) -> FindingRow:
 
 def evaluated(loop: Loop) -> None:
     loop.reach(END + 2 * DAY)
-    judge(loop.sessions, Baselines(loop.sessions), loop.model_id, END, END)
+    judge(loop.sessions, Baselines(), loop.model_id, END, END)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from monitors.explanation.contributions import Parts, days_moved, parts_moved
 from monitors.finding import as_json
 from monitors.summaries.summary import Floats
 from services.aggregation.error_sums import LABELLED, loss_column, n_classes
-from services.evaluation.evaluation_context import accuracy_cells
+from services.evaluation.error_history import accuracy_cells
 
 BEFORE = timedelta(days=28)
 

@@ -16,7 +16,7 @@ from monitors.explanation.implicated_features import Named
 from monitors.finding import as_json
 from monitors.statistics import distances
 from monitors.summaries.hourly import HOURS
-from monitors.summaries.input_history import Counted
+from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import N_MISSING, Floats, N, Summary, chunk_at, chunk_start
 from monitors.summaries.totals import totals
 
@@ -129,8 +129,8 @@ class Material:
     contract: Contract
     window: Window
     lead: Window
-    recent: Counted
-    reference: Counted | None
+    recent: InputHistory
+    reference: InputHistory | None
     by_hour: bool = True
 
 
@@ -160,7 +160,9 @@ def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...
     )
 
 
-def farthest(now: Counted, usual: Counted | None, segment: str = "") -> tuple[Named, ...]:
+def farthest(
+    now: InputHistory, usual: InputHistory | None, segment: str = ""
+) -> tuple[Named, ...]:
     """Name the numbers of the input, those first whose values moved farthest.
 
     Parameters

@@ -1,6 +1,6 @@
 """Let a finding explain itself: what moved, since when, and what else changed then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,13 +16,17 @@ from db.queries import models
 from db.queries.log import row_counters
 from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
+from monitors import registry
 from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import Named, named, started
 from monitors.finding import Outcome
+from monitors.kind import ReferenceOf, Source
 from monitors.performance.reliability import Bin
 from monitors.performance.segment_accuracy import VIEW
+from monitors.sources import DailyErrors, ErrorsBySegment, Outputs, WindowProfiles
 from services.aggregation import outputs, window_profiles
-from services.evaluation import by_segment, evaluation_context, output_history
+from services.evaluation import evaluation_context, input_history, output_history
+from services.evaluation.prepare import sources_of
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Material
@@ -36,15 +40,6 @@ LONGEST_LOOK = timedelta(days=14)  # how far back a window may put the change
 LEAD = timedelta(days=14)  # shown before the change
 LONGEST_LEAD = timedelta(days=90)
 LOOKS = 400  # of one monitor, to see since when it breaches
-
-# These judge by the longest reference of any version: what a sensor may look like.
-_BY_WIDEST = ("input_fault", "data_quality")
-# These look at what a version said, and at what its rows are like inside, and say
-# themselves what they compared that with.
-_OF_OUTPUTS = "prediction_drift"
-# and so do these, at how it erred and what it claimed
-_OF_ERRORS = ("residuals", "calibration", "segment_accuracy")
-_OF_INSIDE = "window_profile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,22 +215,23 @@ def explain(
     lead = _lead(window, spell.since)
     start = min(lead.start, around.start - USUAL_DAYS * DAY)
     some = Window(start, max(lead.end, around.end))
-    recent = evaluation_context.counted_of(session, model, some)
+    recent = input_history.load(session, model, some)
     is_apart = "segments" in row.detail
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
     described, of_lead = contract, recent
-    counted = partial(evaluation_context.counted_of, session, model)
-    if monitor.kind == _OF_OUTPUTS:
+    counted = partial(input_history.load, session, model)
+    sources = {type(source) for source in sources_of(monitor)}
+    if Outputs in sources:
         counted = partial(
             output_history.counted_of, session, model, row.version, by_segment=is_apart
         )
         described, of_lead = outputs.described(contract), counted(lead)
-    elif monitor.kind == _OF_INSIDE:
+    elif WindowProfiles in sources:
         counted = partial(window_profiles.counted_of, session, model, row.version)
         described, of_lead = window_profiles.described(session, model), counted(lead)
     elif is_apart:
-        counted = partial(by_segment.counted_of, session, model)
+        counted = partial(input_history.load, session, model, by_segment=True)
         of_lead = counted(lead)
     material = Material(
         contract=described,
@@ -243,12 +239,12 @@ def explain(
         lead=lead,
         recent=of_lead,
         reference=None if reference is None else counted(reference),
-        by_hour=monitor.kind != _OF_INSIDE,
+        by_hour=WindowProfiles not in sources,
     )
 
     # decide
-    is_accuracy = monitor.kind == "accuracy"
-    names = _names(row, monitor.kind, material)
+    is_accuracy = DailyErrors in sources
+    names = _names(row, sources, material)
     where = Around(
         model=model,
         window=around,
@@ -295,12 +291,14 @@ def explain(
     )
 
 
-def _names(row: Finding, kind: str, material: Material) -> tuple[Named, ...]:
+def _names(
+    row: Finding, sources: Set[type[Source[Any]]], material: Material
+) -> tuple[Named, ...]:
     """Return the features to show: of errors, the inputs whose values moved farthest."""
     now, usual = material.recent.within(material.window), material.reference
-    if kind == "accuracy":
+    if DailyErrors in sources:
         return features.farthest(now, usual)
-    if kind == "segment_accuracy" and "top" in row.detail:
+    if ErrorsBySegment in sources and "top" in row.detail:
         return features.farthest(now, usual, segment_of(row.detail["top"]))
     return named(row.detail)
 
@@ -340,13 +338,14 @@ def _midnight(at: datetime) -> datetime:
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:
     """Return what the finding was compared with."""
-    if kind in (_OF_OUTPUTS, _OF_INSIDE, *_OF_ERRORS):
+    of_kind = registry.stored(kind)
+    if of_kind.is_against_reference and of_kind.fit is None:
         days: dict[str, str] | None = row.detail.get("reference")
         if days is None:
             return None
         return Window(*(datetime.fromisoformat(days[bound]) for bound in ("start", "end")))
     versions = models.versions(session, row.model_id)
-    if kind in _BY_WIDEST:
+    if of_kind.fitted_on is ReferenceOf.WIDEST:
         known = [version for version in versions if version.created_at <= row.recorded_at]
     else:
         known = [version for version in versions if version.name == row.version]

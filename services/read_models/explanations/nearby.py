@@ -18,7 +18,7 @@ from db.tables import AuditEvent, Model
 from monitors.explanation import context
 from monitors.summaries.daily import daily
 from monitors.summaries.hourly import HOURS
-from monitors.summaries.input_history import Counted
+from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import chunk_at
 from retrain.rollout import Phase
 from services.read_models.overview.serving import quantile
@@ -88,7 +88,7 @@ class Around:
     model: Model
     window: Window
     closed_until: datetime | None
-    recent: Counted
+    recent: InputHistory
     finding_id: UUID
 
 
@@ -172,7 +172,7 @@ def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Chang
         yield Change(sort=Sort.FAILURES, at=first + odd.day * DAY, says=says)
 
 
-def _gaps(counted: Counted, window: Window) -> Iterator[Change]:
+def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
     """Find hours that lack a value which they always had."""
     edges, seen = counted.of(counted.kept)
     days = daily(seen, edges.names, window.start - USUAL_DAYS * DAY, window.end)

@@ -17,7 +17,7 @@ from db.tables import Finding, Model, Monitor
 from lake.reading import Log
 from lake.sampling import sample_input
 from monitors.explanation import evidently_report
-from services.evaluation import evaluation_context
+from services.evaluation import evaluation_context, input_history
 from services.read_models.explanations import features
 from services.read_models.reports import report_status
 
@@ -116,7 +116,7 @@ def _farthest_first(
     session: Session, model: Model, columns: tuple[str, ...], windows: tuple[Window, Window]
 ) -> tuple[str, ...]:
     """Order columns as the page of the finding does; what no summary knows comes last."""
-    now, usual = (evaluation_context.counted_of(session, model, window) for window in windows)
+    now, usual = (input_history.load(session, model, window) for window in windows)
     names = [each.feature for each in features.farthest(now, usual)]
     known = [name for name in names if name in columns]
     return (*known, *(name for name in columns if name not in known))

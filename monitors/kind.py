@@ -1,0 +1,212 @@
+"""The extension point for monitors: what a kind declares, and what it is given.
+
+A kind is one module that ends in `KIND = MonitorKind(...)`, registered in the entry point
+group `seqwatch.monitors` under its name. `monitors/kinds/` holds ours.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from core.policy import Policy
+from core.schema.contract import Contract
+from core.window import Window
+from monitors.finding import Finding, Json, Outcome
+
+DAY = timedelta(days=1)
+RECENT = timedelta(days=36)  # five weeks and a day: what most monitors look back on
+
+T = TypeVar("T")
+P = TypeVar("P")
+Detail: TypeAlias = Mapping[str, Json]
+
+
+class Severity(StrEnum):
+    """Who is notified: the one who is on call, now, or the team, in working hours."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+class ReferenceOf(StrEnum):
+    """Which reference a kind is fitted on."""
+
+    CHAMPION = "champion"
+    WIDEST = "widest"  # the longest of any version: what a sensor may look like
+
+
+class Source(Generic[T]):
+    """What a monitor asks the platform to read; a frozen dataclass, equal by its fields.
+
+    `monitors.sources` holds all that can be read. `T` is what reading gives.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationContext:
+    """One model at one moment of event time.
+
+    Attributes
+    ----------
+    as_of
+        The end of the event day that is evaluated.
+    champion
+        The name of the version that serves; None before the first.
+    serving
+        The champion of that day, which a backtest tells apart from today's.
+    reference
+        The input that the champion was trained on, bounded; None when unknown.
+    widest_reference
+        The longest reference of any version.
+    objective
+        The standardised error that accuracy is held to.
+    revisions
+        How often rows came late into each reference: what was fitted before is out of date.
+    features
+        The features of which input is kept.
+    """
+
+    model_id: str
+    contract: Contract
+    policy: Policy
+    as_of: datetime
+    champion: str | None
+    serving: str | None
+    reference: Window | None
+    widest_reference: Window | None
+    objective: float | None
+    revisions: Mapping[Window, int] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+
+    @property
+    def last_day(self) -> Window:
+        """The event day that has just closed."""
+        return Window(self.as_of - DAY, self.as_of)
+
+    def reference_of(self, which: ReferenceOf) -> Window | None:
+        """Return one of the references."""
+        return self.reference if which is ReferenceOf.CHAMPION else self.widest_reference
+
+    def no_data(self, cause: str) -> Finding:
+        """Return the finding of a monitor that has nothing to evaluate."""
+        return self.without_verdict(Outcome.NO_DATA, cause)
+
+    def without_verdict(self, outcome: Outcome, cause: str) -> Finding:
+        """Return a finding of the last day that has neither value nor threshold."""
+        return Finding(
+            outcome=outcome, value=None, threshold=None, window=self.last_day, cause=cause
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a monitor evaluates.
+
+    Attributes
+    ----------
+    context
+        The model, and when.
+    values
+        What its sources gave.
+    fitted
+        What its `fit` returned for the reference; None where it has no `fit`, or where
+        there is no reference.
+    state
+        What its `state` returned for its finding before this one; None at the start.
+    """
+
+    context: EvaluationContext
+    values: Mapping[Hashable, object]
+    fitted: Any = None
+    state: Json = None
+
+    def __getitem__(self, source: Source[T]) -> T:
+        """Return what a source gave that the kind has declared."""
+        return cast(T, self.values[source])
+
+
+def never(_: Detail, __: Set[str]) -> bool:
+    """No broken input explains what such a monitor finds."""
+    return False
+
+
+def by_any(_: Detail, broken: Set[str]) -> bool:
+    """Whatever input is broken explains what such a monitor finds."""
+    return bool(broken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenInput:
+    """An input that a monitor of input quality found broken, or that was until lately."""
+
+    feature: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorKind(Generic[P]):
+    """One kind of monitor.
+
+    Attributes
+    ----------
+    name
+        As in a configuration, and of its entry point.
+    question
+        What it answers, for people.
+    params
+        A frozen dataclass; each field has a default, `__post_init__` raises ValueError.
+    sources
+        What an evaluation reads, given the parameters.
+    evaluate
+        Returns the finding; reads nothing but its arguments.
+    fit, fitted_on, fits_by_segment
+        Learns from the input of a reference, on which reference, and whether the segments lie
+        behind the total in it. Returned values are remembered from one evaluation to the next.
+    needs_reference
+        Without a reference there is no data; else `evaluate` decides.
+    severity
+        Unless its owner says otherwise.
+    breaches_to_fire, oks_to_resolve
+        Consecutive evaluations.
+    may_retrain
+        Retraining can mend what it finds.
+    is_against_reference
+        It measures against what one version was trained on or did first: its alert ends with
+        the version.
+    is_explained_by
+        Whether an alert is inhibited, given the detail of its newest breach and the features
+        that are broken.
+    broken
+        The inputs that a finding's detail says are broken: it inhibits other alerts.
+    state
+        The part of a finding's detail that the next evaluation reads.
+    needs_segments
+        The contract must tell segments apart.
+    has_report
+        A report is written when its alert fires.
+    dates_change
+        `since` in a finding's detail dates the change.
+    """
+
+    name: str
+    question: str
+    params: type[P]
+    sources: Callable[[P], Sequence[Source[Any]]]
+    evaluate: Callable[[P, Inputs], Finding]
+    fit: Callable[[P, Any], object] | None = None
+    fitted_on: ReferenceOf = ReferenceOf.CHAMPION
+    fits_by_segment: Callable[[P], bool] = lambda _: False
+    needs_reference: bool = True
+    severity: Severity = Severity.TICKET
+    breaches_to_fire: int = 1
+    oks_to_resolve: int = 1
+    may_retrain: bool = False
+    is_against_reference: bool = False
+    is_explained_by: Callable[[Detail, Set[str]], bool] = never
+    broken: Callable[[Detail], Sequence[BrokenInput]] | None = None
+    state: Callable[[Detail], Json] | None = None
+    needs_segments: bool = False
+    has_report: bool = False
+    dates_change: bool = False

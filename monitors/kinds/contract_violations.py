@@ -1,0 +1,26 @@
+"""Contract violations: rows that do not arrive as the contract says."""
+
+from monitors.data_quality import contract_violations
+from monitors.data_quality.contract_violations import MismatchParams
+from monitors.finding import Finding
+from monitors.kind import Inputs, MonitorKind
+from monitors.sources import ContractViolations
+
+_ROWS = ContractViolations()
+
+
+def evaluate(params: MismatchParams, inputs: Inputs) -> Finding:
+    """Evaluate the rows of the last day."""
+    rows = inputs[_ROWS]
+    return contract_violations.evaluate(
+        rows.counts, params, inputs.context.last_day, is_silent=not rows.n_rows
+    )
+
+
+KIND = MonitorKind(
+    name="contract_violations",
+    question="Do rows arrive as the contract says?",
+    params=MismatchParams,
+    sources=lambda _: [_ROWS],
+    evaluate=evaluate,
+)

@@ -1,0 +1,52 @@
+"""Data quality: completeness, freshness and range of the input."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from monitors.baselines.warm_up import Learning
+from monitors.data_quality import data_quality
+from monitors.data_quality.baseline import QualityBaseline
+from monitors.data_quality.data_quality import QualityParams
+from monitors.finding import Finding
+from monitors.kind import Inputs, MonitorKind, ReferenceOf
+from monitors.kinds.coverage import unevaluated
+from monitors.sources import RecentInput, Volume
+from monitors.summaries.daily import daily
+from monitors.summaries.input_history import InputHistory
+
+_RECENT, _VOLUME = RecentInput(), Volume()
+
+
+def fit(params: QualityParams, reference: InputHistory) -> QualityBaseline | Learning:
+    """Fit ranges and shares on the days of the longest reference."""
+    edges, summary = reference.of(reference.kept)
+    measured = [reference.edges.names[i] for i in reference.measured]
+    days = daily(summary, edges.names, reference.window.start, reference.window.end)
+    return data_quality.calibrate(days, measured, params)
+
+
+def evaluate(params: QualityParams, inputs: Inputs) -> Finding:
+    """Evaluate the last day."""
+    recent = inputs[_RECENT]
+    edges, summary = recent.of(recent.kept)
+    days = daily(summary, edges.names, recent.window.start, recent.window.end)
+    found = data_quality.evaluate(
+        inputs.fitted, days, inputs[_VOLUME], params, inputs.context.last_day
+    )
+    figures = found.detail.get("quality")
+    known = figures if isinstance(figures, Mapping) else {}
+    lacking = [name for name in edges.names if name not in known] if known else []
+    return replace(found, detail={**found.detail, **unevaluated(lacking)})
+
+
+KIND = MonitorKind(
+    name="data_quality",
+    question="Is the data complete, fresh and within its range?",
+    params=QualityParams,
+    sources=lambda _: [_RECENT, _VOLUME],
+    evaluate=evaluate,
+    fit=fit,
+    fitted_on=ReferenceOf.WIDEST,
+    needs_reference=False,
+    is_explained_by=data_quality.is_explained,
+)

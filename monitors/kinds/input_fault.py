@@ -1,0 +1,74 @@
+"""Input fault: a sensor that is scaled, shifted, stuck or missing."""
+
+from collections.abc import Sequence
+
+from monitors.baselines.warm_up import Learning
+from monitors.finding import Finding, Json
+from monitors.input_fault import segment_faults
+from monitors.input_fault.input_fault import Fault, InputFaultParams
+from monitors.input_fault.segment_faults import Block
+from monitors.kind import BrokenInput, Detail, Inputs, MonitorKind, ReferenceOf, Severity
+from monitors.kinds.coverage import NO_NUMBERS, with_coverage
+from monitors.sources import RecentInput
+from monitors.summaries.input_history import InputHistory
+
+
+def fit(params: InputFaultParams, reference: InputHistory) -> tuple[Block, ...]:
+    """Fit how features move together on the hours of the longest reference."""
+    return segment_faults.calibrate(reference.hours, params, reference.n_total)
+
+
+def evaluate(params: InputFaultParams, inputs: Inputs) -> Finding:
+    """Evaluate the last ten days, and follow the faults that are open."""
+    recent, blocks = inputs[_recent(params)], inputs.fitted
+    if not recent.hours.names:
+        return inputs.context.no_data(NO_NUMBERS)
+    known = faults({"faults": inputs.state})
+    found = segment_faults.evaluate(blocks, recent.hours, known, inputs.context.as_of)
+    return with_coverage(found, _evaluated(blocks), recent)
+
+
+def faults(detail: Detail) -> tuple[Fault, ...]:
+    """Return the faults in a finding's detail."""
+    stored = detail.get("faults")
+    return tuple(Fault.from_json(one) for one in stored) if isinstance(stored, list) else ()
+
+
+def broken(detail: Detail) -> list[BrokenInput]:
+    """Return the inputs with a fault.
+
+    A fault is followed for some time after its repair: windows hold its days until then.
+    """
+    return [BrokenInput(feature=one.feature, description=_told(one)) for one in faults(detail)]
+
+
+def _evaluated(blocks: Sequence[Block]) -> list[str]:
+    known = [block.usual for block in blocks if not isinstance(block.usual, Learning)]
+    return [name for usual in known for name in usual.names]
+
+
+def _told(fault: Fault) -> str:
+    return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"
+
+
+def _state(detail: Detail) -> Json:
+    return detail.get("faults", [])
+
+
+def _recent(params: InputFaultParams) -> RecentInput:
+    return RecentInput(by_segment=params.by_segment)
+
+
+KIND = MonitorKind(
+    name="input_fault",
+    question="Is a sensor broken, or did its unit change?",
+    params=InputFaultParams,
+    sources=lambda params: [_recent(params)],
+    evaluate=evaluate,
+    fit=fit,
+    fitted_on=ReferenceOf.WIDEST,
+    fits_by_segment=lambda params: params.by_segment,
+    severity=Severity.PAGE,
+    broken=broken,
+    state=_state,
+)

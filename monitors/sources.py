@@ -1,0 +1,155 @@
+"""What monitors can read: one frozen dataclass for each source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core.window import Window
+from monitors.baselines.self_reference import LOOKS_BACK
+from monitors.data_quality.data_quality import Arrivals
+from monitors.kind import DAY, RECENT, Source
+from monitors.performance.accuracy import DayErrors
+from monitors.performance.calibration import ClaimDays
+from monitors.performance.residual_statistics import ErrorDays
+from monitors.performance.segment_accuracy import SegmentDays
+from monitors.slo.burn_rate import Slices
+from monitors.summaries.hourly import Hourly, hourly
+from monitors.summaries.input_history import InputHistory
+from monitors.summaries.summary import Edges, Summary, chunk_at
+from monitors.temporal.window_profile_schema import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentInput(Source[InputHistory]):
+    """Input of all versions before the end of the slot."""
+
+    look_back: timedelta = RECENT
+    by_segment: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutputHistory:
+    """What one version predicted.
+
+    Attributes
+    ----------
+    first
+        When it began to serve.
+    edges
+        The parts of its targets, and the bins of each.
+    summary
+        Hour by hour: of the days that it is measured against, and of the last.
+    n_total
+        How many parts are of all segments together, where those of each lie
+        behind them; None where they do not.
+    """
+
+    first: datetime
+    edges: Edges
+    summary: Summary
+    n_total: int | None = None
+
+    def on_hours(self, window: Window) -> Hourly:
+        """Lay a window on a grid of hours."""
+        return hourly(self.summary, self.edges.names, window.start, window.end)
+
+    def within(self, window: Window) -> Summary:
+        """Return the hours of a window."""
+        return self.summary.select(chunk_at(window.start), chunk_at(window.end))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs(Source[OutputHistory | None]):
+    """Predictions of the champion, lately and in its first days."""
+
+    window_days: int
+    reference_days: int
+    by_segment: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProfileHistory:
+    """Sums over the steps within windows of one version's input, and of past input.
+
+    Attributes
+    ----------
+    first
+        When they began.
+    layout
+        What the columns of the summary are.
+    summary
+        Day by day: of those that are the reference, and of the last.
+    """
+
+    first: datetime
+    layout: Layout
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowProfiles(Source[ProfileHistory | None]):
+    """The within-window structure of the champion's input, lately and in its first days."""
+
+    window_days: int
+    reference_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyErrors(Source[DayErrors]):
+    """Errors of the serving version on the last days whose labels are due."""
+
+    n_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPast:
+    """What is known of a version by its labels, lately and in its first days."""
+
+    window_days: int
+    reference_days: int
+
+    @property
+    def look_back(self) -> timedelta:
+        """How far before the newest labelled day is read."""
+        return (self.window_days + LOOKS_BACK) * DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residuals(OwnPast, Source[ErrorDays | None]):
+    """Errors of the champion, hour by hour of the forecast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probabilities(OwnPast, Source[ClaimDays | None]):
+    """Probabilities of the champion beside what happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorsBySegment(OwnPast, Source[SegmentDays | None]):
+    """Errors of the champion for each segment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSlices(Source[Slices]):
+    """Requests that were served, by slice of time and version."""
+
+    period: timedelta
+    slower_than_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violations:
+    """Rows of a day, and how many of them broke the contract, by reason."""
+
+    n_rows: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractViolations(Source[Violations]):
+    """Rows of the last day that broke the contract."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(Source[Arrivals]):
+    """How many rows arrived on the last day, and on those before."""

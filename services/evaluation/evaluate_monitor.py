@@ -1,0 +1,41 @@
+"""Evaluate one monitor, with what was read for it."""
+
+import logging
+
+from monitors.finding import Finding, Outcome
+from monitors.kind import EvaluationContext, Inputs
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.prepare import Prepared
+from services.platform_faults.outage import described, is_outage
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselines) -> Finding:
+    """Evaluate one monitor. One that fails has the outcome `error`, and stops no other.
+
+    An outage is no outcome: it is raised, and the whole slot is evaluated later.
+    """
+    try:
+        return _evaluate(prepared, context, baselines)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("monitor %s failed", prepared.monitor_id)
+        return context.without_verdict(Outcome.ERROR, described(error))
+
+
+def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselines) -> Finding:
+    if prepared.error is not None:
+        raise prepared.error
+    kind, params = prepared.kind, prepared.params
+    assert kind is not None
+    fit, fitted = kind.fit, None
+    if fit is not None and prepared.key is not None:
+        fitted = baselines.of(prepared.key, lambda: fit(params, prepared.reference))
+    elif fit is not None and kind.needs_reference:
+        return context.no_data("the champion has no reference")
+    inputs = Inputs(
+        context=context, values=prepared.values, fitted=fitted, state=prepared.state
+    )
+    return kind.evaluate(params, inputs)

@@ -1,0 +1,76 @@
+"""Read the input of a model, as monitors evaluate it."""
+
+from dataclasses import replace
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.schema.contract import Contract
+from core.window import Window
+from db.queries import segments as stored
+from db.queries import summaries
+from db.tables import Model, SegmentChunk, SummaryChunk
+from monitors.baselines.segments import beside
+from monitors.summaries import serialization, summary
+from monitors.summaries.input_history import InputHistory
+from monitors.summaries.summary import Edges
+from services.aggregation import segments
+
+
+def load(
+    session: Session, model: Model, window: Window, *, by_segment: bool = False
+) -> InputHistory:
+    """Read what is kept of the input of all versions in a window.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model, window
+        Whose input, and of when.
+    by_segment
+        With the numbers of every segment behind those of the total.
+    """
+    blobs = session.scalars(
+        select(SummaryChunk.payload).where(
+            SummaryChunk.model_id == model.id,
+            SummaryChunk.start >= window.start,
+            SummaryChunk.start < window.end,
+        )
+    ).all()
+    contract = Contract.from_json(model.contract)
+    edges = summaries.edges(session, model.id)
+    if edges is None:
+        edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
+    n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
+    seen = serialization.from_many(blobs) if blobs else summary.empty(n_known, n_bins)
+    kept = {feature.name for feature in contract.kept}
+    history = InputHistory(
+        window=window,
+        edges=edges,
+        measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
+        kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
+        summary=summary.widen(seen, n_known),
+    )
+    return _with_segments(session, model, contract, history) if by_segment else history
+
+
+def _with_segments(
+    session: Session, model: Model, contract: Contract, whole: InputHistory
+) -> InputHistory:
+    n_total = len(whole.measured)
+    apart = stored.read(session, SegmentChunk, model.id, [whole.window])
+    if apart is None or not contract.segment_by:
+        return replace(whole, n_total=n_total)
+    label = segments.label(session, model.id, contract)
+    edges, summary = beside(whole.summary, whole.edges, apart, whole.measured, label)
+    more = tuple(range(len(whole.edges.names), len(edges.names)))
+    return replace(
+        whole,
+        edges=edges,
+        measured=(*whole.measured, *more),
+        kept=(*whole.kept, *more),
+        summary=summary,
+        n_total=n_total,
+    )

@@ -1,0 +1,181 @@
+"""Read what the monitors of a model need for each slot of a stretch of event time."""
+
+import logging
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core.errors import Unprocessable
+from core.window import Window
+from db.tables import Model, Monitor
+from monitors import registry
+from monitors.finding import Json
+from monitors.kind import EvaluationContext, MonitorKind, Source
+from monitors.summaries.input_history import InputHistory
+from services.alerting import inhibition
+from services.evaluation import input_history
+from services.evaluation.baseline_cache import Baselines, Key
+from services.evaluation.readers import Cut, Reading, reader
+from services.platform_faults.outage import is_outage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One monitor, with all that its evaluation reads.
+
+    Attributes
+    ----------
+    kind, params
+        None where `error` says why it cannot be evaluated.
+    values
+        What its sources gave.
+    key
+        Under which its fitted baseline is remembered; None where it fits none.
+    reference
+        What it is to be fitted on, unless its baseline is remembered.
+    state
+        The part of its finding before that it reads.
+    """
+
+    monitor_id: UUID
+    kind: MonitorKind[Any] | None = None
+    params: Any = None
+    values: Mapping[Hashable, object] = field(default_factory=dict)
+    key: Key | None = None
+    reference: InputHistory | None = None
+    state: Json = None
+    error: Exception | None = None
+
+
+class Preparation:
+    """Reads each source once for all slots and all monitors.
+
+    Parameters
+    ----------
+    session
+        The open transaction; needed until the last slot is prepared.
+    model
+        Which model.
+    baselines
+        What has been fitted before.
+    first, last
+        The ends of the first and of the last slot.
+    champion
+        The version that serves.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model: Model,
+        baselines: Baselines,
+        slots: tuple[datetime, datetime],
+        champion: str | None,
+    ) -> None:
+        self._reading = Reading(
+            session=session, model=model, first=slots[0], last=slots[1], champion=champion
+        )
+        self._baselines = baselines
+        self._cuts: dict[Source[Any], Cut[Any]] = {}
+        self._references: dict[tuple[Window, bool], InputHistory] = {}
+
+    def slot(
+        self, monitors: Mapping[UUID, Monitor], context: EvaluationContext
+    ) -> list[Prepared]:
+        """Prepare every monitor for one slot.
+
+        A monitor that cannot be prepared has an error of its own; a database that cannot be
+        read is everybody's.
+        """
+        values: dict[Source[Any], object] = {}
+        return [self._guarded(monitor, context, values) for monitor in monitors.values()]
+
+    def _guarded(
+        self,
+        monitor: Monitor,
+        context: EvaluationContext,
+        values: dict[Source[Any], object],
+    ) -> Prepared:
+        try:
+            return self._prepare(monitor, context, values)
+        except Exception as error:
+            # After a failed statement PostgreSQL reads nothing more in this transaction.
+            if isinstance(error, SQLAlchemyError) or is_outage(error):
+                raise
+            log.exception("monitor %s failed", monitor.id)
+            return Prepared(monitor_id=monitor.id, error=error)
+
+    def _prepare(
+        self,
+        monitor: Monitor,
+        context: EvaluationContext,
+        values: dict[Source[Any], object],
+    ) -> Prepared:
+        kind, params = registry.find(monitor.kind), registry.parse(monitor.kind, monitor.params)
+        sources = kind.sources(params)
+        for source in sources:
+            if source not in values:
+                values[source] = self._cut(source)(context)
+        key = self._baselines.key(kind, params, context)
+        state: Json = None
+        if kind.state is not None:
+            state = inhibition.state_before(
+                self._reading.session, monitor, kind.state, context.as_of
+            )
+        return Prepared(
+            monitor_id=monitor.id,
+            kind=kind,
+            params=params,
+            values={source: values[source] for source in sources},
+            key=key,
+            reference=None if key is None else self._reference(key),
+            state=state,
+        )
+
+    def _cut(self, source: Source[Any]) -> Cut[Any]:
+        if source not in self._cuts:
+            self._cuts[source] = reader(source).read(self._reading, source)
+        return self._cuts[source]
+
+    def _reference(self, key: Key) -> InputHistory | None:
+        if self._baselines.has(key):
+            return None
+        which = (key.reference, key.by_segment)
+        if which not in self._references:
+            self._references[which] = input_history.load(
+                self._reading.session,
+                self._reading.model,
+                key.reference,
+                by_segment=key.by_segment,
+            )
+        return self._references[which]
+
+
+def prepare(
+    session: Session,
+    model: Model,
+    monitors: Mapping[UUID, Monitor],
+    context: EvaluationContext,
+    baselines: Baselines,
+) -> list[Prepared]:
+    """Prepare monitors for one slot."""
+    slots = (context.as_of, context.as_of)
+    return Preparation(session, model, baselines, slots, context.champion).slot(
+        monitors, context
+    )
+
+
+def sources_of(monitor: Monitor) -> list[Source[Any]]:
+    """Return what a monitor reads; nothing where its configuration means nothing."""
+    with suppress(Unprocessable):
+        kind = registry.find(monitor.kind)
+        return [*kind.sources(registry.parse(monitor.kind, monitor.params))]
+    return []

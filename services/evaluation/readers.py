@@ -1,0 +1,202 @@
+"""Read each source of monitors, once for all slots of a stretch of event time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.policy import Policy
+from core.schema.contract import Contract
+from core.window import Window
+from db.queries.log import contract_violations
+from db.queries.summaries import SLICE, served_rows, serving_slices
+from db.tables import Model
+from monitors.baselines.first_days import reference_of
+from monitors.kind import DAY, RECENT, EvaluationContext, Source
+from monitors.slo.burn_rate import Slices
+from monitors.sources import (
+    ContractViolations,
+    DailyErrors,
+    ErrorsBySegment,
+    Outputs,
+    OwnPast,
+    Probabilities,
+    RecentInput,
+    Residuals,
+    ServingSlices,
+    Violations,
+    Volume,
+    WindowProfiles,
+)
+from services.aggregation import window_profiles
+from services.evaluation import error_history, input_history, output_history, volume
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Source[Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The slots for which a source is read: from the end of the first to that of the last."""
+
+    session: Session
+    model: Model
+    first: datetime
+    last: datetime
+    champion: str | None
+
+    def back(self, duration: timedelta) -> Window:
+        """Return all slots, and so much time before the first."""
+        return Window(self.first - duration, self.last)
+
+
+Cut = Callable[[EvaluationContext], T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader(Generic[S]):
+    """How one type of source is read.
+
+    Attributes
+    ----------
+    read
+        Reads it for all slots; what it returns gives the part of one slot.
+    look_back
+        How far before the end of a slot rows still change what is read for it.
+    references
+        The days that later slots are measured against, beside the references of versions.
+    """
+
+    read: Callable[[Reading, S], Cut[Any]]
+    look_back: Callable[[S, Contract, Policy], timedelta]
+    references: Callable[[Session, Model, S], list[Window]] = lambda *_: []
+
+
+def _input(reading: Reading, source: RecentInput) -> Cut[Any]:
+    window = reading.back(source.look_back)
+    whole = input_history.load(
+        reading.session, reading.model, window, by_segment=source.by_segment
+    )
+    if reading.first == reading.last:
+        return lambda _: whole
+    return lambda context: whole.within(Window(context.as_of - source.look_back, context.as_of))
+
+
+def _outputs(reading: Reading, source: Outputs) -> Cut[Any]:
+    found = None
+    if reading.champion is not None:
+        found = output_history.load(
+            reading.session, reading.model.id, reading.champion, source, reading.back(RECENT)
+        )
+    return lambda _: found
+
+
+def _profiles(reading: Reading, source: WindowProfiles) -> Cut[Any]:
+    found = None
+    if reading.champion is not None:
+        lately = reading.back(window_profiles.days_back(source) * DAY)
+        found = window_profiles.load(
+            reading.session, reading.model.id, reading.champion, source, lately
+        )
+    return lambda _: found
+
+
+def _errors(reading: Reading, source: DailyErrors) -> Cut[Any]:
+    return lambda context: error_history.daily(
+        reading.session, reading.model, context, source.n_days
+    )
+
+
+def _own_past(load: Callable[..., Any]) -> Callable[[Reading, OwnPast], Cut[Any]]:
+    def read(reading: Reading, source: OwnPast) -> Cut[Any]:
+        return lambda context: load(
+            reading.session,
+            reading.model,
+            context.champion,
+            source,
+            error_history.matured(context),
+        )
+
+    return read
+
+
+def _slices(reading: Reading, source: ServingSlices) -> Cut[Any]:
+    window = reading.back(source.period)
+    served = serving_slices(
+        reading.session, reading.model.id, window, slower_than=source.slower_than_seconds
+    )
+
+    def cut(context: EvaluationContext) -> Slices:
+        end = (context.as_of - window.start) // SLICE
+        part = np.s_[end - source.period // SLICE : end]
+        return Slices(
+            width=SLICE, versions={name: counts.cut(part) for name, counts in served.items()}
+        )
+
+    return cut
+
+
+def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
+    session, model_id = reading.session, reading.model.id
+    return lambda context: Violations(
+        n_rows=served_rows(session, model_id, context.last_day),
+        counts=contract_violations.of_days(session, model_id, context.last_day),
+    )
+
+
+def _volume(reading: Reading, _: Volume) -> Cut[Any]:
+    return lambda context: volume.of_day(reading.session, reading.model.id, context.last_day)
+
+
+def _labels_and(source: OwnPast, contract: Contract, policy: Policy) -> timedelta:
+    return error_history.reach(contract, policy) + source.look_back + DAY
+
+
+def _own_reader(load: Callable[..., Any]) -> Reader[Any]:
+    return Reader(
+        read=_own_past(load), look_back=_labels_and, references=error_history.references
+    )
+
+
+def _first_outputs(session: Session, model: Model, source: Outputs) -> list[Window]:
+    firsts = output_history.began(session, model.id).values()
+    return [_first_days(source, first) for first in firsts]
+
+
+def _first_profiles(session: Session, model: Model, source: WindowProfiles) -> list[Window]:
+    return [_first_days(source, first) for first in window_profiles.firsts(session, model.id)]
+
+
+def _first_days(source: Outputs | WindowProfiles, first: datetime) -> Window:
+    return reference_of(source, first, first + 2 * timedelta(days=source.reference_days))
+
+
+READERS: Mapping[type[Source[Any]], Reader[Any]] = {
+    RecentInput: Reader(read=_input, look_back=lambda source, *_: source.look_back),
+    Outputs: Reader(read=_outputs, look_back=lambda *_: RECENT, references=_first_outputs),
+    WindowProfiles: Reader(
+        read=_profiles,
+        look_back=lambda source, *_: window_profiles.days_back(source) * DAY,
+        references=_first_profiles,
+    ),
+    DailyErrors: Reader(
+        read=_errors,
+        look_back=lambda source, contract, policy: (
+            error_history.reach(contract, policy) + (source.n_days + 1) * DAY
+        ),
+    ),
+    Residuals: _own_reader(error_history.load),
+    Probabilities: _own_reader(error_history.load_claims),
+    ErrorsBySegment: _own_reader(error_history.load_segments),
+    ServingSlices: Reader(read=_slices, look_back=lambda source, *_: source.period),
+    ContractViolations: Reader(read=_violations, look_back=lambda *_: RECENT),
+    Volume: Reader(read=_volume, look_back=lambda *_: RECENT),
+}
+
+
+def reader(source: Source[T]) -> Reader[Source[T]]:
+    """Return how a source is read."""
+    return cast(Reader[Source[T]], READERS[type(source)])

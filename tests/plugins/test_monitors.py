@@ -1,0 +1,91 @@
+"""A monitor from another distribution works from its registration to its notification."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from cli.main import main
+from core.errors import Unprocessable
+from db.session import read_only
+from db.tables import Delivery, Finding, FlipRow, Monitor
+from monitors import registry
+from monitors.finding import Outcome
+from services.evaluation.backtest import Asked, replay
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import judge
+from services.models.monitor_config import MonitorPlan
+from tests.notify.test_deliver import add_channel
+from tests.plugins.conftest import forget
+from tests.services.story import DAY, END, NOW, Story
+
+KINDS = {"mean_3sd": {"n_sd": 5.0}, "data_quality": {}}
+
+
+def findings(sessions: sessionmaker[Session], kind: str) -> list[Finding]:
+    with read_only(sessions) as session:
+        rows = session.scalars(
+            select(Finding)
+            .join(Monitor, Monitor.id == Finding.monitor_id)
+            .where(Monitor.kind == kind)
+            .order_by(Finding.as_of)
+        ).all()
+        session.expunge_all()
+        return [*rows]
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
+    sessions: sessionmaker[Session],
+) -> None:
+    add_channel(sessions, "team", "http://127.0.0.1:1/", NOW, "ticket")
+    story = Story(sessions, kinds=KINDS)
+    found = findings(sessions, "mean_3sd")
+    assert [one.outcome for one in found] == [Outcome.OK] * 2 + [Outcome.BREACH] * 3
+    assert found[-1].cause.startswith("load: mean ")
+    with read_only(sessions) as session:
+        assert found[2].cause in session.scalars(select(FlipRow.cause)).all()
+        assert any(b"mean_3sd" in body for body in session.scalars(select(Delivery.body)))
+    plan = MonitorPlan(name="sigma", kind="mean_3sd", params=KINDS["mean_3sd"])
+    tried = replay(sessions, story.model_id, Asked(plans=(plan,), since=END - 5 * DAY))
+    assert [(one.monitor, one.n_days) for one in tried.episodes] == [("sigma", 3)]
+
+
+@pytest.mark.usefixtures("plugins")
+def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable() -> None:
+    unavailable = registry.KINDS.unavailable
+    assert "No module named 'no_such_module'" in unavailable["broken"]
+    assert "in use" in unavailable["accuracy (clashing-plugin)"]
+    assert registry.find("accuracy").question
+    with pytest.raises(Unprocessable, match="'broken' is unavailable: broken-plugin: Module"):
+        registry.find("broken")
+
+
+def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
+    sessions: sessionmaker[Session], plugins: None, site: Path
+) -> None:
+    story = Story(sessions, kinds=KINDS)
+    before = findings(sessions, "mean_3sd")
+    sys.path.remove(str(site))
+    forget()
+    try:
+        assert judge(sessions, Baselines(), story.model_id, END + DAY, END + DAY) == 2
+        *earlier, last = findings(sessions, "mean_3sd")
+        assert [one.id for one in earlier] == [one.id for one in before]
+        assert last.outcome is Outcome.ERROR
+        assert "'mean_3sd'" in last.cause
+        assert findings(sessions, "data_quality")[-1].outcome is not Outcome.ERROR
+    finally:
+        sys.path.append(str(site))
+
+
+@pytest.mark.usefixtures("plugins")
+def test_the_shell_lists_plug_ins_and_those_that_are_unavailable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plugins"]) == 1
+    printed = capsys.readouterr().out
+    assert "mean_3sd             Is the mean of the input within" in printed
+    assert "broken               UNAVAILABLE: broken-plugin: ModuleNotFoundError" in printed
