@@ -60,7 +60,7 @@ def _field(field: Field) -> dict[str, Any]:
 
 def add_parameters(schemas: dict[str, Any]) -> None:
     """Describe the parameters of monitors: of one of the kinds, each with a schema."""
-    kinds = [kind.params for kind in KINDS.values()]
+    kinds = [kind.params for kind in KINDS]
     of_kinds, found = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
