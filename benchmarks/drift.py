@@ -32,7 +32,7 @@ from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, SummaryChunk
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
 from monitors.statistics import distances
 from monitors.summaries.hourly import Hourly, hourly
@@ -172,10 +172,10 @@ def main() -> None:
         upgrade(engine)
         sessions = sessionmaker(engine)
         model_id = fill(sessions)
-        params = input_drift.DriftParams()
+        params = input_drift.InputDriftParams()
 
-        def learn() -> input_drift.DriftBaseline | Learning:
-            return input_drift.calibrate(read(sessions, model_id, START, middle), params)
+        def learn() -> input_drift.InputDriftBaseline | WarmingUp:
+            return input_drift.fit(read(sessions, model_id, START, middle), params)
 
         baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)
         finding = timed(

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.quality import paths, tables, weeks
 from benchmarks.quality.detectors import Detector, Question, Watcher, peers_in_process
 from benchmarks.quality.footprint import kept
-from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
+from benchmarks.quality.ours import SeqwatchDrift, SeqwatchMeanShift, SeqwatchTemporalPattern
 from benchmarks.quality.outside import Outside, outside
 from benchmarks.quality.series import WEEK, Series, ar1, bootstrap, elec2, ett
 from core import __version__
@@ -182,13 +182,17 @@ class Bench:
         names = {one.name for one in asked}
         # 10,000 steps is the design of the bar on the delay.
         for days in (30.0, 90.0, 10_000 / 24):
-            for ours in (SeqwatchDrift(days), SeqwatchPanel(days), SeqwatchLevel(days)):
+            for ours in (
+                SeqwatchDrift(days),
+                SeqwatchTemporalPattern(days),
+                SeqwatchMeanShift(days),
+            ):
                 if ours.name in names:
                     name = f"{ours.name}, {days:.0f} days, long"
                     out[name] = paths.promise(ours, LONG, seed)
-            if SeqwatchLevel.name in names:  # cheap enough for an interval that decides
-                name = f"{SeqwatchLevel.name}, {days:.0f} days, 240 streams"
-                out[name] = paths.promise(SeqwatchLevel(days), WIDE, seed)
+            if SeqwatchMeanShift.name in names:  # cheap enough for an interval that decides
+                name = f"{SeqwatchMeanShift.name}, {days:.0f} days, 240 streams"
+                out[name] = paths.promise(SeqwatchMeanShift(days), WIDE, seed)
         return out
 
     def costs(self) -> dict[str, Any]:
@@ -208,7 +212,7 @@ class Bench:
         for detector in self.detectors:
             spent, done = detector.cpu, detector.n_decisions
             for _ in range(1 if isinstance(detector, Outside) else 5):
-                detector.judge(asked)
+                detector.evaluate(asked)
             ms = (detector.cpu - spent) / (detector.n_decisions - done) * 1000
             out[detector.name] = {
                 "ms": ms,
@@ -283,10 +287,10 @@ def main() -> None:
     given = parser.parse_args()
     detectors: list[Detector] = [
         SeqwatchDrift(),
-        SeqwatchPanel(),
+        SeqwatchTemporalPattern(),
         *peers_in_process(given.seed),
     ]
-    of_promises: list[Watcher] = [SeqwatchLevel()]
+    of_promises: list[Watcher] = [SeqwatchMeanShift()]
     if not given.quick:
         detectors += outside()
     if given.detectors:

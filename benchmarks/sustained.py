@@ -162,7 +162,7 @@ def backlog(sessions: sessionmaker[Session]) -> tuple[int, int]:
 def judged(sessions: sessionmaker[Session]) -> int:
     """Return how many event days were judged."""
     with read_only(sessions) as session:
-        done = Run.job == "judge", Run.finished_at.is_not(None)
+        done = Run.job == "evaluate", Run.finished_at.is_not(None)
         return session.scalar(select(func.count()).select_from(Run).where(*done)) or 0
 
 

@@ -52,7 +52,7 @@ class Learnt:
         What the e-BH statistic may reach once in the promised days.
     """
 
-    baseline: panel.PanelBaseline
+    baseline: panel.TemporalPatternBaseline
     away: Floats
     largest: Floats
     limit: float
@@ -91,10 +91,10 @@ def bh(p: Floats, q: float) -> Bools:
 
 
 def learn(history: Floats) -> Learnt:
-    baseline = panel.calibrate(
-        grid(history), panel.PanelParams(days_between_false_alarms=PROMISED)
+    baseline = panel.fit(
+        grid(history), panel.TemporalPatternParams(days_between_false_alarms=PROMISED)
     )
-    assert isinstance(baseline, panel.PanelBaseline)
+    assert isinstance(baseline, panel.TemporalPatternBaseline)
     views = panel.panel_views()
     seen = panel.measure(grid(history), views, WEEK, DAY)
     n = len(seen[0])
@@ -136,7 +136,7 @@ def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
         out[f"e-BH, {q:g}"] = ebh(e, 1 / q)
     out[f"BH {WRONG_SHARE:g}"] = bh(p, WRONG_SHARE)
     limit = known.baseline.contract.threshold
-    own = np.stack([moved(one, known.baseline.looks, limit) for one in top])
+    own = np.stack([moved(one, known.baseline.evaluations, limit) for one in top])
     out["the product, on a call"] = own & called[:, None]
     out["e-BH, promised"] = ebh(e, np.nextafter(known.limit, np.inf))
     return out
@@ -156,7 +156,7 @@ def plants(n_streams: int, seed: int) -> list[Floats]:
 
 def looked_at(known: Learnt, stretch: Floats) -> Floats:
     """Return the scores of the last look at a stretch of five weeks."""
-    last: Floats = panel.replay(known.baseline, grid(stretch)).scores[-1]
+    last: Floats = panel.evaluate_days(known.baseline, grid(stretch)).scores[-1]
     return last
 
 

@@ -20,7 +20,7 @@ from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
 from db.session import connect, read_only
-from services.skew.compare import Asked, Cell, Compared, compare
+from services.skew.compare import Cell, Compared, ComparisonRequest, compare
 
 _INPUT = "features."  # before the name of a feature in a file that `seqwatch export` wrote
 
@@ -50,7 +50,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         raise Unprocessable(f"no {given.id} is in both files")
     here, there = [i for i, _ in both], [j for _, j in both]
     names, left_out = _shared(offline, online, given)
-    asked = Asked(
+    asked = ComparisonRequest(
         offline={name: _cells(offline, name, here) for name in names},
         online={name: _cells(online, name, there) for name in names},
         at=_moments(offline, given.at, here),

@@ -81,8 +81,8 @@ class Settings(BaseSettings):
 
     fold_every: Duration = timedelta(seconds=2)
     archive_every: Duration = timedelta(seconds=30)
-    judge_every: Duration = timedelta(seconds=10)
-    rejudge_every: Duration = timedelta(minutes=15)
+    evaluate_every: Duration = timedelta(seconds=10)
+    reevaluate_every: Duration = timedelta(minutes=15)
     deliver_every: Duration = timedelta(seconds=2)
     lease: Duration = timedelta(seconds=60)
     keep_runs: Duration = timedelta(days=7)

@@ -23,7 +23,7 @@ KEYS = KEY_SCHEMA.names
 
 # Rows of key columns that are looked at before asking whether there is time for more. It
 # doubles with each look that finds too little, so that a long way is a few looks.
-FIRST_LOOK, LONGEST_LOOK = 50_000, 4_000_000
+FIRST_SCAN, LONGEST_SCAN = 50_000, 4_000_000
 _BATCH = 65_536  # rows; with two of them read ahead, bounds what a scan holds
 _MILLISECOND = timedelta(milliseconds=1)  # Delta keeps times to the millisecond, cut off
 # Not the ends of the calendar: there must be room to reckon around them.
@@ -189,10 +189,10 @@ class Search:
         That moment is None amid files whose times overlap, and after the last one.
         """
         parts = [p for p in self.parts if p.first <= within.last and p.last >= within.first]
-        done, size, seen_from = 0, FIRST_LOOK, END
+        done, size, seen_from = 0, FIRST_SCAN, END
         while done < len(parts):
             group = _up_to(parts[done:], size)
-            done, size = done + len(group), min(2 * size, LONGEST_LOOK)
+            done, size = done + len(group), min(2 * size, LONGEST_SCAN)
             seen_from = min([seen_from, *(part.first for part in group)])
             rest = parts[done].last if done < len(parts) else None
             yield group, rest if rest is not None and rest < seen_from else None

@@ -29,8 +29,8 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
 
     Examples
     --------
-    >>> spell = np.array([0.0] * 8 + [0.2] * 12)
-    >>> round(bet(spell, 0.25)[-1]), round(evidence(spell, 0.25)[-1])
+    >>> incident = np.array([0.0] * 8 + [0.2] * 12)
+    >>> round(bet(incident, 0.25)[-1]), round(evidence(incident, 0.25)[-1])
     (245, 5)
     """
     told = foretold(gains)

@@ -135,7 +135,7 @@ class Verdict:
         return asdict(self)
 
 
-def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
+def evaluate(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     """Weigh all sessions of a canary so far.
 
     A session's difference is (new - old) / (new + old), in [-1, 1] whatever
@@ -168,7 +168,7 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     ...     day=date(2026, 1, 1), is_canary=False, loss_champion=1.0, loss_challenger=0.6
     ... )
     >>> better = [replace(session, day=date(2026, 1, day)) for day in range(1, 13)]
-    >>> judge(better, 0.05, Rule()).outcome.value
+    >>> evaluate(better, 0.05, Rule()).outcome.value
     'success'
     """
     scored: dict[date, list[float]] = defaultdict(list)

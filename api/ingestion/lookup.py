@@ -26,7 +26,7 @@ from services.read_models.lookup.query import (
 )
 from services.read_models.lookup.query import Query as Wanted
 from services.read_models.lookup.rows import Store
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["lookup"])
 
@@ -166,7 +166,7 @@ def list_predictions(
 ) -> Response:
     """List predictions, newest event first, with what became of them."""
     after = read(cursor, ListCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         page = paged.page(state, query, after, limit, paged.within())
     return _json(
         {
@@ -220,7 +220,7 @@ def read_prediction(
 ) -> Response:
     """Find one prediction by its id: the newest rows first, then further back."""
     after = read(cursor, ListCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         found = by_id.prediction(
             state, prediction_id, near=at, after=after, stop=paged.within()
         )
@@ -249,7 +249,7 @@ def read_session(
 ) -> Response:
     """Show a session from its first step to its last."""
     after = read(cursor, SessionCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         found = timeline.timeline(state, session_id, after, limit, paged.within())
     if found is None:
         raise NotFound("no session of that id")

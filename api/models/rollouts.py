@@ -23,7 +23,7 @@ from retrain.rollout import Phase
 from services.access import api_keys
 from services.read_models import rollout_history
 from services.rollouts import retraining, rollout_transitions
-from services.rollouts.set_champion import crown
+from services.rollouts.set_champion import set_champion as make_champion
 
 router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=JsonRoute)
 
@@ -186,6 +186,6 @@ def read_routing(
 @router.put("/models/{model}/champion")
 def put_champion(body: ChampionPut, entry: OperateModel, act: ActDep) -> dict[str, int]:
     """Let a version serve, by a person's choice; answers the new revision."""
-    rev = crown(act.session, entry.model_id, body.version, body.expected_rev, act.now)
+    rev = make_champion(act.session, entry.model_id, body.version, body.expected_rev, act.now)
     act.record("champion.move", f"{entry.name}/{body.version}", {"rev": rev})
     return {"rev": rev}

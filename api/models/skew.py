@@ -154,7 +154,7 @@ def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadMode
         raise Unprocessable(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Malformed("the body is no JSON") from None
-    asked = compare.Asked(
+    asked = compare.ComparisonRequest(
         offline=sides.offline, online=sides.online, at=sides.at, tolerance=sides.tolerance
     )
     found = compare.compare(asked, entry.contract)

@@ -121,7 +121,7 @@ class Watcher(Protocol):
 class Detector(Watcher, Protocol):
     """One who judges a lone week, too."""
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]: ...
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]: ...
 
 
 class Timed:
@@ -141,7 +141,7 @@ class Weekly(Timed, ABC):
     def one(self, question: Question) -> Verdicts:
         """Judge the trials of one question."""
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]:
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]:
         began = time.process_time()
         found = [self.one(question) for question in questions]
         self.cpu += time.process_time() - began
@@ -149,7 +149,7 @@ class Weekly(Timed, ABC):
         return found
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return folded(watches, self.judge(list(weekly(watches))))
+        return folded(watches, self.evaluate(list(weekly(watches))))
 
 
 def weekly(watches: Iterable[Watch]) -> Iterator[Question]:

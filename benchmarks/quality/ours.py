@@ -76,18 +76,18 @@ class SeqwatchDrift(Weekly):
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._look)
 
-    def _learn(self, history: Floats) -> input_drift.DriftBaseline:
-        params = input_drift.DriftParams(days_between_false_alarms=self.promised_days)
-        baseline = input_drift.calibrate(grid(history), params)
-        assert isinstance(baseline, input_drift.DriftBaseline)
+    def _learn(self, history: Floats) -> input_drift.InputDriftBaseline:
+        params = input_drift.InputDriftParams(days_between_false_alarms=self.promised_days)
+        baseline = input_drift.fit(grid(history), params)
+        assert isinstance(baseline, input_drift.InputDriftBaseline)
         return baseline
 
     def _look(
-        self, baseline: input_drift.DriftBaseline, hours: Floats, sensor: int
+        self, baseline: input_drift.InputDriftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
-        looks = input_drift.replay(baseline, grid(hours))
-        matters = looks.effects[:, sensor] >= baseline.params.min_effect
-        scores = np.where(matters, looks.scores[:, sensor], 0.0)
+        evaluations = input_drift.evaluate_days(baseline, grid(hours))
+        matters = evaluations.effects[:, sensor] >= baseline.params.min_effect
+        scores = np.where(matters, evaluations.scores[:, sensor], 0.0)
         return scores, baseline.contract.threshold
 
 
@@ -97,7 +97,7 @@ def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
     return np.nanmean(change, axis=1), np.nanstd(change, axis=1)
 
 
-class SeqwatchPanel(Weekly):
+class SeqwatchTemporalPattern(Weekly):
     """The panel of views: order, timing and level of values, judged together."""
 
     name = "Seqwatch panel"
@@ -136,20 +136,20 @@ class SeqwatchPanel(Weekly):
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._look)
 
-    def _learn(self, history: Floats) -> panel.PanelBaseline:
-        params = panel.PanelParams(days_between_false_alarms=self.promised_days)
-        baseline = panel.calibrate(grid(history), params)
-        assert isinstance(baseline, panel.PanelBaseline)
+    def _learn(self, history: Floats) -> panel.TemporalPatternBaseline:
+        params = panel.TemporalPatternParams(days_between_false_alarms=self.promised_days)
+        baseline = panel.fit(grid(history), params)
+        assert isinstance(baseline, panel.TemporalPatternBaseline)
         return baseline
 
     def _look(
-        self, baseline: panel.PanelBaseline, hours: Floats, sensor: int
+        self, baseline: panel.TemporalPatternBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
-        looks = panel.replay(baseline, grid(hours))
-        return largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
+        evaluations = panel.evaluate_days(baseline, grid(hours))
+        return largest(evaluations.scores[:, sensor], axis=1), baseline.contract.threshold
 
 
-class SeqwatchLevel(Timed):
+class SeqwatchMeanShift(Timed):
     """The monitor `level`: evidence piled up day by day. It has no verdict on a lone week."""
 
     name = "Seqwatch level"
@@ -162,21 +162,21 @@ class SeqwatchLevel(Timed):
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._look)
 
-    def _learn(self, history: Floats) -> mean_shift.LevelBaseline:
-        params = mean_shift.LevelParams(days_between_false_alarms=self.promised_days)
-        baseline = mean_shift.calibrate(grid(history), params)
-        assert isinstance(baseline, mean_shift.LevelBaseline)
+    def _learn(self, history: Floats) -> mean_shift.MeanShiftBaseline:
+        params = mean_shift.MeanShiftParams(days_between_false_alarms=self.promised_days)
+        baseline = mean_shift.fit(grid(history), params)
+        assert isinstance(baseline, mean_shift.MeanShiftBaseline)
         return baseline
 
     def _look(
-        self, baseline: mean_shift.LevelBaseline, hours: Floats, sensor: int
+        self, baseline: mean_shift.MeanShiftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         # After the reference, of which nothing is seen but what was learnt.
-        looks = mean_shift_evaluation.replay(
+        evaluations = mean_shift_evaluation.evaluate_days(
             baseline, replace(grid(hours), first=baseline.learnt_until)
         )
-        matters = np.abs(looks.effects[:, sensor]) >= baseline.params.min_effect
-        alone = np.log1p(np.expm1(looks.scores[:, sensor]) / hours.shape[1])
+        matters = np.abs(evaluations.effects[:, sensor]) >= baseline.params.min_effect
+        alone = np.log1p(np.expm1(evaluations.scores[:, sensor]) / hours.shape[1])
         return np.where(matters, alone, 0.0), baseline.contract.threshold
 
 
@@ -194,7 +194,7 @@ def replayed(
     detector: Timed,
     watches: Sequence[Watch],
     learn: Callable[[Floats], Learned],
-    look: Callable[[Learned, Floats, int], tuple[Floats, float]],
+    evaluation: Callable[[Learned, Floats, int], tuple[Floats, float]],
 ) -> list[Verdicts]:
     """Replay the product's own looks; one contract holds for all sensors together."""
     began, found = time.process_time(), []
@@ -203,12 +203,12 @@ def replayed(
     for watch in watches:
         if baseline is None or watch.history is not history:
             baseline, history = learn(watch.history), watch.history
-        looks = [
-            look(baseline, watch.together(path), watch.sensor)
+        evaluations = [
+            evaluation(baseline, watch.together(path), watch.sensor)
             for path in range(len(watch.paths))
         ]
-        score = np.stack([scores[-watch.n_days :] for scores, _ in looks])
-        found.append(Verdicts(score=score, alarm=score > looks[0][1]))
+        score = np.stack([scores[-watch.n_days :] for scores, _ in evaluations])
+        found.append(Verdicts(score=score, alarm=score > evaluations[0][1]))
     detector.cpu += time.process_time() - began
     detector.n_decisions += sum(one.score.size for one in found)
     return found

@@ -105,7 +105,7 @@ def run(detector: Detector, course: Course) -> Run:
     days = np.concatenate(
         [scores.delays(one.alarm, p) for one, p in zip(changed, course.phases, strict=True)]
     )
-    n_looks = sum(one.alarm.size for one in quiet)
+    n_evaluations = sum(one.alarm.size for one in quiet)
     n_alarms = sum(float(scores.count(one.alarm).sum()) for one in quiet)
     scored = [_known(one.score) for one in quiet]
     return Run(
@@ -113,7 +113,7 @@ def run(detector: Detector, course: Course) -> Run:
         quiet=scored,
         curve=scores.operating(scored),
         changed=[_known(one.score) for one in changed],
-        calls_quiet=n_alarms / n_looks * 30.0,
+        calls_quiet=n_alarms / n_evaluations * 30.0,
         calls_delay=float(np.median(days)),
         calls_missed=float((days >= scores.D_MAX).mean()),
     )
@@ -147,8 +147,12 @@ def transferred(run: Run, calibration: Run) -> dict[str, dict[str, float]]:
     table = {}
     for budget in BUDGETS:
         level = scores.tuned(calibration.curve, budget)
-        n_looks = sum(one.size for one in run.quiet)
-        rate = sum(float(scores.count(one > level).sum()) for one in run.quiet) / n_looks * 30
+        n_evaluations = sum(one.size for one in run.quiet)
+        rate = (
+            sum(float(scores.count(one > level).sum()) for one in run.quiet)
+            / n_evaluations
+            * 30
+        )
         days = np.concatenate(
             [
                 scores.delays(one > level, p)

@@ -58,8 +58,8 @@ def count(alarm: Bools, refractory: int = REFRACTORY) -> Floats:
     array(4.)
     """
     n, quiet = np.zeros(alarm.shape[:-1]), np.full(alarm.shape[:-1], refractory)
-    for look in range(alarm.shape[-1]):
-        rings = alarm[..., look] & (quiet >= refractory)
+    for evaluation in range(alarm.shape[-1]):
+        rings = alarm[..., evaluation] & (quiet >= refractory)
         n = n + rings
         quiet = np.where(rings, 1, quiet + 1)
     return np.asarray(n)

@@ -177,7 +177,7 @@ class Answers:
 
 def ask(detector: Detector, trials: Trials) -> Answers:
     """Let a detector judge every trial."""
-    return laid_out(trials, detector.judge(trials.questions))
+    return laid_out(trials, detector.evaluate(trials.questions))
 
 
 def laid_out(trials: Trials, verdicts: Sequence[Verdicts]) -> Answers:

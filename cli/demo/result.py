@@ -47,7 +47,7 @@ class Result:
         return asdict(self)
 
 
-def judge(
+def summarise(
     stream: Stream,
     timeline: Timeline,
     scenario: Scenario,

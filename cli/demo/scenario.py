@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from cli.demo.platform import Platform
-from cli.demo.result import judge, render
+from cli.demo.result import render, summarise
 from cli.demo.stage import MODEL, Stage
 from cli.demo.timeline import Timeline, progress
 from core.errors import Unprocessable
@@ -87,11 +87,11 @@ class Play:
             f"/v1/rollouts?model={MODEL}",
             lambda rollouts: rollouts[0]["finished_at"] is not None,
             TRAINING_SECONDS,
-            lambda _: self.timeline.look(),
+            lambda _: self.timeline.update(),
         )
         if rollout["phase"] != "promoted":
             raise Unprocessable(f"the first version is {rollout['phase']}; see the log")
-        self.timeline.look()
+        self.timeline.update()
         self.stage.start_service(MODEL)
         say("the service is up; the stream begins")
 
@@ -103,20 +103,20 @@ class Play:
             if day == change_day and self.scenario.kind is not Kind.NONE:
                 self.timeline.mark(time_of(self.scenario.at), describe(self.scenario))
             self.stream.step(day)
-            self._wait_until_judged(day)
-            self.timeline.look()
+            self._wait_until_evaluated(day)
+            self.timeline.update()
             calm = calm + 1 if self._is_over(day) else 0
             if calm > CALM_DAYS:
                 return day + 1
         self._drain()
         return self.n_days
 
-    def _wait_until_judged(self, day: int) -> None:
+    def _wait_until_evaluated(self, day: int) -> None:
         """Never be more than a day ahead of the platform: in real life it has all day."""
         judged = time_of(N_HISTORY + 24 * (day - 1))
         began = time.monotonic()
 
-        def look(model: dict[str, str]) -> None:
+        def update(model: dict[str, str]) -> None:
             error = self.stream.served_error(day)
             progress(f"day {day:3d}  error {error:.3f}  judged until {model['judged_until']}")
 
@@ -124,7 +124,7 @@ class Play:
             f"/v1/models/{MODEL}",
             lambda m: day < 2 or (m["judged_until"] or "") >= judged.isoformat()[:19],
             TRAINING_SECONDS,
-            look,
+            update,
         )
         phase = self._phase()
         if phase in ("training", "gating"):
@@ -151,7 +151,7 @@ class Play:
         self.platform.wait(
             f"/v1/models/{MODEL}", lambda m: (m["judged_until"] or "") >= end, TRAINING_SECONDS
         )
-        self.timeline.look()
+        self.timeline.update()
 
 
 def play(settings: Settings, given: argparse.Namespace) -> int:
@@ -188,7 +188,9 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
         play.n_days = min(given.days or DAYS.get(scenario.kind, 10_000), play.stream.n_days)
         play.prepare()
         n_days = play.run()
-        result = judge(play.stream, play.timeline, scenario, n_days, stage.receiver.messages)
+        result = summarise(
+            play.stream, play.timeline, scenario, n_days, stage.receiver.messages
+        )
         say(render(result, scenario, time.monotonic() - began))
         if given.json:
             Path(given.json).write_text(json.dumps(result.to_json(), indent=2))

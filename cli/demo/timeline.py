@@ -37,7 +37,7 @@ class Timeline:
     entries: list[Entry] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Tell every finding, flip and step of a rollout that has not been told yet."""
         found = self.platform.get(
             f"/v1/models/{self.model}/findings", outcome="breach", limit=20

@@ -76,7 +76,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
             _send(platform, job, given, result)
         n_bad = telling.summary(result.tallies, sys.stdout)
         if not given.no_replay:
-            _replay(platform, given)
+            _backtest(platform, given)
     finally:
         platform.close()
     return int(n_bad > 0)
@@ -258,7 +258,7 @@ def _faults(parcel: Parcel, terms: Terms, model: str, now: datetime) -> list[dic
     ]
 
 
-def _replay(platform: Platform, given: argparse.Namespace) -> None:
+def _backtest(platform: Platform, given: argparse.Namespace) -> None:
     """Wait until the worker has taken everything in, and print what monitors make of it."""
     began = time.monotonic()
     while True:
@@ -276,6 +276,6 @@ def _replay(platform: Platform, given: argparse.Namespace) -> None:
     try:
         days = given.reference_days
         bounds = {} if days is None else {"reference_days": str(days)}
-        telling.replay(platform.replay(bounds), sys.stdout)
+        telling.backtest(platform.backtest(bounds), sys.stdout)
     except ImportRefused as error:
         _say(f"no replay: {error}")

@@ -145,7 +145,7 @@ class Platform:
         """Say that event time up to here is history."""
         self._json("PUT", "/history", json={"until": until.isoformat()})
 
-    def replay(self, bounds: Mapping[str, str]) -> dict[str, Any]:
+    def backtest(self, bounds: Mapping[str, str]) -> dict[str, Any]:
         """Return what the monitors would have found."""
         return self._json("GET", "/replay", params=bounds, timeout=900.0)
 

@@ -52,7 +52,7 @@ def _faults(faults: Sequence[Mapping[str, Any]], n: int, out: TextIO) -> None:
         out.write(f"  and {n - min(len(faults), SHOWN):,} more\n")
 
 
-def replay(found: Mapping[str, Any], out: TextIO) -> None:
+def backtest(found: Mapping[str, Any], out: TextIO) -> None:
     """Print what monitors would have found, and what is not yet in it."""
     if found["waiting_rows"] or found["waiting_days"]:
         out.write(
@@ -67,12 +67,14 @@ def replay(found: Mapping[str, Any], out: TextIO) -> None:
         f"({found['n_days']} days)\n"
     )
     form = "  {:<24} {:>7} {:>9} {:>9}  {}\n"
-    out.write(form.format("monitor", "judged", "breaches", "episodes", "days between episodes"))
+    out.write(
+        form.format("monitor", "evaluated", "breaches", "episodes", "days between episodes")
+    )
     for record in found["records"]:
         out.write(
             form.format(
                 record["monitor"],
-                record["n_judged"],
+                record["n_evaluated"],
                 record["n_breaches"],
                 record["n_episodes"],
                 _rate(record),
@@ -87,7 +89,7 @@ def replay(found: Mapping[str, Any], out: TextIO) -> None:
 
 
 def _rate(record: Mapping[str, Any]) -> str:
-    if not record["n_judged"]:
+    if not record["n_evaluated"]:
         return f"no verdict: {record['why_without']}"
     between = record["days_between_episodes"]
     found = "none" if between is None else f"{between:.0f}"

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from monitors.baselines.feature_weights import Weights
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.summary import Edges, Ints, Summary, merge
@@ -271,11 +271,11 @@ class _Fitted(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
 
-def names_of(baseline: _Fitted | Learning) -> tuple[str, ...]:
+def names_of(baseline: _Fitted | WarmingUp) -> tuple[str, ...]:
     """Return the features that a baseline evaluates; none while the reference is too short."""
-    return () if isinstance(baseline, Learning) else baseline.names
+    return () if isinstance(baseline, WarmingUp) else baseline.names
 
 
-def like_fitted(hours: Hourly, baseline: _Fitted | Learning) -> Hourly:
+def like_fitted(hours: Hourly, baseline: _Fitted | WarmingUp) -> Hourly:
     """Return the features that a baseline evaluates; all while the reference is too short."""
-    return hours if isinstance(baseline, Learning) else like(hours, baseline.names)
+    return hours if isinstance(baseline, WarmingUp) else like(hours, baseline.names)

@@ -13,7 +13,7 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.daily_evaluations import since
 from monitors.baselines.threshold import Contract, contract
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
@@ -22,15 +22,15 @@ from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_start
 
 # What makes the views comparable is the distance of so many of the looks, as for the panel.
-_OF_LOOKS = 0.03
-LOOKS_BACK = 28  # so far back a run of breaches is followed
+_OF_EVALUATIONS = 0.03
+EVALUATIONS_BACK = 28  # so far back a run of breaches is followed
 # While the reference grows, a change must have lasted so many days to be part of what is
 # usual. Were it learnt at once, its alert would end when the first window of it has passed.
 LASTING_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPastParams:
+class SelfReferenceParams:
     """How to measure a version against its own labelled past.
 
     Attributes
@@ -66,7 +66,7 @@ class OwnPastParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Judged:
+class Evaluated:
     """The last window, held against the past.
 
     Attributes
@@ -123,7 +123,7 @@ class Judged:
     def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
         """Return what every finding of this sort says of itself; names of parts and views."""
         part, view = self.top
-        achieved = self.contract.replayed_days_between
+        achieved = self.contract.achieved_days
         features: dict[str, Json] = {
             name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
             for name, row in zip(names, self.scores[-1], strict=True)
@@ -172,12 +172,12 @@ def last_window(first_day: int, n_days: int, window_days: int) -> Window:
     return Window(chunk_start((end - window_days) * HOURS), chunk_start(end * HOURS))
 
 
-def n_reference(n_windows: int, params: OwnPastParams) -> int:
+def n_reference(n_windows: int, params: SelfReferenceParams) -> int:
     """Return how many of the windows are the reference.
 
     Examples
     --------
-    >>> params = OwnPastParams(window_days=7)
+    >>> params = SelfReferenceParams(window_days=7)
     >>> [n_reference(n, params) for n in (7, 120, 140, 150, 175, 500)]
     [0, 113, 133, 133, 140, 359]
     """
@@ -187,14 +187,14 @@ def n_reference(n_windows: int, params: OwnPastParams) -> int:
     return min(grown, params.reference_days - params.window_days + 1)
 
 
-def judge(
+def evaluate_views(
     seen: Sequence[Floats],
     parts: Sequence[Sequence[Statistic]],
-    params: OwnPastParams,
+    params: SelfReferenceParams,
     first_day: int,
     *,
     alike: bool = False,
-) -> Judged | Learning | None:
+) -> Evaluated | WarmingUp | None:
     """Hold the last window against those before it, or against the first days.
 
     Parameters
@@ -217,16 +217,16 @@ def judge(
     Judged, or Learning while too few windows are known
         None where the last window is not known.
     """
-    n_looks = len(seen[0])
-    reference = [own[: n_reference(n_looks, params)] for own in seen]
+    n_evaluations = len(seen[0])
+    reference = [own[: n_reference(n_evaluations, params)] for own in seen]
     there = np.isfinite(reference[0]).any(axis=(1, 2))
     n_windows = int(there.sum()) // params.window_days
     if n_windows < MIN_WINDOWS:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if np.isnan(seen[0][-1]).all():
         return None
     away = scored_apart(reference, parts, params.window_days)
-    scale = farthest(away, _OF_LOOKS)
+    scale = farthest(away, _OF_EVALUATIONS)
     if alike:
         there = np.isfinite(away).any(axis=(0, 2))
         scale = np.exp(np.log(scale[there]).mean(axis=0, keepdims=True))
@@ -236,12 +236,12 @@ def judge(
         params.days_between_false_alarms,
         params.window_days,
     )
-    lately = [own[-LOOKS_BACK:] for own in seen]
+    lately = [own[-EVALUATIONS_BACK:] for own in seen]
     scale = np.where(_is_learnt(reference, params.window_days), scale, np.nan)
     scores = distances(lately, learnt) / scale
     joint = largest(scores, axis=(1, 2))
-    end = first_day + n_looks + params.window_days - 1
-    return Judged(
+    end = first_day + n_evaluations + params.window_days - 1
+    return Evaluated(
         lately=lately,
         scores=scores,
         usuals=learnt,

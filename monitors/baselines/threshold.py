@@ -250,7 +250,7 @@ class Contract:
     extrapolated: bool
 
     @property
-    def replayed_days_between(self) -> float | None:
+    def achieved_days(self) -> float | None:
         """Return the rate achieved on the reference; None if nothing was raised."""
         if self.replayed_episodes == 0:
             return None

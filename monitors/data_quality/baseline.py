@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitors.baselines.threshold import contract, episodes, middle_and_spread
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats
@@ -50,7 +50,7 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class QualityBaseline:
+class DataQualityBaseline:
     """What is usual; depends on reference and parameters only.
 
     Attributes
@@ -150,7 +150,7 @@ def learn(
     measured: Collection[str],
     floors: Mapping[str, float],
     promised_days: float,
-) -> QualityBaseline | Learning:
+) -> DataQualityBaseline | WarmingUp:
     """Learn from the days of the reference what is usual.
 
     Parameters
@@ -167,13 +167,13 @@ def learn(
 
     Returns
     -------
-    QualityBaseline or Learning
-        `Learning` while fewer than 19 days of the reference hold a value.
+    DataQualityBaseline or Learning
+        `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     there = (reference.n + reference.n_missing).sum(axis=1) > 0
     n_days = int(there.sum())
     if n_days < MIN_WINDOWS:
-        return Learning(n_windows=n_days, window_days=1)
+        return WarmingUp(n_windows=n_days, window_days=1)
     facts = {
         "missing": share(reference.n_missing, reference.n + reference.n_missing),
         "repeats": share(reference.n_repeat, reference.n),
@@ -187,7 +187,7 @@ def learn(
     low, high = reference.low.min(axis=0), reference.high.max(axis=0)
     is_number = np.array([name in measured for name in reference.names], dtype=np.bool_)
     usable = is_number & (high > low)
-    return QualityBaseline(
+    return DataQualityBaseline(
         names=reference.names,
         n_days=n_days,
         habit=habit(reference, reference.first_day),
@@ -215,10 +215,10 @@ def _limit(values: Floats, usual: Floats, floor: float, promised_days: float) ->
     known = np.isfinite(values)
     more = np.where(known, values - usual, 0.0)
     scores = np.where(more > floor, more / spread, 0.0)
-    judged = known.any(axis=1)
-    if not judged.any():
+    evaluated = known.any(axis=1)
+    if not evaluated.any():
         return usual + floor
-    joint = np.where(judged, scores.max(axis=1, initial=0.0), np.nan)
+    joint = np.where(evaluated, scores.max(axis=1, initial=0.0), np.nan)
     threshold = contract(joint, promised_days, gap=1).threshold
     limit: Floats = usual + np.maximum(floor, threshold * spread)
     return limit

@@ -8,7 +8,7 @@ from monitors.finding import Finding, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MismatchParams:
+class ContractViolationParams:
     """How much is too much.
 
     Attributes
@@ -26,7 +26,7 @@ class MismatchParams:
 
 
 def evaluate(
-    counts: Mapping[str, int], params: MismatchParams, day: Window, *, is_silent: bool
+    counts: Mapping[str, int], params: ContractViolationParams, day: Window, *, is_silent: bool
 ) -> Finding:
     """Say whether the rows of one event day fitted the contract.
 
@@ -45,7 +45,7 @@ def evaluate(
     --------
     >>> from datetime import UTC, datetime
     >>> day = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    >>> params = MismatchParams()
+    >>> params = ContractViolationParams()
     >>> evaluate({"length": 4, "contract": 8}, params, day, is_silent=False).cause
     '12 rows did not fit the contract: 8 contract, 4 length'
     >>> evaluate({}, params, day, is_silent=True).outcome.value

@@ -14,8 +14,8 @@ from enum import StrEnum
 import numpy as np
 
 from core.window import Window
-from monitors.baselines.warm_up import Learning
-from monitors.data_quality.baseline import WEEK, Habit, QualityBaseline, habit, learn, share
+from monitors.baselines.warm_up import WarmingUp
+from monitors.data_quality.baseline import WEEK, DataQualityBaseline, Habit, habit, learn, share
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
@@ -72,7 +72,7 @@ _SAID: Mapping[Fact, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QualityParams:
+class DataQualityParams:
     """How much is too much.
 
     Attributes
@@ -182,9 +182,9 @@ class Flaw:
         }
 
 
-def calibrate(
-    reference: Daily, measured: Collection[str], params: QualityParams
-) -> QualityBaseline | Learning:
+def fit(
+    reference: Daily, measured: Collection[str], params: DataQualityParams
+) -> DataQualityBaseline | WarmingUp:
     """Learn from the reference what is usual.
 
     Parameters
@@ -198,8 +198,8 @@ def calibrate(
 
     Returns
     -------
-    QualityBaseline or Learning
-        `Learning` while fewer than 19 days of the reference hold a value.
+    DataQualityBaseline or Learning
+        `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     floors = {
         "missing": params.min_missing,
@@ -210,10 +210,10 @@ def calibrate(
 
 
 def evaluate(
-    baseline: QualityBaseline | Learning | None,
+    baseline: DataQualityBaseline | WarmingUp | None,
     recent: Daily,
     arrivals: Arrivals,
-    params: QualityParams,
+    params: DataQualityParams,
     day: Window,
 ) -> Finding:
     """Judge one event day.
@@ -221,7 +221,7 @@ def evaluate(
     Parameters
     ----------
     baseline
-        From `calibrate`; None: there is no reference.
+        From `fit`; None: there is no reference.
     recent
         The days up to the judged one, which is the last; five weeks before it
         say what has become usual since the reference.
@@ -248,7 +248,7 @@ def evaluate(
     >>> from monitors.summaries.summary import empty
     >>> none = daily(empty(0), (), day.start, day.end)
     >>> arrivals = Arrivals(n_rows=97, refused={"range": 3})
-    >>> evaluate(None, none, arrivals, QualityParams(), day).cause
+    >>> evaluate(None, none, arrivals, DataQualityParams(), day).cause
     '3.0% of the rows refused, for what is out of range'
     """
     end = chunk_at(day.end) // HOURS
@@ -256,12 +256,12 @@ def evaluate(
     found = [flaw for fact in Fact if (flaw := _of_rows(fact, arrivals, params)) is not None]
     detail: dict[str, Json] = {"rows": arrivals.n_rows}
     why = "the champion has no reference" if baseline is None else ""
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         why = str(baseline)
     elif baseline is not None and len(today):
-        look = _look(baseline, today, before, end - 1)
-        found += _of_features(baseline, look, params)
-        detail |= _detail(baseline, look)
+        evaluation = _look(baseline, today, before, end - 1)
+        found += _of_features(baseline, evaluation, params)
+        detail |= _detail(baseline, evaluation)
     silent = arrivals.n_rows == 0 and not today.n.any()
     worst = sorted(found, key=lambda flaw: (-flaw.ratio, flaw.fact, flaw.feature or ""))
     flaws = [flaw for flaw in worst if flaw.ratio > 1]
@@ -306,7 +306,7 @@ def _cause(flaws: Sequence[Flaw]) -> str:
     return "; ".join([*told, f"and {rest} more"] if rest else told)
 
 
-def _of_rows(fact: Fact, arrivals: Arrivals, params: QualityParams) -> Flaw | None:
+def _of_rows(fact: Fact, arrivals: Arrivals, params: DataQualityParams) -> Flaw | None:
     """Measure what is about rows; None where nothing can be said."""
     n_refused = sum(n for why, n in arrivals.refused.items() if why in REFUSED)
     match fact:
@@ -334,7 +334,7 @@ def _fold_change(value: float, usual: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Look:
+class _Measured:
     """The figures of one day, each (feature,); NaN: not known."""
 
     missing: Floats
@@ -346,14 +346,14 @@ class _Look:
     new_category: Floats
 
 
-def _look(baseline: QualityBaseline, today: Daily, before: Daily, day: int) -> _Look:
+def _look(baseline: DataQualityBaseline, today: Daily, before: Daily, day: int) -> _Measured:
     n, counts, has = today.n[0], today.counts[0], today.has[0]
     expected = _expected(baseline.habit, before, day)
     absent = expected & ~has
     later = np.cumsum(has[::-1], axis=0)[::-1] > 0  # a value in this hour or after it
     low, high = today.low[0], today.high[0]
     moved = np.subtract(high, low, out=np.full(n.shape, np.inf), where=n > 0)
-    return _Look(
+    return _Measured(
         missing=share(today.n_missing[0], n + today.n_missing[0]),
         repeats=share(today.n_repeat[0], n),
         gap=absent.sum(axis=0, dtype=np.float64),
@@ -371,7 +371,7 @@ def _expected(known: Habit, before: Daily, day: int) -> Bools:
     return found
 
 
-def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
+def _beyond(baseline: DataQualityBaseline, low: Floats, high: Floats) -> Floats:
     there = np.isfinite(low) & np.isfinite(baseline.span)
     out = np.full(low.shape, np.nan)
     least, most = baseline.low, baseline.low + baseline.span
@@ -381,16 +381,26 @@ def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
     return found
 
 
-def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) -> list[Flaw]:
+def _of_features(
+    baseline: DataQualityBaseline, evaluation: _Measured, params: DataQualityParams
+) -> list[Flaw]:
     none = np.zeros(len(baseline.names))
     figures: Mapping[Fact, tuple[Floats, Floats, Floats]] = {
-        Fact.MISSING: (look.missing, baseline.usual["missing"], baseline.limit["missing"]),
-        Fact.REPEATS: (look.repeats, baseline.usual["repeats"], baseline.limit["repeats"]),
-        Fact.GAP: (look.gap, baseline.usual["gap"], baseline.limit["gap"]),
+        Fact.MISSING: (
+            evaluation.missing,
+            baseline.usual["missing"],
+            baseline.limit["missing"],
+        ),
+        Fact.REPEATS: (
+            evaluation.repeats,
+            baseline.usual["repeats"],
+            baseline.limit["repeats"],
+        ),
+        Fact.GAP: (evaluation.gap, baseline.usual["gap"], baseline.limit["gap"]),
         # A fact without degrees: twice what is allowed.
-        Fact.CONSTANT: (np.where(look.constant, 2.0, none), baseline.spread, none + 1.0),
-        Fact.BEYOND: (look.beyond, none, none + params.max_beyond),
-        Fact.NEW_CATEGORY: (look.new_category, none, none + params.max_new_category),
+        Fact.CONSTANT: (np.where(evaluation.constant, 2.0, none), baseline.spread, none + 1.0),
+        Fact.BEYOND: (evaluation.beyond, none, none + params.max_beyond),
+        Fact.NEW_CATEGORY: (evaluation.new_category, none, none + params.max_new_category),
     }
     return [
         Flaw(
@@ -406,23 +416,23 @@ def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) 
     ]
 
 
-def _detail(baseline: QualityBaseline, look: _Look) -> dict[str, Json]:
+def _detail(baseline: DataQualityBaseline, evaluation: _Measured) -> dict[str, Json]:
     return {
         "promised_days": baseline.promised_days,
         "achieved_days": baseline.achieved_days,
         "reference_days": baseline.n_days,
         "quality": {
             name: {
-                "missing": as_json(look.missing[i]),
+                "missing": as_json(evaluation.missing[i]),
                 "missing_limit": as_json(baseline.limit["missing"][i]),
-                "repeats": as_json(look.repeats[i]),
+                "repeats": as_json(evaluation.repeats[i]),
                 "repeats_limit": as_json(baseline.limit["repeats"][i]),
-                "gap_hours": as_json(look.gap[i]),
+                "gap_hours": as_json(evaluation.gap[i]),
                 "gap_limit": as_json(baseline.limit["gap"][i]),
-                "stale_hours": as_json(look.stale[i]),
-                "constant": bool(look.constant[i]),
-                "beyond": as_json(look.beyond[i]),
-                "new_category": as_json(look.new_category[i]),
+                "stale_hours": as_json(evaluation.stale[i]),
+                "constant": bool(evaluation.constant[i]),
+                "beyond": as_json(evaluation.beyond[i]),
+                "new_category": as_json(evaluation.new_category[i]),
             }
             for i, name in enumerate(baseline.names)
             if math.isfinite(baseline.n[i])

@@ -29,7 +29,7 @@ from monitors.baselines.threshold import (
     pool,
     symmetric_distance,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning, with_reference
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.false_discovery_rate import moved
 from monitors.statistics.seasonality import difference, find_period, window_moments
@@ -46,7 +46,7 @@ _PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriftParams:
+class InputDriftParams:
     """How to look for drift.
 
     Attributes
@@ -91,7 +91,7 @@ class DriftParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DriftBaseline:
+class InputDriftBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -106,14 +106,14 @@ class DriftBaseline:
     scale : (feature,)
         The distance that 5 % of the reference windows exceed, by the feature's
         weight: makes features comparable.
-    looks : (look, feature)
+    evaluations : (look, feature)
         Scores of the reference's looks, each part scored by the others; 0 where the
         change was too small to matter.
     level_mean, level_sd, difference_sd : (feature,)
         Of the hours themselves and of their seasonal difference.
     """
 
-    params: DriftParams
+    params: InputDriftParams
     names: tuple[str, ...]
     period: int
     last_day: int
@@ -122,7 +122,7 @@ class DriftBaseline:
     sd: Floats
     usual: Pool
     scale: Floats
-    looks: Floats
+    evaluations: Floats
     level_mean: Floats
     level_sd: Floats
     difference_sd: Floats
@@ -134,7 +134,7 @@ class DriftBaseline:
         return len(self.mean) // self.params.window_days
 
 
-def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learning:
+def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
     """Learn from the reference what is usual.
 
     Days that stand apart from all others are left out (`reference_incidents`):
@@ -149,8 +149,8 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
 
     Returns
     -------
-    DriftBaseline or Learning
-        `Learning` while the reference holds fewer than 19 windows.
+    InputDriftBaseline or Learning
+        `WarmingUp` while the reference holds fewer than 19 windows.
 
     References
     ----------
@@ -163,10 +163,10 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
     known = with_reference(np.isfinite(mean), params.window_days)
     if not known:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params)
-    first_look = _first_look(whole, period, params.window_days)
+        return fit(reference.of(known), params)
+    first_evaluation = _first_evaluation(whole, period, params.window_days)
     odd, quiet = np.zeros(len(mean), dtype=np.bool_), whole
     level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
@@ -174,16 +174,16 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
         away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
         scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
-        without = _without(whole, _days(odd | marked, first_look, params.window_days))
+        without = _without(whole, _days(odd | marked, first_evaluation, params.window_days))
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
             break
         odd, quiet = odd | marked, without
-    return _learn(quiet, period, params, _days(odd, first_look, params.window_days))
+    return _learn(quiet, period, params, _days(odd, first_evaluation, params.window_days))
 
 
 def _learn(
-    whole: Hourly, period: int, params: DriftParams, screened: tuple[tuple[int, int], ...]
-) -> DriftBaseline:
+    whole: Hourly, period: int, params: InputDriftParams, screened: tuple[tuple[int, int], ...]
+) -> InputDriftBaseline:
     mean, sd = _windows(whole.mean, period, params.window_days)
     level_mean, level_sd = middle_and_spread(whole.mean)
     grain = rounding(level_mean)
@@ -191,31 +191,33 @@ def _learn(
     away, scale = _scored_apart(mean, sd, params.window_days, grain)
     scale = scale * unit(whole.names, params.feature_weights)
     effects = _effect(mean, sd, (level_mean, level_sd), difference_sd)
-    looks = _judged(away / scale, effects >= params.min_effect)
-    return DriftBaseline(
+    evaluations = _evaluated(away / scale, effects >= params.min_effect)
+    return InputDriftBaseline(
         params=params,
         names=whole.names,
         period=period,
-        last_day=_first_look(whole, period, params.window_days),
+        last_day=_first_evaluation(whole, period, params.window_days),
         screened=screened,
         mean=mean,
         sd=sd,
         usual=pool(mean, sd, grain),
         scale=scale,
-        looks=looks,
+        evaluations=evaluations,
         level_mean=level_mean,
         level_sd=level_sd,
         difference_sd=difference_sd,
         contract=contract(
-            _joint_score(looks), params.days_between_false_alarms, params.window_days
+            _joint_score(evaluations), params.days_between_false_alarms, params.window_days
         ),
     )
 
 
-def _days(marked: Bools, first_look: int, window_days: int) -> tuple[tuple[int, int], ...]:
+def _days(
+    marked: Bools, first_evaluation: int, window_days: int
+) -> tuple[tuple[int, int], ...]:
     """Return the days `[start, end)`, since the epoch, that the marked looks cover."""
     return tuple(
-        (first_look + start - window_days + 1, first_look + end)
+        (first_evaluation + start - window_days + 1, first_evaluation + end)
         for start, end in stretches(marked)
     )
 
@@ -238,7 +240,7 @@ def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> 
     )
 
 
-def _first_look(whole: Hourly, period: int, window_days: int) -> int:
+def _first_evaluation(whole: Hourly, period: int, window_days: int) -> int:
     """Return the day (since the epoch) that the first window ends with."""
     return (whole.first + -(-period // HOURS) * HOURS) // HOURS + window_days - 1
 
@@ -283,20 +285,20 @@ def _effect(
     return np.maximum(np.abs(in_sd(mean, *level)), spread)
 
 
-def _judged(scores: Floats, large_enough: Bools) -> Floats:
+def _evaluated(scores: Floats, large_enough: Bools) -> Floats:
     """Return the scores, 0 where the change is too small to matter; NaN: no data."""
     return np.where(np.isfinite(scores) & ~large_enough, 0.0, scores)
 
 
-def _joint_score(judged: Floats) -> Floats:
+def _joint_score(evaluated: Floats) -> Floats:
     """Return the largest score over features; NaN: no data."""
-    there = np.isfinite(judged)
-    highest = np.where(there, judged, 0.0).max(axis=1, initial=0.0)
+    there = np.isfinite(evaluated)
+    highest = np.where(there, evaluated, 0.0).max(axis=1, initial=0.0)
     return np.where(there.any(axis=1), highest, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Looks:
+class DailyEvaluations:
     """One look per closed day.
 
     Attributes
@@ -317,7 +319,7 @@ class Looks:
     sd: Floats
 
 
-def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
+def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluations:
     """Look at every closed day of `hours` that has a full window behind it.
 
     Parameters
@@ -332,9 +334,9 @@ def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
     scores = distance(mean, sd, baseline.usual) / baseline.scale
     level = (baseline.level_mean, baseline.level_sd)
     effects = _effect(mean, sd, level, baseline.difference_sd)
-    return Looks(
-        first_day=_first_look(whole, baseline.period, baseline.params.window_days),
-        joint=_joint_score(_judged(scores, effects >= baseline.params.min_effect)),
+    return DailyEvaluations(
+        first_day=_first_evaluation(whole, baseline.period, baseline.params.window_days),
+        joint=_joint_score(_evaluated(scores, effects >= baseline.params.min_effect)),
         scores=scores,
         effects=effects,
         mean=mean,
@@ -342,13 +344,15 @@ def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
     )
 
 
-def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
+def evaluate(
+    baseline: InputDriftBaseline | WarmingUp, recent: Hourly, as_of: datetime
+) -> Finding:
     """Judge the window that ends with the last closed day.
 
     Parameters
     ----------
     baseline
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, at least a window and a season long; with
         more, `since` can reach further back.
@@ -365,60 +369,64 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
         `NO_DATA` while the reference is too short or the window too empty.
     """
     end = chunk_at(as_of) // HOURS * HOURS
-    days = baseline.params.window_days if isinstance(baseline, DriftBaseline) else 1
+    days = baseline.params.window_days if isinstance(baseline, InputDriftBaseline) else 1
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return no_data(window, str(baseline))
     whole = whole_days(like(recent, baseline.names), end)
-    looks = replay(baseline, whole)
-    lacks = what_lacks(looks.joint, looks.first_day, end)
+    evaluations = evaluate_days(baseline, whole)
+    lacks = what_lacks(evaluations.joint, evaluations.first_day, end)
     if lacks:
         return no_data(window, lacks)
-    joint = float(looks.joint[-1])
+    joint = float(evaluations.joint[-1])
     breach = joint > baseline.contract.threshold
-    top = _top(baseline, looks)
+    top = _top(baseline, evaluations)
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=joint,
         threshold=baseline.contract.threshold,
         window=window,
-        cause=_cause(baseline, whole, looks, top) if breach else "",
+        cause=_cause(baseline, whole, evaluations, top) if breach else "",
         detail={
-            **_detail(baseline, whole, looks, top),
-            "moved": _moved(baseline, looks) if breach else [],
+            **_detail(baseline, whole, evaluations, top),
+            "moved": _moved(baseline, evaluations) if breach else [],
         },
     )
 
 
-def _top(baseline: DriftBaseline, looks: Looks) -> int:
-    matters = looks.effects[-1] >= baseline.params.min_effect
-    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+def _top(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> int:
+    matters = evaluations.effects[-1] >= baseline.params.min_effect
+    scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
     return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
 
 
-def _moved(baseline: DriftBaseline, looks: Looks) -> list[str]:
+def _moved(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> list[str]:
     """Name what moved, the farthest first."""
-    scores = _judged(looks.scores[-1], looks.effects[-1] >= baseline.params.min_effect)
-    found = moved(scores, baseline.looks, baseline.contract.threshold)
+    scores = _evaluated(
+        evaluations.scores[-1], evaluations.effects[-1] >= baseline.params.min_effect
+    )
+    found = moved(scores, baseline.evaluations, baseline.contract.threshold)
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
-def _cause(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> str:
+def _cause(
+    baseline: InputDriftBaseline, whole: Hourly, evaluations: DailyEvaluations, top: int
+) -> str:
     if is_constant(baseline.level_mean, baseline.level_sd)[top]:
         lately, _ = _lately(baseline, whole)
         return (
             f"{baseline.names[top]} was constant at {baseline.level_mean[top]:.10g} in the "
             f"reference, mean {lately[top]:.10g} now"
         )
-    by = looks.mean[-1, top] / baseline.level_sd[top]
-    ratio = looks.sd[-1, top] / baseline.difference_sd[top]
+    by = evaluations.mean[-1, top] / baseline.level_sd[top]
+    ratio = evaluations.sd[-1, top] / baseline.difference_sd[top]
     return (
         f"{baseline.names[top]} drifted: mean {by:+.2f} standard deviations against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
 
 
-def _lately(baseline: DriftBaseline, whole: Hourly) -> tuple[Floats, Floats]:
+def _lately(baseline: InputDriftBaseline, whole: Hourly) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of the last window's hours, each (feature,)."""
     n_hours = baseline.params.window_days * HOURS
     mean, sd = window_moments(whole.mean[-n_hours:], n_hours, HOURS)
@@ -429,7 +437,7 @@ def _day(day: int) -> str:
     return chunk_start(day * HOURS).date().isoformat()
 
 
-def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
+def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> float:
     """Return the p-value of the last look among windows of its own phase.
 
     Parameters
@@ -437,7 +445,7 @@ def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
     baseline
         Its windows that do not overlap and end on the same phase are the
         null.
-    looks
+    evaluations
         The last look is on trial.
 
     Returns
@@ -446,37 +454,39 @@ def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
         Of the maximum over features, all windows treated alike.
     """
     days = baseline.params.window_days
-    phase = (looks.first_day + len(looks.joint) - 1 - baseline.last_day) % days
-    mean = np.concatenate([baseline.mean[phase::days], looks.mean[-1:]])
-    sd = np.concatenate([baseline.sd[phase::days], looks.sd[-1:]])
+    phase = (evaluations.first_day + len(evaluations.joint) - 1 - baseline.last_day) % days
+    mean = np.concatenate([baseline.mean[phase::days], evaluations.mean[-1:]])
+    sd = np.concatenate([baseline.sd[phase::days], evaluations.sd[-1:]])
     away = symmetric_distance(mean, sd, rounding(baseline.level_mean))
     highest = _joint_score(away / _tail(away))
     return p_value(highest)
 
 
-def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> dict[str, Json]:
+def _detail(
+    baseline: InputDriftBaseline, whole: Hourly, evaluations: DailyEvaluations, top: int
+) -> dict[str, Json]:
     days = baseline.params.window_days
     mean, sd = _lately(baseline, whole)
     constant = is_constant(baseline.level_mean, baseline.level_sd)
-    ratio = np.where(constant, np.nan, looks.sd[-1] / baseline.difference_sd)
+    ratio = np.where(constant, np.nan, evaluations.sd[-1] / baseline.difference_sd)
     features: dict[str, Json] = {
         name: {
-            "score": as_json(looks.scores[-1, i]),
-            "effect": as_json(looks.effects[-1, i]),
+            "score": as_json(evaluations.scores[-1, i]),
+            "effect": as_json(evaluations.effects[-1, i]),
             "mean": as_json(mean[i]),
             "reference_mean": as_json(baseline.level_mean[i]),
             "sd": as_json(sd[i]),
             "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "change": as_json(looks.mean[-1, i]),
+            "change": as_json(evaluations.mean[-1, i]),
             "variability": as_json(ratio[i]),
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.replayed_days_between
+    achieved = baseline.contract.achieved_days
     return {
         "window_days": days,
         "period_hours": baseline.period,
-        "p": as_json(conformal_p(baseline, looks)),
+        "p": as_json(conformal_p(baseline, evaluations)),
         "promised_days": baseline.contract.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
         "replayed_days": baseline.contract.replayed_days,
@@ -486,6 +496,6 @@ def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> d
             {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
         ],
         "top": baseline.names[top],
-        "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
+        "since": since(evaluations.joint, evaluations.first_day, baseline.contract.threshold),
         "features": features,
     }

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import pdtr, pdtrik
 
 from monitors.baselines.threshold import Contract, middle_and_spread
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.drift.daily_levels import (
     LAGS,
     WARM_UP_DAYS,
@@ -41,7 +41,7 @@ _EXTRAPOLATED_BELOW = 1.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LevelParams:
+class MeanShiftParams:
     """How to look for a level that moved and stays.
 
     Attributes
@@ -97,7 +97,7 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LevelBaseline:
+class MeanShiftBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -110,7 +110,7 @@ class LevelBaseline:
         How many weeks of it are known.
     """
 
-    params: LevelParams
+    params: MeanShiftParams
     names: tuple[str, ...]
     learnt_until: int
     usual: Usual
@@ -120,7 +120,7 @@ class LevelBaseline:
     contract: Contract
 
 
-def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learning:
+def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | WarmingUp:
     """Learn from the reference how levels go on, and how much evidence is chance.
 
     The limit is the evidence that quiet worlds made from the reference reach
@@ -138,17 +138,17 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
 
     Returns
     -------
-    LevelBaseline or Learning
-        `Learning` while the reference holds fewer than 19 weeks.
+    MeanShiftBaseline or Learning
+        `WarmingUp` while the reference holds fewer than 19 weeks.
     """
     whole = whole_days(reference)
     there = np.isfinite(levels(whole, *clock(whole)))
     n_weeks = int(there.any(axis=1).sum()) // WEEK
     known = with_reference(there, WEEK)
     if not known:
-        return Learning(n_windows=n_weeks, window_days=WEEK)
+        return WarmingUp(n_windows=n_weeks, window_days=WEEK)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params)
+        return fit(reference.of(known), params)
     usual = learn(whole)
     level_mean, level_sd = middle_and_spread(whole.mean)
     promised = params.days_between_false_alarms
@@ -157,7 +157,7 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
     days = int(np.isfinite(replayed).sum())
     most = most_calls(days / promised)
     limit = max(limit, lowest_limit(replayed, most))
-    return LevelBaseline(
+    return MeanShiftBaseline(
         params=params,
         names=whole.names,
         learnt_until=whole.first + len(whole),
@@ -274,9 +274,9 @@ def calls(breach: Bools) -> int:
     3
     """
     n, free_at = 0, 0
-    for look in np.flatnonzero(breach):
-        if look >= free_at:
-            n, free_at = n + 1, int(look) + WEEK
+    for evaluation in np.flatnonzero(breach):
+        if evaluation >= free_at:
+            n, free_at = n + 1, int(evaluation) + WEEK
     return n
 
 

@@ -10,9 +10,9 @@ from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, what_lacks
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import in_sd, is_constant
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.daily_levels import LIVELY_DAYS, USUAL_DAYS, WARM_UP_DAYS, means_before
-from monitors.drift.mean_shift import LevelBaseline, in_units, joint, surprises
+from monitors.drift.mean_shift import MeanShiftBaseline, in_units, joint, surprises
 from monitors.finding import Finding, Json, Outcome, as_json, figure
 from monitors.statistics.e_detector import BETS, accumulate, began, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
@@ -27,7 +27,7 @@ _CAP = np.exp(2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LevelLooks:
+class MeanShiftEvaluations:
     """One look per closed day.
 
     Attributes
@@ -57,7 +57,9 @@ class LevelLooks:
     effects: Floats
 
 
-def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -> LevelLooks:
+def evaluate_days(
+    baseline: MeanShiftBaseline, hours: Hourly, n_evaluations: int | None = None
+) -> MeanShiftEvaluations:
     """Look at every closed day of `hours`, each as if it were the last.
 
     Parameters
@@ -66,19 +68,19 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
         What is usual.
     hours
         Any stretch of the stream. A look reads the 180 days before it.
-    n_looks
+    n_evaluations
         Only the last so many.
     """
     whole = whole_days(like(hours, baseline.names))
     n_days, first_day = len(whole) // HOURS, whole.first // HOURS
-    n_looks = n_days if n_looks is None else min(n_looks, n_days)
+    n_evaluations = n_days if n_evaluations is None else min(n_evaluations, n_days)
     days = in_units(whole, baseline.usual)
     seen = surprises(days, baseline.usual)
     paid = payoff(seen, baseline.usual.price)
-    looks = np.arange(n_days - n_looks, n_days)
+    evaluations = np.arange(n_days - n_evaluations, n_days)
     # Laid side by side, (day back, look): a look knows its own days and no others.
-    at = looks + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
-    counts = (at >= _first_stake(baseline, looks + first_day) - first_day) & (at >= 0)
+    at = evaluations + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
+    counts = (at >= _first_stake(baseline, evaluations + first_day) - first_day) & (at >= 0)
     own = np.where(counts[..., np.newaxis, np.newaxis], paid[np.maximum(at, 0)], 0.0)
     stakes = counts[..., np.newaxis] & np.isfinite(seen)[np.maximum(at, 0)]
     n_cells = seen.shape[1] * BETS.size
@@ -86,14 +88,14 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
     held = accumulate(own, stakes, cap)[-1]
     start = began(np.where(stakes[..., np.newaxis], own, 0.0))
     best = np.take_along_axis(start, held.argmax(axis=2)[..., np.newaxis], axis=2)[..., 0]
-    since = at[best, np.arange(n_looks)[:, np.newaxis]]
-    before, after = _moved(days, since, looks)
+    since = at[best, np.arange(n_evaluations)[:, np.newaxis]]
+    before, after = _moved(days, since, evaluations)
     unit, centre = baseline.usual.unit, baseline.usual.centre
     effects = in_sd((after - before) * unit, baseline.level_mean, baseline.level_sd)
     evidence = joint(held, np.abs(effects) >= baseline.params.min_effect)
-    evidence[~np.isfinite(seen[looks]).any(axis=1)] = np.nan
-    return LevelLooks(
-        first_day=first_day + n_days - n_looks,
+    evidence[~np.isfinite(seen[evaluations]).any(axis=1)] = np.nan
+    return MeanShiftEvaluations(
+        first_day=first_day + n_days - n_evaluations,
         joint=evidence,
         scores=np.log1p(held.mean(axis=2)),
         since=since + first_day,
@@ -103,7 +105,7 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
     )
 
 
-def _first_stake(baseline: LevelBaseline, days: NDArray[np.intp]) -> NDArray[np.intp]:
+def _first_stake(baseline: MeanShiftBaseline, days: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the first day whose evidence counts at each look.
 
     What a version has learned from is no evidence against it. A look at the
@@ -114,7 +116,7 @@ def _first_stake(baseline: LevelBaseline, days: NDArray[np.intp]) -> NDArray[np.
 
 
 def _moved(
-    days: Floats, since: NDArray[np.intp], looks: NDArray[np.intp]
+    days: Floats, since: NDArray[np.intp], evaluations: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
     """Return the mean level before and from the start of each feature's evidence."""
     there = np.isfinite(days)
@@ -122,7 +124,7 @@ def _moved(
     total = np.concatenate([empty, np.where(there, days, 0.0).cumsum(axis=0)])
     n = np.concatenate([empty, there.cumsum(axis=0)])
     feature = np.arange(days.shape[1])
-    start, end = np.maximum(since, 0), looks[:, np.newaxis] + 1
+    start, end = np.maximum(since, 0), evaluations[:, np.newaxis] + 1
     known = n[end, feature] - n[start, feature]
     with_some = np.where(known > 0, known, np.nan)
     after = (total[end, feature] - total[start, feature]) / with_some
@@ -130,13 +132,15 @@ def _moved(
     return before[start, feature], after
 
 
-def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
+def evaluate(
+    baseline: MeanShiftBaseline | WarmingUp, recent: Hourly, as_of: datetime
+) -> Finding:
     """Judge the last closed day by all evidence that has piled up before it.
 
     Parameters
     ----------
     baseline
-        From `monitors.drift.mean_shift.calibrate`.
+        From `monitors.drift.mean_shift.fit`.
     recent
         The hours before `as_of`; 180 days of them are read.
     as_of
@@ -152,41 +156,45 @@ def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(start=chunk_start(end) - timedelta(days=1), end=chunk_start(end))
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return no_data(window, str(baseline))
     whole = whole_days(like(recent, baseline.names), end)
-    looks = replay(baseline, whole.until(end, LOOK_BACK.days * HOURS), n_looks=1)
-    lacks = what_lacks(looks.joint, looks.first_day, end)
+    evaluations = evaluate_days(
+        baseline, whole.until(end, LOOK_BACK.days * HOURS), n_evaluations=1
+    )
+    lacks = what_lacks(evaluations.joint, evaluations.first_day, end)
     if lacks:
         last = whole.mean[max(end - HOURS - whole.first, 0) :]  # empty where it stopped before
         is_known = 2 * np.isfinite(last).sum(axis=0).max(initial=0) >= HOURS
         few = f"fewer than {WARM_UP_DAYS} of the {USUAL_DAYS} days before are known"
         return no_data(window, few if is_known else lacks)
-    evidence, limit = float(looks.joint[-1]), baseline.contract.threshold
+    evidence, limit = float(evaluations.joint[-1]), baseline.contract.threshold
     breach = evidence > limit
-    top = _top(baseline, looks)
+    top = _top(baseline, evaluations)
     if breach:
-        window = Window(start=chunk_start(int(looks.since[-1, top]) * HOURS), end=window.end)
+        window = Window(
+            start=chunk_start(int(evaluations.since[-1, top]) * HOURS), end=window.end
+        )
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=evidence,
         threshold=limit,
         window=window,
-        cause=_cause(baseline, looks, top) if breach else "",
-        detail=_detail(baseline, looks, top, breach=breach),
+        cause=_cause(baseline, evaluations, top) if breach else "",
+        detail=_detail(baseline, evaluations, top, breach=breach),
     )
 
 
-def _top(baseline: LevelBaseline, looks: LevelLooks) -> int:
-    matters = np.abs(looks.effects[-1]) >= baseline.params.min_effect
-    return int(np.argmax(np.where(matters, looks.scores[-1] + 1.0, 0.0)))
+def _top(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations) -> int:
+    matters = np.abs(evaluations.effects[-1]) >= baseline.params.min_effect
+    return int(np.argmax(np.where(matters, evaluations.scores[-1] + 1.0, 0.0)))
 
 
-def _cause(baseline: LevelBaseline, looks: LevelLooks, top: int) -> str:
-    before, after = looks.before[-1, top], looks.after[-1, top]
+def _cause(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int) -> str:
+    before, after = evaluations.before[-1, top], evaluations.after[-1, top]
     way = "up" if after > before else "down"
-    since = chunk_start(int(looks.since[-1, top]) * HOURS).date().isoformat()
-    effect, sd = looks.effects[-1, top], baseline.level_sd[top]
+    since = chunk_start(int(evaluations.since[-1, top]) * HOURS).date().isoformat()
+    effect, sd = evaluations.effects[-1, top], baseline.level_sd[top]
     by = f"{effect:+.2f} standard deviations" if np.isfinite(effect) else "a constant before"
     return (
         f"{baseline.names[top]} moved {way} and stays, since {since}: "
@@ -195,23 +203,23 @@ def _cause(baseline: LevelBaseline, looks: LevelLooks, top: int) -> str:
 
 
 def _detail(
-    baseline: LevelBaseline, looks: LevelLooks, top: int, *, breach: bool
+    baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int, *, breach: bool
 ) -> dict[str, Json]:
     constant = is_constant(baseline.level_mean, baseline.level_sd)
     features: dict[str, Json] = {
         name: {
-            "score": as_json(looks.scores[-1, i]),
-            "effect": as_json(looks.effects[-1, i]),
-            "mean": as_json(looks.after[-1, i]),
-            "mean_before": as_json(looks.before[-1, i]),
+            "score": as_json(evaluations.scores[-1, i]),
+            "effect": as_json(evaluations.effects[-1, i]),
+            "mean": as_json(evaluations.after[-1, i]),
+            "mean_before": as_json(evaluations.before[-1, i]),
             "reference_mean": as_json(baseline.level_mean[i]),
             "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "since": chunk_start(int(looks.since[-1, i]) * HOURS).isoformat(),
+            "since": chunk_start(int(evaluations.since[-1, i]) * HOURS).isoformat(),
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.replayed_days_between
-    effect = looks.effects[-1, top]
+    achieved = baseline.contract.achieved_days
+    effect = evaluations.effects[-1, top]
     return {
         "promised_days": baseline.contract.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
@@ -221,7 +229,9 @@ def _detail(
         "top": baseline.names[top],
         "direction": "up" if effect > 0 else "down",
         "effect": as_json(effect),
-        "change": as_json(looks.after[-1, top] - looks.before[-1, top]),
-        "since": chunk_start(int(looks.since[-1, top]) * HOURS).isoformat() if breach else None,
+        "change": as_json(evaluations.after[-1, top] - evaluations.before[-1, top]),
+        "since": chunk_start(int(evaluations.since[-1, top]) * HOURS).isoformat()
+        if breach
+        else None,
         "features": features,
     }

@@ -23,7 +23,7 @@ from monitors.statistics.e_detector import accumulate, fair_price, payoff
 from monitors.summaries.summary import Floats
 
 N_WORLDS = 128
-JUDGED_DAYS = 448  # of each, the first four weeks of them to pile up as live evidence has
+EVALUATED_DAYS = 448  # of each, the first four weeks of them to pile up as live evidence has
 WEEK = 7
 _SEED = 20_241  # any: the same reference always gives the same limit
 # A world returns to its mean as the reference did, over a month at the most.
@@ -55,7 +55,7 @@ def quiet_evidence(days: Floats, promised_days: float) -> float:
         In the unit of `monitors.drift.mean_shift.joint`.
     """
     worlds = make(days)
-    evidence = np.concatenate([_judged(part, len(days)) for part in worlds], axis=1)
+    evidence = np.concatenate([_evaluated(part, len(days)) for part in worlds], axis=1)
     shown = min(promised_days, evidence.size / _MIN_CALLS)
     return _limit(evidence, shown) + math.log(_MARGIN * promised_days / shown)
 
@@ -73,7 +73,7 @@ def make(days: Floats) -> list[Floats]:
     list of (day, world, feature)
     """
     n_days, n_features = days.shape
-    n = n_days + JUDGED_DAYS + _BURN_IN_DAYS
+    n = n_days + EVALUATED_DAYS + _BURN_IN_DAYS
     from_mean = days - known_mean(days)
     before = means_before(from_mean, _LAGS)
     weights = pull(from_mean, before, is_anchored=True)
@@ -102,7 +102,7 @@ def _unfold(news: Floats, weights: Floats) -> Floats:
     return out
 
 
-def _judged(worlds: Floats, n_days: int) -> Floats:
+def _evaluated(worlds: Floats, n_days: int) -> Floats:
     """Return the evidence of each world after its reference, (look, world)."""
     n, n_worlds, n_features = worlds.shape
     flat = worlds.reshape(n, n_worlds * n_features)
@@ -113,7 +113,9 @@ def _judged(worlds: Floats, n_days: int) -> Floats:
     price = fair_price(apart[:n_days] / size)
     paid = payoff(calmed(apart / size)[n_days:], price)
     held = accumulate(paid, np.ones(paid.shape[:2], dtype=np.bool_))
-    of_world: Floats = held.mean(axis=2).reshape(JUDGED_DAYS, n_worlds, n_features).mean(axis=2)
+    of_world: Floats = (
+        held.mean(axis=2).reshape(EVALUATED_DAYS, n_worlds, n_features).mean(axis=2)
+    )
     return np.log1p(of_world)[WARM_UP_DAYS:]
 
 

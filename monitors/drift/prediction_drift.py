@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitors.baselines.daily_evaluations import no_data
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.drift import input_drift
-from monitors.drift.input_drift import DriftParams
+from monitors.drift.input_drift import InputDriftParams
 from monitors.finding import Finding
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import chunk_start
@@ -58,9 +58,9 @@ class PredictionDriftParams:
             raise ValueError(f"reference_days must be at least {least}")
 
     @property
-    def like_drift(self) -> DriftParams:
+    def like_drift(self) -> InputDriftParams:
         """The same, as drift takes it."""
-        return DriftParams(
+        return InputDriftParams(
             days_between_false_alarms=self.days_between_false_alarms,
             window_days=self.window_days,
             period_hours=self.period_hours,
@@ -93,9 +93,9 @@ def evaluate(
         As drift's. `NO_DATA` while the version has served for fewer than 19
         windows, or if it speaks in fewer than half of the hours.
     """
-    learnt = input_drift.calibrate(before, params.like_drift)
+    learnt = input_drift.fit(before, params.like_drift)
     finding = input_drift.evaluate(learnt, recent, as_of)
-    if isinstance(learnt, Learning):
+    if isinstance(learnt, WarmingUp):
         is_old = len(before) >= (MIN_WINDOWS * params.window_days + _SEASON_DAYS) * HOURS
         if is_old and (before.n > 0).any(axis=1).mean() < 1 / 2:
             return no_data(finding.window, "the model speaks in fewer than half of the hours")

@@ -21,7 +21,7 @@ LEAST_FAILING = 0.01  # share of the rows of a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Odd:
+class Anomaly:
     """One day that was not as usual: `day` counts from the first that was given."""
 
     day: int
@@ -29,7 +29,7 @@ class Odd:
     usual: float
 
 
-def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
+def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
     """Return the days with far more or far fewer rows than is usual on their weekday.
 
     Parameters
@@ -42,7 +42,7 @@ def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
 
     Examples
     --------
-    >>> odd_volume(np.array([10.0] * 14 + [31.0]), from_day=14)
+    >>> volume_anomalies(np.array([10.0] * 14 + [31.0]), from_day=14)
     [Odd(day=14, value=31.0, usual=10.0)]
     """
     found = []
@@ -53,11 +53,11 @@ def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
             continue
         usual = float(np.median(before))
         if not usual / VOLUME <= rows[day] <= usual * VOLUME:
-            found.append(Odd(day=day, value=float(rows[day]), usual=usual))
+            found.append(Anomaly(day=day, value=float(rows[day]), usual=usual))
     return found
 
 
-def odd_latency(p95: Floats, from_day: int) -> list[Odd]:
+def latency_anomalies(p95: Floats, from_day: int) -> list[Anomaly]:
     """Return the days that were far slower than the two weeks before `from_day`.
 
     Parameters
@@ -69,18 +69,18 @@ def odd_latency(p95: Floats, from_day: int) -> list[Odd]:
 
     Examples
     --------
-    >>> odd_latency(np.array([0.01] * 7 + [0.04]), from_day=7)
+    >>> latency_anomalies(np.array([0.01] * 7 + [0.04]), from_day=7)
     [Odd(day=7, value=0.04, usual=0.01)]
     """
     usual = _usual(p95, from_day)
     return [
-        Odd(day=day, value=float(p95[day]), usual=usual)
+        Anomaly(day=day, value=float(p95[day]), usual=usual)
         for day in range(from_day, len(p95))
         if p95[day] >= SLOWER * usual
     ]
 
 
-def odd_failures(share: Floats, from_day: int) -> list[Odd]:
+def failure_anomalies(share: Floats, from_day: int) -> list[Anomaly]:
     """Return the days on which far more failed than in the two weeks before `from_day`.
 
     Parameters
@@ -92,12 +92,12 @@ def odd_failures(share: Floats, from_day: int) -> list[Odd]:
 
     Examples
     --------
-    >>> odd_failures(np.array([0.001] * 7 + [0.02]), from_day=7)
+    >>> failure_anomalies(np.array([0.001] * 7 + [0.02]), from_day=7)
     [Odd(day=7, value=0.02, usual=0.001)]
     """
     usual = _usual(share, from_day)
     return [
-        Odd(day=day, value=float(share[day]), usual=usual)
+        Anomaly(day=day, value=float(share[day]), usual=usual)
         for day in range(from_day, len(share))
         if share[day] >= max(FAILING * usual, LEAST_FAILING)
     ]

@@ -22,7 +22,7 @@ class Named:
         In which view the score was highest, of a monitor with several.
     views
         The score in each of them; None where it could not be had.
-    says
+    message
         What is wrong with it, in a few words.
     """
 
@@ -31,7 +31,7 @@ class Named:
     effect: float | None = None
     view: str | None = None
     views: Mapping[str, float | None] = field(default_factory=dict)
-    says: str = ""
+    message: str = ""
 
 
 def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
@@ -54,9 +54,9 @@ def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
     >>> drift = {"top": "b", "features": {"a": {"score": 2.0}, "b": {"score": 1.0}}}
     >>> [each.feature for each in named(drift)]
     ['b', 'a']
-    >>> panel = {"features": {"a": {"stuck": 0.5, "pulse": 3.0}}}
+    >>> panel = {"features": {"a": {"flatline": 0.5, "periodic_hold": 3.0}}}
     >>> [(each.score, each.view) for each in named(panel)]
-    [(3.0, 'pulse')]
+    [(3.0, 'periodic_hold')]
     """
     features = detail.get("features")
     if isinstance(features, Mapping):
@@ -119,12 +119,12 @@ def _scored(name: str, said: Json) -> Named:
 def _flawed(flaws: Json) -> Iterator[Named]:
     for flaw in flaws if isinstance(flaws, list) else ():
         if isinstance(flaw["feature"], str):
-            yield Named(feature=flaw["feature"], says=str(flaw["fact"]).replace("_", " "))
+            yield Named(feature=flaw["feature"], message=str(flaw["fact"]).replace("_", " "))
 
 
 def _broken(faults: Json) -> Iterator[Named]:
     for fault in open_faults({"faults": faults}):
-        yield Named(feature=fault.feature, says=str(fault).removeprefix(f"{fault.feature} "))
+        yield Named(feature=fault.feature, message=str(fault).removeprefix(f"{fault.feature} "))
 
 
 def _number(given: Json) -> float | None:

@@ -16,16 +16,16 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import Contract
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.cross_feature_model import (
     AFTER,
-    LOOK_DAYS,
-    FaultBaseline,
-    Look,
+    EVALUATION_DAYS,
+    Evaluation,
+    InputFaultBaseline,
     errors_of,
     filled,
-    last_look,
+    last_evaluation,
     learn,
     missing_limit,
     missing_share,
@@ -38,7 +38,7 @@ from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
 # A fault that ended is remembered until no look can mistake its end for one.
-_MEMORY = timedelta(days=LOOK_DAYS + 1)
+_MEMORY = timedelta(days=EVALUATION_DAYS + 1)
 
 _BLIND = (FaultKind.STUCK, FaultKind.MISSING)
 
@@ -130,7 +130,7 @@ class Fault:
         )
 
 
-def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Learning:
+def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | WarmingUp:
     """Learn from the reference how features move together, and how abruptly.
 
     Parameters
@@ -143,24 +143,24 @@ def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Le
 
     Returns
     -------
-    FaultBaseline or Learning
-        `Learning` while the reference holds fewer than 19 looks of ten days.
+    InputFaultBaseline or Learning
+        `WarmingUp` while the reference holds fewer than 19 looks of ten days.
     """
     whole = whole_days(reference)
-    n_looks = len(whole) // HOURS // LOOK_DAYS
+    n_evaluations = len(whole) // HOURS // EVALUATION_DAYS
     by_day = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names))
     days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
-    known = with_reference(days, LOOK_DAYS)
+    known = with_reference(days, EVALUATION_DAYS)
     if not known:
-        most = int(days.sum(axis=0).max(initial=0)) // LOOK_DAYS
-        return Learning(n_windows=min(n_looks, most), window_days=LOOK_DAYS)
+        most = int(days.sum(axis=0).max(initial=0)) // EVALUATION_DAYS
+        return WarmingUp(n_windows=min(n_evaluations, most), window_days=EVALUATION_DAYS)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         whole = whole.of(known)
     return learn(whole, params.days_between_false_alarms, params.min_change)
 
 
 def evaluate(
-    baseline: FaultBaseline | Learning,
+    baseline: InputFaultBaseline | WarmingUp,
     recent: Hourly,
     previous: Sequence[Fault],
     as_of: datetime,
@@ -170,7 +170,7 @@ def evaluate(
     Parameters
     ----------
     baseline
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, ten days at least.
     previous
@@ -187,12 +187,12 @@ def evaluate(
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(chunk_start(end) - timedelta(days=AFTER), chunk_start(end))
     finding = Finding(outcome=Outcome.NO_DATA, value=None, threshold=None, window=window)
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return replace(finding, cause=str(baseline), detail=_detail(previous))
     whole = whole_days(like(recent, baseline.names), end)
     previous = [fault for fault in previous if fault.feature in baseline.names]
-    if len(whole) < LOOK_DAYS * HOURS or whole.first + len(whole) != end:
-        cause = f"the stream is shorter than {LOOK_DAYS} days"
+    if len(whole) < EVALUATION_DAYS * HOURS or whole.first + len(whole) != end:
+        cause = f"the stream is shorter than {EVALUATION_DAYS} days"
         return replace(finding, cause=cause, detail=_detail(previous))
     known = _followed(baseline, whole, previous)
     found, highest = _found(baseline, whole, known)
@@ -215,7 +215,7 @@ def _detail(faults: Sequence[Fault]) -> dict[str, Json]:
 def _promise(contract: Contract) -> dict[str, Json]:
     return {
         "promised_days": contract.promised_days,
-        "achieved_days": contract.replayed_days_between,
+        "achieved_days": contract.achieved_days,
         "replayed_days": contract.replayed_days,
         "extrapolated": contract.extrapolated,
     }
@@ -238,10 +238,12 @@ def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
     return mean
 
 
-def _followed(baseline: FaultBaseline, hours: Hourly, faults: Sequence[Fault]) -> list[Fault]:
+def _followed(
+    baseline: InputFaultBaseline, hours: Hourly, faults: Sequence[Fault]
+) -> list[Fault]:
     """Close the faults that ended, forget those that ended long ago, measure the rest."""
     now = chunk_start(hours.first + len(hours))
-    look = last_look(baseline, _undone(hours, faults))
+    evaluation = last_evaluation(baseline, _undone(hours, faults))
     followed = []
     for fault in faults:
         if fault.until is not None:
@@ -249,11 +251,11 @@ def _followed(baseline: FaultBaseline, hours: Hourly, faults: Sequence[Fault]) -
         elif fault.kind in _BLIND:
             followed.append(replace(fault, until=_heard_again(baseline, hours, fault)))
         else:
-            followed.append(_measured(baseline, hours, look, fault))
+            followed.append(_measured(baseline, hours, evaluation, fault))
     return followed
 
 
-def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
+def _heard_again(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
     feature = hours.names.index(fault.feature)
     last_day = hours.first + len(hours) - HOURS
     if fault.kind is FaultKind.STUCK:
@@ -263,12 +265,14 @@ def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> dateti
     return chunk_start(last_day) if share <= missing_limit(baseline)[feature] else None
 
 
-def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) -> Fault:
+def _measured(
+    baseline: InputFaultBaseline, hours: Hourly, evaluation: Evaluation, fault: Fault
+) -> Fault:
     """Close a factor or an offset that ended; else measure it on all hours it has had."""
     feature = hours.names.index(fault.feature)
-    undone, variance = errors_of(baseline, look, range(len(baseline.names)), feature)
+    undone, variance = errors_of(baseline, evaluation, range(len(baseline.names)), feature)
     n = len(undone)
-    expected = look.values[:, feature] - undone
+    expected = evaluation.values[:, feature] - undone
     raw = filled(hours.mean, baseline.usual).reshape(-1, len(hours.names))[-n:, feature]
     after, sd = slice(-AFTER * HOURS, None), variance**0.5
     hour = ended((raw - expected)[after] / sd, undone[after] / sd)
@@ -282,17 +286,17 @@ def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) 
 
 
 def _found(
-    baseline: FaultBaseline, hours: Hourly, known: Sequence[Fault]
+    baseline: InputFaultBaseline, hours: Hourly, known: Sequence[Fault]
 ) -> tuple[list[Fault], float]:
     """Return the faults that nobody knew, and the highest score."""
     still = {fault.feature for fault in known if fault.until is None}
     silent = [f for f in _silent(baseline, hours) if f.feature not in still]
     blind = {f.feature for f in (*known, *silent) if f.kind in _BLIND and f.until is None}
-    look = last_look(baseline, _undone(hours, [*known, *silent]))
+    evaluation = last_evaluation(baseline, _undone(hours, [*known, *silent]))
     seeing = [i for i, name in enumerate(hours.names) if name not in blind]
     budget = baseline.budget - len(still | {f.feature for f in silent})
-    blamed = suspects(baseline, look, seeing, budget)
-    start = hours.first + len(hours) - len(look.values)
+    blamed = suspects(baseline, evaluation, seeing, budget)
+    start = hours.first + len(hours) - len(evaluation.values)
     found = [
         Fault(
             feature=hours.names[i],
@@ -306,7 +310,7 @@ def _found(
     return [*silent, *found], max((score for _, _, score in blamed), default=0.0)
 
 
-def _silent(baseline: FaultBaseline, hours: Hourly) -> list[Fault]:
+def _silent(baseline: InputFaultBaseline, hours: Hourly) -> list[Fault]:
     """Return the features that repeat or miss more than the reference ever did."""
     end = hours.first + len(hours)
     run = repeat_runs(hours.mean)[-1]

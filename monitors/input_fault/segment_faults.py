@@ -12,12 +12,12 @@ from datetime import datetime
 import numpy as np
 
 from monitors.baselines.segments import feature_of, like, with_enough
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome
-from monitors.input_fault.cross_feature_model import LOOK_DAYS, FaultBaseline
+from monitors.input_fault.cross_feature_model import EVALUATION_DAYS, InputFaultBaseline
 from monitors.input_fault.input_fault import Fault, InputFaultParams
-from monitors.input_fault.input_fault import calibrate as calibrate_one
 from monitors.input_fault.input_fault import evaluate as evaluate_one
+from monitors.input_fault.input_fault import fit as fit_one
 from monitors.summaries.hourly import Hourly
 
 # Of two nobody can say which is broken.
@@ -29,10 +29,10 @@ class Block:
     """Features that keep each other company, and what is usual among them."""
 
     names: tuple[str, ...]
-    usual: FaultBaseline | Learning
+    usual: InputFaultBaseline | WarmingUp
 
 
-def calibrate(
+def fit(
     reference: Hourly, params: InputFaultParams, n_total: int | None = None
 ) -> tuple[Block, ...]:
     """Learn from the reference how the features of each block move together.
@@ -53,8 +53,8 @@ def calibrate(
         looks of it, nor is a feature of fewer than three such segments.
     """
     if n_total is None:
-        return (Block(names=reference.names, usual=calibrate_one(reference, params)),)
-    enough = with_enough(reference, n_total, LOOK_DAYS)
+        return (Block(names=reference.names, usual=fit_one(reference, params)),)
+    enough = with_enough(reference, n_total, EVALUATION_DAYS)
     of_feature = np.array([feature_of(name) for name in enough.names[n_total:]])
     places = [[*range(n_total)]]
     for name in enough.names[:n_total]:
@@ -64,7 +64,7 @@ def calibrate(
         params, days_between_false_alarms=params.days_between_false_alarms * len(places)
     )
     blocks = [enough.of(own) for own in places]
-    return tuple(Block(names=own.names, usual=calibrate_one(own, split)) for own in blocks)
+    return tuple(Block(names=own.names, usual=fit_one(own, split)) for own in blocks)
 
 
 def evaluate(
@@ -75,7 +75,7 @@ def evaluate(
     Parameters
     ----------
     blocks
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, ten days at least, of all features.
     previous
@@ -100,15 +100,15 @@ def evaluate(
         for block in blocks
     ]
     faults = [fault for one in found for fault in _faults(one)]
-    judged = [one for one in found if one.outcome is not Outcome.NO_DATA]
-    if not judged:
+    evaluated = [one for one in found if one.outcome is not Outcome.NO_DATA]
+    if not evaluated:
         return replace(found[0], detail={**found[0].detail, "faults": faults})
-    worst = max(judged, key=_beyond)
-    is_breach = any(one.outcome is Outcome.BREACH for one in judged)
+    worst = max(evaluated, key=_beyond)
+    is_breach = any(one.outcome is Outcome.BREACH for one in evaluated)
     return replace(
         worst,
         outcome=Outcome.BREACH if is_breach else Outcome.OK,
-        cause="; ".join(one.cause for one in judged if one.cause),
+        cause="; ".join(one.cause for one in evaluated if one.cause),
         detail={"faults": faults, **_promise(blocks)},
     )
 
@@ -127,7 +127,7 @@ def _faults(finding: Finding) -> list[Json]:
 
 def _promise(blocks: Sequence[Block]) -> dict[str, Json]:
     """Say what was promised over all blocks, and what became of it over the reference."""
-    usual = [block.usual for block in blocks if isinstance(block.usual, FaultBaseline)]
+    usual = [block.usual for block in blocks if isinstance(block.usual, InputFaultBaseline)]
     contracts = [one.contract for one in usual]
     n_episodes = sum(contract.replayed_episodes for contract in contracts)
     days = min(contract.replayed_days for contract in contracts)

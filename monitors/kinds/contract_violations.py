@@ -1,7 +1,7 @@
 """Contract violations: rows that do not arrive as the contract says."""
 
 from monitors.data_quality import contract_violations
-from monitors.data_quality.contract_violations import MismatchParams
+from monitors.data_quality.contract_violations import ContractViolationParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind
 from monitors.sources import ContractViolations
@@ -9,7 +9,7 @@ from monitors.sources import ContractViolations
 _ROWS = ContractViolations()
 
 
-def evaluate(params: MismatchParams, inputs: Inputs) -> Finding:
+def evaluate(params: ContractViolationParams, inputs: Inputs) -> Finding:
     """Evaluate the rows of the last day."""
     rows = inputs[_ROWS]
     return contract_violations.evaluate(
@@ -20,7 +20,7 @@ def evaluate(params: MismatchParams, inputs: Inputs) -> Finding:
 KIND = MonitorKind(
     name="contract_violations",
     question="Do rows arrive as the contract says?",
-    params=MismatchParams,
+    params=ContractViolationParams,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,
 )

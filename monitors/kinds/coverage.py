@@ -43,8 +43,8 @@ def of_hours(
     }
     known = {segment_of(name) for name in evaluated if name not in {*whole}}
     segments: dict[str, Json] = {
-        "judged": sorted(known),
-        "learning": sorted(lately - known),
+        "evaluated": sorted(known),
+        "warming_up": sorted(lately - known),
     }
     return replace(finding, detail={**finding.detail, "segments": segments})
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.self_reference import (
-    Judged,
-    OwnPastParams,
-    judge,
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
     last_window,
     over_windows,
 )
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, as_json
 from monitors.performance.calibration_sums import CLAIMED, EXPECTED, HAPPENED, N
 from monitors.performance.reliability import overall, squared_error, sureness, table
@@ -39,12 +39,12 @@ VIEWS: Mapping[str, tuple[Statistic, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationParams(OwnPastParams):
+class CalibrationParams(SelfReferenceParams):
     """How to look whether probabilities hold: the targets are the classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ClaimDays:
+class ProbabilityDays:
     """What one version claimed, day after day.
 
     Attributes
@@ -62,7 +62,7 @@ class ClaimDays:
     cells: Floats
 
 
-def measure(days: ClaimDays, params: CalibrationParams) -> tuple[Floats, ...]:
+def measure(days: ProbabilityDays, params: CalibrationParams) -> tuple[Floats, ...]:
     """Return what each view sees of the windows of some days.
 
     Returns
@@ -85,7 +85,7 @@ def measure(days: ClaimDays, params: CalibrationParams) -> tuple[Floats, ...]:
     return tuple(np.where(is_known, seen, np.nan)[..., np.newaxis] for seen in of_views)
 
 
-def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
+def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
     """Judge the last window of the days.
 
     Parameters
@@ -106,59 +106,62 @@ def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
         the window's.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
-    judged = judge(measure(days, params), [*VIEWS.values()], params, days.first_day)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views(measure(days, params), [*VIEWS.values()], params, days.first_day)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(
             window, f"fewer than {params.min_coverage:.0%} of the probabilities have a label"
         )
     now = days.cells[-params.window_days :].sum(axis=0)
     detail: dict[str, Json] = {
-        **judged.told([f"class {name}" for name in days.names], [*VIEWS]),
+        **evaluated.told([f"class {name}" for name in days.names], [*VIEWS]),
         "window_days": params.window_days,
-        "classes": _classes(days, judged, now),
+        "classes": _classes(days, evaluated, now),
     }
-    return judged.finding(window, lambda: _cause(days, judged, now), detail)
+    return evaluated.finding(window, lambda: _cause(days, evaluated, now), detail)
 
 
-def _cause(days: ClaimDays, judged: Judged, now: Floats) -> str:
-    part, view = judged.top
+def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
+    part, view = evaluated.top
     name = [*VIEWS][view]
     if name == "bias":
-        mean_claim, share = (float(of) for of in overall(now[part]))
-        usual = float(judged.usuals[view].middle[part, 0])
+        mean_probability, share = (float(of) for of in overall(now[part]))
+        usual = float(evaluated.usuals[view].middle[part, 0])
         said = (
-            f"is predicted at {mean_claim:.2f} on average and happens at {share:.2f} "
-            f"(apart {mean_claim - share:+.2f}, usually {usual:+.2f})"
+            f"is predicted at {mean_probability:.2f} on average and happens at {share:.2f} "
+            f"(apart {mean_probability - share:+.2f}, usually {usual:+.2f})"
         )
     else:
         n, claimed, happened = (now[part, of] for of in (N, CLAIMED, HAPPENED))
         worst = int(np.argmax(np.abs(claimed - happened)))
-        moved = float(judged.lately[view][-1, part, 0] - judged.usuals[view].middle[part, 0])
+        moved = float(
+            evaluated.lately[view][-1, part, 0] - evaluated.usuals[view].middle[part, 0]
+        )
         side = "too surely: " if moved > 0 else "not surely enough: "
         how = side if name == "sureness" else ""
         said = (
             f"is predicted {how}at {claimed[worst] / n[worst]:.2f} "
             f"and happens at {happened[worst] / n[worst]:.2f}"
         )
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
     return f"class {days.names[part]!r} {said}{when}"
 
 
-def _classes(days: ClaimDays, judged: Judged, now: Floats) -> dict[str, Json]:
+def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[str, Json]:
     claimed, happened = overall(now)
-    top, _ = judged.top
+    top, _ = evaluated.top
     return {
         name: {
             "claimed": as_json(claimed[i]),
             "happened": as_json(happened[i]),
             "now": {
-                of: as_json(own[-1, i, 0]) for of, own in zip(VIEWS, judged.lately, strict=True)
+                of: as_json(own[-1, i, 0])
+                for of, own in zip(VIEWS, evaluated.lately, strict=True)
             },
             "usual": {
                 of: as_json(own.middle[i, 0])
-                for of, own in zip(VIEWS, judged.usuals, strict=True)
+                for of, own in zip(VIEWS, evaluated.usuals, strict=True)
             },
             "bins": [asdict(each) for each in table(now[i])] if i == top else [],
         }

@@ -131,9 +131,9 @@ def sureness(totals: Floats) -> Floats:
     array([0.45])
     """
     n = totals[..., N]
-    mean_claim, mean_label = (of[..., np.newaxis] for of in overall(totals))
+    mean_probability, mean_label = (of[..., np.newaxis] for of in overall(totals))
     some = np.maximum(n, 1.0)
-    claim = totals[..., CLAIMED] / some - mean_claim
+    claim = totals[..., CLAIMED] / some - mean_probability
     label = totals[..., HAPPENED] / some - mean_label
     whole = n.sum(axis=-1)
     whole = np.where(whole > 0, whole, np.nan)

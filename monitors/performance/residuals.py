@@ -10,8 +10,13 @@ the horizon, and one promise of days between false alarms holds over all parts.
 from dataclasses import dataclass
 
 from monitors.baselines.daily_evaluations import no_data
-from monitors.baselines.self_reference import Judged, OwnPastParams, judge, last_window
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.self_reference import (
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
+    last_window,
+)
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.performance.residual_statistics import (
     VIEWS,
@@ -23,7 +28,7 @@ from monitors.performance.residual_statistics import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualParams(OwnPastParams):
+class ResidualParams(SelfReferenceParams):
     """How to look for a pattern in errors: the promise holds over all steps ahead as well."""
 
 
@@ -49,39 +54,39 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
     seen = measure(days, params.window_days, params.min_coverage)
-    judged = judge(seen, [*VIEWS.values()], params, days.first_day)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views(seen, [*VIEWS.values()], params, days.first_day)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **judged.told(days.names, [*VIEWS]),
-        "parts": _parts(days, judged),
+        **evaluated.told(days.names, [*VIEWS]),
+        "parts": _parts(days, evaluated),
         "window_days": params.window_days,
     }
-    return judged.finding(window, lambda: _cause(days, judged), detail)
+    return evaluated.finding(window, lambda: _cause(days, evaluated), detail)
 
 
-def _cause(days: ErrorDays, judged: Judged) -> str:
-    part, view = judged.top
-    most = judged.most
+def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
+    part, view = evaluated.top
+    most = evaluated.most
     said = sentence(
         [*VIEWS.values()][view][most].name,
-        float(judged.lately[view][-1, part, most]),
-        float(judged.usuals[view].middle[part, most]),
+        float(evaluated.lately[view][-1, part, most]),
+        float(evaluated.usuals[view].middle[part, most]),
         days.ahead[part],
     )
     target, _, steps = days.names[part].rpartition("+")
     plural = "step" if steps == "1" else "steps"
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
     return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {said}{when}"
 
 
-def _parts(days: ErrorDays, judged: Judged) -> dict[str, Json]:
+def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, Json]:
     return {
         name: {
-            "now": seen_json([own[-1, i] for own in judged.lately]),
-            "usual": seen_json([own.middle[i] for own in judged.usuals]),
+            "now": seen_json([own[-1, i] for own in evaluated.lately]),
+            "usual": seen_json([own.middle[i] for own in evaluated.usuals]),
         }
         for i, name in enumerate(days.names)
     }

@@ -15,14 +15,14 @@ import numpy as np
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.segments import NONE, OTHER, Label
 from monitors.baselines.self_reference import (
-    Judged,
-    OwnPastParams,
-    judge,
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
     last_window,
     n_reference,
     over_windows,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, as_json
 from monitors.statistics.view import Statistic, log_size
 from monitors.summaries.summary import Floats
@@ -39,7 +39,7 @@ _STATISTICS = (Statistic(name=VIEW, grain=0.05, more="is off more than it was", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentAccuracyParams(OwnPastParams):
+class SegmentAccuracyParams(SelfReferenceParams):
     """How to look for a segment that is forecast worse than it was, beside the others."""
 
 
@@ -204,31 +204,31 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
     if n_segments <= _OTHERS:
         return no_data(window, f"forecasts for {n_segments} segments, and it takes three")
     seen = measure(days, params)
-    judged = judge([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **judged.told(days.names, [VIEW]),
+        **evaluated.told(days.names, [VIEW]),
         "window_days": params.window_days,
         "errors": _errors(days, seen, params),
         "segments": _segments(days, seen),
     }
-    return judged.finding(window, lambda: _cause(days, seen, judged), detail)
+    return evaluated.finding(window, lambda: _cause(days, seen, evaluated), detail)
 
 
-def _cause(days: SegmentDays, seen: Seen, judged: Judged) -> str:
-    segment, target = divmod(judged.top[0], len(days.targets))
+def _cause(days: SegmentDays, seen: Seen, evaluated: Evaluated) -> str:
+    segment, target = divmod(evaluated.top[0], len(days.targets))
     own, common = np.exp([seen.own[-1, segment, target], seen.common[-1, segment, target]])
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
     return (
         f"forecasts of {days.targets[target]} for {days.segments[segment]} are off {own:.2f} "
         f"times as much as usual, those for the others {common:.2f} times{when}"
     )
 
 
-def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, Json]:
+def _errors(days: SegmentDays, seen: Seen, params: SelfReferenceParams) -> dict[str, Json]:
     totals = days.cells[-params.window_days :].sum(axis=0)
     n_targets = len(days.targets)
     errors: dict[str, Json] = {}
@@ -249,8 +249,8 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
 def _segments(days: SegmentDays, seen: Seen) -> dict[str, Json]:
     """Say which segments are judged, and which were forecast for but are still being learnt."""
     places = np.flatnonzero(np.isfinite(seen.own).any(axis=(0, 2)))
-    judged = {days.segments[i] for i in places}
-    return {"judged": sorted(judged), "learning": sorted(_there(days) - judged)}
+    evaluated = {days.segments[i] for i in places}
+    return {"evaluated": sorted(evaluated), "warming_up": sorted(_there(days) - evaluated)}
 
 
 def _there(days: SegmentDays) -> set[str]:

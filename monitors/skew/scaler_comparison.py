@@ -127,7 +127,7 @@ def parity(
     known = [i for i, name in enumerate(hours.names) if name in scaler]
     chance = _CHANCE / max(2 * len(known), 1)
     return tuple(
-        _judge(hours.names[i], _days(hours, i), scaler[hours.names[i]], logged, chance)
+        _compare_scaler(hours.names[i], _days(hours, i), scaler[hours.names[i]], logged, chance)
         for i in known
     )
 
@@ -160,7 +160,7 @@ def _days(hours: Hourly, feature: int) -> _Days:
     )
 
 
-def _judge(
+def _compare_scaler(
     name: str, days: _Days, scaler: tuple[float, float], logged: Logged, chance: float
 ) -> ScalerParity:
     found = ScalerParity(name=name, verdict=Parity.UNDETERMINED, n_days=days.n.size)

@@ -17,7 +17,7 @@ import numpy as np
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.segments import feature_of, like
 from monitors.baselines.threshold import Contract, contract, middle_and_spread
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
 from monitors.statistics.seasonality import seasonal_difference
@@ -25,21 +25,21 @@ from monitors.statistics.view import Statistic, View
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Floats
-from monitors.temporal.views.arrival import timing
+from monitors.temporal.views.arrival import arrival
 from monitors.temporal.views.autocorrelation import autocorrelation
-from monitors.temporal.views.cross_feature_share import company
-from monitors.temporal.views.daily_profile import daily_rhythm
+from monitors.temporal.views.cross_feature_share import cross_feature_share
+from monitors.temporal.views.daily_profile import daily_profile
 from monitors.temporal.views.first_difference import first_difference
-from monitors.temporal.views.flatline import stuck
+from monitors.temporal.views.flatline import flatline
 from monitors.temporal.views.noise_floor import noise_floor
-from monitors.temporal.views.periodic_hold import pulse
+from monitors.temporal.views.periodic_hold import periodic_hold
 from monitors.temporal.views.spectrum import spectrum
 
 # What makes the views comparable is the typical distance among the farthest
 # windows: it knows how heavy a view's tail is, and one mad window alone does not
 # set it. Of fifty weeks a tenth are asked; of a year of daily looks fewer: one
 # restless sensor must not raise the threshold of all.
-_OF_WEEKS, _OF_LOOKS = 0.1, 0.03
+_OF_WEEKS, _OF_EVALUATIONS = 0.1, 0.03
 
 Blocks: TypeAlias = tuple[tuple[int, ...], ...]
 
@@ -56,16 +56,16 @@ def panel_views(season: int = HOURS) -> tuple[View, ...]:
         In hours.
     """
     return (
-        daily_rhythm(),
+        daily_profile(),
         first_difference(),
         noise_floor(),
         seasonal_difference(season),
         autocorrelation(season),
         spectrum(),
-        stuck(),
-        pulse(),
-        company(),
-        timing(),
+        flatline(),
+        periodic_hold(),
+        cross_feature_share(),
+        arrival(),
     )
 
 
@@ -187,7 +187,7 @@ def conformal_p(scores: Floats, at: int) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PanelParams:
+class TemporalPatternParams:
     """How to look for sequence faults.
 
     Attributes
@@ -228,7 +228,7 @@ class PanelParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PanelBaseline:
+class TemporalPatternBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -242,27 +242,27 @@ class PanelBaseline:
     scale : (feature, view)
         Typical distance of the farthest 3 % of the reference's looks, by weight;
         the same for a feature in all segments.
-    looks : (look, feature)
+    evaluations : (look, feature)
         Largest scores of the reference's looks, each scored by the other half.
     n_windows
         How many windows the reference holds without overlap.
     """
 
-    params: PanelParams
+    params: TemporalPatternParams
     names: tuple[str, ...]
     blocks: Blocks
     centre: Floats
     unit: Floats
     usuals: tuple[Usual, ...]
     scale: Floats
-    looks: Floats
+    evaluations: Floats
     n_windows: int
     contract: Contract
 
 
-def calibrate(
-    reference: Hourly, params: PanelParams, blocks: Blocks = ()
-) -> PanelBaseline | Learning:
+def fit(
+    reference: Hourly, params: TemporalPatternParams, blocks: Blocks = ()
+) -> TemporalPatternBaseline | WarmingUp:
     """Learn from the reference what is usual.
 
     Parameters
@@ -277,8 +277,8 @@ def calibrate(
 
     Returns
     -------
-    PanelBaseline or Learning
-        `Learning` while the reference holds fewer than 19 windows.
+    TemporalPatternBaseline or Learning
+        `WarmingUp` while the reference holds fewer than 19 windows.
     """
     whole = whole_days(reference)
     views = panel_views(params.season_hours)
@@ -290,16 +290,16 @@ def calibrate(
     n_windows = int(there.any(axis=1).sum()) // params.window_days
     known = with_reference(there, params.window_days)
     if not known:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if len(known) < len(reference.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params, _among(blocks, known))
+        return fit(reference.of(known), params, _among(blocks, known))
     away = scored_apart(seen, _parts(views), params.window_days)
-    scale = _of_feature(farthest(away, _OF_LOOKS), reference.names, blocks) * np.outer(
+    scale = _of_feature(farthest(away, _OF_EVALUATIONS), reference.names, blocks) * np.outer(
         unit(reference.names, params.feature_weights),
         unit([view.name for view in views], params.view_weights),
     )
-    looks = largest(away / scale, axis=2)
-    return PanelBaseline(
+    evaluations = largest(away / scale, axis=2)
+    return TemporalPatternBaseline(
         params=params,
         names=reference.names,
         blocks=blocks,
@@ -307,10 +307,10 @@ def calibrate(
         unit=spread,
         usuals=usuals(seen, _parts(views)),
         scale=scale,
-        looks=looks,
+        evaluations=evaluations,
         n_windows=n_windows,
         contract=contract(
-            largest(looks, axis=1),
+            largest(evaluations, axis=1),
             params.days_between_false_alarms,
             params.window_days,
         ),
@@ -347,7 +347,7 @@ def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PanelLooks:
+class PanelEvaluations:
     """One look per closed day.
 
     Attributes
@@ -368,7 +368,7 @@ class PanelLooks:
     statistics: tuple[Floats, ...]
 
 
-def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
+def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEvaluations:
     """Look at every closed day of `hours` that has a full window behind it.
 
     Parameters
@@ -384,7 +384,7 @@ def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
     days = baseline.params.window_days
     seen = _measure_apart(whole, views, days * HOURS, baseline.blocks)
     scores = distances(seen, baseline.usuals) / baseline.scale
-    return PanelLooks(
+    return PanelEvaluations(
         first_day=(whole.first + lead(views)) // HOURS + days - 1,
         joint=largest(scores, axis=(1, 2)),
         scores=scores,
@@ -413,13 +413,13 @@ class Explanation:
     sentence: str
 
 
-def explain(baseline: PanelBaseline, looks: PanelLooks) -> Explanation:
+def explain(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) -> Explanation:
     """Say which feature moved most in the last look, in which view, and how."""
-    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+    scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
     feature, at = np.unravel_index(int(np.argmax(scores)), scores.shape)
     view = panel_views(baseline.params.season_hours)[at]
     own = baseline.usuals[at]
-    away = own.standardised(looks.statistics[at][-1:])[0, feature]
+    away = own.standardised(evaluations.statistics[at][-1:])[0, feature]
     most = int(np.argmax(np.abs(away)))
     part = view.parts[most]
     words = part.less if part.less is not None and away[most] < 0 else part.more

@@ -18,7 +18,7 @@ from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
 from monitors.baselines.threshold import Contract, contract, p_value
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.mahalanobis import distance, metric
 from monitors.summaries.hourly import HOURS
@@ -34,7 +34,7 @@ _LEAST_SCALE = 0.1  # of what never changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeParams:
+class WindowProfileParams:
     """How to look inside rows.
 
     Attributes
@@ -69,7 +69,7 @@ class ShapeParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShapeBaseline:
+class WindowProfileBaseline:
     """What the first days of a version teach.
 
     Attributes
@@ -87,7 +87,7 @@ class ShapeBaseline:
         Days `[start, end)`, since the epoch, that were left out: incidents.
     """
 
-    params: ShapeParams
+    params: WindowProfileParams
     parts: tuple[Part, ...]
     metrics: tuple[Floats, ...]
     scale: Floats
@@ -96,9 +96,9 @@ class ShapeBaseline:
     contract: Contract
 
 
-def calibrate(
-    layout: Layout, kept: Summary, reference: Window, params: ShapeParams
-) -> ShapeBaseline | Learning:
+def fit(
+    layout: Layout, kept: Summary, reference: Window, params: WindowProfileParams
+) -> WindowProfileBaseline | WarmingUp:
     """Learn from a version's first days what is usual.
 
     Parameters
@@ -114,8 +114,8 @@ def calibrate(
 
     Returns
     -------
-    ShapeBaseline or Learning
-        `Learning` while there are fewer than 19 windows with four weeks before them.
+    WindowProfileBaseline or Learning
+        `WarmingUp` while there are fewer than 19 windows with four weeks before them.
     """
     first, end = chunk_at(reference.start) // HOURS, chunk_at(reference.end) // HOURS
     days, parts = kept.select(first * HOURS, end * HOURS), parts_of(layout)
@@ -123,7 +123,7 @@ def calibrate(
     known = [int(np.isfinite(each).any(axis=1).sum()) for each in away]
     n_windows = max(known, default=0) // params.window_days
     if n_windows < MIN_WINDOWS:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     learnt = np.array(known) // params.window_days >= MIN_WINDOWS
     away = tuple(_known_of(each, params.window_days) for each in away)
     scale, joint = _scored_apart(away, parts)
@@ -135,7 +135,7 @@ def calibrate(
         away = tuple(np.where(odd[:, np.newaxis], np.nan, each) for each in away)
         scale, joint = _scored_apart(away, parts)
         scale[~learnt] = np.nan
-    return ShapeBaseline(
+    return WindowProfileBaseline(
         params=params,
         parts=parts,
         metrics=tuple(
@@ -183,13 +183,13 @@ def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Fl
     return scale, _joint(scores / scale)
 
 
-def scored(learnt: ShapeBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
+def scored(learnt: WindowProfileBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
     """Score looks: all parts together, and each of them, 1 being what 5 % exceed.
 
     Parameters
     ----------
     learnt
-        From `calibrate`.
+        From `fit`.
     away
         From `changes`.
 
@@ -214,7 +214,7 @@ def evaluate(
     layout: Layout,
     kept: Summary,
     reference: Window,
-    params: ShapeParams,
+    params: WindowProfileParams,
     as_of: datetime,
 ) -> Finding:
     """Judge the window that ends with the last closed day.
@@ -246,15 +246,15 @@ def evaluate(
     >>> from monitors.summaries.summary import empty
     >>> at = datetime(2026, 3, 1, tzinfo=UTC)
     >>> days = Window(at - timedelta(days=80), at)
-    >>> evaluate(Layout(blocks=()), empty(0), days, ShapeParams(), at).cause
-    'learning: 0 of 19 windows of 3 days'
+    >>> evaluate(Layout(blocks=()), empty(0), days, WindowProfileParams(), at).cause
+    'warming up: 0 of 19 windows of 3 days'
     """
     end = chunk_at(as_of) // HOURS
     window = Window(
         start=chunk_start((end - params.window_days) * HOURS), end=chunk_start(end * HOURS)
     )
-    learnt = calibrate(layout, kept, reference, params)
-    if isinstance(learnt, Learning):
+    learnt = fit(layout, kept, reference, params)
+    if isinstance(learnt, WarmingUp):
         return no_data(window, str(learnt))
     first = end - 7 * WEEKS - params.window_days - _GAP
     away = changes(
@@ -268,7 +268,7 @@ def evaluate(
     breach = value > threshold
     part = learnt.parts[top]
     moved = _columns(layout, kept, end, learnt)
-    about = f"{part.feature}: {part.says}"
+    about = f"{part.feature}: {part.message}"
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=value,
@@ -285,7 +285,9 @@ def evaluate(
     )
 
 
-def _columns(layout: Layout, kept: Summary, end: int, learnt: ShapeBaseline) -> list[str]:
+def _columns(
+    layout: Layout, kept: Summary, end: int, learnt: WindowProfileBaseline
+) -> list[str]:
     """Return, for each part, the column that moved most of it."""
     days = learnt.params.window_days
     before = kept.select((end - 7 * WEEKS - days) * HOURS, (end - days) * HOURS)
@@ -301,7 +303,7 @@ def _columns(layout: Layout, kept: Summary, end: int, learnt: ShapeBaseline) -> 
 
 
 def _detail(
-    learnt: ShapeBaseline,
+    learnt: WindowProfileBaseline,
     joint: Floats,
     scores: Floats,
     first: int,
@@ -314,11 +316,11 @@ def _detail(
         told: Mapping[str, Json] = {
             "score": as_json(scores[i]),
             "feature": part.feature,
-            "part": part.says,
+            "part": part.message,
         }
         features.setdefault(moved[i], told)
     promise = learnt.contract
-    achieved = promise.replayed_days_between
+    achieved = promise.achieved_days
     days = learnt.params.window_days
     last = np.concatenate([learnt.joint[(len(learnt.joint) - 1) % days :: days], joint[-1:]])
     return {

@@ -30,7 +30,7 @@ class Part:
     ----------
     feature
         Of which; or what is looked at together.
-    says
+    message
         What it is about, for people.
     columns
         Their places, one for each coordinate of the point: which column to show.
@@ -41,7 +41,7 @@ class Part:
     """
 
     feature: str
-    says: str
+    message: str
     columns: tuple[int, ...]
     grain: float
     point: Callable[[Floats, Summary], Floats]
@@ -70,7 +70,7 @@ def parts_of(layout: Layout) -> tuple[Part, ...]:
     Examples
     --------
     >>> load = Numbers(name="load", centre=0.0, scale=1.0, lags=(1, 2))
-    >>> [part.says for part in parts_of(Layout(blocks=(load,)))][:3]
+    >>> [part.message for part in parts_of(Layout(blocks=(load,)))][:3]
     ['length', 'size of the steps', 'order inside the row']
     """
     parts: list[Part] = []
@@ -93,11 +93,11 @@ def _of_numbers(block: Numbers, at: int) -> Iterator[Part]:
     padding, n_places = where[3 * len(BUCKETS) :], 3 * len(BUCKETS)
     places = where[:n_places]
 
-    def part(says: str, columns: Iterable[int], grain: float, point: object) -> Part:
+    def part(message: str, columns: Iterable[int], grain: float, point: object) -> Part:
         assert callable(point)
         return Part(
             feature=block.name,
-            says=says,
+            message=message,
             columns=tuple(int(column) for column in columns),
             grain=grain,
             point=lambda means, _: point(means),
@@ -149,10 +149,10 @@ def _of_symbols(block: Symbols, at: int) -> Iterator[Part]:
         np.divide(table, total, out=share, where=total >= _LEAST_PAIRS)
         return share.reshape(len(table), n * n)
 
-    yield Part(feature=block.name, says="length", columns=(at,), grain=0.05, point=length)
+    yield Part(feature=block.name, message="length", columns=(at,), grain=0.05, point=length)
     yield Part(
         feature=block.name,
-        says="which text follows which",
+        message="which text follows which",
         columns=tuple(at + 1 + i for i in range(n) for _ in range(n)),
         grain=0.05,
         point=pairs,
@@ -163,7 +163,7 @@ def _of_joint(block: Joint, at: int) -> Part:
     columns = np.arange(at, at + len(block.columns))
     return Part(
         feature=block.title,
-        says="values of the whole window together",
+        message="values of the whole window together",
         columns=tuple(columns.tolist()),
         grain=0.05,
         point=lambda means, _: means[:, columns],

@@ -43,7 +43,7 @@ class Part:
     ----------
     output
         What it said; None when it said nothing.
-    by_segment, said_by_segment
+    by_segment, outputs_by_segment
         The same, a chunk per hour and place; None where the contract tells no
         segments apart.
     shape
@@ -58,7 +58,7 @@ class Part:
     shape: Summary | None
     served: Served | None
     by_segment: Summary | None = None
-    said_by_segment: Summary | None = None
+    outputs_by_segment: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +117,10 @@ def _add(session: Session, model_id: UUID, part: Part) -> None:
     if part.output is not None:
         summaries.add_output(session, model_id, part.version, part.output)
     if part.shape is not None:
-        summaries.add_shape(session, model_id, part.version, part.shape)
+        summaries.add_window_profile(session, model_id, part.version, part.shape)
     for to, apart in (
         (SegmentChunk, part.by_segment),
-        (SegmentOutputChunk, part.said_by_segment),
+        (SegmentOutputChunk, part.outputs_by_segment),
     ):
         if apart is not None:
             named.add(session, to, model_id, part.version, apart)

@@ -66,7 +66,9 @@ def _served_rows(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
 
 
-def with_shape(grown: Frozen, rows: pa.Table, contract: Contract, busy: float) -> Frozen:
+def with_window_profile(
+    grown: Frozen, rows: pa.Table, contract: Contract, busy: float
+) -> Frozen:
     """Add the layout of what is kept of the inside of rows."""
     assert grown.input is not None
     layout = window_profiles.grown(grown.shape, rows, contract, grown.input, busy)
@@ -148,7 +150,9 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     version=version,
                     input=_input(own, at, contract, of_input),
                     output=_output(own, contract, edges.output),
-                    shape=window_profiles.summarise_shapes(own, version, contract, edges.shape),
+                    shape=window_profiles.summarise_window_profiles(
+                        own, version, contract, edges.shape
+                    ),
                     served=None if version == REFERENCE else _served(own, at),
                 ),
                 contract,
@@ -166,7 +170,7 @@ def _apart(part: Part, contract: Contract) -> Part:
         input=total(part.input),
         output=None if part.output is None else total(part.output),
         by_segment=part.input,
-        said_by_segment=part.output,
+        outputs_by_segment=part.output,
     )
 
 

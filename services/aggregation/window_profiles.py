@@ -20,7 +20,7 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
 from core.window import Window
 from db.queries import summaries
-from db.tables import Model, ShapeChunk
+from db.tables import Model, WindowProfileChunk
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
 from monitors.sources import ProfileHistory, WindowProfiles
@@ -151,7 +151,7 @@ def _joint(title: str, names: tuple[str, ...], edges: Edges, steps: int) -> Join
     )
 
 
-def summarise_shapes(
+def summarise_window_profiles(
     rows: pa.Table, version: str, contract: Contract, layout: Layout | None
 ) -> Summary | None:
     """Summarise what rows of one version are like inside.
@@ -229,18 +229,21 @@ def _lists(rows: pa.Table, name: str, block: Block) -> Lists:
 def began(session: Session, model_id: UUID, version: str) -> datetime | None:
     """Return the first day of rows of a version, or of past input with lists."""
     return session.scalar(
-        select(func.min(ShapeChunk.start)).where(
-            ShapeChunk.model_id == model_id, ShapeChunk.version.in_((version, REFERENCE))
+        select(func.min(WindowProfileChunk.start)).where(
+            WindowProfileChunk.model_id == model_id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
         )
     )
 
 
 def firsts(session: Session, model_id: UUID) -> list[datetime]:
     """Return when rows of each version began, and of past input."""
-    first = func.min(ShapeChunk.start)
+    first = func.min(WindowProfileChunk.start)
     return [
         *session.scalars(
-            select(first).where(ShapeChunk.model_id == model_id).group_by(ShapeChunk.version)
+            select(first)
+            .where(WindowProfileChunk.model_id == model_id)
+            .group_by(WindowProfileChunk.version)
         )
     ]
 
@@ -276,11 +279,11 @@ def load(
     if layout is None or first is None or first >= lately.end:
         return None
     reference = reference_of(source, first, lately.end)
-    start = ShapeChunk.start
+    start = WindowProfileChunk.start
     blobs = session.scalars(
-        select(ShapeChunk.payload).where(
-            ShapeChunk.model_id == model_id,
-            ShapeChunk.version.in_((version, REFERENCE)),
+        select(WindowProfileChunk.payload).where(
+            WindowProfileChunk.model_id == model_id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
             or_(
                 (start >= reference.start) & (start < reference.end),
                 (start >= lately.start) & (start < lately.end),
@@ -300,11 +303,11 @@ def counted_of(
     layout = summaries.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
     blobs = session.scalars(
-        select(ShapeChunk.payload).where(
-            ShapeChunk.model_id == model.id,
-            ShapeChunk.version.in_((version, REFERENCE)),
-            ShapeChunk.start >= window.start,
-            ShapeChunk.start < window.end,
+        select(WindowProfileChunk.payload).where(
+            WindowProfileChunk.model_id == model.id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
+            WindowProfileChunk.start >= window.start,
+            WindowProfileChunk.start < window.end,
         )
     ).all()
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1

@@ -22,14 +22,14 @@ from services.rollouts import retraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Evaluated:
     """What one monitor said."""
 
     monitor_id: UUID
     finding: Finding
 
 
-def judge(
+def evaluate_slot(
     sessions: sessionmaker[Session],
     baselines: Baselines,
     model_id: UUID,
@@ -63,7 +63,7 @@ def judge(
 
     # decide: outside any transaction, because it takes its time
     judged = [
-        Judged(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
+        Evaluated(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
         for one in prepared
     ]
 
@@ -77,10 +77,10 @@ def judge(
         if evaluation_context.champion_name(session, model_id) != context.champion:
             raise StaleChampion("the champion changed while the day was judged: judge it again")
         is_history = model.history_until is not None and day_end <= model.history_until
-        at_look = Seen(version=context.champion, as_of=day_end, is_history=is_history)
+        at_evaluation = Seen(version=context.champion, as_of=day_end, is_history=is_history)
         for one in judged:
             monitor = session.get_one(Monitor, one.monitor_id)
-            alert_transitions.observe(session, monitor, at_look, one.finding, now)
+            alert_transitions.observe(session, monitor, at_evaluation, one.finding, now)
         model.judged_until = day_end
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)

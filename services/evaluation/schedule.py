@@ -12,7 +12,7 @@ from core.policy import Policy
 from db.tables import Finding, Model, Run, ServingSlice
 from db.tables.queue import RunStatus
 
-JOB = "judge"
+JOB = "evaluate"
 DAY = timedelta(days=1)
 MAX_DAYS = 400  # at one look; the next one takes the rest
 

@@ -12,14 +12,14 @@ ROW_FIELDS = ("entity", "session_id", "step_index", "session_start", "session_en
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class KServeRequest:
     """The rows of a request: what it says of them, and the lists of their features."""
 
     about: Mapping[str, Any]
     features: dict[str, Any]
 
 
-def asked(payload: object, contract: Contract) -> list[Asked | Unfit]:
+def asked(payload: object, contract: Contract) -> list[KServeRequest | Unfit]:
     """Read the rows of a request of either protocol, or why one does not fit.
 
     Raises
@@ -33,7 +33,7 @@ def asked(payload: object, contract: Contract) -> list[Asked | Unfit]:
     about = content.get("parameters")
     about = _about(about if isinstance(about, dict) else {})
     rows = _named(content, "inputs", contract.feature_names)
-    return [Asked(about=about, features=row) for row in rows]
+    return [KServeRequest(about=about, features=row) for row in rows]
 
 
 def answered(payload: object, contract: Contract) -> list[dict[str, Any] | Unfit]:
@@ -74,13 +74,15 @@ def _about(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: said[name] for name in ROW_FIELDS if name in said}
 
 
-def _instance(instance: object, contract: Contract) -> Asked:
+def _instance(instance: object, contract: Contract) -> KServeRequest:
     if not isinstance(instance, dict):
         lists = of_instance(instance, contract.feature_names, "instances")
-        return Asked(about={}, features=lists)
+        return KServeRequest(about={}, features=lists)
     about = _about({k: v for k, v in instance.items() if k not in contract.feature_names})
     rest = {name: value for name, value in instance.items() if name not in about}
-    return Asked(about=about, features=of_instance(rest, contract.feature_names, "instances"))
+    return KServeRequest(
+        about=about, features=of_instance(rest, contract.feature_names, "instances")
+    )
 
 
 def _output(prediction: object, contract: Contract) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from services.ingest.batch import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.tracing import trace_id
 from services.kserve.event import Event
-from services.kserve.payloads import ROW_FIELDS, Asked, answered, asked, version_of
+from services.kserve.payloads import ROW_FIELDS, KServeRequest, answered, asked, version_of
 from services.kserve.tensors import Unfit
 
 NO_REQUEST = "no request came for this response"
@@ -93,7 +93,7 @@ def _request(
             "features": row.features,
         }
         for i, row in enumerate(read)
-        if isinstance(row, Asked)
+        if isinstance(row, KServeRequest)
     }
     rows: list[Any] = [None] * len(read)
     if sent:

@@ -32,7 +32,7 @@ from db.tables import (
 from db.tables.queue import RunStatus
 from services.access.capacity import Disks, backlog, shortages
 from services.platform_faults import platform_alerts
-from services.read_models.overview.monitor_status import standing_of
+from services.read_models.overview.monitor_status import status_of
 
 
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
@@ -120,7 +120,7 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
         labels=["model"],
     )
     lag = GaugeMetricFamily(
-        "seqwatch_judged_lag_seconds",
+        "seqwatch_evaluation_lag_seconds",
         "Event time that was folded and not yet judged.",
         labels=["model"],
     )
@@ -191,8 +191,8 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
     )
     names = dict(session.execute(select(Model.id, Model.name)).all())
     live = false_alarm_rates.live(session, names)
-    for row in overview.standings(session, names):
-        standing = standing_of(*row, live=live.get(row[0].id))
+    for row in overview.monitor_statuses(session, names):
+        standing = status_of(*row, live=live.get(row[0].id))
         bins = standing.detail.coarse_bins
         if bins is not None and standing.kind == "input_drift" and standing.is_enabled:
             coarse.add_metric([names[row[0].model_id], standing.name, bins.feature], bins.share)

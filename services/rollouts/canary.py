@@ -21,7 +21,7 @@ from services.rollouts import rollout_transitions
 DAY = timedelta(days=1)
 
 
-def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
+def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
     """Judge the open canary of a model; None when there is none.
 
     Losses count only on event days whose labels are all due, so that a block of
@@ -42,7 +42,7 @@ def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verd
 
         # decide
         share = CANARY_STEPS[rollout.step] / 10_000
-        found = verdict.judge(scored, share, rule_of(Contract.from_json(model.contract)))
+        found = verdict.evaluate(scored, share, rule_of(Contract.from_json(model.contract)))
         following = steps.decide(
             policy, found, rollout.step, rollout.step_since, model.judged_until
         )

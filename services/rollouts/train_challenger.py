@@ -199,7 +199,7 @@ def retest(order: Order, challenger_sha256: str, tests: GateTests) -> Gate | Non
 def _tests(order: Order, bench: _Bench, planned: Plan) -> GateTests:
     """Plan the tests: today on the days there are, then as far as the deadline lets them."""
     days = np.unique((planned.gate.origin - planned.gate_start) // bench.sizes.day).size
-    sizes = gate.looks(days, days + order.policy.max_gate // DAY)
+    sizes = gate.gate_sizes(days, days + order.policy.max_gate // DAY)
     start = bench.start + planned.gate_start * order.contract.step
     return GateTests(start=start, sizes=sizes, done=0)
 

@@ -164,7 +164,7 @@ def test_metrics_say_where_everything_stands(operator: TestClient, model: str) -
         f"seqwatch_backlog_rows{{{labels}}} 7.0",
         f"seqwatch_backlog_bytes{{{labels}}} 900.0",
         f"seqwatch_backlog_age_seconds{{{labels}}} 30.0",
-        f"seqwatch_judged_lag_seconds{{{labels}}} 7200.0",
+        f"seqwatch_evaluation_lag_seconds{{{labels}}} 7200.0",
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
         f'seqwatch_false_alarm_promised_days{{{labels},monitor="own"}} 90.0',

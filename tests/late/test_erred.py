@@ -15,7 +15,7 @@ from db.tables import AccuracyChunk, Finding, Model
 from monitors.finding import Outcome
 from monitors.sources import Residuals
 from services.evaluation import error_history
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
@@ -50,7 +50,7 @@ def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
     made = World(sessions, tmp_path / "lake", "grid", N_REFERENCE, kinds=(NAME,))
     for of_day in rows(drifting):
         made.send(of_day)
-    made.judge()
+    made.evaluate_slot()
     return made
 
 
@@ -61,7 +61,7 @@ def said(world: World) -> list[tuple[str, str]]:
 def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) -> None:
     found = said(world)
     assert found[0][1] == "no label of a forecast of the champion is due"
-    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     # The labels of a day are due two days after it has closed.
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
@@ -96,14 +96,14 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
         if kind is Kind.PREDICTIONS
     ]
     world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
-    assert world.rejudge() > 0
+    assert world.reevaluate() > 0
     assert said(world)[CHANGED + 2][0] == "ok"
     firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:
-    told = replay(world.sessions, world.model_id, Asked())
+    told = run_backtest(world.sessions, world.model_id, BacktestRequest())
     [record] = told.records
     live = said(world)
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in live)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from monitors.performance.calibration import ClaimDays
+from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.calibration_sums import sums
 from monitors.summaries.summary import Floats
 
@@ -67,6 +67,8 @@ def cells(claimed: Floats, happened: Floats) -> Floats:
     )
 
 
-def claim_days(of_days: Floats) -> ClaimDays:
+def claim_days(of_days: Floats) -> ProbabilityDays:
     """Return days from `cells` as what one version claimed, from its first day on."""
-    return ClaimDays(names=CLASSES[: of_days.shape[1]], first_day=FIRST_DAY, cells=of_days)
+    return ProbabilityDays(
+        names=CLASSES[: of_days.shape[1]], first_day=FIRST_DAY, cells=of_days
+    )

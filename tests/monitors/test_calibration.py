@@ -36,7 +36,7 @@ PARAMS = CalibrationParams(window_days=3)
 N_DAYS, CHANGED = 104, 100
 
 
-def judged(claimed: Floats, happened: Floats, params: CalibrationParams = PARAMS) -> Finding:
+def evaluated(claimed: Floats, happened: Floats, params: CalibrationParams = PARAMS) -> Finding:
     return evaluate(claim_days(cells(claimed, happened)), params)
 
 
@@ -50,8 +50,8 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     of_days = cells(*sessions(70, seed=3))
     found = [evaluate(claim_days(of_days[:end]), PARAMS) for end in range(1, 71)]
     learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "learning: 0 of 19 windows of 3 days"
-    assert learning[-1] == "learning: 18 of 19 windows of 3 days"
+    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
+    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
     assert len(learning) == 57 + 2 + 3 - 1  # as of `residual`
     assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
 
@@ -66,7 +66,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
 def test_what_no_longer_holds_is_told_in_words(
     change: Callable[[Floats], Floats], words: str
 ) -> None:
-    before, after = judged(*changed(lambda late: late)), judged(*changed(change))
+    before, after = evaluated(*changed(lambda late: late)), evaluated(*changed(change))
     assert before.outcome is Outcome.OK
     assert before.detail["since"] is None
     assert after.outcome is Outcome.BREACH
@@ -77,7 +77,7 @@ def test_what_no_longer_holds_is_told_in_words(
 
 def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> None:
     claimed, happened = changed(shifted)
-    detail: Any = judged(claimed, happened).detail
+    detail: Any = evaluated(claimed, happened).detail
     assert detail["top"] == "class walk"
     assert {name: bool(one["bins"]) for name, one in detail["classes"].items()} == {
         "walk": True,
@@ -93,7 +93,7 @@ def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> Non
 
 def test_one_that_never_meant_what_it_said_is_no_news() -> None:
     claimed, happened = sessions(N_DAYS, seed=1)
-    found = judged(sharpened(claimed), happened)
+    found = evaluated(sharpened(claimed), happened)
     usual: Any = found.detail["classes"]
     assert found.outcome is Outcome.OK
     assert min(one["usual"]["sureness"] for one in usual.values()) > 0.05
@@ -103,9 +103,9 @@ def test_windows_with_too_few_labels_or_probabilities_say_nothing() -> None:
     claimed, happened = changed(shifted)
     lost = happened.copy()
     lost[CHANGED:, ::2] = math.nan
-    assert judged(claimed, lost).cause == "fewer than 80% of the probabilities have a label"
+    assert evaluated(claimed, lost).cause == "fewer than 80% of the probabilities have a label"
     claimed[CHANGED:, ::2] = 7.0  # a logit is no probability
-    assert judged(claimed, happened).outcome is Outcome.NO_DATA
+    assert evaluated(claimed, happened).outcome is Outcome.NO_DATA
 
 
 def test_what_is_no_probability_is_expected_and_not_counted() -> None:
@@ -192,7 +192,7 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
         parse("calibration", params)
 
 
-def looks(of_days: Floats, params: CalibrationParams, first: int = 1) -> list[Finding]:
+def evaluations(of_days: Floats, params: CalibrationParams, first: int = 1) -> list[Finding]:
     return [
         evaluate(claim_days(of_days[:end]), params) for end in range(first, len(of_days) + 1)
     ]
@@ -206,7 +206,7 @@ def test_false_alarms_are_about_as_frequent_as_promised() -> None:
     )
     n_days, n_alarms = 0, 0
     for i in range(12):
-        found = looks(cells(*sessions(200, seed=8_000 + i)), params)
+        found = evaluations(cells(*sessions(200, seed=8_000 + i)), params)
         n_days += sum(each.outcome is not Outcome.NO_DATA for each in found)
         breaches = np.array([each.outcome is Outcome.BREACH for each in found])
         n_alarms += episodes(breaches, params.window_days)
@@ -233,5 +233,5 @@ def test_claims_that_no_longer_hold_are_found_within_two_weeks(
 
 
 def is_called(claimed: Floats, happened: Floats) -> bool:
-    found = looks(cells(claimed, happened), CalibrationParams(), first=181)
+    found = evaluations(cells(claimed, happened), CalibrationParams(), first=181)
     return any(each.outcome is Outcome.BREACH for each in found)

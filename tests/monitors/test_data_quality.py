@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
-from monitors.data_quality.baseline import QualityBaseline
-from monitors.data_quality.data_quality import Arrivals, QualityParams
+from monitors.data_quality.baseline import DataQualityBaseline
+from monitors.data_quality.data_quality import Arrivals, DataQualityParams
 from monitors.finding import Finding, Outcome
 from monitors.registry import find
 from monitors.summaries.daily import Daily, daily
@@ -21,7 +21,7 @@ from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Column, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import START, ar1, day, etth1, plant
 
-PARAMS = QualityParams()
+PARAMS = DataQualityParams()
 NAMES = ("load", "wind", "area")
 N_DAYS = 28 * 7 + 5 * 7
 TODAY = N_DAYS - 1  # a Tuesday
@@ -70,14 +70,14 @@ def ordinary(seed: int = 1, n_days: int = N_DAYS) -> Stream:
     return Stream(values=values, sent=np.ones(n))
 
 
-def learnt(days: Daily, params: QualityParams = PARAMS) -> QualityBaseline:
+def learnt(days: Daily, params: DataQualityParams = PARAMS) -> DataQualityBaseline:
     reference = days.until(days.first_day + 28 * 7, 28 * 7)
-    found = data_quality.calibrate(reference, ("load", "wind"), params)
-    assert isinstance(found, QualityBaseline)
+    found = data_quality.fit(reference, ("load", "wind"), params)
+    assert isinstance(found, DataQualityBaseline)
     return found
 
 
-def judged(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None) -> Finding:
+def evaluated(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None) -> Finding:
     days = stream.days()
     window = Window(day(number), day(number + 1))
     rows = arrivals or Arrivals(n_rows=24, usual=(24,) * 5)
@@ -139,7 +139,7 @@ FAULTS = [
 def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], said: str) -> None:
     stream = ordinary()
     change(stream, LAST)
-    finding = judged(stream)
+    finding = evaluated(stream)
     assert finding.outcome is Outcome.BREACH
     assert fact in facts(finding)
     assert said in finding.cause
@@ -149,7 +149,7 @@ def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], said
 
 
 def test_a_day_like_the_others_is_no_fault(quiet: Stream) -> None:
-    finding = judged(quiet)
+    finding = evaluated(quiet)
     assert (finding.outcome, finding.cause, facts(finding)) == (Outcome.OK, "", set())
     assert finding.value is not None
     assert 0 < finding.value <= 1
@@ -178,7 +178,7 @@ def test_rows_are_held_to_numbers(
     quiet: Stream, change: dict[str, object], said: str | None
 ) -> None:
     usual = {"n_rows": 1_000, "usual": (1_000, 990, 1_010, 1_005, 0)}
-    finding = judged(quiet, arrivals=Arrivals(**(usual | change)))  # type: ignore[arg-type]
+    finding = evaluated(quiet, arrivals=Arrivals(**(usual | change)))  # type: ignore[arg-type]
     if said is None:
         assert finding.outcome is Outcome.OK, finding.cause
     else:
@@ -189,7 +189,7 @@ def test_rows_are_held_to_numbers(
 def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> None:
     quiet = replace(quiet, sent=quiet.sent.copy())
     quiet.sent[LAST] = 0
-    finding = judged(quiet, arrivals=Arrivals(n_rows=0, usual=(24,) * 5))
+    finding = evaluated(quiet, arrivals=Arrivals(n_rows=0, usual=(24,) * 5))
     assert finding.outcome is Outcome.BREACH
     assert "0 rows, usually 24" in finding.cause
     assert ("gap", "load") in facts(finding)
@@ -215,17 +215,17 @@ def test_a_stream_that_now_keeps_office_hours_is_soon_taken_as_such() -> None:
     began = 28 * 7
     hour = np.arange(N_DAYS * HOURS)
     stream.sent[(hour >= began * HOURS) & ((hour % 24 < 8) | (hour % 24 > 17))] = 0
-    first = judged(stream, began)
+    first = evaluated(stream, began)
     assert ("gap", "load") in facts(first)
-    later = judged(stream, began + 8)
+    later = evaluated(stream, began + 8)
     assert later.outcome is Outcome.OK, later.cause
 
 
 def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None:
     days = quiet.days()
     short = days.until(days.first_day + 18, 18)
-    found = data_quality.calibrate(short, ("load",), PARAMS)
-    assert found == Learning(n_windows=18, window_days=1)
+    found = data_quality.fit(short, ("load",), PARAMS)
+    assert found == WarmingUp(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
     for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
         calm = data_quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
@@ -254,7 +254,7 @@ def as_stream(values: Floats) -> Daily:
 def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
     """Judge every day after the reference."""
     reference = days.until(days.first_day + reference_days, reference_days)
-    baseline = data_quality.calibrate(reference, days.names, PARAMS)
+    baseline = data_quality.fit(reference, days.names, PARAMS)
     found = []
     for number in range(reference_days, len(days)):
         recent = days.until(days.first_day + number + 1, 36)
@@ -316,8 +316,8 @@ def test_missing_values_are_found_the_day_they_go(share: float) -> None:
 def test_a_limit_of_none_is_no_limit() -> None:
     for name in ("min_missing", "max_refused", "days_between_false_alarms"):
         with pytest.raises(ValueError, match=f"{name} must be positive"):
-            QualityParams(**{name: 0.0})
+            DataQualityParams(**{name: 0.0})
     with pytest.raises(ValueError, match="more than 1"):
-        QualityParams(max_volume_ratio=0.5)
+        DataQualityParams(max_volume_ratio=0.5)
     with pytest.raises(ValueError, match="must be positive"):
-        QualityParams(max_beyond=math.nan)
+        DataQualityParams(max_beyond=math.nan)

@@ -5,17 +5,17 @@ import pytest
 from scipy import stats
 
 from monitors.baselines.reference_incidents import LEVEL, incidents
-from monitors.drift.input_drift import DriftBaseline, DriftParams, calibrate
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams, fit
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, chunk_at
 from tests.monitors.streams import ar1, day, grid, plant
 
-PARAMS = DriftParams()
+PARAMS = InputDriftParams()
 
 
-def learnt(values: Floats) -> DriftBaseline:
-    baseline = calibrate(grid(values), PARAMS)
-    assert isinstance(baseline, DriftBaseline)
+def learnt(values: Floats) -> InputDriftBaseline:
+    baseline = fit(grid(values), PARAMS)
+    assert isinstance(baseline, InputDriftBaseline)
     return baseline
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from monitors.skew.comparison import Pairs, compare
-from monitors.skew.golden import MIN_VECTORS, judge
+from monitors.skew.golden import MIN_VECTORS, evaluate
 from monitors.skew.scaler_comparison import MIN_DAYS, Logged, Parity, parity
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Floats
@@ -152,7 +152,7 @@ def test_faults_are_named_where_seasons_cannot_do_as_much(
         assert found[name][wrong] >= 12, found[name]
 
 
-def replay(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
+def evaluate_days(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
     before = np.random.default_rng(1).normal(size=(n_rows, 2))
     after = before.astype(np.float32).astype(float)
     return before, after + (np.array([0.0, 0.01]) if off else 0.0)
@@ -171,9 +171,9 @@ def replay(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
 def test_a_replay_passes_when_enough_vectors_agree(
     n_rows: int, off: bool, n_absent: int, reasons: int
 ) -> None:
-    before, after = replay(n_rows, off=off)
+    before, after = evaluate_days(n_rows, off=off)
     found = compare(Pairs(names=("a", "b"), offline=before, online=after))
-    verdict = judge(found, n_rows, n_absent)
+    verdict = evaluate(found, n_rows, n_absent)
     assert len(verdict.reasons) == reasons
     assert verdict.passed is (reasons == 0)
     assert verdict.off == (("b",) if off else ())

@@ -62,7 +62,7 @@ def test_one_damaged_byte_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         pytest.param(_altered(format="other 3"), "its format is 'other 3'", id="other format"),
         pytest.param(_altered(config={"width": 8}), "config cannot be read", id="no config"),
@@ -101,8 +101,8 @@ def test_one_damaged_byte_is_noticed() -> None:
         ),
     ],
 )
-def test_a_foreign_artifact_is_refused_by_name(content: bytes, says: str) -> None:
-    with pytest.raises(ForeignArtifact, match=says):
+def test_a_foreign_artifact_is_refused_by_name(content: bytes, message: str) -> None:
+    with pytest.raises(ForeignArtifact, match=message):
         decode(content, sha256_of(content))
 
 
@@ -118,7 +118,7 @@ def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         pytest.param(b"PK\x03\x04" + bytes(40), "pickles are never loaded", id="torch.save"),
         pytest.param(b"\x80\x04\x95" + bytes(40), "a pickle", id="a pickle"),
@@ -129,8 +129,8 @@ def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
         pytest.param(encode(_forecaster()) + b"!", "not safetensors", id="something follows"),
     ],
 )
-def test_what_is_no_safetensors_file_is_named(content: bytes, says: str) -> None:
-    with pytest.raises(ForeignArtifact, match=says):
+def test_what_is_no_safetensors_file_is_named(content: bytes, message: str) -> None:
+    with pytest.raises(ForeignArtifact, match=message):
         check_header(content)
 
 

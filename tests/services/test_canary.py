@@ -51,7 +51,7 @@ class Canary(Loop):
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
             model.watermark = model.judged_until = at
-        return canary.look(self.sessions, self.model_id, at)
+        return canary.evaluate(self.sessions, self.model_id, at)
 
     @property
     def state(self) -> tuple[Phase, int]:
@@ -174,6 +174,6 @@ def test_a_model_without_canary_or_without_a_judged_day_is_left_alone(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions)
-    assert canary.look(sessions, loop.model_id, START) is None
+    assert canary.evaluate(sessions, loop.model_id, START) is None
     loop.move(loop.request(), *TO_CANARY)
-    assert canary.look(sessions, loop.model_id, START) is None
+    assert canary.evaluate(sessions, loop.model_id, START) is None

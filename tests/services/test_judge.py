@@ -17,7 +17,7 @@ from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import schedule
 from services.evaluation.baseline_cache import Baselines, Key
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
@@ -41,7 +41,7 @@ def day(number: int) -> datetime:
 
 def look(loop: Loop, number: int) -> int:
     """Judge one event day."""
-    return judge(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
+    return evaluate_slot(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
 
 
 def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
@@ -76,7 +76,7 @@ def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_th
         look(twin, number)
     look(loop, 8)
     before = said(loop)
-    command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+    command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
     point = ["services.rollouts.retraining", "consider", "after"]
     dead = subprocess.run(
         [*command, str(loop.model_id), day(9).isoformat(), *point], capture_output=True
@@ -146,7 +146,7 @@ class Overtaken(Baselines):
         if not self._is_overtaken:
             self._is_overtaken = True
             with unit_of_work(self._loop.sessions) as session:
-                set_champion.crown(session, self._loop.model_id, "v2", 1, day(3))
+                set_champion.set_champion(session, self._loop.model_id, "v2", 1, day(3))
         return super().of(key, fit)
 
 
@@ -159,7 +159,7 @@ def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
         for version_id in loop.versions.values():
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = day(-30), day(0)
-    overtaken = partial(judge, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
+    overtaken = partial(evaluate_slot, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
     with pytest.raises(StaleChampion, match="judge it again"):
         overtaken()
     assert said(loop) == []

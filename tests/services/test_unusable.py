@@ -190,7 +190,7 @@ class World(Loop):
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             session.execute(update(Model).values(watermark=at, judged_until=at))
-        canary.look(self.sessions, self.model_id, at)
+        canary.evaluate(self.sessions, self.model_id, at)
         return self.rollout(self.id).phase
 
 

@@ -245,7 +245,7 @@ def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
 def _learning(scene: Scene) -> dict[str, UUID]:
     model = a_model(scene, "tariff-classifier", watermark=START + 9 * DAY)
     monitor, _ = a_monitor(scene, model, "input_drift", "input_drift", "ticket")
-    a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="learning: 12 of 19 windows")
+    a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="warming up: 12 of 19 windows")
     rollout = a_rollout(
         scene,
         model,

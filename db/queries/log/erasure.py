@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.tables import (
     Erasure,
     Inbox,
-    KServeHalf,
+    PendingEvent,
     Quarantine,
     Rollout,
     SessionScore,
@@ -82,9 +82,9 @@ def release(session: Session, ids: Iterable[int]) -> int:
     return n_rows
 
 
-def halves(session: Session, model_id: UUID) -> list[KServeHalf]:
+def halves(session: Session, model_id: UUID) -> list[PendingEvent]:
     """Return the halves of predictions that wait for their other half."""
-    return [*session.scalars(select(KServeHalf).where(KServeHalf.model_id == model_id))]
+    return [*session.scalars(select(PendingEvent).where(PendingEvent.model_id == model_id))]
 
 
 def scored_sessions(session: Session, model_id: UUID) -> list[str]:

@@ -92,7 +92,7 @@ def add_for_flip(
     if flip.flip is Flip.FIRED:
         kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
     else:
-        kind, channels = Type.ALERT_RESOLVED, _who_heard_it_fire(session, alert.id)
+        kind, channels = Type.ALERT_RESOLVED, _notified_of_firing(session, alert.id)
     content = {
         "model": model.name,
         "monitor": monitor.name,
@@ -355,7 +355,7 @@ def _add(
         )
 
 
-def _who_heard_it_fire(session: Session, alert_id: UUID) -> list[Channel]:
+def _notified_of_firing(session: Session, alert_id: UUID) -> list[Channel]:
     last = (
         select(FlipRow.id)
         .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)

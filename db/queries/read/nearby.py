@@ -36,7 +36,7 @@ class DayCount:
     n: int
 
 
-def looks_until(
+def evaluations_until(
     session: Session, monitor_id: UUID, as_of: datetime, limit: int
 ) -> Sequence[Row[datetime, Outcome, datetime, datetime]]:
     """Return a monitor's looks up to one, newest first: as_of, outcome, window."""

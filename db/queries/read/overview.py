@@ -57,7 +57,7 @@ def models(
     return [(*row,) for row in session.execute(query)]
 
 
-def standings(
+def monitor_statuses(
     session: Session, model_ids: Collection[UUID]
 ) -> list[tuple[Monitor, Alert | None, Finding | None]]:
     """Return every monitor with its alert and its newest finding; None where there is none."""

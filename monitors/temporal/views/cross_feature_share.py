@@ -30,7 +30,7 @@ _PARTS = (
 )
 
 
-def company() -> View:
+def cross_feature_share() -> View:
     """Return the view of how features move together.
 
     Returns
@@ -41,7 +41,7 @@ def company() -> View:
         the values and for their steps from hour to hour. Missing hours count
         as the mean. A feature alone is always its own: 0.
     """
-    return View(name="company", parts=_PARTS, before=1, statistics=_statistics)
+    return View(name="cross_feature_share", parts=_PARTS, before=1, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

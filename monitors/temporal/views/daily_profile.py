@@ -23,7 +23,7 @@ _PARTS = (
 )
 
 
-def daily_rhythm() -> View:
+def daily_profile() -> View:
     """Return the view of the values by the hour of the day.
 
     The rhythm is told by two numbers, free of the unit: how much higher
@@ -39,7 +39,7 @@ def daily_rhythm() -> View:
         Logarithm of the mean absolute deviation, the two numbers of the
         rhythm (0 where nothing moved).
     """
-    return View(name="daily_rhythm", parts=_PARTS, before=0, statistics=_statistics)
+    return View(name="daily_profile", parts=_PARTS, before=0, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -70,7 +70,7 @@ class FeatureMoved:
         Of everything that has one, as the contract declares it.
     sensitivity
         What became of its values before anything was stored.
-    score, effect, view, views, says
+    score, effect, view, views, message
         From the finding; `views` holds the score in each view.
     moved, moved_sd
         The difference of the means, in the unit and in standard deviations of
@@ -87,7 +87,7 @@ class FeatureMoved:
     effect: float | None = None
     view: str | None = None
     views: dict[str, float | None] = field(default_factory=dict)
-    says: str = ""
+    message: str = ""
     n: int = 0
     n_reference: int = 0
     missing: float | None = None
@@ -191,7 +191,7 @@ def _declared(named: Named, feature: Feature | None) -> FeatureMoved:
         effect=named.effect,
         view=named.view,
         views=dict(named.views),
-        says=named.says,
+        message=named.message,
     )
     if feature is None:
         return said

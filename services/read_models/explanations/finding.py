@@ -110,7 +110,7 @@ class Explanation:
     since
         When the run of breaches began that this look is part of; None where it
         is no breach.
-    n_looks
+    n_evaluations
         How many looks in a row breached, up to this one.
     reference_start, reference_end
         What the window is compared with; None where there is none.
@@ -135,7 +135,7 @@ class Explanation:
         Of a finding on probabilities.
     nearby_start, nearby_end, nearby
         What else changed, and in which days that was looked for.
-    odd_rows
+    event_time_anomalies
         Rows with odd times since the model began: nobody counts them by day.
     """
 
@@ -156,7 +156,7 @@ class Explanation:
     rev: int
     revised_at: datetime | None
     since: datetime | None
-    n_looks: int
+    n_evaluations: int
     reference_start: datetime | None
     reference_end: datetime | None
     view: str | None
@@ -170,16 +170,16 @@ class Explanation:
     nearby_start: datetime
     nearby_end: datetime
     nearby: tuple[Change, ...]
-    odd_rows: dict[str, int]
+    event_time_anomalies: dict[str, int]
     report: ReportNow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Spell:
+class _Incident:
     """How long the monitor has been breaching."""
 
     since: datetime | None
-    n_looks: int
+    n_evaluations: int
 
 
 def explain(
@@ -209,10 +209,10 @@ def explain(
     row = report_status.visible(session, finding_id, only)
     model = session.get_one(Model, row.model_id)
     monitor = session.get_one(Monitor, row.monitor_id)
-    spell = _spell(session, row)
+    incident = _incident(session, row)
     window = Window(row.window_start, row.window_end)
-    around = _around(window, spell.since)
-    lead = _lead(window, spell.since)
+    around = _around(window, incident.since)
+    lead = _lead(window, incident.since)
     start = min(lead.start, around.start - USUAL_DAYS * DAY)
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
@@ -269,8 +269,8 @@ def explain(
         recorded_at=row.recorded_at,
         rev=row.rev,
         revised_at=row.revised_at,
-        since=spell.since,
-        n_looks=spell.n_looks,
+        since=incident.since,
+        n_evaluations=incident.n_evaluations,
         reference_start=None if reference is None else reference.start,
         reference_end=None if reference is None else reference.end,
         view=names[0].view if names else None,
@@ -286,7 +286,7 @@ def explain(
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
-        odd_rows=dict(sorted(row_counters.of_model(session, model.id).items())),
+        event_time_anomalies=dict(sorted(row_counters.of_model(session, model.id).items())),
         report=report_status.standing(session, root, row),
     )
 
@@ -303,12 +303,12 @@ def _names(
     return named(row.detail)
 
 
-def _spell(session: Session, row: Finding) -> _Spell:
+def _incident(session: Session, row: Finding) -> _Incident:
     """Say since when the monitor breaches without a break."""
     if row.outcome is not Outcome.BREACH:
-        return _Spell(since=None, n_looks=0)
+        return _Incident(since=None, n_evaluations=0)
     run: list[tuple[datetime, datetime, datetime]] = []
-    for as_of, outcome, start, end in nearby.looks_until(
+    for as_of, outcome, start, end in nearby.evaluations_until(
         session, row.monitor_id, row.as_of, LOOKS
     ):
         if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
@@ -317,7 +317,7 @@ def _spell(session: Session, row: Finding) -> _Spell:
     _, start, end = run[-1]
     # The window of a look ends with the change at the latest; a single day is the change.
     first = start if end - start <= DAY else end
-    return _Spell(since=started(row.detail) or first, n_looks=len(run))
+    return _Incident(since=started(row.detail) or first, n_evaluations=len(run))
 
 
 def _around(window: Window, since: datetime | None) -> Window:

@@ -11,7 +11,7 @@ from core.lake_root import LakeRoot
 from services.read_models.export.formats import Format, encoded
 from services.read_models.export.rows import batches, columns
 from services.read_models.lookup.query import Query
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def export(
     told
         Is told of each batch how many rows it has.
     """
-    with look(sessions, lake_root, order.model_id) as state:
+    with open_snapshot(sessions, lake_root, order.model_id) as state:
 
         def counted() -> Iterator[pa.Table]:
             for table in batches(state, order.query, with_labels=order.with_labels):

@@ -12,7 +12,7 @@ from db.queries.read import overview
 from db.tables import Delivery
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
-from services.read_models.overview.monitor_status import Standing, standing_of
+from services.read_models.overview.monitor_status import MonitorStatus, status_of
 
 HISTORY = 100  # rows of history on a page
 
@@ -31,7 +31,7 @@ class Alarm:
     """A monitor that fires, or is about to."""
 
     model: str
-    standing: Standing
+    standing: MonitorStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,8 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     """Describe the alerts of every model, or of the only one that the reader may see."""
     names = {model.id: model.name for model, _, _ in overview.models(session, only)}
     alarms = [
-        Alarm(model=names[monitor.model_id], standing=standing_of(monitor, alert, finding))
-        for monitor, alert, finding in overview.standings(session, names)
+        Alarm(model=names[monitor.model_id], standing=status_of(monitor, alert, finding))
+        for monitor, alert, finding in overview.monitor_statuses(session, names)
         if alert is not None and alert.phase is not Phase.QUIET and monitor.enabled
     ]
     # Firing before pending, pages before tickets.

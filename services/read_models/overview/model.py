@@ -19,12 +19,12 @@ from services.read_models.overview import drift, incidents, serving
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.read_models.overview.alerts import Turn, turns
 from services.read_models.overview.drift import DriftTable
-from services.read_models.overview.incidents import Spell
+from services.read_models.overview.incidents import Incident
 from services.read_models.overview.monitor_status import (
     Health,
-    Standing,
+    MonitorStatus,
     health_of,
-    standing_of,
+    status_of,
 )
 from services.read_models.overview.reliability import ClassClaims, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
@@ -104,7 +104,7 @@ class ModelPage:
     judged_until: datetime | None
     last_received_at: datetime | None
     waiting_rows: int
-    odd_rows: tuple[tuple[str, int], ...]
+    event_time_anomalies: tuple[tuple[str, int], ...]
     step: timedelta
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
@@ -114,9 +114,9 @@ class ModelPage:
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
     served: tuple[ServingVersion, ...]
-    standings: tuple[Standing, ...]
+    monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
-    spells: tuple[Spell, ...]
+    incidents: tuple[Incident, ...]
     turns: tuple[Turn, ...]
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
@@ -140,8 +140,8 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     contract = Contract.from_json(found.contract)
     live = false_alarm_rates.live(session, [found.id])
     standing = tuple(
-        standing_of(*row, live=live.get(row[0].id))
-        for row in overview.standings(session, [found.id])
+        status_of(*row, live=live.get(row[0].id))
+        for row in overview.monitor_statuses(session, [found.id])
     )
     chunks = overview.accuracy(session, found.id, _since(found, ACCURACY_DAYS).date())
     serves = models.champion(session, found.id)
@@ -160,7 +160,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         judged_until=found.judged_until,
         last_received_at=found.last_received_at,
         waiting_rows=models.backlog(session, found.id)[0],
-        odd_rows=tuple(sorted(row_counters.of_model(session, found.id).items())),
+        event_time_anomalies=tuple(sorted(row_counters.of_model(session, found.id).items())),
         step=contract.step,
         days=days,
         steps=by_step(chunks, contract),
@@ -172,9 +172,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         ),
         hours=serving.by_hour(slices),
         served=serving.by_version(slices),
-        standings=standing,
+        monitor_statuses=standing,
         versions=_versions(session, found, champion, days, lines),
-        spells=incidents.newest(session, found.id),
+        incidents=incidents.newest(session, found.id),
         turns=turns(session, found.id, TURNS),
         rollouts=lines,
         milestones=_milestones(session, lines),

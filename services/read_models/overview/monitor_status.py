@@ -90,7 +90,7 @@ class Detail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class MonitorStatus:
     """One monitor, its alert and its newest finding; times are event time.
 
     Attributes
@@ -123,12 +123,12 @@ class Standing:
     inhibited_by: str | None = None
 
 
-def standing_of(
+def status_of(
     monitor: Monitor,
     alert: Alert | None,
     finding: Finding | None,
     live: tuple[int, int] | None = None,
-) -> Standing:
+) -> MonitorStatus:
     """Put the rows of one monitor together; a firing alert's cause is why it fired.
 
     Parameters
@@ -143,7 +143,7 @@ def standing_of(
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
-    return Standing(
+    return MonitorStatus(
         name=monitor.name,
         kind=monitor.kind,
         severity=monitor.severity,
@@ -178,17 +178,19 @@ class Health(StrEnum):
     BROKEN = "monitor failed"
     PENDING = "pending"
     SILENT = "no data yet"
-    LEARNING = "learning"
+    WARMING_UP = "warming up"
     HEALTHY = "healthy"
 
 
-def health_of(standings: tuple[Standing, ...], watermark: datetime | None) -> Health:
+def health_of(
+    monitor_statuses: tuple[MonitorStatus, ...], watermark: datetime | None
+) -> Health:
     """Say how a model is, from its monitors that are switched on.
 
     A monitor that has nothing to say yet is no good news: a model is healthy
     only when at least one has looked and found it so.
     """
-    watching = [standing for standing in standings if standing.is_enabled]
+    watching = [standing for standing in monitor_statuses if standing.is_enabled]
     if any(standing.phase is Phase.FIRING for standing in watching):
         return Health.FIRING
     if any(standing.outcome is Outcome.ERROR for standing in watching):
@@ -199,4 +201,4 @@ def health_of(standings: tuple[Standing, ...], watermark: datetime | None) -> He
         return Health.SILENT
     if any(standing.outcome is Outcome.OK for standing in watching):
         return Health.HEALTHY
-    return Health.LEARNING
+    return Health.WARMING_UP
