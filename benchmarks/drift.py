@@ -146,10 +146,10 @@ def measure_raw() -> None:
     what = f"{N_RAW:,} x {N_FEATURES} against as many"
     timed(f"{what}, raw", lambda: distances_of(reference, current), 100.0)
     edges = freeze(dict(zip(NAMES, reference, strict=True)))
-    now, usual = folded(current, edges), folded(reference, edges)
+    now, baseline = folded(current, edges), folded(reference, edges)
     timed(
         f"{what}, folded",
-        lambda: distances.between(totals(now), totals(usual), edges),
+        lambda: distances.between(totals(now), totals(baseline), edges),
         10.0,
     )
     if not PEER.exists():

@@ -72,7 +72,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         for plan in monitor_config.defaults(Policy()):
             monitor_config.put(session, model_id, plan)
         model.watermark = END
-        model.judged_until = END - 12 * DAY
+        model.evaluated_until = END - 12 * DAY
     return model_id
 
 

@@ -248,8 +248,8 @@ class Watch:
         levels = input_drift.evaluate_days(self.drift, hours).joint[-WATCHED:]
         order = panel.evaluate_days(self.sequence, hours).joint[-WATCHED:]
         return (
-            bool((levels > self.drift.contract.threshold).any()),
-            bool((order > self.sequence.contract.threshold).any()),
+            bool((levels > self.drift.alarm_threshold.value).any()),
+            bool((order > self.sequence.alarm_threshold.value).any()),
         )
 
 
@@ -278,19 +278,19 @@ def quiet(watch: Watch) -> str:
     )
     live = stream.n_days - start
     calls = [
-        episodes(joint[-live:] > watch.inside.contract.threshold, GAP),
+        episodes(joint[-live:] > watch.inside.alarm_threshold.value, GAP),
         episodes(
             input_drift.evaluate_days(watch.drift, hours).joint[-live:]
-            > watch.drift.contract.threshold,
+            > watch.drift.alarm_threshold.value,
             GAP,
         ),
         episodes(
             panel.evaluate_days(watch.sequence, hours).joint[-live:]
-            > watch.sequence.contract.threshold,
+            > watch.sequence.alarm_threshold.value,
             GAP,
         ),
     ]
-    promised = live / watch.inside.contract.promised_days
+    promised = live / watch.inside.alarm_threshold.promised_days
     shown = "".join(f"{n:10d}" for n in calls)
     return f"{f'calls in {live} days, {promised:.1f} promised':46}{shown}"
 
@@ -311,7 +311,7 @@ def found(watch: Watch, fault: Fault, starts: Sequence[int]) -> str:
             counts=np.concatenate([before.counts, during.counts]),
         )
         joint, scores = watch.scores(kept, start - BACK, start + WATCHED)
-        called = joint[-WATCHED:] > watch.inside.contract.threshold
+        called = joint[-WATCHED:] > watch.inside.alarm_threshold.value
         if called.any():
             worst = np.nan_to_num(scores[BACK + int(np.argmax(called))])
             message[watch.inside.parts[int(np.argmax(worst))].message] += 1

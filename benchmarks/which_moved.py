@@ -15,10 +15,10 @@ import numpy as np
 from benchmarks.quality import tables
 from benchmarks.quality.ours import grid
 from benchmarks.quality.series import CONTEXT, DAY, WEEK, ar1, ett
-from monitors.baselines.threshold import contract
+from monitors.baselines.threshold import fit_threshold
 from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import distances, usual
+from monitors.statistics.robust_distance import distances, robust_baseline
 from monitors.summaries.summary import Bools, Floats
 from monitors.temporal import panel
 
@@ -102,7 +102,8 @@ def learn(history: Floats) -> Learnt:
     for start, end in itertools.pairwise((0, n // 2, n)):
         others = np.r_[0 : max(start - 7, 0), min(end + 7, n) : n]
         own = tuple(
-            usual(one[others], view.parts) for one, view in zip(seen, views, strict=True)
+            robust_baseline(one[others], view.parts)
+            for one, view in zip(seen, views, strict=True)
         )
         parts.append(distances([one[start:end] for one in seen], own))
     away = np.concatenate(parts)
@@ -117,13 +118,13 @@ def learn(history: Floats) -> Learnt:
     evidence = (np.sort(e, axis=1)[:, ::-1] * np.arange(1, e.shape[1] + 1) / e.shape[1]).max(
         axis=1
     )
-    limit = contract(evidence, PROMISED, 7).threshold
+    limit = fit_threshold(evidence, PROMISED, 7).value
     return Learnt(baseline=baseline, away=known.away, largest=known.largest, limit=limit)
 
 
 def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
     """Return who names which features of looks, (look, feature)."""
-    threshold = known.baseline.contract.threshold
+    threshold = known.baseline.alarm_threshold.value
     top = largest(scores, axis=2)
     p = _ranks(top, known.largest)
     e = known.e_values(scores * known.baseline.scale)
@@ -135,7 +136,7 @@ def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
     for q in QS:
         out[f"e-BH, {q:g}"] = ebh(e, 1 / q)
     out[f"BH {WRONG_SHARE:g}"] = bh(p, WRONG_SHARE)
-    limit = known.baseline.contract.threshold
+    limit = known.baseline.alarm_threshold.value
     own = np.stack([moved(one, known.baseline.evaluations, limit) for one in top])
     out["the product, on a call"] = own & called[:, None]
     out["e-BH, promised"] = ebh(e, np.nextafter(known.limit, np.inf))

@@ -17,7 +17,7 @@ from services.read_models.export.export import Order, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup.query import Query
 
-_TELL_EVERY = 1.0  # seconds
+_REPORT_EVERY = 1.0  # seconds
 _FORMS = {".csv": Format.CSV, ".parquet": Format.PARQUET, ".arrow": Format.ARROW}
 
 
@@ -58,13 +58,13 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     try:
         if given.file == "-":
             for piece in pieces:
-                tally.tell(sys.stdout.buffer.write(piece))
+                tally.add_bytes(sys.stdout.buffer.write(piece))
         else:
             # Whole or not at all: a file of that name is one that is complete.
             unfinished = Path(f"{given.file}.unfinished")
             with unfinished.open("wb") as file:
                 for piece in pieces:
-                    tally.tell(file.write(piece))
+                    tally.add_bytes(file.write(piece))
             unfinished.replace(given.file)
     finally:
         engine.dispose()
@@ -77,15 +77,15 @@ class _Tally:
 
     def __init__(self) -> None:
         self._n_rows, self._n_bytes = 0, 0
-        self._began = self._told = monotonic()
+        self._began = self._reported = monotonic()
 
     def add(self, n_rows: int) -> None:
         self._n_rows += n_rows
 
-    def tell(self, n_bytes: int) -> None:
+    def add_bytes(self, n_bytes: int) -> None:
         self._n_bytes += n_bytes
-        if monotonic() - self._told > _TELL_EVERY:
-            self._told = monotonic()
+        if monotonic() - self._reported > _REPORT_EVERY:
+            self._reported = monotonic()
             self._say("so far")
 
     def end(self) -> None:

@@ -60,17 +60,17 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        tell(found, left_out, sys.stdout)
+        write_report(found, left_out, sys.stdout)
     return 0 if found.golden.passed else 1
 
 
-def tell(found: Compared, left_out: Sequence[str], out: TextIO) -> None:
+def write_report(found: Compared, left_out: Sequence[str], out: TextIO) -> None:
     """Write one line for each column, and the verdict."""
     for one in found.features:
-        said = "; ".join(named.said for named in one.faults)
+        message = "; ".join(named.message for named in one.faults)
         line = f"{one.name}: {one.verdict}"
-        if said:
-            line += f": {said}"
+        if message:
+            line += f": {message}"
         if one.is_skewed and one.distance is not None:
             line += f" (apart by {one.distance:.3g} spreads"
             line += ")" if one.left is None else f", {one.left:.1g} after undoing it)"

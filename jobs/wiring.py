@@ -75,13 +75,13 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
-    def make_of_one_half(_: Claim) -> None:
+    def pair_events(_: Claim) -> None:
         sweep(sessions, utcnow, settings.kserve_wait)
 
     return {
         "fold": fold,
         "archive": archive,
-        "kserve": make_of_one_half,
+        "kserve": pair_events,
         schedule.JOB: evaluate_day,
         failed_slots.AGAIN: retry_failed_slots,
         "reevaluate": reevaluate_late,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
-from monitors.data_quality.data_quality import Arrivals
+from monitors.data_quality.data_quality import DayVolume
 from monitors.kind import DAY, RECENT, Source
 from monitors.performance.accuracy import DayErrors
 from monitors.performance.calibration import ProbabilityDays
@@ -151,5 +151,5 @@ class ContractViolations(Source[Violations]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(Source[Arrivals]):
+class Volume(Source[DayVolume]):
     """How many rows arrived on the last day, and on those before."""

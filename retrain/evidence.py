@@ -33,23 +33,23 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
     >>> round(bet(incident, 0.25)[-1]), round(evidence(incident, 0.25)[-1])
     (245, 5)
     """
-    told = foretold(gains)
-    return np.minimum(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
+    expected = expected_gains(gains)
+    return np.minimum(bet(gains, largest_loss), bet(gains - expected, largest_loss + expected))
 
 
-def foretold(gains: Floats) -> Floats:
+def expected_gains(gains: Floats) -> Floats:
     """Return what the day before says about each gain (block,); earlier days taught how much.
 
     That is their first autocorrelation, about their own mean so that a steady
     gain is no memory, and never negative: alternation is no proof either.
     """
-    told = np.zeros_like(gains)
+    expected = np.zeros_like(gains)
     for day in range(2, len(gains)):
         past = gains[:day] - gains[:day].mean()
         spread = float(past @ past)
         memory = float(past[1:] @ past[:-1]) / spread if spread > ROUNDING else 0.0
-        told[day] = max(memory, 0.0) * gains[day - 1]
-    return told
+        expected[day] = max(memory, 0.0) * gains[day - 1]
+    return expected
 
 
 def bet(gains: Floats, largest_loss: Floats | float) -> Floats:
@@ -108,7 +108,7 @@ def mean_evidence(gains: Floats) -> Floats:
     >>> [round(float(e), 1) for e in mean_evidence(np.full(8, 0.01))[[2, 5, 8]]]
     [1.2, 5.1, 46.8]
     """
-    return np.minimum(_t_evidence(gains), _t_evidence(gains - foretold(gains)))
+    return np.minimum(_t_evidence(gains), _t_evidence(gains - expected_gains(gains)))
 
 
 def _t_evidence(gains: Floats) -> Floats:

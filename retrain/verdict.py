@@ -287,5 +287,5 @@ def _decide(found: Verdict, rule: Rule) -> tuple[Outcome, str]:
 def _rates(found: Verdict) -> str:
     if found.failed_challenger is None or found.failed_champion is None:
         return ""
-    rate, usual = found.failed_challenger, found.failed_champion
-    return f", in {rate:.1%} of sessions, the champion in {usual:.1%}"
+    rate, of_champion = found.failed_challenger, found.failed_champion
+    return f", in {rate:.1%} of sessions, the champion in {of_champion:.1%}"

@@ -99,7 +99,7 @@ class ModelRead(BaseModel):
     policy: dict[str, Any]
     champion: ChampionRead | None
     watermark: datetime | None
-    judged_until: datetime | None
+    evaluated_until: datetime | None
     last_received_at: datetime | None
     backlog_rows: int
     backlog_bytes: int

@@ -176,7 +176,7 @@ def _read(feature: FeatureSkew) -> FeatureSkewRead:
         max_ulp=feature.max_ulp,
         distance=feature.distance,
         faults=[
-            FaultRead(fault=one.fault, said=one.said, parameters={**one.parameters})
+            FaultRead(fault=one.fault, said=one.message, parameters={**one.parameters})
             for one in feature.faults
         ],
         left=feature.left,

@@ -88,7 +88,7 @@ class SeqwatchDrift(Weekly):
         evaluations = input_drift.evaluate_days(baseline, grid(hours))
         matters = evaluations.effects[:, sensor] >= baseline.params.min_effect
         scores = np.where(matters, evaluations.scores[:, sensor], 0.0)
-        return scores, baseline.contract.threshold
+        return scores, baseline.alarm_threshold.value
 
 
 def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
@@ -146,7 +146,7 @@ class SeqwatchTemporalPattern(Weekly):
         self, baseline: panel.TemporalPatternBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         evaluations = panel.evaluate_days(baseline, grid(hours))
-        return largest(evaluations.scores[:, sensor], axis=1), baseline.contract.threshold
+        return largest(evaluations.scores[:, sensor], axis=1), baseline.alarm_threshold.value
 
 
 class SeqwatchMeanShift(Timed):
@@ -177,7 +177,7 @@ class SeqwatchMeanShift(Timed):
         )
         matters = np.abs(evaluations.effects[:, sensor]) >= baseline.params.min_effect
         alone = np.log1p(np.expm1(evaluations.scores[:, sensor]) / hours.shape[1])
-        return np.where(matters, alone, 0.0), baseline.contract.threshold
+        return np.where(matters, alone, 0.0), baseline.alarm_threshold.value
 
 
 def _seen(weeks: Floats, views: Sequence[View], copies: int = 1) -> list[Floats]:

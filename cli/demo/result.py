@@ -109,15 +109,15 @@ def _rows(result: Result, kind: Kind) -> list[tuple[str, str]]:
             ("drift episodes", f"{result.n_drift_episodes} {promised}"),
             ("sequence episodes", f"{result.n_sequence_episodes} {promised}"),
         ]
-    told = [
+    common = [
         ("error before the change", before),
         ("first finding", _after_text(result.finding_after)),
         ("page", _after_text(result.page_after)),
     ]
     if kind is Kind.FAULT:
-        return [*told, ("error with the broken sensor", _error_text(result.error_during))]
+        return [*common, ("error with the broken sensor", _error_text(result.error_during))]
     return [
-        *told,
+        *common,
         ("retrained", _after_text(result.retrained_after)),
         ("promoted", _after_text(result.promoted_after)),
         ("error back under its objective", _after_text(result.recovered_after)),

@@ -118,11 +118,13 @@ class Play:
 
         def update(model: dict[str, str]) -> None:
             error = self.stream.served_error(day)
-            progress(f"day {day:3d}  error {error:.3f}  judged until {model['judged_until']}")
+            progress(
+                f"day {day:3d}  error {error:.3f}  judged until {model['evaluated_until']}"
+            )
 
         self.platform.wait(
             f"/v1/models/{MODEL}",
-            lambda m: day < 2 or (m["judged_until"] or "") >= judged.isoformat()[:19],
+            lambda m: day < 2 or (m["evaluated_until"] or "") >= judged.isoformat()[:19],
             TRAINING_SECONDS,
             update,
         )
@@ -149,7 +151,9 @@ class Play:
         """Let what was streamed last be judged and told."""
         end = time_of(N_HISTORY + 24 * (self.n_days - 1)).isoformat()[:19]
         self.platform.wait(
-            f"/v1/models/{MODEL}", lambda m: (m["judged_until"] or "") >= end, TRAINING_SECONDS
+            f"/v1/models/{MODEL}",
+            lambda m: (m["evaluated_until"] or "") >= end,
+            TRAINING_SECONDS,
         )
         self.timeline.update()
 

@@ -50,14 +50,14 @@ class Timeline:
             if not ended or datetime.fromisoformat(finding["as_of"]) > ended[-1]:
                 episode = f"{finding['monitor']} {len(ended)}"
                 at, cause = finding["as_of"], finding["cause"]
-                self._tell(episode, at, "finding", finding["kind"], cause)
+                self._add_once(episode, at, "finding", finding["kind"], cause)
         for flip in self.platform.get("/v1/flips", model=self.model):
-            self._tell_flip(flip)
+            self._add_flip(flip)
         for rollout in reversed(self.platform.get("/v1/rollouts", model=self.model)):
             for i, event in enumerate(rollout["events"]):
                 text = f"{event['phase']}: {event['cause']}"
                 name = event["event"]
-                self._tell(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
+                self._add_once(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
 
     def mark(self, at: datetime, text: str) -> None:
         """Tell what the scenario itself does."""
@@ -72,18 +72,20 @@ class Timeline:
         """Count the entries of a sort, of any of these names when some are given."""
         return sum(e.sort == sort and (not names or e.name in names) for e in self.entries)
 
-    def _tell_flip(self, flip: dict[str, Any]) -> None:
+    def _add_flip(self, flip: dict[str, Any]) -> None:
         if flip["flip"] == "resolved":
             text = f"{flip['monitor']} resolved ({flip['reason']})"
-            self._tell(flip["id"], flip["at"], "resolved", flip["kind"], text)
+            self._add_once(flip["id"], flip["at"], "resolved", flip["kind"], text)
             return
         is_page = flip["severity"] == "page" and not flip["inhibited"]
         text = f"{flip['monitor']}: {flip['cause']}"
         if flip["inhibited"]:
             text += " (not sent: the input is broken)"
-        self._tell(flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text)
+        self._add_once(
+            flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text
+        )
 
-    def _tell(self, key: str, at: str, sort: str, name: str, text: str) -> None:
+    def _add_once(self, key: str, at: str, sort: str, name: str, text: str) -> None:
         if key not in self._seen:
             self._seen.add(key)
             moment = datetime.fromisoformat(at)

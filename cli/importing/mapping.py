@@ -104,8 +104,8 @@ class Layout:
     @property
     def digest(self) -> str:
         """What names this way of reading a file."""
-        said = {"fields": dict(self.fields), "wishes": asdict(self.wishes)}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        identity = {"fields": dict(self.fields), "wishes": asdict(self.wishes)}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def parse(given: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -160,26 +160,26 @@ class Platform:
                 "Idempotency-Key": batch_id,
             },
         )
-        said = _read(answer)
-        if answer.status_code == 409 and said.get("error") == "BatchMismatch":
+        document = _read(answer)
+        if answer.status_code == 409 and document.get("error") == "BatchMismatch":
             # The id names the content of the file: it was sent before, written differently.
             tally.n_before += len(parcel.table)
             return len(parcel.table), 0
-        if answer.status_code == 422 and "accepted" in said:
-            faults = said.get("rows", [])
-            n_bad = int(said.get("quarantined", len(faults)))
+        if answer.status_code == 422 and "accepted" in document:
+            faults = document.get("rows", [])
+            n_bad = int(document.get("quarantined", len(faults)))
             for fault in faults:
                 tally.faults.append({**fault, "row": parcel.place(int(fault["row"]))})
         elif answer.status_code == 200:
-            n_bad = int(said["quarantined"])
+            n_bad = int(document["quarantined"])
         else:
             raise _refusal(answer)
-        if said.get("duplicate") is True:
-            tally.n_before += int(said["accepted"])
+        if document.get("duplicate") is True:
+            tally.n_before += int(document["accepted"])
         else:
-            tally.n_accepted += int(said["accepted"])
+            tally.n_accepted += int(document["accepted"])
         tally.n_quarantined += n_bad
-        return int(said["accepted"]), n_bad
+        return int(document["accepted"]), n_bad
 
     def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         answer = self._ask(method, path, **more)
@@ -213,8 +213,8 @@ class Platform:
 
 def batch_id(parcel: Parcel, file_digest: str, layout_digest: str) -> str:
     """Return what names a batch: the same rows of the same file, read the same way."""
-    said = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
-    return "import-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+    document = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
+    return "import-" + hashlib.sha256(json.dumps(document).encode()).hexdigest()[:40]
 
 
 def _body(table: pa.Table) -> bytes:
@@ -226,13 +226,13 @@ def _body(table: pa.Table) -> bytes:
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
     try:
-        said = answer.json()
+        document = answer.json()
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _refusal(answer: httpx.Response) -> ImportRefused:
-    said = _read(answer)
-    detail = said.get("detail") or answer.reason_phrase
-    return ImportRefused(f"{answer.status_code} {said.get('error', '')}: {detail}")
+    document = _read(answer)
+    detail = document.get("detail") or answer.reason_phrase
+    return ImportRefused(f"{answer.status_code} {document.get('error', '')}: {detail}")

@@ -80,12 +80,12 @@ class Shaper:
         else:
             made.pop("entity", None)
             made.setdefault("prediction_id", self._ids(len(rows), first))
-        told = np.zeros(len(rows), dtype=np.bool_)
+        has_value = np.zeros(len(rows), dtype=np.bool_)
         for name, column in made.items():
             if name.startswith("actual"):
-                told |= np.asarray(column.is_valid())
-        places = pa.array(np.flatnonzero(told) + first)
-        return pa.table(made).filter(pa.array(told)).combine_chunks(), places
+                has_value |= np.asarray(column.is_valid())
+        places = pa.array(np.flatnonzero(has_value) + first)
+        return pa.table(made).filter(pa.array(has_value)).combine_chunks(), places
 
     def _ids(self, n: int, first: int) -> pa.Array:
         places = pa.array(np.arange(first, first + n)).cast(pa.string())

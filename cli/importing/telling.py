@@ -82,9 +82,9 @@ def backtest(found: Mapping[str, Any], out: TextIO) -> None:
         )
     for one in found["episodes"]:
         until = "still" if one["until"] is None else one["until"][:10]
-        told = " (explained by a broken input: not told)" if one["inhibited"] else ""
+        note = " (explained by a broken input: not told)" if one["inhibited"] else ""
         out.write(
-            f"  {one['since'][:10]} to {until:<10}  {one['monitor']}: {one['cause']}{told}\n"
+            f"  {one['since'][:10]} to {until:<10}  {one['monitor']}: {one['cause']}{note}\n"
         )
 
 

@@ -57,9 +57,9 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
     k = np.arange(1, _TAIL)
     spacings = k * (peaks[: _TAIL - 1] - peaks[1:_TAIL])
     chances = [
-        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / usual))
+        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / mean_spacing))
         for r in range(1, MOST + 1)
-        if (usual := float(spacings[r:].mean())) > 0
+        if (mean_spacing := float(spacings[r:].mean())) > 0
     ]
     if not chances or min(chances) > level / MOST:
         return none

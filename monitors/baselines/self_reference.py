@@ -12,11 +12,17 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import since
-from monitors.baselines.threshold import Contract, contract
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.robust_distance import (
+    RobustBaseline,
+    distances,
+    farthest,
+    robust_baselines,
+    scored_apart,
+)
 from monitors.statistics.view import Statistic
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_start
@@ -75,7 +81,7 @@ class Evaluated:
         The last looks.
     scores : (look, part, view)
         1 is typical of the farthest 3 % of the reference's looks.
-    usuals
+    robust_baselines
         One per view.
     value
         The largest score of the last look.
@@ -85,9 +91,9 @@ class Evaluated:
 
     lately: list[Floats]
     scores: Floats
-    usuals: tuple[Usual, ...]
+    robust_baselines: tuple[RobustBaseline, ...]
     n_windows: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
     value: float
     since: str | None
     reference: Window
@@ -103,36 +109,36 @@ class Evaluated:
     def most(self) -> int:
         """The statistic of that view which moved most in that part."""
         part, view = self.top
-        away = self.usuals[view].standardised(self.lately[view][-1:])[0, part]
+        away = self.robust_baselines[view].standardised(self.lately[view][-1:])[0, part]
         return int(np.argmax(np.abs(away)))
 
     def finding(
         self, window: Window, cause: Callable[[], str], detail: Mapping[str, Json]
     ) -> Finding:
         """Return the verdict on the last window; `cause` is asked for of a breach alone."""
-        breach = self.value > self.contract.threshold
+        breach = self.value > self.alarm_threshold.value
         return Finding(
             outcome=Outcome.BREACH if breach else Outcome.OK,
             value=self.value,
-            threshold=self.contract.threshold,
+            threshold=self.alarm_threshold.value,
             window=window,
             cause=cause() if breach else "",
             detail=detail,
         )
 
-    def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
+    def to_json(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
         """Return what every finding of this sort says of itself; names of parts and views."""
         part, view = self.top
-        achieved = self.contract.achieved_days
+        achieved = self.alarm_threshold.achieved_days
         features: dict[str, Json] = {
             name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
             for name, row in zip(names, self.scores[-1], strict=True)
         }
         return {
-            "promised_days": self.contract.promised_days,
+            "promised_days": self.alarm_threshold.promised_days,
             "achieved_days": None if achieved is None else as_json(achieved),
-            "replayed_days": self.contract.replayed_days,
-            "extrapolated": self.contract.extrapolated,
+            "replayed_days": self.alarm_threshold.replayed_days,
+            "extrapolated": self.alarm_threshold.extrapolated,
             "n_windows": self.n_windows,
             "top": names[part],
             "view": views[view],
@@ -230,8 +236,8 @@ def evaluate_views(
     if alike:
         there = np.isfinite(away).any(axis=(0, 2))
         scale = np.exp(np.log(scale[there]).mean(axis=0, keepdims=True))
-    learnt = usuals(reference, parts)
-    limit = contract(
+    learnt = robust_baselines(reference, parts)
+    limit = fit_threshold(
         largest(away / scale, axis=(1, 2)),
         params.days_between_false_alarms,
         params.window_days,
@@ -244,11 +250,11 @@ def evaluate_views(
     return Evaluated(
         lately=lately,
         scores=scores,
-        usuals=learnt,
+        robust_baselines=learnt,
         n_windows=n_windows,
-        contract=limit,
+        alarm_threshold=limit,
         value=float(joint[-1]),
-        since=since(joint, end - len(joint), limit.threshold),
+        since=since(joint, end - len(joint), limit.value),
         reference=Window(
             chunk_start(first_day * HOURS),
             chunk_start((first_day + len(reference[0]) + params.window_days - 1) * HOURS),

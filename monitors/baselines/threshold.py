@@ -225,12 +225,12 @@ def episodes(breach: Bools, gap: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class FalseAlarmThreshold:
     """The promise about false alarms, and what backs it.
 
     Attributes
     ----------
-    threshold
+    value
         A score above it is an alarm.
     promised_days
         Days between false alarms that the user asked for.
@@ -243,7 +243,7 @@ class Contract:
         the threshold comes from the tail of its highest episodes.
     """
 
-    threshold: float
+    value: float
     promised_days: float
     replayed_days: float
     replayed_episodes: int
@@ -257,7 +257,7 @@ class Contract:
         return self.replayed_days / self.replayed_episodes
 
 
-def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
+def fit_threshold(scores: Floats, promised_days: float, gap: int) -> FalseAlarmThreshold:
     """Find the threshold that keeps the promise over the replayed looks.
 
     With a reference of T days and a promise of D, so many episodes of the
@@ -277,7 +277,7 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
 
     Returns
     -------
-    Contract
+    FalseAlarmThreshold
         Extrapolated, with an exponential tail fitted to the highest episodes,
         when T is less than 1.6 D.
 
@@ -289,7 +289,7 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
     Examples
     --------
     >>> scores = np.r_[np.zeros(90), 3.0, np.zeros(90), 2.0, np.zeros(90), 1.0, np.zeros(27)]
-    >>> contract(scores, promised_days=90.0, gap=7).threshold
+    >>> fit_threshold(scores, promised_days=90.0, gap=7).value
     2.0
     """
     finite = np.where(np.isfinite(scores), scores, -np.inf)
@@ -302,8 +302,8 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
         # No episode at all would show the rate over so many days.
         needed = -math.log(1.0 - CONFIDENCE) * promised_days
         threshold += _mean_excess(finite, gap) * math.log(needed / days)
-    return Contract(
-        threshold=threshold,
+    return FalseAlarmThreshold(
+        value=threshold,
         promised_days=promised_days,
         replayed_days=float(days),
         replayed_episodes=episodes(finite > threshold, gap),

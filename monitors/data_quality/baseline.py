@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.baselines.threshold import contract, episodes, middle_and_spread
+from monitors.baselines.threshold import episodes, fit_threshold, middle_and_spread
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
@@ -61,7 +61,7 @@ class DataQualityBaseline:
         Days of the reference with any value.
     habit
         When values come.
-    usual, limit
+    median, limit
         By fact, each (feature,): the median over the days of the reference,
         and what is beyond it.
     low, span : (feature,)
@@ -81,7 +81,7 @@ class DataQualityBaseline:
     names: tuple[str, ...]
     n_days: int
     habit: Habit
-    usual: Mapping[str, Floats]
+    median: Mapping[str, Floats]
     limit: Mapping[str, Floats]
     low: Floats
     span: Floats
@@ -180,8 +180,8 @@ def learn(
         "gap": np.where(there[:, np.newaxis], _gaps(reference), np.nan),
     }
     each = promised_days * len(facts)
-    usual = {name: _median(values) for name, values in facts.items()}
-    limit = {name: _limit(facts[name], usual[name], floors[name], each) for name in facts}
+    median = {name: _median(values) for name, values in facts.items()}
+    limit = {name: _limit(facts[name], median[name], floors[name], each) for name in facts}
     beyond = [(np.nan_to_num(facts[name]) > limit[name]).any(axis=1) for name in facts]
     n_episodes = episodes(np.logical_or.reduce(beyond), gap=1)
     low, high = reference.low.min(axis=0), reference.high.max(axis=0)
@@ -191,19 +191,19 @@ def learn(
         names=reference.names,
         n_days=n_days,
         habit=habit(reference, reference.first_day),
-        usual=usual,
+        median=median,
         limit=limit,
         low=np.where(usable, low, np.nan),
         span=np.subtract(high, low, out=np.full(low.shape, np.nan), where=usable),
         spread=_spread(reference),
-        n=_usual_n(reference),
+        n=_median_n(reference),
         unknown=_unknown(reference, is_number),
         promised_days=promised_days,
         achieved_days=n_days / n_episodes if n_episodes else None,
     )
 
 
-def _limit(values: Floats, usual: Floats, floor: float, promised_days: float) -> Floats:
+def _limit(values: Floats, median: Floats, floor: float, promised_days: float) -> Floats:
     """Return what the reference shows to be beyond the usual, for each feature.
 
     The highest score over features is held to the promise, so that twenty
@@ -211,29 +211,29 @@ def _limit(values: Floats, usual: Floats, floor: float, promised_days: float) ->
     """
     _, spread = middle_and_spread(values)
     spread = np.maximum(spread, _LEAST_SCALE * floor)
-    usual = np.nan_to_num(usual)
+    median = np.nan_to_num(median)
     known = np.isfinite(values)
-    more = np.where(known, values - usual, 0.0)
+    more = np.where(known, values - median, 0.0)
     scores = np.where(more > floor, more / spread, 0.0)
     evaluated = known.any(axis=1)
     if not evaluated.any():
-        return usual + floor
+        return median + floor
     joint = np.where(evaluated, scores.max(axis=1, initial=0.0), np.nan)
-    threshold = contract(joint, promised_days, gap=1).threshold
-    limit: Floats = usual + np.maximum(floor, threshold * spread)
+    threshold = fit_threshold(joint, promised_days, gap=1).value
+    limit: Floats = median + np.maximum(floor, threshold * spread)
     return limit
 
 
 def _spread(days: Daily) -> Floats:
     several = days.n > 1
     spread = np.subtract(days.high, days.low, out=np.full(days.n.shape, np.nan), where=several)
-    usual = _median(spread)
+    median = _median(spread)
     least = np.min(spread, axis=0, where=several, initial=np.inf)
-    never_still = (several.sum(axis=0) >= MIN_WINDOWS) & (least > _LEAST_SPREAD * usual)
-    return np.where(never_still, usual, np.nan)
+    never_still = (several.sum(axis=0) >= MIN_WINDOWS) & (least > _LEAST_SPREAD * median)
+    return np.where(never_still, median, np.nan)
 
 
-def _usual_n(days: Daily) -> Floats:
+def _median_n(days: Daily) -> Floats:
     n = np.where(days.n > 0, days.n, np.nan)
     is_enough = np.isfinite(n).sum(axis=0) >= MIN_WINDOWS
     return np.where(is_enough, _median(n), np.nan)

@@ -59,12 +59,12 @@ def evaluate(
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     is_breach = total > params.max_per_day
     rows = "row" if total == 1 else "rows"
-    said = ", ".join(f"{n} {reason}" for reason, n in ordered)
+    listed = ", ".join(f"{n} {reason}" for reason, n in ordered)
     return Finding(
         outcome=Outcome.BREACH if is_breach else Outcome.OK,
         value=float(total),
         threshold=float(params.max_per_day),
         window=day,
-        cause=f"{total} {rows} did not fit the contract: {said}" if is_breach else "",
+        cause=f"{total} {rows} did not fit the contract: {listed}" if is_breach else "",
         detail={"by_reason": dict(ordered)},
     )

@@ -23,7 +23,7 @@ from monitors.summaries.summary import Bools, Floats, chunk_at
 
 LOOK_BACK_WEEKS = 5
 _LEAST_WEEKS = 2  # of rows, before one can say how many are usual
-_TOLD = 3  # in the sentence for people; the detail has all
+_MAX_NAMED = 3  # in the sentence for people; the detail has all
 
 
 class Fact(StrEnum):
@@ -55,14 +55,14 @@ REFUSED: Mapping[str, Fact] = {
     "type": Fact.REFUSED_TYPE,
 }
 
-_SAID: Mapping[Fact, str] = {
-    Fact.MISSING: "{feature} {value:.1%} missing, usually {usual:.1%}",
-    Fact.REPEATS: "{feature} {value:.1%} repeated, usually {usual:.1%}",
+_MESSAGES: Mapping[Fact, str] = {
+    Fact.MISSING: "{feature} {value:.1%} missing, usually {typical:.1%}",
+    Fact.REPEATS: "{feature} {value:.1%} repeated, usually {typical:.1%}",
     Fact.GAP: "{feature} without a value in {value:.0f} h that always had one",
-    Fact.CONSTANT: "{feature} never moved, usually by {usual:.3g} in a day",
+    Fact.CONSTANT: "{feature} never moved, usually by {typical:.3g} in a day",
     Fact.BEYOND: "{feature} {value:.1f} times its usual range outside of it",
     Fact.NEW_CATEGORY: "{feature} {value:.1%} in categories that the reference never had",
-    Fact.VOLUME: "{value:.0f} rows, usually {usual:.0f}",
+    Fact.VOLUME: "{value:.0f} rows, usually {typical:.0f}",
     Fact.DUPLICATES: "{value:.1%} of the rows came twice",
     Fact.REFUSED_MISSING: "{value:.1%} of the rows refused, for what is missing",
     Fact.REFUSED_RANGE: "{value:.1%} of the rows refused, for what is out of range",
@@ -117,14 +117,14 @@ class DataQualityParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class DayVolume:
     """The rows of a day.
 
     Attributes
     ----------
     n_rows
         Served on the day.
-    usual
+    baseline
         Rows of the same weekday in the weeks before, the newest first; 0
         where none came.
     n_duplicates
@@ -134,7 +134,7 @@ class Arrivals:
     """
 
     n_rows: int
-    usual: Sequence[int] = ()
+    baseline: Sequence[int] = ()
     n_duplicates: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
 
@@ -149,27 +149,29 @@ class Flaw:
         What.
     feature
         Whose; None: the rows'.
-    value, usual, limit
-        In the unit of the fact. `usual` is None where nothing is usual.
+    value, baseline, limit
+        In the unit of the fact. `typical` is None where nothing is usual.
     """
 
     fact: Fact
     feature: str | None
     value: float
-    usual: float | None
+    baseline: float | None
     limit: float
 
     @property
     def ratio(self) -> float:
         """Return how far beyond the limit it is; over 1."""
         if self.fact is Fact.VOLUME:
-            assert self.usual is not None
-            return _fold_change(self.value, self.usual) / math.log(self.limit)
+            assert self.baseline is not None
+            return _fold_change(self.value, self.baseline) / math.log(self.limit)
         return self.value / self.limit
 
     def __str__(self) -> str:
-        usual = 0.0 if self.usual is None else self.usual
-        return _SAID[self.fact].format(feature=self.feature, value=self.value, usual=usual)
+        typical = 0.0 if self.baseline is None else self.baseline
+        return _MESSAGES[self.fact].format(
+            feature=self.feature, value=self.value, typical=typical
+        )
 
     def to_json(self) -> dict[str, Json]:
         """Return the flaw for a finding's detail."""
@@ -177,7 +179,7 @@ class Flaw:
             "fact": self.fact.value,
             "feature": self.feature,
             "value": as_json(self.value),
-            "usual": None if self.usual is None else as_json(self.usual),
+            "baseline": None if self.baseline is None else as_json(self.baseline),
             "limit": as_json(self.limit),
         }
 
@@ -212,7 +214,7 @@ def fit(
 def evaluate(
     baseline: DataQualityBaseline | WarmingUp | None,
     recent: Daily,
-    arrivals: Arrivals,
+    volume: DayVolume,
     params: DataQualityParams,
     day: Window,
 ) -> Finding:
@@ -225,7 +227,7 @@ def evaluate(
     recent
         The days up to the judged one, which is the last; five weeks before it
         say what has become usual since the reference.
-    arrivals
+    volume
         The rows of the day.
     params
         How much is too much.
@@ -247,14 +249,14 @@ def evaluate(
     >>> from monitors.summaries.daily import daily
     >>> from monitors.summaries.summary import empty
     >>> none = daily(empty(0), (), day.start, day.end)
-    >>> arrivals = Arrivals(n_rows=97, refused={"range": 3})
-    >>> evaluate(None, none, arrivals, DataQualityParams(), day).cause
+    >>> volume = DayVolume(n_rows=97, refused={"range": 3})
+    >>> evaluate(None, none, volume, DataQualityParams(), day).cause
     '3.0% of the rows refused, for what is out of range'
     """
     end = chunk_at(day.end) // HOURS
     today, before = recent.until(end, 1), recent.until(end - 1, LOOK_BACK_WEEKS * WEEK)
-    found = [flaw for fact in Fact if (flaw := _of_rows(fact, arrivals, params)) is not None]
-    detail: dict[str, Json] = {"rows": arrivals.n_rows}
+    found = [flaw for fact in Fact if (flaw := _of_rows(fact, volume, params)) is not None]
+    detail: dict[str, Json] = {"rows": volume.n_rows}
     why = "the champion has no reference" if baseline is None else ""
     if isinstance(baseline, WarmingUp):
         why = str(baseline)
@@ -262,7 +264,7 @@ def evaluate(
         evaluation = _look(baseline, today, before, end - 1)
         found += _of_features(baseline, evaluation, params)
         detail |= _detail(baseline, evaluation)
-    silent = arrivals.n_rows == 0 and not today.n.any()
+    silent = volume.n_rows == 0 and not today.n.any()
     worst = sorted(found, key=lambda flaw: (-flaw.ratio, flaw.fact, flaw.feature or ""))
     flaws = [flaw for flaw in worst if flaw.ratio > 1]
     finding = Finding(
@@ -296,41 +298,41 @@ def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
     (True, False)
     """
     flaws = detail.get("flaws")
-    told = flaws if isinstance(flaws, list) else []
-    return bool(told) and all(flaw["feature"] in broken for flaw in told)
+    listed = flaws if isinstance(flaws, list) else []
+    return bool(listed) and all(flaw["feature"] in broken for flaw in listed)
 
 
 def _cause(flaws: Sequence[Flaw]) -> str:
-    told = [str(flaw) for flaw in flaws[:_TOLD]]
-    rest = len(flaws) - len(told)
-    return "; ".join([*told, f"and {rest} more"] if rest else told)
+    listed = [str(flaw) for flaw in flaws[:_MAX_NAMED]]
+    rest = len(flaws) - len(listed)
+    return "; ".join([*listed, f"and {rest} more"] if rest else listed)
 
 
-def _of_rows(fact: Fact, arrivals: Arrivals, params: DataQualityParams) -> Flaw | None:
+def _of_rows(fact: Fact, volume: DayVolume, params: DataQualityParams) -> Flaw | None:
     """Measure what is about rows; None where nothing can be said."""
-    n_refused = sum(n for why, n in arrivals.refused.items() if why in REFUSED)
+    n_refused = sum(n for why, n in volume.refused.items() if why in REFUSED)
     match fact:
         case Fact.VOLUME:
-            days = sorted(n for n in arrivals.usual if n > 0)
+            days = sorted(n for n in volume.baseline if n > 0)
             if len(days) < _LEAST_WEEKS:
                 return None
-            usual, limit = float(np.median(days)), params.max_volume_ratio
-            value = float(arrivals.n_rows)
+            typical, limit = float(np.median(days)), params.max_volume_ratio
+            value = float(volume.n_rows)
         case Fact.DUPLICATES:
-            value = arrivals.n_duplicates / max(arrivals.n_rows, 1)
-            usual, limit = 0.0, params.max_duplicates
+            value = volume.n_duplicates / max(volume.n_rows, 1)
+            typical, limit = 0.0, params.max_duplicates
         case _ if fact in REFUSED.values():
-            n = sum(n for why, n in arrivals.refused.items() if REFUSED.get(why) is fact)
-            value = n / max(arrivals.n_rows + n_refused, 1)
-            usual, limit = 0.0, params.max_refused
+            n = sum(n for why, n in volume.refused.items() if REFUSED.get(why) is fact)
+            value = n / max(volume.n_rows + n_refused, 1)
+            typical, limit = 0.0, params.max_refused
         case _:
             return None
-    return Flaw(fact=fact, feature=None, value=value, usual=usual, limit=limit)
+    return Flaw(fact=fact, feature=None, value=value, baseline=typical, limit=limit)
 
 
-def _fold_change(value: float, usual: float) -> float:
+def _fold_change(value: float, typical: float) -> float:
     """Return how many times as many or as few, as a logarithm; half a row avoids none."""
-    return abs(math.log((value + 0.5) / (usual + 0.5)))
+    return abs(math.log((value + 0.5) / (typical + 0.5)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -388,15 +390,15 @@ def _of_features(
     figures: Mapping[Fact, tuple[Floats, Floats, Floats]] = {
         Fact.MISSING: (
             evaluation.missing,
-            baseline.usual["missing"],
+            baseline.median["missing"],
             baseline.limit["missing"],
         ),
         Fact.REPEATS: (
             evaluation.repeats,
-            baseline.usual["repeats"],
+            baseline.median["repeats"],
             baseline.limit["repeats"],
         ),
-        Fact.GAP: (evaluation.gap, baseline.usual["gap"], baseline.limit["gap"]),
+        Fact.GAP: (evaluation.gap, baseline.median["gap"], baseline.limit["gap"]),
         # A fact without degrees: twice what is allowed.
         Fact.CONSTANT: (np.where(evaluation.constant, 2.0, none), baseline.spread, none + 1.0),
         Fact.BEYOND: (evaluation.beyond, none, none + params.max_beyond),
@@ -407,10 +409,10 @@ def _of_features(
             fact=fact,
             feature=name,
             value=float(values[i]),
-            usual=as_json(usual[i]),
+            baseline=as_json(typical[i]),
             limit=float(limits[i]),
         )
-        for fact, (values, usual, limits) in figures.items()
+        for fact, (values, typical, limits) in figures.items()
         for i, name in enumerate(baseline.names)
         if math.isfinite(values[i]) and math.isfinite(baseline.n[i])
     ]

@@ -18,10 +18,10 @@ from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.reference_incidents import incidents, stretches
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import (
-    Contract,
+    FalseAlarmThreshold,
     Pool,
-    contract,
     distance,
+    fit_threshold,
     in_sd,
     is_constant,
     middle_and_spread,
@@ -101,7 +101,7 @@ class InputDriftBaseline:
         `last_day` plus its place.
     screened
         Days `[start, end)`, since the epoch, that were left out: incidents.
-    usual
+    pooled
         Middle and spread of those windows.
     scale : (feature,)
         The distance that 5 % of the reference windows exceed, by the feature's
@@ -120,13 +120,13 @@ class InputDriftBaseline:
     screened: tuple[tuple[int, int], ...]
     mean: Floats
     sd: Floats
-    usual: Pool
+    pooled: Pool
     scale: Floats
     evaluations: Floats
     level_mean: Floats
     level_sd: Floats
     difference_sd: Floats
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
     @property
     def n_windows(self) -> int:
@@ -167,18 +167,20 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         return fit(reference.of(known), params)
     first_evaluation = _first_evaluation(whole, period, params.window_days)
-    odd, quiet = np.zeros(len(mean), dtype=np.bool_), whole
+    anomalous, quiet = np.zeros(len(mean), dtype=np.bool_), whole
     level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
         mean, sd = _windows(quiet.mean, period, params.window_days)
         away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
         scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
-        without = _without(whole, _days(odd | marked, first_evaluation, params.window_days))
+        without = _without(
+            whole, _days(anomalous | marked, first_evaluation, params.window_days)
+        )
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
             break
-        odd, quiet = odd | marked, without
-    return _learn(quiet, period, params, _days(odd, first_evaluation, params.window_days))
+        anomalous, quiet = anomalous | marked, without
+    return _learn(quiet, period, params, _days(anomalous, first_evaluation, params.window_days))
 
 
 def _learn(
@@ -200,13 +202,13 @@ def _learn(
         screened=screened,
         mean=mean,
         sd=sd,
-        usual=pool(mean, sd, grain),
+        pooled=pool(mean, sd, grain),
         scale=scale,
         evaluations=evaluations,
         level_mean=level_mean,
         level_sd=level_sd,
         difference_sd=difference_sd,
-        contract=contract(
+        alarm_threshold=fit_threshold(
             _joint_score(evaluations), params.days_between_false_alarms, params.window_days
         ),
     )
@@ -222,10 +224,10 @@ def _days(
     )
 
 
-def _without(whole: Hourly, odd: tuple[tuple[int, int], ...]) -> Hourly:
+def _without(whole: Hourly, anomalous: tuple[tuple[int, int], ...]) -> Hourly:
     """Return the hours with those of some days unknown."""
     mean = whole.mean.copy()
-    for start, end in odd:
+    for start, end in anomalous:
         mean[max(start * HOURS - whole.first, 0) : end * HOURS - whole.first] = np.nan
     return replace(whole, mean=mean)
 
@@ -331,7 +333,7 @@ def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluatio
     """
     whole = whole_days(like(hours, baseline.names))
     mean, sd = _windows(whole.mean, baseline.period, baseline.params.window_days)
-    scores = distance(mean, sd, baseline.usual) / baseline.scale
+    scores = distance(mean, sd, baseline.pooled) / baseline.scale
     level = (baseline.level_mean, baseline.level_sd)
     effects = _effect(mean, sd, level, baseline.difference_sd)
     return DailyEvaluations(
@@ -379,12 +381,12 @@ def evaluate(
     if lacks:
         return no_data(window, lacks)
     joint = float(evaluations.joint[-1])
-    breach = joint > baseline.contract.threshold
+    breach = joint > baseline.alarm_threshold.value
     top = _top(baseline, evaluations)
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=joint,
-        threshold=baseline.contract.threshold,
+        threshold=baseline.alarm_threshold.value,
         window=window,
         cause=_cause(baseline, whole, evaluations, top) if breach else "",
         detail={
@@ -405,7 +407,7 @@ def _moved(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> list[
     scores = _evaluated(
         evaluations.scores[-1], evaluations.effects[-1] >= baseline.params.min_effect
     )
-    found = moved(scores, baseline.evaluations, baseline.contract.threshold)
+    found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
@@ -482,20 +484,22 @@ def _detail(
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.achieved_days
+    achieved = baseline.alarm_threshold.achieved_days
     return {
         "window_days": days,
         "period_hours": baseline.period,
         "p": as_json(conformal_p(baseline, evaluations)),
-        "promised_days": baseline.contract.promised_days,
+        "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.contract.replayed_days,
-        "extrapolated": baseline.contract.extrapolated,
+        "replayed_days": baseline.alarm_threshold.replayed_days,
+        "extrapolated": baseline.alarm_threshold.extrapolated,
         "n_windows": baseline.n_windows,
         "left_out": [
             {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
         ],
         "top": baseline.names[top],
-        "since": since(evaluations.joint, evaluations.first_day, baseline.contract.threshold),
+        "since": since(
+            evaluations.joint, evaluations.first_day, baseline.alarm_threshold.value
+        ),
         "features": features,
     }

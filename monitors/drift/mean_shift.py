@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import pdtr, pdtrik
 
-from monitors.baselines.threshold import Contract, middle_and_spread
+from monitors.baselines.threshold import FalseAlarmThreshold, middle_and_spread
 from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.drift.daily_levels import (
     LAGS,
@@ -68,7 +68,7 @@ class MeanShiftParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Usual:
+class DailyModel:
     """How the levels of a stretch go on from day to day.
 
     Attributes
@@ -113,11 +113,11 @@ class MeanShiftBaseline:
     params: MeanShiftParams
     names: tuple[str, ...]
     learnt_until: int
-    usual: Usual
+    daily_model: DailyModel
     level_mean: Floats
     level_sd: Floats
     n_weeks: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
 def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | WarmingUp:
@@ -149,10 +149,10 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
         return WarmingUp(n_windows=n_weeks, window_days=WEEK)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         return fit(reference.of(known), params)
-    usual = learn(whole)
+    daily_model = learn(whole)
     level_mean, level_sd = middle_and_spread(whole.mean)
     promised = params.days_between_false_alarms
-    limit = quiet_evidence(in_units(whole, usual), promised)
+    limit = quiet_evidence(in_units(whole, daily_model), promised)
     replayed = _replayed(whole)
     days = int(np.isfinite(replayed).sum())
     most = most_calls(days / promised)
@@ -161,12 +161,12 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
         params=params,
         names=whole.names,
         learnt_until=whole.first + len(whole),
-        usual=usual,
+        daily_model=daily_model,
         level_mean=level_mean,
         level_sd=level_sd,
         n_weeks=n_weeks,
-        contract=Contract(
-            threshold=limit,
+        alarm_threshold=FalseAlarmThreshold(
+            value=limit,
             promised_days=promised,
             replayed_days=float(days),
             replayed_episodes=calls(replayed > limit),
@@ -175,7 +175,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
     )
 
 
-def learn(whole: Hourly) -> Usual:
+def learn(whole: Hourly) -> DailyModel:
     """Learn how the levels of some days go on.
 
     Parameters
@@ -192,7 +192,7 @@ def learn(whole: Hourly) -> Usual:
     weights = pull(days, before, is_anchored=False)
     apart = innovations(days, before, weights)
     size = spread(apart)
-    return Usual(
+    return DailyModel(
         by_hour=by_hour,
         by_weekday=by_weekday,
         centre=centre,
@@ -203,12 +203,14 @@ def learn(whole: Hourly) -> Usual:
     )
 
 
-def in_units(whole: Hourly, usual: Usual) -> Floats:
+def in_units(whole: Hourly, daily_model: DailyModel) -> Floats:
     """Return the level of each day from the centre, in units; (day, feature)."""
-    return (levels(whole, usual.by_hour, usual.by_weekday) - usual.centre) / usual.unit
+    return (
+        levels(whole, daily_model.by_hour, daily_model.by_weekday) - daily_model.centre
+    ) / daily_model.unit
 
 
-def surprises(days: Floats, usual: Usual) -> Floats:
+def surprises(days: Floats, daily_model: DailyModel) -> Floats:
     """Return how far days lie from what is expected, in ordinary sizes of now.
 
     Parameters
@@ -221,8 +223,8 @@ def surprises(days: Floats, usual: Usual) -> Floats:
     (day, feature)
         NaN on unknown days, and where too few days before are known.
     """
-    apart = innovations(days, means_before(days, LAGS), usual.weights)
-    return calmed(apart / usual.spread)
+    apart = innovations(days, means_before(days, LAGS), daily_model.weights)
+    return calmed(apart / daily_model.spread)
 
 
 def joint(held: Floats, counts: Bools) -> Floats:
@@ -251,9 +253,9 @@ def _replayed(whole: Hourly) -> Floats:
     for start, end in itertools.pairwise(np.linspace(0, n_days, _PARTS + 1).astype(int)):
         mean = whole.mean.copy()
         mean[start * HOURS : end * HOURS] = np.nan
-        usual = learn(replace(whole, mean=mean))
-        seen = surprises(in_units(whole, usual), usual)[start:end]
-        apart[start:end], paid[start:end] = seen, payoff(seen, usual.price)
+        daily_model = learn(replace(whole, mean=mean))
+        seen = surprises(in_units(whole, daily_model), daily_model)[start:end]
+        apart[start:end], paid[start:end] = seen, payoff(seen, daily_model.price)
     there = np.isfinite(apart)
     evidence = joint(accumulate(paid, there), np.ones_like(there))
     evidence[~there.any(axis=1)] = np.nan

@@ -11,7 +11,7 @@ from monitors.baselines.daily_evaluations import no_data, what_lacks
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import in_sd, is_constant
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift.daily_levels import LIVELY_DAYS, USUAL_DAYS, WARM_UP_DAYS, means_before
+from monitors.drift.daily_levels import BASELINE_DAYS, LIVELY_DAYS, WARM_UP_DAYS, means_before
 from monitors.drift.mean_shift import MeanShiftBaseline, in_units, joint, surprises
 from monitors.finding import Finding, Json, Outcome, as_json, figure
 from monitors.statistics.e_detector import BETS, accumulate, began, payoff
@@ -20,7 +20,7 @@ from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
 # Evidence is at most so old: what is judged depends on these days and on no look before.
 MEMORY_DAYS = 96
-LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + USUAL_DAYS)
+LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + BASELINE_DAYS)
 # Of the limit. What a bet holds beyond it would only have to be lost again, when the
 # level is back, before the alert can resolve.
 _CAP = np.exp(2.0)
@@ -74,9 +74,9 @@ def evaluate_days(
     whole = whole_days(like(hours, baseline.names))
     n_days, first_day = len(whole) // HOURS, whole.first // HOURS
     n_evaluations = n_days if n_evaluations is None else min(n_evaluations, n_days)
-    days = in_units(whole, baseline.usual)
-    seen = surprises(days, baseline.usual)
-    paid = payoff(seen, baseline.usual.price)
+    days = in_units(whole, baseline.daily_model)
+    seen = surprises(days, baseline.daily_model)
+    paid = payoff(seen, baseline.daily_model.price)
     evaluations = np.arange(n_days - n_evaluations, n_days)
     # Laid side by side, (day back, look): a look knows its own days and no others.
     at = evaluations + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
@@ -84,13 +84,13 @@ def evaluate_days(
     own = np.where(counts[..., np.newaxis, np.newaxis], paid[np.maximum(at, 0)], 0.0)
     stakes = counts[..., np.newaxis] & np.isfinite(seen)[np.maximum(at, 0)]
     n_cells = seen.shape[1] * BETS.size
-    cap = _CAP * np.expm1(baseline.contract.threshold) * n_cells
+    cap = _CAP * np.expm1(baseline.alarm_threshold.value) * n_cells
     held = accumulate(own, stakes, cap)[-1]
     start = began(np.where(stakes[..., np.newaxis], own, 0.0))
     best = np.take_along_axis(start, held.argmax(axis=2)[..., np.newaxis], axis=2)[..., 0]
     since = at[best, np.arange(n_evaluations)[:, np.newaxis]]
     before, after = _moved(days, since, evaluations)
-    unit, centre = baseline.usual.unit, baseline.usual.centre
+    unit, centre = baseline.daily_model.unit, baseline.daily_model.centre
     effects = in_sd((after - before) * unit, baseline.level_mean, baseline.level_sd)
     evidence = joint(held, np.abs(effects) >= baseline.params.min_effect)
     evidence[~np.isfinite(seen[evaluations]).any(axis=1)] = np.nan
@@ -128,7 +128,7 @@ def _moved(
     known = n[end, feature] - n[start, feature]
     with_some = np.where(known > 0, known, np.nan)
     after = (total[end, feature] - total[start, feature]) / with_some
-    before = means_before(days, (USUAL_DAYS,))[..., 0]
+    before = means_before(days, (BASELINE_DAYS,))[..., 0]
     return before[start, feature], after
 
 
@@ -166,9 +166,9 @@ def evaluate(
     if lacks:
         last = whole.mean[max(end - HOURS - whole.first, 0) :]  # empty where it stopped before
         is_known = 2 * np.isfinite(last).sum(axis=0).max(initial=0) >= HOURS
-        few = f"fewer than {WARM_UP_DAYS} of the {USUAL_DAYS} days before are known"
+        few = f"fewer than {WARM_UP_DAYS} of the {BASELINE_DAYS} days before are known"
         return no_data(window, few if is_known else lacks)
-    evidence, limit = float(evaluations.joint[-1]), baseline.contract.threshold
+    evidence, limit = float(evaluations.joint[-1]), baseline.alarm_threshold.value
     breach = evidence > limit
     top = _top(baseline, evaluations)
     if breach:
@@ -218,13 +218,13 @@ def _detail(
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.achieved_days
+    achieved = baseline.alarm_threshold.achieved_days
     effect = evaluations.effects[-1, top]
     return {
-        "promised_days": baseline.contract.promised_days,
+        "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.contract.replayed_days,
-        "extrapolated": baseline.contract.extrapolated,
+        "replayed_days": baseline.alarm_threshold.replayed_days,
+        "extrapolated": baseline.alarm_threshold.extrapolated,
         "n_weeks": baseline.n_weeks,
         "top": baseline.names[top],
         "direction": "up" if effect > 0 else "down",

@@ -11,7 +11,7 @@ from monitors.statistics.rao_scott import Moved, moved
 from monitors.summaries.daily import Daily
 from monitors.summaries.summary import Edges
 
-_LEAST_TOLD = 0.01
+_LEAST_P = 0.01
 _METHOD = "bootstrap of whole days, provisional"
 
 
@@ -47,9 +47,9 @@ def with_first_impression(
         for i in range(len(window.names))
     ]
     features: dict[str, Json] = {
-        name: _told(drawn, i, corrected[i]) for i, name in enumerate(window.names)
+        name: _provisional(drawn, i, corrected[i]) for i, name in enumerate(window.names)
     }
-    told: dict[str, Json] = {
+    provisional: dict[str, Json] = {
         "method": _METHOD,
         "p": drawn.p,
         "top": window.names[drawn.top],
@@ -59,13 +59,13 @@ def with_first_impression(
     return replace(
         finding,
         cause=f"{finding.cause}; {_impression(drawn, drawn.top, window.names[drawn.top])}",
-        detail={**finding.detail, "provisional": told},
+        detail={**finding.detail, "provisional": provisional},
     )
 
 
 def _impression(drawn: Resampled, top: int, name: str) -> str:
     # Smaller than was ever checked against quiet weeks: a number nobody should trust.
-    p = f"p {drawn.p:.2g}" if drawn.p >= _LEAST_TOLD else f"p below {_LEAST_TOLD}"
+    p = f"p {drawn.p:.2g}" if drawn.p >= _LEAST_P else f"p below {_LEAST_P}"
     median = f"{drawn.median[top]:+.3g} ({drawn.low[top]:+.3g} to {drawn.high[top]:+.3g})"
     return (
         f"so far {name} moved most, {p}, its median by {median} "
@@ -73,7 +73,7 @@ def _impression(drawn: Resampled, top: int, name: str) -> str:
     )
 
 
-def _told(drawn: Resampled, i: int, corrected: Moved) -> dict[str, Json]:
+def _provisional(drawn: Resampled, i: int, corrected: Moved) -> dict[str, Json]:
     return {
         "ks_p": as_json(drawn.ks_p[i]),
         "wasserstein_p": as_json(drawn.wasserstein_p[i]),

@@ -26,7 +26,7 @@ class Anomaly:
 
     day: int
     value: float
-    usual: float
+    baseline: float
 
 
 def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
@@ -51,9 +51,9 @@ def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
         before = before[before > 0]
         if before.size < _LEAST_WEEKS:
             continue
-        usual = float(np.median(before))
-        if not usual / VOLUME <= rows[day] <= usual * VOLUME:
-            found.append(Anomaly(day=day, value=float(rows[day]), usual=usual))
+        baseline = float(np.median(before))
+        if not baseline / VOLUME <= rows[day] <= baseline * VOLUME:
+            found.append(Anomaly(day=day, value=float(rows[day]), baseline=baseline))
     return found
 
 
@@ -72,11 +72,11 @@ def latency_anomalies(p95: Floats, from_day: int) -> list[Anomaly]:
     >>> latency_anomalies(np.array([0.01] * 7 + [0.04]), from_day=7)
     [Odd(day=7, value=0.04, usual=0.01)]
     """
-    usual = _usual(p95, from_day)
+    baseline = _baseline(p95, from_day)
     return [
-        Anomaly(day=day, value=float(p95[day]), usual=usual)
+        Anomaly(day=day, value=float(p95[day]), baseline=baseline)
         for day in range(from_day, len(p95))
-        if p95[day] >= SLOWER * usual
+        if p95[day] >= SLOWER * baseline
     ]
 
 
@@ -95,15 +95,15 @@ def failure_anomalies(share: Floats, from_day: int) -> list[Anomaly]:
     >>> failure_anomalies(np.array([0.001] * 7 + [0.02]), from_day=7)
     [Odd(day=7, value=0.02, usual=0.001)]
     """
-    usual = _usual(share, from_day)
+    baseline = _baseline(share, from_day)
     return [
-        Anomaly(day=day, value=float(share[day]), usual=usual)
+        Anomaly(day=day, value=float(share[day]), baseline=baseline)
         for day in range(from_day, len(share))
-        if share[day] >= max(FAILING * usual, LEAST_FAILING)
+        if share[day] >= max(FAILING * baseline, LEAST_FAILING)
     ]
 
 
-def _usual(days: Floats, from_day: int) -> float:
+def _baseline(days: Floats, from_day: int) -> float:
     before = days[max(from_day - 2 * WEEK, 0) : from_day]
     before = before[np.isfinite(before)]
     return float(np.median(before)) if before.size else float("nan")
@@ -138,8 +138,8 @@ def absent_hours(days: Daily, day: int) -> Bools:
     array([5])
     """
     today = days.until(day + 1, 1)
-    usual = habit(days.until(day, WEEKS * WEEK), day).expected[day % WEEK]
+    baseline = habit(days.until(day, WEEKS * WEEK), day).expected[day % WEEK]
     if not len(today) or today.first_day != day:
-        return np.zeros_like(usual)
-    absent: Bools = usual & ~today.has[0]
+        return np.zeros_like(baseline)
+    absent: Bools = baseline & ~today.has[0]
     return absent

@@ -9,7 +9,7 @@ from monitors.input_fault.input_fault import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class ImplicatedFeature:
     """One feature that a finding names.
 
     Attributes
@@ -34,7 +34,7 @@ class Named:
     message: str = ""
 
 
-def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
+def named(detail: Mapping[str, Json]) -> tuple[ImplicatedFeature, ...]:
     """Return the features that a finding names, each once, the worst first.
 
     Parameters
@@ -61,10 +61,10 @@ def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
     features = detail.get("features")
     if isinstance(features, Mapping):
         top = detail.get("top")
-        scored = (_scored(name, said) for name, said in features.items())
+        scored = (_scored(name, entry) for name, entry in features.items())
         ranked = sorted(scored, key=lambda each: (each.feature != top, -_weight(each)))
         return tuple(ranked)
-    once: dict[str, Named] = {}
+    once: dict[str, ImplicatedFeature] = {}
     for each in (*_flawed(detail.get("flaws")), *_broken(detail.get("faults"))):
         once.setdefault(each.feature, each)
     return tuple(once.values())
@@ -79,8 +79,8 @@ def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
     ()
     """
     faults = detail.get("faults")
-    told = faults if isinstance(faults, list) else []
-    return tuple(fault for each in told if (fault := Fault.from_json(each)).until is None)
+    stored = faults if isinstance(faults, list) else []
+    return tuple(fault for each in stored if (fault := Fault.from_json(each)).until is None)
 
 
 def started(detail: Mapping[str, Json]) -> datetime | None:
@@ -97,34 +97,38 @@ def started(detail: Mapping[str, Json]) -> datetime | None:
     return min((fault.since for fault in open_faults(detail)), default=None)
 
 
-def _weight(each: Named) -> float:
+def _weight(each: ImplicatedFeature) -> float:
     return each.score if each.score is not None else float("-inf")
 
 
-def _scored(name: str, said: Json) -> Named:
-    if not isinstance(said, Mapping):
-        return Named(feature=name, score=_number(said))
-    if "score" in said:
-        return Named(
-            feature=name, score=_number(said["score"]), effect=_number(said.get("effect"))
+def _scored(name: str, entry: Json) -> ImplicatedFeature:
+    if not isinstance(entry, Mapping):
+        return ImplicatedFeature(feature=name, score=_number(entry))
+    if "score" in entry:
+        return ImplicatedFeature(
+            feature=name, score=_number(entry["score"]), effect=_number(entry.get("effect"))
         )
-    views = {view: _number(score) for view, score in said.items()}
+    views = {view: _number(score) for view, score in entry.items()}
     known = {view: score for view, score in views.items() if score is not None}
     if not known:
-        return Named(feature=name, views=views)
+        return ImplicatedFeature(feature=name, views=views)
     view = max(known, key=lambda each: known[each])
-    return Named(feature=name, score=known[view], view=view, views=views)
+    return ImplicatedFeature(feature=name, score=known[view], view=view, views=views)
 
 
-def _flawed(flaws: Json) -> Iterator[Named]:
+def _flawed(flaws: Json) -> Iterator[ImplicatedFeature]:
     for flaw in flaws if isinstance(flaws, list) else ():
         if isinstance(flaw["feature"], str):
-            yield Named(feature=flaw["feature"], message=str(flaw["fact"]).replace("_", " "))
+            yield ImplicatedFeature(
+                feature=flaw["feature"], message=str(flaw["fact"]).replace("_", " ")
+            )
 
 
-def _broken(faults: Json) -> Iterator[Named]:
+def _broken(faults: Json) -> Iterator[ImplicatedFeature]:
     for fault in open_faults({"faults": faults}):
-        yield Named(feature=fault.feature, message=str(fault).removeprefix(f"{fault.feature} "))
+        yield ImplicatedFeature(
+            feature=fault.feature, message=str(fault).removeprefix(f"{fault.feature} ")
+        )
 
 
 def _number(given: Json) -> float | None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from monitors.baselines.threshold import Contract, contract, middle_and_spread
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
 from monitors.input_fault.fault_types import FaultKind, Shape, explain
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import rounding
@@ -45,7 +45,7 @@ class InputFaultBaseline:
         How yesterday's departure from the usual week carries into the look.
     covariance : (feature, feature)
         Of the hourly departures that remain.
-    usual : (hour of day, feature)
+    daily_profile : (hour of day, feature)
         Stands in for hours that are missing from the start.
     level_sd, jump, left, score : (feature,)
         Spread of the hours; usual jump at an onset; what an explanation
@@ -60,7 +60,7 @@ class InputFaultBaseline:
     names: tuple[str, ...]
     carry: Floats
     covariance: Floats
-    usual: Floats
+    daily_profile: Floats
     level_sd: Floats
     jump: Floats
     left: Floats
@@ -68,7 +68,7 @@ class InputFaultBaseline:
     rest: float
     longest_repeat: Floats
     most_missing: Floats
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
     @property
     def budget(self) -> int:
@@ -84,9 +84,9 @@ class Evaluation:
     departure: Floats
 
 
-def filled(mean: Floats, usual: Floats) -> Floats:
+def filled(mean: Floats, daily_profile: Floats) -> Floats:
     """Put the same hour of the last day that has it where an hour is missing."""
-    days = np.concatenate([usual[np.newaxis], mean.reshape(-1, HOURS, mean.shape[1])])
+    days = np.concatenate([daily_profile[np.newaxis], mean.reshape(-1, HOURS, mean.shape[1])])
     there = np.isfinite(days)
     at = np.where(there, np.arange(len(days))[:, np.newaxis, np.newaxis], 0)
     last = np.maximum.accumulate(at, axis=0)
@@ -103,10 +103,10 @@ def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
     n = len(days) - EVALUATION_DAYS + 1
     n_features = days.shape[2]
     weeks = np.lib.stride_tricks.sliding_window_view(days, _BEFORE, axis=0)
-    usual = np.median(weeks[:n], axis=-1)
+    daily_profile = np.median(weeks[:n], axis=-1)
     parts = range(_BEFORE - 1, EVALUATION_DAYS)
     values = np.stack([days[part : part + n] for part in parts], axis=1)
-    departure = values - usual[:, np.newaxis]
+    departure = values - daily_profile[:, np.newaxis]
     shape = (n, len(parts) * HOURS, n_features)
     return values.reshape(shape), departure.reshape(shape), departure[:, 0].mean(axis=1)
 
@@ -134,16 +134,16 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> InputFaultB
         highest += [
             _highest(other, evaluation) for evaluation in _evaluations(other, seen.mean)
         ]
-    promise = contract(np.array(highest), promised_days, EVALUATION_DAYS)
-    return replace(_learn(whole, min_change), contract=promise)
+    promise = fit_threshold(np.array(highest), promised_days, EVALUATION_DAYS)
+    return replace(_learn(whole, min_change), alarm_threshold=promise)
 
 
 def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
     """Learn all but the limit."""
-    usual, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
-    usual = usual.reshape(HOURS, -1)
+    daily_profile, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
+    daily_profile = daily_profile.reshape(HOURS, -1)
     _, level_sd = middle_and_spread(whole.mean)
-    _, departure, yesterday = _cut(filled(whole.mean, usual))
+    _, departure, yesterday = _cut(filled(whole.mean, daily_profile))
     after = departure[:, -AFTER * HOURS :]
     # Features of any units: what is cut off as rounding must not depend on them.
     in_sd = np.linalg.lstsq(yesterday / level_sd, after.mean(axis=1) / level_sd, rcond=None)[0]
@@ -156,7 +156,7 @@ def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
         names=whole.names,
         carry=carry,
         covariance=covariance,
-        usual=usual,
+        daily_profile=daily_profile,
         level_sd=level_sd,
         jump=blank,
         left=blank,
@@ -164,7 +164,7 @@ def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
         rest=np.inf,
         longest_repeat=np.max(repeat_runs(whole.mean), axis=0),
         most_missing=missing_share(whole).max(axis=0),
-        contract=contract(np.zeros(1), 1.0, 1),
+        alarm_threshold=fit_threshold(np.zeros(1), 1.0, 1),
     )
     return _with_null(baseline, _evaluations(baseline, whole.mean))
 
@@ -285,13 +285,13 @@ def suspects(
 
 def last_evaluation(baseline: InputFaultBaseline, mean: Floats) -> Evaluation:
     """Return the look that ends with the last of some whole days of hourly means."""
-    days = filled(mean, baseline.usual)[-EVALUATION_DAYS:]
+    days = filled(mean, baseline.daily_profile)[-EVALUATION_DAYS:]
     return _of_days(baseline, days)[0]
 
 
 def _evaluations(baseline: InputFaultBaseline, mean: Floats) -> list[Evaluation]:
     """Return the looks that end with each day, as soon as there are enough."""
-    return _of_days(baseline, filled(mean, baseline.usual))
+    return _of_days(baseline, filled(mean, baseline.daily_profile))
 
 
 def _of_days(baseline: InputFaultBaseline, days: Floats) -> list[Evaluation]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.segments import like
-from monitors.baselines.threshold import Contract
+from monitors.baselines.threshold import FalseAlarmThreshold
 from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.cross_feature_model import (
@@ -202,9 +202,9 @@ def evaluate(
         finding,
         outcome=Outcome.BREACH if broken else Outcome.OK,
         value=highest,
-        threshold=baseline.contract.threshold,
+        threshold=baseline.alarm_threshold.value,
         cause="; ".join(map(str, broken)),
-        detail=_detail(faults) | _promise(baseline.contract),
+        detail=_detail(faults) | _promise(baseline.alarm_threshold),
     )
 
 
@@ -212,12 +212,12 @@ def _detail(faults: Sequence[Fault]) -> dict[str, Json]:
     return {"faults": [fault.to_json() for fault in faults]}
 
 
-def _promise(contract: Contract) -> dict[str, Json]:
+def _promise(threshold: FalseAlarmThreshold) -> dict[str, Json]:
     return {
-        "promised_days": contract.promised_days,
-        "achieved_days": contract.achieved_days,
-        "replayed_days": contract.replayed_days,
-        "extrapolated": contract.extrapolated,
+        "promised_days": threshold.promised_days,
+        "achieved_days": threshold.achieved_days,
+        "replayed_days": threshold.replayed_days,
+        "extrapolated": threshold.extrapolated,
     }
 
 
@@ -273,7 +273,7 @@ def _measured(
     undone, variance = errors_of(baseline, evaluation, range(len(baseline.names)), feature)
     n = len(undone)
     expected = evaluation.values[:, feature] - undone
-    raw = filled(hours.mean, baseline.usual).reshape(-1, len(hours.names))[-n:, feature]
+    raw = filled(hours.mean, baseline.daily_profile).reshape(-1, len(hours.names))[-n:, feature]
     after, sd = slice(-AFTER * HOURS, None), variance**0.5
     hour = ended((raw - expected)[after] / sd, undone[after] / sd)
     if hour is not None:
@@ -305,7 +305,7 @@ def _found(
             since=chunk_start(start + shape.hour),
         )
         for i, shape, score in blamed
-        if score > baseline.contract.threshold and hours.names[i] not in still
+        if score > baseline.alarm_threshold.value and hours.names[i] not in still
     ]
     return [*silent, *found], max((score for _, _, score in blamed), default=0.0)
 

@@ -29,7 +29,7 @@ class Block:
     """Features that keep each other company, and what is usual among them."""
 
     names: tuple[str, ...]
-    usual: InputFaultBaseline | WarmingUp
+    fitted: InputFaultBaseline | WarmingUp
 
 
 def fit(
@@ -53,7 +53,7 @@ def fit(
         looks of it, nor is a feature of fewer than three such segments.
     """
     if n_total is None:
-        return (Block(names=reference.names, usual=fit_one(reference, params)),)
+        return (Block(names=reference.names, fitted=fit_one(reference, params)),)
     enough = with_enough(reference, n_total, EVALUATION_DAYS)
     of_feature = np.array([feature_of(name) for name in enough.names[n_total:]])
     places = [[*range(n_total)]]
@@ -64,7 +64,7 @@ def fit(
         params, days_between_false_alarms=params.days_between_false_alarms * len(places)
     )
     blocks = [enough.of(own) for own in places]
-    return tuple(Block(names=own.names, usual=fit_one(own, split)) for own in blocks)
+    return tuple(Block(names=own.names, fitted=fit_one(own, split)) for own in blocks)
 
 
 def evaluate(
@@ -92,7 +92,7 @@ def evaluate(
     """
     found = [
         evaluate_one(
-            block.usual,
+            block.fitted,
             recent if block.names == recent.names else like(recent, block.names),
             [fault for fault in previous if fault.feature in block.names],
             as_of,
@@ -127,13 +127,13 @@ def _faults(finding: Finding) -> list[Json]:
 
 def _promise(blocks: Sequence[Block]) -> dict[str, Json]:
     """Say what was promised over all blocks, and what became of it over the reference."""
-    usual = [block.usual for block in blocks if isinstance(block.usual, InputFaultBaseline)]
-    contracts = [one.contract for one in usual]
-    n_episodes = sum(contract.replayed_episodes for contract in contracts)
-    days = min(contract.replayed_days for contract in contracts)
+    fitted = [block.fitted for block in blocks if isinstance(block.fitted, InputFaultBaseline)]
+    thresholds = [one.alarm_threshold for one in fitted]
+    n_episodes = sum(threshold.replayed_episodes for threshold in thresholds)
+    days = min(threshold.replayed_days for threshold in thresholds)
     return {
-        "promised_days": 1.0 / sum(1.0 / contract.promised_days for contract in contracts),
+        "promised_days": 1.0 / sum(1.0 / threshold.promised_days for threshold in thresholds),
         "achieved_days": days / n_episodes if n_episodes else None,
         "replayed_days": days,
-        "extrapolated": any(contract.extrapolated for contract in contracts),
+        "extrapolated": any(threshold.extrapolated for threshold in thresholds),
     }

@@ -59,5 +59,5 @@ def unevaluated(names: Sequence[str]) -> dict[str, Json]:
     >>> unevaluated([])
     {}
     """
-    told = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
-    return {"not_evaluated": told} if told else {}
+    reasons = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
+    return {"not_evaluated": reasons} if reasons else {}

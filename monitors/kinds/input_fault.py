@@ -39,15 +39,17 @@ def broken(detail: Detail) -> list[BrokenInput]:
 
     A fault is followed for some time after its repair: windows hold its days until then.
     """
-    return [BrokenInput(feature=one.feature, description=_told(one)) for one in faults(detail)]
+    return [
+        BrokenInput(feature=one.feature, description=_described(one)) for one in faults(detail)
+    ]
 
 
 def _evaluated(blocks: Sequence[Block]) -> list[str]:
-    known = [block.usual for block in blocks if not isinstance(block.usual, WarmingUp)]
-    return [name for usual in known for name in usual.names]
+    known = [block.fitted for block in blocks if not isinstance(block.fitted, WarmingUp)]
+    return [name for fitted in known for name in fitted.names]
 
 
-def _told(fault: Fault) -> str:
+def _described(fault: Fault) -> str:
     return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"
 
 

@@ -115,7 +115,7 @@ def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
         )
     now = days.cells[-params.window_days :].sum(axis=0)
     detail: dict[str, Json] = {
-        **evaluated.told([f"class {name}" for name in days.names], [*VIEWS]),
+        **evaluated.to_json([f"class {name}" for name in days.names], [*VIEWS]),
         "window_days": params.window_days,
         "classes": _classes(days, evaluated, now),
     }
@@ -127,16 +127,17 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
     name = [*VIEWS][view]
     if name == "bias":
         mean_probability, share = (float(of) for of in overall(now[part]))
-        usual = float(evaluated.usuals[view].middle[part, 0])
+        baseline = float(evaluated.robust_baselines[view].middle[part, 0])
         said = (
             f"is predicted at {mean_probability:.2f} on average and happens at {share:.2f} "
-            f"(apart {mean_probability - share:+.2f}, usually {usual:+.2f})"
+            f"(apart {mean_probability - share:+.2f}, usually {baseline:+.2f})"
         )
     else:
         n, claimed, happened = (now[part, of] for of in (N, CLAIMED, HAPPENED))
         worst = int(np.argmax(np.abs(claimed - happened)))
         moved = float(
-            evaluated.lately[view][-1, part, 0] - evaluated.usuals[view].middle[part, 0]
+            evaluated.lately[view][-1, part, 0]
+            - evaluated.robust_baselines[view].middle[part, 0]
         )
         side = "too surely: " if moved > 0 else "not surely enough: "
         how = side if name == "sureness" else ""
@@ -159,9 +160,9 @@ def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[s
                 of: as_json(own[-1, i, 0])
                 for of, own in zip(VIEWS, evaluated.lately, strict=True)
             },
-            "usual": {
+            "baseline": {
                 of: as_json(own.middle[i, 0])
-                for of, own in zip(VIEWS, evaluated.usuals, strict=True)
+                for of, own in zip(VIEWS, evaluated.robust_baselines, strict=True)
             },
             "bins": [asdict(each) for each in table(now[i])] if i == top else [],
         }

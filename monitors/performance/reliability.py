@@ -90,12 +90,12 @@ def squared_error(totals: Floats) -> Floats:
     array([-0.0625])
     """
     n = totals[..., N]
-    is_told = n >= 2
-    n_told = np.where(is_told, n, 0.0)
+    is_counted = n >= 2
+    n_counted = np.where(is_counted, n, 0.0)
     claimed, happened = (totals[..., part] / np.maximum(n, 1.0) for part in (CLAIMED, HAPPENED))
     by_chance = happened * (1.0 - happened) / np.maximum(n - 1.0, 1.0)
-    whole = n_told.sum(axis=-1)
-    square = (n_told * ((happened - claimed) ** 2 - by_chance)).sum(axis=-1)
+    whole = n_counted.sum(axis=-1)
+    square = (n_counted * ((happened - claimed) ** 2 - by_chance)).sum(axis=-1)
     found: Floats = square / np.where(whole > 0, whole, np.nan)
     return found
 

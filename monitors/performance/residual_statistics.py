@@ -229,14 +229,14 @@ def seen_json(values: Sequence[Floats]) -> dict[str, Json]:
     }
 
 
-def sentence(statistic: str, now: float, usual: float, ahead: int) -> str:
+def sentence(statistic: str, now: float, baseline: float, ahead: int) -> str:
     """Say what is wrong with forecasts, after their name.
 
     Parameters
     ----------
     statistic
         Of `VIEWS`.
-    now, usual
+    now, baseline
         As `measure` gives it.
     ahead
         Hours to the last step of the part.
@@ -251,18 +251,18 @@ def sentence(statistic: str, now: float, usual: float, ahead: int) -> str:
     first, season = lags(ahead)
     match statistic:
         case "bias":
-            side = "high" if now > usual else "low"
-            return f"are {abs(now):.2f} SD too {side}, usually {usual:+.2f}"
+            side = "high" if now > baseline else "low"
+            return f"are {abs(now):.2f} SD too {side}, usually {baseline:+.2f}"
         case "sd":
-            return f"scatter {np.exp(now - usual):.1f} times as widely as usual"
+            return f"scatter {np.exp(now - baseline):.1f} times as widely as usual"
         case "tail":
             return (
                 "are now and then far off (root mean square "
-                f"{np.exp(now):.1f} times the mean error, usually {np.exp(usual):.1f})"
+                f"{np.exp(now):.1f} times the mean error, usually {np.exp(baseline):.1f})"
             )
         case _:
             lag = first if statistic == "repeats" else season
             return (
                 f"repeat their errors after {lag} h "
-                f"(correlation {np.tanh(now):.2f}, usually {np.tanh(usual):.2f})"
+                f"(correlation {np.tanh(now):.2f}, usually {np.tanh(baseline):.2f})"
             )

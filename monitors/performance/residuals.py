@@ -60,7 +60,7 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
     if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **evaluated.told(days.names, [*VIEWS]),
+        **evaluated.to_json(days.names, [*VIEWS]),
         "parts": _parts(days, evaluated),
         "window_days": params.window_days,
     }
@@ -73,7 +73,7 @@ def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
     said = sentence(
         [*VIEWS.values()][view][most].name,
         float(evaluated.lately[view][-1, part, most]),
-        float(evaluated.usuals[view].middle[part, most]),
+        float(evaluated.robust_baselines[view].middle[part, most]),
         days.ahead[part],
     )
     target, _, steps = days.names[part].rpartition("+")
@@ -86,7 +86,7 @@ def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, Json]:
     return {
         name: {
             "now": seen_json([own[-1, i] for own in evaluated.lately]),
-            "usual": seen_json([own.middle[i] for own in evaluated.usuals]),
+            "baseline": seen_json([own.middle[i] for own in evaluated.robust_baselines]),
         }
         for i, name in enumerate(days.names)
     }

@@ -210,7 +210,7 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
     if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **evaluated.told(days.names, [VIEW]),
+        **evaluated.to_json(days.names, [VIEW]),
         "window_days": params.window_days,
         "errors": _errors(days, seen, params),
         "segments": _segments(days, seen),
@@ -239,7 +239,7 @@ def _errors(days: SegmentDays, seen: Seen, params: SelfReferenceParams) -> dict[
             error = totals[at][LOSS] / totals[at][LABELLED]
             errors[name] = {
                 "error": as_json(error),
-                "usual": as_json(error / np.exp(own)),
+                "baseline": as_json(error / np.exp(own)),
                 "times": as_json(np.exp(own)),
                 "others": as_json(np.exp(common)),
             }

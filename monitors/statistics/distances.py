@@ -435,8 +435,8 @@ def between(current: Totals, reference: Totals, edges: Edges) -> Distances:
     >>> def window(mean, *counts):
     ...     counted, middle = np.array([counts]), np.array([mean])
     ...     return Totals(counts=counted, low=low, high=high, mean=middle, sd=high)
-    >>> now, usual = window(1.0, 0.0, 2.0, 2.0), window(0.0, 2.0, 2.0, 0.0)
-    >>> between(now, usual, edges).wasserstein
+    >>> now, baseline = window(1.0, 0.0, 2.0, 2.0), window(0.0, 2.0, 2.0, 0.0)
+    >>> between(now, baseline, edges).wasserstein
     array([1.])
     """
     p, q = shares(current.counts), shares(reference.counts)

@@ -16,10 +16,16 @@ import numpy as np
 
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.segments import feature_of, like
-from monitors.baselines.threshold import Contract, contract, middle_and_spread
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
 from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.robust_distance import (
+    RobustBaseline,
+    distances,
+    farthest,
+    robust_baselines,
+    scored_apart,
+)
 from monitors.statistics.seasonality import seasonal_difference
 from monitors.statistics.view import Statistic, View
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
@@ -143,7 +149,7 @@ def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Flo
     .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a
        Random World", Springer, 2005, ch. 2.
     """
-    away = distances(statistics, usuals(statistics, _parts(views)))
+    away = distances(statistics, robust_baselines(statistics, _parts(views)))
     return away / farthest(away, _OF_WEEKS)
 
 
@@ -237,7 +243,7 @@ class TemporalPatternBaseline:
         The places of features that are compared with each other.
     centre, unit : (feature,)
         Mean and standard deviation of the hours, in which the views look at them.
-    usuals
+    robust_baselines
         One per view.
     scale : (feature, view)
         Typical distance of the farthest 3 % of the reference's looks, by weight;
@@ -253,11 +259,11 @@ class TemporalPatternBaseline:
     blocks: Blocks
     centre: Floats
     unit: Floats
-    usuals: tuple[Usual, ...]
+    robust_baselines: tuple[RobustBaseline, ...]
     scale: Floats
     evaluations: Floats
     n_windows: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
 def fit(
@@ -305,11 +311,11 @@ def fit(
         blocks=blocks,
         centre=centre,
         unit=spread,
-        usuals=usuals(seen, _parts(views)),
+        robust_baselines=robust_baselines(seen, _parts(views)),
         scale=scale,
         evaluations=evaluations,
         n_windows=n_windows,
-        contract=contract(
+        alarm_threshold=fit_threshold(
             largest(evaluations, axis=1),
             params.days_between_false_alarms,
             params.window_days,
@@ -383,7 +389,7 @@ def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEval
     views = panel_views(baseline.params.season_hours)
     days = baseline.params.window_days
     seen = _measure_apart(whole, views, days * HOURS, baseline.blocks)
-    scores = distances(seen, baseline.usuals) / baseline.scale
+    scores = distances(seen, baseline.robust_baselines) / baseline.scale
     return PanelEvaluations(
         first_day=(whole.first + lead(views)) // HOURS + days - 1,
         joint=largest(scores, axis=(1, 2)),
@@ -418,7 +424,7 @@ def explain(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) ->
     scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
     feature, at = np.unravel_index(int(np.argmax(scores)), scores.shape)
     view = panel_views(baseline.params.season_hours)[at]
-    own = baseline.usuals[at]
+    own = baseline.robust_baselines[at]
     away = own.standardised(evaluations.statistics[at][-1:])[0, feature]
     most = int(np.argmax(np.abs(away)))
     part = view.parts[most]

@@ -54,11 +54,11 @@ def evaluate(
     if lacks:
         return no_data(window, lacks)
     joint = float(evaluations.joint[-1])
-    breach = joint > baseline.contract.threshold
+    breach = joint > baseline.alarm_threshold.value
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=joint,
-        threshold=baseline.contract.threshold,
+        threshold=baseline.alarm_threshold.value,
         window=window,
         cause=explain(baseline, evaluations).sentence if breach else "",
         detail=_detail(baseline, evaluations, breach=breach),
@@ -74,26 +74,28 @@ def _detail(
         for name, scores in zip(baseline.names, evaluations.scores[-1], strict=True)
     }
     most = explain(baseline, evaluations)
-    achieved = baseline.contract.achieved_days
+    achieved = baseline.alarm_threshold.achieved_days
     return {
         "window_days": baseline.params.window_days,
         "season_hours": baseline.params.season_hours,
-        "promised_days": baseline.contract.promised_days,
+        "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.contract.replayed_days,
-        "extrapolated": baseline.contract.extrapolated,
+        "replayed_days": baseline.alarm_threshold.replayed_days,
+        "extrapolated": baseline.alarm_threshold.extrapolated,
         "n_windows": baseline.n_windows,
         "top": most.feature,
         "view": most.view,
         "statistic": most.statistic,
         "away": as_json(most.away),
         "moved": _moved(baseline, evaluations) if breach else [],
-        "since": since(evaluations.joint, evaluations.first_day, baseline.contract.threshold),
+        "since": since(
+            evaluations.joint, evaluations.first_day, baseline.alarm_threshold.value
+        ),
         "features": features,
     }
 
 
 def _moved(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) -> list[str]:
     scores = largest(evaluations.scores[-1], axis=1)
-    found = moved(scores, baseline.evaluations, baseline.contract.threshold)
+    found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]

@@ -17,7 +17,7 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
-from monitors.baselines.threshold import Contract, contract, p_value
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, p_value
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.mahalanobis import distance, metric
@@ -93,7 +93,7 @@ class WindowProfileBaseline:
     scale: Floats
     joint: Floats
     screened: tuple[tuple[int, int], ...]
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
 def fit(
@@ -128,11 +128,11 @@ def fit(
     away = tuple(_known_of(each, params.window_days) for each in away)
     scale, joint = _scored_apart(away, parts)
     scale[~learnt] = np.nan
-    odd = incidents(joint, _GAP)
-    if odd.mean() > _MOST_LEFT_OUT:
-        odd[:] = False
-    if odd.any():
-        away = tuple(np.where(odd[:, np.newaxis], np.nan, each) for each in away)
+    anomalous = incidents(joint, _GAP)
+    if anomalous.mean() > _MOST_LEFT_OUT:
+        anomalous[:] = False
+    if anomalous.any():
+        away = tuple(np.where(anomalous[:, np.newaxis], np.nan, each) for each in away)
         scale, joint = _scored_apart(away, parts)
         scale[~learnt] = np.nan
     return WindowProfileBaseline(
@@ -146,9 +146,9 @@ def fit(
         joint=joint,
         screened=tuple(
             (first + start - params.window_days + 1, first + stop)
-            for start, stop in stretches(odd)
+            for start, stop in stretches(anomalous)
         ),
-        contract=contract(joint, params.days_between_false_alarms, _GAP),
+        alarm_threshold=fit_threshold(joint, params.days_between_false_alarms, _GAP),
     )
 
 
@@ -176,8 +176,8 @@ def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Fl
     for i, part in enumerate(parts):
         for start, end in itertools.pairwise(bounds):
             apart = np.r_[0 : max(start - _GAP, 0), min(end + _GAP, n) : n]
-            usual = metric(away[i][apart], part.grain)
-            scores[start:end, i] = distance(away[i][start:end], usual)
+            fitted = metric(away[i][apart], part.grain)
+            scores[start:end, i] = distance(away[i][start:end], fitted)
     tail = np.quantile(np.where(np.isfinite(scores), scores, 0.0), 0.95, axis=0)
     scale: Floats = np.maximum(tail, _LEAST_SCALE)
     return scale, _joint(scores / scale)
@@ -199,7 +199,7 @@ def scored(learnt: WindowProfileBaseline, away: tuple[Floats, ...]) -> tuple[Flo
         The highest; NaN: no data.
     scores : (look, part)
     """
-    apart = [distance(each, usual) for each, usual in zip(away, learnt.metrics, strict=True)]
+    apart = [distance(each, fitted) for each, fitted in zip(away, learnt.metrics, strict=True)]
     scores = np.column_stack(apart) / learnt.scale
     return _joint(scores), scores
 
@@ -263,7 +263,7 @@ def evaluate(
     joint, scores = scored(learnt, away)
     if lacks := what_lacks(joint, first, end * HOURS):
         return no_data(window, lacks)
-    value, threshold = float(joint[-1]), learnt.contract.threshold
+    value, threshold = float(joint[-1]), learnt.alarm_threshold.value
     top = int(np.argmax(np.where(np.isfinite(scores[-1]), scores[-1], -1.0)))
     breach = value > threshold
     part = learnt.parts[top]
@@ -319,7 +319,7 @@ def _detail(
             "part": part.message,
         }
         features.setdefault(moved[i], told)
-    promise = learnt.contract
+    promise = learnt.alarm_threshold
     achieved = promise.achieved_days
     days = learnt.params.window_days
     last = np.concatenate([learnt.joint[(len(learnt.joint) - 1) % days :: days], joint[-1:]])
@@ -338,6 +338,6 @@ def _detail(
             )
         ],
         "top": moved[top],
-        "since": since(joint, first, promise.threshold),
+        "since": since(joint, first, promise.value),
         "features": features,
     }

@@ -200,10 +200,10 @@ def changes(
         points = part.point(means, days)
         grid = np.full((max(end - first, 0), points.shape[1]), np.nan)
         grid[place] = points
-        usual = _mean_of(
+        mean_before = _mean_of(
             [_earlier(grid, 7 * week) for week in range(1, WEEKS + 1)], _LEAST_WEEKS
         )
-        change = grid - usual
+        change = grid - mean_before
         some = [_earlier(change, day) for day in range(window_days)]
         found.append(_mean_of(some, (window_days + 1) // 2))
     return tuple(found)

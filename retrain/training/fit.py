@@ -217,10 +217,10 @@ class _Course:
         return total / max(1, n_known)
 
 
-def _absolute_errors(said: Tensor, true: Tensor) -> Tensor:
+def _absolute_errors(predicted: Tensor, true: Tensor) -> Tensor:
     """Return the errors (known,) of targets that are known; a NaN forecast of one stays NaN."""
     known = ~true.isnan()
-    return (said[known] - true[known]).abs()
+    return (predicted[known] - true[known]).abs()
 
 
 def _tensor(values: Floats) -> Tensor:

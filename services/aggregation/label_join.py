@@ -301,7 +301,7 @@ class _Summed:
         The same by segment, over all steps.
     residuals : (part of a target, WIDTH)
         From `monitors.performance.residual_sums`; None before the first forecast.
-    claims : (target, WIDTH)
+    probabilities : (target, WIDTH)
         From `monitors.performance.calibration_sums`; None before the first, and where targets
         are no classes.
     """
@@ -311,7 +311,7 @@ class _Summed:
         self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
         self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
         self.residuals: Floats | None = None
-        self.claims: Floats | None = None
+        self.probabilities: Floats | None = None
         self.is_classifier = contract.is_classifier
 
     def add(self, joined: Joined, of: Units) -> None:
@@ -338,15 +338,19 @@ class _Summed:
             self.residuals = signed if self.residuals is None else self.residuals + signed
             if self.is_classifier:
                 claimed = calibration_sums.sums(joined.forecast[some], joined.actual[some])
-                self.claims = claimed if self.claims is None else self.claims + claimed
+                self.probabilities = (
+                    claimed if self.probabilities is None else self.probabilities + claimed
+                )
 
     def stored(self) -> dict[str, bytes | None]:
         """Return columns of `accuracy_chunk`."""
-        signed, claims = self.residuals, self.claims
+        signed, probabilities = self.residuals, self.probabilities
         return {
             "payload": chunk(self.sizes).astype("<f8").tobytes(),
             "residuals": None if signed is None else residual_sums.to_bytes(signed),
-            "calibration": None if claims is None else calibration_sums.to_bytes(claims),
+            "calibration": None
+            if probabilities is None
+            else calibration_sums.to_bytes(probabilities),
         }
 
 

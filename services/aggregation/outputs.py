@@ -22,7 +22,7 @@ ENOUGH = 1_000  # values of each target that edges are taken from
 MOST = 100_000  # of them: sorting more takes longer than it is worth
 
 
-def said(rows: pa.Table) -> pa.Table:
+def predicted(rows: pa.Table) -> pa.Table:
     """Return the rows that carry what a model said, and was served: no failure, no shadow.
 
     Nor past input: it has no output.
@@ -42,7 +42,7 @@ def edges_of(
     Parameters
     ----------
     rows
-        From `said`; at least one.
+        From `predicted`; at least one.
     contract
         Names the targets.
     of_input
@@ -72,7 +72,7 @@ def summarise_outputs(rows: pa.Table, at: Ints, contract: Contract, edges: Edges
     Parameters
     ----------
     rows
-        From `said`; with places, from `services.aggregation.segments.place`, by segment.
+        From `predicted`; with places, from `services.aggregation.segments.place`, by segment.
     at : (row,)
         When each was made, in microseconds since 1970.
     contract

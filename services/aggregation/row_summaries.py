@@ -53,8 +53,8 @@ def grown_edges(
     if of_input is None:
         return None
     of_output = before.output
-    if of_output is None and (told := outputs.said(rows)).num_rows:
-        of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
+    if of_output is None and (predictions := outputs.predicted(rows)).num_rows:
+        of_output = outputs.edges_of(predictions, contract, of_input, is_late=is_late)
         if of_output is None:
             return None
     names = segments.grown(_served_rows(rows), contract, before.names)
@@ -175,10 +175,10 @@ def _apart(part: Part, contract: Contract) -> Part:
 
 
 def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
-    told = outputs.said(rows)
-    if edges is None or not told.num_rows:
+    predictions = outputs.predicted(rows)
+    if edges is None or not predictions.num_rows:
         return None
-    return outputs.summarise_outputs(told, micros(told["at"]), contract, edges)
+    return outputs.summarise_outputs(predictions, micros(predictions["at"]), contract, edges)
 
 
 def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:

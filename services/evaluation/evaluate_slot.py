@@ -54,7 +54,7 @@ def evaluate_slot(
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        if model.judged_until is not None and day_end <= model.judged_until:
+        if model.evaluated_until is not None and day_end <= model.evaluated_until:
             return 0
         changes = _changes(session, model, day_end)  # before what they are about is read
         context = evaluation_context.load(session, model, day_end)
@@ -72,7 +72,7 @@ def evaluate_slot(
         # Not the key: rows that refer to the model may be added meanwhile, or two would
         # wait for each other.
         model = session.get_one(Model, model_id, with_for_update={"key_share": True})
-        if model.judged_until is not None and day_end <= model.judged_until:
+        if model.evaluated_until is not None and day_end <= model.evaluated_until:
             return 0
         if evaluation_context.champion_name(session, model_id) != context.champion:
             raise StaleChampion("the champion changed while the day was judged: judge it again")
@@ -81,7 +81,7 @@ def evaluate_slot(
         for one in judged:
             monitor = session.get_one(Monitor, one.monitor_id)
             alert_transitions.observe(session, monitor, at_evaluation, one.finding, now)
-        model.judged_until = day_end
+        model.evaluated_until = day_end
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)
         failed_slots.after(session, model, [one.finding for one in judged], now)
@@ -96,7 +96,7 @@ def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[da
     Rows that came after the day had closed, and before anybody looked, are no
     reason to look again.
     """
-    unseen = None if model.judged_until is None else model.judged_until.date()
+    unseen = None if model.evaluated_until is None else model.evaluated_until.date()
     return [
         (mark.day, mark.rev)
         for mark in recompute_marks.marks(session, model.id)

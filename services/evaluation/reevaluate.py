@@ -164,7 +164,7 @@ def evaluate_again(
     """
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id)
-        if model.judged_until is None or slot > model.judged_until:
+        if model.evaluated_until is None or slot > model.evaluated_until:
             return 0  # its turn comes
         if _past(session, model, slot) is None:
             failed_slots.fill(session, model, slot, now)
@@ -172,12 +172,12 @@ def evaluate_again(
 
 
 def _plan(session: Session, model: Model) -> Plan | None:
-    if model.judged_until is None:
+    if model.evaluated_until is None:
         return None
     marks = [
         m
         for m in recompute_marks.marks(session, model.id)
-        if midnight(m.day) < model.judged_until
+        if midnight(m.day) < model.evaluated_until
     ]
     if not marks:
         return None
@@ -189,7 +189,9 @@ def _plan(session: Session, model: Model) -> Plan | None:
     for mark in marks:
         start = midnight(mark.day)
         is_reference = any(w.start < start + DAY and w.end > start for w in references)
-        reach = model.judged_until if is_reference else min(model.judged_until, start + back)
+        reach = (
+            model.evaluated_until if is_reference else min(model.evaluated_until, start + back)
+        )
         reaches.append(reach)
         at = max(start, mark.done_until or start)
         if first is not None:

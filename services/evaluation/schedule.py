@@ -31,7 +31,7 @@ def due(session: Session) -> list[tuple[str, datetime]]:
 
 def due_of(session: Session, model: Model) -> Iterator[datetime]:
     """Yield the ends of the closed days of a model that nobody has judged yet, in order."""
-    end = model.judged_until or _first_day(session, model)
+    end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return
     closed = model.watermark - Policy.from_json(model.policy).lateness
@@ -55,7 +55,7 @@ def missed(session: Session) -> list[tuple[str, datetime]]:
 
 def _is_missed(session: Session, subject: str, slot: datetime) -> bool:
     model = session.get(Model, UUID(subject))
-    if model is None or model.judged_until is None or slot > model.judged_until:
+    if model is None or model.evaluated_until is None or slot > model.evaluated_until:
         return False
     found = exists().where(Finding.model_id == model.id, Finding.as_of == slot)
     return not session.scalar(select(found))

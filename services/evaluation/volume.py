@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries.log import contract_violations, row_counters
 from db.queries.summaries import served_rows
-from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, Arrivals
+from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, DayVolume
 
 WEEK = timedelta(days=7)
 
 
-def of_day(session: Session, model_id: UUID, day: Window) -> Arrivals:
+def of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
     """Read what there is to say about the rows of one event day.
 
     Rows of the reference are no measure of how many should come: a whole day
@@ -23,9 +23,9 @@ def of_day(session: Session, model_id: UUID, day: Window) -> Arrivals:
         Window(day.start - back * WEEK, day.end - back * WEEK)
         for back in range(1, LOOK_BACK_WEEKS + 1)
     ]
-    return Arrivals(
+    return DayVolume(
         n_rows=served_rows(session, model_id, day),
-        usual=tuple(served_rows(session, model_id, one) for one in weekdays),
+        baseline=tuple(served_rows(session, model_id, one) for one in weekdays),
         n_duplicates=row_counters.repeated_on(session, model_id, day.start.date()),
         refused=contract_violations.of_days(session, model_id, day),
     )

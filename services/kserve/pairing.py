@@ -93,13 +93,13 @@ class Pairing:
                 },
             )
         with read_only(self._sessions) as session:
-            halves = kserve.halves(session, subject.model_id, event.event_id)
-        if len(halves) == 1:
+            pending_events = kserve.pending_events(session, subject.model_id, event.event_id)
+        if len(pending_events) == 1:
             return Taken(became=Became.WAITING if is_new else Became.DUPLICATE)
-        if not halves:  # the other one has made the prediction meanwhile
+        if not pending_events:  # the other one has made the prediction meanwhile
             return Taken(became=Became.PAIRED if is_new else Became.DUPLICATE)
         # Also when this half was here before: whoever was to submit them may have died.
-        batch = whole(event.event_id, halves, subject)
+        batch = whole(event.event_id, pending_events, subject)
         return Taken(became=Became.PAIRED, batch=batch)
 
     def finish(self, event: Event, subject: Subject) -> None:
@@ -154,10 +154,10 @@ def _sweep_one(
     sessions: sessionmaker[Session], subject: Subject, event_id: str, now: datetime
 ) -> None:
     with unit_of_work(sessions) as session:
-        halves = kserve.halves(session, subject.model_id, event_id)
-        if not halves:
+        pending_events = kserve.pending_events(session, subject.model_id, event_id)
+        if not pending_events:
             return
-        batch = whole(event_id, halves, subject)
+        batch = whole(event_id, pending_events, subject)
         if not kserve.is_whole(session, subject.model_id, batch_id_of(event_id)):
             sections, refused = decode({0: batch}, now, max_rows=len(batch.body))
             if refused:  # it never will be a prediction: the others must not wait for it
@@ -165,8 +165,8 @@ def _sweep_one(
                 inbox.add_quarantined(session, [_refused(batch, reason, now)])
             else:
                 store(session, sections, now)
-            if len(halves) == 1:
-                (part,) = halves
+            if len(pending_events) == 1:
+                (part,) = pending_events
                 name = UNANSWERED if part is Part.REQUEST else UNASKED
                 row_counters.add(session, subject.model_id, {name: 1})
         kserve.forget(session, subject.model_id, event_id)

@@ -53,8 +53,8 @@ def answered(payload: object, contract: Contract) -> list[dict[str, Any] | Unfit
 
 def version_of(payload: object) -> str | None:
     """Return the version that a response of the second protocol bears."""
-    said = payload.get("model_version") if isinstance(payload, dict) else None
-    return said if isinstance(said, str) and said else None
+    document = payload.get("model_version") if isinstance(payload, dict) else None
+    return document if isinstance(document, str) and document else None
 
 
 def _object(payload: object) -> Mapping[str, Any]:
@@ -70,8 +70,8 @@ def _rows(content: Mapping[str, Any], what: str) -> list[Any]:
     return rows
 
 
-def _about(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: said[name] for name in ROW_FIELDS if name in said}
+def _about(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ROW_FIELDS if name in document}
 
 
 def _instance(instance: object, contract: Contract) -> KServeRequest:

@@ -61,16 +61,20 @@ def write(event: Event, subject: Subject, now: datetime, max_rows: int) -> bytes
     """
     at = (event.at or now).isoformat()
     version = subject.version or event.version or version_of(event.payload)
-    half: dict[str, Any] = {"at": at, "version": version}
+    pending_event: dict[str, Any] = {"at": at, "version": version}
     if event.part is Part.REQUEST:
-        rows, faults = _request(event, subject, half, now, max_rows)
+        rows, faults = _request(event, subject, pending_event, now, max_rows)
     else:
         rows, faults = _response(event, subject.terms.contract, max_rows)
-    return json.dumps({**half, "rows": rows, "faults": faults}).encode()
+    return json.dumps({**pending_event, "rows": rows, "faults": faults}).encode()
 
 
 def _request(
-    event: Event, subject: Subject, half: Mapping[str, Any], now: datetime, max_rows: int
+    event: Event,
+    subject: Subject,
+    pending_event: Mapping[str, Any],
+    now: datetime,
+    max_rows: int,
 ) -> tuple[list[Any], dict[str, Any]]:
     try:
         read = asked(event.payload, subject.terms.contract)
@@ -86,8 +90,8 @@ def _request(
     sent = {
         i: {
             "prediction_id": str(i),
-            "version": half["version"] or UNNAMED,
-            "at": half["at"],
+            "version": pending_event["version"] or UNNAMED,
+            "at": pending_event["at"],
             "trace_id": trace,
             **row.about,
             "features": row.features,
@@ -154,13 +158,15 @@ def _check_size(n_rows: int, max_rows: int) -> None:
         raise TooLarge(f"more than {max_rows} rows in one event")
 
 
-def whole(event_id: str, halves: Mapping[Part, bytes], subject: Subject) -> Batch:
+def whole(event_id: str, pending_events: Mapping[Part, bytes], subject: Subject) -> Batch:
     """Make one batch of two halves, or of the one that came.
 
     A request without a response was not answered well: KServe logs only
     responses of status 200. A response without a request goes to quarantine.
     """
-    request, response = (json.loads(halves[part]) if part in halves else None for part in Part)
+    request, response = (
+        json.loads(pending_events[part]) if part in pending_events else None for part in Part
+    )
     first = request or response
     assert first is not None
     n_rows = len(first["rows"])

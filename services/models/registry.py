@@ -92,11 +92,11 @@ class Directory:
         with read_only(self._sessions) as session:
             model = models.find(session, name)
             versions = {v.name: v.contract for v in models.versions(session, model.id)}
-            said = model.contract, versions, model.mask_key
+            inputs = model.contract, versions, model.mask_key
             known = self._terms.get(model.id)
             # The same object as long as nothing has changed: readers are built for it.
-            if known is None or known[0] != said:
-                known = self._terms[model.id] = said, terms_of(*said)
+            if known is None or known[0] != inputs:
+                known = self._terms[model.id] = inputs, terms_of(*inputs)
             return Entry(model_id=model.id, name=model.name, terms=known[1])
 
 
@@ -105,11 +105,11 @@ def terms_of(
 ) -> Terms:
     """Return what the rows of a model must keep to, from the contracts as they are stored."""
     of_model = Contract.from_json(contract)
-    usual = rules(of_model)
+    default_rules = rules(of_model)
     declared = {name: Contract.from_json(stored) for name, stored in versions.items()}
     return Terms(
         contract=of_model,
-        by_version={name: own for name, own in declared.items() if rules(own) != usual},
+        by_version={name: own for name, own in declared.items() if rules(own) != default_rules},
         mask_key=key,
         digests=known_digests(of_model, declared),
     )

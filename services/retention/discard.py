@@ -126,7 +126,7 @@ def _discard(order: _Order, aside: Aside) -> Iterator[int]:
         case Stage.ARCHIVE if aside.item:
             yield from _folded(order, aside)
         case Stage.PAIRING:
-            yield _halves(order, aside)
+            yield _pending_events(order, aside)
         case _:  # of a lake that is astray, or of what is in the lake, no batch is at fault
             return
 
@@ -164,12 +164,12 @@ def _bad_rows(order: _Order, group: Group, payload: bytes) -> _Bad:
             return
         if end - start > 1 and n_trials < MAX_TRIALS:
             middle = (start + end) // 2
-            halves = [*failing(start, middle), *failing(middle, end)]
-            if halves:
-                yield from halves
+            pending_events = [*failing(start, middle), *failing(middle, end)]
+            if pending_events:
+                yield from pending_events
                 return
-        told = type(error).__name__
-        yield from ((row, f"cannot be folded: {told}") for row in range(start, end))
+        error_type = type(error).__name__
+        yield from ((row, f"cannot be folded: {error_type}") for row in range(start, end))
 
     found = dict(failing(0, rows.num_rows))
     faults = Faults()
@@ -208,13 +208,13 @@ def _folded(order: _Order, aside: Aside) -> Iterator[int]:
     yield from sizes
 
 
-def _halves(order: _Order, aside: Aside) -> int:
+def _pending_events(order: _Order, aside: Aside) -> int:
     """Move the halves of a prediction that cannot be paired."""
     event_id = aside.item.removeprefix("event ")
     reason = f"cannot be paired: {aside.error.partition(':')[0]}"
     with unit_of_work(order.sessions) as session:
-        halves = kserve.halves(session, order.model_id, event_id)
-        content = {part.value: _read(each) for part, each in halves.items()}
+        pending_events = kserve.pending_events(session, order.model_id, event_id)
+        content = {part.value: _read(each) for part, each in pending_events.items()}
         content = redaction.content(content, _terms(session, order.model_id))
         kserve.forget(session, order.model_id, event_id)
         row = _quarantined(order, f"kserve:{event_id}", 0, "", reason, content)
@@ -223,9 +223,9 @@ def _halves(order: _Order, aside: Aside) -> int:
     return 1
 
 
-def _read(half: bytes) -> Any:
+def _read(pending_event: bytes) -> Any:
     try:
-        return plain(json.loads(half))
+        return plain(json.loads(pending_event))
     except ValueError:
         return None
 

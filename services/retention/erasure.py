@@ -199,9 +199,9 @@ def _forget(sessions: sessionmaker[Session], model_id: UUID, hits: Iterable[Hits
                 if _mentions(content, each)
             ]
             erasure.n_quarantined += stored.release(session, bad)
-            for half in stored.halves(session, model_id):
-                if _mentions(json.loads(half.payload), each):
-                    session.delete(half)
+            for pending_event in stored.pending_events(session, model_id):
+                if _mentions(json.loads(pending_event.payload), each):
+                    session.delete(pending_event)
                     erasure.n_inbox += 1
             if each.subject.field == ENTITY:
                 given = segments.names(session, model_id).values()

@@ -24,7 +24,7 @@ COMMANDS = {
     "rollback": Event.ABORT,
 }
 # Who follows the rollout hears of these; the rest is on its page.
-TOLD = {
+NOTIFIED = {
     Phase.CANARY,
     Phase.PAUSED,
     Phase.PROMOTED,
@@ -112,7 +112,7 @@ def note(
     )
     session.add(row)
     session.flush()
-    if rollout.phase in TOLD:
+    if rollout.phase in NOTIFIED:
         deliveries.add_for_rollout_event(session, row, now)
 
 

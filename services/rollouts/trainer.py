@@ -99,7 +99,9 @@ class Trainer:
                 if isinstance(order, Retest):
                     self._test_again(claim, order)
                 else:
-                    made = train_challenger.make(order, lambda epoch: self._tell(claim, epoch))
+                    made = train_challenger.make(
+                        order, lambda epoch: self._report_progress(claim, epoch)
+                    )
                     self._deliver(claim, order, made)
             self._n_outages = 0
         except LeaseLost:
@@ -297,7 +299,7 @@ class Trainer:
             raise LeaseLost
         return rollout
 
-    def _tell(self, claim: Claim, epoch: Epoch) -> None:
+    def _report_progress(self, claim: Claim, epoch: Epoch) -> None:
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}

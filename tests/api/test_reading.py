@@ -25,7 +25,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
     """Three judged days: the second breached, and the alert fires since."""
     with unit_of_work(sessions) as session:
         row = models.find(session, model)
-        row.watermark, row.judged_until = now, now - timedelta(hours=2)
+        row.watermark, row.evaluated_until = now, now - timedelta(hours=2)
         monitor = Monitor(model_id=row.id, name="own", kind="input_drift", severity="ticket")
         session.add(monitor)
         session.flush()

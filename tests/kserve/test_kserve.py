@@ -320,8 +320,8 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
     field: str,
     order: list[int],
 ) -> None:
-    halves = [(REQUEST, request_), (RESPONSE, response)]
-    answers = [logger.binary(*halves[part]) for part in order]
+    pending_events = [(REQUEST, request_), (RESPONSE, response)]
+    answers = [logger.binary(*pending_events[part]) for part in order]
     assert [answer.status_code for answer in answers] == [200, 200]
     said = answers[1].json()
     assert (said["outcome"], said["accepted"], said["quarantined"]) == ("paired", 0, 1)

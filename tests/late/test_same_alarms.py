@@ -143,7 +143,7 @@ def test_a_worker_that_is_killed_every_day(
             capture_output=True,
         )
         assert dead.returncode == -9, dead.stderr.decode()
-        assert (world.model().judged_until or START) < day_end
+        assert (world.model().evaluated_until or START) < day_end
     world.evaluate_slot()
     assert alarms(world) == alarms(at_once)
     assert world.findings() == at_once.findings()

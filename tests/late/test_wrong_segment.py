@@ -95,7 +95,7 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     worst = told.segments[0]
     assert worst.times == pytest.approx(3.0, rel=0.25)
     assert worst.others == pytest.approx(1.0, rel=0.25)
-    assert worst.usual == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
+    assert worst.baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:

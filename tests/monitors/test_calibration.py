@@ -24,7 +24,7 @@ from monitors.performance.calibration_sums import (
 from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.registry import parse
 from monitors.summaries.summary import Floats
-from tests.monitors.claims import (
+from tests.monitors.probabilities import (
     cells,
     claim_days,
     sessions,
@@ -94,9 +94,9 @@ def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> Non
 def test_one_that_never_meant_what_it_said_is_no_news() -> None:
     claimed, happened = sessions(N_DAYS, seed=1)
     found = evaluated(sharpened(claimed), happened)
-    usual: Any = found.detail["classes"]
+    baseline: Any = found.detail["classes"]
     assert found.outcome is Outcome.OK
-    assert min(one["usual"]["sureness"] for one in usual.values()) > 0.05
+    assert min(one["baseline"]["sureness"] for one in baseline.values()) > 0.05
 
 
 def test_windows_with_too_few_labels_or_probabilities_say_nothing() -> None:

@@ -13,7 +13,7 @@ from core.window import Window
 from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
-from monitors.data_quality.data_quality import Arrivals, DataQualityParams
+from monitors.data_quality.data_quality import DataQualityParams, DayVolume
 from monitors.finding import Finding, Outcome
 from monitors.registry import find
 from monitors.summaries.daily import Daily, daily
@@ -77,10 +77,10 @@ def learnt(days: Daily, params: DataQualityParams = PARAMS) -> DataQualityBaseli
     return found
 
 
-def evaluated(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None) -> Finding:
+def evaluated(stream: Stream, number: int = TODAY, volume: DayVolume | None = None) -> Finding:
     days = stream.days()
     window = Window(day(number), day(number + 1))
-    rows = arrivals or Arrivals(n_rows=24, usual=(24,) * 5)
+    rows = volume or DayVolume(n_rows=24, baseline=(24,) * 5)
     return data_quality.evaluate(
         learnt(days), days.until(days.first_day + number + 1, 36), rows, PARAMS, window
     )
@@ -161,7 +161,7 @@ ARRIVALS = [
     pytest.param({"n_rows": 500}, None, id="half of it, on a holiday"),
     pytest.param({"n_rows": 4_100}, "4100 rows, usually 1002", id="four times as many"),
     pytest.param({"n_rows": 200}, "200 rows, usually 1002", id="a fifth"),
-    pytest.param({"n_rows": 9_000, "usual": (1_000, 0, 0)}, None, id="too few weeks to say"),
+    pytest.param({"n_rows": 9_000, "baseline": (1_000, 0, 0)}, None, id="too few weeks to say"),
     pytest.param({"n_duplicates": 5}, None, id="few that came twice"),
     pytest.param({"n_duplicates": 30}, "3.0% of the rows came twice", id="many"),
     pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused, for wh", id="range"),
@@ -177,8 +177,8 @@ ARRIVALS = [
 def test_rows_are_held_to_numbers(
     quiet: Stream, change: dict[str, object], said: str | None
 ) -> None:
-    usual = {"n_rows": 1_000, "usual": (1_000, 990, 1_010, 1_005, 0)}
-    finding = evaluated(quiet, arrivals=Arrivals(**(usual | change)))  # type: ignore[arg-type]
+    baseline = {"n_rows": 1_000, "baseline": (1_000, 990, 1_010, 1_005, 0)}
+    finding = evaluated(quiet, volume=DayVolume(**(baseline | change)))  # type: ignore[arg-type]
     if said is None:
         assert finding.outcome is Outcome.OK, finding.cause
     else:
@@ -189,7 +189,7 @@ def test_rows_are_held_to_numbers(
 def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> None:
     quiet = replace(quiet, sent=quiet.sent.copy())
     quiet.sent[LAST] = 0
-    finding = evaluated(quiet, arrivals=Arrivals(n_rows=0, usual=(24,) * 5))
+    finding = evaluated(quiet, volume=DayVolume(n_rows=0, baseline=(24,) * 5))
     assert finding.outcome is Outcome.BREACH
     assert "0 rows, usually 24" in finding.cause
     assert ("gap", "load") in facts(finding)
@@ -205,7 +205,7 @@ def test_a_feature_that_died_stays_dead_however_long() -> None:
     for number in range(died, N_DAYS):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        rows = Arrivals(n_rows=24, usual=(24,) * 5)
+        rows = DayVolume(n_rows=24, baseline=(24,) * 5)
         finding = data_quality.evaluate(baseline, recent, rows, PARAMS, window)
         assert ("gap", "wind") in facts(finding), number
 
@@ -228,10 +228,10 @@ def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None
     assert found == WarmingUp(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
     for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
-        calm = data_quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
+        calm = data_quality.evaluate(baseline, days, DayVolume(n_rows=24), PARAMS, window)
         assert calm.outcome is Outcome.NO_DATA
         assert said in calm.cause
-        twice = Arrivals(n_rows=24, n_duplicates=20)
+        twice = DayVolume(n_rows=24, n_duplicates=20)
         loud = data_quality.evaluate(baseline, days, twice, PARAMS, window)
         assert loud.outcome is Outcome.BREACH
 
@@ -259,7 +259,7 @@ def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
     for number in range(reference_days, len(days)):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        finding = data_quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
+        finding = data_quality.evaluate(baseline, recent, DayVolume(n_rows=1), PARAMS, window)
         if finding.outcome is Outcome.BREACH:
             found.append((number, finding.cause))
     return found

@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from monitors.data_quality.data_quality import Fact, Flaw
-from monitors.explanation.implicated_features import Named, named, open_faults, started
+from monitors.explanation.implicated_features import (
+    ImplicatedFeature,
+    named,
+    open_faults,
+    started,
+)
 from monitors.finding import Json
 from monitors.input_fault.fault_types import FaultKind
 from monitors.input_fault.input_fault import Fault
@@ -18,13 +23,13 @@ def fault(feature: str, *, until: datetime | None = None) -> Fault:
 
 
 def flaw(fact: Fact, feature: str | None) -> dict[str, Json]:
-    return Flaw(fact=fact, feature=feature, value=1.0, usual=0.0, limit=0.1).to_json()
+    return Flaw(fact=fact, feature=feature, value=1.0, baseline=0.0, limit=0.1).to_json()
 
 
 def test_a_fault_that_is_over_is_not_named() -> None:
     detail = {"faults": [fault("a", until=DAY).to_json(), fault("b").to_json()]}
     assert named(detail) == (
-        Named(feature="b", message="scaled by 1.80 since 2026-01-08T00:00Z"),
+        ImplicatedFeature(feature="b", message="scaled by 1.80 since 2026-01-08T00:00Z"),
     )
     assert [each.feature for each in open_faults(detail)] == ["b"]
     assert started(detail) == DAY

@@ -98,7 +98,7 @@ def test_a_target_without_labels_in_the_reference_is_not_judged() -> None:
     both = self_reference.evaluate_views(seen, [*VIEWS.values()], SelfReferenceParams(), 0)
     assert isinstance(plain, Evaluated)
     assert isinstance(both, Evaluated)
-    assert (both.value, both.contract) == (plain.value, plain.contract)
+    assert (both.value, both.alarm_threshold) == (plain.value, plain.alarm_threshold)
 
 
 def with_constant(change: float, at: int = 230) -> Floats:

@@ -12,7 +12,7 @@ from scipy import stats
 from monitors.baselines.threshold import episodes
 from monitors.baselines.warm_up import WarmingUp
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import distance, farthest, usual
+from monitors.statistics.robust_distance import distance, farthest, robust_baseline
 from monitors.statistics.view import Statistic
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
@@ -73,7 +73,7 @@ def test_an_unchanged_stream_stays_below_the_threshold(
     stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
     evaluations = evaluate_days(baseline, days(grid(stream), 210, 230))
-    assert (evaluations.joint <= baseline.contract.threshold).all()
+    assert (evaluations.joint <= baseline.alarm_threshold.value).all()
     assert evaluations.joint.shape == (230 - 210 - 1 - 2,)
 
 
@@ -100,7 +100,7 @@ def test_a_sequence_fault_is_seen_and_told(
         broken[when, 2], np.random.default_rng(0), float(stream[:, 2].std())
     )
     evaluations = evaluate_days(baseline, days(grid(broken), 210, 224))
-    assert evaluations.joint[-1] > baseline.contract.threshold
+    assert evaluations.joint[-1] > baseline.alarm_threshold.value
     found = explain(baseline, evaluations)
     assert (found.feature, found.view in views) == ("f2", True)
     assert found.sentence.startswith("f2 ")
@@ -119,7 +119,7 @@ def test_an_empty_window_is_no_data_and_an_absent_feature_silences_no_other(
         partly[220 * HOURS : 224 * HOURS : 2, 2], 2
     )
     evaluations = evaluate_days(baseline, days(grid(partly), 210, 224))
-    assert evaluations.joint[-1] > baseline.contract.threshold
+    assert evaluations.joint[-1] > baseline.alarm_threshold.value
     assert explain(baseline, evaluations).feature == "f2"
 
 
@@ -195,10 +195,10 @@ def bells(n: int = 53) -> Floats:
 
 def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
     seen = bells()[..., :1]
-    plain = usual(seen, PARTS[:1])
+    plain = robust_baseline(seen, PARTS[:1])
     dips = seen.copy()
     dips[:6] -= 100.0  # as the logarithm of a step does where a sensor stands still
-    dipped = usual(dips, PARTS[:1])
+    dipped = robust_baseline(dips, PARTS[:1])
     rise, fall = np.full((1, 1, 1), 4.0), np.full((1, 1, 1), -4.0)
     assert distance(rise, plain).item() == pytest.approx(4.0, rel=0.1)
     assert distance(rise, dipped).item() == pytest.approx(4.0, rel=0.2)
@@ -206,7 +206,7 @@ def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
 
 
 def test_a_statistic_that_may_be_low_says_nothing_when_it_is() -> None:
-    own = usual(bells(), PARTS)
+    own = robust_baseline(bells(), PARTS)
     high, low = np.array([[[0.0, 5.0]]]), np.array([[[0.0, -5.0]]])
     assert distance(high, own).item() > 4.0
     assert distance(low, own).item() == 0.0
@@ -285,7 +285,7 @@ def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
         series = ar1(phi, (300 * HOURS, 5), 2000 + seed)
         baseline = learned(series[: 200 * HOURS], params)
         joint = evaluate_days(baseline, days(grid(series), 192, 300)).joint
-        n_alarms += episodes(joint > baseline.contract.threshold, 7)
+        n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
     assert 2 <= n_alarms <= 42  # never firing would also keep the promise
 
 
@@ -307,7 +307,7 @@ def test_real_years_are_followed_by_no_more_false_alarms_than_promised() -> None
             live = days(grid(series), until - 8, min(until + 246, total))
             joint = evaluate_days(baseline, live).joint
             n_days += len(joint)
-            n_alarms += episodes(joint > baseline.contract.threshold, 7)
+            n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
     sys.stdout.write(f"{n_alarms} episodes in {n_days} days\n")
     assert 2 <= n_alarms <= n_days / 90
 

@@ -35,11 +35,11 @@ def forecasts(values: Floats) -> Floats:
     """
     n_days, n_channels = len(values) // HOURS, values.shape[1]
     by_day = values[: n_days * HOURS].reshape(n_days, HOURS, n_channels)
-    usual = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
-    unusual = (by_day[7:] - usual).reshape(-1, n_channels)
+    baseline = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
+    unusual = (by_day[7:] - baseline).reshape(-1, n_channels)
     hour = np.arange(len(unusual))
     ahead = [
-        usual[hour // HOURS, (hour + step) % HOURS] + 0.95**step * unusual
+        baseline[hour // HOURS, (hour + step) % HOURS] + 0.95**step * unusual
         for step in range(1, HORIZON + 1)
     ]
     parts = [np.mean(ahead[part], axis=0) for part in horizon_buckets.parts(HORIZON)]

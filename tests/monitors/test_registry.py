@@ -16,7 +16,7 @@ from monitors.baselines import first_days
 from monitors.baselines.segments import FIRST, MOST, Label
 from monitors.data_quality import contract_violations, data_quality
 from monitors.data_quality.contract_violations import ContractViolationParams
-from monitors.data_quality.data_quality import Arrivals, DataQualityParams
+from monitors.data_quality.data_quality import DataQualityParams, DayVolume
 from monitors.drift import input_drift, mean_shift, mean_shift_evaluation, prediction_drift
 from monitors.drift.input_drift import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams
@@ -45,8 +45,8 @@ from monitors.summaries.summary import Column, Edges, Floats, chunk_at, summaris
 from monitors.temporal import panel, temporal_pattern, window_profile
 from monitors.temporal.panel import TemporalPatternParams
 from monitors.temporal.window_profile import WindowProfileParams
-from tests.monitors.insides import kept_of, layout_of
 from tests.monitors.streams import day, days, grid, plant
+from tests.monitors.window_profiles import kept_of, layout_of
 
 Evaluation: TypeAlias = Callable[[Floats], Finding]
 N_DAYS = 230
@@ -158,7 +158,7 @@ def by_quality(values: Floats) -> Finding:
     params = DataQualityParams()
     baseline = data_quality.fit(every.until(every.first_day + 200, 200), names, params)
     window = Window(day(N_DAYS - 1), day(N_DAYS))
-    return data_quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
+    return data_quality.evaluate(baseline, every, DayVolume(n_rows=1), params, window)
 
 
 def by_shape(values: Floats) -> Finding:

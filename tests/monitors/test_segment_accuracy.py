@@ -79,7 +79,7 @@ def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
     assert " for site=5 are off " in found.cause
     told = detail["errors"]["all targets [site=5]"]
     assert told["times"] / told["others"] == pytest.approx(2.0, rel=0.2)
-    assert told["error"] == pytest.approx(told["usual"] * told["times"])
+    assert told["error"] == pytest.approx(told["baseline"] * told["times"])
     assert detail["since"] is not None
 
 

@@ -176,12 +176,12 @@ def test_a_view_sees_what_it_is_there_for(
     values = plant(41 * 7 + 1, seed=3)
     (own,) = [one for one in panel_views() if one.name == view]
     at = [part.name for part in own.parts].index(statistic)
-    usual = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[:, 0, at]
+    baseline = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[:, 0, at]
     start = 24 + 20 * WINDOW
     values[start : start + WINDOW] = change(values[start : start + WINDOW])
     found = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[20, 0, at]
-    middle = np.median(usual)
-    assert sign * (found - middle) > np.abs(usual - middle).max()
+    middle = np.median(baseline)
+    assert sign * (found - middle) > np.abs(baseline - middle).max()
 
 
 def test_arrival_is_seen_in_two_ways_and_volume_in_none(stream: Floats) -> None:

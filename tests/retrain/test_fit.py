@@ -150,7 +150,7 @@ def test_too_little_is_refused(
 
 def test_a_training_that_diverges_is_no_model(waves: NDArray[np.float64]) -> None:
     network = SegmentLstm(CONFIG)
-    torch.nn.init.constant_(network.speak.bias, float("nan"))
+    torch.nn.init.constant_(network.output.bias, float("nan"))
     base = Forecaster(network=network, mean=np.zeros(2), std=np.ones(2))
     with pytest.raises(Unprocessable, match=r"training diverged: .* epoch 1"):
         fit((waves, waves), (LEARN, VALIDATE), CONFIG, RECIPE, base)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from retrain.evidence import bet, evidence, foretold
+from retrain.evidence import bet, evidence, expected_gains
 from retrain.verdict import Outcome, Rule, Scored, Verdict, evaluate
 
 Floats = NDArray[np.float64]
@@ -178,7 +178,7 @@ def test_no_gain_is_no_evidence(gains: Floats) -> None:
 @pytest.mark.parametrize("gain", [0.25, 0.2, 0.1, 0.3 / 7])
 def test_a_steady_gain_is_not_mistaken_for_memory(gain: float) -> None:
     gains = np.full(40, gain)
-    assert not foretold(gains).any()
+    assert not expected_gains(gains).any()
     assert (evidence(gains, 0.25) == bet(gains, 0.25)).all()
 
 

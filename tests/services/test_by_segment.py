@@ -180,17 +180,17 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     if kind == "mean_shift":
         level = mean_shift.fit_hours(reference, MeanShiftParams(), N_FEATURES)
         assert isinstance(level, MeanShiftBaseline)
-        return mean_shift_days(level, hours, n_live).joint > level.contract.threshold
+        return mean_shift_days(level, hours, n_live).joint > level.alarm_threshold.value
     recent = hours.until(end + n_live * HOURS, (n_live + 36) * HOURS)
     if kind == "input_drift":
         drift = input_drift.fit_hours(reference, InputDriftParams(), N_FEATURES)
         assert isinstance(drift, InputDriftBaseline)
         joint = drift_days(drift, like_fitted(recent, drift)).joint
-        return joint[-n_live:] > drift.contract.threshold
+        return joint[-n_live:] > drift.alarm_threshold.value
     faults = temporal_pattern.fit_hours(reference, TemporalPatternParams(), N_FEATURES)
     assert isinstance(faults, TemporalPatternBaseline)
     joint = temporal_days(faults, like_fitted(recent, faults)).joint
-    return joint[-n_live:] > faults.contract.threshold
+    return joint[-n_live:] > faults.alarm_threshold.value
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ class Canary(Loop):
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
-            model.watermark = model.judged_until = at
+            model.watermark = model.evaluated_until = at
         return canary.evaluate(self.sessions, self.model_id, at)
 
     @property

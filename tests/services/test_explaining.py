@@ -170,7 +170,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
     finding_id = story.finding("data_quality", CHANGE + DAY)
     with unit_of_work(sessions) as session:
         row = session.get_one(Finding, finding_id)
-        facts = {"value": 1.0, "usual": 0.0, "limit": 0.5}
+        facts = {"value": 1.0, "baseline": 0.0, "limit": 0.5}
         row.detail = {
             "flaws": [
                 {"fact": "missing", "feature": name, **facts}

@@ -107,7 +107,7 @@ def test_a_slot_that_fails_as_a_whole_is_stored_and_holds_no_later_one_back(
 ) -> None:
     broken(evaluation_context, "load", (4,), KeyError("load"))
     assert evaluate(loop, 6) == 6
-    assert loop.model().judged_until == day(6)
+    assert loop.model().evaluated_until == day(6)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 7)]
     failed = [row for row in loop.all(FindingRow) if row.as_of == day(4)]
     assert len(failed) == len(KINDS)
@@ -123,7 +123,7 @@ def test_an_outage_stores_nothing_and_is_raised(
     broken(accuracy, "evaluate", (5,), OSError("no space left on device"))
     with pytest.raises(OSError, match="no space"):
         evaluate(loop, 6)
-    assert loop.model().judged_until == day(4)
+    assert loop.model().evaluated_until == day(4)
     assert Outcome.ERROR not in set().union(*outcomes(loop).values())
     assert open_alerts(loop) == []
 
@@ -218,7 +218,7 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
         work_off(loop, settings)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 14)]
     assert not any(Outcome.ERROR in found for found in outcomes(loop).values())
-    assert loop.model().judged_until == day(13)
+    assert loop.model().evaluated_until == day(13)
     ticker.ask_for_closed_days()
     assert not [
         run for run in loop.all(Run) if run.finished_at is None and run.job != "reevaluate"

@@ -82,7 +82,7 @@ def release(session: Session, ids: Iterable[int]) -> int:
     return n_rows
 
 
-def halves(session: Session, model_id: UUID) -> list[PendingEvent]:
+def pending_events(session: Session, model_id: UUID) -> list[PendingEvent]:
     """Return the halves of predictions that wait for their other half."""
     return [*session.scalars(select(PendingEvent).where(PendingEvent.model_id == model_id))]
 

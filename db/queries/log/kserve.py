@@ -24,18 +24,18 @@ def is_whole(session: Session, model_id: UUID, batch_id: str) -> bool:
     return bool(session.scalar(select(made)))
 
 
-def add(session: Session, half: Mapping[str, Any]) -> bool:
+def add(session: Session, pending_event: Mapping[str, Any]) -> bool:
     """Keep one half; False where it was there before, which then stays as it is."""
     statement = (
         dialect.insert(session, PendingEvent)
-        .values(**half)
+        .values(**pending_event)
         .on_conflict_do_nothing()
         .returning(PendingEvent.part)
     )
     return session.execute(statement).first() is not None
 
 
-def halves(session: Session, model_id: UUID, event_id: str) -> dict[Part, bytes]:
+def pending_events(session: Session, model_id: UUID, event_id: str) -> dict[Part, bytes]:
     """Return what there is of one prediction."""
     found = select(PendingEvent.part, PendingEvent.payload).where(
         PendingEvent.model_id == model_id, PendingEvent.event_id == event_id

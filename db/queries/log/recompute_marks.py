@@ -42,10 +42,10 @@ def settled(model: Model) -> datetime | None:
     late whether or not the look is over: no row falls between the two.
     """
     if model.watermark is None:
-        return model.judged_until
+        return model.evaluated_until
     closed = model.watermark - Policy.from_json(model.policy).lateness
     end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
-    return end if model.judged_until is None else max(end, model.judged_until)
+    return end if model.evaluated_until is None else max(end, model.evaluated_until)
 
 
 def errors_settled(model: Model) -> date | None:
@@ -120,10 +120,10 @@ def marks(session: Session, model_id: UUID) -> list[Mark]:
 def models_with_marks(session: Session) -> list[UUID]:
     """Return the models with days that changed after they were judged."""
     oldest = session.execute(
-        select(Model.id, Model.judged_until, func.min(LateDay.day))
+        select(Model.id, Model.evaluated_until, func.min(LateDay.day))
         .join(LateDay, LateDay.model_id == Model.id)
-        .where(Model.judged_until.is_not(None))
-        .group_by(Model.id, Model.judged_until)
+        .where(Model.evaluated_until.is_not(None))
+        .group_by(Model.id, Model.evaluated_until)
         .order_by(Model.id)
     )
     return [model_id for model_id, until, day in oldest if until and midnight(day) < until]

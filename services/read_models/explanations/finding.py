@@ -18,7 +18,7 @@ from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
 from monitors.baselines.segments import segment_of
-from monitors.explanation.implicated_features import Named, named, started
+from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.finding import Outcome
 from monitors.kind import ReferenceOf, Source
 from monitors.performance.reliability import Bin
@@ -30,7 +30,7 @@ from services.evaluation.prepare import sources_of
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Material
-from services.read_models.explanations.nearby import USUAL_DAYS, Around, Change, changes
+from services.read_models.explanations.nearby import BASELINE_DAYS, Around, Change, changes
 from services.read_models.reports import report_status
 from services.read_models.reports.report_status import ReportNow
 
@@ -49,7 +49,7 @@ class Flaw:
     fact: str
     feature: str | None
     value: float | None
-    usual: float | None
+    baseline: float | None
     limit: float | None
 
 
@@ -59,7 +59,7 @@ class PartErrors:
 
     name: str
     now: dict[str, float | None]
-    usual: dict[str, float | None]
+    baseline: dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class SegmentErrors:
     ----------
     name
         A target of a segment, or all targets together.
-    error, usual
+    error, baseline
         Mean absolute errors in units of the version's scaler.
     times
         The one over the other.
@@ -81,7 +81,7 @@ class SegmentErrors:
     name: str
     score: float | None
     error: float | None
-    usual: float | None
+    baseline: float | None
     times: float | None
     others: float | None
 
@@ -97,7 +97,7 @@ class ClassNow:
     claimed: float | None
     happened: float | None
     now: dict[str, float | None]
-    usual: dict[str, float | None]
+    baseline: dict[str, float | None]
     bins: tuple[Bin, ...]
 
 
@@ -213,7 +213,7 @@ def explain(
     window = Window(row.window_start, row.window_end)
     around = _around(window, incident.since)
     lead = _lead(window, incident.since)
-    start = min(lead.start, around.start - USUAL_DAYS * DAY)
+    start = min(lead.start, around.start - BASELINE_DAYS * DAY)
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
     is_apart = "segments" in row.detail
@@ -248,7 +248,7 @@ def explain(
     where = Around(
         model=model,
         window=around,
-        closed_until=model.judged_until,
+        closed_until=model.evaluated_until,
         recent=recent,
         finding_id=row.id,
     )
@@ -287,19 +287,19 @@ def explain(
         nearby_end=around.end,
         nearby=changes(session, where, now),
         event_time_anomalies=dict(sorted(row_counters.of_model(session, model.id).items())),
-        report=report_status.standing(session, root, row),
+        report=report_status.status_of(session, root, row),
     )
 
 
 def _names(
     row: Finding, sources: Set[type[Source[Any]]], material: Material
-) -> tuple[Named, ...]:
+) -> tuple[ImplicatedFeature, ...]:
     """Return the features to show: of errors, the inputs whose values moved farthest."""
-    now, usual = material.recent.within(material.window), material.reference
+    now, baseline = material.recent.within(material.window), material.reference
     if DailyErrors in sources:
-        return features.farthest(now, usual)
+        return features.farthest(now, baseline)
     if ErrorsBySegment in sources and "top" in row.detail:
-        return features.farthest(now, usual, segment_of(row.detail["top"]))
+        return features.farthest(now, baseline, segment_of(row.detail["top"]))
     return named(row.detail)
 
 
@@ -360,7 +360,7 @@ def _reference(session: Session, row: Finding, kind: str) -> Window | None:
 def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
     stored: Mapping[str, Any] = detail.get("parts") or {}
     return tuple(
-        PartErrors(name=name, now=seen["now"], usual=seen["usual"])
+        PartErrors(name=name, now=seen["now"], baseline=seen["baseline"])
         for name, seen in stored.items()
     )
 
@@ -369,8 +369,8 @@ def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
     stored: Mapping[str, Any] = detail.get("errors") or {}
     scores: Mapping[str, Any] = detail.get("features") or {}
     found = [
-        SegmentErrors(name=name, score=scores[name][VIEW], **told)
-        for name, told in stored.items()
+        SegmentErrors(name=name, score=scores[name][VIEW], **entry)
+        for name, entry in stored.items()
     ]
     return (*sorted(found, key=lambda one: -(one.score or 0.0)),)
 
@@ -378,8 +378,8 @@ def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
 def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
     stored: Mapping[str, Any] = detail.get("classes") or {}
     return tuple(
-        ClassNow(name=name, **told | {"bins": tuple(Bin(**each) for each in told["bins"])})
-        for name, told in stored.items()
+        ClassNow(name=name, **entry | {"bins": tuple(Bin(**each) for each in entry["bins"])})
+        for name, entry in stored.items()
     )
 
 
@@ -390,7 +390,7 @@ def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
             fact=flaw["fact"],
             feature=flaw["feature"],
             value=flaw["value"],
-            usual=flaw["usual"],
+            baseline=flaw["baseline"],
             limit=flaw["limit"],
         )
         for flaw in stored

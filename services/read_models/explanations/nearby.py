@@ -24,7 +24,7 @@ from retrain.rollout import Phase
 from services.read_models.overview.serving import quantile
 
 DAY = timedelta(days=1)
-USUAL_DAYS = context.WEEKS * 7  # before the first that is judged
+BASELINE_DAYS = context.WEEKS * 7  # before the first that is judged
 
 # What happens to a challenger before it serves anybody changes nothing outside.
 _SERVING = (Phase.CANARY, Phase.PAUSED, Phase.PROMOTED, Phase.ROLLED_BACK)
@@ -148,7 +148,7 @@ def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
 
 def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
     """Compare rows, latency and failures of each day with what is usual."""
-    first = window.start - USUAL_DAYS * DAY
+    first = window.start - BASELINE_DAYS * DAY
     n_days = (window.end - first) // DAY
     rows, failed = np.zeros(n_days), np.zeros(n_days)
     latency = np.zeros((n_days, len(LATENCY_EDGES) + 1), dtype=np.int64)
@@ -161,21 +161,23 @@ def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Chang
         latency[day] += latency_counts_of(counts)
     p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
     share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
-    for odd in context.volume_anomalies(rows, USUAL_DAYS):
-        message = f"{odd.value:,.0f} rows; usual on this weekday: {odd.usual:,.0f}"
-        yield Change(sort=Sort.VOLUME, at=first + odd.day * DAY, message=message)
-    for odd in context.latency_anomalies(p95, USUAL_DAYS):
-        message = f"p95 {1000 * odd.value:.3g} ms; usual: {1000 * odd.usual:.3g} ms"
-        yield Change(sort=Sort.LATENCY, at=first + odd.day * DAY, message=message)
-    for odd in context.failure_anomalies(share, USUAL_DAYS):
-        message = f"{odd.value:.1%} of the predictions failed; usual: {odd.usual:.1%}"
-        yield Change(sort=Sort.FAILURES, at=first + odd.day * DAY, message=message)
+    for anomaly in context.volume_anomalies(rows, BASELINE_DAYS):
+        message = f"{anomaly.value:,.0f} rows; usual on this weekday: {anomaly.baseline:,.0f}"
+        yield Change(sort=Sort.VOLUME, at=first + anomaly.day * DAY, message=message)
+    for anomaly in context.latency_anomalies(p95, BASELINE_DAYS):
+        message = f"p95 {1000 * anomaly.value:.3g} ms; usual: {1000 * anomaly.baseline:.3g} ms"
+        yield Change(sort=Sort.LATENCY, at=first + anomaly.day * DAY, message=message)
+    for anomaly in context.failure_anomalies(share, BASELINE_DAYS):
+        message = (
+            f"{anomaly.value:.1%} of the predictions failed; usual: {anomaly.baseline:.1%}"
+        )
+        yield Change(sort=Sort.FAILURES, at=first + anomaly.day * DAY, message=message)
 
 
 def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
     """Find hours that lack a value which they always had."""
     edges, seen = counted.of(counted.kept)
-    days = daily(seen, edges.names, window.start - USUAL_DAYS * DAY, window.end)
+    days = daily(seen, edges.names, window.start - BASELINE_DAYS * DAY, window.end)
     first = chunk_at(window.start) // HOURS
     for day in range(first, chunk_at(window.end) // HOURS):
         absent = context.absent_hours(days, day)

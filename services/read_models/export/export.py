@@ -28,7 +28,7 @@ def export(
     sessions: sessionmaker[Session],
     lake_root: LakeRoot,
     order: Order,
-    told: Callable[[int], None] = lambda _: None,
+    on_batch: Callable[[int], None] = lambda _: None,
 ) -> Iterator[bytes]:
     """Yield the file in pieces; one state of the log, whatever comes in meanwhile.
 
@@ -40,14 +40,14 @@ def export(
         The folder of all logs.
     order
         What is wanted.
-    told
+    on_batch
         Is told of each batch how many rows it has.
     """
     with open_snapshot(sessions, lake_root, order.model_id) as state:
 
         def counted() -> Iterator[pa.Table]:
             for table in batches(state, order.query, with_labels=order.with_labels):
-                told(table.num_rows)
+                on_batch(table.num_rows)
                 yield table
 
         schema = columns(state.contract, with_labels=order.with_labels)

@@ -31,7 +31,7 @@ class Alarm:
     """A monitor that fires, or is about to."""
 
     model: str
-    standing: MonitorStatus
+    monitor_status: MonitorStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +86,17 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     """Describe the alerts of every model, or of the only one that the reader may see."""
     names = {model.id: model.name for model, _, _ in overview.models(session, only)}
     alarms = [
-        Alarm(model=names[monitor.model_id], standing=status_of(monitor, alert, finding))
+        Alarm(model=names[monitor.model_id], monitor_status=status_of(monitor, alert, finding))
         for monitor, alert, finding in overview.monitor_statuses(session, names)
         if alert is not None and alert.phase is not Phase.QUIET and monitor.enabled
     ]
     # Firing before pending, pages before tickets.
     alarms.sort(
         key=lambda alarm: (
-            alarm.standing.phase is not Phase.FIRING,
-            alarm.standing.severity != "page",
+            alarm.monitor_status.phase is not Phase.FIRING,
+            alarm.monitor_status.severity != "page",
             alarm.model,
-            alarm.standing.name,
+            alarm.monitor_status.name,
         )
     )
     return AlertsPage(

@@ -57,8 +57,8 @@ def newest(session: Session, model_id: UUID) -> tuple[Incident, ...]:
             last[monitor] = len(incidents)
             incidents.append([row])
             names.append(monitor)
-    told = zip(incidents[:MAX_INCIDENTS], names[:MAX_INCIDENTS], strict=True)
-    return tuple(_incident(rows, name) for rows, name in told)
+    shown = zip(incidents[:MAX_INCIDENTS], names[:MAX_INCIDENTS], strict=True)
+    return tuple(_incident(rows, name) for rows, name in shown)
 
 
 def _goes_on(later: Finding, earlier: Finding) -> bool:

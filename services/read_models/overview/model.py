@@ -101,7 +101,7 @@ class ModelPage:
     objective: float | None
     health: Health
     watermark: datetime | None
-    judged_until: datetime | None
+    evaluated_until: datetime | None
     last_received_at: datetime | None
     waiting_rows: int
     event_time_anomalies: tuple[tuple[str, int], ...]
@@ -139,7 +139,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         raise NotFound(f"no model {name!r}")
     contract = Contract.from_json(found.contract)
     live = false_alarm_rates.live(session, [found.id])
-    standing = tuple(
+    monitor_status = tuple(
         status_of(*row, live=live.get(row[0].id))
         for row in overview.monitor_statuses(session, [found.id])
     )
@@ -155,9 +155,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         runbook_url=found.runbook_url,
         champion=champion.name if champion is not None else None,
         objective=champion.objective if champion is not None else None,
-        health=health_of(standing, found.watermark),
+        health=health_of(monitor_status, found.watermark),
         watermark=found.watermark,
-        judged_until=found.judged_until,
+        evaluated_until=found.evaluated_until,
         last_received_at=found.last_received_at,
         waiting_rows=models.backlog(session, found.id)[0],
         event_time_anomalies=tuple(sorted(row_counters.of_model(session, found.id).items())),
@@ -172,7 +172,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         ),
         hours=serving.by_hour(slices),
         served=serving.by_version(slices),
-        monitor_statuses=standing,
+        monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),
         incidents=incidents.newest(session, found.id),
         turns=turns(session, found.id, TURNS),

@@ -190,15 +190,17 @@ def health_of(
     A monitor that has nothing to say yet is no good news: a model is healthy
     only when at least one has looked and found it so.
     """
-    watching = [standing for standing in monitor_statuses if standing.is_enabled]
-    if any(standing.phase is Phase.FIRING for standing in watching):
+    watching = [
+        monitor_status for monitor_status in monitor_statuses if monitor_status.is_enabled
+    ]
+    if any(monitor_status.phase is Phase.FIRING for monitor_status in watching):
         return Health.FIRING
-    if any(standing.outcome is Outcome.ERROR for standing in watching):
+    if any(monitor_status.outcome is Outcome.ERROR for monitor_status in watching):
         return Health.BROKEN
-    if any(standing.phase is Phase.PENDING for standing in watching):
+    if any(monitor_status.phase is Phase.PENDING for monitor_status in watching):
         return Health.PENDING
     if watermark is None:
         return Health.SILENT
-    if any(standing.outcome is Outcome.OK for standing in watching):
+    if any(monitor_status.outcome is Outcome.OK for monitor_status in watching):
         return Health.HEALTHY
     return Health.WARMING_UP

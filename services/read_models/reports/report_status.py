@@ -133,7 +133,7 @@ def columns_of(
     return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
 
 
-def standing(session: Session, root: Path, finding: Finding) -> ReportNow:
+def status_of(session: Session, root: Path, finding: Finding) -> ReportNow:
     """Say where the report on a finding stands."""
     if path_of(root, finding.model_id, finding.id).is_file():
         return ReportNow(state=State.WRITTEN)
@@ -173,7 +173,7 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Report
     Unprocessable
         If there can be none, saying why.
     """
-    seen = standing(session, root, finding)
+    seen = status_of(session, root, finding)
     lacks = _lacks(session, finding)
     if seen.state is not State.WRITTEN and lacks:
         raise Unprocessable(f"no report on finding {finding.id}: {lacks}")

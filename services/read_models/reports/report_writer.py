@@ -116,7 +116,7 @@ def _farthest_first(
     session: Session, model: Model, columns: tuple[str, ...], windows: tuple[Window, Window]
 ) -> tuple[str, ...]:
     """Order columns as the page of the finding does; what no summary knows comes last."""
-    now, usual = (input_history.load(session, model, window) for window in windows)
-    names = [each.feature for each in features.farthest(now, usual)]
+    now, baseline = (input_history.load(session, model, window) for window in windows)
+    names = [each.feature for each in features.farthest(now, baseline)]
     known = [name for name in names if name in columns]
     return (*known, *(name for name in columns if name not in known))

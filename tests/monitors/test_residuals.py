@@ -86,7 +86,7 @@ def test_the_bias_is_told_beside_what_is_usual() -> None:
     parts: Any = evaluated(changed(lambda late: late + 0.8)).detail["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
-    assert said["usual"]["bias"] == pytest.approx(0.0, abs=0.2)
+    assert said["baseline"]["bias"] == pytest.approx(0.0, abs=0.2)
 
 
 def test_errors_that_shrink_are_no_breach() -> None:
@@ -98,7 +98,7 @@ def test_errors_that_overlap_are_no_memory() -> None:
     parts: Any = evaluated(quiet_errors(N_DAYS, seed=5)).detail["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["repeats"] is None  # the day is the first lag: `season` holds it
-    assert said["usual"]["season"] < 0.1  # one hour apart it is .9
+    assert said["baseline"]["season"] < 0.1  # one hour apart it is .9
 
 
 def test_days_with_too_few_labels_say_nothing() -> None:

@@ -91,7 +91,7 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     storm = told.classes[1]
     assert storm.claimed == pytest.approx(0.75, abs=0.05)
     assert storm.happened == pytest.approx(0.5, abs=0.15)
-    assert storm.usual["bias"] == pytest.approx(0.0, abs=0.05)
+    assert storm.baseline["bias"] == pytest.approx(0.0, abs=0.05)
     [moved_most] = [one for one in told.classes if one.bins]
     assert sum(each.n for each in moved_most.bins) == A_DAY
     assert moved_most.name in told.cause

@@ -186,7 +186,7 @@ def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
         series = ar1(phi, (300 * 24, 5), 1000 + seed)
         baseline = learned(series[: 200 * 24], params)
         joint = evaluate_days(baseline, days(grid(series), 186, 300)).joint
-        n_alarms += episodes(joint > baseline.contract.threshold, 7)
+        n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
     assert 13 <= n_alarms <= 168  # never firing would also keep the promise
 
 
@@ -206,7 +206,7 @@ def test_always_and_never_firing_are_told_apart_from_keeping_the_promise() -> No
     series = etth1()
     baseline = learned(series[: 320 * 24], InputDriftParams())
     joint = evaluate_days(baseline, days(grid(series), 306, 480)).joint
-    kept = episodes(joint > baseline.contract.threshold, 7)
-    assert 0 < baseline.contract.threshold < math.inf
+    kept = episodes(joint > baseline.alarm_threshold.value, 7)
+    assert 0 < baseline.alarm_threshold.value < math.inf
     assert kept <= 5  # 160 days at one in 90: 1.8 expected, 1.8 + 2 sqrt is 4.5
     assert (joint > -1.0).sum() > 30 * max(kept, 1)  # always firing

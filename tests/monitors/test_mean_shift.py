@@ -117,7 +117,7 @@ def test_sensors_twice_as_lively_have_not_moved() -> None:
         lively = np.concatenate([values[: 240 * HOURS], 2.0 * values[240 * HOURS :]])
         baseline = learnt(lively, n_reference=240)
         evaluations = evaluate_days(baseline, grid(lively))
-        n_calls += calls(evaluations.joint[240:] > baseline.contract.threshold)
+        n_calls += calls(evaluations.joint[240:] > baseline.alarm_threshold.value)
     # The weeks that measure the liveliness lag behind it: twice the promise, and no more.
     assert n_calls <= 2 * 8 * 360 / 90
 
@@ -129,7 +129,7 @@ def test_a_level_that_follows_the_year_does_not_call() -> None:
     baseline = learnt(values, n_reference=240)
     evaluations = evaluate_days(baseline, grid(values))
     assert (
-        calls(evaluations.joint[240:] > baseline.contract.threshold) <= 4
+        calls(evaluations.joint[240:] > baseline.alarm_threshold.value) <= 4
     )  # promised: 360 / 90
 
 
@@ -137,7 +137,7 @@ def test_evidence_ends_when_the_new_level_is_the_usual_one(
     stream: Floats, baseline: MeanShiftBaseline
 ) -> None:
     values = moved(np.concatenate([stream, plant(200, seed=9)]), 2.0)
-    breach = evaluate_days(baseline, grid(values)).joint > baseline.contract.threshold
+    breach = evaluate_days(baseline, grid(values)).joint > baseline.alarm_threshold.value
     assert breach[MOVED + 16]
     assert breach[MOVED + 100 : MOVED + 200].mean() <= 7 / 90  # one week in the promised days
 
@@ -184,10 +184,10 @@ def test_a_short_reference_is_still_learning(stream: Floats) -> None:
 
 
 def test_the_contract_says_what_backs_it(baseline: MeanShiftBaseline) -> None:
-    contract = baseline.contract
-    assert (contract.promised_days, contract.extrapolated) == (90.0, False)
-    assert 180 <= contract.replayed_days <= N_REFERENCE
-    assert contract.replayed_episodes <= 4  # nine references in ten show no more
+    backed = baseline.alarm_threshold
+    assert (backed.promised_days, backed.extrapolated) == (90.0, False)
+    assert 180 <= backed.replayed_days <= N_REFERENCE
+    assert backed.replayed_episodes <= 4  # nine references in ten show no more
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def watched(promised: float, step: float, n_streams: int = 40) -> tuple[list[Boo
             # As in the benchmark, nothing of the reference is seen again.
             part = grid(values[reference * HOURS :], first_day=reference)
             evaluations = evaluate_days(replace(baseline, learnt_until=0), part)
-            found.append(evaluations.joint[lead:] > baseline.contract.threshold)
+            found.append(evaluations.joint[lead:] > baseline.alarm_threshold.value)
         breaches.append(found[0])
         delays.append(int(found[1].argmax()) + 1 if found[1].any() else live)
     return breaches, delays

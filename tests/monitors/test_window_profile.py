@@ -31,8 +31,8 @@ from monitors.temporal.window_profile_schema import (
     centre_and_scale,
 )
 from monitors.temporal.window_profile_sums import Lists
-from tests.monitors.insides import STEPS, kept_of, layout_of, sums, windows
 from tests.monitors.streams import ar1, day, plant
+from tests.monitors.window_profiles import STEPS, kept_of, layout_of, sums, windows
 
 Fault: TypeAlias = Callable[[Floats], Floats]
 N_DAYS = 160
@@ -416,7 +416,7 @@ def test_the_promise_is_kept_on_noise_with_memory() -> None:
         away = changes(layout, kept, first, first + n_days, params.window_days)
         live = window_profile.scored(learnt, away)[0][reference + params.window_days :]
         n_evaluations += int(np.isfinite(live).sum())
-        n_episodes += episodes(live > learnt.contract.threshold, 7)
+        n_episodes += episodes(live > learnt.alarm_threshold.value, 7)
     assert n_evaluations == 12 * (n_days - reference - params.window_days)
     assert (
         0 < n_episodes <= n_evaluations / promised + 2.33 * math.sqrt(n_evaluations / promised)

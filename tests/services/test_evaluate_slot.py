@@ -54,7 +54,7 @@ def test_a_day_that_two_workers_judge_at_once_is_judged_once(loop: Loop) -> None
     counts = at_once(*(partial(look, loop, 3) for _ in range(3)))
     assert sorted(counts) == [0, 0, len(KINDS)]
     assert len(said(loop)) == len(KINDS)
-    assert loop.model().judged_until == day(3)
+    assert loop.model().evaluated_until == day(3)
 
 
 def test_a_day_that_was_judged_is_not_judged_again(loop: Loop) -> None:
@@ -205,6 +205,6 @@ def test_what_was_judged_is_not_due_again(sessions: sessionmaker[Session]) -> No
     loop = Loop(sessions)
     loop.reach(day(3) + timedelta(hours=2))
     with unit_of_work(sessions) as session:
-        session.get_one(Model, loop.model_id).judged_until = day(2)
+        session.get_one(Model, loop.model_id).evaluated_until = day(2)
     with read_only(sessions) as session:
         assert schedule.due(session) == [(str(loop.model_id), day(3))]

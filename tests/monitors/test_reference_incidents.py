@@ -59,7 +59,7 @@ def test_an_incident_is_left_out_and_leaves_the_limit_as_it_was(
     assert start <= first
     assert end >= first + 3
     assert end - start < 40
-    assert 0.75 <= baseline.contract.threshold / clean.contract.threshold <= 1.25
+    assert 0.75 <= baseline.alarm_threshold.value / clean.alarm_threshold.value <= 1.25
     np.testing.assert_allclose(baseline.level_sd, clean.level_sd, rtol=0.1)
 
 

@@ -82,7 +82,7 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
     assert {part.name for part in told.parts} == {"load+1", "load+2..3"}
     [far] = [part for part in told.parts if part.name == "load+2..3"]
     assert far.now["bias"] == pytest.approx(1.5, abs=0.1)
-    assert far.usual["bias"] == pytest.approx(0.0, abs=0.1)
+    assert far.baseline["bias"] == pytest.approx(0.0, abs=0.1)
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:

@@ -105,7 +105,7 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
     assert changed.reevaluate() == 0
-    until = changed.model().judged_until
+    until = changed.model().evaluated_until
     assert until is not None
     assert [row for row in changed.late_days() if row.day < until.date()] == []
     assert len(before) == len(KINDS) * (n_served - 1)

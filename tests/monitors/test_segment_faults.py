@@ -138,7 +138,7 @@ def test_while_the_reference_is_short_known_faults_are_kept(world: Floats) -> No
     known = faults_of(evaluation(learnt(hours), hours, BROKE + 3))
     reference = hours.until(hours.first + 100 * HOURS, 100 * HOURS)
     blocks = segment_faults.fit(reference, PARAMS, N_FEATURES)
-    assert [type(block.usual) for block in blocks] == [WarmingUp]
+    assert [type(block.fitted) for block in blocks] == [WarmingUp]
     of_total = tuple(replace(fault, feature="f2") for fault in known)
     found = evaluation(blocks, hours, BROKE + 3, of_total)
     assert found.outcome is Outcome.NO_DATA
