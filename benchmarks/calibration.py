@@ -112,9 +112,9 @@ def _temperature(odds: torch.Tensor, labels: torch.Tensor, part: slice) -> float
 
 def days_of(odds: Floats, up: Floats) -> ProbabilityDays:
     """Return what was claimed of both classes, day by day."""
-    claimed = 1.0 / (1.0 + np.exp(-odds))
-    both, happened = (np.stack([1.0 - of, of], axis=-1)[:, :, None] for of in (claimed, up))
-    cells = np.array([sums(p, y) for p, y in zip(both, happened, strict=True)])
+    predicted = 1.0 / (1.0 + np.exp(-odds))
+    both, observed = (np.stack([1.0 - of, of], axis=-1)[:, :, None] for of in (predicted, up))
+    cells = np.array([sums(p, y) for p, y in zip(both, observed, strict=True)])
     return ProbabilityDays(names=("down", "up"), first_day=10_000, cells=cells)
 
 
@@ -144,8 +144,8 @@ def main() -> None:
     odds, up = served(given.seed)
     quiet = days_of(odds, up)
     print(f"{len(odds)} days served, right in {((odds > 0) == (up > 0)).mean():.1%}")
-    claimed, happened = (float(of) for of in overall(quiet.cells.sum(axis=0)[1]))
-    print(f'"up" claimed at {claimed:.3f} on average, happened at {happened:.3f}')
+    predicted, observed = (float(of) for of in overall(quiet.cells.sum(axis=0)[1]))
+    print(f'"up" claimed at {predicted:.3f} on average, happened at {observed:.3f}')
     found = evaluated(quiet, params, 0, len(odds))
     known = [one for one in found if one.outcome is not Outcome.NO_DATA]
     n = episodes(breaches(found), params.window_days)
@@ -159,9 +159,9 @@ def main() -> None:
     for name, fault in FAULTS.items():
         late = []
         for start in np.linspace(first, len(odds) - within, N_STARTS).astype(int).tolist():
-            told = odds.copy()
-            told[start:] = fault(told[start:])
-            called = breaches(evaluated(days_of(told, up), params, start, start + within))
+            outcome = odds.copy()
+            outcome[start:] = fault(outcome[start:])
+            called = breaches(evaluated(days_of(outcome, up), params, start, start + within))
             late.append(int(np.argmax(called)) + 1 if called.any() else np.inf)
         n_found = int(np.isfinite(late).sum())
         median = f"{np.median(late):.0f}" if 2 * n_found > N_STARTS else "not found"

@@ -102,7 +102,7 @@ class Bench:
                 sizes.setdefault(name, {})[detector.name] = share
             for name, other in (("ETTh1", "ETTh2"), ("ETTh2", "ETTh1")):
                 self._power(out, detector.name, name, (found[name], found[other]))
-            _say(f"weeks: {detector.name}")
+            _write(f"weeks: {detector.name}")
         return out
 
     def _weeks(self, series: Series) -> weeks.Trials:
@@ -140,7 +140,7 @@ class Bench:
                 answers = weeks.ask(detector, trials)
                 share = weeks.rate(answers, answers.quiet(), answers.alarm, self.seed)
                 out.setdefault(made[0].name, {})[detector.name] = share
-            _say(f"noise: {made[0].name}")
+            _write(f"noise: {made[0].name}")
         return {"size": out}
 
     def over_paths(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Bench:
             for name, other in (("ETTh1", "ETTh2"), ("ETTh2", "ETTh1")):
                 carried = paths.transferred(runs[name], runs[other])
                 out["carried"].setdefault(name, {})[detector.name] = carried
-            _say(f"paths: {detector.name}")
+            _write(f"paths: {detector.name}")
         return out
 
     def over_promises(self) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def version_of(detector: Detector) -> str:
     return str(getattr(detector, "version", "-"))
 
 
-def _say(what: str) -> None:
+def _write(what: str) -> None:
     print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", file=sys.stderr, flush=True)
 
 

@@ -159,7 +159,7 @@ def backlog(sessions: sessionmaker[Session]) -> tuple[int, int]:
     return int(n), int(size)
 
 
-def judged(sessions: sessionmaker[Session]) -> int:
+def evaluated(sessions: sessionmaker[Session]) -> int:
     """Return how many event days were judged."""
     with read_only(sessions) as session:
         done = Run.job == "evaluate", Run.finished_at.is_not(None)
@@ -230,7 +230,7 @@ class Watch:
         print(
             f"{report.at:>5.0f} {sample.rate:>8,.0f} {p50:>7.1f} {p99:>7.1f} {n:>10,} "
             f"{size / MB:>6.0f} {api:>7.0f} {worker:>7.0f} "
-            f"{size_of(self._running.lake) / MB:>8.0f} {judged(self._running.sessions):>5} "
+            f"{size_of(self._running.lake) / MB:>8.0f} {evaluated(self._running.sessions):>5} "
             f"{cpu[0]:>6.2f} {cpu[1]:>6.2f}"
             + f"  {report.n_in_line} late" * bool(report.n_in_line)
             + f"  {report.n_refused} refused: {report.first_refusal}" * bool(report.n_refused),

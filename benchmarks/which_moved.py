@@ -181,13 +181,13 @@ def over(
                 for sensor in changed:
                     stretch[CONTEXT:, sensor] = CHANGES[name](quiet[CONTEXT:, sensor], rng)
                 truly = np.isin(np.arange(values.shape[1]), changed)
-                said = named(known, looked_at(known, stretch)[None])
-                for who, found in said.items():
+                message = named(known, looked_at(known, stretch)[None])
+                for who, found in message.items():
                     n_named, n_right = int(found.sum()), int((found[0] & truly).sum())
                     tally.setdefault((name, k, who), []).append(
                         (float(n_named > 0), n_right, (n_named - n_right) / max(n_named, 1))
                     )
-                if is_real and k == 0 and said["the largest score"].any():
+                if is_real and k == 0 and message["the largest score"].any():
                     break
     rows = []
     for (name, k, who), weeks in tally.items():

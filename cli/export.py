@@ -12,8 +12,8 @@ from core import moments
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.session import connect
-from services.models.registry import Directory
-from services.read_models.export.export import Order, export
+from services.models.registry import ModelCache
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup.query import Query
 
@@ -40,8 +40,8 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         raise Unprocessable(f"--format: one of {', '.join(Format)}")
     engine = connect(settings.database_url)
     sessions = sessionmaker(engine, expire_on_commit=False)
-    order = Order(
-        model_id=Directory(sessions).find(given.model).model_id,
+    order = ExportRequest(
+        model_id=ModelCache(sessions).find(given.model).model_id,
         query=Query(
             since=_moment("from", given.since),
             until=_moment("until", given.until),
@@ -86,12 +86,12 @@ class _Tally:
         self._n_bytes += n_bytes
         if monotonic() - self._reported > _REPORT_EVERY:
             self._reported = monotonic()
-            self._say("so far")
+            self._write("so far")
 
     def end(self) -> None:
-        self._say("written")
+        self._write("written")
 
-    def _say(self, word: str) -> None:
+    def _write(self, word: str) -> None:
         rate = self._n_rows / max(monotonic() - self._began, 1e-3)
         size = self._n_bytes / 2**20
         print(

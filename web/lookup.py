@@ -14,7 +14,7 @@ from core import moments
 from core.errors import NotFound, Unprocessable
 from core.schema.rows import Status
 from db.session import read_only
-from services.read_models.export.export import Order, export
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
 from services.read_models.lookup.query import (
@@ -193,7 +193,7 @@ def save(
 ) -> Response:
     """Write the predictions that match to a file."""
     ours = site(request)
-    order = Order(
+    order = ExportRequest(
         model_id=of.model_id, query=asked.wanted, form=format, with_labels=with_labels
     )
     disposition = {"Content-Disposition": f'attachment; filename="{of.name}.{format}"'}

@@ -148,8 +148,8 @@ class BinRead(BaseModel):
     low: float
     high: float
     n: int
-    claimed: float | None
-    happened: float | None
+    predicted: float | None
+    observed: float | None
 
 
 class ClassRead(BaseModel):
@@ -164,8 +164,8 @@ class ClassRead(BaseModel):
     version: str
     name: str
     n: int
-    claimed: float
-    happened: float
+    predicted: float
+    observed: float
     error: float | None
     bins: list[BinRead]
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
 from core.errors import NotFound
 from core.schema.rows import Kind, Status
-from services.read_models.export.export import Order, export
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
 from services.read_models.lookup.query import (
@@ -190,7 +190,9 @@ def export_predictions(
     with_labels: Annotated[bool, Query(description="Add what happened.")] = False,
 ) -> Response:
     """Take out predictions as a file, however many, the oldest event day first."""
-    order = Order(model_id=entry.model_id, query=query, form=format, with_labels=with_labels)
+    order = ExportRequest(
+        model_id=entry.model_id, query=query, form=format, with_labels=with_labels
+    )
     return stream(export(parts.sessions, parts.settings.lake, order), entry.name, format)
 
 

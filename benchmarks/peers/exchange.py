@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-Judge = Callable[[Any, Any], tuple[Any, Any]]
+Evaluator = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def serve(evaluate: Judge, version: str) -> None:
+def serve(evaluate: Evaluator, version: str) -> None:
     """Judge each question; `evaluate(reference, trials)` answers scores and alarms."""
     questions, answers = sys.argv[1:3]
     out: dict[str, Any] = {"version": version}

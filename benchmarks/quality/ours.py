@@ -74,7 +74,7 @@ class SeqwatchDrift(Weekly):
         return Verdicts(score=score, alarm=p <= SIZE)
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
     def _learn(self, history: Floats) -> input_drift.InputDriftBaseline:
         params = input_drift.InputDriftParams(days_between_false_alarms=self.promised_days)
@@ -82,7 +82,7 @@ class SeqwatchDrift(Weekly):
         assert isinstance(baseline, input_drift.InputDriftBaseline)
         return baseline
 
-    def _look(
+    def _evaluate(
         self, baseline: input_drift.InputDriftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         evaluations = input_drift.evaluate_days(baseline, grid(hours))
@@ -134,7 +134,7 @@ class SeqwatchTemporalPattern(Weekly):
         return self._known[1]
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
     def _learn(self, history: Floats) -> panel.TemporalPatternBaseline:
         params = panel.TemporalPatternParams(days_between_false_alarms=self.promised_days)
@@ -142,7 +142,7 @@ class SeqwatchTemporalPattern(Weekly):
         assert isinstance(baseline, panel.TemporalPatternBaseline)
         return baseline
 
-    def _look(
+    def _evaluate(
         self, baseline: panel.TemporalPatternBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         evaluations = panel.evaluate_days(baseline, grid(hours))
@@ -160,7 +160,7 @@ class SeqwatchMeanShift(Timed):
         self.promised_days = promised_days
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
     def _learn(self, history: Floats) -> mean_shift.MeanShiftBaseline:
         params = mean_shift.MeanShiftParams(days_between_false_alarms=self.promised_days)
@@ -168,7 +168,7 @@ class SeqwatchMeanShift(Timed):
         assert isinstance(baseline, mean_shift.MeanShiftBaseline)
         return baseline
 
-    def _look(
+    def _evaluate(
         self, baseline: mean_shift.MeanShiftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         # After the reference, of which nothing is seen but what was learnt.

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Watch, Watcher
-from benchmarks.quality.faults import scene, sensible
+from benchmarks.quality.faults import sensible, setting
 from benchmarks.quality.series import DAY, LEAD, WEEK, Series, ar1
 from monitors.summaries.summary import Floats
 
@@ -62,7 +62,7 @@ def course(series: Series, seed: int, n_injections: int) -> Course:
                 begin = HISTORY + day * DAY - LEAD
                 end = begin + LEAD + AFTER * DAY
                 phase = int(rng.integers(0, DAY))
-                known = scene(series, sensor, begin, end, rng)
+                known = setting(series, sensor, begin, end, rng)
                 strength = fault.strengths[MIDDLE]
                 stretches.append(fault.change(own[begin:end], LEAD + phase, strength, known))
                 around.append(series.values[begin:end])

@@ -36,7 +36,7 @@ class Result:
     error_during: float | None
     error_after: float | None
     n_drift_episodes: int
-    n_sequence_episodes: int
+    n_temporal_pattern_episodes: int
     n_retrains: int
     phases: tuple[str, ...]
     pages: tuple[str, ...]
@@ -79,7 +79,7 @@ def summarise(
         ),
         error_after=_mean(after),
         n_drift_episodes=timeline.count("ticket", "input_drift"),
-        n_sequence_episodes=timeline.count("ticket", "temporal_pattern"),
+        n_temporal_pattern_episodes=timeline.count("ticket", "temporal_pattern"),
         n_retrains=n_retrains,
         phases=tuple(events),
         pages=tuple(str(page["cause"]) for page in pages),
@@ -107,7 +107,7 @@ def _rows(result: Result, kind: Kind) -> list[tuple[str, str]]:
         return [
             ("error", before),
             ("drift episodes", f"{result.n_drift_episodes} {promised}"),
-            ("sequence episodes", f"{result.n_sequence_episodes} {promised}"),
+            ("sequence episodes", f"{result.n_temporal_pattern_episodes} {promised}"),
         ]
     common = [
         ("error before the change", before),

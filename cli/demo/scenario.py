@@ -73,7 +73,7 @@ class Play:
         }
         self.platform.ask("PUT", "/v1/channels/on-call", json=channel)
         n_rows = self.stream.send_history()
-        say(f"history sent: {n_rows} rows of {len(self.world.entities)} transformers")
+        write_line(f"history sent: {n_rows} rows of {len(self.world.entities)} transformers")
         self.platform.wait(
             f"/v1/models/{MODEL}", lambda m: m["watermark"] is not None, TRAINING_SECONDS
         )
@@ -93,7 +93,7 @@ class Play:
             raise Unprocessable(f"the first version is {rollout['phase']}; see the log")
         self.timeline.update()
         self.stage.start_service(MODEL)
-        say("the service is up; the stream begins")
+        write_line("the service is up; the stream begins")
 
     def run(self) -> int:
         """Stream day after day until the story ends; return the number of days."""
@@ -113,7 +113,7 @@ class Play:
 
     def _wait_until_evaluated(self, day: int) -> None:
         """Never be more than a day ahead of the platform: in real life it has all day."""
-        judged = time_of(N_HISTORY + 24 * (day - 1))
+        until = time_of(N_HISTORY + 24 * (day - 1))
         began = time.monotonic()
 
         def update(model: dict[str, str]) -> None:
@@ -124,7 +124,7 @@ class Play:
 
         self.platform.wait(
             f"/v1/models/{MODEL}",
-            lambda m: day < 2 or (m["evaluated_until"] or "") >= judged.isoformat()[:19],
+            lambda m: day < 2 or (m["evaluated_until"] or "") >= until.isoformat()[:19],
             TRAINING_SECONDS,
             update,
         )
@@ -173,7 +173,7 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         platform = stage.start()
-        say(f"Address: {stage.url}/\nKey:     {stage.key}")
+        write_line(f"Address: {stage.url}/\nKey:     {stage.key}")
         world = _world(given, scenario)
         play = Play(
             stage=stage,
@@ -187,7 +187,7 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
                 api=platform.http,
                 model=MODEL,
             ),
-            timeline=Timeline(platform=platform, model=MODEL, say=say),
+            timeline=Timeline(platform=platform, model=MODEL, write_line=write_line),
         )
         play.n_days = min(given.days or DAYS.get(scenario.kind, 10_000), play.stream.n_days)
         play.prepare()
@@ -195,7 +195,7 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
         result = summarise(
             play.stream, play.timeline, scenario, n_days, stage.receiver.messages
         )
-        say(render(result, scenario, time.monotonic() - began))
+        write_line(render(result, scenario, time.monotonic() - began))
         if given.json:
             Path(given.json).write_text(json.dumps(result.to_json(), indent=2))
         if not given.stop:
@@ -206,8 +206,8 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _stay(stage: Stage) -> None:
-    say(f"The pages:  {stage.url}/   (log in with the key {stage.key})")
-    say("Ctrl-C ends the platform.")
+    write_line(f"The pages:  {stage.url}/   (log in with the key {stage.key})")
+    write_line("Ctrl-C ends the platform.")
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())
@@ -225,7 +225,7 @@ def _scenario(given: argparse.Namespace) -> Scenario:
 
 def _world(given: argparse.Namespace, scenario: Scenario) -> World:
     path = None if given.generated else find_series(Path(given.data) if given.data else None)
-    say(f"series: {path if path else 'the shipped generator'}")
+    write_line(f"series: {path if path else 'the shipped generator'}")
     series = read_series(path, SEED)
     if len(series) < N_HISTORY + 24 * (CHANGE_DAY + 7):
         raise Unprocessable(f"{path}: needs at least {N_HISTORY + 24 * (CHANGE_DAY + 7)} hours")
@@ -239,7 +239,7 @@ def describe(scenario: Scenario) -> str:
     return "new consumers are connected: level, daily amplitude and relations change"
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Write a line, also when nobody reads it at once."""
     progress("")
     print(text, flush=True)

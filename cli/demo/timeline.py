@@ -33,7 +33,7 @@ class Timeline:
 
     platform: Platform
     model: str
-    say: Callable[[str], None] = print
+    write_line: Callable[[str], None] = print
     entries: list[Entry] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
@@ -94,7 +94,7 @@ class Timeline:
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
         mark = MARK.get(entry.sort, " ")
-        self.say(f"{entry.at:%Y-%m-%d %H:%M}  {mark} {entry.sort:<8} {entry.text}")
+        self.write_line(f"{entry.at:%Y-%m-%d %H:%M}  {mark} {entry.sort:<8} {entry.text}")
 
 
 def progress(text: str) -> None:

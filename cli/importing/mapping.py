@@ -35,7 +35,7 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class ImportOptions:
     """What somebody says about a file.
 
     Attributes
@@ -82,7 +82,7 @@ class Layout:
         Columns that become nothing.
     """
 
-    wishes: Wishes
+    options: ImportOptions
     fields: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...]
 
@@ -104,7 +104,7 @@ class Layout:
     @property
     def digest(self) -> str:
         """What names this way of reading a file."""
-        identity = {"fields": dict(self.fields), "wishes": asdict(self.wishes)}
+        identity = {"fields": dict(self.fields), "options": asdict(self.options)}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -133,7 +133,7 @@ def parse(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layout:
+def lay_out(columns: Sequence[str], contract: Contract, options: ImportOptions) -> Layout:
     """Find the column of each field: as wished, or else by its name.
 
     A feature is also found under its bare name.
@@ -146,7 +146,7 @@ def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layou
     lists = _lists(contract)
     known = {*TIMES, *TEXTS, *OTHERS, *lists, "features", "output", "actual"}
     fields: dict[str, tuple[str, ...]] = {}
-    for name, wanted in wishes.columns.items():
+    for name, wanted in options.columns.items():
         if name not in known:
             raise Unprocessable(f"no field {name!r}; known: {', '.join(sorted(known))}")
         missing = [column for column in wanted if column not in columns]
@@ -159,13 +159,13 @@ def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layou
         fields[name] = wanted
     _by_name(fields, columns, contract, lists)
     for name in ("version", "entity"):
-        if getattr(wishes, name) is not None:
+        if getattr(options, name) is not None:
             fields.pop(name, None)
-    if wishes.is_reference:
+    if options.is_reference:
         fields = {name: of for name, of in fields.items() if not name.startswith("output")}
     used = {column for of in fields.values() for column in of}
     unused = tuple(column for column in columns if column not in used)
-    layout = Layout(wishes=wishes, fields=fields, unused=unused)
+    layout = Layout(options=options, fields=fields, unused=unused)
     _require(layout, contract)
     return layout
 
@@ -198,7 +198,7 @@ def _by_name(
 
 
 def _require(layout: Layout, contract: Contract) -> None:
-    fields, wishes = layout.fields, layout.wishes
+    fields, options = layout.fields, layout.options
     if not layout.has_predictions and not layout.has_labels:
         raise Unprocessable(
             "the file has neither input nor what happened: map features."
@@ -207,14 +207,14 @@ def _require(layout: Layout, contract: Contract) -> None:
     if layout.has_predictions:
         if "at" not in fields:
             raise Unprocessable("when was it predicted? map at to a column")
-        is_versioned = "version" in fields or wishes.version is not None
-        if not wishes.is_reference and not is_versioned:
+        is_versioned = "version" in fields or options.version is not None
+        if not options.is_reference and not is_versioned:
             raise Unprocessable("which version predicted? --version NAME, or map version")
     if layout.has_labels:
-        has_entity = "entity" in fields or wishes.entity is not None
-        if wishes.is_series and ("at" not in fields or not has_entity):
+        has_entity = "entity" in fields or options.entity is not None
+        if options.is_series and ("at" not in fields or not has_entity):
             raise Unprocessable("a series needs at and entity: --entity NAME, or map them")
-        if not wishes.is_series and not layout.has_predictions:
+        if not options.is_series and not layout.has_predictions:
             by_time = "target_at" in fields and has_entity
             if "prediction_id" not in fields and not by_time:
                 raise Unprocessable(

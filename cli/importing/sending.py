@@ -107,7 +107,7 @@ class Platform:
         Where it is, and a key with the scopes ingest, operate and read.
     model
         Whose rows are sent.
-    say
+    write_line
         Tells the person why we wait.
     pause
         Waits some seconds.
@@ -118,7 +118,7 @@ class Platform:
         url: str,
         key: str,
         model: str,
-        say: Callable[[str], None],
+        write_line: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = httpx.Client(
@@ -127,7 +127,7 @@ class Platform:
             timeout=120.0,
         )
         self._path = f"/v1/models/{model}"
-        self._say, self._pause = say, pause
+        self._write, self._pause = write_line, pause
 
     def close(self) -> None:
         """Hang up."""
@@ -206,7 +206,7 @@ class Platform:
                 seconds = float(asked)
             else:
                 seconds, pause = pause, min(2 * pause, LONGEST_PAUSE)
-            self._say(f"waiting {seconds:g} s: {why}")
+            self._write(f"waiting {seconds:g} s: {why}")
             self._pause(seconds)
             waited += max(seconds, 0.1)
 

@@ -43,19 +43,19 @@ class Shaper:
 
     def predictions(self, rows: pa.Table, first: int) -> pa.Table:
         """Return predictions, or past input; `first` is the place of the first row."""
-        wishes = self._layout.wishes
+        options = self._layout.options
         made = {
             name: self._column(name, rows, first)
             for name in self._layout.fields
             if not name.startswith("actual") and name not in ("target_at", "arrived_at")
         }
         made.setdefault("prediction_id", self._ids(len(rows), first))
-        if wishes.is_reference:
+        if options.is_reference:
             made.pop("version", None)
-        elif wishes.version is not None:
-            made["version"] = _constant(wishes.version, len(rows))
-        if wishes.entity is not None:
-            made["entity"] = _constant(wishes.entity, len(rows))
+        elif options.version is not None:
+            made["version"] = _constant(options.version, len(rows))
+        if options.entity is not None:
+            made["entity"] = _constant(options.entity, len(rows))
         return pa.table(made)
 
     def labels(self, rows: pa.Table, first: int) -> tuple[pa.Table, pa.Array]:
@@ -63,15 +63,15 @@ class Shaper:
 
         Rows that say nothing yet are left out.
         """
-        wishes, fields = self._layout.wishes, self._layout.fields
+        options, fields = self._layout.options, self._layout.fields
         made = {
             name: self._column(name, rows, first)
             for name in fields
             if name.startswith("actual") or name in OF_LABELS
         }
-        if wishes.entity is not None:
-            made["entity"] = _constant(wishes.entity, len(rows))
-        if wishes.is_series:
+        if options.entity is not None:
+            made["entity"] = _constant(options.entity, len(rows))
+        if options.is_series:
             made.pop("prediction_id", None)
             made["target_at"] = self._column("at", rows, first)
         elif "target_at" in made:
@@ -94,8 +94,10 @@ class Shaper:
     def _column(self, name: str, rows: pa.Table, first: int) -> pa.Array:
         columns = [rows.column(each).combine_chunks() for each in self._layout.fields[name]]
         if name in TIMES:
-            wishes = self._layout.wishes
-            return times.read(name, columns[0], first, zone=wishes.timezone, epoch=wishes.epoch)
+            options = self._layout.options
+            return times.read(
+                name, columns[0], first, zone=options.timezone, epoch=options.epoch
+            )
         if name in TEXTS:
             return _text(name, columns[0])
         if name.partition(".")[0] in ("features", "output", "actual") and "." in name:

@@ -261,7 +261,7 @@ def evaluate(
     if isinstance(baseline, WarmingUp):
         why = str(baseline)
     elif baseline is not None and len(today):
-        evaluation = _look(baseline, today, before, end - 1)
+        evaluation = _measure(baseline, today, before, end - 1)
         found += _of_features(baseline, evaluation, params)
         detail |= _detail(baseline, evaluation)
     silent = volume.n_rows == 0 and not today.n.any()
@@ -348,7 +348,7 @@ class _Measured:
     new_category: Floats
 
 
-def _look(baseline: DataQualityBaseline, today: Daily, before: Daily, day: int) -> _Measured:
+def _measure(baseline: DataQualityBaseline, today: Daily, before: Daily, day: int) -> _Measured:
     n, counts, has = today.n[0], today.counts[0], today.has[0]
     expected = _expected(baseline.habit, before, day)
     absent = expected & ~has

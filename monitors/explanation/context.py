@@ -43,7 +43,7 @@ def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
     Examples
     --------
     >>> volume_anomalies(np.array([10.0] * 14 + [31.0]), from_day=14)
-    [Odd(day=14, value=31.0, usual=10.0)]
+    [Anomaly(day=14, value=31.0, baseline=10.0)]
     """
     found = []
     for day in range(from_day, len(rows)):
@@ -70,7 +70,7 @@ def latency_anomalies(p95: Floats, from_day: int) -> list[Anomaly]:
     Examples
     --------
     >>> latency_anomalies(np.array([0.01] * 7 + [0.04]), from_day=7)
-    [Odd(day=7, value=0.04, usual=0.01)]
+    [Anomaly(day=7, value=0.04, baseline=0.01)]
     """
     baseline = _baseline(p95, from_day)
     return [
@@ -93,7 +93,7 @@ def failure_anomalies(share: Floats, from_day: int) -> list[Anomaly]:
     Examples
     --------
     >>> failure_anomalies(np.array([0.001] * 7 + [0.02]), from_day=7)
-    [Odd(day=7, value=0.02, usual=0.001)]
+    [Anomaly(day=7, value=0.02, baseline=0.001)]
     """
     baseline = _baseline(share, from_day)
     return [

@@ -249,13 +249,13 @@ def _followed(
         if fault.until is not None:
             followed += [fault] if now - fault.until <= _MEMORY else []
         elif fault.kind in _BLIND:
-            followed.append(replace(fault, until=_heard_again(baseline, hours, fault)))
+            followed.append(replace(fault, until=_end_of_fault(baseline, hours, fault)))
         else:
             followed.append(_measured(baseline, hours, evaluation, fault))
     return followed
 
 
-def _heard_again(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
+def _end_of_fault(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
     feature = hours.names.index(fault.feature)
     last_day = hours.first + len(hours) - HOURS
     if fault.kind is FaultKind.STUCK:

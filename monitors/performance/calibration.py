@@ -22,7 +22,7 @@ from monitors.baselines.self_reference import (
 )
 from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, as_json
-from monitors.performance.calibration_sums import CLAIMED, EXPECTED, HAPPENED, N
+from monitors.performance.calibration_sums import EXPECTED, OBSERVED, PREDICTED, N
 from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
@@ -75,10 +75,10 @@ def measure(days: ProbabilityDays, params: CalibrationParams) -> tuple[Floats, .
     totals = over_windows(days.cells, params.window_days)
     n = totals[..., N].sum(axis=-1)
     is_known = (n > 0) & (n >= params.min_coverage * totals[..., EXPECTED])
-    claimed, happened = overall(totals)
+    predicted, observed = overall(totals)
     square = squared_error(totals)
     of_views = (
-        claimed - happened,
+        predicted - observed,
         sureness(totals),
         np.sign(square) * np.sqrt(np.abs(square)),
     )
@@ -133,8 +133,8 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
             f"(apart {mean_probability - share:+.2f}, usually {baseline:+.2f})"
         )
     else:
-        n, claimed, happened = (now[part, of] for of in (N, CLAIMED, HAPPENED))
-        worst = int(np.argmax(np.abs(claimed - happened)))
+        n, predicted, observed = (now[part, of] for of in (N, PREDICTED, OBSERVED))
+        worst = int(np.argmax(np.abs(predicted - observed)))
         moved = float(
             evaluated.lately[view][-1, part, 0]
             - evaluated.robust_baselines[view].middle[part, 0]
@@ -142,20 +142,20 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
         side = "too surely: " if moved > 0 else "not surely enough: "
         how = side if name == "sureness" else ""
         said = (
-            f"is predicted {how}at {claimed[worst] / n[worst]:.2f} "
-            f"and happens at {happened[worst] / n[worst]:.2f}"
+            f"is predicted {how}at {predicted[worst] / n[worst]:.2f} "
+            f"and happens at {observed[worst] / n[worst]:.2f}"
         )
     when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
     return f"class {days.names[part]!r} {said}{when}"
 
 
 def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[str, Json]:
-    claimed, happened = overall(now)
+    predicted, observed = overall(now)
     top, _ = evaluated.top
     return {
         name: {
-            "claimed": as_json(claimed[i]),
-            "happened": as_json(happened[i]),
+            "predicted": as_json(predicted[i]),
+            "observed": as_json(observed[i]),
             "now": {
                 of: as_json(own[-1, i, 0])
                 for of, own in zip(VIEWS, evaluated.lately, strict=True)

@@ -313,12 +313,12 @@ def _detail(
     features: dict[str, Json] = {}
     for i in np.argsort(-np.where(np.isfinite(scores), scores, -1.0), kind="stable").tolist():
         part = learnt.parts[i]
-        told: Mapping[str, Json] = {
+        entry: Mapping[str, Json] = {
             "score": as_json(scores[i]),
             "feature": part.feature,
             "part": part.message,
         }
-        features.setdefault(moved[i], told)
+        features.setdefault(moved[i], entry)
     promise = learnt.alarm_threshold
     achieved = promise.achieved_days
     days = learnt.params.window_days

@@ -337,9 +337,9 @@ class _Summed:
             signed = residual_sums.sums(error, is_expected, hours[some])
             self.residuals = signed if self.residuals is None else self.residuals + signed
             if self.is_classifier:
-                claimed = calibration_sums.sums(joined.forecast[some], joined.actual[some])
+                predicted = calibration_sums.sums(joined.forecast[some], joined.actual[some])
                 self.probabilities = (
-                    claimed if self.probabilities is None else self.probabilities + claimed
+                    predicted if self.probabilities is None else self.probabilities + predicted
                 )
 
     def stored(self) -> dict[str, bytes | None]:

@@ -58,7 +58,9 @@ def grown_edges(
         if of_output is None:
             return None
     names = segments.grown(_served_rows(rows), contract, before.names)
-    return Frozen(input=of_input, output=of_output, shape=before.shape, names=names)
+    return Frozen(
+        input=of_input, output=of_output, window_profile=before.window_profile, names=names
+    )
 
 
 def _served_rows(rows: pa.Table) -> pa.Table:
@@ -71,8 +73,8 @@ def with_window_profile(
 ) -> Frozen:
     """Add the layout of what is kept of the inside of rows."""
     assert grown.input is not None
-    layout = window_profiles.grown(grown.shape, rows, contract, grown.input, busy)
-    return replace(grown, shape=layout)
+    layout = window_profiles.grown(grown.window_profile, rows, contract, grown.input, busy)
+    return replace(grown, window_profile=layout)
 
 
 def input_edges(
@@ -150,8 +152,8 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     version=version,
                     input=_input(own, at, contract, of_input),
                     output=_output(own, contract, edges.output),
-                    shape=window_profiles.summarise_window_profiles(
-                        own, version, contract, edges.shape
+                    window_profile=window_profiles.summarise_window_profiles(
+                        own, version, contract, edges.window_profile
                     ),
                     served=None if version == REFERENCE else _served(own, at),
                 ),

@@ -360,21 +360,21 @@ def _worse(episode: Episode, finding: Finding) -> Episode:
 
 
 def _record(tracker: _Tracker) -> Record:
-    judged = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
+    evaluated = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
     without = [f for f in tracker.findings if f.outcome not in (Outcome.OK, Outcome.BREACH)]
-    achieved = judged[-1].detail.get("achieved_days") if judged else None
-    promised = judged[-1].detail.get("promised_days") if judged else None
+    achieved = evaluated[-1].detail.get("achieved_days") if evaluated else None
+    promised = evaluated[-1].detail.get("promised_days") if evaluated else None
     n = len(tracker.episodes)
     return Record(
         monitor=tracker.plan.name,
         kind=tracker.plan.kind,
         severity=tracker.severity,
-        n_evaluated=len(judged),
+        n_evaluated=len(evaluated),
         n_without=len(without),
-        n_breaches=sum(f.outcome is Outcome.BREACH for f in judged),
+        n_breaches=sum(f.outcome is Outcome.BREACH for f in evaluated),
         n_episodes=n,
         why_without=without[-1].cause if without else "",
         promised_days=promised if isinstance(promised, int | float) else None,
         achieved_days=achieved if isinstance(achieved, int | float) else None,
-        days_between_episodes=len(judged) / n if n else None,
+        days_between_episodes=len(evaluated) / n if n else None,
     )

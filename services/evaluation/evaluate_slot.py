@@ -62,7 +62,7 @@ def evaluate_slot(
         prepared = prepare(session, model, monitors, context, baselines)
 
     # decide: outside any transaction, because it takes its time
-    judged = [
+    evaluated = [
         Evaluated(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
         for one in prepared
     ]
@@ -78,16 +78,16 @@ def evaluate_slot(
             raise StaleChampion("the champion changed while the day was judged: judge it again")
         is_history = model.history_until is not None and day_end <= model.history_until
         at_evaluation = Seen(version=context.champion, as_of=day_end, is_history=is_history)
-        for one in judged:
+        for one in evaluated:
             monitor = session.get_one(Monitor, one.monitor_id)
             alert_transitions.observe(session, monitor, at_evaluation, one.finding, now)
         model.evaluated_until = day_end
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)
-        failed_slots.after(session, model, [one.finding for one in judged], now)
+        failed_slots.after(session, model, [one.finding for one in evaluated], now)
         if not is_history:
             retraining.consider(session, model, day_end, now)
-    return len(judged)
+    return len(evaluated)
 
 
 def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:

@@ -27,7 +27,7 @@ from services.ingest.persist import store
 from services.ingest.validation import redaction
 from services.kserve.event import Event
 from services.kserve.pending_events import Subject, batch_id_of, whole, write
-from services.models.registry import Directory
+from services.models.registry import ModelCache
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
 
@@ -126,7 +126,7 @@ def sweep(
     together has died. A model whose halves make an error is set aside; all others
     go on.
     """
-    directory = Directory(sessions)
+    directory = ModelCache(sessions)
     with unit_of_work(sessions) as session:
         kserve.receive_no_later(session, clock())
     with read_only(sessions) as session:

@@ -50,7 +50,7 @@ class Entry:
         return self.terms.mask_key
 
 
-class Directory:
+class ModelCache:
     """Finds models by name; remembers them for a moment."""
 
     def __init__(self, sessions: sessionmaker[Session], ttl: timedelta = TTL) -> None:

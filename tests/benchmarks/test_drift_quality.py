@@ -19,7 +19,7 @@ from benchmarks.quality.detectors import (
     Weekly,
     peers_in_process,
 )
-from benchmarks.quality.faults import BENIGN, FAULTS, Fault, scene, sensible
+from benchmarks.quality.faults import BENIGN, FAULTS, Fault, sensible, setting
 from benchmarks.quality.ours import SeqwatchDrift, SeqwatchMeanShift, SeqwatchTemporalPattern
 from benchmarks.quality.outside import outside
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK, ar1, bootstrap, plant
@@ -32,7 +32,7 @@ ALL_CHANGES = pytest.mark.parametrize("fault", CHANGES, ids=lambda fault: fault.
 
 def changed(fault: Fault, strength: int, seed: int = 0) -> tuple[Floats, Floats]:
     """Return the hours of a sensor as they were, and with a fault in their last week."""
-    around = scene(SERIES, 0, 0, LEAD, np.random.default_rng(seed))
+    around = setting(SERIES, 0, 0, LEAD, np.random.default_rng(seed))
     was = SERIES.values[:LEAD, 0]
     return was, fault.change(was, CONTEXT, fault.strengths[strength], around)
 

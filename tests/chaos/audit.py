@@ -215,7 +215,7 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),
-            (seen.shape, part.shape),
+            (seen.window_profile, part.window_profile),
             (seen.by_segment, part.by_segment),
             (seen.outputs_by_segment, part.outputs_by_segment),
         ):

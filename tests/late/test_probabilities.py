@@ -36,11 +36,11 @@ def rows() -> list[list[Row]]:
         for i in range(A_DAY):
             at = START + day * DAY + i * (DAY / A_DAY)
             p = 0.1 + 0.8 * chance.random()
-            happened = float(chance.random() < p)
-            claimed = 0.5 + 0.5 * p if day >= CHANGED else p
-            output = {"calm": [1 - claimed], "storm": [claimed]}
+            observed = float(chance.random() < p)
+            predicted = 0.5 + 0.5 * p if day >= CHANGED else p
+            output = {"calm": [1 - predicted], "storm": [predicted]}
             served = prediction(at, output=output)
-            actual = {"calm": [1 - happened], "storm": [happened]}
+            actual = {"calm": [1 - observed], "storm": [observed]}
             named = {"prediction_id": served["prediction_id"], "received_at": at + HOUR}
             told = label(None, [], **named) | {"actual": actual, "arrived_at": at + HOUR}
             of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
@@ -89,14 +89,14 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     assert told.reference_start == START
     assert [one.name for one in told.classes] == ["calm", "storm"]
     storm = told.classes[1]
-    assert storm.claimed == pytest.approx(0.75, abs=0.05)
-    assert storm.happened == pytest.approx(0.5, abs=0.15)
+    assert storm.predicted == pytest.approx(0.75, abs=0.05)
+    assert storm.observed == pytest.approx(0.5, abs=0.15)
     assert storm.baseline["bias"] == pytest.approx(0.0, abs=0.05)
     [moved_most] = [one for one in told.classes if one.bins]
     assert sum(each.n for each in moved_most.bins) == A_DAY
     assert moved_most.name in told.cause
     assert [one.name for one in listed] == ["calm", "storm"]
-    assert listed[1].claimed - listed[1].happened == pytest.approx(0.25 * 6 / 7, abs=0.05)
+    assert listed[1].predicted - listed[1].observed == pytest.approx(0.25 * 6 / 7, abs=0.05)
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
 
 

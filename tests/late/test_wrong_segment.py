@@ -35,8 +35,8 @@ def rows() -> list[list[Row]]:
             at = START + i * HOUR
             for shop in SHOPS:
                 off = 3.0 if shop == WRONG and day >= CHANGED else 1.0
-                happened = chance.normal(size=3)
-                said = happened + 0.3 * off * chance.normal(size=3)
+                observed = chance.normal(size=3)
+                said = observed + 0.3 * off * chance.normal(size=3)
                 name = f"{shop}-{at.isoformat()}"
                 features = {"load": [1.0], "wind": [2.0], "shop": [shop]}
                 served = prediction(
@@ -46,7 +46,7 @@ def rows() -> list[list[Row]]:
                     features=features,
                     output={"load": said.tolist()},
                 )
-                told = label(None, happened.tolist(), prediction_id=name)
+                told = label(None, observed.tolist(), prediction_id=name)
                 told |= {"arrived_at": at + 4 * HOUR, "received_at": at + 4 * HOUR}
                 of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
         days.append(of_day)

@@ -120,12 +120,12 @@ def by_segment_accuracy(values: Floats) -> Finding:
 
 def by_calibration(values: Floats) -> Finding:
     by_day = values.reshape(-1, 24, 1, values.shape[1])
-    claimed = 0.5 + 0.5 * np.tanh(by_day)
-    happened = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
+    predicted = 0.5 + 0.5 * np.tanh(by_day)
+    observed = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
     claims = ProbabilityDays(
         names=tuple(f"f{i}" for i in range(values.shape[1])),
         first_day=chunk_at(day(0)) // 24,
-        cells=np.array([*map(calibration_sums.sums, claimed, happened)]),
+        cells=np.array([*map(calibration_sums.sums, predicted, observed)]),
     )
     return calibration.evaluate(claims, CalibrationParams())
 
@@ -170,7 +170,7 @@ def by_shape(values: Floats) -> Finding:
     )
 
 
-LOOKS: dict[str, Evaluation] = {
+MAX_EVALUATIONS: dict[str, Evaluation] = {
     "input_drift": by_drift,
     "prediction_drift": by_prediction_drift,
     "mean_shift": by_level,
@@ -200,14 +200,14 @@ STREAMS = [
 
 
 def test_every_kind_is_under_contract() -> None:
-    assert set(LOOKS) == set(KINDS.names())
+    assert set(MAX_EVALUATIONS) == set(KINDS.names())
 
 
 @pytest.mark.parametrize("kind", KINDS.names())
 @pytest.mark.parametrize("values", STREAMS)
 def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floats) -> None:
-    finding = LOOKS[kind](values)
-    assert finding == LOOKS[kind](values)
+    finding = MAX_EVALUATIONS[kind](values)
+    assert finding == MAX_EVALUATIONS[kind](values)
     json.dumps(finding.detail, allow_nan=False)
     for number in (finding.value, finding.threshold):
         assert number is None or math.isfinite(number)
@@ -231,7 +231,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
     ],
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
-    plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
+    plain, turned = MAX_EVALUATIONS[kind](PLANT), MAX_EVALUATIONS[kind](PLANT[:, ::-1])
     assert turned.value == pytest.approx(plain.value)
     assert turned.threshold == pytest.approx(plain.threshold)
 

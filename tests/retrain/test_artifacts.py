@@ -136,8 +136,8 @@ def test_what_is_no_safetensors_file_is_named(content: bytes, message: str) -> N
 
 def test_a_good_file_may_begin_like_a_pickle() -> None:
     """Its first byte is the lowest of the length of its header: any multiple of 8."""
-    made = [save({"a": torch.ones(1)}, {"_": "x" * n}) for n in range(0, 256, 8)]
-    content = next(content for content in made if content[0] == 0x80)
+    result = [save({"a": torch.ones(1)}, {"_": "x" * n}) for n in range(0, 256, 8)]
+    content = next(content for content in result if content[0] == 0x80)
     assert check_header(content).shapes == {"a": (1,)}
 
 

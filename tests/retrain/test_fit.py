@@ -36,8 +36,8 @@ def waves() -> NDArray[np.float64]:
     hours = np.arange(N_STEPS)
     clean = np.stack([np.sin(2 * np.pi * hours / 12), np.sign(np.sin(hours / 2.5))], axis=1)
     noise = random.normal(size=(3, N_STEPS, 2))
-    made: NDArray[np.float64] = 1000.0 + np.array([40.0, 0.3]) * (clean + 0.1 * noise)
-    return made
+    result: NDArray[np.float64] = 1000.0 + np.array([40.0, 0.3]) * (clean + 0.1 * noise)
+    return result
 
 
 @pytest.fixture(scope="module")

@@ -135,10 +135,10 @@ def test_swapping_the_versions_swaps_the_evidence() -> None:
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     sessions = _canary(1, 20, effect=-0.05)
-    order = np.random.default_rng(0).permutation(len(sessions))
+    request = np.random.default_rng(0).permutation(len(sessions))
     one, other = (
         evaluate(sessions, 0.05, RULE),
-        evaluate([sessions[i] for i in order], 0.05, RULE),
+        evaluate([sessions[i] for i in request], 0.05, RULE),
     )
     assert one.outcome is other.outcome
     assert one.e_success == pytest.approx(other.e_success, rel=1e-9)

@@ -132,7 +132,7 @@ def residuals(
     return _served(session, AccuracyChunk.residuals, model_id, after, until)
 
 
-def claims(
+def probabilities(
     session: Session, model_id: UUID, after: date, until: date
 ) -> list[tuple[str, bytes]]:
     """Return versions and sums for calibration (`calibration_sums`), day by day."""

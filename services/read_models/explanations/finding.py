@@ -36,10 +36,10 @@ from services.read_models.reports.report_status import ReportNow
 
 DAY = timedelta(days=1)
 NEAR = timedelta(days=3)  # before and after the change
-LONGEST_LOOK = timedelta(days=14)  # how far back a window may put the change
+LONGEST_LOOKBACK = timedelta(days=14)  # how far back a window may put the change
 LEAD = timedelta(days=14)  # shown before the change
 LONGEST_LEAD = timedelta(days=90)
-LOOKS = 400  # of one monitor, to see since when it breaches
+MAX_EVALUATIONS = 400  # of one monitor, to see since when it breaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ class ClassNow:
     """
 
     name: str
-    claimed: float | None
-    happened: float | None
+    predicted: float | None
+    observed: float | None
     now: dict[str, float | None]
     baseline: dict[str, float | None]
     bins: tuple[Bin, ...]
@@ -309,7 +309,7 @@ def _incident(session: Session, row: Finding) -> _Incident:
         return _Incident(since=None, n_evaluations=0)
     run: list[tuple[datetime, datetime, datetime]] = []
     for as_of, outcome, start, end in nearby.evaluations_until(
-        session, row.monitor_id, row.as_of, LOOKS
+        session, row.monitor_id, row.as_of, MAX_EVALUATIONS
     ):
         if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
             break
@@ -323,7 +323,7 @@ def _incident(session: Session, row: Finding) -> _Incident:
 def _around(window: Window, since: datetime | None) -> Window:
     """Return the days in which to look for causes: a window before the change, and after."""
     at = since or window.end
-    before = max(NEAR, min(window.end - window.start, LONGEST_LOOK))
+    before = max(NEAR, min(window.end - window.start, LONGEST_LOOKBACK))
     return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))
 
 

@@ -35,7 +35,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class AlertChange:
     """One flip. `at` is event time, `recorded_at` wall time.
 
     Nobody was notified of an inhibited flip: an input fault explains it and has an
@@ -78,7 +78,7 @@ class AlertsPage:
 
     platform: tuple[OpenFault, ...]
     alarms: tuple[Alarm, ...]
-    turns: tuple[Turn, ...]
+    alert_changes: tuple[AlertChange, ...]
     messages: tuple[Message, ...]
 
 
@@ -102,7 +102,7 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     return AlertsPage(
         platform=tuple(platform_alerts.described(session, only)),
         alarms=tuple(alarms),
-        turns=turns(session, only, HISTORY),
+        alert_changes=alert_changes(session, only, HISTORY),
         messages=tuple(
             _message(delivery, channel, model)
             for delivery, channel, model in overview.deliveries(session, only, HISTORY)
@@ -110,10 +110,12 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     )
 
 
-def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ...]:
+def alert_changes(
+    session: Session, model_id: UUID | None, limit: int
+) -> tuple[AlertChange, ...]:
     """Return the newest flips, newest first."""
     return tuple(
-        Turn(
+        AlertChange(
             finding_id=row.finding_id,
             model=model,
             monitor=monitor.name,

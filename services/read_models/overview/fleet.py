@@ -115,5 +115,5 @@ def _health(
 
 
 def _newest(monitor_statuses: tuple[MonitorStatus, ...], kind: str) -> MonitorStatus | None:
-    judged = [s for s in monitor_statuses if s.kind == kind and s.window_end is not None]
-    return max(judged, key=lambda s: (s.window_end, s.name), default=None)
+    evaluated = [s for s in monitor_statuses if s.kind == kind and s.window_end is not None]
+    return max(evaluated, key=lambda s: (s.window_end, s.name), default=None)

@@ -17,7 +17,7 @@ from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models.overview import drift, incidents, serving
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
-from services.read_models.overview.alerts import Turn, turns
+from services.read_models.overview.alerts import AlertChange, alert_changes
 from services.read_models.overview.drift import DriftTable
 from services.read_models.overview.incidents import Incident
 from services.read_models.overview.monitor_status import (
@@ -26,7 +26,7 @@ from services.read_models.overview.monitor_status import (
     health_of,
     status_of,
 )
-from services.read_models.overview.reliability import ClassClaims, by_class
+from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
 from services.read_models.overview.rollouts import RolloutLine, rollouts
 from services.read_models.overview.segments import Segments, segments
@@ -42,7 +42,7 @@ MILESTONES = {
     Phase.PROMOTED: "promoted",
     Phase.ROLLED_BACK: "rolled back",
 }
-TURNS = 40
+MAX_ALERT_CHANGES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +110,14 @@ class ModelPage:
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
     is_classifier: bool
-    classes: tuple[ClassClaims, ...]
+    classes: tuple[ClassReliability, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
     served: tuple[ServingVersion, ...]
     monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
     incidents: tuple[Incident, ...]
-    turns: tuple[Turn, ...]
+    alert_changes: tuple[AlertChange, ...]
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
@@ -175,7 +175,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),
         incidents=incidents.newest(session, found.id),
-        turns=turns(session, found.id, TURNS),
+        alert_changes=alert_changes(session, found.id, MAX_ALERT_CHANGES),
         rollouts=lines,
         milestones=_milestones(session, lines),
         refusal=_refusal(session, found.name),
