@@ -1,4 +1,4 @@
-"""What a message says. Every type is described in docs/events.md."""
+"""Bodies of notifications. Every type is described in docs/events.md."""
 
 import json
 from collections.abc import Mapping

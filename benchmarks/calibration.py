@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.calibration`. An LSTM learns from the first 270 days of Elec2 whether
 the price will be up or down half an hour later, is calibrated, and then serves 674 days it
-has never seen. They are judged day by day as they are, and with its probabilities
+has never seen. They are evaluated day by day as they are, and with its probabilities
 broken from some day on. Elec2's labels say nothing of whether a detector of drift is good (who
 repeats the last label is right in 85 of 100); here they are only what a claim is held against.
 """
@@ -121,7 +121,7 @@ def days_of(odds: Floats, up: Floats) -> ProbabilityDays:
 def evaluated(
     days: ProbabilityDays, params: CalibrationParams, first: int, last: int
 ) -> list[Finding]:
-    """Judge each day from `first` up to `last`, as if it were the newest."""
+    """Evaluate each day from `first` up to `last`, as if it were the newest."""
     return [
         evaluate(
             ProbabilityDays(names=days.names, first_day=days.first_day, cells=days.cells[:end]),

@@ -1,10 +1,10 @@
-"""How often does the look inside rows cry wolf, and what does it miss?
+"""False alarms and misses of `window_profile`.
 
 Run: `python -m benchmarks.shape`. Rows are windows of 24 hours cut from real series, one
 each hour, which overlap, or one a day, which do not. The first year is what the version
 began with; the rest is watched. Faults last a week and begin every 23 days; one is found
-when a look of that week breaches. Beside it, what `drift` and `sequence` see of the same rows,
-in the hourly means that are made of them, under the same promise.
+when an evaluation of that week breaches. Beside it, `input_drift` and `temporal_pattern` on
+the hourly means of the same rows, at the same false alarm rate.
 """
 
 import argparse
@@ -244,7 +244,7 @@ class Watch:
         return window_profile.scored(self.inside, away)
 
     def by_others(self, hours: Hourly) -> tuple[bool, bool]:
-        """Say whether drift, and whether sequence, calls within the last week."""
+        """Return whether drift, and whether sequence, calls within the last week."""
         levels = input_drift.evaluate_days(self.drift, hours).joint[-WATCHED:]
         order = panel.evaluate_days(self.sequence, hours).joint[-WATCHED:]
         return (

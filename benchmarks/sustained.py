@@ -3,7 +3,7 @@
 Run: `make bench-sustained` (ten minutes), or `python -m benchmarks.sustained
 --minutes 2`. API, ticker and worker run as in production; eight models are fed
 at a fixed rate, a day of event time a minute, so that days close, are joined
-with labels and judged. Memory, backlog and latency are printed every ten
+with labels and evaluated. Memory, backlog and latency are printed every ten
 seconds; the last lines say whether they are bounded and every row is there.
 """
 
@@ -160,7 +160,7 @@ def backlog(sessions: sessionmaker[Session]) -> tuple[int, int]:
 
 
 def evaluated(sessions: sessionmaker[Session]) -> int:
-    """Return how many event days were judged."""
+    """Return how many event days were evaluated."""
     with read_only(sessions) as session:
         done = Run.job == "evaluate", Run.finished_at.is_not(None)
         return session.scalar(select(func.count()).select_from(Run).where(*done)) or 0

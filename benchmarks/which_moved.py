@@ -44,9 +44,9 @@ class Learnt:
     ----------
     baseline
         Of the product's panel.
-    away : (look, feature, view)
+    away : (evaluation, feature, view)
         Of each half of the reference against the other, each ascending over looks.
-    largest : (look, feature)
+    largest : (evaluation, feature)
         Of scores over views, ascending over looks.
     limit
         What the e-BH statistic may reach once in the promised days.
@@ -58,7 +58,7 @@ class Learnt:
     limit: float
 
     def e_values(self, away: Floats) -> Floats:
-        """Return an e-value for each feature, (look, feature): the mean over its views."""
+        """Return an e-value for each (evaluation, feature): the mean over its views."""
         p = _ranks(away, self.away)
         e: Floats = (0.5 * p**-0.5).mean(axis=2)
         return e
@@ -123,7 +123,7 @@ def learn(history: Floats) -> Learnt:
 
 
 def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
-    """Return who names which features of looks, (look, feature)."""
+    """Return who names which features of evaluations, (evaluation, feature)."""
     threshold = known.baseline.alarm_threshold.value
     top = largest(scores, axis=2)
     p = _ranks(top, known.largest)

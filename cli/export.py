@@ -29,7 +29,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
     except ValueError:
         raise Unprocessable(f"--{name}: not an RFC 3339 timestamp") from None
     if moment.tzinfo is None:
-        raise Unprocessable(f"--{name}: say the zone too, as in 2026-01-08T00:00:00Z")
+        raise Unprocessable(f"--{name}: add the time zone, as in 2026-01-08T00:00:00Z")
     return moment.astimezone(UTC)
 
 
@@ -73,7 +73,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
 
 
 class _Tally:
-    """How much was written; told to people now and then."""
+    """Counts what was written, and reports it from time to time."""
 
     def __init__(self) -> None:
         self._n_rows, self._n_bytes = 0, 0

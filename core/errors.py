@@ -7,7 +7,7 @@ AppError
 ├── NotFound              404  the named thing does not exist
 ├── Conflict              409  the thing exists but is in another state
 │   ├── StaleChampion     409  someone else promoted first
-│   ├── RetrainRefused    409  the policy says not now, and why
+│   ├── RetrainRefused    409  not allowed by the policy now
 │   └── BatchMismatch     409  this batch id was used for other content
 ├── TooLarge              413  more than the limit allows
 ├── UnsupportedFormat     415  a content type or encoding we do not read
@@ -67,7 +67,7 @@ class StaleChampion(Conflict):
 
 
 class RetrainRefused(Conflict):
-    """The policy says not now, and why."""
+    """The policy does not allow retraining now; the message holds the reason."""
 
 
 class BatchMismatch(Conflict):

@@ -141,5 +141,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look at arguments, then files named in the environment, then the environment."""
+        """Read arguments, then files named in the environment, then the environment."""
         return init_settings, _FromFiles(settings_cls), env_settings

@@ -1,4 +1,4 @@
-"""Evidence that a mean is positive, as e-processes: valid however often one looks."""
+"""Evidence that a mean is positive, as e-processes: valid at every sample size."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
 
     The smaller of two bets: one on the gains, and one on what the day before
     did not foretell of them. The first alone is exact when no day foretells
-    the next; when days resemble each other, it takes a long spell for many proofs.
+    the next; when days resemble each other, a long stretch counts for few.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
 
 
 def expected_gains(gains: Floats) -> Floats:
-    """Return what the day before says about each gain (block,); earlier days taught how much.
+    """Predict each gain (block,) from the day before, by the memory of earlier days.
 
     That is their first autocorrelation, about their own mean so that a steady
     gain is no memory, and never negative: alternation is no proof either.

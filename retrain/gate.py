@@ -10,7 +10,7 @@ from scipy.special import stdtr, stdtrit
 
 from retrain.windows import Floats
 
-MIN_BLOCKS = 3  # fewer say nothing about how much blocks differ
+MIN_BLOCKS = 3  # fewer do not show the spread of blocks
 
 # Forecasts of neighbouring days share targets and weather: the daily difference of two
 # equally good models remembers 0.3 of yesterday's (ETTh1, 5,900 h, three seeds: 0.23 to
@@ -54,7 +54,7 @@ def alpha_of(test: int, n_tests: int, alpha: float) -> float:
 
 
 class Outcome(StrEnum):
-    """What the gate says."""
+    """Outcome of the gate."""
 
     PASSED = "passed"
     REFUSED = "refused"

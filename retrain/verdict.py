@@ -1,4 +1,4 @@
-"""Is the challenger better on live traffic? A verdict that may be looked at after every day."""
+"""Is the challenger better on live traffic? A sequential test, valid at every day."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from retrain.windows import Floats
 
 
 class Outcome(StrEnum):
-    """What the evidence says so far."""
+    """Outcome of the canary so far."""
 
     SUCCESS = "success"
     FAIL = "fail"
@@ -66,7 +66,7 @@ class Rule:
     ----------
     alpha
         Chance that a challenger which is no better is ever called a success,
-        however often one looks.
+        at any number of tests.
     alpha_harm
         The same for calling one that is no worse a failure, for each of the
         two ways to fail: larger losses, and more failed sessions.
@@ -142,7 +142,7 @@ def evaluate(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     the unit. Sessions that began on one day share its weather and count as one
     block; the block means are bet upon, one after the other, and the bet knows
     only earlier blocks. The evidence is at most a nonnegative supermartingale,
-    so that looking every day costs nothing.
+    so that a test every day costs nothing.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 Needs numpy alone. The file of questions holds `reference_0`, `trials_0`,
 `reference_1` and so on; the answer `score_0`, `alarm_0` and so on, the CPU
-seconds of judging without imports, and the peer's version.
+seconds of evaluating without imports, and the peer's version.
 """
 
 import sys
@@ -16,7 +16,7 @@ Evaluator = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def serve(evaluate: Evaluator, version: str) -> None:
-    """Judge each question; `evaluate(reference, trials)` answers scores and alarms."""
+    """Evaluate each question; `evaluate(reference, trials)` answers scores and alarms."""
     questions, answers = sys.argv[1:3]
     out: dict[str, Any] = {"version": version}
     with np.load(questions) as asked:

@@ -17,7 +17,7 @@ DEFAULT = 0.002
 
 
 def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
-    """Read each path once for every delta; `reference` is (hours to start on, hours a look)."""
+    """Read each path once for every delta; `reference` is (lead, span) in hours."""
     lead, span = (int(part) for part in reference)
     score, alarm = [], []
     for path in trials:

@@ -98,7 +98,7 @@ def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
 
 
 class SeqwatchTemporalPattern(Weekly):
-    """The panel of views: order, timing and level of values, judged together."""
+    """The panel of views: order, timing and level of values, evaluated together."""
 
     name = "Seqwatch panel"
     promised_days: float
@@ -196,7 +196,7 @@ def replayed(
     learn: Callable[[Floats], Learned],
     evaluation: Callable[[Learned, Floats, int], tuple[Floats, float]],
 ) -> list[Verdicts]:
-    """Replay the product's own looks; one contract holds for all sensors together."""
+    """Replay the product's own evaluations; one contract holds for all sensors together."""
     began, found = time.process_time(), []
     baseline: Learned | None = None
     history: Floats | None = None

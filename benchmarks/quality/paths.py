@@ -15,7 +15,7 @@ HISTORY = 56 * WEEK  # the first year and a month is the reference
 AFTER = int(scores.D_MAX)
 BUDGETS = (30.0 / 7.0, 1.0, 30.0 / 90.0)  # one a week, a month, a quarter
 MIDDLE = 1
-PROMISE_REFRACTORY = 7  # days: a window is judged once, as the contract counts
+PROMISE_REFRACTORY = 7  # days: a window is evaluated once, as the contract counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

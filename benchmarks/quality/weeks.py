@@ -176,7 +176,7 @@ class Answers:
 
 
 def ask(detector: Detector, trials: Trials) -> Answers:
-    """Let a detector judge every trial."""
+    """Let a detector evaluate every trial."""
     return laid_out(trials, detector.evaluate(trials.questions))
 
 

@@ -54,7 +54,7 @@ def summarise(
     n_days: int,
     messages: Sequence[Message],
 ) -> Result:
-    """Draw the figures from what the stream knows and the platform told."""
+    """Compute the figures of the result from the stream and the timeline."""
     has_change = scenario.kind is not Kind.NONE
     change = time_of(scenario.at if has_change else N_HISTORY + 24 * n_days)
     errors = np.array([stream.served_error(day) for day in range(n_days)])

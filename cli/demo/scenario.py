@@ -55,7 +55,7 @@ class Play:
     timeline: Timeline
 
     def prepare(self) -> None:
-        """Register the model, tell its history, and have its first version trained."""
+        """Register the model, send its history, and have its first version trained."""
         self.platform.ask(
             "PUT",
             f"/v1/models/{MODEL}",
@@ -119,7 +119,7 @@ class Play:
         def update(model: dict[str, str]) -> None:
             error = self.stream.served_error(day)
             progress(
-                f"day {day:3d}  error {error:.3f}  judged until {model['evaluated_until']}"
+                f"day {day:3d}  error {error:.3f}  evaluated until {model['evaluated_until']}"
             )
 
         self.platform.wait(
@@ -137,7 +137,7 @@ class Play:
         return rollouts[0]["phase"] if rollouts else None
 
     def _is_over(self, day: int) -> bool:
-        """Tell whether a shift has been dealt with: healed, or the challenger turned away."""
+        """Return whether a shift has been handled: healed, or the challenger turned away."""
         if self.scenario.kind is not Kind.SHIFT:
             return False
         rollouts = self.platform.get("/v1/rollouts", model=MODEL)
@@ -148,7 +148,7 @@ class Play:
         return rollouts[0]["phase"] in ("rejected", "rolled_back", "failed")
 
     def _drain(self) -> None:
-        """Let what was streamed last be judged and told."""
+        """Let what was streamed last be evaluated and notified."""
         end = time_of(N_HISTORY + 24 * (self.n_days - 1)).isoformat()[:19]
         self.platform.wait(
             f"/v1/models/{MODEL}",
@@ -233,7 +233,7 @@ def _world(given: argparse.Namespace, scenario: Scenario) -> World:
 
 
 def describe(scenario: Scenario) -> str:
-    """Say what happens, for people."""
+    """Describe the scenario in one line."""
     if scenario.kind is Kind.FAULT:
         return f"the sensor {scenario.channel} is off by a factor of {scenario.factor}"
     return "new consumers are connected: level, daily amplitude and relations change"

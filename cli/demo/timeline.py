@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Timeline:
-    """Asks the platform what is new, and tells it once."""
+    """Polls the platform, and prints each new entry once."""
 
     platform: Platform
     model: str
@@ -38,7 +38,7 @@ class Timeline:
     _seen: set[str] = field(default_factory=set)
 
     def update(self) -> None:
-        """Tell every finding, flip and step of a rollout that has not been told yet."""
+        """Add every finding, flip and step of a rollout that is not in the timeline yet."""
         found = self.platform.get(
             f"/v1/models/{self.model}/findings", outcome="breach", limit=20
         )
@@ -60,7 +60,7 @@ class Timeline:
                 self._add_once(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
 
     def mark(self, at: datetime, text: str) -> None:
-        """Tell what the scenario itself does."""
+        """Add an action of the scenario."""
         self._add(Entry(at=at, sort="change", name="change", text=text))
 
     def first(self, sort: str, *names: str) -> Entry | None:

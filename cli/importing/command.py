@@ -166,7 +166,7 @@ def _send(platform: Platform, job: Job, given: argparse.Namespace, result: Resul
 
 
 class _History:
-    """Says what is history, before it is sent: nobody is woken by what is long over."""
+    """Marks event time as history before it is sent, so that nothing is notified."""
 
     def __init__(self, platform: Platform, *, is_wanted: bool) -> None:
         self._platform, self._is_wanted = platform, is_wanted
@@ -278,4 +278,4 @@ def _backtest(platform: Platform, given: argparse.Namespace) -> None:
         bounds = {} if days is None else {"reference_days": str(days)}
         telling.backtest(platform.backtest(bounds), sys.stdout)
     except ImportRefused as error:
-        _write(f"no replay: {error}")
+        _write(f"no backtest: {error}")

@@ -36,7 +36,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What somebody says about a file.
+    """Options of an import.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class ImportOptions:
     is_reference
         The rows are past input that no model has served.
     is_series
-        Each row is one moment of a series: what it says happened, happened at `at`.
+        Each row is one moment of a series: its labels are of the time `at`.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Tells rows, rate and what is left.
+    """Prints rows, rate and remaining time.
 
     Parameters
     ----------

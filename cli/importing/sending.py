@@ -21,7 +21,7 @@ _AGAIN = (408, 429, 502, 503, 504)
 
 
 class ImportRefused(AppError):
-    """The platform does not take this import; its answer says why."""
+    """The platform refused this import; the message holds the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Platform:
     model
         Whose rows are sent.
     write_line
-        Tells the person why we wait.
+        Prints the reason of a pause.
     pause
         Waits some seconds.
     """
@@ -142,7 +142,7 @@ class Platform:
         return self._json("GET", "/history")
 
     def set_history(self, until: datetime) -> None:
-        """Say that event time up to here is history."""
+        """Mark event time up to here as history."""
         self._json("PUT", "/history", json={"until": until.isoformat()})
 
     def backtest(self, bounds: Mapping[str, str]) -> dict[str, Any]:
@@ -188,7 +188,7 @@ class Platform:
         return _read(answer)
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Ask until there is an answer that does not say "later"."""
+        """Repeat a request until its answer is not "try later"."""
         waited, pause = 0.0, FIRST_PAUSE
         while True:
             try:

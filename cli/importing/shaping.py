@@ -61,7 +61,7 @@ class Shaper:
     def labels(self, rows: pa.Table, first: int) -> tuple[pa.Table, pa.Array]:
         """Return labels, and for each of them its place in the file.
 
-        Rows that say nothing yet are left out.
+        Rows without a value are left out.
         """
         options, fields = self._layout.options, self._layout.fields
         made = {

@@ -90,7 +90,7 @@ def edges(session: Session, model_id: UUID) -> Edges | None:
 
 
 def output_edges(session: Session, model_id: UUID) -> Edges | None:
-    """Return the frozen edges of what a model says; None until it said enough."""
+    """Return the frozen edges of a model's outputs; None while there are too few outputs."""
     return _edges(session, OutputEdges, model_id)
 
 
@@ -105,7 +105,7 @@ def freeze_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime)
 
 
 def freeze_output_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
-    """Keep the edges of what a model says for ever."""
+    """Freeze the edges of a model's outputs."""
     _freeze(session, OutputEdges, model_id, frozen, now)
 
 
@@ -146,7 +146,7 @@ def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> 
 
 
 def add_output(session: Session, model_id: UUID, version: str, part: Summary) -> None:
-    """Merge what one version said into what is stored."""
+    """Merge the outputs of one version into what is stored."""
     _add(session, OutputChunk, model_id, version, part)
 
 

@@ -14,11 +14,11 @@ class Model(Base):
     """One deployed model, under watch.
 
     `watermark` is event time: the newest `at` that was folded. `evaluated_until`
-    is the end of the last event day that every monitor has judged.
+    is the end of the last event day that every monitor has evaluated.
     `routing_epoch` rises whenever the routing document changes. `mask_key` is
     the secret under which sensitive values are hashed; it never leaves the
     database. Days up to `history_until` (event time) were brought in after the
-    fact: they are looked at, and nobody is woken.
+    fact: they are evaluated, and nobody is woken.
     """
 
     __tablename__ = "model"

@@ -20,7 +20,7 @@ class Edges(Base):
 
 
 class OutputEdges(Base):
-    """The frozen bin edges of what a model says, part by part of each target."""
+    """The frozen bin edges of a model's outputs, part by part of each target."""
 
     __tablename__ = "output_edges"
 

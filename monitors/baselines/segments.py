@@ -82,12 +82,12 @@ class Label:
     Attributes
     ----------
     by
-        What tells segments apart.
+        The field that defines the segments.
     names
         By place, of those that have one.
     hides
-        Whether names are left out of what findings and alerts say: they are
-        told to others, and kept when a name is erased.
+        Whether names are left out of findings and alerts: they are
+        sent to others, and kept when a name is erased.
     """
 
     by: str
@@ -162,7 +162,7 @@ def beside(
 
 
 def with_enough(hours: Hourly, n_total: int, window_days: int) -> Hourly:
-    """Leave out the segments whose reference is too short to judge them by.
+    """Leave out the segments whose reference is too short to evaluate them by.
 
     Parameters
     ----------

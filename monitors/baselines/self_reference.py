@@ -1,6 +1,6 @@
 """A version measured against its own labelled past: what monitors of errors share.
 
-What is usual is learnt from windows of the version's own first days, view by view. The
+The baseline is learnt from windows of the version's own first days, view by view. The
 farthest of all views and parts is held against one limit, from which one promise of days
 between false alarms follows.
 """
@@ -27,11 +27,11 @@ from monitors.statistics.view import Statistic
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_start
 
-# What makes the views comparable is the distance of so many of the looks, as for the panel.
+# Views are scaled by the distance of their farthest evaluations: this share, as in the panel.
 _OF_EVALUATIONS = 0.03
 EVALUATIONS_BACK = 28  # so far back a run of breaches is followed
-# While the reference grows, a change must have lasted so many days to be part of what is
-# usual. Were it learnt at once, its alert would end when the first window of it has passed.
+# While the reference grows, a change must have lasted so many days to be part of the
+# baseline. Otherwise its alert would end when the first window of it has passed.
 LASTING_DAYS = 28
 
 
@@ -45,13 +45,13 @@ class SelfReferenceParams:
         The promise, over all targets and views together. Larger means later alarms.
     window_days
         Length of a window. Longer sees smaller changes, later; labels of 20 windows
-        must be in before the version is judged.
+        must be in before the version is evaluated.
     reference_days
         The version is measured against so many of its own first days. While
         they last, against those that end 28 days before the window, or sooner if
         they would be fewer than 19 windows.
     min_coverage
-        Share of labels, among those expected, below which a window says nothing.
+        Share of labels, among those expected, below which a window is not evaluated.
     """
 
     days_between_false_alarms: float = 90.0
@@ -77,16 +77,16 @@ class Evaluated:
 
     Attributes
     ----------
-    lately : (look, part, statistic), one per view
-        The last looks.
-    scores : (look, part, view)
-        1 is typical of the farthest 3 % of the reference's looks.
+    lately : (evaluation, part, statistic), one per view
+        The last evaluations.
+    scores : (evaluation, part, view)
+        1 is typical of the farthest 3 % of the evaluations of the reference.
     robust_baselines
         One per view.
     value
-        The largest score of the last look.
+        The largest score of the last evaluation.
     since
-        When the run of breaches began; None where the last look is none.
+        When the run of breaches began; None where the last evaluation is none.
     """
 
     lately: list[Floats]
@@ -100,7 +100,7 @@ class Evaluated:
 
     @property
     def top(self) -> tuple[int, int]:
-        """The part and the view that moved most in the last look."""
+        """The part and the view that moved most in the last evaluation."""
         last = np.where(np.isfinite(self.scores[-1]), self.scores[-1], -1.0)
         part, view = np.unravel_index(int(np.argmax(last)), last.shape)
         return int(part), int(view)
@@ -127,7 +127,7 @@ class Evaluated:
         )
 
     def to_json(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
-        """Return what every finding of this sort says of itself; names of parts and views."""
+        """Return the shared part of a finding's detail; takes the names of parts and views."""
         part, view = self.top
         achieved = self.alarm_threshold.achieved_days
         features: dict[str, Json] = {
@@ -216,11 +216,11 @@ def evaluate_views(
     alike
         Parts are the same thing many times over, in the unit of their own spread: how
         heavy their tail is beyond it is learnt from all of them together. Measured one
-        by one, of many parts some look tame by luck, and then call.
+        by one, of many parts some have a light tail by chance, and breach later.
 
     Returns
     -------
-    Judged, or Learning while too few windows are known
+    Evaluated, or WarmingUp while too few windows are known
         None where the last window is not known.
     """
     n_evaluations = len(seen[0])
@@ -263,7 +263,7 @@ def evaluate_views(
 
 
 def _is_learnt(reference: Sequence[Floats], window_days: int) -> Bools:
-    """Say of which parts each view knows 19 windows of the reference, (part, view)."""
+    """Return of which parts each view has 19 windows of the reference, (part, view)."""
     n = [np.isfinite(own).any(axis=2).sum(axis=0) for own in reference]
     learnt: Bools = np.stack(n, axis=1) // window_days >= MIN_WINDOWS
     return learnt

@@ -1,4 +1,4 @@
-"""What a monitor says while the reference is too short to judge by."""
+"""Warm-up: the reference is too short to evaluate a window."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ def with_reference(known: Bools, window_days: int) -> list[int]:
 
     Parameters
     ----------
-    known : (look, feature)
+    known : (evaluation, feature)
         Whether the window that ends with each day of the reference is known.
     window_days
         Length of a window.

@@ -23,7 +23,7 @@ _ALIVE = 4  # days of a week with a value: in a week of silence no hour is absen
 _LEAST_SCALE = 0.5
 
 # A day without any spread is odd only where no day came near to it.
-_LEAST_SPREAD = 0.1  # of the usual spread of a day
+_LEAST_SPREAD = 0.1  # of the typical spread of a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +51,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DataQualityBaseline:
-    """What is usual; depends on reference and parameters only.
+    """The baseline; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -67,11 +67,11 @@ class DataQualityBaseline:
     low, span : (feature,)
         The smallest value, and the way to the largest; NaN for a category.
     spread : (feature,)
-        The usual way from a day's smallest value to its largest; NaN where a
+        The typical way from a day's smallest value to its largest; NaN where a
         day without any is nothing new.
     n : (feature,)
-        Values of a usual day. NaN while fewer than 19 days of the reference hold a
-        value: the feature has no reference, and is not judged.
+        Values of a typical day. NaN while fewer than 19 days of the reference hold a
+        value: the feature has no reference, and is not evaluated.
     unknown : (feature, bin)
         Categories that the reference never had.
     promised_days, achieved_days
@@ -151,7 +151,7 @@ def learn(
     floors: Mapping[str, float],
     promised_days: float,
 ) -> DataQualityBaseline | WarmingUp:
-    """Learn from the days of the reference what is usual.
+    """Learn from the days of the reference the baseline.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def learn(
     measured
         The names of the features that are numbers; the others are categories.
     floors
-        How much more than usual of `missing`, `repeats` and `gap` is never
+        How much more than in the baseline of `missing`, `repeats` and `gap` is never
         too much.
     promised_days
         Between false alarms, over those three and all features together.
@@ -204,7 +204,7 @@ def learn(
 
 
 def _limit(values: Floats, median: Floats, floor: float, promised_days: float) -> Floats:
-    """Return what the reference shows to be beyond the usual, for each feature.
+    """Return what the reference shows to be beyond the typical, for each feature.
 
     The highest score over features is held to the promise, so that twenty
     features do not call twenty times as often.

@@ -1,4 +1,4 @@
-"""Do rows arrive as the contract says? A count of facts; nothing is estimated."""
+"""Count of the rows that violate the contract; nothing is estimated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ContractViolationParams:
 def evaluate(
     counts: Mapping[str, int], params: ContractViolationParams, day: Window, *, is_silent: bool
 ) -> Finding:
-    """Say whether the rows of one event day fitted the contract.
+    """Return whether the rows of one event day fitted the contract.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 Facts about one event day, each against a limit. Those that a stream has its
 own habits of (missing values, repeats, hours without any) are held to what the
 days of the reference showed; the others to a number that anybody can name. None
-says that the world has changed, so none is a reason to retrain.
+is a change of the modelled process, so none is a reason to retrain.
 """
 
 import math
@@ -22,7 +22,7 @@ from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_at
 
 LOOK_BACK_WEEKS = 5
-_LEAST_WEEKS = 2  # of rows, before one can say how many are usual
+_LEAST_WEEKS = 2  # of rows, before their typical number is estimated
 _MAX_NAMED = 3  # in the sentence for people; the detail has all
 
 
@@ -56,18 +56,18 @@ REFUSED: Mapping[str, Fact] = {
 }
 
 _MESSAGES: Mapping[Fact, str] = {
-    Fact.MISSING: "{feature} {value:.1%} missing, usually {typical:.1%}",
-    Fact.REPEATS: "{feature} {value:.1%} repeated, usually {typical:.1%}",
-    Fact.GAP: "{feature} without a value in {value:.0f} h that always had one",
-    Fact.CONSTANT: "{feature} never moved, usually by {typical:.3g} in a day",
-    Fact.BEYOND: "{feature} {value:.1f} times its usual range outside of it",
-    Fact.NEW_CATEGORY: "{feature} {value:.1%} in categories that the reference never had",
-    Fact.VOLUME: "{value:.0f} rows, usually {typical:.0f}",
-    Fact.DUPLICATES: "{value:.1%} of the rows came twice",
-    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused, for what is missing",
-    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused, for what is out of range",
-    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused, for an unknown category",
-    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused, for a wrong type",
+    Fact.MISSING: "{feature}: {value:.1%} missing, baseline {typical:.1%}",
+    Fact.REPEATS: "{feature}: {value:.1%} repeated, baseline {typical:.1%}",
+    Fact.GAP: "{feature}: no value in {value:.0f} hours that always had one",
+    Fact.CONSTANT: "{feature}: constant all day, baseline range {typical:.3g}",
+    Fact.BEYOND: "{feature}: out of range by {value:.1f} times the reference range",
+    Fact.NEW_CATEGORY: "{feature}: {value:.1%} in categories unknown to the reference",
+    Fact.VOLUME: "{value:.0f} rows, baseline {typical:.0f}",
+    Fact.DUPLICATES: "{value:.1%} of the rows are duplicates",
+    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused: missing values",
+    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused: out of range",
+    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused: unknown category",
+    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused: wrong type",
 }
 
 
@@ -81,17 +81,17 @@ class DataQualityParams:
         The promise for missing values, repeats and gaps, over all features
         together; their limits come from the days of the reference.
     min_missing, min_repeats
-        Up to this share of a feature's values more than usual is never too
+        Up to this share of a feature's values more than in the baseline is never too
         much.
     min_gap_hours
-        Up to so many hours without a value more than usual are never too many.
+        Up to so many hours without a value more than in the baseline are never too many.
     max_beyond
         How far a value may lie outside of the reference's, as a multiple of
         their range.
     max_new_category
         Share of values in categories that the reference never had.
     max_volume_ratio
-        So many times as many rows as usual on the weekday, or as few.
+        So many times as many rows as in the baseline on the weekday, or as few.
     max_duplicates
         Share of rows with an id that the day had before.
     max_refused
@@ -150,7 +150,7 @@ class Flaw:
     feature
         Whose; None: the rows'.
     value, baseline, limit
-        In the unit of the fact. `typical` is None where nothing is usual.
+        In the unit of the fact. `typical` is None where nothing is typical.
     """
 
     fact: Fact
@@ -187,7 +187,7 @@ class Flaw:
 def fit(
     reference: Daily, measured: Collection[str], params: DataQualityParams
 ) -> DataQualityBaseline | WarmingUp:
-    """Learn from the reference what is usual.
+    """Learn from the reference the baseline.
 
     Parameters
     ----------
@@ -218,15 +218,15 @@ def evaluate(
     params: DataQualityParams,
     day: Window,
 ) -> Finding:
-    """Judge one event day.
+    """Evaluate one event day.
 
     Parameters
     ----------
     baseline
         From `fit`; None: there is no reference.
     recent
-        The days up to the judged one, which is the last; five weeks before it
-        say what has become usual since the reference.
+        The days up to the evaluated one, which is the last; five weeks before it
+        hold what has become typical since the reference.
     volume
         The rows of the day.
     params
@@ -240,7 +240,7 @@ def evaluate(
         `value` is how far the worst fact is beyond its limit: over 1 is a
         breach. The detail holds what is beyond, and the figures by feature.
         `NO_DATA` for a day without rows that nobody expected, and, with
-        nothing beyond its limit, while features cannot be judged.
+        nothing beyond its limit, while features cannot be evaluated.
 
     Examples
     --------
@@ -251,7 +251,7 @@ def evaluate(
     >>> none = daily(empty(0), (), day.start, day.end)
     >>> volume = DayVolume(n_rows=97, refused={"range": 3})
     >>> evaluate(None, none, volume, DataQualityParams(), day).cause
-    '3.0% of the rows refused, for what is out of range'
+    '3.0% of the rows refused: out of range'
     """
     end = chunk_at(day.end) // HOURS
     today, before = recent.until(end, 1), recent.until(end - 1, LOOK_BACK_WEEKS * WEEK)
@@ -282,7 +282,7 @@ def evaluate(
 
 
 def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
-    """Say whether all that a finding tells is told by the fault of an input already.
+    """Return whether open input faults explain all of a finding.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ def _cause(flaws: Sequence[Flaw]) -> str:
 
 
 def _of_rows(fact: Fact, volume: DayVolume, params: DataQualityParams) -> Flaw | None:
-    """Measure what is about rows; None where nothing can be said."""
+    """Measure a fact about rows; None where it is not known."""
     n_refused = sum(n for why, n in volume.refused.items() if why in REFUSED)
     match fact:
         case Fact.VOLUME:

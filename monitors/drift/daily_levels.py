@@ -1,6 +1,6 @@
 """The level of a feature on each day, and how far the days before foretell it.
 
-A level that wanders by itself says nothing by wandering on. What counts is the
+A level that is a random walk is not shifted when it moves on. What counts is the
 *innovation*: how far a day lies from what yesterday, the last week and the
 last eight weeks let expect. A level that moved and stays shows in every
 innovation until eight weeks know nothing else; one that follows the seasons
@@ -14,11 +14,11 @@ import numpy as np
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Bools, Floats
 
-BASELINE_DAYS = 56  # a level that has lasted so long is usual
+BASELINE_DAYS = 56  # a level that has lasted so long is typical
 LAGS = (1, 7, BASELINE_DAYS)
 WARM_UP_DAYS = 14  # so many of them must be known before anything is expected
 
-# Days of which the liveliness of now is taken: livelier days must not look like moved ones.
+# Days of which the liveliness of now is taken: days with more spread must not count as shifted.
 LIVELY_DAYS = 28
 _WILD = 30.0  # spreads; one day must not hide a month
 # Of the sum of squares: keeps a feature that never moves solvable.
@@ -127,7 +127,7 @@ def _running(values: Floats) -> Floats:
 
 
 def pull(levels: Floats, before: Floats, *, is_anchored: bool) -> Floats:
-    """Learn by least squares how much each of the means before says of a day.
+    """Fit by least squares the weight of each preceding mean for a day.
 
     Parameters
     ----------

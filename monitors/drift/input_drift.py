@@ -1,9 +1,9 @@
 """Has a feature's distribution moved, more than this series moves by itself?
 
 Windows of some days of the seasonal difference are compared with the windows
-of the reference. One look a day; the threshold keeps the promised number of
+of the reference. One evaluation a day; the threshold keeps the promised number of
 days between false alarms over all features together, because it is taken from
-replaying those same looks over the reference (`monitors.baselines.threshold`).
+running those evaluations over the reference (`monitors.baselines.threshold`).
 """
 
 import itertools
@@ -38,7 +38,7 @@ from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Bools, Floats, chunk_at, chunk_start
 
 # The reference is scored in this many parts, each against the other parts, so
-# that the replayed looks meet a season they have not seen, as live looks do.
+# that the replayed evaluations meet a season they have not seen, as live evaluations do.
 _PARTS = 4
 # Of the reference. If more stands apart, it is not an incident but two kinds of normal.
 _MOST_LEFT_OUT = 0.15
@@ -47,7 +47,7 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputDriftParams:
-    """How to look for drift.
+    """Parameters of the test for drift.
 
     Attributes
     ----------
@@ -64,11 +64,11 @@ class InputDriftParams:
         of the seasonal difference changes by this share (natural log).
     feature_weights
         By how much a feature's score is multiplied before the highest counts: 1
-        where absent, 0 for one that is not judged. A greater weight finds smaller
+        where absent, 0 for one that is not evaluated. A greater weight finds smaller
         changes of that feature, at the cost of the others' under one promise.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 windows.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 windows.
     """
 
     days_between_false_alarms: float = 90.0
@@ -106,8 +106,8 @@ class InputDriftBaseline:
     scale : (feature,)
         The distance that 5 % of the reference windows exceed, by the feature's
         weight: makes features comparable.
-    evaluations : (look, feature)
-        Scores of the reference's looks, each part scored by the others; 0 where the
+    evaluations : (evaluation, feature)
+        Scores of the evaluations of the reference, each part scored by the others; 0 where the
         change was too small to matter.
     level_mean, level_sd, difference_sd : (feature,)
         Of the hours themselves and of their seasonal difference.
@@ -135,7 +135,7 @@ class InputDriftBaseline:
 
 
 def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
-    """Learn from the reference what is usual.
+    """Learn from the reference the baseline.
 
     Days that stand apart from all others are left out (`reference_incidents`):
     an incident of the past is not what the future is measured with.
@@ -145,7 +145,7 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def _learn(
 def _days(
     marked: Bools, first_evaluation: int, window_days: int
 ) -> tuple[tuple[int, int], ...]:
-    """Return the days `[start, end)`, since the epoch, that the marked looks cover."""
+    """Return the days `[start, end)`, since the epoch, that the marked evaluations cover."""
     return tuple(
         (first_evaluation + start - window_days + 1, first_evaluation + end)
         for start, end in stretches(marked)
@@ -233,7 +233,7 @@ def _without(whole: Hourly, anomalous: tuple[tuple[int, int], ...]) -> Hourly:
 
 
 def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> bool:
-    """Say whether what is left is still a reference, and most of the one that was given."""
+    """Return whether what is left is still a reference, and most of the one that was given."""
     mean, _ = _windows(quiet.mean, period, window_days)
     n_left = int(np.isfinite(mean).any(axis=1).sum())
     n_known = [int(np.isfinite(hours.mean).any(axis=1).sum()) for hours in (quiet, whole)]
@@ -301,15 +301,15 @@ def _joint_score(evaluated: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DailyEvaluations:
-    """One look per closed day.
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The score that is compared with the threshold; NaN: no data.
-    scores, effects, mean, sd : (look, feature)
+    scores, effects, mean, sd : (evaluation, feature)
         Per feature; mean and sd of the seasonal difference.
     """
 
@@ -322,12 +322,12 @@ class DailyEvaluations:
 
 
 def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluations:
-    """Look at every closed day of `hours` that has a full window behind it.
+    """Evaluate every closed day of `hours` that has a full window behind it.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
         Any stretch of the stream.
     """
@@ -349,7 +349,7 @@ def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluatio
 def evaluate(
     baseline: InputDriftBaseline | WarmingUp, recent: Hourly, as_of: datetime
 ) -> Finding:
-    """Judge the window that ends with the last closed day.
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------
@@ -423,7 +423,7 @@ def _cause(
     by = evaluations.mean[-1, top] / baseline.level_sd[top]
     ratio = evaluations.sd[-1, top] / baseline.difference_sd[top]
     return (
-        f"{baseline.names[top]} drifted: mean {by:+.2f} standard deviations against "
+        f"{baseline.names[top]} drifted: mean {by:+.2f} SD against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
 
@@ -440,7 +440,7 @@ def _day(day: int) -> str:
 
 
 def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> float:
-    """Return the p-value of the last look among windows of its own phase.
+    """Return the p-value of the last evaluation among windows of its own phase.
 
     Parameters
     ----------
@@ -448,7 +448,7 @@ def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> 
         Its windows that do not overlap and end on the same phase are the
         null.
     evaluations
-        The last look is on trial.
+        The last evaluation is on trial.
 
     Returns
     -------

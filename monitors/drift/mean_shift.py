@@ -42,7 +42,7 @@ _EXTRAPOLATED_BELOW = 1.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanShiftParams:
-    """How to look for a level that moved and stays.
+    """Parameters of the test for a level that moved and stays.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class MeanShiftParams:
         A level that moved by fewer standard deviations of the hours is never
         an alarm, however sure.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 weeks.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 weeks.
     """
 
     days_between_false_alarms: float = 90.0
@@ -80,9 +80,9 @@ class DailyModel:
         Mean and standard deviation of the days' levels: what is taken off them, and
         what they are divided by.
     weights : (feature, lag)
-        How much the means of the days before say of a day.
+        Weights of the preceding means in the prediction of a day.
     spread : (feature,)
-        The ordinary size of what they do not say, in units.
+        Spread of the prediction errors, in units.
     price : (feature, bet)
         What each bet costs.
     """
@@ -124,9 +124,9 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
     """Learn from the reference how levels go on, and how much evidence is chance.
 
     The limit is the evidence that quiet worlds made from the reference reach
-    once in the promised days, each world judged by what a reference of its own
+    once in the promised days, each world evaluated by what a reference of its own
     teaches (`monitors.drift.mean_shift_null`). Where a replay over the real reference,
-    a quarter at a time judged by the others, calls more often than chance
+    a quarter at a time evaluated by the others, calls more often than chance
     explains, the limit rises.
 
     Parameters
@@ -134,7 +134,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def joint(held: Floats, counts: Bools) -> Floats:
 
 
 def _replayed(whole: Hourly) -> Floats:
-    """Return the evidence over the reference, each quarter judged by the other three.
+    """Return the evidence over the reference, each quarter evaluated by the other three.
 
     NaN on days of which nothing is known. Evidence goes on from one quarter
     to the next.
@@ -267,8 +267,8 @@ def calls(breach: Bools) -> int:
 
     Parameters
     ----------
-    breach : (look,)
-        One look a day.
+    breach : (evaluation,)
+        One evaluation a day.
 
     Examples
     --------
@@ -301,7 +301,7 @@ def lowest_limit(evidence: Floats, most: float) -> float:
 
     Parameters
     ----------
-    evidence : (look,)
+    evidence : (evaluation,)
         NaN, no data, is no breach.
     """
     ranked = np.unique(evidence[np.isfinite(evidence)])

@@ -18,7 +18,7 @@ from monitors.statistics.e_detector import BETS, accumulate, began, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
-# Evidence is at most so old: what is judged depends on these days and on no look before.
+# Evidence is at most so old: an evaluation depends on these days alone.
 MEMORY_DAYS = 96
 LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + BASELINE_DAYS)
 # Of the limit. What a bet holds beyond it would only have to be lost again, when the
@@ -28,22 +28,22 @@ _CAP = np.exp(2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeanShiftEvaluations:
-    """One look per closed day.
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The evidence that is compared with the threshold; NaN: no data.
-    scores : (look, feature)
+    scores : (evaluation, feature)
         Each feature's evidence alone.
-    since : (look, feature)
-        The day (since the epoch) from which on the feature is judged to have moved.
-    before, after : (look, feature)
+    since : (evaluation, feature)
+        The day (since the epoch) from which on the feature is evaluated to have moved.
+    before, after : (evaluation, feature)
         Its mean level in the eight weeks before that day, and since then. NaN
         where nothing is known.
-    effects : (look, feature)
+    effects : (evaluation, feature)
         The move in standard deviations of the reference's hours, with its sign;
         infinite of a constant that moved.
     """
@@ -60,14 +60,14 @@ class MeanShiftEvaluations:
 def evaluate_days(
     baseline: MeanShiftBaseline, hours: Hourly, n_evaluations: int | None = None
 ) -> MeanShiftEvaluations:
-    """Look at every closed day of `hours`, each as if it were the last.
+    """Evaluate every closed day of `hours`, each as if it were the last.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
-        Any stretch of the stream. A look reads the 180 days before it.
+        Any stretch of the stream. An evaluation reads the 180 days before it.
     n_evaluations
         Only the last so many.
     """
@@ -78,7 +78,7 @@ def evaluate_days(
     seen = surprises(days, baseline.daily_model)
     paid = payoff(seen, baseline.daily_model.price)
     evaluations = np.arange(n_days - n_evaluations, n_days)
-    # Laid side by side, (day back, look): a look knows its own days and no others.
+    # Laid side by side, (day back, evaluation): each evaluation has its own days.
     at = evaluations + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
     counts = (at >= _first_stake(baseline, evaluations + first_day) - first_day) & (at >= 0)
     own = np.where(counts[..., np.newaxis, np.newaxis], paid[np.maximum(at, 0)], 0.0)
@@ -106,9 +106,9 @@ def evaluate_days(
 
 
 def _first_stake(baseline: MeanShiftBaseline, days: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the first day whose evidence counts at each look.
+    """Return the first day whose evidence counts at each evaluation.
 
-    What a version has learned from is no evidence against it. A look at the
+    What a version has learned from is no evidence against it. An evaluation at the
     days of the reference itself, or at earlier ones, takes all.
     """
     end = baseline.learnt_until // HOURS
@@ -135,7 +135,7 @@ def _moved(
 def evaluate(
     baseline: MeanShiftBaseline | WarmingUp, recent: Hourly, as_of: datetime
 ) -> Finding:
-    """Judge the last closed day by all evidence that has piled up before it.
+    """Evaluate the last closed day by all evidence that has piled up before it.
 
     Parameters
     ----------
@@ -195,10 +195,14 @@ def _cause(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: 
     way = "up" if after > before else "down"
     since = chunk_start(int(evaluations.since[-1, top]) * HOURS).date().isoformat()
     effect, sd = evaluations.effects[-1, top], baseline.level_sd[top]
-    by = f"{effect:+.2f} standard deviations" if np.isfinite(effect) else "a constant before"
+    by = (
+        f"{effect:+.2f} SD"
+        if np.isfinite(effect)
+        else f"{after - before:+.4g} (constant before)"
+    )
     return (
-        f"{baseline.names[top]} moved {way} and stays, since {since}: "
-        f"mean {figure(before, sd)} in the weeks before, {figure(after, sd)} since ({by})"
+        f"{baseline.names[top]}: mean shifted {way} by {by} since {since}, "
+        f"from {figure(before, sd)} to {figure(after, sd)}"
     )
 
 

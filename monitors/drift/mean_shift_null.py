@@ -3,7 +3,7 @@
 A year of reference cannot show what happens once in a year. So worlds are made
 up that go on as the reference did: its own innovations, a week of all features
 at a time, drawn anew. Each has a reference of its own to learn from, as badly
-or as well as a real one, and a year that is judged by it.
+or as well as a real one, and a year that is evaluated by it.
 """
 
 import math
@@ -61,7 +61,7 @@ def quiet_evidence(days: Floats, promised_days: float) -> float:
 
 
 def make(days: Floats) -> list[Floats]:
-    """Return worlds as long as the reference and the days that are judged.
+    """Return worlds as long as the reference and the days that are evaluated.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _unfold(shocks: Floats, weights: Floats) -> Floats:
     sums = np.zeros((len(_LAGS), *shocks.shape[1:]))
     share = (weights.T / np.array(_LAGS)[:, np.newaxis])[:, np.newaxis]
     for day in range(len(shocks)):
-        # Least squares may say that a level runs away; the reference did not.
+        # Least squares may fit an unstable level; the reference did not.
         out[day] = np.clip((share * sums).sum(axis=0), -_FAR, _FAR) + shocks[day]
         for i, lag in enumerate(_LAGS):
             sums[i] += out[day] - (out[day - lag] if day >= lag else 0.0)
@@ -103,7 +103,7 @@ def _unfold(shocks: Floats, weights: Floats) -> Floats:
 
 
 def _evaluated(simulations: Floats, n_days: int) -> Floats:
-    """Return the evidence of each world after its reference, (look, world)."""
+    """Return the evidence of each world after its reference, (evaluation, world)."""
     n, n_simulations, n_features = simulations.shape
     flat = simulations.reshape(n, n_simulations * n_features)
     before = means_before(flat)
@@ -120,7 +120,7 @@ def _evaluated(simulations: Floats, n_days: int) -> Floats:
 
 
 def _limit(evidence: Floats, promised_days: float) -> float:
-    """Return the evidence that is reached once in so many days; (look, world)."""
+    """Return the evidence that is reached once in so many days; (evaluation, world)."""
     low, high = float(evidence.min()), float(evidence.max())
     for _ in range(40):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""What can be said of a window while drift is still learning: for reading, never an alarm."""
+"""Bootstrap test of drift for short references: for reading, without alerts."""
 
 from dataclasses import replace
 
@@ -34,8 +34,8 @@ def with_first_impression(
     Finding
         `provisional` in the detail holds `p`, how often some feature moves
         as far as `top` did without any change, and by feature what
-        `monitors.statistics.block_bootstrap` and `monitors.statistics.rao_scott` say. The same
-        finding where nothing can be said yet.
+        `monitors.statistics.block_bootstrap` and `monitors.statistics.rao_scott`
+        estimate. The same finding where there is too little data.
     """
     low = np.vstack([window.low, reference.low]).min(axis=0, initial=np.inf)
     high = np.vstack([window.high, reference.high]).max(axis=0, initial=-np.inf)

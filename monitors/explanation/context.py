@@ -1,7 +1,7 @@
 """What else was unusual around the time of a finding: traffic, gaps, latency, failures.
 
 These describe and decide nothing: they stand beside a finding so that nobody
-has to look for them. Their limits are round numbers, not calibrated.
+has to search for them. Their limits are round numbers, not calibrated.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from monitors.data_quality.baseline import WEEK, habit
 from monitors.summaries.daily import Daily
 from monitors.summaries.summary import Bools, Floats
 
-WEEKS = 5  # of the same weekday, to say how many rows are usual
+WEEKS = 5  # of the same weekday, from which the typical number of rows is estimated
 _LEAST_WEEKS = 2  # with rows
 VOLUME = 1.5  # times as many, or as few
-SLOWER = 1.6  # times the usual p95: more than the width of one bin of latencies can feign
-FAILING = 3.0  # times the usual share
+SLOWER = 1.6  # times the typical p95: more than the width of one bin of latencies can feign
+FAILING = 3.0  # times the typical share
 LEAST_FAILING = 0.01  # share of the rows of a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
-    """One day that was not as usual: `day` counts from the first that was given."""
+    """One day that was not as in the baseline: `day` counts from the first that was given."""
 
     day: int
     value: float
@@ -30,14 +30,14 @@ class Anomaly:
 
 
 def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
-    """Return the days with far more or far fewer rows than is usual on their weekday.
+    """Return the days with far more or far fewer rows than is typical on their weekday.
 
     Parameters
     ----------
     rows : (day,)
         Rows of each day.
     from_day
-        The first that is judged; those before it say what is usual, at most
+        The first that is evaluated; those before it are the baseline, at most
         five weeks back.
 
     Examples
@@ -65,7 +65,7 @@ def latency_anomalies(p95: Floats, from_day: int) -> list[Anomaly]:
     p95 : (day,)
         In seconds; NaN: not known.
     from_day
-        The first that is judged.
+        The first that is evaluated.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def failure_anomalies(share: Floats, from_day: int) -> list[Anomaly]:
     share : (day,)
         Of the rows; NaN: there were none.
     from_day
-        The first that is judged.
+        The first that is evaluated.
 
     Examples
     --------

@@ -41,9 +41,9 @@ def bars(
 ) -> Bars:
     """Lay the counts of two windows on bars of equal width.
 
-    Frozen edges are quantiles of the reference: on them every reference looks
+    Frozen edges are quantiles of the reference: on them every reference is
     flat. Within a bin values are taken as evenly spread, and so is what lies
-    beyond the reference, up to the farthest value: the counts say no more.
+    beyond the reference, up to the farthest value: the counts hold no more.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def bars(
     one = slice(feature, feature + 1)
     low = np.minimum(current.low[one], reference.low[one])
     high = np.maximum(current.high[one], reference.high[one])
-    # Of several bins at one place the last says how much lies up to there.
+    # Of several bins at one place the last holds how much lies up to there.
     places, last = np.unique(borders(edges.values[one], low, high)[0][::-1], return_index=True)
     reached = [
         np.concatenate([[0.0], np.cumsum(shares(window.counts[one])[0])])[::-1][last]

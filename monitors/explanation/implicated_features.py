@@ -1,4 +1,4 @@
-"""Which features does a finding name, the worst first, and what does it say of each?"""
+"""Implicated features of a finding, the worst first, with their scores."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class ImplicatedFeature:
     score
         As the monitor measured it, in its own unit; None where it gives none.
     effect
-        How large the change is, where the monitor says so.
+        How large the change is, where the monitor reports it.
     view
         In which view the score was highest, of a monitor with several.
     views
@@ -71,7 +71,7 @@ def named(detail: Mapping[str, Json]) -> tuple[ImplicatedFeature, ...]:
 
 
 def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
-    """Return the faults of inputs that a finding says are not over.
+    """Return the faults of inputs that are open in a finding.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
 
 
 def started(detail: Mapping[str, Json]) -> datetime | None:
-    """Return since when, as far as the finding itself tells; None where it does not.
+    """Return the start of the breach from the finding; None where it has none.
 
     Examples
     --------

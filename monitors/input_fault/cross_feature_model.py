@@ -1,6 +1,6 @@
 """How do features move together, and which of them do the others not explain?
 
-The arithmetic behind `monitors.input_fault.input_fault`: it knows looks and scores, not
+The arithmetic behind `monitors.input_fault.input_fault`: it has evaluations and scores, not
 faults.
 """
 
@@ -19,17 +19,17 @@ from monitors.summaries.summary import Floats
 
 Flags: TypeAlias = NDArray[np.bool_]
 
-# Days: the week that says what is usual at each hour, whose last day gives the
+# Days: the week from which the daily profile is taken, whose last day gives the
 # level that carries over; the day in which a fault may begin; two days of it.
 _BEFORE, _GAP, AFTER = 7, 1, 2
 EVALUATION_DAYS = _BEFORE + _GAP + AFTER
 
 # Quantiles over the reference. Within the first 480 days of ETTh1, 0.95 for
 # what is left missed a tenth more of the sensors scaled by 1.8; 0.99 for the
-# rest let one look of a changing world double the threshold.
+# rest let one evaluation of a changing world double the threshold.
 _ORDINARY_REST = 0.98  # of the distance of the healthy features
 _ORDINARY_LEFT = 0.99  # of what the best explanation leaves
-_HIGH = 0.99  # of the strength of what looks like a fault
+_HIGH = 0.99  # of the strength of quiet days
 
 _BEYOND = 1.5  # missing must exceed the reference's worst day by half
 _MIN_MISSING = 0.2
@@ -42,14 +42,14 @@ class InputFaultBaseline:
     Attributes
     ----------
     carry : (feature, feature)
-        How yesterday's departure from the usual week carries into the look.
+        How yesterday's departure from the typical week carries into the evaluation.
     covariance : (feature, feature)
         Of the hourly departures that remain.
     daily_profile : (hour of day, feature)
         Stands in for hours that are missing from the start.
     level_sd, jump, left, score : (feature,)
-        Spread of the hours; usual jump at an onset; what an explanation
-        ordinarily leaves; the strength that 1 % of the looks exceed.
+        Spread of the hours; typical jump at an onset; what an explanation
+        ordinarily leaves; the strength that 1 % of the evaluations exceed.
     rest
         Distance of the healthy features that is still ordinary.
     longest_repeat, most_missing : (feature,)
@@ -78,7 +78,7 @@ class InputFaultBaseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluation:
-    """The last days of one look: what happened, and how far from the usual week."""
+    """The last days of one evaluation: what happened, and how far from the typical week."""
 
     values: Floats
     departure: Floats
@@ -95,10 +95,10 @@ def filled(mean: Floats, daily_profile: Floats) -> Floats:
 
 
 def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
-    """Cut (day, hour, feature) into looks.
+    """Cut (day, hour, feature) into evaluations.
 
     Returns the last four days and their departures from the median week, both
-    (look, hour, feature), and yesterday's mean departure, (look, feature).
+    (evaluation, hour, feature), and yesterday's mean departure, (evaluation, feature).
     """
     n = len(days) - EVALUATION_DAYS + 1
     n_features = days.shape[2]
@@ -114,8 +114,8 @@ def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
 def learn(whole: Hourly, promised_days: float, min_change: float) -> InputFaultBaseline:
     """Learn from whole days how features move together, and how abruptly.
 
-    The limit comes from looks that were not learnt from: each half of the reference is
-    looked at with what the other half teaches.
+    The limit comes from evaluations that were not learnt from: each half of the reference is
+    evaluated with the model of the other half.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
 def _with_null(
     baseline: InputFaultBaseline, evaluations: Sequence[Evaluation]
 ) -> InputFaultBaseline:
-    """Replay the looks of the reference, and take what is ordinary from them."""
+    """Evaluate all days of the reference, and take what is ordinary from them."""
     features = list(range(len(baseline.names)))
     rest = [_worst(baseline, evaluation, features) for evaluation in evaluations]
     shapes = [
@@ -233,7 +233,7 @@ def errors_of(
     Parameters
     ----------
     baseline, evaluation
-        What is usual, and what happened.
+        The baseline, and what happened.
     healthy
         The features to explain by; `feature` itself is never among them.
     feature
@@ -242,7 +242,7 @@ def errors_of(
     Returns
     -------
     errors : (hour,)
-        Over the whole look, in the unit of the feature.
+        Over the whole evaluation, in the unit of the feature.
     variance
         Of such errors in the reference.
     """
@@ -284,13 +284,13 @@ def suspects(
 
 
 def last_evaluation(baseline: InputFaultBaseline, mean: Floats) -> Evaluation:
-    """Return the look that ends with the last of some whole days of hourly means."""
+    """Return the evaluation that ends with the last of some whole days of hourly means."""
     days = filled(mean, baseline.daily_profile)[-EVALUATION_DAYS:]
     return _of_days(baseline, days)[0]
 
 
 def _evaluations(baseline: InputFaultBaseline, mean: Floats) -> list[Evaluation]:
-    """Return the looks that end with each day, as soon as there are enough."""
+    """Return the evaluations that end with each day, as soon as there are enough."""
     return _of_days(baseline, filled(mean, baseline.daily_profile))
 
 

@@ -37,7 +37,7 @@ from monitors.input_fault.fault_types import FaultKind, amount_of, ended
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
-# A fault that ended is remembered until no look can mistake its end for one.
+# A fault that ended is remembered until no evaluation can mistake its end for one.
 _MEMORY = timedelta(days=EVALUATION_DAYS + 1)
 
 _BLIND = (FaultKind.STUCK, FaultKind.MISSING)
@@ -48,7 +48,7 @@ _BEYOND = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFaultParams:
-    """How to look for broken inputs.
+    """Parameters of the test for broken inputs.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class InputFaultParams:
         A factor closer to 1, or an offset smaller in standard deviations of
         the feature, is never a fault.
     by_segment
-        Look at the features of every segment as well, each beside itself in the
+        Evaluate the features of every segment as well, each beside itself in the
         other segments, all under the one promise (`monitors.input_fault.segment_faults`). A
-        segment is looked at once its reference holds 19 looks of ten days.
+        segment is evaluated once its reference holds 19 evaluations of ten days.
     """
 
     days_between_false_alarms: float = 1095.0
@@ -139,12 +139,12 @@ def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | War
         Hours before the model was deployed; longer is better, a fault-free
         year best.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
     InputFaultBaseline or Learning
-        `WarmingUp` while the reference holds fewer than 19 looks of ten days.
+        `WarmingUp` while the reference holds fewer than 19 evaluations of ten days.
     """
     whole = whole_days(reference)
     n_evaluations = len(whole) // HOURS // EVALUATION_DAYS
@@ -165,7 +165,7 @@ def evaluate(
     previous: Sequence[Fault],
     as_of: datetime,
 ) -> Finding:
-    """Look at the last closed days for broken inputs, and whether known ones still are.
+    """Test the last closed days for input faults, and whether open ones have ended.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def evaluate(
     -------
     Finding
         `BREACH` while any fault is open. `value` is the highest score of this
-        look. A fault is open until the input is seen repaired.
+        evaluation. A fault is open until the input is seen repaired.
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(chunk_start(end) - timedelta(days=AFTER), chunk_start(end))

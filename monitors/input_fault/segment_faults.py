@@ -1,6 +1,6 @@
 """Is one input of one segment broken? Each feature is held beside itself in the other segments.
 
-The others' relations say what a broken one should read, as `input_fault` has it:
+The relations to the others predict a broken one, as `input_fault` has it:
 there other features are the company, here the same feature of other segments is. The
 features of the total are one block, each feature across its segments another.
 """
@@ -20,13 +20,13 @@ from monitors.input_fault.input_fault import evaluate as evaluate_one
 from monitors.input_fault.input_fault import fit as fit_one
 from monitors.summaries.hourly import Hourly
 
-# Of two nobody can say which is broken.
+# Of two features the broken one cannot be identified.
 _SEGMENTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Features that keep each other company, and what is usual among them."""
+    """Features that keep each other company, and the baseline among them."""
 
     names: tuple[str, ...]
     fitted: InputFaultBaseline | WarmingUp
@@ -42,7 +42,7 @@ def fit(
     reference
         Hours before the model was deployed; the features of the total come first.
     params
-        How to look. The promise is split evenly over the blocks.
+        Parameters of the test. The promise is split evenly over the blocks.
     n_total
         How many features are of the total; None where there are no others.
 
@@ -50,7 +50,7 @@ def fit(
     -------
     tuple of Block
         The total's first. A segment is in no block until the reference holds 19
-        looks of it, nor is a feature of fewer than three such segments.
+        evaluations of it, nor is a feature of fewer than three such segments.
     """
     if n_total is None:
         return (Block(names=reference.names, fitted=fit_one(reference, params)),)
@@ -70,7 +70,7 @@ def fit(
 def evaluate(
     blocks: Sequence[Block], recent: Hourly, previous: Sequence[Fault], as_of: datetime
 ) -> Finding:
-    """Look at the last closed days of each block, as `input_fault.evaluate` does.
+    """Evaluate the last closed days of each block, as `input_fault.evaluate` does.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _faults(finding: Finding) -> list[Json]:
 
 
 def _promise(blocks: Sequence[Block]) -> dict[str, Json]:
-    """Say what was promised over all blocks, and what became of it over the reference."""
+    """Return the false alarm rate over all blocks, nominal and achieved on the reference."""
     fitted = [block.fitted for block in blocks if isinstance(block.fitted, InputFaultBaseline)]
     thresholds = [one.alarm_threshold for one in fitted]
     n_episodes = sum(threshold.replayed_episodes for threshold in thresholds)

@@ -1,4 +1,4 @@
-"""Contract violations: rows that do not arrive as the contract says."""
+"""Contract violations: rows that violate the contract."""
 
 from monitors.data_quality import contract_violations
 from monitors.data_quality.contract_violations import ContractViolationParams
@@ -19,7 +19,7 @@ def evaluate(params: ContractViolationParams, inputs: Inputs) -> Finding:
 
 KIND = MonitorKind(
     name="contract_violations",
-    question="Do rows arrive as the contract says?",
+    question="Do rows conform to the contract?",
     params=ContractViolationParams,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,

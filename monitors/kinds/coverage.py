@@ -1,4 +1,4 @@
-"""What a finding says of inputs and segments that are not evaluated."""
+"""Coverage in a finding's detail: inputs and segments that are not evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def of_hours(
 
 
 def unevaluated(names: Sequence[str]) -> dict[str, Json]:
-    """Return what a finding's detail says of inputs that the reference does not hold.
+    """Return the entry of a finding's detail for inputs without reference.
 
     Examples
     --------

@@ -98,7 +98,7 @@ def _days(history: InputHistory, window: Window) -> Daily:
 
 
 def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:
-    """Add where the bins no longer tell values apart."""
+    """Add the features whose bins are too coarse."""
     worst = bin_resolution.coarsest(counts, edges)
     if worst is None:
         return finding

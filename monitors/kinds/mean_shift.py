@@ -22,7 +22,7 @@ def fit_hours(
 
 
 def fit(params: MeanShiftParams, reference: InputHistory) -> MeanShiftBaseline | WarmingUp:
-    """Fit the usual level and the threshold on the hours of the reference."""
+    """Fit the typical level and the threshold on the hours of the reference."""
     return fit_hours(reference.hours, params, reference.n_total)
 
 

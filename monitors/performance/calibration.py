@@ -1,8 +1,8 @@
-"""Do probabilities still mean what they say? Of each class, by what was claimed.
+"""Calibration of predicted probabilities, class by class.
 
 A classifier may be right as often as ever and yet claim 90 % where 70 % come true, or
-name one class too surely and another too rarely. What is usual is learnt from the
-labelled claims of the same version, so that one which never meant what it said is
+name one class too surely and another too rarely. The baseline is learnt from the
+labelled probabilities of the same version, so that constant miscalibration is
 no news: a window of some days is compared with those before it, class by class, and
 one promise of days between false alarms holds over all classes and views.
 """
@@ -28,7 +28,7 @@ from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
 
 # In probability. Claims that come closer to what happens are no fault. What is finer than a
-# grain is nothing to speak of: one in fifty.
+# grain is negligible: one in fifty.
 VIEWS: Mapping[str, tuple[Statistic, ...]] = {
     "bias": (Statistic(name="bias", grain=0.02, more="too high", less="too low"),),
     "sureness": (
@@ -40,7 +40,7 @@ VIEWS: Mapping[str, tuple[Statistic, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationParams(SelfReferenceParams):
-    """How to look whether probabilities hold: the targets are the classes."""
+    """Parameters of the test whether probabilities hold: the targets are the classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,7 +86,7 @@ def measure(days: ProbabilityDays, params: CalibrationParams) -> tuple[Floats, .
 
 
 def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
-    """Judge the last window of the days.
+    """Evaluate the last window of the days.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
         Of one version, without a gap, from its first day on; the last one is that
         whose labels have just become due.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
@@ -128,9 +128,9 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
     if name == "bias":
         mean_probability, share = (float(of) for of in overall(now[part]))
         baseline = float(evaluated.robust_baselines[view].middle[part, 0])
-        said = (
-            f"is predicted at {mean_probability:.2f} on average and happens at {share:.2f} "
-            f"(apart {mean_probability - share:+.2f}, usually {baseline:+.2f})"
+        text = (
+            f"is predicted at {mean_probability:.2f} on average and observed at {share:.2f} "
+            f"(difference {mean_probability - share:+.2f}, baseline {baseline:+.2f})"
         )
     else:
         n, predicted, observed = (now[part, of] for of in (N, PREDICTED, OBSERVED))
@@ -139,14 +139,14 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
             evaluated.lately[view][-1, part, 0]
             - evaluated.robust_baselines[view].middle[part, 0]
         )
-        side = "too surely: " if moved > 0 else "not surely enough: "
+        side = "overconfidently, " if moved > 0 else "underconfidently, "
         how = side if name == "sureness" else ""
-        said = (
+        text = (
             f"is predicted {how}at {predicted[worst] / n[worst]:.2f} "
-            f"and happens at {observed[worst] / n[worst]:.2f}"
+            f"and observed at {observed[worst] / n[worst]:.2f}"
         )
     when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
-    return f"class {days.names[part]!r} {said}{when}"
+    return f"class {days.names[part]!r} {text}{when}"
 
 
 def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[str, Json]:

@@ -29,7 +29,7 @@ def sums(predicted: Floats, observed: Floats) -> Floats:
         Probabilities. NaN where none was given. One that is outside of 0 to 1 by
         more than rounding is no probability: it is expected, and never counted.
     observed : (prediction, step, target)
-        Labels, 0 or 1, or what share of those who looked said 1. NaN where none
+        Labels, 0 or 1, or the share of annotators with label 1. NaN where none
         is in; one outside of 0 to 1 is none.
 
     Returns
@@ -65,7 +65,7 @@ def sums(predicted: Floats, observed: Floats) -> Floats:
 
 
 def is_share(values: Floats) -> Bools:
-    """Say which numbers are from 0 to 1; NaN is not."""
+    """Return which numbers are from 0 to 1; NaN is not."""
     is_share: Bools = np.abs(values - 0.5) <= 0.5 + _ROUNDED
     return is_share
 

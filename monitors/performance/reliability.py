@@ -1,4 +1,4 @@
-"""Do claims come true as often as they say? What follows from the sums of a class."""
+"""Reliability diagram of a class: bins, bias and calibration error from its sums."""
 
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ def table(total: Floats) -> tuple[Bin, ...]:
 def squared_error(totals: Floats) -> Floats:
     """Return the mean square of how far claims are from what happened, less chance's share.
 
-    Also of a classifier that means what it says, what happens in a bin is off by chance,
+    Also of a calibrated classifier, the frequency in a bin is off by chance,
     and the square of it adds up: from few labels the naive mean finds an error where there
     is none. What chance adds is estimated from the labels of the bin and taken off [1]_.
 
@@ -74,8 +74,8 @@ def squared_error(totals: Floats) -> Floats:
     Returns
     -------
     (...)
-        Below 0 where chance made it look better than it can be. Bins of one label
-        say nothing and are left out; NaN where there is no other. Labels of one day
+        Below 0 where chance made it better than it can be. Bins of one label
+        have no variance and are left out; NaN where there is no other. Labels of one day
         that depend on each other are worth fewer: then too little is taken off.
 
     References
@@ -141,6 +141,6 @@ def sureness(totals: Floats) -> Floats:
     whole = np.where(whole > 0, whole, np.nan)
     together = (n * claim * (claim - label)).sum(axis=-1) / whole
     size = np.sqrt((n * claim * claim).sum(axis=-1) / whole)
-    # Claims as alike as rounding leaves them do not say which way they would err.
+    # Claims as alike as rounding leaves them have no slope.
     found: Floats = np.where(size > 1e-6, together / np.maximum(size, 1e-6), 0.0 * whole)
     return found

@@ -1,8 +1,8 @@
-"""Are the errors still without a pattern? Bias, spread and memory, judged together.
+"""Are the errors still without a pattern? Bias, spread and memory, evaluated together.
 
 The size of errors alone does not show that a model has become wrong in one
 direction, repeats its errors, or is now and then far off, and all of that perhaps at
-one horizon only. What is usual is learnt from the labelled forecasts of the same
+one horizon only. The baseline is learnt from the labelled forecasts of the same
 version: a window of some days is compared with those before it, part by part of
 the horizon, and one promise of days between false alarms holds over all parts.
 """
@@ -29,11 +29,11 @@ from monitors.performance.residual_statistics import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualParams(SelfReferenceParams):
-    """How to look for a pattern in errors: the promise holds over all steps ahead as well."""
+    """Parameters of the test for a pattern in errors, at one false alarm rate."""
 
 
 def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
-    """Judge the last window of the days.
+    """Evaluate the last window of the days.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
         beginning of its reference; the last one is that whose labels have just
         become due.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
     Finding
         `value` is the largest score over all parts of targets and views. The
         detail holds what moved most, and of each part the scores, and what was
-        seen beside what is usual. `NO_DATA` while the labels of fewer than 20
+        seen beside the baseline. `NO_DATA` while the labels of fewer than 20
         windows are in, or too few of the window's.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)

@@ -29,7 +29,7 @@ class Arrangement:
     also
         Another name for the very same change.
     values : (series, step)
-        NaN where nothing can be said.
+        NaN where it is not known.
     """
 
     named: DiagnosedFault | None
@@ -114,7 +114,7 @@ def arrangements(
     Parameters
     ----------
     offline, online : (series, step)
-        In the order of time along the last axis, unless `seconds` says more.
+        In the order of time along the last axis, unless `seconds` is given.
     step_seconds
         Between two steps; None when it is not known.
     seconds : (step,)

@@ -48,7 +48,7 @@ class Pairs:
     seconds : (row,)
         Times of rows of single values; None when they are not known.
     step_seconds
-        Between two steps, as the contract says; None when it is not known.
+        Between two steps, from the contract; None when it is not known.
     scaler
         By feature, center and scale that the contract declares.
     tolerance

@@ -1,6 +1,6 @@
-"""The ladder: of all that may have been done to one feature, the simplest that explains it.
+"""Diagnosis of skew: the simplest transform of one feature that explains the difference.
 
-Each candidate says which pairs to leave out (a fill value), from which column and
+Each candidate defines which pairs to leave out (a fill value), from which column and
 moment offline would have to be taken (swap, lag, reversal), and what line leads to
 online (unit, offset, scaler). It counts only if undoing it removes the difference.
 """
@@ -99,7 +99,7 @@ def explain(column: Column, sources: Sequence[Column] = ()) -> tuple[Explanation
 def choose(found: Sequence[Explanation]) -> tuple[Explanation, ...]:
     """Return the simplest explanation, then those that are as simple and as good.
 
-    One that takes more to say is preferred only if it removes nine tenths of what
+    A more complex one is preferred only if it removes nine tenths of what
     the simpler leaves, as every fault must.
     """
     if not found:

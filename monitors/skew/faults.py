@@ -50,7 +50,7 @@ class Verdict(StrEnum):
     UNDETERMINED = "undetermined"
 
 
-# Of these parameters none says a value of a row.
+# None of these parameters is a value of a row.
 HARMLESS = {"factor", "unit", "steps", "seconds", "column", "type", "share", "times"}
 
 _MESSAGES = {
@@ -118,7 +118,7 @@ class Explanation:
     faults
         In the order in which they would have been made; empty is no fault.
     cost
-        How much it takes to say so; simpler explanations come first.
+        Complexity; simpler explanations come first.
     left
         Root mean square of what undoing them leaves, in spreads of offline.
     was

@@ -38,7 +38,7 @@ class Replay:
 
 
 def evaluate(found: Sequence[FeatureSkew], n_vectors: int, n_absent: int = 0) -> Replay:
-    """Say whether a replay passes: enough vectors, all of them answered, none off.
+    """Return whether a replay passes: enough vectors, all of them answered, none off.
 
     Parameters
     ----------

@@ -194,7 +194,7 @@ class Slices:
 
 
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
-    """Tell whether bad / total exceeds factor x budget, in whole numbers.
+    """Return whether bad / total exceeds factor x budget, in whole numbers.
 
     Floats would round 14.4 times 0.001 to either side.
 

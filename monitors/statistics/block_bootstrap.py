@@ -22,7 +22,7 @@ _TAIL = 0.95  # of a feature's draws: makes the moves of features comparable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resampled:
-    """How unusual a window is; NaN where nothing can be said.
+    """How unusual a window is; NaN where there is too little data.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Resampled:
         How often some feature moves as far as the farthest did, without any
         change.
     top
-        The place of the one that moved farthest; None where nothing can be said.
+        The place of the one that moved farthest; None where there is too little data.
     ks_p, wasserstein_p, median_p : (feature,)
         The same of each feature alone: by the largest gap of the distribution
         functions, by the area between them, and by the median.
@@ -128,7 +128,7 @@ def _named(out: Floats, p: float, top: int | None, length: float) -> Resampled:
 
 
 def _varies_in_both(current: Floats, reference: Floats) -> bool:
-    """Say whether there is enough of a feature, (day, bin), and whether it ever moves."""
+    """Return whether there is enough of a feature, (day, bin), and whether it varies."""
     n_bins = int((current.sum(axis=0) + reference.sum(axis=0) > 0).sum())
     return current.sum() > 0 and (reference.sum(axis=1) > 0).sum() >= MIN_DAYS and n_bins > 1
 

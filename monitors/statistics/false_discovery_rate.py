@@ -13,17 +13,17 @@ WRONG_SHARE = 0.1  # of the features named, on average: what findings promise
 
 
 def moved(scores: Floats, null: Floats, limit: float) -> Bools:
-    """Name features by Benjamini and Hochberg [1]_, each measured by its own looks before.
+    """Name features by Benjamini and Hochberg [1]_, each against its own reference.
 
     Parameters
     ----------
     scores : (feature,)
-        Of the look that calls; NaN, no data, is never named.
-    null : (look, feature)
-        Scores of the reference's looks, each as if its own time had not been
+        Of the evaluation that calls; NaN, no data, is never named.
+    null : (evaluation, feature)
+        Scores of the evaluations of the reference, each as if its own time had not been
         seen. NaN is left out.
     limit
-        Of the monitor; a feature above it is named whatever its past allows to say.
+        Of the monitor; a feature above it is named whatever its p-value.
 
     Returns
     -------

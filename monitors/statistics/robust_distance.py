@@ -25,7 +25,7 @@ _EDGE = 0.07
 _SPREADS = NormalDist().inv_cdf(1.0 - _EDGE)  # that a normal statistic's edge is away
 
 # Each half of the reference is scored against the other, so that the replayed
-# looks meet half a year that they have not seen, as live ones will (on Elec2,
+# evaluations meet half a year that they have not seen, as live ones will (on Elec2,
 # with quarters as in `monitors.drift.input_drift`, .6 of the promise is kept, not 1.0).
 _HALVES = 2
 
@@ -59,7 +59,7 @@ class RobustBaseline:
         Parameters
         ----------
         statistics : (window, feature, statistic)
-            NaN counts as the middle: it says nothing.
+            NaN counts as the middle.
         """
         away = statistics - self.middle
         with np.errstate(over="ignore"):
@@ -118,7 +118,7 @@ def distance(statistics: Floats, robust_baseline: RobustBaseline) -> Floats:
     Parameters
     ----------
     statistics : (window, feature, statistic)
-        A statistic that is NaN says nothing.
+        A statistic that is NaN is left out.
 
     Returns
     -------

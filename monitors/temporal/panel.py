@@ -1,10 +1,10 @@
-"""Do values still follow each other as they did? All views, judged together.
+"""Panel of statistics for temporal patterns: all views, evaluated together.
 
 A marginal test does not see a sensor whose hours were shuffled, held or made
 noisy. Several views do, each another fault; but asked one by one they raise
 several times the false alarms. Here every statistic of every view is measured
 in its own ordinary spread, the statistics of a view make one distance, and
-the largest distance is the score: its own past says how large is unusual.
+the largest distance is the score: the threshold follows from its own past.
 """
 
 import itertools
@@ -43,13 +43,13 @@ from monitors.temporal.views.spectrum import spectrum
 
 # What makes the views comparable is the typical distance among the farthest
 # windows: it knows how heavy a view's tail is, and one mad window alone does not
-# set it. Of fifty weeks a tenth are asked; of a year of daily looks fewer: one
+# set it. Of fifty weeks a tenth are asked; of a year of daily evaluations fewer: one
 # restless sensor must not raise the threshold of all.
 _OF_WEEKS, _OF_EVALUATIONS = 0.1, 0.03
 
 Blocks: TypeAlias = tuple[tuple[int, ...], ...]
 
-# Hours of windows, over all features, that a view looks at in one go: 16 MB.
+# Hours of windows, over all features, that a view computes at once: 16 MB.
 _AT_ONCE = 2**21
 
 
@@ -83,7 +83,7 @@ def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tup
     hours
         Any stretch.
     views
-        The first window starts where the one that looks back furthest can
+        The first window starts where the view with the longest history can
         see all it needs; rounded up to whole days.
     window, step
         In hours.
@@ -112,7 +112,7 @@ def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tup
 def _measure_apart(
     hours: Hourly, views: Sequence[View], window: int, blocks: Blocks
 ) -> tuple[Floats, ...]:
-    """Return `measure`, a look a day, where only the features of one block keep company."""
+    """Return `measure`, daily, where only the features of one block keep company."""
     if len(blocks) == 1:
         return measure(hours, views, window, HOURS)
     parts = [measure(hours.of(block), views, window, HOURS) for block in blocks]
@@ -194,7 +194,7 @@ def conformal_p(scores: Floats, at: int) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemporalPatternParams:
-    """How to look for sequence faults.
+    """Parameters of the test for sequence faults.
 
     Attributes
     ----------
@@ -209,10 +209,10 @@ class TemporalPatternParams:
         The season of the differences and of the longest lag.
     feature_weights, view_weights
         By how much scores are multiplied before the largest counts: 1 where
-        absent, 0 for what is not judged.
+        absent, 0 for what is not evaluated.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 windows.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 windows.
     """
 
     days_between_false_alarms: float = 90.0
@@ -242,14 +242,14 @@ class TemporalPatternBaseline:
     blocks
         The places of features that are compared with each other.
     centre, unit : (feature,)
-        Mean and standard deviation of the hours, in which the views look at them.
+        Mean and standard deviation of the hours, that scale them for the views.
     robust_baselines
         One per view.
     scale : (feature, view)
-        Typical distance of the farthest 3 % of the reference's looks, by weight;
+        Typical distance of the farthest 3 % of the evaluations of the reference, by weight;
         the same for a feature in all segments.
-    evaluations : (look, feature)
-        Largest scores of the reference's looks, each scored by the other half.
+    evaluations : (evaluation, feature)
+        Largest scores of the evaluations of the reference, each scored by the other half.
     n_windows
         How many windows the reference holds without overlap.
     """
@@ -269,14 +269,14 @@ class TemporalPatternBaseline:
 def fit(
     reference: Hourly, params: TemporalPatternParams, blocks: Blocks = ()
 ) -> TemporalPatternBaseline | WarmingUp:
-    """Learn from the reference what is usual.
+    """Learn from the reference the baseline.
 
     Parameters
     ----------
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
     blocks
         The places of features that are compared with each other; all of them by
         default. Those of another segment are about something else.
@@ -340,7 +340,7 @@ def _standardised(hours: Hourly, centre: Floats, unit: Floats) -> Hourly:
 def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
     """Give a feature the largest of its scales in the total and in all segments.
 
-    Each is measured on the looks that it is used on. Of nine times as many, those of rare
+    Each is measured on the evaluations that it is used on. Of nine times as many, those of rare
     events above all, too many were small by luck, and the promise of 90 days was kept for 41.
     """
     common = scale.copy()
@@ -354,17 +354,17 @@ def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PanelEvaluations:
-    """One look per closed day.
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The score that is compared with the threshold; NaN: no data.
-    scores : (look, feature, view)
+    scores : (evaluation, feature, view)
         What each contributes: the joint score is the largest.
-    statistics : (look, feature, statistic), one per view
+    statistics : (evaluation, feature, statistic), one per view
         What was seen.
     """
 
@@ -375,12 +375,12 @@ class PanelEvaluations:
 
 
 def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEvaluations:
-    """Look at every closed day of `hours` that has a full window behind it.
+    """Evaluate every closed day of `hours` that has a full window behind it.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
         Any stretch of the stream.
     """
@@ -400,7 +400,7 @@ def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What moved most in the last look.
+    """What moved most in the last evaluation.
 
     Attributes
     ----------
@@ -420,7 +420,7 @@ class Explanation:
 
 
 def explain(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) -> Explanation:
-    """Say which feature moved most in the last look, in which view, and how."""
+    """Describe the largest change of the last evaluation: feature, view, direction."""
     scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
     feature, at = np.unravel_index(int(np.argmax(scores)), scores.shape)
     view = panel_views(baseline.params.season_hours)[at]

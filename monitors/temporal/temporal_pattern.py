@@ -1,4 +1,4 @@
-"""Do values still follow each other as they did? The panel's verdict on one window."""
+"""Test for a change of temporal patterns in one window."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ from monitors.temporal.panel import (
 def evaluate(
     baseline: TemporalPatternBaseline | WarmingUp, recent: Hourly, as_of: datetime
 ) -> Finding:
-    """Judge the window that ends with the last closed day.
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""Does a row look inside as it did?
+"""Test for a change of the within-window structure of list features.
 
 Each closed event day has the means of what its rows are like inside: how long,
 what follows what, where in the row the values lie (`window_profile_sums`). They
-are compared with the same weekdays of the four weeks before. What is usual, and the
+are compared with the same weekdays of the four weeks before. The baseline, and the
 threshold under one promise over all parts of all features, come from the same
-looks at the days that the version began with (`monitors.baselines.threshold`).
+evaluations of the first days of the version (`monitors.baselines.threshold`).
 """
 
 import itertools
@@ -27,7 +27,7 @@ from monitors.temporal.window_profile_days import WEEKS, Part, changes, parts_of
 from monitors.temporal.window_profile_schema import Layout
 
 _DAY = timedelta(days=1)
-_GAP = 7  # quiet looks that end an episode, as they end an alert
+_GAP = 7  # quiet evaluations that end an episode, as they end an alert
 _MOST_LEFT_OUT = 0.15
 _PARTS = 4  # as for drift
 _LEAST_SCALE = 0.1  # of what never changes
@@ -35,7 +35,7 @@ _LEAST_SCALE = 0.1  # of what never changes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowProfileParams:
-    """How to look inside rows.
+    """Parameters of the test inside rows.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class WindowProfileParams:
         later alarms.
     window_days
         Length of a window. Longer sees smaller changes, later; the version
-        must have served for 19 windows and four weeks before it is judged.
+        must have served for 19 windows and four weeks before it is evaluated.
     reference_days
         The version is measured against so many of its own first days. While
         they last, against those before the window.
@@ -64,7 +64,7 @@ class WindowProfileParams:
 
     @property
     def needed_days(self) -> int:
-        """How many days a version must have served before it is judged."""
+        """How many days a version must have served before it is evaluated."""
         return MIN_WINDOWS * self.window_days + 7 * WEEKS
 
 
@@ -75,14 +75,14 @@ class WindowProfileBaseline:
     Attributes
     ----------
     parts
-        What is looked at.
+        What is evaluated.
     metrics
         In which distances of each part are taken.
     scale : (part,)
-        The distance that 5 % of the looks exceed. NaN: fewer than 19 windows of the
-        part are known, and it is not judged.
-    joint : (look,)
-        The highest score of each look; NaN: no data.
+        The distance that 5 % of the evaluations exceed. NaN: fewer than 19 windows of the
+        part are known, and it is not evaluated.
+    joint : (evaluation,)
+        The highest score of each evaluation; NaN: no data.
     screened
         Days `[start, end)`, since the epoch, that were left out: incidents.
     """
@@ -99,7 +99,7 @@ class WindowProfileBaseline:
 def fit(
     layout: Layout, kept: Summary, reference: Window, params: WindowProfileParams
 ) -> WindowProfileBaseline | WarmingUp:
-    """Learn from a version's first days what is usual.
+    """Learn from a version's first days the baseline.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def fit(
     reference
         From `reference_of`.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
@@ -159,16 +159,16 @@ def _known_of(away: Floats, window_days: int) -> Floats:
 
 
 def _of_known(metric: Floats, away: Floats) -> Floats:
-    """Return the metric in which a coordinate that the reference never knew says nothing."""
+    """Return the metric in which a coordinate without reference is ignored."""
     known = np.isfinite(away).any(axis=0)
     return metric * np.outer(known, known)
 
 
 def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Floats, Floats]:
-    """Return the scale of each part, and the joint score of each look.
+    """Return the scale of each part, and the joint score of each evaluation.
 
     Each stretch of the reference is scored with what the others teach, as live
-    looks meet days that taught nothing.
+    evaluations meet days that were not fitted.
     """
     n = len(away[0])
     scores = np.empty((n, len(parts)))
@@ -184,7 +184,7 @@ def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Fl
 
 
 def scored(learnt: WindowProfileBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
-    """Score looks: all parts together, and each of them, 1 being what 5 % exceed.
+    """Score evaluations: all parts together, and each of them, 1 being what 5 % exceed.
 
     Parameters
     ----------
@@ -195,9 +195,9 @@ def scored(learnt: WindowProfileBaseline, away: tuple[Floats, ...]) -> tuple[Flo
 
     Returns
     -------
-    joint : (look,)
+    joint : (evaluation,)
         The highest; NaN: no data.
-    scores : (look, part)
+    scores : (evaluation, part)
     """
     apart = [distance(each, fitted) for each, fitted in zip(away, learnt.metrics, strict=True)]
     scores = np.column_stack(apart) / learnt.scale
@@ -217,7 +217,7 @@ def evaluate(
     params: WindowProfileParams,
     as_of: datetime,
 ) -> Finding:
-    """Judge the window that ends with the last closed day.
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def evaluate(
     reference
         From `reference_of`.
     params
-        How to look.
+        Parameters of the test.
     as_of
         Event time, timezone-aware.
 

@@ -1,4 +1,4 @@
-"""What the inside of rows was like, day by day: the parts that are judged."""
+"""What the inside of rows was like, day by day: the parts that are evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class Part:
     Attributes
     ----------
     feature
-        Of which; or what is looked at together.
+        Of which; or what is evaluated together.
     message
         What it is about, for people.
     columns
         Their places, one for each coordinate of the point: which column to show.
     grain
-        A smaller change is never more than usual.
+        A smaller change is never more than in the baseline.
     point
         Makes the sums of some stretch into a point; NaN where nothing is known.
     """
@@ -65,7 +65,7 @@ def _means(days: Summary) -> Floats:
 
 
 def parts_of(layout: Layout) -> tuple[Part, ...]:
-    """Return what is judged, in the order of the blocks.
+    """Return what is evaluated, in the order of the blocks.
 
     Examples
     --------

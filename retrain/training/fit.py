@@ -96,7 +96,7 @@ def fit(
     base
         Start from its weights and keep its scaler, which they rely on.
     on_epoch
-        Told after each epoch; may raise to stop training.
+        Called after each epoch; may raise to stop training.
 
     Returns
     -------

@@ -17,7 +17,7 @@ class Config:
     n_channels
         Inputs, which are the targets too.
     input_length, horizon
-        Steps that it looks back, and ahead.
+        Steps of the input, and of the forecast.
     segment
         Steps that one recurrent step reads at once; divides `input_length`.
     width

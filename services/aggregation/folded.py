@@ -42,9 +42,9 @@ class Part:
     Attributes
     ----------
     output
-        What it said; None when it said nothing.
+        Its outputs; None when it has none.
     by_segment, outputs_by_segment
-        The same, a chunk per hour and place; None where the contract tells no
+        The same, a chunk per hour and place; None where the contract has no
         segments apart.
     window_profile
         What its rows are like inside; None where they have no inside.

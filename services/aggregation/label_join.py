@@ -58,7 +58,7 @@ from services.platform_faults.set_aside import AtFault, work_through
 log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
-LONGEST_SESSION = timedelta(days=7)  # a session's rows are looked for on both sides of a day
+LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 CELLS = 2**16  # summed up at one go: they stay in the processor's cache
 _HOUR_US = 3_600_000_000
@@ -191,7 +191,7 @@ def join_day(
 def _replace(
     session: Session, model_id: UUID, day: date, chunks: list[dict[str, object]]
 ) -> None:
-    """Store the sums of a day; looks that took others before are taken again."""
+    """Store the sums of a day, and mark it for re-evaluation if they changed."""
     is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
     before = {
         (row.version, row.shadow): (
@@ -282,7 +282,7 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
         for start in range(0, own.num_rows, ROWS):
             some = own.slice(start, ROWS)
             if some["output"].null_count == len(some):
-                continue  # nothing was forecast: no label is looked for
+                continue  # nothing was forecast: no label is searched
             summed.add(match(history, subject.contract, some, of.season_steps), of)
         stored.append({**group, "n_predictions": own.num_rows, **summed.stored()})
         if segments.PLACE in own.column_names and not group["shadow"]:

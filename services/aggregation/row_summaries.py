@@ -45,7 +45,7 @@ def grown_edges(
     rows
         Predictions.
     contract
-        Names features and targets, and says what tells segments apart.
+        Names features and targets, and the field that defines segments.
     is_late
         Wait no longer.
     """
@@ -135,7 +135,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
     """Summarise predictions by version.
 
     Shadow rows are left out: their input was served, and counted, once, and what
-    they say nobody was told.
+    they were served to nobody.
     """
     rows = _served_rows(rows)
     if contract.segment_by:
@@ -164,7 +164,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
 
 
 def _apart(part: Part, contract: Contract) -> Part:
-    """Add up what was summarised by segment: values are looked at once."""
+    """Add up what was summarised by segment: values are read once."""
     if not contract.segment_by:
         return part
     return replace(

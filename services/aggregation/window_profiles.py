@@ -1,7 +1,7 @@
 """What rows are like inside, as it is summarised and as monitors read it.
 
 The sums are means over rows, not counts: where many rows come in a day, one in so
-many is looked at, chosen by its id. Whoever counts again counts the same rows.
+many is read, chosen by its id. Whoever counts again counts the same rows.
 """
 
 import zlib
@@ -53,7 +53,7 @@ def grown(
 ) -> Layout | None:
     """Return the layout with the blocks of what has none yet; None where nothing has any.
 
-    Only lists of more than one step have an inside; hidden states are looked at
+    Only lists of more than one step have an inside; hidden states are read
     together, too, where there are several.
 
     Parameters
@@ -170,7 +170,7 @@ def summarise_window_profiles(
     Returns
     -------
     Summary or None
-        One chunk a day. None where no row is looked at.
+        One chunk a day. None where no row is read.
     """
     if layout is None:
         return None
@@ -209,7 +209,7 @@ def _sums(block: Block, lists: Mapping[str, Lists], days: Ints, phase: Floats) -
 
 
 def _taken(rows: pa.Table, at: Ints, layout: Layout) -> Ints | None:
-    """Return the places of the rows that are looked at; None for all of them."""
+    """Return the places of the rows that are read; None for all of them."""
     one_in = layout.one_in(at // _DAY_US)
     if (one_in == 1).all():
         return None
@@ -249,7 +249,7 @@ def firsts(session: Session, model_id: UUID) -> list[datetime]:
 
 
 def days_back(source: WindowProfiles) -> int:
-    """Return how many days a look needs, with a week of looks before it."""
+    """Return how many days an evaluation needs, with a week of evaluations before it."""
     return 7 * (WEEKS + 1) + source.window_days
 
 
@@ -267,7 +267,7 @@ def load(
     source
         Which days they are measured against.
     lately
-        The windows that are judged, and what they need to be.
+        The windows that are evaluated, and what they need to be.
 
     Returns
     -------

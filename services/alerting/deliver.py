@@ -123,7 +123,7 @@ def _claim(
         for one in waiting
         if busy[one.channel_id] + one.place <= PER_CHANNEL
     ]
-    if not turns or free <= 0:  # the usual case: no writer is disturbed
+    if not turns or free <= 0:  # the typical case: no writer is disturbed
         return []
     with unit_of_work(sessions) as session:
         taken = [

@@ -1,7 +1,7 @@
-"""What would monitors have found?
+"""Backtest: evaluate monitors on past days, without effect.
 
-They look at each closed day of what is kept, and nothing is written. Every day
-is looked at as it is known now, late rows and labels included, and measured
+Each closed day that is kept is evaluated, and nothing is written. Every day
+is evaluated as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
@@ -47,7 +47,7 @@ class BacktestRequest:
         the last that has closed.
     reference
         Measured against this instead of against the champion's reference; its
-        days are not looked at.
+        days are not evaluated.
     reference_days
         The first so many days of the stretch are that reference.
     plans
@@ -90,14 +90,14 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """How often one monitor looked, and what came of it.
+    """Evaluations of one monitor, and their outcomes.
 
     Attributes
     ----------
     n_evaluated, n_without
         Days with a verdict, and days without one.
     why_without
-        What it said on the last day without a verdict.
+        The cause of the last day without a verdict.
     promised_days, achieved_days
         Between two false alarms: as asked for, and as measured on the reference.
     days_between_episodes
@@ -168,7 +168,7 @@ class _Day:
 def run_backtest(
     sessions: sessionmaker[Session], model_id: UUID, request: BacktestRequest
 ) -> Backtest:
-    """Let monitors look at each closed day of a stretch of what is kept.
+    """Evaluate monitors on each closed day of a stretch that is kept.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a version erred, about whom, and what its claims came to, as monitors read it."""
+"""History of errors, segment errors and probability sums of a version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Judge one closed event day of one model with all its monitors."""
+"""Evaluate one closed event day of one model with all its monitors."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,7 +23,7 @@ from services.rollouts import retraining
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """What one monitor said."""
+    """Finding of one monitor."""
 
     monitor_id: UUID
     finding: Finding
@@ -38,7 +38,7 @@ def evaluate_slot(
 ) -> int:
     """Run every enabled monitor, store what they find, and act on it.
 
-    Judging a day again, here or in another worker, changes nothing: what came
+    Evaluating a day again, here or in another worker, changes nothing: what came
     in late is taken in by `services.evaluation.reevaluate`.
 
     Returns
@@ -49,7 +49,7 @@ def evaluate_slot(
     Raises
     ------
     StaleChampion
-        If another version serves than when the day was looked at.
+        If another version serves than when the day was evaluated.
     """
     # load
     with read_only(sessions) as session:
@@ -75,7 +75,9 @@ def evaluate_slot(
         if model.evaluated_until is not None and day_end <= model.evaluated_until:
             return 0
         if evaluation_context.champion_name(session, model_id) != context.champion:
-            raise StaleChampion("the champion changed while the day was judged: judge it again")
+            raise StaleChampion(
+                "the champion changed during the evaluation of the day: evaluate it again"
+            )
         is_history = model.history_until is not None and day_end <= model.history_until
         at_evaluation = Seen(version=context.champion, as_of=day_end, is_history=is_history)
         for one in evaluated:
@@ -91,10 +93,10 @@ def evaluate_slot(
 
 
 def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:
-    """Return the marks of days that no look before this one has taken in, with what they hold.
+    """Return the marks of days that this evaluation is the first to read.
 
-    Rows that came after the day had closed, and before anybody looked, are no
-    reason to look again.
+    Rows that came after the day had closed, and before its evaluation, are no
+    reason to re-evaluate.
     """
     unseen = None if model.evaluated_until is None else model.evaluated_until.date()
     return [

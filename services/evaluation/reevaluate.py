@@ -1,9 +1,9 @@
-"""Look again at event days that were judged before all of their rows were in.
+"""Re-evaluate event days that were evaluated before all of their rows were in.
 
-A finding that says something else now is revised: it counts its revisions and
-keeps what it said first. An alert is no finding: it told what was known, and
+A finding that changes is revised: it counts its revisions and
+keeps its first result. Alerts are not revised: they were right at the time, and
 late rows neither fire nor withdraw it. What a corrected day means for the next
-one is told in `services.alerting.alert_transitions`.
+one is described in `services.alerting.alert_transitions`.
 """
 
 import json
@@ -43,14 +43,14 @@ MAX_SLOTS = 40  # at one go: the other jobs of a worker wait meanwhile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which looks of a model to take again.
+    """Which slots of a model to re-evaluate.
 
     Attributes
     ----------
     marks
         The changes that call for them.
     reaches
-        For each change, the last look that sees it.
+        For each change, the last evaluation that sees it.
     slots
         The ends of event days, the oldest first; all of them.
     """
@@ -62,16 +62,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reevaluated:
-    """What came of looking again.
+    """Result of a re-evaluation.
 
     Attributes
     ----------
     n_evaluations
-        Event days that were looked at.
+        Event days that were evaluated.
     n_revised
-        Findings that say something else now, or were made for the first time.
+        Findings that were revised, or were made for the first time.
     is_whole
-        Whether no look is left for the next run.
+        Whether no evaluation is left for the next run.
     """
 
     n_evaluations: int
@@ -81,7 +81,7 @@ class Reevaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reevaluation:
-    """What one monitor says when it looks again."""
+    """Finding of one monitor in a re-evaluation."""
 
     monitor_id: UUID
     seen: Seen
@@ -95,16 +95,16 @@ def reevaluate(
     now: datetime,
     max_slots: int = MAX_SLOTS,
 ) -> Reevaluated:
-    """Look again at the days of a model that late rows have changed, the oldest first.
+    """Re-evaluate the days of a model that late rows have changed, the oldest first.
 
-    Each day is saved by itself, and the marks go when all of their looks were
-    taken: whoever dies in between leaves only looks that are taken once more,
+    Each day is saved by itself, and the marks go when all of their evaluations were
+    done: a worker that dies in between leaves only slots that are evaluated once more,
     and those change nothing.
 
     Parameters
     ----------
     sessions
-        Opens transactions; none is open while a monitor looks.
+        Opens transactions; none is open while a monitor is evaluated.
     baselines
         What references teach.
     model_id
@@ -263,7 +263,7 @@ def _reevaluate_slot(
 
 
 def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
-    """Return who served when a day was judged; None for a day that was not, and is not due."""
+    """Return the champion of an evaluated day; None for a day that is not due."""
     row = session.scalar(
         select(FindingRow)
         .where(FindingRow.model_id == model.id, FindingRow.as_of == as_of)
@@ -326,7 +326,7 @@ def _stored(row: FindingRow) -> dict[str, Any]:
 
 
 def _to_json(finding: Finding) -> dict[str, Any]:
-    """Return what a finding says, as it would be read back."""
+    """Return a finding as it would be read back."""
     fields = asdict(finding) | {"outcome": finding.outcome.value}
     del fields["window"]
     plain: dict[str, Any] = json.loads(json.dumps(fields))
@@ -346,7 +346,7 @@ def _left(
 
 
 def _settle(session: Session, model_id: UUID, plan: Plan, slots: Sequence[datetime]) -> None:
-    """Take off the marks whose looks were all taken; note how far the others are."""
+    """Remove the marks whose slots were all re-evaluated; note how far the others are."""
     is_whole = len(slots) == len(plan.slots)
     for mark, reach in zip(plan.marks, plan.reaches, strict=True):
         if is_whole or (slots and reach <= slots[-1]):

@@ -1,4 +1,4 @@
-"""Which event days have closed and wait for judgement?"""
+"""Event days that have closed and are not evaluated yet."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from db.tables.queue import RunStatus
 
 JOB = "evaluate"
 DAY = timedelta(days=1)
-MAX_DAYS = 400  # at one look; the next one takes the rest
+MAX_DAYS = 400  # in one search; the next one takes the rest
 
 
 def midnight(at: datetime) -> datetime:
@@ -23,14 +23,14 @@ def midnight(at: datetime) -> datetime:
 
 
 def due(session: Session) -> list[tuple[str, datetime]]:
-    """Return (model id, end of day) of each closed day that nobody has judged yet, in order."""
+    """Return (model id, end of day) of each closed day not evaluated yet, in order."""
     models = session.scalars(select(Model).where(Model.watermark.is_not(None)))
     slots = ((str(model.id), end) for model in models for end in due_of(session, model))
     return [*islice(slots, MAX_DAYS)]
 
 
 def due_of(session: Session, model: Model) -> Iterator[datetime]:
-    """Yield the ends of the closed days of a model that nobody has judged yet, in order."""
+    """Yield the ends of the closed days of a model not evaluated yet, in order."""
     end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return

@@ -1,4 +1,4 @@
-"""How many rows came on an event day, how many are usual, and how many were no good."""
+"""How many rows came on an event day, how many are typical, and how many were no good."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ WEEK = timedelta(days=7)
 
 
 def of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
-    """Read what there is to say about the rows of one event day.
+    """Read the number of rows of one event day, and of the same weekday before.
 
     Rows of the reference are no measure of how many should come: a whole day
     of it may be one row.

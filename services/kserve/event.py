@@ -23,7 +23,7 @@ TYPES = {
     "org.kubeflow.serving.inference.response": Part.RESPONSE,
 }
 
-# What an event says beside its payload. Other attributes are passed over.
+# Attributes of an event that are read. Other attributes are passed over.
 _KNOWN = {
     "id",
     "type",
@@ -44,9 +44,9 @@ class Event:
     event_id
         The same for a request and its response.
     at
-        When it happened; None where the event does not say.
+        When it happened; None where the event has no time.
     model, version
-        What the event says of who served; `?model=` and `?version=` go before it.
+        Model and version of the event; `?model=` and `?version=` go before it.
     traceparent
         Of the request, where the mesh adds one.
     payload
@@ -143,7 +143,7 @@ def _read(body: bytes) -> Any:
     """Return a JSON payload; with it, the tensors of the binary extension behind it.
 
     KServe's logger labels a response with the content type of its request: the
-    content type says nothing.
+    content type is not set.
     """
     try:
         return json.loads(body)

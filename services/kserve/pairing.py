@@ -1,4 +1,4 @@
-"""Bring the two halves of a prediction together: in any order, once, whoever dies when.
+"""Pair the request and response events of a prediction: in any order, exactly once.
 
 A half is committed before the table is asked for the other one. Of two that
 come at the same moment, on two replicas, at least the one that commits last
@@ -31,9 +31,9 @@ from services.models.registry import ModelCache
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
 
-# Halves that wait: then their other halves go somewhere else.
+# Pending events: beyond this number the pairs go somewhere else.
 MAX_WAITING = 500_000
-COUNT_EVERY = 5.0  # seconds between two looks at how many there are
+COUNT_EVERY = 5.0  # seconds between two counts of the pending events
 SWEPT_AT_ONCE = 200  # predictions of one model, before the others get their turn
 MAX_TURNS = 5_000  # of one model in one sweep
 
@@ -59,7 +59,7 @@ class Taken:
 
 
 class Pairing:
-    """Keeps halves, and finds those that belong together."""
+    """Stores pending events, and finds pairs."""
 
     def __init__(self, sessions: sessionmaker[Session], max_rows: int) -> None:
         self._sessions = sessions
@@ -73,7 +73,7 @@ class Pairing:
         Raises
         ------
         Busy
-            If too many halves wait already.
+            If too many events are pending.
         TooLarge
             If the event holds more rows than one batch may.
         """
@@ -103,7 +103,7 @@ class Pairing:
         return Taken(became=Became.PAIRED, batch=batch)
 
     def finish(self, event: Event, subject: Subject) -> None:
-        """Take the halves away once their prediction is in the inbox."""
+        """Delete the pending events once their prediction is in the inbox."""
         with unit_of_work(self._sessions) as session:
             kserve.forget(session, subject.model_id, event.event_id)
 
@@ -119,11 +119,11 @@ class Pairing:
 def sweep(
     sessions: sessionmaker[Session], clock: Callable[[], datetime], wait: timedelta
 ) -> int:
-    """Make predictions of the halves that have waited long enough; how many.
+    """Make predictions of events that were pending for too long; return how many.
 
     A request alone becomes a prediction of status `error`, a response alone
     goes to quarantine. Where both are there, whoever was to bring them
-    together has died. A model whose halves make an error is set aside; all others
+    together has died. A model whose events make an error is set aside; all others
     go on.
     """
     directory = ModelCache(sessions)

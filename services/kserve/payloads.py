@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 from core.schema.contract import Contract
 from services.kserve.tensors import Unfit, of_instance, tensors
 
-# A request may say these of its rows beside the features.
+# Fields that a request may hold of its rows, beside the features.
 ROW_FIELDS = ("entity", "session_id", "step_index", "session_start", "session_end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KServeRequest:
-    """The rows of a request: what it says of them, and the lists of their features."""
+    """The rows of a request: their fields, and the lists of their features."""
 
     about: Mapping[str, Any]
     features: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What waits for its other half, and how two halves make a batch.
+"""Pending events of KServe, and the batch that a pair of them makes.
 
 A half is written down as JSON. Nothing of a request is written that the
 contract forbids to store: its rows went through the same reading, checking
@@ -159,7 +159,7 @@ def _check_size(n_rows: int, max_rows: int) -> None:
 
 
 def whole(event_id: str, pending_events: Mapping[Part, bytes], subject: Subject) -> Batch:
-    """Make one batch of two halves, or of the one that came.
+    """Make one batch of a pair of events, or of the one that came.
 
     A request without a response was not answered well: KServe logs only
     responses of status 200. A response without a request goes to quarantine.

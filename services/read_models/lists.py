@@ -1,4 +1,4 @@
-"""What was found and what was told, as lists."""
+"""Lists of findings, alerts and flips."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,9 +54,9 @@ class FlipPast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingPast:
-    """What a monitor said about one window.
+    """Result of one evaluation of a monitor.
 
-    `rev` counts how often late rows changed it, `first` is what it said before.
+    `rev` counts how often late rows changed it, `first` is its first result.
     """
 
     id: UUID

@@ -121,7 +121,7 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
     )
     lag = GaugeMetricFamily(
         "seqwatch_evaluation_lag_seconds",
-        "Event time that was folded and not yet judged.",
+        "Event time that was folded and not yet evaluated.",
         labels=["model"],
     )
     for model in session.scalars(select(Model)):

@@ -209,7 +209,7 @@ def _folded(request: _Discard, aside: Aside) -> Iterator[int]:
 
 
 def _pending_events(request: _Discard, aside: Aside) -> int:
-    """Move the halves of a prediction that cannot be paired."""
+    """Move the pending events of a prediction that cannot be paired."""
     event_id = aside.item.removeprefix("event ")
     reason = f"cannot be paired: {aside.error.partition(':')[0]}"
     with unit_of_work(request.sessions) as session:

@@ -1,7 +1,7 @@
 """Erasure on request: nothing that we keep names a session, or an entity, any more.
 
 First what waits in the inbox moves to the lake, so that there is one place to
-look in. There the rows are found by one column, and deleted; so are labels of
+search in. There the rows are found by one column, and deleted; so are labels of
 these predictions, and what stands in quarantine. Then every place that keeps
 deleted bytes is written anew. Each step may be done again: a crash anywhere is
 mended by the next run, and the counts stay exact.
@@ -226,7 +226,7 @@ def _mark(sessions: sessionmaker[Session], model_id: UUID, days: set[date]) -> N
 
 
 def _mentions(content: Any, hits: Hits) -> bool:
-    """Say whether a text in what JSON holds is about the subject, or names its predictions."""
+    """Return whether a text in JSON is about the subject, or names its predictions."""
     match content:
         case str():
             return content in hits.ids or hits.subject.matches(content)

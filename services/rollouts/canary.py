@@ -1,4 +1,4 @@
-"""Look at the canary of one model, and move it when the evidence says so."""
+"""Evaluate the canary of one model, and move it according to the verdict."""
 
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
-    """Judge the open canary of a model; None when there is none.
+    """Evaluate the open canary of a model; None when there is none.
 
     Losses count only on event days whose labels are all due, so that a block of
     evidence never changes after it was used. Failed answers need no label: they

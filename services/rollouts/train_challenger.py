@@ -108,7 +108,7 @@ class _TrainingData:
 
 
 def is_there(settings: Settings, model_id: UUID, pinned: Snapshot) -> bool:
-    """Say whether a past state of the log can still be opened: an erasure ends it."""
+    """Return whether a past state of the log can still be opened: an erasure ends it."""
     try:
         Log(settings.lake, model_id, pinned)
     except SnapshotGone:
@@ -238,7 +238,7 @@ def _lay_out(request: TrainingRequest, since: datetime | None = None) -> _Traini
     series = training_series(log, contract, Window(since, request.cut + contract.step))
     known = ~np.isnan(series.inputs).all(axis=(0, 2))
     if not known.any():
-        raise Unprocessable("the log holds no input to learn from")
+        raise Unprocessable("the log holds no input to train on")
     first = int(known.argmax())
     inputs = series.inputs[:, first:]
     start = series.start + first * series.step
@@ -346,7 +346,7 @@ def _by_day(errors: Floats, day: Ints) -> Floats:
 def _objective(
     data_set: _TrainingData, recipe: Recipe, on_epoch: Callable[[Epoch], None]
 ) -> float:
-    """Say how wrong a good version may be: from forecasts of all history by networks unseen."""
+    """Compute the objective: from out-of-sample forecasts of all history."""
     days: list[Floats] = []
     for learn, validate, test in plan.folds(
         data_set.inputs, data_set.targets, data_set.end, data_set.sizes

@@ -77,7 +77,7 @@ class Trainer:
         limit_threads(settings.trainer_threads)
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
-        """Train until told to stop; a database that is away ends no trainer."""
+        """Train until stopped; a database that is away ends no trainer."""
         while not stop.is_set():
             try:
                 pause = 0.0 if self.once() else idle_seconds
@@ -268,7 +268,7 @@ class Trainer:
         rollout_transitions.move(session, rollout, event, cause, utcnow())
 
     def _deliver(self, claim: Claim, request: TrainingRequest, result: TrainingResult) -> None:
-        """Store the version and what the gate said, in one transaction."""
+        """Store the version and the result of the gate, in one transaction."""
         stored = store(self._settings.artifacts, request.model, result.artifact)
         now = utcnow()
         with unit_of_work(self._sessions) as session:

@@ -71,7 +71,7 @@ def compare(
     ----------
     asked
         The tables. Rows of which a column holds lists are windows: what moves
-        in time is then looked for within each list.
+        in time is then searched within each list.
     contract
         Which columns there may be, their scaler, the step, and which of them
         are sensitive; None takes any column.

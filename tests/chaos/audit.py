@@ -129,7 +129,7 @@ def audit(
         for what, (of, counted) in {
             "input": (SummaryChunk, log.input),
             "output": (OutputChunk, log.output),
-            "the inside of rows": (WindowProfileChunk, log.shape),
+            "the inside of rows": (WindowProfileChunk, log.window_profiles),
             "input by segment": (SegmentChunk, log.by_segment),
             "output by segment": (SegmentOutputChunk, log.outputs_by_segment),
         }.items():
@@ -148,7 +148,7 @@ class _Seen:
     n_acknowledged: int
     input: dict[str, Summary]
     output: dict[str, Summary]
-    shape: dict[str, Summary]
+    window_profiles: dict[str, Summary]
     by_segment: dict[str, Summary]
     outputs_by_segment: dict[str, Summary]
     served: Slices
@@ -163,7 +163,7 @@ def _seen() -> _Seen:
         n_acknowledged=0,
         input={},
         output={},
-        shape={},
+        window_profiles={},
         by_segment={},
         outputs_by_segment={},
         served={},
@@ -215,7 +215,7 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),
-            (seen.window_profile, part.window_profile),
+            (seen.window_profiles, part.window_profile),
             (seen.by_segment, part.by_segment),
             (seen.outputs_by_segment, part.outputs_by_segment),
         ):

@@ -66,7 +66,7 @@ def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) ->
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     assert found[CHANGED + 2][1].startswith("forecasts of load 2 to 3 steps ahead are 1.")
-    assert "SD too high, usually " in found[CHANGED + 2][1]
+    assert "SD too high, baseline " in found[CHANGED + 2][1]
 
 
 def test_the_page_of_the_finding_tells_what_errors_look_like(

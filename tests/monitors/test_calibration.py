@@ -61,7 +61,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        pytest.param(sharpened, " is predicted too surely: at 0.", id="over-confident"),
+        pytest.param(sharpened, " is predicted overconfidently, at 0.", id="over-confident"),
         pytest.param(shifted, "class 'walk' is predicted at 0.", id="one class"),
     ],
 )
@@ -73,7 +73,7 @@ def test_what_no_longer_holds_is_told_in_words(
     assert before.detail["since"] is None
     assert after.outcome is Outcome.BREACH
     assert words in after.cause
-    assert " and happens at 0." in after.cause
+    assert " and observed at 0." in after.cause
     assert after.detail["since"] is not None
 
 

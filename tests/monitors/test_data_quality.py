@@ -129,8 +129,12 @@ FAULTS = [
     pytest.param(_gone, ("missing", "load"), "load 5", id="half of the values are missing"),
     pytest.param(_stopped, ("gap", "wind"), "in 14 h", id="a feature stops"),
     pytest.param(_silent, ("gap", "load"), "in 6 h", id="no row for six hours"),
-    pytest.param(_still, ("constant", "wind"), "wind never moved", id="a sensor that is stuck"),
-    pytest.param(_far, ("beyond", "load"), "times its usual range", id="one value far away"),
+    pytest.param(
+        _still, ("constant", "wind"), "wind: constant all day", id="a sensor that is stuck"
+    ),
+    pytest.param(
+        _far, ("beyond", "load"), "times the reference range", id="one value far away"
+    ),
     pytest.param(_moon, ("new_category", "area"), "never had", id="a category that is new"),
 ]
 
@@ -159,12 +163,12 @@ ARRIVALS = [
     pytest.param({}, None, id="as usual"),
     pytest.param({"n_rows": 2_000}, None, id="doubled volume"),
     pytest.param({"n_rows": 500}, None, id="half of it, on a holiday"),
-    pytest.param({"n_rows": 4_100}, "4100 rows, usually 1002", id="four times as many"),
-    pytest.param({"n_rows": 200}, "200 rows, usually 1002", id="a fifth"),
+    pytest.param({"n_rows": 4_100}, "4100 rows, baseline 1002", id="four times as many"),
+    pytest.param({"n_rows": 200}, "200 rows, baseline 1002", id="a fifth"),
     pytest.param({"n_rows": 9_000, "baseline": (1_000, 0, 0)}, None, id="too few weeks to say"),
     pytest.param({"n_duplicates": 5}, None, id="few that came twice"),
-    pytest.param({"n_duplicates": 30}, "3.0% of the rows came twice", id="many"),
-    pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused, for wh", id="range"),
+    pytest.param({"n_duplicates": 30}, "3.0% of the rows are duplicates", id="many"),
+    pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused: out", id="range"),
     pytest.param({"refused": {"vocabulary": 30}}, "an unknown category", id="vocabulary"),
     pytest.param({"refused": {"type": 30}}, "a wrong type", id="type"),
     pytest.param({"refused": {"missing": 8, "not_finite": 8}}, "missing", id="absent or NaN"),
@@ -191,7 +195,7 @@ def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> No
     quiet.sent[LAST] = 0
     finding = evaluated(quiet, volume=DayVolume(n_rows=0, baseline=(24,) * 5))
     assert finding.outcome is Outcome.BREACH
-    assert "0 rows, usually 24" in finding.cause
+    assert "0 rows, baseline 24" in finding.cause
     assert ("gap", "load") in facts(finding)
 
 

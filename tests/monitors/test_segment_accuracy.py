@@ -135,7 +135,9 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
 @pytest.mark.parametrize(
     ("n_segments", "said"),
     [
-        pytest.param(2, ("no_data", "forecasts for 2 segments, and it takes three"), id="two"),
+        pytest.param(
+            2, ("no_data", "not evaluated: 2 segments, at least 3 required"), id="two"
+        ),
         pytest.param(3, ("ok", ""), id="three"),
     ],
 )

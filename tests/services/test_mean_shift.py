@@ -86,7 +86,7 @@ def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
     assert found[START + FIRST_SCAN * DAY][0] == Outcome.OK
     outcome, _, _, cause, detail = found[max(found)]
     assert outcome == Outcome.BREACH
-    assert str(cause).startswith("load moved up and stays, since ")
+    assert str(cause).startswith("load: mean shifted up by +")
     assert isinstance(detail, dict)
     assert (detail["top"], detail["promised_days"]) == ("load", 30.0)
 

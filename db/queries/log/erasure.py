@@ -50,7 +50,7 @@ def newest_entry(session: Session, model_id: UUID) -> int | None:
 
 
 def has_entries(session: Session, model_id: UUID, up_to: int) -> bool:
-    """Say whether entries of the inbox up to this one are still there."""
+    """Return whether entries of the inbox up to this one are still there."""
     waits = exists().where(Inbox.model_id == model_id, Inbox.id <= up_to)
     return bool(session.scalar(select(waits)))
 
@@ -83,7 +83,7 @@ def release(session: Session, ids: Iterable[int]) -> int:
 
 
 def pending_events(session: Session, model_id: UUID) -> list[PendingEvent]:
-    """Return the halves of predictions that wait for their other half."""
+    """Return the pending events."""
     return [*session.scalars(select(PendingEvent).where(PendingEvent.model_id == model_id))]
 
 

@@ -1,4 +1,4 @@
-"""Events of KServe's logger that wait for their other half."""
+"""Pending events: events of KServe's logger whose pair has not arrived."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from db.tables.kserve import Part
 
 
 def is_whole(session: Session, model_id: UUID, batch_id: str) -> bool:
-    """Say whether the prediction was made already."""
+    """Return whether the prediction was made already."""
     made = exists().where(
         Receipt.model_id == model_id,
         Receipt.kind == Kind.PREDICTIONS,
@@ -25,7 +25,7 @@ def is_whole(session: Session, model_id: UUID, batch_id: str) -> bool:
 
 
 def add(session: Session, pending_event: Mapping[str, Any]) -> bool:
-    """Keep one half; False where it was there before, which then stays as it is."""
+    """Add one pending event; False where it exists, which is then unchanged."""
     statement = (
         dialect.insert(session, PendingEvent)
         .values(**pending_event)
@@ -44,7 +44,7 @@ def pending_events(session: Session, model_id: UUID, event_id: str) -> dict[Part
 
 
 def forget(session: Session, model_id: UUID, event_id: str) -> None:
-    """Take away the halves of a prediction that is made."""
+    """Delete the pending events of a prediction that is made."""
     session.execute(
         delete(PendingEvent).where(
             PendingEvent.model_id == model_id, PendingEvent.event_id == event_id
@@ -54,12 +54,12 @@ def forget(session: Session, model_id: UUID, event_id: str) -> None:
 
 
 def n_waiting(session: Session) -> int:
-    """Return how many halves there are, of all models."""
+    """Return how many events are pending, of all models."""
     return session.scalar(select(func.count()).select_from(PendingEvent)) or 0
 
 
 def receive_no_later(session: Session, now: datetime) -> None:
-    """Count halves that were received after `now` as received now: the clock was set back."""
+    """Count events that were received after `now` as received now: the clock was set back."""
     session.execute(
         update(PendingEvent)
         .where(PendingEvent.received_at > now)
@@ -69,7 +69,7 @@ def receive_no_later(session: Session, now: datetime) -> None:
 
 
 def models_overdue(session: Session, until: datetime) -> list[UUID]:
-    """Return the models of which a half has waited since `until` or longer."""
+    """Return the models of which an event is pending since `until` or longer."""
     late = select(PendingEvent.model_id).where(PendingEvent.received_at <= until)
     return [*session.scalars(late.distinct())]
 
@@ -77,7 +77,7 @@ def models_overdue(session: Session, until: datetime) -> list[UUID]:
 def overdue(
     session: Session, model_id: UUID, until: datetime, limit: int
 ) -> list[tuple[str, str]]:
-    """Return a model's oldest predictions of which a half has waited since `until` or longer.
+    """Return a model's oldest predictions of which an event is pending since `until` or longer.
 
     Returns
     -------

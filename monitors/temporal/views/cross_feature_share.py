@@ -11,7 +11,7 @@ from monitors.summaries.summary import Floats
 _RIDGE = 0.1
 
 # In mean absolute deviations: farther hours count as this far, or one spike
-# that all share would make the whole window look shared.
+# that all share would make the whole window count as shared.
 _CLIP = 2.0
 
 _PARTS = (

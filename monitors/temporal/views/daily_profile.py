@@ -26,11 +26,11 @@ _PARTS = (
 def daily_profile() -> View:
     """Return the view of the values by the hour of the day.
 
-    The rhythm is told by two numbers, free of the unit: how much higher
+    The profile is reduced to two numbers, free of the unit: how much higher
     values lie around midnight than around noon, and around 6 h than around
     18 h (UTC), in mean absolute deviations. Order matters to them: hours that
     changed places in the day keep mean and spread, and lose the rhythm. Where
-    the values lie is not looked at: that wanders with the year, and
+    the values lie is not evaluated: that wanders with the year, and
     `monitors.drift.input_drift` watches it with the season removed.
 
     Returns

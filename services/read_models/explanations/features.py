@@ -123,7 +123,7 @@ class Material:
     reference
         Summaries of the reference; None where there is none.
     by_hour
-        Whether the summaries tell one hour of the day from another.
+        Whether the summaries distinguish the hours of a day.
     """
 
     contract: Contract

@@ -55,7 +55,7 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartErrors:
-    """What the errors of one part of a target's horizon looked like, and usually do."""
+    """Error statistics of one part of a target's horizon, now and in the baseline."""
 
     name: str
     now: dict[str, float | None]
@@ -108,10 +108,10 @@ class Explanation:
     Attributes
     ----------
     since
-        When the run of breaches began that this look is part of; None where it
+        When the run of breaches began that this evaluation is part of; None where it
         is no breach.
     n_evaluations
-        How many looks in a row breached, up to this one.
+        How many evaluations in a row breached, up to this one.
     reference_start, reference_end
         What the window is compared with; None where there is none.
     view
@@ -130,11 +130,11 @@ class Explanation:
     parts
         Of a finding on the pattern of errors.
     segments
-        Of a finding on the accuracy of segments: those judged, the worst first.
+        Of a finding on the accuracy of segments: those evaluated, the worst first.
     classes
         Of a finding on probabilities.
     nearby_start, nearby_end, nearby
-        What else changed, and in which days that was looked for.
+        What else changed, and the days that were searched.
     event_time_anomalies
         Rows with odd times since the model began: nobody counts them by day.
     """
@@ -304,7 +304,7 @@ def _names(
 
 
 def _incident(session: Session, row: Finding) -> _Incident:
-    """Say since when the monitor breaches without a break."""
+    """Return the start and length of the run of breaches."""
     if row.outcome is not Outcome.BREACH:
         return _Incident(since=None, n_evaluations=0)
     run: list[tuple[datetime, datetime, datetime]] = []
@@ -315,13 +315,13 @@ def _incident(session: Session, row: Finding) -> _Incident:
             break
         run.append((as_of, start, end))
     _, start, end = run[-1]
-    # The window of a look ends with the change at the latest; a single day is the change.
+    # The change is before the end of the window; a window of one day is the change.
     first = start if end - start <= DAY else end
     return _Incident(since=started(row.detail) or first, n_evaluations=len(run))
 
 
 def _around(window: Window, since: datetime | None) -> Window:
-    """Return the days in which to look for causes: a window before the change, and after."""
+    """Return the days in which to search for causes: a window before the change, and after."""
     at = since or window.end
     before = max(NEAR, min(window.end - window.start, LONGEST_LOOKBACK))
     return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))

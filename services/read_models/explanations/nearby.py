@@ -24,7 +24,7 @@ from retrain.rollout import Phase
 from services.read_models.overview.serving import quantile
 
 DAY = timedelta(days=1)
-BASELINE_DAYS = context.WEEKS * 7  # before the first that is judged
+BASELINE_DAYS = context.WEEKS * 7  # before the first that is evaluated
 
 # What happens to a challenger before it serves anybody changes nothing outside.
 _SERVING = (Phase.CANARY, Phase.PAUSED, Phase.PROMOTED, Phase.ROLLED_BACK)
@@ -62,7 +62,7 @@ class Change:
     """Something that changed.
 
     `at` is event time; of what a person did to the platform it is wall time, and
-    `is_wall` says so.
+    `is_wall` is true.
     """
 
     sort: Sort
@@ -73,7 +73,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """Where to look: in which days, for which model, beside which finding.
+    """Range of a search: in which days, for which model, beside which finding.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
 
 
 def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
-    """Compare rows, latency and failures of each day with what is usual."""
+    """Compare rows, latency and failures of each day with the baseline."""
     first = window.start - BASELINE_DAYS * DAY
     n_days = (window.end - first) // DAY
     rows, failed = np.zeros(n_days), np.zeros(n_days)
@@ -162,14 +162,16 @@ def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Chang
     p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
     share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
     for anomaly in context.volume_anomalies(rows, BASELINE_DAYS):
-        message = f"{anomaly.value:,.0f} rows; usual on this weekday: {anomaly.baseline:,.0f}"
+        message = f"{anomaly.value:,.0f} rows; median of this weekday: {anomaly.baseline:,.0f}"
         yield Change(sort=Sort.VOLUME, at=first + anomaly.day * DAY, message=message)
     for anomaly in context.latency_anomalies(p95, BASELINE_DAYS):
-        message = f"p95 {1000 * anomaly.value:.3g} ms; usual: {1000 * anomaly.baseline:.3g} ms"
+        message = (
+            f"p95 {1000 * anomaly.value:.3g} ms; baseline {1000 * anomaly.baseline:.3g} ms"
+        )
         yield Change(sort=Sort.LATENCY, at=first + anomaly.day * DAY, message=message)
     for anomaly in context.failure_anomalies(share, BASELINE_DAYS):
         message = (
-            f"{anomaly.value:.1%} of the predictions failed; usual: {anomaly.baseline:.1%}"
+            f"{anomaly.value:.1%} of the predictions failed; baseline {anomaly.baseline:.1%}"
         )
         yield Change(sort=Sort.FAILURES, at=first + anomaly.day * DAY, message=message)
 
@@ -207,13 +209,13 @@ def _event_time_anomalies(session: Session, model_id: UUID, window: Window) -> I
     if waiting:
         until = f" until {waiting[-1]:%Y-%m-%d}" if len(waiting) > 1 else ""
         days = f"{len(waiting)} days" if len(waiting) > 1 else "this day"
-        message = f"rows or labels came late for {days}{until}, not judged again yet"
+        message = f"rows or labels came late for {days}{until}, not re-evaluated yet"
         yield Change(sort=Sort.LATE, at=_midnight(waiting[0]), message=message)
     monitors: Mapping[datetime, list[str]] = defaultdict(list)
     for as_of, monitor in nearby.revised(session, model_id, window):
         monitors[as_of].append(monitor)
     for as_of, names in monitors.items():
-        message = f"late rows or labels changed what was said of this day: {_words(names)}"
+        message = f"late rows or labels revised findings of this day: {_words(names)}"
         yield Change(sort=Sort.LATE, at=as_of - DAY, message=message)
 
 

@@ -41,7 +41,7 @@ def export(
     request
         What is wanted.
     on_batch
-        Is told of each batch how many rows it has.
+        Called with the number of rows of each batch.
     """
     with open_snapshot(sessions, lake_root, request.model_id) as state:
 

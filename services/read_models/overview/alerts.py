@@ -1,4 +1,4 @@
-"""What fires, what changed, and who was told."""
+"""Firing alerts, changes of alerts, and notifications."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,7 +133,7 @@ def alert_changes(
 
 
 def state_of(delivery: Delivery) -> DeliveryState:
-    """Say where a message stands."""
+    """Return the state of a delivery."""
     if delivery.delivered:
         return DeliveryState.DELIVERED
     if delivery.finished_at is not None:

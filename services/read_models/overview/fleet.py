@@ -19,7 +19,7 @@ from services.read_models.overview.monitor_status import (
 )
 
 PRESSING = [*Health]  # in the order of the enumeration
-TREND_FINDINGS = 30  # accuracy is judged once per event day: a month
+TREND_FINDINGS = 30  # accuracy is evaluated once per event day: a month
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class ModelHealth:
     Attributes
     ----------
     error, objective
-        Standardised error over the newest window that accuracy was judged on,
+        Standardised error over the newest window that accuracy was evaluated on,
         and what it is held to.
     trend
-        The same error at each of the last looks, oldest first; None where too
+        The same error at each of the last evaluations, oldest first; None where too
         few labels were in.
     budget
         Share of the error budget left, of the monitor that has least.

@@ -1,4 +1,4 @@
-"""What was not in order, told once for as long as it lasted."""
+"""Incidents: consecutive findings that were not ok, one line each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from monitors.finding import Outcome
 
 FINDINGS = 1000  # the newest that are read
 MAX_INCIDENTS = 20  # rows on a page
-NEXT = timedelta(days=1)  # between two looks
+NEXT = timedelta(days=1)  # between two evaluations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,9 @@ class Incident:
     worst
         The largest value among them.
     since, until
-        Of the first and of the newest look, in event time.
+        Of the first and of the newest evaluation, in event time.
     n_revised
-        How many of them said something else before late rows were in.
+        How many of them were revised by late rows.
     """
 
     finding_ids: tuple[UUID, ...]
@@ -45,10 +45,10 @@ class Incident:
 
 
 def newest(session: Session, model_id: UUID) -> tuple[Incident, ...]:
-    """Return the spells of a model, the newest first."""
+    """Return the incidents of a model, the newest first."""
     incidents: list[list[Finding]] = []
     names: list[str] = []
-    last: dict[str, int] = {}  # the place of each monitor's spell that may still grow
+    last: dict[str, int] = {}  # the place of each monitor's incident that may still grow
     for row, monitor in overview.newest_breaches(session, model_id, FINDINGS):
         place = last.get(monitor)
         if place is not None and _goes_on(incidents[place][-1], row):

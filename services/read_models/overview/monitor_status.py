@@ -1,4 +1,4 @@
-"""Where one monitor stands: its alert, and what it last said."""
+"""Status of one monitor: its alert and its last finding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Detail:
     coverage
         Share of the expected labels that are in.
     coarse_bins
-        Of drift: where the bins do not tell values apart.
+        Of drift: where the bins are too coarse.
     not_evaluated
         Inputs without a reference, by name.
     """
@@ -136,7 +136,7 @@ def status_of(
     monitor, alert, finding
         The rows.
     live
-        Alarms and judged days, from `db.queries.read.false_alarm_rates`.
+        Alarms and evaluated days, from `db.queries.read.false_alarm_rates`.
     """
     phase = alert.phase if alert is not None else Phase.QUIET
     detail = Detail.read(finding.detail) if finding is not None else Detail()
@@ -185,10 +185,10 @@ class Health(StrEnum):
 def health_of(
     monitor_statuses: tuple[MonitorStatus, ...], watermark: datetime | None
 ) -> Health:
-    """Say how a model is, from its monitors that are switched on.
+    """Return the health of a model, from its enabled monitors.
 
-    A monitor that has nothing to say yet is no good news: a model is healthy
-    only when at least one has looked and found it so.
+    A monitor without data does not count: a model is healthy
+    only when at least one was evaluated as ok.
     """
     watching = [
         monitor_status for monitor_status in monitor_statuses if monitor_status.is_enabled

@@ -1,4 +1,4 @@
-"""Whether claims come true as often as they say, over the last days with labels."""
+"""Reliability tables of classes, over the last days with labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def by_class(
     model_id, contract
         The model.
     rows
-        Days that were joined: they say which week that is.
+        Days that were joined: they define the week.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Write the Evidently report on a finding: what was usual beside what came."""
+"""Write the Evidently report on a finding: what was typical beside what came."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def write(
 
 
 def subject_of(session: Session, finding_id: UUID) -> Subject:
-    """Say what the report on a finding is about; raises as `write` does."""
+    """Return the subject of the report on a finding; raises as `write` does."""
     finding = session.get(Finding, finding_id)
     if finding is None or finding.version is None:
         raise NotFound(f"no finding {finding_id} on a version")
