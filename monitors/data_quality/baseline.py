@@ -167,7 +167,7 @@ def learn(
 
     Returns
     -------
-    DataQualityBaseline or Learning
+    DataQualityBaseline or WarmingUp
         `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     there = (reference.n + reference.n_missing).sum(axis=1) > 0

@@ -200,7 +200,7 @@ def fit(
 
     Returns
     -------
-    DataQualityBaseline or Learning
+    DataQualityBaseline or WarmingUp
         `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     floors = {

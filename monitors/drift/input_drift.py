@@ -149,7 +149,7 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
 
     Returns
     -------
-    InputDriftBaseline or Learning
+    InputDriftBaseline or WarmingUp
         `WarmingUp` while the reference holds fewer than 19 windows.
 
     References
@@ -166,7 +166,7 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
         return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         return fit(reference.of(known), params)
-    first_evaluation = _first_evaluation(whole, period, params.window_days)
+    first_day = _first_day(whole, period, params.window_days)
     anomalous, quiet = np.zeros(len(mean), dtype=np.bool_), whole
     level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
@@ -174,13 +174,11 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
         away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
         scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
-        without = _without(
-            whole, _days(anomalous | marked, first_evaluation, params.window_days)
-        )
+        without = _without(whole, _days(anomalous | marked, first_day, params.window_days))
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
             break
         anomalous, quiet = anomalous | marked, without
-    return _learn(quiet, period, params, _days(anomalous, first_evaluation, params.window_days))
+    return _learn(quiet, period, params, _days(anomalous, first_day, params.window_days))
 
 
 def _learn(
@@ -198,7 +196,7 @@ def _learn(
         params=params,
         names=whole.names,
         period=period,
-        last_day=_first_evaluation(whole, period, params.window_days),
+        last_day=_first_day(whole, period, params.window_days),
         screened=screened,
         mean=mean,
         sd=sd,
@@ -214,12 +212,10 @@ def _learn(
     )
 
 
-def _days(
-    marked: Bools, first_evaluation: int, window_days: int
-) -> tuple[tuple[int, int], ...]:
+def _days(marked: Bools, first_day: int, window_days: int) -> tuple[tuple[int, int], ...]:
     """Return the days `[start, end)`, since the epoch, that the marked evaluations cover."""
     return tuple(
-        (first_evaluation + start - window_days + 1, first_evaluation + end)
+        (first_day + start - window_days + 1, first_day + end)
         for start, end in stretches(marked)
     )
 
@@ -242,7 +238,7 @@ def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> 
     )
 
 
-def _first_evaluation(whole: Hourly, period: int, window_days: int) -> int:
+def _first_day(whole: Hourly, period: int, window_days: int) -> int:
     """Return the day (since the epoch) that the first window ends with."""
     return (whole.first + -(-period // HOURS) * HOURS) // HOURS + window_days - 1
 
@@ -337,7 +333,7 @@ def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluatio
     level = (baseline.level_mean, baseline.level_sd)
     effects = _effect(mean, sd, level, baseline.difference_sd)
     return DailyEvaluations(
-        first_day=_first_evaluation(whole, baseline.period, baseline.params.window_days),
+        first_day=_first_day(whole, baseline.period, baseline.params.window_days),
         joint=_joint_score(_evaluated(scores, effects >= baseline.params.min_effect)),
         scores=scores,
         effects=effects,
@@ -376,43 +372,41 @@ def evaluate(
     if isinstance(baseline, WarmingUp):
         return no_data(window, str(baseline))
     whole = whole_days(like(recent, baseline.names), end)
-    evaluations = evaluate_days(baseline, whole)
-    lacks = what_lacks(evaluations.joint, evaluations.first_day, end)
+    daily = evaluate_days(baseline, whole)
+    lacks = what_lacks(daily.joint, daily.first_day, end)
     if lacks:
         return no_data(window, lacks)
-    joint = float(evaluations.joint[-1])
+    joint = float(daily.joint[-1])
     breach = joint > baseline.alarm_threshold.value
-    top = _top(baseline, evaluations)
+    top = _top(baseline, daily)
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=joint,
         threshold=baseline.alarm_threshold.value,
         window=window,
-        cause=_cause(baseline, whole, evaluations, top) if breach else "",
+        cause=_cause(baseline, whole, daily, top) if breach else "",
         detail={
-            **_detail(baseline, whole, evaluations, top),
-            "moved": _moved(baseline, evaluations) if breach else [],
+            **_detail(baseline, whole, daily, top),
+            "moved": _moved(baseline, daily) if breach else [],
         },
     )
 
 
-def _top(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> int:
-    matters = evaluations.effects[-1] >= baseline.params.min_effect
-    scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
+def _top(baseline: InputDriftBaseline, daily: DailyEvaluations) -> int:
+    matters = daily.effects[-1] >= baseline.params.min_effect
+    scores = np.where(np.isfinite(daily.scores[-1]), daily.scores[-1], -1.0)
     return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
 
 
-def _moved(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> list[str]:
+def _moved(baseline: InputDriftBaseline, daily: DailyEvaluations) -> list[str]:
     """Name what moved, the farthest first."""
-    scores = _evaluated(
-        evaluations.scores[-1], evaluations.effects[-1] >= baseline.params.min_effect
-    )
+    scores = _evaluated(daily.scores[-1], daily.effects[-1] >= baseline.params.min_effect)
     found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
 def _cause(
-    baseline: InputDriftBaseline, whole: Hourly, evaluations: DailyEvaluations, top: int
+    baseline: InputDriftBaseline, whole: Hourly, daily: DailyEvaluations, top: int
 ) -> str:
     if is_constant(baseline.level_mean, baseline.level_sd)[top]:
         lately, _ = _lately(baseline, whole)
@@ -420,8 +414,8 @@ def _cause(
             f"{baseline.names[top]} was constant at {baseline.level_mean[top]:.10g} in the "
             f"reference, mean {lately[top]:.10g} now"
         )
-    by = evaluations.mean[-1, top] / baseline.level_sd[top]
-    ratio = evaluations.sd[-1, top] / baseline.difference_sd[top]
+    by = daily.mean[-1, top] / baseline.level_sd[top]
+    ratio = daily.sd[-1, top] / baseline.difference_sd[top]
     return (
         f"{baseline.names[top]} drifted: mean {by:+.2f} SD against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
@@ -439,7 +433,7 @@ def _day(day: int) -> str:
     return chunk_start(day * HOURS).date().isoformat()
 
 
-def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> float:
+def conformal_p(baseline: InputDriftBaseline, daily: DailyEvaluations) -> float:
     """Return the p-value of the last evaluation among windows of its own phase.
 
     Parameters
@@ -447,7 +441,7 @@ def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> 
     baseline
         Its windows that do not overlap and end on the same phase are the
         null.
-    evaluations
+    daily
         The last evaluation is on trial.
 
     Returns
@@ -456,30 +450,30 @@ def conformal_p(baseline: InputDriftBaseline, evaluations: DailyEvaluations) -> 
         Of the maximum over features, all windows treated alike.
     """
     days = baseline.params.window_days
-    phase = (evaluations.first_day + len(evaluations.joint) - 1 - baseline.last_day) % days
-    mean = np.concatenate([baseline.mean[phase::days], evaluations.mean[-1:]])
-    sd = np.concatenate([baseline.sd[phase::days], evaluations.sd[-1:]])
+    phase = (daily.first_day + len(daily.joint) - 1 - baseline.last_day) % days
+    mean = np.concatenate([baseline.mean[phase::days], daily.mean[-1:]])
+    sd = np.concatenate([baseline.sd[phase::days], daily.sd[-1:]])
     away = symmetric_distance(mean, sd, rounding(baseline.level_mean))
     highest = _joint_score(away / _tail(away))
     return p_value(highest)
 
 
 def _detail(
-    baseline: InputDriftBaseline, whole: Hourly, evaluations: DailyEvaluations, top: int
+    baseline: InputDriftBaseline, whole: Hourly, daily: DailyEvaluations, top: int
 ) -> dict[str, Json]:
     days = baseline.params.window_days
     mean, sd = _lately(baseline, whole)
     constant = is_constant(baseline.level_mean, baseline.level_sd)
-    ratio = np.where(constant, np.nan, evaluations.sd[-1] / baseline.difference_sd)
+    ratio = np.where(constant, np.nan, daily.sd[-1] / baseline.difference_sd)
     features: dict[str, Json] = {
         name: {
-            "score": as_json(evaluations.scores[-1, i]),
-            "effect": as_json(evaluations.effects[-1, i]),
+            "score": as_json(daily.scores[-1, i]),
+            "effect": as_json(daily.effects[-1, i]),
             "mean": as_json(mean[i]),
             "reference_mean": as_json(baseline.level_mean[i]),
             "sd": as_json(sd[i]),
             "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "change": as_json(evaluations.mean[-1, i]),
+            "change": as_json(daily.mean[-1, i]),
             "variability": as_json(ratio[i]),
         }
         for i, name in enumerate(baseline.names)
@@ -488,7 +482,7 @@ def _detail(
     return {
         "window_days": days,
         "period_hours": baseline.period,
-        "p": as_json(conformal_p(baseline, evaluations)),
+        "p": as_json(conformal_p(baseline, daily)),
         "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
         "replayed_days": baseline.alarm_threshold.replayed_days,
@@ -498,8 +492,6 @@ def _detail(
             {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
         ],
         "top": baseline.names[top],
-        "since": since(
-            evaluations.joint, evaluations.first_day, baseline.alarm_threshold.value
-        ),
+        "since": since(daily.joint, daily.first_day, baseline.alarm_threshold.value),
         "features": features,
     }

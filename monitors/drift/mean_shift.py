@@ -138,7 +138,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
 
     Returns
     -------
-    MeanShiftBaseline or Learning
+    MeanShiftBaseline or WarmingUp
         `WarmingUp` while the reference holds fewer than 19 weeks.
     """
     whole = whole_days(reference)

@@ -127,9 +127,9 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> InputFaultB
         See `InputFaultParams`.
     """
     n = len(whole) // HOURS // 2 * HOURS
-    halves = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
+    folds = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
     highest = []
-    for learnt, seen in (halves, halves[::-1]):
+    for learnt, seen in (folds, folds[::-1]):
         other = _learn(learnt, min_change)
         highest += [
             _highest(other, evaluation) for evaluation in _evaluations(other, seen.mean)

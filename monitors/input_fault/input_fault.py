@@ -143,7 +143,7 @@ def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | War
 
     Returns
     -------
-    InputFaultBaseline or Learning
+    InputFaultBaseline or WarmingUp
         `WarmingUp` while the reference holds fewer than 19 evaluations of ten days.
     """
     whole = whole_days(reference)

@@ -70,7 +70,7 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
 def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
     part, view = evaluated.top
     most = evaluated.most
-    said = sentence(
+    text = sentence(
         [*VIEWS.values()][view][most].name,
         float(evaluated.lately[view][-1, part, most]),
         float(evaluated.robust_baselines[view].middle[part, most]),
@@ -79,7 +79,7 @@ def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
     target, _, steps = days.names[part].rpartition("+")
     plural = "step" if steps == "1" else "steps"
     when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
-    return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {said}{when}"
+    return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {text}{when}"
 
 
 def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, Json]:

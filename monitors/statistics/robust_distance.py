@@ -27,7 +27,7 @@ _SPREADS = NormalDist().inv_cdf(1.0 - _EDGE)  # that a normal statistic's edge i
 # Each half of the reference is scored against the other, so that the replayed
 # evaluations meet half a year that they have not seen, as live ones will (on Elec2,
 # with quarters as in `monitors.drift.input_drift`, .6 of the promise is kept, not 1.0).
-_HALVES = 2
+_FOLDS = 2
 
 _FARTHEST = 1e6  # spreads; farther is not more unusual, and its square is finite
 
@@ -166,7 +166,7 @@ def scored_apart(
     (window, feature, view)
     """
     n = len(seen[0])
-    bounds = np.linspace(0, n, _HALVES + 1).astype(int)
+    bounds = np.linspace(0, n, _FOLDS + 1).astype(int)
     scored = []
     for start, end in itertools.pairwise(bounds):
         others = np.r_[0 : max(start - overlap, 0), min(end + overlap, n) : n]

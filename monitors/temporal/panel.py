@@ -283,7 +283,7 @@ def fit(
 
     Returns
     -------
-    TemporalPatternBaseline or Learning
+    TemporalPatternBaseline or WarmingUp
         `WarmingUp` while the reference holds fewer than 19 windows.
     """
     whole = whole_days(reference)

@@ -114,7 +114,7 @@ def fit(
 
     Returns
     -------
-    WindowProfileBaseline or Learning
+    WindowProfileBaseline or WarmingUp
         `WarmingUp` while there are fewer than 19 windows with four weeks before them.
     """
     first, end = chunk_at(reference.start) // HOURS, chunk_at(reference.end) // HOURS

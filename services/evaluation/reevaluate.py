@@ -116,7 +116,7 @@ def reevaluate(
 
     Returns
     -------
-    Rejudged
+    Reevaluated
         What came of it.
     """
     with read_only(sessions) as session:

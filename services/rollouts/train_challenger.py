@@ -95,7 +95,7 @@ class TrainingResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _TrainingData:
+class _TrainingHistory:
     """The material on the bench: series in contract order, and how long things are."""
 
     inputs: Floats
@@ -130,17 +130,16 @@ def make(request: TrainingRequest, on_epoch: Callable[[Epoch], None]) -> Trainin
         If the contract is not one that the template can forecast, or the log
         holds too little.
     """
-    data_set = _lay_out(request)
+    history = _lay_out(request)
     base = _base(request)
-    onset = _step_of(request.onset, data_set) if request.onset and base else None
-    planned = _plan(request, data_set, onset)
-    recipe = Recipe(
-        seed=request.seed, max_seconds=request.settings.training_time.total_seconds()
-    )
+    onset = _step_of(request.onset, history) if request.onset and base else None
+    planned = _plan(request, history, onset)
+    seconds = request.settings.training_time.total_seconds()
+    recipe = Recipe(seed=request.seed, max_seconds=seconds)
     trained = fit(
-        (data_set.inputs, data_set.targets),
+        (history.inputs, history.targets),
         (planned.learn, planned.validate),
-        data_set.config,
+        history.config,
         recipe,
         base,
         on_epoch,
@@ -149,15 +148,15 @@ def make(request: TrainingRequest, on_epoch: Callable[[Epoch], None]) -> Trainin
     if request.settings.sabotage_challenger and base is not None:
         artifact = artifacts.scramble(artifact, request.seed)
     challenger = artifacts.decode(artifact, artifacts.sha256_of(artifact))
-    tests = _tests(request, data_set, planned)
-    compared, figures = _at_the_gate(data_set, planned, (base, challenger), tests.rule)
+    tests = _tests(request, history, planned)
+    compared, figures = _at_the_gate(history, planned, (base, challenger), tests.rule)
     objective = request.base_objective
     if objective is None:
-        objective = _objective(data_set, recipe, on_epoch)
-    begin = request.onset if onset is not None and request.onset else data_set.start
+        objective = _objective(history, recipe, on_epoch)
+    begin = request.onset if onset is not None and request.onset else history.start
     return TrainingResult(
         artifact=artifact,
-        manifest=_manifest(request, data_set, trained, figures),
+        manifest=_manifest(request, history, trained, figures),
         reference=Window(_whole_day(begin), _whole_day(request.cut)),
         objective=objective,
         gate=compared,
@@ -183,28 +182,27 @@ def retest(request: TrainingRequest, challenger_sha256: str, tests: GateTests) -
     Gate or None
         None while fewer days have labels than the next test needs.
     """
-    reach = (
-        request.contract.input_length + request.contract.horizon
-    ) * request.contract.step + DAY
-    data_set = _lay_out(request, tests.start - reach)
-    start = round((tests.start - data_set.start) / request.contract.step)
-    sizes = data_set.sizes
-    windows = plan.gate_windows(data_set.inputs, data_set.targets, start, data_set.end, sizes)
+    contract = request.contract
+    reach = (contract.input_length + contract.horizon) * contract.step + DAY
+    history = _lay_out(request, tests.start - reach)
+    start = round((tests.start - history.start) / request.contract.step)
+    sizes = history.sizes
+    windows = plan.gate_windows(history.inputs, history.targets, start, history.end, sizes)
     n_days = np.unique((windows.origin - start) // sizes.day).size
     if tests.next_size is None or n_days < tests.next_size:
         return None
     path = path_of(request.settings.artifacts, request.model, challenger_sha256)
     challenger = artifacts.decode(path.read_bytes(), challenger_sha256)
     planned = Plan(learn=windows, validate=windows, gate=windows, gate_start=start)
-    compared, _ = _at_the_gate(data_set, planned, (_base(request), challenger), tests.rule)
+    compared, _ = _at_the_gate(history, planned, (_base(request), challenger), tests.rule)
     return compared
 
 
-def _tests(request: TrainingRequest, data_set: _TrainingData, planned: Plan) -> GateTests:
+def _tests(request: TrainingRequest, history: _TrainingHistory, planned: Plan) -> GateTests:
     """Plan the tests: today on the days there are, then as far as the deadline lets them."""
-    days = np.unique((planned.gate.origin - planned.gate_start) // data_set.sizes.day).size
+    days = np.unique((planned.gate.origin - planned.gate_start) // history.sizes.day).size
     sizes = gate.gate_sizes(days, days + request.policy.max_gate // DAY)
-    start = data_set.start + planned.gate_start * request.contract.step
+    start = history.start + planned.gate_start * request.contract.step
     return GateTests(start=start, sizes=sizes, done=0)
 
 
@@ -223,7 +221,7 @@ def through_the_gate(compared: Gate, *, is_first: bool, is_bypassed: bool) -> tu
             return Event.GATE_FAILED, compared.reason
 
 
-def _lay_out(request: TrainingRequest, since: datetime | None = None) -> _TrainingData:
+def _lay_out(request: TrainingRequest, since: datetime | None = None) -> _TrainingHistory:
     """Read the series, all of it or from a moment on, cut to begin with the first reading."""
     contract = request.contract
     missing = set(contract.targets) - set(contract.feature_names)
@@ -243,7 +241,7 @@ def _lay_out(request: TrainingRequest, since: datetime | None = None) -> _Traini
     inputs = series.inputs[:, first:]
     start = series.start + first * series.step
     unit = request.base_manifest.get("scaler", {}).get("std")
-    return _TrainingData(
+    return _TrainingHistory(
         inputs=inputs,
         targets=_by_channel(series, contract)[:, first:],
         start=start,
@@ -289,17 +287,17 @@ def _base(request: TrainingRequest) -> Forecaster | None:
     return artifacts.decode(path.read_bytes(), request.base_sha256)
 
 
-def _plan(request: TrainingRequest, data_set: _TrainingData, onset: int | None) -> Plan:
+def _plan(request: TrainingRequest, history: _TrainingHistory, onset: int | None) -> Plan:
     if onset is None:
-        return plan.first(data_set.inputs, data_set.targets, data_set.end, data_set.sizes)
+        return plan.first(history.inputs, history.targets, history.end, history.sizes)
     days = request.policy.gate_days
     return plan.renewal(
-        data_set.inputs, data_set.targets, onset, days, data_set.end, data_set.sizes
+        history.inputs, history.targets, onset, days, history.end, history.sizes
     )
 
 
-def _step_of(moment: datetime, data_set: _TrainingData) -> int:
-    return int((moment - data_set.start) / (DAY / data_set.sizes.day))
+def _step_of(moment: datetime, history: _TrainingHistory) -> int:
+    return int((moment - history.start) / (DAY / history.sizes.day))
 
 
 def _whole_day(moment: datetime) -> datetime:
@@ -307,18 +305,18 @@ def _whole_day(moment: datetime) -> datetime:
 
 
 def _at_the_gate(
-    data_set: _TrainingData,
+    history: _TrainingHistory,
     planned: Plan,
     versions: tuple[Forecaster | None, Forecaster],
     rule: gate.Rule,
 ) -> tuple[Gate, dict[str, float | None]]:
     """Compare with the champion; a first version, with the forecast that needs no model."""
     base, challenger = versions
-    series, sizes = (data_set.inputs, data_set.targets), data_set.sizes
-    naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, data_set.unit)
-    new = _errors(challenger, data_set, planned.gate)
-    old = naive if base is None else _errors(base, data_set, planned.gate)
-    day = (planned.gate.origin - planned.gate_start) // data_set.sizes.day
+    series, sizes = (history.inputs, history.targets), history.sizes
+    naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, history.unit)
+    new = _errors(challenger, history, planned.gate)
+    old = naive if base is None else _errors(base, history, planned.gate)
+    day = (planned.gate.origin - planned.gate_start) // history.sizes.day
     compared = gate.compare(_by_day(old, day), _by_day(new, day), rule)
     figures = {
         "mae": compared.challenger,
@@ -328,8 +326,8 @@ def _at_the_gate(
     return compared, figures
 
 
-def _errors(forecaster: Forecaster, data_set: _TrainingData, windows: Windows) -> Floats:
-    return backtest(forecaster, data_set.inputs, data_set.targets, windows, data_set.unit)
+def _errors(forecaster: Forecaster, history: _TrainingHistory, windows: Windows) -> Floats:
+    return backtest(forecaster, history.inputs, history.targets, windows, history.unit)
 
 
 def _by_day(errors: Floats, day: Ints) -> Floats:
@@ -344,30 +342,30 @@ def _by_day(errors: Floats, day: Ints) -> Floats:
 
 
 def _objective(
-    data_set: _TrainingData, recipe: Recipe, on_epoch: Callable[[Epoch], None]
+    history: _TrainingHistory, recipe: Recipe, on_epoch: Callable[[Epoch], None]
 ) -> float:
     """Compute the objective: from out-of-sample forecasts of all history."""
     days: list[Floats] = []
     for learn, validate, test in plan.folds(
-        data_set.inputs, data_set.targets, data_set.end, data_set.sizes
+        history.inputs, history.targets, history.end, history.sizes
     ):
         trained = fit(
-            (data_set.inputs, data_set.targets),
+            (history.inputs, history.targets),
             (learn, validate),
-            data_set.config,
+            history.config,
             recipe,
             None,
             on_epoch,
         )
         first = int(test.origin.min())
-        day = (test.origin - first) // data_set.sizes.day
-        days.append(_by_day(_errors(trained.forecaster, data_set, test), day))
+        day = (test.origin - first) // history.sizes.day
+        days.append(_by_day(_errors(trained.forecaster, history, test), day))
     return accuracy.objective(np.concatenate(days), AccuracyParams()).value
 
 
 def _manifest(
     request: TrainingRequest,
-    data_set: _TrainingData,
+    history: _TrainingHistory,
     trained: Trained,
     figures: dict[str, float | None],
 ) -> dict[str, Any]:
@@ -381,7 +379,7 @@ def _manifest(
         "data": {
             "predictions": request.snapshot.predictions,
             "labels": request.snapshot.labels,
-            "start": data_set.start.isoformat(),
+            "start": history.start.isoformat(),
             "cut": request.cut.isoformat(),
             "onset": request.onset.isoformat() if request.onset else None,
         },
@@ -396,7 +394,7 @@ def _manifest(
         "scaler": request.base_manifest.get("scaler")
         or {
             "mean": [float(trained.forecaster.mean[i]) for i in chosen],
-            "std": [float(data_set.unit[i]) for i in chosen],
+            "std": [float(history.unit[i]) for i in chosen],
         },
-        "season_steps": data_set.sizes.day,
+        "season_steps": history.sizes.day,
     }

@@ -160,7 +160,7 @@ def test_the_sums_of_two_sets_of_forecasts_add_up_and_their_order_does_not_matte
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
-    with pytest.raises(Unprocessable, match="residual: "):
+    with pytest.raises(Unprocessable, match="residuals: "):
         parse("residuals", params)
 
 
