@@ -282,7 +282,7 @@ def test_only_few_known_texts_are_counted_by_what_follows(
     assert layout(sessions, model_id) is None
 
 
-def test_hidden_states_are_input_and_are_looked_at_together(
+def test_hidden_states_are_input_and_are_evaluated_together(
     sessions: sessionmaker[Session],
 ) -> None:
     names = ("state.lstm.l0.norm", "state.lstm.l0.mean", "state.lstm.pre_digest")

@@ -1,4 +1,4 @@
-"""The pattern of errors is judged once labels are due, and again when they are corrected."""
+"""The pattern of errors is evaluated once labels are due, and again when they are corrected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_a_backtest_says_what_was_said(world: World) -> None:
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in live)
 
 
-def test_days_joined_before_errors_were_kept_with_their_sign_are_not_judged(
+def test_days_joined_before_errors_were_kept_with_their_sign_are_not_evaluated(
     world: World,
 ) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()

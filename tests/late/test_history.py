@@ -41,7 +41,7 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
     return world
 
 
-def test_history_is_looked_at_and_told_to_nobody(
+def test_history_is_evaluated_and_told_to_nobody(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     live = past(sessions, tmp_path / "lake")

@@ -1,4 +1,4 @@
-"""What a model says is judged alike however its rows came, and whoever died meanwhile."""
+"""What a model says is evaluated alike however its rows came, and whoever died meanwhile."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from tests.services.loop import FAULT, Loop
 from tests.streams import HOUR, START, add_version, prediction
 
 # One day of the reference, so that the model begins to speak on day 1. The load rises in the
-# middle of what is served, three days after the first look with 19 windows behind it.
+# middle of what is served, three days after the first evaluation with 19 windows behind it.
 N_REFERENCE, N_SERVED = 1, 50
 NAME = "prediction_drift"
 DAYS = hours(N_REFERENCE, N_SERVED)

@@ -123,7 +123,7 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     assert said(world)[CHANGED + 2][0] == "ok"
 
 
-def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> None:
+def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
     source = Probabilities(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
@@ -142,7 +142,7 @@ def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> Non
 
 
 @pytest.mark.parametrize("label_map", [(), ("calm", "storm", "snow")])
-def test_what_is_no_classifier_keeps_no_claims_and_is_not_judged(
+def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
 ) -> None:
     world = a_world(sessions, tmp_path, replace(SKY, label_map=label_map))

@@ -1,4 +1,4 @@
-"""Rows in any order: after judging again, every number is what it would have been in order."""
+"""Rows in any order: after re-evaluation, every number is what it would have been in order."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ from tests.streams import HOUR, START, prediction
 N_REFERENCE, N_SERVED = 24, 9
 
 
-def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
+def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     days = in_shops(hours(N_REFERENCE, N_SERVED))
@@ -63,7 +63,7 @@ def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
 
 
 def live(world: World, days: Sequence[Sequence[Row]]) -> None:
-    """Let days pass one by one, each judged when it has closed."""
+    """Let days pass one by one, each evaluated when it has closed."""
     first = world.n_reference // 2
     world.send(row for rows in days[:first] for row in rows)
     world.work()  # the edges are taken from these
@@ -115,7 +115,7 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
 
 @pytest.fixture
 def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    """A model with days that were judged in order; the newest closed day is day 31."""
+    """A model with days that were evaluated in order; the newest closed day is day 31."""
     world = World(sessions, tmp_path / "lake", "grid", N_REFERENCE)
     world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
     world.evaluate_slot()
@@ -224,7 +224,7 @@ def test_labels_that_came_after_the_look_are_taken_in(
 
 
 class Interrupted(Baselines):
-    """While a day is looked at, rows come into it."""
+    """While a day is evaluated, rows come into it."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class Interrupted(Baselines):
         return super().of(key, fit)
 
 
-def test_rows_that_come_while_a_day_is_looked_at_are_not_lost(
+def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)
@@ -311,7 +311,7 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
         ),
     ],
 )
-def test_a_worker_that_dies_while_it_looks_again_loses_nothing(
+def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
     world: World, sessions: sessionmaker[Session], tmp_path: Path, point: str, database_url: str
 ) -> None:
     twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
@@ -343,7 +343,7 @@ def test_ids_that_were_sent_again_are_counted_once_a_day_each(world: World) -> N
     }
 
 
-def test_two_workers_that_look_again_at_once_revise_once(world: World) -> None:
+def test_two_workers_that_evaluate_again_at_once_revise_once(world: World) -> None:
     world.send(failures(25))
     world.work()
     look = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)

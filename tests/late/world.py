@@ -1,4 +1,4 @@
-"""One model whose rows may come in any order, judged as the platform judges it."""
+"""One model whose rows may come in any order, evaluated as the platform evaluates it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -127,7 +127,7 @@ class World:
         join_all(self.sessions, self.lake, NOW)
 
     def evaluate_slot(self) -> int:
-        """Judge the days that have closed."""
+        """Evaluate the days that have closed."""
         self.work()
         with read_only(self.sessions) as session:
             due = schedule.due(session)
@@ -278,7 +278,7 @@ def _in_shop(row: dict[str, Any], i: int, shop: str) -> dict[str, Any]:
 def shuffled(days: Sequence[Sequence[Row]], n_reference: int, seed: int = 5) -> list[list[Row]]:
     """Return the same rows by the day on which they arrive: a third of them days late.
 
-    Some of the reference too, when days have been judged with the rest of it.
+    Some of the reference too, when days have been evaluated with the rest of it.
     """
     chance = np.random.default_rng(seed)
     arriving: list[list[Row]] = [[] for _ in days]

@@ -107,7 +107,7 @@ def test_two_failures_never_burn() -> None:
     assert evaluation(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.BREACH
 
 
-def test_an_outage_that_ended_between_two_looks_is_told() -> None:
+def test_an_outage_that_ended_between_two_evaluations_is_told() -> None:
     slices = outage(60, 1.0, width=5 * MINUTE)
     ended = np.zeros(60, dtype=np.int64)
     later = slices_of(

@@ -225,7 +225,7 @@ def test_a_stream_that_now_keeps_office_hours_is_soon_taken_as_such() -> None:
     assert later.outcome is Outcome.OK, later.cause
 
 
-def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None:
+def test_without_enough_reference_features_are_not_evaluated(quiet: Stream) -> None:
     days = quiet.days()
     short = days.until(days.first_day + 18, 18)
     found = data_quality.fit(short, ("load",), PARAMS)
@@ -256,7 +256,7 @@ def as_stream(values: Floats) -> Daily:
 
 
 def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
-    """Judge every day after the reference."""
+    """Evaluate every day after the reference."""
     reference = days.until(days.first_day + reference_days, reference_days)
     baseline = data_quality.fit(reference, days.names, PARAMS)
     found = []

@@ -40,7 +40,7 @@ def test_a_weight_multiplies_the_scores_of_its_feature(
 
 
 @pytest.mark.parametrize(("room", "params"), JUDGES)
-def test_what_weighs_nothing_is_not_judged(room: Any, params: Callable[..., Any]) -> None:
+def test_what_weighs_nothing_is_not_evaluated(room: Any, params: Callable[..., Any]) -> None:
     stream = plant(N_DAYS)
     broken = stream.copy()
     broken[220 * HOURS :, 0] = np.repeat(broken[220 * HOURS :: 4, 0], 4) * 3

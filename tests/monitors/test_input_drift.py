@@ -86,7 +86,7 @@ def test_a_season_is_found_and_can_be_overridden() -> None:
     assert learned(plant(90), InputDriftParams(window_days=3, period_hours=48)).period == 48
 
 
-def test_a_short_reference_is_still_learning() -> None:
+def test_a_short_reference_is_warming_up() -> None:
     found = fit(grid(plant(40)), InputDriftParams(window_days=3, period_hours=24))
     assert found == WarmingUp(n_windows=12, window_days=3)
     finding = evaluate(found, grid(plant(20)), day(20))
@@ -187,7 +187,7 @@ def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
         baseline = learned(series[: 200 * 24], params)
         joint = evaluate_days(baseline, days(grid(series), 186, 300)).joint
         n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
-    assert 13 <= n_alarms <= 168  # never firing would also keep the promise
+    assert 13 <= n_alarms <= 168  # never firing would also keep the promised rate
 
 
 def test_weeks_of_etth1_are_alike_for_the_monitor() -> None:

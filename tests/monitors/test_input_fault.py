@@ -173,7 +173,7 @@ def test_two_of_eight_sensors_may_break_together() -> None:
     assert {fault.feature for fault in open_faults(found[267])} == {"f1", "f4"}
 
 
-def test_a_short_reference_is_still_learning() -> None:
+def test_a_short_reference_is_warming_up() -> None:
     found = fit(grid(plant(100)), InputFaultParams())
     assert found == WarmingUp(n_windows=10, window_days=10)
     open_fault = Fault(feature="f0", kind=FaultKind.SCALE, amount=2.0, since=day(1))

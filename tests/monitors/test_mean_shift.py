@@ -72,7 +72,7 @@ def test_a_level_that_moved_is_named_with_its_way_and_its_day(
     assert found.cause.startswith(words)
     detail = found.detail
     assert (detail["top"], detail["direction"]) == ("f2", direction)
-    # A start is judged to be where the evidence is best; four days around it are as good.
+    # A start is evaluated to be where the evidence is best; four days around it are as good.
     start = day(MOVED - 4).isoformat(), day(MOVED + 4).isoformat()
     assert start[0] <= str(detail["since"]) <= start[1]
     assert detail["effect"] == pytest.approx(by, abs=0.5)
@@ -118,7 +118,7 @@ def test_sensors_twice_as_lively_have_not_moved() -> None:
         baseline = learnt(lively, n_reference=240)
         evaluations = evaluate_days(baseline, grid(lively))
         n_calls += calls(evaluations.joint[240:] > baseline.alarm_threshold.value)
-    # The weeks that measure the liveliness lag behind it: twice the promise, and no more.
+    # The weeks that measure the liveliness lag behind it: twice the promised rate, and no more.
     assert n_calls <= 2 * 8 * 360 / 90
 
 
@@ -177,7 +177,7 @@ def test_an_empty_day_is_no_data(stream: Floats, baseline: MeanShiftBaseline) ->
     assert "fewer than half" in found.cause
 
 
-def test_a_short_reference_is_still_learning(stream: Floats) -> None:
+def test_a_short_reference_is_warming_up(stream: Floats) -> None:
     learning = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
     assert learning == WarmingUp(n_windows=18, window_days=7)
     assert evaluate(learning, grid(stream), day(220)).cause == str(learning)

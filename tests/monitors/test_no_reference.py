@@ -86,7 +86,7 @@ def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
     assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
 
 
-def test_a_target_without_labels_in_the_reference_is_not_judged() -> None:
+def test_a_target_without_labels_in_the_reference_is_not_evaluated() -> None:
     rng = np.random.default_rng(5)
     seen = [rng.normal(size=(200, 2, len(of))) for of in VIEWS.values()]
     plain = self_reference.evaluate_views(

@@ -123,7 +123,7 @@ def test_an_empty_window_is_no_data_and_an_absent_feature_silences_no_other(
     assert explain(baseline, evaluations).feature == "f2"
 
 
-def test_a_short_reference_is_still_learning() -> None:
+def test_a_short_reference_is_warming_up() -> None:
     assert fit(grid(plant(40)), QUICK) == WarmingUp(n_windows=12, window_days=3)
 
 
@@ -160,7 +160,7 @@ def test_no_window_is_special(stream: Floats) -> None:
     )
 
 
-def test_a_long_stretch_is_looked_at_in_parts_and_seen_the_same(
+def test_a_long_stretch_is_evaluated_in_parts_and_seen_the_same(
     stream: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = measure(grid(stream), VIEWS, WEEK, HOURS)
@@ -286,7 +286,7 @@ def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
         baseline = learned(series[: 200 * HOURS], params)
         joint = evaluate_days(baseline, days(grid(series), 192, 300)).joint
         n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
-    assert 2 <= n_alarms <= 42  # never firing would also keep the promise
+    assert 2 <= n_alarms <= 42  # never firing would also keep the promised rate
 
 
 @pytest.mark.slow
@@ -294,7 +294,7 @@ def test_real_years_are_followed_by_no_more_false_alarms_than_promised() -> None
     """Seven references of two series; at most 246 days after each, overlapping.
 
     One in 90 days is promised: 27 in 2,468 days. That some alarms are true is
-    not allowed for; none at all would keep the promise too.
+    not allowed for; none at all would keep the promised rate too.
     """
     n_alarms = n_days = 0
     for name in ("ETTh1", "ETTh2"):

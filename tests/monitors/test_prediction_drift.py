@@ -1,4 +1,4 @@
-"""Drift of what a model says: learned from its own first days, under the promise of drift."""
+"""Drift of outputs: fitted on the first days of a version, at the false alarm rate of drift."""
 
 import math
 from datetime import timedelta
@@ -108,7 +108,7 @@ def test_the_reference_grows_to_its_full_length_and_stays() -> None:
     assert evaluated(said, 191, params).threshold == at_last.threshold
 
 
-def test_a_model_that_speaks_once_a_day_is_not_judged() -> None:
+def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
     said = noise(80, seed=4)
     said[np.arange(len(said)) % HOURS != 6] = math.nan
     found = evaluated(said, 80)
@@ -131,7 +131,7 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
 
 
 def alarms(said: Floats, params: PredictionDriftParams) -> tuple[int, int]:
-    """Judge every day; return how many had a verdict, and how many episodes there were."""
+    """Evaluate every day; return how many had a verdict, and how many episodes there were."""
     found = [evaluated(said, on, params).outcome for on in range(1, len(said) // HOURS + 1)]
     verdicts = sum(outcome is not Outcome.NO_DATA for outcome in found)
     breaches = np.array([outcome is Outcome.BREACH for outcome in found])

@@ -165,7 +165,7 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
 
 
 def alarms(of_days: Floats, params: ResidualParams) -> tuple[int, int]:
-    """Judge every day; return how many had a verdict, and how many episodes there were."""
+    """Evaluate every day; return how many had a verdict, and how many episodes there were."""
     found = [evaluate(error_days(of_days[:end]), params) for end in range(1, len(of_days) + 1)]
     breaches = np.array([finding.outcome is Outcome.BREACH for finding in found])
     verdicts = sum(finding.outcome is not Outcome.NO_DATA for finding in found)

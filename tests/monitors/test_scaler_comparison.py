@@ -96,7 +96,7 @@ def test_a_memory_costs_effective_days() -> None:
     assert worth[1] < worth[0] / 3
 
 
-def test_features_without_a_scaler_are_not_judged() -> None:
+def test_features_without_a_scaler_are_not_evaluated() -> None:
     values = np.concatenate([raw(), raw(seed=2)], axis=1)
     assert [found.name for found in parity(hours(values), {"f1": (CENTER, SCALE)})] == ["f1"]
 
@@ -108,7 +108,7 @@ def test_what_is_concealed_is_the_verdict_alone() -> None:
 
 
 def months(change: str, logged: Logged) -> dict[str, Counter[Parity]]:
-    """Judge each of 17 months of ETTh1 by the scaler of all of them."""
+    """Evaluate each of 17 months of ETTh1 by the scaler of all of them."""
     table = etth1()
     center, scale = table.mean(axis=0), table.std(axis=0)
     scaler = {

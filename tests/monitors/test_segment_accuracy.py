@@ -97,7 +97,7 @@ def test_a_segment_that_is_forecast_better_calls_nobody_and_moves_no_other() -> 
     assert found.value == pytest.approx(evaluated(QUIET).value, rel=0.5)
 
 
-def test_a_new_segment_is_learnt_before_it_is_judged() -> None:
+def test_a_new_segment_is_learnt_before_it_is_evaluated() -> None:
     late = QUIET.copy()
     late[:110, FIRST + 7] = 0.0
     found = evaluated(worse(late, CHANGED, FIRST + 7, 9.0))
@@ -150,7 +150,7 @@ def test_of_two_segments_nobody_can_say_which_has_changed(
     assert (found.outcome.value, found.cause) == said
 
 
-def test_what_is_pooled_is_not_judged() -> None:
+def test_what_is_pooled_is_not_evaluated() -> None:
     pooled = QUIET.copy()
     pooled[:, OTHER] = 3 * pooled[:, FIRST]
     assert not any("other site" in name for name in laid(pooled).names)
@@ -159,7 +159,7 @@ def test_what_is_pooled_is_not_judged() -> None:
 
 
 def looked(of_days: Floats, params: SegmentAccuracyParams, first: int) -> Bools:
-    """Judge each day from `first` on; True where it breaches."""
+    """Evaluate each day from `first` on; True where it breaches."""
     found = [evaluated(of_days[:end], params) for end in range(first, len(of_days) + 1)]
     assert Outcome.NO_DATA not in {one.outcome for one in found}
     return np.array([one.outcome is Outcome.BREACH for one in found], dtype=np.bool_)

@@ -107,7 +107,7 @@ def test_a_fault_is_followed_until_the_input_is_repaired(
     assert fault.until == chunk_start(hours.first + (N_REFERENCE + BROKE + 8) * HOURS)
 
 
-def test_faults_of_segments_that_are_judged_no_longer_are_forgotten(
+def test_faults_of_segments_that_are_evaluated_no_longer_are_forgotten(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
     known = faults_of(evaluation(blocks, laid_out(broken(world)), BROKE + 3))
@@ -176,7 +176,7 @@ def test_broken_inputs_of_a_segment_are_found_and_quiet_ones_are_not_called() ->
 def test_the_total_keeps_its_promise_on_features_that_share_their_moods() -> None:
     """30 plants of 119 days: 3.3 alarms expected, at most 7.5 in 99 of 100 runs.
 
-    With a limit from looks that were learnt from there would be 8.
+    With a limit from evaluations that were learnt from there would be 8.
     """
     n_false = 0
     for seed in range(31, 61):

@@ -62,6 +62,6 @@ def test_the_threshold_does_not_jump_where_extrapolation_begins() -> None:
     assert shown == pytest.approx(stretched, rel=0.01)
 
 
-def test_without_looks_nothing_can_be_promised() -> None:
+def test_without_evaluations_nothing_can_be_promised() -> None:
     with pytest.raises(ValueError, match="no look"):
         fit_threshold(np.array([math.nan]), 90.0, 7)

@@ -29,7 +29,7 @@ def stream() -> Floats:
 
 
 @every_view
-def test_every_window_that_fits_is_looked_at(view: View, stream: Floats) -> None:
+def test_every_window_that_fits_is_evaluated(view: View, stream: Floats) -> None:
     seen = evaluation(view, stream)
     n_windows = (len(stream) - view.before - WINDOW) // STEP + 1
     assert seen.shape == (n_windows, stream.shape[1], len(view.parts))

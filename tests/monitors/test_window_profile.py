@@ -247,7 +247,7 @@ def test_names_of_any_length_fit() -> None:
 
 
 def evaluated(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding:
-    """Judge the last day, when the rows of the last days were broken."""
+    """Evaluate the last day, when the rows of the last days were broken."""
     layout = layout or layout_of(PLANT.shape[1])
     rows = windows(PLANT)
     hours = np.arange(len(rows))
@@ -364,7 +364,7 @@ def test_a_scale_is_told_of_units_not_of_the_unit() -> None:
     np.testing.assert_allclose(large.moments, plain.moments, atol=1e-3)
 
 
-def test_a_day_without_rows_is_unknown_and_the_others_are_judged() -> None:
+def test_a_day_without_rows_is_unknown_and_the_others_are_evaluated() -> None:
     layout = layout_of(2)
     kept = kept_of(layout, PLANT[:, :2])
     first = int(kept.chunks[0]) // HOURS

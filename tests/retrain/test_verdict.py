@@ -52,7 +52,7 @@ def _canary(
 
 
 def _evaluations(sessions: list[Scored], share: float = 0.05) -> Iterator[Verdict]:
-    """Judge after every day, as it goes in life."""
+    """Evaluate after every day, as it goes in life."""
     for last in sorted({session.day for session in sessions}):
         yield evaluate([s for s in sessions if s.day <= last], share, RULE)
 
@@ -251,7 +251,7 @@ def _null(n_runs: int, spread: float, memory: float, noise: float) -> Floats:
 
 
 def _ever_promoted(means: Floats) -> NDArray[np.bool_]:
-    """Tell for each run (run, day) whether a look after every day ever finds success."""
+    """Tell for each run (run, day) whether an evaluation after every day ever finds success."""
     bar = 1 / RULE.alpha
     return np.array([(evidence(-run, RULE.clip) >= bar).any() for run in means])
 
@@ -275,7 +275,7 @@ def test_a_day_is_the_mean_of_its_cut_sessions_however_many() -> None:
         pytest.param(0.10, 0.3, 0.1, 0.06, id="a memory of 0.3, wild"),
         pytest.param(0.05, 0.5, 0.1, 0.06, id="a memory of 0.5"),
         pytest.param(0.05, 0.5, NOISE, 0.06, id="a memory of 0.5, noisy sessions"),
-        # Beyond, the promise of 5 % is not kept. These say what is.
+        # Beyond, the promised rate of 5 % is not kept. These say what is.
         pytest.param(0.10, 0.5, 0.1, 0.08, id="a memory of 0.5, wild: 8 percent"),
         pytest.param(0.05, 0.8, 0.1, 0.10, id="a memory of 0.8: 10 percent"),
         pytest.param(0.10, 0.8, 0.1, 0.18, id="a memory of 0.8, wild: 18 percent"),

@@ -51,7 +51,7 @@ CONTRACT = Contract(
 
 
 class Story:
-    """The model "grid", its reference and what it served; everything is judged."""
+    """The model "grid", its reference and what it served; everything is evaluated."""
 
     def __init__(
         self,

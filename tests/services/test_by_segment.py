@@ -1,4 +1,4 @@
-"""By segment: what is judged, what it is called, and that a new segment is no drift."""
+"""By segment: what is evaluated, what it is called, and that a new segment is no drift."""
 
 import sys
 from collections.abc import Callable
@@ -164,7 +164,7 @@ def test_a_level_that_moves_in_one_segment_and_stays_is_named(
     outcome, _, _, cause, detail = last(world)
     assert outcome == "breach"
     assert detail["top"] in ("load [shop=b]", "load [shop=c]")
-    assert cause.startswith(f"{detail['top']} moved ")
+    assert cause.startswith(f"{detail['top']}: mean shifted ")
     assert abs(detail["features"]["load"]["effect"]) < 0.1  # one rose as the other fell
     assert detail["segments"] == {"evaluated": ["shop=a", "shop=b", "shop=c"], "warming_up": []}
     told = run_backtest(sessions, world.model_id, BacktestRequest())

@@ -46,7 +46,7 @@ class Canary(Loop):
                     )
 
     def look(self, day: int) -> Verdict | None:
-        """Look at the canary when the event day that ends then was judged."""
+        """Look at the canary when the event day that ends then was evaluated."""
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
@@ -170,7 +170,7 @@ def test_a_canary_without_a_verdict_waits_for_a_person(
     assert world.state == (Phase.CANARY, 0)
 
 
-def test_a_model_without_canary_or_without_a_judged_day_is_left_alone(
+def test_a_model_without_canary_or_without_an_evaluated_day_is_left_alone(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions)

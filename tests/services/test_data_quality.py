@@ -94,7 +94,7 @@ class Site:
         return self.rows(N_REFERENCE + N_SERVED - 1)
 
     def evaluate_slot(self) -> FindingRow:
-        """Judge the days before, then the last; return what was found on it."""
+        """Evaluate the days before, then the last; return what was found on it."""
         baselines = Baselines()
         for day in range(N_REFERENCE, N_REFERENCE + N_SERVED):
             evaluate_slot(self.sessions, baselines, self.model_id, START + (day + 1) * DAY, NOW)

@@ -253,7 +253,7 @@ def test_every_finding_of_every_monitor_can_be_explained(
 def test_wall_time_is_found_through_the_looks(story: Story) -> None:
     """An act counts by when the model's clock was near, not by what the calendar says."""
     with unit_of_work(story.sessions) as session:
-        # The looks before the change were recorded an hour after their days.
+        # The evaluations before the change were recorded an hour after their days.
         audit(session, "ann", "monitor.update", "grid/then", {}, CHANGE - DAY)
         audit(session, "ann", "monitor.update", "grid/later", {}, END + timedelta(days=30))
         session.query(Finding).filter(Finding.as_of >= END).update(

@@ -1,4 +1,4 @@
-"""From rows to findings: a stream in another unit, or on another level, is judged alike."""
+"""From rows to findings: a stream in another unit, or on another level, is evaluated alike."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -45,7 +45,7 @@ Found: TypeAlias = dict[tuple[str, object], tuple[Outcome, str, dict[str, Any]]]
 
 
 def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Found:
-    """Send a stream, a row an hour, and judge its last days."""
+    """Send a stream, a row an hour, and evaluate its last days."""
     model_id = add_model(sessions, CONTRACT, name=name)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:

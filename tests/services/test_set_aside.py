@@ -279,7 +279,7 @@ def test_retention_of_one_model_that_fails_stops_no_other(
     assert [row.stage for row in aside(sessions, ill)] == [Stage.RETENTION]
 
 
-def test_halves_of_one_model_that_cannot_be_read_stop_no_other(
+def test_events_of_one_model_that_cannot_be_read_stop_no_other(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     ill, well = add_model(sessions), add_model(sessions, name="well")

@@ -26,7 +26,7 @@ PARAMS = {"window_days": 2, "days_between_false_alarms": 10.0}
 
 
 def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[FindingRow]:
-    """Send a row an hour, judge each served day; return what was found, in order."""
+    """Send a row an hour, evaluate each served day; return what was found, in order."""
     model_id = add_model(sessions)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
