@@ -1,4 +1,4 @@
-"""What a message says. Every type is described in docs/events.md."""
+"""Bodies of notifications. Every type is described in docs/events.md."""
 
 import json
 from collections.abc import Mapping
@@ -66,8 +66,10 @@ def absolute(body: bytes, public_url: str) -> bytes:
     b'{"data":{"finding_url":"https://watch.example/findings/1","url":"https://watch.example/"}}'
     """
     content = json.loads(body)
-    told = content["data"]
-    told |= {name: public_url.rstrip("/") + told[name] for name in _PATHS if told.get(name)}
+    fields = content["data"]
+    fields |= {
+        name: public_url.rstrip("/") + fields[name] for name in _PATHS if fields.get(name)
+    }
     return _encode(content)
 
 

@@ -17,7 +17,7 @@ class Phase(StrEnum):
 
 
 class Flip(StrEnum):
-    """A change worth telling someone about."""
+    """A change of an alert that is notified."""
 
     FIRED = "fired"
     RESOLVED = "resolved"

@@ -23,7 +23,7 @@ from services.access.capacity import Disks
 from services.access.rate_limits import Hall
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
-from services.models.registry import Directory
+from services.models.registry import ModelCache
 from web import pages
 
 ROOMS = (
@@ -54,7 +54,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         settings=settings,
         sessions=sessions,
         door=Door(sessions),
-        directory=Directory(sessions),
+        directory=ModelCache(sessions),
         hall=Hall(settings.max_waiting_bytes),
         disks=Disks(settings),
         sender=Sender(

@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.calibration`. An LSTM learns from the first 270 days of Elec2 whether
 the price will be up or down half an hour later, is calibrated, and then serves 674 days it
-has never seen. They are judged day by day as they are, and with its probabilities
+has never seen. They are evaluated day by day as they are, and with its probabilities
 broken from some day on. Elec2's labels say nothing of whether a detector of drift is good (who
 repeats the last label is right in 85 of 100); here they are only what a claim is held against.
 """
@@ -20,7 +20,7 @@ from benchmarks.quality import tables
 from benchmarks.quality.series import FOLDER
 from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
-from monitors.performance.calibration import CalibrationParams, ClaimDays, evaluate
+from monitors.performance.calibration import CalibrationParams, ProbabilityDays, evaluate
 from monitors.performance.calibration_sums import sums
 from monitors.performance.reliability import overall
 from monitors.summaries.summary import Floats
@@ -110,19 +110,21 @@ def _temperature(odds: torch.Tensor, labels: torch.Tensor, part: slice) -> float
     return float(grid[int(np.argmin(losses))])
 
 
-def days_of(odds: Floats, up: Floats) -> ClaimDays:
+def days_of(odds: Floats, up: Floats) -> ProbabilityDays:
     """Return what was claimed of both classes, day by day."""
-    claimed = 1.0 / (1.0 + np.exp(-odds))
-    both, happened = (np.stack([1.0 - of, of], axis=-1)[:, :, None] for of in (claimed, up))
-    cells = np.array([sums(p, y) for p, y in zip(both, happened, strict=True)])
-    return ClaimDays(names=("down", "up"), first_day=10_000, cells=cells)
+    predicted = 1.0 / (1.0 + np.exp(-odds))
+    both, observed = (np.stack([1.0 - of, of], axis=-1)[:, :, None] for of in (predicted, up))
+    cells = np.array([sums(p, y) for p, y in zip(both, observed, strict=True)])
+    return ProbabilityDays(names=("down", "up"), first_day=10_000, cells=cells)
 
 
-def judged(days: ClaimDays, params: CalibrationParams, first: int, last: int) -> list[Finding]:
-    """Judge each day from `first` up to `last`, as if it were the newest."""
+def evaluated(
+    days: ProbabilityDays, params: CalibrationParams, first: int, last: int
+) -> list[Finding]:
+    """Evaluate each day from `first` up to `last`, as if it were the newest."""
     return [
         evaluate(
-            ClaimDays(names=days.names, first_day=days.first_day, cells=days.cells[:end]),
+            ProbabilityDays(names=days.names, first_day=days.first_day, cells=days.cells[:end]),
             params,
         )
         for end in range(first + 1, last + 1)
@@ -142,9 +144,9 @@ def main() -> None:
     odds, up = served(given.seed)
     quiet = days_of(odds, up)
     print(f"{len(odds)} days served, right in {((odds > 0) == (up > 0)).mean():.1%}")
-    claimed, happened = (float(of) for of in overall(quiet.cells.sum(axis=0)[1]))
-    print(f'"up" claimed at {claimed:.3f} on average, happened at {happened:.3f}')
-    found = judged(quiet, params, 0, len(odds))
+    predicted, observed = (float(of) for of in overall(quiet.cells.sum(axis=0)[1]))
+    print(f'"up" claimed at {predicted:.3f} on average, happened at {observed:.3f}')
+    found = evaluated(quiet, params, 0, len(odds))
     known = [one for one in found if one.outcome is not Outcome.NO_DATA]
     n = episodes(breaches(found), params.window_days)
     promised = len(known) / params.days_between_false_alarms
@@ -157,9 +159,9 @@ def main() -> None:
     for name, fault in FAULTS.items():
         late = []
         for start in np.linspace(first, len(odds) - within, N_STARTS).astype(int).tolist():
-            told = odds.copy()
-            told[start:] = fault(told[start:])
-            called = breaches(judged(days_of(told, up), params, start, start + within))
+            outcome = odds.copy()
+            outcome[start:] = fault(outcome[start:])
+            called = breaches(evaluated(days_of(outcome, up), params, start, start + within))
             late.append(int(np.argmax(called)) + 1 if called.any() else np.inf)
         n_found = int(np.isfinite(late).sum())
         median = f"{np.median(late):.0f}" if 2 * n_found > N_STARTS else "not found"

@@ -32,7 +32,7 @@ from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, SummaryChunk
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
 from monitors.statistics import distances
 from monitors.summaries.hourly import Hourly, hourly
@@ -146,10 +146,10 @@ def measure_raw() -> None:
     what = f"{N_RAW:,} x {N_FEATURES} against as many"
     timed(f"{what}, raw", lambda: distances_of(reference, current), 100.0)
     edges = freeze(dict(zip(NAMES, reference, strict=True)))
-    now, usual = folded(current, edges), folded(reference, edges)
+    now, baseline = folded(current, edges), folded(reference, edges)
     timed(
         f"{what}, folded",
-        lambda: distances.between(totals(now), totals(usual), edges),
+        lambda: distances.between(totals(now), totals(baseline), edges),
         10.0,
     )
     if not PEER.exists():
@@ -172,10 +172,10 @@ def main() -> None:
         upgrade(engine)
         sessions = sessionmaker(engine)
         model_id = fill(sessions)
-        params = input_drift.DriftParams()
+        params = input_drift.InputDriftParams()
 
-        def learn() -> input_drift.DriftBaseline | Learning:
-            return input_drift.calibrate(read(sessions, model_id, START, middle), params)
+        def learn() -> input_drift.InputDriftBaseline | WarmingUp:
+            return input_drift.fit(read(sessions, model_id, START, middle), params)
 
         baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)
         finding = timed(

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.quality import paths, tables, weeks
 from benchmarks.quality.detectors import Detector, Question, Watcher, peers_in_process
 from benchmarks.quality.footprint import kept
-from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
+from benchmarks.quality.ours import SeqwatchDrift, SeqwatchMeanShift, SeqwatchTemporalPattern
 from benchmarks.quality.outside import Outside, outside
 from benchmarks.quality.series import WEEK, Series, ar1, bootstrap, elec2, ett
 from core import __version__
@@ -102,7 +102,7 @@ class Bench:
                 sizes.setdefault(name, {})[detector.name] = share
             for name, other in (("ETTh1", "ETTh2"), ("ETTh2", "ETTh1")):
                 self._power(out, detector.name, name, (found[name], found[other]))
-            _say(f"weeks: {detector.name}")
+            _write(f"weeks: {detector.name}")
         return out
 
     def _weeks(self, series: Series) -> weeks.Trials:
@@ -140,7 +140,7 @@ class Bench:
                 answers = weeks.ask(detector, trials)
                 share = weeks.rate(answers, answers.quiet(), answers.alarm, self.seed)
                 out.setdefault(made[0].name, {})[detector.name] = share
-            _say(f"noise: {made[0].name}")
+            _write(f"noise: {made[0].name}")
         return {"size": out}
 
     def over_paths(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Bench:
             for name, other in (("ETTh1", "ETTh2"), ("ETTh2", "ETTh1")):
                 carried = paths.transferred(runs[name], runs[other])
                 out["carried"].setdefault(name, {})[detector.name] = carried
-            _say(f"paths: {detector.name}")
+            _write(f"paths: {detector.name}")
         return out
 
     def over_promises(self) -> dict[str, Any]:
@@ -182,13 +182,17 @@ class Bench:
         names = {one.name for one in asked}
         # 10,000 steps is the design of the bar on the delay.
         for days in (30.0, 90.0, 10_000 / 24):
-            for ours in (SeqwatchDrift(days), SeqwatchPanel(days), SeqwatchLevel(days)):
+            for ours in (
+                SeqwatchDrift(days),
+                SeqwatchTemporalPattern(days),
+                SeqwatchMeanShift(days),
+            ):
                 if ours.name in names:
                     name = f"{ours.name}, {days:.0f} days, long"
                     out[name] = paths.promise(ours, LONG, seed)
-            if SeqwatchLevel.name in names:  # cheap enough for an interval that decides
-                name = f"{SeqwatchLevel.name}, {days:.0f} days, 240 streams"
-                out[name] = paths.promise(SeqwatchLevel(days), WIDE, seed)
+            if SeqwatchMeanShift.name in names:  # cheap enough for an interval that decides
+                name = f"{SeqwatchMeanShift.name}, {days:.0f} days, 240 streams"
+                out[name] = paths.promise(SeqwatchMeanShift(days), WIDE, seed)
         return out
 
     def costs(self) -> dict[str, Any]:
@@ -208,7 +212,7 @@ class Bench:
         for detector in self.detectors:
             spent, done = detector.cpu, detector.n_decisions
             for _ in range(1 if isinstance(detector, Outside) else 5):
-                detector.judge(asked)
+                detector.evaluate(asked)
             ms = (detector.cpu - spent) / (detector.n_decisions - done) * 1000
             out[detector.name] = {
                 "ms": ms,
@@ -227,7 +231,7 @@ def version_of(detector: Detector) -> str:
     return str(getattr(detector, "version", "-"))
 
 
-def _say(what: str) -> None:
+def _write(what: str) -> None:
     print(f"{time.monotonic() - BEGAN:6.0f} s  {what}", file=sys.stderr, flush=True)
 
 
@@ -283,10 +287,10 @@ def main() -> None:
     given = parser.parse_args()
     detectors: list[Detector] = [
         SeqwatchDrift(),
-        SeqwatchPanel(),
+        SeqwatchTemporalPattern(),
         *peers_in_process(given.seed),
     ]
-    of_promises: list[Watcher] = [SeqwatchLevel()]
+    of_promises: list[Watcher] = [SeqwatchMeanShift()]
     if not given.quick:
         detectors += outside()
     if given.detectors:

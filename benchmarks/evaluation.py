@@ -27,7 +27,7 @@ from db.queries.summaries import LATENCY_EDGES, PER_HOUR, Served, slice_index
 from db.session import connect, unit_of_work
 from db.tables import Champion, Model, Version
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
 
 DAY = timedelta(days=1)
@@ -72,7 +72,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         for plan in monitor_config.defaults(Policy()):
             monitor_config.put(session, model_id, plan)
         model.watermark = END
-        model.judged_until = END - 12 * DAY
+        model.evaluated_until = END - 12 * DAY
     return model_id
 
 
@@ -102,7 +102,7 @@ def main() -> int:
         for n in range(11, 0, -1):
             began = time.process_time()
             with statements(engine) as seen:
-                n_findings = judge(sessions, baselines, model_id, END - n * DAY, END)
+                n_findings = evaluate_slot(sessions, baselines, model_id, END - n * DAY, END)
             spent.append(1000 * (time.process_time() - began))
             n_statements.append(len(seen))
         print(f"{n_findings} monitors; the first day, with learning: {spent[0]:.0f} ms CPU")

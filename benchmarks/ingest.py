@@ -43,7 +43,7 @@ BARS = {
     "JSON, 1,000 rows": 150_000,
     "Arrow, 1,000 rows": 1_000_000,
 }
-HALF = 1_500  # single rows a second, at which the latency is looked at
+HALF = 1_500  # single rows a second, at which the latency is evaluated
 BAR_P99 = 25  # ms
 FEATURES = [f"feature_{i}" for i in range(N_FEATURES)]
 CONTRACT = Contract(

@@ -27,7 +27,7 @@ from db.tables import Model
 from lake import tables
 from services.read_models.lookup import by_id, paged, timeline
 from services.read_models.lookup.query import Query
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -144,13 +144,13 @@ def run(
     chance = np.random.default_rng(1)
 
     def page(query: Query, limit: int) -> paged.Page:
-        with look(sessions, lake, MODEL_ID) as state:
+        with open_snapshot(sessions, lake, MODEL_ID) as state:
             return paged.page(state, query, None, limit, paged.within())
 
     def find(number: int, near: datetime | None = None) -> object:
         after = None
         while True:
-            with look(sessions, lake, MODEL_ID) as state:
+            with open_snapshot(sessions, lake, MODEL_ID) as state:
                 found = by_id.prediction(
                     state, str(row_id(number)), near=near, after=after, stop=paged.within()
                 )
@@ -159,7 +159,7 @@ def run(
             after = found.cursor
 
     def tell(number: int) -> None:
-        with look(sessions, lake, MODEL_ID) as state:
+        with open_snapshot(sessions, lake, MODEL_ID) as state:
             found = timeline.timeline(state, str(number // STEPS), None, 100, paged.within())
         assert found is not None
         assert found.rows

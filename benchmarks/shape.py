@@ -1,10 +1,10 @@
-"""How often does the look inside rows cry wolf, and what does it miss?
+"""False alarms and misses of `window_profile`.
 
 Run: `python -m benchmarks.shape`. Rows are windows of 24 hours cut from real series, one
 each hour, which overlap, or one a day, which do not. The first year is what the version
 began with; the rest is watched. Faults last a week and begin every 23 days; one is found
-when a look of that week breaches. Beside it, what `drift` and `sequence` see of the same rows,
-in the hourly means that are made of them, under the same promise.
+when an evaluation of that week breaches. Beside it, `input_drift` and `temporal_pattern` on
+the hourly means of the same rows, at the same false alarm rate.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from benchmarks.quality.series import DAY, FOLDER, Series, elec2, ett
 from core.window import Window
 from monitors.baselines.threshold import episodes
 from monitors.drift import input_drift
-from monitors.drift.input_drift import DriftBaseline, DriftParams
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.summary import Floats, Ints, Summary, chunk_start, freeze
 from monitors.temporal import panel, window_profile, window_profile_sums
-from monitors.temporal.panel import PanelBaseline, PanelParams
-from monitors.temporal.window_profile import ShapeBaseline, ShapeParams
+from monitors.temporal.panel import TemporalPatternBaseline, TemporalPatternParams
+from monitors.temporal.window_profile import WindowProfileBaseline, WindowProfileParams
 from monitors.temporal.window_profile_days import changes
 from monitors.temporal.window_profile_schema import (
     LAGS,
@@ -234,9 +234,9 @@ class Watch:
 
     stream: Stream
     whole: Summary
-    inside: ShapeBaseline
-    drift: DriftBaseline
-    sequence: PanelBaseline
+    inside: WindowProfileBaseline
+    drift: InputDriftBaseline
+    sequence: TemporalPatternBaseline
 
     def scores(self, kept: Summary, first: int, end: int) -> tuple[Floats, Floats]:
         """Return the joint score of each day of a stretch, and that of each part."""
@@ -244,27 +244,27 @@ class Watch:
         return window_profile.scored(self.inside, away)
 
     def by_others(self, hours: Hourly) -> tuple[bool, bool]:
-        """Say whether drift, and whether sequence, calls within the last week."""
-        levels = input_drift.replay(self.drift, hours).joint[-WATCHED:]
-        order = panel.replay(self.sequence, hours).joint[-WATCHED:]
+        """Return whether drift, and whether sequence, calls within the last week."""
+        levels = input_drift.evaluate_days(self.drift, hours).joint[-WATCHED:]
+        order = panel.evaluate_days(self.sequence, hours).joint[-WATCHED:]
         return (
-            bool((levels > self.drift.contract.threshold).any()),
-            bool((order > self.sequence.contract.threshold).any()),
+            bool((levels > self.drift.alarm_threshold.value).any()),
+            bool((order > self.sequence.alarm_threshold.value).any()),
         )
 
 
-def learnt(stream: Stream, params: ShapeParams) -> Watch:
+def learnt(stream: Stream, params: WindowProfileParams) -> Watch:
     """Learn from the first year."""
     whole = stream.sums(stream.rows, stream.hours)
     year = Window(chunk_start(0), chunk_start(REFERENCE * DAY))
-    inside = window_profile.calibrate(stream.layout, whole, year, params)
+    inside = window_profile.fit(stream.layout, whole, year, params)
     hours = stream.on_hours(stream.rows, stream.hours, 0, REFERENCE * DAY)
     asked = params.days_between_false_alarms
-    levels = input_drift.calibrate(hours, DriftParams(days_between_false_alarms=asked))
-    order = panel.calibrate(hours, PanelParams(days_between_false_alarms=asked))
-    assert isinstance(inside, ShapeBaseline)
-    assert isinstance(levels, DriftBaseline)
-    assert isinstance(order, PanelBaseline)
+    levels = input_drift.fit(hours, InputDriftParams(days_between_false_alarms=asked))
+    order = panel.fit(hours, TemporalPatternParams(days_between_false_alarms=asked))
+    assert isinstance(inside, WindowProfileBaseline)
+    assert isinstance(levels, InputDriftBaseline)
+    assert isinstance(order, TemporalPatternBaseline)
     return Watch(stream=stream, whole=whole, inside=inside, drift=levels, sequence=order)
 
 
@@ -278,26 +278,26 @@ def quiet(watch: Watch) -> str:
     )
     live = stream.n_days - start
     calls = [
-        episodes(joint[-live:] > watch.inside.contract.threshold, GAP),
+        episodes(joint[-live:] > watch.inside.alarm_threshold.value, GAP),
         episodes(
-            input_drift.replay(watch.drift, hours).joint[-live:]
-            > watch.drift.contract.threshold,
+            input_drift.evaluate_days(watch.drift, hours).joint[-live:]
+            > watch.drift.alarm_threshold.value,
             GAP,
         ),
         episodes(
-            panel.replay(watch.sequence, hours).joint[-live:]
-            > watch.sequence.contract.threshold,
+            panel.evaluate_days(watch.sequence, hours).joint[-live:]
+            > watch.sequence.alarm_threshold.value,
             GAP,
         ),
     ]
-    promised = live / watch.inside.contract.promised_days
+    promised = live / watch.inside.alarm_threshold.promised_days
     shown = "".join(f"{n:10d}" for n in calls)
     return f"{f'calls in {live} days, {promised:.1f} promised':46}{shown}"
 
 
 def found(watch: Watch, fault: Fault, starts: Sequence[int]) -> str:
     """Return how many of the faults each finds, and where the inside shows them."""
-    stream, hits, says = watch.stream, [0, 0, 0], Counter[str]()
+    stream, hits, message = watch.stream, [0, 0, 0], Counter[str]()
     for start in starts:
         rng = np.random.default_rng([7, start])
         low, high = np.searchsorted(stream.hours, [start * DAY, (start + WATCHED) * DAY])
@@ -311,10 +311,10 @@ def found(watch: Watch, fault: Fault, starts: Sequence[int]) -> str:
             counts=np.concatenate([before.counts, during.counts]),
         )
         joint, scores = watch.scores(kept, start - BACK, start + WATCHED)
-        called = joint[-WATCHED:] > watch.inside.contract.threshold
+        called = joint[-WATCHED:] > watch.inside.alarm_threshold.value
         if called.any():
             worst = np.nan_to_num(scores[BACK + int(np.argmax(called))])
-            says[watch.inside.parts[int(np.argmax(worst))].says] += 1
+            message[watch.inside.parts[int(np.argmax(worst))].message] += 1
         parts = [
             stream.on_hours(rows, hours, (start - BACK) * DAY, (start + WATCHED) * DAY)
             for rows, hours in (
@@ -326,7 +326,7 @@ def found(watch: Watch, fault: Fault, starts: Sequence[int]) -> str:
         for i, hit in enumerate((bool(called.any()), *watch.by_others(both))):
             hits[i] += hit
     shares = "".join(f"{n / len(starts):10.2f}" for n in hits)
-    return f"{shares}   {', '.join(f'{part} {n}' for part, n in says.most_common(2))}"
+    return f"{shares}   {', '.join(f'{part} {n}' for part, n in message.most_common(2))}"
 
 
 def _together(parts: Sequence[Hourly]) -> Floats:
@@ -352,9 +352,11 @@ def main() -> None:
     parser.add_argument(
         "series", nargs="*", default=["ETTh1", "text"], choices=[*SERIES, "text"]
     )
-    parser.add_argument("--window-days", type=int, default=ShapeParams().window_days)
+    parser.add_argument("--window-days", type=int, default=WindowProfileParams().window_days)
     asked = parser.parse_args()
-    params = ShapeParams(days_between_false_alarms=PROMISE, window_days=asked.window_days)
+    params = WindowProfileParams(
+        days_between_false_alarms=PROMISE, window_days=asked.window_days
+    )
     for name in asked.series:
         for stream, faults in _streams(name):
             watch = learnt(stream, params)

@@ -66,7 +66,7 @@ def measured(n: int) -> list[list[str]]:
     whole = together()
     every, edges = np.concatenate(hours), EDGES.values[0]
     true = np.searchsorted(np.sort(every), edges, side="left") / every.size
-    told = np.array([whole.get_rank(edge, False) for edge in edges])  # type: ignore[attr-defined]
+    outcome = np.array([whole.get_rank(edge, False) for edge in edges])  # type: ignore[attr-defined]
     below = np.cumsum(from_many(ours).counts.sum(axis=(0, 1)))[:-1] / every.size
     return [
         [
@@ -75,7 +75,7 @@ def measured(n: int) -> list[list[str]]:
             f"{np.mean([len(blob) for blob in kept]):,.0f}",
             f"{cpu(lambda: [*map(sketched, hours)]) / n / 24 * 1e9:,.0f}",
             f"{cpu(together) * 1e3:,.1f}",
-            f"{np.abs(told - true).max():.4f}",
+            f"{np.abs(outcome - true).max():.4f}",
         ],
         [
             f"{n:,}",

@@ -3,7 +3,7 @@
 Run: `make bench-sustained` (ten minutes), or `python -m benchmarks.sustained
 --minutes 2`. API, ticker and worker run as in production; eight models are fed
 at a fixed rate, a day of event time a minute, so that days close, are joined
-with labels and judged. Memory, backlog and latency are printed every ten
+with labels and evaluated. Memory, backlog and latency are printed every ten
 seconds; the last lines say whether they are bounded and every row is there.
 """
 
@@ -159,10 +159,10 @@ def backlog(sessions: sessionmaker[Session]) -> tuple[int, int]:
     return int(n), int(size)
 
 
-def judged(sessions: sessionmaker[Session]) -> int:
-    """Return how many event days were judged."""
+def evaluated(sessions: sessionmaker[Session]) -> int:
+    """Return how many event days were evaluated."""
     with read_only(sessions) as session:
-        done = Run.job == "judge", Run.finished_at.is_not(None)
+        done = Run.job == "evaluate", Run.finished_at.is_not(None)
         return session.scalar(select(func.count()).select_from(Run).where(*done)) or 0
 
 
@@ -230,7 +230,7 @@ class Watch:
         print(
             f"{report.at:>5.0f} {sample.rate:>8,.0f} {p50:>7.1f} {p99:>7.1f} {n:>10,} "
             f"{size / MB:>6.0f} {api:>7.0f} {worker:>7.0f} "
-            f"{size_of(self._running.lake) / MB:>8.0f} {judged(self._running.sessions):>5} "
+            f"{size_of(self._running.lake) / MB:>8.0f} {evaluated(self._running.sessions):>5} "
             f"{cpu[0]:>6.2f} {cpu[1]:>6.2f}"
             + f"  {report.n_in_line} late" * bool(report.n_in_line)
             + f"  {report.n_refused} refused: {report.first_refusal}" * bool(report.n_refused),

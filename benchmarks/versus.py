@@ -135,26 +135,29 @@ def main() -> None:
             f"{'ours':<27} {'beside theirs with':<20} {'ours, best':>12} {'median':>12} "
             f"{'theirs, best':>12} {'median':>12} {'ratio':>7} {'least':>7} {'most':>7}"
         )
-        doors = port, token, Path(folder)
+        endpoints = port, token, Path(folder)
         for n, n_connections in SIZES.items():
             for form in ("rows", "columns")[: 1 if n == 1 else 2]:
                 mine = shape(f"JSON {form}, {n:,} a body", n, n_connections)
                 # Theirs gets the connections with which it is faster.
                 for what, names in (("the same rows", NAMES), ("their numbers", ())):
                     others = [peer_shape(n, few, names) for few in (1, n_connections)]
-                    line = _line(replace(mine, name=what), others, doors, options)
+                    line = _line(replace(mine, name=what), others, endpoints, options)
                     print(f"{mine.name if names else '':<27} {line}", flush=True)
         arrow = shape("Arrow, 1,000 a body", 1000, 16)
         for what, names in (("the same rows", NAMES), ("their numbers", ())):
             others = [peer_shape(1000, few, names) for few in (1, 8)]
-            line = _line(replace(arrow, name=what), others, doors, options)
+            line = _line(replace(arrow, name=what), others, endpoints, options)
             print(f"{arrow.name if names else '':<27} {line}", flush=True)
 
 
 def _line(
-    mine: Shape, others: list[Shape], doors: tuple[int, str, Path], given: argparse.Namespace
+    mine: Shape,
+    others: list[Shape],
+    endpoints: tuple[int, str, Path],
+    given: argparse.Namespace,
 ) -> str:
-    port, token, folder = doors
+    port, token, folder = endpoints
     # A new one each time: it keeps all rows, and was once killed for holding 23 GB.
     with peer(folder) as peer_port:
         ours = Side(shape=mine, port=port, token=token)

@@ -15,10 +15,10 @@ import numpy as np
 from benchmarks.quality import tables
 from benchmarks.quality.ours import grid
 from benchmarks.quality.series import CONTEXT, DAY, WEEK, ar1, ett
-from monitors.baselines.threshold import contract
+from monitors.baselines.threshold import fit_threshold
 from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import distances, usual
+from monitors.statistics.robust_distance import distances, robust_baseline
 from monitors.summaries.summary import Bools, Floats
 from monitors.temporal import panel
 
@@ -44,21 +44,21 @@ class Learnt:
     ----------
     baseline
         Of the product's panel.
-    away : (look, feature, view)
+    away : (evaluation, feature, view)
         Of each half of the reference against the other, each ascending over looks.
-    largest : (look, feature)
+    largest : (evaluation, feature)
         Of scores over views, ascending over looks.
     limit
         What the e-BH statistic may reach once in the promised days.
     """
 
-    baseline: panel.PanelBaseline
+    baseline: panel.TemporalPatternBaseline
     away: Floats
     largest: Floats
     limit: float
 
     def e_values(self, away: Floats) -> Floats:
-        """Return an e-value for each feature, (look, feature): the mean over its views."""
+        """Return an e-value for each (evaluation, feature): the mean over its views."""
         p = _ranks(away, self.away)
         e: Floats = (0.5 * p**-0.5).mean(axis=2)
         return e
@@ -91,10 +91,10 @@ def bh(p: Floats, q: float) -> Bools:
 
 
 def learn(history: Floats) -> Learnt:
-    baseline = panel.calibrate(
-        grid(history), panel.PanelParams(days_between_false_alarms=PROMISED)
+    baseline = panel.fit(
+        grid(history), panel.TemporalPatternParams(days_between_false_alarms=PROMISED)
     )
-    assert isinstance(baseline, panel.PanelBaseline)
+    assert isinstance(baseline, panel.TemporalPatternBaseline)
     views = panel.panel_views()
     seen = panel.measure(grid(history), views, WEEK, DAY)
     n = len(seen[0])
@@ -102,7 +102,8 @@ def learn(history: Floats) -> Learnt:
     for start, end in itertools.pairwise((0, n // 2, n)):
         others = np.r_[0 : max(start - 7, 0), min(end + 7, n) : n]
         own = tuple(
-            usual(one[others], view.parts) for one, view in zip(seen, views, strict=True)
+            robust_baseline(one[others], view.parts)
+            for one, view in zip(seen, views, strict=True)
         )
         parts.append(distances([one[start:end] for one in seen], own))
     away = np.concatenate(parts)
@@ -117,13 +118,13 @@ def learn(history: Floats) -> Learnt:
     evidence = (np.sort(e, axis=1)[:, ::-1] * np.arange(1, e.shape[1] + 1) / e.shape[1]).max(
         axis=1
     )
-    limit = contract(evidence, PROMISED, 7).threshold
+    limit = fit_threshold(evidence, PROMISED, 7).value
     return Learnt(baseline=baseline, away=known.away, largest=known.largest, limit=limit)
 
 
 def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
-    """Return who names which features of looks, (look, feature)."""
-    threshold = known.baseline.contract.threshold
+    """Return who names which features of evaluations, (evaluation, feature)."""
+    threshold = known.baseline.alarm_threshold.value
     top = largest(scores, axis=2)
     p = _ranks(top, known.largest)
     e = known.e_values(scores * known.baseline.scale)
@@ -135,8 +136,8 @@ def named(known: Learnt, scores: Floats) -> dict[str, Bools]:
     for q in QS:
         out[f"e-BH, {q:g}"] = ebh(e, 1 / q)
     out[f"BH {WRONG_SHARE:g}"] = bh(p, WRONG_SHARE)
-    limit = known.baseline.contract.threshold
-    own = np.stack([moved(one, known.baseline.looks, limit) for one in top])
+    limit = known.baseline.alarm_threshold.value
+    own = np.stack([moved(one, known.baseline.evaluations, limit) for one in top])
     out["the product, on a call"] = own & called[:, None]
     out["e-BH, promised"] = ebh(e, np.nextafter(known.limit, np.inf))
     return out
@@ -156,7 +157,7 @@ def plants(n_streams: int, seed: int) -> list[Floats]:
 
 def looked_at(known: Learnt, stretch: Floats) -> Floats:
     """Return the scores of the last look at a stretch of five weeks."""
-    last: Floats = panel.replay(known.baseline, grid(stretch)).scores[-1]
+    last: Floats = panel.evaluate_days(known.baseline, grid(stretch)).scores[-1]
     return last
 
 
@@ -180,13 +181,13 @@ def over(
                 for sensor in changed:
                     stretch[CONTEXT:, sensor] = CHANGES[name](quiet[CONTEXT:, sensor], rng)
                 truly = np.isin(np.arange(values.shape[1]), changed)
-                said = named(known, looked_at(known, stretch)[None])
-                for who, found in said.items():
+                message = named(known, looked_at(known, stretch)[None])
+                for who, found in message.items():
                     n_named, n_right = int(found.sum()), int((found[0] & truly).sum())
                     tally.setdefault((name, k, who), []).append(
                         (float(n_named > 0), n_right, (n_named - n_right) / max(n_named, 1))
                     )
-                if is_real and k == 0 and said["the largest score"].any():
+                if is_real and k == 0 and message["the largest score"].any():
                     break
     rows = []
     for (name, k, who), weeks in tally.items():

@@ -15,7 +15,7 @@ from core.errors import Unprocessable
 from core.settings import Settings
 from db.queries import models
 from db.session import connect, read_only
-from services.evaluation.backtest import Asked, replay, waiting
+from services.evaluation.backtest import BacktestRequest, run_backtest, waiting
 from services.models.monitor_config import MonitorPlan
 
 POLL_SECONDS = 0.5
@@ -35,21 +35,21 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         with read_only(sessions) as session:
             model_id = models.find(session, given.model).id
         plans = None if given.monitor_file is None else _plans(given.monitor_file)
-        asked = Asked(
+        asked = BacktestRequest(
             since=given.since,
             until=given.until,
             reference_days=given.reference_days,
             plans=plans,
         )
         _wait(sessions, model_id, given.wait)
-        found = replay(sessions, model_id, asked)
+        found = run_backtest(sessions, model_id, asked)
     finally:
         engine.dispose()
     plain = json.loads(json.dumps(asdict(found), default=str))
     if given.json:
         print(json.dumps(plain, indent=2))
     else:
-        telling.replay(plain, sys.stdout)
+        telling.backtest(plain, sys.stdout)
     return 0
 
 

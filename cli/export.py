@@ -12,12 +12,12 @@ from core import moments
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.session import connect
-from services.models.registry import Directory
-from services.read_models.export.export import Order, export
+from services.models.registry import ModelCache
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup.query import Query
 
-_TELL_EVERY = 1.0  # seconds
+_REPORT_EVERY = 1.0  # seconds
 _FORMS = {".csv": Format.CSV, ".parquet": Format.PARQUET, ".arrow": Format.ARROW}
 
 
@@ -29,7 +29,7 @@ def _moment(name: str, text: str | None) -> datetime | None:
     except ValueError:
         raise Unprocessable(f"--{name}: not an RFC 3339 timestamp") from None
     if moment.tzinfo is None:
-        raise Unprocessable(f"--{name}: say the zone too, as in 2026-01-08T00:00:00Z")
+        raise Unprocessable(f"--{name}: add the time zone, as in 2026-01-08T00:00:00Z")
     return moment.astimezone(UTC)
 
 
@@ -40,8 +40,8 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         raise Unprocessable(f"--format: one of {', '.join(Format)}")
     engine = connect(settings.database_url)
     sessions = sessionmaker(engine, expire_on_commit=False)
-    order = Order(
-        model_id=Directory(sessions).find(given.model).model_id,
+    order = ExportRequest(
+        model_id=ModelCache(sessions).find(given.model).model_id,
         query=Query(
             since=_moment("from", given.since),
             until=_moment("until", given.until),
@@ -58,13 +58,13 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     try:
         if given.file == "-":
             for piece in pieces:
-                tally.tell(sys.stdout.buffer.write(piece))
+                tally.add_bytes(sys.stdout.buffer.write(piece))
         else:
             # Whole or not at all: a file of that name is one that is complete.
             unfinished = Path(f"{given.file}.unfinished")
             with unfinished.open("wb") as file:
                 for piece in pieces:
-                    tally.tell(file.write(piece))
+                    tally.add_bytes(file.write(piece))
             unfinished.replace(given.file)
     finally:
         engine.dispose()
@@ -73,25 +73,25 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
 
 
 class _Tally:
-    """How much was written; told to people now and then."""
+    """Counts what was written, and reports it from time to time."""
 
     def __init__(self) -> None:
         self._n_rows, self._n_bytes = 0, 0
-        self._began = self._told = monotonic()
+        self._began = self._reported = monotonic()
 
     def add(self, n_rows: int) -> None:
         self._n_rows += n_rows
 
-    def tell(self, n_bytes: int) -> None:
+    def add_bytes(self, n_bytes: int) -> None:
         self._n_bytes += n_bytes
-        if monotonic() - self._told > _TELL_EVERY:
-            self._told = monotonic()
-            self._say("so far")
+        if monotonic() - self._reported > _REPORT_EVERY:
+            self._reported = monotonic()
+            self._write("so far")
 
     def end(self) -> None:
-        self._say("written")
+        self._write("written")
 
-    def _say(self, word: str) -> None:
+    def _write(self, word: str) -> None:
         rate = self._n_rows / max(monotonic() - self._began, 1e-3)
         size = self._n_bytes / 2**20
         print(

@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     api.add_argument(
         "--fd", type=int, help="serve the listening socket of this file descriptor"
     )
-    add("worker", _worker, "fold, archive, judge and deliver")
-    add("trainer", _trainer, "retrain when asked to, and judge the challenger at the gate")
+    add("worker", _worker, "fold, archive, evaluate and deliver")
+    add("trainer", _trainer, "train challengers, and test them at the gate")
     run = add("run", _run, "run api, worker and trainer together on this machine")
     run.add_argument(
         "--fresh-key", action="store_true", help="make a new admin key and print it"
@@ -121,7 +121,7 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
 
 def _add_history(add: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     add_import(add("import", _import, "bring in past predictions and labels from files"))
-    add_backtest(add("backtest", _backtest, "say what monitors would have found on past days"))
+    add_backtest(add("backtest", _backtest, "evaluate monitors on past days"))
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ class Kept:
 
 @dataclass(kw_only=True)
 class Supervisor:
-    """Keeps processes alive until it is told to stop: what systemd or compose do elsewhere.
+    """Keeps processes alive until it is stopped, as systemd or compose do.
 
     Attributes
     ----------

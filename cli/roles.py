@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.settings import Settings
 from db.session import connect
 
-IDLE_SECONDS = 0.1  # how soon a worker looks again when nothing was due
+IDLE_SECONDS = 0.1  # pause of a worker when no job was due
 TRAINER_IDLE_SECONDS = 0.5
 LONGEST_STOP = timedelta(seconds=60)
 
@@ -49,7 +49,7 @@ def until_signalled(longest: timedelta = LONGEST_STOP) -> threading.Event:
 
 
 def serve(settings: Settings, fd: int | None = None) -> int:
-    """Serve the REST interface and the pages until told to stop.
+    """Serve the REST interface and the pages until stopped.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ def serve(settings: Settings, fd: int | None = None) -> int:
 
     load_ahead()
     app = create_app(settings, _sessions(settings))
-    # What was imported stays: a collection that looks through it all again halts every
+    # What was imported stays: a collection that visits it all again halts every
     # request for a tenth of a second.
     gc.collect()
     gc.freeze()
-    # Requests leave no cycles behind: looking for them a hundred times a second is
+    # Requests leave no cycles behind: searching for them a hundred times a second is
     # a tenth of the work of the smallest.
     gc.set_threshold(50_000, 20, 100)
     uvicorn.run(
@@ -94,7 +94,7 @@ def load_ahead() -> None:
     """
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
-    pa.array(np.zeros(1))  # Arrow looks for pandas
+    pa.array(np.zeros(1))  # Arrow imports pandas
     anyio.run(anyio.lowlevel.checkpoint)
 
 
@@ -119,7 +119,7 @@ def run_threads(targets: Sequence[Callable[[], None]]) -> None:
 
 
 def work(settings: Settings) -> int:
-    """Tick and work until told to stop; the runs in hand are finished first, if they can be."""
+    """Tick and work until stopped; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
     from jobs.wiring import GROUPS, jobs
     from jobs.worker import Worker
@@ -140,7 +140,7 @@ def work(settings: Settings) -> int:
 
 
 def train(settings: Settings) -> int:
-    """Train what is asked for until told to stop."""
+    """Train requested challengers until stopped."""
     from services.rollouts.trainer import Trainer
 
     stop = until_signalled()

@@ -20,7 +20,7 @@ from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
 from db.session import connect, read_only
-from services.skew.compare import Asked, Cell, Compared, compare
+from services.skew.compare import Cell, Compared, ComparisonRequest, compare
 
 _INPUT = "features."  # before the name of a feature in a file that `seqwatch export` wrote
 
@@ -50,7 +50,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         raise Unprocessable(f"no {given.id} is in both files")
     here, there = [i for i, _ in both], [j for _, j in both]
     names, left_out = _shared(offline, online, given)
-    asked = Asked(
+    asked = ComparisonRequest(
         offline={name: _cells(offline, name, here) for name in names},
         online={name: _cells(online, name, there) for name in names},
         at=_moments(offline, given.at, here),
@@ -60,17 +60,17 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        tell(found, left_out, sys.stdout)
+        write_report(found, left_out, sys.stdout)
     return 0 if found.golden.passed else 1
 
 
-def tell(found: Compared, left_out: Sequence[str], out: TextIO) -> None:
+def write_report(found: Compared, left_out: Sequence[str], out: TextIO) -> None:
     """Write one line for each column, and the verdict."""
     for one in found.features:
-        said = "; ".join(named.said for named in one.faults)
+        message = "; ".join(named.message for named in one.faults)
         line = f"{one.name}: {one.verdict}"
-        if said:
-            line += f": {said}"
+        if message:
+            line += f": {message}"
         if one.is_skewed and one.distance is not None:
             line += f" (apart by {one.distance:.3g} spreads"
             line += ")" if one.left is None else f", {one.left:.1g} after undoing it)"

@@ -8,7 +8,7 @@ AppError
 │   └── NotFoundYet       404  not among the rows searched so far; there are more
 ├── Conflict              409  the thing exists but is in another state
 │   ├── StaleChampion     409  someone else promoted first
-│   ├── RetrainRefused    409  the policy says not now, and why
+│   ├── RetrainRefused    409  not allowed by the policy now
 │   └── BatchMismatch     409  this batch id was used for other content
 ├── PreconditionFailed    412  changed since the state that the request names
 ├── TooLarge              413  more than the limit allows
@@ -79,7 +79,7 @@ class StaleChampion(Conflict):
 
 
 class RetrainRefused(Conflict):
-    """The policy says not now, and why."""
+    """The policy does not allow retraining now; the message holds the reason."""
 
 
 class BatchMismatch(Conflict):

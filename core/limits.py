@@ -12,7 +12,7 @@ MOST = 2**53  # any number that JSON carries exactly
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a key may send; what is None is as the installation says.
+    """What a key may send; None stands for the limit of the installation.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Limits:
             raise Unprocessable("limits: burst_rows needs rows_per_second")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that is stored: what is said, and nothing else."""
+        """Return the form that is stored: only the limits that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod

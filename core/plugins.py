@@ -91,7 +91,7 @@ class Registry(Generic[Plugin]):
         Raises
         ------
         Unprocessable
-            If there is none; the message lists those there are, or says why it is unavailable.
+            If there is none; the message lists those there are, or why it is unavailable.
         """
         found = self.get(name)
         if found is None:

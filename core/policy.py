@@ -35,7 +35,7 @@ class Policy:
     history_days
         How far back training reads.
     min_canary_sessions
-        Sessions, labelled and scored by both versions, before a step is judged.
+        Sessions, labelled and scored by both versions, before a step is evaluated.
     max_canary_seconds
         Without a verdict for so long, the canary waits for a person.
     max_training_seconds

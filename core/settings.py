@@ -84,8 +84,8 @@ class Settings(BaseSettings):
 
     fold_every: Duration = timedelta(seconds=2)
     archive_every: Duration = timedelta(seconds=30)
-    judge_every: Duration = timedelta(seconds=10)
-    rejudge_every: Duration = timedelta(minutes=15)
+    evaluate_every: Duration = timedelta(seconds=10)
+    reevaluate_every: Duration = timedelta(minutes=15)
     deliver_every: Duration = timedelta(seconds=2)
     lease: Duration = timedelta(seconds=60)
     keep_runs: Duration = timedelta(days=7)
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look at arguments, then files named in the environment, then the environment."""
+        """Read arguments, then files named in the environment, then the environment."""
         return init_settings, _FromFiles(settings_cls), env_settings
 
 

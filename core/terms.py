@@ -24,12 +24,12 @@ class Terms:
     mask_key
         The secret under which values are hashed.
     digests
-        Of every contract that a batch may truthfully say it was made under.
+        Of every contract that a batch may be sent with.
     omittable
         The features that a row of some version may leave out.
     nullable
-        Those of them of which null says the same; of any other feature it
-        says that one value is missing.
+        Those of them for which null means the same; for any other feature it
+        means that one value is missing.
     """
 
     contract: Contract

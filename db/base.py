@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from db.types import UtcDateTime
 
-# SQLite gives row ids by itself only to a column that says INTEGER.
+# SQLite gives row ids by itself only to a column of type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 

@@ -1,4 +1,4 @@
-"""The one statement that SQLAlchemy spells differently per database: INSERT … ON CONFLICT."""
+"""The one statement that SQLAlchemy writes differently per database: INSERT … ON CONFLICT."""
 
 from typing import Any
 

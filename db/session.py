@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-# What SQLite says when the disk is full or broken, or another holds the file for long.
+# Errors of SQLite when the disk is full or broken, or another holds the file for long.
 _SQLITE_OUTAGES = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -27,7 +27,7 @@ _SQLITE_OUTAGES = frozenset(
 READ_ONLY = "25006"  # PostgreSQL: a standby that is not the primary (yet)
 
 # Seconds: a server whose machine or network is gone closes no connection, and libpq waits for
-# it for two hours by default. What the URL says comes first.
+# it for two hours by default. Options of the URL take precedence.
 _POSTGRES_PATIENCE = {
     "connect_timeout": "10",
     "keepalives_idle": "15",
@@ -59,7 +59,7 @@ def connect(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # BEGIN is sent explicitly
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -80,11 +80,11 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def is_outage(error: DBAPIError | sqlite3.Error) -> bool:
-    """Tell a database that cannot work right now from a statement that is wrong."""
+    """Distinguish an outage of the database from a wrong statement."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        return code & 0xFF in _SQLITE_OUTAGES  # the low byte; the others say more exactly why
+        return code & 0xFF in _SQLITE_OUTAGES  # the low byte; the others hold the exact reason
     if isinstance(error, OperationalError | InterfaceError):
         return True  # of another database these are raised for nothing else
     return getattr(cause, "sqlstate", None) == READ_ONLY
@@ -113,7 +113,7 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
     """Rewrite the places in which a database keeps what was deleted.
 
     SQLite leaves deleted bytes in free pages and in its log: the file is written
-    anew, and the log cut to nothing. PostgreSQL is told to clean the tables that
+    anew, and the log cut to nothing. PostgreSQL is asked to clean the tables that
     held rows; its own log and its backups are beyond us.
 
     Raises
@@ -141,4 +141,4 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
         driver.execute("VACUUM")
         is_busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
-            raise TimeoutError("somebody reads an old state of the database; try again later")
+            raise TimeoutError("a reader holds an old state of the database; retry later")

@@ -123,10 +123,10 @@ class Ticker:
             "retain": RETAIN_EVERY,
         }.items():
             self._tick(job, every, self._ask(job, every))
-        self._tick(schedule.JOB, settings.judge_every, self.ask_for_closed_days)
+        self._tick(schedule.JOB, settings.evaluate_every, self.ask_for_closed_days)
         self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
-        self._rejudge_every = settings.rejudge_every
-        self._tick("rejudge", settings.rejudge_every, self.ask_for_late_days)
+        self._reevaluate_every = settings.reevaluate_every
+        self._tick("reevaluate", settings.reevaluate_every, self.ask_for_late_days)
 
     def _tick(self, name: str, every: timedelta, act: Callable[[], None]) -> None:
         def ask() -> None:
@@ -176,14 +176,14 @@ class Ticker:
             changed = [
                 model_id
                 for model_id in recompute_marks.models_with_marks(session)
-                if not runs.is_open(session, "rejudge", str(model_id))
+                if not runs.is_open(session, "reevaluate", str(model_id))
             ]
         if changed:
             now = utcnow()
-            slot = slot_of(now, self._rejudge_every)
+            slot = slot_of(now, self._reevaluate_every)
             with unit_of_work(self._sessions) as session:
                 for model_id in changed:
-                    runs.ask(session, "rejudge", slot, now, str(model_id))
+                    runs.ask(session, "reevaluate", slot, now, str(model_id))
 
     def ask_for_erasures(self) -> None:
         """Ask again for what is to be erased, until it is."""

@@ -18,7 +18,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.reevaluate import evaluate_again, rejudge
+from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
 from services.read_models.reports import report_writer
@@ -50,21 +50,21 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         archive_all(sessions, settings.lake, utcnow())
         join_all(sessions, settings.lake, utcnow())
 
-    def judge_day(claim: Claim) -> None:
+    def evaluate_day(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
         catch_up(sessions, settings.lake, model_id, now)
         evaluate_until(sessions, baselines, model_id, claim.slot, now)
-        canary.look(sessions, model_id, utcnow())
+        canary.evaluate(sessions, model_id, utcnow())
         deadlines.expire(sessions, utcnow(), model_id)
 
-    def rejudge_late(claim: Claim) -> None:
+    def reevaluate_late(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
         catch_up(sessions, settings.lake, model_id, now)
-        if not rejudge(sessions, baselines, model_id, now).is_whole:
+        if not reevaluate(sessions, baselines, model_id, now).is_whole:
             with unit_of_work(sessions) as session:
-                runs.ask(session, "rejudge", now, now, claim.subject)
+                runs.ask(session, "reevaluate", now, now, claim.subject)
 
-    def judge_again(claim: Claim) -> None:
+    def retry_failed_slots(claim: Claim) -> None:
         model_id, now = UUID(claim.subject), utcnow()
         catch_up(sessions, settings.lake, model_id, now)
         evaluate_again(sessions, baselines, model_id, claim.slot, now)
@@ -75,16 +75,16 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
-    def make_of_one_half(_: Claim) -> None:
+    def pair_events(_: Claim) -> None:
         sweep(sessions, utcnow, settings.kserve_wait)
 
     return {
         "fold": fold,
         "archive": archive,
-        "kserve": make_of_one_half,
-        schedule.JOB: judge_day,
-        failed_slots.AGAIN: judge_again,
-        "rejudge": rejudge_late,
+        "kserve": pair_events,
+        schedule.JOB: evaluate_day,
+        failed_slots.AGAIN: retry_failed_slots,
+        "reevaluate": reevaluate_late,
         REPORT_JOB: report,
         "deliver": deliver,
         **_tidying(settings, sessions),

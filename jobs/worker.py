@@ -58,7 +58,7 @@ class Worker:
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
-        """Work until told to stop; look again after `idle_seconds` when nothing is due.
+        """Work until stopped; poll again after `idle_seconds` when nothing is due.
 
         A database that is away ends no worker: it goes on when the database is back.
         """

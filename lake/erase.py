@@ -46,7 +46,7 @@ class Found:
 
 
 def find(table: DeltaTable, column: str, matches: Matches) -> Found:
-    """Look for the values of a column that match; no other column is read."""
+    """Search for the values of a column that match; no other column is read."""
     found, known = Found(), dict[str, bool]()
     for batch in _batches(table, [column, "day"]):
         values = pc.unique(batch[column]).drop_null().to_pylist()
@@ -165,7 +165,7 @@ def files(table: DeltaTable) -> set[str]:
 
 
 def fence(table: DeltaTable, kind: Kind) -> None:
-    """Make void what every writer has begun; from now on the log tells the range of no text."""
+    """Make void what every writer has begun; from now on the log holds the range of no text."""
     _change(table, {STATISTICS: statistics(kind)}, {})
 
 
@@ -190,7 +190,7 @@ def scrub(table: DeltaTable, before_fence: set[str], notes: Iterable[str]) -> No
     table
         Any state of it, after the deletions.
     before_fence
-        What `files` told before `fence`.
+        Result of `files` before `fence`.
     notes
         The erasures. Their counts are kept in what remains of the log.
     """
@@ -200,7 +200,7 @@ def scrub(table: DeltaTable, before_fence: set[str], notes: Iterable[str]) -> No
             retention_hours=0, enforce_retention_duration=False, dry_run=True
         )
     )
-    # A commit that tells nothing: the newest entry of the log has to stay.
+    # A commit without content: the newest entry of the log has to stay.
     newest = _change(table, {}, kept)
     named = _named(newest)
     place = storage.file_system(newest)

@@ -74,7 +74,7 @@ class Actuals:
     arrived: Ints
 
     def at(self, entity: Ints, times: Ints) -> tuple[Floats, Ints]:
-        """Look up what happened.
+        """Look up the labels.
 
         Parameters
         ----------

@@ -130,7 +130,7 @@ class Log:
         ids
             Prediction ids.
         since
-            Wall time; labels received before it are not looked at.
+            Wall time; labels received before it are not read.
         columns
             Those that are needed.
 
@@ -188,7 +188,7 @@ class Log:
         return 0 if table is None else last_group(table)
 
     def files(self, kind: Kind) -> pa.Table:
-        """Return what the log says of each file of a table: its path, rows, day and times."""
+        """Return the log's entry of each file of a table: its path, rows, day and times."""
         table = self._tables[kind]
         return pa.table({}) if table is None else pa.table(table.get_add_actions(flatten=True))
 

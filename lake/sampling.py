@@ -22,7 +22,7 @@ def sample_input(
     Parameters
     ----------
     log
-        Where to look.
+        The range of event time.
     window
         Of event time. It is read day by day, so that memory is bounded by one
         day of input.

@@ -1,8 +1,8 @@
 """Search the prediction log from the newest event back, file by file.
 
-The log says of each file which event times it holds: a page of the newest rows
+The log holds the range of event times of each file: a page of the newest rows
 opens the newest files and stops when it is full. What names no time, an id or a
-session, is looked for in the same order, one narrow column at a time.
+session, is searched in the same order, one narrow column at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,9 @@ ORDER = [("at", "descending"), ("prediction_id", "descending")]
 KEY_SCHEMA = pa.schema([("at", TIME), ("prediction_id", pa.string()), ("received_at", TIME)])
 KEYS = KEY_SCHEMA.names
 
-# Rows of key columns that are looked at before asking whether there is time for more. It
-# doubles with each look that finds too little, so that a long way is a few looks.
-FIRST_LOOK, LONGEST_LOOK = 50_000, 4_000_000
+# Rows of key columns that are read before the time limit is checked. The number
+# doubles with each scan that finds too little, so that a long way is a few scans.
+FIRST_SCAN, LONGEST_SCAN = 50_000, 4_000_000
 _BATCH = 65_536  # rows; with two of them read ahead, bounds what a scan holds
 _MILLISECOND = timedelta(milliseconds=1)  # Delta keeps times to the millisecond, cut off
 # Not the ends of the calendar: there must be room to reckon around them.
@@ -63,7 +63,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Within:
-    """Where to look: event times, both included, and after a place in the order."""
+    """Range of a search: event times, both included, and after a place in the order."""
 
     first: datetime = BEGINNING
     last: datetime = END
@@ -83,7 +83,7 @@ class Within:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How far before one row to look for the next, and the earliest that is known already."""
+    """How far before one row to search for the next, and the earliest that is known already."""
 
     gap: timedelta
     known: datetime | None = None
@@ -109,7 +109,7 @@ class Found:
     keys
         The columns that were asked for; None when nothing was found.
     reached
-        All rows later than this were looked at; None when all were.
+        All rows later than this were read; None when all were.
     """
 
     keys: pa.Table | None
@@ -127,7 +127,7 @@ class Search:
     def newest(
         self, only: pc.Expression, n: int, *, within: Within, stop: Stop = in_time
     ) -> Found:
-        """Return the keys of the newest rows, as far as there is time to look for them.
+        """Return the keys of the newest rows, as far as the time limit allows.
 
         Parameters
         ----------
@@ -136,10 +136,10 @@ class Search:
         n
             How many; a row that was sent twice counts twice.
         within
-            Where to look.
+            The range of the search.
         stop
-            Says when time is up. At least one look is taken, and none stops amid
-            files whose times overlap: whoever goes on from there gets on.
+            Returns True once the time limit has passed. At least one scan is made, and none
+            stops amid files whose times overlap, so that the next page gets on.
         """
         found = KEY_SCHEMA.empty_table()
         for group, rest in self._groups(within):
@@ -169,7 +169,7 @@ class Search:
         columns
             Those that are needed; `at` among them.
         reach
-            Once there are some, how far before the first of them to look for more.
+            Once there are some, how far before the first of them to search for more.
         """
         found: list[pa.Table] = []
         known = [reach.known] if reach.known else []
@@ -189,10 +189,10 @@ class Search:
         That moment is None amid files whose times overlap, and after the last one.
         """
         parts = [p for p in self.parts if p.first <= within.last and p.last >= within.first]
-        done, size, seen_from = 0, FIRST_LOOK, END
+        done, size, seen_from = 0, FIRST_SCAN, END
         while done < len(parts):
             group = _up_to(parts[done:], size)
-            done, size = done + len(group), min(2 * size, LONGEST_LOOK)
+            done, size = done + len(group), min(2 * size, LONGEST_SCAN)
             seen_from = min([seen_from, *(part.first for part in group)])
             rest = parts[done].last if done < len(parts) else None
             yield group, rest if rest is not None and rest < seen_from else None

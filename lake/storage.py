@@ -65,7 +65,7 @@ def make_room(root: LakeRoot, *parts: str) -> None:
 
 
 def is_empty(root: LakeRoot) -> bool:
-    """Tell whether a folder is missing or holds nothing; of an object store, False."""
+    """Return whether a folder is missing or holds nothing; of an object store, False."""
     return not isinstance(root, Bucket) and not (root.is_dir() and any(root.iterdir()))
 
 

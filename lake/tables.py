@@ -28,8 +28,8 @@ INBOX = "inbox"  # the application whose group numbers the log's transactions ca
 # Version n must stay readable for as long as a training set names it.
 KEEP_HISTORY = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "50"}
 
-# The smallest and largest text of each file would be in Delta's own log, where no one looks
-# for a session's id: only of times is it told, by which files are left unopened.
+# Delta's log would hold the smallest and largest text of each file, also of erased sessions:
+# statistics are kept of times only, which is enough to skip files.
 STATISTICS = "delta.dataSkippingStatsColumns"
 
 # Measured on forecasts of 24 x 7 float64: twice the rows per second of Snappy's default.
@@ -43,7 +43,7 @@ TIDY_DAYS = 32  # at one go: bounds the time that an archive takes
 
 
 def statistics(kind: Kind) -> str:
-    """Return the columns of which Delta's log tells the range."""
+    """Return the columns of which Delta's log holds the range."""
     return "at,received_at" if kind is Kind.PREDICTIONS else "target_at,until,received_at"
 
 

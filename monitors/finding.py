@@ -1,4 +1,4 @@
-"""What a monitor says about one window."""
+"""Finding: the result of one evaluation of a monitor."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ class Finding:
         What was measured and what it was compared with, in the monitor's
         unit; a breach is `value > threshold`. None where there is none.
     window
-        The event time that was judged.
+        The event time that was evaluated.
     cause
-        One sentence for the person who is told.
+        One sentence: what changed, by how much, since when.
     detail
         What explains the verdict, as plain JSON.
     """
@@ -61,7 +61,7 @@ def as_json(number: float) -> float | None:
 
 
 def figure(value: float, unit: float) -> str:
-    """Write a value with four digits, or with as many as tell it from one a unit away.
+    """Write a value with four digits, or with as many as distinguish it from one a unit away.
 
     Parameters
     ----------

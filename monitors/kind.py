@@ -16,7 +16,7 @@ from core.window import Window
 from monitors.finding import Finding, Json, Outcome
 
 DAY = timedelta(days=1)
-RECENT = timedelta(days=36)  # five weeks and a day: what most monitors look back on
+RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -34,7 +34,7 @@ class ReferenceOf(StrEnum):
     """Which reference a kind is fitted on."""
 
     CHAMPION = "champion"
-    WIDEST = "widest"  # the longest of any version: what a sensor may look like
+    WIDEST = "widest"  # the longest of any version: the range of a healthy sensor
 
 
 class Source(Generic[T]):
@@ -55,7 +55,7 @@ class EvaluationContext:
     champion
         The name of the version that serves; None before the first.
     serving
-        The champion of that day, which a backtest tells apart from today's.
+        The champion of that day, in a backtest not that of today.
     reference
         The input that the champion was trained on, bounded; None when unknown.
     widest_reference
@@ -167,7 +167,7 @@ class MonitorKind(Generic[P]):
     needs_reference
         Without a reference there is no data; else `evaluate` decides.
     severity
-        Unless its owner says otherwise.
+        By default.
     breaches_to_fire, oks_to_resolve
         Consecutive evaluations.
     may_retrain
@@ -179,11 +179,11 @@ class MonitorKind(Generic[P]):
         Whether an alert is inhibited, given the detail of its newest breach and the features
         that are broken.
     broken
-        The inputs that a finding's detail says are broken: it inhibits other alerts.
+        The inputs with an open fault in a finding's detail: it inhibits other alerts.
     state
         The part of a finding's detail that the next evaluation reads.
     needs_segments
-        The contract must tell segments apart.
+        The contract must have `segment_by`.
     has_report
         A report is written when its alert fires.
     dates_change

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.window import Window
-from monitors.baselines.self_reference import LOOKS_BACK
-from monitors.data_quality.data_quality import Arrivals
+from monitors.baselines.self_reference import EVALUATIONS_BACK
+from monitors.data_quality.data_quality import DayVolume
 from monitors.kind import DAY, RECENT, Source
 from monitors.performance.accuracy import DayErrors
-from monitors.performance.calibration import ClaimDays
+from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
 from monitors.slo.burn_rate import Slices
@@ -102,7 +102,7 @@ class DailyErrors(Source[DayErrors]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPast:
+class SelfReference:
     """What is known of a version by its labels, lately and in its first days."""
 
     window_days: int
@@ -111,21 +111,21 @@ class OwnPast:
     @property
     def look_back(self) -> timedelta:
         """How far before the newest labelled day is read."""
-        return (self.window_days + LOOKS_BACK) * DAY
+        return (self.window_days + EVALUATIONS_BACK) * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Residuals(OwnPast, Source[ErrorDays | None]):
+class Residuals(SelfReference, Source[ErrorDays | None]):
     """Errors of the champion, hour by hour of the forecast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probabilities(OwnPast, Source[ClaimDays | None]):
+class Probabilities(SelfReference, Source[ProbabilityDays | None]):
     """Probabilities of the champion beside what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorsBySegment(OwnPast, Source[SegmentDays | None]):
+class ErrorsBySegment(SelfReference, Source[SegmentDays | None]):
     """Errors of the champion for each segment."""
 
 
@@ -151,5 +151,5 @@ class ContractViolations(Source[Violations]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(Source[Arrivals]):
+class Volume(Source[DayVolume]):
     """How many rows arrived on the last day, and on those before."""

@@ -22,7 +22,7 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What an artifact says it holds: shape by tensor name."""
+    """Header of an artifact: shape by tensor name."""
 
     shapes: dict[str, tuple[int, ...]]
 
@@ -33,7 +33,7 @@ def check_header(content: bytes) -> Header:
     Raises
     ------
     ForeignArtifact
-        Saying what the bytes are instead, or what is wrong with them.
+        With what the bytes are instead, or what is wrong with them.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class Deadline:
     reason: str
 
     def has_passed(self, watermark: datetime | None, now: datetime) -> bool:
-        """Say whether one of the clocks has reached it."""
+        """Return whether one of the clocks has reached it."""
         if now >= self.wall_time:
             return True
         if self.event_time is None or watermark is None:
@@ -102,7 +102,7 @@ def deadline(policy: Policy, entered: Entered) -> Deadline | None:
                 event_time=None,
                 wall_time=wall + policy.max_paused,
                 event=Event.EXPIRED,
-                reason="nobody decided",
+                reason="no decision in time",
             )
         case _:
             return None

@@ -1,4 +1,4 @@
-"""Evidence that a mean is positive, as e-processes: valid however often one looks."""
+"""Evidence that a mean is positive, as e-processes: valid at every sample size."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
 
     The smaller of two bets: one on the gains, and one on what the day before
     did not foretell of them. The first alone is exact when no day foretells
-    the next; when days resemble each other, it takes a long spell for many proofs.
+    the next; when days resemble each other, a long stretch counts for few.
 
     Parameters
     ----------
@@ -29,27 +29,27 @@ def evidence(gains: Floats, largest_loss: float) -> Floats:
 
     Examples
     --------
-    >>> spell = np.array([0.0] * 8 + [0.2] * 12)
-    >>> round(bet(spell, 0.25)[-1]), round(evidence(spell, 0.25)[-1])
+    >>> incident = np.array([0.0] * 8 + [0.2] * 12)
+    >>> round(bet(incident, 0.25)[-1]), round(evidence(incident, 0.25)[-1])
     (245, 5)
     """
-    told = foretold(gains)
-    return np.minimum(bet(gains, largest_loss), bet(gains - told, largest_loss + told))
+    expected = expected_gains(gains)
+    return np.minimum(bet(gains, largest_loss), bet(gains - expected, largest_loss + expected))
 
 
-def foretold(gains: Floats) -> Floats:
-    """Return what the day before says about each gain (block,); earlier days taught how much.
+def expected_gains(gains: Floats) -> Floats:
+    """Predict each gain (block,) from the day before, by the memory of earlier days.
 
     That is their first autocorrelation, about their own mean so that a steady
     gain is no memory, and never negative: alternation is no proof either.
     """
-    told = np.zeros_like(gains)
+    expected = np.zeros_like(gains)
     for day in range(2, len(gains)):
         past = gains[:day] - gains[:day].mean()
         spread = float(past @ past)
         memory = float(past[1:] @ past[:-1]) / spread if spread > ROUNDING else 0.0
-        told[day] = max(memory, 0.0) * gains[day - 1]
-    return told
+        expected[day] = max(memory, 0.0) * gains[day - 1]
+    return expected
 
 
 def bet(gains: Floats, largest_loss: Floats | float) -> Floats:
@@ -108,7 +108,7 @@ def mean_evidence(gains: Floats) -> Floats:
     >>> [round(float(e), 1) for e in mean_evidence(np.full(8, 0.01))[[2, 5, 8]]]
     [1.2, 5.1, 46.8]
     """
-    return np.minimum(_t_evidence(gains), _t_evidence(gains - foretold(gains)))
+    return np.minimum(_t_evidence(gains), _t_evidence(gains - expected_gains(gains)))
 
 
 def _t_evidence(gains: Floats) -> Floats:

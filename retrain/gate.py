@@ -10,7 +10,7 @@ from scipy.special import stdtr, stdtrit
 
 from retrain.windows import Floats
 
-MIN_BLOCKS = 3  # fewer say nothing about how much blocks differ
+MIN_BLOCKS = 3  # fewer do not show the spread of blocks
 
 # Forecasts of neighbouring days share targets and weather: the daily difference of two
 # equally good models remembers 0.3 of yesterday's (ETTh1, 5,900 h, three seeds: 0.23 to
@@ -22,12 +22,12 @@ INFLATION = 1.38  # of the standard error, for 3 to 10 days with that memory
 GROWTH = 1.5
 
 
-def looks(first: int, most: int) -> tuple[int, ...]:
+def gate_sizes(first: int, most: int) -> tuple[int, ...]:
     """Return at how many days with labels the gate is tested, the first time included.
 
     Examples
     --------
-    >>> looks(5, 35)
+    >>> gate_sizes(5, 35)
     (5, 8, 12, 18, 27)
     """
     sizes = [max(first, MIN_BLOCKS)]
@@ -36,7 +36,7 @@ def looks(first: int, most: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def alpha_of(look: int, n_looks: int, alpha: float) -> float:
+def alpha_of(test: int, n_tests: int, alpha: float) -> float:
     """Return the part of `alpha` that one of several tests may spend.
 
     Half at the first, the other half in equal parts at all others: by Bonferroni's
@@ -48,13 +48,13 @@ def alpha_of(look: int, n_looks: int, alpha: float) -> float:
     >>> alpha_of(0, 1, 0.05), alpha_of(0, 5, 0.05), alpha_of(3, 5, 0.05)
     (0.05, 0.025, 0.00625)
     """
-    if n_looks == 1:
+    if n_tests == 1:
         return alpha
-    return alpha / 2 if look == 0 else alpha / 2 / (n_looks - 1)
+    return alpha / 2 if test == 0 else alpha / 2 / (n_tests - 1)
 
 
 class Outcome(StrEnum):
-    """What the gate says."""
+    """Outcome of the gate."""
 
     PASSED = "passed"
     REFUSED = "refused"

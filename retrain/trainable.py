@@ -15,7 +15,7 @@ OBJECTIVE_DAYS = 28  # four folds, each of a week: what a first objective is der
 class Base:
     """The champion that a challenger would be built upon.
 
-    `artifact_format` is what its manifest says of its weights.
+    `artifact_format` is the format of its weights in its manifest.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Is the challenger better on live traffic? A verdict that may be looked at after every day."""
+"""Is the challenger better on live traffic? A sequential test, valid at every day."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from retrain.windows import Floats
 
 
 class Outcome(StrEnum):
-    """What the evidence says so far."""
+    """Outcome of the canary so far."""
 
     SUCCESS = "success"
     FAIL = "fail"
@@ -66,7 +66,7 @@ class Rule:
     ----------
     alpha
         Chance that a challenger which is no better is ever called a success,
-        however often one looks.
+        at any number of tests.
     alpha_harm
         The same for calling one that is no worse a failure, for each of the
         two ways to fail: larger losses, and more failed sessions.
@@ -135,14 +135,14 @@ class Verdict:
         return asdict(self)
 
 
-def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
+def evaluate(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     """Weigh all sessions of a canary so far.
 
     A session's difference is (new - old) / (new + old), in [-1, 1] whatever
     the unit. Sessions that began on one day share its weather and count as one
     block; the block means are bet upon, one after the other, and the bet knows
     only earlier blocks. The evidence is at most a nonnegative supermartingale,
-    so that looking every day costs nothing.
+    so that a test every day costs nothing.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def judge(sessions: Sequence[Scored], share: float, rule: Rule) -> Verdict:
     ...     day=date(2026, 1, 1), is_canary=False, loss_champion=1.0, loss_challenger=0.6
     ... )
     >>> better = [replace(session, day=date(2026, 1, day)) for day in range(1, 13)]
-    >>> judge(better, 0.05, Rule()).outcome.value
+    >>> evaluate(better, 0.05, Rule()).outcome.value
     'success'
     """
     scored: dict[date, list[float]] = defaultdict(list)
@@ -287,5 +287,5 @@ def _decide(found: Verdict, rule: Rule) -> tuple[Outcome, str]:
 def _rates(found: Verdict) -> str:
     if found.failed_challenger is None or found.failed_champion is None:
         return ""
-    rate, usual = found.failed_challenger, found.failed_champion
-    return f", in {rate:.1%} of sessions, the champion in {usual:.1%}"
+    rate, of_champion = found.failed_challenger, found.failed_champion
+    return f", in {rate:.1%} of sessions, the champion in {of_champion:.1%}"

@@ -111,12 +111,12 @@ def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
         return ()
     flips = [
         Mark(
-            x=turn.at.timestamp(),
-            label=f"{turn.monitor} {turn.flip}",
-            tone="bad" if turn.flip is Flip.FIRED else "good",
+            x=change.at.timestamp(),
+            label=f"{change.monitor} {change.flip}",
+            tone="bad" if change.flip is Flip.FIRED else "good",
         )
-        for turn in page.turns
-        if not turn.is_inhibited
+        for change in page.alert_changes
+        if not change.is_inhibited
     ]
     milestones = [
         Mark(x=stone.at.timestamp(), label=stone.label, tone="accent")

@@ -44,7 +44,7 @@ def way(rollout: RolloutPage) -> tuple[Stop, ...]:
         *(canary if rollout.line.base else ()),
         "Promoted",
     ]
-    reached = max((_place(event.phase, rollout) for event in rollout.happenings), default=0)
+    reached = max((_place(event.phase, rollout) for event in rollout.events), default=0)
     if rollout.line.phase is Phase.PROMOTED:
         return tuple(Stop(name=name, state="done") for name in names)
     here: Literal["now", "lost"] = "now" if rollout.line.is_open else "lost"

@@ -14,7 +14,7 @@ from core import moments
 from core.errors import NotFound, Unprocessable
 from core.schema.rows import Status
 from db.session import read_only
-from services.read_models.export.export import Order, export
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
 from services.read_models.lookup.query import (
@@ -26,7 +26,7 @@ from services.read_models.lookup.query import (
 )
 from services.read_models.lookup.query import Query as Wanted
 from services.read_models.lookup.rows import Prediction
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 from services.read_models.overview.model_header import Subject, subject
 from web import traces
 from web.rendering import HEADERS, PageRoute, page, site
@@ -148,7 +148,7 @@ def show_predictions(
         problem = str(refusal)
     else:
         ours = site(request)
-        with look(ours.sessions, ours.lake, of.model_id) as state:
+        with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
             found = paged.page(state, wanted, after, ROWS, paged.within())
     return page(
         "predictions.html",
@@ -193,7 +193,7 @@ def save(
 ) -> Response:
     """Write the predictions that match to a file."""
     ours = site(request)
-    order = Order(
+    order = ExportRequest(
         model_id=of.model_id, query=asked.wanted, form=format, with_labels=with_labels
     )
     disposition = {"Content-Disposition": f'attachment; filename="{of.name}.{format}"'}
@@ -211,7 +211,7 @@ def show_prediction(
     """Show one prediction: what went in, what came out, what happened."""
     ours, given = site(request), request.query_params
     cursor = given.get("cursor", "")[:2048]
-    with look(ours.sessions, ours.lake, of.model_id) as state:
+    with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
         found = by_id.prediction(
             state,
             prediction_id[:1024],
@@ -250,7 +250,7 @@ def show_session(
     """Show a session, step by step."""
     ours = site(request)
     after = read(cursor, SessionCursor) if cursor else None
-    with look(ours.sessions, ours.lake, of.model_id) as state:
+    with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
         found = timeline.timeline(state, session_id[:1024], after, STEPS, paged.within())
     if found is None:
         raise NotFound(f"No session of {of.name} has this id, as far as rows are kept.")

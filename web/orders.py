@@ -90,7 +90,7 @@ def write_report(
     ours = site(request)
     with unit_of_work(ours.sessions) as session:
         finding = report_status.visible(session, finding_id, visitor.model_id)
-        before = report_status.standing(session, ours.reports, finding)
+        before = report_status.status_of(session, ours.reports, finding)
         after = report_status.ask(session, ours.reports, finding, now)
         if after != before:
             api_keys.audit(session, visitor.name, "report.ask", str(finding_id), {}, now)

@@ -59,7 +59,7 @@ def write_report(
     """
     api_keys.require(act.caller, Scope.OPERATE, act.caller.model_id)
     finding = report_status.visible(act.session, finding_id, act.caller.model_id)
-    before = report_status.standing(act.session, parts.settings.reports, finding)
+    before = report_status.status_of(act.session, parts.settings.reports, finding)
     now = report_status.ask(act.session, parts.settings.reports, finding, act.now)
     if now != before:
         act.record("report.ask", str(finding_id))

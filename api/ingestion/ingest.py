@@ -31,7 +31,7 @@ from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
 from services.ingest.formats.decompress import Packing, unpack
 from services.ingest.tracing import trace_id
-from services.models.registry import Directory, Entry
+from services.models.registry import Entry, ModelCache
 
 # How long an answer of the door is kept here, so that it is asked in a thread
 # and not in the event loop. Adds to the door's own time to live.
@@ -64,7 +64,7 @@ class Admitted:
 class Gate:
     """Says who may send to which model, without holding up the event loop."""
 
-    def __init__(self, keys: Keys, directory: Directory, settings: Settings) -> None:
+    def __init__(self, keys: Keys, directory: ModelCache, settings: Settings) -> None:
         self._keys = keys
         self._directory = directory
         self._settings = settings

@@ -15,7 +15,7 @@ from api.server.dependencies import PlatformDep, ReadDep, ReadModel
 from api.server.paging import Cursor, Limit
 from core.errors import NotFound, NotFoundYet
 from core.schema.rows import Status
-from services.read_models.export.export import Order, export
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
 from services.read_models.lookup.query import (
@@ -27,7 +27,7 @@ from services.read_models.lookup.query import (
 )
 from services.read_models.lookup.query import Query as Wanted
 from services.read_models.lookup.rows import Store
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 from services.read_models.paging import Page
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["lookup"])
@@ -132,7 +132,7 @@ def list_predictions(
 ) -> Response:
     """List predictions, newest event first, with what became of them."""
     after = read(cursor, ListCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         page = paged.page(state, query, after, limit, paged.within())
     return _json(
         {
@@ -156,7 +156,9 @@ def export_predictions(
     with_labels: Annotated[bool, Query(description="Add what happened.")] = False,
 ) -> Response:
     """Take out predictions as a file, however many, the oldest event day first."""
-    order = Order(model_id=entry.model_id, query=query, form=format, with_labels=with_labels)
+    order = ExportRequest(
+        model_id=entry.model_id, query=query, form=format, with_labels=with_labels
+    )
     return stream(export(parts.sessions, parts.settings.lake, order), entry.name, format)
 
 
@@ -182,7 +184,7 @@ def read_prediction(
 ) -> Response:
     """Find one prediction by its id: the newest rows first, then further back."""
     after = read(cursor, ListCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         found = by_id.prediction(
             state, prediction_id, near=at, after=after, stop=paged.within()
         )
@@ -205,7 +207,7 @@ def read_session(
 ) -> Response:
     """Show a session from its first step to its last."""
     after = read(cursor, SessionCursor) if cursor else None
-    with look(parts.sessions, parts.settings.lake, entry.model_id) as state:
+    with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         found = timeline.timeline(state, session_id, after, limit, paged.within())
     if found is None:
         raise NotFound("no session of that id")

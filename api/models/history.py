@@ -70,7 +70,7 @@ def _stretch(
     reference_from: Moment = None,
     reference_until: Moment = None,
     reference_days: Annotated[int | None, Query(ge=1, le=backtest.MAX_DAYS)] = None,
-) -> backtest.Asked:
+) -> backtest.BacktestRequest:
     """Read which days to look at, and what to measure against."""
     reference = None
     if reference_from is not None and reference_until is not None:
@@ -79,18 +79,20 @@ def _stretch(
         reference = Window(reference_from, reference_until)
     elif reference_from is not None or reference_until is not None:
         raise Unprocessable("a reference has two ends: reference_from and reference_until")
-    return backtest.Asked(
+    return backtest.BacktestRequest(
         since=since, until=until, reference=reference, reference_days=reference_days
     )
 
 
 @router.get("/replay")
 def read_replay(
-    entry: ReadModel, parts: PlatformDep, asked: Annotated[backtest.Asked, Depends(_stretch)]
-) -> backtest.Replay:
+    entry: ReadModel,
+    parts: PlatformDep,
+    asked: Annotated[backtest.BacktestRequest, Depends(_stretch)],
+) -> backtest.Backtest:
     """Say what the model's monitors would have found on past days, as these are known now.
 
     A reference may be given to measure against in place of the champion's: by its
     bounds, or as the first days of the stretch.
     """
-    return backtest.replay(parts.sessions, entry.model_id, asked)
+    return backtest.run_backtest(parts.sessions, entry.model_id, asked)

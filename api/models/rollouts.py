@@ -29,7 +29,7 @@ from services.read_models import rollout_history
 from services.read_models.overview.rollouts import verdict_of
 from services.read_models.paging import Page
 from services.rollouts import retraining, rollout_transitions
-from services.rollouts.set_champion import crown
+from services.rollouts.set_champion import set_champion as make_champion
 
 router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=JsonRoute)
 
@@ -145,6 +145,6 @@ def read_routing(
 @router.put("/models/{model}/champion")
 def put_champion(body: ChampionPut, entry: OperateModel, act: ActDep) -> RevisionRead:
     """Let a version serve, by a person's choice; answers the new revision."""
-    rev = crown(act.session, entry.model_id, body.version, body.expected_rev, act.now)
+    rev = make_champion(act.session, entry.model_id, body.version, body.expected_rev, act.now)
     act.record("champion.move", f"{entry.name}/{body.version}", {"rev": rev})
     return RevisionRead(rev=rev)

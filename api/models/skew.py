@@ -142,7 +142,7 @@ def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadMode
         raise Unprocessable(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Malformed("the body is no JSON") from None
-    asked = compare.Asked(
+    asked = compare.ComparisonRequest(
         offline=sides.offline, online=sides.online, at=sides.at, tolerance=sides.tolerance
     )
     found = compare.compare(asked, entry.contract)
@@ -164,7 +164,7 @@ def _read(feature: FeatureSkew) -> FeatureSkewRead:
         max_ulp=feature.max_ulp,
         distance=feature.distance,
         faults=[
-            FaultRead(fault=one.fault, said=one.said, parameters={**one.parameters})
+            FaultRead(fault=one.fault, said=one.message, parameters={**one.parameters})
             for one in feature.faults
         ],
         left=feature.left,

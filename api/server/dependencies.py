@@ -21,7 +21,7 @@ from notify.webhook import Sender
 from services.access.api_keys import Caller, Door, audit, require, token_in
 from services.access.capacity import Disks
 from services.access.rate_limits import Hall
-from services.models.registry import Directory, Entry
+from services.models.registry import Entry, ModelCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Platform:
     settings: Settings
     sessions: sessionmaker[Session]
     door: Door
-    directory: Directory
+    directory: ModelCache
     hall: Hall
     disks: Disks
     sender: Sender

@@ -11,7 +11,7 @@ from evidently.legacy.calculations.stattests import get_stattest
 from benchmarks.peers.exchange import serve
 
 
-def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
+def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
     """Ask what a drift report asks of each column."""
     then = pd.Series(reference.ravel())
     found = []
@@ -24,4 +24,4 @@ def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    serve(judge, str(evidently.__version__))
+    serve(evaluate, str(evidently.__version__))

@@ -9,7 +9,7 @@ from frouros.detectors.data_drift import CVMTest
 from benchmarks.peers.exchange import serve
 
 
-def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
+def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
     """Fit on the reference, compare each week."""
     detector = CVMTest()
     detector.fit(X=reference.ravel())
@@ -18,4 +18,4 @@ def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    serve(judge, version("frouros"))
+    serve(evaluate, version("frouros"))

@@ -10,7 +10,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from benchmarks.peers.exchange import serve
 
 
-def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
+def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
     """Take each week as a chunk, of the reference and of the trials."""
     width = trials.shape[1]
     calculator = nannyml.UnivariateDriftCalculator(column_names=["x"], chunk_size=width)
@@ -23,4 +23,4 @@ def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    serve(judge, str(nannyml.__version__))
+    serve(evaluate, str(nannyml.__version__))

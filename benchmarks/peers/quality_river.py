@@ -16,8 +16,8 @@ DELTAS = (0.5, 0.1, 0.02, 0.002, 1e-4, 1e-6, 1e-9, 1e-13, 1e-18)
 DEFAULT = 0.002
 
 
-def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
-    """Read each path once for every delta; `reference` is (hours to start on, hours a look)."""
+def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
+    """Read each path once for every delta; `reference` is (lead, span) in hours."""
     lead, span = (int(part) for part in reference)
     score, alarm = [], []
     for path in trials:
@@ -41,4 +41,4 @@ def calls_of(path: Any, delta: float) -> Any:
 
 
 if __name__ == "__main__":
-    serve(judge, str(river.__version__))
+    serve(evaluate, str(river.__version__))

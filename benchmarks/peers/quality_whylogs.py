@@ -16,7 +16,7 @@ def profile(values: Any) -> Any:
     return why.log(pd.DataFrame({"x": values[np.isfinite(values)]})).view()
 
 
-def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
+def evaluate(reference: Any, trials: Any) -> tuple[Any, Any]:
     """Compare the profile of each week with that of the reference."""
     then = profile(reference.ravel())
     score, alarm = [], []
@@ -30,4 +30,4 @@ def judge(reference: Any, trials: Any) -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    serve(judge, str(why.__version__))
+    serve(evaluate, str(why.__version__))

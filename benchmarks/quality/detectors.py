@@ -1,6 +1,6 @@
 """What is compared, behind one small interface.
 
-A detector judges weeks: how unusual is each trial beside the reference, and
+A detector evaluates weeks: how unusual is each trial beside the reference, and
 would it have called as documented? The higher the score the more unusual; only
 the order of a detector's own scores matters.
 """
@@ -75,7 +75,7 @@ class Watch:
 
     @property
     def n_days(self) -> int:
-        """Return how many looks there are."""
+        """Return how many evaluations there are."""
         return int(self.paths.shape[1] - LEAD) // DAY
 
     def together(self, path: int) -> Floats:
@@ -99,7 +99,7 @@ class Watcher(Protocol):
     Attributes
     ----------
     promised_days
-        Days between false alarms that it says it keeps, one look a day.
+        Days between false alarms that it says it keeps, one evaluation a day.
     cpu
         Seconds spent by all judgements so far.
     n_decisions
@@ -119,9 +119,9 @@ class Watcher(Protocol):
 
 
 class Detector(Watcher, Protocol):
-    """One who judges a lone week, too."""
+    """One who evaluates a lone week, too."""
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]: ...
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]: ...
 
 
 class Timed:
@@ -135,13 +135,13 @@ class Timed:
 
 
 class Weekly(Timed, ABC):
-    """A detector of weeks; day by day it judges the last seven days."""
+    """A detector of weeks; day by day it evaluates the last seven days."""
 
     @abstractmethod
     def one(self, question: Question) -> Verdicts:
-        """Judge the trials of one question."""
+        """Evaluate the trials of one question."""
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]:
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]:
         began = time.process_time()
         found = [self.one(question) for question in questions]
         self.cpu += time.process_time() - began
@@ -149,11 +149,11 @@ class Weekly(Timed, ABC):
         return found
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return folded(watches, self.judge(list(weekly(watches))))
+        return folded(watches, self.evaluate(list(weekly(watches))))
 
 
 def weekly(watches: Iterable[Watch]) -> Iterator[Question]:
-    """Ask of each look's last seven days."""
+    """Ask of each evaluation's last seven days."""
     for watch in watches:
         n_weeks = len(watch.history) // WEEK
         weeks = np.stack(
@@ -202,7 +202,7 @@ class Never(Weekly):
 
 
 class Coin(Weekly):
-    """Call at random, one look in twenty."""
+    """Call at random, one evaluation in twenty."""
 
     name = "tosses a coin, 5 %"
 

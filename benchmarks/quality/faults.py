@@ -17,7 +17,7 @@ UNITS = ((0.3048, 0.0), (1.8, 32.0), (1000.0, 0.0))  # feet, Fahrenheit, thousan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scene:
+class FaultSetting:
     """What a fault may know of the sensor.
 
     Attributes
@@ -35,96 +35,98 @@ class Scene:
     rng: np.random.Generator
 
 
-Change = Callable[[Floats, int, float, Scene], Floats]
+Change = Callable[[Floats, int, float, FaultSetting], Floats]
 
 
-def shift(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
-    return np.concatenate([values[:start], values[start:] + strength * scene.sd])
+def shift(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
+    return np.concatenate([values[:start], values[start:] + strength * setting.sd])
 
 
-def scale(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def scale(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     return np.concatenate(
-        [values[:start], scene.mean + strength * (values[start:] - scene.mean)]
+        [values[:start], setting.mean + strength * (values[start:] - setting.mean)]
     )
 
 
-def trend(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def trend(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Rise by `strength` each week."""
     weeks = np.arange(len(values) - start) / (7 * DAY)
-    return np.concatenate([values[:start], values[start:] + strength * scene.sd * weeks])
+    return np.concatenate([values[:start], values[start:] + strength * setting.sd * weeks])
 
 
-def noise(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
-    added = scene.rng.normal(0.0, strength * scene.sd, len(values) - start)
+def noise(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
+    added = setting.rng.normal(0.0, strength * setting.sd, len(values) - start)
     return np.concatenate([values[:start], values[start:] + added])
 
 
-def stuck(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def stuck(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Repeat one value for `strength` hours, somewhere in the week after `start`."""
     room = min(len(values) - start, 7 * DAY) - int(strength)
-    at = start + int(scene.rng.integers(0, room + 1))
+    at = start + int(setting.rng.integers(0, room + 1))
     return np.concatenate(
         [values[:at], np.full(int(strength), values[at]), values[at + int(strength) :]]
     )
 
 
-def hold(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def hold(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Let only each `strength`-th value through, and repeat it."""
     at = np.arange(len(values) - start)
     return np.concatenate([values[:start], values[start:][at - at % int(strength)]])
 
 
-def drop(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
-    gone = scene.rng.random(len(values) - start) < strength
+def drop(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
+    gone = setting.rng.random(len(values) - start) < strength
     return np.concatenate([values[:start], np.where(gone, np.nan, values[start:])])
 
 
-def late(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def late(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Give the values of `strength` hours ago."""
     return np.concatenate(
         [values[:start], values[start - int(strength) : len(values) - int(strength)]]
     )
 
 
-def unit(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def unit(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     factor, offset = UNITS[int(strength)]
     return np.concatenate([values[:start], values[start:] * factor + offset])
 
 
-def swap(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def swap(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Give another sensor's values: 0 is the most alike, 1 the least."""
-    other = scene.others[round(strength * (len(scene.others) - 1))]
+    other = setting.others[round(strength * (len(setting.others) - 1))]
     return np.concatenate([values[:start], other[start:]])
 
 
-def shuffle(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def shuffle(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Put blocks of `strength` hours of each week in any order: no value changes."""
     out, length = values.copy(), int(strength)
     for begin in range(start, len(values), 7 * DAY):
         stretch = out[begin : begin + 7 * DAY]
         whole = len(stretch) // length * length
         blocks = stretch[:whole].reshape(-1, length)
-        out[begin : begin + whole] = blocks[scene.rng.permutation(len(blocks))].ravel()
+        out[begin : begin + whole] = blocks[setting.rng.permutation(len(blocks))].ravel()
     return out
 
 
-def season(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def season(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Add `strength` times the daily profile; hour 0 of `values` is a midnight."""
-    daily = scene.profile[np.arange(start, len(values)) % DAY]
+    daily = setting.profile[np.arange(start, len(values)) % DAY]
     return np.concatenate([values[:start], values[start:] + strength * daily])
 
 
-def holiday(values: Floats, start: int, strength: float, scene: Scene | None = None) -> Floats:
+def holiday(
+    values: Floats, start: int, strength: float, setting: FaultSetting | None = None
+) -> Floats:
     """Let `strength` days in the middle of the week go as the same days a week ago."""
     at, span = start + 2 * DAY, int(strength) * DAY
     before = values[at - 7 * DAY : at - 7 * DAY + span]
     return np.concatenate([values[:at], before, values[at + span :]])
 
 
-def segment(values: Floats, start: int, strength: float, scene: Scene) -> Floats:
+def segment(values: Floats, start: int, strength: float, setting: FaultSetting) -> Floats:
     """Take this share of the hours from senders whose values follow the daily profile."""
     at = np.arange(start, len(values))
-    theirs = scene.mean + scene.profile[at % DAY]
+    theirs = setting.mean + setting.profile[at % DAY]
     return np.concatenate([values[:start], (1 - strength) * values[start:] + strength * theirs])
 
 
@@ -166,7 +168,9 @@ def sensible(series: Series, faults: tuple[Fault, ...] = FAULTS) -> tuple[Fault,
     return tuple(fault for fault in faults if series.seasonal or not fault.needs_season)
 
 
-def scene(series: Series, sensor: int, begin: int, end: int, rng: np.random.Generator) -> Scene:
+def setting(
+    series: Series, sensor: int, begin: int, end: int, rng: np.random.Generator
+) -> FaultSetting:
     """Describe a sensor, beside the hours [begin, end) that a fault will work on."""
     own = series.values[:, sensor]
     by_hour = own.reshape(-1, DAY).mean(axis=0)
@@ -174,7 +178,7 @@ def scene(series: Series, sensor: int, begin: int, end: int, rng: np.random.Gene
     # Alike is alike in value, as a model sees it, and not in shape alone.
     apart = [float(np.mean((series.values[:, other] - own) ** 2)) for other in rest]
     order = [rest[i] for i in np.argsort(apart)] or [sensor]
-    return Scene(
+    return FaultSetting(
         mean=float(own.mean()),
         sd=float(own.std()),
         profile=by_hour - by_hour.mean(),

@@ -74,21 +74,21 @@ class SeqwatchDrift(Weekly):
         return Verdicts(score=score, alarm=p <= SIZE)
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
-    def _learn(self, history: Floats) -> input_drift.DriftBaseline:
-        params = input_drift.DriftParams(days_between_false_alarms=self.promised_days)
-        baseline = input_drift.calibrate(grid(history), params)
-        assert isinstance(baseline, input_drift.DriftBaseline)
+    def _learn(self, history: Floats) -> input_drift.InputDriftBaseline:
+        params = input_drift.InputDriftParams(days_between_false_alarms=self.promised_days)
+        baseline = input_drift.fit(grid(history), params)
+        assert isinstance(baseline, input_drift.InputDriftBaseline)
         return baseline
 
-    def _look(
-        self, baseline: input_drift.DriftBaseline, hours: Floats, sensor: int
+    def _evaluate(
+        self, baseline: input_drift.InputDriftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
-        looks = input_drift.replay(baseline, grid(hours))
-        matters = looks.effects[:, sensor] >= baseline.params.min_effect
-        scores = np.where(matters, looks.scores[:, sensor], 0.0)
-        return scores, baseline.contract.threshold
+        evaluations = input_drift.evaluate_days(baseline, grid(hours))
+        matters = evaluations.effects[:, sensor] >= baseline.params.min_effect
+        scores = np.where(matters, evaluations.scores[:, sensor], 0.0)
+        return scores, baseline.alarm_threshold.value
 
 
 def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
@@ -97,8 +97,8 @@ def _moments(weeks: Floats, period: int) -> tuple[Floats, Floats]:
     return np.nanmean(change, axis=1), np.nanstd(change, axis=1)
 
 
-class SeqwatchPanel(Weekly):
-    """The panel of views: order, timing and level of values, judged together."""
+class SeqwatchTemporalPattern(Weekly):
+    """The panel of views: order, timing and level of values, evaluated together."""
 
     name = "Seqwatch panel"
     promised_days: float
@@ -134,22 +134,22 @@ class SeqwatchPanel(Weekly):
         return self._known[1]
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
-    def _learn(self, history: Floats) -> panel.PanelBaseline:
-        params = panel.PanelParams(days_between_false_alarms=self.promised_days)
-        baseline = panel.calibrate(grid(history), params)
-        assert isinstance(baseline, panel.PanelBaseline)
+    def _learn(self, history: Floats) -> panel.TemporalPatternBaseline:
+        params = panel.TemporalPatternParams(days_between_false_alarms=self.promised_days)
+        baseline = panel.fit(grid(history), params)
+        assert isinstance(baseline, panel.TemporalPatternBaseline)
         return baseline
 
-    def _look(
-        self, baseline: panel.PanelBaseline, hours: Floats, sensor: int
+    def _evaluate(
+        self, baseline: panel.TemporalPatternBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
-        looks = panel.replay(baseline, grid(hours))
-        return largest(looks.scores[:, sensor], axis=1), baseline.contract.threshold
+        evaluations = panel.evaluate_days(baseline, grid(hours))
+        return largest(evaluations.scores[:, sensor], axis=1), baseline.alarm_threshold.value
 
 
-class SeqwatchLevel(Timed):
+class SeqwatchMeanShift(Timed):
     """The monitor `level`: evidence piled up day by day. It has no verdict on a lone week."""
 
     name = "Seqwatch level"
@@ -160,24 +160,24 @@ class SeqwatchLevel(Timed):
         self.promised_days = promised_days
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return replayed(self, watches, self._learn, self._look)
+        return replayed(self, watches, self._learn, self._evaluate)
 
-    def _learn(self, history: Floats) -> mean_shift.LevelBaseline:
-        params = mean_shift.LevelParams(days_between_false_alarms=self.promised_days)
-        baseline = mean_shift.calibrate(grid(history), params)
-        assert isinstance(baseline, mean_shift.LevelBaseline)
+    def _learn(self, history: Floats) -> mean_shift.MeanShiftBaseline:
+        params = mean_shift.MeanShiftParams(days_between_false_alarms=self.promised_days)
+        baseline = mean_shift.fit(grid(history), params)
+        assert isinstance(baseline, mean_shift.MeanShiftBaseline)
         return baseline
 
-    def _look(
-        self, baseline: mean_shift.LevelBaseline, hours: Floats, sensor: int
+    def _evaluate(
+        self, baseline: mean_shift.MeanShiftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         # After the reference, of which nothing is seen but what was learnt.
-        looks = mean_shift_evaluation.replay(
+        evaluations = mean_shift_evaluation.evaluate_days(
             baseline, replace(grid(hours), first=baseline.learnt_until)
         )
-        matters = np.abs(looks.effects[:, sensor]) >= baseline.params.min_effect
-        alone = np.log1p(np.expm1(looks.scores[:, sensor]) / hours.shape[1])
-        return np.where(matters, alone, 0.0), baseline.contract.threshold
+        matters = np.abs(evaluations.effects[:, sensor]) >= baseline.params.min_effect
+        alone = np.log1p(np.expm1(evaluations.scores[:, sensor]) / hours.shape[1])
+        return np.where(matters, alone, 0.0), baseline.alarm_threshold.value
 
 
 def _seen(weeks: Floats, views: Sequence[View], copies: int = 1) -> list[Floats]:
@@ -194,21 +194,21 @@ def replayed(
     detector: Timed,
     watches: Sequence[Watch],
     learn: Callable[[Floats], Learned],
-    look: Callable[[Learned, Floats, int], tuple[Floats, float]],
+    evaluation: Callable[[Learned, Floats, int], tuple[Floats, float]],
 ) -> list[Verdicts]:
-    """Replay the product's own looks; one contract holds for all sensors together."""
+    """Replay the product's own evaluations; one contract holds for all sensors together."""
     began, found = time.process_time(), []
     baseline: Learned | None = None
     history: Floats | None = None
     for watch in watches:
         if baseline is None or watch.history is not history:
             baseline, history = learn(watch.history), watch.history
-        looks = [
-            look(baseline, watch.together(path), watch.sensor)
+        evaluations = [
+            evaluation(baseline, watch.together(path), watch.sensor)
             for path in range(len(watch.paths))
         ]
-        score = np.stack([scores[-watch.n_days :] for scores, _ in looks])
-        found.append(Verdicts(score=score, alarm=score > looks[0][1]))
+        score = np.stack([scores[-watch.n_days :] for scores, _ in evaluations])
+        found.append(Verdicts(score=score, alarm=score > evaluations[0][1]))
     detector.cpu += time.process_time() - began
     detector.n_decisions += sum(one.score.size for one in found)
     return found

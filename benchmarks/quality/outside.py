@@ -36,7 +36,7 @@ class Outside(Timed):
     def python(self) -> Path:
         return ROOT / ".peers" / self.peer / "bin" / "python"
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]:
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]:
         return self.ask(
             [
                 Asked(
@@ -48,7 +48,7 @@ class Outside(Timed):
         )
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        return folded(watches, self.judge(list(weekly(watches))))
+        return folded(watches, self.evaluate(list(weekly(watches))))
 
     def ask(self, asked: Sequence[Asked]) -> list[Verdicts]:
         """Run the peer once over all questions."""
@@ -84,15 +84,15 @@ class Outside(Timed):
 class OutsideStream(Outside):
     """A peer that reads values one by one, and has no reference but what came before."""
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdicts]:
-        looks = np.array([CONTEXT, WEEK], dtype=float)
+    def evaluate(self, questions: Sequence[Question]) -> list[Verdicts]:
+        evaluations = np.array([CONTEXT, WEEK], dtype=float)
         # Twice the traffic is the same stream to it, hour by hour.
-        found = self.ask([Asked(reference=looks, trials=one.trials) for one in questions])
+        found = self.ask([Asked(reference=evaluations, trials=one.trials) for one in questions])
         return [Verdicts(score=one.score[:, 0], alarm=one.alarm[:, 0]) for one in found]
 
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
-        looks = np.array([LEAD, DAY], dtype=float)
-        return self.ask([Asked(reference=looks, trials=one.paths) for one in watches])
+        evaluations = np.array([LEAD, DAY], dtype=float)
+        return self.ask([Asked(reference=evaluations, trials=one.paths) for one in watches])
 
 
 def outside() -> list[Outside]:

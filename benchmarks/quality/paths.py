@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Watch, Watcher
-from benchmarks.quality.faults import scene, sensible
+from benchmarks.quality.faults import sensible, setting
 from benchmarks.quality.series import DAY, LEAD, WEEK, Series, ar1
 from monitors.summaries.summary import Floats
 
@@ -15,7 +15,7 @@ HISTORY = 56 * WEEK  # the first year and a month is the reference
 AFTER = int(scores.D_MAX)
 BUDGETS = (30.0 / 7.0, 1.0, 30.0 / 90.0)  # one a week, a month, a quarter
 MIDDLE = 1
-PROMISE_REFRACTORY = 7  # days: a window is judged once, as the contract counts
+PROMISE_REFRACTORY = 7  # days: a window is evaluated once, as the contract counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ def course(series: Series, seed: int, n_injections: int) -> Course:
                 begin = HISTORY + day * DAY - LEAD
                 end = begin + LEAD + AFTER * DAY
                 phase = int(rng.integers(0, DAY))
-                known = scene(series, sensor, begin, end, rng)
+                known = setting(series, sensor, begin, end, rng)
                 strength = fault.strengths[MIDDLE]
                 stretches.append(fault.change(own[begin:end], LEAD + phase, strength, known))
                 around.append(series.values[begin:end])
@@ -105,7 +105,7 @@ def run(detector: Detector, course: Course) -> Run:
     days = np.concatenate(
         [scores.delays(one.alarm, p) for one, p in zip(changed, course.phases, strict=True)]
     )
-    n_looks = sum(one.alarm.size for one in quiet)
+    n_evaluations = sum(one.alarm.size for one in quiet)
     n_alarms = sum(float(scores.count(one.alarm).sum()) for one in quiet)
     scored = [_known(one.score) for one in quiet]
     return Run(
@@ -113,7 +113,7 @@ def run(detector: Detector, course: Course) -> Run:
         quiet=scored,
         curve=scores.operating(scored),
         changed=[_known(one.score) for one in changed],
-        calls_quiet=n_alarms / n_looks * 30.0,
+        calls_quiet=n_alarms / n_evaluations * 30.0,
         calls_delay=float(np.median(days)),
         calls_missed=float((days >= scores.D_MAX).mean()),
     )
@@ -147,8 +147,12 @@ def transferred(run: Run, calibration: Run) -> dict[str, dict[str, float]]:
     table = {}
     for budget in BUDGETS:
         level = scores.tuned(calibration.curve, budget)
-        n_looks = sum(one.size for one in run.quiet)
-        rate = sum(float(scores.count(one > level).sum()) for one in run.quiet) / n_looks * 30
+        n_evaluations = sum(one.size for one in run.quiet)
+        rate = (
+            sum(float(scores.count(one > level).sum()) for one in run.quiet)
+            / n_evaluations
+            * 30
+        )
         days = np.concatenate(
             [
                 scores.delays(one > level, p)

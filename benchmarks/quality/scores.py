@@ -20,7 +20,7 @@ def interval(
     ----------
     clusters
         Values that depend on each other stay together: a week of all
-        sensors, the looks of one stream.
+        sensors, the evaluations of one stream.
     seed
         For the resampling.
     statistic
@@ -58,8 +58,8 @@ def count(alarm: Bools, refractory: int = REFRACTORY) -> Floats:
     array(4.)
     """
     n, quiet = np.zeros(alarm.shape[:-1]), np.full(alarm.shape[:-1], refractory)
-    for look in range(alarm.shape[-1]):
-        rings = alarm[..., look] & (quiet >= refractory)
+    for evaluation in range(alarm.shape[-1]):
+        rings = alarm[..., evaluation] & (quiet >= refractory)
         n = n + rings
         quiet = np.where(rings, 1, quiet + 1)
     return np.asarray(n)
@@ -76,7 +76,7 @@ def delays(alarm: Bools, phase: Floats) -> Floats:
     Parameters
     ----------
     alarm : (..., path, look)
-        The first look is at the end of the day of the change.
+        The first evaluation is at the end of the day of the change.
     phase : (path,)
         Hour of that day at which the change came.
     """

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.quality import scores
 from benchmarks.quality.detectors import Detector, Question, Verdicts
-from benchmarks.quality.faults import BENIGN, FAULTS, Fault, holiday, scene, sensible
+from benchmarks.quality.faults import BENIGN, FAULTS, Fault, holiday, sensible, setting
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK, Series
 from monitors.summaries.summary import Bools, Floats
 
@@ -98,7 +98,7 @@ def _corrupted(
     rng: np.random.Generator,
 ) -> tuple[list[Floats], list[Cell | None]]:
     begin = (week + FIRST_WEEK) * WEEK - CONTEXT
-    around = scene(series, sensor, begin, begin + LEAD, rng)
+    around = setting(series, sensor, begin, begin + LEAD, rng)
     quiet = series.values[begin : begin + LEAD, sensor]
     rows, cells = list[Floats](), list[Cell | None]()
     for fault in what[0]:
@@ -176,8 +176,8 @@ class Answers:
 
 
 def ask(detector: Detector, trials: Trials) -> Answers:
-    """Let a detector judge every trial."""
-    return laid_out(trials, detector.judge(trials.questions))
+    """Let a detector evaluate every trial."""
+    return laid_out(trials, detector.evaluate(trials.questions))
 
 
 def laid_out(trials: Trials, verdicts: Sequence[Verdicts]) -> Answers:

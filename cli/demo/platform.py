@@ -66,13 +66,13 @@ class Platform:
         path: str,
         until: Callable[[Any], bool],
         seconds: float,
-        look: Callable[[Any], None] = lambda _: None,
+        on_reading: Callable[[Any], None] = lambda _: None,
     ) -> Any:
-        """Read `path` until it is as wanted, showing each reading to `look`."""
+        """Read `path` until it is as wanted, showing each reading to `on_reading`."""
         end = time.monotonic() + seconds
         while True:
             seen = self.get(path)
-            look(seen)
+            on_reading(seen)
             if until(seen):
                 return seen
             if time.monotonic() > end:

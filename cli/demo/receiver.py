@@ -25,7 +25,7 @@ class Message:
 
 
 def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-    """Tell whether a message is from whoever knows the secret, and fresh."""
+    """Return whether a message is signed with the secret, and fresh."""
     try:
         timestamp = int(headers["webhook-timestamp"])
         expected = sign(secret, headers["webhook-id"], timestamp, body).encode()

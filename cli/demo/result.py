@@ -36,7 +36,7 @@ class Result:
     error_during: float | None
     error_after: float | None
     n_drift_episodes: int
-    n_sequence_episodes: int
+    n_temporal_pattern_episodes: int
     n_retrains: int
     phases: tuple[str, ...]
     pages: tuple[str, ...]
@@ -47,14 +47,14 @@ class Result:
         return asdict(self)
 
 
-def judge(
+def summarise(
     stream: Stream,
     timeline: Timeline,
     scenario: Scenario,
     n_days: int,
     messages: Sequence[Message],
 ) -> Result:
-    """Draw the figures from what the stream knows and the platform told."""
+    """Compute the figures of the result from the stream and the timeline."""
     has_change = scenario.kind is not Kind.NONE
     change = time_of(scenario.at if has_change else N_HISTORY + 24 * n_days)
     errors = np.array([stream.served_error(day) for day in range(n_days)])
@@ -79,7 +79,7 @@ def judge(
         ),
         error_after=_mean(after),
         n_drift_episodes=timeline.count("ticket", "input_drift"),
-        n_sequence_episodes=timeline.count("ticket", "temporal_pattern"),
+        n_temporal_pattern_episodes=timeline.count("ticket", "temporal_pattern"),
         n_retrains=n_retrains,
         phases=tuple(events),
         pages=tuple(str(page["cause"]) for page in pages),
@@ -107,17 +107,17 @@ def _rows(result: Result, kind: Kind) -> list[tuple[str, str]]:
         return [
             ("error", before),
             ("drift episodes", f"{result.n_drift_episodes} {promised}"),
-            ("sequence episodes", f"{result.n_sequence_episodes} {promised}"),
+            ("sequence episodes", f"{result.n_temporal_pattern_episodes} {promised}"),
         ]
-    told = [
+    common = [
         ("error before the change", before),
         ("first finding", _after_text(result.finding_after)),
         ("page", _after_text(result.page_after)),
     ]
     if kind is Kind.FAULT:
-        return [*told, ("error with the broken sensor", _error_text(result.error_during))]
+        return [*common, ("error with the broken sensor", _error_text(result.error_during))]
     return [
-        *told,
+        *common,
         ("retrained", _after_text(result.retrained_after)),
         ("promoted", _after_text(result.promoted_after)),
         ("error back under its objective", _after_text(result.recovered_after)),

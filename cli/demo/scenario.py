@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from cli.demo.platform import Platform
-from cli.demo.result import judge, render
+from cli.demo.result import render, summarise
 from cli.demo.stage import MODEL, Stage
 from cli.demo.timeline import Timeline, progress
 from core.errors import Unprocessable
@@ -55,7 +55,7 @@ class Play:
     timeline: Timeline
 
     def prepare(self) -> None:
-        """Register the model, tell its history, and have its first version trained."""
+        """Register the model, send its history, and have its first version trained."""
         self.platform.ask(
             "PUT",
             f"/v1/models/{MODEL}",
@@ -73,7 +73,7 @@ class Play:
         }
         self.platform.ask("PUT", "/v1/channels/on-call", json=channel)
         n_rows = self.stream.send_history()
-        say(f"history sent: {n_rows} rows of {len(self.world.entities)} transformers")
+        write_line(f"history sent: {n_rows} rows of {len(self.world.entities)} transformers")
         self.platform.wait(
             f"/v1/models/{MODEL}", lambda m: m["watermark"] is not None, TRAINING_SECONDS
         )
@@ -87,14 +87,14 @@ class Play:
             f"/v1/rollouts?model={MODEL}",
             lambda found: found["items"][0]["finished_at"] is not None,
             TRAINING_SECONDS,
-            lambda _: self.timeline.look(),
+            lambda _: self.timeline.update(),
         )
         [rollout] = rollouts["items"]
         if rollout["phase"] != "promoted":
             raise Unprocessable(f"the first version is {rollout['phase']}; see the log")
-        self.timeline.look()
+        self.timeline.update()
         self.stage.start_service(MODEL)
-        say("the service is up; the stream begins")
+        write_line("the service is up; the stream begins")
 
     def run(self) -> int:
         """Stream day after day until the story ends; return the number of days."""
@@ -104,28 +104,30 @@ class Play:
             if day == change_day and self.scenario.kind is not Kind.NONE:
                 self.timeline.mark(time_of(self.scenario.at), describe(self.scenario))
             self.stream.step(day)
-            self._wait_until_judged(day)
-            self.timeline.look()
+            self._wait_until_evaluated(day)
+            self.timeline.update()
             calm = calm + 1 if self._is_over(day) else 0
             if calm > CALM_DAYS:
                 return day + 1
         self._drain()
         return self.n_days
 
-    def _wait_until_judged(self, day: int) -> None:
+    def _wait_until_evaluated(self, day: int) -> None:
         """Never be more than a day ahead of the platform: in real life it has all day."""
-        judged = time_of(N_HISTORY + 24 * (day - 1))
+        until = time_of(N_HISTORY + 24 * (day - 1))
         began = time.monotonic()
 
-        def look(model: dict[str, str]) -> None:
+        def update(model: dict[str, str]) -> None:
             error = self.stream.served_error(day)
-            progress(f"day {day:3d}  error {error:.3f}  judged until {model['judged_until']}")
+            progress(
+                f"day {day:3d}  error {error:.3f}  evaluated until {model['evaluated_until']}"
+            )
 
         self.platform.wait(
             f"/v1/models/{MODEL}",
-            lambda m: day < 2 or (m["judged_until"] or "") >= judged.isoformat()[:19],
+            lambda m: day < 2 or (m["evaluated_until"] or "") >= until.isoformat()[:19],
             TRAINING_SECONDS,
-            look,
+            update,
         )
         phase = self._phase()
         if phase in ("training", "gating"):
@@ -136,7 +138,7 @@ class Play:
         return rollouts[0]["phase"] if rollouts else None
 
     def _is_over(self, day: int) -> bool:
-        """Tell whether a shift has been dealt with: healed, or the challenger turned away."""
+        """Return whether a shift has been handled: healed, or the challenger turned away."""
         if self.scenario.kind is not Kind.SHIFT:
             return False
         rollouts = self.platform.items("/v1/rollouts", model=MODEL)
@@ -147,12 +149,14 @@ class Play:
         return rollouts[0]["phase"] in ("rejected", "rolled_back", "failed")
 
     def _drain(self) -> None:
-        """Let what was streamed last be judged and told."""
+        """Let what was streamed last be evaluated and notified."""
         end = time_of(N_HISTORY + 24 * (self.n_days - 1)).isoformat()[:19]
         self.platform.wait(
-            f"/v1/models/{MODEL}", lambda m: (m["judged_until"] or "") >= end, TRAINING_SECONDS
+            f"/v1/models/{MODEL}",
+            lambda m: (m["evaluated_until"] or "") >= end,
+            TRAINING_SECONDS,
         )
-        self.timeline.look()
+        self.timeline.update()
 
 
 def play(settings: Settings, given: argparse.Namespace) -> int:
@@ -170,7 +174,7 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         platform = stage.start()
-        say(f"Address: {stage.url}/\nKey:     {stage.key}")
+        write_line(f"Address: {stage.url}/\nKey:     {stage.key}")
         world = _world(given, scenario)
         play = Play(
             stage=stage,
@@ -184,13 +188,15 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
                 api=platform.http,
                 model=MODEL,
             ),
-            timeline=Timeline(platform=platform, model=MODEL, say=say),
+            timeline=Timeline(platform=platform, model=MODEL, write_line=write_line),
         )
         play.n_days = min(given.days or DAYS.get(scenario.kind, 10_000), play.stream.n_days)
         play.prepare()
         n_days = play.run()
-        result = judge(play.stream, play.timeline, scenario, n_days, stage.receiver.messages)
-        say(render(result, scenario, time.monotonic() - began))
+        result = summarise(
+            play.stream, play.timeline, scenario, n_days, stage.receiver.messages
+        )
+        write_line(render(result, scenario, time.monotonic() - began))
         if given.json:
             Path(given.json).write_text(json.dumps(result.to_json(), indent=2))
         if not given.stop:
@@ -201,8 +207,8 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _stay(stage: Stage) -> None:
-    say(f"The pages:  {stage.url}/   (log in with the key {stage.key})")
-    say("Ctrl-C ends the platform.")
+    write_line(f"The pages:  {stage.url}/   (log in with the key {stage.key})")
+    write_line("Ctrl-C ends the platform.")
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())
@@ -220,7 +226,7 @@ def _scenario(given: argparse.Namespace) -> Scenario:
 
 def _world(given: argparse.Namespace, scenario: Scenario) -> World:
     path = None if given.generated else find_series(Path(given.data) if given.data else None)
-    say(f"series: {path if path else 'the shipped generator'}")
+    write_line(f"series: {path if path else 'the shipped generator'}")
     series = read_series(path, SEED)
     if len(series) < N_HISTORY + 24 * (CHANGE_DAY + 7):
         raise Unprocessable(f"{path}: needs at least {N_HISTORY + 24 * (CHANGE_DAY + 7)} hours")
@@ -228,13 +234,13 @@ def _world(given: argparse.Namespace, scenario: Scenario) -> World:
 
 
 def describe(scenario: Scenario) -> str:
-    """Say what happens, for people."""
+    """Describe the scenario in one line."""
     if scenario.kind is Kind.FAULT:
         return f"the sensor {scenario.channel} is off by a factor of {scenario.factor}"
     return "new consumers are connected: level, daily amplitude and relations change"
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Write a line, also when nobody reads it at once."""
     progress("")
     print(text, flush=True)

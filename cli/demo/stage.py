@@ -119,7 +119,7 @@ class Stage:
             "SEQWATCH_WEBHOOK_ALLOW": "127.0.0.0/8",
             "SEQWATCH_FOLD_EVERY": "2",
             "SEQWATCH_ARCHIVE_EVERY": "10",
-            "SEQWATCH_JUDGE_EVERY": "0.2",
+            "SEQWATCH_EVALUATE_EVERY": "0.2",
             "SEQWATCH_DELIVER_EVERY": "0.5",
             "SEQWATCH_LEASE": "6",
             **self.extra,

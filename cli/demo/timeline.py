@@ -29,16 +29,16 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Timeline:
-    """Asks the platform what is new, and tells it once."""
+    """Polls the platform, and prints each new entry once."""
 
     platform: Platform
     model: str
-    say: Callable[[str], None] = print
+    write_line: Callable[[str], None] = print
     entries: list[Entry] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
-    def look(self) -> None:
-        """Tell every finding, flip and step of a rollout that has not been told yet."""
+    def update(self) -> None:
+        """Add every finding, flip and step of a rollout that is not in the timeline yet."""
         found = self.platform.items(f"/v1/models/{self.model}/findings", outcome="breach")
         for finding in reversed(found):
             # Of a monitor that goes on finding the same, only the first is news.
@@ -48,17 +48,17 @@ class Timeline:
             if not ended or datetime.fromisoformat(finding["as_of"]) > ended[-1]:
                 episode = f"{finding['monitor']} {len(ended)}"
                 at, cause = finding["as_of"], finding["cause"]
-                self._tell(episode, at, "finding", finding["kind"], cause)
+                self._add_once(episode, at, "finding", finding["kind"], cause)
         for flip in reversed(self.platform.items("/v1/flips", model=self.model)):
-            self._tell_flip(flip)
+            self._add_flip(flip)
         for rollout in reversed(self.platform.items("/v1/rollouts", model=self.model)):
             for i, event in enumerate(rollout["events"]):
                 text = f"{event['phase']}: {event['cause']}"
                 name = event["event"]
-                self._tell(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
+                self._add_once(f"{rollout['id']} {i}", event["at"], "rollout", name, text)
 
     def mark(self, at: datetime, text: str) -> None:
-        """Tell what the scenario itself does."""
+        """Add an action of the scenario."""
         self._add(Entry(at=at, sort="change", name="change", text=text))
 
     def first(self, sort: str, *names: str) -> Entry | None:
@@ -70,18 +70,20 @@ class Timeline:
         """Count the entries of a sort, of any of these names when some are given."""
         return sum(e.sort == sort and (not names or e.name in names) for e in self.entries)
 
-    def _tell_flip(self, flip: dict[str, Any]) -> None:
+    def _add_flip(self, flip: dict[str, Any]) -> None:
         if flip["flip"] == "resolved":
             text = f"{flip['monitor']} resolved ({flip['reason']})"
-            self._tell(flip["id"], flip["at"], "resolved", flip["kind"], text)
+            self._add_once(flip["id"], flip["at"], "resolved", flip["kind"], text)
             return
         is_page = flip["severity"] == "page" and not flip["inhibited"]
         text = f"{flip['monitor']}: {flip['cause']}"
         if flip["inhibited"]:
             text += " (not sent: the input is broken)"
-        self._tell(flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text)
+        self._add_once(
+            flip["id"], flip["at"], "page" if is_page else "ticket", flip["kind"], text
+        )
 
-    def _tell(self, key: str, at: str, sort: str, name: str, text: str) -> None:
+    def _add_once(self, key: str, at: str, sort: str, name: str, text: str) -> None:
         if key not in self._seen:
             self._seen.add(key)
             moment = datetime.fromisoformat(at)
@@ -90,7 +92,7 @@ class Timeline:
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
         mark = MARK.get(entry.sort, " ")
-        self.say(f"{entry.at:%Y-%m-%d %H:%M}  {mark} {entry.sort:<8} {entry.text}")
+        self.write_line(f"{entry.at:%Y-%m-%d %H:%M}  {mark} {entry.sort:<8} {entry.text}")
 
 
 def progress(text: str) -> None:

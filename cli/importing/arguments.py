@@ -10,7 +10,7 @@ UNITS = ("s", "ms", "us")
 
 
 def add_import(command: argparse.ArgumentParser) -> None:
-    """Say what `seqwatch import` takes."""
+    """Add the arguments of `seqwatch import`."""
     option = command.add_argument
     option("model", help="the registered model whose rows these are")
     option("files", nargs="+", type=Path, metavar="FILE", help="CSV, Parquet or a Delta table")
@@ -26,12 +26,14 @@ def add_import(command: argparse.ArgumentParser) -> None:
     option("--epoch", choices=UNITS, help="what whole numbers count")
     option("--reference", action="store_true", help="past input that no model has served")
     option("--series", action="store_true", help="each row is one moment of a series")
-    option("--check", action="store_true", help="send nothing; say which rows would be refused")
+    option(
+        "--check", action="store_true", help="send nothing; list the rows that would be refused"
+    )
     option(
         "--live", action="store_true", help="let what is found fire alerts, as if it came now"
     )
-    option("--no-replay", action="store_true", help="do not say what monitors would have found")
-    option("--reference-days", type=int, metavar="N", help="replay against the first N days")
+    option("--no-replay", action="store_true", help="no backtest of the monitors")
+    option("--reference-days", type=int, metavar="N", help="backtest against the first N days")
     option(
         "--wait",
         type=float,
@@ -52,7 +54,7 @@ def add_import(command: argparse.ArgumentParser) -> None:
 
 
 def add_backtest(command: argparse.ArgumentParser) -> None:
-    """Say what `seqwatch backtest` takes."""
+    """Add the arguments of `seqwatch backtest`."""
     option = command.add_argument
     option("model", help="whose days")
     option("--from", dest="since", type=_moment, metavar="DAY", help="by default the first")

@@ -13,7 +13,7 @@ _NULLS = pa.array(["NA", "NaN", "nan", "null", "NULL", "None"])
 
 
 def is_text(column: pa.Array) -> bool:
-    """Say whether a column holds texts, in any layout."""
+    """Return whether a column holds texts, in any layout."""
     kinds, given = pa.types, column.type
     return bool(
         kinds.is_string(given) or kinds.is_large_string(given) or kinds.is_string_view(given)

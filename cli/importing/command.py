@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cli.importing import mapping, reading, telling
-from cli.importing.mapping import Layout, Unit, Wishes
+from cli.importing.mapping import ImportOptions, Layout, Unit
 from cli.importing.progress import Progress
 from cli.importing.reading import Source
 from cli.importing.sending import ImportRefused, Journal, Parcel, Platform, Tally, batch_id
@@ -65,7 +65,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     AppError
         With what is wrong with the files, or what the platform answered.
     """
-    platform = Platform(given.url or settings.public_url, _key(given), given.model, _say)
+    platform = Platform(given.url or settings.public_url, _key(given), given.model, _write)
     try:
         contract = Contract.from_json(platform.describe()["contract"])
         jobs = [_job(path, contract, given) for path in given.files]
@@ -76,13 +76,13 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
             _send(platform, job, given, result)
         n_bad = telling.summary(result.tallies, sys.stdout)
         if not given.no_replay:
-            _replay(platform, given)
+            _backtest(platform, given)
     finally:
         platform.close()
     return int(n_bad > 0)
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -100,7 +100,7 @@ def _key(given: argparse.Namespace) -> str:
 
 def _job(path: Path, contract: Contract, given: argparse.Namespace) -> Job:
     source = reading.find(path)
-    wishes = Wishes(
+    options = ImportOptions(
         columns=mapping.parse(given.map),
         version=given.version_name,
         entity=given.entity,
@@ -109,8 +109,8 @@ def _job(path: Path, contract: Contract, given: argparse.Namespace) -> Job:
         is_reference=given.reference,
         is_series=given.series,
     )
-    layout = mapping.lay_out(source.columns, contract, wishes)
-    _say(telling.layout(path, layout))
+    layout = mapping.lay_out(source.columns, contract, options)
+    _write(telling.layout(path, layout))
     shaper = Shaper(layout, contract, source.digest)
     return Job(
         source=source,
@@ -132,7 +132,7 @@ def _piece_of(source: Source, layout: Layout, shaper: Shaper, most: int) -> int:
 def _parcels(job: Job) -> Iterator[Parcel]:
     """Cut a file into batches: predictions, and what happened right after them."""
     layout, first = job.layout, 0
-    feed = Feed.REFERENCE if layout.wishes.is_reference else Feed.PREDICTIONS
+    feed = Feed.REFERENCE if layout.options.is_reference else Feed.PREDICTIONS
     for rows in reading.cut(job.source.read(layout.columns), job.n_rows):
         end = first + len(rows)
         if layout.has_predictions:
@@ -166,7 +166,7 @@ def _send(platform: Platform, job: Job, given: argparse.Namespace, result: Resul
 
 
 class _History:
-    """Says what is history, before it is sent: nobody is woken by what is long over."""
+    """Marks event time as history before it is sent, so that nothing is notified."""
 
     def __init__(self, platform: Platform, *, is_wanted: bool) -> None:
         self._platform, self._is_wanted = platform, is_wanted
@@ -258,7 +258,7 @@ def _faults(parcel: Parcel, terms: Terms, model: str, now: datetime) -> list[dic
     ]
 
 
-def _replay(platform: Platform, given: argparse.Namespace) -> None:
+def _backtest(platform: Platform, given: argparse.Namespace) -> None:
     """Wait until the worker has taken everything in, and print what monitors make of it."""
     began = time.monotonic()
     while True:
@@ -267,15 +267,15 @@ def _replay(platform: Platform, given: argparse.Namespace) -> None:
         if not any(left):
             break
         if time.monotonic() - began > given.wait:
-            _say(
+            _write(
                 f"{left[0]:,} rows and {left[1]} days still wait for the worker: is it running?"
             )
-            _say(f"once it has: seqwatch backtest {given.model}")
+            _write(f"once it has: seqwatch backtest {given.model}")
             return
         time.sleep(POLL_SECONDS)
     try:
         days = given.reference_days
         bounds = {} if days is None else {"reference_days": str(days)}
-        telling.replay(platform.replay(bounds), sys.stdout)
+        telling.backtest(platform.backtest(bounds), sys.stdout)
     except ImportRefused as error:
-        _say(f"no replay: {error}")
+        _write(f"no backtest: {error}")

@@ -35,8 +35,8 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What somebody says about a file.
+class ImportOptions:
+    """Options of an import.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Wishes:
     is_reference
         The rows are past input that no model has served.
     is_series
-        Each row is one moment of a series: what it says happened, happened at `at`.
+        Each row is one moment of a series: its labels are of the time `at`.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Layout:
         Columns that become nothing.
     """
 
-    wishes: Wishes
+    options: ImportOptions
     fields: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...]
 
@@ -104,8 +104,8 @@ class Layout:
     @property
     def digest(self) -> str:
         """What names this way of reading a file."""
-        said = {"fields": dict(self.fields), "wishes": asdict(self.wishes)}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        identity = {"fields": dict(self.fields), "options": asdict(self.options)}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def parse(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -133,7 +133,7 @@ def parse(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layout:
+def lay_out(columns: Sequence[str], contract: Contract, options: ImportOptions) -> Layout:
     """Find the column of each field: as wished, or else by its name.
 
     A feature is also found under its bare name.
@@ -146,7 +146,7 @@ def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layou
     lists = _lists(contract)
     known = {*TIMES, *TEXTS, *OTHERS, *lists, "features", "output", "actual"}
     fields: dict[str, tuple[str, ...]] = {}
-    for name, wanted in wishes.columns.items():
+    for name, wanted in options.columns.items():
         if name not in known:
             raise Unprocessable(f"no field {name!r}; known: {', '.join(sorted(known))}")
         missing = [column for column in wanted if column not in columns]
@@ -159,13 +159,13 @@ def lay_out(columns: Sequence[str], contract: Contract, wishes: Wishes) -> Layou
         fields[name] = wanted
     _by_name(fields, columns, contract, lists)
     for name in ("version", "entity"):
-        if getattr(wishes, name) is not None:
+        if getattr(options, name) is not None:
             fields.pop(name, None)
-    if wishes.is_reference:
+    if options.is_reference:
         fields = {name: of for name, of in fields.items() if not name.startswith("output")}
     used = {column for of in fields.values() for column in of}
     unused = tuple(column for column in columns if column not in used)
-    layout = Layout(wishes=wishes, fields=fields, unused=unused)
+    layout = Layout(options=options, fields=fields, unused=unused)
     _require(layout, contract)
     return layout
 
@@ -198,7 +198,7 @@ def _by_name(
 
 
 def _require(layout: Layout, contract: Contract) -> None:
-    fields, wishes = layout.fields, layout.wishes
+    fields, options = layout.fields, layout.options
     if not layout.has_predictions and not layout.has_labels:
         raise Unprocessable(
             "the file has neither input nor what happened: map features."
@@ -207,14 +207,14 @@ def _require(layout: Layout, contract: Contract) -> None:
     if layout.has_predictions:
         if "at" not in fields:
             raise Unprocessable("when was it predicted? map at to a column")
-        is_versioned = "version" in fields or wishes.version is not None
-        if not wishes.is_reference and not is_versioned:
+        is_versioned = "version" in fields or options.version is not None
+        if not options.is_reference and not is_versioned:
             raise Unprocessable("which version predicted? --version NAME, or map version")
     if layout.has_labels:
-        has_entity = "entity" in fields or wishes.entity is not None
-        if wishes.is_series and ("at" not in fields or not has_entity):
+        has_entity = "entity" in fields or options.entity is not None
+        if options.is_series and ("at" not in fields or not has_entity):
             raise Unprocessable("a series needs at and entity: --entity NAME, or map them")
-        if not wishes.is_series and not layout.has_predictions:
+        if not options.is_series and not layout.has_predictions:
             by_time = "target_at" in fields and has_entity
             if "prediction_id" not in fields and not by_time:
                 raise Unprocessable(

@@ -73,8 +73,8 @@ def side_by_side(name: str, columns: Sequence[pa.Array], first: int) -> pa.Array
 def categories(columns: Sequence[pa.Array]) -> pa.Array:
     """Return texts, or lists of texts: of several columns, or where each text is a JSON list.
 
-    An export to CSV writes a category as a JSON list. A file of which only some texts look
-    like one holds plain texts.
+    An export to CSV writes a category as a JSON list. Texts stay plain unless all of them
+    are such lists.
     """
     if len(columns) > 1:
         parts = [column.cast(pa.string()).to_pylist() for column in columns]

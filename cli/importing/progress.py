@@ -8,7 +8,7 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Tells rows, rate and what is left.
+    """Prints rows, rate and remaining time.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Progress:
     ) -> None:
         self._out, self._n_total, self._clock = out, n_total, clock
         self._is_terminal = out.isatty()
-        self._began = self._told = clock()
+        self._began = self._shown = clock()
         self._n = self._n_sent = 0
 
     def add(self, n: int, *, sent: bool) -> None:
@@ -36,9 +36,9 @@ class Progress:
         self._n += n
         self._n_sent += n if sent else 0
         now = self._clock()
-        if now - self._told < (0.2 if self._is_terminal else EVERY_SECONDS):
+        if now - self._shown < (0.2 if self._is_terminal else EVERY_SECONDS):
             return
-        self._told = now
+        self._shown = now
         end = "" if self._is_terminal else "\n"
         start = "\r\x1b[K" if self._is_terminal else ""
         self._out.write(f"{start}{self.line()}{end}")

@@ -38,7 +38,7 @@ class Source:
     digest
         SHA-256 of the content.
     n_rows
-        None where only reading tells.
+        None where only reading shows it.
     parts
         The Parquet files, in order; None for CSV.
     constants
@@ -66,7 +66,7 @@ class Source:
 
 
 def find(path: Path) -> Source:
-    """Look at a file, or at the folder of a Delta table.
+    """Read the schema of a file, or of the folder of a Delta table.
 
     Raises
     ------

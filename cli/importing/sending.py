@@ -21,7 +21,7 @@ _AGAIN = (408, 429, 502, 503, 504)
 
 
 class ImportRefused(AppError):
-    """The platform does not take this import; its answer says why."""
+    """The platform refused this import; the message holds the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,8 @@ class Platform:
         Where it is, and a key with the scopes ingest, operate and read.
     model
         Whose rows are sent.
-    say
-        Tells the person why we wait.
+    write_line
+        Prints the reason of a pause.
     pause
         Waits some seconds.
     """
@@ -118,7 +118,7 @@ class Platform:
         url: str,
         key: str,
         model: str,
-        say: Callable[[str], None],
+        write_line: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = httpx.Client(
@@ -127,7 +127,7 @@ class Platform:
             timeout=120.0,
         )
         self._path = f"/v1/models/{model}"
-        self._say, self._pause = say, pause
+        self._write, self._pause = write_line, pause
 
     def close(self) -> None:
         """Hang up."""
@@ -142,10 +142,10 @@ class Platform:
         return self._json("GET", "/history")
 
     def set_history(self, until: datetime) -> None:
-        """Say that event time up to here is history."""
+        """Mark event time up to here as history."""
         self._json("PUT", "/history", json={"until": until.isoformat()})
 
-    def replay(self, bounds: Mapping[str, str]) -> dict[str, Any]:
+    def backtest(self, bounds: Mapping[str, str]) -> dict[str, Any]:
         """Return what the monitors would have found."""
         return self._json("GET", "/replay", params=bounds, timeout=900.0)
 
@@ -160,26 +160,26 @@ class Platform:
                 "Idempotency-Key": batch_id,
             },
         )
-        said = _read(answer)
-        if answer.status_code == 409 and _name(said) == "BatchMismatch":
+        document = _read(answer)
+        if answer.status_code == 409 and _name(document) == "BatchMismatch":
             # The id names the content of the file: it was sent before, written differently.
             tally.n_before += len(parcel.table)
             return len(parcel.table), 0
-        if answer.status_code == 422 and "accepted" in said:
-            faults = said.get("errors", [])
-            n_bad = int(said.get("quarantined", len(faults)))
+        if answer.status_code == 422 and "accepted" in document:
+            faults = document.get("errors", [])
+            n_bad = int(document.get("quarantined", len(faults)))
             for fault in faults:
                 tally.faults.append({**fault, "row": parcel.place(int(fault["row"]))})
         elif answer.status_code == 200:
-            n_bad = int(said["quarantined"])
+            n_bad = int(document["quarantined"])
         else:
             raise _refusal(answer)
-        if said.get("duplicate") is True:
-            tally.n_before += int(said["accepted"])
+        if document.get("duplicate") is True:
+            tally.n_before += int(document["accepted"])
         else:
-            tally.n_accepted += int(said["accepted"])
+            tally.n_accepted += int(document["accepted"])
         tally.n_quarantined += n_bad
-        return int(said["accepted"]), n_bad
+        return int(document["accepted"]), n_bad
 
     def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         answer = self._ask(method, path, **more)
@@ -188,7 +188,7 @@ class Platform:
         return _read(answer)
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Ask until there is an answer that does not say "later"."""
+        """Repeat a request until its answer is not "try later"."""
         waited, pause = 0.0, FIRST_PAUSE
         while True:
             try:
@@ -206,15 +206,15 @@ class Platform:
                 seconds = float(asked)
             else:
                 seconds, pause = pause, min(2 * pause, LONGEST_PAUSE)
-            self._say(f"waiting {seconds:g} s: {why}")
+            self._write(f"waiting {seconds:g} s: {why}")
             self._pause(seconds)
             waited += max(seconds, 0.1)
 
 
 def batch_id(parcel: Parcel, file_digest: str, layout_digest: str) -> str:
     """Return what names a batch: the same rows of the same file, read the same way."""
-    said = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
-    return "import-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+    document = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
+    return "import-" + hashlib.sha256(json.dumps(document).encode()).hexdigest()[:40]
 
 
 def _body(table: pa.Table) -> bytes:
@@ -226,18 +226,18 @@ def _body(table: pa.Table) -> bytes:
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
     try:
-        said = answer.json()
+        document = answer.json()
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _refusal(answer: httpx.Response) -> ImportRefused:
-    said = _read(answer)
-    detail = said.get("detail") or answer.reason_phrase
-    return ImportRefused(f"{answer.status_code} {_name(said)}: {detail}")
+    document = _read(answer)
+    detail = document.get("detail") or answer.reason_phrase
+    return ImportRefused(f"{answer.status_code} {_name(document)}: {detail}")
 
 
-def _name(said: dict[str, Any]) -> str:
+def _name(document: dict[str, Any]) -> str:
     """Return the name of an error, with which the `type` of its problem details ends."""
-    return str(said.get("type", "")).rpartition(":")[2]
+    return str(document.get("type", "")).rpartition(":")[2]

@@ -43,35 +43,35 @@ class Shaper:
 
     def predictions(self, rows: pa.Table, first: int) -> pa.Table:
         """Return predictions, or past input; `first` is the place of the first row."""
-        wishes = self._layout.wishes
+        options = self._layout.options
         made = {
             name: self._column(name, rows, first)
             for name in self._layout.fields
             if not name.startswith("actual") and name not in ("target_at", "arrived_at")
         }
         made.setdefault("prediction_id", self._ids(len(rows), first))
-        if wishes.is_reference:
+        if options.is_reference:
             made.pop("version", None)
-        elif wishes.version is not None:
-            made["version"] = _constant(wishes.version, len(rows))
-        if wishes.entity is not None:
-            made["entity"] = _constant(wishes.entity, len(rows))
+        elif options.version is not None:
+            made["version"] = _constant(options.version, len(rows))
+        if options.entity is not None:
+            made["entity"] = _constant(options.entity, len(rows))
         return pa.table(made)
 
     def labels(self, rows: pa.Table, first: int) -> tuple[pa.Table, pa.Array]:
         """Return labels, and for each of them its place in the file.
 
-        Rows that say nothing yet are left out.
+        Rows without a value are left out.
         """
-        wishes, fields = self._layout.wishes, self._layout.fields
+        options, fields = self._layout.options, self._layout.fields
         made = {
             name: self._column(name, rows, first)
             for name in fields
             if name.startswith("actual") or name in OF_LABELS
         }
-        if wishes.entity is not None:
-            made["entity"] = _constant(wishes.entity, len(rows))
-        if wishes.is_series:
+        if options.entity is not None:
+            made["entity"] = _constant(options.entity, len(rows))
+        if options.is_series:
             made.pop("prediction_id", None)
             made["target_at"] = self._column("at", rows, first)
         elif "target_at" in made:
@@ -80,12 +80,12 @@ class Shaper:
         else:
             made.pop("entity", None)
             made.setdefault("prediction_id", self._ids(len(rows), first))
-        told = np.zeros(len(rows), dtype=np.bool_)
+        has_value = np.zeros(len(rows), dtype=np.bool_)
         for name, column in made.items():
             if name.startswith("actual"):
-                told |= np.asarray(column.is_valid())
-        places = pa.array(np.flatnonzero(told) + first)
-        return pa.table(made).filter(pa.array(told)).combine_chunks(), places
+                has_value |= np.asarray(column.is_valid())
+        places = pa.array(np.flatnonzero(has_value) + first)
+        return pa.table(made).filter(pa.array(has_value)).combine_chunks(), places
 
     def _ids(self, n: int, first: int) -> pa.Array:
         places = pa.array(np.arange(first, first + n)).cast(pa.string())
@@ -94,8 +94,10 @@ class Shaper:
     def _column(self, name: str, rows: pa.Table, first: int) -> pa.Array:
         columns = [rows.column(each).combine_chunks() for each in self._layout.fields[name]]
         if name in TIMES:
-            wishes = self._layout.wishes
-            return times.read(name, columns[0], first, zone=wishes.timezone, epoch=wishes.epoch)
+            options = self._layout.options
+            return times.read(
+                name, columns[0], first, zone=options.timezone, epoch=options.epoch
+            )
         if name in TEXTS:
             return _text(name, columns[0])
         if name.partition(".")[0] in ("features", "output", "actual") and "." in name:

@@ -1,4 +1,4 @@
-"""What an import and a replay say at their ends."""
+"""Printed results of an import and of a backtest."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ SHOWN = 10  # bad rows, and episodes of each monitor
 
 
 def layout(path: Path, found: Layout) -> str:
-    """Say which column becomes what."""
+    """Print which column becomes what."""
     parts = [
         name if columns == (name,) else f"{name} from {', '.join(columns)}"
         for name, columns in found.fields.items()
@@ -22,7 +22,7 @@ def layout(path: Path, found: Layout) -> str:
 
 
 def summary(tallies: Mapping[Feed, Tally], out: TextIO) -> int:
-    """Say what became of the rows; how many are in quarantine."""
+    """Print how many rows were accepted; return how many are in quarantine."""
     n_bad = 0
     for feed, tally in tallies.items():
         before = f", {tally.n_before:,} were here before" if tally.n_before else ""
@@ -38,7 +38,7 @@ def summary(tallies: Mapping[Feed, Tally], out: TextIO) -> int:
 def checked(
     counts: Mapping[Feed, int], faults: Sequence[Mapping[str, Any]], out: TextIO
 ) -> None:
-    """Say what would become of the rows."""
+    """Print which rows would be accepted."""
     for feed, n in counts.items():
         out.write(f"{feed}: {n:,} rows\n")
     _faults(faults, len(faults), out)
@@ -52,7 +52,7 @@ def _faults(faults: Sequence[Mapping[str, Any]], n: int, out: TextIO) -> None:
         out.write(f"  and {n - min(len(faults), SHOWN):,} more\n")
 
 
-def replay(found: Mapping[str, Any], out: TextIO) -> None:
+def backtest(found: Mapping[str, Any], out: TextIO) -> None:
     """Print what monitors would have found, and what is not yet in it."""
     if found["waiting_rows"] or found["waiting_days"]:
         out.write(
@@ -60,19 +60,21 @@ def replay(found: Mapping[str, Any], out: TextIO) -> None:
             f"{found['waiting_days']:,} days are not yet joined with labels\n"
         )
     if not found["n_days"]:
-        out.write("no served day has closed: there is nothing to replay\n")
+        out.write("no served day has closed: there is nothing to evaluate\n")
         return
     out.write(
         f"\nwhat the monitors would have found, {found['since'][:10]} to {found['until'][:10]} "
         f"({found['n_days']} days)\n"
     )
     form = "  {:<24} {:>7} {:>9} {:>9}  {}\n"
-    out.write(form.format("monitor", "judged", "breaches", "episodes", "days between episodes"))
+    out.write(
+        form.format("monitor", "evaluated", "breaches", "episodes", "days between episodes")
+    )
     for record in found["records"]:
         out.write(
             form.format(
                 record["monitor"],
-                record["n_judged"],
+                record["n_evaluated"],
                 record["n_breaches"],
                 record["n_episodes"],
                 _rate(record),
@@ -80,14 +82,14 @@ def replay(found: Mapping[str, Any], out: TextIO) -> None:
         )
     for one in found["episodes"]:
         until = "still" if one["until"] is None else one["until"][:10]
-        told = " (explained by a broken input: not told)" if one["inhibited"] else ""
+        note = " (explained by an input fault: inhibited)" if one["inhibited"] else ""
         out.write(
-            f"  {one['since'][:10]} to {until:<10}  {one['monitor']}: {one['cause']}{told}\n"
+            f"  {one['since'][:10]} to {until:<10}  {one['monitor']}: {one['cause']}{note}\n"
         )
 
 
 def _rate(record: Mapping[str, Any]) -> str:
-    if not record["n_judged"]:
+    if not record["n_evaluated"]:
         return f"no verdict: {record['why_without']}"
     between = record["days_between_episodes"]
     found = "none" if between is None else f"{between:.0f}"

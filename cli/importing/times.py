@@ -42,7 +42,7 @@ def read(
         column = _texts(name, present(column), first, epoch)
     elif pa.types.is_integer(column.type):
         if epoch is None:
-            raise Unprocessable(f"{name} holds numbers: say what they count with --epoch")
+            raise Unprocessable(f"{name} holds numbers: give their unit with --epoch")
         column = _counted(name, column, first, epoch)
     elif pa.types.is_null(column.type):
         column = column.cast(TIME)
@@ -86,7 +86,7 @@ def _placed(name: str, column: pa.Array, first: int, zone: str | None) -> pa.Arr
         if column.null_count == len(column):
             return column.cast(TIME)
         raise Unprocessable(
-            f"{name} holds times without a zone: say which with --timezone, e.g. UTC"
+            f"{name} holds times without a zone: give it with --timezone, e.g. UTC"
         )
 
     def refusal(row: int) -> Unprocessable:

@@ -22,7 +22,7 @@ WAYS_TO_CONCEAL = (Sensitivity.DROP, Sensitivity.HASH)
 
 ENTITY = "entity"  # as `segment_by`: the field of the row, not a feature
 
-# Until the contract could say more, it said this and nothing else. The digests of those days
+# Fields of the first contracts. Their digests
 # stay as they are: these entries are always part of the canonical form, every other one only
 # where it differs from its default. The same rule lets the contract grow again.
 _ALWAYS = {
@@ -59,9 +59,9 @@ class Contract:
     step_seconds
         Time between two steps of a series.
     input_length
-        Steps that the model looks back.
+        Steps of input before the forecast.
     horizon
-        Steps that the model looks ahead.
+        Steps of the forecast.
     stride
         Steps between the beginnings of two windows.
     padding, padding_value
@@ -124,7 +124,7 @@ class Contract:
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
 
     def takes_booleans(self, group: str, name: str) -> bool:
-        """Say whether true and false are numbers of a list: `group` is a column of the rows.
+        """Return whether true and false are numbers of a list: `group` is a column of the rows.
 
         They are for features whose declared range is 0 to 1, and for labels of a classifier.
         """

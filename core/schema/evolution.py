@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from core.schema.contract import Contract
 from core.schema.feature import STRICTNESS, Feature, Sensitivity
 
-# What no widening can change: it says what the numbers are that the model was given.
+# What no widening can change: it defines the numbers of the model's input.
 _FIXED = (
     "targets",
     "step_seconds",
@@ -36,7 +36,7 @@ class Change:
 
 
 def compare(old: Contract, new: Contract) -> Change:
-    """Say what the new contract breaks and what it merely widens.
+    """Compare two contracts: which fields break, and which only widen.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def apart(log: Contract, new: Contract) -> tuple[str, ...]:
     """Name what keeps a version from sharing the log of its model; nothing if it can.
 
     One log has one grid of time, one kind of value per column, one rule for
-    what may be stored, and one way to tell segments apart. All else is the version's own.
+    what may be stored, and one definition of segments. All else is the version's own.
     """
     found = [
         name
@@ -175,6 +175,6 @@ def _texts(old: Feature, new: Feature) -> Iterator[tuple[str, bool]]:
 
 
 def known_digests(log: Contract, versions: Mapping[str, Contract]) -> frozenset[str]:
-    """Return the digests under which a batch may say that it was made."""
+    """Return the digests that a batch may be sent with."""
     contracts = (log, *versions.values())
     return frozenset(digest for each in contracts for digest in (each.digest, *each.widens))

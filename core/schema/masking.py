@@ -48,8 +48,8 @@ def hashed(key: bytes, field: str, text: str) -> str:
     >>> hashed(bytes(32), "entity", "s-1") == hashed(bytes(32), "session_id", "s-1")
     False
     """
-    said = f"{field}\0{text}".encode(errors="surrogatepass")
-    return hmac.digest(key, said, hashlib.sha256)[:HASH_BYTES].hex()
+    content = f"{field}\0{text}".encode(errors="surrogatepass")
+    return hmac.digest(key, content, hashlib.sha256)[:HASH_BYTES].hex()
 
 
 def conceal(contract: Contract, key: bytes | None, field: str, text: str) -> str | None:

@@ -19,9 +19,9 @@ from db.tables import (
     OutputChunk,
     OutputEdges,
     ServingSlice,
-    ShapeChunk,
-    ShapeLayout,
     SummaryChunk,
+    WindowProfileChunk,
+    WindowProfileLayout,
 )
 from monitors.slo.burn_rate import Counts
 from monitors.summaries.serialization import from_many, to_bytes
@@ -90,7 +90,7 @@ def edges(session: Session, model_id: UUID) -> Edges | None:
 
 
 def output_edges(session: Session, model_id: UUID) -> Edges | None:
-    """Return the frozen edges of what a model says; None until it said enough."""
+    """Return the frozen edges of a model's outputs; None while there are too few outputs."""
     return _edges(session, OutputEdges, model_id)
 
 
@@ -105,7 +105,7 @@ def freeze_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime)
 
 
 def freeze_output_edges(session: Session, model_id: UUID, frozen: Edges, now: datetime) -> None:
-    """Keep the edges of what a model says for ever."""
+    """Freeze the edges of a model's outputs."""
     _freeze(session, OutputEdges, model_id, frozen, now)
 
 
@@ -126,16 +126,16 @@ def _freeze(
 
 def layout(session: Session, model_id: UUID) -> Layout | None:
     """Return what is kept of the inside of a model's rows; None where nothing is."""
-    row = session.get(ShapeLayout, model_id)
+    row = session.get(WindowProfileLayout, model_id)
     return None if row is None else Layout.from_json(json.loads(row.payload))
 
 
 def keep_layout(session: Session, model_id: UUID, grown: Layout, now: datetime) -> None:
     """Keep what has been added to the layout of a model."""
     payload = json.dumps(grown.to_json()).encode()
-    row = session.get(ShapeLayout, model_id)
+    row = session.get(WindowProfileLayout, model_id)
     if row is None:
-        session.add(ShapeLayout(model_id=model_id, payload=payload, frozen_at=now))
+        session.add(WindowProfileLayout(model_id=model_id, payload=payload, frozen_at=now))
     else:
         row.payload = payload
 
@@ -146,18 +146,18 @@ def add_input(session: Session, model_id: UUID, version: str, part: Summary) -> 
 
 
 def add_output(session: Session, model_id: UUID, version: str, part: Summary) -> None:
-    """Merge what one version said into what is stored."""
+    """Merge the outputs of one version into what is stored."""
     _add(session, OutputChunk, model_id, version, part)
 
 
-def add_shape(session: Session, model_id: UUID, version: str, part: Summary) -> None:
+def add_window_profile(session: Session, model_id: UUID, version: str, part: Summary) -> None:
     """Merge what rows of one version were like inside into what is stored."""
-    _add(session, ShapeChunk, model_id, version, part)
+    _add(session, WindowProfileChunk, model_id, version, part)
 
 
 def _add(
     session: Session,
-    to: type[SummaryChunk] | type[OutputChunk] | type[ShapeChunk],
+    to: type[SummaryChunk] | type[OutputChunk] | type[WindowProfileChunk],
     model_id: UUID,
     version: str,
     part: Summary,

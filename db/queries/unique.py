@@ -15,7 +15,7 @@ def insert_unique(
     Raises
     ------
     Conflict
-        Or the narrower `error`, saying `otherwise`, if the database refuses the row.
+        Or the narrower `error`, with message `otherwise`, if the database refuses the row.
     """
     try:
         with session.begin_nested():

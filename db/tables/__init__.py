@@ -11,7 +11,7 @@ from db.tables.alerting import (
     Monitor,
     PlatformAlert,
 )
-from db.tables.kserve import KServeHalf
+from db.tables.kserve import PendingEvent
 from db.tables.log import (
     DirtyDay,
     Erasure,
@@ -43,9 +43,9 @@ from db.tables.summaries import (
     OutputEdges,
     ServingSlice,
     SessionScore,
-    ShapeChunk,
-    ShapeLayout,
     SummaryChunk,
+    WindowProfileChunk,
+    WindowProfileLayout,
 )
 
 __all__ = [
@@ -64,7 +64,6 @@ __all__ = [
     "FlipRow",
     "Inbox",
     "InboxPayload",
-    "KServeHalf",
     "LateDay",
     "LogCount",
     "MismatchDay",
@@ -72,6 +71,7 @@ __all__ = [
     "Monitor",
     "OutputChunk",
     "OutputEdges",
+    "PendingEvent",
     "PlatformAlert",
     "Quarantine",
     "Receipt",
@@ -87,11 +87,11 @@ __all__ = [
     "ServingSlice",
     "SessionScore",
     "SetAside",
-    "ShapeChunk",
-    "ShapeLayout",
     "Stream",
     "SummaryChunk",
     "UnusableAnswer",
     "Version",
     "WebSession",
+    "WindowProfileChunk",
+    "WindowProfileLayout",
 ]

@@ -29,10 +29,10 @@ class Monitor(Base):
 
 
 class Finding(Base):
-    """What a monitor said about one window.
+    """Result of one evaluation of a monitor.
 
-    Looked at again when rows or labels came in late: `rev` counts how often
-    that changed what it says, `first` keeps what it said when the day was judged.
+    Re-evaluated when rows or labels came in late: `rev` counts how often
+    that changed it, `first` keeps the result of the first evaluation.
     """
 
     __tablename__ = "finding"

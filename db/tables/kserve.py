@@ -17,7 +17,7 @@ class Part(StrEnum):
     RESPONSE = "response"
 
 
-class KServeHalf(Base):
+class PendingEvent(Base):
     """One half of a prediction; it goes when the whole is in the inbox.
 
     `payload` is JSON: the rows that were read out of the event, sensitive

@@ -150,11 +150,11 @@ class UnusableAnswer(Base):
 
 
 class LateDay(Base):
-    """A judged event day into which rows were folded afterwards: it is judged again.
+    """An evaluated event day into which rows were folded afterwards: it is re-evaluated.
 
-    `rev` is drawn anew by each fold that touches the day: whoever judges it again
+    `rev` is drawn anew by each fold that touches the day: whoever evaluates it again
     takes the mark off only if nothing came in meanwhile. `done_until` is how far
-    the looks that this day is part of were judged again since.
+    the evaluations that this day is part of were re-evaluated since.
     """
 
     __tablename__ = "late_day"
@@ -193,7 +193,7 @@ class Erasure(Base):
     """That rows about somebody were erased on request, and how many.
 
     Whom it was about is kept as a digest under the model's own key: enough to
-    answer "was this done?", not enough to tell who it was.
+    answer "was this done?", not enough to identify who it was.
     """
 
     __tablename__ = "erasure"

@@ -13,12 +13,12 @@ from db.base import Base
 class Model(Base):
     """One deployed model, under watch.
 
-    `watermark` is event time: the newest `at` that was folded. `judged_until`
-    is the end of the last event day that every monitor has judged.
+    `watermark` is event time: the newest `at` that was folded. `evaluated_until`
+    is the end of the last event day that every monitor has evaluated.
     `routing_epoch` rises whenever the routing document changes. `mask_key` is
     the secret under which sensitive values are hashed; it never leaves the
     database. Days up to `history_until` (event time) were brought in after the
-    fact: they are looked at, and nobody is woken.
+    fact: they are evaluated, and nobody is woken.
     """
 
     __tablename__ = "model"
@@ -31,7 +31,7 @@ class Model(Base):
     contract: Mapped[dict[str, Any]]
     policy: Mapped[dict[str, Any]] = mapped_column(default=dict)
     watermark: Mapped[datetime | None]
-    judged_until: Mapped[datetime | None]
+    evaluated_until: Mapped[datetime | None] = mapped_column("judged_until")
     last_received_at: Mapped[datetime | None]
     mask_key: Mapped[bytes | None]
     history_until: Mapped[datetime | None]

@@ -34,7 +34,7 @@ class SegmentChunk(Base):
 
 
 class SegmentOutputChunk(Base):
-    """What one version said in one hour, all segments in one cell."""
+    """Outputs of one version in one hour, all segments in one cell."""
 
     __tablename__ = "segment_output_chunk"
 

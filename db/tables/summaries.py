@@ -20,7 +20,7 @@ class Edges(Base):
 
 
 class OutputEdges(Base):
-    """The frozen bin edges of what a model says, part by part of each target."""
+    """The frozen bin edges of a model's outputs, part by part of each target."""
 
     __tablename__ = "output_edges"
 
@@ -29,7 +29,7 @@ class OutputEdges(Base):
     frozen_at: Mapped[datetime]
 
 
-class ShapeLayout(Base):
+class WindowProfileLayout(Base):
     """What is kept of the inside of rows, figure by figure; it only ever grows."""
 
     __tablename__ = "shape_layout"
@@ -39,7 +39,7 @@ class ShapeLayout(Base):
     frozen_at: Mapped[datetime]
 
 
-class ShapeChunk(Base):
+class WindowProfileChunk(Base):
     """What rows of one version were like inside on one event day.
 
     `start` is the day's midnight (UTC).

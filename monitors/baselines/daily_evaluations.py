@@ -1,4 +1,4 @@
-"""What monitors that look once a day have in common: the last look, and its run of breaches."""
+"""Shared by monitors with daily evaluations: the last evaluation and its run of breaches."""
 
 import math
 
@@ -11,21 +11,21 @@ from monitors.summaries.summary import Floats, chunk_start
 
 
 def no_data(window: Window, reason: str) -> Finding:
-    """Return the finding of a look that could not be had."""
+    """Return the finding of an evaluation that could not be had."""
     return Finding(
         outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
     )
 
 
 def what_lacks(joint: Floats, first_day: int, end: int) -> str:
-    """Say why there is no look at the day that closes at chunk `end`; "" where there is one.
+    """Return why the day that closes at chunk `end` is not evaluated; "" where it is.
 
     Parameters
     ----------
-    joint : (look,)
+    joint : (evaluation,)
         One a day; NaN: no data.
     first_day
-        The day (since the epoch) that the first look closes.
+        The day (since the epoch) that the first evaluation closes.
     end
         A midnight, in hours since the epoch.
 
@@ -46,18 +46,18 @@ def since(joint: Floats, first_day: int, threshold: float) -> str | None:
 
     Parameters
     ----------
-    joint : (look,)
+    joint : (evaluation,)
         One a day; NaN, no data, ends a run.
     first_day
-        The day (since the epoch) that the first look closes.
+        The day (since the epoch) that the first evaluation closes.
     threshold
         A score above it is a breach.
 
     Returns
     -------
     str or None
-        The first moment of the last day of its first look; None where the last
-        look is no breach.
+        The first moment of the last day of its first evaluation; None where the last
+        evaluation is no breach.
 
     Examples
     --------

@@ -17,7 +17,7 @@ class Achieved:
     n_alarms
         Episodes, not days.
     days
-        Event days that were looked at.
+        Event days that were evaluated.
     """
 
     n_alarms: int
@@ -38,7 +38,7 @@ class Achieved:
         """Return bounds of the rate behind it, in days between alarms.
 
         Alarms far apart are taken for a Poisson process; the bounds are exact
-        for it, and so at least as wide as they say [1]_.
+        for it, and so has at least its nominal coverage [1]_.
 
         Parameters
         ----------

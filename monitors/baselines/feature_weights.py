@@ -1,4 +1,4 @@
-"""How much each feature, or each view, counts where all are judged under one promise."""
+"""How much each feature, or each view, counts where all are evaluated under one promise."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -11,11 +11,11 @@ from monitors.summaries.summary import Bools, Floats
 
 LEVEL = 0.05  # chance that a quiet reference loses days
 MOST = 3  # peaks; more of them are not incidents any longer
-_TAIL = 12  # episodes that say how the highest are spaced
+_TAIL = 12  # episodes from which the spacing of the highest is estimated
 
 
 def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
-    """Mark the looks of episodes that are no part of the tail of the others.
+    """Mark the evaluations of episodes that are no part of the tail of the others.
 
     The highest `m` of many values with an exponential tail are spaced so that
     `k (X_k - X_{k+1})` are independent with one mean [1]_. So the spacing below
@@ -24,18 +24,18 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
 
     Parameters
     ----------
-    scores : (look,)
+    scores : (evaluation,)
         One a day, each scored as if its time had not been seen. NaN: no data.
     gap
-        Quiet looks that end an episode.
+        Quiet evaluations that end an episode.
     level
         Chance that any episode of a quiet reference is marked. It is shared
         by the numbers of peaks, one to three, that are tried.
 
     Returns
     -------
-    (look,)
-        All false where fewer than twelve episodes can be told apart.
+    (evaluation,)
+        All false where fewer than twelve episodes can be separated.
 
     References
     ----------
@@ -57,9 +57,9 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
     k = np.arange(1, _TAIL)
     spacings = k * (peaks[: _TAIL - 1] - peaks[1:_TAIL])
     chances = [
-        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / usual))
+        float(fdtrc(2, 2 * (_TAIL - 1 - r), spacings[r - 1] / mean_spacing))
         for r in range(1, MOST + 1)
-        if (usual := float(spacings[r:].mean())) > 0
+        if (mean_spacing := float(spacings[r:].mean())) > 0
     ]
     if not chances or min(chances) > level / MOST:
         return none
@@ -67,9 +67,9 @@ def incidents(scores: Floats, gap: int, level: float = LEVEL) -> Bools:
 
 
 def _peaks(scores: Floats, gap: int) -> Floats:
-    """Return the highest scores of stretches of `gap` looks, descending, one per episode.
+    """Return the highest scores of stretches of `gap` evaluations, descending, one per episode.
 
-    The highest look is a peak; looks within `gap` of it belong to it; and so on.
+    The highest score is a peak; evaluations within `gap` of it belong to it; and so on.
     """
     left = scores.copy()
     peaks: list[float] = []

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from monitors.baselines.feature_weights import Weights
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.summary import Edges, Ints, Summary, merge
@@ -82,12 +82,12 @@ class Label:
     Attributes
     ----------
     by
-        What tells segments apart.
+        The field that defines the segments.
     names
         By place, of those that have one.
     hides
-        Whether names are left out of what findings and alerts say: they are
-        told to others, and kept when a name is erased.
+        Whether names are left out of findings and alerts: they are
+        sent to others, and kept when a name is erased.
     """
 
     by: str
@@ -162,7 +162,7 @@ def beside(
 
 
 def with_enough(hours: Hourly, n_total: int, window_days: int) -> Hourly:
-    """Leave out the segments whose reference is too short to judge them by.
+    """Leave out the segments whose reference is too short to evaluate them by.
 
     Parameters
     ----------
@@ -271,11 +271,11 @@ class _Fitted(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
 
-def names_of(baseline: _Fitted | Learning) -> tuple[str, ...]:
+def names_of(baseline: _Fitted | WarmingUp) -> tuple[str, ...]:
     """Return the features that a baseline evaluates; none while the reference is too short."""
-    return () if isinstance(baseline, Learning) else baseline.names
+    return () if isinstance(baseline, WarmingUp) else baseline.names
 
 
-def like_fitted(hours: Hourly, baseline: _Fitted | Learning) -> Hourly:
+def like_fitted(hours: Hourly, baseline: _Fitted | WarmingUp) -> Hourly:
     """Return the features that a baseline evaluates; all while the reference is too short."""
-    return hours if isinstance(baseline, Learning) else like(hours, baseline.names)
+    return hours if isinstance(baseline, WarmingUp) else like(hours, baseline.names)

@@ -1,6 +1,6 @@
 """A version measured against its own labelled past: what monitors of errors share.
 
-What is usual is learnt from windows of the version's own first days, view by view. The
+The baseline is learnt from windows of the version's own first days, view by view. The
 farthest of all views and parts is held against one limit, from which one promise of days
 between false alarms follows.
 """
@@ -12,25 +12,31 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import since
-from monitors.baselines.threshold import Contract, contract
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.robust_distance import (
+    RobustBaseline,
+    distances,
+    farthest,
+    robust_baselines,
+    scored_apart,
+)
 from monitors.statistics.view import Statistic
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_start
 
-# What makes the views comparable is the distance of so many of the looks, as for the panel.
-_OF_LOOKS = 0.03
-LOOKS_BACK = 28  # so far back a run of breaches is followed
-# While the reference grows, a change must have lasted so many days to be part of what is
-# usual. Were it learnt at once, its alert would end when the first window of it has passed.
+# Views are scaled by the distance of their farthest evaluations: this share, as in the panel.
+_OF_EVALUATIONS = 0.03
+EVALUATIONS_BACK = 28  # so far back a run of breaches is followed
+# While the reference grows, a change must have lasted so many days to be part of the
+# baseline. Otherwise its alert would end when the first window of it has passed.
 LASTING_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPastParams:
+class SelfReferenceParams:
     """How to measure a version against its own labelled past.
 
     Attributes
@@ -39,13 +45,13 @@ class OwnPastParams:
         The promise, over all targets and views together. Larger means later alarms.
     window_days
         Length of a window. Longer sees smaller changes, later; labels of 20 windows
-        must be in before the version is judged.
+        must be in before the version is evaluated.
     reference_days
         The version is measured against so many of its own first days. While
         they last, against those that end 28 days before the window, or sooner if
         they would be fewer than 19 windows.
     min_coverage
-        Share of labels, among those expected, below which a window says nothing.
+        Share of labels, among those expected, below which a window is not evaluated.
     """
 
     days_between_false_alarms: float = 90.0
@@ -66,35 +72,35 @@ class OwnPastParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Judged:
+class Evaluated:
     """The last window, held against the past.
 
     Attributes
     ----------
-    lately : (look, part, statistic), one per view
-        The last looks.
-    scores : (look, part, view)
-        1 is typical of the farthest 3 % of the reference's looks.
-    usuals
+    lately : (evaluation, part, statistic), one per view
+        The last evaluations.
+    scores : (evaluation, part, view)
+        1 is typical of the farthest 3 % of the evaluations of the reference.
+    robust_baselines
         One per view.
     value
-        The largest score of the last look.
+        The largest score of the last evaluation.
     since
-        When the run of breaches began; None where the last look is none.
+        When the run of breaches began; None where the last evaluation is none.
     """
 
     lately: list[Floats]
     scores: Floats
-    usuals: tuple[Usual, ...]
+    robust_baselines: tuple[RobustBaseline, ...]
     n_windows: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
     value: float
     since: str | None
     reference: Window
 
     @property
     def top(self) -> tuple[int, int]:
-        """The part and the view that moved most in the last look."""
+        """The part and the view that moved most in the last evaluation."""
         last = np.where(np.isfinite(self.scores[-1]), self.scores[-1], -1.0)
         part, view = np.unravel_index(int(np.argmax(last)), last.shape)
         return int(part), int(view)
@@ -103,36 +109,36 @@ class Judged:
     def most(self) -> int:
         """The statistic of that view which moved most in that part."""
         part, view = self.top
-        away = self.usuals[view].standardised(self.lately[view][-1:])[0, part]
+        away = self.robust_baselines[view].standardised(self.lately[view][-1:])[0, part]
         return int(np.argmax(np.abs(away)))
 
     def finding(
         self, window: Window, cause: Callable[[], str], detail: Mapping[str, Json]
     ) -> Finding:
         """Return the verdict on the last window; `cause` is asked for of a breach alone."""
-        breach = self.value > self.contract.threshold
+        breach = self.value > self.alarm_threshold.value
         return Finding(
             outcome=Outcome.BREACH if breach else Outcome.OK,
             value=self.value,
-            threshold=self.contract.threshold,
+            threshold=self.alarm_threshold.value,
             window=window,
             cause=cause() if breach else "",
             detail=detail,
         )
 
-    def told(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
-        """Return what every finding of this sort says of itself; names of parts and views."""
+    def to_json(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
+        """Return the shared part of a finding's detail; takes the names of parts and views."""
         part, view = self.top
-        achieved = self.contract.replayed_days_between
+        achieved = self.alarm_threshold.achieved_days
         features: dict[str, Json] = {
             name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
             for name, row in zip(names, self.scores[-1], strict=True)
         }
         return {
-            "promised_days": self.contract.promised_days,
+            "promised_days": self.alarm_threshold.promised_days,
             "achieved_days": None if achieved is None else as_json(achieved),
-            "replayed_days": self.contract.replayed_days,
-            "extrapolated": self.contract.extrapolated,
+            "replayed_days": self.alarm_threshold.replayed_days,
+            "extrapolated": self.alarm_threshold.extrapolated,
             "n_windows": self.n_windows,
             "top": names[part],
             "view": views[view],
@@ -172,12 +178,12 @@ def last_window(first_day: int, n_days: int, window_days: int) -> Window:
     return Window(chunk_start((end - window_days) * HOURS), chunk_start(end * HOURS))
 
 
-def n_reference(n_windows: int, params: OwnPastParams) -> int:
+def n_reference(n_windows: int, params: SelfReferenceParams) -> int:
     """Return how many of the windows are the reference.
 
     Examples
     --------
-    >>> params = OwnPastParams(window_days=7)
+    >>> params = SelfReferenceParams(window_days=7)
     >>> [n_reference(n, params) for n in (7, 120, 140, 150, 175, 500)]
     [0, 113, 133, 133, 140, 359]
     """
@@ -187,14 +193,14 @@ def n_reference(n_windows: int, params: OwnPastParams) -> int:
     return min(grown, params.reference_days - params.window_days + 1)
 
 
-def judge(
+def evaluate_views(
     seen: Sequence[Floats],
     parts: Sequence[Sequence[Statistic]],
-    params: OwnPastParams,
+    params: SelfReferenceParams,
     first_day: int,
     *,
     alike: bool = False,
-) -> Judged | Learning | None:
+) -> Evaluated | WarmingUp | None:
     """Hold the last window against those before it, or against the first days.
 
     Parameters
@@ -210,45 +216,45 @@ def judge(
     alike
         Parts are the same thing many times over, in the unit of their own spread: how
         heavy their tail is beyond it is learnt from all of them together. Measured one
-        by one, of many parts some look tame by luck, and then call.
+        by one, of many parts some have a light tail by chance, and breach later.
 
     Returns
     -------
-    Judged, or Learning while too few windows are known
+    Evaluated, or WarmingUp while too few windows are known
         None where the last window is not known.
     """
-    n_looks = len(seen[0])
-    reference = [own[: n_reference(n_looks, params)] for own in seen]
+    n_evaluations = len(seen[0])
+    reference = [own[: n_reference(n_evaluations, params)] for own in seen]
     there = np.isfinite(reference[0]).any(axis=(1, 2))
     n_windows = int(there.sum()) // params.window_days
     if n_windows < MIN_WINDOWS:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if np.isnan(seen[0][-1]).all():
         return None
     away = scored_apart(reference, parts, params.window_days)
-    scale = farthest(away, _OF_LOOKS)
+    scale = farthest(away, _OF_EVALUATIONS)
     if alike:
         there = np.isfinite(away).any(axis=(0, 2))
         scale = np.exp(np.log(scale[there]).mean(axis=0, keepdims=True))
-    learnt = usuals(reference, parts)
-    limit = contract(
+    learnt = robust_baselines(reference, parts)
+    limit = fit_threshold(
         largest(away / scale, axis=(1, 2)),
         params.days_between_false_alarms,
         params.window_days,
     )
-    lately = [own[-LOOKS_BACK:] for own in seen]
+    lately = [own[-EVALUATIONS_BACK:] for own in seen]
     scale = np.where(_is_learnt(reference, params.window_days), scale, np.nan)
     scores = distances(lately, learnt) / scale
     joint = largest(scores, axis=(1, 2))
-    end = first_day + n_looks + params.window_days - 1
-    return Judged(
+    end = first_day + n_evaluations + params.window_days - 1
+    return Evaluated(
         lately=lately,
         scores=scores,
-        usuals=learnt,
+        robust_baselines=learnt,
         n_windows=n_windows,
-        contract=limit,
+        alarm_threshold=limit,
         value=float(joint[-1]),
-        since=since(joint, end - len(joint), limit.threshold),
+        since=since(joint, end - len(joint), limit.value),
         reference=Window(
             chunk_start(first_day * HOURS),
             chunk_start((first_day + len(reference[0]) + params.window_days - 1) * HOURS),
@@ -257,7 +263,7 @@ def judge(
 
 
 def _is_learnt(reference: Sequence[Floats], window_days: int) -> Bools:
-    """Say of which parts each view knows 19 windows of the reference, (part, view)."""
+    """Return of which parts each view has 19 windows of the reference, (part, view)."""
     n = [np.isfinite(own).any(axis=2).sum(axis=0) for own in reference]
     learnt: Bools = np.stack(n, axis=1) // window_days >= MIN_WINDOWS
     return learnt

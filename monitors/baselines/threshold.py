@@ -1,7 +1,7 @@
-"""How unusual is a window, judged by the other windows of the same series?
+"""Threshold for a given mean time between false alarms, from the scores of the reference.
 
-No distribution is assumed and no independence: the reference's own windows say
-what is usual, and the threshold is the one that would have kept the promised
+No distribution is assumed and no independence: the reference's own windows define
+the baseline, and the threshold is the one that would have kept the promised
 rate of false alarms over them.
 """
 
@@ -167,7 +167,7 @@ def middle_and_spread(values: Floats, grain: Floats | float = 0.0) -> tuple[Floa
 
 
 def is_constant(middle: Floats, spread: Floats) -> Bools:
-    """Say of which features nothing ever moved by more than rounding.
+    """Return of which features no value moved by more than rounding.
 
     Parameters
     ----------
@@ -206,14 +206,14 @@ def in_sd(moved: Floats, middle: Floats, spread: Floats) -> Floats:
 
 
 def episodes(breach: Bools, gap: int) -> int:
-    """Count alarms as people do: breaches closer than `gap` looks are one.
+    """Count alarms as people do: breaches closer than `gap` evaluations are one.
 
     Parameters
     ----------
-    breach : (look,)
+    breach : (evaluation,)
         In time order.
     gap
-        Quiet looks that end an episode.
+        Quiet evaluations that end an episode.
 
     Examples
     --------
@@ -225,17 +225,17 @@ def episodes(breach: Bools, gap: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class FalseAlarmThreshold:
     """The promise about false alarms, and what backs it.
 
     Attributes
     ----------
-    threshold
+    value
         A score above it is an alarm.
     promised_days
         Days between false alarms that the user asked for.
     replayed_days
-        Length of the reference over which the looks were replayed.
+        Length of the reference over which the evaluations were replayed.
     replayed_episodes
         False alarms that this threshold raised over it.
     extrapolated
@@ -243,22 +243,22 @@ class Contract:
         the threshold comes from the tail of its highest episodes.
     """
 
-    threshold: float
+    value: float
     promised_days: float
     replayed_days: float
     replayed_episodes: int
     extrapolated: bool
 
     @property
-    def replayed_days_between(self) -> float | None:
+    def achieved_days(self) -> float | None:
         """Return the rate achieved on the reference; None if nothing was raised."""
         if self.replayed_episodes == 0:
             return None
         return self.replayed_days / self.replayed_episodes
 
 
-def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
-    """Find the threshold that keeps the promise over the replayed looks.
+def fit_threshold(scores: Floats, promised_days: float, gap: int) -> FalseAlarmThreshold:
+    """Find the threshold that keeps the promise over the replayed evaluations.
 
     With a reference of T days and a promise of D, so many episodes of the
     reference lie above the threshold that the rate they come from is below
@@ -267,17 +267,17 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
 
     Parameters
     ----------
-    scores : (look,)
-        One look a day over the reference, each scored as if its own time had
+    scores : (evaluation,)
+        One evaluation a day over the reference, each scored as if its own time had
         not been seen. NaN (no data) is left out of the count of days.
     promised_days
         Days between false alarms.
     gap
-        Quiet looks that end an episode.
+        Quiet evaluations that end an episode.
 
     Returns
     -------
-    Contract
+    FalseAlarmThreshold
         Extrapolated, with an exponential tail fitted to the highest episodes,
         when T is less than 1.6 D.
 
@@ -289,21 +289,21 @@ def contract(scores: Floats, promised_days: float, gap: int) -> Contract:
     Examples
     --------
     >>> scores = np.r_[np.zeros(90), 3.0, np.zeros(90), 2.0, np.zeros(90), 1.0, np.zeros(27)]
-    >>> contract(scores, promised_days=90.0, gap=7).threshold
+    >>> fit_threshold(scores, promised_days=90.0, gap=7).value
     2.0
     """
     finite = np.where(np.isfinite(scores), scores, -np.inf)
     days = int(np.isfinite(scores).sum())
     if days == 0:
-        raise ValueError("no look to calibrate on")
+        raise ValueError("the reference has no evaluation to fit a threshold on")
     allowed = _allowed(days / promised_days)
     threshold = _threshold(finite, max(allowed, 0), gap)
     if allowed < 0:
         # No episode at all would show the rate over so many days.
         needed = -math.log(1.0 - CONFIDENCE) * promised_days
         threshold += _mean_excess(finite, gap) * math.log(needed / days)
-    return Contract(
-        threshold=threshold,
+    return FalseAlarmThreshold(
+        value=threshold,
         promised_days=promised_days,
         replayed_days=float(days),
         replayed_episodes=episodes(finite > threshold, gap),

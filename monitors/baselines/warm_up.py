@@ -1,4 +1,4 @@
-"""What a monitor says while the reference is too short to judge by."""
+"""Warm-up: the reference is too short to evaluate a window."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ MIN_WINDOWS = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learning:
+class WarmingUp:
     """The reference holds `n_windows` windows of `window_days`, and 19 are needed.
 
     Examples
     --------
-    >>> str(Learning(n_windows=12, window_days=7))
-    'learning: 12 of 19 windows of 7 days'
+    >>> str(WarmingUp(n_windows=12, window_days=7))
+    'warming up: 12 of 19 windows of 7 days'
     """
 
     n_windows: int
@@ -25,7 +25,7 @@ class Learning:
 
     def __str__(self) -> str:
         days = "1 day" if self.window_days == 1 else f"{self.window_days} days"
-        return f"learning: {self.n_windows} of {MIN_WINDOWS} windows of {days}"
+        return f"warming up: {self.n_windows} of {MIN_WINDOWS} windows of {days}"
 
 
 def with_reference(known: Bools, window_days: int) -> list[int]:
@@ -35,7 +35,7 @@ def with_reference(known: Bools, window_days: int) -> list[int]:
 
     Parameters
     ----------
-    known : (look, feature)
+    known : (evaluation, feature)
         Whether the window that ends with each day of the reference is known.
     window_days
         Length of a window.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.baselines.threshold import contract, episodes, middle_and_spread
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.threshold import episodes, fit_threshold, middle_and_spread
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats
@@ -23,7 +23,7 @@ _ALIVE = 4  # days of a week with a value: in a week of silence no hour is absen
 _LEAST_SCALE = 0.5
 
 # A day without any spread is odd only where no day came near to it.
-_LEAST_SPREAD = 0.1  # of the usual spread of a day
+_LEAST_SPREAD = 0.1  # of the typical spread of a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,8 +50,8 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class QualityBaseline:
-    """What is usual; depends on reference and parameters only.
+class DataQualityBaseline:
+    """The baseline; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -61,17 +61,17 @@ class QualityBaseline:
         Days of the reference with any value.
     habit
         When values come.
-    usual, limit
+    median, limit
         By fact, each (feature,): the median over the days of the reference,
         and what is beyond it.
     low, span : (feature,)
         The smallest value, and the way to the largest; NaN for a category.
     spread : (feature,)
-        The usual way from a day's smallest value to its largest; NaN where a
+        The typical way from a day's smallest value to its largest; NaN where a
         day without any is nothing new.
     n : (feature,)
-        Values of a usual day. NaN while fewer than 19 days of the reference hold a
-        value: the feature has no reference, and is not judged.
+        Values of a typical day. NaN while fewer than 19 days of the reference hold a
+        value: the feature has no reference, and is not evaluated.
     unknown : (feature, bin)
         Categories that the reference never had.
     promised_days, achieved_days
@@ -81,7 +81,7 @@ class QualityBaseline:
     names: tuple[str, ...]
     n_days: int
     habit: Habit
-    usual: Mapping[str, Floats]
+    median: Mapping[str, Floats]
     limit: Mapping[str, Floats]
     low: Floats
     span: Floats
@@ -150,8 +150,8 @@ def learn(
     measured: Collection[str],
     floors: Mapping[str, float],
     promised_days: float,
-) -> QualityBaseline | Learning:
-    """Learn from the days of the reference what is usual.
+) -> DataQualityBaseline | WarmingUp:
+    """Learn from the days of the reference the baseline.
 
     Parameters
     ----------
@@ -160,80 +160,80 @@ def learn(
     measured
         The names of the features that are numbers; the others are categories.
     floors
-        How much more than usual of `missing`, `repeats` and `gap` is never
+        How much more than in the baseline of `missing`, `repeats` and `gap` is never
         too much.
     promised_days
         Between false alarms, over those three and all features together.
 
     Returns
     -------
-    QualityBaseline or Learning
-        `Learning` while fewer than 19 days of the reference hold a value.
+    DataQualityBaseline or WarmingUp
+        `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     there = (reference.n + reference.n_missing).sum(axis=1) > 0
     n_days = int(there.sum())
     if n_days < MIN_WINDOWS:
-        return Learning(n_windows=n_days, window_days=1)
+        return WarmingUp(n_windows=n_days, window_days=1)
     facts = {
         "missing": share(reference.n_missing, reference.n + reference.n_missing),
         "repeats": share(reference.n_repeat, reference.n),
         "gap": np.where(there[:, np.newaxis], _gaps(reference), np.nan),
     }
     each = promised_days * len(facts)
-    usual = {name: _median(values) for name, values in facts.items()}
-    limit = {name: _limit(facts[name], usual[name], floors[name], each) for name in facts}
+    median = {name: _median(values) for name, values in facts.items()}
+    limit = {name: _limit(facts[name], median[name], floors[name], each) for name in facts}
     beyond = [(np.nan_to_num(facts[name]) > limit[name]).any(axis=1) for name in facts]
     n_episodes = episodes(np.logical_or.reduce(beyond), gap=1)
     low, high = reference.low.min(axis=0), reference.high.max(axis=0)
     is_number = np.array([name in measured for name in reference.names], dtype=np.bool_)
     usable = is_number & (high > low)
-    return QualityBaseline(
+    return DataQualityBaseline(
         names=reference.names,
         n_days=n_days,
         habit=habit(reference, reference.first_day),
-        usual=usual,
+        median=median,
         limit=limit,
         low=np.where(usable, low, np.nan),
         span=np.subtract(high, low, out=np.full(low.shape, np.nan), where=usable),
         spread=_spread(reference),
-        n=_usual_n(reference),
+        n=_median_n(reference),
         unknown=_unknown(reference, is_number),
         promised_days=promised_days,
         achieved_days=n_days / n_episodes if n_episodes else None,
     )
 
 
-def _limit(values: Floats, usual: Floats, floor: float, promised_days: float) -> Floats:
-    """Return what the reference shows to be beyond the usual, for each feature.
+def _limit(values: Floats, median: Floats, floor: float, promised_days: float) -> Floats:
+    """Return what the reference shows to be beyond the typical, for each feature.
 
     The highest score over features is held to the promise, so that twenty
     features do not call twenty times as often.
     """
     _, spread = middle_and_spread(values)
     spread = np.maximum(spread, _LEAST_SCALE * floor)
-    usual = np.nan_to_num(usual)
+    median = np.nan_to_num(median)
     known = np.isfinite(values)
-    more = np.where(known, values - usual, 0.0)
+    more = np.where(known, values - median, 0.0)
     scores = np.where(more > floor, more / spread, 0.0)
-    judged = known.any(axis=1)
-    if not judged.any():
-        return usual + floor
-    joint = np.where(judged, scores.max(axis=1, initial=0.0), np.nan)
-    threshold = contract(joint, promised_days, gap=1).threshold
-    limit: Floats = usual + np.maximum(floor, threshold * spread)
+    evaluated = known.any(axis=1)
+    if not evaluated.any():
+        return median + floor
+    joint = np.where(evaluated, scores.max(axis=1, initial=0.0), np.nan)
+    threshold = fit_threshold(joint, promised_days, gap=1).value
+    limit: Floats = median + np.maximum(floor, threshold * spread)
     return limit
 
 
 def _spread(days: Daily) -> Floats:
     several = days.n > 1
     spread = np.subtract(days.high, days.low, out=np.full(days.n.shape, np.nan), where=several)
-    usual = _median(spread)
+    median = _median(spread)
     least = np.min(spread, axis=0, where=several, initial=np.inf)
-    never_still = (several.sum(axis=0) >= MIN_WINDOWS) & (least > _LEAST_SPREAD * usual)
-    return np.where(never_still, usual, np.nan)
+    never_still = (several.sum(axis=0) >= MIN_WINDOWS) & (least > _LEAST_SPREAD * median)
+    return np.where(never_still, median, np.nan)
 
 
-def _usual_n(days: Daily) -> Floats:
+def _median_n(days: Daily) -> Floats:
     n = np.where(days.n > 0, days.n, np.nan)
     is_enough = np.isfinite(n).sum(axis=0) >= MIN_WINDOWS
     return np.where(is_enough, _median(n), np.nan)

@@ -1,4 +1,4 @@
-"""Do rows arrive as the contract says? A count of facts; nothing is estimated."""
+"""Count of the rows that violate the contract; nothing is estimated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from monitors.finding import Finding, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MismatchParams:
+class ContractViolationParams:
     """How much is too much.
 
     Attributes
@@ -26,9 +26,9 @@ class MismatchParams:
 
 
 def evaluate(
-    counts: Mapping[str, int], params: MismatchParams, day: Window, *, is_silent: bool
+    counts: Mapping[str, int], params: ContractViolationParams, day: Window, *, is_silent: bool
 ) -> Finding:
-    """Say whether the rows of one event day fitted the contract.
+    """Return whether the rows of one event day fitted the contract.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def evaluate(
     --------
     >>> from datetime import UTC, datetime
     >>> day = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    >>> params = MismatchParams()
+    >>> params = ContractViolationParams()
     >>> evaluate({"length": 4, "contract": 8}, params, day, is_silent=False).cause
     '12 rows did not fit the contract: 8 contract, 4 length'
     >>> evaluate({}, params, day, is_silent=True).outcome.value
@@ -59,12 +59,12 @@ def evaluate(
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     is_breach = total > params.max_per_day
     rows = "row" if total == 1 else "rows"
-    said = ", ".join(f"{n} {reason}" for reason, n in ordered)
+    listed = ", ".join(f"{n} {reason}" for reason, n in ordered)
     return Finding(
         outcome=Outcome.BREACH if is_breach else Outcome.OK,
         value=float(total),
         threshold=float(params.max_per_day),
         window=day,
-        cause=f"{total} {rows} did not fit the contract: {said}" if is_breach else "",
+        cause=f"{total} {rows} did not fit the contract: {listed}" if is_breach else "",
         detail={"by_reason": dict(ordered)},
     )

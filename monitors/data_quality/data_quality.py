@@ -3,7 +3,7 @@
 Facts about one event day, each against a limit. Those that a stream has its
 own habits of (missing values, repeats, hours without any) are held to what the
 days of the reference showed; the others to a number that anybody can name. None
-says that the world has changed, so none is a reason to retrain.
+is a change of the modelled process, so none is a reason to retrain.
 """
 
 import math
@@ -14,16 +14,16 @@ from enum import StrEnum
 import numpy as np
 
 from core.window import Window
-from monitors.baselines.warm_up import Learning
-from monitors.data_quality.baseline import WEEK, Habit, QualityBaseline, habit, learn, share
+from monitors.baselines.warm_up import WarmingUp
+from monitors.data_quality.baseline import WEEK, DataQualityBaseline, Habit, habit, learn, share
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_at
 
 LOOK_BACK_WEEKS = 5
-_LEAST_WEEKS = 2  # of rows, before one can say how many are usual
-_TOLD = 3  # in the sentence for people; the detail has all
+_LEAST_WEEKS = 2  # of rows, before their typical number is estimated
+_MAX_NAMED = 3  # in the sentence for people; the detail has all
 
 
 class Fact(StrEnum):
@@ -55,24 +55,24 @@ REFUSED: Mapping[str, Fact] = {
     "type": Fact.REFUSED_TYPE,
 }
 
-_SAID: Mapping[Fact, str] = {
-    Fact.MISSING: "{feature} {value:.1%} missing, usually {usual:.1%}",
-    Fact.REPEATS: "{feature} {value:.1%} repeated, usually {usual:.1%}",
-    Fact.GAP: "{feature} without a value in {value:.0f} h that always had one",
-    Fact.CONSTANT: "{feature} never moved, usually by {usual:.3g} in a day",
-    Fact.BEYOND: "{feature} {value:.1f} times its usual range outside of it",
-    Fact.NEW_CATEGORY: "{feature} {value:.1%} in categories that the reference never had",
-    Fact.VOLUME: "{value:.0f} rows, usually {usual:.0f}",
-    Fact.DUPLICATES: "{value:.1%} of the rows came twice",
-    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused, for what is missing",
-    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused, for what is out of range",
-    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused, for an unknown category",
-    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused, for a wrong type",
+_MESSAGES: Mapping[Fact, str] = {
+    Fact.MISSING: "{feature}: {value:.1%} missing, baseline {typical:.1%}",
+    Fact.REPEATS: "{feature}: {value:.1%} repeated, baseline {typical:.1%}",
+    Fact.GAP: "{feature}: no value in {value:.0f} hours that always had one",
+    Fact.CONSTANT: "{feature}: constant all day, baseline range {typical:.3g}",
+    Fact.BEYOND: "{feature}: out of range by {value:.1f} times the reference range",
+    Fact.NEW_CATEGORY: "{feature}: {value:.1%} in categories unknown to the reference",
+    Fact.VOLUME: "{value:.0f} rows, baseline {typical:.0f}",
+    Fact.DUPLICATES: "{value:.1%} of the rows are duplicates",
+    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused: missing values",
+    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused: out of range",
+    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused: unknown category",
+    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused: wrong type",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QualityParams:
+class DataQualityParams:
     """How much is too much.
 
     Attributes
@@ -81,17 +81,17 @@ class QualityParams:
         The promise for missing values, repeats and gaps, over all features
         together; their limits come from the days of the reference.
     min_missing, min_repeats
-        Up to this share of a feature's values more than usual is never too
+        Up to this share of a feature's values more than in the baseline is never too
         much.
     min_gap_hours
-        Up to so many hours without a value more than usual are never too many.
+        Up to so many hours without a value more than in the baseline are never too many.
     max_beyond
         How far a value may lie outside of the reference's, as a multiple of
         their range.
     max_new_category
         Share of values in categories that the reference never had.
     max_volume_ratio
-        So many times as many rows as usual on the weekday, or as few.
+        So many times as many rows as in the baseline on the weekday, or as few.
     max_duplicates
         Share of rows with an id that the day had before.
     max_refused
@@ -117,14 +117,14 @@ class QualityParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class DayVolume:
     """The rows of a day.
 
     Attributes
     ----------
     n_rows
         Served on the day.
-    usual
+    baseline
         Rows of the same weekday in the weeks before, the newest first; 0
         where none came.
     n_duplicates
@@ -134,7 +134,7 @@ class Arrivals:
     """
 
     n_rows: int
-    usual: Sequence[int] = ()
+    baseline: Sequence[int] = ()
     n_duplicates: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
 
@@ -149,27 +149,29 @@ class Flaw:
         What.
     feature
         Whose; None: the rows'.
-    value, usual, limit
-        In the unit of the fact. `usual` is None where nothing is usual.
+    value, baseline, limit
+        In the unit of the fact. `typical` is None where nothing is typical.
     """
 
     fact: Fact
     feature: str | None
     value: float
-    usual: float | None
+    baseline: float | None
     limit: float
 
     @property
     def ratio(self) -> float:
         """Return how far beyond the limit it is; over 1."""
         if self.fact is Fact.VOLUME:
-            assert self.usual is not None
-            return _fold_change(self.value, self.usual) / math.log(self.limit)
+            assert self.baseline is not None
+            return _fold_change(self.value, self.baseline) / math.log(self.limit)
         return self.value / self.limit
 
     def __str__(self) -> str:
-        usual = 0.0 if self.usual is None else self.usual
-        return _SAID[self.fact].format(feature=self.feature, value=self.value, usual=usual)
+        typical = 0.0 if self.baseline is None else self.baseline
+        return _MESSAGES[self.fact].format(
+            feature=self.feature, value=self.value, typical=typical
+        )
 
     def to_json(self) -> dict[str, Json]:
         """Return the flaw for a finding's detail."""
@@ -177,15 +179,15 @@ class Flaw:
             "fact": self.fact.value,
             "feature": self.feature,
             "value": as_json(self.value),
-            "usual": None if self.usual is None else as_json(self.usual),
+            "baseline": None if self.baseline is None else as_json(self.baseline),
             "limit": as_json(self.limit),
         }
 
 
-def calibrate(
-    reference: Daily, measured: Collection[str], params: QualityParams
-) -> QualityBaseline | Learning:
-    """Learn from the reference what is usual.
+def fit(
+    reference: Daily, measured: Collection[str], params: DataQualityParams
+) -> DataQualityBaseline | WarmingUp:
+    """Learn from the reference the baseline.
 
     Parameters
     ----------
@@ -198,8 +200,8 @@ def calibrate(
 
     Returns
     -------
-    QualityBaseline or Learning
-        `Learning` while fewer than 19 days of the reference hold a value.
+    DataQualityBaseline or WarmingUp
+        `WarmingUp` while fewer than 19 days of the reference hold a value.
     """
     floors = {
         "missing": params.min_missing,
@@ -210,22 +212,22 @@ def calibrate(
 
 
 def evaluate(
-    baseline: QualityBaseline | Learning | None,
+    baseline: DataQualityBaseline | WarmingUp | None,
     recent: Daily,
-    arrivals: Arrivals,
-    params: QualityParams,
+    volume: DayVolume,
+    params: DataQualityParams,
     day: Window,
 ) -> Finding:
-    """Judge one event day.
+    """Evaluate one event day.
 
     Parameters
     ----------
     baseline
-        From `calibrate`; None: there is no reference.
+        From `fit`; None: there is no reference.
     recent
-        The days up to the judged one, which is the last; five weeks before it
-        say what has become usual since the reference.
-    arrivals
+        The days up to the evaluated one, which is the last; five weeks before it
+        hold what has become typical since the reference.
+    volume
         The rows of the day.
     params
         How much is too much.
@@ -238,7 +240,7 @@ def evaluate(
         `value` is how far the worst fact is beyond its limit: over 1 is a
         breach. The detail holds what is beyond, and the figures by feature.
         `NO_DATA` for a day without rows that nobody expected, and, with
-        nothing beyond its limit, while features cannot be judged.
+        nothing beyond its limit, while features cannot be evaluated.
 
     Examples
     --------
@@ -247,22 +249,22 @@ def evaluate(
     >>> from monitors.summaries.daily import daily
     >>> from monitors.summaries.summary import empty
     >>> none = daily(empty(0), (), day.start, day.end)
-    >>> arrivals = Arrivals(n_rows=97, refused={"range": 3})
-    >>> evaluate(None, none, arrivals, QualityParams(), day).cause
-    '3.0% of the rows refused, for what is out of range'
+    >>> volume = DayVolume(n_rows=97, refused={"range": 3})
+    >>> evaluate(None, none, volume, DataQualityParams(), day).cause
+    '3.0% of the rows refused: out of range'
     """
     end = chunk_at(day.end) // HOURS
     today, before = recent.until(end, 1), recent.until(end - 1, LOOK_BACK_WEEKS * WEEK)
-    found = [flaw for fact in Fact if (flaw := _of_rows(fact, arrivals, params)) is not None]
-    detail: dict[str, Json] = {"rows": arrivals.n_rows}
+    found = [flaw for fact in Fact if (flaw := _of_rows(fact, volume, params)) is not None]
+    detail: dict[str, Json] = {"rows": volume.n_rows}
     why = "the champion has no reference" if baseline is None else ""
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         why = str(baseline)
     elif baseline is not None and len(today):
-        look = _look(baseline, today, before, end - 1)
-        found += _of_features(baseline, look, params)
-        detail |= _detail(baseline, look)
-    silent = arrivals.n_rows == 0 and not today.n.any()
+        evaluation = _measure(baseline, today, before, end - 1)
+        found += _of_features(baseline, evaluation, params)
+        detail |= _detail(baseline, evaluation)
+    silent = volume.n_rows == 0 and not today.n.any()
     worst = sorted(found, key=lambda flaw: (-flaw.ratio, flaw.fact, flaw.feature or ""))
     flaws = [flaw for flaw in worst if flaw.ratio > 1]
     finding = Finding(
@@ -280,7 +282,7 @@ def evaluate(
 
 
 def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
-    """Say whether all that a finding tells is told by the fault of an input already.
+    """Return whether open input faults explain all of a finding.
 
     Parameters
     ----------
@@ -296,45 +298,45 @@ def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
     (True, False)
     """
     flaws = detail.get("flaws")
-    told = flaws if isinstance(flaws, list) else []
-    return bool(told) and all(flaw["feature"] in broken for flaw in told)
+    listed = flaws if isinstance(flaws, list) else []
+    return bool(listed) and all(flaw["feature"] in broken for flaw in listed)
 
 
 def _cause(flaws: Sequence[Flaw]) -> str:
-    told = [str(flaw) for flaw in flaws[:_TOLD]]
-    rest = len(flaws) - len(told)
-    return "; ".join([*told, f"and {rest} more"] if rest else told)
+    listed = [str(flaw) for flaw in flaws[:_MAX_NAMED]]
+    rest = len(flaws) - len(listed)
+    return "; ".join([*listed, f"and {rest} more"] if rest else listed)
 
 
-def _of_rows(fact: Fact, arrivals: Arrivals, params: QualityParams) -> Flaw | None:
-    """Measure what is about rows; None where nothing can be said."""
-    n_refused = sum(n for why, n in arrivals.refused.items() if why in REFUSED)
+def _of_rows(fact: Fact, volume: DayVolume, params: DataQualityParams) -> Flaw | None:
+    """Measure a fact about rows; None where it is not known."""
+    n_refused = sum(n for why, n in volume.refused.items() if why in REFUSED)
     match fact:
         case Fact.VOLUME:
-            days = sorted(n for n in arrivals.usual if n > 0)
+            days = sorted(n for n in volume.baseline if n > 0)
             if len(days) < _LEAST_WEEKS:
                 return None
-            usual, limit = float(np.median(days)), params.max_volume_ratio
-            value = float(arrivals.n_rows)
+            typical, limit = float(np.median(days)), params.max_volume_ratio
+            value = float(volume.n_rows)
         case Fact.DUPLICATES:
-            value = arrivals.n_duplicates / max(arrivals.n_rows, 1)
-            usual, limit = 0.0, params.max_duplicates
+            value = volume.n_duplicates / max(volume.n_rows, 1)
+            typical, limit = 0.0, params.max_duplicates
         case _ if fact in REFUSED.values():
-            n = sum(n for why, n in arrivals.refused.items() if REFUSED.get(why) is fact)
-            value = n / max(arrivals.n_rows + n_refused, 1)
-            usual, limit = 0.0, params.max_refused
+            n = sum(n for why, n in volume.refused.items() if REFUSED.get(why) is fact)
+            value = n / max(volume.n_rows + n_refused, 1)
+            typical, limit = 0.0, params.max_refused
         case _:
             return None
-    return Flaw(fact=fact, feature=None, value=value, usual=usual, limit=limit)
+    return Flaw(fact=fact, feature=None, value=value, baseline=typical, limit=limit)
 
 
-def _fold_change(value: float, usual: float) -> float:
+def _fold_change(value: float, typical: float) -> float:
     """Return how many times as many or as few, as a logarithm; half a row avoids none."""
-    return abs(math.log((value + 0.5) / (usual + 0.5)))
+    return abs(math.log((value + 0.5) / (typical + 0.5)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Look:
+class _Measured:
     """The figures of one day, each (feature,); NaN: not known."""
 
     missing: Floats
@@ -346,14 +348,14 @@ class _Look:
     new_category: Floats
 
 
-def _look(baseline: QualityBaseline, today: Daily, before: Daily, day: int) -> _Look:
+def _measure(baseline: DataQualityBaseline, today: Daily, before: Daily, day: int) -> _Measured:
     n, counts, has = today.n[0], today.counts[0], today.has[0]
     expected = _expected(baseline.habit, before, day)
     absent = expected & ~has
     later = np.cumsum(has[::-1], axis=0)[::-1] > 0  # a value in this hour or after it
     low, high = today.low[0], today.high[0]
     moved = np.subtract(high, low, out=np.full(n.shape, np.inf), where=n > 0)
-    return _Look(
+    return _Measured(
         missing=share(today.n_missing[0], n + today.n_missing[0]),
         repeats=share(today.n_repeat[0], n),
         gap=absent.sum(axis=0, dtype=np.float64),
@@ -371,7 +373,7 @@ def _expected(known: Habit, before: Daily, day: int) -> Bools:
     return found
 
 
-def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
+def _beyond(baseline: DataQualityBaseline, low: Floats, high: Floats) -> Floats:
     there = np.isfinite(low) & np.isfinite(baseline.span)
     out = np.full(low.shape, np.nan)
     least, most = baseline.low, baseline.low + baseline.span
@@ -381,48 +383,58 @@ def _beyond(baseline: QualityBaseline, low: Floats, high: Floats) -> Floats:
     return found
 
 
-def _of_features(baseline: QualityBaseline, look: _Look, params: QualityParams) -> list[Flaw]:
+def _of_features(
+    baseline: DataQualityBaseline, evaluation: _Measured, params: DataQualityParams
+) -> list[Flaw]:
     none = np.zeros(len(baseline.names))
     figures: Mapping[Fact, tuple[Floats, Floats, Floats]] = {
-        Fact.MISSING: (look.missing, baseline.usual["missing"], baseline.limit["missing"]),
-        Fact.REPEATS: (look.repeats, baseline.usual["repeats"], baseline.limit["repeats"]),
-        Fact.GAP: (look.gap, baseline.usual["gap"], baseline.limit["gap"]),
+        Fact.MISSING: (
+            evaluation.missing,
+            baseline.median["missing"],
+            baseline.limit["missing"],
+        ),
+        Fact.REPEATS: (
+            evaluation.repeats,
+            baseline.median["repeats"],
+            baseline.limit["repeats"],
+        ),
+        Fact.GAP: (evaluation.gap, baseline.median["gap"], baseline.limit["gap"]),
         # A fact without degrees: twice what is allowed.
-        Fact.CONSTANT: (np.where(look.constant, 2.0, none), baseline.spread, none + 1.0),
-        Fact.BEYOND: (look.beyond, none, none + params.max_beyond),
-        Fact.NEW_CATEGORY: (look.new_category, none, none + params.max_new_category),
+        Fact.CONSTANT: (np.where(evaluation.constant, 2.0, none), baseline.spread, none + 1.0),
+        Fact.BEYOND: (evaluation.beyond, none, none + params.max_beyond),
+        Fact.NEW_CATEGORY: (evaluation.new_category, none, none + params.max_new_category),
     }
     return [
         Flaw(
             fact=fact,
             feature=name,
             value=float(values[i]),
-            usual=as_json(usual[i]),
+            baseline=as_json(typical[i]),
             limit=float(limits[i]),
         )
-        for fact, (values, usual, limits) in figures.items()
+        for fact, (values, typical, limits) in figures.items()
         for i, name in enumerate(baseline.names)
         if math.isfinite(values[i]) and math.isfinite(baseline.n[i])
     ]
 
 
-def _detail(baseline: QualityBaseline, look: _Look) -> dict[str, Json]:
+def _detail(baseline: DataQualityBaseline, evaluation: _Measured) -> dict[str, Json]:
     return {
         "promised_days": baseline.promised_days,
         "achieved_days": baseline.achieved_days,
         "reference_days": baseline.n_days,
         "quality": {
             name: {
-                "missing": as_json(look.missing[i]),
+                "missing": as_json(evaluation.missing[i]),
                 "missing_limit": as_json(baseline.limit["missing"][i]),
-                "repeats": as_json(look.repeats[i]),
+                "repeats": as_json(evaluation.repeats[i]),
                 "repeats_limit": as_json(baseline.limit["repeats"][i]),
-                "gap_hours": as_json(look.gap[i]),
+                "gap_hours": as_json(evaluation.gap[i]),
                 "gap_limit": as_json(baseline.limit["gap"][i]),
-                "stale_hours": as_json(look.stale[i]),
-                "constant": bool(look.constant[i]),
-                "beyond": as_json(look.beyond[i]),
-                "new_category": as_json(look.new_category[i]),
+                "stale_hours": as_json(evaluation.stale[i]),
+                "constant": bool(evaluation.constant[i]),
+                "beyond": as_json(evaluation.beyond[i]),
+                "new_category": as_json(evaluation.new_category[i]),
             }
             for i, name in enumerate(baseline.names)
             if math.isfinite(baseline.n[i])

@@ -1,6 +1,6 @@
 """The level of a feature on each day, and how far the days before foretell it.
 
-A level that wanders by itself says nothing by wandering on. What counts is the
+A level that is a random walk is not shifted when it moves on. What counts is the
 *innovation*: how far a day lies from what yesterday, the last week and the
 last eight weeks let expect. A level that moved and stays shows in every
 innovation until eight weeks know nothing else; one that follows the seasons
@@ -14,11 +14,11 @@ import numpy as np
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Bools, Floats
 
-USUAL_DAYS = 56  # a level that has lasted so long is usual
-LAGS = (1, 7, USUAL_DAYS)
+BASELINE_DAYS = 56  # a level that has lasted so long is typical
+LAGS = (1, 7, BASELINE_DAYS)
 WARM_UP_DAYS = 14  # so many of them must be known before anything is expected
 
-# Days of which the liveliness of now is taken: livelier days must not look like moved ones.
+# Days of which the liveliness of now is taken: days with more spread must not count as shifted.
 LIVELY_DAYS = 28
 _WILD = 30.0  # spreads; one day must not hide a month
 # Of the sum of squares: keeps a feature that never moves solvable.
@@ -127,7 +127,7 @@ def _running(values: Floats) -> Floats:
 
 
 def pull(levels: Floats, before: Floats, *, is_anchored: bool) -> Floats:
-    """Learn by least squares how much each of the means before says of a day.
+    """Fit by least squares the weight of each preceding mean for a day.
 
     Parameters
     ----------
@@ -144,17 +144,17 @@ def pull(levels: Floats, before: Floats, *, is_anchored: bool) -> Floats:
     (stream, lag)
     """
     if is_anchored:
-        seen, told = before, levels
+        seen, target = before, levels
     else:
-        seen, told = before[..., :-1] - before[..., -1:], levels - before[..., -1]
-    there = np.isfinite(told) & np.isfinite(seen).all(axis=2) & _is_foretold(levels)
+        seen, target = before[..., :-1] - before[..., -1:], levels - before[..., -1]
+    there = np.isfinite(target) & np.isfinite(seen).all(axis=2) & _is_predictable(levels)
     seen = np.where(there[..., np.newaxis], seen, 0.0)
-    told = np.where(there, told, 0.0)
+    target = np.where(there, target, 0.0)
     square = np.einsum("tci,tcj->cij", seen, seen)
     size = np.trace(square, axis1=1, axis2=2)[:, np.newaxis, np.newaxis]
     square = square + np.eye(seen.shape[2]) * (_RIDGE * size + 1e-12)
-    with_told = np.einsum("tci,tc->ci", seen, told)
-    weights: Floats = np.linalg.solve(square, with_told[..., np.newaxis])[..., 0]
+    with_target = np.einsum("tci,tc->ci", seen, target)
+    weights: Floats = np.linalg.solve(square, with_target[..., np.newaxis])[..., 0]
     if is_anchored:
         return weights
     return np.concatenate([weights, 1.0 - weights.sum(axis=1, keepdims=True)], axis=1)
@@ -178,12 +178,12 @@ def innovations(levels: Floats, before: Floats, weights: Floats) -> Floats:
         known.
     """
     apart = levels - np.einsum("tci,ci->tc", before, weights)
-    return np.where(_is_foretold(levels), apart, np.nan)
+    return np.where(_is_predictable(levels), apart, np.nan)
 
 
-def _is_foretold(levels: Floats) -> Bools:
+def _is_predictable(levels: Floats) -> Bools:
     n, end = _running(np.isfinite(levels)), np.arange(len(levels))
-    is_enough: Bools = n[end] - n[np.maximum(end - USUAL_DAYS, 0)] >= WARM_UP_DAYS
+    is_enough: Bools = n[end] - n[np.maximum(end - BASELINE_DAYS, 0)] >= WARM_UP_DAYS
     return is_enough
 
 

@@ -1,9 +1,9 @@
 """Has a feature's distribution moved, more than this series moves by itself?
 
 Windows of some days of the seasonal difference are compared with the windows
-of the reference. One look a day; the threshold keeps the promised number of
+of the reference. One evaluation a day; the threshold keeps the promised number of
 days between false alarms over all features together, because it is taken from
-replaying those same looks over the reference (`monitors.baselines.threshold`).
+running those evaluations over the reference (`monitors.baselines.threshold`).
 """
 
 import itertools
@@ -18,10 +18,10 @@ from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.reference_incidents import incidents, stretches
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import (
-    Contract,
+    FalseAlarmThreshold,
     Pool,
-    contract,
     distance,
+    fit_threshold,
     in_sd,
     is_constant,
     middle_and_spread,
@@ -29,7 +29,7 @@ from monitors.baselines.threshold import (
     pool,
     symmetric_distance,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning, with_reference
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.false_discovery_rate import moved
 from monitors.statistics.seasonality import difference, find_period, window_moments
@@ -38,7 +38,7 @@ from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Bools, Floats, chunk_at, chunk_start
 
 # The reference is scored in this many parts, each against the other parts, so
-# that the replayed looks meet a season they have not seen, as live looks do.
+# that the replayed evaluations meet a season they have not seen, as live evaluations do.
 _PARTS = 4
 # Of the reference. If more stands apart, it is not an incident but two kinds of normal.
 _MOST_LEFT_OUT = 0.15
@@ -46,8 +46,8 @@ _PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriftParams:
-    """How to look for drift.
+class InputDriftParams:
+    """Parameters of the test for drift.
 
     Attributes
     ----------
@@ -64,11 +64,11 @@ class DriftParams:
         of the seasonal difference changes by this share (natural log).
     feature_weights
         By how much a feature's score is multiplied before the highest counts: 1
-        where absent, 0 for one that is not judged. A greater weight finds smaller
+        where absent, 0 for one that is not evaluated. A greater weight finds smaller
         changes of that feature, at the cost of the others' under one promise.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 windows.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 windows.
     """
 
     days_between_false_alarms: float = 90.0
@@ -91,7 +91,7 @@ class DriftParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DriftBaseline:
+class InputDriftBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -101,32 +101,32 @@ class DriftBaseline:
         `last_day` plus its place.
     screened
         Days `[start, end)`, since the epoch, that were left out: incidents.
-    usual
+    pooled
         Middle and spread of those windows.
     scale : (feature,)
         The distance that 5 % of the reference windows exceed, by the feature's
         weight: makes features comparable.
-    looks : (look, feature)
-        Scores of the reference's looks, each part scored by the others; 0 where the
+    evaluations : (evaluation, feature)
+        Scores of the evaluations of the reference, each part scored by the others; 0 where the
         change was too small to matter.
     level_mean, level_sd, difference_sd : (feature,)
         Of the hours themselves and of their seasonal difference.
     """
 
-    params: DriftParams
+    params: InputDriftParams
     names: tuple[str, ...]
     period: int
     last_day: int
     screened: tuple[tuple[int, int], ...]
     mean: Floats
     sd: Floats
-    usual: Pool
+    pooled: Pool
     scale: Floats
-    looks: Floats
+    evaluations: Floats
     level_mean: Floats
     level_sd: Floats
     difference_sd: Floats
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
     @property
     def n_windows(self) -> int:
@@ -134,8 +134,8 @@ class DriftBaseline:
         return len(self.mean) // self.params.window_days
 
 
-def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learning:
-    """Learn from the reference what is usual.
+def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
+    """Learn from the reference the baseline.
 
     Days that stand apart from all others are left out (`reference_incidents`):
     an incident of the past is not what the future is measured with.
@@ -145,12 +145,12 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
-    DriftBaseline or Learning
-        `Learning` while the reference holds fewer than 19 windows.
+    InputDriftBaseline or WarmingUp
+        `WarmingUp` while the reference holds fewer than 19 windows.
 
     References
     ----------
@@ -163,27 +163,27 @@ def calibrate(reference: Hourly, params: DriftParams) -> DriftBaseline | Learnin
     n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
     known = with_reference(np.isfinite(mean), params.window_days)
     if not known:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params)
-    first_look = _first_look(whole, period, params.window_days)
-    odd, quiet = np.zeros(len(mean), dtype=np.bool_), whole
+        return fit(reference.of(known), params)
+    first_day = _first_day(whole, period, params.window_days)
+    anomalous, quiet = np.zeros(len(mean), dtype=np.bool_), whole
     level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
         mean, sd = _windows(quiet.mean, period, params.window_days)
         away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
         scores = _joint_score(away / scale)
         marked = incidents(scores, params.window_days)
-        without = _without(whole, _days(odd | marked, first_look, params.window_days))
+        without = _without(whole, _days(anomalous | marked, first_day, params.window_days))
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
             break
-        odd, quiet = odd | marked, without
-    return _learn(quiet, period, params, _days(odd, first_look, params.window_days))
+        anomalous, quiet = anomalous | marked, without
+    return _learn(quiet, period, params, _days(anomalous, first_day, params.window_days))
 
 
 def _learn(
-    whole: Hourly, period: int, params: DriftParams, screened: tuple[tuple[int, int], ...]
-) -> DriftBaseline:
+    whole: Hourly, period: int, params: InputDriftParams, screened: tuple[tuple[int, int], ...]
+) -> InputDriftBaseline:
     mean, sd = _windows(whole.mean, period, params.window_days)
     level_mean, level_sd = middle_and_spread(whole.mean)
     grain = rounding(level_mean)
@@ -191,45 +191,45 @@ def _learn(
     away, scale = _scored_apart(mean, sd, params.window_days, grain)
     scale = scale * unit(whole.names, params.feature_weights)
     effects = _effect(mean, sd, (level_mean, level_sd), difference_sd)
-    looks = _judged(away / scale, effects >= params.min_effect)
-    return DriftBaseline(
+    evaluations = _evaluated(away / scale, effects >= params.min_effect)
+    return InputDriftBaseline(
         params=params,
         names=whole.names,
         period=period,
-        last_day=_first_look(whole, period, params.window_days),
+        last_day=_first_day(whole, period, params.window_days),
         screened=screened,
         mean=mean,
         sd=sd,
-        usual=pool(mean, sd, grain),
+        pooled=pool(mean, sd, grain),
         scale=scale,
-        looks=looks,
+        evaluations=evaluations,
         level_mean=level_mean,
         level_sd=level_sd,
         difference_sd=difference_sd,
-        contract=contract(
-            _joint_score(looks), params.days_between_false_alarms, params.window_days
+        alarm_threshold=fit_threshold(
+            _joint_score(evaluations), params.days_between_false_alarms, params.window_days
         ),
     )
 
 
-def _days(marked: Bools, first_look: int, window_days: int) -> tuple[tuple[int, int], ...]:
-    """Return the days `[start, end)`, since the epoch, that the marked looks cover."""
+def _days(marked: Bools, first_day: int, window_days: int) -> tuple[tuple[int, int], ...]:
+    """Return the days `[start, end)`, since the epoch, that the marked evaluations cover."""
     return tuple(
-        (first_look + start - window_days + 1, first_look + end)
+        (first_day + start - window_days + 1, first_day + end)
         for start, end in stretches(marked)
     )
 
 
-def _without(whole: Hourly, odd: tuple[tuple[int, int], ...]) -> Hourly:
+def _without(whole: Hourly, anomalous: tuple[tuple[int, int], ...]) -> Hourly:
     """Return the hours with those of some days unknown."""
     mean = whole.mean.copy()
-    for start, end in odd:
+    for start, end in anomalous:
         mean[max(start * HOURS - whole.first, 0) : end * HOURS - whole.first] = np.nan
     return replace(whole, mean=mean)
 
 
 def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> bool:
-    """Say whether what is left is still a reference, and most of the one that was given."""
+    """Return whether what is left is still a reference, and most of the one that was given."""
     mean, _ = _windows(quiet.mean, period, window_days)
     n_left = int(np.isfinite(mean).any(axis=1).sum())
     n_known = [int(np.isfinite(hours.mean).any(axis=1).sum()) for hours in (quiet, whole)]
@@ -238,7 +238,7 @@ def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> 
     )
 
 
-def _first_look(whole: Hourly, period: int, window_days: int) -> int:
+def _first_day(whole: Hourly, period: int, window_days: int) -> int:
     """Return the day (since the epoch) that the first window ends with."""
     return (whole.first + -(-period // HOURS) * HOURS) // HOURS + window_days - 1
 
@@ -283,29 +283,29 @@ def _effect(
     return np.maximum(np.abs(in_sd(mean, *level)), spread)
 
 
-def _judged(scores: Floats, large_enough: Bools) -> Floats:
+def _evaluated(scores: Floats, large_enough: Bools) -> Floats:
     """Return the scores, 0 where the change is too small to matter; NaN: no data."""
     return np.where(np.isfinite(scores) & ~large_enough, 0.0, scores)
 
 
-def _joint_score(judged: Floats) -> Floats:
+def _joint_score(evaluated: Floats) -> Floats:
     """Return the largest score over features; NaN: no data."""
-    there = np.isfinite(judged)
-    highest = np.where(there, judged, 0.0).max(axis=1, initial=0.0)
+    there = np.isfinite(evaluated)
+    highest = np.where(there, evaluated, 0.0).max(axis=1, initial=0.0)
     return np.where(there.any(axis=1), highest, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Looks:
-    """One look per closed day.
+class DailyEvaluations:
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The score that is compared with the threshold; NaN: no data.
-    scores, effects, mean, sd : (look, feature)
+    scores, effects, mean, sd : (evaluation, feature)
         Per feature; mean and sd of the seasonal difference.
     """
 
@@ -317,24 +317,24 @@ class Looks:
     sd: Floats
 
 
-def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
-    """Look at every closed day of `hours` that has a full window behind it.
+def evaluate_days(baseline: InputDriftBaseline, hours: Hourly) -> DailyEvaluations:
+    """Evaluate every closed day of `hours` that has a full window behind it.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
         Any stretch of the stream.
     """
     whole = whole_days(like(hours, baseline.names))
     mean, sd = _windows(whole.mean, baseline.period, baseline.params.window_days)
-    scores = distance(mean, sd, baseline.usual) / baseline.scale
+    scores = distance(mean, sd, baseline.pooled) / baseline.scale
     level = (baseline.level_mean, baseline.level_sd)
     effects = _effect(mean, sd, level, baseline.difference_sd)
-    return Looks(
-        first_day=_first_look(whole, baseline.period, baseline.params.window_days),
-        joint=_joint_score(_judged(scores, effects >= baseline.params.min_effect)),
+    return DailyEvaluations(
+        first_day=_first_day(whole, baseline.period, baseline.params.window_days),
+        joint=_joint_score(_evaluated(scores, effects >= baseline.params.min_effect)),
         scores=scores,
         effects=effects,
         mean=mean,
@@ -342,13 +342,15 @@ def replay(baseline: DriftBaseline, hours: Hourly) -> Looks:
     )
 
 
-def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
-    """Judge the window that ends with the last closed day.
+def evaluate(
+    baseline: InputDriftBaseline | WarmingUp, recent: Hourly, as_of: datetime
+) -> Finding:
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------
     baseline
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, at least a window and a season long; with
         more, `since` can reach further back.
@@ -365,60 +367,62 @@ def evaluate(baseline: DriftBaseline | Learning, recent: Hourly, as_of: datetime
         `NO_DATA` while the reference is too short or the window too empty.
     """
     end = chunk_at(as_of) // HOURS * HOURS
-    days = baseline.params.window_days if isinstance(baseline, DriftBaseline) else 1
+    days = baseline.params.window_days if isinstance(baseline, InputDriftBaseline) else 1
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return no_data(window, str(baseline))
     whole = whole_days(like(recent, baseline.names), end)
-    looks = replay(baseline, whole)
-    lacks = what_lacks(looks.joint, looks.first_day, end)
+    daily = evaluate_days(baseline, whole)
+    lacks = what_lacks(daily.joint, daily.first_day, end)
     if lacks:
         return no_data(window, lacks)
-    joint = float(looks.joint[-1])
-    breach = joint > baseline.contract.threshold
-    top = _top(baseline, looks)
+    joint = float(daily.joint[-1])
+    breach = joint > baseline.alarm_threshold.value
+    top = _top(baseline, daily)
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=joint,
-        threshold=baseline.contract.threshold,
+        threshold=baseline.alarm_threshold.value,
         window=window,
-        cause=_cause(baseline, whole, looks, top) if breach else "",
+        cause=_cause(baseline, whole, daily, top) if breach else "",
         detail={
-            **_detail(baseline, whole, looks, top),
-            "moved": _moved(baseline, looks) if breach else [],
+            **_detail(baseline, whole, daily, top),
+            "moved": _moved(baseline, daily) if breach else [],
         },
     )
 
 
-def _top(baseline: DriftBaseline, looks: Looks) -> int:
-    matters = looks.effects[-1] >= baseline.params.min_effect
-    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+def _top(baseline: InputDriftBaseline, daily: DailyEvaluations) -> int:
+    matters = daily.effects[-1] >= baseline.params.min_effect
+    scores = np.where(np.isfinite(daily.scores[-1]), daily.scores[-1], -1.0)
     return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
 
 
-def _moved(baseline: DriftBaseline, looks: Looks) -> list[str]:
+def _moved(baseline: InputDriftBaseline, daily: DailyEvaluations) -> list[str]:
     """Name what moved, the farthest first."""
-    scores = _judged(looks.scores[-1], looks.effects[-1] >= baseline.params.min_effect)
-    found = moved(scores, baseline.looks, baseline.contract.threshold)
+    scores = _evaluated(daily.scores[-1], daily.effects[-1] >= baseline.params.min_effect)
+    found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
     return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
-def _cause(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> str:
+def _cause(
+    baseline: InputDriftBaseline, whole: Hourly, daily: DailyEvaluations, top: int
+) -> str:
     if is_constant(baseline.level_mean, baseline.level_sd)[top]:
         lately, _ = _lately(baseline, whole)
         return (
             f"{baseline.names[top]} was constant at {baseline.level_mean[top]:.10g} in the "
             f"reference, mean {lately[top]:.10g} now"
         )
-    by = looks.mean[-1, top] / baseline.level_sd[top]
-    ratio = looks.sd[-1, top] / baseline.difference_sd[top]
+    by = daily.mean[-1, top] / baseline.level_sd[top]
+    ratio = daily.sd[-1, top] / baseline.difference_sd[top]
     return (
-        f"{baseline.names[top]} drifted: mean {by:+.2f} standard deviations against "
+        f"{baseline.names[top]} drifted: mean {by:+.2f} SD against "
         f"{baseline.period} h before, variability x {ratio:.2f}"
     )
 
 
-def _lately(baseline: DriftBaseline, whole: Hourly) -> tuple[Floats, Floats]:
+def _lately(baseline: InputDriftBaseline, whole: Hourly) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of the last window's hours, each (feature,)."""
     n_hours = baseline.params.window_days * HOURS
     mean, sd = window_moments(whole.mean[-n_hours:], n_hours, HOURS)
@@ -429,16 +433,16 @@ def _day(day: int) -> str:
     return chunk_start(day * HOURS).date().isoformat()
 
 
-def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
-    """Return the p-value of the last look among windows of its own phase.
+def conformal_p(baseline: InputDriftBaseline, daily: DailyEvaluations) -> float:
+    """Return the p-value of the last evaluation among windows of its own phase.
 
     Parameters
     ----------
     baseline
         Its windows that do not overlap and end on the same phase are the
         null.
-    looks
-        The last look is on trial.
+    daily
+        The last evaluation is on trial.
 
     Returns
     -------
@@ -446,46 +450,48 @@ def conformal_p(baseline: DriftBaseline, looks: Looks) -> float:
         Of the maximum over features, all windows treated alike.
     """
     days = baseline.params.window_days
-    phase = (looks.first_day + len(looks.joint) - 1 - baseline.last_day) % days
-    mean = np.concatenate([baseline.mean[phase::days], looks.mean[-1:]])
-    sd = np.concatenate([baseline.sd[phase::days], looks.sd[-1:]])
+    phase = (daily.first_day + len(daily.joint) - 1 - baseline.last_day) % days
+    mean = np.concatenate([baseline.mean[phase::days], daily.mean[-1:]])
+    sd = np.concatenate([baseline.sd[phase::days], daily.sd[-1:]])
     away = symmetric_distance(mean, sd, rounding(baseline.level_mean))
     highest = _joint_score(away / _tail(away))
     return p_value(highest)
 
 
-def _detail(baseline: DriftBaseline, whole: Hourly, looks: Looks, top: int) -> dict[str, Json]:
+def _detail(
+    baseline: InputDriftBaseline, whole: Hourly, daily: DailyEvaluations, top: int
+) -> dict[str, Json]:
     days = baseline.params.window_days
     mean, sd = _lately(baseline, whole)
     constant = is_constant(baseline.level_mean, baseline.level_sd)
-    ratio = np.where(constant, np.nan, looks.sd[-1] / baseline.difference_sd)
+    ratio = np.where(constant, np.nan, daily.sd[-1] / baseline.difference_sd)
     features: dict[str, Json] = {
         name: {
-            "score": as_json(looks.scores[-1, i]),
-            "effect": as_json(looks.effects[-1, i]),
+            "score": as_json(daily.scores[-1, i]),
+            "effect": as_json(daily.effects[-1, i]),
             "mean": as_json(mean[i]),
             "reference_mean": as_json(baseline.level_mean[i]),
             "sd": as_json(sd[i]),
             "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "change": as_json(looks.mean[-1, i]),
+            "change": as_json(daily.mean[-1, i]),
             "variability": as_json(ratio[i]),
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.replayed_days_between
+    achieved = baseline.alarm_threshold.achieved_days
     return {
         "window_days": days,
         "period_hours": baseline.period,
-        "p": as_json(conformal_p(baseline, looks)),
-        "promised_days": baseline.contract.promised_days,
+        "p": as_json(conformal_p(baseline, daily)),
+        "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.contract.replayed_days,
-        "extrapolated": baseline.contract.extrapolated,
+        "replayed_days": baseline.alarm_threshold.replayed_days,
+        "extrapolated": baseline.alarm_threshold.extrapolated,
         "n_windows": baseline.n_windows,
         "left_out": [
             {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
         ],
         "top": baseline.names[top],
-        "since": since(looks.joint, looks.first_day, baseline.contract.threshold),
+        "since": since(daily.joint, daily.first_day, baseline.alarm_threshold.value),
         "features": features,
     }

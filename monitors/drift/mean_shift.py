@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import pdtr, pdtrik
 
-from monitors.baselines.threshold import Contract, middle_and_spread
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.threshold import FalseAlarmThreshold, middle_and_spread
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.drift.daily_levels import (
     LAGS,
     WARM_UP_DAYS,
@@ -41,8 +41,8 @@ _EXTRAPOLATED_BELOW = 1.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LevelParams:
-    """How to look for a level that moved and stays.
+class MeanShiftParams:
+    """Parameters of the test for a level that moved and stays.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class LevelParams:
         A level that moved by fewer standard deviations of the hours is never
         an alarm, however sure.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 weeks.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 weeks.
     """
 
     days_between_false_alarms: float = 90.0
@@ -68,7 +68,7 @@ class LevelParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Usual:
+class DailyModel:
     """How the levels of a stretch go on from day to day.
 
     Attributes
@@ -80,9 +80,9 @@ class Usual:
         Mean and standard deviation of the days' levels: what is taken off them, and
         what they are divided by.
     weights : (feature, lag)
-        How much the means of the days before say of a day.
+        Weights of the preceding means in the prediction of a day.
     spread : (feature,)
-        The ordinary size of what they do not say, in units.
+        Spread of the prediction errors, in units.
     price : (feature, bet)
         What each bet costs.
     """
@@ -97,7 +97,7 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LevelBaseline:
+class MeanShiftBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -110,23 +110,23 @@ class LevelBaseline:
         How many weeks of it are known.
     """
 
-    params: LevelParams
+    params: MeanShiftParams
     names: tuple[str, ...]
     learnt_until: int
-    usual: Usual
+    daily_model: DailyModel
     level_mean: Floats
     level_sd: Floats
     n_weeks: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
-def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learning:
+def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | WarmingUp:
     """Learn from the reference how levels go on, and how much evidence is chance.
 
     The limit is the evidence that quiet worlds made from the reference reach
-    once in the promised days, each world judged by what a reference of its own
+    once in the promised days, each world evaluated by what a reference of its own
     teaches (`monitors.drift.mean_shift_null`). Where a replay over the real reference,
-    a quarter at a time judged by the others, calls more often than chance
+    a quarter at a time evaluated by the others, calls more often than chance
     explains, the limit rises.
 
     Parameters
@@ -134,39 +134,39 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
-    LevelBaseline or Learning
-        `Learning` while the reference holds fewer than 19 weeks.
+    MeanShiftBaseline or WarmingUp
+        `WarmingUp` while the reference holds fewer than 19 weeks.
     """
     whole = whole_days(reference)
     there = np.isfinite(levels(whole, *clock(whole)))
     n_weeks = int(there.any(axis=1).sum()) // WEEK
     known = with_reference(there, WEEK)
     if not known:
-        return Learning(n_windows=n_weeks, window_days=WEEK)
+        return WarmingUp(n_windows=n_weeks, window_days=WEEK)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params)
-    usual = learn(whole)
+        return fit(reference.of(known), params)
+    daily_model = learn(whole)
     level_mean, level_sd = middle_and_spread(whole.mean)
     promised = params.days_between_false_alarms
-    limit = quiet_evidence(in_units(whole, usual), promised)
+    limit = quiet_evidence(in_units(whole, daily_model), promised)
     replayed = _replayed(whole)
     days = int(np.isfinite(replayed).sum())
     most = most_calls(days / promised)
     limit = max(limit, lowest_limit(replayed, most))
-    return LevelBaseline(
+    return MeanShiftBaseline(
         params=params,
         names=whole.names,
         learnt_until=whole.first + len(whole),
-        usual=usual,
+        daily_model=daily_model,
         level_mean=level_mean,
         level_sd=level_sd,
         n_weeks=n_weeks,
-        contract=Contract(
-            threshold=limit,
+        alarm_threshold=FalseAlarmThreshold(
+            value=limit,
             promised_days=promised,
             replayed_days=float(days),
             replayed_episodes=calls(replayed > limit),
@@ -175,7 +175,7 @@ def calibrate(reference: Hourly, params: LevelParams) -> LevelBaseline | Learnin
     )
 
 
-def learn(whole: Hourly) -> Usual:
+def learn(whole: Hourly) -> DailyModel:
     """Learn how the levels of some days go on.
 
     Parameters
@@ -192,7 +192,7 @@ def learn(whole: Hourly) -> Usual:
     weights = pull(days, before, is_anchored=False)
     apart = innovations(days, before, weights)
     size = spread(apart)
-    return Usual(
+    return DailyModel(
         by_hour=by_hour,
         by_weekday=by_weekday,
         centre=centre,
@@ -203,12 +203,14 @@ def learn(whole: Hourly) -> Usual:
     )
 
 
-def in_units(whole: Hourly, usual: Usual) -> Floats:
+def in_units(whole: Hourly, daily_model: DailyModel) -> Floats:
     """Return the level of each day from the centre, in units; (day, feature)."""
-    return (levels(whole, usual.by_hour, usual.by_weekday) - usual.centre) / usual.unit
+    return (
+        levels(whole, daily_model.by_hour, daily_model.by_weekday) - daily_model.centre
+    ) / daily_model.unit
 
 
-def surprises(days: Floats, usual: Usual) -> Floats:
+def surprises(days: Floats, daily_model: DailyModel) -> Floats:
     """Return how far days lie from what is expected, in ordinary sizes of now.
 
     Parameters
@@ -221,8 +223,8 @@ def surprises(days: Floats, usual: Usual) -> Floats:
     (day, feature)
         NaN on unknown days, and where too few days before are known.
     """
-    apart = innovations(days, means_before(days, LAGS), usual.weights)
-    return calmed(apart / usual.spread)
+    apart = innovations(days, means_before(days, LAGS), daily_model.weights)
+    return calmed(apart / daily_model.spread)
 
 
 def joint(held: Floats, counts: Bools) -> Floats:
@@ -240,7 +242,7 @@ def joint(held: Floats, counts: Bools) -> Floats:
 
 
 def _replayed(whole: Hourly) -> Floats:
-    """Return the evidence over the reference, each quarter judged by the other three.
+    """Return the evidence over the reference, each quarter evaluated by the other three.
 
     NaN on days of which nothing is known. Evidence goes on from one quarter
     to the next.
@@ -251,9 +253,9 @@ def _replayed(whole: Hourly) -> Floats:
     for start, end in itertools.pairwise(np.linspace(0, n_days, _PARTS + 1).astype(int)):
         mean = whole.mean.copy()
         mean[start * HOURS : end * HOURS] = np.nan
-        usual = learn(replace(whole, mean=mean))
-        seen = surprises(in_units(whole, usual), usual)[start:end]
-        apart[start:end], paid[start:end] = seen, payoff(seen, usual.price)
+        daily_model = learn(replace(whole, mean=mean))
+        seen = surprises(in_units(whole, daily_model), daily_model)[start:end]
+        apart[start:end], paid[start:end] = seen, payoff(seen, daily_model.price)
     there = np.isfinite(apart)
     evidence = joint(accumulate(paid, there), np.ones_like(there))
     evidence[~there.any(axis=1)] = np.nan
@@ -265,8 +267,8 @@ def calls(breach: Bools) -> int:
 
     Parameters
     ----------
-    breach : (look,)
-        One look a day.
+    breach : (evaluation,)
+        One evaluation a day.
 
     Examples
     --------
@@ -274,9 +276,9 @@ def calls(breach: Bools) -> int:
     3
     """
     n, free_at = 0, 0
-    for look in np.flatnonzero(breach):
-        if look >= free_at:
-            n, free_at = n + 1, int(look) + WEEK
+    for evaluation in np.flatnonzero(breach):
+        if evaluation >= free_at:
+            n, free_at = n + 1, int(evaluation) + WEEK
     return n
 
 
@@ -299,7 +301,7 @@ def lowest_limit(evidence: Floats, most: float) -> float:
 
     Parameters
     ----------
-    evidence : (look,)
+    evidence : (evaluation,)
         NaN, no data, is no breach.
     """
     ranked = np.unique(evidence[np.isfinite(evidence)])

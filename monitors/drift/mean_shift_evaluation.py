@@ -10,40 +10,40 @@ from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, what_lacks
 from monitors.baselines.segments import like
 from monitors.baselines.threshold import in_sd, is_constant
-from monitors.baselines.warm_up import Learning
-from monitors.drift.daily_levels import LIVELY_DAYS, USUAL_DAYS, WARM_UP_DAYS, means_before
-from monitors.drift.mean_shift import LevelBaseline, in_units, joint, surprises
+from monitors.baselines.warm_up import WarmingUp
+from monitors.drift.daily_levels import BASELINE_DAYS, LIVELY_DAYS, WARM_UP_DAYS, means_before
+from monitors.drift.mean_shift import MeanShiftBaseline, in_units, joint, surprises
 from monitors.finding import Finding, Json, Outcome, as_json, figure
 from monitors.statistics.e_detector import BETS, accumulate, began, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
-# Evidence is at most so old: what is judged depends on these days and on no look before.
+# Evidence is at most so old: an evaluation depends on these days alone.
 MEMORY_DAYS = 96
-LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + USUAL_DAYS)
+LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + BASELINE_DAYS)
 # Of the limit. What a bet holds beyond it would only have to be lost again, when the
 # level is back, before the alert can resolve.
 _CAP = np.exp(2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LevelLooks:
-    """One look per closed day.
+class MeanShiftEvaluations:
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The evidence that is compared with the threshold; NaN: no data.
-    scores : (look, feature)
+    scores : (evaluation, feature)
         Each feature's evidence alone.
-    since : (look, feature)
-        The day (since the epoch) from which on the feature is judged to have moved.
-    before, after : (look, feature)
+    since : (evaluation, feature)
+        The day (since the epoch) from which on the feature is evaluated to have moved.
+    before, after : (evaluation, feature)
         Its mean level in the eight weeks before that day, and since then. NaN
         where nothing is known.
-    effects : (look, feature)
+    effects : (evaluation, feature)
         The move in standard deviations of the reference's hours, with its sign;
         infinite of a constant that moved.
     """
@@ -57,43 +57,45 @@ class LevelLooks:
     effects: Floats
 
 
-def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -> LevelLooks:
-    """Look at every closed day of `hours`, each as if it were the last.
+def evaluate_days(
+    baseline: MeanShiftBaseline, hours: Hourly, n_evaluations: int | None = None
+) -> MeanShiftEvaluations:
+    """Evaluate every closed day of `hours`, each as if it were the last.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
-        Any stretch of the stream. A look reads the 180 days before it.
-    n_looks
+        Any stretch of the stream. An evaluation reads the 180 days before it.
+    n_evaluations
         Only the last so many.
     """
     whole = whole_days(like(hours, baseline.names))
     n_days, first_day = len(whole) // HOURS, whole.first // HOURS
-    n_looks = n_days if n_looks is None else min(n_looks, n_days)
-    days = in_units(whole, baseline.usual)
-    seen = surprises(days, baseline.usual)
-    paid = payoff(seen, baseline.usual.price)
-    looks = np.arange(n_days - n_looks, n_days)
-    # Laid side by side, (day back, look): a look knows its own days and no others.
-    at = looks + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
-    counts = (at >= _first_stake(baseline, looks + first_day) - first_day) & (at >= 0)
+    n_evaluations = n_days if n_evaluations is None else min(n_evaluations, n_days)
+    days = in_units(whole, baseline.daily_model)
+    seen = surprises(days, baseline.daily_model)
+    paid = payoff(seen, baseline.daily_model.price)
+    evaluations = np.arange(n_days - n_evaluations, n_days)
+    # Laid side by side, (day back, evaluation): each evaluation has its own days.
+    at = evaluations + np.arange(1 - MEMORY_DAYS, 1)[:, np.newaxis]
+    counts = (at >= _first_stake(baseline, evaluations + first_day) - first_day) & (at >= 0)
     own = np.where(counts[..., np.newaxis, np.newaxis], paid[np.maximum(at, 0)], 0.0)
     stakes = counts[..., np.newaxis] & np.isfinite(seen)[np.maximum(at, 0)]
     n_cells = seen.shape[1] * BETS.size
-    cap = _CAP * np.expm1(baseline.contract.threshold) * n_cells
+    cap = _CAP * np.expm1(baseline.alarm_threshold.value) * n_cells
     held = accumulate(own, stakes, cap)[-1]
     start = began(np.where(stakes[..., np.newaxis], own, 0.0))
     best = np.take_along_axis(start, held.argmax(axis=2)[..., np.newaxis], axis=2)[..., 0]
-    since = at[best, np.arange(n_looks)[:, np.newaxis]]
-    before, after = _moved(days, since, looks)
-    unit, centre = baseline.usual.unit, baseline.usual.centre
+    since = at[best, np.arange(n_evaluations)[:, np.newaxis]]
+    before, after = _moved(days, since, evaluations)
+    unit, centre = baseline.daily_model.unit, baseline.daily_model.centre
     effects = in_sd((after - before) * unit, baseline.level_mean, baseline.level_sd)
     evidence = joint(held, np.abs(effects) >= baseline.params.min_effect)
-    evidence[~np.isfinite(seen[looks]).any(axis=1)] = np.nan
-    return LevelLooks(
-        first_day=first_day + n_days - n_looks,
+    evidence[~np.isfinite(seen[evaluations]).any(axis=1)] = np.nan
+    return MeanShiftEvaluations(
+        first_day=first_day + n_days - n_evaluations,
         joint=evidence,
         scores=np.log1p(held.mean(axis=2)),
         since=since + first_day,
@@ -103,10 +105,10 @@ def replay(baseline: LevelBaseline, hours: Hourly, n_looks: int | None = None) -
     )
 
 
-def _first_stake(baseline: LevelBaseline, days: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the first day whose evidence counts at each look.
+def _first_stake(baseline: MeanShiftBaseline, days: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the first day whose evidence counts at each evaluation.
 
-    What a version has learned from is no evidence against it. A look at the
+    What a version has learned from is no evidence against it. An evaluation at the
     days of the reference itself, or at earlier ones, takes all.
     """
     end = baseline.learnt_until // HOURS
@@ -114,7 +116,7 @@ def _first_stake(baseline: LevelBaseline, days: NDArray[np.intp]) -> NDArray[np.
 
 
 def _moved(
-    days: Floats, since: NDArray[np.intp], looks: NDArray[np.intp]
+    days: Floats, since: NDArray[np.intp], evaluations: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
     """Return the mean level before and from the start of each feature's evidence."""
     there = np.isfinite(days)
@@ -122,21 +124,23 @@ def _moved(
     total = np.concatenate([empty, np.where(there, days, 0.0).cumsum(axis=0)])
     n = np.concatenate([empty, there.cumsum(axis=0)])
     feature = np.arange(days.shape[1])
-    start, end = np.maximum(since, 0), looks[:, np.newaxis] + 1
+    start, end = np.maximum(since, 0), evaluations[:, np.newaxis] + 1
     known = n[end, feature] - n[start, feature]
     with_some = np.where(known > 0, known, np.nan)
     after = (total[end, feature] - total[start, feature]) / with_some
-    before = means_before(days, (USUAL_DAYS,))[..., 0]
+    before = means_before(days, (BASELINE_DAYS,))[..., 0]
     return before[start, feature], after
 
 
-def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime) -> Finding:
-    """Judge the last closed day by all evidence that has piled up before it.
+def evaluate(
+    baseline: MeanShiftBaseline | WarmingUp, recent: Hourly, as_of: datetime
+) -> Finding:
+    """Evaluate the last closed day by all evidence that has piled up before it.
 
     Parameters
     ----------
     baseline
-        From `monitors.drift.mean_shift.calibrate`.
+        From `monitors.drift.mean_shift.fit`.
     recent
         The hours before `as_of`; 180 days of them are read.
     as_of
@@ -152,76 +156,86 @@ def evaluate(baseline: LevelBaseline | Learning, recent: Hourly, as_of: datetime
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(start=chunk_start(end) - timedelta(days=1), end=chunk_start(end))
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return no_data(window, str(baseline))
     whole = whole_days(like(recent, baseline.names), end)
-    looks = replay(baseline, whole.until(end, LOOK_BACK.days * HOURS), n_looks=1)
-    lacks = what_lacks(looks.joint, looks.first_day, end)
+    evaluations = evaluate_days(
+        baseline, whole.until(end, LOOK_BACK.days * HOURS), n_evaluations=1
+    )
+    lacks = what_lacks(evaluations.joint, evaluations.first_day, end)
     if lacks:
         last = whole.mean[max(end - HOURS - whole.first, 0) :]  # empty where it stopped before
         is_known = 2 * np.isfinite(last).sum(axis=0).max(initial=0) >= HOURS
-        few = f"fewer than {WARM_UP_DAYS} of the {USUAL_DAYS} days before are known"
+        few = f"fewer than {WARM_UP_DAYS} of the {BASELINE_DAYS} days before are known"
         return no_data(window, few if is_known else lacks)
-    evidence, limit = float(looks.joint[-1]), baseline.contract.threshold
+    evidence, limit = float(evaluations.joint[-1]), baseline.alarm_threshold.value
     breach = evidence > limit
-    top = _top(baseline, looks)
+    top = _top(baseline, evaluations)
     if breach:
-        window = Window(start=chunk_start(int(looks.since[-1, top]) * HOURS), end=window.end)
+        window = Window(
+            start=chunk_start(int(evaluations.since[-1, top]) * HOURS), end=window.end
+        )
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=evidence,
         threshold=limit,
         window=window,
-        cause=_cause(baseline, looks, top) if breach else "",
-        detail=_detail(baseline, looks, top, breach=breach),
+        cause=_cause(baseline, evaluations, top) if breach else "",
+        detail=_detail(baseline, evaluations, top, breach=breach),
     )
 
 
-def _top(baseline: LevelBaseline, looks: LevelLooks) -> int:
-    matters = np.abs(looks.effects[-1]) >= baseline.params.min_effect
-    return int(np.argmax(np.where(matters, looks.scores[-1] + 1.0, 0.0)))
+def _top(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations) -> int:
+    matters = np.abs(evaluations.effects[-1]) >= baseline.params.min_effect
+    return int(np.argmax(np.where(matters, evaluations.scores[-1] + 1.0, 0.0)))
 
 
-def _cause(baseline: LevelBaseline, looks: LevelLooks, top: int) -> str:
-    before, after = looks.before[-1, top], looks.after[-1, top]
+def _cause(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int) -> str:
+    before, after = evaluations.before[-1, top], evaluations.after[-1, top]
     way = "up" if after > before else "down"
-    since = chunk_start(int(looks.since[-1, top]) * HOURS).date().isoformat()
-    effect, sd = looks.effects[-1, top], baseline.level_sd[top]
-    by = f"{effect:+.2f} standard deviations" if np.isfinite(effect) else "a constant before"
+    since = chunk_start(int(evaluations.since[-1, top]) * HOURS).date().isoformat()
+    effect, sd = evaluations.effects[-1, top], baseline.level_sd[top]
+    by = (
+        f"{effect:+.2f} SD"
+        if np.isfinite(effect)
+        else f"{after - before:+.4g} (constant before)"
+    )
     return (
-        f"{baseline.names[top]} moved {way} and stays, since {since}: "
-        f"mean {figure(before, sd)} in the weeks before, {figure(after, sd)} since ({by})"
+        f"{baseline.names[top]}: mean shifted {way} by {by} since {since}, "
+        f"from {figure(before, sd)} to {figure(after, sd)}"
     )
 
 
 def _detail(
-    baseline: LevelBaseline, looks: LevelLooks, top: int, *, breach: bool
+    baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int, *, breach: bool
 ) -> dict[str, Json]:
     constant = is_constant(baseline.level_mean, baseline.level_sd)
     features: dict[str, Json] = {
         name: {
-            "score": as_json(looks.scores[-1, i]),
-            "effect": as_json(looks.effects[-1, i]),
-            "mean": as_json(looks.after[-1, i]),
-            "mean_before": as_json(looks.before[-1, i]),
+            "score": as_json(evaluations.scores[-1, i]),
+            "effect": as_json(evaluations.effects[-1, i]),
+            "mean": as_json(evaluations.after[-1, i]),
+            "mean_before": as_json(evaluations.before[-1, i]),
             "reference_mean": as_json(baseline.level_mean[i]),
             "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "since": chunk_start(int(looks.since[-1, i]) * HOURS).isoformat(),
+            "since": chunk_start(int(evaluations.since[-1, i]) * HOURS).isoformat(),
         }
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.contract.replayed_days_between
-    effect = looks.effects[-1, top]
+    achieved = baseline.alarm_threshold.achieved_days
+    effect = evaluations.effects[-1, top]
     return {
-        "promised_days": baseline.contract.promised_days,
+        "promised_days": baseline.alarm_threshold.promised_days,
         "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.contract.replayed_days,
-        "extrapolated": baseline.contract.extrapolated,
+        "replayed_days": baseline.alarm_threshold.replayed_days,
+        "extrapolated": baseline.alarm_threshold.extrapolated,
         "n_weeks": baseline.n_weeks,
         "top": baseline.names[top],
         "direction": "up" if effect > 0 else "down",
         "effect": as_json(effect),
-        "change": as_json(looks.after[-1, top] - looks.before[-1, top]),
-        "since": chunk_start(int(looks.since[-1, top]) * HOURS).isoformat() if breach else None,
+        "change": as_json(evaluations.after[-1, top] - evaluations.before[-1, top]),
+        "since": chunk_start(int(evaluations.since[-1, top]) * HOURS).isoformat()
+        if breach
+        else None,
         "features": features,
     }

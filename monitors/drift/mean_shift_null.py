@@ -3,7 +3,7 @@
 A year of reference cannot show what happens once in a year. So worlds are made
 up that go on as the reference did: its own innovations, a week of all features
 at a time, drawn anew. Each has a reference of its own to learn from, as badly
-or as well as a real one, and a year that is judged by it.
+or as well as a real one, and a year that is evaluated by it.
 """
 
 import math
@@ -22,14 +22,14 @@ from monitors.drift.daily_levels import (
 from monitors.statistics.e_detector import accumulate, fair_price, payoff
 from monitors.summaries.summary import Floats
 
-N_WORLDS = 128
-JUDGED_DAYS = 448  # of each, the first four weeks of them to pile up as live evidence has
+N_SIMULATIONS = 128
+EVALUATED_DAYS = 448  # of each, the first four weeks of them to pile up as live evidence has
 WEEK = 7
 _SEED = 20_241  # any: the same reference always gives the same limit
 # A world returns to its mean as the reference did, over a month at the most.
 _LAGS = (1, 7, 28)
 _BURN_IN_DAYS = 63
-_WORLDS_AT_ONCE = 896  # times features: some 60 MB
+_SIMULATIONS_AT_ONCE = 896  # times features: some 60 MB
 # Over all worlds; a rate that rests on fewer is taken from a more frequent one.
 _MIN_CALLS = 30
 _FAR = 1e3  # units; no reference ever was
@@ -54,14 +54,14 @@ def quiet_evidence(days: Floats, promised_days: float) -> float:
     float
         In the unit of `monitors.drift.mean_shift.joint`.
     """
-    worlds = make(days)
-    evidence = np.concatenate([_judged(part, len(days)) for part in worlds], axis=1)
+    simulations = make(days)
+    evidence = np.concatenate([_evaluated(part, len(days)) for part in simulations], axis=1)
     shown = min(promised_days, evidence.size / _MIN_CALLS)
     return _limit(evidence, shown) + math.log(_MARGIN * promised_days / shown)
 
 
 def make(days: Floats) -> list[Floats]:
-    """Return worlds as long as the reference and the days that are judged.
+    """Return worlds as long as the reference and the days that are evaluated.
 
     Parameters
     ----------
@@ -73,39 +73,39 @@ def make(days: Floats) -> list[Floats]:
     list of (day, world, feature)
     """
     n_days, n_features = days.shape
-    n = n_days + JUDGED_DAYS + _BURN_IN_DAYS
+    n = n_days + EVALUATED_DAYS + _BURN_IN_DAYS
     from_mean = days - known_mean(days)
     before = means_before(from_mean, _LAGS)
     weights = pull(from_mean, before, is_anchored=True)
-    news = innovations(from_mean, before, weights)[WARM_UP_DAYS:]
-    news = np.nan_to_num(news - known_mean(news))
+    shocks = innovations(from_mean, before, weights)[WARM_UP_DAYS:]
+    shocks = np.nan_to_num(shocks - known_mean(shocks))
     rng = np.random.default_rng(_SEED)
-    starts = rng.integers(0, len(news) - WEEK + 1, (N_WORLDS, -(-n // WEEK)))
-    drawn = (starts[..., np.newaxis] + np.arange(WEEK)).reshape(N_WORLDS, -1)[:, :n].T
-    at_once = max(_WORLDS_AT_ONCE // n_features, 1)
+    starts = rng.integers(0, len(shocks) - WEEK + 1, (N_SIMULATIONS, -(-n // WEEK)))
+    drawn = (starts[..., np.newaxis] + np.arange(WEEK)).reshape(N_SIMULATIONS, -1)[:, :n].T
+    at_once = max(_SIMULATIONS_AT_ONCE // n_features, 1)
     return [
-        _unfold(news[drawn[:, first : first + at_once]], weights)[_BURN_IN_DAYS:]
-        for first in range(0, N_WORLDS, at_once)
+        _unfold(shocks[drawn[:, first : first + at_once]], weights)[_BURN_IN_DAYS:]
+        for first in range(0, N_SIMULATIONS, at_once)
     ]
 
 
-def _unfold(news: Floats, weights: Floats) -> Floats:
-    """Return levels that go on by `weights` and differ by `news`, (day, world, feature)."""
-    out = np.empty_like(news)
-    sums = np.zeros((len(_LAGS), *news.shape[1:]))
+def _unfold(shocks: Floats, weights: Floats) -> Floats:
+    """Return levels that go on by `weights` and differ by `shocks`, (day, world, feature)."""
+    out = np.empty_like(shocks)
+    sums = np.zeros((len(_LAGS), *shocks.shape[1:]))
     share = (weights.T / np.array(_LAGS)[:, np.newaxis])[:, np.newaxis]
-    for day in range(len(news)):
-        # Least squares may say that a level runs away; the reference did not.
-        out[day] = np.clip((share * sums).sum(axis=0), -_FAR, _FAR) + news[day]
+    for day in range(len(shocks)):
+        # Least squares may fit an unstable level; the reference did not.
+        out[day] = np.clip((share * sums).sum(axis=0), -_FAR, _FAR) + shocks[day]
         for i, lag in enumerate(_LAGS):
             sums[i] += out[day] - (out[day - lag] if day >= lag else 0.0)
     return out
 
 
-def _judged(worlds: Floats, n_days: int) -> Floats:
-    """Return the evidence of each world after its reference, (look, world)."""
-    n, n_worlds, n_features = worlds.shape
-    flat = worlds.reshape(n, n_worlds * n_features)
+def _evaluated(simulations: Floats, n_days: int) -> Floats:
+    """Return the evidence of each world after its reference, (evaluation, world)."""
+    n, n_simulations, n_features = simulations.shape
+    flat = simulations.reshape(n, n_simulations * n_features)
     before = means_before(flat)
     known = pull(flat[:n_days], before[:n_days], is_anchored=False)
     apart = innovations(flat, before, known)
@@ -113,12 +113,14 @@ def _judged(worlds: Floats, n_days: int) -> Floats:
     price = fair_price(apart[:n_days] / size)
     paid = payoff(calmed(apart / size)[n_days:], price)
     held = accumulate(paid, np.ones(paid.shape[:2], dtype=np.bool_))
-    of_world: Floats = held.mean(axis=2).reshape(JUDGED_DAYS, n_worlds, n_features).mean(axis=2)
-    return np.log1p(of_world)[WARM_UP_DAYS:]
+    of_simulation: Floats = (
+        held.mean(axis=2).reshape(EVALUATED_DAYS, n_simulations, n_features).mean(axis=2)
+    )
+    return np.log1p(of_simulation)[WARM_UP_DAYS:]
 
 
 def _limit(evidence: Floats, promised_days: float) -> float:
-    """Return the evidence that is reached once in so many days; (look, world)."""
+    """Return the evidence that is reached once in so many days; (evaluation, world)."""
     low, high = float(evidence.min()), float(evidence.max())
     for _ in range(40):
         middle = (low + high) / 2

@@ -1,8 +1,8 @@
-"""Does the model still say what it used to?
+"""Test for drift of a model's outputs.
 
-Drift of outputs instead of input, against what the same version said in its
+Drift of outputs instead of input, against those of the same version in its
 first days: no reference comes with a version, so the null distribution grows
-with what it says, until it holds `reference_days`. It needs no label, and it sees
+with its outputs, until it holds `reference_days`. It needs no label, and it sees
 what the input does not show: wrong weights, another unit, an output that stands
 still.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitors.baselines.daily_evaluations import no_data
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.drift import input_drift
-from monitors.drift.input_drift import DriftParams
+from monitors.drift.input_drift import InputDriftParams
 from monitors.finding import Finding
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import chunk_start
@@ -24,7 +24,7 @@ _SEASON_DAYS = 8  # a week, and the day that it begins within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionDriftParams:
-    """How to look for drift of what a model says.
+    """Parameters of the test for drift of a model's outputs.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class PredictionDriftParams:
         later alarms.
     window_days
         Length of a window. Longer sees smaller changes, later; the version
-        must have served for 19 windows before it is judged.
+        must have served for 19 windows before it is evaluated.
     period_hours
         The season; found from the reference when None.
     min_effect
@@ -42,7 +42,7 @@ class PredictionDriftParams:
         The version is measured against so many of its own first days. While
         they last, against those before the window.
     by_segment
-        Judge what was said of every segment beside the total, as for drift.
+        Evaluate the outputs of every segment beside the total, as in `input_drift`.
     """
 
     days_between_false_alarms: float = 90.0
@@ -58,9 +58,9 @@ class PredictionDriftParams:
             raise ValueError(f"reference_days must be at least {least}")
 
     @property
-    def like_drift(self) -> DriftParams:
+    def like_drift(self) -> InputDriftParams:
         """The same, as drift takes it."""
-        return DriftParams(
+        return InputDriftParams(
             days_between_false_alarms=self.days_between_false_alarms,
             window_days=self.window_days,
             period_hours=self.period_hours,
@@ -71,19 +71,19 @@ class PredictionDriftParams:
 def evaluate(
     before: Hourly, recent: Hourly, params: PredictionDriftParams, as_of: datetime
 ) -> Finding:
-    """Judge the window that ends with the last closed day.
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------
     before
-        What one version said in the days of `reference_of`, hour by hour: a
-        part of a target for each feature. Hours in which it said nothing are
+        Outputs of one version in the days of `reference_of`, hour by hour: a
+        part of a target for each feature. Hours without outputs are
         empty.
     recent
         The hours before `as_of`, at least a window and a season long; of the
         same version.
     params
-        How to look.
+        Parameters of the test.
     as_of
         Event time, timezone-aware.
 
@@ -91,14 +91,14 @@ def evaluate(
     -------
     Finding
         As drift's. `NO_DATA` while the version has served for fewer than 19
-        windows, or if it speaks in fewer than half of the hours.
+        windows, or if fewer than half of the hours have outputs.
     """
-    learnt = input_drift.calibrate(before, params.like_drift)
+    learnt = input_drift.fit(before, params.like_drift)
     finding = input_drift.evaluate(learnt, recent, as_of)
-    if isinstance(learnt, Learning):
+    if isinstance(learnt, WarmingUp):
         is_old = len(before) >= (MIN_WINDOWS * params.window_days + _SEASON_DAYS) * HOURS
         if is_old and (before.n > 0).any(axis=1).mean() < 1 / 2:
-            return no_data(finding.window, "the model speaks in fewer than half of the hours")
+            return no_data(finding.window, "fewer than half of the hours have outputs")
         return finding
     bounds = (
         chunk_start(hour).isoformat() for hour in (before.first, before.first + len(before))

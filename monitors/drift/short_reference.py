@@ -1,4 +1,4 @@
-"""What can be said of a window while drift is still learning: for reading, never an alarm."""
+"""Bootstrap test of drift for short references: for reading, without alerts."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from monitors.statistics.rao_scott import Moved, moved
 from monitors.summaries.daily import Daily
 from monitors.summaries.summary import Edges
 
-_LEAST_TOLD = 0.01
+_LEAST_P = 0.01
 _METHOD = "bootstrap of whole days, provisional"
 
 
@@ -34,8 +34,8 @@ def with_first_impression(
     Finding
         `provisional` in the detail holds `p`, how often some feature moves
         as far as `top` did without any change, and by feature what
-        `monitors.statistics.block_bootstrap` and `monitors.statistics.rao_scott` say. The same
-        finding where nothing can be said yet.
+        `monitors.statistics.block_bootstrap` and `monitors.statistics.rao_scott`
+        estimate. The same finding where there is too little data.
     """
     low = np.vstack([window.low, reference.low]).min(axis=0, initial=np.inf)
     high = np.vstack([window.high, reference.high]).max(axis=0, initial=-np.inf)
@@ -47,9 +47,9 @@ def with_first_impression(
         for i in range(len(window.names))
     ]
     features: dict[str, Json] = {
-        name: _told(drawn, i, corrected[i]) for i, name in enumerate(window.names)
+        name: _provisional(drawn, i, corrected[i]) for i, name in enumerate(window.names)
     }
-    told: dict[str, Json] = {
+    provisional: dict[str, Json] = {
         "method": _METHOD,
         "p": drawn.p,
         "top": window.names[drawn.top],
@@ -59,13 +59,13 @@ def with_first_impression(
     return replace(
         finding,
         cause=f"{finding.cause}; {_impression(drawn, drawn.top, window.names[drawn.top])}",
-        detail={**finding.detail, "provisional": told},
+        detail={**finding.detail, "provisional": provisional},
     )
 
 
 def _impression(drawn: Resampled, top: int, name: str) -> str:
     # Smaller than was ever checked against quiet weeks: a number nobody should trust.
-    p = f"p {drawn.p:.2g}" if drawn.p >= _LEAST_TOLD else f"p below {_LEAST_TOLD}"
+    p = f"p {drawn.p:.2g}" if drawn.p >= _LEAST_P else f"p below {_LEAST_P}"
     median = f"{drawn.median[top]:+.3g} ({drawn.low[top]:+.3g} to {drawn.high[top]:+.3g})"
     return (
         f"so far {name} moved most, {p}, its median by {median} "
@@ -73,7 +73,7 @@ def _impression(drawn: Resampled, top: int, name: str) -> str:
     )
 
 
-def _told(drawn: Resampled, i: int, corrected: Moved) -> dict[str, Json]:
+def _provisional(drawn: Resampled, i: int, corrected: Moved) -> dict[str, Json]:
     return {
         "ks_p": as_json(drawn.ks_p[i]),
         "wasserstein_p": as_json(drawn.wasserstein_p[i]),

@@ -1,7 +1,7 @@
 """What else was unusual around the time of a finding: traffic, gaps, latency, failures.
 
 These describe and decide nothing: they stand beside a finding so that nobody
-has to look for them. Their limits are round numbers, not calibrated.
+has to search for them. Their limits are round numbers, not calibrated.
 """
 
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from monitors.data_quality.baseline import WEEK, habit
 from monitors.summaries.daily import Daily
 from monitors.summaries.summary import Bools, Floats
 
-WEEKS = 5  # of the same weekday, to say how many rows are usual
+WEEKS = 5  # of the same weekday, from which the typical number of rows is estimated
 _LEAST_WEEKS = 2  # with rows
 VOLUME = 1.5  # times as many, or as few
-SLOWER = 1.6  # times the usual p95: more than the width of one bin of latencies can feign
-FAILING = 3.0  # times the usual share
+SLOWER = 1.6  # times the typical p95: more than the width of one bin of latencies can feign
+FAILING = 3.0  # times the typical share
 LEAST_FAILING = 0.01  # share of the rows of a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Odd:
-    """One day that was not as usual: `day` counts from the first that was given."""
+class Anomaly:
+    """One day that was not as in the baseline: `day` counts from the first that was given."""
 
     day: int
     value: float
-    usual: float
+    baseline: float
 
 
-def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
-    """Return the days with far more or far fewer rows than is usual on their weekday.
+def volume_anomalies(rows: Floats, from_day: int) -> list[Anomaly]:
+    """Return the days with far more or far fewer rows than is typical on their weekday.
 
     Parameters
     ----------
     rows : (day,)
         Rows of each day.
     from_day
-        The first that is judged; those before it say what is usual, at most
+        The first that is evaluated; those before it are the baseline, at most
         five weeks back.
 
     Examples
     --------
-    >>> odd_volume(np.array([10.0] * 14 + [31.0]), from_day=14)
-    [Odd(day=14, value=31.0, usual=10.0)]
+    >>> volume_anomalies(np.array([10.0] * 14 + [31.0]), from_day=14)
+    [Anomaly(day=14, value=31.0, baseline=10.0)]
     """
     found = []
     for day in range(from_day, len(rows)):
@@ -51,13 +51,13 @@ def odd_volume(rows: Floats, from_day: int) -> list[Odd]:
         before = before[before > 0]
         if before.size < _LEAST_WEEKS:
             continue
-        usual = float(np.median(before))
-        if not usual / VOLUME <= rows[day] <= usual * VOLUME:
-            found.append(Odd(day=day, value=float(rows[day]), usual=usual))
+        baseline = float(np.median(before))
+        if not baseline / VOLUME <= rows[day] <= baseline * VOLUME:
+            found.append(Anomaly(day=day, value=float(rows[day]), baseline=baseline))
     return found
 
 
-def odd_latency(p95: Floats, from_day: int) -> list[Odd]:
+def latency_anomalies(p95: Floats, from_day: int) -> list[Anomaly]:
     """Return the days that were far slower than the two weeks before `from_day`.
 
     Parameters
@@ -65,22 +65,22 @@ def odd_latency(p95: Floats, from_day: int) -> list[Odd]:
     p95 : (day,)
         In seconds; NaN: not known.
     from_day
-        The first that is judged.
+        The first that is evaluated.
 
     Examples
     --------
-    >>> odd_latency(np.array([0.01] * 7 + [0.04]), from_day=7)
-    [Odd(day=7, value=0.04, usual=0.01)]
+    >>> latency_anomalies(np.array([0.01] * 7 + [0.04]), from_day=7)
+    [Anomaly(day=7, value=0.04, baseline=0.01)]
     """
-    usual = _usual(p95, from_day)
+    baseline = _baseline(p95, from_day)
     return [
-        Odd(day=day, value=float(p95[day]), usual=usual)
+        Anomaly(day=day, value=float(p95[day]), baseline=baseline)
         for day in range(from_day, len(p95))
-        if p95[day] >= SLOWER * usual
+        if p95[day] >= SLOWER * baseline
     ]
 
 
-def odd_failures(share: Floats, from_day: int) -> list[Odd]:
+def failure_anomalies(share: Floats, from_day: int) -> list[Anomaly]:
     """Return the days on which far more failed than in the two weeks before `from_day`.
 
     Parameters
@@ -88,22 +88,22 @@ def odd_failures(share: Floats, from_day: int) -> list[Odd]:
     share : (day,)
         Of the rows; NaN: there were none.
     from_day
-        The first that is judged.
+        The first that is evaluated.
 
     Examples
     --------
-    >>> odd_failures(np.array([0.001] * 7 + [0.02]), from_day=7)
-    [Odd(day=7, value=0.02, usual=0.001)]
+    >>> failure_anomalies(np.array([0.001] * 7 + [0.02]), from_day=7)
+    [Anomaly(day=7, value=0.02, baseline=0.001)]
     """
-    usual = _usual(share, from_day)
+    baseline = _baseline(share, from_day)
     return [
-        Odd(day=day, value=float(share[day]), usual=usual)
+        Anomaly(day=day, value=float(share[day]), baseline=baseline)
         for day in range(from_day, len(share))
-        if share[day] >= max(FAILING * usual, LEAST_FAILING)
+        if share[day] >= max(FAILING * baseline, LEAST_FAILING)
     ]
 
 
-def _usual(days: Floats, from_day: int) -> float:
+def _baseline(days: Floats, from_day: int) -> float:
     before = days[max(from_day - 2 * WEEK, 0) : from_day]
     before = before[np.isfinite(before)]
     return float(np.median(before)) if before.size else float("nan")
@@ -138,8 +138,8 @@ def absent_hours(days: Daily, day: int) -> Bools:
     array([5])
     """
     today = days.until(day + 1, 1)
-    usual = habit(days.until(day, WEEKS * WEEK), day).expected[day % WEEK]
+    baseline = habit(days.until(day, WEEKS * WEEK), day).expected[day % WEEK]
     if not len(today) or today.first_day != day:
-        return np.zeros_like(usual)
-    absent: Bools = usual & ~today.has[0]
+        return np.zeros_like(baseline)
+    absent: Bools = baseline & ~today.has[0]
     return absent

@@ -41,9 +41,9 @@ def bars(
 ) -> Bars:
     """Lay the counts of two windows on bars of equal width.
 
-    Frozen edges are quantiles of the reference: on them every reference looks
+    Frozen edges are quantiles of the reference: on them every reference is
     flat. Within a bin values are taken as evenly spread, and so is what lies
-    beyond the reference, up to the farthest value: the counts say no more.
+    beyond the reference, up to the farthest value: the counts hold no more.
 
     Parameters
     ----------
@@ -61,16 +61,16 @@ def bars(
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0, 2.0]]))
     >>> ends = {"mean": np.array([1.0]), "sd": np.array([1.0])}
     >>> low, high = np.array([0.0]), np.array([2.0])
-    >>> usual = Totals(counts=np.array([[0.0, 4.0, 4.0, 0.0]]), low=low, high=high, **ends)
+    >>> baseline = Totals(counts=np.array([[0.0, 4.0, 4.0, 0.0]]), low=low, high=high, **ends)
     >>> now = Totals(counts=np.array([[0.0, 0.0, 4.0, 0.0]]), low=low, high=high, **ends)
-    >>> both = bars(now, usual, edges, 0, n_bars=2)
+    >>> both = bars(now, baseline, edges, 0, n_bars=2)
     >>> both.reference.round(2), both.current.round(2)
     (array([0.5, 0.5]), array([0., 1.]))
     """
     one = slice(feature, feature + 1)
     low = np.minimum(current.low[one], reference.low[one])
     high = np.maximum(current.high[one], reference.high[one])
-    # Of several bins at one place the last says how much lies up to there.
+    # Of several bins at one place the last holds how much lies up to there.
     places, last = np.unique(borders(edges.values[one], low, high)[0][::-1], return_index=True)
     reached = [
         np.concatenate([[0.0], np.cumsum(shares(window.counts[one])[0])])[::-1][last]
@@ -122,8 +122,10 @@ def category_shares(
     one = slice(feature, feature + 1)
     counted = (current.counts[one] + reference.counts[one])[0, 1 : N_CODES + 2]
     codes = np.flatnonzero(counted)
-    now, usual = (shares(window.counts[one])[0, 1:][codes] for window in (current, reference))
-    return codes, now, usual
+    now, baseline = (
+        shares(window.counts[one])[0, 1:][codes] for window in (current, reference)
+    )
+    return codes, now, baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -233,9 +235,9 @@ def parts_moved(current: Parts, reference: Parts) -> Floats:
 
     Examples
     --------
-    >>> usual = Parts(n=np.array([1.0, 1.0]), total=np.array([2.0, 4.0]), n_days=1)
+    >>> baseline = Parts(n=np.array([1.0, 1.0]), total=np.array([2.0, 4.0]), n_days=1)
     >>> now = Parts(n=np.array([1.0, 1.0]), total=np.array([2.0, 8.0]), n_days=1)
-    >>> parts_moved(now, usual)
+    >>> parts_moved(now, baseline)
     array([0., 2.])
     """
     weights, means = [], []
@@ -244,11 +246,11 @@ def parts_moved(current: Parts, reference: Parts) -> Floats:
         weights.append(window.n / n if n > 0 else np.full(window.n.shape, np.nan))
         means.append(window.mean)
     # A part that one window lacks moved nothing by its values.
-    now, usual = np.where(np.isnan(means[0]), means[1], means[0]), means[1]
-    usual = np.where(np.isnan(usual), now, usual)
+    now, baseline = np.where(np.isnan(means[0]), means[1], means[0]), means[1]
+    baseline = np.where(np.isnan(baseline), now, baseline)
     middle = _mean_of(current) / 2 + _mean_of(reference) / 2
-    level = (weights[0] + weights[1]) / 2 * (now - usual)
-    mix = ((now + usual) / 2 - middle) * (weights[0] - weights[1])
+    level = (weights[0] + weights[1]) / 2 * (now - baseline)
+    mix = ((now + baseline) / 2 - middle) * (weights[0] - weights[1])
     empty = (current.n + reference.n == 0) & np.isfinite(middle)
     return np.where(empty, 0.0, level + mix)
 
@@ -271,9 +273,9 @@ def days_moved(current: Parts, reference: Parts) -> Floats:
 
     Examples
     --------
-    >>> usual = Parts(n=np.array([2.0]), total=np.array([2.0]), n_days=1)
+    >>> baseline = Parts(n=np.array([2.0]), total=np.array([2.0]), n_days=1)
     >>> week = Parts(n=np.array([3.0, 0.0, 1.0]), total=np.array([3.0, 0.0, 5.0]), n_days=2)
-    >>> days_moved(week, usual)
+    >>> days_moved(week, baseline)
     array([0., 0., 1.])
     """
     n = current.n.sum()

@@ -1,6 +1,6 @@
 """How does Evidently, which many people know, see two samples of input?
 
-A second opinion to look at, never a verdict that Seqwatch acts on: its tests
+A report for people; Seqwatch does not act on it: its tests
 take every row for independent and know no season. This is the only module
 that imports evidently, and it does so when it is asked: the import takes
 seconds and a good hundred megabytes.
@@ -45,7 +45,7 @@ def compare(names: Sequence[str], reference: Floats, current: Floats) -> "Snapsh
         1e100 count as missing. A column of larger numbers than 1e12 is shown divided by
         a power of ten, which is added to its name. Where the values of a sample differ
         in the last digits only, fewer than 128 doubles apart, the report shows their
-        median as a constant, and says so in the name of the column.
+        median as a constant, and marks it in the name of the column.
 
     Returns
     -------

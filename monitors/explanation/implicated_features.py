@@ -1,4 +1,4 @@
-"""Which features does a finding name, the worst first, and what does it say of each?"""
+"""Implicated features of a finding, the worst first, with their scores."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from monitors.input_fault.input_fault import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class ImplicatedFeature:
     """One feature that a finding names.
 
     Attributes
@@ -17,12 +17,12 @@ class Named:
     score
         As the monitor measured it, in its own unit; None where it gives none.
     effect
-        How large the change is, where the monitor says so.
+        How large the change is, where the monitor reports it.
     view
         In which view the score was highest, of a monitor with several.
     views
         The score in each of them; None where it could not be had.
-    says
+    message
         What is wrong with it, in a few words.
     """
 
@@ -31,10 +31,10 @@ class Named:
     effect: float | None = None
     view: str | None = None
     views: Mapping[str, float | None] = field(default_factory=dict)
-    says: str = ""
+    message: str = ""
 
 
-def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
+def named(detail: Mapping[str, Json]) -> tuple[ImplicatedFeature, ...]:
     """Return the features that a finding names, each once, the worst first.
 
     Parameters
@@ -54,24 +54,24 @@ def named(detail: Mapping[str, Json]) -> tuple[Named, ...]:
     >>> drift = {"top": "b", "features": {"a": {"score": 2.0}, "b": {"score": 1.0}}}
     >>> [each.feature for each in named(drift)]
     ['b', 'a']
-    >>> panel = {"features": {"a": {"stuck": 0.5, "pulse": 3.0}}}
+    >>> panel = {"features": {"a": {"flatline": 0.5, "periodic_hold": 3.0}}}
     >>> [(each.score, each.view) for each in named(panel)]
-    [(3.0, 'pulse')]
+    [(3.0, 'periodic_hold')]
     """
     features = detail.get("features")
     if isinstance(features, Mapping):
         top = detail.get("top")
-        scored = (_scored(name, said) for name, said in features.items())
+        scored = (_scored(name, entry) for name, entry in features.items())
         ranked = sorted(scored, key=lambda each: (each.feature != top, -_weight(each)))
         return tuple(ranked)
-    once: dict[str, Named] = {}
+    once: dict[str, ImplicatedFeature] = {}
     for each in (*_flawed(detail.get("flaws")), *_broken(detail.get("faults"))):
         once.setdefault(each.feature, each)
     return tuple(once.values())
 
 
 def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
-    """Return the faults of inputs that a finding says are not over.
+    """Return the faults of inputs that are open in a finding.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def open_faults(detail: Mapping[str, Json]) -> tuple[Fault, ...]:
     ()
     """
     faults = detail.get("faults")
-    told = faults if isinstance(faults, list) else []
-    return tuple(fault for each in told if (fault := Fault.from_json(each)).until is None)
+    stored = faults if isinstance(faults, list) else []
+    return tuple(fault for each in stored if (fault := Fault.from_json(each)).until is None)
 
 
 def started(detail: Mapping[str, Json]) -> datetime | None:
-    """Return since when, as far as the finding itself tells; None where it does not.
+    """Return the start of the breach from the finding; None where it has none.
 
     Examples
     --------
@@ -97,34 +97,38 @@ def started(detail: Mapping[str, Json]) -> datetime | None:
     return min((fault.since for fault in open_faults(detail)), default=None)
 
 
-def _weight(each: Named) -> float:
+def _weight(each: ImplicatedFeature) -> float:
     return each.score if each.score is not None else float("-inf")
 
 
-def _scored(name: str, said: Json) -> Named:
-    if not isinstance(said, Mapping):
-        return Named(feature=name, score=_number(said))
-    if "score" in said:
-        return Named(
-            feature=name, score=_number(said["score"]), effect=_number(said.get("effect"))
+def _scored(name: str, entry: Json) -> ImplicatedFeature:
+    if not isinstance(entry, Mapping):
+        return ImplicatedFeature(feature=name, score=_number(entry))
+    if "score" in entry:
+        return ImplicatedFeature(
+            feature=name, score=_number(entry["score"]), effect=_number(entry.get("effect"))
         )
-    views = {view: _number(score) for view, score in said.items()}
+    views = {view: _number(score) for view, score in entry.items()}
     known = {view: score for view, score in views.items() if score is not None}
     if not known:
-        return Named(feature=name, views=views)
+        return ImplicatedFeature(feature=name, views=views)
     view = max(known, key=lambda each: known[each])
-    return Named(feature=name, score=known[view], view=view, views=views)
+    return ImplicatedFeature(feature=name, score=known[view], view=view, views=views)
 
 
-def _flawed(flaws: Json) -> Iterator[Named]:
+def _flawed(flaws: Json) -> Iterator[ImplicatedFeature]:
     for flaw in flaws if isinstance(flaws, list) else ():
         if isinstance(flaw["feature"], str):
-            yield Named(feature=flaw["feature"], says=str(flaw["fact"]).replace("_", " "))
+            yield ImplicatedFeature(
+                feature=flaw["feature"], message=str(flaw["fact"]).replace("_", " ")
+            )
 
 
-def _broken(faults: Json) -> Iterator[Named]:
+def _broken(faults: Json) -> Iterator[ImplicatedFeature]:
     for fault in open_faults({"faults": faults}):
-        yield Named(feature=fault.feature, says=str(fault).removeprefix(f"{fault.feature} "))
+        yield ImplicatedFeature(
+            feature=fault.feature, message=str(fault).removeprefix(f"{fault.feature} ")
+        )
 
 
 def _number(given: Json) -> float | None:

@@ -1,6 +1,6 @@
 """How do features move together, and which of them do the others not explain?
 
-The arithmetic behind `monitors.input_fault.input_fault`: it knows looks and scores, not
+The arithmetic behind `monitors.input_fault.input_fault`: it has evaluations and scores, not
 faults.
 """
 
@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from monitors.baselines.threshold import Contract, contract, middle_and_spread
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
 from monitors.input_fault.fault_types import FaultKind, Shape, explain
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import rounding
@@ -19,37 +19,37 @@ from monitors.summaries.summary import Floats
 
 Flags: TypeAlias = NDArray[np.bool_]
 
-# Days: the week that says what is usual at each hour, whose last day gives the
+# Days: the week from which the daily profile is taken, whose last day gives the
 # level that carries over; the day in which a fault may begin; two days of it.
 _BEFORE, _GAP, AFTER = 7, 1, 2
-LOOK_DAYS = _BEFORE + _GAP + AFTER
+EVALUATION_DAYS = _BEFORE + _GAP + AFTER
 
 # Quantiles over the reference. Within the first 480 days of ETTh1, 0.95 for
 # what is left missed a tenth more of the sensors scaled by 1.8; 0.99 for the
-# rest let one look of a changing world double the threshold.
+# rest let one evaluation of a changing world double the threshold.
 _ORDINARY_REST = 0.98  # of the distance of the healthy features
 _ORDINARY_LEFT = 0.99  # of what the best explanation leaves
-_HIGH = 0.99  # of the strength of what looks like a fault
+_HIGH = 0.99  # of the strength of quiet days
 
 _BEYOND = 1.5  # missing must exceed the reference's worst day by half
 _MIN_MISSING = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FaultBaseline:
+class InputFaultBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
     ----------
     carry : (feature, feature)
-        How yesterday's departure from the usual week carries into the look.
+        How yesterday's departure from the typical week carries into the evaluation.
     covariance : (feature, feature)
         Of the hourly departures that remain.
-    usual : (hour of day, feature)
+    daily_profile : (hour of day, feature)
         Stands in for hours that are missing from the start.
     level_sd, jump, left, score : (feature,)
-        Spread of the hours; usual jump at an onset; what an explanation
-        ordinarily leaves; the strength that 1 % of the looks exceed.
+        Spread of the hours; typical jump at an onset; what an explanation
+        ordinarily leaves; the strength that 1 % of the evaluations exceed.
     rest
         Distance of the healthy features that is still ordinary.
     longest_repeat, most_missing : (feature,)
@@ -60,7 +60,7 @@ class FaultBaseline:
     names: tuple[str, ...]
     carry: Floats
     covariance: Floats
-    usual: Floats
+    daily_profile: Floats
     level_sd: Floats
     jump: Floats
     left: Floats
@@ -68,7 +68,7 @@ class FaultBaseline:
     rest: float
     longest_repeat: Floats
     most_missing: Floats
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
     @property
     def budget(self) -> int:
@@ -77,16 +77,16 @@ class FaultBaseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Look:
-    """The last days of one look: what happened, and how far from the usual week."""
+class Evaluation:
+    """The last days of one evaluation: what happened, and how far from the typical week."""
 
     values: Floats
     departure: Floats
 
 
-def filled(mean: Floats, usual: Floats) -> Floats:
+def filled(mean: Floats, daily_profile: Floats) -> Floats:
     """Put the same hour of the last day that has it where an hour is missing."""
-    days = np.concatenate([usual[np.newaxis], mean.reshape(-1, HOURS, mean.shape[1])])
+    days = np.concatenate([daily_profile[np.newaxis], mean.reshape(-1, HOURS, mean.shape[1])])
     there = np.isfinite(days)
     at = np.where(there, np.arange(len(days))[:, np.newaxis, np.newaxis], 0)
     last = np.maximum.accumulate(at, axis=0)
@@ -95,27 +95,27 @@ def filled(mean: Floats, usual: Floats) -> Floats:
 
 
 def _cut(days: Floats) -> tuple[Floats, Floats, Floats]:
-    """Cut (day, hour, feature) into looks.
+    """Cut (day, hour, feature) into evaluations.
 
     Returns the last four days and their departures from the median week, both
-    (look, hour, feature), and yesterday's mean departure, (look, feature).
+    (evaluation, hour, feature), and yesterday's mean departure, (evaluation, feature).
     """
-    n = len(days) - LOOK_DAYS + 1
+    n = len(days) - EVALUATION_DAYS + 1
     n_features = days.shape[2]
     weeks = np.lib.stride_tricks.sliding_window_view(days, _BEFORE, axis=0)
-    usual = np.median(weeks[:n], axis=-1)
-    parts = range(_BEFORE - 1, LOOK_DAYS)
+    daily_profile = np.median(weeks[:n], axis=-1)
+    parts = range(_BEFORE - 1, EVALUATION_DAYS)
     values = np.stack([days[part : part + n] for part in parts], axis=1)
-    departure = values - usual[:, np.newaxis]
+    departure = values - daily_profile[:, np.newaxis]
     shape = (n, len(parts) * HOURS, n_features)
     return values.reshape(shape), departure.reshape(shape), departure[:, 0].mean(axis=1)
 
 
-def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseline:
+def learn(whole: Hourly, promised_days: float, min_change: float) -> InputFaultBaseline:
     """Learn from whole days how features move together, and how abruptly.
 
-    The limit comes from looks that were not learnt from: each half of the reference is
-    looked at with what the other half teaches.
+    The limit comes from evaluations that were not learnt from: each half of the reference is
+    evaluated with the model of the other half.
 
     Parameters
     ----------
@@ -127,21 +127,23 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> FaultBaseli
         See `InputFaultParams`.
     """
     n = len(whole) // HOURS // 2 * HOURS
-    halves = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
+    folds = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
     highest = []
-    for learnt, seen in (halves, halves[::-1]):
+    for learnt, seen in (folds, folds[::-1]):
         other = _learn(learnt, min_change)
-        highest += [_highest(other, look) for look in _looks(other, seen.mean)]
-    promise = contract(np.array(highest), promised_days, LOOK_DAYS)
-    return replace(_learn(whole, min_change), contract=promise)
+        highest += [
+            _highest(other, evaluation) for evaluation in _evaluations(other, seen.mean)
+        ]
+    promise = fit_threshold(np.array(highest), promised_days, EVALUATION_DAYS)
+    return replace(_learn(whole, min_change), alarm_threshold=promise)
 
 
-def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
+def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
     """Learn all but the limit."""
-    usual, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
-    usual = usual.reshape(HOURS, -1)
+    daily_profile, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
+    daily_profile = daily_profile.reshape(HOURS, -1)
     _, level_sd = middle_and_spread(whole.mean)
-    _, departure, yesterday = _cut(filled(whole.mean, usual))
+    _, departure, yesterday = _cut(filled(whole.mean, daily_profile))
     after = departure[:, -AFTER * HOURS :]
     # Features of any units: what is cut off as rounding must not depend on them.
     in_sd = np.linalg.lstsq(yesterday / level_sd, after.mean(axis=1) / level_sd, rcond=None)[0]
@@ -149,12 +151,12 @@ def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
     flat: Floats = (after - (yesterday @ carry)[:, np.newaxis]).reshape(-1, len(whole.names))
     covariance: Floats = flat.T @ flat / len(flat) + np.diag((1e-3 * level_sd) ** 2)
     blank = np.ones(len(whole.names))
-    baseline = FaultBaseline(
+    baseline = InputFaultBaseline(
         min_change=min_change,
         names=whole.names,
         carry=carry,
         covariance=covariance,
-        usual=usual,
+        daily_profile=daily_profile,
         level_sd=level_sd,
         jump=blank,
         left=blank,
@@ -162,16 +164,21 @@ def _learn(whole: Hourly, min_change: float) -> FaultBaseline:
         rest=np.inf,
         longest_repeat=np.max(repeat_runs(whole.mean), axis=0),
         most_missing=missing_share(whole).max(axis=0),
-        contract=contract(np.zeros(1), 1.0, 1),
+        alarm_threshold=fit_threshold(np.zeros(1), 1.0, 1),
     )
-    return _with_null(baseline, _looks(baseline, whole.mean))
+    return _with_null(baseline, _evaluations(baseline, whole.mean))
 
 
-def _with_null(baseline: FaultBaseline, looks: Sequence[Look]) -> FaultBaseline:
-    """Replay the looks of the reference, and take what is ordinary from them."""
+def _with_null(
+    baseline: InputFaultBaseline, evaluations: Sequence[Evaluation]
+) -> InputFaultBaseline:
+    """Evaluate all days of the reference, and take what is ordinary from them."""
     features = list(range(len(baseline.names)))
-    rest = [_worst(baseline, look, features) for look in looks]
-    shapes = [[_explain(baseline, look, features, f) for f in features] for look in looks]
+    rest = [_worst(baseline, evaluation, features) for evaluation in evaluations]
+    shapes = [
+        [_explain(baseline, evaluation, features, f) for f in features]
+        for evaluation in evaluations
+    ]
     jump = np.sqrt(np.mean([[s.jump**2 for s in row] for row in shapes], axis=0))
     left = np.quantile([[s.unexplained for s in row] for row in shapes], _ORDINARY_LEFT, axis=0)
     baseline = replace(
@@ -185,19 +192,21 @@ def _with_null(baseline: FaultBaseline, looks: Sequence[Look]) -> FaultBaseline:
     return replace(baseline, score=np.where(score > 0, score, 1.0))
 
 
-def _highest(baseline: FaultBaseline, look: Look) -> float:
-    blamed = suspects(baseline, look, range(len(baseline.names)), baseline.budget)
+def _highest(baseline: InputFaultBaseline, evaluation: Evaluation) -> float:
+    blamed = suspects(baseline, evaluation, range(len(baseline.names)), baseline.budget)
     return max((score for _, _, score in blamed), default=0.0)
 
 
-def _precision(baseline: FaultBaseline, healthy: Sequence[int]) -> Floats:
+def _precision(baseline: InputFaultBaseline, healthy: Sequence[int]) -> Floats:
     return np.asarray(np.linalg.inv(baseline.covariance[np.ix_(healthy, healthy)]), float)
 
 
-def _worst(baseline: FaultBaseline, look: Look, healthy: Sequence[int]) -> tuple[int, float]:
+def _worst(
+    baseline: InputFaultBaseline, evaluation: Evaluation, healthy: Sequence[int]
+) -> tuple[int, float]:
     """Return the feature least explained by the others, and the others' distance."""
     precision = _precision(baseline, healthy)
-    after = look.departure[-AFTER * HOURS :, healthy]
+    after = evaluation.departure[-AFTER * HOURS :, healthy]
     pulled = after @ precision
     errors = (pulled**2).mean(axis=0) / np.diag(precision)
     worst = int(np.argmax(errors))
@@ -206,25 +215,25 @@ def _worst(baseline: FaultBaseline, look: Look, healthy: Sequence[int]) -> tuple
 
 
 def _explain(
-    baseline: FaultBaseline, look: Look, healthy: Sequence[int], feature: int
+    baseline: InputFaultBaseline, evaluation: Evaluation, healthy: Sequence[int], feature: int
 ) -> Shape:
     """Explain one feature's error given the healthy ones; squares in its variances."""
-    errors, variance = errors_of(baseline, look, healthy, feature)
-    values = look.values[:, feature]
+    errors, variance = errors_of(baseline, evaluation, healthy, feature)
+    values = evaluation.values[:, feature]
     unit = float(baseline.level_sd[feature])
     shape = explain(values, values - errors, first=HOURS, sd=unit)
     return replace(shape, gain=shape.gain / variance, unexplained=shape.unexplained / variance)
 
 
 def errors_of(
-    baseline: FaultBaseline, look: Look, healthy: Sequence[int], feature: int
+    baseline: InputFaultBaseline, evaluation: Evaluation, healthy: Sequence[int], feature: int
 ) -> tuple[Floats, float]:
     """Return what the healthy features do not explain of one feature.
 
     Parameters
     ----------
-    baseline, look
-        What is usual, and what happened.
+    baseline, evaluation
+        The baseline, and what happened.
     healthy
         The features to explain by; `feature` itself is never among them.
     feature
@@ -233,7 +242,7 @@ def errors_of(
     Returns
     -------
     errors : (hour,)
-        Over the whole look, in the unit of the feature.
+        Over the whole evaluation, in the unit of the feature.
     variance
         Of such errors in the reference.
     """
@@ -241,11 +250,11 @@ def errors_of(
     precision = _precision(baseline, with_it)
     at = with_it.index(feature)
     variance = 1.0 / float(precision[at, at])
-    errors: Floats = look.departure[:, with_it] @ precision[:, at] * variance
+    errors: Floats = evaluation.departure[:, with_it] @ precision[:, at] * variance
     return errors, variance
 
 
-def _score(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
+def _score(baseline: InputFaultBaseline, feature: int, shape: Shape) -> float:
     """Return how much an abrupt change explains, and how abrupt it is; 0: no fault."""
     change = abs(shape.amount - 1.0)
     if shape.kind is FaultKind.OFFSET:
@@ -255,43 +264,45 @@ def _score(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
     return _strength(baseline, feature, shape) / float(baseline.score[feature])
 
 
-def _strength(baseline: FaultBaseline, feature: int, shape: Shape) -> float:
+def _strength(baseline: InputFaultBaseline, feature: int, shape: Shape) -> float:
     return float(np.sqrt(shape.gain)) * shape.jump / float(baseline.jump[feature])
 
 
 def suspects(
-    baseline: FaultBaseline, look: Look, seeing: Sequence[int], budget: int
+    baseline: InputFaultBaseline, evaluation: Evaluation, seeing: Sequence[int], budget: int
 ) -> list[tuple[int, Shape, float]]:
     """Take out the worst features until the rest is ordinary, and explain them."""
     healthy, out = list(seeing), list[int]()
     while len(out) < budget and len(healthy) > 1:
-        worst, rest = _worst(baseline, look, healthy)
+        worst, rest = _worst(baseline, evaluation, healthy)
         healthy.remove(worst)
         out.append(worst)
         if rest <= baseline.rest:
-            shapes = [(f, _explain(baseline, look, healthy, f)) for f in out]
+            shapes = [(f, _explain(baseline, evaluation, healthy, f)) for f in out]
             return [(f, shape, _score(baseline, f, shape)) for f, shape in shapes]
     return []
 
 
-def last_look(baseline: FaultBaseline, mean: Floats) -> Look:
-    """Return the look that ends with the last of some whole days of hourly means."""
-    days = filled(mean, baseline.usual)[-LOOK_DAYS:]
+def last_evaluation(baseline: InputFaultBaseline, mean: Floats) -> Evaluation:
+    """Return the evaluation that ends with the last of some whole days of hourly means."""
+    days = filled(mean, baseline.daily_profile)[-EVALUATION_DAYS:]
     return _of_days(baseline, days)[0]
 
 
-def _looks(baseline: FaultBaseline, mean: Floats) -> list[Look]:
-    """Return the looks that end with each day, as soon as there are enough."""
-    return _of_days(baseline, filled(mean, baseline.usual))
+def _evaluations(baseline: InputFaultBaseline, mean: Floats) -> list[Evaluation]:
+    """Return the evaluations that end with each day, as soon as there are enough."""
+    return _of_days(baseline, filled(mean, baseline.daily_profile))
 
 
-def _of_days(baseline: FaultBaseline, days: Floats) -> list[Look]:
+def _of_days(baseline: InputFaultBaseline, days: Floats) -> list[Evaluation]:
     values, departure, yesterday = _cut(days)
     left = departure - (yesterday @ baseline.carry)[:, np.newaxis]
-    return [Look(values=one, departure=two) for one, two in zip(values, left, strict=True)]
+    return [
+        Evaluation(values=one, departure=two) for one, two in zip(values, left, strict=True)
+    ]
 
 
-def missing_limit(baseline: FaultBaseline) -> Floats:
+def missing_limit(baseline: InputFaultBaseline) -> Floats:
     """Return the missing share of a day that is beyond what the reference knew."""
     return np.maximum(_BEYOND * baseline.most_missing, _MIN_MISSING)
 

@@ -10,11 +10,11 @@ from monitors.summaries.summary import Floats
 # Hours that the change must have lasted before it is named.
 MIN_HOURS = 24
 
-# Hours before and after the onset whose difference says how abrupt it was.
+# Hours before and after the onset whose difference measures how abrupt it was.
 _EDGE = 3
 
 # An offset is named only if it leaves clearly less unexplained than a factor
-# through the origin: with little variation the two look alike, and factors
+# through the origin: with little variation the two cannot be distinguished, and factors
 # (units, gains, double scaling) are the commoner fault.
 _PREFER_SCALE = 0.9
 
@@ -69,12 +69,12 @@ def explain(values: Floats, expected: Floats, first: int, sd: float = np.inf) ->
     values : (hour,)
         What the feature did.
     expected : (hour,)
-        What the other features and its own past say it should have done.
+        Expected values, from the other features and its own past.
     first
         The earliest onset; the latest leaves `MIN_HOURS`.
     sd
         Of the feature. Where its values lie a hundred of them from zero, no factor is
-        told from an offset, and an offset it is.
+        distinguished from an offset, and an offset it is.
 
     Returns
     -------

@@ -15,17 +15,17 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.segments import like
-from monitors.baselines.threshold import Contract
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.threshold import FalseAlarmThreshold
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.cross_feature_model import (
     AFTER,
-    LOOK_DAYS,
-    FaultBaseline,
-    Look,
+    EVALUATION_DAYS,
+    Evaluation,
+    InputFaultBaseline,
     errors_of,
     filled,
-    last_look,
+    last_evaluation,
     learn,
     missing_limit,
     missing_share,
@@ -37,8 +37,8 @@ from monitors.input_fault.fault_types import FaultKind, amount_of, ended
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
 
-# A fault that ended is remembered until no look can mistake its end for one.
-_MEMORY = timedelta(days=LOOK_DAYS + 1)
+# A fault that ended is remembered until no evaluation can mistake its end for one.
+_MEMORY = timedelta(days=EVALUATION_DAYS + 1)
 
 _BLIND = (FaultKind.STUCK, FaultKind.MISSING)
 
@@ -48,7 +48,7 @@ _BEYOND = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFaultParams:
-    """How to look for broken inputs.
+    """Parameters of the test for broken inputs.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class InputFaultParams:
         A factor closer to 1, or an offset smaller in standard deviations of
         the feature, is never a fault.
     by_segment
-        Look at the features of every segment as well, each beside itself in the
+        Evaluate the features of every segment as well, each beside itself in the
         other segments, all under the one promise (`monitors.input_fault.segment_faults`). A
-        segment is looked at once its reference holds 19 looks of ten days.
+        segment is evaluated once its reference holds 19 evaluations of ten days.
     """
 
     days_between_false_alarms: float = 1095.0
@@ -130,7 +130,7 @@ class Fault:
         )
 
 
-def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Learning:
+def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | WarmingUp:
     """Learn from the reference how features move together, and how abruptly.
 
     Parameters
@@ -139,38 +139,38 @@ def calibrate(reference: Hourly, params: InputFaultParams) -> FaultBaseline | Le
         Hours before the model was deployed; longer is better, a fault-free
         year best.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
-    FaultBaseline or Learning
-        `Learning` while the reference holds fewer than 19 looks of ten days.
+    InputFaultBaseline or WarmingUp
+        `WarmingUp` while the reference holds fewer than 19 evaluations of ten days.
     """
     whole = whole_days(reference)
-    n_looks = len(whole) // HOURS // LOOK_DAYS
+    n_evaluations = len(whole) // HOURS // EVALUATION_DAYS
     by_day = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names))
     days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
-    known = with_reference(days, LOOK_DAYS)
+    known = with_reference(days, EVALUATION_DAYS)
     if not known:
-        most = int(days.sum(axis=0).max(initial=0)) // LOOK_DAYS
-        return Learning(n_windows=min(n_looks, most), window_days=LOOK_DAYS)
+        most = int(days.sum(axis=0).max(initial=0)) // EVALUATION_DAYS
+        return WarmingUp(n_windows=min(n_evaluations, most), window_days=EVALUATION_DAYS)
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         whole = whole.of(known)
     return learn(whole, params.days_between_false_alarms, params.min_change)
 
 
 def evaluate(
-    baseline: FaultBaseline | Learning,
+    baseline: InputFaultBaseline | WarmingUp,
     recent: Hourly,
     previous: Sequence[Fault],
     as_of: datetime,
 ) -> Finding:
-    """Look at the last closed days for broken inputs, and whether known ones still are.
+    """Test the last closed days for input faults, and whether open ones have ended.
 
     Parameters
     ----------
     baseline
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, ten days at least.
     previous
@@ -182,17 +182,17 @@ def evaluate(
     -------
     Finding
         `BREACH` while any fault is open. `value` is the highest score of this
-        look. A fault is open until the input is seen repaired.
+        evaluation. A fault is open until the input is seen repaired.
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(chunk_start(end) - timedelta(days=AFTER), chunk_start(end))
     finding = Finding(outcome=Outcome.NO_DATA, value=None, threshold=None, window=window)
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         return replace(finding, cause=str(baseline), detail=_detail(previous))
     whole = whole_days(like(recent, baseline.names), end)
     previous = [fault for fault in previous if fault.feature in baseline.names]
-    if len(whole) < LOOK_DAYS * HOURS or whole.first + len(whole) != end:
-        cause = f"the stream is shorter than {LOOK_DAYS} days"
+    if len(whole) < EVALUATION_DAYS * HOURS or whole.first + len(whole) != end:
+        cause = f"the stream is shorter than {EVALUATION_DAYS} days"
         return replace(finding, cause=cause, detail=_detail(previous))
     known = _followed(baseline, whole, previous)
     found, highest = _found(baseline, whole, known)
@@ -202,9 +202,9 @@ def evaluate(
         finding,
         outcome=Outcome.BREACH if broken else Outcome.OK,
         value=highest,
-        threshold=baseline.contract.threshold,
+        threshold=baseline.alarm_threshold.value,
         cause="; ".join(map(str, broken)),
-        detail=_detail(faults) | _promise(baseline.contract),
+        detail=_detail(faults) | _promise(baseline.alarm_threshold),
     )
 
 
@@ -212,12 +212,12 @@ def _detail(faults: Sequence[Fault]) -> dict[str, Json]:
     return {"faults": [fault.to_json() for fault in faults]}
 
 
-def _promise(contract: Contract) -> dict[str, Json]:
+def _promise(threshold: FalseAlarmThreshold) -> dict[str, Json]:
     return {
-        "promised_days": contract.promised_days,
-        "achieved_days": contract.replayed_days_between,
-        "replayed_days": contract.replayed_days,
-        "extrapolated": contract.extrapolated,
+        "promised_days": threshold.promised_days,
+        "achieved_days": threshold.achieved_days,
+        "replayed_days": threshold.replayed_days,
+        "extrapolated": threshold.extrapolated,
     }
 
 
@@ -238,22 +238,24 @@ def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
     return mean
 
 
-def _followed(baseline: FaultBaseline, hours: Hourly, faults: Sequence[Fault]) -> list[Fault]:
+def _followed(
+    baseline: InputFaultBaseline, hours: Hourly, faults: Sequence[Fault]
+) -> list[Fault]:
     """Close the faults that ended, forget those that ended long ago, measure the rest."""
     now = chunk_start(hours.first + len(hours))
-    look = last_look(baseline, _undone(hours, faults))
+    evaluation = last_evaluation(baseline, _undone(hours, faults))
     followed = []
     for fault in faults:
         if fault.until is not None:
             followed += [fault] if now - fault.until <= _MEMORY else []
         elif fault.kind in _BLIND:
-            followed.append(replace(fault, until=_heard_again(baseline, hours, fault)))
+            followed.append(replace(fault, until=_end_of_fault(baseline, hours, fault)))
         else:
-            followed.append(_measured(baseline, hours, look, fault))
+            followed.append(_measured(baseline, hours, evaluation, fault))
     return followed
 
 
-def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
+def _end_of_fault(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
     feature = hours.names.index(fault.feature)
     last_day = hours.first + len(hours) - HOURS
     if fault.kind is FaultKind.STUCK:
@@ -263,13 +265,15 @@ def _heard_again(baseline: FaultBaseline, hours: Hourly, fault: Fault) -> dateti
     return chunk_start(last_day) if share <= missing_limit(baseline)[feature] else None
 
 
-def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) -> Fault:
+def _measured(
+    baseline: InputFaultBaseline, hours: Hourly, evaluation: Evaluation, fault: Fault
+) -> Fault:
     """Close a factor or an offset that ended; else measure it on all hours it has had."""
     feature = hours.names.index(fault.feature)
-    undone, variance = errors_of(baseline, look, range(len(baseline.names)), feature)
+    undone, variance = errors_of(baseline, evaluation, range(len(baseline.names)), feature)
     n = len(undone)
-    expected = look.values[:, feature] - undone
-    raw = filled(hours.mean, baseline.usual).reshape(-1, len(hours.names))[-n:, feature]
+    expected = evaluation.values[:, feature] - undone
+    raw = filled(hours.mean, baseline.daily_profile).reshape(-1, len(hours.names))[-n:, feature]
     after, sd = slice(-AFTER * HOURS, None), variance**0.5
     hour = ended((raw - expected)[after] / sd, undone[after] / sd)
     if hour is not None:
@@ -282,17 +286,17 @@ def _measured(baseline: FaultBaseline, hours: Hourly, look: Look, fault: Fault) 
 
 
 def _found(
-    baseline: FaultBaseline, hours: Hourly, known: Sequence[Fault]
+    baseline: InputFaultBaseline, hours: Hourly, known: Sequence[Fault]
 ) -> tuple[list[Fault], float]:
     """Return the faults that nobody knew, and the highest score."""
     still = {fault.feature for fault in known if fault.until is None}
     silent = [f for f in _silent(baseline, hours) if f.feature not in still]
     blind = {f.feature for f in (*known, *silent) if f.kind in _BLIND and f.until is None}
-    look = last_look(baseline, _undone(hours, [*known, *silent]))
+    evaluation = last_evaluation(baseline, _undone(hours, [*known, *silent]))
     seeing = [i for i, name in enumerate(hours.names) if name not in blind]
     budget = baseline.budget - len(still | {f.feature for f in silent})
-    blamed = suspects(baseline, look, seeing, budget)
-    start = hours.first + len(hours) - len(look.values)
+    blamed = suspects(baseline, evaluation, seeing, budget)
+    start = hours.first + len(hours) - len(evaluation.values)
     found = [
         Fault(
             feature=hours.names[i],
@@ -301,12 +305,12 @@ def _found(
             since=chunk_start(start + shape.hour),
         )
         for i, shape, score in blamed
-        if score > baseline.contract.threshold and hours.names[i] not in still
+        if score > baseline.alarm_threshold.value and hours.names[i] not in still
     ]
     return [*silent, *found], max((score for _, _, score in blamed), default=0.0)
 
 
-def _silent(baseline: FaultBaseline, hours: Hourly) -> list[Fault]:
+def _silent(baseline: InputFaultBaseline, hours: Hourly) -> list[Fault]:
     """Return the features that repeat or miss more than the reference ever did."""
     end = hours.first + len(hours)
     run = repeat_runs(hours.mean)[-1]

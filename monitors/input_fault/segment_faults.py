@@ -1,6 +1,6 @@
 """Is one input of one segment broken? Each feature is held beside itself in the other segments.
 
-The others' relations say what a broken one should read, as `input_fault` has it:
+The relations to the others predict a broken one, as `input_fault` has it:
 there other features are the company, here the same feature of other segments is. The
 features of the total are one block, each feature across its segments another.
 """
@@ -12,27 +12,27 @@ from datetime import datetime
 import numpy as np
 
 from monitors.baselines.segments import feature_of, like, with_enough
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome
-from monitors.input_fault.cross_feature_model import LOOK_DAYS, FaultBaseline
+from monitors.input_fault.cross_feature_model import EVALUATION_DAYS, InputFaultBaseline
 from monitors.input_fault.input_fault import Fault, InputFaultParams
-from monitors.input_fault.input_fault import calibrate as calibrate_one
 from monitors.input_fault.input_fault import evaluate as evaluate_one
+from monitors.input_fault.input_fault import fit as fit_one
 from monitors.summaries.hourly import Hourly
 
-# Of two nobody can say which is broken.
+# Of two features the broken one cannot be identified.
 _SEGMENTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Features that keep each other company, and what is usual among them."""
+    """Features that keep each other company, and the baseline among them."""
 
     names: tuple[str, ...]
-    usual: FaultBaseline | Learning
+    fitted: InputFaultBaseline | WarmingUp
 
 
-def calibrate(
+def fit(
     reference: Hourly, params: InputFaultParams, n_total: int | None = None
 ) -> tuple[Block, ...]:
     """Learn from the reference how the features of each block move together.
@@ -42,7 +42,7 @@ def calibrate(
     reference
         Hours before the model was deployed; the features of the total come first.
     params
-        How to look. The promise is split evenly over the blocks.
+        Parameters of the test. The promise is split evenly over the blocks.
     n_total
         How many features are of the total; None where there are no others.
 
@@ -50,11 +50,11 @@ def calibrate(
     -------
     tuple of Block
         The total's first. A segment is in no block until the reference holds 19
-        looks of it, nor is a feature of fewer than three such segments.
+        evaluations of it, nor is a feature of fewer than three such segments.
     """
     if n_total is None:
-        return (Block(names=reference.names, usual=calibrate_one(reference, params)),)
-    enough = with_enough(reference, n_total, LOOK_DAYS)
+        return (Block(names=reference.names, fitted=fit_one(reference, params)),)
+    enough = with_enough(reference, n_total, EVALUATION_DAYS)
     of_feature = np.array([feature_of(name) for name in enough.names[n_total:]])
     places = [[*range(n_total)]]
     for name in enough.names[:n_total]:
@@ -64,18 +64,18 @@ def calibrate(
         params, days_between_false_alarms=params.days_between_false_alarms * len(places)
     )
     blocks = [enough.of(own) for own in places]
-    return tuple(Block(names=own.names, usual=calibrate_one(own, split)) for own in blocks)
+    return tuple(Block(names=own.names, fitted=fit_one(own, split)) for own in blocks)
 
 
 def evaluate(
     blocks: Sequence[Block], recent: Hourly, previous: Sequence[Fault], as_of: datetime
 ) -> Finding:
-    """Look at the last closed days of each block, as `input_fault.evaluate` does.
+    """Evaluate the last closed days of each block, as `input_fault.evaluate` does.
 
     Parameters
     ----------
     blocks
-        From `calibrate`.
+        From `fit`.
     recent
         The hours before `as_of`, ten days at least, of all features.
     previous
@@ -92,7 +92,7 @@ def evaluate(
     """
     found = [
         evaluate_one(
-            block.usual,
+            block.fitted,
             recent if block.names == recent.names else like(recent, block.names),
             [fault for fault in previous if fault.feature in block.names],
             as_of,
@@ -100,15 +100,15 @@ def evaluate(
         for block in blocks
     ]
     faults = [fault for one in found for fault in _faults(one)]
-    judged = [one for one in found if one.outcome is not Outcome.NO_DATA]
-    if not judged:
+    evaluated = [one for one in found if one.outcome is not Outcome.NO_DATA]
+    if not evaluated:
         return replace(found[0], detail={**found[0].detail, "faults": faults})
-    worst = max(judged, key=_beyond)
-    is_breach = any(one.outcome is Outcome.BREACH for one in judged)
+    worst = max(evaluated, key=_beyond)
+    is_breach = any(one.outcome is Outcome.BREACH for one in evaluated)
     return replace(
         worst,
         outcome=Outcome.BREACH if is_breach else Outcome.OK,
-        cause="; ".join(one.cause for one in judged if one.cause),
+        cause="; ".join(one.cause for one in evaluated if one.cause),
         detail={"faults": faults, **_promise(blocks)},
     )
 
@@ -126,14 +126,14 @@ def _faults(finding: Finding) -> list[Json]:
 
 
 def _promise(blocks: Sequence[Block]) -> dict[str, Json]:
-    """Say what was promised over all blocks, and what became of it over the reference."""
-    usual = [block.usual for block in blocks if isinstance(block.usual, FaultBaseline)]
-    contracts = [one.contract for one in usual]
-    n_episodes = sum(contract.replayed_episodes for contract in contracts)
-    days = min(contract.replayed_days for contract in contracts)
+    """Return the false alarm rate over all blocks, nominal and achieved on the reference."""
+    fitted = [block.fitted for block in blocks if isinstance(block.fitted, InputFaultBaseline)]
+    thresholds = [one.alarm_threshold for one in fitted]
+    n_episodes = sum(threshold.replayed_episodes for threshold in thresholds)
+    days = min(threshold.replayed_days for threshold in thresholds)
     return {
-        "promised_days": 1.0 / sum(1.0 / contract.promised_days for contract in contracts),
+        "promised_days": 1.0 / sum(1.0 / threshold.promised_days for threshold in thresholds),
         "achieved_days": days / n_episodes if n_episodes else None,
         "replayed_days": days,
-        "extrapolated": any(contract.extrapolated for contract in contracts),
+        "extrapolated": any(threshold.extrapolated for threshold in thresholds),
     }

@@ -1,7 +1,7 @@
-"""Contract violations: rows that do not arrive as the contract says."""
+"""Contract violations: rows that violate the contract."""
 
 from monitors.data_quality import contract_violations
-from monitors.data_quality.contract_violations import MismatchParams
+from monitors.data_quality.contract_violations import ContractViolationParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind
 from monitors.sources import ContractViolations
@@ -9,7 +9,7 @@ from monitors.sources import ContractViolations
 _ROWS = ContractViolations()
 
 
-def evaluate(params: MismatchParams, inputs: Inputs) -> Finding:
+def evaluate(params: ContractViolationParams, inputs: Inputs) -> Finding:
     """Evaluate the rows of the last day."""
     rows = inputs[_ROWS]
     return contract_violations.evaluate(
@@ -19,8 +19,8 @@ def evaluate(params: MismatchParams, inputs: Inputs) -> Finding:
 
 KIND = MonitorKind(
     name="contract_violations",
-    question="Do rows arrive as the contract says?",
-    params=MismatchParams,
+    question="Do rows conform to the contract?",
+    params=ContractViolationParams,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,
 )

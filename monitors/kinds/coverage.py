@@ -1,4 +1,4 @@
-"""What a finding says of inputs and segments that are not evaluated."""
+"""Coverage in a finding's detail: inputs and segments that are not evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,14 +43,14 @@ def of_hours(
     }
     known = {segment_of(name) for name in evaluated if name not in {*whole}}
     segments: dict[str, Json] = {
-        "judged": sorted(known),
-        "learning": sorted(lately - known),
+        "evaluated": sorted(known),
+        "warming_up": sorted(lately - known),
     }
     return replace(finding, detail={**finding.detail, "segments": segments})
 
 
 def unevaluated(names: Sequence[str]) -> dict[str, Json]:
-    """Return what a finding's detail says of inputs that the reference does not hold.
+    """Return the entry of a finding's detail for inputs without reference.
 
     Examples
     --------
@@ -59,5 +59,5 @@ def unevaluated(names: Sequence[str]) -> dict[str, Json]:
     >>> unevaluated([])
     {}
     """
-    told = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
-    return {"not_evaluated": told} if told else {}
+    reasons = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
+    return {"not_evaluated": reasons} if reasons else {}

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
-from monitors.data_quality.baseline import QualityBaseline
-from monitors.data_quality.data_quality import QualityParams
+from monitors.data_quality.baseline import DataQualityBaseline
+from monitors.data_quality.data_quality import DataQualityParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, ReferenceOf
 from monitors.kinds.coverage import unevaluated
@@ -17,15 +17,15 @@ from monitors.summaries.input_history import InputHistory
 _RECENT, _VOLUME = RecentInput(), Volume()
 
 
-def fit(params: QualityParams, reference: InputHistory) -> QualityBaseline | Learning:
+def fit(params: DataQualityParams, reference: InputHistory) -> DataQualityBaseline | WarmingUp:
     """Fit ranges and shares on the days of the longest reference."""
     edges, summary = reference.of(reference.kept)
     measured = [reference.edges.names[i] for i in reference.measured]
     days = daily(summary, edges.names, reference.window.start, reference.window.end)
-    return data_quality.calibrate(days, measured, params)
+    return data_quality.fit(days, measured, params)
 
 
-def evaluate(params: QualityParams, inputs: Inputs) -> Finding:
+def evaluate(params: DataQualityParams, inputs: Inputs) -> Finding:
     """Evaluate the last day."""
     recent = inputs[_RECENT]
     edges, summary = recent.of(recent.kept)
@@ -42,7 +42,7 @@ def evaluate(params: QualityParams, inputs: Inputs) -> Finding:
 KIND = MonitorKind(
     name="data_quality",
     question="Is the data complete, fresh and within its range?",
-    params=QualityParams,
+    params=DataQualityParams,
     sources=lambda _: [_RECENT, _VOLUME],
     evaluate=evaluate,
     fit=fit,

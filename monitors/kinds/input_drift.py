@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from core.window import Window
 from monitors.baselines.segments import inherit, like_fitted, with_enough
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
 from monitors.drift.feature_distances import with_distances
-from monitors.drift.input_drift import DriftBaseline, DriftParams
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
 from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
@@ -27,14 +27,14 @@ from monitors.summaries.totals import Totals, totals
 class Fitted:
     """What is fitted on a reference; `days` only while it is too short for a threshold."""
 
-    baseline: DriftBaseline | Learning
+    baseline: InputDriftBaseline | WarmingUp
     totals: Totals
     days: Daily | None
 
 
 def fit_hours(
-    hours: Hourly, params: DriftParams, n_total: int | None
-) -> DriftBaseline | Learning:
+    hours: Hourly, params: InputDriftParams, n_total: int | None
+) -> InputDriftBaseline | WarmingUp:
     """Fit the total, and every segment whose reference is long enough.
 
     Parameters
@@ -47,20 +47,20 @@ def fit_hours(
         How many features are of the total; None where there are no others.
     """
     if n_total is None:
-        return input_drift.calibrate(hours, params)
+        return input_drift.fit(hours, params)
     enough = with_enough(hours, n_total, params.window_days)
     # All have the total's season: that of a segment with few rows is hard to estimate.
     period = params.period_hours or find_period(whole_days(hours).mean[:, :n_total])
     weights = inherit(params.feature_weights, enough.names, n_total)
-    return input_drift.calibrate(
+    return input_drift.fit(
         enough, replace(params, period_hours=period, feature_weights=weights)
     )
 
 
-def fit(params: DriftParams, reference: InputHistory) -> Fitted:
+def fit(params: InputDriftParams, reference: InputHistory) -> Fitted:
     """Fit thresholds on the hours of the reference, and keep its distribution."""
     baseline = fit_hours(reference.hours, params, reference.n_total)
-    is_short = isinstance(baseline, Learning)
+    is_short = isinstance(baseline, WarmingUp)
     return Fitted(
         baseline=baseline,
         totals=totals(reference.of(reference.measured)[1]),
@@ -68,7 +68,7 @@ def fit(params: DriftParams, reference: InputHistory) -> Fitted:
     )
 
 
-def evaluate(params: DriftParams, inputs: Inputs) -> Finding:
+def evaluate(params: InputDriftParams, inputs: Inputs) -> Finding:
     """Evaluate the last window against the reference."""
     recent, as_of = inputs[_recent(params)], inputs.context.as_of
     if not recent.hours.names:
@@ -77,7 +77,7 @@ def evaluate(params: DriftParams, inputs: Inputs) -> Finding:
     baseline = fitted.baseline
     hours = like_fitted(recent.hours, baseline)
     found = input_drift.evaluate(baseline, hours, as_of)
-    if isinstance(baseline, Learning):
+    if isinstance(baseline, WarmingUp):
         assert fitted.days is not None
         found = with_coverage(found, (), recent)
         window = Window(as_of - timedelta(days=baseline.window_days), as_of)
@@ -98,21 +98,21 @@ def _days(history: InputHistory, window: Window) -> Daily:
 
 
 def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:
-    """Add where the bins no longer tell values apart."""
+    """Add the features whose bins are too coarse."""
     worst = bin_resolution.coarsest(counts, edges)
     if worst is None:
         return finding
     return replace(finding, detail={**finding.detail, "coarse_bins": worst.to_json()})
 
 
-def _recent(params: DriftParams) -> RecentInput:
+def _recent(params: InputDriftParams) -> RecentInput:
     return RecentInput(by_segment=params.by_segment)
 
 
 KIND = MonitorKind(
     name="input_drift",
     question="Is the input still what the model was trained on?",
-    params=DriftParams,
+    params=InputDriftParams,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,

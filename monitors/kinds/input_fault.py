@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.input_fault import segment_faults
 from monitors.input_fault.input_fault import Fault, InputFaultParams
@@ -15,7 +15,7 @@ from monitors.summaries.input_history import InputHistory
 
 def fit(params: InputFaultParams, reference: InputHistory) -> tuple[Block, ...]:
     """Fit how features move together on the hours of the longest reference."""
-    return segment_faults.calibrate(reference.hours, params, reference.n_total)
+    return segment_faults.fit(reference.hours, params, reference.n_total)
 
 
 def evaluate(params: InputFaultParams, inputs: Inputs) -> Finding:
@@ -39,15 +39,17 @@ def broken(detail: Detail) -> list[BrokenInput]:
 
     A fault is followed for some time after its repair: windows hold its days until then.
     """
-    return [BrokenInput(feature=one.feature, description=_told(one)) for one in faults(detail)]
+    return [
+        BrokenInput(feature=one.feature, description=_described(one)) for one in faults(detail)
+    ]
 
 
 def _evaluated(blocks: Sequence[Block]) -> list[str]:
-    known = [block.usual for block in blocks if not isinstance(block.usual, Learning)]
-    return [name for usual in known for name in usual.names]
+    known = [block.fitted for block in blocks if not isinstance(block.fitted, WarmingUp)]
+    return [name for fitted in known for name in fitted.names]
 
 
-def _told(fault: Fault) -> str:
+def _described(fault: Fault) -> str:
     return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"
 
 

@@ -1,9 +1,9 @@
 """Mean shift: evidence that the level of an input moved and stayed."""
 
 from monitors.baselines.segments import like_fitted, names_of, with_enough
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import mean_shift, mean_shift_evaluation
-from monitors.drift.mean_shift import LevelBaseline, LevelParams
+from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.kinds.coverage import NO_NUMBERS, with_coverage
@@ -13,20 +13,20 @@ from monitors.summaries.input_history import InputHistory
 
 
 def fit_hours(
-    hours: Hourly, params: LevelParams, n_total: int | None
-) -> LevelBaseline | Learning:
+    hours: Hourly, params: MeanShiftParams, n_total: int | None
+) -> MeanShiftBaseline | WarmingUp:
     """Fit the total, and every segment whose reference is long enough."""
     if n_total is not None:
         hours = with_enough(hours, n_total, mean_shift.WEEK)
-    return mean_shift.calibrate(hours, params)
+    return mean_shift.fit(hours, params)
 
 
-def fit(params: LevelParams, reference: InputHistory) -> LevelBaseline | Learning:
-    """Fit the usual level and the threshold on the hours of the reference."""
+def fit(params: MeanShiftParams, reference: InputHistory) -> MeanShiftBaseline | WarmingUp:
+    """Fit the typical level and the threshold on the hours of the reference."""
     return fit_hours(reference.hours, params, reference.n_total)
 
 
-def evaluate(params: LevelParams, inputs: Inputs) -> Finding:
+def evaluate(params: MeanShiftParams, inputs: Inputs) -> Finding:
     """Evaluate half a year of evidence."""
     recent, baseline = inputs[_recent(params)], inputs.fitted
     if not recent.hours.names:
@@ -36,14 +36,14 @@ def evaluate(params: LevelParams, inputs: Inputs) -> Finding:
     return with_coverage(found, names_of(baseline), recent)
 
 
-def _recent(params: LevelParams) -> RecentInput:
+def _recent(params: MeanShiftParams) -> RecentInput:
     return RecentInput(look_back=mean_shift_evaluation.LOOK_BACK, by_segment=params.by_segment)
 
 
 KIND = MonitorKind(
     name="mean_shift",
     question="Has the mean of an input shifted and stayed?",
-    params=LevelParams,
+    params=MeanShiftParams,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,

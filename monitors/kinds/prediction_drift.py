@@ -35,8 +35,8 @@ def evaluate(params: PredictionDriftParams, inputs: Inputs) -> Finding:
     features = found.detail.get("features")
     names = [*features] if isinstance(features, Mapping) else []
     found = of_hours(found, names, recent, history.n_total)
-    usual = totals(history.within(reference))
-    return with_distances(found, history.edges, history.within(found.window), usual)
+    baseline = totals(history.within(reference))
+    return with_distances(found, history.edges, history.within(found.window), baseline)
 
 
 def _outputs(params: PredictionDriftParams) -> Outputs:

@@ -5,10 +5,10 @@ from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import WindowProfiles
 from monitors.temporal import window_profile
-from monitors.temporal.window_profile import ShapeParams
+from monitors.temporal.window_profile import WindowProfileParams
 
 
-def evaluate(params: ShapeParams, inputs: Inputs) -> Finding:
+def evaluate(params: WindowProfileParams, inputs: Inputs) -> Finding:
     """Evaluate the rows of the last window against those of the version's first days."""
     context, profiles = inputs.context, inputs[_profiles(params)]
     if profiles is None or profiles.first >= context.as_of:
@@ -23,14 +23,14 @@ def evaluate(params: ShapeParams, inputs: Inputs) -> Finding:
     )
 
 
-def _profiles(params: ShapeParams) -> WindowProfiles:
+def _profiles(params: WindowProfileParams) -> WindowProfiles:
     return WindowProfiles(window_days=params.window_days, reference_days=params.reference_days)
 
 
 KIND = MonitorKind(
     name="window_profile",
     question="Has the within-window structure of the input changed?",
-    params=ShapeParams,
+    params=WindowProfileParams,
     sources=lambda params: [_profiles(params)],
     evaluate=evaluate,
     oks_to_resolve=7,

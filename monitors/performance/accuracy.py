@@ -11,19 +11,19 @@ from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summaries.summary import Floats, Ints
 
 MARGIN = 1.1  # above the worst window of the backtest: an objective is not a record
-FLOOR = 1.25  # times the usual error: less is not worth a page
+FLOOR = 1.25  # times the typical error: less is not worth a page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyParams:
-    """How to look at accuracy.
+    """Parameters of the test at accuracy.
 
     Attributes
     ----------
     window_days
-        Days of forecasts that are judged together.
+        Days of forecasts that are evaluated together.
     min_coverage
-        Share of labels, among those expected, below which nothing is said.
+        Share of labels, among those expected, below which the outcome is `NO_DATA`.
     objective
         Largest mean absolute error, in standard deviations, or largest Brier score
         of a classifier; None takes the one that was derived when the first version
@@ -107,14 +107,14 @@ class Objective:
 
 
 def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None) -> Finding:
-    """Judge a window of days whose labels are due.
+    """Evaluate a window of days whose labels are due.
 
     Parameters
     ----------
     errors
         The days of the window.
     params
-        How to look.
+        Parameters of the test.
     objective
         Largest mean loss; None when none was ever derived.
 
@@ -183,7 +183,7 @@ def objective(backtest: Floats, params: AccuracyParams) -> Objective:
         Mean absolute errors, standardised, of days that the forecasting
         network had not learned. NaN where no label is in.
     params
-        The window in which live errors will be judged.
+        The window in which live errors will be evaluated.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Do probabilities still mean what they say? Of each class, by what was claimed.
+"""Calibration of predicted probabilities, class by class.
 
 A classifier may be right as often as ever and yet claim 90 % where 70 % come true, or
-name one class too surely and another too rarely. What is usual is learnt from the
-labelled claims of the same version, so that one which never meant what it said is
+name one class too surely and another too rarely. The baseline is learnt from the
+labelled probabilities of the same version, so that constant miscalibration is
 no news: a window of some days is compared with those before it, class by class, and
 one promise of days between false alarms holds over all classes and views.
 """
@@ -14,21 +14,21 @@ import numpy as np
 
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.self_reference import (
-    Judged,
-    OwnPastParams,
-    judge,
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
     last_window,
     over_windows,
 )
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, as_json
-from monitors.performance.calibration_sums import CLAIMED, EXPECTED, HAPPENED, N
+from monitors.performance.calibration_sums import EXPECTED, OBSERVED, PREDICTED, N
 from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
 
 # In probability. Claims that come closer to what happens are no fault. What is finer than a
-# grain is nothing to speak of: one in fifty.
+# grain is negligible: one in fifty.
 VIEWS: Mapping[str, tuple[Statistic, ...]] = {
     "bias": (Statistic(name="bias", grain=0.02, more="too high", less="too low"),),
     "sureness": (
@@ -39,12 +39,12 @@ VIEWS: Mapping[str, tuple[Statistic, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationParams(OwnPastParams):
-    """How to look whether probabilities hold: the targets are the classes."""
+class CalibrationParams(SelfReferenceParams):
+    """Parameters of the test whether probabilities hold: the targets are the classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ClaimDays:
+class ProbabilityDays:
     """What one version claimed, day after day.
 
     Attributes
@@ -62,7 +62,7 @@ class ClaimDays:
     cells: Floats
 
 
-def measure(days: ClaimDays, params: CalibrationParams) -> tuple[Floats, ...]:
+def measure(days: ProbabilityDays, params: CalibrationParams) -> tuple[Floats, ...]:
     """Return what each view sees of the windows of some days.
 
     Returns
@@ -75,18 +75,18 @@ def measure(days: ClaimDays, params: CalibrationParams) -> tuple[Floats, ...]:
     totals = over_windows(days.cells, params.window_days)
     n = totals[..., N].sum(axis=-1)
     is_known = (n > 0) & (n >= params.min_coverage * totals[..., EXPECTED])
-    claimed, happened = overall(totals)
+    predicted, observed = overall(totals)
     square = squared_error(totals)
     of_views = (
-        claimed - happened,
+        predicted - observed,
         sureness(totals),
         np.sign(square) * np.sqrt(np.abs(square)),
     )
     return tuple(np.where(is_known, seen, np.nan)[..., np.newaxis] for seen in of_views)
 
 
-def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
-    """Judge the last window of the days.
+def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
+    """Evaluate the last window of the days.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
         Of one version, without a gap, from its first day on; the last one is that
         whose labels have just become due.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
@@ -106,59 +106,63 @@ def evaluate(days: ClaimDays, params: CalibrationParams) -> Finding:
         the window's.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
-    judged = judge(measure(days, params), [*VIEWS.values()], params, days.first_day)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views(measure(days, params), [*VIEWS.values()], params, days.first_day)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(
             window, f"fewer than {params.min_coverage:.0%} of the probabilities have a label"
         )
     now = days.cells[-params.window_days :].sum(axis=0)
     detail: dict[str, Json] = {
-        **judged.told([f"class {name}" for name in days.names], [*VIEWS]),
+        **evaluated.to_json([f"class {name}" for name in days.names], [*VIEWS]),
         "window_days": params.window_days,
-        "classes": _classes(days, judged, now),
+        "classes": _classes(days, evaluated, now),
     }
-    return judged.finding(window, lambda: _cause(days, judged, now), detail)
+    return evaluated.finding(window, lambda: _cause(days, evaluated, now), detail)
 
 
-def _cause(days: ClaimDays, judged: Judged, now: Floats) -> str:
-    part, view = judged.top
+def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
+    part, view = evaluated.top
     name = [*VIEWS][view]
     if name == "bias":
-        mean_claim, share = (float(of) for of in overall(now[part]))
-        usual = float(judged.usuals[view].middle[part, 0])
-        said = (
-            f"is predicted at {mean_claim:.2f} on average and happens at {share:.2f} "
-            f"(apart {mean_claim - share:+.2f}, usually {usual:+.2f})"
+        mean_probability, share = (float(of) for of in overall(now[part]))
+        baseline = float(evaluated.robust_baselines[view].middle[part, 0])
+        text = (
+            f"is predicted at {mean_probability:.2f} on average and observed at {share:.2f} "
+            f"(difference {mean_probability - share:+.2f}, baseline {baseline:+.2f})"
         )
     else:
-        n, claimed, happened = (now[part, of] for of in (N, CLAIMED, HAPPENED))
-        worst = int(np.argmax(np.abs(claimed - happened)))
-        moved = float(judged.lately[view][-1, part, 0] - judged.usuals[view].middle[part, 0])
-        side = "too surely: " if moved > 0 else "not surely enough: "
-        how = side if name == "sureness" else ""
-        said = (
-            f"is predicted {how}at {claimed[worst] / n[worst]:.2f} "
-            f"and happens at {happened[worst] / n[worst]:.2f}"
+        n, predicted, observed = (now[part, of] for of in (N, PREDICTED, OBSERVED))
+        worst = int(np.argmax(np.abs(predicted - observed)))
+        moved = float(
+            evaluated.lately[view][-1, part, 0]
+            - evaluated.robust_baselines[view].middle[part, 0]
         )
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
-    return f"class {days.names[part]!r} {said}{when}"
+        side = "overconfidently, " if moved > 0 else "underconfidently, "
+        how = side if name == "sureness" else ""
+        text = (
+            f"is predicted {how}at {predicted[worst] / n[worst]:.2f} "
+            f"and observed at {observed[worst] / n[worst]:.2f}"
+        )
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
+    return f"class {days.names[part]!r} {text}{when}"
 
 
-def _classes(days: ClaimDays, judged: Judged, now: Floats) -> dict[str, Json]:
-    claimed, happened = overall(now)
-    top, _ = judged.top
+def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[str, Json]:
+    predicted, observed = overall(now)
+    top, _ = evaluated.top
     return {
         name: {
-            "claimed": as_json(claimed[i]),
-            "happened": as_json(happened[i]),
+            "predicted": as_json(predicted[i]),
+            "observed": as_json(observed[i]),
             "now": {
-                of: as_json(own[-1, i, 0]) for of, own in zip(VIEWS, judged.lately, strict=True)
+                of: as_json(own[-1, i, 0])
+                for of, own in zip(VIEWS, evaluated.lately, strict=True)
             },
-            "usual": {
+            "baseline": {
                 of: as_json(own.middle[i, 0])
-                for of, own in zip(VIEWS, judged.usuals, strict=True)
+                for of, own in zip(VIEWS, evaluated.robust_baselines, strict=True)
             },
             "bins": [asdict(each) for each in table(now[i])] if i == top else [],
         }

@@ -15,21 +15,21 @@ _ROUNDED = 1e-6
 # The last axis.
 EXPECTED = 0  # claims, whatever became of them
 N = slice(1, 1 + BINS)  # probabilities with a label, by bin
-CLAIMED = slice(N.stop, N.stop + BINS)  # and their sum
-HAPPENED = slice(CLAIMED.stop, CLAIMED.stop + BINS)  # and that of the labels
-WIDTH = HAPPENED.stop
+PREDICTED = slice(N.stop, N.stop + BINS)  # and their sum
+OBSERVED = slice(PREDICTED.stop, PREDICTED.stop + BINS)  # and that of the labels
+WIDTH = OBSERVED.stop
 
 
-def sums(claimed: Floats, happened: Floats) -> Floats:
+def sums(predicted: Floats, observed: Floats) -> Floats:
     """Sum up the claims of one day that have a label.
 
     Parameters
     ----------
-    claimed : (prediction, step, target)
+    predicted : (prediction, step, target)
         Probabilities. NaN where none was given. One that is outside of 0 to 1 by
         more than rounding is no probability: it is expected, and never counted.
-    happened : (prediction, step, target)
-        Labels, 0 or 1, or what share of those who looked said 1. NaN where none
+    observed : (prediction, step, target)
+        Labels, 0 or 1, or the share of annotators with label 1. NaN where none
         is in; one outside of 0 to 1 is none.
 
     Returns
@@ -39,15 +39,15 @@ def sums(claimed: Floats, happened: Floats) -> Floats:
 
     Examples
     --------
-    >>> claimed = np.array([0.75, 0.75, 0.2, 1.5]).reshape(4, 1, 1)
-    >>> day = sums(claimed, np.array([1.0, 0.0, np.nan, 1.0]).reshape(4, 1, 1))
+    >>> predicted = np.array([0.75, 0.75, 0.2, 1.5]).reshape(4, 1, 1)
+    >>> day = sums(predicted, np.array([1.0, 0.0, np.nan, 1.0]).reshape(4, 1, 1))
     >>> day[0, EXPECTED].item(), day[0, N].sum().item()
     (4.0, 2.0)
-    >>> day[0, CLAIMED][7].item(), day[0, HAPPENED][7].item()
+    >>> day[0, PREDICTED][7].item(), day[0, OBSERVED][7].item()
     (1.5, 1.0)
     """
-    n_targets = claimed.shape[-1]
-    p, y = claimed.reshape(-1, n_targets), happened.reshape(-1, n_targets)
+    n_targets = predicted.shape[-1]
+    p, y = predicted.reshape(-1, n_targets), observed.reshape(-1, n_targets)
     is_kept = is_share(p) & is_share(y)
     places = (BINS * np.where(is_kept, p, 0.0)).astype(np.intp)
     np.minimum(places, BINS - 1, out=places)
@@ -59,13 +59,13 @@ def sums(claimed: Floats, happened: Floats) -> Floats:
         np.bincount(at, of, n_targets * BINS).reshape(n_targets, BINS)
         for of in (None, *weights)
     ]
-    expected = np.isfinite(claimed).sum(axis=(0, 1))[:, np.newaxis]
+    expected = np.isfinite(predicted).sum(axis=(0, 1))[:, np.newaxis]
     day: Floats = np.concatenate([expected, *summed], axis=1).astype(float)
     return day
 
 
 def is_share(values: Floats) -> Bools:
-    """Say which numbers are from 0 to 1; NaN is not."""
+    """Return which numbers are from 0 to 1; NaN is not."""
     is_share: Bools = np.abs(values - 0.5) <= 0.5 + _ROUNDED
     return is_share
 

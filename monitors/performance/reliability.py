@@ -1,10 +1,10 @@
-"""Do claims come true as often as they say? What follows from the sums of a class."""
+"""Reliability diagram of a class: bins, bias and calibration error from its sums."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.performance.calibration_sums import BINS, CLAIMED, HAPPENED, N
+from monitors.performance.calibration_sums import BINS, OBSERVED, PREDICTED, N
 from monitors.summaries.summary import Floats
 
 
@@ -18,15 +18,15 @@ class Bin:
         Those two.
     n
         Claims with a label.
-    claimed, happened
+    predicted, observed
         The mean of both; None where there is no claim.
     """
 
     low: float
     high: float
     n: int
-    claimed: float | None
-    happened: float | None
+    predicted: float | None
+    observed: float | None
 
 
 def table(total: Floats) -> tuple[Bin, ...]:
@@ -41,7 +41,7 @@ def table(total: Floats) -> tuple[Bin, ...]:
     --------
     >>> from monitors.performance.calibration_sums import sums
     >>> p, y = np.array([0.75, 0.75, 0.2]), np.array([1.0, 0.0, 0.0])
-    >>> [(b.low, b.n, b.claimed, b.happened) for b in table(sums(
+    >>> [(b.low, b.n, b.predicted, b.observed) for b in table(sums(
     ...     p[:, None, None], y[:, None, None])[0]) if b.n]
     [(0.2, 1, 0.2, 0.0), (0.7, 2, 0.75, 0.5)]
     """
@@ -50,11 +50,11 @@ def table(total: Floats) -> tuple[Bin, ...]:
             low=i / BINS,
             high=(i + 1) / BINS,
             n=int(n),
-            claimed=float(claimed / n) if n else None,
-            happened=float(happened / n) if n else None,
+            predicted=float(predicted / n) if n else None,
+            observed=float(observed / n) if n else None,
         )
-        for i, (n, claimed, happened) in enumerate(
-            zip(total[N], total[CLAIMED], total[HAPPENED], strict=True)
+        for i, (n, predicted, observed) in enumerate(
+            zip(total[N], total[PREDICTED], total[OBSERVED], strict=True)
         )
     )
 
@@ -62,7 +62,7 @@ def table(total: Floats) -> tuple[Bin, ...]:
 def squared_error(totals: Floats) -> Floats:
     """Return the mean square of how far claims are from what happened, less chance's share.
 
-    Also of a classifier that means what it says, what happens in a bin is off by chance,
+    Also of a calibrated classifier, the frequency in a bin is off by chance,
     and the square of it adds up: from few labels the naive mean finds an error where there
     is none. What chance adds is estimated from the labels of the bin and taken off [1]_.
 
@@ -74,8 +74,8 @@ def squared_error(totals: Floats) -> Floats:
     Returns
     -------
     (...)
-        Below 0 where chance made it look better than it can be. Bins of one label
-        say nothing and are left out; NaN where there is no other. Labels of one day
+        Below 0 where chance made it better than it can be. Bins of one label
+        have no variance and are left out; NaN where there is no other. Labels of one day
         that depend on each other are worth fewer: then too little is taken off.
 
     References
@@ -90,12 +90,14 @@ def squared_error(totals: Floats) -> Floats:
     array([-0.0625])
     """
     n = totals[..., N]
-    is_told = n >= 2
-    n_told = np.where(is_told, n, 0.0)
-    claimed, happened = (totals[..., part] / np.maximum(n, 1.0) for part in (CLAIMED, HAPPENED))
-    by_chance = happened * (1.0 - happened) / np.maximum(n - 1.0, 1.0)
-    whole = n_told.sum(axis=-1)
-    square = (n_told * ((happened - claimed) ** 2 - by_chance)).sum(axis=-1)
+    is_counted = n >= 2
+    n_counted = np.where(is_counted, n, 0.0)
+    predicted, observed = (
+        totals[..., part] / np.maximum(n, 1.0) for part in (PREDICTED, OBSERVED)
+    )
+    by_chance = observed * (1.0 - observed) / np.maximum(n - 1.0, 1.0)
+    whole = n_counted.sum(axis=-1)
+    square = (n_counted * ((observed - predicted) ** 2 - by_chance)).sum(axis=-1)
     found: Floats = square / np.where(whole > 0, whole, np.nan)
     return found
 
@@ -104,7 +106,7 @@ def overall(totals: Floats) -> tuple[Floats, Floats]:
     """Return the mean claim, and how often it happened; each (...), NaN without a label."""
     n = totals[..., N].sum(axis=-1)
     n = np.where(n > 0, n, np.nan)
-    return totals[..., CLAIMED].sum(axis=-1) / n, totals[..., HAPPENED].sum(axis=-1) / n
+    return totals[..., PREDICTED].sum(axis=-1) / n, totals[..., OBSERVED].sum(axis=-1) / n
 
 
 def sureness(totals: Floats) -> Floats:
@@ -131,14 +133,14 @@ def sureness(totals: Floats) -> Floats:
     array([0.45])
     """
     n = totals[..., N]
-    mean_claim, mean_label = (of[..., np.newaxis] for of in overall(totals))
+    mean_probability, mean_label = (of[..., np.newaxis] for of in overall(totals))
     some = np.maximum(n, 1.0)
-    claim = totals[..., CLAIMED] / some - mean_claim
-    label = totals[..., HAPPENED] / some - mean_label
+    claim = totals[..., PREDICTED] / some - mean_probability
+    label = totals[..., OBSERVED] / some - mean_label
     whole = n.sum(axis=-1)
     whole = np.where(whole > 0, whole, np.nan)
     together = (n * claim * (claim - label)).sum(axis=-1) / whole
     size = np.sqrt((n * claim * claim).sum(axis=-1) / whole)
-    # Claims as alike as rounding leaves them do not say which way they would err.
+    # Claims as alike as rounding leaves them have no slope.
     found: Floats = np.where(size > 1e-6, together / np.maximum(size, 1e-6), 0.0 * whole)
     return found

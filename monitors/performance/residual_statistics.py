@@ -26,11 +26,11 @@ _HOUR_SECONDS = 3600
 
 # Pairs of hours that a correlation is taken over, at least.
 _PAIRS = 8
-# Beyond it the inverse hyperbolic tangent says more of rounding than of the errors.
+# Beyond it the inverse hyperbolic tangent measures rounding rather than errors.
 _MOST = 1.0 - 1e-6
 
 # Statistics of each view. Errors that shrink, or follow each other less, are no fault. What
-# is finer than a grain is nothing to speak of: a twentieth of a standard deviation of the
+# is finer than a grain is negligible: a twentieth of a standard deviation of the
 # target, a tenth of the scatter of the errors.
 VIEWS: Mapping[str, tuple[Statistic, ...]] = {
     "bias": (Statistic(name="bias", grain=0.05, more="too high", less="too low"),),
@@ -88,7 +88,7 @@ def lags(ahead: int) -> tuple[int, int]:
 
     An error so many steps ahead holds all that happened on the way, and so follows
     the errors of the forecasts made meanwhile, whoever forecasts: only what was
-    made after its label says whether it is learnt from [1]_.
+    made after its label shows whether it is learnt from [1]_.
 
     Parameters
     ----------
@@ -229,14 +229,14 @@ def seen_json(values: Sequence[Floats]) -> dict[str, Json]:
     }
 
 
-def sentence(statistic: str, now: float, usual: float, ahead: int) -> str:
-    """Say what is wrong with forecasts, after their name.
+def sentence(statistic: str, now: float, baseline: float, ahead: int) -> str:
+    """Describe the change of a statistic of errors; follows the name of the forecasts.
 
     Parameters
     ----------
     statistic
         Of `VIEWS`.
-    now, usual
+    now, baseline
         As `measure` gives it.
     ahead
         Hours to the last step of the part.
@@ -244,25 +244,25 @@ def sentence(statistic: str, now: float, usual: float, ahead: int) -> str:
     Examples
     --------
     >>> sentence("bias", 0.4, 0.02, 24)
-    'are 0.40 SD too high, usually +0.02'
+    'are 0.40 SD too high, baseline +0.02'
     >>> sentence("repeats", 0.5, 0.0, 4)
-    'repeat their errors after 4 h (correlation 0.46, usually 0.00)'
+    'have errors correlated after 4 h (autocorrelation 0.46, baseline 0.00)'
     """
     first, season = lags(ahead)
     match statistic:
         case "bias":
-            side = "high" if now > usual else "low"
-            return f"are {abs(now):.2f} SD too {side}, usually {usual:+.2f}"
+            side = "high" if now > baseline else "low"
+            return f"are {abs(now):.2f} SD too {side}, baseline {baseline:+.2f}"
         case "sd":
-            return f"scatter {np.exp(now - usual):.1f} times as widely as usual"
+            return f"scatter {np.exp(now - baseline):.1f} times as widely as in the baseline"
         case "tail":
             return (
-                "are now and then far off (root mean square "
-                f"{np.exp(now):.1f} times the mean error, usually {np.exp(usual):.1f})"
+                "have outliers (root mean square "
+                f"{np.exp(now):.1f} times the mean error, baseline {np.exp(baseline):.1f})"
             )
         case _:
             lag = first if statistic == "repeats" else season
             return (
-                f"repeat their errors after {lag} h "
-                f"(correlation {np.tanh(now):.2f}, usually {np.tanh(usual):.2f})"
+                f"have errors correlated after {lag} h "
+                f"(autocorrelation {np.tanh(now):.2f}, baseline {np.tanh(baseline):.2f})"
             )

@@ -1,8 +1,8 @@
-"""Are the errors still without a pattern? Bias, spread and memory, judged together.
+"""Are the errors still without a pattern? Bias, spread and memory, evaluated together.
 
 The size of errors alone does not show that a model has become wrong in one
 direction, repeats its errors, or is now and then far off, and all of that perhaps at
-one horizon only. What is usual is learnt from the labelled forecasts of the same
+one horizon only. The baseline is learnt from the labelled forecasts of the same
 version: a window of some days is compared with those before it, part by part of
 the horizon, and one promise of days between false alarms holds over all parts.
 """
@@ -10,8 +10,13 @@ the horizon, and one promise of days between false alarms holds over all parts.
 from dataclasses import dataclass
 
 from monitors.baselines.daily_evaluations import no_data
-from monitors.baselines.self_reference import Judged, OwnPastParams, judge, last_window
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.self_reference import (
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
+    last_window,
+)
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.performance.residual_statistics import (
     VIEWS,
@@ -23,12 +28,12 @@ from monitors.performance.residual_statistics import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualParams(OwnPastParams):
-    """How to look for a pattern in errors: the promise holds over all steps ahead as well."""
+class ResidualParams(SelfReferenceParams):
+    """Parameters of the test for a pattern in errors, at one false alarm rate."""
 
 
 def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
-    """Judge the last window of the days.
+    """Evaluate the last window of the days.
 
     Parameters
     ----------
@@ -37,51 +42,51 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
         beginning of its reference; the last one is that whose labels have just
         become due.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
     Finding
         `value` is the largest score over all parts of targets and views. The
         detail holds what moved most, and of each part the scores, and what was
-        seen beside what is usual. `NO_DATA` while the labels of fewer than 20
+        seen beside the baseline. `NO_DATA` while the labels of fewer than 20
         windows are in, or too few of the window's.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
     seen = measure(days, params.window_days, params.min_coverage)
-    judged = judge(seen, [*VIEWS.values()], params, days.first_day)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views(seen, [*VIEWS.values()], params, days.first_day)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **judged.told(days.names, [*VIEWS]),
-        "parts": _parts(days, judged),
+        **evaluated.to_json(days.names, [*VIEWS]),
+        "parts": _parts(days, evaluated),
         "window_days": params.window_days,
     }
-    return judged.finding(window, lambda: _cause(days, judged), detail)
+    return evaluated.finding(window, lambda: _cause(days, evaluated), detail)
 
 
-def _cause(days: ErrorDays, judged: Judged) -> str:
-    part, view = judged.top
-    most = judged.most
-    said = sentence(
+def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
+    part, view = evaluated.top
+    most = evaluated.most
+    text = sentence(
         [*VIEWS.values()][view][most].name,
-        float(judged.lately[view][-1, part, most]),
-        float(judged.usuals[view].middle[part, most]),
+        float(evaluated.lately[view][-1, part, most]),
+        float(evaluated.robust_baselines[view].middle[part, most]),
         days.ahead[part],
     )
     target, _, steps = days.names[part].rpartition("+")
     plural = "step" if steps == "1" else "steps"
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
-    return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {said}{when}"
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
+    return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {text}{when}"
 
 
-def _parts(days: ErrorDays, judged: Judged) -> dict[str, Json]:
+def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, Json]:
     return {
         name: {
-            "now": seen_json([own[-1, i] for own in judged.lately]),
-            "usual": seen_json([own.middle[i] for own in judged.usuals]),
+            "now": seen_json([own[-1, i] for own in evaluated.lately]),
+            "baseline": seen_json([own.middle[i] for own in evaluated.robust_baselines]),
         }
         for i, name in enumerate(days.names)
     }

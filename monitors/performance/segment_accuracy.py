@@ -1,9 +1,9 @@
 """Is the model wrong about one segment alone?
 
-A storm makes every forecast worse, and is no fault of one segment. So what is looked at is
+A storm makes every forecast worse, and is no fault of one segment. So what is evaluated is
 by how much a segment's forecasts became worse beside those for the others on the same days:
 what befalls all cancels, and what befalls one of many shows, which the total hides. What is
-usual is learnt from the labelled forecasts of the same version, and one promise of days
+typical is learnt from the labelled forecasts of the same version, and one promise of days
 between false alarms holds over all segments and targets.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.segments import NONE, OTHER, Label
 from monitors.baselines.self_reference import (
-    Judged,
-    OwnPastParams,
-    judge,
+    Evaluated,
+    SelfReferenceParams,
+    evaluate_views,
     last_window,
     n_reference,
     over_windows,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, as_json
 from monitors.statistics.view import Statistic, log_size
 from monitors.summaries.summary import Floats
@@ -30,17 +30,17 @@ from monitors.summaries.summary import Floats
 EXPECTED, LABELLED, LOSS = range(3)  # the last axis of what is summed
 ALL_TARGETS = "all targets"
 
-# Of the others, at the least: beside one alone nobody can say which of the two has changed.
+# Of the others, at the least: with one alone the changed one cannot be identified.
 _OTHERS = 2
 
-# An error that shrinks beside the others is no fault. A twentieth more is nothing to speak of.
+# An error that shrinks beside the others is no fault. A twentieth more is negligible.
 VIEW = "relative error"
 _STATISTICS = (Statistic(name=VIEW, grain=0.05, more="is off more than it was", less=None),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentAccuracyParams(OwnPastParams):
-    """How to look for a segment that is forecast worse than it was, beside the others."""
+class SegmentAccuracyParams(SelfReferenceParams):
+    """Parameters of the test for an error of a segment that grew against the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ class SegmentDays:
 def of_segments(
     sums: Floats, targets: Sequence[str], label: Label, first_day: int, n_classes: int = 1
 ) -> SegmentDays:
-    """Take the segments that can be judged out of what is stored.
+    """Take the segments that can be evaluated out of what is stored.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Seen:
     Attributes
     ----------
     own
-        The mean absolute error over what is usual for it. NaN where too few labels
+        The mean absolute error over the baseline for it. NaN where too few labels
         are in, and of a segment that was known for fewer than 19 windows of the
         reference: it is still being learnt.
     common
@@ -156,7 +156,7 @@ def measure(days: SegmentDays, params: SegmentAccuracyParams) -> Seen:
     size = log_size(np.where(is_known, total / np.maximum(labelled, 1.0), np.nan))
     reference = size[: n_reference(len(size), params)]
     is_learnt = np.isfinite(reference).sum(axis=0) // params.window_days >= MIN_WINDOWS
-    if is_learnt.any():  # while none is, the best known says how long it still takes
+    if is_learnt.any():  # while none is, the best known gives the remaining time
         size = np.where(is_learnt, size, np.nan)
     own = size - _upper_median(reference, axis=0)
     common = np.full_like(own, np.nan)
@@ -170,7 +170,7 @@ def measure(days: SegmentDays, params: SegmentAccuracyParams) -> Seen:
 def _upper_median(values: Floats, axis: int) -> Floats:
     """Return the median of what is known; of two in the middle the larger, NaN of nothing.
 
-    So one of two others that became better does not make a segment look worse.
+    So one of two others that became better does not raise the score of a segment.
     """
     if values.shape[axis] == 0:
         return np.full(np.delete(values.shape, axis), np.nan)
@@ -181,7 +181,7 @@ def _upper_median(values: Floats, axis: int) -> Floats:
 
 
 def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
-    """Judge the last window of the days.
+    """Evaluate the last window of the days.
 
     Parameters
     ----------
@@ -189,46 +189,46 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
         Of one version, without a gap, from its first day on or from the beginning of its
         reference; the last one is that whose labels have just become due.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
     Finding
         `value` is the largest score over all segments and targets. The detail holds what
         moved most, the score of each part, and of each how wrong it was, beside what is
-        usual and beside the others. `NO_DATA` while the labels of fewer than 20 windows
+        typical and beside the others. `NO_DATA` while the labels of fewer than 20 windows
         are in, or too few of the window's, or where there are fewer than three segments.
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
     n_segments = len(_there(days))
     if n_segments <= _OTHERS:
-        return no_data(window, f"forecasts for {n_segments} segments, and it takes three")
+        return no_data(window, f"not evaluated: {n_segments} segments, at least 3 required")
     seen = measure(days, params)
-    judged = judge([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
-    if isinstance(judged, Learning):
-        return no_data(window, str(judged))
-    if judged is None:
+    evaluated = evaluate_views([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
+    if isinstance(evaluated, WarmingUp):
+        return no_data(window, str(evaluated))
+    if evaluated is None:
         return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
     detail: dict[str, Json] = {
-        **judged.told(days.names, [VIEW]),
+        **evaluated.to_json(days.names, [VIEW]),
         "window_days": params.window_days,
         "errors": _errors(days, seen, params),
         "segments": _segments(days, seen),
     }
-    return judged.finding(window, lambda: _cause(days, seen, judged), detail)
+    return evaluated.finding(window, lambda: _cause(days, seen, evaluated), detail)
 
 
-def _cause(days: SegmentDays, seen: Seen, judged: Judged) -> str:
-    segment, target = divmod(judged.top[0], len(days.targets))
+def _cause(days: SegmentDays, seen: Seen, evaluated: Evaluated) -> str:
+    segment, target = divmod(evaluated.top[0], len(days.targets))
     own, common = np.exp([seen.own[-1, segment, target], seen.common[-1, segment, target]])
-    when = "" if judged.since is None else f" since {judged.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
     return (
-        f"forecasts of {days.targets[target]} for {days.segments[segment]} are off {own:.2f} "
-        f"times as much as usual, those for the others {common:.2f} times{when}"
+        f"errors of {days.targets[target]} for {days.segments[segment]} are {own:.2f} "
+        f"times the baseline, those for the others {common:.2f} times{when}"
     )
 
 
-def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, Json]:
+def _errors(days: SegmentDays, seen: Seen, params: SelfReferenceParams) -> dict[str, Json]:
     totals = days.cells[-params.window_days :].sum(axis=0)
     n_targets = len(days.targets)
     errors: dict[str, Json] = {}
@@ -239,7 +239,7 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
             error = totals[at][LOSS] / totals[at][LABELLED]
             errors[name] = {
                 "error": as_json(error),
-                "usual": as_json(error / np.exp(own)),
+                "baseline": as_json(error / np.exp(own)),
                 "times": as_json(np.exp(own)),
                 "others": as_json(np.exp(common)),
             }
@@ -247,10 +247,10 @@ def _errors(days: SegmentDays, seen: Seen, params: OwnPastParams) -> dict[str, J
 
 
 def _segments(days: SegmentDays, seen: Seen) -> dict[str, Json]:
-    """Say which segments are judged, and which were forecast for but are still being learnt."""
+    """Return which segments are evaluated, and which are warming up."""
     places = np.flatnonzero(np.isfinite(seen.own).any(axis=(0, 2)))
-    judged = {days.segments[i] for i in places}
-    return {"judged": sorted(judged), "learning": sorted(_there(days) - judged)}
+    evaluated = {days.segments[i] for i in places}
+    return {"evaluated": sorted(evaluated), "warming_up": sorted(_there(days) - evaluated)}
 
 
 def _there(days: SegmentDays) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from monitors.skew.faults import MIN_PAIRS, Fault, Named
+from monitors.skew.faults import MIN_PAIRS, DiagnosedFault, Fault
 from monitors.summaries.summary import Floats, Ints
 
 MAX_LAG = 1_000  # steps that are searched on either side
@@ -29,10 +29,10 @@ class Arrangement:
     also
         Another name for the very same change.
     values : (series, step)
-        NaN where nothing can be said.
+        NaN where it is not known.
     """
 
-    named: Named | None
+    named: DiagnosedFault | None
     values: Floats
     also: Fault | None = None
 
@@ -114,7 +114,7 @@ def arrangements(
     Parameters
     ----------
     offline, online : (series, step)
-        In the order of time along the last axis, unless `seconds` says more.
+        In the order of time along the last axis, unless `seconds` is given.
     step_seconds
         Between two steps; None when it is not known.
     seconds : (step,)
@@ -124,7 +124,7 @@ def arrangements(
     if seconds is not None:
         yield from _by_clock(offline, online, seconds)
         return
-    yield Arrangement(named=Named(fault=Fault.REVERSED), values=offline[:, ::-1])
+    yield Arrangement(named=DiagnosedFault(fault=Fault.REVERSED), values=offline[:, ::-1])
     for steps in best_lags(offline, online):
         named, also = _lag(steps, step_seconds)
         yield Arrangement(named=named, values=lagged(offline, steps), also=also)
@@ -159,18 +159,18 @@ def best_lags(offline: Floats, online: Floats) -> tuple[int, ...]:
     return tuple(int(steps) for steps in alike if abs(steps) == shortest)
 
 
-def _lag(steps: int, step_seconds: float | None) -> tuple[Named, Fault | None]:
+def _lag(steps: int, step_seconds: float | None) -> tuple[DiagnosedFault, Fault | None]:
     """Return a lag by the likelier of its two names, and the other when it has two."""
     parameters: dict[str, float | str] = {"steps": float(steps)}
     if step_seconds is None:
-        return Named(fault=Fault.LAG, parameters=parameters), None
+        return DiagnosedFault(fault=Fault.LAG, parameters=parameters), None
     parameters["seconds"] = steps * step_seconds
     if not _is_zone(steps * step_seconds):
-        return Named(fault=Fault.LAG, parameters=parameters), None
+        return DiagnosedFault(fault=Fault.LAG, parameters=parameters), None
     # A window that is off by one is the commoner fault; by several whole hours, a clock.
     if abs(steps) == 1:
-        return Named(fault=Fault.LAG, parameters=parameters), Fault.TIME_ZONE
-    return Named(fault=Fault.TIME_ZONE, parameters=parameters), Fault.LAG
+        return DiagnosedFault(fault=Fault.LAG, parameters=parameters), Fault.TIME_ZONE
+    return DiagnosedFault(fault=Fault.TIME_ZONE, parameters=parameters), Fault.LAG
 
 
 def _is_zone(seconds: float) -> bool:
@@ -190,7 +190,7 @@ def _by_clock(offline: Floats, online: Floats, seconds: Floats) -> Iterator[Arra
         )
         if not _is_zone(moved):
             continue
-        named = Named(fault=Fault.TIME_ZONE, parameters={"seconds": float(moved)})
+        named = DiagnosedFault(fault=Fault.TIME_ZONE, parameters={"seconds": float(moved)})
         for look_up in (_at_time, _at_time_of_day):
             values = look_up(offline[0], seconds, moved)
             if np.isfinite(values).sum() >= max(MIN_PAIRS, 0.5 * values.size):

@@ -9,7 +9,14 @@ from scipy.optimize import linear_sum_assignment
 from monitors.skew.alignment import correlations
 from monitors.skew.diagnosis import Column, explain
 from monitors.skew.dtype_casts import exact
-from monitors.skew.faults import ARITHMETIC, MIN_PAIRS, Explanation, Fault, Named, Verdict
+from monitors.skew.faults import (
+    ARITHMETIC,
+    MIN_PAIRS,
+    DiagnosedFault,
+    Explanation,
+    Fault,
+    Verdict,
+)
 from monitors.summaries.summary import Floats, Ints
 
 # Differences up to this many spreads of a feature are none: float32 arithmetic in another
@@ -41,7 +48,7 @@ class Pairs:
     seconds : (row,)
         Times of rows of single values; None when they are not known.
     step_seconds
-        Between two steps, as the contract says; None when it is not known.
+        Between two steps, from the contract; None when it is not known.
     scaler
         By feature, center and scale that the contract declares.
     tolerance
@@ -102,7 +109,7 @@ class FeatureSkew:
     max_abs: float | None
     max_ulp: float | None
     distance: float | None
-    faults: tuple[Named, ...] = ()
+    faults: tuple[DiagnosedFault, ...] = ()
     left: float | None = None
     also: tuple[tuple[Fault, ...], ...] = ()
 
@@ -143,7 +150,7 @@ def compare(pairs: Pairs) -> tuple[FeatureSkew, ...]:
     --------
     >>> offline = np.random.default_rng(1).normal(20, 5, size=(50, 1))
     >>> [skew] = compare(Pairs(names=("t",), offline=offline, online=32 + 1.8 * offline))
-    >>> skew.verdict.value, [named.said for named in skew.faults]
+    >>> skew.verdict.value, [named.message for named in skew.faults]
     ('explained', ['another unit, factor 1.8 (degrees Celsius to degrees Fahrenheit)'])
     """
     # What overflows is further off than any fault that would be named.
@@ -265,7 +272,9 @@ def _cast(skew: FeatureSkew, column: Column) -> FeatureSkew:
     """Name the cast behind differences that are too small to matter."""
     there = np.isfinite(column.offline)
     cast = exact(column.offline[there], column.online[there])
-    faults = () if cast is None else (Named(fault=Fault.DTYPE, parameters={"type": cast}),)
+    faults = (
+        () if cast is None else (DiagnosedFault(fault=Fault.DTYPE, parameters={"type": cast}),)
+    )
     return replace(skew, verdict=Verdict.CLOSE, faults=faults)
 
 

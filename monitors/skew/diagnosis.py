@@ -1,6 +1,6 @@
-"""The ladder: of all that may have been done to one feature, the simplest that explains it.
+"""Diagnosis of skew: the simplest transform of one feature that explains the difference.
 
-Each candidate says which pairs to leave out (a fill value), from which column and
+Each candidate defines which pairs to leave out (a fill value), from which column and
 moment offline would have to be taken (swap, lag, reversal), and what line leads to
 online (unit, offset, scaler). It counts only if undoing it removes the difference.
 """
@@ -17,9 +17,9 @@ from monitors.skew.faults import (
     ARITHMETIC,
     MAX_SHARE_LEFT,
     MIN_PAIRS,
+    DiagnosedFault,
     Explanation,
     Fault,
-    Named,
 )
 from monitors.skew.transforms import Line, lines
 from monitors.summaries.summary import Bools, Floats
@@ -67,7 +67,7 @@ class _Mask:
     """Pairs that are left out, and why; nothing and no reason at first."""
 
     out: Bools
-    named: tuple[Named, ...] = ()
+    named: tuple[DiagnosedFault, ...] = ()
 
 
 def explain(column: Column, sources: Sequence[Column] = ()) -> tuple[Explanation, ...]:
@@ -99,7 +99,7 @@ def explain(column: Column, sources: Sequence[Column] = ()) -> tuple[Explanation
 def choose(found: Sequence[Explanation]) -> tuple[Explanation, ...]:
     """Return the simplest explanation, then those that are as simple and as good.
 
-    One that takes more to say is preferred only if it removes nine tenths of what
+    A more complex one is preferred only if it removes nine tenths of what
     the simpler leaves, as every fault must.
     """
     if not found:
@@ -133,7 +133,7 @@ def _masks(column: Column) -> Iterator[_Mask]:
     lost = np.isnan(column.online) & np.isfinite(column.offline)
     if lost.any():
         share = float(lost.sum() / np.isfinite(column.offline).sum())
-        named = Named(fault=Fault.MISSING, parameters={"share": share})
+        named = DiagnosedFault(fault=Fault.MISSING, parameters={"share": share})
         for mask in found:
             yield _Mask(out=mask.out | lost, named=(*mask.named, named))
 
@@ -152,7 +152,7 @@ def _filled(column: Column, before: _Mask) -> _Mask | None:
             is_bound = _is_bound(column, out | before.out, out, value)
             fault = Fault.CLIPPED if is_bound else Fault.FILL_VALUE
             share = float(out.sum() / np.isfinite(online).sum())
-            named = Named(fault=fault, parameters={"value": value, "share": share})
+            named = DiagnosedFault(fault=fault, parameters={"value": value, "share": share})
             return _Mask(out=out | before.out, named=(*before.named, named))
     return None
 
@@ -195,7 +195,7 @@ def _with(column: Column, source: Column, mask: _Mask) -> Iterator[Explanation]:
             for one in _in_place(column, online):
                 yield replace(one, faults=(*before, *one.faults), cost=one.cost + len(before))
     else:
-        swap = Named(fault=Fault.COLUMN_SWAP, parameters={"column": source.name})
+        swap = DiagnosedFault(fault=Fault.COLUMN_SWAP, parameters={"column": source.name})
         before = (*mask.named, swap)
     # What moving removes is measured on what there was without moving anything.
     was = _rms(online - column.offline) / source.spread
@@ -282,7 +282,7 @@ def _by_levels(
         left = _rms(dtype_casts.beyond(predicted, y, width)) / (
             abs(line.factor) * source.spread
         )
-    named = Named(fault=Fault.DTYPE, parameters=parameters)
+    named = DiagnosedFault(fault=Fault.DTYPE, parameters=parameters)
     yield Explanation(faults=(*before, named), cost=line.cost + 1, left=left, was=was)
 
 

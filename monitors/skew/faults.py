@@ -50,10 +50,10 @@ class Verdict(StrEnum):
     UNDETERMINED = "undetermined"
 
 
-# Of these parameters none says a value of a row.
+# None of these parameters is a value of a row.
 HARMLESS = {"factor", "unit", "steps", "seconds", "column", "type", "share", "times"}
 
-_SAID = {
+_MESSAGES = {
     Fault.UNIT: "another unit, factor {factor:.6g}",
     Fault.SCALE: "multiplied by {factor:.6g}",
     Fault.OFFSET: "shifted",
@@ -72,7 +72,7 @@ _SAID = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class DiagnosedFault:
     """One fault with its parameters.
 
     Attributes
@@ -88,24 +88,25 @@ class Named:
     parameters: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """Return the fault as words, without a value of the feature.
 
         Examples
         --------
-        >>> Named(fault=Fault.UNIT, parameters={"factor": 1000.0, "unit": "kilo"}).said
+        >>> parameters = {"factor": 1000.0, "unit": "kilo"}
+        >>> DiagnosedFault(fault=Fault.UNIT, parameters=parameters).message
         'another unit, factor 1000 (kilo)'
         """
-        said = _SAID[self.fault].format(**self.parameters)
+        message = _MESSAGES[self.fault].format(**self.parameters)
         unit, share = self.parameters.get("unit"), self.parameters.get("share")
         if unit is not None:
-            said += f" ({unit})"
-        return said if share is None else f"{said}, in {share:.1%} of the pairs"
+            message += f" ({unit})"
+        return message if share is None else f"{message}, in {share:.1%} of the pairs"
 
-    def concealed(self) -> "Named":
+    def concealed(self) -> "DiagnosedFault":
         """Return the fault without parameters in the unit of the feature."""
         kept = {name: value for name, value in self.parameters.items() if name in HARMLESS}
-        return Named(fault=self.fault, parameters=kept)
+        return DiagnosedFault(fault=self.fault, parameters=kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +118,14 @@ class Explanation:
     faults
         In the order in which they would have been made; empty is no fault.
     cost
-        How much it takes to say so; simpler explanations come first.
+        Complexity; simpler explanations come first.
     left
         Root mean square of what undoing them leaves, in spreads of offline.
     was
         The same before, over the same pairs.
     """
 
-    faults: tuple[Named, ...]
+    faults: tuple[DiagnosedFault, ...]
     cost: float
     left: float
     was: float

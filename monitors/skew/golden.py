@@ -37,8 +37,8 @@ class Replay:
         return not self.reasons
 
 
-def judge(found: Sequence[FeatureSkew], n_vectors: int, n_absent: int = 0) -> Replay:
-    """Say whether a replay passes: enough vectors, all of them answered, none off.
+def evaluate(found: Sequence[FeatureSkew], n_vectors: int, n_absent: int = 0) -> Replay:
+    """Return whether a replay passes: enough vectors, all of them answered, none off.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def judge(found: Sequence[FeatureSkew], n_vectors: int, n_absent: int = 0) -> Re
 
     Examples
     --------
-    >>> judge([], n_vectors=20).reasons
+    >>> evaluate([], n_vectors=20).reasons
     ('20 vectors, and 50 are needed',)
     """
     off = tuple(skew.name for skew in found if skew.is_skewed)

@@ -28,18 +28,18 @@ _CHANCE = 0.01
 
 # What a season does to a month: one spread of the training input, or a factor e in the
 # spread. An explanation by name may be off by as much and must be three times nearer than
-# the contract; and where both could have come to one place, there is nothing to tell apart.
+# the contract; and where both could have come to one place, they cannot be distinguished.
 _NEAR = 1.0
 _NEARER = 3.0
 _FAR = 2 * _NEAR
 
 
 class Parity(StrEnum):
-    """What the input says about its scaler.
+    """Result of the comparison of input and scaler.
 
     `parity`: within error. `moved`: beyond error, and still nearest to what the
     contract declares, as by a season. `double_scaling`, `not_scaled`: what the
-    input would look like then. `other_scaler`: far off, and no name fits.
+    input would be then. `other_scaler`: far off, and no name fits.
     `undetermined`: too little is known.
     """
 
@@ -72,7 +72,7 @@ class ScalerParity:
         Of the scaled input: 0 and 1 when the scaler fits.
     mean_error, sd_error
         How far off these may be by chance, so that a sound scaler is called
-        off once in a hundred looks at all features.
+        off once in a hundred comparisons of all features.
     """
 
     name: str
@@ -127,7 +127,7 @@ def parity(
     known = [i for i, name in enumerate(hours.names) if name in scaler]
     chance = _CHANCE / max(2 * len(known), 1)
     return tuple(
-        _judge(hours.names[i], _days(hours, i), scaler[hours.names[i]], logged, chance)
+        _compare_scaler(hours.names[i], _days(hours, i), scaler[hours.names[i]], logged, chance)
         for i in known
     )
 
@@ -160,7 +160,7 @@ def _days(hours: Hourly, feature: int) -> _Days:
     )
 
 
-def _judge(
+def _compare_scaler(
     name: str, days: _Days, scaler: tuple[float, float], logged: Logged, chance: float
 ) -> ScalerParity:
     found = ScalerParity(name=name, verdict=Parity.UNDETERMINED, n_days=days.n.size)
@@ -195,7 +195,7 @@ def _judge(
 
 
 def _named(mean: float, sd: float, scaler: tuple[float, float], logged: Logged) -> Parity:
-    """Return what the input looks like when it is not what the contract declares."""
+    """Return the description of an input when it is not what the contract declares."""
     center, scale = scaler
     raw, once, twice = (center, scale), (0.0, 1.0), (-center / scale, 1 / scale)
     if logged is Logged.RAW:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.skew.faults import ARITHMETIC, Fault, Named
+from monitors.skew.faults import ARITHMETIC, DiagnosedFault, Fault
 from monitors.summaries.summary import Floats
 
 # What one unit becomes in another. The inverse of each is known as well.
@@ -69,7 +69,7 @@ class Line:
     factor: float
     offset: float
     cost: float
-    named: Named | None = None
+    named: DiagnosedFault | None = None
 
     def left(self, offline: Floats, online: Floats) -> Floats:
         """Return what undoing the line leaves, in the unit of offline."""
@@ -208,7 +208,7 @@ def _without_a_name(found: Fit) -> Iterator[Line]:
         named = _line(Fault.SCALE, found.through_zero, 0.0)
         yield Line(factor=found.through_zero, offset=0.0, cost=1.0, named=named)
     if found.shift:
-        named = Named(fault=Fault.OFFSET, parameters={"offset": found.shift})
+        named = DiagnosedFault(fault=Fault.OFFSET, parameters={"offset": found.shift})
         yield Line(factor=1.0, offset=found.shift, cost=1.0, named=named)
 
 
@@ -228,9 +228,9 @@ def unit_of(factor: float) -> tuple[float, str] | None:
     return (nearest, known[nearest]) if abs(factor / nearest - 1) <= _MAX_APART else None
 
 
-def _line(fault: Fault, factor: float, offset: float, **more: float | str) -> Named:
+def _line(fault: Fault, factor: float, offset: float, **more: float | str) -> DiagnosedFault:
     parameters: Mapping[str, float | str] = {"factor": factor, "offset": offset, **more}
-    return Named(fault=fault, parameters=parameters)
+    return DiagnosedFault(fault=fault, parameters=parameters)
 
 
 def _rms(values: Floats) -> float:

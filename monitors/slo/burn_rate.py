@@ -72,7 +72,7 @@ TIERS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BurnParams:
+class BurnRateParams:
     """A service level objective.
 
     Attributes
@@ -194,7 +194,7 @@ class Slices:
 
 
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
-    """Tell whether bad / total exceeds factor x budget, in whole numbers.
+    """Return whether bad / total exceeds factor x budget, in whole numbers.
 
     Floats would round 14.4 times 0.001 to either side.
 
@@ -208,7 +208,7 @@ def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
     return total > 0 and Fraction(bad, total) > factor * budget
 
 
-def evaluate(slices: Slices, params: BurnParams, as_of: datetime) -> Finding:
+def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
     """Evaluate the budget at `as_of`, and at each slice of the day before.
 
     An outage that began and ended between two evaluations has burnt all the same, so
@@ -270,7 +270,7 @@ def evaluate(slices: Slices, params: BurnParams, as_of: datetime) -> Finding:
     )
 
 
-def _without_traffic(slices: Slices, params: BurnParams, as_of: datetime) -> Finding:
+def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
     window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
     if newest is None:
         cause = f"no prediction was served in {params.period_days} days"
@@ -280,7 +280,7 @@ def _without_traffic(slices: Slices, params: BurnParams, as_of: datetime) -> Fin
     return _undecided(window, State.NO_TRAFFIC, "no prediction was served on this day")
 
 
-def _unsure(slices: Slices, params: BurnParams, as_of: datetime) -> Finding | None:
+def _unsure(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding | None:
     """Return why a budget that does not burn is not known to be sound; None where it is."""
     window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
     if newest is not None and as_of - newest >= params.max_staleness:
@@ -335,7 +335,7 @@ class _Burn:
         }
 
 
-def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> _Burn:
+def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     """Find the fastest burn of the last day at which the tier fires, or of all."""
     n_day = DAY // slices.width
     bad_long, total_long = _trailing(slices, tier.long, n_day)
@@ -373,14 +373,14 @@ def _fastest(slices: Slices, tier: Tier, params: BurnParams) -> _Burn:
 
 
 def _trailing(
-    slices: Slices, duration: timedelta, n_looks: int
+    slices: Slices, duration: timedelta, n_evaluations: int
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Return bad and total of the window that ends with each of the last slices."""
     n = max(1, duration // slices.width)
     total, sums = slices.total, []
     for counts in (total.bad, total.bad + total.good):
         running = np.concatenate([[0], np.cumsum(counts)])
-        ends = np.arange(max(1, len(counts) - n_looks + 1), len(counts) + 1)
+        ends = np.arange(max(1, len(counts) - n_evaluations + 1), len(counts) + 1)
         sums.append((running[ends] - running[np.maximum(ends - n, 0)]).tolist())
     return sums[0], sums[1]
 
@@ -395,15 +395,15 @@ def _by_version(slices: Slices) -> dict[str, Json]:
     return found
 
 
-def _cause(params: BurnParams, top: _Burn, consumed: Fraction) -> str:
-    says = (
+def _cause(params: BurnRateParams, top: _Burn, consumed: Fraction) -> str:
+    message = (
         f"{params.indicator} burns {float(top.burn):.1f} times too fast "
         f"({top.tier} window), {float(consumed):.0%} of the budget is spent"
     )
     if top.n_versions < 2:
-        return says
+        return message
     by = ", ".join(f"{v} ({bad:,} of {n:,} bad)" for v, (bad, n) in top.burned_by.items())
-    return f"{says}; burned by {by}"
+    return f"{message}; burned by {by}"
 
 
 def _undecided(

@@ -22,7 +22,7 @@ _TAIL = 0.95  # of a feature's draws: makes the moves of features comparable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resampled:
-    """How unusual a window is; NaN where nothing can be said.
+    """How unusual a window is; NaN where there is too little data.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Resampled:
         How often some feature moves as far as the farthest did, without any
         change.
     top
-        The place of the one that moved farthest; None where nothing can be said.
+        The place of the one that moved farthest; None where there is too little data.
     ks_p, wasserstein_p, median_p : (feature,)
         The same of each feature alone: by the largest gap of the distribution
         functions, by the area between them, and by the median.
@@ -82,25 +82,25 @@ def resampled(current: Floats, reference: Floats, borders: Floats) -> Resampled:
     >>> chance = np.random.default_rng(1)
     >>> def days(n, *shares):
     ...     return chance.multinomial(24, shares, size=(n, 1)).astype(float)
-    >>> borders, usual = np.array([[0.0, 1.0, 2.0, 3.0]]), days(60, 0.25, 0.5, 0.25)
-    >>> resampled(days(7, 0.25, 0.5, 0.25), usual, borders).p > 0.05
+    >>> borders, baseline = np.array([[0.0, 1.0, 2.0, 3.0]]), days(60, 0.25, 0.5, 0.25)
+    >>> resampled(days(7, 0.25, 0.5, 0.25), baseline, borders).p > 0.05
     True
-    >>> resampled(days(7, 0.1, 0.4, 0.5), usual, borders).p < 0.01
+    >>> resampled(days(7, 0.1, 0.4, 0.5), baseline, borders).p < 0.01
     True
     """
     both = np.concatenate([reference, current])  # in time order: the window came last
     n_features = both.shape[1]
-    told = [i for i in range(n_features) if _is_told(current[:, i], reference[:, i])]
+    varying = [i for i in range(n_features) if _varies_in_both(current[:, i], reference[:, i])]
     out = np.full((6, n_features), np.nan)
-    if not told:
+    if not varying:
         return _named(out, math.nan, None, math.nan)
-    length = float(np.median([block_length(_daily_ranks(both[:, i])) for i in told]))
+    length = float(np.median([block_length(_daily_ranks(both[:, i])) for i in varying]))
     drawn = _draw(len(both), (DRAWS, len(both)), length)
     now, before = (_times(part, len(both)) for part in np.split(drawn, [len(current)], axis=1))
     is_now = np.arange(len(both)) >= len(reference)
     now, before = np.vstack([is_now, now]), np.vstack([~is_now, before])
     farthest, scores = np.zeros(DRAWS + 1), np.zeros(n_features)
-    for i in told:
+    for i in varying:
         apart = _apart(now @ both[:, i], before @ both[:, i], borders[i])
         out[:3, i] = [_share_as_far(np.abs(each)) for each in apart]
         _, area, median = apart
@@ -127,8 +127,8 @@ def _named(out: Floats, p: float, top: int | None, length: float) -> Resampled:
     )
 
 
-def _is_told(current: Floats, reference: Floats) -> bool:
-    """Say whether there is enough of a feature, (day, bin), and whether it ever moves."""
+def _varies_in_both(current: Floats, reference: Floats) -> bool:
+    """Return whether there is enough of a feature, (day, bin), and whether it varies."""
     n_bins = int((current.sum(axis=0) + reference.sum(axis=0) > 0).sum())
     return current.sum() > 0 and (reference.sum(axis=1) > 0).sum() >= MIN_DAYS and n_bins > 1
 

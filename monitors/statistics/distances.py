@@ -2,7 +2,7 @@
 
 All of them come from counts on frozen edges, which add up exactly, so a window
 of any length costs a sum. Four compare shares and are exact for the bins; three
-compare distribution functions and say how much the bins may hide.
+compare distribution functions and bound the error of the bins.
 
 They describe and decide nothing: the independent null beside each is that of
 the textbook, and series have memory, so a threshold taken from it cries wolf.
@@ -41,7 +41,7 @@ def smoothed(current: Floats, reference: Floats) -> tuple[Floats, Floats]:
     """Return the shares of both windows, each bin with half a count more.
 
     A bin that is empty in one window then has a finite divergence. One that is
-    empty in both says nothing and counts for nothing.
+    empty in both does not count.
 
     Parameters
     ----------
@@ -435,8 +435,8 @@ def between(current: Totals, reference: Totals, edges: Edges) -> Distances:
     >>> def window(mean, *counts):
     ...     counted, middle = np.array([counts]), np.array([mean])
     ...     return Totals(counts=counted, low=low, high=high, mean=middle, sd=high)
-    >>> now, usual = window(1.0, 0.0, 2.0, 2.0), window(0.0, 2.0, 2.0, 0.0)
-    >>> between(now, usual, edges).wasserstein
+    >>> now, baseline = window(1.0, 0.0, 2.0, 2.0), window(0.0, 2.0, 2.0, 0.0)
+    >>> between(now, baseline, edges).wasserstein
     array([1.])
     """
     p, q = shares(current.counts), shares(reference.counts)

@@ -1,6 +1,6 @@
 """Has evidence been piling up that something changed, on whichever day it did?
 
-Each day a bet is offered: "today is higher (or lower) than usual, by so much".
+Each day a bet is offered: "today is higher (or lower) than in the baseline, by so much".
 What it pays has mean one while nothing has changed, and grows when something
 has. A new stake is put in every day, so that a change on any day finds one.
 The sum of all stakes is the evidence: it needs no window, and it reaches a

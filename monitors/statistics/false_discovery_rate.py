@@ -12,18 +12,18 @@ from monitors.summaries.summary import Bools, Floats
 WRONG_SHARE = 0.1  # of the features named, on average: what findings promise
 
 
-def moved(scores: Floats, usual: Floats, limit: float) -> Bools:
-    """Name features by Benjamini and Hochberg [1]_, each measured by its own looks before.
+def moved(scores: Floats, null: Floats, limit: float) -> Bools:
+    """Name features by Benjamini and Hochberg [1]_, each against its own reference.
 
     Parameters
     ----------
     scores : (feature,)
-        Of the look that calls; NaN, no data, is never named.
-    usual : (look, feature)
-        Scores of the reference's looks, each as if its own time had not been
+        Of the evaluation that calls; NaN, no data, is never named.
+    null : (evaluation, feature)
+        Scores of the evaluations of the reference, each as if its own time had not been
         seen. NaN is left out.
     limit
-        Of the monitor; a feature above it is named whatever its past allows to say.
+        Of the monitor; a feature above it is named whatever its p-value.
 
     Returns
     -------
@@ -42,13 +42,13 @@ def moved(scores: Floats, usual: Floats, limit: float) -> Bools:
 
     Examples
     --------
-    >>> usual = np.tile(np.linspace(0.0, 1.0, 100)[:, np.newaxis], 3)
-    >>> moved(np.array([2.0, 0.99, 0.3]), usual, limit=1.5)
+    >>> null = np.tile(np.linspace(0.0, 1.0, 100)[:, np.newaxis], 3)
+    >>> moved(np.array([2.0, 0.99, 0.3]), null, limit=1.5)
     array([ True,  True, False])
     """
     there = np.isfinite(scores)
-    as_far = (usual >= np.where(there, scores, np.inf)).sum(axis=0)  # NaN is not as far
-    p = (1 + as_far) / (1 + np.isfinite(usual).sum(axis=0))
+    as_far = (null >= np.where(there, scores, np.inf)).sum(axis=0)  # NaN is not as far
+    p = (1 + as_far) / (1 + np.isfinite(null).sum(axis=0))
     ranked = np.sort(p[there])
     held = ranked <= WRONG_SHARE * np.arange(1, ranked.size + 1) / max(ranked.size, 1)
     least = ranked[held][-1] if held.any() else 0.0

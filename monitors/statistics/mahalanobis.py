@@ -8,12 +8,12 @@ _SHRINK = 0.2  # of what coordinates have in common is not believed: windows are
 
 
 def metric(away: Floats, grain: float) -> Floats:
-    """Return the metric in which usual changes are about 1 in every direction.
+    """Return the metric in which typical changes are about 1 in every direction.
 
     Parameters
     ----------
-    away : (look, coordinate)
-        Usual changes, around 0. NaN counts as no change.
+    away : (evaluation, coordinate)
+        Typical changes, around 0. NaN counts as no change.
     grain
         A change of this size is far in no direction, however still it is there.
 
@@ -46,14 +46,14 @@ def distance(away: Floats, metric: Floats) -> Floats:
 
     Parameters
     ----------
-    away : (look, coordinate)
+    away : (evaluation, coordinate)
         NaN counts as no change: rows of eight steps have no ninth.
     metric : (coordinate, coordinate)
         From `metric`.
 
     Returns
     -------
-    (look,)
+    (evaluation,)
         NaN where no coordinate is known.
 
     References

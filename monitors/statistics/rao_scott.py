@@ -1,7 +1,7 @@
 """Has a distribution moved, when the reference is too short to be its own measure?
 
 Below nineteen windows no threshold can be taken from the reference. What can be
-told from its days is how much counts of dependent readings scatter: by how much
+estimated from its days is how much counts of dependent readings scatter: by how much
 more than those of independent ones. The classical test is divided by that.
 It corrects for memory from hour to hour and day to day, not for a season that
 moves on: for reading, and not for waking anybody.
@@ -17,7 +17,7 @@ from monitors.statistics.distances import psi, shares, smoothed
 from monitors.summaries.summary import Floats
 
 MIN_DAYS = 14  # of reference: with fewer, their scatter is not known
-_GROUPS = 10  # of bins: more than the days can tell apart are of no use
+_GROUPS = 10  # of bins: more than the days can resolve are of no use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Moved:
         So many readings of this feature are worth one independent reading.
     p
         How often a window moves so far without any change; NaN where nothing
-        can be said.
+        can be estimated.
     """
 
     psi: float
@@ -48,7 +48,7 @@ def moved(current: Floats, reference: Floats) -> Moved:
     current : (bin,)
         Of the window on trial.
     reference : (day, bin)
-        On the same edges. Days without a value say nothing.
+        On the same edges. Days without a value are left out.
 
     Returns
     -------

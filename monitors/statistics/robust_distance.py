@@ -25,15 +25,15 @@ _EDGE = 0.07
 _SPREADS = NormalDist().inv_cdf(1.0 - _EDGE)  # that a normal statistic's edge is away
 
 # Each half of the reference is scored against the other, so that the replayed
-# looks meet half a year that they have not seen, as live ones will (on Elec2,
+# evaluations meet half a year that they have not seen, as live ones will (on Elec2,
 # with quarters as in `monitors.drift.input_drift`, .6 of the promise is kept, not 1.0).
-_HALVES = 2
+_FOLDS = 2
 
 _FARTHEST = 1e6  # spreads; farther is not more unusual, and its square is finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Usual:
+class RobustBaseline:
     """What is ordinary for one view.
 
     Attributes
@@ -59,7 +59,7 @@ class Usual:
         Parameters
         ----------
         statistics : (window, feature, statistic)
-            NaN counts as the middle: it says nothing.
+            NaN counts as the middle.
         """
         away = statistics - self.middle
         with np.errstate(over="ignore"):
@@ -67,7 +67,7 @@ class Usual:
         return np.clip(np.nan_to_num(away, nan=0.0), -_FARTHEST, _FARTHEST)
 
 
-def usual(statistics: Floats, parts: Sequence[Statistic]) -> Usual:
+def robust_baseline(statistics: Floats, parts: Sequence[Statistic]) -> RobustBaseline:
     """Learn what is ordinary, treating all windows alike.
 
     Parameters
@@ -80,7 +80,7 @@ def usual(statistics: Floats, parts: Sequence[Statistic]) -> Usual:
     low, middle, high = _quantiles(statistics, (_EDGE, 0.5, 1.0 - _EDGE))
     grain = np.array([part.grain for part in parts])
     floor = 1e-9 * np.abs(middle) + np.finfo(float).tiny
-    alone = Usual(
+    alone = RobustBaseline(
         middle=middle,
         below=np.where(
             [part.less is None for part in parts],
@@ -112,34 +112,39 @@ def _quantiles(statistics: Floats, shares: tuple[float, ...]) -> list[Floats]:
     return found
 
 
-def distance(statistics: Floats, usual: Usual) -> Floats:
+def distance(statistics: Floats, robust_baseline: RobustBaseline) -> Floats:
     """Return how far windows lie from what is ordinary (Mahalanobis), for one view.
 
     Parameters
     ----------
     statistics : (window, feature, statistic)
-        A statistic that is NaN says nothing.
+        A statistic that is NaN is left out.
 
     Returns
     -------
     (window, feature)
         NaN where all statistics are.
     """
-    away = usual.standardised(statistics)
-    square = np.einsum("wfi,fij,wfj->wf", away, usual.weight, away, optimize=True)
+    away = robust_baseline.standardised(statistics)
+    square = np.einsum("wfi,fij,wfj->wf", away, robust_baseline.weight, away, optimize=True)
     return np.where(np.isfinite(statistics).any(axis=2), np.sqrt(square), np.nan)
 
 
-def distances(statistics: Sequence[Floats], usuals: Sequence[Usual]) -> Floats:
+def distances(
+    statistics: Sequence[Floats], robust_baselines: Sequence[RobustBaseline]
+) -> Floats:
     """Return the distance in each view; (window, feature, view)."""
     return np.stack(
-        [distance(seen, own) for seen, own in zip(statistics, usuals, strict=True)], axis=2
+        [distance(seen, own) for seen, own in zip(statistics, robust_baselines, strict=True)],
+        axis=2,
     )
 
 
-def usuals(seen: Sequence[Floats], parts: Sequence[Sequence[Statistic]]) -> tuple[Usual, ...]:
+def robust_baselines(
+    seen: Sequence[Floats], parts: Sequence[Sequence[Statistic]]
+) -> tuple[RobustBaseline, ...]:
     """Learn what is ordinary for each view; `seen` and `parts` are one per view."""
-    return tuple(usual(own, of) for own, of in zip(seen, parts, strict=True))
+    return tuple(robust_baseline(own, of) for own, of in zip(seen, parts, strict=True))
 
 
 def scored_apart(
@@ -161,11 +166,11 @@ def scored_apart(
     (window, feature, view)
     """
     n = len(seen[0])
-    bounds = np.linspace(0, n, _HALVES + 1).astype(int)
+    bounds = np.linspace(0, n, _FOLDS + 1).astype(int)
     scored = []
     for start, end in itertools.pairwise(bounds):
         others = np.r_[0 : max(start - overlap, 0), min(end + overlap, n) : n]
-        learnt = usuals([own[others] for own in seen], parts)
+        learnt = robust_baselines([own[others] for own in seen], parts)
         scored.append(distances([own[start:end] for own in seen], learnt))
     return np.concatenate(scored)
 

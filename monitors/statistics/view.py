@@ -1,4 +1,4 @@
-"""What a view is, and how a stretch is cut into the windows that it looks at.
+"""A view: statistics of windows of hours, and how a stretch is cut into windows.
 
 A view turns each window of a series into a few numbers. All views share one
 shape, so that the panel (`monitors.temporal.panel`) can ask them all alike.
@@ -28,11 +28,11 @@ class Statistic:
     name
         For tables.
     grain
-        A difference of this size is nothing to speak of, in the statistic's
+        A difference of this size is negligible, in the statistic's
         own unit. It counts as ordinary spread, so that a feature that never
         moved is not infinitely surprised.
     more, less
-        What a person is told when it is unusually high or low, after the
+        Text of a cause when it is high or low, after the
         feature's name. With None low is as good as the middle: a feature
         that stands still less than it did has no fault.
     """
@@ -45,7 +45,7 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One way to look at windows of hours.
+    """A named set of statistics of windows of hours.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class View:
     parts
         The statistics, in the order of the last axis.
     before
-        So many hours before a window belong to what is looked at.
+        So many hours before a window belong to what is evaluated.
     statistics
         `statistics(hours, window, step)` gives (window, feature, statistic).
         The first window starts `before` hours into the stretch, the next

@@ -1,8 +1,8 @@
-"""Do the bins still tell values apart?
+"""Resolution of bins: the share of values in the fullest bins.
 
 Edges are frozen from the first values that come, so that every bin gets about as many.
 When these were few hours of a day, or of one season, nearly all that follows lies in a
-few bins, and what is told from counts is blunt: distances, and the first impression
+few bins, and estimates from counts are coarse: distances, and the first impression
 while drift is learning. What decides comes from sums, which no edge blunts.
 """
 
@@ -13,14 +13,14 @@ import numpy as np
 from monitors.finding import Json
 from monitors.summaries.summary import Edges, Floats
 
-FULLEST = 3  # bins that are looked at
+FULLEST = 3  # bins that are evaluated
 _TOO_MUCH = 0.5  # of all values in them: freshly frozen, they hold a tenth
-_ENOUGH = 500  # values before anything is said
+_ENOUGH = 500  # values before the resolution is reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coarse:
-    """The feature whose bins tell least: so much lies in its three fullest of `n_bins`."""
+    """The feature with the coarsest bins: so much lies in its three fullest of `n_bins`."""
 
     feature: str
     share: float
@@ -32,12 +32,12 @@ class Coarse:
 
 
 def coarsest(counts: Floats, edges: Edges) -> Coarse | None:
-    """Return the feature whose bins tell values apart worst; None where all do well.
+    """Return the feature with the coarsest bins; None where all are fine enough.
 
     Parameters
     ----------
     counts : (feature, bin)
-        Of all that is judged, window and reference.
+        Of all that is evaluated, window and reference.
     edges
         On which was counted. A feature with equal edges has values that recur, and
         is meant to fill few bins.

@@ -17,7 +17,7 @@ class Bins:
     """Finds the bins of many values between the same edges.
 
     A binary search is five branches that the processor cannot foresee. Instead
-    a stretch of the line is cut into equal cells: the cell of a value says how
+    a stretch of the line is cut into equal cells: the cell of a value gives how
     many edges lie in the cells below, and the few in its own are compared. The
     cell is a monotone function of the value, so no rounding can put a value
     on the wrong side of an edge.
@@ -27,7 +27,7 @@ class Bins:
     edges : (edge,)
         Ascending and finite; some may be equal.
     n_values
-        How many will be looked up: for few no table is made.
+        How many will be binned: for few no table is made.
 
     Attributes
     ----------

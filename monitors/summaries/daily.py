@@ -1,4 +1,4 @@
-"""Summaries laid on a regular grid of days: what the monitor of data quality looks at."""
+"""Summaries laid on a regular grid of days: the input of `data_quality`."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,6 +1,6 @@
 """How a forecast is cut up to be summarised: its steps by how far ahead they are.
 
-A forecast of many steps says nearly the same at neighbouring ones, and the
+Neighbouring steps of a long forecast are nearly equal, and the
 further ahead the more so. Each part is therefore four times as long as the one
 before it: what is kept of a target is bounded, however long the horizon.
 """
@@ -8,7 +8,7 @@ before it: what is kept of a target is bounded, however long the horizon.
 from itertools import pairwise
 
 # The last step of each part but the last, counted from 1. Halving the parts doubles what is
-# kept of every hour, and neighbouring parts say nearly the same.
+# kept of every hour, and neighbouring parts are nearly equal.
 _LAST_STEPS = (1, 4, 16, 64)
 
 BINS = 16  # between the edges: half of what input has, for there are up to five parts

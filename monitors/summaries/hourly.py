@@ -1,4 +1,4 @@
-"""Summaries laid on a regular grid of hours: what the drift monitors look at."""
+"""Summaries laid on a regular grid of hours: the input of the drift monitors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -137,7 +137,7 @@ def _read(header: bytes, bodies: Sequence[bytes]) -> Summary:
 
 
 def _centred(moments: Floats) -> Floats:
-    """Return the centred sums that sums of squares still tell; NaN where they cancelled."""
+    """Return the centred sums that sums of squares still hold; NaN where they cancelled."""
     level = moments[..., SUM] ** 2 / np.maximum(moments[..., N], 1.0)
     centred = moments[..., CENTRED] - level
     centred[centred < CANCELLED * level] = np.nan

@@ -1,7 +1,7 @@
 """What monitors read instead of rows: mergeable summaries per hour and feature.
 
 A summary of many hours is three arrays, so that ninety days are folded,
-stored and judged without a loop over rows. Merging two gives the summary of
+stored and evaluated without a loop over rows. Merging two gives the summary of
 both, exactly.
 """
 

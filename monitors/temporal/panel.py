@@ -1,10 +1,10 @@
-"""Do values still follow each other as they did? All views, judged together.
+"""Panel of statistics for temporal patterns: all views, evaluated together.
 
 A marginal test does not see a sensor whose hours were shuffled, held or made
 noisy. Several views do, each another fault; but asked one by one they raise
 several times the false alarms. Here every statistic of every view is measured
 in its own ordinary spread, the statistics of a view make one distance, and
-the largest distance is the score: its own past says how large is unusual.
+the largest distance is the score: the threshold follows from its own past.
 """
 
 import itertools
@@ -16,34 +16,40 @@ import numpy as np
 
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.segments import feature_of, like
-from monitors.baselines.threshold import Contract, contract, middle_and_spread
-from monitors.baselines.warm_up import Learning, with_reference
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
+from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import Usual, distances, farthest, scored_apart, usuals
+from monitors.statistics.robust_distance import (
+    RobustBaseline,
+    distances,
+    farthest,
+    robust_baselines,
+    scored_apart,
+)
 from monitors.statistics.seasonality import seasonal_difference
 from monitors.statistics.view import Statistic, View
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Floats
-from monitors.temporal.views.arrival import timing
+from monitors.temporal.views.arrival import arrival
 from monitors.temporal.views.autocorrelation import autocorrelation
-from monitors.temporal.views.cross_feature_share import company
-from monitors.temporal.views.daily_profile import daily_rhythm
+from monitors.temporal.views.cross_feature_share import cross_feature_share
+from monitors.temporal.views.daily_profile import daily_profile
 from monitors.temporal.views.first_difference import first_difference
-from monitors.temporal.views.flatline import stuck
+from monitors.temporal.views.flatline import flatline
 from monitors.temporal.views.noise_floor import noise_floor
-from monitors.temporal.views.periodic_hold import pulse
+from monitors.temporal.views.periodic_hold import periodic_hold
 from monitors.temporal.views.spectrum import spectrum
 
 # What makes the views comparable is the typical distance among the farthest
 # windows: it knows how heavy a view's tail is, and one mad window alone does not
-# set it. Of fifty weeks a tenth are asked; of a year of daily looks fewer: one
+# set it. Of fifty weeks a tenth are asked; of a year of daily evaluations fewer: one
 # restless sensor must not raise the threshold of all.
-_OF_WEEKS, _OF_LOOKS = 0.1, 0.03
+_OF_WEEKS, _OF_EVALUATIONS = 0.1, 0.03
 
 Blocks: TypeAlias = tuple[tuple[int, ...], ...]
 
-# Hours of windows, over all features, that a view looks at in one go: 16 MB.
+# Hours of windows, over all features, that a view computes at once: 16 MB.
 _AT_ONCE = 2**21
 
 
@@ -56,16 +62,16 @@ def panel_views(season: int = HOURS) -> tuple[View, ...]:
         In hours.
     """
     return (
-        daily_rhythm(),
+        daily_profile(),
         first_difference(),
         noise_floor(),
         seasonal_difference(season),
         autocorrelation(season),
         spectrum(),
-        stuck(),
-        pulse(),
-        company(),
-        timing(),
+        flatline(),
+        periodic_hold(),
+        cross_feature_share(),
+        arrival(),
     )
 
 
@@ -77,7 +83,7 @@ def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tup
     hours
         Any stretch.
     views
-        The first window starts where the one that looks back furthest can
+        The first window starts where the view with the longest history can
         see all it needs; rounded up to whole days.
     window, step
         In hours.
@@ -106,7 +112,7 @@ def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tup
 def _measure_apart(
     hours: Hourly, views: Sequence[View], window: int, blocks: Blocks
 ) -> tuple[Floats, ...]:
-    """Return `measure`, a look a day, where only the features of one block keep company."""
+    """Return `measure`, daily, where only the features of one block keep company."""
     if len(blocks) == 1:
         return measure(hours, views, window, HOURS)
     parts = [measure(hours.of(block), views, window, HOURS) for block in blocks]
@@ -143,7 +149,7 @@ def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Flo
     .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a
        Random World", Springer, 2005, ch. 2.
     """
-    away = distances(statistics, usuals(statistics, _parts(views)))
+    away = distances(statistics, robust_baselines(statistics, _parts(views)))
     return away / farthest(away, _OF_WEEKS)
 
 
@@ -187,8 +193,8 @@ def conformal_p(scores: Floats, at: int) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PanelParams:
-    """How to look for sequence faults.
+class TemporalPatternParams:
+    """Parameters of the test for sequence faults.
 
     Attributes
     ----------
@@ -203,10 +209,10 @@ class PanelParams:
         The season of the differences and of the longest lag.
     feature_weights, view_weights
         By how much scores are multiplied before the largest counts: 1 where
-        absent, 0 for what is not judged.
+        absent, 0 for what is not evaluated.
     by_segment
-        Judge the features of every segment beside those of the total, all under
-        the one promise. A segment is judged once its reference holds 19 windows.
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 windows.
     """
 
     days_between_false_alarms: float = 90.0
@@ -228,7 +234,7 @@ class PanelParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PanelBaseline:
+class TemporalPatternBaseline:
     """What the reference teaches; depends on reference and parameters only.
 
     Attributes
@@ -236,49 +242,49 @@ class PanelBaseline:
     blocks
         The places of features that are compared with each other.
     centre, unit : (feature,)
-        Mean and standard deviation of the hours, in which the views look at them.
-    usuals
+        Mean and standard deviation of the hours, that scale them for the views.
+    robust_baselines
         One per view.
     scale : (feature, view)
-        Typical distance of the farthest 3 % of the reference's looks, by weight;
+        Typical distance of the farthest 3 % of the evaluations of the reference, by weight;
         the same for a feature in all segments.
-    looks : (look, feature)
-        Largest scores of the reference's looks, each scored by the other half.
+    evaluations : (evaluation, feature)
+        Largest scores of the evaluations of the reference, each scored by the other half.
     n_windows
         How many windows the reference holds without overlap.
     """
 
-    params: PanelParams
+    params: TemporalPatternParams
     names: tuple[str, ...]
     blocks: Blocks
     centre: Floats
     unit: Floats
-    usuals: tuple[Usual, ...]
+    robust_baselines: tuple[RobustBaseline, ...]
     scale: Floats
-    looks: Floats
+    evaluations: Floats
     n_windows: int
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
-def calibrate(
-    reference: Hourly, params: PanelParams, blocks: Blocks = ()
-) -> PanelBaseline | Learning:
-    """Learn from the reference what is usual.
+def fit(
+    reference: Hourly, params: TemporalPatternParams, blocks: Blocks = ()
+) -> TemporalPatternBaseline | WarmingUp:
+    """Learn from the reference the baseline.
 
     Parameters
     ----------
     reference
         Hours before the model was deployed, quiet as far as anyone knows.
     params
-        How to look.
+        Parameters of the test.
     blocks
         The places of features that are compared with each other; all of them by
         default. Those of another segment are about something else.
 
     Returns
     -------
-    PanelBaseline or Learning
-        `Learning` while the reference holds fewer than 19 windows.
+    TemporalPatternBaseline or WarmingUp
+        `WarmingUp` while the reference holds fewer than 19 windows.
     """
     whole = whole_days(reference)
     views = panel_views(params.season_hours)
@@ -290,27 +296,27 @@ def calibrate(
     n_windows = int(there.any(axis=1).sum()) // params.window_days
     known = with_reference(there, params.window_days)
     if not known:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     if len(known) < len(reference.names):  # what the reference does not know teaches nothing
-        return calibrate(reference.of(known), params, _among(blocks, known))
+        return fit(reference.of(known), params, _among(blocks, known))
     away = scored_apart(seen, _parts(views), params.window_days)
-    scale = _of_feature(farthest(away, _OF_LOOKS), reference.names, blocks) * np.outer(
+    scale = _of_feature(farthest(away, _OF_EVALUATIONS), reference.names, blocks) * np.outer(
         unit(reference.names, params.feature_weights),
         unit([view.name for view in views], params.view_weights),
     )
-    looks = largest(away / scale, axis=2)
-    return PanelBaseline(
+    evaluations = largest(away / scale, axis=2)
+    return TemporalPatternBaseline(
         params=params,
         names=reference.names,
         blocks=blocks,
         centre=centre,
         unit=spread,
-        usuals=usuals(seen, _parts(views)),
+        robust_baselines=robust_baselines(seen, _parts(views)),
         scale=scale,
-        looks=looks,
+        evaluations=evaluations,
         n_windows=n_windows,
-        contract=contract(
-            largest(looks, axis=1),
+        alarm_threshold=fit_threshold(
+            largest(evaluations, axis=1),
             params.days_between_false_alarms,
             params.window_days,
         ),
@@ -334,7 +340,7 @@ def _standardised(hours: Hourly, centre: Floats, unit: Floats) -> Hourly:
 def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
     """Give a feature the largest of its scales in the total and in all segments.
 
-    Each is measured on the looks that it is used on. Of nine times as many, those of rare
+    Each is measured on the evaluations that it is used on. Of nine times as many, those of rare
     events above all, too many were small by luck, and the promise of 90 days was kept for 41.
     """
     common = scale.copy()
@@ -347,18 +353,18 @@ def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PanelLooks:
-    """One look per closed day.
+class PanelEvaluations:
+    """One evaluation per closed day.
 
     Attributes
     ----------
     first_day
-        The day (since the epoch) that the first look closes.
-    joint : (look,)
+        The day (since the epoch) that the first evaluation closes.
+    joint : (evaluation,)
         The score that is compared with the threshold; NaN: no data.
-    scores : (look, feature, view)
+    scores : (evaluation, feature, view)
         What each contributes: the joint score is the largest.
-    statistics : (look, feature, statistic), one per view
+    statistics : (evaluation, feature, statistic), one per view
         What was seen.
     """
 
@@ -368,13 +374,13 @@ class PanelLooks:
     statistics: tuple[Floats, ...]
 
 
-def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
-    """Look at every closed day of `hours` that has a full window behind it.
+def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEvaluations:
+    """Evaluate every closed day of `hours` that has a full window behind it.
 
     Parameters
     ----------
     baseline
-        What is usual.
+        The baseline.
     hours
         Any stretch of the stream.
     """
@@ -383,8 +389,8 @@ def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
     views = panel_views(baseline.params.season_hours)
     days = baseline.params.window_days
     seen = _measure_apart(whole, views, days * HOURS, baseline.blocks)
-    scores = distances(seen, baseline.usuals) / baseline.scale
-    return PanelLooks(
+    scores = distances(seen, baseline.robust_baselines) / baseline.scale
+    return PanelEvaluations(
         first_day=(whole.first + lead(views)) // HOURS + days - 1,
         joint=largest(scores, axis=(1, 2)),
         scores=scores,
@@ -394,7 +400,7 @@ def replay(baseline: PanelBaseline, hours: Hourly) -> PanelLooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What moved most in the last look.
+    """What moved most in the last evaluation.
 
     Attributes
     ----------
@@ -413,13 +419,13 @@ class Explanation:
     sentence: str
 
 
-def explain(baseline: PanelBaseline, looks: PanelLooks) -> Explanation:
-    """Say which feature moved most in the last look, in which view, and how."""
-    scores = np.where(np.isfinite(looks.scores[-1]), looks.scores[-1], -1.0)
+def explain(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) -> Explanation:
+    """Describe the largest change of the last evaluation: feature, view, direction."""
+    scores = np.where(np.isfinite(evaluations.scores[-1]), evaluations.scores[-1], -1.0)
     feature, at = np.unravel_index(int(np.argmax(scores)), scores.shape)
     view = panel_views(baseline.params.season_hours)[at]
-    own = baseline.usuals[at]
-    away = own.standardised(looks.statistics[at][-1:])[0, feature]
+    own = baseline.robust_baselines[at]
+    away = own.standardised(evaluations.statistics[at][-1:])[0, feature]
     most = int(np.argmax(np.abs(away)))
     part = view.parts[most]
     words = part.less if part.less is not None and away[most] < 0 else part.more

@@ -1,10 +1,10 @@
-"""Does a row look inside as it did?
+"""Test for a change of the within-window structure of list features.
 
 Each closed event day has the means of what its rows are like inside: how long,
 what follows what, where in the row the values lie (`window_profile_sums`). They
-are compared with the same weekdays of the four weeks before. What is usual, and the
+are compared with the same weekdays of the four weeks before. The baseline, and the
 threshold under one promise over all parts of all features, come from the same
-looks at the days that the version began with (`monitors.baselines.threshold`).
+evaluations of the first days of the version (`monitors.baselines.threshold`).
 """
 
 import itertools
@@ -17,8 +17,8 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
-from monitors.baselines.threshold import Contract, contract, p_value
-from monitors.baselines.warm_up import MIN_WINDOWS, Learning
+from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, p_value
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.mahalanobis import distance, metric
 from monitors.summaries.hourly import HOURS
@@ -27,15 +27,15 @@ from monitors.temporal.window_profile_days import WEEKS, Part, changes, parts_of
 from monitors.temporal.window_profile_schema import Layout
 
 _DAY = timedelta(days=1)
-_GAP = 7  # quiet looks that end an episode, as they end an alert
+_GAP = 7  # quiet evaluations that end an episode, as they end an alert
 _MOST_LEFT_OUT = 0.15
 _PARTS = 4  # as for drift
 _LEAST_SCALE = 0.1  # of what never changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeParams:
-    """How to look inside rows.
+class WindowProfileParams:
+    """Parameters of the test inside rows.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ShapeParams:
         later alarms.
     window_days
         Length of a window. Longer sees smaller changes, later; the version
-        must have served for 19 windows and four weeks before it is judged.
+        must have served for 19 windows and four weeks before it is evaluated.
     reference_days
         The version is measured against so many of its own first days. While
         they last, against those before the window.
@@ -64,42 +64,42 @@ class ShapeParams:
 
     @property
     def needed_days(self) -> int:
-        """How many days a version must have served before it is judged."""
+        """How many days a version must have served before it is evaluated."""
         return MIN_WINDOWS * self.window_days + 7 * WEEKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShapeBaseline:
+class WindowProfileBaseline:
     """What the first days of a version teach.
 
     Attributes
     ----------
     parts
-        What is looked at.
+        What is evaluated.
     metrics
         In which distances of each part are taken.
     scale : (part,)
-        The distance that 5 % of the looks exceed. NaN: fewer than 19 windows of the
-        part are known, and it is not judged.
-    joint : (look,)
-        The highest score of each look; NaN: no data.
+        The distance that 5 % of the evaluations exceed. NaN: fewer than 19 windows of the
+        part are known, and it is not evaluated.
+    joint : (evaluation,)
+        The highest score of each evaluation; NaN: no data.
     screened
         Days `[start, end)`, since the epoch, that were left out: incidents.
     """
 
-    params: ShapeParams
+    params: WindowProfileParams
     parts: tuple[Part, ...]
     metrics: tuple[Floats, ...]
     scale: Floats
     joint: Floats
     screened: tuple[tuple[int, int], ...]
-    contract: Contract
+    alarm_threshold: FalseAlarmThreshold
 
 
-def calibrate(
-    layout: Layout, kept: Summary, reference: Window, params: ShapeParams
-) -> ShapeBaseline | Learning:
-    """Learn from a version's first days what is usual.
+def fit(
+    layout: Layout, kept: Summary, reference: Window, params: WindowProfileParams
+) -> WindowProfileBaseline | WarmingUp:
+    """Learn from a version's first days the baseline.
 
     Parameters
     ----------
@@ -110,12 +110,12 @@ def calibrate(
     reference
         From `reference_of`.
     params
-        How to look.
+        Parameters of the test.
 
     Returns
     -------
-    ShapeBaseline or Learning
-        `Learning` while there are fewer than 19 windows with four weeks before them.
+    WindowProfileBaseline or WarmingUp
+        `WarmingUp` while there are fewer than 19 windows with four weeks before them.
     """
     first, end = chunk_at(reference.start) // HOURS, chunk_at(reference.end) // HOURS
     days, parts = kept.select(first * HOURS, end * HOURS), parts_of(layout)
@@ -123,19 +123,19 @@ def calibrate(
     known = [int(np.isfinite(each).any(axis=1).sum()) for each in away]
     n_windows = max(known, default=0) // params.window_days
     if n_windows < MIN_WINDOWS:
-        return Learning(n_windows=n_windows, window_days=params.window_days)
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
     learnt = np.array(known) // params.window_days >= MIN_WINDOWS
     away = tuple(_known_of(each, params.window_days) for each in away)
     scale, joint = _scored_apart(away, parts)
     scale[~learnt] = np.nan
-    odd = incidents(joint, _GAP)
-    if odd.mean() > _MOST_LEFT_OUT:
-        odd[:] = False
-    if odd.any():
-        away = tuple(np.where(odd[:, np.newaxis], np.nan, each) for each in away)
+    anomalous = incidents(joint, _GAP)
+    if anomalous.mean() > _MOST_LEFT_OUT:
+        anomalous[:] = False
+    if anomalous.any():
+        away = tuple(np.where(anomalous[:, np.newaxis], np.nan, each) for each in away)
         scale, joint = _scored_apart(away, parts)
         scale[~learnt] = np.nan
-    return ShapeBaseline(
+    return WindowProfileBaseline(
         params=params,
         parts=parts,
         metrics=tuple(
@@ -146,9 +146,9 @@ def calibrate(
         joint=joint,
         screened=tuple(
             (first + start - params.window_days + 1, first + stop)
-            for start, stop in stretches(odd)
+            for start, stop in stretches(anomalous)
         ),
-        contract=contract(joint, params.days_between_false_alarms, _GAP),
+        alarm_threshold=fit_threshold(joint, params.days_between_false_alarms, _GAP),
     )
 
 
@@ -159,16 +159,16 @@ def _known_of(away: Floats, window_days: int) -> Floats:
 
 
 def _of_known(metric: Floats, away: Floats) -> Floats:
-    """Return the metric in which a coordinate that the reference never knew says nothing."""
+    """Return the metric in which a coordinate without reference is ignored."""
     known = np.isfinite(away).any(axis=0)
     return metric * np.outer(known, known)
 
 
 def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Floats, Floats]:
-    """Return the scale of each part, and the joint score of each look.
+    """Return the scale of each part, and the joint score of each evaluation.
 
     Each stretch of the reference is scored with what the others teach, as live
-    looks meet days that taught nothing.
+    evaluations meet days that were not fitted.
     """
     n = len(away[0])
     scores = np.empty((n, len(parts)))
@@ -176,30 +176,30 @@ def _scored_apart(away: tuple[Floats, ...], parts: tuple[Part, ...]) -> tuple[Fl
     for i, part in enumerate(parts):
         for start, end in itertools.pairwise(bounds):
             apart = np.r_[0 : max(start - _GAP, 0), min(end + _GAP, n) : n]
-            usual = metric(away[i][apart], part.grain)
-            scores[start:end, i] = distance(away[i][start:end], usual)
+            fitted = metric(away[i][apart], part.grain)
+            scores[start:end, i] = distance(away[i][start:end], fitted)
     tail = np.quantile(np.where(np.isfinite(scores), scores, 0.0), 0.95, axis=0)
     scale: Floats = np.maximum(tail, _LEAST_SCALE)
     return scale, _joint(scores / scale)
 
 
-def scored(learnt: ShapeBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
-    """Score looks: all parts together, and each of them, 1 being what 5 % exceed.
+def scored(learnt: WindowProfileBaseline, away: tuple[Floats, ...]) -> tuple[Floats, Floats]:
+    """Score evaluations: all parts together, and each of them, 1 being what 5 % exceed.
 
     Parameters
     ----------
     learnt
-        From `calibrate`.
+        From `fit`.
     away
         From `changes`.
 
     Returns
     -------
-    joint : (look,)
+    joint : (evaluation,)
         The highest; NaN: no data.
-    scores : (look, part)
+    scores : (evaluation, part)
     """
-    apart = [distance(each, usual) for each, usual in zip(away, learnt.metrics, strict=True)]
+    apart = [distance(each, fitted) for each, fitted in zip(away, learnt.metrics, strict=True)]
     scores = np.column_stack(apart) / learnt.scale
     return _joint(scores), scores
 
@@ -214,10 +214,10 @@ def evaluate(
     layout: Layout,
     kept: Summary,
     reference: Window,
-    params: ShapeParams,
+    params: WindowProfileParams,
     as_of: datetime,
 ) -> Finding:
-    """Judge the window that ends with the last closed day.
+    """Evaluate the window that ends with the last closed day.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def evaluate(
     reference
         From `reference_of`.
     params
-        How to look.
+        Parameters of the test.
     as_of
         Event time, timezone-aware.
 
@@ -246,15 +246,15 @@ def evaluate(
     >>> from monitors.summaries.summary import empty
     >>> at = datetime(2026, 3, 1, tzinfo=UTC)
     >>> days = Window(at - timedelta(days=80), at)
-    >>> evaluate(Layout(blocks=()), empty(0), days, ShapeParams(), at).cause
-    'learning: 0 of 19 windows of 3 days'
+    >>> evaluate(Layout(blocks=()), empty(0), days, WindowProfileParams(), at).cause
+    'warming up: 0 of 19 windows of 3 days'
     """
     end = chunk_at(as_of) // HOURS
     window = Window(
         start=chunk_start((end - params.window_days) * HOURS), end=chunk_start(end * HOURS)
     )
-    learnt = calibrate(layout, kept, reference, params)
-    if isinstance(learnt, Learning):
+    learnt = fit(layout, kept, reference, params)
+    if isinstance(learnt, WarmingUp):
         return no_data(window, str(learnt))
     first = end - 7 * WEEKS - params.window_days - _GAP
     away = changes(
@@ -263,12 +263,12 @@ def evaluate(
     joint, scores = scored(learnt, away)
     if lacks := what_lacks(joint, first, end * HOURS):
         return no_data(window, lacks)
-    value, threshold = float(joint[-1]), learnt.contract.threshold
+    value, threshold = float(joint[-1]), learnt.alarm_threshold.value
     top = int(np.argmax(np.where(np.isfinite(scores[-1]), scores[-1], -1.0)))
     breach = value > threshold
     part = learnt.parts[top]
     moved = _columns(layout, kept, end, learnt)
-    about = f"{part.feature}: {part.says}"
+    about = f"{part.feature}: {part.message}"
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=value,
@@ -285,7 +285,9 @@ def evaluate(
     )
 
 
-def _columns(layout: Layout, kept: Summary, end: int, learnt: ShapeBaseline) -> list[str]:
+def _columns(
+    layout: Layout, kept: Summary, end: int, learnt: WindowProfileBaseline
+) -> list[str]:
     """Return, for each part, the column that moved most of it."""
     days = learnt.params.window_days
     before = kept.select((end - 7 * WEEKS - days) * HOURS, (end - days) * HOURS)
@@ -301,7 +303,7 @@ def _columns(layout: Layout, kept: Summary, end: int, learnt: ShapeBaseline) -> 
 
 
 def _detail(
-    learnt: ShapeBaseline,
+    learnt: WindowProfileBaseline,
     joint: Floats,
     scores: Floats,
     first: int,
@@ -311,14 +313,14 @@ def _detail(
     features: dict[str, Json] = {}
     for i in np.argsort(-np.where(np.isfinite(scores), scores, -1.0), kind="stable").tolist():
         part = learnt.parts[i]
-        told: Mapping[str, Json] = {
+        entry: Mapping[str, Json] = {
             "score": as_json(scores[i]),
             "feature": part.feature,
-            "part": part.says,
+            "part": part.message,
         }
-        features.setdefault(moved[i], told)
-    promise = learnt.contract
-    achieved = promise.replayed_days_between
+        features.setdefault(moved[i], entry)
+    promise = learnt.alarm_threshold
+    achieved = promise.achieved_days
     days = learnt.params.window_days
     last = np.concatenate([learnt.joint[(len(learnt.joint) - 1) % days :: days], joint[-1:]])
     return {
@@ -336,6 +338,6 @@ def _detail(
             )
         ],
         "top": moved[top],
-        "since": since(joint, first, promise.threshold),
+        "since": since(joint, first, promise.value),
         "features": features,
     }

@@ -1,4 +1,4 @@
-"""What the inside of rows was like, day by day: the parts that are judged."""
+"""What the inside of rows was like, day by day: the parts that are evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ class Part:
     Attributes
     ----------
     feature
-        Of which; or what is looked at together.
-    says
+        Of which; or what is evaluated together.
+    message
         What it is about, for people.
     columns
         Their places, one for each coordinate of the point: which column to show.
     grain
-        A smaller change is never more than usual.
+        A smaller change is never more than in the baseline.
     point
         Makes the sums of some stretch into a point; NaN where nothing is known.
     """
 
     feature: str
-    says: str
+    message: str
     columns: tuple[int, ...]
     grain: float
     point: Callable[[Floats, Summary], Floats]
@@ -65,12 +65,12 @@ def _means(days: Summary) -> Floats:
 
 
 def parts_of(layout: Layout) -> tuple[Part, ...]:
-    """Return what is judged, in the order of the blocks.
+    """Return what is evaluated, in the order of the blocks.
 
     Examples
     --------
     >>> load = Numbers(name="load", centre=0.0, scale=1.0, lags=(1, 2))
-    >>> [part.says for part in parts_of(Layout(blocks=(load,)))][:3]
+    >>> [part.message for part in parts_of(Layout(blocks=(load,)))][:3]
     ['length', 'size of the steps', 'order inside the row']
     """
     parts: list[Part] = []
@@ -93,11 +93,11 @@ def _of_numbers(block: Numbers, at: int) -> Iterator[Part]:
     padding, n_places = where[3 * len(BUCKETS) :], 3 * len(BUCKETS)
     places = where[:n_places]
 
-    def part(says: str, columns: Iterable[int], grain: float, point: object) -> Part:
+    def part(message: str, columns: Iterable[int], grain: float, point: object) -> Part:
         assert callable(point)
         return Part(
             feature=block.name,
-            says=says,
+            message=message,
             columns=tuple(int(column) for column in columns),
             grain=grain,
             point=lambda means, _: point(means),
@@ -149,10 +149,10 @@ def _of_symbols(block: Symbols, at: int) -> Iterator[Part]:
         np.divide(table, total, out=share, where=total >= _LEAST_PAIRS)
         return share.reshape(len(table), n * n)
 
-    yield Part(feature=block.name, says="length", columns=(at,), grain=0.05, point=length)
+    yield Part(feature=block.name, message="length", columns=(at,), grain=0.05, point=length)
     yield Part(
         feature=block.name,
-        says="which text follows which",
+        message="which text follows which",
         columns=tuple(at + 1 + i for i in range(n) for _ in range(n)),
         grain=0.05,
         point=pairs,
@@ -163,7 +163,7 @@ def _of_joint(block: Joint, at: int) -> Part:
     columns = np.arange(at, at + len(block.columns))
     return Part(
         feature=block.title,
-        says="values of the whole window together",
+        message="values of the whole window together",
         columns=tuple(columns.tolist()),
         grain=0.05,
         point=lambda means, _: means[:, columns],
@@ -200,10 +200,10 @@ def changes(
         points = part.point(means, days)
         grid = np.full((max(end - first, 0), points.shape[1]), np.nan)
         grid[place] = points
-        usual = _mean_of(
+        mean_before = _mean_of(
             [_earlier(grid, 7 * week) for week in range(1, WEEKS + 1)], _LEAST_WEEKS
         )
-        change = grid - usual
+        change = grid - mean_before
         some = [_earlier(change, day) for day in range(window_days)]
         found.append(_mean_of(some, (window_days + 1) // 2))
     return tuple(found)

@@ -24,7 +24,7 @@ MAX_TEXTS = N_EDGES - 1
 LAGS = (1, 2, 3, 6)  # steps; and a day's, where the lists are longer than that
 BUCKETS = (0, 1, 2, 4, 8, 16)  # first step before the last one of each part of a row
 N_FREQUENCIES = 32  # a cosine and a sine of each
-MAX_STEPS = 64  # of a window that the sketch of it looks at
+MAX_STEPS = 64  # of a window that its sketch reads
 DAILY_ROWS = 2_000  # enough for the means of a day
 MOST_IN_ONE = 1_024
 _LONGEST = 160  # bytes of a name
@@ -105,7 +105,7 @@ class Joint:
     centres, scales
         Of their values.
     steps
-        The last ones of each list, which the sketch looks at.
+        The last ones of each list, which the sketch reads.
     """
 
     title: str

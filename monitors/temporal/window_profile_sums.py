@@ -64,7 +64,7 @@ def of_numbers(block: Numbers, lists: Lists, phase: Floats) -> Floats:
     Parameters
     ----------
     block
-        Says which.
+        Defines the lists.
     lists
         What the rows hold.
     phase : (row,)
@@ -73,7 +73,7 @@ def of_numbers(block: Numbers, lists: Lists, phase: Floats) -> Floats:
     Returns
     -------
     (row, column)
-        NaN where a row is too short to say.
+        NaN where a row is too short.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def of_windows(block: Joint, lists: tuple[Lists, ...]) -> Floats:
     Parameters
     ----------
     block
-        Says how.
+        Defines the sums.
     lists
         Of its features, in their order. What a row lacks of them is taken as
         the centre; a row that has none of them has no sketch.
@@ -284,7 +284,7 @@ def of_symbols(block: Symbols, lists: Lists, days: Ints) -> Sums:
     Parameters
     ----------
     block
-        Says which texts; all others, and what is missing, end a pair.
+        Lists the texts; all others, and what is missing, end a pair.
     lists
         The codes of the texts.
     days : (row,)

@@ -106,7 +106,7 @@ def _config(content: bytes) -> Config:
 
 
 def _declared(content: bytes) -> dict[str, Any]:
-    """Return what the artifact says of itself; `check_header` has vetted the bytes before."""
+    """Return the artifact's header; `check_header` has checked the bytes before."""
     length = int.from_bytes(content[:8], "little")
     metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     try:

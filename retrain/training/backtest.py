@@ -36,10 +36,10 @@ def backtest(
     for first in range(0, len(windows), BATCH):
         part = slice(first, first + BATCH)
         contexts = _cut(inputs, windows, part, -config.input_length, 0)
-        said = forecast(forecaster, contexts)
+        predicted = forecast(forecaster, contexts)
         true = _cut(targets, windows, part, 0, config.horizon)
-        usable = np.abs(said) <= LARGEST  # false of NaN
-        errors[part] = _error(np.where(usable, said, 0.0), true, unit)
+        usable = np.abs(predicted) <= LARGEST  # false of NaN
+        errors[part] = _error(np.where(usable, predicted, 0.0), true, unit)
         failed = (~usable & ~np.isnan(true)).any(axis=2)
         errors[part][failed] = np.inf
     return errors
@@ -69,10 +69,10 @@ def seasonal_naive(
     inputs, targets = series
     ahead = np.arange(horizon)
     ago = windows.origin[:, np.newaxis] + ahead - season * (ahead // season + 1)
-    said = inputs[windows.entity[:, np.newaxis], np.maximum(ago, 0)]
-    said[ago < 0] = np.nan
+    predicted = inputs[windows.entity[:, np.newaxis], np.maximum(ago, 0)]
+    predicted[ago < 0] = np.nan
     true = _cut(targets, windows, slice(0, len(windows)), 0, horizon)
-    return _error(said, true, unit)
+    return _error(predicted, true, unit)
 
 
 def _cut(values: Floats, windows: Windows, part: slice, start: int, end: int) -> Floats:
@@ -82,8 +82,8 @@ def _cut(values: Floats, windows: Windows, part: slice, start: int, end: int) ->
     return cut
 
 
-def _error(said: Floats, true: Floats, unit: Floats) -> Floats:
-    errors = np.abs(said - true) / unit
+def _error(predicted: Floats, true: Floats, unit: Floats) -> Floats:
+    errors = np.abs(predicted - true) / unit
     known = ~np.isnan(errors)
     n_known = known.sum(axis=2)
     total = np.where(known, errors, 0.0).sum(axis=2)

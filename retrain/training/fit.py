@@ -96,7 +96,7 @@ def fit(
     base
         Start from its weights and keep its scaler, which they rely on.
     on_epoch
-        Told after each epoch; may raise to stop training.
+        Called after each epoch; may raise to stop training.
 
     Returns
     -------
@@ -217,10 +217,10 @@ class _Course:
         return total / max(1, n_known)
 
 
-def _absolute_errors(said: Tensor, true: Tensor) -> Tensor:
+def _absolute_errors(predicted: Tensor, true: Tensor) -> Tensor:
     """Return the errors (known,) of targets that are known; a NaN forecast of one stays NaN."""
     known = ~true.isnan()
-    return (said[known] - true[known]).abs()
+    return (predicted[known] - true[known]).abs()
 
 
 def _tensor(values: Floats) -> Tensor:

@@ -44,6 +44,6 @@ def forecast(forecaster: Forecaster, contexts: Floats) -> Floats:
         raise ValueError(f"contexts have shape {contexts.shape}, expected (batch, *{expected})")
     scaled = ((contexts - forecaster.mean) / forecaster.std).astype(np.float32)
     with torch.inference_mode():
-        said = forecaster.network(torch.from_numpy(scaled)).numpy()
-    restored: Floats = said.astype(np.float64) * forecaster.std + forecaster.mean
+        predicted = forecaster.network(torch.from_numpy(scaled)).numpy()
+    restored: Floats = predicted.astype(np.float64) * forecaster.std + forecaster.mean
     return restored

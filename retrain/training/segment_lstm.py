@@ -17,7 +17,7 @@ class Config:
     n_channels
         Inputs, which are the targets too.
     input_length, horizon
-        Steps that it looks back, and ahead.
+        Steps of the input, and of the forecast.
     segment
         Steps that one recurrent step reads at once; divides `input_length`.
     width
@@ -70,7 +70,7 @@ class SegmentLstm(nn.Module):
         self.embed = nn.Linear(config.segment * config.n_channels, config.width)
         self.recur = nn.LSTM(config.width, config.width, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
-        self.speak = nn.Linear(config.width, config.horizon * config.n_channels)
+        self.output = nn.Linear(config.width, config.horizon * config.n_channels)
 
     def forward(self, context: Tensor) -> Tensor:
         """Forecast.
@@ -91,8 +91,8 @@ class SegmentLstm(nn.Module):
             len(context), config.input_length // config.segment, -1
         )
         hidden, _ = self.recur(torch.relu(self.embed(tokens)))
-        spoken: Tensor = self.speak(self.drop(hidden[:, -1]))
-        return spoken.reshape(len(context), config.horizon, config.n_channels) + last
+        outputs: Tensor = self.output(self.drop(hidden[:, -1]))
+        return outputs.reshape(len(context), config.horizon, config.n_channels) + last
 
 
 def segment_for(input_length: int, longest: int = 24) -> int:

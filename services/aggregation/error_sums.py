@@ -104,9 +104,9 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
 
 
 def seasonal_lag(horizon: int, season_steps: int) -> NDArray[np.int64]:
-    """Return how many steps before each target the naive forecast looks, shape (step,).
+    """Return how many steps before each target the naive forecast reads, shape (step,).
 
-    Whole seasons, as many as it takes to look at what was known.
+    Whole seasons, as many as needed to read only known values.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def by_place(parts: Sequence[Floats | Bools], places: Ints) -> Iterator[tuple[in
     parts
         From `cells`.
     places : (prediction,)
-        Ascending: so every cell is looked at once.
+        Ascending: so every cell is read once.
 
     Examples
     --------

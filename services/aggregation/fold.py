@@ -22,7 +22,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model
 from services.aggregation import window_profiles
 from services.aggregation.folded import Frozen, Made, frozen, write
-from services.aggregation.row_summaries import grown_edges, summarise_rows, with_shape
+from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.ingest import event_time
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
@@ -97,7 +97,7 @@ def load(
             policy=Policy.from_json(model.policy),
             clock=model.watermark,
             before=before,
-            busy=window_profiles.busy(session, model_id, before.shape),
+            busy=window_profiles.busy(session, model_id, before.window_profile),
         )
 
 
@@ -106,7 +106,7 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
     grown = grown_edges(group.before, rows, group.contract, is_late=is_late)
     if grown is None:
         return None
-    edges = with_shape(grown, rows, group.contract, group.busy)
+    edges = with_window_profile(grown, rows, group.contract, group.busy)
     return Made(
         before=group.before,
         edges=edges,

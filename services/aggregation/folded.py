@@ -31,7 +31,7 @@ class Frozen:
 
     input: Edges | None
     output: Edges | None
-    shape: Layout | None = None
+    window_profile: Layout | None = None
     names: Names = field(default_factory=dict)
 
 
@@ -42,11 +42,11 @@ class Part:
     Attributes
     ----------
     output
-        What it said; None when it said nothing.
-    by_segment, said_by_segment
-        The same, a chunk per hour and place; None where the contract tells no
+        Its outputs; None when it has none.
+    by_segment, outputs_by_segment
+        The same, a chunk per hour and place; None where the contract has no
         segments apart.
-    shape
+    window_profile
         What its rows are like inside; None where they have no inside.
     served
         None for past input.
@@ -55,10 +55,10 @@ class Part:
     version: str
     input: Summary
     output: Summary | None
-    shape: Summary | None
+    window_profile: Summary | None
     served: Served | None
     by_segment: Summary | None = None
-    said_by_segment: Summary | None = None
+    outputs_by_segment: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
     return Frozen(
         input=summaries.edges(session, model_id),
         output=summaries.output_edges(session, model_id),
-        shape=summaries.layout(session, model_id),
+        window_profile=summaries.layout(session, model_id),
         names=named.names(session, model_id),
     )
 
@@ -106,8 +106,8 @@ def _freeze(
         summaries.freeze_edges(session, model_id, edges.input, now)
     if edges.output is not None and edges.output is not before.output:
         summaries.freeze_output_edges(session, model_id, edges.output, now)
-    if edges.shape is not None and edges.shape is not before.shape:
-        summaries.keep_layout(session, model_id, edges.shape, now)
+    if edges.window_profile is not None and edges.window_profile is not before.window_profile:
+        summaries.keep_layout(session, model_id, edges.window_profile, now)
     new = {place: name for place, name in edges.names.items() if place not in before.names}
     named.give(session, model_id, new)
 
@@ -116,11 +116,11 @@ def _add(session: Session, model_id: UUID, part: Part) -> None:
     summaries.add_input(session, model_id, part.version, part.input)
     if part.output is not None:
         summaries.add_output(session, model_id, part.version, part.output)
-    if part.shape is not None:
-        summaries.add_shape(session, model_id, part.version, part.shape)
+    if part.window_profile is not None:
+        summaries.add_window_profile(session, model_id, part.version, part.window_profile)
     for to, apart in (
         (SegmentChunk, part.by_segment),
-        (SegmentOutputChunk, part.said_by_segment),
+        (SegmentOutputChunk, part.outputs_by_segment),
     ):
         if apart is not None:
             named.add(session, to, model_id, part.version, apart)

@@ -58,7 +58,7 @@ from services.platform_faults.set_aside import AtFault, work_through
 log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
-LONGEST_SESSION = timedelta(days=7)  # a session's rows are looked for on both sides of a day
+LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 CELLS = 2**16  # summed up at one go: they stay in the processor's cache
 _HOUR_US = 3_600_000_000
@@ -191,7 +191,7 @@ def join_day(
 def _replace(
     session: Session, model_id: UUID, day: date, chunks: list[dict[str, object]]
 ) -> None:
-    """Store the sums of a day; looks that took others before are taken again."""
+    """Store the sums of a day, and mark it for re-evaluation if they changed."""
     is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
     before = {
         (row.version, row.shadow): (
@@ -282,7 +282,7 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
         for start in range(0, own.num_rows, ROWS):
             some = own.slice(start, ROWS)
             if some["output"].null_count == len(some):
-                continue  # nothing was forecast: no label is looked for
+                continue  # nothing was forecast: no label is searched
             summed.add(match(history, subject.contract, some, of.season_steps), of)
         stored.append({**group, "n_predictions": own.num_rows, **summed.stored()})
         if segments.PLACE in own.column_names and not group["shadow"]:
@@ -301,7 +301,7 @@ class _Summed:
         The same by segment, over all steps.
     residuals : (part of a target, WIDTH)
         From `monitors.performance.residual_sums`; None before the first forecast.
-    claims : (target, WIDTH)
+    probabilities : (target, WIDTH)
         From `monitors.performance.calibration_sums`; None before the first, and where targets
         are no classes.
     """
@@ -311,7 +311,7 @@ class _Summed:
         self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
         self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
         self.residuals: Floats | None = None
-        self.claims: Floats | None = None
+        self.probabilities: Floats | None = None
         self.is_classifier = contract.is_classifier
 
     def add(self, joined: Joined, of: Units) -> None:
@@ -337,16 +337,20 @@ class _Summed:
             signed = residual_sums.sums(error, is_expected, hours[some])
             self.residuals = signed if self.residuals is None else self.residuals + signed
             if self.is_classifier:
-                claimed = calibration_sums.sums(joined.forecast[some], joined.actual[some])
-                self.claims = claimed if self.claims is None else self.claims + claimed
+                predicted = calibration_sums.sums(joined.forecast[some], joined.actual[some])
+                self.probabilities = (
+                    predicted if self.probabilities is None else self.probabilities + predicted
+                )
 
     def stored(self) -> dict[str, bytes | None]:
         """Return columns of `accuracy_chunk`."""
-        signed, claims = self.residuals, self.claims
+        signed, probabilities = self.residuals, self.probabilities
         return {
             "payload": chunk(self.sizes).astype("<f8").tobytes(),
             "residuals": None if signed is None else residual_sums.to_bytes(signed),
-            "calibration": None if claims is None else calibration_sums.to_bytes(claims),
+            "calibration": None
+            if probabilities is None
+            else calibration_sums.to_bytes(probabilities),
         }
 
 

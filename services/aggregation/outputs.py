@@ -1,7 +1,7 @@
-"""What a model said, as it is summarised: by target, and by how far ahead.
+"""Summaries of a model's outputs: by target and by horizon bucket.
 
 A forecast belongs to the hour in which it was made: so the hours that a summary
-is about are closed with the event day, and nothing is said twice of an hour.
+is about are closed with the event day, and no output is counted twice in an hour.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ ENOUGH = 1_000  # values of each target that edges are taken from
 MOST = 100_000  # of them: sorting more takes longer than it is worth
 
 
-def said(rows: pa.Table) -> pa.Table:
-    """Return the rows that carry what a model said, and was served: no failure, no shadow.
+def predicted(rows: pa.Table) -> pa.Table:
+    """Return the rows that carry an output that was served: no failure, no shadow.
 
     Nor past input: it has no output.
     """
@@ -34,7 +34,7 @@ def said(rows: pa.Table) -> pa.Table:
 def edges_of(
     rows: pa.Table, contract: Contract, of_input: Edges, *, is_late: bool
 ) -> Edges | None:
-    """Return the edges of what a model says, or None to wait for more.
+    """Return the edges of a model's outputs, or None to wait for more.
 
     All parts of a target share theirs. They never change: targets and horizon
     are the same for all versions that share a log.
@@ -42,7 +42,7 @@ def edges_of(
     Parameters
     ----------
     rows
-        From `said`; at least one.
+        From `predicted`; at least one.
     contract
         Names the targets.
     of_input
@@ -67,16 +67,16 @@ def edges_of(
 
 
 def summarise_outputs(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
-    """Summarise what was said.
+    """Summarise outputs.
 
     Parameters
     ----------
     rows
-        From `said`; with places, from `services.aggregation.segments.place`, by segment.
+        From `predicted`; with places, from `services.aggregation.segments.place`, by segment.
     at : (row,)
         When each was made, in microseconds since 1970.
     contract
-        Names the targets, and says how many steps a forecast has.
+        Has the targets and the horizon.
     edges
         From `edges_of`.
 

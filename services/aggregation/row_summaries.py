@@ -45,7 +45,7 @@ def grown_edges(
     rows
         Predictions.
     contract
-        Names features and targets, and says what tells segments apart.
+        Names features and targets, and the field that defines segments.
     is_late
         Wait no longer.
     """
@@ -53,12 +53,14 @@ def grown_edges(
     if of_input is None:
         return None
     of_output = before.output
-    if of_output is None and (told := outputs.said(rows)).num_rows:
-        of_output = outputs.edges_of(told, contract, of_input, is_late=is_late)
+    if of_output is None and (predictions := outputs.predicted(rows)).num_rows:
+        of_output = outputs.edges_of(predictions, contract, of_input, is_late=is_late)
         if of_output is None:
             return None
     names = segments.grown(_served_rows(rows), contract, before.names)
-    return Frozen(input=of_input, output=of_output, shape=before.shape, names=names)
+    return Frozen(
+        input=of_input, output=of_output, window_profile=before.window_profile, names=names
+    )
 
 
 def _served_rows(rows: pa.Table) -> pa.Table:
@@ -66,11 +68,13 @@ def _served_rows(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.invert(shadow)) if pc.any(shadow).as_py() else rows
 
 
-def with_shape(grown: Frozen, rows: pa.Table, contract: Contract, busy: float) -> Frozen:
+def with_window_profile(
+    grown: Frozen, rows: pa.Table, contract: Contract, busy: float
+) -> Frozen:
     """Add the layout of what is kept of the inside of rows."""
     assert grown.input is not None
-    layout = window_profiles.grown(grown.shape, rows, contract, grown.input, busy)
-    return replace(grown, shape=layout)
+    layout = window_profiles.grown(grown.window_profile, rows, contract, grown.input, busy)
+    return replace(grown, window_profile=layout)
 
 
 def input_edges(
@@ -131,7 +135,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
     """Summarise predictions by version.
 
     Shadow rows are left out: their input was served, and counted, once, and what
-    they say nobody was told.
+    they were served to nobody.
     """
     rows = _served_rows(rows)
     if contract.segment_by:
@@ -148,7 +152,9 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     version=version,
                     input=_input(own, at, contract, of_input),
                     output=_output(own, contract, edges.output),
-                    shape=window_profiles.summarise_shapes(own, version, contract, edges.shape),
+                    window_profile=window_profiles.summarise_window_profiles(
+                        own, version, contract, edges.window_profile
+                    ),
                     served=None if version == REFERENCE else _served(own, at),
                 ),
                 contract,
@@ -158,7 +164,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
 
 
 def _apart(part: Part, contract: Contract) -> Part:
-    """Add up what was summarised by segment: values are looked at once."""
+    """Add up what was summarised by segment: values are read once."""
     if not contract.segment_by:
         return part
     return replace(
@@ -166,15 +172,15 @@ def _apart(part: Part, contract: Contract) -> Part:
         input=total(part.input),
         output=None if part.output is None else total(part.output),
         by_segment=part.input,
-        said_by_segment=part.output,
+        outputs_by_segment=part.output,
     )
 
 
 def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
-    told = outputs.said(rows)
-    if edges is None or not told.num_rows:
+    predictions = outputs.predicted(rows)
+    if edges is None or not predictions.num_rows:
         return None
-    return outputs.summarise_outputs(told, micros(told["at"]), contract, edges)
+    return outputs.summarise_outputs(predictions, micros(predictions["at"]), contract, edges)
 
 
 def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:

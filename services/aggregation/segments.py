@@ -36,7 +36,7 @@ def grown(rows: pa.Table, contract: Contract, known: Names) -> Names:
     rows
         Predictions that are summarised, in their order.
     contract
-        Says what tells segments apart.
+        Has the field that defines segments.
     known
         What there is; it never changes, but for what is erased.
     """
@@ -76,7 +76,7 @@ def located(
     Parameters
     ----------
     history
-        Where the feature is that tells segments apart; only it is read.
+        Place of the feature that defines segments; only it is read.
     day
         The event day of the rows.
     rows

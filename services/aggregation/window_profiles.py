@@ -1,7 +1,7 @@
 """What rows are like inside, as it is summarised and as monitors read it.
 
 The sums are means over rows, not counts: where many rows come in a day, one in so
-many is looked at, chosen by its id. Whoever counts again counts the same rows.
+many is read, chosen by its id. Whoever counts again counts the same rows.
 """
 
 import zlib
@@ -20,7 +20,7 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
 from core.window import Window
 from db.queries import summaries
-from db.tables import Model, ShapeChunk
+from db.tables import Model, WindowProfileChunk
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
 from monitors.sources import ProfileHistory, WindowProfiles
@@ -53,7 +53,7 @@ def grown(
 ) -> Layout | None:
     """Return the layout with the blocks of what has none yet; None where nothing has any.
 
-    Only lists of more than one step have an inside; hidden states are looked at
+    Only lists of more than one step have an inside; hidden states are read
     together, too, where there are several.
 
     Parameters
@@ -151,7 +151,7 @@ def _joint(title: str, names: tuple[str, ...], edges: Edges, steps: int) -> Join
     )
 
 
-def summarise_shapes(
+def summarise_window_profiles(
     rows: pa.Table, version: str, contract: Contract, layout: Layout | None
 ) -> Summary | None:
     """Summarise what rows of one version are like inside.
@@ -170,7 +170,7 @@ def summarise_shapes(
     Returns
     -------
     Summary or None
-        One chunk a day. None where no row is looked at.
+        One chunk a day. None where no row is read.
     """
     if layout is None:
         return None
@@ -209,7 +209,7 @@ def _sums(block: Block, lists: Mapping[str, Lists], days: Ints, phase: Floats) -
 
 
 def _taken(rows: pa.Table, at: Ints, layout: Layout) -> Ints | None:
-    """Return the places of the rows that are looked at; None for all of them."""
+    """Return the places of the rows that are read; None for all of them."""
     one_in = layout.one_in(at // _DAY_US)
     if (one_in == 1).all():
         return None
@@ -229,24 +229,27 @@ def _lists(rows: pa.Table, name: str, block: Block) -> Lists:
 def began(session: Session, model_id: UUID, version: str) -> datetime | None:
     """Return the first day of rows of a version, or of past input with lists."""
     return session.scalar(
-        select(func.min(ShapeChunk.start)).where(
-            ShapeChunk.model_id == model_id, ShapeChunk.version.in_((version, REFERENCE))
+        select(func.min(WindowProfileChunk.start)).where(
+            WindowProfileChunk.model_id == model_id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
         )
     )
 
 
 def firsts(session: Session, model_id: UUID) -> list[datetime]:
     """Return when rows of each version began, and of past input."""
-    first = func.min(ShapeChunk.start)
+    first = func.min(WindowProfileChunk.start)
     return [
         *session.scalars(
-            select(first).where(ShapeChunk.model_id == model_id).group_by(ShapeChunk.version)
+            select(first)
+            .where(WindowProfileChunk.model_id == model_id)
+            .group_by(WindowProfileChunk.version)
         )
     ]
 
 
 def days_back(source: WindowProfiles) -> int:
-    """Return how many days a look needs, with a week of looks before it."""
+    """Return how many days an evaluation needs, with a week of evaluations before it."""
     return 7 * (WEEKS + 1) + source.window_days
 
 
@@ -264,7 +267,7 @@ def load(
     source
         Which days they are measured against.
     lately
-        The windows that are judged, and what they need to be.
+        The windows that are evaluated, and what they need to be.
 
     Returns
     -------
@@ -276,11 +279,11 @@ def load(
     if layout is None or first is None or first >= lately.end:
         return None
     reference = reference_of(source, first, lately.end)
-    start = ShapeChunk.start
+    start = WindowProfileChunk.start
     blobs = session.scalars(
-        select(ShapeChunk.payload).where(
-            ShapeChunk.model_id == model_id,
-            ShapeChunk.version.in_((version, REFERENCE)),
+        select(WindowProfileChunk.payload).where(
+            WindowProfileChunk.model_id == model_id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
             or_(
                 (start >= reference.start) & (start < reference.end),
                 (start >= lately.start) & (start < lately.end),
@@ -300,11 +303,11 @@ def counted_of(
     layout = summaries.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
     blobs = session.scalars(
-        select(ShapeChunk.payload).where(
-            ShapeChunk.model_id == model.id,
-            ShapeChunk.version.in_((version, REFERENCE)),
-            ShapeChunk.start >= window.start,
-            ShapeChunk.start < window.end,
+        select(WindowProfileChunk.payload).where(
+            WindowProfileChunk.model_id == model.id,
+            WindowProfileChunk.version.in_((version, REFERENCE)),
+            WindowProfileChunk.start >= window.start,
+            WindowProfileChunk.start < window.end,
         )
     ).all()
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1

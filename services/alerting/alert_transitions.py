@@ -21,7 +21,7 @@ REPORT_JOB = "report"  # its subject is the finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Which version served, and when (event time), as a monitor looked.
+    """Which version served, and when (event time), at an evaluation.
 
     `is_history` is true of a day that was brought in after the fact.
     """
@@ -39,9 +39,9 @@ def observe(
     Inhibition is evaluated each time: an alert that fired while an input fault
     explained it is notified by the first evaluation that no fault explains.
 
-    An alert flips at the time of the look, not at the end of the window: what
-    labels tell about a week is known days after it. A day of history is looked
-    at and told to nobody: its finding is stored, and the alert stays where it is.
+    An alert flips at the time of the evaluation, not at the end of the window: what
+    labels tell about a week is known days after it. A day of history is
+    evaluated without notifications: its finding is stored, its alert does not change.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def retire_reference(session: Session, model: Model, cause: str, now: datetime) 
 
 
 def onset(session: Session, alert: Alert) -> datetime | None:
-    """Return since when the model has been wrong, as far as its findings tell.
+    """Return since when the model has been wrong, according to its findings.
 
     Drift dates a change to the hour; the window of the first breach only
     contains it. A date that is too early costs nothing: the days before the

@@ -22,7 +22,7 @@ SEVERITIES = ("page", "ticket")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPlan:
-    """What somebody says about a channel; without a secret it keeps or gets its own."""
+    """Definition of a channel; without a secret it keeps or gets its own."""
 
     name: str
     url: str
@@ -53,7 +53,7 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> tuple[Channel, bo
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
     if is_new:
-        insert_unique(session, channel, "somebody adds this channel right now; try again")
+        insert_unique(session, channel, f"concurrent creation of channel {plan.name}; retry")
     return channel, is_new
 
 

@@ -29,7 +29,7 @@ PER_CHANNEL = 2  # attempts under way of one channel
 N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
 MOST_PER_CALL = 400  # attempts
 STARTS_FOR = timedelta(seconds=20)  # a call starts no attempt after that
-LOOKS_EVERY = timedelta(seconds=0.5)  # for what has become due, while attempts are under way
+POLL_EVERY = timedelta(seconds=0.5)  # for what has become due, while attempts are under way
 NAME_LOOKUP = timedelta(seconds=45)  # beside the sender's own time-out
 
 
@@ -80,7 +80,7 @@ def deliver_all(
                 _start(sessions, sender, clock, call, pool)
             if not call.under_way:
                 break
-            done, _ = wait(call.under_way, LOOKS_EVERY.total_seconds(), FIRST_COMPLETED)
+            done, _ = wait(call.under_way, POLL_EVERY.total_seconds(), FIRST_COMPLETED)
             for attempt in done:
                 _finish(sessions, call, attempt, clock())
     finally:
@@ -123,7 +123,7 @@ def _claim(
         for one in waiting
         if busy[one.channel_id] + one.place <= PER_CHANNEL
     ]
-    if not turns or free <= 0:  # the usual case: no writer is disturbed
+    if not turns or free <= 0:  # the typical case: no writer is disturbed
         return []
     with unit_of_work(sessions) as session:
         taken = [

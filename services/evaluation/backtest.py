@@ -1,7 +1,7 @@
-"""What would monitors have found?
+"""Backtest: evaluate monitors on past days, without effect.
 
-They look at each closed day of what is kept, and nothing is written. Every day
-is looked at as it is known now, late rows and labels included, and measured
+Each closed day that is kept is evaluated, and nothing is written. Every day
+is evaluated as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
@@ -37,7 +37,7 @@ MAX_DAYS = 3_660
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class BacktestRequest:
     """What to replay.
 
     Attributes
@@ -47,7 +47,7 @@ class Asked:
         the last that has closed.
     reference
         Measured against this instead of against the champion's reference; its
-        days are not looked at.
+        days are not evaluated.
     reference_days
         The first so many days of the stretch are that reference.
     plans
@@ -90,14 +90,14 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """How often one monitor looked, and what came of it.
+    """Evaluations of one monitor, and their outcomes.
 
     Attributes
     ----------
-    n_judged, n_without
+    n_evaluated, n_without
         Days with a verdict, and days without one.
     why_without
-        What it said on the last day without a verdict.
+        The cause of the last day without a verdict.
     promised_days, achieved_days
         Between two false alarms: as asked for, and as measured on the reference.
     days_between_episodes
@@ -107,7 +107,7 @@ class Record:
     monitor: str
     kind: str
     severity: str
-    n_judged: int
+    n_evaluated: int
     n_without: int
     n_breaches: int
     n_episodes: int
@@ -118,7 +118,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class Backtest:
     """What monitors would have found, the oldest episode first.
 
     Attributes
@@ -165,8 +165,10 @@ class _Day:
     prepared: Sequence[Prepared]
 
 
-def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Replay:
-    """Let monitors look at each closed day of a stretch of what is kept.
+def run_backtest(
+    sessions: sessionmaker[Session], model_id: UUID, request: BacktestRequest
+) -> Backtest:
+    """Evaluate monitors on each closed day of a stretch that is kept.
 
     Parameters
     ----------
@@ -174,7 +176,7 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
         Opens transactions, to read.
     model_id
         Whose days.
-    asked
+    request
         What to replay.
 
     Raises
@@ -185,21 +187,21 @@ def replay(sessions: sessionmaker[Session], model_id: UUID, asked: Asked) -> Rep
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        trackers = [_tracker(plan) for plan in _plans(session, model_id, asked)]
-        asked = _with_reference(session, model_id, asked)
-        name, stretch = model.name, _stretch(session, model, asked)
+        trackers = [_tracker(plan) for plan in _plans(session, model_id, request)]
+        request = _with_reference(session, model_id, request)
+        name, stretch = model.name, _stretch(session, model, request)
         version = evaluation_context.champion_name(session, model_id)
         waiting_rows, waiting_days = waiting(session, model_id)
         baselines = Baselines()
         days = []
         if stretch is not None:
-            days = [*_days(session, model, trackers, (asked, stretch), baselines)]
+            days = [*_days(session, model, trackers, (request, stretch), baselines)]
 
     # decide
     for day in days:
-        _look(trackers, day, baselines)
+        _evaluate_day(trackers, day, baselines)
     episodes = [episode for tracker in trackers for episode in tracker.episodes]
-    return Replay(
+    return Backtest(
         model=name,
         version=version,
         since=stretch.start if stretch else None,
@@ -218,8 +220,8 @@ def waiting(session: Session, model_id: UUID) -> tuple[int, int]:
     return n_rows, len(positions.dirty_days(session, model_id))
 
 
-def _plans(session: Session, model_id: UUID, asked: Asked) -> list[MonitorPlan]:
-    plans = asked.plans
+def _plans(session: Session, model_id: UUID, request: BacktestRequest) -> list[MonitorPlan]:
+    plans = request.plans
     if plans is None:
         plans = tuple(
             MonitorPlan(
@@ -240,14 +242,16 @@ def _tracker(plan: MonitorPlan) -> _Tracker:
     return _Tracker(plan=plan, kind=registry.find(plan.kind), monitor=monitor)
 
 
-def _with_reference(session: Session, model_id: UUID, asked: Asked) -> Asked:
+def _with_reference(
+    session: Session, model_id: UUID, request: BacktestRequest
+) -> BacktestRequest:
     """Turn the first days of the stretch into the reference, if so asked."""
     first = _first_served(session, model_id)
-    if asked.reference_days is None or first is None:
-        return asked
-    start = max(first, asked.since or first)
+    if request.reference_days is None or first is None:
+        return request
+    start = max(first, request.since or first)
     start = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    return replace(asked, reference=Window(start, start + asked.reference_days * DAY))
+    return replace(request, reference=Window(start, start + request.reference_days * DAY))
 
 
 def _first_served(session: Session, model_id: UUID) -> datetime | None:
@@ -257,16 +261,16 @@ def _first_served(session: Session, model_id: UUID) -> datetime | None:
     )
 
 
-def _stretch(session: Session, model: Model, asked: Asked) -> Window | None:
+def _stretch(session: Session, model: Model, request: BacktestRequest) -> Window | None:
     first = _first_served(session, model.id)
     closed = recompute_marks.settled(model)
     if first is None or closed is None:
         return None
-    start = max(first, asked.since or first)
-    if asked.reference is not None:
-        start = max(start, asked.reference.end)
+    start = max(first, request.since or first)
+    if request.reference is not None:
+        start = max(start, request.reference.end)
     start = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    end = min(closed, asked.until or closed)
+    end = min(closed, request.until or closed)
     if end - start > MAX_DAYS * DAY:
         raise Unprocessable(f"at most {MAX_DAYS} days at once")
     return Window(start, end) if end - start >= DAY else None
@@ -276,14 +280,14 @@ def _days(
     session: Session,
     model: Model,
     trackers: Sequence[_Tracker],
-    of: tuple[Asked, Window],
+    of: tuple[BacktestRequest, Window],
     baselines: Baselines,
 ) -> Iterator[_Day]:
     """Read everything once, and cut the part of each day out of it."""
-    asked, stretch = of
+    request, stretch = of
     base = evaluation_context.load(session, model, stretch.start)
-    if asked.reference is not None:
-        base = replace(base, reference=asked.reference, widest_reference=asked.reference)
+    if request.reference is not None:
+        base = replace(base, reference=request.reference, widest_reference=request.reference)
     preparation = Preparation(
         session, model, baselines, (stretch.start + DAY, stretch.end), base.champion
     )
@@ -306,7 +310,7 @@ def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
     return dict(rows.all())
 
 
-def _look(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
+def _evaluate_day(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
     for tracker, prepared in zip(trackers, day.prepared, strict=True):
         finding = evaluate(replace(prepared, state=tracker.left), day.context, baselines)
         tracker.findings.append(finding)
@@ -356,21 +360,21 @@ def _worse(episode: Episode, finding: Finding) -> Episode:
 
 
 def _record(tracker: _Tracker) -> Record:
-    judged = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
+    evaluated = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
     without = [f for f in tracker.findings if f.outcome not in (Outcome.OK, Outcome.BREACH)]
-    achieved = judged[-1].detail.get("achieved_days") if judged else None
-    promised = judged[-1].detail.get("promised_days") if judged else None
+    achieved = evaluated[-1].detail.get("achieved_days") if evaluated else None
+    promised = evaluated[-1].detail.get("promised_days") if evaluated else None
     n = len(tracker.episodes)
     return Record(
         monitor=tracker.plan.name,
         kind=tracker.plan.kind,
         severity=tracker.severity,
-        n_judged=len(judged),
+        n_evaluated=len(evaluated),
         n_without=len(without),
-        n_breaches=sum(f.outcome is Outcome.BREACH for f in judged),
+        n_breaches=sum(f.outcome is Outcome.BREACH for f in evaluated),
         n_episodes=n,
         why_without=without[-1].cause if without else "",
         promised_days=promised if isinstance(promised, int | float) else None,
         achieved_days=achieved if isinstance(achieved, int | float) else None,
-        days_between_episodes=len(judged) / n if n else None,
+        days_between_episodes=len(evaluated) / n if n else None,
     )

@@ -50,7 +50,7 @@ class Baselines:
         )
 
     def has(self, key: Key) -> bool:
-        """Tell whether a baseline is remembered."""
+        """Return whether a baseline is cached."""
         known = self._fitted.get(key.monitor)
         return known is not None and known[0] == key
 

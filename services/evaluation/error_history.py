@@ -1,4 +1,4 @@
-"""How a version erred, about whom, and what its claims came to, as monitors read it."""
+"""History of errors, segment errors and probability sums of a version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from monitors.baselines.segments import FIRST, MOST
 from monitors.kind import EvaluationContext
 from monitors.performance import calibration_sums, residual_sums
 from monitors.performance.accuracy import DayErrors, VersionErrors
-from monitors.performance.calibration import ClaimDays
+from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays, hours_ahead
 from monitors.performance.segment_accuracy import (
     SegmentDays,
     of_segments,
 )
-from monitors.sources import ErrorsBySegment, OwnPast, Probabilities, Residuals
+from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfReference
 from monitors.summaries import horizon_buckets
 from services.aggregation import segments
 from services.aggregation.error_sums import EXPECTED, LABELLED, loss_column, n_classes
@@ -74,9 +74,9 @@ def load(
     )
 
 
-def load_claims(
+def load_probabilities(
     session: Session, model: Model, version: str | None, source: Probabilities, end: date
-) -> ClaimDays | None:
+) -> ProbabilityDays | None:
     """Read what a version claimed, as `load` does its errors; None of what is no classifier."""
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
@@ -85,7 +85,7 @@ def load_claims(
     cells = np.zeros((kept.n_days, len(names), calibration_sums.WIDTH))
     for place, stored in kept.days.items():
         cells[place] = calibration_sums.from_bytes(stored)
-    return ClaimDays(names=names, first_day=(kept.first - _EPOCH).days, cells=cells)
+    return ProbabilityDays(names=names, first_day=(kept.first - _EPOCH).days, cells=cells)
 
 
 def load_segments(
@@ -120,7 +120,7 @@ class _Kept:
 
 
 def _kept(
-    session: Session, model_id: UUID, version: str | None, source: OwnPast, end: date
+    session: Session, model_id: UUID, version: str | None, source: SelfReference, end: date
 ) -> _Kept | None:
     first = began(session, model_id, source).get(version or "")
     if first is None or first >= end:
@@ -152,7 +152,7 @@ class _Of:
 
 
 _ERRORS = AccuracyChunk.shadow.is_(False)
-_STORED: Mapping[type[OwnPast], _Of] = {
+_STORED: Mapping[type[SelfReference], _Of] = {
     ErrorsBySegment: _Of(
         table=SegmentAccuracy,
         day=SegmentAccuracy.day,
@@ -174,7 +174,7 @@ _STORED: Mapping[type[OwnPast], _Of] = {
 }
 
 
-def began(session: Session, model_id: UUID, source: OwnPast) -> dict[str, date]:
+def began(session: Session, model_id: UUID, source: SelfReference) -> dict[str, date]:
     """Return the first day of which what a monitor reads is known, of each version."""
     of = _STORED[type(source)]
     rows = session.execute(
@@ -185,7 +185,7 @@ def began(session: Session, model_id: UUID, source: OwnPast) -> dict[str, date]:
     return dict(rows.all())
 
 
-def references(session: Session, model: Model, source: OwnPast) -> list[Window]:
+def references(session: Session, model: Model, source: SelfReference) -> list[Window]:
     """Return the days that the errors, or the claims, of versions are measured against."""
     firsts = [
         datetime.combine(first, datetime.min.time(), UTC)

@@ -1,4 +1,4 @@
-"""Judge one closed event day of one model with all its monitors."""
+"""Evaluate one closed event day of one model with all its monitors."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,14 +22,14 @@ from services.rollouts import retraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What one monitor said."""
+class Evaluated:
+    """Finding of one monitor."""
 
     monitor_id: UUID
     finding: Finding
 
 
-def judge(
+def evaluate_slot(
     sessions: sessionmaker[Session],
     baselines: Baselines,
     model_id: UUID,
@@ -38,7 +38,7 @@ def judge(
 ) -> int:
     """Run every enabled monitor, store what they find, and act on it.
 
-    Judging a day again, here or in another worker, changes nothing: what came
+    Evaluating a day again, here or in another worker, changes nothing: what came
     in late is taken in by `services.evaluation.reevaluate`.
 
     Returns
@@ -49,12 +49,12 @@ def judge(
     Raises
     ------
     StaleChampion
-        If another version serves than when the day was looked at.
+        If another version serves than when the day was evaluated.
     """
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        if model.judged_until is not None and day_end <= model.judged_until:
+        if model.evaluated_until is not None and day_end <= model.evaluated_until:
             return 0
         changes = _changes(session, model, day_end)  # before what they are about is read
         context = evaluation_context.load(session, model, day_end)
@@ -62,8 +62,8 @@ def judge(
         prepared = prepare(session, model, monitors, context, baselines)
 
     # decide: outside any transaction, because it takes its time
-    judged = [
-        Judged(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
+    evaluated = [
+        Evaluated(monitor_id=one.monitor_id, finding=evaluate(one, context, baselines))
         for one in prepared
     ]
 
@@ -72,31 +72,33 @@ def judge(
         # Not the key: rows that refer to the model may be added meanwhile, or two would
         # wait for each other.
         model = session.get_one(Model, model_id, with_for_update={"key_share": True})
-        if model.judged_until is not None and day_end <= model.judged_until:
+        if model.evaluated_until is not None and day_end <= model.evaluated_until:
             return 0
         if evaluation_context.champion_name(session, model_id) != context.champion:
-            raise StaleChampion("the champion changed while the day was judged: judge it again")
+            raise StaleChampion(
+                "the champion changed during the evaluation of the day: evaluate it again"
+            )
         is_history = model.history_until is not None and day_end <= model.history_until
-        at_look = Seen(version=context.champion, as_of=day_end, is_history=is_history)
-        for one in judged:
+        at_evaluation = Seen(version=context.champion, as_of=day_end, is_history=is_history)
+        for one in evaluated:
             monitor = session.get_one(Monitor, one.monitor_id)
-            alert_transitions.observe(session, monitor, at_look, one.finding, now)
-        model.judged_until = day_end
+            alert_transitions.observe(session, monitor, at_evaluation, one.finding, now)
+        model.evaluated_until = day_end
         for day, rev in changes:
             recompute_marks.clear(session, model_id, day, rev)
-        failed_slots.after(session, model, [one.finding for one in judged], now)
+        failed_slots.after(session, model, [one.finding for one in evaluated], now)
         if not is_history:
             retraining.consider(session, model, day_end, now)
-    return len(judged)
+    return len(evaluated)
 
 
 def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[date, int]]:
-    """Return the marks of days that no look before this one has taken in, with what they hold.
+    """Return the marks of days that this evaluation is the first to read.
 
-    Rows that came after the day had closed, and before anybody looked, are no
-    reason to look again.
+    Rows that came after the day had closed, and before its evaluation, are no
+    reason to re-evaluate.
     """
-    unseen = None if model.judged_until is None else model.judged_until.date()
+    unseen = None if model.evaluated_until is None else model.evaluated_until.date()
     return [
         (mark.day, mark.rev)
         for mark in recompute_marks.marks(session, model.id)

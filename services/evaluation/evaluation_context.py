@@ -65,7 +65,7 @@ def load(
 
 
 def lately(as_of: datetime) -> Window:
-    """Return the days that most monitors look back on."""
+    """Return the recent days that most monitors read."""
     return Window(as_of - RECENT, as_of)
 
 

@@ -43,7 +43,7 @@ def record(
     """
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id, with_for_update={"key_share": True})
-        if model.judged_until is not None and slot <= model.judged_until:
+        if model.evaluated_until is not None and slot <= model.evaluated_until:
             return
         _store(
             session,
@@ -53,7 +53,7 @@ def record(
             cause,
             now,
         )
-        model.judged_until = slot
+        model.evaluated_until = slot
         update_alert(session, model, now)
 
 
@@ -179,7 +179,11 @@ def ask_again(
 def _checked(session: Session, model: Model, slot: datetime) -> datetime:
     query = select(func.min(FindingRow.as_of)).where(FindingRow.model_id == model.id)
     first = session.scalar(query)
-    if first is None or model.judged_until is None or not first <= slot <= model.judged_until:
+    if (
+        first is None
+        or model.evaluated_until is None
+        or not first <= slot <= model.evaluated_until
+    ):
         raise Conflict(f"slot {slot.isoformat()} was not evaluated yet")
     if (slot - first) % DAY:
         raise Conflict(f"{slot.isoformat()} is not the end of an event day")

@@ -34,7 +34,7 @@ class Prepared:
     Attributes
     ----------
     kind, params
-        None where `error` says why it cannot be evaluated.
+        None where `error` holds why it cannot be evaluated.
     values
         What its sources gave.
     key

@@ -22,10 +22,10 @@ from monitors.sources import (
     DailyErrors,
     ErrorsBySegment,
     Outputs,
-    OwnPast,
     Probabilities,
     RecentInput,
     Residuals,
+    SelfReference,
     ServingSlices,
     Violations,
     Volume,
@@ -110,8 +110,8 @@ def _errors(reading: Reading, source: DailyErrors) -> Cut[Any]:
     )
 
 
-def _own_past(load: Callable[..., Any]) -> Callable[[Reading, OwnPast], Cut[Any]]:
-    def read(reading: Reading, source: OwnPast) -> Cut[Any]:
+def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReference], Cut[Any]]:
+    def read(reading: Reading, source: SelfReference) -> Cut[Any]:
         return lambda context: load(
             reading.session,
             reading.model,
@@ -151,13 +151,13 @@ def _volume(reading: Reading, _: Volume) -> Cut[Any]:
     return lambda context: volume.of_day(reading.session, reading.model.id, context.last_day)
 
 
-def _labels_and(source: OwnPast, contract: Contract, policy: Policy) -> timedelta:
+def _labels_and(source: SelfReference, contract: Contract, policy: Policy) -> timedelta:
     return error_history.reach(contract, policy) + source.look_back + DAY
 
 
 def _own_reader(load: Callable[..., Any]) -> Reader[Any]:
     return Reader(
-        read=_own_past(load), look_back=_labels_and, references=error_history.references
+        read=_self_reference(load), look_back=_labels_and, references=error_history.references
     )
 
 
@@ -189,7 +189,7 @@ READERS: Mapping[type[Source[Any]], Reader[Any]] = {
         ),
     ),
     Residuals: _own_reader(error_history.load),
-    Probabilities: _own_reader(error_history.load_claims),
+    Probabilities: _own_reader(error_history.load_probabilities),
     ErrorsBySegment: _own_reader(error_history.load_segments),
     ServingSlices: Reader(read=_slices, look_back=lambda source, *_: source.period),
     ContractViolations: Reader(read=_violations, look_back=lambda *_: RECENT),

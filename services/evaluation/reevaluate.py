@@ -1,9 +1,9 @@
-"""Look again at event days that were judged before all of their rows were in.
+"""Re-evaluate event days that were evaluated before all of their rows were in.
 
-A finding that says something else now is revised: it counts its revisions and
-keeps what it said first. An alert is no finding: it told what was known, and
+A finding that changes is revised: it counts its revisions and
+keeps its first result. Alerts are not revised: they were right at the time, and
 late rows neither fire nor withdraw it. What a corrected day means for the next
-one is told in `services.alerting.alert_transitions`.
+one is described in `services.alerting.alert_transitions`.
 """
 
 import json
@@ -38,97 +38,99 @@ from services.evaluation.prepare import prepare, sources_of
 from services.evaluation.readers import reader
 from services.models.monitor_config import enabled
 
-MAX_LOOKS = 40  # at one go: the other jobs of a worker wait meanwhile
+MAX_SLOTS = 40  # at one go: the other jobs of a worker wait meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which looks of a model to take again.
+    """Which slots of a model to re-evaluate.
 
     Attributes
     ----------
     marks
         The changes that call for them.
     reaches
-        For each change, the last look that sees it.
-    looks
+        For each change, the last evaluation that sees it.
+    slots
         The ends of event days, the oldest first; all of them.
     """
 
     marks: Sequence[Mark]
     reaches: Sequence[datetime]
-    looks: Sequence[datetime]
+    slots: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejudged:
-    """What came of looking again.
+class Reevaluated:
+    """Result of a re-evaluation.
 
     Attributes
     ----------
-    n_looks
-        Event days that were looked at.
+    n_evaluations
+        Event days that were evaluated.
     n_revised
-        Findings that say something else now, or were made for the first time.
+        Findings that were revised, or were made for the first time.
     is_whole
-        Whether no look is left for the next run.
+        Whether no evaluation is left for the next run.
     """
 
-    n_looks: int
+    n_evaluations: int
     n_revised: int
     is_whole: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
-    """What one monitor says when it looks again."""
+class Reevaluation:
+    """Finding of one monitor in a re-evaluation."""
 
     monitor_id: UUID
     seen: Seen
     finding: Finding
 
 
-def rejudge(
+def reevaluate(
     sessions: sessionmaker[Session],
     baselines: Baselines,
     model_id: UUID,
     now: datetime,
-    max_looks: int = MAX_LOOKS,
-) -> Rejudged:
-    """Look again at the days of a model that late rows have changed, the oldest first.
+    max_slots: int = MAX_SLOTS,
+) -> Reevaluated:
+    """Re-evaluate the days of a model that late rows have changed, the oldest first.
 
-    Each day is saved by itself, and the marks go when all of their looks were
-    taken: whoever dies in between leaves only looks that are taken once more,
+    Each day is saved by itself, and the marks go when all of their evaluations were
+    done: a worker that dies in between leaves only slots that are evaluated once more,
     and those change nothing.
 
     Parameters
     ----------
     sessions
-        Opens transactions; none is open while a monitor looks.
+        Opens transactions; none is open while a monitor is evaluated.
     baselines
         What references teach.
     model_id
         Whose days.
     now
         Wall time.
-    max_looks
+    max_slots
         How many event days at one go; the rest stays marked.
 
     Returns
     -------
-    Rejudged
+    Reevaluated
         What came of it.
     """
     with read_only(sessions) as session:
         plan = _plan(session, session.get_one(Model, model_id))
     if plan is None:
-        return Rejudged(n_looks=0, n_revised=0, is_whole=True)
-    looks = plan.looks[:max_looks]
-    n_revised = sum(_look_again(sessions, baselines, model_id, at, looks, now) for at in looks)
+        return Reevaluated(n_evaluations=0, n_revised=0, is_whole=True)
+    slots = plan.slots[:max_slots]
+    n_revised = sum(
+        _reevaluate_slot(sessions, baselines, model_id, at, slots, now) for at in slots
+    )
     with unit_of_work(sessions) as session:
-        _settle(session, model_id, plan, looks)
-    return Rejudged(
-        n_looks=len(looks), n_revised=n_revised, is_whole=len(looks) == len(plan.looks)
+        _settle(session, model_id, plan, slots)
+    return Reevaluated(
+        n_evaluations=len(slots), n_revised=n_revised, is_whole=len(slots) == len(plan.slots)
     )
 
 
@@ -142,7 +144,7 @@ def evaluate_again(
     """Evaluate one slot again, as of its own time: one that failed, or was left out.
 
     Later findings that read what this slot finds are marked, and evaluated
-    again by `rejudge`. Alerts stay where they are.
+    again by `reevaluate`. Alerts stay where they are.
 
     Parameters
     ----------
@@ -162,20 +164,20 @@ def evaluate_again(
     """
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id)
-        if model.judged_until is None or slot > model.judged_until:
+        if model.evaluated_until is None or slot > model.evaluated_until:
             return 0  # its turn comes
         if _past(session, model, slot) is None:
             failed_slots.fill(session, model, slot, now)
-    return _look_again(sessions, baselines, model_id, slot, (), now)
+    return _reevaluate_slot(sessions, baselines, model_id, slot, (), now)
 
 
 def _plan(session: Session, model: Model) -> Plan | None:
-    if model.judged_until is None:
+    if model.evaluated_until is None:
         return None
     marks = [
         m
         for m in recompute_marks.marks(session, model.id)
-        if midnight(m.day) < model.judged_until
+        if midnight(m.day) < model.evaluated_until
     ]
     if not marks:
         return None
@@ -187,7 +189,9 @@ def _plan(session: Session, model: Model) -> Plan | None:
     for mark in marks:
         start = midnight(mark.day)
         is_reference = any(w.start < start + DAY and w.end > start for w in references)
-        reach = model.judged_until if is_reference else min(model.judged_until, start + back)
+        reach = (
+            model.evaluated_until if is_reference else min(model.evaluated_until, start + back)
+        )
         reaches.append(reach)
         at = max(start, mark.done_until or start)
         if first is not None:
@@ -195,7 +199,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
         while at < reach:
             at += DAY
             wanted.add(at)
-    return Plan(marks=marks, reaches=reaches, looks=sorted(wanted))
+    return Plan(marks=marks, reaches=reaches, slots=sorted(wanted))
 
 
 def _references(session: Session, model: Model) -> list[Window]:
@@ -220,12 +224,12 @@ def _sources(session: Session, model: Model) -> set[Source[Any]]:
     return {source for one in enabled(session, model.id) for source in sources_of(one)}
 
 
-def _look_again(
+def _reevaluate_slot(
     sessions: sessionmaker[Session],
     baselines: Baselines,
     model_id: UUID,
     as_of: datetime,
-    looks: Sequence[datetime],
+    slots: Sequence[datetime],
     now: datetime,
 ) -> int:
     # load
@@ -241,8 +245,8 @@ def _look_again(
 
     # decide
     seen = Seen(version=context.champion, as_of=as_of, is_history=is_history)
-    again = [
-        Again(
+    reevaluations = [
+        Reevaluation(
             monitor_id=one.monitor_id,
             seen=seen,
             finding=evaluate(one, context, baselines),
@@ -253,13 +257,13 @@ def _look_again(
     # save
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id, with_for_update={"key_share": True})
-        n_revised = sum(_save(session, one, looks, now) for one in again)
-        failed_slots.after(session, model, [one.finding for one in again], now)
+        n_revised = sum(_save(session, one, slots, now) for one in reevaluations)
+        failed_slots.after(session, model, [one.finding for one in reevaluations], now)
     return n_revised
 
 
 def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
-    """Return who served when a day was judged; None for a day that was not, and is not due."""
+    """Return the champion of an evaluated day; None for a day that is not due."""
     row = session.scalar(
         select(FindingRow)
         .where(FindingRow.model_id == model.id, FindingRow.as_of == as_of)
@@ -276,7 +280,7 @@ def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
     return Past(champion=champion[1].name, known_at=champion[1].created_at)
 
 
-def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime) -> int:
+def _save(session: Session, one: Reevaluation, slots: Sequence[datetime], now: datetime) -> int:
     monitor = session.get_one(Monitor, one.monitor_id)
     as_of, finding = one.seen.as_of, one.finding
     row = session.scalar(
@@ -288,7 +292,7 @@ def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime
         session.add(alert_transitions.row_of(monitor, one.seen, finding, now))
         before: Any = None
     else:
-        before, after = _said(row), _told(finding)
+        before, after = _stored(row), _to_json(finding)
         if before == after:
             return 0
         if row.first is None:
@@ -304,14 +308,14 @@ def _save(session: Session, one: Again, looks: Sequence[datetime], now: datetime
         row.revised_at = now
     # What the next evaluation reads of this finding may have changed.
     is_changed = _left(session, monitor, as_of, before) != _left(
-        session, monitor, as_of, _told(finding)
+        session, monitor, as_of, _to_json(finding)
     )
-    if is_changed and as_of + DAY not in looks:
+    if is_changed and as_of + DAY not in slots:
         recompute_marks.mark(session, monitor.model_id, [as_of.date()])
     return 1
 
 
-def _said(row: FindingRow) -> dict[str, Any]:
+def _stored(row: FindingRow) -> dict[str, Any]:
     return {
         "outcome": row.outcome.value,
         "value": row.value,
@@ -321,31 +325,31 @@ def _said(row: FindingRow) -> dict[str, Any]:
     }
 
 
-def _told(finding: Finding) -> dict[str, Any]:
-    """Return what a finding says, as it would be read back."""
-    told = asdict(finding) | {"outcome": finding.outcome.value}
-    del told["window"]
-    plain: dict[str, Any] = json.loads(json.dumps(told))
+def _to_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as it would be read back."""
+    fields = asdict(finding) | {"outcome": finding.outcome.value}
+    del fields["window"]
+    plain: dict[str, Any] = json.loads(json.dumps(fields))
     return plain
 
 
 def _left(
-    session: Session, monitor: Monitor, as_of: datetime, said: dict[str, Any] | None
+    session: Session, monitor: Monitor, as_of: datetime, content: dict[str, Any] | None
 ) -> Json:
     """Return what a finding leaves for the next evaluation; one that failed changes nothing."""
     kind = registry.KINDS.get(monitor.kind)
     if kind is None or kind.state is None:
         return None
-    if said is None or said["outcome"] == Outcome.ERROR:
+    if content is None or content["outcome"] == Outcome.ERROR:
         return inhibition.state_before(session, monitor, kind.state, as_of)
-    return kind.state(said["detail"])
+    return kind.state(content["detail"])
 
 
-def _settle(session: Session, model_id: UUID, plan: Plan, looks: Sequence[datetime]) -> None:
-    """Take off the marks whose looks were all taken; note how far the others are."""
-    is_whole = len(looks) == len(plan.looks)
+def _settle(session: Session, model_id: UUID, plan: Plan, slots: Sequence[datetime]) -> None:
+    """Remove the marks whose slots were all re-evaluated; note how far the others are."""
+    is_whole = len(slots) == len(plan.slots)
     for mark, reach in zip(plan.marks, plan.reaches, strict=True):
-        if is_whole or (looks and reach <= looks[-1]):
+        if is_whole or (slots and reach <= slots[-1]):
             recompute_marks.clear(session, model_id, mark.day, mark.rev)
-        elif looks and looks[-1] > midnight(mark.day):
-            recompute_marks.progress(session, model_id, mark, looks[-1])
+        elif slots and slots[-1] > midnight(mark.day):
+            recompute_marks.progress(session, model_id, mark, slots[-1])

@@ -1,4 +1,4 @@
-"""Which event days have closed and wait for judgement?"""
+"""Event days that have closed and are not evaluated yet."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,9 +12,9 @@ from core.policy import Policy
 from db.tables import Finding, Model, Run, ServingSlice
 from db.tables.queue import RunStatus
 
-JOB = "judge"
+JOB = "evaluate"
 DAY = timedelta(days=1)
-MAX_DAYS = 400  # at one look; the next one takes the rest
+MAX_DAYS = 400  # in one search; the next one takes the rest
 
 
 def midnight(at: datetime) -> datetime:
@@ -23,15 +23,15 @@ def midnight(at: datetime) -> datetime:
 
 
 def due(session: Session) -> list[tuple[str, datetime]]:
-    """Return (model id, end of day) of each closed day that nobody has judged yet, in order."""
+    """Return (model id, end of day) of each closed day not evaluated yet, in order."""
     models = session.scalars(select(Model).where(Model.watermark.is_not(None)))
     slots = ((str(model.id), end) for model in models for end in due_of(session, model))
     return [*islice(slots, MAX_DAYS)]
 
 
 def due_of(session: Session, model: Model) -> Iterator[datetime]:
-    """Yield the ends of the closed days of a model that nobody has judged yet, in order."""
-    end = model.judged_until or _first_day(session, model)
+    """Yield the ends of the closed days of a model not evaluated yet, in order."""
+    end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return
     closed = model.watermark - Policy.from_json(model.policy).lateness
@@ -55,7 +55,7 @@ def missed(session: Session) -> list[tuple[str, datetime]]:
 
 def _is_missed(session: Session, subject: str, slot: datetime) -> bool:
     model = session.get(Model, UUID(subject))
-    if model is None or model.judged_until is None or slot > model.judged_until:
+    if model is None or model.evaluated_until is None or slot > model.evaluated_until:
         return False
     found = exists().where(Finding.model_id == model.id, Finding.as_of == slot)
     return not session.scalar(select(found))

@@ -11,7 +11,7 @@ from db.session import read_only
 from db.tables import Model
 from services.evaluation import failed_slots, schedule
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def evaluate_until(
     n_slots = 0
     while (slot := _next(sessions, model_id)) is not None and slot <= until:
         try:
-            judge(sessions, baselines, model_id, slot, now)
+            evaluate_slot(sessions, baselines, model_id, slot, now)
         except StaleChampion:
             raise
         except Exception as error:

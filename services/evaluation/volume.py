@@ -1,4 +1,4 @@
-"""How many rows came on an event day, how many are usual, and how many were no good."""
+"""How many rows came on an event day, how many are typical, and how many were no good."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 from core.window import Window
 from db.queries.log import contract_violations, row_counters
 from db.queries.summaries import served_rows
-from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, Arrivals
+from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, DayVolume
 
 WEEK = timedelta(days=7)
 
 
-def of_day(session: Session, model_id: UUID, day: Window) -> Arrivals:
-    """Read what there is to say about the rows of one event day.
+def of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
+    """Read the number of rows of one event day, and of the same weekday before.
 
     Rows of the reference are no measure of how many should come: a whole day
     of it may be one row.
@@ -23,9 +23,9 @@ def of_day(session: Session, model_id: UUID, day: Window) -> Arrivals:
         Window(day.start - back * WEEK, day.end - back * WEEK)
         for back in range(1, LOOK_BACK_WEEKS + 1)
     ]
-    return Arrivals(
+    return DayVolume(
         n_rows=served_rows(session, model_id, day),
-        usual=tuple(served_rows(session, model_id, one) for one in weekdays),
+        baseline=tuple(served_rows(session, model_id, one) for one in weekdays),
         n_duplicates=row_counters.repeated_on(session, model_id, day.start.date()),
         refused=contract_violations.of_days(session, model_id, day),
     )

@@ -23,7 +23,7 @@ TYPES = {
     "org.kubeflow.serving.inference.response": Part.RESPONSE,
 }
 
-# What an event says beside its payload. Other attributes are passed over.
+# Attributes of an event that are read. Other attributes are passed over.
 _KNOWN = {
     "id",
     "type",
@@ -44,9 +44,9 @@ class Event:
     event_id
         The same for a request and its response.
     at
-        When it happened; None where the event does not say.
+        When it happened; None where the event has no time.
     model, version
-        What the event says of who served; `?model=` and `?version=` go before it.
+        Model and version of the event; `?model=` and `?version=` go before it.
     traceparent
         Of the request, where the mesh adds one.
     payload
@@ -70,8 +70,10 @@ def from_headers(headers: Mapping[str, str], body: bytes) -> Event:
     Unprocessable
         If it is no event of KServe's logger.
     """
-    said = {name: unquote(headers[f"ce-{name}"]) for name in _KNOWN if f"ce-{name}" in headers}
-    return _event(said, _read(body))
+    attributes = {
+        name: unquote(headers[f"ce-{name}"]) for name in _KNOWN if f"ce-{name}" in headers
+    }
+    return _event(attributes, _read(body))
 
 
 def from_document(body: bytes) -> Event:
@@ -90,37 +92,37 @@ def from_document(body: bytes) -> Event:
         raise Malformed("the body is not JSON") from None
     if not isinstance(document, dict):
         raise Malformed("the body is not a CloudEvent: a JSON object")
-    said = {name: document[name] for name in _KNOWN if document.get(name) is not None}
-    for name, value in said.items():
+    attributes = {name: document[name] for name in _KNOWN if document.get(name) is not None}
+    for name, value in attributes.items():
         if not isinstance(value, str):
             raise Unprocessable(f"{name} must be text")
     if "data_base64" not in document:
-        return _event(said, document.get("data"))
+        return _event(attributes, document.get("data"))
     try:
         packed = base64.b64decode(document["data_base64"], validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise Malformed("data_base64 is not base64") from None
-    return _event(said, _read(packed))
+    return _event(attributes, _read(packed))
 
 
-def _event(said: Mapping[str, str], payload: Any) -> Event:
-    if said.get("specversion") != "1.0":
+def _event(attributes: Mapping[str, str], payload: Any) -> Event:
+    if attributes.get("specversion") != "1.0":
         raise Unprocessable(
             "not a CloudEvent of version 1.0: specversion is missing or another"
         )
-    part = TYPES.get(said.get("type", ""))
+    part = TYPES.get(attributes.get("type", ""))
     if part is None:
         raise Unprocessable(f"event type: expected one of {', '.join(TYPES)}")
-    event_id = said.get("id", "")
+    event_id = attributes.get("id", "")
     if not 0 < len(event_id) <= MAX_ID or printable(event_id) != event_id:
         raise Unprocessable(f"id: 1 to {MAX_ID} printable characters")
     return Event(
         event_id=event_id,
         part=part,
-        at=_moment(said.get("time")),
-        model=said.get("inferenceservicename"),
-        version=said.get("modelversion"),
-        traceparent=said.get("traceparent"),
+        at=_moment(attributes.get("time")),
+        model=attributes.get("inferenceservicename"),
+        version=attributes.get("modelversion"),
+        traceparent=attributes.get("traceparent"),
         payload=payload,
     )
 
@@ -141,7 +143,7 @@ def _read(body: bytes) -> Any:
     """Return a JSON payload; with it, the tensors of the binary extension behind it.
 
     KServe's logger labels a response with the content type of its request: the
-    content type says nothing.
+    content type is not set.
     """
     try:
         return json.loads(body)

@@ -1,4 +1,4 @@
-"""Bring the two halves of a prediction together: in any order, once, whoever dies when.
+"""Pair the request and response events of a prediction: in any order, exactly once.
 
 A half is committed before the table is asked for the other one. Of two that
 come at the same moment, on two replicas, at least the one that commits last
@@ -27,13 +27,13 @@ from services.ingest.persist import store
 from services.ingest.validation import redaction
 from services.kserve.event import Event
 from services.kserve.pending_events import Subject, batch_id_of, whole, write
-from services.models.registry import Directory
+from services.models.registry import ModelCache
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
 
-# Halves that wait: then their other halves go somewhere else.
+# Pending events: beyond this number the pairs go somewhere else.
 MAX_WAITING = 500_000
-COUNT_EVERY = 5.0  # seconds between two looks at how many there are
+COUNT_EVERY = 5.0  # seconds between two counts of the pending events
 SWEPT_AT_ONCE = 200  # predictions of one model, before the others get their turn
 MAX_TURNS = 5_000  # of one model in one sweep
 
@@ -59,7 +59,7 @@ class Taken:
 
 
 class Pairing:
-    """Keeps halves, and finds those that belong together."""
+    """Stores pending events, and finds pairs."""
 
     def __init__(self, sessions: sessionmaker[Session], max_rows: int) -> None:
         self._sessions = sessions
@@ -73,7 +73,7 @@ class Pairing:
         Raises
         ------
         Busy
-            If too many halves wait already.
+            If too many events are pending.
         TooLarge
             If the event holds more rows than one batch may.
         """
@@ -93,17 +93,17 @@ class Pairing:
                 },
             )
         with read_only(self._sessions) as session:
-            halves = kserve.halves(session, subject.model_id, event.event_id)
-        if len(halves) == 1:
+            pending_events = kserve.pending_events(session, subject.model_id, event.event_id)
+        if len(pending_events) == 1:
             return Taken(became=Became.WAITING if is_new else Became.DUPLICATE)
-        if not halves:  # the other one has made the prediction meanwhile
+        if not pending_events:  # the other one has made the prediction meanwhile
             return Taken(became=Became.PAIRED if is_new else Became.DUPLICATE)
         # Also when this half was here before: whoever was to submit them may have died.
-        batch = whole(event.event_id, halves, subject)
+        batch = whole(event.event_id, pending_events, subject)
         return Taken(became=Became.PAIRED, batch=batch)
 
     def finish(self, event: Event, subject: Subject) -> None:
-        """Take the halves away once their prediction is in the inbox."""
+        """Delete the pending events once their prediction is in the inbox."""
         with unit_of_work(self._sessions) as session:
             kserve.forget(session, subject.model_id, event.event_id)
 
@@ -119,14 +119,14 @@ class Pairing:
 def sweep(
     sessions: sessionmaker[Session], clock: Callable[[], datetime], wait: timedelta
 ) -> int:
-    """Make predictions of the halves that have waited long enough; how many.
+    """Make predictions of events that were pending for too long; return how many.
 
     A request alone becomes a prediction of status `error`, a response alone
     goes to quarantine. Where both are there, whoever was to bring them
-    together has died. A model whose halves make an error is set aside; all others
+    together has died. A model whose events make an error is set aside; all others
     go on.
     """
-    directory = Directory(sessions)
+    directory = ModelCache(sessions)
     with unit_of_work(sessions) as session:
         kserve.receive_no_later(session, clock())
     with read_only(sessions) as session:
@@ -154,10 +154,10 @@ def _sweep_one(
     sessions: sessionmaker[Session], subject: Subject, event_id: str, now: datetime
 ) -> None:
     with unit_of_work(sessions) as session:
-        halves = kserve.halves(session, subject.model_id, event_id)
-        if not halves:
+        pending_events = kserve.pending_events(session, subject.model_id, event_id)
+        if not pending_events:
             return
-        batch = whole(event_id, halves, subject)
+        batch = whole(event_id, pending_events, subject)
         if not kserve.is_whole(session, subject.model_id, batch_id_of(event_id)):
             sections, refused = decode({0: batch}, now, max_rows=len(batch.body))
             if refused:  # it never will be a prediction: the others must not wait for it
@@ -165,8 +165,8 @@ def _sweep_one(
                 inbox.add_quarantined(session, [_refused(batch, reason, now)])
             else:
                 store(session, sections, now)
-            if len(halves) == 1:
-                (part,) = halves
+            if len(pending_events) == 1:
+                (part,) = pending_events
                 name = UNANSWERED if part is Part.REQUEST else UNASKED
                 row_counters.add(session, subject.model_id, {name: 1})
         kserve.forget(session, subject.model_id, event_id)

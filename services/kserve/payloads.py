@@ -7,19 +7,19 @@ from typing import Any, TypeVar
 from core.schema.contract import Contract
 from services.kserve.tensors import Unfit, of_instance, tensors
 
-# A request may say these of its rows beside the features.
+# Fields that a request may hold of its rows, beside the features.
 ROW_FIELDS = ("entity", "session_id", "step_index", "session_start", "session_end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The rows of a request: what it says of them, and the lists of their features."""
+class KServeRequest:
+    """The rows of a request: their fields, and the lists of their features."""
 
     about: Mapping[str, Any]
     features: dict[str, Any]
 
 
-def asked(payload: object, contract: Contract) -> list[Asked | Unfit]:
+def asked(payload: object, contract: Contract) -> list[KServeRequest | Unfit]:
     """Read the rows of a request of either protocol, or why one does not fit.
 
     Raises
@@ -33,7 +33,7 @@ def asked(payload: object, contract: Contract) -> list[Asked | Unfit]:
     about = content.get("parameters")
     about = _about(about if isinstance(about, dict) else {})
     rows = _named(content, "inputs", contract.feature_names)
-    return [Asked(about=about, features=row) for row in rows]
+    return [KServeRequest(about=about, features=row) for row in rows]
 
 
 def answered(payload: object, contract: Contract) -> list[dict[str, Any] | Unfit]:
@@ -53,8 +53,8 @@ def answered(payload: object, contract: Contract) -> list[dict[str, Any] | Unfit
 
 def version_of(payload: object) -> str | None:
     """Return the version that a response of the second protocol bears."""
-    said = payload.get("model_version") if isinstance(payload, dict) else None
-    return said if isinstance(said, str) and said else None
+    document = payload.get("model_version") if isinstance(payload, dict) else None
+    return document if isinstance(document, str) and document else None
 
 
 def _object(payload: object) -> Mapping[str, Any]:
@@ -70,17 +70,19 @@ def _rows(content: Mapping[str, Any], what: str) -> list[Any]:
     return rows
 
 
-def _about(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: said[name] for name in ROW_FIELDS if name in said}
+def _about(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ROW_FIELDS if name in document}
 
 
-def _instance(instance: object, contract: Contract) -> Asked:
+def _instance(instance: object, contract: Contract) -> KServeRequest:
     if not isinstance(instance, dict):
         lists = of_instance(instance, contract.feature_names, "instances")
-        return Asked(about={}, features=lists)
+        return KServeRequest(about={}, features=lists)
     about = _about({k: v for k, v in instance.items() if k not in contract.feature_names})
     rest = {name: value for name, value in instance.items() if name not in about}
-    return Asked(about=about, features=of_instance(rest, contract.feature_names, "instances"))
+    return KServeRequest(
+        about=about, features=of_instance(rest, contract.feature_names, "instances")
+    )
 
 
 def _output(prediction: object, contract: Contract) -> dict[str, Any]:

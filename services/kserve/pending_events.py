@@ -1,4 +1,4 @@
-"""What waits for its other half, and how two halves make a batch.
+"""Pending events of KServe, and the batch that a pair of them makes.
 
 A half is written down as JSON. Nothing of a request is written that the
 contract forbids to store: its rows went through the same reading, checking
@@ -26,7 +26,7 @@ from services.ingest.batch import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.tracing import trace_id
 from services.kserve.event import Event
-from services.kserve.payloads import ROW_FIELDS, Asked, answered, asked, version_of
+from services.kserve.payloads import ROW_FIELDS, KServeRequest, answered, asked, version_of
 from services.kserve.tensors import Unfit
 
 NO_REQUEST = "no request came for this response"
@@ -61,16 +61,20 @@ def write(event: Event, subject: Subject, now: datetime, max_rows: int) -> bytes
     """
     at = (event.at or now).isoformat()
     version = subject.version or event.version or version_of(event.payload)
-    half: dict[str, Any] = {"at": at, "version": version}
+    pending_event: dict[str, Any] = {"at": at, "version": version}
     if event.part is Part.REQUEST:
-        rows, faults = _request(event, subject, half, now, max_rows)
+        rows, faults = _request(event, subject, pending_event, now, max_rows)
     else:
         rows, faults = _response(event, subject.terms.contract, max_rows)
-    return json.dumps({**half, "rows": rows, "faults": faults}).encode()
+    return json.dumps({**pending_event, "rows": rows, "faults": faults}).encode()
 
 
 def _request(
-    event: Event, subject: Subject, half: Mapping[str, Any], now: datetime, max_rows: int
+    event: Event,
+    subject: Subject,
+    pending_event: Mapping[str, Any],
+    now: datetime,
+    max_rows: int,
 ) -> tuple[list[Any], dict[str, Any]]:
     try:
         read = asked(event.payload, subject.terms.contract)
@@ -86,14 +90,14 @@ def _request(
     sent = {
         i: {
             "prediction_id": str(i),
-            "version": half["version"] or UNNAMED,
-            "at": half["at"],
+            "version": pending_event["version"] or UNNAMED,
+            "at": pending_event["at"],
             "trace_id": trace,
             **row.about,
             "features": row.features,
         }
         for i, row in enumerate(read)
-        if isinstance(row, Asked)
+        if isinstance(row, KServeRequest)
     }
     rows: list[Any] = [None] * len(read)
     if sent:
@@ -154,13 +158,15 @@ def _check_size(n_rows: int, max_rows: int) -> None:
         raise TooLarge(f"more than {max_rows} rows in one event")
 
 
-def whole(event_id: str, halves: Mapping[Part, bytes], subject: Subject) -> Batch:
-    """Make one batch of two halves, or of the one that came.
+def whole(event_id: str, pending_events: Mapping[Part, bytes], subject: Subject) -> Batch:
+    """Make one batch of a pair of events, or of the one that came.
 
     A request without a response was not answered well: KServe logs only
     responses of status 200. A response without a request goes to quarantine.
     """
-    request, response = (json.loads(halves[part]) if part in halves else None for part in Part)
+    request, response = (
+        json.loads(pending_events[part]) if part in pending_events else None for part in Part
+    )
     first = request or response
     assert first is not None
     n_rows = len(first["rows"])

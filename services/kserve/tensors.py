@@ -27,7 +27,7 @@ _BINARY = {
 
 
 class Unfit(ValueError):
-    """A payload does not fit the contract; says in what, and repeats no value."""
+    """A payload does not fit the contract; names the field, and repeats no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def tensors(content: Mapping[str, Any], what: str) -> list[Tensor]:
             values = _unpacked(entry.get("datatype"), binary, start, size, what)
             start += size
         if len(values) != math.prod(shape):
-            raise Unfit(f"{what}: the shape says another number of values than there are")
+            raise Unfit(f"{what}: the shape does not match the number of values")
         read.append(Tensor(name=str(entry.get("name", "")), shape=shape, values=values))
     if len({tensor.n_rows for tensor in read}) > 1:
         raise Unfit(f"{what}: the first axis, the batch, must be the same everywhere")
@@ -139,7 +139,7 @@ def _unpacked(
     if type(size) is not int or size < 0 or size % np.dtype(code).itemsize:
         raise Unfit(f"{what}: binary_data_size is not a whole number of values")
     if start + size > len(binary):
-        raise Unfit(f"{what}: fewer bytes follow than binary_data_size says")
+        raise Unfit(f"{what}: fewer bytes follow than binary_data_size")
     values: list[Any] = np.frombuffer(binary[start : start + size], code).tolist()
     return values
 

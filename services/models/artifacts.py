@@ -56,7 +56,7 @@ def store(root: Path, model: str, content: bytes) -> Stored:
 
 
 def attach(session: Session, model_id: UUID, version_name: str, stored: Stored) -> bool:
-    """Say that a version has these weights; True when it had none.
+    """Attach these weights to a version; True when it had none.
 
     Raises
     ------

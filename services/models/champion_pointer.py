@@ -1,4 +1,4 @@
-"""Say which version serves: by compare-and-set, because more than one may decide."""
+"""The champion pointer, moved by compare-and-set."""
 
 from datetime import datetime
 from typing import cast

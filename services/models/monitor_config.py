@@ -21,7 +21,7 @@ from monitors.slo.burn_rate import Indicator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorPlan:
-    """What somebody says about a monitor; without a severity it takes its kind's."""
+    """Definition of a monitor; without a severity it takes its kind's."""
 
     name: str
     kind: str
@@ -70,12 +70,12 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     monitor.severity = severity
     monitor.enabled = plan.enabled
     if is_new:
-        insert_unique(session, monitor, "somebody adds this monitor right now; try again")
+        insert_unique(session, monitor, f"concurrent creation of monitor {plan.name}; retry")
     return is_new
 
 
 def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
-    """Refuse to weigh a feature, or to judge segments, that the model has not."""
+    """Refuse to weigh a feature, or to evaluate segments, that the model has not."""
     params = registry.parse(plan.kind, plan.params)
     weights = getattr(params, "feature_weights", {})
     is_apart = registry.find(plan.kind).needs_segments
@@ -84,7 +84,7 @@ def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
         return
     contract = Contract.from_json(session.get_one(Model, model_id).contract)
     if by_segment and not contract.segment_by:
-        raise Unprocessable("the contract tells no segments apart (segment_by)")
+        raise Unprocessable("the contract has no segments (segment_by)")
     if weights:
         try:
             check(weights, "feature", contract.measured)
@@ -110,6 +110,6 @@ def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
 
 
 def finds_broken_input(kind: str) -> bool:
-    """Tell whether a kind of monitor finds broken inputs."""
+    """Return whether a kind of monitor finds input faults."""
     found = registry.KINDS.get(kind)
     return found is not None and found.broken is not None

@@ -1,4 +1,4 @@
-"""Models by name: register one, add a version, say which serves, describe it all."""
+"""Models by name: register a model, add a version."""
 
 import re
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Entry:
         return self.terms.mask_key
 
 
-class Directory:
+class ModelCache:
     """Finds models by name; remembers them for a moment."""
 
     def __init__(self, sessions: sessionmaker[Session], ttl: timedelta = TTL) -> None:
@@ -65,7 +65,7 @@ class Directory:
     def reach(self, caller: Caller, scope: Scope, name: str) -> Entry:
         """Return the model if this caller may do this with it.
 
-        To a key for one model, a model that does not exist looks like one
+        To a key for one model, a model that does not exist is answered as one
         that it may not reach.
 
         Raises
@@ -92,11 +92,11 @@ class Directory:
         with read_only(self._sessions) as session:
             model = models.find(session, name)
             versions = {v.name: v.contract for v in models.versions(session, model.id)}
-            said = model.contract, versions, model.mask_key
+            inputs = model.contract, versions, model.mask_key
             known = self._terms.get(model.id)
             # The same object as long as nothing has changed: readers are built for it.
-            if known is None or known[0] != said:
-                known = self._terms[model.id] = said, terms_of(*said)
+            if known is None or known[0] != inputs:
+                known = self._terms[model.id] = inputs, terms_of(*inputs)
             return Entry(model_id=model.id, name=model.name, terms=known[1])
 
 
@@ -105,11 +105,11 @@ def terms_of(
 ) -> Terms:
     """Return what the rows of a model must keep to, from the contracts as they are stored."""
     of_model = Contract.from_json(contract)
-    usual = rules(of_model)
+    default_rules = rules(of_model)
     declared = {name: Contract.from_json(stored) for name, stored in versions.items()}
     return Terms(
         contract=of_model,
-        by_version={name: own for name, own in declared.items() if rules(own) != usual},
+        by_version={name: own for name, own in declared.items() if rules(own) != default_rules},
         mask_key=key,
         digests=known_digests(of_model, declared),
     )
@@ -117,7 +117,7 @@ def terms_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What somebody says about a model."""
+    """Definition of a model."""
 
     name: str
     contract: Contract
@@ -128,7 +128,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionPlan:
-    """What somebody says about a version, before its weights arrive."""
+    """Definition of a version, before its weights arrive."""
 
     name: str
     contract: Contract | None = None
@@ -173,7 +173,9 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     model.runbook_url = registration.runbook_url
     model.policy = registration.policy.to_json()
     if is_new:
-        insert_unique(session, model, "somebody registers this model right now; try again")
+        insert_unique(
+            session, model, f"concurrent registration of model {registration.name}; retry"
+        )
         for plan in monitor_config.defaults(registration.policy):
             monitor_config.put(session, model.id, plan)
     return is_new
@@ -196,7 +198,7 @@ def lock(session: Session, name: str) -> Model:
 def _successor(session: Session, model: Model, stated: Contract) -> Contract:
     """Return the contract that the log goes on under.
 
-    A feature that only a version has added stays, also when whoever speaks of
+    A feature that only a version has added stays, also when the registration of
     the model does not know it.
     """
     old = Contract.from_json(model.contract)
@@ -293,7 +295,8 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     version.manifest = plan.manifest
     version.objective = plan.objective
     if is_new:
-        insert_unique(session, version, "somebody adds this version right now; try again")
+        message = f"concurrent registration of version {plan.name}; retry"
+        insert_unique(session, version, message)
     return is_new
 
 

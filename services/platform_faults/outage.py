@@ -32,7 +32,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of deltalake's messages
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether an error is one of the surroundings.
+    """Return whether an error is an outage of a dependency.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ def put(
     try:
         with unit_of_work(sessions) as session:
             model = session.get_one(Model, stream[0])
-            text = _told(cause, model)
+            text = _error_text(cause, model)
             _write(session, stage, stream, item, text, now)
             subject, fault = subject_of(model, stream[1], stage), PlatformFault.STREAM_SET_ASIDE
             platform_alerts.fire(session, fault, subject, text, now, model.id)
@@ -198,7 +198,7 @@ def subject_of(model: Model, kind: Kind, stage: Stage) -> str:
     return f"{model.name}: {stage.value} of {kind.value}"
 
 
-def _told(error: Exception, model: Model) -> str:
+def _error_text(error: Exception, model: Model) -> str:
     """Return an error in words; of a model with sensitive values only what, and where."""
     kind = type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""What was found and what was told, as lists."""
+"""Lists of findings, alerts and flips."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from db.queries.read import overview
 from db.tables import AccuracyChunk, Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
-from services.read_models.overview.reliability import ClassClaims, by_class
+from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
 from services.read_models.paging import Page, Paging
 
@@ -127,7 +127,7 @@ class Accuracy:
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
-    classes: tuple[ClassClaims, ...]
+    classes: tuple[ClassReliability, ...]
 
 
 def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) -> Accuracy:

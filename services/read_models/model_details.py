@@ -77,7 +77,7 @@ class ModelNow:
     policy: Policy
     champion: ChampionNow | None
     watermark: datetime | None
-    judged_until: datetime | None
+    evaluated_until: datetime | None
     last_received_at: datetime | None
     backlog_rows: int
     backlog_bytes: int
@@ -105,7 +105,7 @@ def describe(session: Session, name: str) -> ModelNow:
         champion=serving
         and ChampionNow(version=serving[1].name, rev=serving[0].rev, since=serving[0].since),
         watermark=model.watermark,
-        judged_until=model.judged_until,
+        evaluated_until=model.evaluated_until,
         last_received_at=model.last_received_at,
         backlog_rows=rows,
         backlog_bytes=size,

@@ -32,7 +32,7 @@ from db.tables import (
 from db.tables.queue import RunStatus
 from services.access.capacity import Disks, backlog, shortages
 from services.platform_faults import platform_alerts
-from services.read_models.overview.monitor_status import standing_of
+from services.read_models.overview.monitor_status import status_of
 
 
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
@@ -120,8 +120,8 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
         labels=["model"],
     )
     lag = GaugeMetricFamily(
-        "seqwatch_judged_lag_seconds",
-        "Event time that was folded and not yet judged.",
+        "seqwatch_evaluation_lag_seconds",
+        "Event time that was folded and not yet evaluated.",
         labels=["model"],
     )
     for model in session.scalars(select(Model)):
@@ -130,8 +130,8 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
         if model.watermark is None:
             continue
         watermark.add_metric([model.name], model.watermark.timestamp())
-        if model.judged_until is not None:
-            behind = (model.watermark - model.judged_until).total_seconds()
+        if model.evaluated_until is not None:
+            behind = (model.watermark - model.evaluated_until).total_seconds()
             lag.add_metric([model.name], max(behind, 0.0))
     yield from (watermark, received, lag)
 
@@ -191,16 +191,25 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
     )
     names = dict(session.execute(select(Model.id, Model.name)).all())
     live = false_alarm_rates.live(session, names)
-    for row in overview.standings(session, names):
-        standing = standing_of(*row, live=live.get(row[0].id))
-        bins = standing.detail.coarse_bins
-        if bins is not None and standing.kind == "input_drift" and standing.is_enabled:
-            coarse.add_metric([names[row[0].model_id], standing.name, bins.feature], bins.share)
-        if standing.promised_days is None or not standing.is_enabled:
+    for row in overview.monitor_statuses(session, names):
+        monitor_status = status_of(*row, live=live.get(row[0].id))
+        bins = monitor_status.detail.coarse_bins
+        if (
+            bins is not None
+            and monitor_status.kind == "input_drift"
+            and monitor_status.is_enabled
+        ):
+            coarse.add_metric(
+                [names[row[0].model_id], monitor_status.name, bins.feature], bins.share
+            )
+        if monitor_status.promised_days is None or not monitor_status.is_enabled:
             continue
-        labels = [names[row[0].model_id], standing.name]
-        promised.add_metric(labels, standing.promised_days)
-        for source, counted in (("reference", standing.replayed), ("live", standing.live)):
+        labels = [names[row[0].model_id], monitor_status.name]
+        promised.add_metric(labels, monitor_status.promised_days)
+        for source, counted in (
+            ("reference", monitor_status.replayed),
+            ("live", monitor_status.live),
+        ):
             if counted is not None:
                 shortest, longest = counted.interval()
                 achieved.add_metric([*labels, source, "lower"], shortest)

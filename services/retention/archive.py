@@ -41,7 +41,7 @@ DAY = timedelta(days=1)
 _DAY_US = DAY // timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1)
 
-# A label that names its prediction does not say when that was made. It is looked for this
+# A label that names its prediction does not hold its time. It is searched this
 # far back in event time; a later label is kept, and joined when its day is for other reasons.
 LOOK_BACK = timedelta(days=90)
 
@@ -190,7 +190,7 @@ def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[d
     kind
         What the rows are.
     contract
-        Says how far ahead a forecast reaches.
+        Has the horizon of a forecast.
     rows
         As they are appended, with `day` and `until`.
 
@@ -219,7 +219,7 @@ def _reached(labels: pa.Table, contract: Contract) -> Iterator[int]:
 
 
 def _days_of(history: Log, ids: pa.ChunkedArray) -> set[date]:
-    """Return the event days of predictions by id, as far back as it pays to look."""
+    """Return the event days of predictions by id, as far back as they are kept."""
     newest = history.newest_day()
     if newest is None:
         return set()

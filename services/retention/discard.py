@@ -52,7 +52,7 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class _Discard:
     sessions: sessionmaker[Session]
     lake_root: LakeRoot
     model_id: UUID
@@ -104,13 +104,13 @@ def discard(
         aside = [row for row in set_aside.of_model(session, model_id) if row.stream == kind]
     if not aside:
         raise Conflict(f"nothing is set aside of {kind.value}")
-    order = _Order(
+    request = _Discard(
         sessions=sessions, lake_root=lake_root, model_id=model_id, kind=kind, by=by, now=now
     )
     moved: list[int] = []
     try:
         for row in aside:
-            moved += _discard(order, row)
+            moved += _discard(request, row)
     except positions.EntriesGone:
         raise Conflict("the stream has moved on meanwhile; try again") from None
     if not moved:
@@ -118,35 +118,35 @@ def discard(
     return Discarded(n_batches=len(moved), n_rows=sum(moved))
 
 
-def _discard(order: _Order, aside: Aside) -> Iterator[int]:
+def _discard(request: _Discard, aside: Aside) -> Iterator[int]:
     """Yield how many rows were moved, entry by entry."""
     match aside.stage:
         case Stage.FOLD:
-            yield from _unfolded(order)
+            yield from _unfolded(request)
         case Stage.ARCHIVE if aside.item:
-            yield from _folded(order, aside)
+            yield from _folded(request, aside)
         case Stage.PAIRING:
-            yield _halves(order, aside)
+            yield _pending_events(request, aside)
         case _:  # of a lake that is astray, or of what is in the lake, no batch is at fault
             return
 
 
-def _unfolded(order: _Order) -> Iterator[int]:
+def _unfolded(request: _Discard) -> Iterator[int]:
     for _ in range(MOST_ENTRIES):
-        group = load(order.sessions, order.model_id, order.kind)
+        group = load(request.sessions, request.model_id, request.kind)
         if group is None:
             return
-        place = first_at_fault(order.sessions, order.model_id, group, order.now)
+        place = first_at_fault(request.sessions, request.model_id, group, request.now)
         if place is None:
             return
-        bad = _bad_rows(order, group, group.payloads[place])
-        with unit_of_work(order.sessions) as session:
-            _move(session, order, group.batch.ids[place], None, bad)
-            _finish(session, order, Stage.FOLD, len(bad.places))
+        bad = _bad_rows(request, group, group.payloads[place])
+        with unit_of_work(request.sessions) as session:
+            _move(session, request, group.batch.ids[place], None, bad)
+            _finish(session, request, Stage.FOLD, len(bad.places))
         yield len(bad.places)
 
 
-def _bad_rows(order: _Order, group: Group, payload: bytes) -> _Bad:
+def _bad_rows(request: _Discard, group: Group, payload: bytes) -> _Bad:
     """Single out the rows of an entry that cannot be folded."""
     try:
         rows = decode([payload])
@@ -159,17 +159,17 @@ def _bad_rows(order: _Order, group: Group, payload: bytes) -> _Bad:
         nonlocal n_trials
         n_trials += 1
         part = rows.slice(start, end - start)
-        error = error_of(order.sessions, order.model_id, group, part, order.now)
+        error = error_of(request.sessions, request.model_id, group, part, request.now)
         if error is None:
             return
         if end - start > 1 and n_trials < MAX_TRIALS:
             middle = (start + end) // 2
-            halves = [*failing(start, middle), *failing(middle, end)]
-            if halves:
-                yield from halves
+            pending_events = [*failing(start, middle), *failing(middle, end)]
+            if pending_events:
+                yield from pending_events
                 return
-        told = type(error).__name__
-        yield from ((row, f"cannot be folded: {told}") for row in range(start, end))
+        error_type = type(error).__name__
+        yield from ((row, f"cannot be folded: {error_type}") for row in range(start, end))
 
     found = dict(failing(0, rows.num_rows))
     faults = Faults()
@@ -188,50 +188,50 @@ def _bad_rows(order: _Order, group: Group, payload: bytes) -> _Bad:
     )
 
 
-def _folded(order: _Order, aside: Aside) -> Iterator[int]:
+def _folded(request: _Discard, aside: Aside) -> Iterator[int]:
     """Move a group that cannot be archived; what was counted of it stays counted."""
     group_no = int(aside.item.removeprefix("group "))
-    table = tables.open_table(order.lake_root, order.model_id, order.kind)
+    table = tables.open_table(request.lake_root, request.model_id, request.kind)
     if table is not None and tables.last_group(table) >= group_no:
         return
     reason = f"cannot be archived: {aside.error.partition(':')[0]}"
-    with unit_of_work(order.sessions) as session:
-        entries = positions.entries(session, order.model_id, order.kind, group_no)
+    with unit_of_work(request.sessions) as session:
+        entries = positions.entries(session, request.model_id, request.kind, group_no)
         sizes = []
         for entry in entries:
             rows = decode([inbox.contents(session, [entry.id])[entry.id]])
             n = rows.num_rows
             bad = _Bad(rows=rows, places=range(n), fields=[""] * n, reasons=[reason] * n)
-            _move(session, order, entry.id, group_no, bad)
+            _move(session, request, entry.id, group_no, bad)
             sizes.append(n)
-        _finish(session, order, Stage.ARCHIVE, sum(sizes))
+        _finish(session, request, Stage.ARCHIVE, sum(sizes))
     yield from sizes
 
 
-def _halves(order: _Order, aside: Aside) -> int:
-    """Move the halves of a prediction that cannot be paired."""
+def _pending_events(request: _Discard, aside: Aside) -> int:
+    """Move the pending events of a prediction that cannot be paired."""
     event_id = aside.item.removeprefix("event ")
     reason = f"cannot be paired: {aside.error.partition(':')[0]}"
-    with unit_of_work(order.sessions) as session:
-        halves = kserve.halves(session, order.model_id, event_id)
-        content = {part.value: _read(each) for part, each in halves.items()}
-        content = redaction.content(content, _terms(session, order.model_id))
-        kserve.forget(session, order.model_id, event_id)
-        row = _quarantined(order, f"kserve:{event_id}", 0, "", reason, content)
+    with unit_of_work(request.sessions) as session:
+        pending_events = kserve.pending_events(session, request.model_id, event_id)
+        content = {part.value: _read(each) for part, each in pending_events.items()}
+        content = redaction.content(content, _terms(session, request.model_id))
+        kserve.forget(session, request.model_id, event_id)
+        row = _quarantined(request, f"kserve:{event_id}", 0, "", reason, content)
         inbox.add_quarantined(session, [row])
-        _finish(session, order, Stage.PAIRING, 1)
+        _finish(session, request, Stage.PAIRING, 1)
     return 1
 
 
-def _read(half: bytes) -> Any:
+def _read(pending_event: bytes) -> Any:
     try:
-        return plain(json.loads(half))
+        return plain(json.loads(pending_event))
     except ValueError:
         return None
 
 
 def _move(
-    session: Session, order: _Order, entry_id: int, group_no: int | None, bad: _Bad
+    session: Session, request: _Discard, entry_id: int, group_no: int | None, bad: _Bad
 ) -> None:
     entry = session.get(Inbox, entry_id)
     if entry is None:
@@ -241,15 +241,15 @@ def _move(
     session.expunge(entry)
     positions.take_out(session, entry_id, group_no)
     if bad.kept is not None:
-        persist.keep(session, order.model_id, order.kind, bad.kept, received_at)
-    terms = _terms(session, order.model_id)
+        persist.keep(session, request.model_id, request.kind, bad.kept, received_at)
+    terms = _terms(session, request.model_id)
     for start in range(0, bad.rows.num_rows, AT_ONCE):
         contents = bad.rows.slice(start, AT_ONCE).to_pylist()
         inbox.add_quarantined(
             session,
             [
                 _quarantined(
-                    order,
+                    request,
                     batch_id,
                     bad.places[i],
                     bad.fields[i],
@@ -284,22 +284,22 @@ def _batch_of(session: Session, entry: Inbox) -> str:
 
 
 def _quarantined(
-    order: _Order, batch_id: str, row: int, field: str, reason: str, content: dict[str, Any]
+    request: _Discard, batch_id: str, row: int, field: str, reason: str, content: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "model_id": order.model_id,
-        "kind": order.kind,
+        "model_id": request.model_id,
+        "kind": request.kind,
         "batch_id": batch_id,
         "row": row,
         "field": field,
         "reason": printable(reason),
         "content": content,
-        "received_at": order.now,
+        "received_at": request.now,
     }
 
 
-def _finish(session: Session, order: _Order, stage: Stage, n_rows: int) -> None:
-    set_aside.released(session, stage, (order.model_id, order.kind), order.now)
-    name = session.get_one(Model, order.model_id).name
-    detail = {"stream": order.kind.value, "stage": stage.value, "rows": n_rows}
-    audit(session, order.by, "log.discard", name, detail, order.now)
+def _finish(session: Session, request: _Discard, stage: Stage, n_rows: int) -> None:
+    set_aside.released(session, stage, (request.model_id, request.kind), request.now)
+    name = session.get_one(Model, request.model_id).name
+    detail = {"stream": request.kind.value, "stage": stage.value, "rows": n_rows}
+    audit(session, request.by, "log.discard", name, detail, request.now)

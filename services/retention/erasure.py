@@ -1,7 +1,7 @@
 """Erasure on request: nothing that we keep names a session, or an entity, any more.
 
 First what waits in the inbox moves to the lake, so that there is one place to
-look in. There the rows are found by one column, and deleted; so are labels of
+search in. There the rows are found by one column, and deleted; so are labels of
 these predictions, and what stands in quarantine. Then every place that keeps
 deleted bytes is written anew. Each step may be done again: a crash anywhere is
 mended by the next run, and the counts stay exact.
@@ -199,9 +199,9 @@ def _forget(sessions: sessionmaker[Session], model_id: UUID, hits: Iterable[Hits
                 if _mentions(content, each)
             ]
             erasure.n_quarantined += stored.release(session, bad)
-            for half in stored.halves(session, model_id):
-                if _mentions(json.loads(half.payload), each):
-                    session.delete(half)
+            for pending_event in stored.pending_events(session, model_id):
+                if _mentions(json.loads(pending_event.payload), each):
+                    session.delete(pending_event)
                     erasure.n_inbox += 1
             if each.subject.field == ENTITY:
                 given = segments.names(session, model_id).values()
@@ -226,7 +226,7 @@ def _mark(sessions: sessionmaker[Session], model_id: UUID, days: set[date]) -> N
 
 
 def _mentions(content: Any, hits: Hits) -> bool:
-    """Say whether a text in what JSON holds is about the subject, or names its predictions."""
+    """Return whether a text in JSON is about the subject, or names its predictions."""
     match content:
         case str():
             return content in hits.ids or hits.subject.matches(content)

@@ -30,7 +30,7 @@ class Subject:
     key: bytes
 
     def matches(self, value: str) -> bool:
-        """Say whether a stored value is about it: as it was sent, or hashed."""
+        """Return whether a stored value is about it: as it was sent, or hashed."""
         return self.digest in (
             _digest(self.key, masking.hashed(self.key, self.field, value)),
             _digest(self.key, value),

@@ -1,4 +1,4 @@
-"""Look at the canary of one model, and move it when the evidence says so."""
+"""Evaluate the canary of one model, and move it according to the verdict."""
 
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -21,8 +21,8 @@ from services.rollouts import rollout_transitions
 DAY = timedelta(days=1)
 
 
-def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
-    """Judge the open canary of a model; None when there is none.
+def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
+    """Evaluate the open canary of a model; None when there is none.
 
     Losses count only on event days whose labels are all due, so that a block of
     evidence never changes after it was used. Failed answers need no label: they
@@ -34,17 +34,17 @@ def look(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verd
             select(Rollout).where(Rollout.model_id == model_id, Rollout.phase == Phase.CANARY)
         )
         model = session.get_one(Model, model_id)
-        if rollout is None or rollout.step_since is None or model.judged_until is None:
+        if rollout is None or rollout.step_since is None or model.evaluated_until is None:
             return None
         policy = Policy.from_json(model.policy)
-        due = (model.judged_until - _reach(model, policy)).date()
-        scored = _scored(session, rollout, model.judged_until.date(), due)
+        due = (model.evaluated_until - _reach(model, policy)).date()
+        scored = _scored(session, rollout, model.evaluated_until.date(), due)
 
         # decide
         share = CANARY_STEPS[rollout.step] / 10_000
-        found = verdict.judge(scored, share, rule_of(Contract.from_json(model.contract)))
+        found = verdict.evaluate(scored, share, rule_of(Contract.from_json(model.contract)))
         following = steps.decide(
-            policy, found, rollout.step, rollout.step_since, model.judged_until
+            policy, found, rollout.step, rollout.step_since, model.evaluated_until
         )
 
         # save

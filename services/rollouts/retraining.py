@@ -64,7 +64,7 @@ def request(
         If there is no such model.
     RetrainRefused
         If no trainer could make a version of this model, with every reason, or
-        if the policy says not now, and why.
+        if the policy does not allow it now.
     """
     # load
     model = models.find(session, model_name)

@@ -24,7 +24,7 @@ COMMANDS = {
     "rollback": Event.ABORT,
 }
 # Who follows the rollout hears of these; the rest is on its page.
-TOLD = {
+NOTIFIED = {
     Phase.CANARY,
     Phase.PAUSED,
     Phase.PROMOTED,
@@ -87,7 +87,7 @@ def move(
     if Phase.CANARY in (before, rollout.phase) or before is Phase.PAUSED:
         champion_pointer.touch_routing(session, model.id)
     if rollout.phase is Phase.PROMOTED:
-        _crown(session, model, rollout, now)
+        _set_champion(session, model, rollout, now)
     note(session, rollout, event.value, cause, now, detail)
 
 
@@ -112,7 +112,7 @@ def note(
     )
     session.add(row)
     session.flush()
-    if rollout.phase in TOLD:
+    if rollout.phase in NOTIFIED:
         deliveries.add_for_rollout_event(session, row, now)
 
 
@@ -165,7 +165,7 @@ def _served(version: Version) -> Served:
     return Served(version=version.name, sha256=version.sha256 or "")
 
 
-def _crown(session: Session, model: Model, rollout: Rollout, now: datetime) -> None:
+def _set_champion(session: Session, model: Model, rollout: Rollout, now: datetime) -> None:
     if rollout.challenger_id is None:
         raise Conflict(f"rollout {rollout.id} has no challenger to promote")
     champion_pointer.move(session, model.id, rollout.challenger_id, rollout.champion_rev, now)

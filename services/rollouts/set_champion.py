@@ -12,7 +12,7 @@ from services.alerting import alert_transitions
 from services.models import champion_pointer
 
 
-def crown(
+def set_champion(
     session: Session, model_id: UUID, version_name: str, expected_rev: int, now: datetime
 ) -> int:
     """Let a version serve, and return the champion's new revision.

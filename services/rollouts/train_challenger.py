@@ -35,7 +35,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class TrainingRequest:
     """What to make. The same order gives the same version, whoever works on it."""
 
     settings: Settings
@@ -83,7 +83,7 @@ class GateTests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class TrainingResult:
     """A challenger, what the gate found, and when it will be tested again."""
 
     artifact: bytes
@@ -95,7 +95,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Bench:
+class _TrainingHistory:
     """The material on the bench: series in contract order, and how long things are."""
 
     inputs: Floats
@@ -108,7 +108,7 @@ class _Bench:
 
 
 def is_there(settings: Settings, model_id: UUID, pinned: Snapshot) -> bool:
-    """Say whether a past state of the log can still be opened: an erasure ends it."""
+    """Return whether a past state of the log can still be opened: an erasure ends it."""
     try:
         Log(settings.lake, model_id, pinned)
     except SnapshotGone:
@@ -121,7 +121,7 @@ def snapshot(settings: Settings, model_id: UUID) -> Snapshot:
     return Log(settings.lake, model_id).snapshot
 
 
-def make(order: Order, on_epoch: Callable[[Epoch], None]) -> Made:
+def make(request: TrainingRequest, on_epoch: Callable[[Epoch], None]) -> TrainingResult:
     """Train and backtest one challenger.
 
     Raises
@@ -130,45 +130,46 @@ def make(order: Order, on_epoch: Callable[[Epoch], None]) -> Made:
         If the contract is not one that the template can forecast, or the log
         holds too little.
     """
-    bench = _lay_out(order)
-    base = _base(order)
-    onset = _step_of(order.onset, bench) if order.onset and base else None
-    planned = _plan(order, bench, onset)
-    recipe = Recipe(seed=order.seed, max_seconds=order.settings.training_time.total_seconds())
+    history = _lay_out(request)
+    base = _base(request)
+    onset = _step_of(request.onset, history) if request.onset and base else None
+    planned = _plan(request, history, onset)
+    seconds = request.settings.training_time.total_seconds()
+    recipe = Recipe(seed=request.seed, max_seconds=seconds)
     trained = fit(
-        (bench.inputs, bench.targets),
+        (history.inputs, history.targets),
         (planned.learn, planned.validate),
-        bench.config,
+        history.config,
         recipe,
         base,
         on_epoch,
     )
     artifact = artifacts.encode(trained.forecaster)
-    if order.settings.sabotage_challenger and base is not None:
-        artifact = artifacts.scramble(artifact, order.seed)
+    if request.settings.sabotage_challenger and base is not None:
+        artifact = artifacts.scramble(artifact, request.seed)
     challenger = artifacts.decode(artifact, artifacts.sha256_of(artifact))
-    tests = _tests(order, bench, planned)
-    compared, figures = _at_the_gate(bench, planned, (base, challenger), tests.rule)
-    objective = order.base_objective
+    tests = _tests(request, history, planned)
+    compared, figures = _at_the_gate(history, planned, (base, challenger), tests.rule)
+    objective = request.base_objective
     if objective is None:
-        objective = _objective(bench, recipe, on_epoch)
-    begin = order.onset if onset is not None and order.onset else bench.start
-    return Made(
+        objective = _objective(history, recipe, on_epoch)
+    begin = request.onset if onset is not None and request.onset else history.start
+    return TrainingResult(
         artifact=artifact,
-        manifest=_manifest(order, bench, trained, figures),
-        reference=Window(_whole_day(begin), _whole_day(order.cut)),
+        manifest=_manifest(request, history, trained, figures),
+        reference=Window(_whole_day(begin), _whole_day(request.cut)),
         objective=objective,
         gate=compared,
         tests=replace(tests, done=1),
     )
 
 
-def retest(order: Order, challenger_sha256: str, tests: GateTests) -> Gate | None:
+def retest(request: TrainingRequest, challenger_sha256: str, tests: GateTests) -> Gate | None:
     """Test a challenger that the gate could not decide on, on the days that have labels now.
 
     Parameters
     ----------
-    order
+    request
         As it would be given now; `base_manifest` is that of the challenger, whose unit of
         errors is the champion's.
     challenger_sha256
@@ -181,26 +182,27 @@ def retest(order: Order, challenger_sha256: str, tests: GateTests) -> Gate | Non
     Gate or None
         None while fewer days have labels than the next test needs.
     """
-    reach = (order.contract.input_length + order.contract.horizon) * order.contract.step + DAY
-    bench = _lay_out(order, tests.start - reach)
-    start = round((tests.start - bench.start) / order.contract.step)
-    sizes = bench.sizes
-    windows = plan.gate_windows(bench.inputs, bench.targets, start, bench.end, sizes)
+    contract = request.contract
+    reach = (contract.input_length + contract.horizon) * contract.step + DAY
+    history = _lay_out(request, tests.start - reach)
+    start = round((tests.start - history.start) / request.contract.step)
+    sizes = history.sizes
+    windows = plan.gate_windows(history.inputs, history.targets, start, history.end, sizes)
     n_days = np.unique((windows.origin - start) // sizes.day).size
     if tests.next_size is None or n_days < tests.next_size:
         return None
-    path = path_of(order.settings.artifacts, order.model, challenger_sha256)
+    path = path_of(request.settings.artifacts, request.model, challenger_sha256)
     challenger = artifacts.decode(path.read_bytes(), challenger_sha256)
     planned = Plan(learn=windows, validate=windows, gate=windows, gate_start=start)
-    compared, _ = _at_the_gate(bench, planned, (_base(order), challenger), tests.rule)
+    compared, _ = _at_the_gate(history, planned, (_base(request), challenger), tests.rule)
     return compared
 
 
-def _tests(order: Order, bench: _Bench, planned: Plan) -> GateTests:
+def _tests(request: TrainingRequest, history: _TrainingHistory, planned: Plan) -> GateTests:
     """Plan the tests: today on the days there are, then as far as the deadline lets them."""
-    days = np.unique((planned.gate.origin - planned.gate_start) // bench.sizes.day).size
-    sizes = gate.looks(days, days + order.policy.max_gate // DAY)
-    start = bench.start + planned.gate_start * order.contract.step
+    days = np.unique((planned.gate.origin - planned.gate_start) // history.sizes.day).size
+    sizes = gate.gate_sizes(days, days + request.policy.max_gate // DAY)
+    start = history.start + planned.gate_start * request.contract.step
     return GateTests(start=start, sizes=sizes, done=0)
 
 
@@ -219,9 +221,9 @@ def through_the_gate(compared: Gate, *, is_first: bool, is_bypassed: bool) -> tu
             return Event.GATE_FAILED, compared.reason
 
 
-def _lay_out(order: Order, since: datetime | None = None) -> _Bench:
+def _lay_out(request: TrainingRequest, since: datetime | None = None) -> _TrainingHistory:
     """Read the series, all of it or from a moment on, cut to begin with the first reading."""
-    contract = order.contract
+    contract = request.contract
     missing = set(contract.targets) - set(contract.feature_names)
     if missing:
         names = ", ".join(sorted(missing))
@@ -229,21 +231,21 @@ def _lay_out(order: Order, since: datetime | None = None) -> _Bench:
     if contract.measured != contract.feature_names:
         names = ", ".join(sorted({*contract.feature_names} - {*contract.measured}))
         raise Unprocessable(f"the template takes numbers that are kept; not so: {names}")
-    log = Log(order.settings.lake, order.model_id, order.snapshot)
-    since = since or order.cut - timedelta(days=order.policy.history_days)
-    series = training_series(log, contract, Window(since, order.cut + contract.step))
+    log = Log(request.settings.lake, request.model_id, request.snapshot)
+    since = since or request.cut - timedelta(days=request.policy.history_days)
+    series = training_series(log, contract, Window(since, request.cut + contract.step))
     known = ~np.isnan(series.inputs).all(axis=(0, 2))
     if not known.any():
-        raise Unprocessable("the log holds no input to learn from")
+        raise Unprocessable("the log holds no input to train on")
     first = int(known.argmax())
     inputs = series.inputs[:, first:]
     start = series.start + first * series.step
-    unit = order.base_manifest.get("scaler", {}).get("std")
-    return _Bench(
+    unit = request.base_manifest.get("scaler", {}).get("std")
+    return _TrainingHistory(
         inputs=inputs,
         targets=_by_channel(series, contract)[:, first:],
         start=start,
-        end=(order.cut - order.policy.label_delay - start) // contract.step,
+        end=(request.cut - request.policy.label_delay - start) // contract.step,
         sizes=Sizes(
             input_length=contract.input_length,
             horizon=contract.horizon,
@@ -274,26 +276,28 @@ def _all_channels(unit: list[float], contract: Contract) -> Floats:
     return spread
 
 
-def _base(order: Order) -> Forecaster | None:
-    if order.base is None:
+def _base(request: TrainingRequest) -> Forecaster | None:
+    if request.base is None:
         return None
-    if order.base_sha256 is None:
+    if request.base_sha256 is None:
         raise Unprocessable(
-            f"the weights of {order.base} are kept elsewhere: nothing to build on"
+            f"the weights of {request.base} are kept elsewhere: nothing to build on"
         )
-    path = path_of(order.settings.artifacts, order.model, order.base_sha256)
-    return artifacts.decode(path.read_bytes(), order.base_sha256)
+    path = path_of(request.settings.artifacts, request.model, request.base_sha256)
+    return artifacts.decode(path.read_bytes(), request.base_sha256)
 
 
-def _plan(order: Order, bench: _Bench, onset: int | None) -> Plan:
+def _plan(request: TrainingRequest, history: _TrainingHistory, onset: int | None) -> Plan:
     if onset is None:
-        return plan.first(bench.inputs, bench.targets, bench.end, bench.sizes)
-    days = order.policy.gate_days
-    return plan.renewal(bench.inputs, bench.targets, onset, days, bench.end, bench.sizes)
+        return plan.first(history.inputs, history.targets, history.end, history.sizes)
+    days = request.policy.gate_days
+    return plan.renewal(
+        history.inputs, history.targets, onset, days, history.end, history.sizes
+    )
 
 
-def _step_of(moment: datetime, bench: _Bench) -> int:
-    return int((moment - bench.start) / (DAY / bench.sizes.day))
+def _step_of(moment: datetime, history: _TrainingHistory) -> int:
+    return int((moment - history.start) / (DAY / history.sizes.day))
 
 
 def _whole_day(moment: datetime) -> datetime:
@@ -301,18 +305,18 @@ def _whole_day(moment: datetime) -> datetime:
 
 
 def _at_the_gate(
-    bench: _Bench,
+    history: _TrainingHistory,
     planned: Plan,
     versions: tuple[Forecaster | None, Forecaster],
     rule: gate.Rule,
 ) -> tuple[Gate, dict[str, float | None]]:
     """Compare with the champion; a first version, with the forecast that needs no model."""
     base, challenger = versions
-    series, sizes = (bench.inputs, bench.targets), bench.sizes
-    naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, bench.unit)
-    new = _errors(challenger, bench, planned.gate)
-    old = naive if base is None else _errors(base, bench, planned.gate)
-    day = (planned.gate.origin - planned.gate_start) // bench.sizes.day
+    series, sizes = (history.inputs, history.targets), history.sizes
+    naive = seasonal_naive(series, planned.gate, sizes.horizon, sizes.day, history.unit)
+    new = _errors(challenger, history, planned.gate)
+    old = naive if base is None else _errors(base, history, planned.gate)
+    day = (planned.gate.origin - planned.gate_start) // history.sizes.day
     compared = gate.compare(_by_day(old, day), _by_day(new, day), rule)
     figures = {
         "mae": compared.challenger,
@@ -322,8 +326,8 @@ def _at_the_gate(
     return compared, figures
 
 
-def _errors(forecaster: Forecaster, bench: _Bench, windows: Windows) -> Floats:
-    return backtest(forecaster, bench.inputs, bench.targets, windows, bench.unit)
+def _errors(forecaster: Forecaster, history: _TrainingHistory, windows: Windows) -> Floats:
+    return backtest(forecaster, history.inputs, history.targets, windows, history.unit)
 
 
 def _by_day(errors: Floats, day: Ints) -> Floats:
@@ -337,42 +341,47 @@ def _by_day(errors: Floats, day: Ints) -> Floats:
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def _objective(bench: _Bench, recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> float:
-    """Say how wrong a good version may be: from forecasts of all history by networks unseen."""
+def _objective(
+    history: _TrainingHistory, recipe: Recipe, on_epoch: Callable[[Epoch], None]
+) -> float:
+    """Compute the objective: from out-of-sample forecasts of all history."""
     days: list[Floats] = []
     for learn, validate, test in plan.folds(
-        bench.inputs, bench.targets, bench.end, bench.sizes
+        history.inputs, history.targets, history.end, history.sizes
     ):
         trained = fit(
-            (bench.inputs, bench.targets),
+            (history.inputs, history.targets),
             (learn, validate),
-            bench.config,
+            history.config,
             recipe,
             None,
             on_epoch,
         )
         first = int(test.origin.min())
-        day = (test.origin - first) // bench.sizes.day
-        days.append(_by_day(_errors(trained.forecaster, bench, test), day))
+        day = (test.origin - first) // history.sizes.day
+        days.append(_by_day(_errors(trained.forecaster, history, test), day))
     return accuracy.objective(np.concatenate(days), AccuracyParams()).value
 
 
 def _manifest(
-    order: Order, bench: _Bench, trained: Trained, figures: dict[str, float | None]
+    request: TrainingRequest,
+    history: _TrainingHistory,
+    trained: Trained,
+    figures: dict[str, float | None],
 ) -> dict[str, Any]:
-    contract = order.contract
+    contract = request.contract
     chosen = [contract.feature_names.index(name) for name in contract.targets]
     return {
         "format": FORMAT,
         "code": __version__,
-        "seed": order.seed,
-        "base": order.base,
+        "seed": request.seed,
+        "base": request.base,
         "data": {
-            "predictions": order.snapshot.predictions,
-            "labels": order.snapshot.labels,
-            "start": bench.start.isoformat(),
-            "cut": order.cut.isoformat(),
-            "onset": order.onset.isoformat() if order.onset else None,
+            "predictions": request.snapshot.predictions,
+            "labels": request.snapshot.labels,
+            "start": history.start.isoformat(),
+            "cut": request.cut.isoformat(),
+            "onset": request.onset.isoformat() if request.onset else None,
         },
         "training": {
             "n_windows": trained.n_windows,
@@ -382,10 +391,10 @@ def _manifest(
         },
         "metrics": figures,
         # The unit of every error of this model: it stays, so that errors of versions compare.
-        "scaler": order.base_manifest.get("scaler")
+        "scaler": request.base_manifest.get("scaler")
         or {
             "mean": [float(trained.forecaster.mean[i]) for i in chosen],
-            "std": [float(bench.unit[i]) for i in chosen],
+            "std": [float(history.unit[i]) for i in chosen],
         },
-        "season_steps": bench.sizes.day,
+        "season_steps": history.sizes.day,
     }

@@ -34,7 +34,7 @@ from services.platform_faults import failing_jobs
 from services.platform_faults.outage import described, is_outage
 from services.retention.catch_up import catch_up
 from services.rollouts import rollout_transitions, train_challenger
-from services.rollouts.train_challenger import GateTests, Made, Order
+from services.rollouts.train_challenger import GateTests, TrainingRequest, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Claim:
 class Retest:
     """A challenger at the gate, which is tested on more days than before."""
 
-    order: Order
+    request: TrainingRequest
     sha256: str
     tests: GateTests
 
@@ -77,7 +77,7 @@ class Trainer:
         limit_threads(settings.trainer_threads)
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
-        """Train until told to stop; a database that is away ends no trainer."""
+        """Train until stopped; a database that is away ends no trainer."""
         while not stop.is_set():
             try:
                 pause = 0.0 if self.once() else idle_seconds
@@ -95,12 +95,14 @@ class Trainer:
             return False
         try:
             with self._heartbeat(claim):
-                order = self._order(claim)
-                if isinstance(order, Retest):
-                    self._test_again(claim, order)
+                request = self._request(claim)
+                if isinstance(request, Retest):
+                    self._test_again(claim, request)
                 else:
-                    made = train_challenger.make(order, lambda epoch: self._tell(claim, epoch))
-                    self._deliver(claim, order, made)
+                    result = train_challenger.make(
+                        request, lambda epoch: self._report_progress(claim, epoch)
+                    )
+                    self._deliver(claim, request, result)
             self._n_outages = 0
         except LeaseLost:
             log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
@@ -158,7 +160,7 @@ class Trainer:
     def _longest_lease(self) -> timedelta:
         return max(self._settings.lease, backoff.LONGEST_DELAY)
 
-    def _order(self, claim: Claim) -> Order | Retest:
+    def _request(self, claim: Claim) -> TrainingRequest | Retest:
         """Write down what to train on, once: whoever begins again takes the same."""
         # What was acknowledged before the training counts, however busy the worker is.
         with read_only(self._sessions) as session:
@@ -185,17 +187,17 @@ class Trainer:
                 cause = "rows were erased meanwhile: trains on what is left"
                 rollout_transitions.note(session, rollout, "pinned_again", cause, utcnow())
             cut = datetime.fromisoformat(rollout.progress["cut"])
-            return self._ordered(rollout, model, base, (cut, pinned))
+            return self._requested(rollout, model, base, (cut, pinned))
 
-    def _ordered(
+    def _requested(
         self,
         rollout: Rollout,
         model: Model,
         base: Version | None,
         log_at: tuple[datetime, Snapshot],
-    ) -> Order:
+    ) -> TrainingRequest:
         cut, pinned = log_at
-        return Order(
+        return TrainingRequest(
             settings=self._settings,
             model_id=model.id,
             model=model.name,
@@ -221,74 +223,83 @@ class Trainer:
         assert model.watermark is not None
         assert challenger.sha256 is not None
         log_at = model.watermark, train_challenger.snapshot(self._settings, model.id)
-        order = self._ordered(rollout, model, base, log_at)
+        request = self._requested(rollout, model, base, log_at)
         tests = msgspec.convert(rollout.progress["tests"], GateTests)
-        order = replace(order, base_manifest=dict(challenger.manifest))
-        return Retest(order=order, sha256=challenger.sha256, tests=tests)
+        request = replace(request, base_manifest=dict(challenger.manifest))
+        return Retest(request=request, sha256=challenger.sha256, tests=tests)
 
     def _test_again(self, claim: Claim, due: Retest) -> None:
         """Test again, and store what the gate found, in one transaction."""
-        compared = train_challenger.retest(due.order, due.sha256, due.tests)
+        compared = train_challenger.retest(due.request, due.sha256, due.tests)
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             rollout.attempts, rollout.lease_until = 0, None
             if compared is None:  # labels are missing: it is asked again a day later
-                rollout.not_before = due.order.cut + DAY
+                rollout.not_before = due.request.cut + DAY
                 return
             rollout.gate = compared.to_json()
             tests = replace(due.tests, done=due.tests.done + 1)
-            self._leave_gate(session, rollout, due.order, (compared, tests))
+            self._leave_gate(session, rollout, due.request, (compared, tests))
 
     def _leave_gate(
-        self, session: Session, rollout: Rollout, order: Order, found: tuple[Gate, GateTests]
+        self,
+        session: Session,
+        rollout: Rollout,
+        request: TrainingRequest,
+        found: tuple[Gate, GateTests],
     ) -> None:
         """Do what follows from the gate; without a decision it is tested again later."""
         compared, tests = found
         event, cause = train_challenger.through_the_gate(
-            compared, is_first=order.base is None, is_bypassed=self._settings.bypass_gate
+            compared, is_first=request.base is None, is_bypassed=self._settings.bypass_gate
         )
         if event is Event.GATE_INCONCLUSIVE:
             rollout.progress = {**rollout.progress, "tests": msgspec.to_builtins(tests)}
             if tests.next_size is None:  # the deadline ends it
-                rollout.not_before = order.cut + order.policy.max_gate
+                rollout.not_before = request.cut + request.policy.max_gate
             else:
-                reach = order.contract.horizon * order.contract.step + order.policy.label_delay
+                reach = (
+                    request.contract.horizon * request.contract.step
+                    + request.policy.label_delay
+                )
                 due = tests.start + tests.next_size * DAY + reach
-                rollout.not_before = max(due, order.cut + order.contract.step)
+                rollout.not_before = max(due, request.cut + request.contract.step)
                 cause += f"; tested again with {tests.next_size} days of labels"
         rollout_transitions.move(session, rollout, event, cause, utcnow())
 
-    def _deliver(self, claim: Claim, order: Order, made: Made) -> None:
-        """Store the version and what the gate said, in one transaction."""
-        stored = store(self._settings.artifacts, order.model, made.artifact)
+    def _deliver(self, claim: Claim, request: TrainingRequest, result: TrainingResult) -> None:
+        """Store the version and the result of the gate, in one transaction."""
+        stored = store(self._settings.artifacts, request.model, result.artifact)
         now = utcnow()
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             version = Version(
-                model_id=order.model_id,
-                name=_next_name(session, order.model_id),
-                contract=order.contract.to_json(),
-                contract_digest=order.contract.digest,
+                model_id=request.model_id,
+                name=_next_name(session, request.model_id),
+                contract=request.contract.to_json(),
+                contract_digest=request.contract.digest,
                 sha256=stored.sha256,
                 n_bytes=stored.n_bytes,
-                manifest={**made.manifest, "sha256": stored.sha256},
-                reference_start=made.reference.start,
-                reference_end=made.reference.end,
-                objective=made.objective,
+                manifest={**result.manifest, "sha256": stored.sha256},
+                reference_start=result.reference.start,
+                reference_end=result.reference.end,
+                objective=result.objective,
                 created_at=now,
             )
             session.add(version)
             session.flush()
             rollout.challenger_id = version.id
-            rollout.gate = made.gate.to_json()
-            seconds = made.manifest["training"]["seconds"]
-            text = f"{version.name} trained on {made.manifest['training']['n_windows']} windows"
+            rollout.gate = result.gate.to_json()
+            seconds = result.manifest["training"]["seconds"]
+            text = (
+                f"{version.name} trained on {result.manifest['training']['n_windows']} windows"
+            )
             rollout_transitions.move(
                 session, rollout, Event.TRAINED, f"{text} in {seconds:.0f} s", now
             )
-            self._leave_gate(session, rollout, order, (made.gate, made.tests))
+            self._leave_gate(session, rollout, request, (result.gate, result.tests))
             rollout.attempts, rollout.lease_until = 0, None
-            model = session.get_one(Model, order.model_id)
+            model = session.get_one(Model, request.model_id)
             failing_jobs.resolve_for(session, JOB, model, now)
 
     def _held(self, session: Session, claim: Claim) -> Rollout:
@@ -297,7 +308,7 @@ class Trainer:
             raise LeaseLost
         return rollout
 
-    def _tell(self, claim: Claim, epoch: Epoch) -> None:
+    def _report_progress(self, claim: Claim, epoch: Epoch) -> None:
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}

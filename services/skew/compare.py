@@ -33,7 +33,7 @@ Table = Mapping[str, Sequence[Cell]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ComparisonRequest:
     """Two tables of the same rows.
 
     Attributes
@@ -62,14 +62,16 @@ class Compared:
     golden: golden.Replay
 
 
-def compare(asked: Asked, contract: Contract | None = None, n_absent: int = 0) -> Compared:
+def compare(
+    asked: ComparisonRequest, contract: Contract | None = None, n_absent: int = 0
+) -> Compared:
     """Compare two tables of the same rows.
 
     Parameters
     ----------
     asked
         The tables. Rows of which a column holds lists are windows: what moves
-        in time is then looked for within each list.
+        in time is then searched within each list.
     contract
         Which columns there may be, their scaler, the step, and which of them
         are sensitive; None takes any column.
@@ -102,7 +104,7 @@ def compare(asked: Asked, contract: Contract | None = None, n_absent: int = 0) -
     features = tuple(
         found[name].concealed() if name in concealed else found[name] for name in asked.offline
     )
-    verdict = golden.judge(features, n_rows, n_absent)
+    verdict = golden.evaluate(features, n_rows, n_absent)
     return Compared(n_rows=n_rows, features=features, golden=verdict)
 
 
@@ -148,7 +150,7 @@ def _sensitive(contract: Contract) -> set[str]:
     }
 
 
-def _check(asked: Asked, contract: Contract | None) -> int:
+def _check(asked: ComparisonRequest, contract: Contract | None) -> int:
     """Return how many rows there are."""
     if not 0 < asked.tolerance <= 1:
         raise Unprocessable("tolerance: more than 0 spreads and at most 1")
@@ -209,7 +211,9 @@ def _aligned(item: tuple[str, tuple[Floats, ...]]) -> tuple[Floats, Floats]:
 
 
 def _pairs(
-    group: Mapping[str, tuple[Floats, Floats]], asked: Asked, contract: Contract | None
+    group: Mapping[str, tuple[Floats, Floats]],
+    asked: ComparisonRequest,
+    contract: Contract | None,
 ) -> Pairs:
     """Put columns of one width together: single values, or windows."""
     offline, online = (

@@ -117,7 +117,7 @@ def test_without_a_change_nobody_is_paged_and_drift_keeps_its_promise(tmp_path: 
     assert result["pages"] == []
     assert result["n_retrains"] == 0
     assert result["n_drift_episodes"] <= result["n_days"] / 90
-    assert result["n_sequence_episodes"] <= result["n_days"] / 90
+    assert result["n_temporal_pattern_episodes"] <= result["n_days"] / 90
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ CONTRACT = {
 
 
 @pytest.mark.parametrize(
-    ("claimed", "storms", "bias"),
+    ("predicted", "storms", "bias"),
     [
         pytest.param(0.75, 6, 0.0, id="it means what it says"),
         pytest.param(0.75, 2, 0.5, id="it says storm too surely"),
@@ -34,7 +34,7 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
     sessions: sessionmaker[Session],
     tmp_path: Path,
     now: datetime,
-    claimed: float,
+    predicted: float,
     storms: int,
     bias: float,
 ) -> None:
@@ -47,7 +47,7 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
             "version": "v1",
             "at": (at + i * timedelta(minutes=1)).isoformat(),
             "features": {"pressure": [1013.0]},
-            "output": {"calm": [1 - claimed], "storm": [claimed]},
+            "output": {"calm": [1 - predicted], "storm": [predicted]},
         }
         for i in range(8)
     ]
@@ -75,16 +75,16 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
     assert found["storm+1"]["bias"] == pytest.approx(bias)
     assert found["calm+1"]["bias"] == pytest.approx(-bias)
     # The error of a class is its part of the Brier score, which is the sum over classes.
-    part = (8 - storms) / 8 * claimed**2 + storms / 8 * (1 - claimed) ** 2
+    part = (8 - storms) / 8 * predicted**2 + storms / 8 * (1 - predicted) ** 2
     assert found["storm+1"]["error"] == pytest.approx(part)
     assert told["days"][0]["error"] == pytest.approx(2 * part)
     assert told["days"][0]["coverage"] == 1.0
     storm = next(one for one in told["classes"] if one["name"] == "storm")
     assert (storm["version"], storm["n"]) == ("v1", 8)
-    assert storm["claimed"] == pytest.approx(claimed)
-    assert storm["happened"] == pytest.approx(storms / 8)
+    assert storm["predicted"] == pytest.approx(predicted)
+    assert storm["observed"] == pytest.approx(storms / 8)
     [row] = [one for one in storm["bins"] if one["n"]]
     assert (row["low"], row["high"], row["n"]) == (0.7, 0.8, 8)
     # What chance adds to the square is taken off; less than it is no error.
-    square = (storms / 8 - claimed) ** 2 - storms / 8 * (1 - storms / 8) / 7
+    square = (storms / 8 - predicted) ** 2 - storms / 8 * (1 - storms / 8) / 7
     assert storm["error"] == pytest.approx(max(square, 0.0) ** 0.5)

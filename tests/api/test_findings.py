@@ -155,7 +155,7 @@ def test_without_a_reference_there_is_no_report(
 DETAILS = {
     "temporal_pattern": {
         "top": "load",
-        "features": {"load": {"stuck": 2.0}, "wind": {"stuck": 1.0}},
+        "features": {"load": {"flatline": 2.0}, "wind": {"flatline": 1.0}},
     },
     "accuracy": {"coverage": 0.9},  # names no feature: any of the input may be why
 }

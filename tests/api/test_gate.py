@@ -10,7 +10,7 @@ from core.errors import Unauthorized
 from core.settings import Settings
 from db.session import unit_of_work
 from services.access.api_keys import Caller, Door, create_key
-from services.models.registry import Directory
+from services.models.registry import ModelCache
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -32,7 +32,7 @@ def door(sessions: sessionmaker[Session]) -> Counted:
 
 @pytest.fixture
 def gate(door: Counted, sessions: sessionmaker[Session], settings: Settings) -> Gate:
-    return Gate(Keys(door), Directory(sessions), settings)
+    return Gate(Keys(door), ModelCache(sessions), settings)
 
 
 def test_many_who_come_at_once_are_asked_for_once(

@@ -26,7 +26,7 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
     """Three judged days: the second breached, and the alert fires since."""
     with unit_of_work(sessions) as session:
         row = models.find(session, model)
-        row.watermark, row.judged_until = now, now - timedelta(hours=2)
+        row.watermark, row.evaluated_until = now, now - timedelta(hours=2)
         monitor = Monitor(model_id=row.id, name="own", kind="input_drift", severity="ticket")
         session.add(monitor)
         session.flush()
@@ -167,7 +167,7 @@ def test_metrics_say_where_everything_stands(operator: TestClient, model: str) -
         f"seqwatch_backlog_rows{{{labels}}} 7.0",
         f"seqwatch_backlog_bytes{{{labels}}} 900.0",
         f"seqwatch_backlog_age_seconds{{{labels}}} 30.0",
-        f"seqwatch_judged_lag_seconds{{{labels}}} 7200.0",
+        f"seqwatch_evaluation_lag_seconds{{{labels}}} 7200.0",
         f'seqwatch_alert_firing{{{labels},monitor="own",severity="ticket"}} 1.0',
         f'seqwatch_champion_info{{{labels},version="v1"}} 1.0',
         f'seqwatch_false_alarm_promised_days{{{labels},monitor="own"}} 90.0',

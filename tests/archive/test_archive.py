@@ -152,14 +152,14 @@ def test_two_archivers_at_once_append_each_group_once(
 
 
 @pytest.mark.parametrize(
-    ("group_no", "says"),
+    ("group_no", "message"),
     [
         pytest.param(None, "ends at group 0, but the database archived", id="a lost lake"),
         pytest.param(9, "ends at group 9, but the database folded", id="an older database"),
     ],
 )
 def test_a_lake_that_is_not_the_databases_is_refused(
-    sessions: sessionmaker[Session], lake: Path, group_no: int | None, says: str
+    sessions: sessionmaker[Session], lake: Path, group_no: int | None, message: str
 ) -> None:
     model_id = add_model(sessions)
     send(sessions, model_id, prediction(START, 1))
@@ -171,7 +171,7 @@ def test_a_lake_that_is_not_the_databases_is_refused(
         delta = tables.create_table(other, model_id, Kind.PREDICTIONS, CONTRACT)
         tables.append(delta, tables.stamped(Kind.PREDICTIONS, CONTRACT, rows), group_no)
 
-    with pytest.raises(LakeAstray, match=says):
+    with pytest.raises(LakeAstray, match=message):
         archive(sessions, other, model_id, Kind.PREDICTIONS)
 
 

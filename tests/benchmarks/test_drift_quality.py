@@ -19,8 +19,8 @@ from benchmarks.quality.detectors import (
     Weekly,
     peers_in_process,
 )
-from benchmarks.quality.faults import BENIGN, FAULTS, Fault, scene, sensible
-from benchmarks.quality.ours import SeqwatchDrift, SeqwatchLevel, SeqwatchPanel
+from benchmarks.quality.faults import BENIGN, FAULTS, Fault, sensible, setting
+from benchmarks.quality.ours import SeqwatchDrift, SeqwatchMeanShift, SeqwatchTemporalPattern
 from benchmarks.quality.outside import outside
 from benchmarks.quality.series import CONTEXT, DAY, LEAD, WEEK, ar1, bootstrap, plant
 from monitors.summaries.summary import Floats
@@ -32,7 +32,7 @@ ALL_CHANGES = pytest.mark.parametrize("fault", CHANGES, ids=lambda fault: fault.
 
 def changed(fault: Fault, strength: int, seed: int = 0) -> tuple[Floats, Floats]:
     """Return the hours of a sensor as they were, and with a fault in their last week."""
-    around = scene(SERIES, 0, 0, LEAD, np.random.default_rng(seed))
+    around = setting(SERIES, 0, 0, LEAD, np.random.default_rng(seed))
     was = SERIES.values[:LEAD, 0]
     return was, fault.change(was, CONTEXT, fault.strengths[strength], around)
 
@@ -140,7 +140,7 @@ def test_an_interval_holds_its_value_and_widens_where_weeks_go_together() -> Non
 
 @pytest.mark.parametrize(
     "detector",
-    [SeqwatchDrift(), SeqwatchPanel(), KolmogorovSmirnov(), StabilityIndex()],
+    [SeqwatchDrift(), SeqwatchTemporalPattern(), KolmogorovSmirnov(), StabilityIndex()],
     ids=lambda one: one.name,
 )
 def test_each_detector_scores_a_gross_fault_above_a_quiet_week(detector: Weekly) -> None:
@@ -148,7 +148,7 @@ def test_each_detector_scores_a_gross_fault_above_a_quiet_week(detector: Weekly)
     gross = windows[29, :, 0].copy()
     gross[CONTEXT:] *= 1000.0
     trials = np.stack([windows[29, :, 0], gross])
-    (found,) = detector.judge(
+    (found,) = detector.evaluate(
         [Question(weeks=windows, sensor=0, left_out=29, trials=trials, around=windows[29])]
     )
     assert found.score[1] > found.score[0]
@@ -156,7 +156,9 @@ def test_each_detector_scores_a_gross_fault_above_a_quiet_week(detector: Weekly)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("detector", [SeqwatchDrift(), SeqwatchPanel()], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "detector", [SeqwatchDrift(), SeqwatchTemporalPattern()], ids=lambda d: d.name
+)
 def test_ours_hold_their_size(detector: Weekly) -> None:
     """200 streams at 5 %: three standard errors are .046."""
     trials = weeks.streams([ar1(0.9, 45 * WEEK, 200, 6)], 39)
@@ -221,7 +223,7 @@ def test_a_promise_is_counted_in_days() -> None:
 
 
 def test_every_detector_has_a_name_of_its_own() -> None:
-    every = [SeqwatchDrift(), SeqwatchPanel(), *peers_in_process(1), *outside()]
+    every = [SeqwatchDrift(), SeqwatchTemporalPattern(), *peers_in_process(1), *outside()]
     assert len({one.name for one in every}) == len(every)
 
 
@@ -235,7 +237,7 @@ def test_a_run_fills_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     bench = drift_quality.Bench(
         detectors=[StabilityIndex(), Never()],
-        of_promises=[SeqwatchLevel()],
+        of_promises=[SeqwatchMeanShift()],
         extent=extent,
         seed=1,
         quick=True,

@@ -30,9 +30,9 @@ from db.tables import (
     SegmentChunk,
     SegmentOutputChunk,
     ServingSlice,
-    ShapeChunk,
     SummaryChunk,
     Version,
+    WindowProfileChunk,
 )
 from lake.matching import first_received
 from lake.reading import Log
@@ -129,9 +129,9 @@ def audit(
         for what, (of, counted) in {
             "input": (SummaryChunk, log.input),
             "output": (OutputChunk, log.output),
-            "the inside of rows": (ShapeChunk, log.shape),
+            "the inside of rows": (WindowProfileChunk, log.window_profiles),
             "input by segment": (SegmentChunk, log.by_segment),
-            "output by segment": (SegmentOutputChunk, log.said_by_segment),
+            "output by segment": (SegmentOutputChunk, log.outputs_by_segment),
         }.items():
             checks += _hours(session, model_id, what, of, counted)
         checks += _served(session, model_id, log)
@@ -148,9 +148,9 @@ class _Seen:
     n_acknowledged: int
     input: dict[str, Summary]
     output: dict[str, Summary]
-    shape: dict[str, Summary]
+    window_profiles: dict[str, Summary]
     by_segment: dict[str, Summary]
-    said_by_segment: dict[str, Summary]
+    outputs_by_segment: dict[str, Summary]
     served: Slices
     accuracy: dict[tuple[date, str, bool], tuple[int, bytes]]
     errors_by_segment: dict[tuple[date, str], bytes]
@@ -163,9 +163,9 @@ def _seen() -> _Seen:
         n_acknowledged=0,
         input={},
         output={},
-        shape={},
+        window_profiles={},
         by_segment={},
-        said_by_segment={},
+        outputs_by_segment={},
         served={},
         accuracy={},
         errors_by_segment={},
@@ -215,9 +215,9 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),
-            (seen.shape, part.shape),
+            (seen.window_profiles, part.window_profile),
             (seen.by_segment, part.by_segment),
-            (seen.said_by_segment, part.said_by_segment),
+            (seen.outputs_by_segment, part.outputs_by_segment),
         ):
             if summary is not None:
                 _merge(to, version, summary)

@@ -101,7 +101,7 @@ def _count(session: Session, condition: object) -> int:
 
 def _n_unevaluated(session: Session, model: Model) -> int:
     return sum(
-        model.judged_until is None or slot > model.judged_until
+        model.evaluated_until is None or slot > model.evaluated_until
         for slot in closed_slots(session, model)
     )
 

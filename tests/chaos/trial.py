@@ -34,8 +34,8 @@ DISK_MIB = 1024
 N_WORKERS = 2
 SETTINGS = {
     "SEQWATCH_LEASE": "10",
-    "SEQWATCH_JUDGE_EVERY": "0.5",
-    "SEQWATCH_REJUDGE_EVERY": "15",
+    "SEQWATCH_EVALUATE_EVERY": "0.5",
+    "SEQWATCH_REEVALUATE_EVERY": "15",
     "SEQWATCH_DELIVER_EVERY": "0.5",
     "SEQWATCH_WEBHOOK_TIMEOUT": "5",
     "SEQWATCH_WEBHOOK_ALLOW": "127.0.0.0/8",
@@ -105,7 +105,7 @@ class Trial:
     def _left(self, due: tuple[dict[str, datetime], int, int], *, notifications: bool) -> str:
         slots, entry, delivery = due
         with read_only(self.stage.sessions) as session:
-            judged = {m.name: m.judged_until for m in session.scalars(select(Model))}
+            judged = {m.name: m.evaluated_until for m in session.scalars(select(Model))}
             late = [
                 f"{name} evaluated to {judged[name]} of {slot}"
                 for name, slot in slots.items()
@@ -136,9 +136,9 @@ class Trial:
         while time.monotonic() - began < PROGRESS_SECONDS:
             with read_only(self.stage.sessions) as session:
                 judged = [
-                    sum(slot <= model.judged_until for slot in closed_slots(session, model))
+                    sum(slot <= model.evaluated_until for slot in closed_slots(session, model))
                     for model in session.scalars(select(Model))
-                    if model.judged_until is not None
+                    if model.evaluated_until is not None
                 ]
             if len(judged) == len(MODELS) and min(judged) >= n:
                 return

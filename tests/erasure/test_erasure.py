@@ -77,7 +77,7 @@ def test_nothing_in_the_folder_names_the_session_any_more(
 
     if engine.dialect.name == "sqlite":
         assert traces(tmp_path, GONE) == []
-        assert traces(tmp_path, STAYS)  # else the look itself would be blind
+        assert traces(tmp_path, STAYS)  # else the evaluation itself would be blind
     assert traces(tmp_path / "lake", GONE) == []
     kept = [row for row in predictions(lake, model_id) if number(row) < 40]
     assert kept == expected[0]

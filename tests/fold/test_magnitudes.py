@@ -84,7 +84,7 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
     again = summarised(group(made.edges), table(Kind.PREDICTIONS, then, CONTRACT), is_late=True)
     assert again is not None
     for part in (*made.parts, *again.parts):
-        for summary in (part.input, part.output, part.shape):
+        for summary in (part.input, part.output, part.window_profile):
             if summary is not None:
                 assert np.isfinite(summary.moments[..., [N, N_MISSING, SUM]]).all()
                 assert np.isfinite(summary.moments[..., CENTRED]).all()

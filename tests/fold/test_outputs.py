@@ -87,15 +87,15 @@ def test_a_forecast_belongs_to_the_hour_in_which_it_was_made(
 
     assert fold_all(sessions, LATE) == 1
 
-    said, known = stored(sessions, model_id), edges(sessions, model_id)
+    predicted, known = stored(sessions, model_id), edges(sessions, model_id)
     assert known is not None
     assert known.names == ("load+1", "load+2..3")
-    assert said.chunks.tolist() == [chunk_at(START + 2 * HOUR)]
-    assert said.moments[0, :, [N, N_MISSING, N_REPEAT, SUM, MIN, MAX]].T.tolist() == [
+    assert predicted.chunks.tolist() == [chunk_at(START + 2 * HOUR)]
+    assert predicted.moments[0, :, [N, N_MISSING, N_REPEAT, SUM, MIN, MAX]].T.tolist() == [
         [1, 0, 0, 4, 4, 4],
         [2, 0, 1, 14, 7, 7],
     ]
-    assert said.counts[0].sum(axis=1).tolist() == [1, 2]
+    assert predicted.counts[0].sum(axis=1).tolist() == [1, 2]
 
 
 def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Session]) -> None:
@@ -107,7 +107,7 @@ def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Sess
         send(sessions, model_id, *rows, contract=DERIVED)
         fold_all(sessions, LATE)
 
-    said = stored(sessions, model_id)
+    predicted = stored(sessions, model_id)
     by_hour = values.reshape(6, 10, 2, 24)
     known = edges(sessions, model_id)
     assert known is not None
@@ -115,7 +115,7 @@ def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Sess
         for k, part in enumerate(horizon_buckets.parts(24)):
             column = 4 * i + k
             whole = by_hour[:, :, i, part].reshape(6, -1)
-            moments = said.moments[:, column]
+            moments = predicted.moments[:, column]
             assert moments[:, N].tolist() == [whole.shape[1]] * 6
             np.testing.assert_allclose(moments[:, SUM], whole.sum(axis=1))
             np.testing.assert_allclose(
@@ -125,7 +125,7 @@ def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Sess
             np.testing.assert_array_equal(moments[:, MAX], whole.max(axis=1))
             bins = np.searchsorted(known.values[column], whole, side="right")
             counts = [np.bincount(hour, minlength=18).tolist() for hour in bins]
-            assert said.counts[:, column].tolist() == counts
+            assert predicted.counts[:, column].tolist() == counts
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from cli.importing import mapping, reading
-from cli.importing.mapping import Unit, Wishes
+from cli.importing.mapping import ImportOptions, Unit
 from cli.importing.shaping import Shaper
 from core.errors import Unprocessable
 from core.schema.contract import Contract
@@ -34,10 +34,10 @@ CONTRACT = Contract(
 )
 
 
-def shaped(path: Path, **wishes: Any) -> list[dict[str, Any]]:
+def shaped(path: Path, **options: Any) -> list[dict[str, Any]]:
     """Return the predictions of a file as the interface would take them."""
     source = reading.find(path)
-    layout = mapping.lay_out(source.columns, CONTRACT, Wishes(version="v1", **wishes))
+    layout = mapping.lay_out(source.columns, CONTRACT, ImportOptions(version="v1", **options))
     shaper = Shaper(layout, CONTRACT, source.digest)
     rows: list[dict[str, Any]] = []
     for table in source.read(layout.columns):

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.importing.mapping import Unit, Wishes, lay_out, parse
+from cli.importing.mapping import ImportOptions, Unit, lay_out, parse
 from cli.importing.shaping import Shaper
 from core.errors import Unprocessable
 from tests.streams import CONTRACT
@@ -19,8 +19,8 @@ MAP = {
 }
 
 
-def shaper(columns: dict[str, tuple[str, ...]] | None = None, **wishes: Any) -> Shaper:
-    said = Wishes(columns=columns or MAP, version="v1", **wishes)
+def shaper(columns: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Shaper:
+    said = ImportOptions(columns=columns or MAP, version="v1", **options)
     return Shaper(lay_out(COLUMNS, CONTRACT, said), CONTRACT, "d" * 64)
 
 
@@ -76,21 +76,21 @@ def test_what_is_no_mapping(given: list[str], message: str) -> None:
 def test_what_cannot_be_laid_out_is_said(
     columns: dict[str, tuple[str, ...]], message: str
 ) -> None:
-    wishes = Wishes(columns=columns, version="v1")
+    options = ImportOptions(columns=columns, version="v1")
     if not message:
-        assert lay_out(COLUMNS, CONTRACT, wishes).fields["features.wind"] == ("wind",)
+        assert lay_out(COLUMNS, CONTRACT, options).fields["features.wind"] == ("wind",)
         return
     with pytest.raises(Unprocessable, match=message):
-        lay_out(COLUMNS, CONTRACT, wishes)
+        lay_out(COLUMNS, CONTRACT, options)
 
 
 def test_a_version_has_to_be_named() -> None:
     with pytest.raises(Unprocessable, match="--version NAME"):
-        lay_out(COLUMNS, CONTRACT, Wishes(columns=MAP))
+        lay_out(COLUMNS, CONTRACT, ImportOptions(columns=MAP))
 
 
 @pytest.mark.parametrize(
-    ("when", "wishes", "expected"),
+    ("when", "options", "expected"),
     [
         pytest.param(["2026-07-01 12:00:00"], {"timezone": "UTC"}, "12:00", id="naive, UTC"),
         pytest.param(
@@ -101,13 +101,13 @@ def test_a_version_has_to_be_named() -> None:
         pytest.param([1_782_907_200_000], {"epoch": Unit.MILLISECONDS}, "12:00", id="ms"),
     ],
 )
-def test_times(when: list[object], wishes: dict[str, Any], expected: str) -> None:
-    made = shaper(**wishes).predictions(rows(pa.array(when)), 0)
+def test_times(when: list[object], options: dict[str, Any], expected: str) -> None:
+    made = shaper(**options).predictions(rows(pa.array(when)), 0)
     assert made["at"][0].as_py().strftime("%Y-%m-%d %H:%M") == f"2026-07-01 {expected}"
 
 
 @pytest.mark.parametrize(
-    ("when", "wishes", "message"),
+    ("when", "options", "message"),
     [
         pytest.param(["2026-07-01 12:00:00"], {}, "--timezone", id="naive"),
         pytest.param([5], {}, "--epoch", id="numbers"),
@@ -118,10 +118,10 @@ def test_times(when: list[object], wishes: dict[str, Any], expected: str) -> Non
     ],
 )
 def test_times_that_are_refused(
-    when: list[object], wishes: dict[str, Any], message: str
+    when: list[object], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(Unprocessable, match=message):
-        shaper(**wishes).predictions(rows(pa.array(when)), 40)
+        shaper(**options).predictions(rows(pa.array(when)), 40)
 
 
 def test_mixed_zones_are_refused() -> None:
@@ -138,8 +138,8 @@ def test_no_value_of_a_row_is_in_an_error() -> None:
 
 
 def test_a_series_is_input_and_labels_by_entity_and_time() -> None:
-    wishes = {"is_series": True, "entity": "e1"}
-    made = shaper(MAP | {"actual.load": ("load_mw",)}, **wishes)
+    options = {"is_series": True, "entity": "e1"}
+    made = shaper(MAP | {"actual.load": ("load_mw",)}, **options)
     two = pa.concat_tables([rows(), rows(load_mw=pa.array([None], pa.string()))])
     labels, places = made.labels(two, 10)
     assert labels.column_names == ["actual.load", "entity", "target_at"]

@@ -94,7 +94,7 @@ def test_a_file_goes_when_its_rows_are_in_the_lake(
     archive_all(sessions, settings.lake, LATE)
 
     assert [path.name for path in files(sessions)] == [one for one in named(sessions) if one]
-    with snapshot.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.open_snapshot(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 
@@ -161,7 +161,7 @@ def test_a_lookup_whose_file_has_gone_looks_again(
         return read(session, name)
 
     monkeypatch.setattr(payload_files, "read", late)
-    with snapshot.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.open_snapshot(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
     assert moved
 
@@ -185,7 +185,7 @@ def test_an_archive_that_was_overtaken_leaves_it_to_the_other(
     monkeypatch.setattr(payload_files, "read", late)
     assert archive(sessions, settings.lake, model_id, Kind.PREDICTIONS) == 0
     assert moved
-    with snapshot.look(sessions, settings.lake, model_id) as seen:
+    with snapshot.open_snapshot(sessions, settings.lake, model_id) as seen:
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 

@@ -37,8 +37,8 @@ def test_slots_of_one_job_run_in_order_and_one_at_a_time(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
     later = now + SECOND
-    ask(sessions, later, "judge", "a")
-    ask(sessions, now, "judge", "a")
+    ask(sessions, later, "evaluate", "a")
+    ask(sessions, now, "evaluate", "a")
     first = claim(sessions, later)
     assert first is not None
     assert first.slot == now
@@ -51,8 +51,8 @@ def test_slots_of_one_job_run_in_order_and_one_at_a_time(
 
 
 def test_other_subjects_do_not_wait(sessions: sessionmaker[Session], now: datetime) -> None:
-    ask(sessions, now, "judge", "a")
-    ask(sessions, now, "judge", "b")
+    ask(sessions, now, "evaluate", "a")
+    ask(sessions, now, "evaluate", "b")
     assert {c.subject for c in (claim(sessions, now), claim(sessions, now)) if c} == {"a", "b"}
 
 
@@ -106,7 +106,7 @@ def test_a_run_that_waits_and_a_lease_are_due_when_the_clock_is_set_back(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
     ask(sessions, now)
-    ask(sessions, now, "judge", "a")
+    ask(sessions, now, "evaluate", "a")
     leased, failed = claim(sessions, now), claim(sessions, now)
     assert leased is not None
     assert failed is not None
@@ -116,7 +116,7 @@ def test_a_run_that_waits_and_a_lease_are_due_when_the_clock_is_set_back(
     back = now - HOUR
     assert {one.job for one in (claim(sessions, back), claim(sessions, back)) if one} == {
         "fold",
-        "judge",
+        "evaluate",
     }
     assert claim(sessions, back) is None
 
@@ -148,8 +148,8 @@ def test_a_slot_that_was_done_before_the_clock_was_set_back_is_run_again(
 def test_what_was_asked_for_before_the_clock_was_set_back_goes_first(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
-    ask(sessions, now, "judge", "a")
-    ask(sessions, now - HOUR, "judge", "b")
+    ask(sessions, now, "evaluate", "a")
+    ask(sessions, now - HOUR, "evaluate", "b")
     taken = claim(sessions, now - HOUR)
     assert taken is not None
     assert taken.subject == "a"
@@ -159,7 +159,7 @@ def test_a_run_that_was_given_up_is_begun_anew_when_it_is_asked_for(
     sessions: sessionmaker[Session], now: datetime
 ) -> None:
     slot = now
-    ask(sessions, slot, "judge", "a")
+    ask(sessions, slot, "evaluate", "a")
     for _ in range(runs.MAX_ATTEMPTS):
         now += HOUR
         taken = claim(sessions, now)
@@ -168,7 +168,7 @@ def test_a_run_that_was_given_up_is_begun_anew_when_it_is_asked_for(
             runs.give_back(session, taken, "KeyError", now)
     assert claim(sessions, now + HOUR) is None
     with unit_of_work(sessions) as session:
-        runs.ask(session, "judge", slot, now, "a")
+        runs.ask(session, "evaluate", slot, now, "a")
     again = claim(sessions, now)
     assert again is not None
     assert (again.slot, again.attempts) == (slot, 1)

@@ -40,7 +40,7 @@ def test_two_tickers_ask_for_a_closed_day_once(
     tickers[0].ask_for_closed_days()
     asked = sorted((row.job, row.subject, row.slot) for row in loop.all(Run))
     subject = str(loop.model_id)
-    assert asked == [("judge", subject, START + number * DAY) for number in (1, 2, 3)]
+    assert asked == [("evaluate", subject, START + number * DAY) for number in (1, 2, 3)]
 
 
 def test_a_day_that_closes_later_is_asked_for_later(
@@ -49,7 +49,7 @@ def test_a_day_that_closes_later_is_asked_for_later(
     loop = Loop(sessions)
     ticker = Ticker(settings, sessions)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, loop.model_id).judged_until = START
+        session.get_one(Model, loop.model_id).evaluated_until = START
     ticker.ask_for_closed_days()
     assert loop.all(Run) == []
     loop.reach(START + DAY + timedelta(hours=1))
@@ -62,9 +62,9 @@ def test_late_days_of_a_model_are_asked_for_once_while_a_run_waits(
 ) -> None:
     loop = Loop(sessions)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, loop.model_id).judged_until = START + DAY
+        session.get_one(Model, loop.model_id).evaluated_until = START + DAY
         session.add(LateDay(model_id=loop.model_id, day=START.date(), rev=1))
-        runs.ask(session, "rejudge", START, START, str(loop.model_id))
+        runs.ask(session, "reevaluate", START, START, str(loop.model_id))
     Ticker(settings, sessions).ask_for_late_days()
     assert [row.slot for row in loop.all(Run)] == [START]
 

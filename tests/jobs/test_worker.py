@@ -143,12 +143,12 @@ def test_a_worker_takes_only_the_jobs_of_its_group(
 ) -> None:
     done: list[str] = []
     wired = {
-        name: lambda claim: done.append(claim.job) for name in ("fold", "deliver", "judge")
+        name: lambda claim: done.append(claim.job) for name in ("fold", "deliver", "evaluate")
     }
     with unit_of_work(sessions) as session:
         for name in wired:
             runs.ask(session, name, START, START)
-    for group, name in zip(GROUPS, ("fold", "deliver", "judge"), strict=True):
+    for group, name in zip(GROUPS, ("fold", "deliver", "evaluate"), strict=True):
         one = Worker(settings, sessions, wired, group)
         assert (one.once(), one.once()) == (True, False)
         assert done.pop() == name
@@ -246,7 +246,7 @@ def test_every_job_that_is_ticked_is_wired_and_idles_in_peace(
 ) -> None:
     wired = jobs(settings, sessions)
     quiet = {"fold", "archive", "deliver", "purge"}
-    assert quiet | {"judge"} <= set(wired)
+    assert quiet | {"evaluate"} <= set(wired)
     idle = Worker(settings, sessions, wired)
     with unit_of_work(sessions) as session:
         for job in sorted(quiet):

@@ -13,7 +13,7 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.settings import Settings
 from db.session import read_only, unit_of_work
-from db.tables import KServeHalf, Model
+from db.tables import Model, PendingEvent
 from services.access.api_keys import create_key
 from tests.streams import waiting_rows
 
@@ -130,4 +130,4 @@ def stored(sessions: sessionmaker[Session]) -> Stored:
 def waiting(sessions: sessionmaker[Session]) -> list[bytes]:
     """Return what waits for its other half."""
     with read_only(sessions) as session:
-        return [*session.scalars(select(KServeHalf.payload))]
+        return [*session.scalars(select(PendingEvent.payload))]

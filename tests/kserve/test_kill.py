@@ -16,7 +16,7 @@ POINTS = [
     pytest.param(("db.queries.log.kserve", "add", "before"), 0, id="before the half is stored"),
     pytest.param(("db.queries.log.kserve", "add", "after"), 0, id="before it is committed"),
     pytest.param(
-        ("db.queries.log.kserve", "halves", "before"), 1, id="before the other is found"
+        ("db.queries.log.kserve", "pending_events", "before"), 1, id="before the other is found"
     ),
     pytest.param(("db.queries.log.inbox", "add_receipts", "before"), 1, id="before the batch"),
     pytest.param(("db.queries.log.inbox", "sign_of_life", "after"), 1, id="before its commit"),

@@ -38,7 +38,7 @@ WAIT = timedelta(minutes=10)
 @pytest.mark.parametrize("mode", ["binary", "structured"])
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["request first", "response first"])
 @pytest.mark.parametrize("protocol", [V1, V2], ids=["v1", "v2"])
-def test_two_halves_make_one_batch(
+def test_two_events_make_one_batch(
     logger: Logger,
     stored: Stored,
     sessions: sessionmaker[Session],
@@ -84,7 +84,7 @@ def test_a_half_twice_changes_nothing(
     assert waiting(sessions) == []
 
 
-def test_halves_find_each_other_across_restarts_and_replicas(
+def test_events_find_each_other_across_restarts_and_replicas(
     settings: Settings,
     sessions: sessionmaker[Session],
     model: str,
@@ -100,7 +100,7 @@ def test_halves_find_each_other_across_restarts_and_replicas(
     assert len(stored()) == 2
 
 
-def test_halves_that_come_at_the_same_moment_make_exactly_one_prediction(
+def test_events_that_come_at_the_same_moment_make_exactly_one_prediction(
     settings: Settings,
     sessions: sessionmaker[Session],
     model: str,
@@ -320,8 +320,8 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
     field: str,
     order: list[int],
 ) -> None:
-    halves = [(REQUEST, request_), (RESPONSE, response)]
-    answers = [logger.binary(*halves[part]) for part in order]
+    pending_events = [(REQUEST, request_), (RESPONSE, response)]
+    answers = [logger.binary(*pending_events[part]) for part in order]
     assert [answer.status_code for answer in answers] == [200, 200]
     said = answers[1].json()
     assert (said["outcome"], said["accepted"], said["quarantined"]) == ("paired", 0, 1)

@@ -73,9 +73,9 @@ def test_what_is_sensitive_is_masked_before_it_waits_and_once_only(
     logger: Logger, stored: Stored, sessions: sessionmaker[Session]
 ) -> None:
     logger.binary(REQUEST, {"instances": [person()]})
-    (half,) = waiting(sessions)
-    assert SECRET.encode() not in half
-    assert b"41.5" not in half
+    (pending_event,) = waiting(sessions)
+    assert SECRET.encode() not in pending_event
+    assert b"41.5" not in pending_event
     said = logger.binary(RESPONSE, {"predictions": [3]}).json()
     assert (said["accepted"], said["errors"]) == (1, [])
     (row,) = stored()
@@ -109,13 +109,13 @@ def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_said(
 ) -> None:
     first = logger.structured(REQUEST, {"instances": [instance]})
     assert first.status_code == 200
-    halves = waiting(sessions)
+    pending_events = waiting(sessions)
     second = logger.structured(RESPONSE, {"predictions": [SECRET]})
     assert second.json()["quarantined"] == 1
     with read_only(sessions) as session:
         contents = [json.dumps(c) for c in session.scalars(select(Quarantine.content))]
         reasons = [*session.scalars(select(Quarantine.field + Quarantine.reason))]
-    kept = [*halves, *(text.encode() for text in [*contents, *reasons])]
+    kept = [*pending_events, *(text.encode() for text in [*contents, *reasons])]
     said = [first.content, second.content]
     assert [text for text in [*kept, *said] if SECRET.encode() in text] == []
     assert stored() == []
@@ -139,6 +139,8 @@ def test_a_response_waits_without_what_the_contract_does_not_name(
         ]
     ):
         logger.binary(RESPONSE, payload, id=f"e-{i}")
-    halves = waiting(sessions)
-    assert len(halves) == 5
-    assert [half for half in halves if SECRET.encode() in half] == []
+    pending_events = waiting(sessions)
+    assert len(pending_events) == 5
+    assert [
+        pending_event for pending_event in pending_events if SECRET.encode() in pending_event
+    ] == []

@@ -11,7 +11,7 @@ from sqlalchemy.orm import sessionmaker
 from db.session import connect
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.reevaluate import rejudge
+from services.evaluation.reevaluate import reevaluate
 from tests.archive.mortal import arm
 from tests.late.world import NOW
 
@@ -20,7 +20,7 @@ def main(url: str, model_id: str, *point: str) -> None:
     sessions = sessionmaker(connect(url), expire_on_commit=False)
     arm(*point)
     fold_all(sessions, NOW)
-    rejudge(sessions, Baselines(), UUID(model_id), NOW)
+    reevaluate(sessions, Baselines(), UUID(model_id), NOW)
     sys.exit("it was meant to die")
 
 

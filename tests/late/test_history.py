@@ -16,7 +16,7 @@ from db.tables import Alert, Champion, Channel, FlipRow, Model, Rollout, Scope
 from monitors.finding import Outcome
 from notify.signing import new_secret
 from services.access.api_keys import create_key
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models.monitor_config import MonitorPlan
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
@@ -41,18 +41,18 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
     return world
 
 
-def test_history_is_looked_at_and_told_to_nobody(
+def test_history_is_evaluated_and_told_to_nobody(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     live = past(sessions, tmp_path / "lake")
-    live.judge()
+    live.evaluate_slot()
     assert live.rows(FlipRow) != []
 
     world = World(sessions, tmp_path / "lake", "history", N_REFERENCE)
     with unit_of_work(sessions) as session:
         session.get_one(Model, world.model_id).history_until = END
     world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    world.judge()
+    world.evaluate_slot()
 
     assert world.findings() == live.findings()
     for table in (Alert, FlipRow, Rollout):
@@ -65,7 +65,7 @@ def test_what_is_live_after_history_fires(
     world = past(sessions, tmp_path)
     with unit_of_work(sessions) as session:
         session.get_one(Model, world.model_id).history_until = START + 30 * DAY
-    world.judge()
+    world.evaluate_slot()
     fired = [flip.at for flip in world.rows(FlipRow)]
     assert fired != []
     assert min(fired) > START + 30 * DAY
@@ -75,9 +75,9 @@ def test_a_replay_finds_what_was_found_and_writes_nothing(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = past(sessions, tmp_path)
-    world.judge()
+    world.evaluate_slot()
     before = world.findings()
-    found = replay(sessions, world.model_id, Asked())
+    found = run_backtest(sessions, world.model_id, BacktestRequest())
 
     assert (found.since, found.until) == (START + N_REFERENCE * DAY, END - DAY)
     assert {record.monitor for record in found.records} == {*KINDS}
@@ -99,18 +99,18 @@ def test_other_monitors_and_another_reference_may_be_tried(
     world = past(sessions, tmp_path)
     world.work()
     plan = MonitorPlan(name="strict", kind="accuracy", params={"objective": 0.01})
-    asked = Asked(
+    asked = BacktestRequest(
         since=START,
         until=END - 2 * DAY,
         reference=Window(START, START + 26 * DAY),
         plans=(plan,),
     )
-    found = replay(sessions, world.model_id, asked)
+    found = run_backtest(sessions, world.model_id, asked)
     [record] = found.records
     assert (found.since, found.n_days) == (START + 26 * DAY, 5)
-    assert record.n_breaches == record.n_judged > 0
-    first_days = Asked(until=END, reference_days=2, plans=(plan,))
-    assert replay(sessions, world.model_id, first_days).n_days == N_SERVED - 3
+    assert record.n_breaches == record.n_evaluated > 0
+    first_days = BacktestRequest(until=END, reference_days=2, plans=(plan,))
+    assert run_backtest(sessions, world.model_id, first_days).n_days == N_SERVED - 3
     [episode] = found.episodes
     assert (episode.monitor, episode.until) == ("strict", None)
 
@@ -122,9 +122,12 @@ def test_without_a_reference_a_replay_says_what_is_missing(
     world.work()
     with unit_of_work(sessions) as session:
         session.execute(delete(Champion).where(Champion.model_id == world.model_id))
-    found = {one.monitor: one for one in replay(sessions, world.model_id, Asked()).records}
+    found = {
+        one.monitor: one
+        for one in run_backtest(sessions, world.model_id, BacktestRequest()).records
+    }
     assert found["input_drift"].why_without == "the champion has no reference"
-    assert found["input_fault"].n_judged == 0
+    assert found["input_fault"].n_evaluated == 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -98,7 +98,7 @@ def at_once(sessions: sessionmaker[Session], tmp_path: Path, case: Case) -> Worl
     """A model whose events all came before anybody looked."""
     world = a_world(sessions, tmp_path, "at once", case)
     world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
-    world.judge()
+    world.evaluate_slot()
     assert {name for name, *_ in alarms(world)} >= case.fires
     return world
 
@@ -118,7 +118,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
             world.send(half)
             world.work()
         world.baselines = Baselines()  # nothing is remembered
-        world.judge()
+        world.evaluate_slot()
     assert alarms(world) == alarms(at_once)
     assert judged(world) == judged(at_once)
 
@@ -137,13 +137,13 @@ def test_a_worker_that_is_killed_every_day(
     world.work()
     for number, point in enumerate(case.points, start=case.n_reference + 1):
         day_end = START + number * DAY
-        command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+        command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
         dead = subprocess.run(
             [*command, str(world.model_id), day_end.isoformat(), *point.split()],
             capture_output=True,
         )
         assert dead.returncode == -9, dead.stderr.decode()
-        assert (world.model().judged_until or START) < day_end
-    world.judge()
+        assert (world.model().evaluated_until or START) < day_end
+    world.evaluate_slot()
     assert alarms(world) == alarms(at_once)
     assert world.findings() == at_once.findings()

@@ -13,7 +13,7 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.finding import Outcome
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
@@ -35,8 +35,8 @@ def rows() -> list[list[Row]]:
             at = START + i * HOUR
             for shop in SHOPS:
                 off = 3.0 if shop == WRONG and day >= CHANGED else 1.0
-                happened = chance.normal(size=3)
-                said = happened + 0.3 * off * chance.normal(size=3)
+                observed = chance.normal(size=3)
+                said = observed + 0.3 * off * chance.normal(size=3)
                 name = f"{shop}-{at.isoformat()}"
                 features = {"load": [1.0], "wind": [2.0], "shop": [shop]}
                 served = prediction(
@@ -46,7 +46,7 @@ def rows() -> list[list[Row]]:
                     features=features,
                     output={"load": said.tolist()},
                 )
-                told = label(None, happened.tolist(), prediction_id=name)
+                told = label(None, observed.tolist(), prediction_id=name)
                 told |= {"arrived_at": at + 4 * HOUR, "received_at": at + 4 * HOUR}
                 of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
         days.append(of_day)
@@ -64,7 +64,7 @@ def a_world(sessions: sessionmaker[Session], folder: Path) -> World:
     )
     for of_day in rows():
         made.send(of_day)
-    made.judge()
+    made.evaluate_slot()
     return made
 
 
@@ -83,7 +83,7 @@ def said(world: World) -> list[tuple[str, str]]:
 def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Path) -> None:
     found = said(world)
     assert found[0][1] == "no label of a forecast of the champion for a segment is due"
-    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     assert found[CHANGED + 2][1].startswith("forecasts of load for shop=b are off ")
@@ -95,11 +95,11 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     worst = told.segments[0]
     assert worst.times == pytest.approx(3.0, rel=0.25)
     assert worst.others == pytest.approx(1.0, rel=0.25)
-    assert worst.usual == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
+    assert worst.baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:
-    [record] = replay(world.sessions, world.model_id, Asked()).records
+    [record] = run_backtest(world.sessions, world.model_id, BacktestRequest()).records
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
 
 
@@ -112,7 +112,7 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
         if kind is Kind.PREDICTIONS and row["entity"] == WRONG
     ]
     world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
-    assert world.rejudge() > 0
+    assert world.reevaluate() > 0
     assert said(world)[CHANGED + 2][0] == "ok"
     firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"

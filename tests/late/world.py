@@ -1,4 +1,4 @@
-"""One model whose rows may come in any order, judged as the platform judges it."""
+"""One model whose rows may come in any order, evaluated as the platform evaluates it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -35,8 +35,8 @@ from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.evaluation import schedule
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
-from services.evaluation.reevaluate import rejudge
+from services.evaluation.evaluate_slot import evaluate_slot
+from services.evaluation.reevaluate import reevaluate
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
@@ -126,25 +126,25 @@ class World:
         archive_all(self.sessions, self.lake, NOW)
         join_all(self.sessions, self.lake, NOW)
 
-    def judge(self) -> int:
-        """Judge the days that have closed."""
+    def evaluate_slot(self) -> int:
+        """Evaluate the days that have closed."""
         self.work()
         with read_only(self.sessions) as session:
             due = schedule.due(session)
         return sum(
-            judge(self.sessions, self.baselines, self.model_id, at, NOW)
+            evaluate_slot(self.sessions, self.baselines, self.model_id, at, NOW)
             for model_id, at in due
             if model_id == str(self.model_id)
         )
 
-    def rejudge(self, max_looks: int = 40) -> int:
+    def reevaluate(self, max_slots: int = 40) -> int:
         """Look again until nothing waits; how many findings were revised."""
         self.work()
         n_revised = 0
         while True:
-            done = rejudge(self.sessions, self.baselines, self.model_id, NOW, max_looks)
+            done = reevaluate(self.sessions, self.baselines, self.model_id, NOW, max_slots)
             n_revised += done.n_revised
-            if not done.n_looks:
+            if not done.n_evaluations:
                 return n_revised
 
     def rows(self, of: type[Base]) -> list[Any]:
@@ -278,7 +278,7 @@ def _in_shop(row: dict[str, Any], i: int, shop: str) -> dict[str, Any]:
 def shuffled(days: Sequence[Sequence[Row]], n_reference: int, seed: int = 5) -> list[list[Row]]:
     """Return the same rows by the day on which they arrive: a third of them days late.
 
-    Some of the reference too, when days have been judged with the rest of it.
+    Some of the reference too, when days have been evaluated with the rest of it.
     """
     chance = np.random.default_rng(seed)
     arriving: list[list[Row]] = [[] for _ in days]

@@ -30,7 +30,7 @@ def test_time_never_runs_backwards_in_a_bucket() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "says"),
+    ("stored", "message"),
     [
         pytest.param({"rowz": 1}, "limits: unknown rowz", id="a misspelt limit"),
         pytest.param({"rows": 0}, "limits: rows must be at least 1", id="nothing at all"),
@@ -38,8 +38,8 @@ def test_time_never_runs_backwards_in_a_bucket() -> None:
         pytest.param({"burst_rows": 5}, "burst_rows needs rows_per_second", id="a burst alone"),
     ],
 )
-def test_wrong_limits_are_refused_by_name(stored: dict[str, object], says: str) -> None:
-    with pytest.raises(Unprocessable, match=says):
+def test_wrong_limits_are_refused_by_name(stored: dict[str, object], message: str) -> None:
+    with pytest.raises(Unprocessable, match=message):
         Limits.from_json(stored)
 
 

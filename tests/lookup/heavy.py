@@ -20,7 +20,7 @@ from core.schema.rows import Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect
 from lake import tables
-from services.read_models.export.export import Order, export
+from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup.query import Query
 from tests.streams import CONTRACT, START, add_model
@@ -77,7 +77,7 @@ def main() -> None:
     filling.join()
     sessions = sessionmaker(connect(database))
     (model,) = [path.name for path in lake.iterdir()]
-    order = Order(model_id=UUID(model), query=Query(), form=form)
+    order = ExportRequest(model_id=UUID(model), query=Query(), form=form)
     counted = [0]
 
     def told(n: int) -> None:

@@ -70,7 +70,7 @@ def test_an_id_is_not_looked_for_far_from_a_time_that_is_told(get: Get, place: P
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let time be up after one look at one file."""
     monkeypatch.setattr(paged, "PATIENCE", timedelta(0))
-    monkeypatch.setattr(search, "FIRST_LOOK", 1)
+    monkeypatch.setattr(search, "FIRST_SCAN", 1)
 
 
 def spread_over(place: Place, n_days: int) -> None:

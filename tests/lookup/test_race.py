@@ -17,7 +17,7 @@ from services.read_models.export.rows import batches
 from services.read_models.lookup import by_id, paged, snapshot, timeline
 from services.read_models.lookup.query import Query
 from services.read_models.lookup.rows import Prediction
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 from tests.lookup.conftest import Place
 from tests.streams import HOUR, START, prediction
 
@@ -75,7 +75,7 @@ def test_rows_that_move_between_the_two_reads_are_seen_once(
 
         monkeypatch.setattr(unarchived, "freeze", frozen)
 
-    with look(place.sessions, place.lake, place.model_id) as seen:
+    with open_snapshot(place.sessions, place.lake, place.model_id) as seen:
         assert every_id(seen) == [f"p{i:04}" for i in range(3 * N)]
     assert moved
 
@@ -84,7 +84,7 @@ def test_an_archive_that_is_always_faster_is_given_up_on(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unarchived, "archived", lambda *_: 10**9)
-    with pytest.raises(Busy), look(place.sessions, place.lake, place.model_id):
+    with pytest.raises(Busy), open_snapshot(place.sessions, place.lake, place.model_id):
         pass
 
 
@@ -114,7 +114,7 @@ def test_lookups_beside_a_running_archive_see_every_row_once(
 ) -> None:
     for _ in range(40):
         least = busy[0]
-        with look(place.sessions, place.lake, place.model_id) as seen:
+        with open_snapshot(place.sessions, place.lake, place.model_id) as seen:
             exported = [
                 name
                 for rows in batches(seen, Query(), with_labels=False)
@@ -135,6 +135,6 @@ def test_a_session_maker_is_not_needed_after_the_look(
 ) -> None:
     """No transaction is open while files are read: what waits was copied."""
     place.send(*rows(0))
-    with look(sessions, place.lake, place.model_id) as seen:
+    with open_snapshot(sessions, place.lake, place.model_id) as seen:
         place.archive()
         assert every_id(seen) == [f"p{i:04}" for i in range(N)]

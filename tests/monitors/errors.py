@@ -53,11 +53,11 @@ def forecast_errors(values: Floats) -> Floats:
     """
     n_days, n_channels = len(values) // HOURS, values.shape[1]
     by_day = values[: n_days * HOURS].reshape(n_days, HOURS, n_channels)
-    usual = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
-    unusual = (by_day[7:] - usual).reshape(-1, n_channels)
+    baseline = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
+    unusual = (by_day[7:] - baseline).reshape(-1, n_channels)
     hour = np.arange(len(unusual) - HOURS)
     apart = [
-        usual[hour // HOURS, (hour + step) % HOURS]
+        baseline[hour // HOURS, (hour + step) % HOURS]
         + 0.95**step * unusual[hour]
         - values[7 * HOURS + hour + step]
         for step in range(1, HORIZON + 1)

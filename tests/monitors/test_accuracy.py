@@ -20,7 +20,7 @@ def week(error: float, coverage: float = 1.0, n_steps: int = 4) -> DayErrors:
     )
 
 
-def look(errors: DayErrors, bar: float | None = 0.5) -> Finding:
+def evaluation(errors: DayErrors, bar: float | None = 0.5) -> Finding:
     return evaluate(errors, AccuracyParams(), bar)
 
 
@@ -37,13 +37,13 @@ def look(errors: DayErrors, bar: float | None = 0.5) -> Finding:
     ],
 )
 def test_outcome(errors: DayErrors, bar: float | None, outcome: Outcome) -> None:
-    assert look(errors, bar).outcome is outcome
+    assert evaluation(errors, bar).outcome is outcome
 
 
 def test_nothing_expected_is_no_data() -> None:
     empty = week(0.4)
     nothing = np.zeros_like(empty.n_expected)
-    found = look(
+    found = evaluation(
         DayErrors(
             days=empty.days, sums=0.0 * empty.sums, n_labelled=nothing, n_expected=nothing
         )
@@ -54,13 +54,13 @@ def test_nothing_expected_is_no_data() -> None:
 def test_each_step_is_told_apart() -> None:
     errors = week(0.4)
     errors.sums[:, 3] *= 2
-    steps = look(errors).detail["per_step"]
+    steps = evaluation(errors).detail["per_step"]
     assert isinstance(steps, list)
     assert [step["error"] for step in steps] == pytest.approx([0.4, 0.4, 0.4, 0.8])
 
 
 def test_missing_labels_leave_an_interval() -> None:
-    found = look(week(0.6, 0.9))
+    found = evaluation(week(0.6, 0.9))
     assert found.value == pytest.approx(0.6)
     assert found.detail["at_least"] == pytest.approx(0.54)
     assert found.detail["coverage"] == pytest.approx(0.9)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
-from monitors.data_quality.baseline import QualityBaseline
-from monitors.data_quality.data_quality import Arrivals, QualityParams
+from monitors.data_quality.baseline import DataQualityBaseline
+from monitors.data_quality.data_quality import DataQualityParams, DayVolume
 from monitors.finding import Finding, Outcome
 from monitors.registry import find
 from monitors.summaries.daily import Daily, daily
@@ -21,7 +21,7 @@ from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Column, Floats, chunk_at, freeze, summarise
 from tests.monitors.streams import START, ar1, day, etth1, plant
 
-PARAMS = QualityParams()
+PARAMS = DataQualityParams()
 NAMES = ("load", "wind", "area")
 N_DAYS = 28 * 7 + 5 * 7
 TODAY = N_DAYS - 1  # a Tuesday
@@ -70,17 +70,17 @@ def ordinary(seed: int = 1, n_days: int = N_DAYS) -> Stream:
     return Stream(values=values, sent=np.ones(n))
 
 
-def learnt(days: Daily, params: QualityParams = PARAMS) -> QualityBaseline:
+def learnt(days: Daily, params: DataQualityParams = PARAMS) -> DataQualityBaseline:
     reference = days.until(days.first_day + 28 * 7, 28 * 7)
-    found = data_quality.calibrate(reference, ("load", "wind"), params)
-    assert isinstance(found, QualityBaseline)
+    found = data_quality.fit(reference, ("load", "wind"), params)
+    assert isinstance(found, DataQualityBaseline)
     return found
 
 
-def judged(stream: Stream, number: int = TODAY, arrivals: Arrivals | None = None) -> Finding:
+def evaluated(stream: Stream, number: int = TODAY, volume: DayVolume | None = None) -> Finding:
     days = stream.days()
     window = Window(day(number), day(number + 1))
-    rows = arrivals or Arrivals(n_rows=24, usual=(24,) * 5)
+    rows = volume or DayVolume(n_rows=24, baseline=(24,) * 5)
     return data_quality.evaluate(
         learnt(days), days.until(days.first_day + number + 1, 36), rows, PARAMS, window
     )
@@ -129,8 +129,12 @@ FAULTS = [
     pytest.param(_gone, ("missing", "load"), "load 5", id="half of the values are missing"),
     pytest.param(_stopped, ("gap", "wind"), "in 14 h", id="a feature stops"),
     pytest.param(_silent, ("gap", "load"), "in 6 h", id="no row for six hours"),
-    pytest.param(_still, ("constant", "wind"), "wind never moved", id="a sensor that is stuck"),
-    pytest.param(_far, ("beyond", "load"), "times its usual range", id="one value far away"),
+    pytest.param(
+        _still, ("constant", "wind"), "wind: constant all day", id="a sensor that is stuck"
+    ),
+    pytest.param(
+        _far, ("beyond", "load"), "times the reference range", id="one value far away"
+    ),
     pytest.param(_moon, ("new_category", "area"), "never had", id="a category that is new"),
 ]
 
@@ -139,7 +143,7 @@ FAULTS = [
 def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], said: str) -> None:
     stream = ordinary()
     change(stream, LAST)
-    finding = judged(stream)
+    finding = evaluated(stream)
     assert finding.outcome is Outcome.BREACH
     assert fact in facts(finding)
     assert said in finding.cause
@@ -149,7 +153,7 @@ def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], said
 
 
 def test_a_day_like_the_others_is_no_fault(quiet: Stream) -> None:
-    finding = judged(quiet)
+    finding = evaluated(quiet)
     assert (finding.outcome, finding.cause, facts(finding)) == (Outcome.OK, "", set())
     assert finding.value is not None
     assert 0 < finding.value <= 1
@@ -159,12 +163,12 @@ ARRIVALS = [
     pytest.param({}, None, id="as usual"),
     pytest.param({"n_rows": 2_000}, None, id="doubled volume"),
     pytest.param({"n_rows": 500}, None, id="half of it, on a holiday"),
-    pytest.param({"n_rows": 4_100}, "4100 rows, usually 1002", id="four times as many"),
-    pytest.param({"n_rows": 200}, "200 rows, usually 1002", id="a fifth"),
-    pytest.param({"n_rows": 9_000, "usual": (1_000, 0, 0)}, None, id="too few weeks to say"),
+    pytest.param({"n_rows": 4_100}, "4100 rows, baseline 1002", id="four times as many"),
+    pytest.param({"n_rows": 200}, "200 rows, baseline 1002", id="a fifth"),
+    pytest.param({"n_rows": 9_000, "baseline": (1_000, 0, 0)}, None, id="too few weeks to say"),
     pytest.param({"n_duplicates": 5}, None, id="few that came twice"),
-    pytest.param({"n_duplicates": 30}, "3.0% of the rows came twice", id="many"),
-    pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused, for wh", id="range"),
+    pytest.param({"n_duplicates": 30}, "3.0% of the rows are duplicates", id="many"),
+    pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused: out", id="range"),
     pytest.param({"refused": {"vocabulary": 30}}, "an unknown category", id="vocabulary"),
     pytest.param({"refused": {"type": 30}}, "a wrong type", id="type"),
     pytest.param({"refused": {"missing": 8, "not_finite": 8}}, "missing", id="absent or NaN"),
@@ -177,8 +181,8 @@ ARRIVALS = [
 def test_rows_are_held_to_numbers(
     quiet: Stream, change: dict[str, object], said: str | None
 ) -> None:
-    usual = {"n_rows": 1_000, "usual": (1_000, 990, 1_010, 1_005, 0)}
-    finding = judged(quiet, arrivals=Arrivals(**(usual | change)))  # type: ignore[arg-type]
+    baseline = {"n_rows": 1_000, "baseline": (1_000, 990, 1_010, 1_005, 0)}
+    finding = evaluated(quiet, volume=DayVolume(**(baseline | change)))  # type: ignore[arg-type]
     if said is None:
         assert finding.outcome is Outcome.OK, finding.cause
     else:
@@ -189,9 +193,9 @@ def test_rows_are_held_to_numbers(
 def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> None:
     quiet = replace(quiet, sent=quiet.sent.copy())
     quiet.sent[LAST] = 0
-    finding = judged(quiet, arrivals=Arrivals(n_rows=0, usual=(24,) * 5))
+    finding = evaluated(quiet, volume=DayVolume(n_rows=0, baseline=(24,) * 5))
     assert finding.outcome is Outcome.BREACH
-    assert "0 rows, usually 24" in finding.cause
+    assert "0 rows, baseline 24" in finding.cause
     assert ("gap", "load") in facts(finding)
 
 
@@ -205,7 +209,7 @@ def test_a_feature_that_died_stays_dead_however_long() -> None:
     for number in range(died, N_DAYS):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        rows = Arrivals(n_rows=24, usual=(24,) * 5)
+        rows = DayVolume(n_rows=24, baseline=(24,) * 5)
         finding = data_quality.evaluate(baseline, recent, rows, PARAMS, window)
         assert ("gap", "wind") in facts(finding), number
 
@@ -215,23 +219,23 @@ def test_a_stream_that_now_keeps_office_hours_is_soon_taken_as_such() -> None:
     began = 28 * 7
     hour = np.arange(N_DAYS * HOURS)
     stream.sent[(hour >= began * HOURS) & ((hour % 24 < 8) | (hour % 24 > 17))] = 0
-    first = judged(stream, began)
+    first = evaluated(stream, began)
     assert ("gap", "load") in facts(first)
-    later = judged(stream, began + 8)
+    later = evaluated(stream, began + 8)
     assert later.outcome is Outcome.OK, later.cause
 
 
-def test_without_enough_reference_features_are_not_judged(quiet: Stream) -> None:
+def test_without_enough_reference_features_are_not_evaluated(quiet: Stream) -> None:
     days = quiet.days()
     short = days.until(days.first_day + 18, 18)
-    found = data_quality.calibrate(short, ("load",), PARAMS)
-    assert found == Learning(n_windows=18, window_days=1)
+    found = data_quality.fit(short, ("load",), PARAMS)
+    assert found == WarmingUp(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
     for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
-        calm = data_quality.evaluate(baseline, days, Arrivals(n_rows=24), PARAMS, window)
+        calm = data_quality.evaluate(baseline, days, DayVolume(n_rows=24), PARAMS, window)
         assert calm.outcome is Outcome.NO_DATA
         assert said in calm.cause
-        twice = Arrivals(n_rows=24, n_duplicates=20)
+        twice = DayVolume(n_rows=24, n_duplicates=20)
         loud = data_quality.evaluate(baseline, days, twice, PARAMS, window)
         assert loud.outcome is Outcome.BREACH
 
@@ -252,14 +256,14 @@ def as_stream(values: Floats) -> Daily:
 
 
 def breaches(days: Daily, reference_days: int) -> list[tuple[int, str]]:
-    """Judge every day after the reference."""
+    """Evaluate every day after the reference."""
     reference = days.until(days.first_day + reference_days, reference_days)
-    baseline = data_quality.calibrate(reference, days.names, PARAMS)
+    baseline = data_quality.fit(reference, days.names, PARAMS)
     found = []
     for number in range(reference_days, len(days)):
         recent = days.until(days.first_day + number + 1, 36)
         window = Window(day(number), day(number + 1))
-        finding = data_quality.evaluate(baseline, recent, Arrivals(n_rows=1), PARAMS, window)
+        finding = data_quality.evaluate(baseline, recent, DayVolume(n_rows=1), PARAMS, window)
         if finding.outcome is Outcome.BREACH:
             found.append((number, finding.cause))
     return found
@@ -316,8 +320,8 @@ def test_missing_values_are_found_the_day_they_go(share: float) -> None:
 def test_a_limit_of_none_is_no_limit() -> None:
     for name in ("min_missing", "max_refused", "days_between_false_alarms"):
         with pytest.raises(ValueError, match=f"{name} must be positive"):
-            QualityParams(**{name: 0.0})
+            DataQualityParams(**{name: 0.0})
     with pytest.raises(ValueError, match="more than 1"):
-        QualityParams(max_volume_ratio=0.5)
+        DataQualityParams(max_volume_ratio=0.5)
     with pytest.raises(ValueError, match="must be positive"):
-        QualityParams(max_beyond=math.nan)
+        DataQualityParams(max_beyond=math.nan)

@@ -96,8 +96,8 @@ def test_on_the_same_shares_scipy_gives_the_same_divergences(pair: str) -> None:
     rng = np.random.default_rng(8)
     current, reference = PAIRS[pair][0](rng, 400), PAIRS[pair][1](rng, 4_000)
     edges = freeze({"x": reference})
-    now, usual = (totals(summary(edges, part)).counts for part in (current, reference))
-    p, q = (part[0] for part in smoothed(now, usual))
+    now, baseline = (totals(summary(edges, part)).counts for part in (current, reference))
+    p, q = (part[0] for part in smoothed(now, baseline))
     found = between(totals(summary(edges, current)), totals(summary(edges, reference)), edges)
     alive = p > 0
     assert found.kl[0] == pytest.approx(stats.entropy(p[alive], q[alive]), rel=1e-9)
@@ -106,7 +106,7 @@ def test_on_the_same_shares_scipy_gives_the_same_divergences(pair: str) -> None:
     assert math.sqrt(found.js[0]) == pytest.approx(jensenshannon(p, q), rel=1e-6)
     overlap = np.sqrt(p * q).sum()
     assert found.hellinger[0] == pytest.approx(math.sqrt(1 - overlap), rel=1e-6)
-    table = np.array([now[0], usual[0]])
+    table = np.array([now[0], baseline[0]])
     table = table[:, table.sum(axis=0) > 0]
     wanted = stats.chi2_contingency(table, correction=False).statistic
     assert found.chi_square[0] == pytest.approx(wanted, rel=1e-9)
@@ -157,8 +157,8 @@ def test_evidently_finds_the_same_on_the_same_bins(
 ) -> None:
     """It smooths nothing that is not empty, turns KL around, and takes the root of JS."""
     current, reference = pair
-    now, usual = (totals(summary(UNIT, part)).counts for part in pair)
-    p, q = shares(now), shares(usual)
+    now, baseline = (totals(summary(UNIT, part)).counts for part in pair)
+    p, q = shares(now), shares(baseline)
     theirs = {
         name: evidently(module, name)(series(reference), series(current), kind.Categorical, 1)
         for module, name in (
@@ -249,9 +249,11 @@ def test_evidently_takes_the_reference_as_known_in_chi_square(
     theirs, _ = evidently("chisquare_stattest", "_chi_stat_test")(
         series(reference), series(current), kind.Categorical, 0.05
     )
-    now, usual = (totals(summary(UNIT, part)).counts[:, 1:-1] for part in (current, reference))
-    ours = distances.chi_square(now, usual)[0]
-    most = 1 + 300 / 30_000 * (shares(now) / shares(usual)).max()
+    now, baseline = (
+        totals(summary(UNIT, part)).counts[:, 1:-1] for part in (current, reference)
+    )
+    ours = distances.chi_square(now, baseline)[0]
+    most = 1 + 300 / 30_000 * (shares(now) / shares(baseline)).max()
     null = stats.chi2(LEVELS - 1)
     assert null.sf(ours * most) <= theirs <= null.sf(ours)
     assert null.sf(ours * most) > 0.9 * null.sf(ours)
@@ -267,7 +269,7 @@ def of_counts(current: Floats, reference: Floats) -> Distances:
     """Compare two windows of these counts, with all values inside [-1, 60]."""
     ends = np.full(2, -1.0), np.full(2, 60.0)
     grid = distances.borders(GRID.values, *ends)
-    now, usual = (
+    now, baseline = (
         Totals(
             counts=counts,
             low=ends[0],
@@ -277,7 +279,7 @@ def of_counts(current: Floats, reference: Floats) -> Distances:
         )
         for counts in (current, reference)
     )
-    return between(now, usual, GRID)
+    return between(now, baseline, GRID)
 
 
 @settings(max_examples=60, deadline=None)

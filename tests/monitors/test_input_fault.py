@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
-from monitors.input_fault.cross_feature_model import FaultBaseline
+from monitors.input_fault.cross_feature_model import InputFaultBaseline
 from monitors.input_fault.fault_types import FaultKind
 from monitors.input_fault.input_fault import (
     Fault,
     InputFaultParams,
-    calibrate,
     evaluate,
+    fit,
 )
 from monitors.summaries.summary import Floats
 from tests.monitors.streams import CHANNELS, day, days, etth1, grid, plant
@@ -28,22 +28,24 @@ def stream() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def baseline(stream: Floats) -> FaultBaseline:
+def baseline(stream: Floats) -> InputFaultBaseline:
     return learned(stream[: REFERENCE_DAYS * 24])
 
 
-def learned(mean: Floats, names: tuple[str, ...] | None = None) -> FaultBaseline:
-    found = calibrate(grid(mean, names=names), InputFaultParams())
-    assert isinstance(found, FaultBaseline)
+def learned(mean: Floats, names: tuple[str, ...] | None = None) -> InputFaultBaseline:
+    found = fit(grid(mean, names=names), InputFaultParams())
+    assert isinstance(found, InputFaultBaseline)
     return found
 
 
-def watch(baseline: FaultBaseline, mean: Floats, looks: Sequence[int]) -> dict[int, Finding]:
+def watch(
+    baseline: InputFaultBaseline, mean: Floats, evaluations: Sequence[int]
+) -> dict[int, Finding]:
     """Look at the end of each day, remembering what is open as a service would."""
     found: dict[int, Finding] = {}
     faults: list[Fault] = []
     hours = grid(mean, names=baseline.names)
-    for n in looks:
+    for n in evaluations:
         found[n] = evaluate(baseline, days(hours, n - 14, n), faults, day(n))
         faults = faults_of(found[n])
     return found
@@ -58,7 +60,7 @@ def open_faults(finding: Finding) -> list[Fault]:
     return [fault for fault in faults_of(finding) if fault.until is None]
 
 
-def test_an_unchanged_stream_has_no_fault(stream: Floats, baseline: FaultBaseline) -> None:
+def test_an_unchanged_stream_has_no_fault(stream: Floats, baseline: InputFaultBaseline) -> None:
     found = watch(baseline, stream, range(REFERENCE_DAYS + 14, 300))
     assert {finding.outcome for finding in found.values()} == {Outcome.OK}
 
@@ -74,7 +76,7 @@ def test_an_unchanged_stream_has_no_fault(stream: Floats, baseline: FaultBaselin
 )
 def test_a_broken_sensor_is_named_with_its_cause(
     stream: Floats,
-    baseline: FaultBaseline,
+    baseline: InputFaultBaseline,
     feature: int,
     change: Callable[[Floats], Floats],
     kind: FaultKind,
@@ -94,7 +96,7 @@ def test_a_broken_sensor_is_named_with_its_cause(
     assert (still.feature, still.kind, still.since) == (fault.feature, kind, fault.since)
 
 
-def test_the_cause_reads_like_a_sentence(stream: Floats, baseline: FaultBaseline) -> None:
+def test_the_cause_reads_like_a_sentence(stream: Floats, baseline: InputFaultBaseline) -> None:
     broken = stream.copy()
     broken[ONSET:, 1] *= 1.8
     found = watch(baseline, broken, range(255, 265))
@@ -103,7 +105,7 @@ def test_the_cause_reads_like_a_sentence(stream: Floats, baseline: FaultBaseline
 
 
 def test_a_repaired_sensor_closes_its_fault_and_opens_none(
-    stream: Floats, baseline: FaultBaseline
+    stream: Floats, baseline: InputFaultBaseline
 ) -> None:
     broken = stream.copy()
     broken[ONSET : 270 * 24 + 5, 1] *= 1.8
@@ -123,7 +125,11 @@ def test_a_repaired_sensor_closes_its_fault_and_opens_none(
     ],
 )
 def test_a_silent_sensor_is_named_and_heard_again(
-    stream: Floats, baseline: FaultBaseline, kind: FaultKind, broken_value: float, cause: str
+    stream: Floats,
+    baseline: InputFaultBaseline,
+    kind: FaultKind,
+    broken_value: float,
+    cause: str,
 ) -> None:
     broken = stream.copy()
     broken[ONSET : 266 * 24, 4] = broken_value
@@ -153,7 +159,7 @@ def flood(stream: Floats) -> Floats:
 
 @pytest.mark.parametrize("change", [regime, flood])
 def test_a_world_that_changed_is_no_broken_sensor(
-    stream: Floats, baseline: FaultBaseline, change: Callable[[Floats], Floats]
+    stream: Floats, baseline: InputFaultBaseline, change: Callable[[Floats], Floats]
 ) -> None:
     found = watch(baseline, change(stream), range(255, 290))
     assert {finding.outcome for finding in found.values()} == {Outcome.OK}
@@ -167,16 +173,16 @@ def test_two_of_eight_sensors_may_break_together() -> None:
     assert {fault.feature for fault in open_faults(found[267])} == {"f1", "f4"}
 
 
-def test_a_short_reference_is_still_learning() -> None:
-    found = calibrate(grid(plant(100)), InputFaultParams())
-    assert found == Learning(n_windows=10, window_days=10)
+def test_a_short_reference_is_warming_up() -> None:
+    found = fit(grid(plant(100)), InputFaultParams())
+    assert found == WarmingUp(n_windows=10, window_days=10)
     open_fault = Fault(feature="f0", kind=FaultKind.SCALE, amount=2.0, since=day(1))
     finding = evaluate(found, grid(plant(20)), [open_fault], day(20))
     assert finding.outcome is Outcome.NO_DATA
     assert faults_of(finding) == [open_fault]
 
 
-def test_a_stream_that_stopped_is_no_data(stream: Floats, baseline: FaultBaseline) -> None:
+def test_a_stream_that_stopped_is_no_data(stream: Floats, baseline: InputFaultBaseline) -> None:
     finding = evaluate(baseline, days(grid(stream), 230, 250), [], day(253))
     assert (finding.outcome, faults_of(finding)) == (Outcome.NO_DATA, [])
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from monitors.drift import input_drift, mean_shift_evaluation
-from monitors.drift.input_drift import DriftParams
-from monitors.drift.mean_shift import LevelParams
-from monitors.drift.mean_shift import calibrate as calibrate_level
+from monitors.drift.input_drift import InputDriftParams
+from monitors.drift.mean_shift import MeanShiftParams
+from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
 from monitors.input_fault.input_fault import InputFaultParams
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel, temporal_pattern
-from monitors.temporal.panel import PanelParams
+from monitors.temporal.panel import TemporalPatternParams
 from tests.monitors.streams import day, grid, plant
 
 N_REFERENCE, N_DAYS, ONSET = 200, 216, 208
@@ -26,10 +26,10 @@ Change: TypeAlias = Callable[[Floats], Floats]
 def monitors(reference: Floats) -> dict[str, Callable[[Floats, int], Finding]]:
     """Learn from a reference; return what each monitor finds on a day of a stream."""
     hours = grid(reference)
-    by_drift = input_drift.calibrate(hours, DriftParams())
-    by_level = calibrate_level(hours, LevelParams())
-    by_order = panel.calibrate(hours, PanelParams())
-    by_fault = input_fault.calibrate(hours, InputFaultParams())
+    by_drift = input_drift.fit(hours, InputDriftParams())
+    by_level = fit_mean_shift(hours, MeanShiftParams())
+    by_order = panel.fit(hours, TemporalPatternParams())
+    by_fault = input_fault.fit(hours, InputFaultParams())
     return {
         "input_drift": lambda seen, at: input_drift.evaluate(by_drift, grid(seen), day(at)),
         "mean_shift": lambda seen, at: mean_shift_evaluation.evaluate(

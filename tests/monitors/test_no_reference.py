@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from monitors.baselines import self_reference
-from monitors.baselines.self_reference import Judged, OwnPastParams
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.self_reference import Evaluated, SelfReferenceParams
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift, mean_shift_evaluation, prediction_drift
-from monitors.drift.input_drift import DriftBaseline, DriftParams
-from monitors.drift.mean_shift import LevelBaseline, LevelParams
-from monitors.drift.mean_shift import calibrate as calibrate_level
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
+from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
+from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
@@ -20,7 +20,7 @@ from monitors.performance.residual_statistics import VIEWS
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel, temporal_pattern
-from monitors.temporal.panel import PanelParams
+from monitors.temporal.panel import TemporalPatternParams
 from tests.monitors.streams import ar1, day, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 240
@@ -38,10 +38,10 @@ def finders(
     values: Floats, n_reference: int = N_REFERENCE
 ) -> dict[str, Callable[[int], Finding]]:
     hours, reference = grid(values), grid(values[: n_reference * HOURS])
-    by_drift = input_drift.calibrate(reference, DriftParams())
-    by_level = calibrate_level(reference, LevelParams())
-    by_order = panel.calibrate(reference, PanelParams())
-    by_fault = input_fault.calibrate(reference, InputFaultParams())
+    by_drift = input_drift.fit(reference, InputDriftParams())
+    by_level = fit_mean_shift(reference, MeanShiftParams())
+    by_order = panel.fit(reference, TemporalPatternParams())
+    by_fault = input_fault.fit(reference, InputFaultParams())
     params = PredictionDriftParams()
     return {
         "input_drift": lambda at: input_drift.evaluate(by_drift, hours, day(at)),
@@ -86,19 +86,19 @@ def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
     assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
 
 
-def test_a_target_without_labels_in_the_reference_is_not_judged() -> None:
+def test_a_target_without_labels_in_the_reference_is_not_evaluated() -> None:
     rng = np.random.default_rng(5)
     seen = [rng.normal(size=(200, 2, len(of))) for of in VIEWS.values()]
-    plain = self_reference.judge(
-        [own[:, :1] for own in seen], [*VIEWS.values()], OwnPastParams(), 0
+    plain = self_reference.evaluate_views(
+        [own[:, :1] for own in seen], [*VIEWS.values()], SelfReferenceParams(), 0
     )
     for own in seen:
         own[:190, 1] = np.nan
         own[190:, 1] += 100.0
-    both = self_reference.judge(seen, [*VIEWS.values()], OwnPastParams(), 0)
-    assert isinstance(plain, Judged)
-    assert isinstance(both, Judged)
-    assert (both.value, both.contract) == (plain.value, plain.contract)
+    both = self_reference.evaluate_views(seen, [*VIEWS.values()], SelfReferenceParams(), 0)
+    assert isinstance(plain, Evaluated)
+    assert isinstance(both, Evaluated)
+    assert (both.value, both.alarm_threshold) == (plain.value, plain.alarm_threshold)
 
 
 def with_constant(change: float, at: int = 230) -> Floats:
@@ -143,11 +143,11 @@ def test_a_constant_that_changes_is_told_of_without_standard_deviations(
 def test_the_baseline_holds_only_what_is_evaluated() -> None:
     reference = grid(with_late_input()[: N_REFERENCE * HOURS])
     names = reference.names[:6]
-    by_drift = input_drift.calibrate(reference, DriftParams())
-    by_level = calibrate_level(reference, LevelParams())
-    assert isinstance(by_drift, DriftBaseline)
-    assert isinstance(by_level, LevelBaseline)
+    by_drift = input_drift.fit(reference, InputDriftParams())
+    by_level = fit_mean_shift(reference, MeanShiftParams())
+    assert isinstance(by_drift, InputDriftBaseline)
+    assert isinstance(by_level, MeanShiftBaseline)
     assert by_drift.names == by_level.names == names
-    by_fault = input_fault.calibrate(reference, InputFaultParams())
-    assert not isinstance(by_fault, Learning)
+    by_fault = input_fault.fit(reference, InputFaultParams())
+    assert not isinstance(by_fault, WarmingUp)
     assert by_fault.names == names

@@ -10,21 +10,21 @@ import pytest
 from scipy import stats
 
 from monitors.baselines.threshold import episodes
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.statistics.max_statistic import largest
-from monitors.statistics.robust_distance import distance, farthest, usual
+from monitors.statistics.robust_distance import distance, farthest, robust_baseline
 from monitors.statistics.view import Statistic
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal.panel import (
-    PanelBaseline,
-    PanelParams,
-    calibrate,
+    TemporalPatternBaseline,
+    TemporalPatternParams,
     conformal_p,
+    evaluate_days,
     explain,
+    fit,
     measure,
     panel_views,
-    replay,
     symmetric_scores,
 )
 from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
@@ -32,13 +32,13 @@ from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]
 
 WEEK = 168
-QUICK = PanelParams(window_days=3)
+QUICK = TemporalPatternParams(window_days=3)
 VIEWS = panel_views()
 
 
-def learned(mean: Floats, params: PanelParams = QUICK) -> PanelBaseline:
-    baseline = calibrate(grid(mean), params)
-    assert isinstance(baseline, PanelBaseline)
+def learned(mean: Floats, params: TemporalPatternParams = QUICK) -> TemporalPatternBaseline:
+    baseline = fit(grid(mean), params)
+    assert isinstance(baseline, TemporalPatternBaseline)
     return baseline
 
 
@@ -48,7 +48,7 @@ def stream() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def baseline(stream: Floats) -> PanelBaseline:
+def baseline(stream: Floats) -> TemporalPatternBaseline:
     return learned(stream[: 200 * HOURS])
 
 
@@ -70,64 +70,68 @@ def scores_of(series: Floats) -> Floats:
 
 
 def test_an_unchanged_stream_stays_below_the_threshold(
-    stream: Floats, baseline: PanelBaseline
+    stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
-    looks = replay(baseline, days(grid(stream), 210, 230))
-    assert (looks.joint <= baseline.contract.threshold).all()
-    assert looks.joint.shape == (230 - 210 - 1 - 2,)
+    evaluations = evaluate_days(baseline, days(grid(stream), 210, 230))
+    assert (evaluations.joint <= baseline.alarm_threshold.value).all()
+    assert evaluations.joint.shape == (230 - 210 - 1 - 2,)
 
 
 @pytest.mark.parametrize(
     ("fault", "views"),
     [
-        pytest.param(hold, {"pulse", "first_difference"}, id="held for two hours"),
+        pytest.param(hold, {"periodic_hold", "first_difference"}, id="held for two hours"),
         pytest.param(
-            noise, {"noise_floor", "company", "spectrum", "first_difference"}, id="noise"
+            noise,
+            {"noise_floor", "cross_feature_share", "spectrum", "first_difference"},
+            id="noise",
         ),
-        pytest.param(shuffle, {"pulse", "company", "spectrum"}, id="blocks shuffled"),
+        pytest.param(
+            shuffle, {"periodic_hold", "cross_feature_share", "spectrum"}, id="blocks shuffled"
+        ),
     ],
 )
 def test_a_sequence_fault_is_seen_and_told(
-    stream: Floats, baseline: PanelBaseline, fault: Fault, views: set[str]
+    stream: Floats, baseline: TemporalPatternBaseline, fault: Fault, views: set[str]
 ) -> None:
     broken = stream.copy()
     when = slice(220 * HOURS, 224 * HOURS)
     broken[when, 2] = fault(
         broken[when, 2], np.random.default_rng(0), float(stream[:, 2].std())
     )
-    looks = replay(baseline, days(grid(broken), 210, 224))
-    assert looks.joint[-1] > baseline.contract.threshold
-    found = explain(baseline, looks)
+    evaluations = evaluate_days(baseline, days(grid(broken), 210, 224))
+    assert evaluations.joint[-1] > baseline.alarm_threshold.value
+    found = explain(baseline, evaluations)
     assert (found.feature, found.view in views) == ("f2", True)
     assert found.sentence.startswith("f2 ")
-    np.testing.assert_allclose(looks.joint, looks.scores.max(axis=(1, 2)))
+    np.testing.assert_allclose(evaluations.joint, evaluations.scores.max(axis=(1, 2)))
 
 
 def test_an_empty_window_is_no_data_and_an_absent_feature_silences_no_other(
-    stream: Floats, baseline: PanelBaseline
+    stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
     gone = stream.copy()
     gone[215 * HOURS :] = np.nan
-    assert np.isnan(replay(baseline, days(grid(gone), 210, 224)).joint[-1])
+    assert np.isnan(evaluate_days(baseline, days(grid(gone), 210, 224)).joint[-1])
     partly = stream.copy()
     partly[200 * HOURS :, 0] = np.nan
     partly[220 * HOURS : 224 * HOURS, 2] = np.repeat(
         partly[220 * HOURS : 224 * HOURS : 2, 2], 2
     )
-    looks = replay(baseline, days(grid(partly), 210, 224))
-    assert looks.joint[-1] > baseline.contract.threshold
-    assert explain(baseline, looks).feature == "f2"
+    evaluations = evaluate_days(baseline, days(grid(partly), 210, 224))
+    assert evaluations.joint[-1] > baseline.alarm_threshold.value
+    assert explain(baseline, evaluations).feature == "f2"
 
 
-def test_a_short_reference_is_still_learning() -> None:
-    assert calibrate(grid(plant(40)), QUICK) == Learning(n_windows=12, window_days=3)
+def test_a_short_reference_is_warming_up() -> None:
+    assert fit(grid(plant(40)), QUICK) == WarmingUp(n_windows=12, window_days=3)
 
 
 def test_a_look_is_the_same_however_much_came_before(
-    stream: Floats, baseline: PanelBaseline
+    stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
-    long = replay(baseline, days(grid(stream), 200, 224))
-    short = replay(baseline, days(grid(stream), 220, 224))
+    long = evaluate_days(baseline, days(grid(stream), 200, 224))
+    short = evaluate_days(baseline, days(grid(stream), 220, 224))
     assert len(short.joint) == 1
     assert short.joint[-1] == pytest.approx(long.joint[-1])
     assert short.first_day == long.first_day + len(long.joint) - 1
@@ -143,7 +147,7 @@ def test_a_look_is_the_same_however_much_came_before(
 )
 def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        PanelParams(**wrong)
+        TemporalPatternParams(**wrong)
 
 
 def test_no_window_is_special(stream: Floats) -> None:
@@ -156,7 +160,7 @@ def test_no_window_is_special(stream: Floats) -> None:
     )
 
 
-def test_a_long_stretch_is_looked_at_in_parts_and_seen_the_same(
+def test_a_long_stretch_is_evaluated_in_parts_and_seen_the_same(
     stream: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = measure(grid(stream), VIEWS, WEEK, HOURS)
@@ -191,10 +195,10 @@ def bells(n: int = 53) -> Floats:
 
 def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
     seen = bells()[..., :1]
-    plain = usual(seen, PARTS[:1])
+    plain = robust_baseline(seen, PARTS[:1])
     dips = seen.copy()
     dips[:6] -= 100.0  # as the logarithm of a step does where a sensor stands still
-    dipped = usual(dips, PARTS[:1])
+    dipped = robust_baseline(dips, PARTS[:1])
     rise, fall = np.full((1, 1, 1), 4.0), np.full((1, 1, 1), -4.0)
     assert distance(rise, plain).item() == pytest.approx(4.0, rel=0.1)
     assert distance(rise, dipped).item() == pytest.approx(4.0, rel=0.2)
@@ -202,7 +206,7 @@ def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
 
 
 def test_a_statistic_that_may_be_low_says_nothing_when_it_is() -> None:
-    own = usual(bells(), PARTS)
+    own = robust_baseline(bells(), PARTS)
     high, low = np.array([[[0.0, 5.0]]]), np.array([[[0.0, -5.0]]])
     assert distance(high, own).item() > 4.0
     assert distance(low, own).item() == 0.0
@@ -211,10 +215,10 @@ def test_a_statistic_that_may_be_low_says_nothing_when_it_is() -> None:
     }
     assert names == {
         "first_difference, repeats",
-        "stuck, longest run",
-        "stuck, raw repeats",
-        "timing, missing",
-        "timing, silent hours",
+        "flatline, longest run",
+        "flatline, raw repeats",
+        "arrival, missing",
+        "arrival, silent hours",
     }
 
 
@@ -228,11 +232,11 @@ def test_a_sensor_that_stands_still_less_than_it_did_is_no_fault(stream: Floats)
     rounded = np.round(stream)
     now = slice(220 * HOURS, 224 * HOURS)
     rounded[now, 2] = stream[now, 2]
-    looks = replay(learned(rounded[: 200 * HOURS]), days(grid(rounded), 210, 224))
-    at = [view.name for view in VIEWS].index("stuck")
-    longest = looks.statistics[at][:, 2, 0]
+    evaluations = evaluate_days(learned(rounded[: 200 * HOURS]), days(grid(rounded), 210, 224))
+    at = [view.name for view in VIEWS].index("flatline")
+    longest = evaluations.statistics[at][:, 2, 0]
     assert longest[-1] < longest[:-4].min()
-    assert looks.scores[-1, 2, at] == 0.0
+    assert evaluations.scores[-1, 2, at] == 0.0
 
 
 def test_the_p_value_is_the_rank_among_all_windows_of_all_features() -> None:
@@ -275,14 +279,14 @@ def test_the_panel_holds_its_size_on_a_little_noise() -> None:
 @pytest.mark.parametrize("phi", [0.5, 0.9])
 def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
     """8 streams of 100 days, one in 30 promised: 27 expected, 27 + 3 sqrt is 42."""
-    params = PanelParams(days_between_false_alarms=30.0)
+    params = TemporalPatternParams(days_between_false_alarms=30.0)
     n_alarms = 0
     for seed in range(8):
         series = ar1(phi, (300 * HOURS, 5), 2000 + seed)
         baseline = learned(series[: 200 * HOURS], params)
-        joint = replay(baseline, days(grid(series), 192, 300)).joint
-        n_alarms += episodes(joint > baseline.contract.threshold, 7)
-    assert 2 <= n_alarms <= 42  # never firing would also keep the promise
+        joint = evaluate_days(baseline, days(grid(series), 192, 300)).joint
+        n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
+    assert 2 <= n_alarms <= 42  # never firing would also keep the promised rate
 
 
 @pytest.mark.slow
@@ -290,7 +294,7 @@ def test_real_years_are_followed_by_no_more_false_alarms_than_promised() -> None
     """Seven references of two series; at most 246 days after each, overlapping.
 
     One in 90 days is promised: 27 in 2,468 days. That some alarms are true is
-    not allowed for; none at all would keep the promise too.
+    not allowed for; none at all would keep the promised rate too.
     """
     n_alarms = n_days = 0
     for name in ("ETTh1", "ETTh2"):
@@ -299,11 +303,11 @@ def test_real_years_are_followed_by_no_more_false_alarms_than_promised() -> None
         starts = [(at, n) for n in (365, 480) for at in range(0, total - n - 60, 90)]
         for start, length in starts:
             until = start + length
-            baseline = learned(series[start * HOURS : until * HOURS], PanelParams())
+            baseline = learned(series[start * HOURS : until * HOURS], TemporalPatternParams())
             live = days(grid(series), until - 8, min(until + 246, total))
-            joint = replay(baseline, live).joint
+            joint = evaluate_days(baseline, live).joint
             n_days += len(joint)
-            n_alarms += episodes(joint > baseline.contract.threshold, 7)
+            n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
     sys.stdout.write(f"{n_alarms} episodes in {n_days} days\n")
     assert 2 <= n_alarms <= n_days / 90
 

@@ -1,4 +1,4 @@
-"""Drift of what a model says: learned from its own first days, under the promise of drift."""
+"""Drift of outputs: fitted on the first days of a version, at the false alarm rate of drift."""
 
 import math
 from datetime import timedelta
@@ -35,11 +35,11 @@ def forecasts(values: Floats) -> Floats:
     """
     n_days, n_channels = len(values) // HOURS, values.shape[1]
     by_day = values[: n_days * HOURS].reshape(n_days, HOURS, n_channels)
-    usual = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
-    unusual = (by_day[7:] - usual).reshape(-1, n_channels)
+    baseline = np.stack([by_day[at - 7 : at].mean(axis=0) for at in range(7, n_days)])
+    unusual = (by_day[7:] - baseline).reshape(-1, n_channels)
     hour = np.arange(len(unusual))
     ahead = [
-        usual[hour // HOURS, (hour + step) % HOURS] + 0.95**step * unusual
+        baseline[hour // HOURS, (hour + step) % HOURS] + 0.95**step * unusual
         for step in range(1, HORIZON + 1)
     ]
     parts = [np.mean(ahead[part], axis=0) for part in horizon_buckets.parts(HORIZON)]
@@ -53,7 +53,7 @@ def noise(n_days: int, seed: int, phi: float = 0.9) -> Floats:
     return forecasts(season + ar1(phi, (n, 2), seed))
 
 
-def judged(said: Floats, on: int, params: PredictionDriftParams = PARAMS) -> Finding:
+def evaluated(said: Floats, on: int, params: PredictionDriftParams = PARAMS) -> Finding:
     """Look at the end of a day, of a version that began to speak on day 0."""
     reference = reference_of(params, day(0), day(on))
     hours = grid(said[: on * HOURS])
@@ -63,10 +63,10 @@ def judged(said: Floats, on: int, params: PredictionDriftParams = PARAMS) -> Fin
 
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     said = noise(60, seed=1)
-    early = [judged(said, on) for on in range(1, 60)]
+    early = [evaluated(said, on) for on in range(1, 60)]
     causes = [finding.cause for finding in early if finding.outcome is Outcome.NO_DATA]
-    assert causes[0] == "learning: 0 of 19 windows of 2 days"
-    assert causes[-1] == "learning: 18 of 19 windows of 2 days"
+    assert causes[0] == "warming up: 0 of 19 windows of 2 days"
+    assert causes[-1] == "warming up: 18 of 19 windows of 2 days"
     assert {finding.outcome for finding in early[len(causes) :]} == {Outcome.OK}
     # 38 looks a day apart; before the first of them a season of a week and a window, and
     # after the last the window on trial. The season is a day before there are three weeks.
@@ -87,7 +87,7 @@ def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
     said = noise(100, seed=2)
     assert callable(change)
     said[90 * HOURS :] = change(said[90 * HOURS :])
-    found = [judged(said, on) for on in (90, 91, 92)]
+    found = [evaluated(said, on) for on in (90, 91, 92)]
     assert found[0].outcome is Outcome.OK
     assert Outcome.BREACH in {finding.outcome for finding in found[1:]}
     assert word in found[-1].cause
@@ -96,7 +96,7 @@ def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
 def test_the_reference_grows_to_its_full_length_and_stays() -> None:
     params = PredictionDriftParams(reference_days=60)
     said = noise(200, seed=3)
-    at_first, at_last = judged(said, 50, params), judged(said, 190, params)
+    at_first, at_last = evaluated(said, 50, params), evaluated(said, 190, params)
     assert at_first.detail["reference"] == {
         "start": day(0).isoformat(),
         "end": day(48).isoformat(),
@@ -105,13 +105,13 @@ def test_the_reference_grows_to_its_full_length_and_stays() -> None:
         "start": day(0).isoformat(),
         "end": day(60).isoformat(),
     }
-    assert judged(said, 191, params).threshold == at_last.threshold
+    assert evaluated(said, 191, params).threshold == at_last.threshold
 
 
-def test_a_model_that_speaks_once_a_day_is_not_judged() -> None:
+def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
     said = noise(80, seed=4)
     said[np.arange(len(said)) % HOURS != 6] = math.nan
-    found = judged(said, 80)
+    found = evaluated(said, 80)
     assert found.outcome is Outcome.NO_DATA
     assert found.cause == "the model speaks in fewer than half of the hours"
 
@@ -131,8 +131,8 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
 
 
 def alarms(said: Floats, params: PredictionDriftParams) -> tuple[int, int]:
-    """Judge every day; return how many had a verdict, and how many episodes there were."""
-    found = [judged(said, on, params).outcome for on in range(1, len(said) // HOURS + 1)]
+    """Evaluate every day; return how many had a verdict, and how many episodes there were."""
+    found = [evaluated(said, on, params).outcome for on in range(1, len(said) // HOURS + 1)]
     verdicts = sum(outcome is not Outcome.NO_DATA for outcome in found)
     breaches = np.array([outcome is Outcome.BREACH for outcome in found])
     return verdicts, episodes(breaches, params.window_days)

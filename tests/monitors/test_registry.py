@@ -15,11 +15,11 @@ from core.window import Window
 from monitors.baselines import first_days
 from monitors.baselines.segments import FIRST, MOST, Label
 from monitors.data_quality import contract_violations, data_quality
-from monitors.data_quality.contract_violations import MismatchParams
-from monitors.data_quality.data_quality import Arrivals, QualityParams
+from monitors.data_quality.contract_violations import ContractViolationParams
+from monitors.data_quality.data_quality import DataQualityParams, DayVolume
 from monitors.drift import input_drift, mean_shift, mean_shift_evaluation, prediction_drift
-from monitors.drift.input_drift import DriftParams
-from monitors.drift.mean_shift import LevelParams
+from monitors.drift.input_drift import InputDriftParams
+from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
@@ -33,27 +33,27 @@ from monitors.performance import (
     segment_accuracy,
 )
 from monitors.performance.accuracy import AccuracyParams, DayErrors
-from monitors.performance.calibration import CalibrationParams, ClaimDays
+from monitors.performance.calibration import CalibrationParams, ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
 from monitors.slo import burn_rate
-from monitors.slo.burn_rate import BurnParams, Counts, Slices
+from monitors.slo.burn_rate import BurnRateParams, Counts, Slices
 from monitors.summaries.daily import daily
 from monitors.summaries.summary import Column, Edges, Floats, chunk_at, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
-from monitors.temporal.panel import PanelParams
-from monitors.temporal.window_profile import ShapeParams
-from tests.monitors.insides import kept_of, layout_of
+from monitors.temporal.panel import TemporalPatternParams
+from monitors.temporal.window_profile import WindowProfileParams
 from tests.monitors.streams import day, days, grid, plant
+from tests.monitors.window_profiles import kept_of, layout_of
 
-Look: TypeAlias = Callable[[Floats], Finding]
+Evaluation: TypeAlias = Callable[[Floats], Finding]
 N_DAYS = 230
 
 
 def by_drift(values: Floats) -> Finding:
-    baseline = input_drift.calibrate(grid(values[:-21]), DriftParams(window_days=3))
+    baseline = input_drift.fit(grid(values[:-21]), InputDriftParams(window_days=3))
     return input_drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
 
 
@@ -63,18 +63,18 @@ def by_prediction_drift(values: Floats) -> Finding:
 
 
 def by_level(values: Floats) -> Finding:
-    baseline = mean_shift.calibrate(grid(values[: -21 * 24]), LevelParams())
+    baseline = mean_shift.fit(grid(values[: -21 * 24]), MeanShiftParams())
     return mean_shift_evaluation.evaluate(baseline, grid(values), day(N_DAYS))
 
 
 def by_input_fault(values: Floats) -> Finding:
-    baseline = input_fault.calibrate(grid(values[:-21]), InputFaultParams())
+    baseline = input_fault.fit(grid(values[:-21]), InputFaultParams())
     recent = days(grid(values), N_DAYS - 14, N_DAYS)
     return input_fault.evaluate(baseline, recent, [], day(N_DAYS))
 
 
 def by_sequence(values: Floats) -> Finding:
-    baseline = panel.calibrate(grid(values[:-21]), PanelParams(window_days=3))
+    baseline = panel.fit(grid(values[:-21]), TemporalPatternParams(window_days=3))
     return temporal_pattern.evaluate(
         baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS)
     )
@@ -120,12 +120,12 @@ def by_segment_accuracy(values: Floats) -> Finding:
 
 def by_calibration(values: Floats) -> Finding:
     by_day = values.reshape(-1, 24, 1, values.shape[1])
-    claimed = 0.5 + 0.5 * np.tanh(by_day)
-    happened = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
-    claims = ClaimDays(
+    predicted = 0.5 + 0.5 * np.tanh(by_day)
+    observed = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
+    claims = ProbabilityDays(
         names=tuple(f"f{i}" for i in range(values.shape[1])),
         first_day=chunk_at(day(0)) // 24,
-        cells=np.array([*map(calibration_sums.sums, claimed, happened)]),
+        cells=np.array([*map(calibration_sums.sums, predicted, observed)]),
     )
     return calibration.evaluate(claims, CalibrationParams())
 
@@ -138,13 +138,13 @@ def by_burn(values: Floats) -> Finding:
         unknown=np.zeros(len(bad), dtype=np.int64),
     )
     slices = Slices(width=timedelta(minutes=5), versions={"v1": counts})
-    return burn_rate.evaluate(slices, BurnParams(), day(N_DAYS))
+    return burn_rate.evaluate(slices, BurnRateParams(), day(N_DAYS))
 
 
 def by_mismatch(values: Floats) -> Finding:
     counts = {"length": int((~np.isfinite(values)).sum()), "type": 0}
     return contract_violations.evaluate(
-        counts, MismatchParams(), Window(day(0), day(1)), is_silent=False
+        counts, ContractViolationParams(), Window(day(0), day(1)), is_silent=False
     )
 
 
@@ -155,22 +155,22 @@ def by_quality(values: Floats) -> Finding:
     names = tuple(f"f{i}" for i in range(len(columns)))
     edges = Edges(names=names, values=np.zeros((len(columns), 33)))
     every = daily(summarise(columns, edges), names, day(0), day(N_DAYS))
-    params = QualityParams()
-    baseline = data_quality.calibrate(every.until(every.first_day + 200, 200), names, params)
+    params = DataQualityParams()
+    baseline = data_quality.fit(every.until(every.first_day + 200, 200), names, params)
     window = Window(day(N_DAYS - 1), day(N_DAYS))
-    return data_quality.evaluate(baseline, every, Arrivals(n_rows=1), params, window)
+    return data_quality.evaluate(baseline, every, DayVolume(n_rows=1), params, window)
 
 
 def by_shape(values: Floats) -> Finding:
     layout = layout_of(values.shape[1])
-    params = ShapeParams()
+    params = WindowProfileParams()
     reference = first_days.reference_of(params, day(0), day(N_DAYS))
     return window_profile.evaluate(
         layout, kept_of(layout, values), reference, params, day(N_DAYS)
     )
 
 
-LOOKS: dict[str, Look] = {
+MAX_EVALUATIONS: dict[str, Evaluation] = {
     "input_drift": by_drift,
     "prediction_drift": by_prediction_drift,
     "mean_shift": by_level,
@@ -200,14 +200,14 @@ STREAMS = [
 
 
 def test_every_kind_is_under_contract() -> None:
-    assert set(LOOKS) == set(KINDS.names())
+    assert set(MAX_EVALUATIONS) == set(KINDS.names())
 
 
 @pytest.mark.parametrize("kind", KINDS.names())
 @pytest.mark.parametrize("values", STREAMS)
 def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floats) -> None:
-    finding = LOOKS[kind](values)
-    assert finding == LOOKS[kind](values)
+    finding = MAX_EVALUATIONS[kind](values)
+    assert finding == MAX_EVALUATIONS[kind](values)
     json.dumps(finding.detail, allow_nan=False)
     for number in (finding.value, finding.threshold):
         assert number is None or math.isfinite(number)
@@ -231,7 +231,7 @@ def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floa
     ],
 )
 def test_the_order_of_features_changes_nothing_but_the_order(kind: str) -> None:
-    plain, turned = LOOKS[kind](PLANT), LOOKS[kind](PLANT[:, ::-1])
+    plain, turned = MAX_EVALUATIONS[kind](PLANT), MAX_EVALUATIONS[kind](PLANT[:, ::-1])
     assert turned.value == pytest.approx(plain.value)
     assert turned.threshold == pytest.approx(plain.threshold)
 
@@ -276,4 +276,4 @@ def test_a_wrong_configuration_is_refused_by_name(
 
 
 def test_find_lists_what_there_is() -> None:
-    assert find("burn_rate").params is BurnParams
+    assert find("burn_rate").params is BurnRateParams

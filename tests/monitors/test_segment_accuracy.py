@@ -55,7 +55,7 @@ def laid(of_days: Floats) -> SegmentDays:
     return of_segments(of_days, TARGETS, LABEL, FIRST_DAY)
 
 
-def judged(of_days: Floats, params: SegmentAccuracyParams = PARAMS) -> Finding:
+def evaluated(of_days: Floats, params: SegmentAccuracyParams = PARAMS) -> Finding:
     return evaluate(laid(of_days), params)
 
 
@@ -70,8 +70,8 @@ CHANGED = 121
 
 
 def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
-    assert judged(QUIET).outcome is Outcome.OK
-    found = judged(worse(QUIET, CHANGED, FIRST + 5, 2.0))
+    assert evaluated(QUIET).outcome is Outcome.OK
+    found = evaluated(worse(QUIET, CHANGED, FIRST + 5, 2.0))
     assert found.outcome is Outcome.BREACH
     detail: Any = found.detail
     assert detail["top"].endswith("[site=5]")
@@ -79,32 +79,32 @@ def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
     assert " for site=5 are off " in found.cause
     told = detail["errors"]["all targets [site=5]"]
     assert told["times"] / told["others"] == pytest.approx(2.0, rel=0.2)
-    assert told["error"] == pytest.approx(told["usual"] * told["times"])
+    assert told["error"] == pytest.approx(told["baseline"] * told["times"])
     assert detail["since"] is not None
 
 
 def test_what_makes_all_forecasts_worse_is_no_fault_of_a_segment() -> None:
-    found = judged(worse(QUIET, CHANGED, slice(FIRST, None), 5.0))
+    found = evaluated(worse(QUIET, CHANGED, slice(FIRST, None), 5.0))
     assert found.outcome is Outcome.OK
-    assert found.value == pytest.approx(judged(QUIET).value)
+    assert found.value == pytest.approx(evaluated(QUIET).value)
 
 
 def test_a_segment_that_is_forecast_better_calls_nobody_and_moves_no_other() -> None:
-    found = judged(worse(QUIET, CHANGED, FIRST + 5, 0.2))
+    found = evaluated(worse(QUIET, CHANGED, FIRST + 5, 0.2))
     assert found.outcome is Outcome.OK
     detail: Any = found.detail
     assert detail["features"]["all targets [site=5]"]["relative error"] == 0.0
-    assert found.value == pytest.approx(judged(QUIET).value, rel=0.5)
+    assert found.value == pytest.approx(evaluated(QUIET).value, rel=0.5)
 
 
-def test_a_new_segment_is_learnt_before_it_is_judged() -> None:
+def test_a_new_segment_is_learnt_before_it_is_evaluated() -> None:
     late = QUIET.copy()
     late[:110, FIRST + 7] = 0.0
-    found = judged(worse(late, CHANGED, FIRST + 7, 9.0))
+    found = evaluated(worse(late, CHANGED, FIRST + 7, 9.0))
     detail: Any = found.detail
     assert detail["segments"] == {
-        "judged": [f"site={i}" for i in range(7)],
-        "learning": ["site=7"],
+        "evaluated": [f"site={i}" for i in range(7)],
+        "warming_up": ["site=7"],
     }
     assert "all targets [site=7]" not in detail["errors"]
     assert not detail["top"].endswith("[site=7]")
@@ -113,8 +113,8 @@ def test_a_new_segment_is_learnt_before_it_is_judged() -> None:
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     found = [evaluate(laid(QUIET[:end]), PARAMS) for end in range(1, 71)]
     learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "learning: 0 of 19 windows of 3 days"
-    assert learning[-1] == "learning: 18 of 19 windows of 3 days"
+    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
+    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
     assert len(learning) == 57 + 2 + 3 - 1  # as of `residual`
     assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
 
@@ -123,19 +123,21 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
     some = worse(QUIET, CHANGED, FIRST + 2, 2.0)
     some[CHANGED:, FIRST + 5, :, LABELLED] *= 0.5
     some[CHANGED:, FIRST + 5, :, LOSS] *= 5.0
-    found = judged(some)
+    found = evaluated(some)
     detail: Any = found.detail
     assert detail["top"].endswith("[site=2]")
     assert "all targets [site=5]" not in detail["errors"]
     none = QUIET.copy()
     none[CHANGED:, ..., LABELLED] = 0.0
-    assert judged(none).cause == "fewer than 80% of the labels are in"
+    assert evaluated(none).cause == "fewer than 80% of the labels are in"
 
 
 @pytest.mark.parametrize(
     ("n_segments", "said"),
     [
-        pytest.param(2, ("no_data", "forecasts for 2 segments, and it takes three"), id="two"),
+        pytest.param(
+            2, ("no_data", "not evaluated: 2 segments, at least 3 required"), id="two"
+        ),
         pytest.param(3, ("ok", ""), id="three"),
     ],
 )
@@ -144,21 +146,21 @@ def test_of_two_segments_nobody_can_say_which_has_changed(
 ) -> None:
     few = QUIET.copy()
     few[:, FIRST + n_segments :] = 0.0
-    found = judged(few)
+    found = evaluated(few)
     assert (found.outcome.value, found.cause) == said
 
 
-def test_what_is_pooled_is_not_judged() -> None:
+def test_what_is_pooled_is_not_evaluated() -> None:
     pooled = QUIET.copy()
     pooled[:, OTHER] = 3 * pooled[:, FIRST]
     assert not any("other site" in name for name in laid(pooled).names)
     assert laid(pooled).names[-1] == "t2 [no site]"
-    assert judged(pooled).value == judged(QUIET).value
+    assert evaluated(pooled).value == evaluated(QUIET).value
 
 
 def looked(of_days: Floats, params: SegmentAccuracyParams, first: int) -> Bools:
-    """Judge each day from `first` on; True where it breaches."""
-    found = [judged(of_days[:end], params) for end in range(first, len(of_days) + 1)]
+    """Evaluate each day from `first` on; True where it breaches."""
+    found = [evaluated(of_days[:end], params) for end in range(first, len(of_days) + 1)]
     assert Outcome.NO_DATA not in {one.outcome for one in found}
     return np.array([one.outcome is Outcome.BREACH for one in found], dtype=np.bool_)
 

@@ -352,7 +352,7 @@ def test_what_is_concealed_holds_no_value(rows: Floats) -> None:
         assert kinds(skew) == (fault,)
         assert shown & {"value", "offset", "width"} == set()
         assert (skew.max_abs, skew.max_ulp) == (None, None)
-        assert all(named.said for named in skew.faults)
+        assert all(named.message for named in skew.faults)
 
 
 def test_huge_and_tiny_values_are_compared() -> None:
@@ -387,8 +387,8 @@ def test_the_names_are_those_of_the_channels() -> None:
 
 def test_every_single_fault_is_tried_in_pairs() -> None:
     tried = {frozenset(pair) for pair in PAIRS}
-    usual = {Fault.FILL_VALUE, *MOVED, *SCALED}
+    baseline = {Fault.FILL_VALUE, *MOVED, *SCALED}
     never = [{*pair} for pair in combinations(SCALED, 2)]  # two lines are one line
     never.append({Fault.LAG, Fault.REVERSED})  # a lag of what is reversed is a lead
-    wanted = {frozenset(pair) for pair in combinations(usual, 2)}
+    wanted = {frozenset(pair) for pair in combinations(baseline, 2)}
     assert wanted - tried - {frozenset(pair) for pair in never} == set()

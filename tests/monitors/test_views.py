@@ -11,7 +11,7 @@ from monitors.summaries.hourly import Hourly
 from monitors.summaries.summary import Floats
 from monitors.temporal.panel import panel_views
 from monitors.temporal.views.autocorrelation import autocorrelation
-from monitors.temporal.views.flatline import stuck
+from monitors.temporal.views.flatline import flatline
 from monitors.temporal.views.noise_floor import noise_floor
 from tests.monitors.streams import ar1, days, grid, plant
 
@@ -19,7 +19,7 @@ WINDOW, STEP = 7 * 24, 24
 every_view = pytest.mark.parametrize("view", panel_views(), ids=lambda view: view.name)
 
 
-def look(view: View, values: Floats) -> Floats:
+def evaluation(view: View, values: Floats) -> Floats:
     return view.statistics(grid(values), WINDOW, STEP)
 
 
@@ -29,8 +29,8 @@ def stream() -> Floats:
 
 
 @every_view
-def test_every_window_that_fits_is_looked_at(view: View, stream: Floats) -> None:
-    seen = look(view, stream)
+def test_every_window_that_fits_is_evaluated(view: View, stream: Floats) -> None:
+    seen = evaluation(view, stream)
     n_windows = (len(stream) - view.before - WINDOW) // STEP + 1
     assert seen.shape == (n_windows, stream.shape[1], len(view.parts))
     assert np.isfinite(seen).all()
@@ -39,7 +39,7 @@ def test_every_window_that_fits_is_looked_at(view: View, stream: Floats) -> None
 @every_view
 @pytest.mark.parametrize("n_hours", [0, 1, 24, WINDOW - 1])
 def test_a_stretch_without_a_window_gives_none(view: View, n_hours: int) -> None:
-    assert look(view, np.zeros((n_hours, 2))).shape == (0, 2, len(view.parts))
+    assert evaluation(view, np.zeros((n_hours, 2))).shape == (0, 2, len(view.parts))
 
 
 @every_view
@@ -59,27 +59,27 @@ def test_a_stretch_without_a_window_gives_none(view: View, n_hours: int) -> None
 def test_no_input_gives_infinity_or_a_warning(
     view: View, stream: Floats, change: Callable[[Floats], Floats]
 ) -> None:
-    assert not np.isinf(look(view, change(stream))).any()
+    assert not np.isinf(evaluation(view, change(stream))).any()
 
 
 @every_view
 @pytest.mark.parametrize("scale", [1e-300, 1e150])
 def test_a_unit_moves_all_windows_alike(view: View, stream: Floats, scale: float) -> None:
     """A logarithm is shifted and the rest stays: windows differ by as much as before."""
-    plain, scaled = look(view, stream), look(view, stream * scale)
+    plain, scaled = evaluation(view, stream), evaluation(view, stream * scale)
     np.testing.assert_allclose(scaled - scaled[0], plain - plain[0], atol=1e-6)
 
 
 @every_view
 def test_nothing_but_missing_hours_gives_nan(view: View, stream: Floats) -> None:
-    assert np.isnan(look(view, stream * np.nan)).all()
+    assert np.isnan(evaluation(view, stream * np.nan)).all()
 
 
 @every_view
 def test_a_window_needs_half_of_its_hours(view: View, stream: Floats) -> None:
     gone = stream.copy()
     gone[300 : 300 + 120, 0] = np.nan
-    seen = look(view, gone)
+    seen = evaluation(view, gone)
     start = view.before + STEP * np.arange(len(seen))
     missing = np.clip(np.minimum(start + WINDOW, 420) - np.maximum(start, 300), 0, None)
     assert np.isnan(seen[missing == 120, 0]).all()
@@ -94,7 +94,10 @@ def test_features_in_another_order_give_the_same_in_that_order(
 ) -> None:
     order = np.array([3, 0, 5, 1, 4, 2])
     np.testing.assert_allclose(
-        look(view, stream[:, order]), look(view, stream)[:, order], rtol=1e-9, atol=1e-9
+        evaluation(view, stream[:, order]),
+        evaluation(view, stream)[:, order],
+        rtol=1e-9,
+        atol=1e-9,
     )
 
 
@@ -109,7 +112,7 @@ def test_how_the_stretch_is_cut_changes_nothing(view: View, stream: Floats) -> N
 def test_a_wild_hour_is_seen_by_its_own_windows_only(view: View, stream: Floats) -> None:
     wild = stream.copy()
     wild[500] = 1e150
-    plain, seen = look(view, stream), look(view, wild)
+    plain, seen = evaluation(view, stream), evaluation(view, wild)
     start = view.before + STEP * np.arange(len(seen))
     apart = (start + WINDOW <= 500) | (start - view.before > 500)
     assert apart.sum() > 10
@@ -148,20 +151,22 @@ def apart(x: Floats) -> Floats:
 @pytest.mark.parametrize(
     ("change", "view", "statistic", "sign"),
     [
-        pytest.param(held, "pulse", "every 2 h", 1, id="held for two hours"),
+        pytest.param(held, "periodic_hold", "every 2 h", 1, id="held for two hours"),
         pytest.param(held, "first_difference", "repeats", 1, id="held: it repeats"),
         pytest.param(noisy, "noise_floor", "log quiet bend", 1, id="noise"),
         pytest.param(noisy, "spectrum", "log fast", 1, id="noise is fast"),
-        pytest.param(noisy, "company", "log own step", 1, id="noise is not shared"),
+        pytest.param(noisy, "cross_feature_share", "log own step", 1, id="noise is not shared"),
         pytest.param(shuffled, "spectrum", "log middle", 1, id="blocks of 6 h shuffled"),
         pytest.param(shuffled, "autocorrelation", "lag 24", -1, id="shuffled: no day"),
         pytest.param(shuffled, "seasonal_difference", "log spread", 1, id="shuffled: differs"),
-        pytest.param(stuck_for_a_day, "stuck", "longest run", 1, id="stuck for a day"),
-        pytest.param(apart, "company", "log own level", 1, id="one sensor three days late"),
+        pytest.param(stuck_for_a_day, "flatline", "longest run", 1, id="stuck for a day"),
         pytest.param(
-            lambda x: np.roll(x, 6, axis=0), "daily_rhythm", "midnight", -1, id="time zone"
+            apart, "cross_feature_share", "log own level", 1, id="one sensor three days late"
         ),
-        pytest.param(lambda x: x * 1.5, "daily_rhythm", "log spread", 1, id="scaled"),
+        pytest.param(
+            lambda x: np.roll(x, 6, axis=0), "daily_profile", "midnight", -1, id="time zone"
+        ),
+        pytest.param(lambda x: x * 1.5, "daily_profile", "log spread", 1, id="scaled"),
     ],
 )
 def test_a_view_sees_what_it_is_there_for(
@@ -171,12 +176,12 @@ def test_a_view_sees_what_it_is_there_for(
     values = plant(41 * 7 + 1, seed=3)
     (own,) = [one for one in panel_views() if one.name == view]
     at = [part.name for part in own.parts].index(statistic)
-    usual = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[:, 0, at]
+    baseline = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[:, 0, at]
     start = 24 + 20 * WINDOW
     values[start : start + WINDOW] = change(values[start : start + WINDOW])
     found = own.statistics(grid(values[24 - own.before :], 1), WINDOW, WINDOW)[20, 0, at]
-    middle = np.median(usual)
-    assert sign * (found - middle) > np.abs(usual - middle).max()
+    middle = np.median(baseline)
+    assert sign * (found - middle) > np.abs(baseline - middle).max()
 
 
 def test_arrival_is_seen_in_two_ways_and_volume_in_none(stream: Floats) -> None:
@@ -230,5 +235,5 @@ def test_the_longest_run_is_counted_hour_by_hour(stream: Floats) -> None:
     values = stream[: WINDOW + 1, :1].copy()
     values[30:41] = values[30]  # ten steps of nothing
     values[100:105] = values[100]
-    seen = stuck().statistics(grid(values), WINDOW, STEP)[0, 0, 0]
+    seen = flatline().statistics(grid(values), WINDOW, STEP)[0, 0, 0]
     assert seen == pytest.approx(math.log(1 + 10))

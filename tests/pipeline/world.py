@@ -31,7 +31,7 @@ from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer
 from services.retention.archive import archive_all
 from tests.streams import START
@@ -103,7 +103,7 @@ class Platform:
             assert waiting == 0, f"{waiting} batches are stuck"
         baselines = Baselines()
         for day in range(1, N_SERVED + 1):
-            judge(self.sessions, baselines, model_id, SERVED + day * DAY, NOW)
+            evaluate_slot(self.sessions, baselines, model_id, SERVED + day * DAY, NOW)
 
     def findings(self, model: str) -> list[Finding]:
         with read_only(self.sessions) as session:

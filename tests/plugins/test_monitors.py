@@ -13,9 +13,9 @@ from db.session import read_only
 from db.tables import Delivery, Finding, FlipRow, Monitor
 from monitors import registry
 from monitors.finding import Outcome
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models.monitor_config import MonitorPlan
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import forget
@@ -49,7 +49,9 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
         assert found[2].cause in session.scalars(select(FlipRow.cause)).all()
         assert any(b"mean_3sd" in body for body in session.scalars(select(Delivery.body)))
     plan = MonitorPlan(name="sigma", kind="mean_3sd", params=KINDS["mean_3sd"])
-    tried = replay(sessions, story.model_id, Asked(plans=(plan,), since=END - 5 * DAY))
+    tried = run_backtest(
+        sessions, story.model_id, BacktestRequest(plans=(plan,), since=END - 5 * DAY)
+    )
     assert [(one.monitor, one.n_days) for one in tried.episodes] == [("sigma", 3)]
 
 
@@ -71,7 +73,7 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
     sys.path.remove(str(site))
     forget()
     try:
-        assert judge(sessions, Baselines(), story.model_id, END + DAY, END + DAY) == 2
+        assert evaluate_slot(sessions, Baselines(), story.model_id, END + DAY, END + DAY) == 2
         *earlier, last = findings(sessions, "mean_3sd")
         assert [one.id for one in earlier] == [one.id for one in before]
         assert last.outcome is Outcome.ERROR

@@ -62,7 +62,7 @@ def test_one_damaged_byte_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         pytest.param(_altered(format="other 3"), "its format is 'other 3'", id="other format"),
         pytest.param(_altered(config={"width": 8}), "config cannot be read", id="no config"),
@@ -86,23 +86,23 @@ def test_one_damaged_byte_is_noticed() -> None:
             _altered({"scaler.std": torch.zeros(2)}), "positive", id="divides by zero"
         ),
         pytest.param(
-            _altered({"network.speak.bias": None}), "speak.bias", id="a tensor is missing"
+            _altered({"network.output.bias": None}), "output.bias", id="a tensor is missing"
         ),
         pytest.param(_altered({"stranger": torch.ones(1)}), "stranger", id="a tensor too many"),
         pytest.param(
-            _altered({"network.speak.bias": torch.zeros(6, dtype=torch.float64)}),
-            "not float32: network.speak.bias",
+            _altered({"network.output.bias": torch.zeros(6, dtype=torch.float64)}),
+            "not float32: network.output.bias",
             id="other numbers",
         ),
         pytest.param(
-            _altered({"network.speak.bias": torch.full((6,), float("nan"))}),
-            "not finite: network.speak.bias",
+            _altered({"network.output.bias": torch.full((6,), float("nan"))}),
+            "not finite: network.output.bias",
             id="no numbers",
         ),
     ],
 )
-def test_a_foreign_artifact_is_refused_by_name(content: bytes, says: str) -> None:
-    with pytest.raises(ForeignArtifact, match=says):
+def test_a_foreign_artifact_is_refused_by_name(content: bytes, message: str) -> None:
+    with pytest.raises(ForeignArtifact, match=message):
         decode(content, sha256_of(content))
 
 
@@ -118,7 +118,7 @@ def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         pytest.param(b"PK\x03\x04" + bytes(40), "pickles are never loaded", id="torch.save"),
         pytest.param(b"\x80\x04\x95" + bytes(40), "a pickle", id="a pickle"),
@@ -129,20 +129,20 @@ def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
         pytest.param(encode(_forecaster()) + b"!", "not safetensors", id="something follows"),
     ],
 )
-def test_what_is_no_safetensors_file_is_named(content: bytes, says: str) -> None:
-    with pytest.raises(ForeignArtifact, match=says):
+def test_what_is_no_safetensors_file_is_named(content: bytes, message: str) -> None:
+    with pytest.raises(ForeignArtifact, match=message):
         check_header(content)
 
 
 def test_a_good_file_may_begin_like_a_pickle() -> None:
     """Its first byte is the lowest of the length of its header: any multiple of 8."""
-    made = [save({"a": torch.ones(1)}, {"_": "x" * n}) for n in range(0, 256, 8)]
-    content = next(content for content in made if content[0] == 0x80)
+    result = [save({"a": torch.ones(1)}, {"_": "x" * n}) for n in range(0, 256, 8)]
+    content = next(content for content in result if content[0] == 0x80)
     assert check_header(content).shapes == {"a": (1,)}
 
 
 def test_the_header_tells_the_shapes() -> None:
-    assert check_header(encode(_forecaster())).shapes["network.speak.bias"] == (6,)
+    assert check_header(encode(_forecaster())).shapes["network.output.bias"] == (6,)
 
 
 @pytest.mark.parametrize("limit", ["MAX_BYTES", "MAX_TENSORS"])
@@ -155,9 +155,9 @@ def test_what_is_too_large_is_refused(limit: str, monkeypatch: pytest.MonkeyPatc
 def test_scrambled_weights_are_valid_and_useless() -> None:
     content = encode(_forecaster())
     useless = scramble(content, seed=1)
-    said = forecast(decode(useless, sha256_of(useless)), _contexts())
-    assert np.isfinite(said).all()
-    assert np.abs(said - forecast(_forecaster(), _contexts())).mean() > 0.1
+    predicted = forecast(decode(useless, sha256_of(useless)), _contexts())
+    assert np.isfinite(predicted).all()
+    assert np.abs(predicted - forecast(_forecaster(), _contexts())).mean() > 0.1
     assert scramble(content, seed=1) == useless
     assert scramble(content, seed=2) != useless
 
@@ -171,7 +171,7 @@ def test_a_hole_in_one_context_leaves_the_others_alone() -> None:
     contexts = _contexts()
     expected = forecast(_forecaster(), contexts)
     contexts[2, 4, 0] = np.nan
-    said = forecast(_forecaster(), contexts)
+    predicted = forecast(_forecaster(), contexts)
     others = [0, 1, 3, 4]
-    np.testing.assert_allclose(said[others], expected[others], atol=1e-6)
-    assert np.isnan(said[2]).any()
+    np.testing.assert_allclose(predicted[others], expected[others], atol=1e-6)
+    assert np.isnan(predicted[2]).any()

@@ -36,8 +36,8 @@ def waves() -> NDArray[np.float64]:
     hours = np.arange(N_STEPS)
     clean = np.stack([np.sin(2 * np.pi * hours / 12), np.sign(np.sin(hours / 2.5))], axis=1)
     noise = random.normal(size=(3, N_STEPS, 2))
-    made: NDArray[np.float64] = 1000.0 + np.array([40.0, 0.3]) * (clean + 0.1 * noise)
-    return made
+    result: NDArray[np.float64] = 1000.0 + np.array([40.0, 0.3]) * (clean + 0.1 * noise)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_too_little_is_refused(
 
 def test_a_training_that_diverges_is_no_model(waves: NDArray[np.float64]) -> None:
     network = SegmentLstm(CONFIG)
-    torch.nn.init.constant_(network.speak.bias, float("nan"))
+    torch.nn.init.constant_(network.output.bias, float("nan"))
     base = Forecaster(network=network, mean=np.zeros(2), std=np.ones(2))
     with pytest.raises(Unprocessable, match=r"training diverged: .* epoch 1"):
         fit((waves, waves), (LEARN, VALIDATE), CONFIG, RECIPE, base)

@@ -31,14 +31,14 @@ def _assert_in_order(planned: Plan) -> None:
     assert planned.gate.origin.min() >= planned.gate_start
 
 
-def test_a_first_version_is_judged_on_what_came_later(series: NDArray[np.float64]) -> None:
+def test_a_first_version_is_evaluated_on_what_came_later(series: NDArray[np.float64]) -> None:
     planned = plan.first(series, series, END, SIZES)
     _assert_in_order(planned)
     assert len(planned.learn) <= MAX_WINDOWS
 
 
 @pytest.mark.parametrize("days_since", [8, 10, 14, 17, 40])
-def test_a_renewal_is_judged_on_what_came_later(
+def test_a_renewal_is_evaluated_on_what_came_later(
     series: NDArray[np.float64], days_since: int
 ) -> None:
     onset = END - days_since * 24 - 5

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from retrain.evidence import bet, evidence, foretold
-from retrain.verdict import Outcome, Rule, Scored, Verdict, judge
+from retrain.evidence import bet, evidence, expected_gains
+from retrain.verdict import Outcome, Rule, Scored, Verdict, evaluate
 
 Floats = NDArray[np.float64]
 
@@ -51,15 +51,15 @@ def _canary(
     return sessions
 
 
-def _looks(sessions: list[Scored], share: float = 0.05) -> Iterator[Verdict]:
-    """Judge after every day, as it goes in life."""
+def _evaluations(sessions: list[Scored], share: float = 0.05) -> Iterator[Verdict]:
+    """Evaluate after every day, as it goes in life."""
     for last in sorted({session.day for session in sessions}):
-        yield judge([s for s in sessions if s.day <= last], share, RULE)
+        yield evaluate([s for s in sessions if s.day <= last], share, RULE)
 
 
 def _first(outcome: Outcome, sessions: list[Scored]) -> int | None:
     """Return the number of days after which a verdict was first `outcome`."""
-    return next((v.n_days for v in _looks(sessions) if v.outcome is outcome), None)
+    return next((v.n_days for v in _evaluations(sessions) if v.outcome is outcome), None)
 
 
 def _at_most(promise: float, n_runs: int) -> float:
@@ -102,13 +102,13 @@ def _at_most(promise: float, n_runs: int) -> float:
     ],
 )
 def test_judge(sessions: list[Scored], expected: Outcome) -> None:
-    assert judge(sessions, 0.05, RULE).outcome is expected
+    assert evaluate(sessions, 0.05, RULE).outcome is expected
 
 
 def test_one_monstrous_session_decides_nothing() -> None:
     sessions = [_session(day, 1.0, 0.5) for day in range(12)]
     monster = _session(3, 1.0, 1e9)
-    assert judge([*sessions, monster], 0.05, RULE).outcome is Outcome.SUCCESS
+    assert evaluate([*sessions, monster], 0.05, RULE).outcome is Outcome.SUCCESS
 
 
 def test_the_unit_of_the_loss_does_not_matter() -> None:
@@ -118,7 +118,7 @@ def test_the_unit_of_the_loss_does_not_matter() -> None:
         for s in sessions
         if (old := s.loss_champion) is not None and (new := s.loss_challenger) is not None
     ]
-    one, other = judge(sessions, 0.05, RULE), judge(scaled, 0.05, RULE)
+    one, other = evaluate(sessions, 0.05, RULE), evaluate(scaled, 0.05, RULE)
     assert one.e_success == pytest.approx(other.e_success, rel=1e-9)
 
 
@@ -128,37 +128,40 @@ def test_swapping_the_versions_swaps_the_evidence() -> None:
         replace(s, loss_champion=s.loss_challenger, loss_challenger=s.loss_champion)
         for s in sessions
     ]
-    there, back = judge(sessions, 0.05, RULE), judge(swapped, 0.05, RULE)
+    there, back = evaluate(sessions, 0.05, RULE), evaluate(swapped, 0.05, RULE)
     assert there.e_success == pytest.approx(back.e_harm)
     assert there.e_harm == pytest.approx(back.e_success)
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     sessions = _canary(1, 20, effect=-0.05)
-    order = np.random.default_rng(0).permutation(len(sessions))
-    one, other = judge(sessions, 0.05, RULE), judge([sessions[i] for i in order], 0.05, RULE)
+    request = np.random.default_rng(0).permutation(len(sessions))
+    one, other = (
+        evaluate(sessions, 0.05, RULE),
+        evaluate([sessions[i] for i in request], 0.05, RULE),
+    )
     assert one.outcome is other.outcome
     assert one.e_success == pytest.approx(other.e_success, rel=1e-9)
 
 
 def test_the_same_sessions_give_the_same_verdict() -> None:
     sessions = _canary(1, 20)
-    assert judge(sessions, 0.05, RULE) == judge(sessions, 0.05, RULE)
+    assert evaluate(sessions, 0.05, RULE) == evaluate(sessions, 0.05, RULE)
 
 
 def test_sessions_without_a_score_count_for_nothing_but_their_failures() -> None:
     sessions = _canary(1, 20, effect=-0.1)
     unlabelled = [_session(30, 1.0, None)] * 50
-    assert replace(judge([*sessions, *unlabelled], 0.05, RULE), n_canary=0) == replace(
-        judge(sessions, 0.05, RULE), n_canary=0
+    assert replace(evaluate([*sessions, *unlabelled], 0.05, RULE), n_canary=0) == replace(
+        evaluate(sessions, 0.05, RULE), n_canary=0
     )
 
 
 def test_success_needs_evidence_that_still_stands() -> None:
     won = [_session(day, 1.0, 0.5) for day in range(12)]
     lost = [_session(12 + day, 1.0, 2.0) for day in range(8)]
-    assert judge(won, 0.05, RULE).outcome is Outcome.SUCCESS
-    assert judge(won + lost, 0.05, RULE).outcome is not Outcome.SUCCESS
+    assert evaluate(won, 0.05, RULE).outcome is Outcome.SUCCESS
+    assert evaluate(won + lost, 0.05, RULE).outcome is not Outcome.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_no_gain_is_no_evidence(gains: Floats) -> None:
 @pytest.mark.parametrize("gain", [0.25, 0.2, 0.1, 0.3 / 7])
 def test_a_steady_gain_is_not_mistaken_for_memory(gain: float) -> None:
     gains = np.full(40, gain)
-    assert not foretold(gains).any()
+    assert not expected_gains(gains).any()
     assert (evidence(gains, 0.25) == bet(gains, 0.25)).all()
 
 
@@ -205,7 +208,7 @@ def _failures(seed: int, share: float, odds: float, n: int = 400) -> list[Scored
 
 def _ever_fails(failed: list[Scored], share: float) -> bool:
     looks = range(20, len(failed) + 1, 20)
-    return any(judge(failed[:n], share, RULE).outcome is Outcome.FAIL for n in looks)
+    return any(evaluate(failed[:n], share, RULE).outcome is Outcome.FAIL for n in looks)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
@@ -227,13 +230,13 @@ def test_failing_three_times_as_often_is_found(share: float) -> None:
 
 
 def test_failures_end_a_canary_before_any_label_is_in() -> None:
-    verdict = judge(_failures(1, 0.05, 20.0, n=60), 0.05, RULE)
+    verdict = evaluate(_failures(1, 0.05, 20.0, n=60), 0.05, RULE)
     assert verdict.outcome is Outcome.FAIL
     assert verdict.n_days == 0
 
 
 def test_failures_say_nothing_when_everybody_has_the_challenger() -> None:
-    assert judge(_failures(1, 0.5, 1.0), 1.0, RULE).e_failures == 1.0
+    assert evaluate(_failures(1, 0.5, 1.0), 1.0, RULE).e_failures == 1.0
 
 
 def _null(n_runs: int, spread: float, memory: float, noise: float) -> Floats:
@@ -248,14 +251,14 @@ def _null(n_runs: int, spread: float, memory: float, noise: float) -> Floats:
 
 
 def _ever_promoted(means: Floats) -> NDArray[np.bool_]:
-    """Tell for each run (run, day) whether a look after every day ever finds success."""
+    """Tell for each run (run, day) whether an evaluation after every day ever finds success."""
     bar = 1 / RULE.alpha
     return np.array([(evidence(-run, RULE.clip) >= bar).any() for run in means])
 
 
 def test_a_day_is_the_mean_of_its_cut_sessions_however_many() -> None:
     sessions = [_session(0, 0.9, 1.1), *[_session(1, 1.0, 0.2)] * 3, _session(1, 1.05, 0.95)]
-    found = judge(sessions, 0.05, RULE)
+    found = evaluate(sessions, 0.05, RULE)
     days = np.array([0.1, (3 * -RULE.clip - 0.05) / 4])
     assert found.mean == pytest.approx(days.mean())
     assert found.e_success == pytest.approx(evidence(-days, RULE.clip)[-1])
@@ -272,7 +275,7 @@ def test_a_day_is_the_mean_of_its_cut_sessions_however_many() -> None:
         pytest.param(0.10, 0.3, 0.1, 0.06, id="a memory of 0.3, wild"),
         pytest.param(0.05, 0.5, 0.1, 0.06, id="a memory of 0.5"),
         pytest.param(0.05, 0.5, NOISE, 0.06, id="a memory of 0.5, noisy sessions"),
-        # Beyond, the promise of 5 % is not kept. These say what is.
+        # Beyond, the promised rate of 5 % is not kept. These say what is.
         pytest.param(0.10, 0.5, 0.1, 0.08, id="a memory of 0.5, wild: 8 percent"),
         pytest.param(0.05, 0.8, 0.1, 0.10, id="a memory of 0.8: 10 percent"),
         pytest.param(0.10, 0.8, 0.1, 0.18, id="a memory of 0.8, wild: 18 percent"),

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from retrain.evidence import mean_evidence
-from retrain.verdict import Outcome, Rule, Scored, judge
+from retrain.verdict import Outcome, Rule, Scored, evaluate
 
 FIRST = date(2026, 1, 1)
 RULE = Rule(is_bounded=True)
@@ -39,12 +39,12 @@ def _rare(n_days: int, *, challenger_says_no: bool) -> list[Scored]:
 
 def test_a_model_that_always_says_no_is_not_better_than_a_calibrated_one() -> None:
     sessions = _rare(40, challenger_says_no=True)
-    assert judge(sessions, 0.05, Rule()).outcome is Outcome.SUCCESS  # most sessions deceive
-    assert judge(sessions, 0.05, RULE).outcome is Outcome.FAIL
+    assert evaluate(sessions, 0.05, Rule()).outcome is Outcome.SUCCESS  # most sessions deceive
+    assert evaluate(sessions, 0.05, RULE).outcome is Outcome.FAIL
 
 
 def test_a_calibrated_model_replaces_one_that_always_says_no() -> None:
-    found = judge(_rare(40, challenger_says_no=False), 0.05, RULE)
+    found = evaluate(_rare(40, challenger_says_no=False), 0.05, RULE)
     assert found.outcome is Outcome.SUCCESS
     assert found.mean is not None
     assert -0.1 < found.mean < 0

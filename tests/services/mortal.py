@@ -1,6 +1,6 @@
-"""A judge or a trainer that dies, as if by `kill -9`, at one named point.
+"""A worker or a trainer that dies, as if by `kill -9`, at one named point.
 
-Run: `python -m tests.services.mortal judge URL MODEL_ID DAY_END MODULE FUNCTION before|after`
+Run: `python -m tests.services.mortal evaluate URL MODEL DAY_END MODULE FUNCTION before|after`
  or: `python -m tests.services.mortal train URL FOLDER MODULE FUNCTION before|after`
 """
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from core.settings import Settings
 from db.session import connect
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from tests.archive.mortal import arm
 
 
@@ -32,9 +32,9 @@ def settings_of(url: str, folder: Path) -> Settings:
 def main(role: str, url: str, *given: str) -> None:
     sessions = sessionmaker(connect(url), expire_on_commit=False)
     arm(*given[-3:])
-    if role == "judge":
+    if role == "evaluate":
         day_end = datetime.fromisoformat(given[1])
-        judge(sessions, Baselines(), UUID(given[0]), day_end, day_end)
+        evaluate_slot(sessions, Baselines(), UUID(given[0]), day_end, day_end)
     else:
         from services.rollouts.trainer import Trainer
 

@@ -16,7 +16,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding, Monitor, Version
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
@@ -51,7 +51,7 @@ CONTRACT = Contract(
 
 
 class Story:
-    """The model "grid", its reference and what it served; everything is judged."""
+    """The model "grid", its reference and what it served; everything is evaluated."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Story:
         for day in range(N_REFERENCE + N_CALM - 2, N_REFERENCE + N_CALM + N_RISEN):
             end = START + (day + 1) * DAY
             # Wall time runs with event time, an hour behind.
-            judge(sessions, baselines, self.model_id, end, end + HOUR)
+            evaluate_slot(sessions, baselines, self.model_id, end, end + HOUR)
 
     def finding(self, kind: str, as_of: datetime) -> UUID:
         with read_only(self.sessions) as session:

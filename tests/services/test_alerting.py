@@ -156,7 +156,7 @@ def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
     assert (content["model"], content["version"], content["cause"]) == (
         "grid",
         "v1",
-        "drift is wrong",
+        "input_drift is wrong",
     )
     assert (content["value"], content["threshold"]) == (1.0, 0.5)
     [finding] = loop.all(FindingRow)

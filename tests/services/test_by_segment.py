@@ -1,4 +1,4 @@
-"""By segment: what is judged, what it is called, and that a new segment is no drift."""
+"""By segment: what is evaluated, what it is called, and that a new segment is no drift."""
 
 import sys
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.baselines.segments import like_fitted
 from monitors.baselines.threshold import episodes
-from monitors.drift.input_drift import DriftBaseline, DriftParams
-from monitors.drift.input_drift import replay as look_for_drift
-from monitors.drift.mean_shift import LevelBaseline, LevelParams
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
+from monitors.drift.input_drift import evaluate_days as drift_days
+from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.drift.mean_shift import calls as calls_of_level
-from monitors.drift.mean_shift_evaluation import replay as look_for_levels
+from monitors.drift.mean_shift_evaluation import evaluate_days as mean_shift_days
 from monitors.kinds import input_drift, mean_shift, temporal_pattern
 from monitors.summaries.hourly import HOURS, Hourly
-from monitors.temporal.panel import PanelBaseline, PanelParams
-from monitors.temporal.panel import replay as look_for_faults
-from services.evaluation.backtest import Asked, replay
+from monitors.temporal.panel import TemporalPatternBaseline, TemporalPatternParams
+from monitors.temporal.panel import evaluate_days as temporal_days
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
@@ -65,7 +65,7 @@ def watched(
     for part in (range(n_reference), range(n_reference, n_reference + N_SERVED)):
         world.send(row for day in part for row in visits(day, shops(day), chance, n_reference))
         world.work()
-    world.judge()
+    world.evaluate_slot()
     return world
 
 
@@ -116,7 +116,7 @@ def test_a_new_segment_that_is_like_the_others_alarms_nobody(
     assert len(found) == N_SERVED - 1
     assert {told[0] for told in found.values()} == {"ok"}
     detail: Any = last(world)[4]
-    assert detail["segments"] == {"judged": ["shop=a", "shop=b"], "learning": ["shop=c"]}
+    assert detail["segments"] == {"evaluated": ["shop=a", "shop=b"], "warming_up": ["shop=c"]}
     assert "load [shop=c]" not in detail["features"]
 
 
@@ -137,15 +137,15 @@ def test_a_broken_input_of_one_segment_is_named(
             load *= 1.8 if row["entity"] == "b" and day >= broke else 1.0
             rows.append((kind, row | {"features": row["features"] | {"load": [load]}}))
     world.send(rows)
-    world.judge()
+    world.evaluate_slot()
 
     outcome, _, _, cause, detail = last(world)
     assert outcome == "breach"
     assert "load [shop=b] scaled by 1." in cause
     [fault] = [one for one in detail["faults"] if one["feature"] == "load [shop=b]"]
     assert fault["since"] == (START + broke * DAY).isoformat()
-    assert detail["segments"]["judged"] == ["shop=a", "shop=b", "shop=c"]
-    [record] = replay(sessions, world.model_id, Asked()).records
+    assert detail["segments"]["evaluated"] == ["shop=a", "shop=b", "shop=c"]
+    [record] = run_backtest(sessions, world.model_id, BacktestRequest()).records
     breaches = [said for said in world.findings().values() if said[0] == "breach"]
     assert record.n_breaches == len(breaches) > 0
 
@@ -164,10 +164,10 @@ def test_a_level_that_moves_in_one_segment_and_stays_is_named(
     outcome, _, _, cause, detail = last(world)
     assert outcome == "breach"
     assert detail["top"] in ("load [shop=b]", "load [shop=c]")
-    assert cause.startswith(f"{detail['top']} moved ")
+    assert cause.startswith(f"{detail['top']}: mean shifted ")
     assert abs(detail["features"]["load"]["effect"]) < 0.1  # one rose as the other fell
-    assert detail["segments"] == {"judged": ["shop=a", "shop=b", "shop=c"], "learning": []}
-    told = replay(sessions, world.model_id, Asked())
+    assert detail["segments"] == {"evaluated": ["shop=a", "shop=b", "shop=c"], "warming_up": []}
+    told = run_backtest(sessions, world.model_id, BacktestRequest())
     [record] = told.records
     breaches = [said for said in world.findings().values() if said[0] == "breach"]
     assert record.n_breaches == len(breaches) > 0
@@ -178,19 +178,19 @@ def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     end = hours.first + n_reference * HOURS
     reference = hours.until(end, n_reference * HOURS)
     if kind == "mean_shift":
-        level = mean_shift.fit_hours(reference, LevelParams(), N_FEATURES)
-        assert isinstance(level, LevelBaseline)
-        return look_for_levels(level, hours, n_live).joint > level.contract.threshold
+        level = mean_shift.fit_hours(reference, MeanShiftParams(), N_FEATURES)
+        assert isinstance(level, MeanShiftBaseline)
+        return mean_shift_days(level, hours, n_live).joint > level.alarm_threshold.value
     recent = hours.until(end + n_live * HOURS, (n_live + 36) * HOURS)
     if kind == "input_drift":
-        drift = input_drift.fit_hours(reference, DriftParams(), N_FEATURES)
-        assert isinstance(drift, DriftBaseline)
-        joint = look_for_drift(drift, like_fitted(recent, drift)).joint
-        return joint[-n_live:] > drift.contract.threshold
-    faults = temporal_pattern.fit_hours(reference, PanelParams(), N_FEATURES)
-    assert isinstance(faults, PanelBaseline)
-    joint = look_for_faults(faults, like_fitted(recent, faults)).joint
-    return joint[-n_live:] > faults.contract.threshold
+        drift = input_drift.fit_hours(reference, InputDriftParams(), N_FEATURES)
+        assert isinstance(drift, InputDriftBaseline)
+        joint = drift_days(drift, like_fitted(recent, drift)).joint
+        return joint[-n_live:] > drift.alarm_threshold.value
+    faults = temporal_pattern.fit_hours(reference, TemporalPatternParams(), N_FEATURES)
+    assert isinstance(faults, TemporalPatternBaseline)
+    joint = temporal_days(faults, like_fitted(recent, faults)).joint
+    return joint[-n_live:] > faults.alarm_threshold.value
 
 
 @pytest.mark.slow

@@ -46,12 +46,12 @@ class Canary(Loop):
                     )
 
     def look(self, day: int) -> Verdict | None:
-        """Look at the canary when the event day that ends then was judged."""
+        """Look at the canary when the event day that ends then was evaluated."""
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
-            model.watermark = model.judged_until = at
-        return canary.look(self.sessions, self.model_id, at)
+            model.watermark = model.evaluated_until = at
+        return canary.evaluate(self.sessions, self.model_id, at)
 
     @property
     def state(self) -> tuple[Phase, int]:
@@ -170,10 +170,10 @@ def test_a_canary_without_a_verdict_waits_for_a_person(
     assert world.state == (Phase.CANARY, 0)
 
 
-def test_a_model_without_canary_or_without_a_judged_day_is_left_alone(
+def test_a_model_without_canary_or_without_an_evaluated_day_is_left_alone(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions)
-    assert canary.look(sessions, loop.model_id, START) is None
+    assert canary.evaluate(sessions, loop.model_id, START) is None
     loop.move(loop.request(), *TO_CANARY)
-    assert canary.look(sessions, loop.model_id, START) is None
+    assert canary.evaluate(sessions, loop.model_id, START) is None

@@ -22,7 +22,7 @@ def asked(sessions: sessionmaker[Session]) -> Metric:
 
 @pytest.mark.parametrize("n_first", [pytest.param(4, id="night"), pytest.param(None, id="all")])
 @pytest.mark.parametrize(
-    "drift_days", [pytest.param(1, id="judging"), pytest.param(2, id="learning")]
+    "drift_days", [pytest.param(1, id="judging"), pytest.param(2, id="warming_up")]
 )
 def test_bins_that_were_frozen_at_night_are_told_of(
     sessions: sessionmaker[Session], tmp_path: Path, n_first: int | None, drift_days: int
@@ -32,7 +32,7 @@ def test_bins_that_were_frozen_at_night_are_told_of(
     world.send(rows[:n_first])
     world.work()
     world.send(rows[n_first:] if n_first else [])
-    world.judge()
+    world.evaluate_slot()
     told = {detail.get("coarse_bins") is not None for *_, detail in world.findings().values()}  # type: ignore[attr-defined]
     samples = asked(sessions).samples
     if n_first is None:

@@ -18,9 +18,9 @@ from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation import backtest
-from services.evaluation.backtest import Asked
+from services.evaluation.backtest import BacktestRequest
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.services.loop import Loop
@@ -93,11 +93,11 @@ class Site:
     def today(self) -> list[dict[str, Any]]:
         return self.rows(N_REFERENCE + N_SERVED - 1)
 
-    def judge(self) -> FindingRow:
-        """Judge the days before, then the last; return what was found on it."""
+    def evaluate_slot(self) -> FindingRow:
+        """Evaluate the days before, then the last; return what was found on it."""
         baselines = Baselines()
         for day in range(N_REFERENCE, N_REFERENCE + N_SERVED):
-            judge(self.sessions, baselines, self.model_id, START + (day + 1) * DAY, NOW)
+            evaluate_slot(self.sessions, baselines, self.model_id, START + (day + 1) * DAY, NOW)
         with read_only(self.sessions) as session:
             found = session.query(FindingRow).order_by(FindingRow.as_of.desc()).first()
             session.expunge_all()
@@ -120,7 +120,7 @@ def in_area(row: dict[str, Any], area: str) -> dict[str, Any]:
 
 def test_days_like_those_of_the_reference_are_no_fault(site: Site) -> None:
     site.serve(site.today())
-    found = site.judge()
+    found = site.evaluate_slot()
     assert (found.outcome, found.cause) == (Outcome.OK, "")
     assert set(found.detail["quality"]) == {"load", "wind", "area"}
     assert found.detail["rows"] == 24
@@ -148,7 +148,7 @@ def test_a_day_that_is_incomplete_is_told(
     site: Site, change: Any, feature: str, said: str
 ) -> None:
     site.serve(change(site.today()))
-    found = site.judge()
+    found = site.evaluate_slot()
     assert found.outcome is Outcome.BREACH
     assert feature in found.cause
     assert said in found.cause
@@ -160,10 +160,10 @@ def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site)
     with unit_of_work(site.sessions) as session:
         contract_violations.add(session, {(site.model_id, day, "range"): 6})
         row_counters.set_repeated(session, site.model_id, day, 3)
-    found = site.judge()
+    found = site.evaluate_slot()
     assert found.outcome is Outcome.BREACH
     assert found.cause == (
-        "20.0% of the rows refused, for what is out of range; 12.5% of the rows came twice"
+        "20.0% of the rows refused: out of range; 12.5% of the rows are duplicates"
     )
 
 
@@ -188,23 +188,25 @@ def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     fold_all(sessions, NOW)
     baselines = Baselines()
     for day in range(N_REFERENCE, N_REFERENCE + 24):
-        judge(sessions, baselines, site.model_id, START + (day + 1) * DAY, NOW)
+        evaluate_slot(sessions, baselines, site.model_id, START + (day + 1) * DAY, NOW)
     with read_only(sessions) as session:
         said = {row.as_of: (row.outcome, row.cause) for row in session.query(FindingRow).all()}
     assert said[START + (N_REFERENCE + 23) * DAY] == (Outcome.OK, "")
     assert said[START + (N_REFERENCE + 24) * DAY] == (
         Outcome.BREACH,
-        "144 rows, usually 24",
+        "144 rows, baseline 24",
     )
 
 
 def test_a_replay_finds_what_was_found(site: Site) -> None:
     site.serve([without(row, "wind") for row in site.today()])
-    found = site.judge()
+    found = site.evaluate_slot()
     with unit_of_work(site.sessions) as session:
         session.get_one(Model, site.model_id).watermark = START + 60 * DAY
-    replayed = backtest.replay(
-        site.sessions, site.model_id, Asked(until=START + (N_REFERENCE + N_SERVED) * DAY)
+    replayed = backtest.run_backtest(
+        site.sessions,
+        site.model_id,
+        BacktestRequest(until=START + (N_REFERENCE + N_SERVED) * DAY),
     )
     [episode] = replayed.episodes
     assert (episode.kind, episode.cause, episode.inhibited) == (
@@ -250,7 +252,7 @@ def test_drift_says_how_far_each_feature_is_away(sessions: sessionmaker[Session]
         for row in site.today()
     ]
     site.serve(moved)
-    found = site.judge()
+    found = site.evaluate_slot()
     load, wind = (found.detail["features"][name]["distances"] for name in ("load", "wind"))
     assert load["wasserstein"] == pytest.approx(10, abs=0.5)
     assert load["ks"] > 0.99

@@ -49,7 +49,10 @@ def ended(loop: Loop) -> tuple[Phase, str]:
             TO_CANARY, 60, (Phase.PAUSED, "no verdict"), id="a canary without traffic"
         ),
         pytest.param(
-            (*TO_CANARY, Event.PAUSE), 30, (Phase.ROLLED_BACK, "nobody decided"), id="a pause"
+            (*TO_CANARY, Event.PAUSE),
+            30,
+            (Phase.ROLLED_BACK, "no decision in time"),
+            id="a pause",
         ),
     ],
 )

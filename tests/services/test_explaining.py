@@ -35,8 +35,8 @@ def told(story: Story, finding_id: UUID) -> Explanation:
         return explain(session, NOWHERE, finding_id, None, NOW)
 
 
-def says(found: Explanation, sort: Sort) -> list[str]:
-    return [one.says for one in found.nearby if one.sort is sort]
+def message(found: Explanation, sort: Sort) -> list[str]:
+    return [one.message for one in found.nearby if one.sort is sort]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -67,10 +67,10 @@ def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
     first, last = (told(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2))
-    assert (first.since, first.n_looks) == (CHANGE, 1)
-    assert (last.since, last.n_looks) == (CHANGE, 2)
+    assert (first.since, first.n_evaluations) == (CHANGE, 1)
+    assert (last.since, last.n_evaluations) == (CHANGE, 2)
     calm = told(story, story.finding("input_drift", CHANGE))
-    assert (calm.since, calm.n_looks) == (None, 0)
+    assert (calm.since, calm.n_evaluations) == (None, 0)
     assert (calm.reference_start, calm.reference_end) == (START, START + 30 * DAY)
 
 
@@ -106,20 +106,20 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
             )
         _acts(session)
     found = told(story, story.finding("input_drift", CHANGE + DAY))
-    assert says(found, Sort.VOLUME) == ["72 rows; usual on this weekday: 24"]
+    assert message(found, Sort.VOLUME) == ["72 rows; usual on this weekday: 24"]
     gap = "no value of wind in 6 hours that always had one, from 02:00"
-    assert says(found, Sort.GAP) == [gap] * 2
-    latency = says(found, Sort.LATENCY)
+    assert message(found, Sort.GAP) == [gap] * 2
+    latency = message(found, Sort.LATENCY)
     assert len(latency) == 3
     assert latency[0] == "p95 447 ms; usual: 11.2 ms"  # 0.4 and 0.01 s, to within a bin
-    assert says(found, Sort.FAILURES)[0] == "25.0% of the predictions failed; usual: 0.0%"
-    assert says(found, Sort.MISMATCH) == ["rows that did not fit the contract: 7 range"]
-    [version, added] = says(found, Sort.VERSION)
+    assert message(found, Sort.FAILURES)[0] == "25.0% of the predictions failed; usual: 0.0%"
+    assert message(found, Sort.MISMATCH) == ["rows that did not fit the contract: 7 range"]
+    [version, added] = message(found, Sort.VERSION)
     assert version.endswith("promoted: because of promoted")
     assert added == "version v9 added by ann"
-    assert says(found, Sort.CONTRACT) == ["contract changed by ann"]
-    assert says(found, Sort.SETTINGS) == ["monitor drift changed by ann"]
-    [other] = says(found, Sort.ALERT)  # its own flip is no news
+    assert message(found, Sort.CONTRACT) == ["contract changed by ann"]
+    assert message(found, Sort.SETTINGS) == ["monitor drift changed by ann"]
+    [other] = message(found, Sort.ALERT)  # its own flip is no news
     assert other.startswith("data quality fired: wind without a value")
     wall = [one for one in found.nearby if one.is_wall]
     assert {one.sort for one in wall} == {Sort.VERSION, Sort.CONTRACT, Sort.SETTINGS}
@@ -157,7 +157,7 @@ def test_quality_names_its_flaws_and_the_features_of_them(story: Story) -> None:
     found = told(story, story.finding("data_quality", CHANGE + DAY))
     assert ("gap", "wind") in {(flaw.fact, flaw.feature) for flaw in found.flaws}
     wind = next(each for each in found.features if each.name == "wind")
-    assert "gap" in wind.says
+    assert "gap" in wind.message
     assert wind.missing is not None
     assert [hour.hour for hour in wind.hours if hour.per_day == 0.0] == [*GAP]
     assert found.since == CHANGE
@@ -170,7 +170,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
     finding_id = story.finding("data_quality", CHANGE + DAY)
     with unit_of_work(sessions) as session:
         row = session.get_one(Finding, finding_id)
-        facts = {"value": 1.0, "usual": 0.0, "limit": 0.5}
+        facts = {"value": 1.0, "baseline": 0.0, "limit": 0.5}
         row.detail = {
             "flaws": [
                 {"fact": "missing", "feature": name, **facts}
@@ -253,14 +253,14 @@ def test_every_finding_of_every_monitor_can_be_explained(
 def test_wall_time_is_found_through_the_looks(story: Story) -> None:
     """An act counts by when the model's clock was near, not by what the calendar says."""
     with unit_of_work(story.sessions) as session:
-        # The looks before the change were recorded an hour after their days.
+        # The evaluations before the change were recorded an hour after their days.
         audit(session, "ann", "monitor.update", "grid/then", {}, CHANGE - DAY)
         audit(session, "ann", "monitor.update", "grid/later", {}, END + timedelta(days=30))
         session.query(Finding).filter(Finding.as_of >= END).update(
             {"recorded_at": END + HOUR}, synchronize_session=False
         )
     found = told(story, story.finding("input_drift", CHANGE + DAY))
-    assert says(found, Sort.SETTINGS) == ["monitor then changed by ann"]
+    assert message(found, Sort.SETTINGS) == ["monitor then changed by ann"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -273,6 +273,6 @@ def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -
     assert found.since == FAULT.since
     [broken] = found.features
     assert broken.name == FAULT.feature
-    assert broken.says.startswith("scaled by 1.80 since")
+    assert broken.message.startswith("scaled by 1.80 since")
     # Neither a summary nor a reference is there: nothing else can be said, and nothing fails.
     assert (broken.mean, broken.bars, found.reference_start) == (None, (), None)

@@ -25,7 +25,7 @@ from monitors.finding import Outcome
 from monitors.performance import accuracy
 from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.reevaluate import evaluate_again, rejudge
+from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from tests.services.loop import DAY, FAULT, Loop
 from tests.streams import START
@@ -107,7 +107,7 @@ def test_a_slot_that_fails_as_a_whole_is_stored_and_holds_no_later_one_back(
 ) -> None:
     broken(evaluation_context, "load", (4,), KeyError("load"))
     assert evaluate(loop, 6) == 6
-    assert loop.model().judged_until == day(6)
+    assert loop.model().evaluated_until == day(6)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 7)]
     failed = [row for row in loop.all(FindingRow) if row.as_of == day(4)]
     assert len(failed) == len(KINDS)
@@ -123,7 +123,7 @@ def test_an_outage_stores_nothing_and_is_raised(
     broken(accuracy, "evaluate", (5,), OSError("no space left on device"))
     with pytest.raises(OSError, match="no space"):
         evaluate(loop, 6)
-    assert loop.model().judged_until == day(4)
+    assert loop.model().evaluated_until == day(4)
     assert Outcome.ERROR not in set().union(*outcomes(loop).values())
     assert open_alerts(loop) == []
 
@@ -179,7 +179,7 @@ def test_what_reads_the_faults_of_a_failed_slot_is_evaluated_again(
         assert [mark.day for mark in recompute_marks.marks(session, loop.model_id)] == [
             day(4).date()
         ]
-    assert rejudge(loop.sessions, baselines, loop.model_id, day(14)).is_whole
+    assert reevaluate(loop.sessions, baselines, loop.model_id, day(14)).is_whole
 
 
 def test_only_slots_that_were_evaluated_are_evaluated_again(loop: Loop) -> None:
@@ -209,7 +209,7 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
     with unit_of_work(loop.sessions) as session:
         session.execute(delete(FindingRow).where(FindingRow.as_of == day(2)))
         for number in (2, 7):  # one was passed by, at the other nobody has come by yet
-            runs.ask(session, "judge", day(number), day(13), str(loop.model_id))
+            runs.ask(session, "evaluate", day(number), day(13), str(loop.model_id))
         for run in session.query(Run):
             run.status, run.finished_at, run.attempts = RunStatus.DEAD, day(13), 5
     ticker = Ticker(settings, loop.sessions)
@@ -218,10 +218,10 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
         work_off(loop, settings)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 14)]
     assert not any(Outcome.ERROR in found for found in outcomes(loop).values())
-    assert loop.model().judged_until == day(13)
+    assert loop.model().evaluated_until == day(13)
     ticker.ask_for_closed_days()
     assert not [
-        run for run in loop.all(Run) if run.finished_at is None and run.job != "rejudge"
+        run for run in loop.all(Run) if run.finished_at is None and run.job != "reevaluate"
     ]
 
 
@@ -229,7 +229,7 @@ def test_a_run_of_a_later_slot_evaluates_the_earlier_ones_first(
     loop: Loop, settings: Settings
 ) -> None:
     with unit_of_work(loop.sessions) as session:
-        runs.ask(session, "judge", day(5), day(14), str(loop.model_id))
+        runs.ask(session, "evaluate", day(5), day(14), str(loop.model_id))
     work_off(loop, settings)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 6)]
     assert {

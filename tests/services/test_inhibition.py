@@ -172,11 +172,15 @@ def test_what_inhibits_an_alert_is_shown_while_it_lasts(
     def shown() -> tuple[str | None, str | None, bool]:
         with unit_of_work(loop.sessions) as session:
             [alarm] = [
-                a for a in alerts.alerts(session, None).alarms if a.standing.kind == "accuracy"
+                a
+                for a in alerts.alerts(session, None).alarms
+                if a.monitor_status.kind == "accuracy"
             ]
             [row] = [a for a in lists.alerts(session, None) if a.kind == "accuracy"]
-            [turn] = [t for t in alerts.turns(session, None, 9) if t.monitor == "accuracy"]
-        return alarm.standing.inhibited_by, row.inhibited_by, turn.is_inhibited
+            [change] = [
+                t for t in alerts.alert_changes(session, None, 9) if t.monitor == "accuracy"
+            ]
+        return alarm.monitor_status.inhibited_by, row.inhibited_by, change.is_inhibited
 
     follow(loop, "accuracy", "##", "bb")
     assert shown() == (str(FAULT), str(FAULT), True)

@@ -18,7 +18,7 @@ from db.tables import Monitor, Version
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.overview import model as overview
@@ -90,7 +90,7 @@ def evaluated(
         fold_all(sessions, NOW + timedelta(hours=1))
     baselines = Baselines()
     for at in range(N_REFERENCE + 1, N_REFERENCE + N_SERVED):
-        judge(sessions, baselines, model_id, START + at * DAY, NOW)
+        evaluate_slot(sessions, baselines, model_id, START + at * DAY, NOW)
     with read_only(sessions) as session:
         query = (
             select(Monitor.kind, FindingRow.outcome, FindingRow.cause, FindingRow.detail)
@@ -122,6 +122,6 @@ def test_an_input_without_a_reference_is_no_data_and_the_others_are_evaluated(
         assert "wind" not in detail.get("quality", {})
     with read_only(sessions) as session:
         page = overview.model(session, "grid", None)
-    [drift] = [each for each in page.standings if each.kind == "input_drift"]
+    [drift] = [each for each in page.monitor_statuses if each.kind == "input_drift"]
     assert [*drift.detail.not_evaluated] == ["wind"]
     assert drift.detail.not_evaluated["wind"].reason == "no_reference"

@@ -1,4 +1,4 @@
-"""From rows to findings: a stream in another unit, or on another level, is judged alike."""
+"""From rows to findings: a stream in another unit, or on another level, is evaluated alike."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +18,7 @@ from monitors.finding import Outcome
 from monitors.summaries.summary import Floats
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import plant
@@ -45,7 +45,7 @@ Found: TypeAlias = dict[tuple[str, object], tuple[Outcome, str, dict[str, Any]]]
 
 
 def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Found:
-    """Send a stream, a row an hour, and judge its last days."""
+    """Send a stream, a row an hour, and evaluate its last days."""
     model_id = add_model(sessions, CONTRACT, name=name)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
@@ -67,7 +67,7 @@ def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Foun
     fold_all(sessions, NOW + HOUR)
     baselines = Baselines()
     for day in range(ONSET, N_DAYS):
-        judge(sessions, baselines, model_id, START + day * DAY, NOW)
+        evaluate_slot(sessions, baselines, model_id, START + day * DAY, NOW)
     query = (
         select(Monitor.kind, FindingRow.as_of, FindingRow.outcome, FindingRow.cause,
                FindingRow.detail)

@@ -191,11 +191,11 @@ def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop
 
 
 def test_of_two_who_make_a_champion_from_the_same_revision_one_is_told(loop: Loop) -> None:
-    def crown() -> int:
+    def promote() -> int:
         with unit_of_work(loop.sessions) as session:
-            return set_champion.crown(session, loop.model_id, "v2", 1, START)
+            return set_champion.set_champion(session, loop.model_id, "v2", 1, START)
 
-    outcomes = at_once(crown, crown, crown)
+    outcomes = at_once(promote, promote, promote)
     assert sorted(map(str, outcomes)) == ["2"] + ["the champion is no longer at revision 1"] * 2
     assert all(isinstance(one, int | StaleChampion) for one in outcomes)
 

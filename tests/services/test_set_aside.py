@@ -27,8 +27,8 @@ from db.tables import (
     AuditEvent,
     Inbox,
     InboxPayload,
-    KServeHalf,
     Model,
+    PendingEvent,
     PlatformAlert,
     Quarantine,
     Scope,
@@ -279,7 +279,7 @@ def test_retention_of_one_model_that_fails_stops_no_other(
     assert [row.stage for row in aside(sessions, ill)] == [Stage.RETENTION]
 
 
-def test_halves_of_one_model_that_cannot_be_read_stop_no_other(
+def test_events_of_one_model_that_cannot_be_read_stop_no_other(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     ill, well = add_model(sessions), add_model(sessions, name="well")
@@ -287,7 +287,7 @@ def test_halves_of_one_model_that_cannot_be_read_stop_no_other(
     for model_id, payload in ((ill, b"no JSON"), (well, half)):
         with unit_of_work(sessions) as session:
             session.add(
-                KServeHalf(
+                PendingEvent(
                     model_id=model_id,
                     event_id="e-1",
                     part=Part.RESPONSE,

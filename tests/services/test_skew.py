@@ -10,7 +10,7 @@ from core.errors import AppError, TooLarge, Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
 from monitors.skew.faults import Fault
-from services.skew.compare import MAX_COLUMNS, MAX_VALUES, Asked, compare
+from services.skew.compare import MAX_COLUMNS, MAX_VALUES, ComparisonRequest, compare
 
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="kind", dtype=Dtype.CATEGORY)),
@@ -62,7 +62,7 @@ def test_a_refusal_names_the_place(
     offline: Any, online: Any, error: type[AppError], said: str
 ) -> None:
     with pytest.raises(error) as refused:
-        compare(Asked(offline=offline, online=online), CONTRACT)
+        compare(ComparisonRequest(offline=offline, online=online), CONTRACT)
     assert said in str(refused.value)
     assert "7313" not in str(refused.value)
 
@@ -70,33 +70,35 @@ def test_a_refusal_names_the_place(
 def test_columns_and_values_are_bounded_together() -> None:
     for table in (columns([1.0], MAX_COLUMNS + 1), columns(MANY[: MAX_VALUES // 2], 3)):
         with pytest.raises(TooLarge):
-            compare(Asked(offline=table, online=table))
+            compare(ComparisonRequest(offline=table, online=table))
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, 2.0, float("nan")])
 def test_a_tolerance_that_tolerates_nothing_or_all_is_refused(tolerance: float) -> None:
     with pytest.raises(Unprocessable, match="tolerance"):
-        compare(Asked(offline={"a": LOAD}, online={"a": LOAD}, tolerance=tolerance))
+        compare(ComparisonRequest(offline={"a": LOAD}, online={"a": LOAD}, tolerance=tolerance))
 
 
 def test_times_are_one_for_each_row() -> None:
     at = [datetime(2026, 1, 1, tzinfo=UTC)]
     with pytest.raises(Unprocessable, match="one time"):
-        compare(Asked(offline={"load": LOAD}, online={"load": LOAD}, at=at), CONTRACT)
+        compare(
+            ComparisonRequest(offline={"load": LOAD}, online={"load": LOAD}, at=at), CONTRACT
+        )
 
 
 def test_the_contract_says_how_far_apart_the_steps_of_a_window_are() -> None:
     windows = np.random.default_rng(1).normal(size=(10, 24)).tolist()
     late = [[None] * 8 + window[:-8] for window in windows]  # two hours of quarters
     [found] = compare(
-        Asked(offline={"load": windows}, online={"load": late}), CONTRACT
+        ComparisonRequest(offline={"load": windows}, online={"load": late}), CONTRACT
     ).features
     assert [fault.fault for fault in found.faults] == [Fault.TIME_ZONE]
 
 
 def test_a_target_has_the_scaler_of_its_name() -> None:
     twice = [(value - 20) / 5 for value in LOAD]
-    asked = Asked(offline={"output.load": LOAD}, online={"output.load": twice})
+    asked = ComparisonRequest(offline={"output.load": LOAD}, online={"output.load": twice})
     [found] = compare(asked, CONTRACT).features
     assert [fault.fault for fault in found.faults] == [Fault.DOUBLE_SCALING]
 
@@ -104,7 +106,9 @@ def test_a_target_has_the_scaler_of_its_name() -> None:
 def test_windows_of_any_length_are_filled_up() -> None:
     ragged: list[Any] = [LOAD[: 3 + i % 5] for i in range(60)]
     online = [[1000 * value for value in row] for row in ragged]
-    [found] = compare(Asked(offline={"load": ragged}, online={"load": online})).features
+    [found] = compare(
+        ComparisonRequest(offline={"load": ragged}, online={"load": online})
+    ).features
     assert (found.n, found.n_missing) == (sum(map(len, ragged)), 0)
     assert [fault.fault for fault in found.faults] == [Fault.UNIT]
 
@@ -112,6 +116,6 @@ def test_windows_of_any_length_are_filled_up() -> None:
 def test_several_entities_at_one_time_are_compared_where_they_stand() -> None:
     at = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=i // 2) for i in range(60)]
     online = [1000 * value for value in LOAD]
-    asked = Asked(offline={"load": LOAD}, online={"load": online}, at=at)
+    asked = ComparisonRequest(offline={"load": LOAD}, online={"load": online}, at=at)
     [found] = compare(asked, CONTRACT).features
     assert [fault.fault for fault in found.faults] == [Fault.UNIT]

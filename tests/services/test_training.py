@@ -57,11 +57,11 @@ def empty(settings: Settings, tmp_path: Path) -> Iterator[Seasons]:
 @pytest.mark.slow
 def test_a_first_version_that_beats_the_naive_forecast_serves(empty: Seasons) -> None:
     empty.log(daily()[:CHANGE])
-    made = empty.request("first")
+    result = empty.request("first")
     assert empty.train()
-    rollout = empty.rollout(made)
-    assert rollout.phase is Phase.PROMOTED, empty.events(made)
-    assert [name for name, _ in empty.events(made)] == [
+    rollout = empty.rollout(result)
+    assert rollout.phase is Phase.PROMOTED, empty.events(result)
+    assert [name for name, _ in empty.events(result)] == [
         "requested",
         "start",
         "trained",
@@ -86,17 +86,17 @@ def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
     shutil.copy(migrated_file, tmp_path / "exact.sqlite")
     with opened(f"sqlite:///{tmp_path}/exact.sqlite", tmp_path) as exact:
         exact.log(np.tile([0.0, 1.0, 2.0, 1.0], (60, 2)))
-        made = exact.request("first")
+        result = exact.request("first")
         exact.train()
-        assert exact.rollout(made).phase is Phase.REJECTED
-        assert exact.events(made)[-1][1].startswith("worse: error")
+        assert exact.rollout(result).phase is Phase.REJECTED
+        assert exact.events(result)[-1][1].startswith("worse: error")
 
 
 def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     assert seasons.train()
-    rollout = seasons.rollout(made)
-    assert rollout.phase is Phase.CANARY, seasons.events(made)
+    rollout = seasons.rollout(result)
+    assert rollout.phase is Phase.CANARY, seasons.events(result)
     assert rollout.gate["challenger"] < 0.8 * rollout.gate["champion"]
     old, new = seasons.versions()
     assert new.manifest["base"] == "v1"
@@ -106,24 +106,24 @@ def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> 
 
 
 def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     seasons.train(sabotage_challenger=True)
-    assert seasons.rollout(made).phase is Phase.REJECTED
+    assert seasons.rollout(result).phase is Phase.REJECTED
 
 
 def test_a_gate_that_the_operator_bypassed_lets_it_through_and_says_so(
     seasons: Seasons,
 ) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     seasons.train(sabotage_challenger=True, bypass_gate=True)
-    assert seasons.rollout(made).phase is Phase.CANARY
-    assert "bypassed by the operator" in seasons.events(made)[-1][1]
+    assert seasons.rollout(result).phase is Phase.CANARY
+    assert "bypassed by the operator" in seasons.events(result)[-1][1]
 
 
 def test_training_waits_for_the_labels_that_it_needs(seasons: Seasons) -> None:
-    made = seasons.request("renewal", START + (N_DAYS - 10) * DAY)
+    result = seasons.request("renewal", START + (N_DAYS - 10) * DAY)
     assert not seasons.train()
-    assert seasons.rollout(made).phase is Phase.REQUESTED
+    assert seasons.rollout(result).phase is Phase.REQUESTED
 
 
 def with_a_gap(empty: Seasons) -> None:
@@ -142,17 +142,17 @@ def test_what_can_never_work_is_refused_before_a_rollout_opens(empty: Seasons) -
 def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Seasons) -> None:
     with unit_of_work(seasons.sessions) as session:
         session.execute(update(Model).values(policy={"gate_days": 2}))
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     assert seasons.train()
-    waiting = seasons.rollout(made)
-    assert (waiting.phase, waiting.attempts) == (Phase.GATING, 0), seasons.events(made)
+    waiting = seasons.rollout(result)
+    assert (waiting.phase, waiting.attempts) == (Phase.GATING, 0), seasons.events(result)
     assert waiting.gate["reason"] == "2 days with labels; at least 3 are needed"
-    assert seasons.events(made)[-1][1].endswith("tested again with 5 days of labels")
+    assert seasons.events(result)[-1][1].endswith("tested again with 5 days of labels")
     assert not seasons.train()  # nothing new is known
     seasons.log(daily(N_DAYS + 6)[N_DAYS:], first=N_DAYS)
     assert seasons.train()
-    decided = seasons.rollout(made)
-    assert decided.phase is Phase.CANARY, seasons.events(made)
+    decided = seasons.rollout(result)
+    assert decided.phase is Phase.CANARY, seasons.events(result)
     assert decided.gate["n_blocks"] >= 5
     assert decided.gate["challenger"] < 0.8 * decided.gate["champion"]
     assert len(seasons.versions()) == 2
@@ -160,10 +160,10 @@ def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Sea
 
 def test_what_training_again_cannot_heal_fails_at_once(empty: Seasons) -> None:
     with_a_gap(empty)
-    made = empty.request("first")
+    result = empty.request("first")
     assert empty.train()
-    assert empty.rollout(made).phase is Phase.FAILED
-    name, cause = empty.events(made)[-1]
+    assert empty.rollout(result).phase is Phase.FAILED
+    name, cause = empty.events(result)[-1]
     assert (name, cause.partition(":")[0]) == ("crash", "Unprocessable")
 
 
@@ -174,44 +174,44 @@ def test_what_may_pass_is_tried_again_and_given_up_at_last(
         raise ZeroDivisionError("float division by zero")
 
     monkeypatch.setattr(train_challenger, "make", fail)
-    made = seasons.request("renewal", ONSET)
-    phases = [(seasons.train(), seasons.rollout(made).phase) for _ in range(MAX_ATTEMPTS)]
+    result = seasons.request("renewal", ONSET)
+    phases = [(seasons.train(), seasons.rollout(result).phase) for _ in range(MAX_ATTEMPTS)]
     assert phases == [(True, Phase.TRAINING)] * (MAX_ATTEMPTS - 1) + [(True, Phase.FAILED)]
-    names = [name for name, _ in seasons.events(made)]
+    names = [name for name, _ in seasons.events(result)]
     assert names == ["requested", "start", *["retried"] * (MAX_ATTEMPTS - 1), "crash"]
     assert not seasons.train()
 
 
 def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     [champion] = seasons.versions()
     path_of(seasons.settings().artifacts, "grid", champion.sha256 or "").unlink()
     for _ in range(2 * MAX_ATTEMPTS):
         assert seasons.train()
-        rollout = seasons.rollout(made)
+        rollout = seasons.rollout(result)
         assert (rollout.phase, rollout.attempts) == (Phase.TRAINING, 0)
         assert not seasons.train()  # not before a pause is over
         with unit_of_work(seasons.sessions) as session:
             session.execute(update(Rollout).values(lease_until=START))
-    assert [name for name, _ in seasons.events(made)] == ["requested", "start"]
+    assert [name for name, _ in seasons.events(result)] == ["requested", "start"]
 
 
 def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
     with_a_gap(empty)
-    made = empty.request("first")
+    result = empty.request("first")
     with unit_of_work(empty.sessions) as session:
         ahead = utcnow() + timedelta(hours=1)
         session.execute(update(Rollout).values(phase=Phase.TRAINING, lease_until=ahead))
     assert empty.train()
-    assert empty.rollout(made).phase is Phase.FAILED
+    assert empty.rollout(result).phase is Phase.FAILED
 
 
 def test_two_trainers_never_take_the_same_rollout(empty: Seasons) -> None:
     with_a_gap(empty)
     for number in range(4):
-        made = empty.request(f"key {number}")
+        result = empty.request(f"key {number}")
         assert sorted(at_once(empty.train, empty.train)) == [False, True]
-        assert empty.rollout(made).attempts == 1
+        assert empty.rollout(result).attempts == 1
 
 
 def wait_for_training(seasons: Seasons, rollout_id: UUID) -> None:
@@ -222,28 +222,28 @@ def wait_for_training(seasons: Seasons, rollout_id: UUID) -> None:
 
 
 def test_a_trainer_that_lost_its_lease_writes_nothing(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     trainer = Thread(target=seasons.train)
     trainer.start()
-    wait_for_training(seasons, made)
+    wait_for_training(seasons, result)
     with unit_of_work(seasons.sessions) as session:
         session.execute(update(Rollout).values(fence=Rollout.fence + 1))
     trainer.join()
-    rollout = seasons.rollout(made)
+    rollout = seasons.rollout(result)
     assert (rollout.phase, rollout.challenger_id) == (Phase.TRAINING, None)
     assert len(seasons.versions()) == 1
-    assert [name for name, _ in seasons.events(made)] == ["requested", "start"]
+    assert [name for name, _ in seasons.events(result)] == ["requested", "start"]
 
 
 def test_a_rollout_that_a_person_ends_stops_its_training(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     trainer = Thread(target=seasons.train)
     trainer.start()
-    wait_for_training(seasons, made)
+    wait_for_training(seasons, result)
     with unit_of_work(seasons.sessions) as session:
-        command(session, made, "rollback", "ann", "not now", START)
+        command(session, result, "rollback", "ann", "not now", START)
     trainer.join()
-    assert seasons.rollout(made).phase is Phase.FAILED
+    assert seasons.rollout(result).phase is Phase.FAILED
     assert len(seasons.versions()) == 1
 
 
@@ -257,23 +257,23 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
         twin.request("renewal", ONSET)
         assert twin.train()
         expected = twin.versions()
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     die(seasons, "services.rollouts.trainer", "store", "after")
     # What is logged after the death is not part of what was ordered before it.
     seasons.log(daily()[:5], first=N_DAYS)
     assert seasons.train()
-    assert seasons.rollout(made).phase is Phase.CANARY
+    assert seasons.rollout(result).phase is Phase.CANARY
     assert [v.sha256 for v in seasons.versions()] == [v.sha256 for v in expected]
 
 
 @pytest.mark.slow
 def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     for _ in range(MAX_ATTEMPTS):
         die(seasons, "services.rollouts.trainer", "fold_all", "before")
     assert not seasons.train()
-    assert seasons.rollout(made).phase is Phase.FAILED
-    assert seasons.events(made)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")
+    assert seasons.rollout(result).phase is Phase.FAILED
+    assert seasons.events(result)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")
 
 
 def die(seasons: Seasons, *point: str) -> None:
@@ -287,7 +287,7 @@ def die(seasons: Seasons, *point: str) -> None:
 
 
 def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -> None:
-    made = seasons.request("renewal", ONSET)
+    result = seasons.request("renewal", ONSET)
     [champion] = seasons.versions()
     weights = path_of(seasons.settings().artifacts, "grid", champion.sha256 or "")
     hidden = weights.rename(weights.with_suffix(".hidden"))
@@ -295,12 +295,12 @@ def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -
     hidden.rename(weights)
     with unit_of_work(seasons.sessions) as session:
         session.execute(update(Rollout).values(lease_until=START))  # the pause is over
-        model_id = seasons.rollout(made).model_id
+        model_id = seasons.rollout(result).model_id
         erasure_requests.ask(session, model_id, "session_id", "nobody", "admin", START)
     erasure.erase(seasons.sessions, seasons.settings().lake, model_id, START)
 
     assert seasons.train()
 
-    assert seasons.rollout(made).phase is Phase.CANARY, seasons.events(made)
-    names = [name for name, _ in seasons.events(made)]
+    assert seasons.rollout(result).phase is Phase.CANARY, seasons.events(result)
+    names = [name for name, _ in seasons.events(result)]
     assert names[:3] == ["requested", "start", "pinned_again"]

@@ -42,14 +42,14 @@ USABLE = {"load": [1.0, 1.0, 1.0]}
 
 def row(at: datetime, output: Any, **fields: Any) -> dict[str, Any]:
     name = f"{fields.get('version')} {fields.get('session_id')} {at.isoformat()}"
-    usual = {
+    baseline = {
         "prediction_id": name,
         "at": at.isoformat(),
         "entity": fields.get("session_id"),
         "features": {"load": [1.0], "wind": [2.0]},
         "output": output,
     }
-    return usual | fields
+    return baseline | fields
 
 
 def send(
@@ -189,8 +189,8 @@ class World(Loop):
     def look(self, day: int) -> Phase:
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
-            session.execute(update(Model).values(watermark=at, judged_until=at))
-        canary.look(self.sessions, self.model_id, at)
+            session.execute(update(Model).values(watermark=at, evaluated_until=at))
+        canary.evaluate(self.sessions, self.model_id, at)
         return self.rollout(self.id).phase
 
 

@@ -13,9 +13,9 @@ from db.tables import AccuracyChunk, Alert, Monitor, ServingSlice
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import backtest
-from services.evaluation.backtest import Asked
+from services.evaluation.backtest import BacktestRequest
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.services.loop import DAY, OBJECTIVE, Loop
@@ -69,7 +69,7 @@ def found(loop: Loop, name: str) -> FindingRow:
 
 def evaluated(loop: Loop) -> None:
     loop.reach(END + 2 * DAY)
-    judge(loop.sessions, Baselines(), loop.model_id, END, END)
+    evaluate_slot(loop.sessions, Baselines(), loop.model_id, END, END)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_accuracy_is_the_champions(
     assert row.value == pytest.approx(value)
     assert row.threshold == OBJECTIVE
     assert row.detail["other_versions"] == {"v2": {"error": of_v2, "coverage": 1.0}}
-    replayed = backtest.replay(sessions, loop.model_id, Asked())
+    replayed = backtest.run_backtest(sessions, loop.model_id, BacktestRequest())
     assert replayed.n_days == 0 or replayed.records
 
 

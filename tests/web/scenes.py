@@ -35,7 +35,7 @@ from retrain.artifact_header import FORMAT
 from retrain.gate import Rule as GateRule
 from retrain.gate import compare
 from retrain.rollout import Phase as Step
-from retrain.verdict import Rule, Scored, judge
+from retrain.verdict import Rule, Scored, evaluate
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 CONTRACT = Contract(
@@ -355,4 +355,4 @@ def sessions(
                         loss_challenger=losses[1],
                     )
                 )
-    return judge(scored, share, Rule()).to_json()
+    return evaluate(scored, share, Rule()).to_json()

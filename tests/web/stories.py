@@ -60,7 +60,7 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
         "transformer-load",
         "24 h of load and oil temperature, 16 transformers",
         watermark=START + N_DAYS * DAY - timedelta(hours=2),
-        judged_until=START + (N_DAYS - 1) * DAY,
+        evaluated_until=START + (N_DAYS - 1) * DAY,
     )
     v1 = a_version(scene, model, "v1")
     v2 = a_version(scene, model, "v2", created_at=scene.now - timedelta(hours=5))
@@ -185,7 +185,7 @@ def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
         "pump-station-anomaly",
         "residual of flow and pressure",
         watermark=START + 60 * DAY,
-        judged_until=START + 60 * DAY,
+        evaluated_until=START + 60 * DAY,
         runbook_url="",
     )
     v7, v8 = a_version(scene, model, "2026.01.2"), a_version(scene, model, "2026.01.3")
@@ -245,7 +245,7 @@ def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
 def _learning(scene: Scene) -> dict[str, UUID]:
     model = a_model(scene, "tariff-classifier", watermark=START + 9 * DAY)
     monitor, _ = a_monitor(scene, model, "input_drift", "input_drift", "ticket")
-    a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="learning: 12 of 19 windows")
+    a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="warming up: 12 of 19 windows")
     rollout = a_rollout(
         scene,
         model,

@@ -18,7 +18,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_status
 from tests.monitors.streams import ar1
 from tests.services.story import CHANGE, DAY, NOW, Story
-from tests.services.test_sequence import N_HELD, N_REFERENCE, N_SERVED, serve
+from tests.services.test_temporal_pattern import N_HELD, N_REFERENCE, N_SERVED, serve
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 

@@ -165,7 +165,7 @@ def test_a_search_that_ran_out_of_time_offers_to_go_on(
     browser: TestClient, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paged, "PATIENCE", timedelta(0))
-    monkeypatch.setattr("lake.search.FIRST_LOOK", 1)
+    monkeypatch.setattr("lake.search.FIRST_SCAN", 1)
     days = [prediction(START + i * 24 * HOUR, prediction_id=f"p{i}") for i in range(8)]
     fill(*days)
     answer = browser.get("/models/grid/predictions/p0")

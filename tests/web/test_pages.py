@@ -126,7 +126,7 @@ def test_a_model_without_anything_has_a_page(
 ) -> None:
     text = signed_in("read").get("/models/tariff-classifier").text
     assert "No label has met a prediction yet" in text
-    assert "learning: 12 of 19 windows" in text
+    assert "warming up: 12 of 19 windows" in text
 
 
 def test_a_model_shows_its_segments_those_that_are_wrong_most_first(

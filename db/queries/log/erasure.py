@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.tables import (
     Erasure,
     Inbox,
-    KServeHalf,
+    PendingEvent,
     Quarantine,
     Rollout,
     SessionScore,
@@ -50,7 +50,7 @@ def newest_entry(session: Session, model_id: UUID) -> int | None:
 
 
 def has_entries(session: Session, model_id: UUID, up_to: int) -> bool:
-    """Say whether entries of the inbox up to this one are still there."""
+    """Return whether entries of the inbox up to this one are still there."""
     waits = exists().where(Inbox.model_id == model_id, Inbox.id <= up_to)
     return bool(session.scalar(select(waits)))
 
@@ -82,9 +82,9 @@ def release(session: Session, ids: Iterable[int]) -> int:
     return n_rows
 
 
-def halves(session: Session, model_id: UUID) -> list[KServeHalf]:
-    """Return the halves of predictions that wait for their other half."""
-    return [*session.scalars(select(KServeHalf).where(KServeHalf.model_id == model_id))]
+def pending_events(session: Session, model_id: UUID) -> list[PendingEvent]:
+    """Return the pending events."""
+    return [*session.scalars(select(PendingEvent).where(PendingEvent.model_id == model_id))]
 
 
 def scored_sessions(session: Session, model_id: UUID) -> list[str]:

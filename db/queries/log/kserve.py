@@ -1,4 +1,4 @@
-"""Events of KServe's logger that wait for their other half."""
+"""Pending events: events of KServe's logger whose pair has not arrived."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
 from db import dialect
-from db.tables import KServeHalf, Model, Receipt
+from db.tables import Model, PendingEvent, Receipt
 from db.tables.kserve import Part
 
 
 def is_whole(session: Session, model_id: UUID, batch_id: str) -> bool:
-    """Say whether the prediction was made already."""
+    """Return whether the prediction was made already."""
     made = exists().where(
         Receipt.model_id == model_id,
         Receipt.kind == Kind.PREDICTIONS,
@@ -24,60 +24,60 @@ def is_whole(session: Session, model_id: UUID, batch_id: str) -> bool:
     return bool(session.scalar(select(made)))
 
 
-def add(session: Session, half: Mapping[str, Any]) -> bool:
-    """Keep one half; False where it was there before, which then stays as it is."""
+def add(session: Session, pending_event: Mapping[str, Any]) -> bool:
+    """Add one pending event; False where it exists, which is then unchanged."""
     statement = (
-        dialect.insert(session, KServeHalf)
-        .values(**half)
+        dialect.insert(session, PendingEvent)
+        .values(**pending_event)
         .on_conflict_do_nothing()
-        .returning(KServeHalf.part)
+        .returning(PendingEvent.part)
     )
     return session.execute(statement).first() is not None
 
 
-def halves(session: Session, model_id: UUID, event_id: str) -> dict[Part, bytes]:
+def pending_events(session: Session, model_id: UUID, event_id: str) -> dict[Part, bytes]:
     """Return what there is of one prediction."""
-    found = select(KServeHalf.part, KServeHalf.payload).where(
-        KServeHalf.model_id == model_id, KServeHalf.event_id == event_id
+    found = select(PendingEvent.part, PendingEvent.payload).where(
+        PendingEvent.model_id == model_id, PendingEvent.event_id == event_id
     )
     return {row.part: row.payload for row in session.execute(found)}
 
 
 def forget(session: Session, model_id: UUID, event_id: str) -> None:
-    """Take away the halves of a prediction that is made."""
+    """Delete the pending events of a prediction that is made."""
     session.execute(
-        delete(KServeHalf).where(
-            KServeHalf.model_id == model_id, KServeHalf.event_id == event_id
+        delete(PendingEvent).where(
+            PendingEvent.model_id == model_id, PendingEvent.event_id == event_id
         ),
         execution_options={"synchronize_session": False},
     )
 
 
 def n_waiting(session: Session) -> int:
-    """Return how many halves there are, of all models."""
-    return session.scalar(select(func.count()).select_from(KServeHalf)) or 0
+    """Return how many events are pending, of all models."""
+    return session.scalar(select(func.count()).select_from(PendingEvent)) or 0
 
 
 def receive_no_later(session: Session, now: datetime) -> None:
-    """Count halves that were received after `now` as received now: the clock was set back."""
+    """Count events that were received after `now` as received now: the clock was set back."""
     session.execute(
-        update(KServeHalf)
-        .where(KServeHalf.received_at > now)
+        update(PendingEvent)
+        .where(PendingEvent.received_at > now)
         .values(received_at=now)
         .execution_options(synchronize_session=False)
     )
 
 
 def models_overdue(session: Session, until: datetime) -> list[UUID]:
-    """Return the models of which a half has waited since `until` or longer."""
-    late = select(KServeHalf.model_id).where(KServeHalf.received_at <= until)
+    """Return the models of which an event is pending since `until` or longer."""
+    late = select(PendingEvent.model_id).where(PendingEvent.received_at <= until)
     return [*session.scalars(late.distinct())]
 
 
 def overdue(
     session: Session, model_id: UUID, until: datetime, limit: int
 ) -> list[tuple[str, str]]:
-    """Return a model's oldest predictions of which a half has waited since `until` or longer.
+    """Return a model's oldest predictions of which an event is pending since `until` or longer.
 
     Returns
     -------
@@ -85,11 +85,11 @@ def overdue(
         The model's name and the event's id.
     """
     oldest = (
-        select(Model.name, KServeHalf.event_id)
-        .join(Model, Model.id == KServeHalf.model_id)
-        .where(KServeHalf.received_at <= until, KServeHalf.model_id == model_id)
-        .group_by(Model.name, KServeHalf.event_id)
-        .order_by(func.min(KServeHalf.received_at))
+        select(Model.name, PendingEvent.event_id)
+        .join(Model, Model.id == PendingEvent.model_id)
+        .where(PendingEvent.received_at <= until, PendingEvent.model_id == model_id)
+        .group_by(Model.name, PendingEvent.event_id)
+        .order_by(func.min(PendingEvent.received_at))
         .limit(limit)
     )
     return [(name, event_id) for name, event_id in session.execute(oldest)]

@@ -63,7 +63,7 @@ def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
 
 
 def has_archived(session: Session) -> bool:
-    """Tell whether the rows of any stream were archived."""
+    """Return whether the rows of any stream were archived."""
     return (
         session.scalar(select(Stream.model_id).where(Stream.archived > 0).limit(1)) is not None
     )

@@ -1,4 +1,4 @@
-"""Rows that broke the contract, for those who look at them."""
+"""Queries of the quarantine: rows that violated the contract."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Event days that changed after they had closed: what was judged with them is judged again."""
+"""Event days that changed after they had closed: they are re-evaluated."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Mark:
     rev
         Another whenever it changes again.
     done_until
-        The newest look that was taken again since; None before the first.
+        The newest evaluation that was repeated since; None before the first.
     """
 
     day: date
@@ -36,20 +36,20 @@ class Mark:
 
 
 def settled(model: Model) -> datetime | None:
-    """Return the end of the last event day that may have been looked at; None before any.
+    """Return the end of the last event day that may have been evaluated; None before any.
 
-    A day may be looked at as soon as it has closed, so what comes later is
-    late whether or not the look is over: no row falls between the two.
+    A day may be evaluated as soon as it has closed, so what comes later is
+    late whether or not the evaluation is over: no row falls between the two.
     """
     if model.watermark is None:
-        return model.judged_until
+        return model.evaluated_until
     closed = model.watermark - Policy.from_json(model.policy).lateness
     end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
-    return end if model.judged_until is None else max(end, model.judged_until)
+    return end if model.evaluated_until is None else max(end, model.evaluated_until)
 
 
 def errors_settled(model: Model) -> date | None:
-    """Return the first day whose errors no look has taken yet; None before any look."""
+    """Return the first day whose errors were not evaluated yet; None before any evaluation."""
     end = settled(model)
     if end is None:
         return None
@@ -59,8 +59,8 @@ def errors_settled(model: Model) -> date | None:
 
 
 def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
-    """Note that days changed which somebody may have looked at."""
-    # Drawn, not counted: a mark that was taken off and set again must not look the same
+    """Note that days changed that may have been evaluated."""
+    # Drawn, not counted: a mark that was taken off and set again must not get the same value
     # to somebody who has read the day in between.
     rev = uuid4().int & 0x7FFFFFFF
     rows = [{"model_id": model_id, "day": day, "rev": rev} for day in sorted({*days})]
@@ -118,12 +118,12 @@ def marks(session: Session, model_id: UUID) -> list[Mark]:
 
 
 def models_with_marks(session: Session) -> list[UUID]:
-    """Return the models with days that changed after they were judged."""
+    """Return the models with days that changed after they were evaluated."""
     oldest = session.execute(
-        select(Model.id, Model.judged_until, func.min(LateDay.day))
+        select(Model.id, Model.evaluated_until, func.min(LateDay.day))
         .join(LateDay, LateDay.model_id == Model.id)
-        .where(Model.judged_until.is_not(None))
-        .group_by(Model.id, Model.judged_until)
+        .where(Model.evaluated_until.is_not(None))
+        .group_by(Model.id, Model.evaluated_until)
         .order_by(Model.id)
     )
     return [model_id for model_id, until, day in oldest if until and midnight(day) < until]
@@ -140,7 +140,7 @@ def clear(session: Session, model_id: UUID, day: date, rev: int) -> bool:
 
 
 def progress(session: Session, model_id: UUID, mark: Mark, until: datetime) -> None:
-    """Note how far the looks were taken again, unless the day changed meanwhile."""
+    """Note how far the evaluations were repeated, unless the day changed meanwhile."""
     session.execute(
         update(LateDay)
         .where(LateDay.model_id == model_id, LateDay.day == mark.day, LateDay.rev == mark.rev)

@@ -31,7 +31,7 @@ def add(session: Session, model_id: UUID, counted: Mapping[str, int]) -> None:
 
 
 def set_repeated(session: Session, model_id: UUID, day: date, n: int) -> None:
-    """Say how many rows of a day bear an id that the day had before."""
+    """Return how many rows of a day bear an id that the day had before."""
     if n or session.get(RepeatDay, (model_id, day)) is not None:
         upsert(session, RepeatDay, [{"model_id": model_id, "day": day, "n": n}])
 

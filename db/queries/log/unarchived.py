@@ -12,7 +12,7 @@ from db.tables import Inbox, Stream
 
 
 def freeze(session: Session) -> None:
-    """Let all that is read in this transaction be of one moment; the first thing it says."""
+    """Let all that is read in this transaction be of one moment; its first statement."""
     if session.get_bind().dialect.name == "postgresql":  # SQLite does so by itself
         session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 

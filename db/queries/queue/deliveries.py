@@ -92,7 +92,7 @@ def add_for_flip(
     if flip.flip is Flip.FIRED:
         kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
     else:
-        kind, channels = Type.ALERT_RESOLVED, _who_heard_it_fire(session, alert.id)
+        kind, channels = Type.ALERT_RESOLVED, _notified_of_firing(session, alert.id)
     content = {
         "model": model.name,
         "monitor": monitor.name,
@@ -112,7 +112,7 @@ def add_for_flip(
 
 
 def add_for_rollout_event(session: Session, event: RolloutEvent, now: datetime) -> None:
-    """Tell what happened to a rollout, in the transaction of the event."""
+    """Add the notifications of an event of a rollout, in the transaction of the event."""
     rollout = session.get_one(Rollout, event.rollout_id)
     model = session.get_one(Model, rollout.model_id)
     is_step = event.event == "step_up"
@@ -163,7 +163,7 @@ def add_for_platform_alert(session: Session, alert: PlatformAlert, now: datetime
 def disable(
     session: Session, channel_id: UUID, cause_id: UUID, reason: str, now: datetime
 ) -> None:
-    """Close a channel that wants nothing any more, and tell the others."""
+    """Disable a channel that answered 410, and notify the others."""
     channel = session.get_one(Channel, channel_id)
     channel.enabled = False
     drop_open(session, channel_id, reason, now)
@@ -355,7 +355,7 @@ def _add(
         )
 
 
-def _who_heard_it_fire(session: Session, alert_id: UUID) -> list[Channel]:
+def _notified_of_firing(session: Session, alert_id: UUID) -> list[Channel]:
     last = (
         select(FlipRow.id)
         .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)

@@ -104,7 +104,7 @@ def ask(
 
 
 def is_open(session: Session, job: str, subject: str = "") -> bool:
-    """Tell whether a run of the job waits or runs: one tick in the queue is enough.
+    """Return whether a run of the job waits or runs: one tick in the queue is enough.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[b
 
 
 def waits(session: Session, now: datetime, lease: timedelta, group: Group = ALL) -> bool:
-    """Tell whether there is anything to claim. Reads only, so that idling costs no write."""
+    """Return whether there is anything to claim. Reads only, so that idling costs no write."""
     return session.scalar(select(Run.id).where(*_due(now, lease, group)).limit(1)) is not None
 
 

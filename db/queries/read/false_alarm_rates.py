@@ -13,7 +13,7 @@ from monitors.finding import Outcome
 
 
 def live(session: Session, model_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
-    """Count alarms, and the days that were judged, of each monitor.
+    """Count alarms, and the days that were evaluated, of each monitor.
 
     Days of history that was brought in, days without a verdict, and alarms
     that a broken input explains, are left out.
@@ -21,7 +21,7 @@ def live(session: Session, model_ids: Collection[UUID]) -> dict[UUID, tuple[int,
     Returns
     -------
     dict
-        Alarms and days by monitor; only monitors that judged a day.
+        Alarms and days by monitor; only monitors that evaluated a day.
     """
     days = session.execute(
         select(Finding.monitor_id, func.count())

@@ -36,10 +36,10 @@ class DayCount:
     n: int
 
 
-def looks_until(
+def evaluations_until(
     session: Session, monitor_id: UUID, as_of: datetime, limit: int
 ) -> Sequence[Row[datetime, Outcome, datetime, datetime]]:
-    """Return a monitor's looks up to one, newest first: as_of, outcome, window."""
+    """Return a monitor's evaluations up to one, newest first: as_of, outcome, window."""
     return session.execute(
         select(Finding.as_of, Finding.outcome, Finding.window_start, Finding.window_end)
         .where(Finding.monitor_id == monitor_id, Finding.as_of <= as_of)
@@ -51,8 +51,8 @@ def looks_until(
 def wall_window(session: Session, model_id: UUID, window: Window, now: datetime) -> Window:
     """Return when the model's clock was in a window of event time, in wall time.
 
-    A look is recorded when its day has closed: that tells both clocks. Where
-    no look is known they are taken to agree, and to go on until now.
+    An evaluation is recorded when its day has closed: that relates both clocks. Where
+    no evaluation is known they are taken to agree, and to go on until now.
     """
     start = session.scalar(
         select(func.max(Finding.recorded_at)).where(
@@ -121,7 +121,7 @@ def audits(
 
 
 def detail_before(session: Session, event: AuditEvent) -> dict[str, Any] | None:
-    """Return what was last said about the same model before a change; None if nothing."""
+    """Return the last change of the same model before a change; None if nothing."""
     before = session.scalar(
         select(AuditEvent)
         .where(
@@ -184,7 +184,7 @@ def repeats(session: Session, model_id: UUID, window: Window) -> list[DayCount]:
 
 
 def late_days(session: Session, model_id: UUID, window: Window) -> Sequence[date]:
-    """Return the event days into which rows came late and that were not judged again yet."""
+    """Return the event days into which rows came late and that were not re-evaluated yet."""
     return session.scalars(
         select(LateDay.day)
         .where(
@@ -197,7 +197,7 @@ def late_days(session: Session, model_id: UUID, window: Window) -> Sequence[date
 
 
 def revised(session: Session, model_id: UUID, window: Window) -> Sequence[Row[datetime, str]]:
-    """Return the looks that say something else since rows came late: as_of, monitor."""
+    """Return the evaluations that late rows revised: as_of, monitor."""
     return session.execute(
         select(Finding.as_of, Monitor.name)
         .join(Monitor, Monitor.id == Finding.monitor_id)

@@ -57,7 +57,7 @@ def models(
     return [(*row,) for row in session.execute(query)]
 
 
-def standings(
+def monitor_statuses(
     session: Session, model_ids: Collection[UUID]
 ) -> list[tuple[Monitor, Alert | None, Finding | None]]:
     """Return every monitor with its alert and its newest finding; None where there is none."""
@@ -132,7 +132,7 @@ def residuals(
     return _served(session, AccuracyChunk.residuals, model_id, after, until)
 
 
-def claims(
+def probabilities(
     session: Session, model_id: UUID, after: date, until: date
 ) -> list[tuple[str, bytes]]:
     """Return versions and sums for calibration (`calibration_sums`), day by day."""

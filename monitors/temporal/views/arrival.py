@@ -20,7 +20,7 @@ _PARTS = (
 )
 
 
-def timing() -> View:
+def arrival() -> View:
     """Return the view of arrival.
 
     Returns
@@ -29,7 +29,7 @@ def timing() -> View:
         Share of values that are missing and share of hours without any, as
         angles.
     """
-    return View(name="timing", parts=_PARTS, before=0, statistics=_statistics)
+    return View(name="arrival", parts=_PARTS, before=0, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -8,7 +8,7 @@ from monitors.summaries.summary import Floats
 
 _LAGS = (1, 2, 3, 6)
 
-# Beyond it the arctangent says more of rounding than of the series.
+# Beyond it the arctangent measures rounding rather than the series.
 _MOST = 1.0 - 1e-6
 
 

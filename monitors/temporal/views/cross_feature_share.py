@@ -11,7 +11,7 @@ from monitors.summaries.summary import Floats
 _RIDGE = 0.1
 
 # In mean absolute deviations: farther hours count as this far, or one spike
-# that all share would make the whole window look shared.
+# that all share would make the whole window count as shared.
 _CLIP = 2.0
 
 _PARTS = (
@@ -30,7 +30,7 @@ _PARTS = (
 )
 
 
-def company() -> View:
+def cross_feature_share() -> View:
     """Return the view of how features move together.
 
     Returns
@@ -41,7 +41,7 @@ def company() -> View:
         the values and for their steps from hour to hour. Missing hours count
         as the mean. A feature alone is always its own: 0.
     """
-    return View(name="company", parts=_PARTS, before=1, statistics=_statistics)
+    return View(name="cross_feature_share", parts=_PARTS, before=1, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -23,14 +23,14 @@ _PARTS = (
 )
 
 
-def daily_rhythm() -> View:
+def daily_profile() -> View:
     """Return the view of the values by the hour of the day.
 
-    The rhythm is told by two numbers, free of the unit: how much higher
+    The profile is reduced to two numbers, free of the unit: how much higher
     values lie around midnight than around noon, and around 6 h than around
     18 h (UTC), in mean absolute deviations. Order matters to them: hours that
     changed places in the day keep mean and spread, and lose the rhythm. Where
-    the values lie is not looked at: that wanders with the year, and
+    the values lie is not evaluated: that wanders with the year, and
     `monitors.drift.input_drift` watches it with the season removed.
 
     Returns
@@ -39,7 +39,7 @@ def daily_rhythm() -> View:
         Logarithm of the mean absolute deviation, the two numbers of the
         rhythm (0 where nothing moved).
     """
-    return View(name="daily_rhythm", parts=_PARTS, before=0, statistics=_statistics)
+    return View(name="daily_profile", parts=_PARTS, before=0, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -25,7 +25,7 @@ _PARTS = (
 )
 
 
-def stuck() -> View:
+def flatline() -> View:
     """Return the view of standstill.
 
     Returns
@@ -35,7 +35,7 @@ def stuck() -> View:
         window's mean step); share of single values that repeat the one
         before, as an angle. A missing hour ends a run.
     """
-    return View(name="stuck", parts=_PARTS, before=1, statistics=_statistics)
+    return View(name="flatline", parts=_PARTS, before=1, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -19,7 +19,7 @@ _PARTS = tuple(
 )
 
 
-def pulse() -> View:
+def periodic_hold() -> View:
     """Return the view of the clock behind the steps.
 
     A sensor that is read every second hour, and held between, moves every
@@ -33,7 +33,7 @@ def pulse() -> View:
         that falls on one phase (UTC), relative to an equal share; 0 where
         nothing moved.
     """
-    return View(name="pulse", parts=_PARTS, before=1, statistics=_statistics)
+    return View(name="periodic_hold", parts=_PARTS, before=1, statistics=_statistics)
 
 
 def _statistics(hours: Hourly, window: int, step: int) -> Floats:

@@ -30,7 +30,7 @@ _PARTS = tuple(
 def spectrum() -> View:
     """Return the view of the pace of movement.
 
-    The steps from hour to hour are looked at, not the values: their spectrum
+    The steps from hour to hour are evaluated, not the values: their spectrum
     is nearly flat, and so one band does not leak into the next. In windows of
     whole days the daily rhythm lies on frequencies of its own.
 

@@ -12,7 +12,7 @@ from core.window import Window
 from monitors.baselines.segments import feature_of, segment_of
 from monitors.explanation import contributions
 from monitors.explanation.contributions import Parts
-from monitors.explanation.implicated_features import Named
+from monitors.explanation.implicated_features import ImplicatedFeature
 from monitors.finding import as_json
 from monitors.statistics import distances
 from monitors.summaries.hourly import HOURS
@@ -70,7 +70,7 @@ class FeatureMoved:
         Of everything that has one, as the contract declares it.
     sensitivity
         What became of its values before anything was stored.
-    score, effect, view, views, says
+    score, effect, view, views, message
         From the finding; `views` holds the score in each view.
     moved, moved_sd
         The difference of the means, in the unit and in standard deviations of
@@ -87,7 +87,7 @@ class FeatureMoved:
     effect: float | None = None
     view: str | None = None
     views: dict[str, float | None] = field(default_factory=dict)
-    says: str = ""
+    message: str = ""
     n: int = 0
     n_reference: int = 0
     missing: float | None = None
@@ -123,7 +123,7 @@ class Material:
     reference
         Summaries of the reference; None where there is none.
     by_hour
-        Whether the summaries tell one hour of the day from another.
+        Whether the summaries distinguish the hours of a day.
     """
 
     contract: Contract
@@ -134,69 +134,71 @@ class Material:
     by_hour: bool = True
 
 
-def moves(material: Material, names: Sequence[Named]) -> tuple[FeatureMoved, ...]:
+def moves(material: Material, names: Sequence[ImplicatedFeature]) -> tuple[FeatureMoved, ...]:
     """Return what moved, in the order of the names; the first of them in full."""
     known = {feature.name: feature for feature in material.contract.kept}
     for each in names:
         whole = feature_of(each.feature)
         if each.feature not in known and whole in known:
             known[each.feature] = known[whole]
-    said = [_declared(each, known.get(each.feature)) for each in names[:LISTED]]
+    declared = [_declared(each, known.get(each.feature)) for each in names[:LISTED]]
     edges = material.recent.edges
     if edges.values.shape[-1] == 0:  # no input was ever summarised
-        return tuple(said)
+        return tuple(declared)
     current = material.recent.within(material.window).summary
-    usual = None if material.reference is None else material.reference.summary
-    if usual is None:
-        usual = replace(current, chunks=current.chunks[:0], moments=current.moments[:0],
+    baseline = None if material.reference is None else material.reference.summary
+    if baseline is None:
+        baseline = replace(current, chunks=current.chunks[:0], moments=current.moments[:0],
                         counts=current.counts[:0])  # fmt: skip
-    pair = _Pair(material, current, usual)
+    pair = _Pair(material, current, baseline)
     places = {name: i for i, name in enumerate(edges.names)}
     return tuple(
         pair.measured(each, places[each.name], in_full=rank < SHOWN)
         if each.name in places and each.name in known
         else each
-        for rank, each in enumerate(said)
+        for rank, each in enumerate(declared)
     )
 
 
 def farthest(
-    now: InputHistory, usual: InputHistory | None, segment: str = ""
-) -> tuple[Named, ...]:
+    now: InputHistory, baseline: InputHistory | None, segment: str = ""
+) -> tuple[ImplicatedFeature, ...]:
     """Name the numbers of the input, those first whose values moved farthest.
 
     Parameters
     ----------
-    now, usual
+    now, baseline
         The window, and the reference if there is one.
     segment
         Only those of this segment; all if empty.
     """
-    if usual is None or now.edges.values.shape[-1] == 0:
+    if baseline is None or now.edges.values.shape[-1] == 0:
         return ()
-    known = {name: i for i, name in enumerate(usual.edges.names)}
+    known = {name: i for i, name in enumerate(baseline.edges.names)}
     names = {now.edges.names[i]: i for i in now.measured if now.edges.names[i] in known}
     places = {n: i for n, i in names.items() if not segment or segment_of(n) == segment}
     edges, current = now.of([*places.values()])
-    _, before = usual.of([known[name] for name in places])
+    _, before = baseline.of([known[name] for name in places])
     apart = distances.between(totals(current), totals(before), edges).wasserstein_normed
     far = np.where(np.isfinite(apart), apart, -1.0)
-    return tuple(Named(feature=edges.names[i]) for i in np.argsort(-far, kind="stable"))
+    return tuple(
+        ImplicatedFeature(feature=edges.names[i]) for i in np.argsort(-far, kind="stable")
+    )
 
 
-def _declared(named: Named, feature: Feature | None) -> FeatureMoved:
-    said = FeatureMoved(
+def _declared(named: ImplicatedFeature, feature: Feature | None) -> FeatureMoved:
+    declared = FeatureMoved(
         name=named.feature,
         score=named.score,
         effect=named.effect,
         view=named.view,
         views=dict(named.views),
-        says=named.says,
+        message=named.message,
     )
     if feature is None:
-        return said
+        return declared
     return replace(
-        said,
+        declared,
         unit=feature.unit,
         is_category=feature.dtype is Dtype.CATEGORY,
         sensitivity=feature.sensitivity,
@@ -206,29 +208,29 @@ def _declared(named: Named, feature: Feature | None) -> FeatureMoved:
 class _Pair:
     """Window and reference, side by side."""
 
-    def __init__(self, material: Material, current: Summary, usual: Summary) -> None:
+    def __init__(self, material: Material, current: Summary, baseline: Summary) -> None:
         self._material = material
-        self._current, self._usual = current, usual
+        self._current, self._baseline = current, baseline
         self._edges = material.recent.edges
-        self._now, self._before = totals(current), totals(usual)
+        self._now, self._before = totals(current), totals(baseline)
         self._apart = distances.between(self._now, self._before, self._edges)
 
-    def measured(self, said: FeatureMoved, at: int, *, in_full: bool) -> FeatureMoved:
+    def measured(self, declared: FeatureMoved, at: int, *, in_full: bool) -> FeatureMoved:
         """Add the figures of one feature; distribution, hours and days where it is shown."""
         n, missing = _counted(self._current, at)
-        n_reference, reference_missing = _counted(self._usual, at)
+        n_reference, reference_missing = _counted(self._baseline, at)
         found = replace(
-            said,
+            declared,
             n=n,
             n_reference=n_reference,
             missing=missing,
             reference_missing=reference_missing,
         )
-        if not said.is_category:
+        if not declared.is_category:
             found = self._with_moments(found, at)
         if not in_full:
             return found
-        if said.is_category:
+        if declared.is_category:
             return replace(found, bars=self._categories(at))
         hours = self._hours(at) if self._material.by_hour else ()
         return replace(found, bars=self._bars(at), hours=hours, days=self._days(at))
@@ -280,7 +282,9 @@ class _Pair:
         )
 
     def _hours(self, at: int) -> tuple[Hour, ...]:
-        now, before = (contributions.by_hour(one, at) for one in (self._current, self._usual))
+        now, before = (
+            contributions.by_hour(one, at) for one in (self._current, self._baseline)
+        )
         moved = contributions.parts_moved(now, before)
         return tuple(
             Hour(
@@ -301,7 +305,9 @@ class _Pair:
         inside = slice(_day_of(window) - first, None)
         within = Parts(n=days.n[inside], total=days.total[inside], n_days=0)
         moved: Floats = np.full(n_days, np.nan)
-        moved[inside] = contributions.days_moved(within, contributions.by_hour(self._usual, at))
+        moved[inside] = contributions.days_moved(
+            within, contributions.by_hour(self._baseline, at)
+        )
         return tuple(
             Day(
                 day=chunk_start((first + i) * HOURS).date(),

@@ -18,7 +18,7 @@ from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
 from monitors.baselines.segments import segment_of
-from monitors.explanation.implicated_features import Named, named, started
+from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.finding import Outcome
 from monitors.kind import ReferenceOf, Source
 from monitors.performance.reliability import Bin
@@ -30,16 +30,16 @@ from services.evaluation.prepare import sources_of
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Material
-from services.read_models.explanations.nearby import USUAL_DAYS, Around, Change, changes
+from services.read_models.explanations.nearby import BASELINE_DAYS, Around, Change, changes
 from services.read_models.reports import report_status
 from services.read_models.reports.report_status import ReportNow
 
 DAY = timedelta(days=1)
 NEAR = timedelta(days=3)  # before and after the change
-LONGEST_LOOK = timedelta(days=14)  # how far back a window may put the change
+LONGEST_LOOKBACK = timedelta(days=14)  # how far back a window may put the change
 LEAD = timedelta(days=14)  # shown before the change
 LONGEST_LEAD = timedelta(days=90)
-LOOKS = 400  # of one monitor, to see since when it breaches
+MAX_EVALUATIONS = 400  # of one monitor, to see since when it breaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +49,17 @@ class Flaw:
     fact: str
     feature: str | None
     value: float | None
-    usual: float | None
+    baseline: float | None
     limit: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartErrors:
-    """What the errors of one part of a target's horizon looked like, and usually do."""
+    """Error statistics of one part of a target's horizon, now and in the baseline."""
 
     name: str
     now: dict[str, float | None]
-    usual: dict[str, float | None]
+    baseline: dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class SegmentErrors:
     ----------
     name
         A target of a segment, or all targets together.
-    error, usual
+    error, baseline
         Mean absolute errors in units of the version's scaler.
     times
         The one over the other.
@@ -81,7 +81,7 @@ class SegmentErrors:
     name: str
     score: float | None
     error: float | None
-    usual: float | None
+    baseline: float | None
     times: float | None
     others: float | None
 
@@ -94,10 +94,10 @@ class ClassNow:
     """
 
     name: str
-    claimed: float | None
-    happened: float | None
+    predicted: float | None
+    observed: float | None
     now: dict[str, float | None]
-    usual: dict[str, float | None]
+    baseline: dict[str, float | None]
     bins: tuple[Bin, ...]
 
 
@@ -108,10 +108,10 @@ class Explanation:
     Attributes
     ----------
     since
-        When the run of breaches began that this look is part of; None where it
+        When the run of breaches began that this evaluation is part of; None where it
         is no breach.
-    n_looks
-        How many looks in a row breached, up to this one.
+    n_evaluations
+        How many evaluations in a row breached, up to this one.
     reference_start, reference_end
         What the window is compared with; None where there is none.
     view
@@ -130,12 +130,12 @@ class Explanation:
     parts
         Of a finding on the pattern of errors.
     segments
-        Of a finding on the accuracy of segments: those judged, the worst first.
+        Of a finding on the accuracy of segments: those evaluated, the worst first.
     classes
         Of a finding on probabilities.
     nearby_start, nearby_end, nearby
-        What else changed, and in which days that was looked for.
-    odd_rows
+        What else changed, and the days that were searched.
+    event_time_anomalies
         Rows with odd times since the model began: nobody counts them by day.
     """
 
@@ -156,7 +156,7 @@ class Explanation:
     rev: int
     revised_at: datetime | None
     since: datetime | None
-    n_looks: int
+    n_evaluations: int
     reference_start: datetime | None
     reference_end: datetime | None
     view: str | None
@@ -170,16 +170,16 @@ class Explanation:
     nearby_start: datetime
     nearby_end: datetime
     nearby: tuple[Change, ...]
-    odd_rows: dict[str, int]
+    event_time_anomalies: dict[str, int]
     report: ReportNow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Spell:
+class _Incident:
     """How long the monitor has been breaching."""
 
     since: datetime | None
-    n_looks: int
+    n_evaluations: int
 
 
 def explain(
@@ -209,11 +209,11 @@ def explain(
     row = report_status.visible(session, finding_id, only)
     model = session.get_one(Model, row.model_id)
     monitor = session.get_one(Monitor, row.monitor_id)
-    spell = _spell(session, row)
+    incident = _incident(session, row)
     window = Window(row.window_start, row.window_end)
-    around = _around(window, spell.since)
-    lead = _lead(window, spell.since)
-    start = min(lead.start, around.start - USUAL_DAYS * DAY)
+    around = _around(window, incident.since)
+    lead = _lead(window, incident.since)
+    start = min(lead.start, around.start - BASELINE_DAYS * DAY)
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
     is_apart = "segments" in row.detail
@@ -248,7 +248,7 @@ def explain(
     where = Around(
         model=model,
         window=around,
-        closed_until=model.judged_until,
+        closed_until=model.evaluated_until,
         recent=recent,
         finding_id=row.id,
     )
@@ -269,8 +269,8 @@ def explain(
         recorded_at=row.recorded_at,
         rev=row.rev,
         revised_at=row.revised_at,
-        since=spell.since,
-        n_looks=spell.n_looks,
+        since=incident.since,
+        n_evaluations=incident.n_evaluations,
         reference_start=None if reference is None else reference.start,
         reference_end=None if reference is None else reference.end,
         view=names[0].view if names else None,
@@ -286,44 +286,44 @@ def explain(
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
-        odd_rows=dict(sorted(row_counters.of_model(session, model.id).items())),
-        report=report_status.standing(session, root, row),
+        event_time_anomalies=dict(sorted(row_counters.of_model(session, model.id).items())),
+        report=report_status.status_of(session, root, row),
     )
 
 
 def _names(
     row: Finding, sources: Set[type[Source[Any]]], material: Material
-) -> tuple[Named, ...]:
+) -> tuple[ImplicatedFeature, ...]:
     """Return the features to show: of errors, the inputs whose values moved farthest."""
-    now, usual = material.recent.within(material.window), material.reference
+    now, baseline = material.recent.within(material.window), material.reference
     if DailyErrors in sources:
-        return features.farthest(now, usual)
+        return features.farthest(now, baseline)
     if ErrorsBySegment in sources and "top" in row.detail:
-        return features.farthest(now, usual, segment_of(row.detail["top"]))
+        return features.farthest(now, baseline, segment_of(row.detail["top"]))
     return named(row.detail)
 
 
-def _spell(session: Session, row: Finding) -> _Spell:
-    """Say since when the monitor breaches without a break."""
+def _incident(session: Session, row: Finding) -> _Incident:
+    """Return the start and length of the run of breaches."""
     if row.outcome is not Outcome.BREACH:
-        return _Spell(since=None, n_looks=0)
+        return _Incident(since=None, n_evaluations=0)
     run: list[tuple[datetime, datetime, datetime]] = []
-    for as_of, outcome, start, end in nearby.looks_until(
-        session, row.monitor_id, row.as_of, LOOKS
+    for as_of, outcome, start, end in nearby.evaluations_until(
+        session, row.monitor_id, row.as_of, MAX_EVALUATIONS
     ):
         if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
             break
         run.append((as_of, start, end))
     _, start, end = run[-1]
-    # The window of a look ends with the change at the latest; a single day is the change.
+    # The change is before the end of the window; a window of one day is the change.
     first = start if end - start <= DAY else end
-    return _Spell(since=started(row.detail) or first, n_looks=len(run))
+    return _Incident(since=started(row.detail) or first, n_evaluations=len(run))
 
 
 def _around(window: Window, since: datetime | None) -> Window:
-    """Return the days in which to look for causes: a window before the change, and after."""
+    """Return the days in which to search for causes: a window before the change, and after."""
     at = since or window.end
-    before = max(NEAR, min(window.end - window.start, LONGEST_LOOK))
+    before = max(NEAR, min(window.end - window.start, LONGEST_LOOKBACK))
     return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))
 
 
@@ -360,7 +360,7 @@ def _reference(session: Session, row: Finding, kind: str) -> Window | None:
 def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
     stored: Mapping[str, Any] = detail.get("parts") or {}
     return tuple(
-        PartErrors(name=name, now=seen["now"], usual=seen["usual"])
+        PartErrors(name=name, now=seen["now"], baseline=seen["baseline"])
         for name, seen in stored.items()
     )
 
@@ -369,8 +369,8 @@ def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
     stored: Mapping[str, Any] = detail.get("errors") or {}
     scores: Mapping[str, Any] = detail.get("features") or {}
     found = [
-        SegmentErrors(name=name, score=scores[name][VIEW], **told)
-        for name, told in stored.items()
+        SegmentErrors(name=name, score=scores[name][VIEW], **entry)
+        for name, entry in stored.items()
     ]
     return (*sorted(found, key=lambda one: -(one.score or 0.0)),)
 
@@ -378,8 +378,8 @@ def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
 def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
     stored: Mapping[str, Any] = detail.get("classes") or {}
     return tuple(
-        ClassNow(name=name, **told | {"bins": tuple(Bin(**each) for each in told["bins"])})
-        for name, told in stored.items()
+        ClassNow(name=name, **entry | {"bins": tuple(Bin(**each) for each in entry["bins"])})
+        for name, entry in stored.items()
     )
 
 
@@ -390,7 +390,7 @@ def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
             fact=flaw["fact"],
             feature=flaw["feature"],
             value=flaw["value"],
-            usual=flaw["usual"],
+            baseline=flaw["baseline"],
             limit=flaw["limit"],
         )
         for flaw in stored

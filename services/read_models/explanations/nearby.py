@@ -24,7 +24,7 @@ from retrain.rollout import Phase
 from services.read_models.overview.serving import quantile
 
 DAY = timedelta(days=1)
-USUAL_DAYS = context.WEEKS * 7  # before the first that is judged
+BASELINE_DAYS = context.WEEKS * 7  # before the first that is evaluated
 
 # What happens to a challenger before it serves anybody changes nothing outside.
 _SERVING = (Phase.CANARY, Phase.PAUSED, Phase.PROMOTED, Phase.ROLLED_BACK)
@@ -62,18 +62,18 @@ class Change:
     """Something that changed.
 
     `at` is event time; of what a person did to the platform it is wall time, and
-    `is_wall` says so.
+    `is_wall` is true.
     """
 
     sort: Sort
     at: datetime
-    says: str
+    message: str
     is_wall: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """Where to look: in which days, for which model, beside which finding.
+    """Range of a search: in which days, for which model, beside which finding.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def changes(session: Session, around: Around, now: datetime) -> tuple[Change, ..
     found = [
         *_serving(session, model_id, window),
         *_alerts(session, around),
-        *_odd_rows(session, model_id, window),
+        *_event_time_anomalies(session, model_id, window),
     ]
     end = min(window.end, around.closed_until or window.start)
     if end > window.start:  # of a day that is not over, nobody knows how many rows it gets
@@ -114,24 +114,24 @@ def _serving(session: Session, model_id: UUID, window: Window) -> Iterator[Chang
         if event.phase in _SERVING:
             what = f"{challenger or 'a challenger'} {event.event.replace('_', ' ')}"
             phase = event.phase.value.replace("_", " ")
-            says = f"{what}, {phase}: {event.cause}"
-            yield Change(sort=Sort.VERSION, at=event.at, says=says)
+            message = f"{what}, {phase}: {event.cause}"
+            yield Change(sort=Sort.VERSION, at=event.at, message=message)
 
 
 def _alerts(session: Session, around: Around) -> Iterator[Change]:
     for flip, monitor in nearby.flips(session, around.model.id, around.window):
         if flip.finding_id == around.finding_id:
             continue
-        says = f"{monitor} {flip.flip.value}"
+        message = f"{monitor} {flip.flip.value}"
         cause = f": {flip.cause}" if flip.cause else ""
-        yield Change(sort=Sort.ALERT, at=flip.at, says=says.replace("_", " ") + cause)
+        yield Change(sort=Sort.ALERT, at=flip.at, message=message.replace("_", " ") + cause)
 
 
 def _acts(session: Session, name: str, window: Window) -> Iterator[Change]:
     for event in nearby.audits(session, name, window, [*_ACTS]):
         sort, what = _act(session, event)
-        says = f"{what} by {event.actor}"
-        yield Change(sort=sort, at=event.recorded_at, says=says, is_wall=True)
+        message = f"{what} by {event.actor}"
+        yield Change(sort=sort, at=event.recorded_at, message=message, is_wall=True)
 
 
 def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
@@ -147,8 +147,8 @@ def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
 
 
 def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
-    """Compare rows, latency and failures of each day with what is usual."""
-    first = window.start - USUAL_DAYS * DAY
+    """Compare rows, latency and failures of each day with the baseline."""
+    first = window.start - BASELINE_DAYS * DAY
     n_days = (window.end - first) // DAY
     rows, failed = np.zeros(n_days), np.zeros(n_days)
     latency = np.zeros((n_days, len(LATENCY_EDGES) + 1), dtype=np.int64)
@@ -161,21 +161,25 @@ def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Chang
         latency[day] += latency_counts_of(counts)
     p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
     share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
-    for odd in context.odd_volume(rows, USUAL_DAYS):
-        says = f"{odd.value:,.0f} rows; usual on this weekday: {odd.usual:,.0f}"
-        yield Change(sort=Sort.VOLUME, at=first + odd.day * DAY, says=says)
-    for odd in context.odd_latency(p95, USUAL_DAYS):
-        says = f"p95 {1000 * odd.value:.3g} ms; usual: {1000 * odd.usual:.3g} ms"
-        yield Change(sort=Sort.LATENCY, at=first + odd.day * DAY, says=says)
-    for odd in context.odd_failures(share, USUAL_DAYS):
-        says = f"{odd.value:.1%} of the predictions failed; usual: {odd.usual:.1%}"
-        yield Change(sort=Sort.FAILURES, at=first + odd.day * DAY, says=says)
+    for anomaly in context.volume_anomalies(rows, BASELINE_DAYS):
+        message = f"{anomaly.value:,.0f} rows; median of this weekday: {anomaly.baseline:,.0f}"
+        yield Change(sort=Sort.VOLUME, at=first + anomaly.day * DAY, message=message)
+    for anomaly in context.latency_anomalies(p95, BASELINE_DAYS):
+        message = (
+            f"p95 {1000 * anomaly.value:.3g} ms; baseline {1000 * anomaly.baseline:.3g} ms"
+        )
+        yield Change(sort=Sort.LATENCY, at=first + anomaly.day * DAY, message=message)
+    for anomaly in context.failure_anomalies(share, BASELINE_DAYS):
+        message = (
+            f"{anomaly.value:.1%} of the predictions failed; baseline {anomaly.baseline:.1%}"
+        )
+        yield Change(sort=Sort.FAILURES, at=first + anomaly.day * DAY, message=message)
 
 
 def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
     """Find hours that lack a value which they always had."""
     edges, seen = counted.of(counted.kept)
-    days = daily(seen, edges.names, window.start - USUAL_DAYS * DAY, window.end)
+    days = daily(seen, edges.names, window.start - BASELINE_DAYS * DAY, window.end)
     first = chunk_at(window.start) // HOURS
     for day in range(first, chunk_at(window.end) // HOURS):
         absent = context.absent_hours(days, day)
@@ -185,34 +189,34 @@ def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
         hours = np.flatnonzero(absent.any(axis=1))
         at = window.start + (day - first) * DAY
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        says = (
+        message = (
             f"no value of {', '.join(names[:3])}{more} in {hours.size} hours that always "
             f"had one, from {hours[0]:02}:00"
         )
-        yield Change(sort=Sort.GAP, at=at, says=says)
+        yield Change(sort=Sort.GAP, at=at, message=message)
 
 
-def _odd_rows(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+def _event_time_anomalies(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
     by_day = groupby(nearby.mismatches(session, model_id, window), key=lambda one: one.day)
     for day, counts in by_day:
         reasons = ", ".join(f"{one.n:,} {one.why.replace('_', ' ')}" for one in counts)
-        says = f"rows that did not fit the contract: {reasons}"
-        yield Change(sort=Sort.MISMATCH, at=_midnight(day), says=says)
+        message = f"rows that did not fit the contract: {reasons}"
+        yield Change(sort=Sort.MISMATCH, at=_midnight(day), message=message)
     for one in nearby.repeats(session, model_id, window):
-        says = f"{one.n:,} rows with an id that the day had before"
-        yield Change(sort=Sort.REPEATED, at=_midnight(one.day), says=says)
+        message = f"{one.n:,} rows with an id that the day had before"
+        yield Change(sort=Sort.REPEATED, at=_midnight(one.day), message=message)
     waiting = nearby.late_days(session, model_id, window)
     if waiting:
         until = f" until {waiting[-1]:%Y-%m-%d}" if len(waiting) > 1 else ""
         days = f"{len(waiting)} days" if len(waiting) > 1 else "this day"
-        says = f"rows or labels came late for {days}{until}, not judged again yet"
-        yield Change(sort=Sort.LATE, at=_midnight(waiting[0]), says=says)
+        message = f"rows or labels came late for {days}{until}, not re-evaluated yet"
+        yield Change(sort=Sort.LATE, at=_midnight(waiting[0]), message=message)
     monitors: Mapping[datetime, list[str]] = defaultdict(list)
     for as_of, monitor in nearby.revised(session, model_id, window):
         monitors[as_of].append(monitor)
     for as_of, names in monitors.items():
-        says = f"late rows or labels changed what was said of this day: {_words(names)}"
-        yield Change(sort=Sort.LATE, at=as_of - DAY, says=says)
+        message = f"late rows or labels revised findings of this day: {_words(names)}"
+        yield Change(sort=Sort.LATE, at=as_of - DAY, message=message)
 
 
 def _words(names: Sequence[str]) -> str:

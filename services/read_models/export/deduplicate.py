@@ -44,7 +44,7 @@ class Firsts:
         keep = np.ones(rows.num_rows, np.bool_)
         for day in np.unique(days).tolist():
             if day not in self._repeated:
-                self._repeated[day] = self._look(day)
+                self._repeated[day] = self._scan(day)
             ids, firsts = self._repeated[day]
             if not len(ids):
                 continue
@@ -62,7 +62,7 @@ class Firsts:
         last = (before - _EPOCH).days
         self._repeated = {day: kept for day, kept in self._repeated.items() if day >= last}
 
-    def _look(self, day: int) -> tuple[pa.Array, dict[str, tuple[int, int]]]:
+    def _scan(self, day: int) -> tuple[pa.Array, dict[str, tuple[int, int]]]:
         hashes = [_hashes(rows["prediction_id"]) for rows in self._of_day(day, KEYS[1:2])]
         hashes.append(self._hashes[self._days == day])
         every = np.sort(np.concatenate(hashes))

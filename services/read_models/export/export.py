@@ -11,11 +11,11 @@ from core.lake_root import LakeRoot
 from services.read_models.export.formats import Format, encoded
 from services.read_models.export.rows import batches, columns
 from services.read_models.lookup.query import Query
-from services.read_models.lookup.snapshot import look
+from services.read_models.lookup.snapshot import open_snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class ExportRequest:
     """What is wanted, of which model, and as what."""
 
     model_id: UUID
@@ -27,8 +27,8 @@ class Order:
 def export(
     sessions: sessionmaker[Session],
     lake_root: LakeRoot,
-    order: Order,
-    told: Callable[[int], None] = lambda _: None,
+    request: ExportRequest,
+    on_batch: Callable[[int], None] = lambda _: None,
 ) -> Iterator[bytes]:
     """Yield the file in pieces; one state of the log, whatever comes in meanwhile.
 
@@ -38,17 +38,17 @@ def export(
         Opens transactions; none stays open while the file is written.
     lake_root
         The folder of all logs.
-    order
+    request
         What is wanted.
-    told
-        Is told of each batch how many rows it has.
+    on_batch
+        Called with the number of rows of each batch.
     """
-    with look(sessions, lake_root, order.model_id) as state:
+    with open_snapshot(sessions, lake_root, request.model_id) as state:
 
         def counted() -> Iterator[pa.Table]:
-            for table in batches(state, order.query, with_labels=order.with_labels):
-                told(table.num_rows)
+            for table in batches(state, request.query, with_labels=request.with_labels):
+                on_batch(table.num_rows)
                 yield table
 
-        schema = columns(state.contract, with_labels=order.with_labels)
-        yield from encoded(counted(), schema, order.form)
+        schema = columns(state.contract, with_labels=request.with_labels)
+        yield from encoded(counted(), schema, request.form)

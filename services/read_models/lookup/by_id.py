@@ -19,7 +19,7 @@ _DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """Not found in all that there was time to look at: events after `searched_back_to`."""
+    """Not found within the time limit: it covered events after `searched_back_to`."""
 
     cursor: ListCursor
     searched_back_to: datetime
@@ -35,7 +35,7 @@ def prediction(
 ) -> Prediction | Unfinished | None:
     """Find a prediction by its id; None when there is none.
 
-    An id says nothing about time. The newest rows are looked at first, and of
+    An id does not hold a time. The newest rows are read first, and of
     the older ones only their ids. When an id was used on several event days,
     the newest is found.
 
@@ -47,11 +47,11 @@ def prediction(
         As the service sent it.
     near
         Its event time, give or take a day, if the caller knows: then nothing
-        else is looked at.
+        else is read.
     after
         Where an unfinished search stopped.
     stop
-        Says when time is up.
+        Returns True once the time limit has passed.
     """
     is_it = pc.field("prediction_id") == prediction_id
     span = Within() if near is None else Within(first=near - NEAR, last=near + NEAR)

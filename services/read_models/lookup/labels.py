@@ -68,8 +68,8 @@ def match(contract: Contract, rows: pa.Table, labels: Labels) -> Matched:
     if labels.by_entity.num_rows:
         entities = pc.unique(rows["entity"]).drop_null()
         places = places_of(rows["entity"], entities)
-        told = actuals_by_entity(labels.by_entity, contract, entities)
-        known = told.at(places, target_times(rows, contract))
+        actuals = actuals_by_entity(labels.by_entity, contract, entities)
+        known = actuals.at(places, target_times(rows, contract))
     actual, arrived = known
     if labels.by_id.num_rows:
         named = actuals_by_id(labels.by_id, contract, rows["prediction_id"])

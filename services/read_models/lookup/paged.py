@@ -12,7 +12,7 @@ from services.read_models.lookup.query import ListCursor, Query
 from services.read_models.lookup.rows import Prediction, complete
 from services.read_models.lookup.snapshot import State
 
-PATIENCE = timedelta(seconds=3)  # then a search says how far it came
+PATIENCE = timedelta(seconds=3)  # then a search returns how far it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Page:
         Where the next page begins; None when this is the last.
     searched_back_to
         Set when time was up before the page was full: all later events were
-        looked at.
+        read.
     """
 
     rows: list[Prediction]
@@ -34,7 +34,7 @@ class Page:
 
 
 def within() -> Stop:
-    """Return what says when time is up, from now on."""
+    """Return a function that is true once the time limit has passed, from now on."""
     end = monotonic() + PATIENCE.total_seconds()
     return lambda: monotonic() > end
 
@@ -53,7 +53,7 @@ def page(state: State, query: Query, after: ListCursor | None, limit: int, stop:
     limit
         How many at most.
     stop
-        Says when time is up.
+        Returns True once the time limit has passed.
     """
     rows: list[Prediction] = []
     span = query.within if after is None else query.within.after(after.place)

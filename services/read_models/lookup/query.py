@@ -1,4 +1,4 @@
-"""What somebody looks for, and where the last page ended."""
+"""Query parameters of a lookup, and the cursor of the last page."""
 
 import base64
 import binascii
@@ -113,7 +113,7 @@ class SessionCursor(msgspec.Struct, forbid_unknown_fields=True, array_like=True)
 
     @property
     def within(self) -> Within:
-        """Where to look for its rows."""
+        """Range in which its rows are searched."""
         return Within(first=self.first, last=self.last)
 
     def place_in(self, keys: pa.Table) -> int:

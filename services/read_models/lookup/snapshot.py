@@ -76,7 +76,7 @@ class State:
 
 
 @contextmanager
-def look(
+def open_snapshot(
     sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID
 ) -> Iterator[State]:
     """Give one state of a model's log to read.

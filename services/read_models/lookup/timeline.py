@@ -12,7 +12,7 @@ from services.read_models.lookup.query import SessionCursor, named
 from services.read_models.lookup.rows import Prediction, complete
 from services.read_models.lookup.snapshot import State
 
-LONGEST_REST = timedelta(days=7)  # a session is not looked for beyond so long a silence
+LONGEST_REST = timedelta(days=7)  # a session is not searched beyond so long a silence
 _COLUMNS = [*KEYS, "step_index"]
 _SCHEMA = pa.schema(
     [
@@ -65,7 +65,7 @@ def timeline(
     limit
         How many at most.
     stop
-        Says when time is up.
+        Returns True once the time limit has passed.
     """
     span = Within() if after is None else after.within
     keys, reached = _keys(state, session_id, span, stop)

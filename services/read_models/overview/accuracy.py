@@ -74,7 +74,7 @@ def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErro
 
 
 def counts(row: AccuracyChunk) -> bool:
-    """Say whether a row is about forecasts: the past that was brought in has none."""
+    """Return whether a row is about forecasts: the past that was brought in has none."""
     return row.version != REFERENCE
 
 

@@ -1,4 +1,4 @@
-"""What fires, what changed, and who was told."""
+"""Firing alerts, changes of alerts, and notifications."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from db.queries.read import overview
 from db.tables import Delivery
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
-from services.read_models.overview.monitor_status import Standing, standing_of
+from services.read_models.overview.monitor_status import MonitorStatus, status_of
 
 HISTORY = 100  # rows of history on a page
 
@@ -31,11 +31,11 @@ class Alarm:
     """A monitor that fires, or is about to."""
 
     model: str
-    standing: Standing
+    monitor_status: MonitorStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class AlertChange:
     """One flip. `at` is event time, `recorded_at` wall time.
 
     Nobody was notified of an inhibited flip: an input fault explains it and has an
@@ -78,7 +78,7 @@ class AlertsPage:
 
     platform: tuple[OpenFault, ...]
     alarms: tuple[Alarm, ...]
-    turns: tuple[Turn, ...]
+    alert_changes: tuple[AlertChange, ...]
     messages: tuple[Message, ...]
 
 
@@ -86,23 +86,23 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     """Describe the alerts of every model, or of the only one that the reader may see."""
     names = {model.id: model.name for model, _, _ in overview.models(session, only)}
     alarms = [
-        Alarm(model=names[monitor.model_id], standing=standing_of(monitor, alert, finding))
-        for monitor, alert, finding in overview.standings(session, names)
+        Alarm(model=names[monitor.model_id], monitor_status=status_of(monitor, alert, finding))
+        for monitor, alert, finding in overview.monitor_statuses(session, names)
         if alert is not None and alert.phase is not Phase.QUIET and monitor.enabled
     ]
     # Firing before pending, pages before tickets.
     alarms.sort(
         key=lambda alarm: (
-            alarm.standing.phase is not Phase.FIRING,
-            alarm.standing.severity != "page",
+            alarm.monitor_status.phase is not Phase.FIRING,
+            alarm.monitor_status.severity != "page",
             alarm.model,
-            alarm.standing.name,
+            alarm.monitor_status.name,
         )
     )
     return AlertsPage(
         platform=tuple(platform_alerts.described(session, only)),
         alarms=tuple(alarms),
-        turns=turns(session, only, HISTORY),
+        alert_changes=alert_changes(session, only, HISTORY),
         messages=tuple(
             _message(delivery, channel, model)
             for delivery, channel, model in overview.deliveries(session, only, HISTORY)
@@ -110,10 +110,12 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     )
 
 
-def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ...]:
+def alert_changes(
+    session: Session, model_id: UUID | None, limit: int
+) -> tuple[AlertChange, ...]:
     """Return the newest flips, newest first."""
     return tuple(
-        Turn(
+        AlertChange(
             finding_id=row.finding_id,
             model=model,
             monitor=monitor.name,
@@ -131,7 +133,7 @@ def turns(session: Session, model_id: UUID | None, limit: int) -> tuple[Turn, ..
 
 
 def state_of(delivery: Delivery) -> DeliveryState:
-    """Say where a message stands."""
+    """Return the state of a delivery."""
     if delivery.delivered:
         return DeliveryState.DELIVERED
     if delivery.finished_at is not None:

@@ -13,7 +13,7 @@ LISTED = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureDays:
-    """The drift of one feature: a score for each day of the table, None where not judged."""
+    """The drift of one feature: a score for each day of the table, None where not evaluated."""
 
     name: str
     scores: tuple[float | None, ...]
@@ -29,7 +29,7 @@ class DriftTable:
     outcomes
         What was found on each day, over all features together.
     threshold
-        The score above which a day was a breach, at the last look.
+        The score above which a day was a breach, at the last evaluation.
     n_more
         Features that moved less than those that are listed: with segments
         there are many.
@@ -44,7 +44,7 @@ class DriftTable:
 
 def table(findings: Sequence[Finding]) -> DriftTable | None:
     """Lay the findings of drift out by feature and day; None when none scored a feature."""
-    # A window that ends at midnight judged the day before it.
+    # A window that ends at midnight belongs to the day before it.
     days = {(row.window_end - timedelta(microseconds=1)).date(): row for row in findings}
     details = {day: Detail.read(row.detail) for day, row in days.items()}
     scored = {day: detail.features for day, detail in details.items() if detail.features}

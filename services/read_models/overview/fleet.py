@@ -13,13 +13,13 @@ from db.tables import Champion, Model, Rollout, Version
 from retrain.rollout import Phase as RolloutPhase
 from services.read_models.overview.monitor_status import (
     Health,
-    Standing,
+    MonitorStatus,
     health_of,
-    standing_of,
+    status_of,
 )
 
 PRESSING = [*Health]  # in the order of the enumeration
-TREND_FINDINGS = 30  # accuracy is judged once per event day: a month
+TREND_FINDINGS = 30  # accuracy is evaluated once per event day: a month
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class ModelHealth:
     Attributes
     ----------
     error, objective
-        Standardised error over the newest window that accuracy was judged on,
+        Standardised error over the newest window that accuracy was evaluated on,
         and what it is held to.
     trend
-        The same error at each of the last looks, oldest first; None where too
+        The same error at each of the last evaluations, oldest first; None where too
         few labels were in.
     budget
         Share of the error budget left, of the monitor that has least.
@@ -52,11 +52,11 @@ class ModelHealth:
     description: str
     champion: str | None
     health: Health
-    firing: tuple[Standing, ...]
+    firing: tuple[MonitorStatus, ...]
     error: float | None
     objective: float | None
     trend: tuple[float | None, ...]
-    drift: Standing | None
+    drift: MonitorStatus | None
     budget: float | None
     watermark: datetime | None
     last_received_at: datetime | None
@@ -68,9 +68,9 @@ def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
     # load
     rows = overview.models(session, only)
     ids = [model.id for model, _, _ in rows]
-    standings: dict[UUID, list[Standing]] = defaultdict(list)
-    for monitor, alert, finding in overview.standings(session, ids):
-        standings[monitor.model_id].append(standing_of(monitor, alert, finding))
+    monitor_statuses: dict[UUID, list[MonitorStatus]] = defaultdict(list)
+    for monitor, alert, finding in overview.monitor_statuses(session, ids):
+        monitor_statuses[monitor.model_id].append(status_of(monitor, alert, finding))
     trends: dict[UUID, list[float | None]] = defaultdict(list)
     for model_id, value in overview.trend(session, ids, "accuracy", TREND_FINDINGS):
         trends[model_id].append(value)
@@ -78,7 +78,7 @@ def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
 
     # decide
     seen = [
-        _health(row, tuple(standings[row[0].id]), tuple(trends[row[0].id]), opened)
+        _health(row, tuple(monitor_statuses[row[0].id]), tuple(trends[row[0].id]), opened)
         for row in rows
     ]
     return tuple(sorted(seen, key=lambda model: PRESSING.index(model.health)))
@@ -86,27 +86,27 @@ def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
 
 def _health(
     row: tuple[Model, Champion | None, Version | None],
-    standings: tuple[Standing, ...],
+    monitor_statuses: tuple[MonitorStatus, ...],
     trend: tuple[float | None, ...],
     opened: dict[UUID, Rollout],
 ) -> ModelHealth:
     model, _, version = row
-    accuracy = _newest(standings, "accuracy")
+    accuracy = _newest(monitor_statuses, "accuracy")
     objective = version.objective if version is not None else None
     if accuracy is not None and accuracy.threshold is not None:
         objective = accuracy.threshold
     rollout = opened.get(model.id)
-    left = [s.detail.remaining for s in standings if s.detail.remaining is not None]
+    left = [s.detail.remaining for s in monitor_statuses if s.detail.remaining is not None]
     return ModelHealth(
         name=model.name,
         description=model.description,
         champion=version.name if version is not None else None,
-        health=health_of(standings, model.watermark),
-        firing=tuple(s for s in standings if s.is_enabled and s.phase is Phase.FIRING),
+        health=health_of(monitor_statuses, model.watermark),
+        firing=tuple(s for s in monitor_statuses if s.is_enabled and s.phase is Phase.FIRING),
         error=accuracy.value if accuracy is not None else None,
         objective=objective,
         trend=trend,
-        drift=_newest(standings, "input_drift"),
+        drift=_newest(monitor_statuses, "input_drift"),
         budget=min(left, default=None),
         watermark=model.watermark,
         last_received_at=model.last_received_at,
@@ -114,6 +114,6 @@ def _health(
     )
 
 
-def _newest(standings: tuple[Standing, ...], kind: str) -> Standing | None:
-    judged = [s for s in standings if s.kind == kind and s.window_end is not None]
-    return max(judged, key=lambda s: (s.window_end, s.name), default=None)
+def _newest(monitor_statuses: tuple[MonitorStatus, ...], kind: str) -> MonitorStatus | None:
+    evaluated = [s for s in monitor_statuses if s.kind == kind and s.window_end is not None]
+    return max(evaluated, key=lambda s: (s.window_end, s.name), default=None)

@@ -1,4 +1,4 @@
-"""What was not in order, told once for as long as it lasted."""
+"""Incidents: consecutive findings that were not ok, one line each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from db.tables import Finding
 from monitors.finding import Outcome
 
 FINDINGS = 1000  # the newest that are read
-SPELLS = 20  # rows on a page
-NEXT = timedelta(days=1)  # between two looks
+MAX_INCIDENTS = 20  # rows on a page
+NEXT = timedelta(days=1)  # between two evaluations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spell:
+class Incident:
     """Findings of one monitor, day after day, with the same outcome.
 
     Attributes
@@ -27,9 +27,9 @@ class Spell:
     worst
         The largest value among them.
     since, until
-        Of the first and of the newest look, in event time.
+        Of the first and of the newest evaluation, in event time.
     n_revised
-        How many of them said something else before late rows were in.
+        How many of them were revised by late rows.
     """
 
     finding_ids: tuple[UUID, ...]
@@ -44,31 +44,31 @@ class Spell:
     n_revised: int
 
 
-def newest(session: Session, model_id: UUID) -> tuple[Spell, ...]:
-    """Return the spells of a model, the newest first."""
-    spells: list[list[Finding]] = []
+def newest(session: Session, model_id: UUID) -> tuple[Incident, ...]:
+    """Return the incidents of a model, the newest first."""
+    incidents: list[list[Finding]] = []
     names: list[str] = []
-    last: dict[str, int] = {}  # the place of each monitor's spell that may still grow
+    last: dict[str, int] = {}  # the place of each monitor's incident that may still grow
     for row, monitor in overview.newest_breaches(session, model_id, FINDINGS):
         place = last.get(monitor)
-        if place is not None and _goes_on(spells[place][-1], row):
-            spells[place].append(row)
+        if place is not None and _goes_on(incidents[place][-1], row):
+            incidents[place].append(row)
         else:
-            last[monitor] = len(spells)
-            spells.append([row])
+            last[monitor] = len(incidents)
+            incidents.append([row])
             names.append(monitor)
-    told = zip(spells[:SPELLS], names[:SPELLS], strict=True)
-    return tuple(_spell(rows, name) for rows, name in told)
+    shown = zip(incidents[:MAX_INCIDENTS], names[:MAX_INCIDENTS], strict=True)
+    return tuple(_incident(rows, name) for rows, name in shown)
 
 
 def _goes_on(later: Finding, earlier: Finding) -> bool:
     return later.outcome is earlier.outcome and later.as_of - earlier.as_of <= NEXT
 
 
-def _spell(rows: Sequence[Finding], monitor: str) -> Spell:
+def _incident(rows: Sequence[Finding], monitor: str) -> Incident:
     """Put findings together, the newest first."""
     now, first = rows[0], rows[-1]
-    return Spell(
+    return Incident(
         finding_ids=tuple(row.id for row in rows),
         monitor=monitor,
         outcome=now.outcome,

@@ -17,16 +17,16 @@ from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models.overview import drift, incidents, serving
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
-from services.read_models.overview.alerts import Turn, turns
+from services.read_models.overview.alerts import AlertChange, alert_changes
 from services.read_models.overview.drift import DriftTable
-from services.read_models.overview.incidents import Spell
+from services.read_models.overview.incidents import Incident
 from services.read_models.overview.monitor_status import (
     Health,
-    Standing,
+    MonitorStatus,
     health_of,
-    standing_of,
+    status_of,
 )
-from services.read_models.overview.reliability import ClassClaims, by_class
+from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
 from services.read_models.overview.rollouts import RolloutLine, rollouts
 from services.read_models.overview.segments import Segments, segments
@@ -42,7 +42,7 @@ MILESTONES = {
     Phase.PROMOTED: "promoted",
     Phase.ROLLED_BACK: "rolled back",
 }
-TURNS = 40
+MAX_ALERT_CHANGES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,23 +101,23 @@ class ModelPage:
     objective: float | None
     health: Health
     watermark: datetime | None
-    judged_until: datetime | None
+    evaluated_until: datetime | None
     last_received_at: datetime | None
     waiting_rows: int
-    odd_rows: tuple[tuple[str, int], ...]
+    event_time_anomalies: tuple[tuple[str, int], ...]
     step: timedelta
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
     is_classifier: bool
-    classes: tuple[ClassClaims, ...]
+    classes: tuple[ClassReliability, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
     served: tuple[ServingVersion, ...]
-    standings: tuple[Standing, ...]
+    monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
-    spells: tuple[Spell, ...]
-    turns: tuple[Turn, ...]
+    incidents: tuple[Incident, ...]
+    alert_changes: tuple[AlertChange, ...]
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
@@ -139,9 +139,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         raise NotFound(f"no model {name!r}")
     contract = Contract.from_json(found.contract)
     live = false_alarm_rates.live(session, [found.id])
-    standing = tuple(
-        standing_of(*row, live=live.get(row[0].id))
-        for row in overview.standings(session, [found.id])
+    monitor_status = tuple(
+        status_of(*row, live=live.get(row[0].id))
+        for row in overview.monitor_statuses(session, [found.id])
     )
     chunks = overview.accuracy(session, found.id, _since(found, ACCURACY_DAYS).date())
     serves = models.champion(session, found.id)
@@ -155,12 +155,12 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         runbook_url=found.runbook_url,
         champion=champion.name if champion is not None else None,
         objective=champion.objective if champion is not None else None,
-        health=health_of(standing, found.watermark),
+        health=health_of(monitor_status, found.watermark),
         watermark=found.watermark,
-        judged_until=found.judged_until,
+        evaluated_until=found.evaluated_until,
         last_received_at=found.last_received_at,
         waiting_rows=models.backlog(session, found.id)[0],
-        odd_rows=tuple(sorted(row_counters.of_model(session, found.id).items())),
+        event_time_anomalies=tuple(sorted(row_counters.of_model(session, found.id).items())),
         step=contract.step,
         days=days,
         steps=by_step(chunks, contract),
@@ -172,10 +172,10 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         ),
         hours=serving.by_hour(slices),
         served=serving.by_version(slices),
-        standings=standing,
+        monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),
-        spells=incidents.newest(session, found.id),
-        turns=turns(session, found.id, TURNS),
+        incidents=incidents.newest(session, found.id),
+        alert_changes=alert_changes(session, found.id, MAX_ALERT_CHANGES),
         rollouts=lines,
         milestones=_milestones(session, lines),
         refusal=_refusal(session, found.name),

@@ -1,4 +1,4 @@
-"""Where one monitor stands: its alert, and what it last said."""
+"""Status of one monitor: its alert and its last finding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Detail:
     coverage
         Share of the expected labels that are in.
     coarse_bins
-        Of drift: where the bins do not tell values apart.
+        Of drift: where the bins are too coarse.
     not_evaluated
         Inputs without a reference, by name.
     """
@@ -90,7 +90,7 @@ class Detail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class MonitorStatus:
     """One monitor, its alert and its newest finding; times are event time.
 
     Attributes
@@ -123,12 +123,12 @@ class Standing:
     inhibited_by: str | None = None
 
 
-def standing_of(
+def status_of(
     monitor: Monitor,
     alert: Alert | None,
     finding: Finding | None,
     live: tuple[int, int] | None = None,
-) -> Standing:
+) -> MonitorStatus:
     """Put the rows of one monitor together; a firing alert's cause is why it fired.
 
     Parameters
@@ -136,14 +136,14 @@ def standing_of(
     monitor, alert, finding
         The rows.
     live
-        Alarms and judged days, from `db.queries.read.false_alarm_rates`.
+        Alarms and evaluated days, from `db.queries.read.false_alarm_rates`.
     """
     phase = alert.phase if alert is not None else Phase.QUIET
     detail = Detail.read(finding.detail) if finding is not None else Detail()
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
-    return Standing(
+    return MonitorStatus(
         name=monitor.name,
         kind=monitor.kind,
         severity=monitor.severity,
@@ -178,25 +178,29 @@ class Health(StrEnum):
     BROKEN = "monitor failed"
     PENDING = "pending"
     SILENT = "no data yet"
-    LEARNING = "learning"
+    WARMING_UP = "warming up"
     HEALTHY = "healthy"
 
 
-def health_of(standings: tuple[Standing, ...], watermark: datetime | None) -> Health:
-    """Say how a model is, from its monitors that are switched on.
+def health_of(
+    monitor_statuses: tuple[MonitorStatus, ...], watermark: datetime | None
+) -> Health:
+    """Return the health of a model, from its enabled monitors.
 
-    A monitor that has nothing to say yet is no good news: a model is healthy
-    only when at least one has looked and found it so.
+    A monitor without data does not count: a model is healthy
+    only when at least one was evaluated as ok.
     """
-    watching = [standing for standing in standings if standing.is_enabled]
-    if any(standing.phase is Phase.FIRING for standing in watching):
+    watching = [
+        monitor_status for monitor_status in monitor_statuses if monitor_status.is_enabled
+    ]
+    if any(monitor_status.phase is Phase.FIRING for monitor_status in watching):
         return Health.FIRING
-    if any(standing.outcome is Outcome.ERROR for standing in watching):
+    if any(monitor_status.outcome is Outcome.ERROR for monitor_status in watching):
         return Health.BROKEN
-    if any(standing.phase is Phase.PENDING for standing in watching):
+    if any(monitor_status.phase is Phase.PENDING for monitor_status in watching):
         return Health.PENDING
     if watermark is None:
         return Health.SILENT
-    if any(standing.outcome is Outcome.OK for standing in watching):
+    if any(monitor_status.outcome is Outcome.OK for monitor_status in watching):
         return Health.HEALTHY
-    return Health.LEARNING
+    return Health.WARMING_UP

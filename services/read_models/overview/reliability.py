@@ -1,4 +1,4 @@
-"""Whether claims come true as often as they say, over the last days with labels."""
+"""Reliability tables of classes, over the last days with labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from services.read_models.overview.residuals import newest_labelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassClaims:
+class ClassReliability:
     """What one version claimed of one class, and what happened.
 
     Attributes
@@ -27,7 +27,7 @@ class ClassClaims:
         The class.
     n
         Probabilities with a label.
-    claimed, happened
+    predicted, observed
         Their mean, and how often it happened.
     error
         The root of the mean square of how far claims are from what happened, bin by
@@ -40,15 +40,15 @@ class ClassClaims:
     version: str
     name: str
     n: int
-    claimed: float
-    happened: float
+    predicted: float
+    observed: float
     error: float | None
     bins: tuple[Bin, ...]
 
 
 def by_class(
     session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
-) -> tuple[ClassClaims, ...]:
+) -> tuple[ClassReliability, ...]:
     """Return what each version claimed in the last week with labels.
 
     Parameters
@@ -58,11 +58,11 @@ def by_class(
     model_id, contract
         The model.
     rows
-        Days that were joined: they say which week that is.
+        Days that were joined: they define the week.
 
     Returns
     -------
-    tuple of ClassClaims
+    tuple of ClassReliability
         Empty where the targets are no classes, and where no day of that week was
         joined since claims are kept. Classes without a label are left out.
     """
@@ -70,26 +70,26 @@ def by_class(
     if newest is None:
         return ()
     totals: dict[str, Floats] = {}
-    for version, stored in overview.claims(session, model_id, newest - WEEK, newest):
+    for version, stored in overview.probabilities(session, model_id, newest - WEEK, newest):
         day = calibration_sums.from_bytes(stored)
         totals[version] = totals[version] + day if version in totals else day
     return tuple(
-        _claims(version, name, own)
+        _reliability(version, name, own)
         for version, total in totals.items()
         for name, own in zip(contract.targets, total, strict=True)
         if own[calibration_sums.N].any()
     )
 
 
-def _claims(version: str, name: str, total: Floats) -> ClassClaims:
-    claimed, happened = overall(total)
+def _reliability(version: str, name: str, total: Floats) -> ClassReliability:
+    predicted, observed = overall(total)
     square = float(squared_error(total))
-    return ClassClaims(
+    return ClassReliability(
         version=version,
         name=name,
         n=int(total[calibration_sums.N].sum()),
-        claimed=float(claimed),
-        happened=float(happened),
+        predicted=float(predicted),
+        observed=float(observed),
         error=max(square, 0.0) ** 0.5 if isfinite(square) else None,
         bins=table(total),
     )

@@ -59,7 +59,7 @@ def by_part(
     model_id, contract
         The model.
     rows
-        Days that were joined: they say which week that is.
+        Days that were joined: they define the week.
 
     Returns
     -------

@@ -73,7 +73,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class RolloutEventLine:
     """One event of a rollout. `at` is event time, `recorded_at` wall time.
 
     `share` is the new share of new sessions, 0 to 1, where the event changed it.
@@ -127,7 +127,7 @@ class RolloutPage:
     verdict: Verdict | None
     bars: Rule
     progress: Progress
-    happenings: tuple[Happening, ...]
+    events: tuple[RolloutEventLine, ...]
     days: tuple[CanaryDay, ...]
     commands: tuple[str, ...]
     steps: tuple[float, ...]
@@ -159,7 +159,7 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         verdict=verdict_of(stored),
         bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
         progress=msgspec.convert(stored.progress, Progress),
-        happenings=tuple(_happening(event) for event in overview.events(session, [stored.id])),
+        events=tuple(_event(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
         commands=commands_in(stored.phase),
         steps=tuple(share / CANARY_STEPS[-1] for share in CANARY_STEPS),
@@ -204,8 +204,8 @@ def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:
     )
 
 
-def _happening(row: RolloutEvent) -> Happening:
-    return Happening(
+def _event(row: RolloutEvent) -> RolloutEventLine:
+    return RolloutEventLine(
         event=row.event,
         phase=row.phase,
         cause=row.cause,

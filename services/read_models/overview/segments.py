@@ -88,7 +88,7 @@ class Segments:
     Attributes
     ----------
     by
-        What tells them apart; None when the contract does not.
+        The field that defines them; None when the contract has none.
     days
         Event days of input up to `until`; and days with labels, the last there are.
     """
@@ -117,7 +117,7 @@ def segments(
     model
         Whose.
     days
-        How far to look back.
+        How many days to read.
     version
         Only rows of this one; of all by default.
     """

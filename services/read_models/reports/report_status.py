@@ -106,7 +106,7 @@ def locate(session: Session, root: Path, finding_id: UUID, only: UUID | None) ->
     if not path.is_file():
         raise NotFound(
             f"no report on finding {finding_id}: one is written when an alert of drift fires, "
-            "or when somebody asks for it, and takes a moment"
+            "or on request, and takes a moment"
         )
     return path
 
@@ -133,8 +133,8 @@ def columns_of(
     return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
 
 
-def standing(session: Session, root: Path, finding: Finding) -> ReportNow:
-    """Say where the report on a finding stands."""
+def status_of(session: Session, root: Path, finding: Finding) -> ReportNow:
+    """Return the state of the report on a finding."""
     if path_of(root, finding.model_id, finding.id).is_file():
         return ReportNow(state=State.WRITTEN)
     run = runs.newest(session, REPORT_JOB, str(finding.id))
@@ -171,9 +171,9 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Report
     Raises
     ------
     Unprocessable
-        If there can be none, saying why.
+        If there can be none; the message holds the reason.
     """
-    seen = standing(session, root, finding)
+    seen = status_of(session, root, finding)
     lacks = _lacks(session, finding)
     if seen.state is not State.WRITTEN and lacks:
         raise Unprocessable(f"no report on finding {finding.id}: {lacks}")
@@ -184,7 +184,7 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Report
 
 
 def _lacks(session: Session, finding: Finding) -> str:
-    """Say why there can be no report on a finding; "" where there can."""
+    """Return why there can be no report on a finding; "" where there can."""
     contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
     kind = session.get_one(Monitor, finding.monitor_id).kind
     if not columns_of(contract, finding.detail, kind):

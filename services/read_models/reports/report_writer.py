@@ -1,4 +1,4 @@
-"""Write the Evidently report on a finding: what was usual beside what came."""
+"""Write the Evidently report on a finding: what was typical beside what came."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def write(
 
 
 def subject_of(session: Session, finding_id: UUID) -> Subject:
-    """Say what the report on a finding is about; raises as `write` does."""
+    """Return the subject of the report on a finding; raises as `write` does."""
     finding = session.get(Finding, finding_id)
     if finding is None or finding.version is None:
         raise NotFound(f"no finding {finding_id} on a version")
@@ -116,7 +116,7 @@ def _farthest_first(
     session: Session, model: Model, columns: tuple[str, ...], windows: tuple[Window, Window]
 ) -> tuple[str, ...]:
     """Order columns as the page of the finding does; what no summary knows comes last."""
-    now, usual = (input_history.load(session, model, window) for window in windows)
-    names = [each.feature for each in features.farthest(now, usual)]
+    now, baseline = (input_history.load(session, model, window) for window in windows)
+    names = [each.feature for each in features.farthest(now, baseline)]
     known = [name for name in names if name in columns]
     return (*known, *(name for name in columns if name not in known))

@@ -1,4 +1,4 @@
-"""The pattern of errors is judged once labels are due, and again when they are corrected."""
+"""The pattern of errors is evaluated once labels are due, and again when they are corrected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from db.tables import AccuracyChunk, Finding, Model
 from monitors.finding import Outcome
 from monitors.sources import Residuals
 from services.evaluation import error_history
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
@@ -50,7 +50,7 @@ def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
     made = World(sessions, tmp_path / "lake", "grid", N_REFERENCE, kinds=(NAME,))
     for of_day in rows(drifting):
         made.send(of_day)
-    made.judge()
+    made.evaluate_slot()
     return made
 
 
@@ -61,12 +61,12 @@ def said(world: World) -> list[tuple[str, str]]:
 def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) -> None:
     found = said(world)
     assert found[0][1] == "no label of a forecast of the champion is due"
-    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     # The labels of a day are due two days after it has closed.
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     assert found[CHANGED + 2][1].startswith("forecasts of load 2 to 3 steps ahead are 1.")
-    assert "SD too high, usually " in found[CHANGED + 2][1]
+    assert "SD too high, baseline " in found[CHANGED + 2][1]
 
 
 def test_the_page_of_the_finding_tells_what_errors_look_like(
@@ -82,7 +82,7 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
     assert {part.name for part in told.parts} == {"load+1", "load+2..3"}
     [far] = [part for part in told.parts if part.name == "load+2..3"]
     assert far.now["bias"] == pytest.approx(1.5, abs=0.1)
-    assert far.usual["bias"] == pytest.approx(0.0, abs=0.1)
+    assert far.baseline["bias"] == pytest.approx(0.0, abs=0.1)
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
@@ -96,20 +96,20 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
         if kind is Kind.PREDICTIONS
     ]
     world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
-    assert world.rejudge() > 0
+    assert world.reevaluate() > 0
     assert said(world)[CHANGED + 2][0] == "ok"
     firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:
-    told = replay(world.sessions, world.model_id, Asked())
+    told = run_backtest(world.sessions, world.model_id, BacktestRequest())
     [record] = told.records
     live = said(world)
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in live)
 
 
-def test_days_joined_before_errors_were_kept_with_their_sign_are_not_judged(
+def test_days_joined_before_errors_were_kept_with_their_sign_are_not_evaluated(
     world: World,
 ) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()

@@ -24,7 +24,7 @@ FAR = slice(16, 24)  # the steps of the last part
 N_DAYS, CHANGED = 104, 100
 
 
-def judged(errors: Floats, params: ResidualParams = PARAMS) -> Finding:
+def evaluated(errors: Floats, params: ResidualParams = PARAMS) -> Finding:
     return evaluate(error_days(cells(errors)), params)
 
 
@@ -50,8 +50,8 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     of_days = cells(quiet_errors(70, seed=3))
     found = [evaluate(error_days(of_days[:end]), PARAMS) for end in range(1, 71)]
     learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "learning: 0 of 19 windows of 3 days"
-    assert learning[-1] == "learning: 18 of 19 windows of 3 days"
+    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
+    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
     # 57 looks a day apart, the two days that the first window begins with, and the three of
     # the window on trial, which is compared with what was before it; less the first verdict.
     assert len(learning) == 57 + 2 + 3 - 1
@@ -66,13 +66,13 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
         pytest.param(lambda late: late - 1.5, "bias", "SD too low", id="too low"),
         pytest.param(lambda late: 2.5 * late, "spread", "as widely as usual", id="wider"),
         pytest.param(far_off, "spread", "", id="now and then far off"),
-        pytest.param(daily, "memory", "repeat their errors after 24 h", id="each day"),
+        pytest.param(daily, "memory", "have errors correlated after 24 h", id="each day"),
     ],
 )
 def test_what_goes_wrong_at_one_horizon_is_named(
     change: Callable[[Floats], Floats], view: str, words: str
 ) -> None:
-    before, after = judged(changed(lambda late: late)), judged(changed(change))
+    before, after = evaluated(changed(lambda late: late)), evaluated(changed(change))
     assert before.outcome is Outcome.OK
     assert before.detail["since"] is None
     assert after.outcome is Outcome.BREACH
@@ -83,45 +83,45 @@ def test_what_goes_wrong_at_one_horizon_is_named(
 
 
 def test_the_bias_is_told_beside_what_is_usual() -> None:
-    parts: Any = judged(changed(lambda late: late + 0.8)).detail["parts"]
+    parts: Any = evaluated(changed(lambda late: late + 0.8)).detail["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
-    assert said["usual"]["bias"] == pytest.approx(0.0, abs=0.2)
+    assert said["baseline"]["bias"] == pytest.approx(0.0, abs=0.2)
 
 
 def test_errors_that_shrink_are_no_breach() -> None:
-    assert judged(changed(lambda late: 0.1 * late)).outcome is Outcome.OK
+    assert evaluated(changed(lambda late: 0.1 * late)).outcome is Outcome.OK
 
 
 def test_errors_that_overlap_are_no_memory() -> None:
     """Forecasts 24 steps ahead share 23 shocks with those of the hour before."""
-    parts: Any = judged(quiet_errors(N_DAYS, seed=5)).detail["parts"]
+    parts: Any = evaluated(quiet_errors(N_DAYS, seed=5)).detail["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["repeats"] is None  # the day is the first lag: `season` holds it
-    assert said["usual"]["season"] < 0.1  # one hour apart it is .9
+    assert said["baseline"]["season"] < 0.1  # one hour apart it is .9
 
 
 def test_days_with_too_few_labels_say_nothing() -> None:
     errors = changed(lambda late: late + 0.8)
     errors[CHANGED * HOURS :: 2] = math.nan
-    found = judged(errors)
+    found = evaluated(errors)
     assert found.outcome is Outcome.NO_DATA
     assert found.cause == "fewer than 80% of the labels are in"
     errors[: CHANGED * HOURS : 2] = math.nan
-    assert judged(errors).cause == "learning: 0 of 19 windows of 3 days"
+    assert evaluated(errors).cause == "warming up: 0 of 19 windows of 3 days"
 
 
 def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() -> None:
     params = ResidualParams(window_days=3, reference_days=60)
-    reference: Any = judged(quiet_errors(100, seed=4), params).detail["reference"]
+    reference: Any = evaluated(quiet_errors(100, seed=4), params).detail["reference"]
     assert (reference["start"], reference["end"]) == (
         "2016-07-18T00:00:00+00:00",
         "2016-09-16T00:00:00+00:00",
     )
-    early: Any = judged(quiet_errors(63, seed=4), params).detail["reference"]
+    early: Any = evaluated(quiet_errors(63, seed=4), params).detail["reference"]
     assert early["end"] == "2016-09-15T00:00:00+00:00"  # 19 windows
     young = replace(params, reference_days=365)
-    grows: Any = judged(quiet_errors(100, seed=4), young).detail["reference"]
+    grows: Any = evaluated(quiet_errors(100, seed=4), young).detail["reference"]
     assert grows["end"] == "2016-09-25T00:00:00+00:00"  # 28 days before the window
 
 
@@ -165,7 +165,7 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
 
 
 def alarms(of_days: Floats, params: ResidualParams) -> tuple[int, int]:
-    """Judge every day; return how many had a verdict, and how many episodes there were."""
+    """Evaluate every day; return how many had a verdict, and how many episodes there were."""
     found = [evaluate(error_days(of_days[:end]), params) for end in range(1, len(of_days) + 1)]
     breaches = np.array([finding.outcome is Outcome.BREACH for finding in found])
     verdicts = sum(finding.outcome is not Outcome.NO_DATA for finding in found)

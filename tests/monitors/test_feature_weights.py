@@ -4,72 +4,82 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
-from monitors.drift.input_drift import DriftParams
+from monitors.drift.input_drift import InputDriftParams
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel
-from monitors.temporal.panel import PanelParams
+from monitors.temporal.panel import TemporalPatternParams
 from tests.monitors.streams import days, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 230
 JUDGES = [
-    pytest.param(input_drift, DriftParams, id="input_drift"),
-    pytest.param(panel, PanelParams, id="panel"),
+    pytest.param(input_drift, InputDriftParams, id="input_drift"),
+    pytest.param(panel, TemporalPatternParams, id="panel"),
 ]
 NAMES = grid(plant(1)).names
 
 
-def looks(room: Any, params: Callable[..., Any], stream: Floats, **weights: Any) -> Any:
+def evaluations(room: Any, params: Callable[..., Any], stream: Floats, **weights: Any) -> Any:
     """Learn from the first days, and look at the others."""
     reference = grid(stream[: N_REFERENCE * HOURS])
-    baseline = room.calibrate(reference, params(window_days=3, **weights))
-    assert not isinstance(baseline, Learning)
-    return room.replay(baseline, days(grid(stream), N_REFERENCE + 3, N_DAYS))
+    baseline = room.fit(reference, params(window_days=3, **weights))
+    assert not isinstance(baseline, WarmingUp)
+    return room.evaluate_days(baseline, days(grid(stream), N_REFERENCE + 3, N_DAYS))
 
 
 @pytest.mark.parametrize(("room", "params"), JUDGES)
 def test_a_weight_multiplies_the_scores_of_its_feature(
     room: Any, params: Callable[..., Any]
 ) -> None:
-    plain = looks(room, params, plant(N_DAYS))
-    weighed = looks(room, params, plant(N_DAYS), feature_weights={NAMES[1]: 2.0})
+    plain = evaluations(room, params, plant(N_DAYS))
+    weighed = evaluations(room, params, plant(N_DAYS), feature_weights={NAMES[1]: 2.0})
     assert np.allclose(weighed.scores[:, 1], 2 * plain.scores[:, 1], equal_nan=True)
     assert np.array_equal(weighed.scores[:, 2:], plain.scores[:, 2:], equal_nan=True)
 
 
 @pytest.mark.parametrize(("room", "params"), JUDGES)
-def test_what_weighs_nothing_is_not_judged(room: Any, params: Callable[..., Any]) -> None:
+def test_what_weighs_nothing_is_not_evaluated(room: Any, params: Callable[..., Any]) -> None:
     stream = plant(N_DAYS)
     broken = stream.copy()
     broken[220 * HOURS :, 0] = np.repeat(broken[220 * HOURS :: 4, 0], 4) * 3
     without = {"feature_weights": {NAMES[0]: 0.0}}
-    quiet = looks(room, params, stream, **without).joint
-    assert looks(room, params, broken).joint[-1] > 2 * quiet[-1]
+    quiet = evaluations(room, params, stream, **without).joint
+    assert evaluations(room, params, broken).joint[-1] > 2 * quiet[-1]
     if room is input_drift:  # the panel looks at each in the company of the others
-        assert np.array_equal(looks(room, params, broken, **without).joint, quiet)
+        assert np.array_equal(evaluations(room, params, broken, **without).joint, quiet)
 
 
 def test_a_view_can_weigh_nothing() -> None:
-    found = looks(panel, PanelParams, plant(N_DAYS), view_weights={"timing": 0.0})
+    found = evaluations(
+        panel, TemporalPatternParams, plant(N_DAYS), view_weights={"arrival": 0.0}
+    )
     names = [view.name for view in panel.panel_views()]
-    assert (found.scores[..., names.index("timing")] == 0).all()
+    assert (found.scores[..., names.index("arrival")] == 0).all()
     assert (found.scores[..., names.index("spectrum")] > 0).any()
 
 
 @pytest.mark.parametrize(
     ("params", "weights", "reason"),
     [
-        pytest.param(DriftParams, {"feature_weights": {"a": -1.0}}, "negative", id="negative"),
         pytest.param(
-            PanelParams, {"feature_weights": {"a": float("inf")}}, "infinite", id="infinite"
+            InputDriftParams, {"feature_weights": {"a": -1.0}}, "negative", id="negative"
         ),
         pytest.param(
-            PanelParams, {"view_weights": {"smell": 1.0}}, "known: daily_rhythm", id="unknown"
+            TemporalPatternParams,
+            {"feature_weights": {"a": float("inf")}},
+            "infinite",
+            id="infinite",
         ),
         pytest.param(
-            PanelParams,
+            TemporalPatternParams,
+            {"view_weights": {"smell": 1.0}},
+            "known: daily_profile",
+            id="unknown",
+        ),
+        pytest.param(
+            TemporalPatternParams,
             {"view_weights": {view.name: 0.0 for view in panel.panel_views()}},
             "no view is left",
             id="none left",

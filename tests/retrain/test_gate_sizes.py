@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retrain.gate import Outcome, Rule, alpha_of, compare, looks
+from retrain.gate import Outcome, Rule, alpha_of, compare, gate_sizes
 from retrain.windows import Floats
 
 ALPHA = Rule().alpha
@@ -12,9 +12,9 @@ FIRST, MOST = 5, 35
 
 def _ever_passes(differences: Floats, spend: bool) -> bool:
     """Test as the trainer does, until the gate has decided."""
-    sizes = looks(FIRST, MOST) if spend else range(FIRST, MOST + 1)
-    for look, size in enumerate(sizes):
-        alpha = alpha_of(look, len(sizes), ALPHA) if spend else ALPHA
+    sizes = gate_sizes(FIRST, MOST) if spend else range(FIRST, MOST + 1)
+    for test, size in enumerate(sizes):
+        alpha = alpha_of(test, len(sizes), ALPHA) if spend else ALPHA
         new = 1.0 + differences[:size, np.newaxis]
         outcome = compare(np.ones_like(new), new, Rule(alpha=alpha)).outcome
         if outcome is not Outcome.INCONCLUSIVE:
@@ -38,8 +38,8 @@ def _passed(memory: float, n_runs: int, spend: bool = True, effect: float = 0.0)
 
 def test_all_tests_together_spend_what_one_may() -> None:
     for most in (5, 10, 35, 200):
-        sizes = looks(FIRST, most)
-        spent = [alpha_of(look, len(sizes), ALPHA) for look in range(len(sizes))]
+        sizes = gate_sizes(FIRST, most)
+        spent = [alpha_of(test, len(sizes), ALPHA) for test in range(len(sizes))]
         assert sum(spent) == pytest.approx(ALPHA)
         assert sizes[-1] <= max(most, FIRST)
 

@@ -12,10 +12,10 @@ from db.tables import Finding as FindingRow
 from db.tables import Version
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
-from services.evaluation.reevaluate import rejudge
+from services.evaluation.evaluate_slot import evaluate_slot
+from services.evaluation.reevaluate import reevaluate
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import ar1
@@ -23,7 +23,7 @@ from tests.streams import HOUR, START, add_model, add_version, keep, prediction,
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
-FIRST_LOOK = N_REFERENCE + 3
+FIRST_SCAN = N_REFERENCE + 3
 NOW = START + 400 * DAY
 PLAN = MonitorPlan(
     name="mean_shift", kind="mean_shift", params={"days_between_false_alarms": 30.0}
@@ -60,8 +60,8 @@ class World:
         keep(self.sessions, self.model_id, kind, table(kind, rows), NOW - DAY)
         fold_all(self.sessions, NOW)
 
-    def judge(self, day: int, baselines: Baselines) -> None:
-        judge(self.sessions, baselines, self.model_id, START + day * DAY, NOW)
+    def evaluate_slot(self, day: int, baselines: Baselines) -> None:
+        evaluate_slot(self.sessions, baselines, self.model_id, START + day * DAY, NOW)
 
     def findings(self) -> dict[datetime, tuple[object, ...]]:
         with self.sessions() as session:
@@ -76,17 +76,17 @@ class World:
 def at_once(sessions: sessionmaker[Session]) -> World:
     world, baselines = World(sessions, "at once"), Baselines()
     world.send(0, N_REFERENCE + N_SERVED)
-    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
-        world.judge(day, baselines)
+    for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
+        world.evaluate_slot(day, baselines)
     return world
 
 
 def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
     found = at_once.findings()
-    assert found[START + FIRST_LOOK * DAY][0] == Outcome.OK
+    assert found[START + FIRST_SCAN * DAY][0] == Outcome.OK
     outcome, _, _, cause, detail = found[max(found)]
     assert outcome == Outcome.BREACH
-    assert str(cause).startswith("load moved up and stays, since ")
+    assert str(cause).startswith("load: mean shifted up by +")
     assert isinstance(detail, dict)
     assert (detail["top"], detail["promised_days"]) == ("load", 30.0)
 
@@ -95,10 +95,10 @@ def test_a_new_worker_each_day_says_the_same(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
     world = World(sessions, "in pieces")
-    world.send(0, FIRST_LOOK - 1)
-    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
+    world.send(0, FIRST_SCAN - 1)
+    for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
         world.send(day - 1, day)
-        world.judge(day, Baselines())  # nothing is remembered
+        world.evaluate_slot(day, Baselines())  # nothing is remembered
     assert world.findings() == at_once.findings()
 
 
@@ -109,20 +109,22 @@ def test_days_that_come_late_end_in_the_same_findings(
     late = N_REFERENCE - 60  # older than what any other monitor looks back to
     world.send(0, late)
     world.send(late + 1, N_REFERENCE + N_SERVED)
-    for day in range(FIRST_LOOK, N_REFERENCE + N_SERVED + 1):
-        world.judge(day, baselines)
+    for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
+        world.evaluate_slot(day, baselines)
     assert world.findings() != at_once.findings()
     world.send(late, late + 1)
-    assert rejudge(sessions, baselines, world.model_id, NOW).n_revised
+    assert reevaluate(sessions, baselines, world.model_id, NOW).n_revised
     assert world.findings() == at_once.findings()
 
 
 def test_a_backtest_says_what_was_found(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
-    said = replay(sessions, at_once.model_id, Asked(since=START + (FIRST_LOOK - 1) * DAY))
+    said = run_backtest(
+        sessions, at_once.model_id, BacktestRequest(since=START + (FIRST_SCAN - 1) * DAY)
+    )
     (record,), (episode,) = said.records, said.episodes
     found = at_once.findings()
     breaches = [at for at, (outcome, *_) in found.items() if outcome == Outcome.BREACH]
-    assert (record.n_judged, record.n_breaches) == (len(found), len(breaches))
+    assert (record.n_evaluated, record.n_breaches) == (len(found), len(breaches))
     assert (episode.since, episode.cause) == (min(breaches), found[min(breaches)][3])

@@ -14,7 +14,7 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
-from db.tables import Model, ShapeChunk, ShapeLayout, SummaryChunk
+from db.tables import Model, SummaryChunk, WindowProfileChunk, WindowProfileLayout
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.serialization import from_many
 from monitors.summaries.summary import CENTRED, N_MISSING, SUM, N, Summary, chunk_at
@@ -62,8 +62,9 @@ def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1")
     with read_only(sessions) as session:
         return from_many(
             session.scalars(
-                select(ShapeChunk.payload).where(
-                    ShapeChunk.model_id == model_id, ShapeChunk.version == version
+                select(WindowProfileChunk.payload).where(
+                    WindowProfileChunk.model_id == model_id,
+                    WindowProfileChunk.version == version,
                 )
             ).all()
         )
@@ -93,8 +94,8 @@ def test_rows_of_one_step_cost_nothing(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions, CONTRACT)
     send(sessions, model_id, *(row(i, [1.0], [2.0], ["idle"]) for i in range(30)))
     with read_only(sessions) as session:
-        assert session.scalars(select(ShapeChunk)).all() == []
-        assert session.scalars(select(ShapeLayout)).all() == []
+        assert session.scalars(select(WindowProfileChunk)).all() == []
+        assert session.scalars(select(WindowProfileLayout)).all() == []
         assert session.scalars(select(SummaryChunk)).all()
 
 
@@ -137,7 +138,8 @@ def test_groups_in_any_order_add_up_to_the_bit(sessions: sessionmaker[Session]) 
         edges, frozen = summaries.edges(session, whole), summaries.layout(session, whole)
         assert edges is not None
         assert frozen is not None
-        session.execute(ShapeChunk.__table__.delete().where(ShapeChunk.model_id == pieces))  # type: ignore[attr-defined]
+        chunks = WindowProfileChunk.__table__
+        session.execute(chunks.delete().where(WindowProfileChunk.model_id == pieces))  # type: ignore[attr-defined]
         summaries.keep_layout(session, pieces, frozen, LATE)
     for some in np.array_split(np.random.default_rng(1).permutation(120), 7):
         send(sessions, pieces, *(rows[i] for i in some))
@@ -280,7 +282,7 @@ def test_only_few_known_texts_are_counted_by_what_follows(
     assert layout(sessions, model_id) is None
 
 
-def test_hidden_states_are_input_and_are_looked_at_together(
+def test_hidden_states_are_input_and_are_evaluated_together(
     sessions: sessionmaker[Session],
 ) -> None:
     names = ("state.lstm.l0.norm", "state.lstm.l0.mean", "state.lstm.pre_digest")
@@ -321,7 +323,7 @@ def test_past_input_step_by_step_has_no_inside(sessions: sessionmaker[Session]) 
     past = [row(i, [1.0], [2.0], version=REFERENCE) for i in range(20)]
     send(sessions, model_id, *past)
     with read_only(sessions) as session:
-        assert [*session.scalars(select(ShapeChunk.version))] == ["v1"]
+        assert [*session.scalars(select(WindowProfileChunk.version))] == ["v1"]
 
 
 def test_what_is_kept_of_a_feature_day_is_at_most_twice_what_input_keeps(
@@ -351,5 +353,7 @@ def test_what_is_kept_of_a_feature_day_is_at_most_twice_what_input_keeps(
                 )
             )
         )
-        of_shape = sum(len(each) for each in session.scalars(select(ShapeChunk.payload)))
+        of_shape = sum(
+            len(each) for each in session.scalars(select(WindowProfileChunk.payload))
+        )
     assert of_shape < 2 * of_input

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from monitors.baselines.threshold import contract, episodes, p_value, symmetric_distance
+from monitors.baselines.threshold import episodes, fit_threshold, p_value, symmetric_distance
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_a_feature_that_never_moved_gives_zero_and_not_nan() -> None:
 
 def test_a_longer_promise_is_a_higher_threshold() -> None:
     scores = np.random.default_rng(1).exponential(size=1000)
-    found = [contract(scores, days, gap=7) for days in (20, 90, 365, 1000, 5000)]
-    thresholds = [one.threshold for one in found]
+    found = [fit_threshold(scores, days, gap=7) for days in (20, 90, 365, 1000, 5000)]
+    thresholds = [one.value for one in found]
     assert thresholds == sorted(thresholds)
     assert [one.extrapolated for one in found] == [False, False, False, True, True]
     assert all(one.replayed_episodes <= 1000 / one.promised_days for one in found)
@@ -58,10 +58,10 @@ def test_a_longer_promise_is_a_higher_threshold() -> None:
 
 def test_the_threshold_does_not_jump_where_extrapolation_begins() -> None:
     scores = np.random.default_rng(2).exponential(size=1000)
-    shown, stretched = (contract(scores, days, gap=7).threshold for days in (621, 622))
+    shown, stretched = (fit_threshold(scores, days, gap=7).value for days in (621, 622))
     assert shown == pytest.approx(stretched, rel=0.01)
 
 
-def test_without_looks_nothing_can_be_promised() -> None:
+def test_without_evaluations_nothing_can_be_promised() -> None:
     with pytest.raises(ValueError, match="no look"):
-        contract(np.array([math.nan]), 90.0, 7)
+        fit_threshold(np.array([math.nan]), 90.0, 7)

@@ -31,7 +31,7 @@ def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily, Edges]:
 
 
 def learning() -> Finding:
-    return no_data(Window(START, START + DAY), "learning: 5 of 19 windows of 7 days")
+    return no_data(Window(START, START + DAY), "warming up: 5 of 19 windows of 7 days")
 
 
 def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
@@ -39,7 +39,9 @@ def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
     stream[N_REFERENCE * 24 :, 1] += 1.5
     found = with_first_impression(learning(), *on_days(stream, N_REFERENCE))
     assert found.outcome == learning().outcome
-    assert found.cause.startswith("learning: 5 of 19 windows of 7 days; so far wind moved most")
+    assert found.cause.startswith(
+        "warming up: 5 of 19 windows of 7 days; so far wind moved most"
+    )
     assert "its median by +1.48" in found.cause
     assert found.cause.endswith("(bootstrap, provisional, knows no season: for reading only)")
     told = found.detail["provisional"]

@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from monitors.data_quality.data_quality import Fact, Flaw
-from monitors.explanation.implicated_features import Named, named, open_faults, started
+from monitors.explanation.implicated_features import (
+    ImplicatedFeature,
+    named,
+    open_faults,
+    started,
+)
 from monitors.finding import Json
 from monitors.input_fault.fault_types import FaultKind
 from monitors.input_fault.input_fault import Fault
@@ -18,12 +23,14 @@ def fault(feature: str, *, until: datetime | None = None) -> Fault:
 
 
 def flaw(fact: Fact, feature: str | None) -> dict[str, Json]:
-    return Flaw(fact=fact, feature=feature, value=1.0, usual=0.0, limit=0.1).to_json()
+    return Flaw(fact=fact, feature=feature, value=1.0, baseline=0.0, limit=0.1).to_json()
 
 
 def test_a_fault_that_is_over_is_not_named() -> None:
     detail = {"faults": [fault("a", until=DAY).to_json(), fault("b").to_json()]}
-    assert named(detail) == (Named(feature="b", says="scaled by 1.80 since 2026-01-08T00:00Z"),)
+    assert named(detail) == (
+        ImplicatedFeature(feature="b", message="scaled by 1.80 since 2026-01-08T00:00Z"),
+    )
     assert [each.feature for each in open_faults(detail)] == ["b"]
     assert started(detail) == DAY
 
@@ -36,7 +43,7 @@ def test_a_flaw_of_rows_names_nothing_and_a_feature_is_named_once() -> None:
         flaw(Fact.GAP, "b"),
     ]
     found = named({"flaws": flaws, "quality": {"a": {}, "b": {}, "c": {}}})
-    assert [(each.feature, each.says) for each in found] == [
+    assert [(each.feature, each.message) for each in found] == [
         ("b", "new category"),
         ("a", "missing"),
     ]
@@ -46,7 +53,9 @@ def test_a_flaw_of_rows_names_nothing_and_a_feature_is_named_once() -> None:
     ("features", "order"),
     [
         pytest.param({"a": {"score": None}, "b": {"score": 0.5}}, ["b", "a"], id="no score"),
-        pytest.param({"a": {"stuck": None}, "b": {"stuck": 0.5}}, ["b", "a"], id="no view"),
+        pytest.param(
+            {"a": {"flatline": None}, "b": {"flatline": 0.5}}, ["b", "a"], id="no view"
+        ),
         pytest.param({"a": 1.0, "b": 2.0}, ["b", "a"], id="bare numbers"),
         pytest.param({}, [], id="none"),
     ],
@@ -56,10 +65,12 @@ def test_what_has_no_score_comes_last(features: dict[str, Json], order: list[str
 
 
 def test_the_highest_view_is_the_view() -> None:
-    detail: dict[str, Json] = {"features": {"a": {"stuck": 0.5, "pulse": None, "timing": 0.7}}}
+    detail: dict[str, Json] = {
+        "features": {"a": {"flatline": 0.5, "periodic_hold": None, "arrival": 0.7}}
+    }
     [found] = named(detail)
-    assert (found.view, found.score) == ("timing", 0.7)
-    assert found.views == {"stuck": 0.5, "pulse": None, "timing": 0.7}
+    assert (found.view, found.score) == ("arrival", 0.7)
+    assert found.views == {"flatline": 0.5, "periodic_hold": None, "arrival": 0.7}
 
 
 def test_a_finding_without_features_names_none() -> None:

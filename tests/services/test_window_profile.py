@@ -16,10 +16,10 @@ from db.tables import Model
 from monitors.finding import Outcome
 from monitors.summaries.summary import Floats
 from services.aggregation.fold import fold_all
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
-from services.evaluation.reevaluate import rejudge
+from services.evaluation.evaluate_slot import evaluate_slot
+from services.evaluation.reevaluate import reevaluate
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
@@ -63,8 +63,8 @@ def served(sessions: sessionmaker[Session], late: range = range(0)) -> UUID:
             fold_all(sessions, NOW)
         if some is in_time:
             for day in range(N_DAYS - 5, N_DAYS + 1):
-                judge(sessions, baselines, model_id, START + day * DAY, NOW)
-    rejudge(sessions, baselines, model_id, NOW)
+                evaluate_slot(sessions, baselines, model_id, START + day * DAY, NOW)
+    reevaluate(sessions, baselines, model_id, NOW)
     return model_id
 
 
@@ -96,7 +96,9 @@ def test_rows_that_are_turned_round_are_found_named_and_explained(
     assert top.days
     assert not top.hours  # what is kept of a day does not tell its hours apart
     assert page.reference_start == START
-    replayed = replay(sessions, model_id, Asked(since=START + (N_DAYS - 6) * DAY))
+    replayed = run_backtest(
+        sessions, model_id, BacktestRequest(since=START + (N_DAYS - 6) * DAY)
+    )
     [record] = replayed.records
     assert record.n_breaches == sum(row.outcome == Outcome.BREACH for row in found)
 
@@ -126,7 +128,7 @@ def test_rows_of_one_step_have_no_inside(sessions: sessionmaker[Session]) -> Non
     rows = [prediction(START + hour * HOUR, hour) for hour in range(49)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)
-    judge(sessions, Baselines(), model_id, START + DAY, NOW)
+    evaluate_slot(sessions, Baselines(), model_id, START + DAY, NOW)
     [found] = findings(sessions, model_id)
     assert found.outcome == Outcome.NO_DATA
     assert found.cause == "rows of v1 hold no lists of more than one step"

@@ -4,11 +4,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Outcome
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
-from monitors.temporal.panel import PanelBaseline, PanelParams, calibrate
+from monitors.temporal.panel import TemporalPatternBaseline, TemporalPatternParams, fit
 from monitors.temporal.temporal_pattern import evaluate
 from tests.monitors.streams import day, days, grid, plant
 
@@ -19,20 +19,20 @@ def stream() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def baseline(stream: Floats) -> PanelBaseline:
-    baseline = calibrate(grid(stream[: 200 * HOURS]), PanelParams(window_days=3))
-    assert isinstance(baseline, PanelBaseline)
+def baseline(stream: Floats) -> TemporalPatternBaseline:
+    baseline = fit(grid(stream[: 200 * HOURS]), TemporalPatternParams(window_days=3))
+    assert isinstance(baseline, TemporalPatternBaseline)
     return baseline
 
 
-def test_an_unchanged_stream_is_ok(stream: Floats, baseline: PanelBaseline) -> None:
+def test_an_unchanged_stream_is_ok(stream: Floats, baseline: TemporalPatternBaseline) -> None:
     found = evaluate(baseline, days(grid(stream), 200, 220), day(220))
     assert (found.outcome, found.cause, found.detail["since"]) == (Outcome.OK, "", None)
     assert found.window.end - found.window.start == timedelta(days=3)
 
 
 def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
-    stream: Floats, baseline: PanelBaseline
+    stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
     held = stream.copy()
     held[216 * HOURS :, 2] = np.repeat(held[216 * HOURS :: 2, 2], 2)
@@ -53,14 +53,14 @@ def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
     ],
 )
 def test_without_a_window_nothing_is_said(
-    stream: Floats, baseline: PanelBaseline, start: int, end: int, reason: str
+    stream: Floats, baseline: TemporalPatternBaseline, start: int, end: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(220))
     assert found.outcome is Outcome.NO_DATA
     assert reason in found.cause
 
 
-def test_an_empty_window_is_no_data(stream: Floats, baseline: PanelBaseline) -> None:
+def test_an_empty_window_is_no_data(stream: Floats, baseline: TemporalPatternBaseline) -> None:
     gone = stream.copy()
     gone[216 * HOURS :] = np.nan
     found = evaluate(baseline, days(grid(gone), 200, 220), day(220))
@@ -68,7 +68,7 @@ def test_an_empty_window_is_no_data(stream: Floats, baseline: PanelBaseline) -> 
     assert "fewer than half" in found.cause
 
 
-def test_a_short_reference_is_still_learning(stream: Floats) -> None:
-    learning = Learning(n_windows=12, window_days=3)
+def test_a_short_reference_is_warming_up(stream: Floats) -> None:
+    learning = WarmingUp(n_windows=12, window_days=3)
     found = evaluate(learning, days(grid(stream), 200, 220), day(220))
     assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(learning))

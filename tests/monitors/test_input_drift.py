@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from monitors.baselines.threshold import episodes
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.input_drift import (
-    DriftBaseline,
-    DriftParams,
-    calibrate,
+    InputDriftBaseline,
+    InputDriftParams,
     conformal_p,
     evaluate,
-    replay,
+    evaluate_days,
+    fit,
 )
 from monitors.finding import Outcome
 from monitors.statistics.seasonality import difference, find_period, window_moments
 from monitors.summaries.summary import Floats
 from tests.monitors.streams import ar1, day, days, etth1, grid, plant
 
-QUICK = DriftParams(window_days=3, days_between_false_alarms=90.0)
+QUICK = InputDriftParams(window_days=3, days_between_false_alarms=90.0)
 
 
-def learned(mean: Floats, params: DriftParams = QUICK) -> DriftBaseline:
-    baseline = calibrate(grid(mean), params)
-    assert isinstance(baseline, DriftBaseline)
+def learned(mean: Floats, params: InputDriftParams = QUICK) -> InputDriftBaseline:
+    baseline = fit(grid(mean), params)
+    assert isinstance(baseline, InputDriftBaseline)
     return baseline
 
 
@@ -35,11 +35,11 @@ def stream() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def baseline(stream: Floats) -> DriftBaseline:
+def baseline(stream: Floats) -> InputDriftBaseline:
     return learned(stream[: 200 * 24])
 
 
-def test_an_unchanged_stream_is_ok(stream: Floats, baseline: DriftBaseline) -> None:
+def test_an_unchanged_stream_is_ok(stream: Floats, baseline: InputDriftBaseline) -> None:
     found = evaluate(baseline, days(grid(stream), 190, 211), day(211))
     assert (found.outcome, found.cause) == (Outcome.OK, "")
     assert found.window.end - found.window.start == timedelta(days=3)
@@ -53,7 +53,7 @@ def test_an_unchanged_stream_is_ok(stream: Floats, baseline: DriftBaseline) -> N
     ],
 )
 def test_a_change_names_its_feature_and_since_when(
-    stream: Floats, baseline: DriftBaseline, change: object, name: str
+    stream: Floats, baseline: InputDriftBaseline, change: object, name: str
 ) -> None:
     assert callable(change)
     moved = stream.copy()
@@ -69,7 +69,7 @@ def test_a_change_names_its_feature_and_since_when(
 
 
 def test_all_that_moved_is_named_and_nothing_while_it_is_quiet(
-    stream: Floats, baseline: DriftBaseline
+    stream: Floats, baseline: InputDriftBaseline
 ) -> None:
     assert evaluate(baseline, days(grid(stream), 203, 224), day(224)).detail["moved"] == []
     changed = stream.copy()
@@ -83,15 +83,15 @@ def test_a_season_is_found_and_can_be_overridden() -> None:
     weekly = np.sin(2 * np.pi * hour / 24) + (hour % 168 < 120)
     assert find_period(weekly[:, None]) == 168
     assert find_period(ar1(0.9, (5000, 4), 3)) == 24
-    assert learned(plant(90), DriftParams(window_days=3, period_hours=48)).period == 48
+    assert learned(plant(90), InputDriftParams(window_days=3, period_hours=48)).period == 48
 
 
-def test_a_short_reference_is_still_learning() -> None:
-    found = calibrate(grid(plant(40)), DriftParams(window_days=3, period_hours=24))
-    assert found == Learning(n_windows=12, window_days=3)
+def test_a_short_reference_is_warming_up() -> None:
+    found = fit(grid(plant(40)), InputDriftParams(window_days=3, period_hours=24))
+    assert found == WarmingUp(n_windows=12, window_days=3)
     finding = evaluate(found, grid(plant(20)), day(20))
     assert finding.outcome is Outcome.NO_DATA
-    assert finding.cause == "learning: 12 of 19 windows of 3 days"
+    assert finding.cause == "warming up: 12 of 19 windows of 3 days"
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_a_short_reference_is_still_learning() -> None:
     ],
 )
 def test_without_a_window_nothing_is_said(
-    stream: Floats, baseline: DriftBaseline, start: int, end: int, as_of: int, reason: str
+    stream: Floats, baseline: InputDriftBaseline, start: int, end: int, as_of: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(as_of))
     assert found.outcome is Outcome.NO_DATA
     assert reason in found.cause
 
 
-def test_an_empty_window_is_no_data(stream: Floats, baseline: DriftBaseline) -> None:
+def test_an_empty_window_is_no_data(stream: Floats, baseline: InputDriftBaseline) -> None:
     gone = stream.copy()
     gone[208 * 24 : 211 * 24] = math.nan
     found = evaluate(baseline, days(grid(gone), 190, 211), day(211))
@@ -118,7 +118,7 @@ def test_an_empty_window_is_no_data(stream: Floats, baseline: DriftBaseline) -> 
 
 
 def test_a_feature_without_values_does_not_silence_the_others(
-    stream: Floats, baseline: DriftBaseline
+    stream: Floats, baseline: InputDriftBaseline
 ) -> None:
     gone = stream.copy()
     gone[190 * 24 :, 0] = math.nan
@@ -137,7 +137,9 @@ def test_a_sure_but_small_change_is_no_alarm() -> None:
     assert found.outcome is Outcome.OK
 
 
-def test_the_hour_of_the_look_changes_nothing(stream: Floats, baseline: DriftBaseline) -> None:
+def test_the_hour_of_the_look_changes_nothing(
+    stream: Floats, baseline: InputDriftBaseline
+) -> None:
     at_midnight = evaluate(baseline, days(grid(stream), 190, 211), day(211))
     later = evaluate(baseline, grid(stream), day(211) + timedelta(hours=5))
     assert later.value == pytest.approx(at_midnight.value)
@@ -145,10 +147,10 @@ def test_the_hour_of_the_look_changes_nothing(stream: Floats, baseline: DriftBas
 
 def test_a_stream_that_starts_within_a_day_is_cut_at_midnight() -> None:
     stream = plant(100)
-    shifted = calibrate(days(grid(stream), 0, 100).until(10**9, 24 * 99 + 7), QUICK)
-    plain = calibrate(days(grid(stream), 1, 100), QUICK)
-    assert isinstance(shifted, DriftBaseline)
-    assert isinstance(plain, DriftBaseline)
+    shifted = fit(days(grid(stream), 0, 100).until(10**9, 24 * 99 + 7), QUICK)
+    plain = fit(days(grid(stream), 1, 100), QUICK)
+    assert isinstance(shifted, InputDriftBaseline)
+    assert isinstance(plain, InputDriftBaseline)
     assert shifted.last_day == plain.last_day
     np.testing.assert_allclose(shifted.mean, plain.mean)
 
@@ -165,27 +167,27 @@ def test_window_moments_agree_with_numpy() -> None:
 def test_the_p_value_holds_its_size(phi: float) -> None:
     """300 streams, nominal 5 %: 0.05 + 3 standard errors (0.0126) is 0.088."""
     n_streams, n_days = 300, 66
-    params = DriftParams(window_days=3, period_hours=24, min_effect=0.0)
+    params = InputDriftParams(window_days=3, period_hours=24, min_effect=0.0)
     rejected = 0
     for seed in range(n_streams):
         series = ar1(phi, (n_days * 24, 2), seed)
         baseline = learned(series[: -4 * 24], params)
-        looks = replay(baseline, days(grid(series), n_days - 4, n_days))
-        rejected += conformal_p(baseline, looks) <= 0.05
+        evaluations = evaluate_days(baseline, days(grid(series), n_days - 4, n_days))
+        rejected += conformal_p(baseline, evaluations) <= 0.05
     assert 0.012 <= rejected / n_streams <= 0.088
 
 
 @pytest.mark.parametrize("phi", [0.5, 0.9, 0.97])
 def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
     """40 streams of 100 days, one in 30 promised: 133 expected, 133 + 3 sqrt is 168."""
-    params = DriftParams(window_days=7, days_between_false_alarms=30.0, min_effect=0.0)
+    params = InputDriftParams(window_days=7, days_between_false_alarms=30.0, min_effect=0.0)
     n_alarms = 0
     for seed in range(40):
         series = ar1(phi, (300 * 24, 5), 1000 + seed)
         baseline = learned(series[: 200 * 24], params)
-        joint = replay(baseline, days(grid(series), 186, 300)).joint
-        n_alarms += episodes(joint > baseline.contract.threshold, 7)
-    assert 13 <= n_alarms <= 168  # never firing would also keep the promise
+        joint = evaluate_days(baseline, days(grid(series), 186, 300)).joint
+        n_alarms += episodes(joint > baseline.alarm_threshold.value, 7)
+    assert 13 <= n_alarms <= 168  # never firing would also keep the promised rate
 
 
 def test_weeks_of_etth1_are_alike_for_the_monitor() -> None:
@@ -194,17 +196,17 @@ def test_weeks_of_etth1_are_alike_for_the_monitor() -> None:
     rejected = []
     for week in range(4, 64):
         apart = np.concatenate([series[: (week - 1) * 168], series[(week + 1) * 168 :]])
-        baseline = learned(apart, DriftParams())
-        looks = replay(baseline, days(grid(series), week * 7 - 7, week * 7 + 7))
-        rejected.append(conformal_p(baseline, looks) <= 0.05)
+        baseline = learned(apart, InputDriftParams())
+        evaluations = evaluate_days(baseline, days(grid(series), week * 7 - 7, week * 7 + 7))
+        rejected.append(conformal_p(baseline, evaluations) <= 0.05)
     assert 0.0 < np.mean(rejected) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / len(rejected))
 
 
 def test_always_and_never_firing_are_told_apart_from_keeping_the_promise() -> None:
     series = etth1()
-    baseline = learned(series[: 320 * 24], DriftParams())
-    joint = replay(baseline, days(grid(series), 306, 480)).joint
-    kept = episodes(joint > baseline.contract.threshold, 7)
-    assert 0 < baseline.contract.threshold < math.inf
+    baseline = learned(series[: 320 * 24], InputDriftParams())
+    joint = evaluate_days(baseline, days(grid(series), 306, 480)).joint
+    kept = episodes(joint > baseline.alarm_threshold.value, 7)
+    assert 0 < baseline.alarm_threshold.value < math.inf
     assert kept <= 5  # 160 days at one in 90: 1.8 expected, 1.8 + 2 sqrt is 4.5
     assert (joint > -1.0).sum() > 30 * max(kept, 1)  # always firing

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import Learning
+from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault, segment_faults
 from monitors.input_fault.input_fault import Fault, InputFaultParams
@@ -32,10 +32,10 @@ def blocks(world: Floats) -> tuple[Block, ...]:
 
 def learnt(hours: Hourly) -> tuple[Block, ...]:
     reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-    return segment_faults.calibrate(reference, PARAMS, N_FEATURES)
+    return segment_faults.fit(reference, PARAMS, N_FEATURES)
 
 
-def look(
+def evaluation(
     blocks: tuple[Block, ...], hours: Hourly, day: int, previous: tuple[Fault, ...] = ()
 ) -> Finding:
     end = hours.first + (N_REFERENCE + day) * HOURS
@@ -60,7 +60,7 @@ def test_the_promise_is_split_over_the_blocks_and_told_as_a_whole(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
     assert [len(block.names) for block in blocks] == [N_FEATURES] + [N_SEGMENTS] * N_FEATURES
-    found = look(blocks, laid_out(world), BROKE)
+    found = evaluation(blocks, laid_out(world), BROKE)
     assert (found.outcome, found.cause) == (Outcome.OK, "")
     assert found.detail["promised_days"] == pytest.approx(1095.0)
     assert found.detail["faults"] == []
@@ -70,7 +70,7 @@ def test_the_segment_is_named_with_the_hour_and_the_factor(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
     hours = laid_out(broken(world))
-    found = look(blocks, hours, BROKE + 3)
+    found = evaluation(blocks, hours, BROKE + 3)
     assert found.outcome is Outcome.BREACH
     by_name = {fault.feature: fault for fault in faults_of(found)}
     fault = by_name["f2 [shop=3]"]
@@ -86,7 +86,7 @@ def test_the_segment_is_named_with_the_hour_and_the_factor(
 def test_what_befalls_every_segment_is_no_fault_of_one(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
-    found = look(blocks, laid_out(broken(world, slice(None))), BROKE + 3)
+    found = evaluation(blocks, laid_out(broken(world, slice(None))), BROKE + 3)
     assert not [fault for fault in faults_of(found) if "[" in fault.feature]
 
 
@@ -97,7 +97,7 @@ def test_a_fault_is_followed_until_the_input_is_repaired(
     known: tuple[Fault, ...] = ()
     outcomes = []
     for day in range(BROKE + 1, BROKE + 14):
-        found = look(blocks, hours, day, known)
+        found = evaluation(blocks, hours, day, known)
         known = faults_of(found)
         outcomes.append(found.outcome)
     assert outcomes[0] is Outcome.OK
@@ -107,19 +107,19 @@ def test_a_fault_is_followed_until_the_input_is_repaired(
     assert fault.until == chunk_start(hours.first + (N_REFERENCE + BROKE + 8) * HOURS)
 
 
-def test_faults_of_segments_that_are_judged_no_longer_are_forgotten(
+def test_faults_of_segments_that_are_evaluated_no_longer_are_forgotten(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
-    known = faults_of(look(blocks, laid_out(broken(world)), BROKE + 3))
+    known = faults_of(evaluation(blocks, laid_out(broken(world)), BROKE + 3))
     gone = tuple(replace(fault, feature="f2 [shop=99]") for fault in known)
-    assert look(blocks, laid_out(world), BROKE, gone).detail["faults"] == []
+    assert evaluation(blocks, laid_out(world), BROKE, gone).detail["faults"] == []
 
 
 def test_of_two_segments_nobody_can_say_which_is_broken(world: Floats) -> None:
     hours = laid_out(world)
     some = hours.of([*range(3 * N_FEATURES)])
     reference = some.until(some.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-    [total] = segment_faults.calibrate(reference, PARAMS, N_FEATURES)
+    [total] = segment_faults.fit(reference, PARAMS, N_FEATURES)
     assert total.names == hours.names[:N_FEATURES]
 
 
@@ -127,20 +127,20 @@ def test_without_segments_it_is_the_monitor_of_inputs(world: Floats) -> None:
     hours = laid_out(broken(world)).of([*range(N_FEATURES)])
     reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
     end = hours.first + (N_REFERENCE + BROKE + 3) * HOURS
-    plain = input_fault.calibrate(reference, InputFaultParams())
+    plain = input_fault.fit(reference, InputFaultParams())
     alone = input_fault.evaluate(plain, hours.until(end, 36 * HOURS), [], chunk_start(end))
-    blocks = segment_faults.calibrate(reference, InputFaultParams())
-    assert look(blocks, hours, BROKE + 3) == alone
+    blocks = segment_faults.fit(reference, InputFaultParams())
+    assert evaluation(blocks, hours, BROKE + 3) == alone
 
 
 def test_while_the_reference_is_short_known_faults_are_kept(world: Floats) -> None:
     hours = laid_out(broken(world))
-    known = faults_of(look(learnt(hours), hours, BROKE + 3))
+    known = faults_of(evaluation(learnt(hours), hours, BROKE + 3))
     reference = hours.until(hours.first + 100 * HOURS, 100 * HOURS)
-    blocks = segment_faults.calibrate(reference, PARAMS, N_FEATURES)
-    assert [type(block.usual) for block in blocks] == [Learning]
+    blocks = segment_faults.fit(reference, PARAMS, N_FEATURES)
+    assert [type(block.fitted) for block in blocks] == [WarmingUp]
     of_total = tuple(replace(fault, feature="f2") for fault in known)
-    found = look(blocks, hours, BROKE + 3, of_total)
+    found = evaluation(blocks, hours, BROKE + 3, of_total)
     assert found.outcome is Outcome.NO_DATA
     assert faults_of(found) == of_total
 
@@ -158,7 +158,7 @@ def test_broken_inputs_of_a_segment_are_found_and_quiet_ones_are_not_called() ->
         blocks = learnt(laid_out(quiet))
         known: tuple[Fault, ...] = ()
         for day in range(1, n_live):
-            now = faults_of(look(blocks, laid_out(quiet), day, known))
+            now = faults_of(evaluation(blocks, laid_out(quiet), day, known))
             n_false += len({f.since for f in now} - {f.since for f in known})
             known = now
         sd = quiet[: N_REFERENCE * HOURS, 3, 2].std()
@@ -166,7 +166,7 @@ def test_broken_inputs_of_a_segment_are_found_and_quiet_ones_are_not_called() ->
             at = np.s_[(N_REFERENCE + BROKE) * HOURS + 9 :, 3, 2]
             out = quiet.copy()
             out[at] = change[at]
-            n_found[name] += "f2 [shop=3]" in look(blocks, laid_out(out), BROKE + 3).cause
+            n_found[name] += "f2 [shop=3]" in evaluation(blocks, laid_out(out), BROKE + 3).cause
     sys.stdout.write(f"{n_false} false alarms; of 10 found within three days: {n_found}\n")
     assert n_false <= 5
     assert min(n_found.values()) >= 8
@@ -176,16 +176,16 @@ def test_broken_inputs_of_a_segment_are_found_and_quiet_ones_are_not_called() ->
 def test_the_total_keeps_its_promise_on_features_that_share_their_moods() -> None:
     """30 plants of 119 days: 3.3 alarms expected, at most 7.5 in 99 of 100 runs.
 
-    With a limit from looks that were learnt from there would be 8.
+    With a limit from evaluations that were learnt from there would be 8.
     """
     n_false = 0
     for seed in range(31, 61):
         hours = laid_out(stream(N_REFERENCE + 120, seed)).of([*range(N_FEATURES)])
         reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
-        blocks = segment_faults.calibrate(reference, InputFaultParams())
+        blocks = segment_faults.fit(reference, InputFaultParams())
         known: tuple[Fault, ...] = ()
         for day in range(1, 120):
-            now = faults_of(look(blocks, hours, day, known))
+            now = faults_of(evaluation(blocks, hours, day, known))
             n_false += len({f.since for f in now} - {f.since for f in known})
             known = now
     sys.stdout.write(f"{n_false} false alarms in {30 * 119} days\n")

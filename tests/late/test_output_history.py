@@ -1,4 +1,4 @@
-"""What a model says is judged alike however its rows came, and whoever died meanwhile."""
+"""What a model says is evaluated alike however its rows came, and whoever died meanwhile."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow
 from monitors.finding import Json, Outcome
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.read_models.explanations.finding import explain
 from services.read_models.prometheus import gauges
@@ -27,7 +27,7 @@ from tests.services.loop import FAULT, Loop
 from tests.streams import HOUR, START, add_version, prediction
 
 # One day of the reference, so that the model begins to speak on day 1. The load rises in the
-# middle of what is served, three days after the first look with 19 windows behind it.
+# middle of what is served, three days after the first evaluation with 19 windows behind it.
 N_REFERENCE, N_SERVED = 1, 50
 NAME = "prediction_drift"
 DAYS = hours(N_REFERENCE, N_SERVED)
@@ -46,7 +46,7 @@ def served(world: World, days: Sequence[Sequence[Row]]) -> None:
     world.send(days[0])
     world.work()
     world.send(every(days[1:]))
-    world.judge()
+    world.evaluate_slot()
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_it_learns_from_what_the_version_said_and_calls_when_that_changes(
     found = outcomes(in_order)
     learning = [cause for outcome, cause in found if outcome is Outcome.NO_DATA]
     # A season and the window on trial are no windows of the reference.
-    assert learning[0].startswith("learning: 0 of 19 windows of 1 day")
+    assert learning[0].startswith("warming up: 0 of 19 windows of 1 day")
     assert len(learning) == 20
-    assert learning[-1].startswith("learning: 18 of 19")
+    assert learning[-1].startswith("warming up: 18 of 19")
     verdicts = [outcome for outcome, _ in found[len(learning) :]]
     assert verdicts[:4] == [Outcome.OK] * 4
     assert [(flip, at) for _, at, flip, *_ in alarms(in_order)][:1] == [
@@ -96,14 +96,14 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     changed.work()
     for some in np.array_split(np.arange(1, len(arriving)), 15):
         changed.send(every([arriving[day] for day in some]))
-        changed.judge()
+        changed.evaluate_slot()
     assert changed.findings() != in_order.findings()
 
-    assert changed.rejudge() > 0
+    assert changed.reevaluate() > 0
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
-    assert changed.rejudge() == 0
+    assert changed.reevaluate() == 0
 
 
 def test_a_row_into_its_first_days_is_taken_in_by_all_that_is_measured_with_them(
@@ -119,7 +119,7 @@ def test_a_row_into_its_first_days_is_taken_in_by_all_that_is_measured_with_them
     ]
     in_order.send(wild)
 
-    assert in_order.rejudge() > 20
+    assert in_order.reevaluate() > 20
 
     after = in_order.findings()
     assert after[NAME, START + N_SERVED * DAY] != before[NAME, START + N_SERVED * DAY]
@@ -133,7 +133,7 @@ def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
     for piece in np.array_split(np.arange(len(rows)), 17):  # most end within a day
         world.send([rows[i] for i in piece])
         world.baselines = Baselines()
-        world.judge()
+        world.evaluate_slot()
     assert [told[1:] for told in alarms(world)] == [told[1:] for told in alarms(in_order)]
     assert judged(world) == judged(in_order)
 
@@ -154,24 +154,24 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     )
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
-        command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+        command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
         dead = subprocess.run(
             [*command, str(world.model_id), day_end.isoformat(), *point.split()],
             capture_output=True,
         )
         assert dead.returncode == -9, dead.stderr.decode()
-    world.judge()
+    world.evaluate_slot()
     assert world.findings() == in_order.findings()
 
 
 def test_a_replay_finds_what_was_found(
     in_order: World, sessions: sessionmaker[Session]
 ) -> None:
-    found = replay(sessions, in_order.model_id, Asked())
+    found = run_backtest(sessions, in_order.model_id, BacktestRequest())
 
     [record] = found.records
     verdicts = [outcome for outcome, _ in outcomes(in_order)]
-    assert record.n_judged == len(verdicts) - verdicts.count(Outcome.NO_DATA)
+    assert record.n_evaluated == len(verdicts) - verdicts.count(Outcome.NO_DATA)
     assert record.n_breaches == verdicts.count(Outcome.BREACH) > 0
     assert (record.promised_days, record.n_without) == (90.0, verdicts.count(Outcome.NO_DATA))
     fired = [at for _, at, flip, *_ in alarms(in_order) if flip == Flip.FIRED]
@@ -195,7 +195,7 @@ def test_what_a_challenger_says_is_not_what_the_champion_said(
     world.send(DAYS[0])
     world.work()
     world.send([*every(DAYS[1:]), *others])
-    world.judge()
+    world.evaluate_slot()
     assert world.findings() == in_order.findings()
 
 
@@ -209,17 +209,17 @@ def test_a_new_champion_is_measured_against_what_it_says_itself(
 
     add_version(sessions, world.model_id, "v2", {})
     with unit_of_work(sessions) as session:
-        set_champion.crown(session, world.model_id, "v2", 1, NOW)
+        set_champion.set_champion(session, world.model_id, "v2", 1, NOW)
     assert {alert.phase for alert in world.rows(Alert)} == {Phase.QUIET}
     of_v2 = [
         (kind, row | {"version": "v2"} if kind is Kind.PREDICTIONS else row)
         for kind, row in every(DAYS[first:])
     ]
     world.send(of_v2)
-    world.judge()
+    world.evaluate_slot()
 
     assert outcomes(world)[first - N_REFERENCE - 1][1] == "v2 said nothing"
-    assert outcomes(world)[first + 8][1].startswith("learning: ")
+    assert outcomes(world)[first + 8][1].startswith("warming up: ")
     assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned what v2 says by now
 
 
@@ -286,8 +286,8 @@ def test_what_was_said_of_one_segment_alone_is_found_there(
     assert breach.as_of == START + 31 * DAY
     assert breach.detail["top"].endswith(("[shop=b]", "[shop=c]"))
     assert breach.detail["segments"] == {
-        "judged": ["shop=a", "shop=b", "shop=c"],
-        "learning": [],
+        "evaluated": ["shop=a", "shop=b", "shop=c"],
+        "warming_up": [],
     }
     assert breach.threshold is not None
     assert breach.detail["features"]["load+1"]["score"] < breach.threshold
@@ -305,7 +305,7 @@ def test_nobody_serves_and_nothing_was_said(
         session.execute(delete(Champion).where(Champion.model_id == world.model_id))
     silent = [(kind, row | {"output": None}) for kind, row in every(DAYS[:4])]
     world.send([row for row in silent if row[0] is Kind.PREDICTIONS])
-    world.judge()
+    world.evaluate_slot()
     assert {cause for _, cause in outcomes(world)} == {"no version serves"}
 
 

@@ -13,7 +13,7 @@ from monitors.finding import Outcome
 from monitors.summaries.summary import Floats
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import ar1
@@ -26,7 +26,7 @@ PARAMS = {"window_days": 2, "days_between_false_alarms": 10.0}
 
 
 def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[FindingRow]:
-    """Send a row an hour, judge each served day; return what was found, in order."""
+    """Send a row an hour, evaluate each served day; return what was found, in order."""
     model_id = add_model(sessions)
     version_id = add_version(sessions, model_id, "v1", {})
     with unit_of_work(sessions) as session:
@@ -47,7 +47,7 @@ def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[F
     fold_all(sessions, NOW)
     baselines = Baselines()
     for day in range(N_REFERENCE + 3, N_REFERENCE + N_SERVED + 1):
-        judge(sessions, baselines, model_id, START + day * DAY, NOW)
+        evaluate_slot(sessions, baselines, model_id, START + day * DAY, NOW)
     with sessions() as session:
         found = session.query(FindingRow).order_by(FindingRow.as_of).all()
         session.expunge_all()

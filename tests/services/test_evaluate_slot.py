@@ -17,7 +17,7 @@ from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import schedule
 from services.evaluation.baseline_cache import Baselines, Key
-from services.evaluation.evaluate_slot import judge
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
@@ -40,8 +40,8 @@ def day(number: int) -> datetime:
 
 
 def look(loop: Loop, number: int) -> int:
-    """Judge one event day."""
-    return judge(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
+    """Evaluate one event day."""
+    return evaluate_slot(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
 
 
 def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
@@ -50,14 +50,14 @@ def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
     return sorted((row.as_of, row.outcome, row.cause, row.value) for row in rows)
 
 
-def test_a_day_that_two_workers_judge_at_once_is_judged_once(loop: Loop) -> None:
+def test_a_day_that_two_workers_evaluate_at_once_is_evaluated_once(loop: Loop) -> None:
     counts = at_once(*(partial(look, loop, 3) for _ in range(3)))
     assert sorted(counts) == [0, 0, len(KINDS)]
     assert len(said(loop)) == len(KINDS)
-    assert loop.model().judged_until == day(3)
+    assert loop.model().evaluated_until == day(3)
 
 
-def test_a_day_that_was_judged_is_not_judged_again(loop: Loop) -> None:
+def test_a_day_that_was_evaluated_is_not_reevaluated(loop: Loop) -> None:
     assert look(loop, 3) == len(KINDS)
     before = said(loop)
     assert look(loop, 3) == 0
@@ -76,7 +76,7 @@ def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_th
         look(twin, number)
     look(loop, 8)
     before = said(loop)
-    command = [sys.executable, "-m", "tests.services.mortal", "judge", database_url]
+    command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
     point = ["services.rollouts.retraining", "consider", "after"]
     dead = subprocess.run(
         [*command, str(loop.model_id), day(9).isoformat(), *point], capture_output=True
@@ -105,14 +105,14 @@ def test_errors_above_the_objective_fire_and_ask_in_one_transaction(loop: Loop) 
     assert page.cause_id == flip.id
 
 
-def test_only_days_whose_labels_are_due_are_judged_for_accuracy(loop: Loop) -> None:
+def test_only_days_whose_labels_are_due_are_evaluated_for_accuracy(loop: Loop) -> None:
     look(loop, 10)
     [accuracy] = [row for row in loop.all(FindingRow) if row.outcome is Outcome.BREACH]
     assert accuracy.window_end == day(8)
 
 
 def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> None:
-    """The same days are looked at twice then, two event days in a row."""
+    """The same days are evaluated twice then, two event days in a row."""
     look(loop, 9)
     loop.policy(label_delay_seconds=POLICY.label_delay_seconds + 86_400)
     assert look(loop, 10) == len(KINDS)
@@ -146,11 +146,11 @@ class Overtaken(Baselines):
         if not self._is_overtaken:
             self._is_overtaken = True
             with unit_of_work(self._loop.sessions) as session:
-                set_champion.crown(session, self._loop.model_id, "v2", 1, day(3))
+                set_champion.set_champion(session, self._loop.model_id, "v2", 1, day(3))
         return super().of(key, fit)
 
 
-def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
+def test_a_day_is_reevaluated_when_the_champion_changed_meanwhile(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions, kinds=("input_drift",))
@@ -159,7 +159,7 @@ def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
         for version_id in loop.versions.values():
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = day(-30), day(0)
-    overtaken = partial(judge, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
+    overtaken = partial(evaluate_slot, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
     with pytest.raises(StaleChampion, match="judge it again"):
         overtaken()
     assert said(loop) == []
@@ -167,7 +167,7 @@ def test_a_day_is_judged_again_when_the_champion_changed_meanwhile(
     assert [row.version for row in loop.all(FindingRow)] == ["v2"]
 
 
-def test_people_who_ask_while_days_are_judged_wait_for_nobody_for_ever(
+def test_people_who_ask_while_days_are_evaluated_wait_for_nobody_for_ever(
     sessions: sessionmaker[Session],
 ) -> None:
     """Two transactions that hold what the other needs would be ended by the database."""
@@ -190,7 +190,7 @@ def test_people_who_ask_while_days_are_judged_wait_for_nobody_for_ever(
         pytest.param(day(3) + 5 * HOUR, [1, 2, 3], id="all that closed, in order"),
     ],
 )
-def test_days_are_judged_when_they_have_closed(
+def test_days_are_evaluated_when_they_have_closed(
     sessions: sessionmaker[Session], watermark: datetime, expected: list[int]
 ) -> None:
     loop = Loop(sessions)
@@ -201,10 +201,10 @@ def test_days_are_judged_when_they_have_closed(
     assert due == [(str(loop.model_id), day(number)) for number in expected]
 
 
-def test_what_was_judged_is_not_due_again(sessions: sessionmaker[Session]) -> None:
+def test_what_was_evaluated_is_not_due_again(sessions: sessionmaker[Session]) -> None:
     loop = Loop(sessions)
     loop.reach(day(3) + timedelta(hours=2))
     with unit_of_work(sessions) as session:
-        session.get_one(Model, loop.model_id).judged_until = day(2)
+        session.get_one(Model, loop.model_id).evaluated_until = day(2)
     with read_only(sessions) as session:
         assert schedule.due(session) == [(str(loop.model_id), day(3))]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from monitors.drift.input_drift import DriftBaseline, DriftParams, calibrate, evaluate
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams, evaluate, fit
 from monitors.statistics.distances import between
 from monitors.summaries.bin_resolution import coarsest
 from monitors.summaries.hourly import hourly
@@ -54,9 +54,9 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
         now, before = halves(summary)
         ks.append(float(between(totals(now), totals(before), edges).ks[0]))
         hours = hourly(summary, ("x",), START, day(N_DAYS))
-        params = DriftParams(window_days=5, period_hours=24)
-        learnt = calibrate(hours.until(chunk_at(day(CHANGED)), CHANGED * 24), params)
-        assert isinstance(learnt, DriftBaseline)
+        params = InputDriftParams(window_days=5, period_hours=24)
+        learnt = fit(hours.until(chunk_at(day(CHANGED)), CHANGED * 24), params)
+        assert isinstance(learnt, InputDriftBaseline)
         scores.append(evaluate(learnt, hours, day(N_DAYS)).value)
     assert ks[0] > 0.1 > 2 * ks[1]
     assert scores[0] == scores[1]

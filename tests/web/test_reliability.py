@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only, unit_of_work
 from db.tables import AccuracyChunk
-from tests.late.test_claims import SKY, a_world, breach_of
+from tests.late.test_probabilities import SKY, a_world, breach_of
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 

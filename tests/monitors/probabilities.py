@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from monitors.performance.calibration import ClaimDays
+from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.calibration_sums import sums
 from monitors.summaries.summary import Floats
 
@@ -23,7 +23,7 @@ def sessions(n_days: int, seed: int) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    claimed, happened : (day, prediction, class)
+    predicted, observed : (day, prediction, class)
     """
     chance = np.random.default_rng(seed)
     mood = np.zeros((n_days, len(CLASSES)))
@@ -35,13 +35,13 @@ def sessions(n_days: int, seed: int) -> tuple[Floats, Floats]:
         + chance.normal(size=(n_days, SESSIONS, 1, len(CLASSES)))
         + 0.7 * chance.normal(size=(*shape, len(CLASSES)))
     )
-    claimed = softmax(logits)
+    predicted = softmax(logits)
     drawn = np.sqrt(_ALIKE) * chance.normal(size=(n_days, SESSIONS, 1))
     drawn = norm.cdf(drawn + np.sqrt(1 - _ALIKE) * chance.normal(size=shape))
-    which = (drawn[..., None] > claimed.cumsum(axis=-1)[..., :-1]).sum(axis=-1)
-    happened = np.eye(len(CLASSES))[which]
+    which = (drawn[..., None] > predicted.cumsum(axis=-1)[..., :-1]).sum(axis=-1)
+    observed = np.eye(len(CLASSES))[which]
     flat = (n_days, SESSIONS * STEPS, len(CLASSES))
-    return claimed.reshape(flat), happened.reshape(flat)
+    return predicted.reshape(flat), observed.reshape(flat)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -50,23 +50,25 @@ def softmax(logits: Floats) -> Floats:
     return shares
 
 
-def sharpened(claimed: Floats) -> Floats:
+def sharpened(predicted: Floats) -> Floats:
     """Return claims at half the temperature: over-confident."""
-    return softmax(2.0 * np.log(claimed))
+    return softmax(2.0 * np.log(predicted))
 
 
-def shifted(claimed: Floats) -> Floats:
+def shifted(predicted: Floats) -> Floats:
     """Return claims in which the odds of the first class are 2.5 times as high."""
-    return softmax(np.log(claimed) + np.log([2.5, 1.0, 1.0]))
+    return softmax(np.log(predicted) + np.log([2.5, 1.0, 1.0]))
 
 
-def cells(claimed: Floats, happened: Floats) -> Floats:
+def cells(predicted: Floats, observed: Floats) -> Floats:
     """Sum up each day; (day, class, WIDTH)."""
     return np.array(
-        [sums(p[:, None], y[:, None]) for p, y in zip(claimed, happened, strict=True)]
+        [sums(p[:, None], y[:, None]) for p, y in zip(predicted, observed, strict=True)]
     )
 
 
-def claim_days(of_days: Floats) -> ClaimDays:
+def claim_days(of_days: Floats) -> ProbabilityDays:
     """Return days from `cells` as what one version claimed, from its first day on."""
-    return ClaimDays(names=CLASSES[: of_days.shape[1]], first_day=FIRST_DAY, cells=of_days)
+    return ProbabilityDays(
+        names=CLASSES[: of_days.shape[1]], first_day=FIRST_DAY, cells=of_days
+    )

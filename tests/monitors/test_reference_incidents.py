@@ -5,17 +5,17 @@ import pytest
 from scipy import stats
 
 from monitors.baselines.reference_incidents import LEVEL, incidents
-from monitors.drift.input_drift import DriftBaseline, DriftParams, calibrate
+from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams, fit
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, chunk_at
 from tests.monitors.streams import ar1, day, grid, plant
 
-PARAMS = DriftParams()
+PARAMS = InputDriftParams()
 
 
-def learnt(values: Floats) -> DriftBaseline:
-    baseline = calibrate(grid(values), PARAMS)
-    assert isinstance(baseline, DriftBaseline)
+def learnt(values: Floats) -> InputDriftBaseline:
+    baseline = fit(grid(values), PARAMS)
+    assert isinstance(baseline, InputDriftBaseline)
     return baseline
 
 
@@ -59,7 +59,7 @@ def test_an_incident_is_left_out_and_leaves_the_limit_as_it_was(
     assert start <= first
     assert end >= first + 3
     assert end - start < 40
-    assert 0.75 <= baseline.contract.threshold / clean.contract.threshold <= 1.25
+    assert 0.75 <= baseline.alarm_threshold.value / clean.alarm_threshold.value <= 1.25
     np.testing.assert_allclose(baseline.level_sd, clean.level_sd, rtol=0.1)
 
 

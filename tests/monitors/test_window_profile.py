@@ -17,7 +17,7 @@ from monitors.summaries.hourly import HOURS
 from monitors.summaries.serialization import from_bytes, from_many, to_bytes
 from monitors.summaries.summary import MAX, MIN, N_MISSING, SUM, Floats, Ints, N, Summary, merge
 from monitors.temporal import window_profile, window_profile_sums
-from monitors.temporal.window_profile import ShapeBaseline, ShapeParams
+from monitors.temporal.window_profile import WindowProfileBaseline, WindowProfileParams
 from monitors.temporal.window_profile_days import changes, parts_of
 from monitors.temporal.window_profile_schema import (
     BUCKETS,
@@ -31,13 +31,13 @@ from monitors.temporal.window_profile_schema import (
     centre_and_scale,
 )
 from monitors.temporal.window_profile_sums import Lists
-from tests.monitors.insides import STEPS, kept_of, layout_of, sums, windows
 from tests.monitors.streams import ar1, day, plant
+from tests.monitors.window_profiles import STEPS, kept_of, layout_of, sums, windows
 
 Fault: TypeAlias = Callable[[Floats], Floats]
 N_DAYS = 160
 PLANT = plant(N_DAYS)
-PARAMS = ShapeParams(window_days=2)
+PARAMS = WindowProfileParams(window_days=2)
 
 # One of each kind of block, with every figure there is.
 NUMBERS = Numbers(name="x", centre=0.0, scale=1.0, lags=LAGS, padding=0.0)
@@ -246,8 +246,8 @@ def test_names_of_any_length_fit() -> None:
     assert max(len(name.encode()) for name in long.columns) <= 512
 
 
-def judged(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding:
-    """Judge the last day, when the rows of the last days were broken."""
+def evaluated(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding:
+    """Evaluate the last day, when the rows of the last days were broken."""
     layout = layout or layout_of(PLANT.shape[1])
     rows = windows(PLANT)
     hours = np.arange(len(rows))
@@ -266,7 +266,7 @@ def first_only(change: Fault) -> Fault:
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
         pytest.param(lambda rows: rows[..., ::-1], "where in the row", id="reversed"),
         pytest.param(
@@ -277,10 +277,10 @@ def first_only(change: Fault) -> Fault:
         pytest.param(lambda rows: np.roll(rows, 4, axis=-1), "f0", id="turned"),
     ],
 )
-def test_what_is_wrong_inside_rows_is_found_and_named(fault: Fault, says: str) -> None:
-    found = judged(first_only(fault))
+def test_what_is_wrong_inside_rows_is_found_and_named(fault: Fault, message: str) -> None:
+    found = evaluated(first_only(fault))
     assert found.outcome is Outcome.BREACH
-    assert says in found.cause
+    assert message in found.cause
     assert found.cause.startswith("f0: ")
     assert named(found.detail)[0].feature.startswith("f0: ")
     since = found.detail["since"]
@@ -289,17 +289,17 @@ def test_what_is_wrong_inside_rows_is_found_and_named(fault: Fault, says: str) -
 
 
 def test_half_a_window_is_another_length() -> None:
-    found = judged(lambda rows: rows[..., STEPS // 2 :])
+    found = evaluated(lambda rows: rows[..., STEPS // 2 :])
     assert found.outcome is Outcome.BREACH
     assert "length changed against the four weeks before" in found.cause
 
 
 def test_quiet_rows_are_no_breach() -> None:
-    assert judged(lambda rows: rows).outcome is Outcome.OK
+    assert evaluated(lambda rows: rows).outcome is Outcome.OK
 
 
 def test_a_change_that_lasts_is_usual_after_four_weeks() -> None:
-    assert judged(lambda rows: rows[..., STEPS // 2 :], days=31).outcome is Outcome.OK
+    assert evaluated(lambda rows: rows[..., STEPS // 2 :], days=31).outcome is Outcome.OK
 
 
 def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
@@ -308,7 +308,7 @@ def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
     values = (
         10 + 3 * np.column_stack([shared, shared]) + 0.3 * rng.normal(size=(len(shared), 2))
     )
-    layout, params = layout_of(2), ShapeParams(window_days=5)
+    layout, params = layout_of(2), WindowProfileParams(window_days=5)
     rows = windows(values)
     # The second feature's windows are those of other rows of the same day.
     apart = rows.copy()
@@ -344,15 +344,15 @@ def test_symbols_in_reverse_order_are_found() -> None:
     first = int(day(0).timestamp()) // 86_400
     days = first + np.arange(len(rows)) // HOURS
 
-    def look(rows: Floats) -> Finding:
+    def evaluation(rows: Floats) -> Finding:
         lists = Lists(values=rows.ravel(), lengths=np.full(len(rows), STEPS))
         kept = window_profile_sums.of_symbols(SYMBOLS, lists, days)
         reference = first_days.reference_of(PARAMS, day(0), day(N_DAYS))
         return window_profile.evaluate(layout, kept, reference, PARAMS, day(N_DAYS))
 
-    assert look(rows).outcome is Outcome.OK
+    assert evaluation(rows).outcome is Outcome.OK
     start = (N_DAYS - 3) * HOURS
-    found = look(np.concatenate([rows[:start], rows[start:, ::-1]]))
+    found = evaluation(np.concatenate([rows[:start], rows[start:, ::-1]]))
     assert found.outcome is Outcome.BREACH
     assert "s: which text follows which" in found.cause
 
@@ -364,7 +364,7 @@ def test_a_scale_is_told_of_units_not_of_the_unit() -> None:
     np.testing.assert_allclose(large.moments, plain.moments, atol=1e-3)
 
 
-def test_a_day_without_rows_is_unknown_and_the_others_are_judged() -> None:
+def test_a_day_without_rows_is_unknown_and_the_others_are_evaluated() -> None:
     layout = layout_of(2)
     kept = kept_of(layout, PLANT[:, :2])
     first = int(kept.chunks[0]) // HOURS
@@ -396,7 +396,7 @@ def test_parameters_that_mean_nothing_are_refused(
     params: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        ShapeParams(**params)  # type: ignore[arg-type]
+        WindowProfileParams(**params)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -404,18 +404,20 @@ def test_the_promise_is_kept_on_noise_with_memory() -> None:
     # 12 streams of 400 days at one false alarm in 30. With the rate as promised, or lower, more
     # than 190 episodes of 160 have a chance below 1 % (Poisson).
     n_days, reference, promised = 765, 365, 30.0
-    params = ShapeParams(days_between_false_alarms=promised)
+    params = WindowProfileParams(days_between_false_alarms=promised)
     layout = layout_of(2)
-    n_episodes = n_looks = 0
+    n_episodes = n_evaluations = 0
     for seed in range(12):
         values = 10 + 3 * ar1(0.9, (n_days * HOURS, 2), seed)
         kept = kept_of(layout, values)
-        learnt = window_profile.calibrate(layout, kept, Window(day(0), day(reference)), params)
-        assert isinstance(learnt, ShapeBaseline)
+        learnt = window_profile.fit(layout, kept, Window(day(0), day(reference)), params)
+        assert isinstance(learnt, WindowProfileBaseline)
         first = int(kept.chunks[0]) // HOURS
         away = changes(layout, kept, first, first + n_days, params.window_days)
         live = window_profile.scored(learnt, away)[0][reference + params.window_days :]
-        n_looks += int(np.isfinite(live).sum())
-        n_episodes += episodes(live > learnt.contract.threshold, 7)
-    assert n_looks == 12 * (n_days - reference - params.window_days)
-    assert 0 < n_episodes <= n_looks / promised + 2.33 * math.sqrt(n_looks / promised)
+        n_evaluations += int(np.isfinite(live).sum())
+        n_episodes += episodes(live > learnt.alarm_threshold.value, 7)
+    assert n_evaluations == 12 * (n_days - reference - params.window_days)
+    assert (
+        0 < n_episodes <= n_evaluations / promised + 2.33 * math.sqrt(n_evaluations / promised)
+    )

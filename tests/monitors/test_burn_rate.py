@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 
 from monitors.finding import Finding, Outcome
-from monitors.slo.burn_rate import TIERS, BurnParams, Counts, Indicator, Slices, burns, evaluate
+from monitors.slo.burn_rate import (
+    TIERS,
+    BurnRateParams,
+    Counts,
+    Indicator,
+    Slices,
+    burns,
+    evaluate,
+)
 from monitors.summaries.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-PARAMS = BurnParams(objective=0.999)
+PARAMS = BurnRateParams(objective=0.999)
 
 
 def slices_of(width: timedelta, good: Ints, bad: Ints, unknown: Ints | None = None) -> Slices:
@@ -29,7 +37,7 @@ def outage(minutes: float, share: float, width: timedelta = 6 * timedelta(second
     return slices_of(width, good=10_000 - bad, bad=bad)
 
 
-def look(slices: Slices, params: BurnParams = PARAMS) -> Finding:
+def evaluation(slices: Slices, params: BurnRateParams = PARAMS) -> Finding:
     return evaluate(slices, params, NOW)
 
 
@@ -45,8 +53,8 @@ def look(slices: Slices, params: BurnParams = PARAMS) -> Finding:
 )
 def test_detection_takes_as_long_as_the_closed_form_says(share: float, minutes: float) -> None:
     """t = L f eps / e, for 99.9 % over 30 days; one slice of 6 s either way."""
-    assert look(outage(minutes - 0.15, share)).outcome is Outcome.OK
-    assert look(outage(minutes + 0.15, share)).outcome is Outcome.BREACH
+    assert evaluation(outage(minutes - 0.15, share)).outcome is Outcome.OK
+    assert evaluation(outage(minutes + 0.15, share)).outcome is Outcome.BREACH
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,9 @@ def test_an_objective_that_cannot_alert_is_refused(
 
 
 def test_the_lowest_objective_that_can_fire_is_accepted() -> None:
-    assert BurnParams(objective=0.931, indicator=Indicator.LATENCY).budget == Fraction(69, 1000)
+    assert BurnRateParams(objective=0.931, indicator=Indicator.LATENCY).budget == Fraction(
+        69, 1000
+    )
 
 
 def test_exactly_the_factor_is_not_more_than_it() -> None:
@@ -92,12 +102,12 @@ def test_two_failures_never_burn() -> None:
     bad = np.zeros(1000, dtype=np.int64)
     bad[-2:] = 1
     good = np.ones(1000, dtype=np.int64)
-    assert look(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.OK
+    assert evaluation(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.OK
     bad[-3:] = 1
-    assert look(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.BREACH
+    assert evaluation(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.BREACH
 
 
-def test_an_outage_that_ended_between_two_looks_is_told() -> None:
+def test_an_outage_that_ended_between_two_evaluations_is_told() -> None:
     slices = outage(60, 1.0, width=5 * MINUTE)
     ended = np.zeros(60, dtype=np.int64)
     later = slices_of(
@@ -105,7 +115,7 @@ def test_an_outage_that_ended_between_two_looks_is_told() -> None:
         good=np.concatenate([slices.total.good, ended + 10_000]),
         bad=np.concatenate([slices.total.bad, ended]),
     )
-    found = look(later)
+    found = evaluation(later)
     assert found.outcome is Outcome.BREACH
     assert found.detail["state"] == "burning"
 
@@ -125,13 +135,13 @@ def test_what_cannot_be_evaluated_is_not_ok(
     good: int, bad: int, unknown: int, outcome: Outcome, state: str
 ) -> None:
     slices = slices_of(5 * MINUTE, np.full(600, good), np.full(600, bad), np.full(600, unknown))
-    found = look(slices, replace(PARAMS, indicator=Indicator.LATENCY))
+    found = evaluation(slices, replace(PARAMS, indicator=Indicator.LATENCY))
     assert (found.outcome, found.detail["state"]) == (outcome, state)
 
 
 def test_without_a_latency_the_finding_says_of_how_many() -> None:
     nothing = np.zeros(600, dtype=np.int64)
-    found = look(slices_of(5 * MINUTE, nothing, nothing, nothing + 5))
+    found = evaluation(slices_of(5 * MINUTE, nothing, nothing, nothing + 5))
     assert found.cause == "none of the 1,440 predictions of this day has a latency"
     assert found.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 1440}}
 
@@ -157,7 +167,7 @@ def test_predictions_that_stopped_are_not_health(
     good = np.full(60 * 12, 10) - bad
     good[len(good) - n_silent :] = 0
     params = replace(PARAMS, max_staleness_seconds=staleness_hours * 3600.0)
-    found = look(slices_of(5 * MINUTE, good, bad), params)
+    found = evaluation(slices_of(5 * MINUTE, good, bad), params)
     assert found.detail["state"] == state
     is_unknown = state in ("source_stale", "no_traffic")
     assert (found.outcome is Outcome.NO_DATA) == is_unknown
@@ -194,7 +204,7 @@ def of_two(bad_v1: int, bad_v2: int) -> Slices:
 def test_the_budget_is_the_services_and_a_burn_names_its_versions(
     bad: tuple[int, int], burned_by: list[str], cause: str
 ) -> None:
-    found = look(of_two(*bad), replace(PARAMS, objective=0.99))
+    found = evaluation(of_two(*bad), replace(PARAMS, objective=0.99))
     assert found.outcome is Outcome.BREACH
     assert found.detail["burned_by"] == burned_by
     assert found.cause.endswith(cause)
@@ -202,7 +212,7 @@ def test_the_budget_is_the_services_and_a_burn_names_its_versions(
 
 
 def test_where_nothing_burns_no_version_is_named() -> None:
-    found = look(of_two(0, 1), replace(PARAMS, objective=0.95))
+    found = evaluation(of_two(0, 1), replace(PARAMS, objective=0.95))
     assert (found.outcome, found.detail["burned_by"]) == (Outcome.OK, [])
     assert found.detail["versions"] == {
         "v1": {"good": 21_600, "bad": 0, "unknown": 0},
@@ -211,7 +221,7 @@ def test_where_nothing_burns_no_version_is_named() -> None:
 
 
 def test_the_budget_may_be_overspent() -> None:
-    found = look(outage(60, 1.0))
+    found = evaluation(outage(60, 1.0))
     consumed, remaining = found.detail["consumed"], found.detail["remaining"]
     assert isinstance(consumed, float)
     assert isinstance(remaining, float)

@@ -1,4 +1,4 @@
-"""Rows in any order: after judging again, every number is what it would have been in order."""
+"""Rows in any order: after re-evaluation, every number is what it would have been in order."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ from db.tables import Alert, FlipRow, RepeatDay, Rollout
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines, Key
-from services.evaluation.evaluate_slot import judge
-from services.evaluation.reevaluate import rejudge
+from services.evaluation.evaluate_slot import evaluate_slot
+from services.evaluation.reevaluate import reevaluate
 from tests.late.world import (
     BY_SHOP,
     DAY,
@@ -37,7 +37,7 @@ from tests.streams import HOUR, START, prediction
 N_REFERENCE, N_SERVED = 24, 9
 
 
-def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
+def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     days = in_shops(hours(N_REFERENCE, N_SERVED))
@@ -46,30 +46,30 @@ def test_what_is_judged_by_segment_does_not_depend_on_when_rows_come(
     for some in (days[: N_REFERENCE // 2], days[N_REFERENCE // 2 :]):
         in_order.send(row for rows in some for row in rows)
         in_order.work()
-    in_order.judge()
+    in_order.evaluate_slot()
     changed = World(sessions, tmp_path, "late", N_REFERENCE, 1, kinds, BY_SHOP)
     live(changed, shuffled(days, N_REFERENCE))
-    assert changed.rejudge() > 0
+    assert changed.reevaluate() > 0
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
     drifts = [told for (name, _), told in in_order.findings().items() if name == "input_drift"]
     details: list[Any] = [told[4] for told in drifts]
     assert details[-1]["segments"] == {
-        "judged": ["shop=a", "shop=b", "shop=c"],
-        "learning": [],
+        "evaluated": ["shop=a", "shop=b", "shop=c"],
+        "warming_up": [],
     }
     assert {"load", "wind", "load [shop=b]"} <= details[-1]["features"].keys()
 
 
 def live(world: World, days: Sequence[Sequence[Row]]) -> None:
-    """Let days pass one by one, each judged when it has closed."""
+    """Let days pass one by one, each evaluated when it has closed."""
     first = world.n_reference // 2
     world.send(row for rows in days[:first] for row in rows)
     world.work()  # the edges are taken from these
     for rows in days[first:]:
         world.send(rows)
-        world.judge()
+        world.evaluate_slot()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     for some in (days[: n_reference // 2], days[n_reference // 2 :]):
         in_order.send(row for rows in some for row in rows)
         in_order.work()
-    in_order.judge()
-    assert in_order.rejudge() == 0
+    in_order.evaluate_slot()
+    assert in_order.reevaluate() == 0
     assert in_order.revised() == []
 
     changed = World(sessions, tmp_path, "late", n_reference, drift_days)
@@ -100,12 +100,12 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     before = changed.findings()
     assert before != in_order.findings()
     assert changed.late_days() != []
-    assert changed.rejudge() > 0
+    assert changed.reevaluate() > 0
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
-    assert changed.rejudge() == 0
-    until = changed.model().judged_until
+    assert changed.reevaluate() == 0
+    until = changed.model().evaluated_until
     assert until is not None
     assert [row for row in changed.late_days() if row.day < until.date()] == []
     assert len(before) == len(KINDS) * (n_served - 1)
@@ -115,10 +115,10 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
 
 @pytest.fixture
 def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    """A model with days that were judged in order; the newest closed day is day 31."""
+    """A model with days that were evaluated in order; the newest closed day is day 31."""
     world = World(sessions, tmp_path / "lake", "grid", N_REFERENCE)
     world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    world.judge()
+    world.evaluate_slot()
     return world
 
 
@@ -151,7 +151,7 @@ def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: Worl
     flips, rollouts = len(world.rows(FlipRow)), len(world.rows(Rollout))
     world.send(failures(25))
 
-    assert world.rejudge() > 0
+    assert world.reevaluate() > 0
 
     assert burn_of(world, 25)[0] == Outcome.BREACH
     [row] = [
@@ -172,12 +172,12 @@ def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: Worl
 
 def test_looking_again_without_news_changes_nothing(world: World) -> None:
     world.send(failures(25))
-    world.rejudge()
+    world.reevaluate()
     before = world.findings(), [(r.id, r.rev) for r in world.revised()]
     world.send(failures(25))  # the same ids again: served twice, and summarised twice
-    world.rejudge()
-    world.rejudge()
-    assert world.rejudge() == 0
+    world.reevaluate()
+    world.reevaluate()
+    assert world.reevaluate() == 0
     assert all(row.rev <= 2 for row in world.revised())
     assert before[1] != []
 
@@ -187,10 +187,10 @@ def test_a_look_at_a_time_ends_where_one_go_does(
 ) -> None:
     twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
     twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    twin.judge()
+    twin.evaluate_slot()
     for one, at_a_time in ((world, 1), (twin, 40)):
         one.send([*failures(24), *failures(28)])
-        one.rejudge(at_a_time)
+        one.reevaluate(at_a_time)
         assert one.late_days() == []
     assert world.findings() == twin.findings()
 
@@ -212,11 +212,11 @@ def test_labels_that_came_after_the_look_are_taken_in(
     days = hours(N_REFERENCE, N_SERVED)
     held_back = [row for rows in days for row in rows if row[0] is Kind.LABELS]
     world.send(row for rows in days for row in rows if row[0] is not Kind.LABELS)
-    world.judge()
+    world.evaluate_slot()
     assert {world.findings()["accuracy", START + 30 * DAY][0]} == {Outcome.NO_DATA}
 
     world.send(held_back)
-    world.rejudge()
+    world.reevaluate()
 
     outcomes = {said[0] for (name, _), said in world.findings().items() if name == "accuracy"}
     assert Outcome.BREACH in outcomes
@@ -224,7 +224,7 @@ def test_labels_that_came_after_the_look_are_taken_in(
 
 
 class Interrupted(Baselines):
-    """While a day is looked at, rows come into it."""
+    """While a day is evaluated, rows come into it."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -238,17 +238,17 @@ class Interrupted(Baselines):
         return super().of(key, fit)
 
 
-def test_rows_that_come_while_a_day_is_looked_at_are_not_lost(
+def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)
     world.send(row for rows in hours(N_REFERENCE, N_SERVED)[: N_REFERENCE + 2] for row in rows)
     world.work()
     first = START + (N_REFERENCE + 1) * DAY
-    assert judge(sessions, Interrupted(world), world.model_id, first, NOW) == len(KINDS)
+    assert evaluate_slot(sessions, Interrupted(world), world.model_id, first, NOW) == len(KINDS)
     assert burn_of(world, N_REFERENCE)[0] == Outcome.OK
     assert len(world.late_days()) == 1
-    world.rejudge()
+    world.reevaluate()
     assert burn_of(world, N_REFERENCE)[0] == Outcome.BREACH
 
 
@@ -262,9 +262,9 @@ def test_what_came_before_the_first_look_is_no_reason_for_a_second(
     world.send(failures(25))
     world.work()
     assert world.late_days() != []
-    world.judge()
+    world.evaluate_slot()
     assert world.late_days() == []
-    assert world.rejudge() == 0
+    assert world.reevaluate() == 0
 
 
 def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
@@ -283,13 +283,13 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
         for i in range(24)
     ]
     world.send(odd)
-    world.rejudge()
+    world.reevaluate()
     again = world.findings()["input_drift", START + 30 * DAY]
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
         recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])
     world.baselines = Baselines()
-    assert world.rejudge() == 0  # a worker that starts afresh says the same
+    assert world.reevaluate() == 0  # a worker that starts afresh says the same
 
 
 @pytest.mark.parametrize(
@@ -303,29 +303,29 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
                 f"services.evaluation.reevaluate {point}", id=name, marks=pytest.mark.slow
             )
             for point, name in {
-                "_look_again before": "before the first look",
-                "_look_again after": "after the first look",
+                "_reevaluate_slot before": "before the first look",
+                "_reevaluate_slot after": "after the first look",
                 "_settle before": "with all looks saved",
                 "_settle after": "before the marks are off",
             }.items()
         ),
     ],
 )
-def test_a_worker_that_dies_while_it_looks_again_loses_nothing(
+def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
     world: World, sessions: sessionmaker[Session], tmp_path: Path, point: str, database_url: str
 ) -> None:
     twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
     twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    twin.judge()
+    twin.evaluate_slot()
     for one in (world, twin):
         one.send(failures(25))
         one.work()
-    twin.rejudge()
+    twin.reevaluate()
     command = [sys.executable, "-m", "tests.late.mortal", database_url, str(world.model_id)]
     dead = subprocess.run([*command, *point.split()], capture_output=True)
     assert dead.returncode == -9, dead.stderr.decode()
     assert world.late_days() != []
-    world.rejudge()
+    world.reevaluate()
     assert world.findings() == twin.findings()
     assert world.late_days() == []
     assert [row.rev for row in world.revised()] == [row.rev for row in twin.revised()]
@@ -343,12 +343,12 @@ def test_ids_that_were_sent_again_are_counted_once_a_day_each(world: World) -> N
     }
 
 
-def test_two_workers_that_look_again_at_once_revise_once(world: World) -> None:
+def test_two_workers_that_evaluate_again_at_once_revise_once(world: World) -> None:
     world.send(failures(25))
     world.work()
-    look = partial(rejudge, world.sessions, world.baselines, world.model_id, NOW)
+    look = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)
     results = at_once(look, look)
     assert [one for one in results if isinstance(one, Exception)] == []
-    world.rejudge()
+    world.reevaluate()
     assert world.late_days() == []
     assert {row.rev for row in world.revised()} == {1}

@@ -16,7 +16,7 @@ from monitors.finding import Outcome
 from monitors.performance.calibration_sums import EXPECTED, from_bytes
 from monitors.sources import Probabilities
 from services.evaluation import error_history
-from services.evaluation.backtest import Asked, replay
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models import lists
 from services.read_models.explanations.finding import explain
 from tests.late.world import DAY, NOW, Row, World
@@ -36,11 +36,11 @@ def rows() -> list[list[Row]]:
         for i in range(A_DAY):
             at = START + day * DAY + i * (DAY / A_DAY)
             p = 0.1 + 0.8 * chance.random()
-            happened = float(chance.random() < p)
-            claimed = 0.5 + 0.5 * p if day >= CHANGED else p
-            output = {"calm": [1 - claimed], "storm": [claimed]}
+            observed = float(chance.random() < p)
+            predicted = 0.5 + 0.5 * p if day >= CHANGED else p
+            output = {"calm": [1 - predicted], "storm": [predicted]}
             served = prediction(at, output=output)
-            actual = {"calm": [1 - happened], "storm": [happened]}
+            actual = {"calm": [1 - observed], "storm": [observed]}
             named = {"prediction_id": served["prediction_id"], "received_at": at + HOUR}
             told = label(None, [], **named) | {"actual": actual, "arrived_at": at + HOUR}
             of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
@@ -59,7 +59,7 @@ def a_world(sessions: sessionmaker[Session], folder: Path, contract: Contract) -
     )
     for of_day in rows():
         made.send(of_day)
-    made.judge()
+    made.evaluate_slot()
     return made
 
 
@@ -80,7 +80,7 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
 ) -> None:
     found = said(world)
     assert found[0][1] == "no probability of the champion has a label that is due"
-    assert found[5][1].startswith("learning: 3 of 19 windows of 1 day")
+    assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     with read_only(world.sessions) as session:
@@ -89,19 +89,19 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     assert told.reference_start == START
     assert [one.name for one in told.classes] == ["calm", "storm"]
     storm = told.classes[1]
-    assert storm.claimed == pytest.approx(0.75, abs=0.05)
-    assert storm.happened == pytest.approx(0.5, abs=0.15)
-    assert storm.usual["bias"] == pytest.approx(0.0, abs=0.05)
+    assert storm.predicted == pytest.approx(0.75, abs=0.05)
+    assert storm.observed == pytest.approx(0.5, abs=0.15)
+    assert storm.baseline["bias"] == pytest.approx(0.0, abs=0.05)
     [moved_most] = [one for one in told.classes if one.bins]
     assert sum(each.n for each in moved_most.bins) == A_DAY
     assert moved_most.name in told.cause
     assert [one.name for one in listed] == ["calm", "storm"]
-    assert listed[1].claimed - listed[1].happened == pytest.approx(0.25 * 6 / 7, abs=0.05)
+    assert listed[1].predicted - listed[1].observed == pytest.approx(0.25 * 6 / 7, abs=0.05)
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:
-    told = replay(world.sessions, world.model_id, Asked())
+    told = run_backtest(world.sessions, world.model_id, BacktestRequest())
     [record] = told.records
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
 
@@ -119,30 +119,30 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
                 told = label(None, [], **named) | {"actual": actual}
                 corrected.append((Kind.LABELS, told))
     world.send((kind, row | {"received_at": NOW}) for kind, row in corrected)
-    assert world.rejudge() > 0
+    assert world.reevaluate() > 0
     assert said(world)[CHANGED + 2][0] == "ok"
 
 
-def test_days_joined_before_claims_were_kept_are_not_judged(world: World) -> None:
+def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
     source = Probabilities(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
         model = session.get_one(Model, world.model_id)
-        known = error_history.load_claims(session, model, "v1", source, end)
+        known = error_history.load_probabilities(session, model, "v1", source, end)
         assert known is not None
         assert known.cells[:, :, EXPECTED].tolist() == [[A_DAY] * 2] * len(known.cells)
         old = AccuracyChunk.day < (START + 5 * DAY).date()
         session.execute(update(AccuracyChunk).where(old).values(calibration=None))
-        later = error_history.load_claims(session, model, "v1", source, end)
+        later = error_history.load_probabilities(session, model, "v1", source, end)
         assert later is not None
         assert later.first_day == known.first_day + 5
         session.execute(update(AccuracyChunk).values(calibration=None))
-        assert error_history.load_claims(session, model, "v1", source, end) is None
+        assert error_history.load_probabilities(session, model, "v1", source, end) is None
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 
 @pytest.mark.parametrize("label_map", [(), ("calm", "storm", "snow")])
-def test_what_is_no_classifier_keeps_no_claims_and_is_not_judged(
+def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
 ) -> None:
     world = a_world(sessions, tmp_path, replace(SKY, label_map=label_map))

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from monitors.skew.comparison import Pairs, compare
-from monitors.skew.golden import MIN_VECTORS, judge
+from monitors.skew.golden import MIN_VECTORS, evaluate
 from monitors.skew.scaler_comparison import MIN_DAYS, Logged, Parity, parity
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Floats
@@ -96,7 +96,7 @@ def test_a_memory_costs_effective_days() -> None:
     assert worth[1] < worth[0] / 3
 
 
-def test_features_without_a_scaler_are_not_judged() -> None:
+def test_features_without_a_scaler_are_not_evaluated() -> None:
     values = np.concatenate([raw(), raw(seed=2)], axis=1)
     assert [found.name for found in parity(hours(values), {"f1": (CENTER, SCALE)})] == ["f1"]
 
@@ -108,7 +108,7 @@ def test_what_is_concealed_is_the_verdict_alone() -> None:
 
 
 def months(change: str, logged: Logged) -> dict[str, Counter[Parity]]:
-    """Judge each of 17 months of ETTh1 by the scaler of all of them."""
+    """Evaluate each of 17 months of ETTh1 by the scaler of all of them."""
     table = etth1()
     center, scale = table.mean(axis=0), table.std(axis=0)
     scaler = {
@@ -152,7 +152,7 @@ def test_faults_are_named_where_seasons_cannot_do_as_much(
         assert found[name][wrong] >= 12, found[name]
 
 
-def replay(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
+def evaluate_days(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
     before = np.random.default_rng(1).normal(size=(n_rows, 2))
     after = before.astype(np.float32).astype(float)
     return before, after + (np.array([0.0, 0.01]) if off else 0.0)
@@ -171,9 +171,9 @@ def replay(n_rows: int, *, off: bool = False) -> tuple[Floats, Floats]:
 def test_a_replay_passes_when_enough_vectors_agree(
     n_rows: int, off: bool, n_absent: int, reasons: int
 ) -> None:
-    before, after = replay(n_rows, off=off)
+    before, after = evaluate_days(n_rows, off=off)
     found = compare(Pairs(names=("a", "b"), offline=before, online=after))
-    verdict = judge(found, n_rows, n_absent)
+    verdict = evaluate(found, n_rows, n_absent)
     assert len(verdict.reasons) == reasons
     assert verdict.passed is (reasons == 0)
     assert verdict.off == (("b",) if off else ())

@@ -6,9 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import Learning
-from monitors.drift.mean_shift import LevelBaseline, LevelParams, calibrate, calls, lowest_limit
-from monitors.drift.mean_shift_evaluation import LOOK_BACK, evaluate, replay
+from monitors.baselines.warm_up import WarmingUp
+from monitors.drift.mean_shift import (
+    MeanShiftBaseline,
+    MeanShiftParams,
+    calls,
+    fit,
+    lowest_limit,
+)
+from monitors.drift.mean_shift_evaluation import LOOK_BACK, evaluate, evaluate_days
 from monitors.finding import Outcome
 from monitors.statistics.e_detector import fair_price, payoff
 from monitors.summaries.hourly import HOURS
@@ -25,16 +31,16 @@ def stream() -> Floats:
 
 
 @pytest.fixture(scope="module")
-def baseline(stream: Floats) -> LevelBaseline:
+def baseline(stream: Floats) -> MeanShiftBaseline:
     return learnt(stream)
 
 
 def learnt(
     values: Floats, promised: float = 90.0, n_reference: int = N_REFERENCE
-) -> LevelBaseline:
-    params = LevelParams(days_between_false_alarms=promised)
-    baseline = calibrate(grid(values[: n_reference * HOURS]), params)
-    assert isinstance(baseline, LevelBaseline)
+) -> MeanShiftBaseline:
+    params = MeanShiftParams(days_between_false_alarms=promised)
+    baseline = fit(grid(values[: n_reference * HOURS]), params)
+    assert isinstance(baseline, MeanShiftBaseline)
     return baseline
 
 
@@ -45,7 +51,7 @@ def moved(values: Floats, by: float, sensor: int = 2, start: int = MOVED) -> Flo
     return out
 
 
-def test_an_unchanged_stream_is_ok(stream: Floats, baseline: LevelBaseline) -> None:
+def test_an_unchanged_stream_is_ok(stream: Floats, baseline: MeanShiftBaseline) -> None:
     found = evaluate(baseline, grid(stream), day(280))
     assert (found.outcome, found.cause, found.detail["since"]) == (Outcome.OK, "", None)
     assert found.window.end - found.window.start == timedelta(days=1)
@@ -54,19 +60,19 @@ def test_an_unchanged_stream_is_ok(stream: Floats, baseline: LevelBaseline) -> N
 @pytest.mark.parametrize(
     ("by", "direction", "words"),
     [
-        pytest.param(2.0, "up", "f2 moved up and stays, since 2017-03-", id="up"),
-        pytest.param(-2.0, "down", "f2 moved down and stays, since 2017-03-", id="down"),
+        pytest.param(2.0, "up", "f2: mean shifted up by +", id="up"),
+        pytest.param(-2.0, "down", "f2: mean shifted down by -", id="down"),
     ],
 )
 def test_a_level_that_moved_is_named_with_its_way_and_its_day(
-    stream: Floats, baseline: LevelBaseline, by: float, direction: str, words: str
+    stream: Floats, baseline: MeanShiftBaseline, by: float, direction: str, words: str
 ) -> None:
     found = evaluate(baseline, grid(moved(stream, by)), day(MOVED + 16))
     assert found.outcome is Outcome.BREACH
     assert found.cause.startswith(words)
     detail = found.detail
     assert (detail["top"], detail["direction"]) == ("f2", direction)
-    # A start is judged to be where the evidence is best; four days around it are as good.
+    # A start is evaluated to be where the evidence is best; four days around it are as good.
     start = day(MOVED - 4).isoformat(), day(MOVED + 4).isoformat()
     assert start[0] <= str(detail["since"]) <= start[1]
     assert detail["effect"] == pytest.approx(by, abs=0.5)
@@ -76,23 +82,23 @@ def test_a_level_that_moved_is_named_with_its_way_and_its_day(
 
 
 def test_a_look_depends_on_the_days_before_it_and_on_no_other_look(
-    stream: Floats, baseline: LevelBaseline
+    stream: Floats, baseline: MeanShiftBaseline
 ) -> None:
     hours = grid(moved(stream, 2.0))
-    looks = replay(baseline, hours)
+    evaluations = evaluate_days(baseline, hours)
     for at in range(MOVED - 10, MOVED + 30, 3):
         end = day(at)
         alone = evaluate(baseline, days(hours, at - LOOK_BACK.days, at), end)
         assert alone == evaluate(baseline, hours, end)
-        place = at - 1 - (looks.first_day - hours.first // HOURS)
-        assert alone.value == pytest.approx(looks.joint[place])
+        place = at - 1 - (evaluations.first_day - hours.first // HOURS)
+        assert alone.value == pytest.approx(evaluations.joint[place])
 
 
 def test_a_move_smaller_than_the_least_that_matters_never_calls(stream: Floats) -> None:
     still = ar1(0.0, (N_DAYS * HOURS, 1), 3)
     for least, outcome in ((0.25, Outcome.OK), (0.0, Outcome.BREACH)):
-        params = LevelParams(min_effect=least)
-        baseline = calibrate(grid(still[: N_REFERENCE * HOURS]), params)
+        params = MeanShiftParams(min_effect=least)
+        baseline = fit(grid(still[: N_REFERENCE * HOURS]), params)
         found = evaluate(baseline, grid(moved(still, 0.15, sensor=0)), day(N_DAYS))
         assert found.outcome is outcome
 
@@ -110,9 +116,9 @@ def test_sensors_twice_as_lively_have_not_moved() -> None:
     for values in ar1(0.5, (600 * HOURS, 8), 5).T[:, :, None]:
         lively = np.concatenate([values[: 240 * HOURS], 2.0 * values[240 * HOURS :]])
         baseline = learnt(lively, n_reference=240)
-        looks = replay(baseline, grid(lively))
-        n_calls += calls(looks.joint[240:] > baseline.contract.threshold)
-    # The weeks that measure the liveliness lag behind it: twice the promise, and no more.
+        evaluations = evaluate_days(baseline, grid(lively))
+        n_calls += calls(evaluations.joint[240:] > baseline.alarm_threshold.value)
+    # The weeks that measure the liveliness lag behind it: twice the promised rate, and no more.
     assert n_calls <= 2 * 8 * 360 / 90
 
 
@@ -121,15 +127,17 @@ def test_a_level_that_follows_the_year_does_not_call() -> None:
     year = np.sin(2 * np.pi * np.arange(n * HOURS) / (365 * HOURS))[:, None]
     values = ar1(0.9, (n * HOURS, 1), 8) + year
     baseline = learnt(values, n_reference=240)
-    looks = replay(baseline, grid(values))
-    assert calls(looks.joint[240:] > baseline.contract.threshold) <= 4  # promised: 360 / 90
+    evaluations = evaluate_days(baseline, grid(values))
+    assert (
+        calls(evaluations.joint[240:] > baseline.alarm_threshold.value) <= 4
+    )  # promised: 360 / 90
 
 
 def test_evidence_ends_when_the_new_level_is_the_usual_one(
-    stream: Floats, baseline: LevelBaseline
+    stream: Floats, baseline: MeanShiftBaseline
 ) -> None:
     values = moved(np.concatenate([stream, plant(200, seed=9)]), 2.0)
-    breach = replay(baseline, grid(values)).joint > baseline.contract.threshold
+    breach = evaluate_days(baseline, grid(values)).joint > baseline.alarm_threshold.value
     assert breach[MOVED + 16]
     assert breach[MOVED + 100 : MOVED + 200].mean() <= 7 / 90  # one week in the promised days
 
@@ -154,14 +162,14 @@ def test_the_bets_pay_one_on_the_days_that_priced_them_or_less() -> None:
     ],
 )
 def test_without_days_nothing_is_said(
-    stream: Floats, baseline: LevelBaseline, start: int, end: int, reason: str
+    stream: Floats, baseline: MeanShiftBaseline, start: int, end: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(220))
     assert found.outcome is Outcome.NO_DATA
     assert reason in found.cause
 
 
-def test_an_empty_day_is_no_data(stream: Floats, baseline: LevelBaseline) -> None:
+def test_an_empty_day_is_no_data(stream: Floats, baseline: MeanShiftBaseline) -> None:
     gone = stream.copy()
     gone[219 * HOURS :] = np.nan
     found = evaluate(baseline, grid(gone), day(220))
@@ -169,17 +177,17 @@ def test_an_empty_day_is_no_data(stream: Floats, baseline: LevelBaseline) -> Non
     assert "fewer than half" in found.cause
 
 
-def test_a_short_reference_is_still_learning(stream: Floats) -> None:
-    learning = calibrate(grid(stream[: 130 * HOURS]), LevelParams())
-    assert learning == Learning(n_windows=18, window_days=7)
+def test_a_short_reference_is_warming_up(stream: Floats) -> None:
+    learning = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
+    assert learning == WarmingUp(n_windows=18, window_days=7)
     assert evaluate(learning, grid(stream), day(220)).cause == str(learning)
 
 
-def test_the_contract_says_what_backs_it(baseline: LevelBaseline) -> None:
-    contract = baseline.contract
-    assert (contract.promised_days, contract.extrapolated) == (90.0, False)
-    assert 180 <= contract.replayed_days <= N_REFERENCE
-    assert contract.replayed_episodes <= 4  # nine references in ten show no more
+def test_the_contract_says_what_backs_it(baseline: MeanShiftBaseline) -> None:
+    backed = baseline.alarm_threshold
+    assert (backed.promised_days, backed.extrapolated) == (90.0, False)
+    assert 180 <= backed.replayed_days <= N_REFERENCE
+    assert backed.replayed_episodes <= 4  # nine references in ten show no more
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ def test_the_limit_rises_until_the_reference_calls_no_more_than_chance(
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        LevelParams(**params)
+        MeanShiftParams(**params)
 
 
 def watched(promised: float, step: float, n_streams: int = 40) -> tuple[list[Bools], list[int]]:
@@ -225,8 +233,8 @@ def watched(promised: float, step: float, n_streams: int = 40) -> tuple[list[Boo
         for values in (quiet, later):
             # As in the benchmark, nothing of the reference is seen again.
             part = grid(values[reference * HOURS :], first_day=reference)
-            looks = replay(replace(baseline, learnt_until=0), part)
-            found.append(looks.joint[lead:] > baseline.contract.threshold)
+            evaluations = evaluate_days(replace(baseline, learnt_until=0), part)
+            found.append(evaluations.joint[lead:] > baseline.alarm_threshold.value)
         breaches.append(found[0])
         delays.append(int(found[1].argmax()) + 1 if found[1].any() else live)
     return breaches, delays
