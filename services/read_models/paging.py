@@ -1,4 +1,4 @@
-"""Pages of lists: an opaque cursor says where the next page begins."""
+"""Pages of lists; an opaque cursor marks where the next page begins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
