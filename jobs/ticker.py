@@ -168,7 +168,7 @@ class Ticker:
                 for subject, slot in due:
                     runs.ask(session, schedule.JOB, slot, now, subject)
                 for subject, slot in missed:
-                    runs.ask(session, failed_slots.AGAIN, slot, now, subject)
+                    runs.ask(session, failed_slots.RETRY_JOB, slot, now, subject)
 
     def ask_for_late_days(self) -> None:
         """Ask for models with days that late rows have changed: no more than once a slot."""

@@ -83,7 +83,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "archive": archive,
         "kserve": pair_events,
         schedule.JOB: evaluate_day,
-        failed_slots.AGAIN: retry_failed_slots,
+        failed_slots.RETRY_JOB: retry_failed_slots,
         "reevaluate": reevaluate_late,
         REPORT_JOB: report,
         "deliver": deliver,
