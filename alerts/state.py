@@ -1,4 +1,4 @@
-"""When does a run of findings become an alert, and when is it over?"""
+"""State machine of an alert: pending, firing, resolved."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

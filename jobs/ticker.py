@@ -1,4 +1,4 @@
-"""The clock: it asks for runs, and does nothing else.
+"""Ticker: enqueues runs of jobs at their intervals.
 
 APScheduler ticks in memory. Any number of tickers is safe, because a run is a
 row with a unique slot; a tick that is late or lost is made up by the next one.

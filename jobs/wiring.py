@@ -1,4 +1,4 @@
-"""Which use case does each job?"""
+"""Mapping of job names to use cases."""
 
 from collections.abc import Mapping
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Summaries of input and of serving, as they are stored."""
+"""Queries of summaries of input, output and serving."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

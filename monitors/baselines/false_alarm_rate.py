@@ -1,4 +1,4 @@
-"""Was a promise about false alarms kept? What was counted, and how sure that makes us."""
+"""Observed false alarm rate, with a confidence interval."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A version measured against its own labelled past: what monitors of errors share.
+"""Self-reference baseline: a version compared with its own labelled past.
 
 The baseline is learnt from windows of the version's own first days, view by view. The
 farthest of all views and parts is held against one limit, from which one promise of days

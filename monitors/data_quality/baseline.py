@@ -1,4 +1,4 @@
-"""What the reference teaches about missing values, gaps, repeats and ranges.
+"""Baseline of data quality: missing values, gaps, repeats and ranges of the reference.
 
 The arithmetic behind `monitors.data_quality.data_quality`: it knows days and shares, not
 findings.

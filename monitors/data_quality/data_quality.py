@@ -1,4 +1,4 @@
-"""Is the data complete, fresh and within its range?
+"""Data quality: completeness, freshness and range of one event day.
 
 Facts about one event day, each against a limit. Those that a stream has its
 own habits of (missing values, repeats, hours without any) are held to what the

@@ -1,4 +1,4 @@
-"""The level of a feature on each day, and how far the days before foretell it.
+"""Daily levels of a feature, and their prediction from the days before.
 
 A level that is a random walk is not shifted when it moves on. What counts is the
 *innovation*: how far a day lies from what yesterday, the last week and the

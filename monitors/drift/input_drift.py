@@ -1,4 +1,4 @@
-"""Has a feature's distribution moved, more than this series moves by itself?
+"""Input drift: test for a changed distribution, relative to the series' own variation.
 
 Windows of some days of the seasonal difference are compared with the windows
 of the reference. One evaluation a day; the threshold keeps the promised number of

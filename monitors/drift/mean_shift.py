@@ -1,4 +1,4 @@
-"""Has the level of an input moved and stayed?
+"""Mean shift: fit of the daily levels and of the evidence threshold.
 
 `monitors.drift.input_drift` forgets each week what it saw in the week before. Here evidence
 is piled up day by day (`monitors.statistics.e_detector`), so that a small shift that stays

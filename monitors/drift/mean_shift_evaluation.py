@@ -1,4 +1,4 @@
-"""Has the level of an input moved and stayed? The verdict on each closed day."""
+"""Mean shift: evaluation of each closed day by accumulated evidence."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

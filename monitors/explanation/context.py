@@ -1,4 +1,4 @@
-"""What else was unusual around the time of a finding: traffic, gaps, latency, failures.
+"""Anomalies around the time of a finding: volume, gaps, latency, failures.
 
 These describe and decide nothing: they stand beside a finding so that nobody
 has to search for them. Their limits are round numbers, not calibrated.

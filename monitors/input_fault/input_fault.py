@@ -1,4 +1,4 @@
-"""Is one input broken: scaled, shifted, stuck, missing?
+"""Input fault: one input scaled, shifted, stuck or missing.
 
 A broken sensor moves few features, abruptly, and leaves the others and their
 relations alone; a world that changed moves many. Each hour is compared with

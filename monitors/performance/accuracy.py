@@ -1,4 +1,4 @@
-"""Are the forecasts as good as promised? Per horizon step, on the labels that are in."""
+"""Accuracy: mean error of labelled forecasts against the objective."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is ordinary for a view, and how far do windows lie from it?"""
+"""Robust distance of windows from their baseline, view by view."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the inside of rows was like, day by day: the parts that are evaluated."""
+"""Window profile by day: means of the parts that are evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

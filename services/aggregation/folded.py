@@ -1,4 +1,4 @@
-"""What a fold makes of rows, and how it is written, in one transaction."""
+"""Result of a fold, written in one transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Turn a finding into an alert's next state, and a flip into messages."""
+"""Transitions of alerts: finding to state, flip to notification."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

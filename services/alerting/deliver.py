@@ -1,4 +1,4 @@
-"""Send what is due, and write down what came of it.
+"""Delivery of due notifications, with retries.
 
 Channels are independent: each has a few attempts under way at most, and each
 result is recorded as soon as it is known.

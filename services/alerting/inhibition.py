@@ -1,4 +1,4 @@
-"""Inhibition: which alerts notify nobody while a broken input explains them."""
+"""Inhibition of alerts that an input fault explains."""
 
 from collections.abc import Callable
 from datetime import datetime

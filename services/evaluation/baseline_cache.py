@@ -1,4 +1,4 @@
-"""What was fitted on references, remembered from one evaluation to the next."""
+"""Cache of fitted baselines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

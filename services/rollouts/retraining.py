@@ -1,4 +1,4 @@
-"""Ask for a model to be retrained: by a person, or by an alert."""
+"""Requests of retraining, by a person or by an alert."""
 
 import re
 from dataclasses import dataclass

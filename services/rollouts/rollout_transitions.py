@@ -1,4 +1,4 @@
-"""Move a rollout, and with it the routing and the champion."""
+"""Transitions of a rollout, with routing and champion."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Make a challenger: read the pinned log, train, backtest; all of it can be done again."""
+"""Training of a challenger: read the pinned log, train, backtest; reproducible."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Batches on their way in: receipts, payloads, quarantine."""
+"""Queries of the inbox: receipts, payloads, quarantined rows, backlog."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta

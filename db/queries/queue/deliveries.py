@@ -1,4 +1,4 @@
-"""The outbox: a message is written with its cause, and leaves when it can."""
+"""Outbox: a notification is stored with its cause, and delivered later."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

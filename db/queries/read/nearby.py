@@ -1,4 +1,4 @@
-"""What happened to one model around some time."""
+"""Changes of one model around a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
