@@ -10,7 +10,7 @@ LEVEL = 0.9  # of intervals that people read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Achieved:
-    """Alarms that were counted over some days.
+    """Observed false alarm rate over some days.
 
     Attributes
     ----------

@@ -77,7 +77,7 @@ def of_place(by_segment: Summary, place: int) -> Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What a segment is called.
+    """Name of a segment.
 
     Attributes
     ----------

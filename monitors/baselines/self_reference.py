@@ -37,7 +37,7 @@ LASTING_DAYS = 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfReferenceParams:
-    """How to measure a version against its own labelled past.
+    """Parameters of a test against the version's own labelled past.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SelfReferenceParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
-    """The last window, held against the past.
+    """Result of the last evaluation against the self-reference.
 
     Attributes
     ----------

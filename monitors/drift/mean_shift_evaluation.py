@@ -28,7 +28,7 @@ _CAP = np.exp(2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeanShiftEvaluations:
-    """One evaluation per closed day.
+    """Evidence of all closed days, one evaluation per day.
 
     Attributes
     ----------

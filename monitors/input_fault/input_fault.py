@@ -48,7 +48,7 @@ _BEYOND = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFaultParams:
-    """Parameters of the test for broken inputs.
+    """Parameters of `input_fault`.
 
     Attributes
     ----------

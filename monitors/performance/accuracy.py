@@ -16,7 +16,7 @@ FLOOR = 1.25  # times the typical error: less is not worth a page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyParams:
-    """Parameters of the test at accuracy.
+    """Parameters of `accuracy`.
 
     Attributes
     ----------

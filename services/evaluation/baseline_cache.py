@@ -10,7 +10,7 @@ from monitors.kind import EvaluationContext, MonitorKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a fitted baseline depends on: for whom, with which parameters, on which rows."""
+    """Key of a fitted baseline: monitor, parameters, reference."""
 
     model_id: str
     kind: str

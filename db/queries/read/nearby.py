@@ -29,7 +29,7 @@ from monitors.finding import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayCount:
-    """Rows of one event day, by why they are counted."""
+    """Rows of one event day, by reason."""
 
     day: date
     why: str
