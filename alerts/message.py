@@ -11,7 +11,7 @@ LONGEST_TEXT = 4000  # characters; the specification wants bodies under 20 kB
 
 
 class Type(StrEnum):
-    """What happened."""
+    """Type of a notification."""
 
     ALERT_FIRING = "alert.firing"
     ALERT_RESOLVED = "alert.resolved"

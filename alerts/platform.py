@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PlatformFault(StrEnum):
-    """What is wrong with the platform. Described in docs/operate.md."""
+    """Fault of the platform. Described in docs/operate.md."""
 
     STREAM_SET_ASIDE = "stream_set_aside"
     EVALUATION_FAILED = "evaluation_failed"

@@ -1,4 +1,4 @@
-"""When does a run of findings become an alert, and when is it over?"""
+"""State machine of an alert: pending, firing, resolved."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +9,7 @@ from monitors.finding import Outcome
 
 
 class Phase(StrEnum):
-    """The life of one alert."""
+    """State of an alert."""
 
     QUIET = "quiet"
     PENDING = "pending"
@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
-    """How patient to be. Counts are consecutive windows."""
+    """Numbers of consecutive breaches to fire and oks to resolve."""
 
     breaches_to_fire: int = 2
     oks_to_resolve: int = 2
@@ -42,7 +42,7 @@ class AlertRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertState:
-    """One row per monitor; the streak counts windows of the same outcome."""
+    """State of one alert; the streak counts windows of the same outcome."""
 
     phase: Phase = Phase.QUIET
     streak: int = 0
@@ -51,7 +51,7 @@ class AlertState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A flip and why."""
+    """A flip with its reason."""
 
     flip: Flip
     reason: Reason

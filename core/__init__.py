@@ -1,3 +1,3 @@
-"""The words everyone uses."""
+"""Types that all layers share."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""How long to wait before failed work is tried again."""
+"""Backoff: the delay before failed work is tried again."""
 
 from datetime import timedelta
 

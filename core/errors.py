@@ -1,4 +1,4 @@
-"""Every error a caller may meet, as one tree.
+"""Errors that a caller may receive, as one tree.
 
 AppError
 ├── Malformed             400  the body cannot be read at all

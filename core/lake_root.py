@@ -1,4 +1,4 @@
-"""Where the prediction log lies: a folder, or a bucket of an object store."""
+"""Root of the prediction log: a folder, or a bucket of an object store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What one key may send, and how a rate is held."""
+"""Limits of a key, and the token bucket that enforces a rate."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Moments as text and as columns: RFC 3339, and times that no calendar holds."""
+"""Timestamps as text and as columns: RFC 3339, clipped to the calendar."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Extension points: what is registered in a group of entry points, by us and by others."""
+"""Extension points: registries of entry points, built in and by plug-ins."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the owner of a model has decided about it."""
+"""Policy: durations and limits that the owner of a model sets."""
 
 import math
 from dataclasses import asdict, dataclass

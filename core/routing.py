@@ -1,4 +1,4 @@
-"""Who serves what share of new sessions."""
+"""Routing: the share of new sessions by version."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Everything that an operator may set, read once at start."""
+"""Settings of the installation, read once at start."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What is stored and sent as JSON, read strictly."""
+"""Strict reading of stored JSON."""
 
 import re
 from collections.abc import Mapping

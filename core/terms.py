@@ -1,4 +1,4 @@
-"""What rows of one model must keep to, and what becomes of them before they are stored."""
+"""Terms: the contracts, digests and masks under which rows of a model are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

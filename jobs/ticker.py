@@ -1,4 +1,4 @@
-"""The clock: it asks for runs, and does nothing else.
+"""Ticker: enqueues runs of jobs at their intervals.
 
 APScheduler ticks in memory. Any number of tickers is safe, because a run is a
 row with a unique slot; a tick that is late or lost is made up by the next one.
@@ -168,7 +168,7 @@ class Ticker:
                 for subject, slot in due:
                     runs.ask(session, schedule.JOB, slot, now, subject)
                 for subject, slot in missed:
-                    runs.ask(session, failed_slots.AGAIN, slot, now, subject)
+                    runs.ask(session, failed_slots.RETRY_JOB, slot, now, subject)
 
     def ask_for_late_days(self) -> None:
         """Ask for models with days that late rows have changed: no more than once a slot."""

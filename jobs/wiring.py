@@ -1,4 +1,4 @@
-"""Which use case does each job?"""
+"""Mapping of job names to use cases."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -83,7 +83,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "archive": archive,
         "kserve": pair_events,
         schedule.JOB: evaluate_day,
-        failed_slots.AGAIN: retry_failed_slots,
+        failed_slots.RETRY_JOB: retry_failed_slots,
         "reevaluate": reevaluate_late,
         REPORT_JOB: report,
         "deliver": deliver,

@@ -1,4 +1,4 @@
-"""Take rows out of the log for good: no file holds them, nor does any name or statistic.
+"""Erasure in the lake: rewrite files so that no file, name or statistic holds a row.
 
 Delta keeps what it deletes: old files for old versions, and in its own log the
 predicates of deletions and the smallest and largest text of each file. Here

@@ -1,4 +1,4 @@
-"""Lists of numbers, one per row, laid out flat."""
+"""Lists of numbers, one per row, as flat arrays."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

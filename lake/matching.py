@@ -1,4 +1,4 @@
-"""Find what happened for what was predicted."""
+"""Join of predictions and labels: lookup of the labels of each target time."""
 
 from dataclasses import dataclass
 

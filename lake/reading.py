@@ -1,4 +1,4 @@
-"""Read the prediction log: a window of event time, at the newest or at a past version."""
+"""Reads of the prediction log: a window of event time, at the newest or a past version."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A bounded sample of the input that was logged in a window."""
+"""Bounded random sample of the input of a window."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a model may be trained on: regular series of input and of what happened."""
+"""Training data: regular series of input and labels."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Where the tables lie: in a folder, or in a bucket of an object store.
+"""Storage of the tables: a folder, or a bucket of an object store.
 
 Delta's own library reaches both. Arrow reads files faster, so it is handed a
 file system of its own wherever it has one.

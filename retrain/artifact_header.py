@@ -1,4 +1,4 @@
-"""Are these bytes weights that may be loaded? Answered without torch."""
+"""Validation of the header of an artifact, without torch."""
 
 from dataclasses import dataclass
 

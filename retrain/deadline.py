@@ -1,4 +1,4 @@
-"""Until when a rollout may stay in its phase, and what happens then."""
+"""Deadlines of the phases of a rollout."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""May the challenger go on to live traffic? A backtest on a period that neither has learned."""
+"""Gate: backtest of the challenger on a period that neither version was trained on."""
 
 import math
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Which part of the past is learned, which is validated on, and which is kept for the gate."""
+"""Split of the history into training, validation and gate windows."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The life of one retrained model, as a table."""
+"""State machine of a rollout, as a table."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What follows from a verdict, at one step of the canary."""
+"""Steps of the canary: the transition that follows from a verdict."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

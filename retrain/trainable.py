@@ -1,4 +1,4 @@
-"""Can a trainer make a new version of a model at all? Every reason why not."""
+"""Reasons why a trainer cannot train a model."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

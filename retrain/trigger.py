@@ -1,4 +1,4 @@
-"""Should a model be retrained now? The answer is a value, with its reason."""
+"""Trigger of automatic retraining: a decision with its reason."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

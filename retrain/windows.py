@@ -1,4 +1,4 @@
-"""Where training windows begin, and which of them are whole."""
+"""Training windows: their origins, and which are complete."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""What a model version declares about its input and output, and the hash that names it."""
+"""Contract: schema and preprocessing of a model's rows, with a digest."""
 
 import hashlib
 import json

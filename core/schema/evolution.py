@@ -1,4 +1,4 @@
-"""What a change of contract means: a wider promise, or another one."""
+"""Compatibility of contracts: breaking changes and widenings."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""One input of a model: what its lists hold, and what of them may be stored."""
+"""Feature of a contract: type, range, length and sensitivity."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What is stored in place of a sensitive text."""
+"""Masking: what is stored in place of a sensitive text."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Characters that no name may hold, wherever names are registered."""
+"""Validation of names: characters that no name may hold."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The columns of the prediction log, as Arrow schemas.
+"""Arrow schemas of the prediction log.
 
 One table of predictions and one of labels per model. The inbox carries the
 same columns as the lake, so that archiving only appends.

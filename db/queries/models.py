@@ -1,4 +1,4 @@
-"""Models, their versions, and which of them serves."""
+"""Queries of models, versions and the champion."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Summaries by segment, as they are stored, and what the segments are called."""
+"""Queries of summaries by segment, and of segment names."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""Summaries of input and of serving, as they are stored."""
+"""Queries of summaries of input, output and serving."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +45,7 @@ _COUNTS = np.dtype("<u4")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Served:
-    """How one version served, slice by slice.
+    """Serving counts of one version, slice by slice.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ def _freeze(
 
 
 def layout(session: Session, model_id: UUID) -> Layout | None:
-    """Return what is kept of the inside of a model's rows; None where nothing is."""
+    """Return the layout of a model's window profiles; None where nothing is."""
     row = session.get(WindowProfileLayout, model_id)
     return None if row is None else Layout.from_json(json.loads(row.payload))
 
@@ -151,7 +151,7 @@ def add_output(session: Session, model_id: UUID, version: str, part: Summary) ->
 
 
 def add_window_profile(session: Session, model_id: UUID, version: str, part: Summary) -> None:
-    """Merge what rows of one version were like inside into what is stored."""
+    """Merge the window profiles of one version into what is stored."""
     _add(session, WindowProfileChunk, model_id, version, part)
 
 

@@ -1,4 +1,4 @@
-"""Rows of which the database allows only one."""
+"""Insert of rows under a unique constraint."""
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session

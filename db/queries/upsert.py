@@ -1,4 +1,4 @@
-"""Write rows whole, whether they are there or not."""
+"""Upsert of whole rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tables, by room."""
+"""All tables."""
 
 from db.base import Base
 from db.tables.access import ApiKey, AuditEvent, Scope, WebSession

@@ -1,4 +1,4 @@
-"""Who may do what, and who did."""
+"""Tables of keys, browser sessions and the audit log."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""From a finding to a message."""
+"""Tables of monitors, findings, alerts, channels and deliveries."""
 
 from datetime import datetime
 from typing import Any

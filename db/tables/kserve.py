@@ -1,4 +1,4 @@
-"""Events of KServe's logger that wait for their other half."""
+"""Table of pending events of KServe's logger."""
 
 from datetime import datetime
 from enum import StrEnum

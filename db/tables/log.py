@@ -1,4 +1,4 @@
-"""The way of an event from the answer 'kept' to the lake."""
+"""Tables of the inbox, its streams, quarantine and erasures."""
 
 from datetime import date, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Models and their versions."""
+"""Tables of models, versions and champions."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The job queue: the database is the queue."""
+"""Table of the job queue."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Retraining and canary of one challenger."""
+"""Tables of rollouts and their events."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is kept of each segment, beside the totals: whoever reads those is not slower for it."""
+"""Tables of summaries by segment, apart from the totals."""
 
 from datetime import date, datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What monitors read instead of raw rows."""
+"""Tables of summaries, which monitors read instead of raw rows."""
 
 from datetime import date, datetime
 from uuid import UUID

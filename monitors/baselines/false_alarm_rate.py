@@ -1,4 +1,4 @@
-"""Was a promise about false alarms kept? What was counted, and how sure that makes us."""
+"""Observed false alarm rate, with a confidence interval."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ LEVEL = 0.9  # of intervals that people read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Achieved:
-    """Alarms that were counted over some days.
+    """Observed false alarm rate over some days.
 
     Attributes
     ----------

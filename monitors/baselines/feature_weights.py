@@ -1,4 +1,4 @@
-"""How much each feature, or each view, counts where all are evaluated under one promise."""
+"""Weights of features or views under one false alarm rate."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

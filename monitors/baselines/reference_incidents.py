@@ -1,4 +1,4 @@
-"""Was the reference quiet? Incidents in it must not become what is normal.
+"""Detection of incidents in the reference, which are excluded from the fit.
 
 An incident is an episode that stands apart from the other high episodes of its
 own series: not merely the highest, because something always is.

@@ -1,4 +1,4 @@
-"""Segments: the same summaries once more, apart by what a row is about, bounded in number.
+"""Summaries by segment, bounded in number.
 
 Every row belongs to one place of `SLOTS`: that of its value, if the value has a
 name of its own; `OTHER` if it came after all names were given; `NONE` without
@@ -77,7 +77,7 @@ def of_place(by_segment: Summary, place: int) -> Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What a segment is called.
+    """Name of a segment.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""A version measured against its own labelled past: what monitors of errors share.
+"""Self-reference baseline: a version compared with its own labelled past.
 
 The baseline is learnt from windows of the version's own first days, view by view. The
 farthest of all views and parts is held against one limit, from which one promise of days
@@ -37,7 +37,7 @@ LASTING_DAYS = 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfReferenceParams:
-    """How to measure a version against its own labelled past.
+    """Parameters of a test against the version's own labelled past.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SelfReferenceParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
-    """The last window, held against the past.
+    """Result of the last evaluation against the self-reference.
 
     Attributes
     ----------

@@ -226,7 +226,7 @@ def episodes(breach: Bools, gap: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseAlarmThreshold:
-    """The promise about false alarms, and what backs it.
+    """Threshold for a mean time between false alarms, and its evidence on the reference.
 
     Attributes
     ----------

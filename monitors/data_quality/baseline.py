@@ -1,4 +1,4 @@
-"""What the reference teaches about missing values, gaps, repeats and ranges.
+"""Baseline of data quality: missing values, gaps, repeats and ranges of the reference.
 
 The arithmetic behind `monitors.data_quality.data_quality`: it knows days and shares, not
 findings.
@@ -28,7 +28,7 @@ _LEAST_SPREAD = 0.1  # of the typical spread of a day
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Habit:
-    """In how many weeks an hour of the week had a value, of how many weeks.
+    """Number of weeks in which an hour of the week had a value, and of all weeks.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DataQualityBaseline:
-    """The baseline; depends on reference and parameters only.
+    """Fitted baseline of data quality; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ def learn(
     floors: Mapping[str, float],
     promised_days: float,
 ) -> DataQualityBaseline | WarmingUp:
-    """Learn from the days of the reference the baseline.
+    """Fit the baseline on the days of the reference.
 
     Parameters
     ----------

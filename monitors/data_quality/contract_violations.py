@@ -9,7 +9,7 @@ from monitors.finding import Finding, Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractViolationParams:
-    """How much is too much.
+    """Parameters of `contract_violations`: the largest accepted number of rows.
 
     Attributes
     ----------

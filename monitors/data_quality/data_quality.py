@@ -1,4 +1,4 @@
-"""Is the data complete, fresh and within its range?
+"""Data quality: completeness, freshness and range of one event day.
 
 Facts about one event day, each against a limit. Those that a stream has its
 own habits of (missing values, repeats, hours without any) are held to what the
@@ -27,7 +27,7 @@ _MAX_NAMED = 3  # in the sentence for people; the detail has all
 
 
 class Fact(StrEnum):
-    """What may be wrong with the data of a day.
+    """Kind of a data quality fault.
 
     The first seven are about a feature, the others about rows.
     """
@@ -73,7 +73,7 @@ _MESSAGES: Mapping[Fact, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataQualityParams:
-    """How much is too much.
+    """Parameters of `data_quality`: limits of each fact.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class DataQualityParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayVolume:
-    """The rows of a day.
+    """Volume of a day: rows, refused rows and duplicates.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class DayVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaw:
-    """One fact that is beyond its limit.
+    """A fact beyond its limit.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class Flaw:
 def fit(
     reference: Daily, measured: Collection[str], params: DataQualityParams
 ) -> DataQualityBaseline | WarmingUp:
-    """Learn from the reference the baseline.
+    """Fit the baseline of data quality on the reference.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The level of a feature on each day, and how far the days before foretell it.
+"""Daily levels of a feature, and their prediction from the days before.
 
 A level that is a random walk is not shifted when it moves on. What counts is the
 *innovation*: how far a day lies from what yesterday, the last week and the
@@ -161,7 +161,7 @@ def pull(levels: Floats, before: Floats, *, is_anchored: bool) -> Floats:
 
 
 def innovations(levels: Floats, before: Floats, weights: Floats) -> Floats:
-    """Return how far each day lies from what the days before let expect.
+    """Return the prediction error of each day, from the days before.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _is_predictable(levels: Floats) -> Bools:
 
 
 def spread(innovations: Floats) -> Floats:
-    """Return the ordinary size of an innovation, never 0; NaN is left out.
+    """Return the spread of the innovations, never 0; NaN is left out.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def spread(innovations: Floats) -> Floats:
 
 
 def calmed(innovations: Floats) -> Floats:
-    """Divide by the liveliness of the weeks before, where it is above the ordinary.
+    """Divide by the spread of the weeks before, where it is above that of the reference.
 
     Parameters
     ----------

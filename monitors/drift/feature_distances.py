@@ -1,4 +1,4 @@
-"""Distances of each feature from its reference, in the measures people know."""
+"""Distribution distances of each feature from its reference."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Has a feature's distribution moved, more than this series moves by itself?
+"""Input drift: test for a changed distribution, relative to the series' own variation.
 
 Windows of some days of the seasonal difference are compared with the windows
 of the reference. One evaluation a day; the threshold keeps the promised number of
@@ -47,7 +47,7 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputDriftParams:
-    """Parameters of the test for drift.
+    """Parameters of `input_drift`.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class InputDriftParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class InputDriftBaseline:
-    """What the reference teaches; depends on reference and parameters only.
+    """Fitted baseline of input drift; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class InputDriftBaseline:
 
 
 def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
-    """Learn from the reference the baseline.
+    """Fit baseline and alarm threshold on the reference.
 
     Days that stand apart from all others are left out (`reference_incidents`):
     an incident of the past is not what the future is measured with.
@@ -297,7 +297,7 @@ def _joint_score(evaluated: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DailyEvaluations:
-    """One evaluation per closed day.
+    """Scores of all closed days, one evaluation per day.
 
     Attributes
     ----------

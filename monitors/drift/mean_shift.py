@@ -1,4 +1,4 @@
-"""Has the level of an input moved and stayed?
+"""Mean shift: fit of the daily levels and of the evidence threshold.
 
 `monitors.drift.input_drift` forgets each week what it saw in the week before. Here evidence
 is piled up day by day (`monitors.statistics.e_detector`), so that a small shift that stays
@@ -42,7 +42,7 @@ _EXTRAPOLATED_BELOW = 1.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanShiftParams:
-    """Parameters of the test for a level that moved and stays.
+    """Parameters of `mean_shift`.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class MeanShiftParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DailyModel:
-    """How the levels of a stretch go on from day to day.
+    """Autoregressive model of the daily levels.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class DailyModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeanShiftBaseline:
-    """What the reference teaches; depends on reference and parameters only.
+    """Fitted baseline of mean shifts; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class MeanShiftBaseline:
 
 
 def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | WarmingUp:
-    """Learn from the reference how levels go on, and how much evidence is chance.
+    """Fit the model of daily levels and the evidence threshold on the reference.
 
     The limit is the evidence that quiet worlds made from the reference reach
     once in the promised days, each world evaluated by what a reference of its own
@@ -176,7 +176,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
 
 
 def learn(whole: Hourly) -> DailyModel:
-    """Learn how the levels of some days go on.
+    """Fit the model of daily levels on some days.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def in_units(whole: Hourly, daily_model: DailyModel) -> Floats:
 
 
 def surprises(days: Floats, daily_model: DailyModel) -> Floats:
-    """Return how far days lie from what is expected, in ordinary sizes of now.
+    """Return standardised prediction errors of days.
 
     Parameters
     ----------

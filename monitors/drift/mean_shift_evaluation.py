@@ -1,4 +1,4 @@
-"""Has the level of an input moved and stayed? The verdict on each closed day."""
+"""Mean shift: evaluation of each closed day by accumulated evidence."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ _CAP = np.exp(2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeanShiftEvaluations:
-    """One evaluation per closed day.
+    """Evidence of all closed days, one evaluation per day.
 
     Attributes
     ----------

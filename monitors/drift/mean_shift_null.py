@@ -1,4 +1,4 @@
-"""Quiet worlds made from a reference: how much evidence of a moved level is chance?
+"""Null simulation of mean shifts: evidence on series resampled from the reference.
 
 A year of reference cannot show what happens once in a year. So worlds are made
 up that go on as the reference did: its own innovations, a week of all features

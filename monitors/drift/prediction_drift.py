@@ -24,7 +24,7 @@ _SEASON_DAYS = 8  # a week, and the day that it begins within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionDriftParams:
-    """Parameters of the test for drift of a model's outputs.
+    """Parameters of `prediction_drift`.
 
     Attributes
     ----------

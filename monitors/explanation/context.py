@@ -1,4 +1,4 @@
-"""What else was unusual around the time of a finding: traffic, gaps, latency, failures.
+"""Anomalies around the time of a finding: volume, gaps, latency, failures.
 
 These describe and decide nothing: they stand beside a finding so that nobody
 has to search for them. Their limits are round numbers, not calibrated.
@@ -22,7 +22,7 @@ LEAST_FAILING = 0.01  # share of the rows of a day
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly:
-    """One day that was not as in the baseline: `day` counts from the first that was given."""
+    """A day that differs from its baseline; `day` counts from the first day given."""
 
     day: int
     value: float

@@ -1,4 +1,4 @@
-"""What moved in a feature between two windows: where, at which hours, on which days?
+"""Contributions to the change of a feature: by bin, hour and day.
 
 Everything comes from summaries of hours, so it costs the same whatever the
 traffic. The contributions are exact: they add up to what the mean moved.

@@ -1,4 +1,4 @@
-"""How does Evidently, which many people know, see two samples of input?
+"""Evidently report on two samples of input.
 
 A report for people; Seqwatch does not act on it: its tests
 take every row for independent and know no season. This is the only module

@@ -10,7 +10,7 @@ from monitors.input_fault.input_fault import Fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImplicatedFeature:
-    """One feature that a finding names.
+    """A feature that a finding implicates.
 
     Attributes
     ----------

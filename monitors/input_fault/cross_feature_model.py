@@ -1,4 +1,4 @@
-"""How do features move together, and which of them do the others not explain?
+"""Cross-feature model: each feature predicted from the others, and the ones that fail.
 
 The arithmetic behind `monitors.input_fault.input_fault`: it has evaluations and scores, not
 faults.

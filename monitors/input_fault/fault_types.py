@@ -1,4 +1,4 @@
-"""What single change of one input explains what was seen, and from which hour on?"""
+"""Estimation of one fault of one input: factor, offset, and hour of onset."""
 
 from dataclasses import dataclass
 from enum import StrEnum

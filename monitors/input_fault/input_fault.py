@@ -1,4 +1,4 @@
-"""Is one input broken: scaled, shifted, stuck, missing?
+"""Input fault: one input scaled, shifted, stuck or missing.
 
 A broken sensor moves few features, abruptly, and leaves the others and their
 relations alone; a world that changed moves many. Each hour is compared with
@@ -48,7 +48,7 @@ _BEYOND = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFaultParams:
-    """Parameters of the test for broken inputs.
+    """Parameters of `input_fault`.
 
     Attributes
     ----------

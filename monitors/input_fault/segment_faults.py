@@ -1,4 +1,4 @@
-"""Is one input of one segment broken? Each feature is held beside itself in the other segments.
+"""Input faults by segment: each feature compared with itself in the other segments.
 
 The relations to the others predict a broken one, as `input_fault` has it:
 there other features are the company, here the same feature of other segments is. The

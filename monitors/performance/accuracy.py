@@ -1,4 +1,4 @@
-"""Are the forecasts as good as promised? Per horizon step, on the labels that are in."""
+"""Accuracy: mean error of labelled forecasts against the objective."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FLOOR = 1.25  # times the typical error: less is not worth a page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyParams:
-    """Parameters of the test at accuracy.
+    """Parameters of `accuracy`.
 
     Attributes
     ----------

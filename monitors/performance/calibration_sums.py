@@ -1,4 +1,4 @@
-"""What is kept of the probabilities of one event day: sums by what was claimed, that add up.
+"""Sums of predicted probabilities and labels of one event day, by bin.
 
 Claims of a class are counted in bins of equal width, with how many there were, what was
 claimed in all, and how often it happened. All other figures follow from these.

@@ -1,4 +1,4 @@
-"""What is seen of the errors of some days: bias, spread and memory, part by part."""
+"""Statistics of residuals: bias, spread and autocorrelation by part of the horizon."""
 
 import math
 from collections.abc import Mapping, Sequence

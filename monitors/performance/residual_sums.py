@@ -1,4 +1,4 @@
-"""What is kept of the errors of one event day: sums that add up, part by part of the horizon.
+"""Sums of residuals of one event day, by part of the horizon.
 
 A day is written whole each time it is joined; nothing is ever added to it. So
 nothing need be kept of its edges: how errors follow each other is seen from the

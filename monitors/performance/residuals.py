@@ -1,4 +1,4 @@
-"""Are the errors still without a pattern? Bias, spread and memory, evaluated together.
+"""Residuals: test for changed bias, spread or autocorrelation of errors.
 
 The size of errors alone does not show that a model has become wrong in one
 direction, repeats its errors, or is now and then far off, and all of that perhaps at

@@ -1,4 +1,4 @@
-"""Is the model wrong about one segment alone?
+"""Segment accuracy: test for an error of one segment that grows against the others.
 
 A storm makes every forecast worse, and is no fault of one segment. So what is evaluated is
 by how much a segment's forecasts became worse beside those for the others on the same days:

@@ -1,1 +1,1 @@
-"""Does serving compute the input that training computed, and if not, what was done to it?"""
+"""Training-serving skew: comparison of features, and diagnosis of their differences."""

@@ -1,4 +1,4 @@
-"""Where in time does a value of online come from? Lags, reversed steps, shifted clocks."""
+"""Alignment in time: lags, reversed steps, shifted clocks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The same raw events, computed offline and online: how far apart, and by which fault?"""
+"""Comparison of offline and online features of the same events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

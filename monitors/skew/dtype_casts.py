@@ -1,4 +1,4 @@
-"""Which type did a value pass through on its way? A cast leaves levels behind."""
+"""Detection of dtype casts from the levels that they leave."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The names that skew between training and serving may have."""
+"""Kinds of skew between training and serving."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Golden vectors: does this runtime still make of known events what it made of them before?"""
+"""Golden rows: outputs of a runtime for known inputs, compared with stored outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

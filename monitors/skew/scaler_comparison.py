@@ -1,4 +1,4 @@
-"""Does the scaler that the contract declares fit what comes in? Seen from hourly summaries.
+"""Comparison of the declared scaler with hourly summaries of the input.
 
 Nothing is paired here: under the right scaler the scaled input has mean 0 and
 standard deviation 1, within an error that the input's own memory decides.

@@ -1,4 +1,4 @@
-"""What was done to the values themselves? Factors, offsets, scalers, and their names."""
+"""Transforms of values: factors, offsets and scalers, with their names."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Is the error budget burning? Two windows per tier, exact counts."""
+"""Burn rate of the error budget: two windows per tier, exact counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

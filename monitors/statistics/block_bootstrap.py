@@ -1,4 +1,4 @@
-"""Did a window move, when the reference is too short to be its own measure, and where to?
+"""Block bootstrap test of a window against a short reference.
 
 Window and reference are laid together, as if nothing had happened, and whole days are
 drawn from them in blocks, so that what hours and days remember stays in them. What a

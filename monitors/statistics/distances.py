@@ -1,4 +1,4 @@
-"""How far apart are two windows, in the measures that people know?
+"""Distances between two distributions: PSI, Jensen-Shannon, Wasserstein and others.
 
 All of them come from counts on frozen edges, which add up exactly, so a window
 of any length costs a sum. Four compare shares and are exact for the bins; three

@@ -1,4 +1,4 @@
-"""Has evidence been piling up that something changed, on whichever day it did?
+"""E-detector: accumulated evidence for a change on any past day.
 
 Each day a bet is offered: "today is higher (or lower) than in the baseline, by so much".
 What it pays has mean one while nothing has changed, and grows when something

@@ -1,4 +1,4 @@
-"""Which of many features moved, when something did? A list, few of which are wrong.
+"""Benjamini-Hochberg selection of the features that shifted.
 
 The limit of a monitor is what the largest score of all features may reach, so that a feature
 which moved less than that stays unnamed beside one that moved more. Once it is known

@@ -1,4 +1,4 @@
-"""How far is a change of a point with many coordinates, measured by how it usually changes?"""
+"""Mahalanobis distance of changes, with a shrunk covariance."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Has a distribution moved, when the reference is too short to be its own measure?
+"""Rao-Scott test of a distribution against a short reference.
 
 Below nineteen windows no threshold can be taken from the reference. What can be
 estimated from its days is how much counts of dependent readings scatter: by how much

@@ -1,4 +1,4 @@
-"""What is ordinary for a view, and how far do windows lie from it?"""
+"""Robust distance of windows from their baseline, view by view."""
 
 import itertools
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _FARTHEST = 1e6  # spreads; farther is not more unusual, and its square is finit
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RobustBaseline:
-    """What is ordinary for one view.
+    """Robust baseline of one view: median, spreads and weights.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class RobustBaseline:
 
 
 def robust_baseline(statistics: Floats, parts: Sequence[Statistic]) -> RobustBaseline:
-    """Learn what is ordinary, treating all windows alike.
+    """Fit the robust baseline on windows, treating all alike.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _quantiles(statistics: Floats, shares: tuple[float, ...]) -> list[Floats]:
 
 
 def distance(statistics: Floats, robust_baseline: RobustBaseline) -> Floats:
-    """Return how far windows lie from what is ordinary (Mahalanobis), for one view.
+    """Return the Mahalanobis distance of windows from the baseline, for one view.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def distances(
 def robust_baselines(
     seen: Sequence[Floats], parts: Sequence[Sequence[Statistic]]
 ) -> tuple[RobustBaseline, ...]:
-    """Learn what is ordinary for each view; `seen` and `parts` are one per view."""
+    """Fit the robust baseline of each view; `seen` and `parts` are one per view."""
     return tuple(robust_baseline(own, of) for own, of in zip(seen, parts, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The view that forgets the season: each hour minus the same hour one season ago.
+"""Seasonal difference: each hour minus the same hour one season before.
 
 Weeks of a seasonal series are not alike, but their seasonal differences nearly
 are, and that is what a conformal null needs: on raw levels it raised a false

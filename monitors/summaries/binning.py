@@ -1,4 +1,4 @@
-"""Which bin does each value belong to? By a table, where that is faster than a search."""
+"""Binning of values by table, where that is faster than a search."""
 
 from typing import TypeAlias
 

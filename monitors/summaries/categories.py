@@ -1,4 +1,4 @@
-"""Categories as numbers, so that summaries can count them."""
+"""Encoding of categories as numbers."""
 
 import zlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How a forecast is cut up to be summarised: its steps by how far ahead they are.
+"""Horizon buckets: groups of steps of a forecast.
 
 Neighbouring steps of a long forecast are nearly equal, and the
 further ahead the more so. Each part is therefore four times as long as the one

@@ -1,4 +1,4 @@
-"""Means and centred sums of squares that stay exact however far values lie from zero.
+"""Means and centred sums of squares, exact far from zero.
 
 `sum of squares / n - mean^2` loses every digit once the mean is 1e8 standard deviations
 away from zero. Kept instead are n, the sum, and the sum of squared deviations from the

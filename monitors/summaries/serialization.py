@@ -1,4 +1,4 @@
-"""How a summary is written to and read from a database cell.
+"""Serialization of summaries.
 
 Layout, little-endian: a 12-byte header (version, bytes per count, features,
 bins, chunks), then one record per chunk: its hour as int64, the moments as

@@ -1,4 +1,4 @@
-"""What monitors read instead of rows: mergeable summaries per hour and feature.
+"""Mergeable summaries per hour and feature, read by monitors instead of rows.
 
 A summary of many hours is three arrays, so that ninety days are folded,
 stored and evaluated without a loop over rows. Merging two gives the summary of

@@ -1,4 +1,4 @@
-"""All hours of a window as one."""
+"""Totals of a window over all hours."""
 
 from dataclasses import dataclass
 

@@ -76,7 +76,7 @@ def panel_views(season: int = HOURS) -> tuple[View, ...]:
 
 
 def measure(hours: Hourly, views: Sequence[View], window: int, step: int) -> tuple[Floats, ...]:
-    """Return what each view sees of the same windows.
+    """Return the statistics of each view on the same windows.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def conformal_p(scores: Floats, at: int) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemporalPatternParams:
-    """Parameters of the test for sequence faults.
+    """Parameters of `temporal_pattern`.
 
     Attributes
     ----------
@@ -235,7 +235,7 @@ class TemporalPatternParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TemporalPatternBaseline:
-    """What the reference teaches; depends on reference and parameters only.
+    """Fitted baseline of temporal patterns; depends on reference and parameters only.
 
     Attributes
     ----------
@@ -269,7 +269,7 @@ class TemporalPatternBaseline:
 def fit(
     reference: Hourly, params: TemporalPatternParams, blocks: Blocks = ()
 ) -> TemporalPatternBaseline | WarmingUp:
-    """Learn from the reference the baseline.
+    """Fit baseline and alarm threshold on the reference.
 
     Parameters
     ----------
@@ -354,7 +354,7 @@ def _of_feature(scale: Floats, names: Sequence[str], blocks: Blocks) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PanelEvaluations:
-    """One evaluation per closed day.
+    """Scores of all closed days, one evaluation per day.
 
     Attributes
     ----------
@@ -400,7 +400,7 @@ def evaluate_days(baseline: TemporalPatternBaseline, hours: Hourly) -> PanelEval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What moved most in the last evaluation.
+    """Largest change of the last evaluation.
 
     Attributes
     ----------

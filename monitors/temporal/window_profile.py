@@ -35,7 +35,7 @@ _LEAST_SCALE = 0.1  # of what never changes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowProfileParams:
-    """Parameters of the test inside rows.
+    """Parameters of `window_profile`.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class WindowProfileParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WindowProfileBaseline:
-    """What the first days of a version teach.
+    """Fitted baseline of window profiles, from the first days of a version.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class WindowProfileBaseline:
 def fit(
     layout: Layout, kept: Summary, reference: Window, params: WindowProfileParams
 ) -> WindowProfileBaseline | WarmingUp:
-    """Learn from a version's first days the baseline.
+    """Fit the baseline on the first days of a version.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the inside of rows was like, day by day: the parts that are evaluated."""
+"""Window profile by day: means of the parts that are evaluated."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _QUIET = 1e-6  # squared scales: what moves less stands still
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """One thing that can change inside rows: some columns, made into one point a day.
+    """A part of the window profile: some columns, reduced to one point a day.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def _means(days: Summary) -> Floats:
 
 
 def parts_of(layout: Layout) -> tuple[Part, ...]:
-    """Return what is evaluated, in the order of the blocks.
+    """Return the parts that are evaluated, in the order of the blocks.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is kept of the inside of a row, column by column: a layout that only ever grows.
+"""Layout of window profiles: columns by feature, append-only.
 
 A row carries lists. Beside its values, one row gives some figures about the
 list as a whole - how long it is, what follows what in it - and these figures

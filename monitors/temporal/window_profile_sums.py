@@ -1,4 +1,4 @@
-"""The figures of the inside of rows, and their sums over an event day.
+"""Sums of window profiles over the rows of an event day.
 
 Pairs of steps never cross rows, so the sums of any two parts of a stream add
 up exactly to those of the whole: no border between chunks can lose a pair.

@@ -1,4 +1,4 @@
-"""Weights as bytes: safetensors, with the scaler and the shape of the network inside."""
+"""Artifacts: weights in safetensors, with scaler and network size in the header."""
 
 import hashlib
 import hmac

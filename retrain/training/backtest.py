@@ -1,4 +1,4 @@
-"""How wrong would the forecasts have been?"""
+"""Errors of forecasts on past windows."""
 
 import numpy as np
 

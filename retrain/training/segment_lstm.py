@@ -1,4 +1,4 @@
-"""A forecaster that reads days, not hours: few recurrent steps, so that a CPU is enough."""
+"""Segment LSTM: a forecaster that reads days as segments, fast on a CPU."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

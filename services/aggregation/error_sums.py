@@ -1,4 +1,4 @@
-"""How wrong were the forecasts, as sums that add up over days?"""
+"""Sums of forecast errors by event day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a fold makes of rows, and how it is written, in one transaction."""
+"""Result of a fold, written in one transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from services.ingest.event_time import Times
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """The edges that summaries are made on; None where there are none yet.
+    """Frozen edges of summaries; None where there are none yet.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one version contributes to the summaries.
+    """Summaries of one version.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What one group of predictions adds.
+    """Result of folding one group of predictions.
 
     Attributes
     ----------

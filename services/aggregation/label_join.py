@@ -1,4 +1,4 @@
-"""Join: what was predicted with what happened, one event day at a time.
+"""Join of predictions and labels, one event day at a time.
 
 A day is computed whole from the lake and replaces what was stored about it.
 It is saved only while its mark is the one that was seen before the lake was

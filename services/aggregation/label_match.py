@@ -1,4 +1,4 @@
-"""Labels of predictions: what happened, and what had happened a season before."""
+"""Labels of predictions, and labels one season before."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

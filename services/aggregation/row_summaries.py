@@ -1,4 +1,4 @@
-"""From the rows of a group to bin edges and summaries: no database is read or written."""
+"""Summaries of the rows of a group; no database is read or written."""
 
 from collections.abc import Mapping
 from dataclasses import replace

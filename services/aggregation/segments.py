@@ -1,4 +1,4 @@
-"""Which segment each row belongs to, and which segments have a name."""
+"""Segments of rows, and the names of segments."""
 
 from collections.abc import Mapping
 from datetime import date

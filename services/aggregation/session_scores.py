@@ -1,4 +1,4 @@
-"""One session, scored by champion and challenger on the same moments."""
+"""Scores of champion and challenger on the same moments of one session."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

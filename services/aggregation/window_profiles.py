@@ -1,4 +1,4 @@
-"""What rows are like inside, as it is summarised and as monitors read it.
+"""Summaries of window profiles, written and read.
 
 The sums are means over rows, not counts: where many rows come in a day, one in so
 many is read, chosen by its id. Whoever counts again counts the same rows.

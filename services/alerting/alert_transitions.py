@@ -1,4 +1,4 @@
-"""Turn a finding into an alert's next state, and a flip into messages."""
+"""Transitions of alerts: finding to state, flip to notification."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,7 +92,7 @@ def _version_of(seen: Seen, finding: Finding) -> str | None:
 
 
 def rule_of(kind: str) -> AlertRule:
-    """Return how patient the alerts of a kind of monitor are."""
+    """Return the alert rule of a kind of monitor."""
     found = registry.stored(kind)
     return AlertRule(
         breaches_to_fire=found.breaches_to_fire, oks_to_resolve=found.oks_to_resolve

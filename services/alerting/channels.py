@@ -1,4 +1,4 @@
-"""Where messages go: add a channel, close it, try it."""
+"""Channels: create, disable, test."""
 
 from dataclasses import dataclass
 from datetime import datetime

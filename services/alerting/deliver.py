@@ -1,4 +1,4 @@
-"""Send what is due, and write down what came of it.
+"""Delivery of due notifications, with retries.
 
 Channels are independent: each has a few attempts under way at most, and each
 result is recorded as soon as it is known.
@@ -143,7 +143,7 @@ def _send(sender: Sender, claim: Claim, at: datetime) -> Answer:
 def record(
     sessions: sessionmaker[Session], claim: Claim, answer: Answer, now: datetime
 ) -> None:
-    """Write down what came of an attempt, unless the claim has passed to another worker.
+    """Store the result of an attempt, unless the claim has passed to another worker.
 
     Each success makes one delivery due that waits after a failure: a receiver that
     answers again gets all of them within seconds, one that answers now and then

@@ -1,4 +1,4 @@
-"""Inhibition: which alerts notify nobody while a broken input explains them."""
+"""Inhibition of alerts that an input fault explains."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -52,7 +52,7 @@ def broken(session: Session, model_id: UUID) -> list[BrokenInput]:
 
 
 def of_model(session: Session, model_id: UUID) -> str | None:
-    """Return what is wrong with a model's input, or was until lately; None when nothing is."""
+    """Return the open or recent input faults of a model; None when there are none."""
     return "; ".join(one.description for one in broken(session, model_id)) or None
 
 

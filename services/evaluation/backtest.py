@@ -38,7 +38,7 @@ MAX_DAYS = 3_660
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestRequest:
-    """What to replay.
+    """Request of a backtest.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class BacktestRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One alert that would have been: from the first breach of it to its end.
+    """An alert of the backtest: from its first breach to its end.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """What monitors would have found, the oldest episode first.
+    """Result of a backtest, the oldest episode first.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What was fitted on references, remembered from one evaluation to the next."""
+"""Cache of fitted baselines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from monitors.kind import EvaluationContext, MonitorKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a fitted baseline depends on: for whom, with which parameters, on which rows."""
+    """Key of a fitted baseline: monitor, parameters, reference."""
 
     model_id: str
     kind: str

@@ -39,7 +39,7 @@ _EPOCH = date(1970, 1, 1)
 def load(
     session: Session, model: Model, version: str | None, source: Residuals, end: date
 ) -> ErrorDays | None:
-    """Read the errors of what a version served: those it is measured against, and the last.
+    """Read the errors of a version: those of its baseline, and the recent ones.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load(
 def load_probabilities(
     session: Session, model: Model, version: str | None, source: Probabilities, end: date
 ) -> ProbabilityDays | None:
-    """Read what a version claimed, as `load` does its errors; None of what is no classifier."""
+    """Read the probability sums of a classifier, as `load` its errors; else None."""
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
@@ -95,7 +95,7 @@ def load_segments(
     source: ErrorsBySegment,
     end: date,
 ) -> SegmentDays | None:
-    """Read how wrong a version was about each segment, as `load` does its errors."""
+    """Read the errors of a version by segment, as `load` its errors."""
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None

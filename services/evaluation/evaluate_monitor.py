@@ -1,4 +1,4 @@
-"""Evaluate one monitor, with what was read for it."""
+"""Evaluation of one monitor from prepared inputs."""
 
 import logging
 

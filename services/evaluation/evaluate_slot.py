@@ -36,7 +36,7 @@ def evaluate_slot(
     day_end: datetime,
     now: datetime,
 ) -> int:
-    """Run every enabled monitor, store what they find, and act on it.
+    """Evaluate every enabled monitor, store the findings, and act on them.
 
     Evaluating a day again, here or in another worker, changes nothing: what came
     in late is taken in by `services.evaluation.reevaluate`.

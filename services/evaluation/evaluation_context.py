@@ -1,4 +1,4 @@
-"""Which model is evaluated, when, and against what."""
+"""Context of an evaluation: model, champion, slot, references."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

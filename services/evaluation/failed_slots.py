@@ -22,7 +22,7 @@ from services.evaluation import evaluation_context
 from services.models.monitor_config import enabled
 from services.platform_faults import platform_alerts
 
-AGAIN = "evaluate"  # the job that evaluates a slot again
+RETRY_JOB = "retry"  # the job that evaluates a failed slot again
 
 
 def record(
@@ -172,7 +172,7 @@ def ask_again(
     model = models.find(session, model_name)
     chosen = slots(session, model.id) if slot is None else [_checked(session, model, slot)]
     for one in chosen:
-        runs.ask(session, AGAIN, one, now, str(model.id), again=True)
+        runs.ask(session, RETRY_JOB, one, now, str(model.id), again=True)
     return chosen
 
 

@@ -30,7 +30,7 @@ def load(
     source: Outputs,
     lately: Window,
 ) -> OutputHistory | None:
-    """Read what a version predicted lately, and in the days that it is measured against.
+    """Read the recent outputs of a version, and those of its baseline.
 
     Parameters
     ----------

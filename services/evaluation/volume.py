@@ -1,4 +1,4 @@
-"""How many rows came on an event day, how many are typical, and how many were no good."""
+"""Volume of rows of an event day, and of the same weekday before."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -37,7 +37,7 @@ _KNOWN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One half of a prediction, as it came.
+    """A request or response event of a prediction, as it came.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ UNASKED = "kserve_unasked"
 
 
 class Became(StrEnum):
-    """What became of an event."""
+    """Outcome of an event."""
 
     WAITING = "waiting"
     PAIRED = "paired"

@@ -1,4 +1,4 @@
-"""What a request and a response mean under a contract."""
+"""Requests and responses of the inference protocol, read by the contract."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

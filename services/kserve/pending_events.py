@@ -52,7 +52,7 @@ def batch_id_of(event_id: str) -> str:
 
 
 def write(event: Event, subject: Subject, now: datetime, max_rows: int) -> bytes:
-    """Write down what is kept of one event until the other comes.
+    """Store one event until its pair comes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Weights of versions, on disk under the hash of their content."""
+"""Storage of artifacts by SHA-256."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Which monitors a model has."""
+"""Configuration of the monitors of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

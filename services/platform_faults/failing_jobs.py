@@ -1,4 +1,4 @@
-"""Alerts on jobs of the platform that fail again and again."""
+"""Alerts on jobs of the platform that fail repeatedly."""
 
 from datetime import datetime
 from uuid import UUID

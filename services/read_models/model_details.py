@@ -1,4 +1,4 @@
-"""Where everything about one model stands."""
+"""Details of one model: champion, versions, monitors, backlog."""
 
 from dataclasses import dataclass
 from datetime import datetime

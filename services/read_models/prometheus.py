@@ -1,4 +1,4 @@
-"""Where everything stands, as Prometheus gauges read from the database at each scrape.
+"""Prometheus gauges, read from the database at each scrape.
 
 Every replica answers the same: these are facts of the installation, not of a
 process. Described in docs/metrics.md.

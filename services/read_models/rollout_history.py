@@ -1,4 +1,4 @@
-"""Rollouts with all that happened to them."""
+"""History of rollouts, with their events."""
 
 from collections import defaultdict
 from dataclasses import dataclass

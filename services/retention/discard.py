@@ -1,4 +1,4 @@
-"""Discard what holds a stream up: its rows move to quarantine, and the stream goes on.
+"""Discard of rows that block a stream: they move to quarantine, and the stream goes on.
 
 Each entry of the inbox moves in one transaction, with the audit event and the end of the
 alert: whoever is killed has moved it whole, or not at all. Receipts stay: a batch that

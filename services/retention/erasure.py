@@ -1,4 +1,4 @@
-"""Erasure on request: nothing that we keep names a session, or an entity, any more.
+"""Erasure of a session or entity from database and lake.
 
 First what waits in the inbox moves to the lake, so that there is one place to
 search in. There the rows are found by one column, and deleted; so are labels of

@@ -1,4 +1,4 @@
-"""Ask for an erasure; `retention.erasure` does it, where Arrow's readers are at hand."""
+"""Requests of erasure, executed by `retention.erasure`."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Retention: rows of event days that a model's policy does not keep leave the lake.
+"""Retention: deletion of event days older than the policy keeps.
 
 Summaries, findings and scores stay: they are counts, and small. So does what a
 version was trained on, in its manifest and its weights. Event time counts, as

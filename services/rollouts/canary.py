@@ -73,7 +73,7 @@ def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> 
 
 
 def rule_of(contract: Contract) -> Rule:
-    """Return how sure the verdict must be: losses of a classifier are Brier scores."""
+    """Return the rule of the verdict: losses of a classifier are Brier scores."""
     return Rule(is_bounded=contract.is_classifier)
 
 

@@ -1,4 +1,4 @@
-"""No rollout stays open for ever: each phase has a deadline, and ends with its reason."""
+"""Expiry of rollouts whose phase has reached its deadline."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Ask for a model to be retrained: by a person, or by an alert."""
+"""Requests of retraining, by a person or by an alert."""
 
 import re
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ CANNOT = "nothing here can retrain this model: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """Why to retrain: in words, by which alert if none asked but it, and wrong since when."""
+    """Reason of a retraining, with the alert and the onset if there are any."""
 
     reason: str
     flip_id: UUID | None = None

@@ -1,4 +1,4 @@
-"""Move a rollout, and with it the routing and the champion."""
+"""Transitions of a rollout, with routing and champion."""
 
 from datetime import datetime
 from typing import Any
@@ -37,7 +37,7 @@ NOTIFIED = {
 def command(
     session: Session, rollout_id: UUID, order: str, who: str, reason: str, now: datetime
 ) -> Rollout:
-    """Do what a person orders.
+    """Execute a command of a person.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def note(
     now: datetime,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write down what happened, and queue the messages that it causes."""
+    """Store an event, and queue its notifications."""
     model = session.get_one(Model, rollout.model_id)
     row = RolloutEvent(
         rollout_id=rollout.id,

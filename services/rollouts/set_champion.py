@@ -1,4 +1,4 @@
-"""Let a person choose the champion."""
+"""Manual choice of the champion."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Make a challenger: read the pinned log, train, backtest; all of it can be done again."""
+"""Training of a challenger: read the pinned log, train, backtest; reproducible."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """What to make. The same order gives the same version, whoever works on it."""
+    """Request of a training. The same request gives the same version."""
 
     settings: Settings
     model_id: UUID
@@ -72,7 +72,7 @@ class GateTests:
 
     @property
     def rule(self) -> gate.Rule:
-        """How sure the next test must be, for all of them to keep one promise."""
+        """Rule of the next test; all tests share one significance level."""
         alpha = gate.alpha_of(self.done, len(self.sizes), gate.Rule().alpha)
         return gate.Rule(alpha=alpha)
 
@@ -84,7 +84,7 @@ class GateTests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """A challenger, what the gate found, and when it will be tested again."""
+    """Result of a training: challenger, gate, further tests."""
 
     artifact: bytes
     manifest: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The trainer: takes what is asked for, trains, and brings the result to the gate."""
+"""Trainer: claims rollouts, trains challengers, and submits them to the gate."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Compare what training and serving made of the same events, and name the difference."""
+"""Comparison of training and serving features of the same rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -137,7 +137,7 @@ DAYS = [
     pytest.param(
         lambda rows: [*rows[:-1], in_area(rows[-1], "moon")],
         "area",
-        "never had",
+        "unknown to the reference",
         id="a category that the contract allows and nobody has seen",
     ),
 ]

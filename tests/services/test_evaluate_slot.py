@@ -160,7 +160,7 @@ def test_a_day_is_reevaluated_when_the_champion_changed_meanwhile(
             version = session.get_one(Version, version_id)
             version.reference_start, version.reference_end = day(-30), day(0)
     overtaken = partial(evaluate_slot, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
-    with pytest.raises(StaleChampion, match="judge it again"):
+    with pytest.raises(StaleChampion, match="evaluate it again"):
         overtaken()
     assert said(loop) == []
     assert overtaken() == 1
@@ -176,8 +176,8 @@ def test_people_who_ask_while_days_are_evaluated_wait_for_nobody_for_ever(
         loop.serve(12, error=0.9)
         loop.reach(day(14))
         look(loop, 9)
-        judged, asked = at_once(partial(look, loop, 10), loop.request)
-        assert judged == 1
+        evaluated, asked = at_once(partial(look, loop, 10), loop.request)
+        assert evaluated == 1
         assert isinstance(asked, UUID) or "under way" in str(asked)
         assert len(loop.all(Rollout, model_id=loop.model_id)) == 1
 

@@ -106,13 +106,13 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
             )
         _acts(session)
     found = told(story, story.finding("input_drift", CHANGE + DAY))
-    assert message(found, Sort.VOLUME) == ["72 rows; usual on this weekday: 24"]
+    assert message(found, Sort.VOLUME) == ["72 rows; median of this weekday: 24"]
     gap = "no value of wind in 6 hours that always had one, from 02:00"
     assert message(found, Sort.GAP) == [gap] * 2
     latency = message(found, Sort.LATENCY)
     assert len(latency) == 3
-    assert latency[0] == "p95 447 ms; usual: 11.2 ms"  # 0.4 and 0.01 s, to within a bin
-    assert message(found, Sort.FAILURES)[0] == "25.0% of the predictions failed; usual: 0.0%"
+    assert latency[0] == "p95 447 ms; baseline 11.2 ms"  # 0.4 and 0.01 s, to within a bin
+    assert message(found, Sort.FAILURES)[0] == "25.0% of the predictions failed; baseline 0.0%"
     assert message(found, Sort.MISMATCH) == ["rows that did not fit the contract: 7 range"]
     [version, added] = message(found, Sort.VERSION)
     assert version.endswith("promoted: because of promoted")
@@ -120,7 +120,7 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
     assert message(found, Sort.CONTRACT) == ["contract changed by ann"]
     assert message(found, Sort.SETTINGS) == ["monitor drift changed by ann"]
     [other] = message(found, Sort.ALERT)  # its own flip is no news
-    assert other.startswith("data quality fired: wind without a value")
+    assert other.startswith("data quality fired: wind: no value")
     wall = [one for one in found.nearby if one.is_wall]
     assert {one.sort for one in wall} == {Sort.VERSION, Sort.CONTRACT, Sort.SETTINGS}
     assert found.nearby[-len(wall) :] == tuple(wall)

@@ -60,7 +60,7 @@ def test_the_page_is_well_formed_and_every_chart_has_a_table(
     [
         pytest.param("load drifted: ", id="its cause"),
         pytest.param(" kW", id="the unit"),
-        pytest.param("72 rows; usual on this weekday: 24", id="what else changed"),
+        pytest.param("72 rows; median of this weekday: 24", id="what else changed"),
         pytest.param("bucket: middles of buckets", id="what is sensitive"),
         pytest.param("of the change of the mean".capitalize(), id="hours and days"),
         pytest.param("2026-01-05 to 2026-02-04", id="the reference"),

@@ -1,4 +1,4 @@
-"""Rows that did not fit the contract, by event day."""
+"""Counts of contract violations by event day."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""What the database holds about somebody, besides the rows on their way to the lake."""
+"""Queries of erasure: rows of a subject in the database, outside the lake."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

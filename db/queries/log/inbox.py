@@ -1,4 +1,4 @@
-"""Batches on their way in: receipts, payloads, quarantine."""
+"""Queries of the inbox: receipts, payloads, quarantined rows, backlog."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -50,7 +50,7 @@ _ADD_QUARANTINED = insert(Base.metadata.tables["quarantine"])
 
 
 class Key(NamedTuple):
-    """What names a batch."""
+    """Primary key of a batch."""
 
     model_id: UUID
     kind: Kind
@@ -114,7 +114,7 @@ def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> 
 
 
 class Backlog(NamedTuple):
-    """What is accepted and not yet in the lake; of streams set aside, apart.
+    """Backlog: rows accepted and not yet in the lake; streams set aside apart.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The queue between the answer 'kept' and the lake.
+"""Positions of fold and archive in the inbox, and dirty days.
 
 A row of the inbox waits for the fold while it has no group number, and for
 the archive while it has one. Group numbers of one stream are dense and

@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A day that changed.
+    """Mark of an event day to re-evaluate.
 
     Attributes
     ----------

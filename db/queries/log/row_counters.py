@@ -1,4 +1,4 @@
-"""What a model's rows were like since it began, counted in the transaction that takes them."""
+"""Counters of rows by model, updated in the transaction that stores the rows."""
 
 from collections.abc import Mapping
 from datetime import date

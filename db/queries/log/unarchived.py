@@ -1,4 +1,4 @@
-"""What waits in the inbox, for those who read and change nothing."""
+"""Read-only queries of rows that are not archived yet."""
 
 from collections.abc import Iterator
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Answers of each version that nobody can use, by session."""
+"""Counts of unusable answers by version and session."""
 
 import secrets
 from collections.abc import Collection, Mapping

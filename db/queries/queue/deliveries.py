@@ -1,4 +1,4 @@
-"""The outbox: a message is written with its cause, and leaves when it can."""
+"""Outbox: a notification is stored with its cause, and delivered later."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Longest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One delivery, ours until the lease ends; and where it goes."""
+    """A claimed delivery, valid until the lease ends, with its channel."""
 
     seq: int
     fence: int
@@ -267,7 +267,7 @@ def claim(session: Session, seq: int, longest: Longest, now: datetime) -> Claim 
 
 
 def settle(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
-    """Write down what came of an attempt; False when the claim is no longer ours."""
+    """Store the result of an attempt; False when the claim is no longer ours."""
     settled = session.execute(
         update(Delivery)
         .where(

@@ -1,4 +1,4 @@
-"""When is a moment of wall time due, although the clock may be set back or forward?"""
+"""Due times by wall time, robust to clocks that are set back or forward."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -240,7 +240,7 @@ def give_back(
 
 
 def purge(session: Session, before: datetime) -> int:
-    """Forget runs that finished long ago; how many."""
+    """Delete old finished runs; return how many."""
     gone = session.execute(delete(Run).where(Run.finished_at < before))
     return cast(CursorResult[None], gone).rowcount
 

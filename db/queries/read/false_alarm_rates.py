@@ -1,4 +1,4 @@
-"""How often monitors called since a model began to be watched."""
+"""Counts of alarms and evaluated days by monitor, since a model began."""
 
 from collections.abc import Collection
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What happened to one model around some time."""
+"""Changes of one model around a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from monitors.finding import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayCount:
-    """Rows of one event day, by why they are counted."""
+    """Rows of one event day, by reason."""
 
     day: date
     why: str

@@ -1,4 +1,4 @@
-"""What the pages show: summaries and small tables, never raw rows."""
+"""Queries of the pages: summaries and small tables, no raw rows."""
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""How often values are missing, and hours silent.
+"""View `arrival`: missing values and silent hours.
 
 Not how many arrive: twice the traffic is no fault. Data quality counts rows.
 """

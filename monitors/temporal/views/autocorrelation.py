@@ -1,4 +1,4 @@
-"""How closely values follow those some hours before."""
+"""View `autocorrelation`: correlation by lag."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How much of a feature's movement do the other features share?"""
+"""View `cross_feature_share`: share of variation in common with other features."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""When in the day values rise, and how far they spread."""
+"""View `daily_profile`: time of rise and spread within the day."""
 
 import numpy as np
 

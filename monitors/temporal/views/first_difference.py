@@ -1,4 +1,4 @@
-"""How far values step from hour to hour, how often not at all, and how often far."""
+"""View `first_difference`: hourly steps, repeats and large steps."""
 
 import numpy as np
 

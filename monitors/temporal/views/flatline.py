@@ -1,4 +1,4 @@
-"""For how long a feature holds still."""
+"""View `flatline`: runs of equal values."""
 
 import numpy as np
 

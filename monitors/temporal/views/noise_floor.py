@@ -1,4 +1,4 @@
-"""How much values tremble in the quietest hours of the day."""
+"""View `noise_floor`: variation in the quietest hours."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Do values move in step with every second, third or fourth hour?"""
+"""View `periodic_hold`: values that change every second to fourth hour only."""
 
 import numpy as np
 

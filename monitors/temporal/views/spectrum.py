@@ -1,4 +1,4 @@
-"""How strongly values move at each pace: with the day, and between its harmonics."""
+"""View `spectrum`: power by frequency."""
 
 import numpy as np
 

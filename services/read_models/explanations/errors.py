@@ -1,4 +1,4 @@
-"""At which steps of the horizon and on which days forecasts became worse."""
+"""Explanation by errors: horizon steps and days where the error grew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

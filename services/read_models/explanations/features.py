@@ -1,4 +1,4 @@
-"""What moved in the features that a finding names, from summaries alone."""
+"""Explanation by features: changes of the implicated features, from summaries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Let a finding explain itself: what moved, since when, and what else changed then."""
+"""Explanation of a finding: changes of features and errors, start, and nearby changes."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass

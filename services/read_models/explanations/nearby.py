@@ -1,4 +1,4 @@
-"""What else changed around the time of a finding."""
+"""Changes around the time of a finding."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

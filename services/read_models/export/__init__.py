@@ -1,1 +1,1 @@
-"""Take predictions out: as CSV, Parquet or Arrow, however many there are."""
+"""Export of predictions as CSV, Parquet or Arrow."""

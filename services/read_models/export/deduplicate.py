@@ -1,4 +1,4 @@
-"""Which rows were received again under an id of their day, found in little memory."""
+"""Detection of repeated ids within an event day, in bounded memory."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Tables as bytes, written as they come: nothing is held but one batch."""
+"""Streaming writers of the export formats."""
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum

@@ -1,1 +1,1 @@
-"""Find what was predicted: by id, by session, by filter, across inbox and lake."""
+"""Lookup of predictions by id, session or filter, across inbox and lake."""

@@ -1,4 +1,4 @@
-"""What happened for some predictions, as far as it is known, across inbox and lake."""
+"""Labels of predictions, across inbox and lake."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

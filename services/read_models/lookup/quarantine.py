@@ -1,4 +1,4 @@
-"""What broke the contract: by reason, and row by row."""
+"""Quarantined rows, by reason and one by one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""From the keys of predictions to all that is known of them."""
+"""Complete rows of predictions, by their keys."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

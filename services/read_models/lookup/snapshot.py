@@ -1,4 +1,4 @@
-"""One state of a model's log, across inbox and lake: no row twice, and none missing.
+"""Consistent snapshot of a model's log, across inbox and lake.
 
 The archive writes to the lake first and then takes the rows out of the inbox.
 So the lake is opened first, and the inbox read after it: whatever the inbox

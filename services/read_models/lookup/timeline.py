@@ -1,4 +1,4 @@
-"""A session from its first step to its last."""
+"""Timeline of a session."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,1 +1,1 @@
-"""What the pages show, as values: fleet, one model, alerts, rollouts."""
+"""Values of the overview pages: fleet, model, alerts, rollouts."""

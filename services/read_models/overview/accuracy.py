@@ -1,4 +1,4 @@
-"""How wrong a model was: by event day, and by step of the horizon."""
+"""Error of a model by event day and by step of the horizon."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How far the input was from the reference, by feature and event day."""
+"""Drift scores by feature and event day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""All models at a glance."""
+"""Overview of all models."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One model: its error, its input, its serving, its versions and what was found."""
+"""Page of one model: error, input, serving, versions, incidents."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a page about a model's rows needs to know of the model."""
+"""Header of the pages about a model's rows."""
 
 from dataclasses import dataclass
 from uuid import UUID

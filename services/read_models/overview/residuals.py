@@ -1,4 +1,4 @@
-"""In which direction a model errs: by how far ahead, over the last days with labels."""
+"""Bias and spread of errors by horizon bucket, over the last days with labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

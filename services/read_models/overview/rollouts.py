@@ -1,4 +1,4 @@
-"""Challengers on their way: what happened, what was measured, what may be ordered."""
+"""Rollouts: events, measurements and available commands."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

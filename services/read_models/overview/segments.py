@@ -1,4 +1,4 @@
-"""The segments of a model: what each sent, and how wrong the forecasts for it were."""
+"""Segments of a model: input and errors of each."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

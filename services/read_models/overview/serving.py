@@ -1,4 +1,4 @@
-"""How predictions were served, hour by hour and by version."""
+"""Serving by hour and by version: counts, failures, latency quantiles."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Evidently reports on disk: where they lie, who may see and order them, how they are shown."""
+"""Status and access of Evidently reports on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

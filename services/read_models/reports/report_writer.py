@@ -1,4 +1,4 @@
-"""Write the Evidently report on a finding: what was typical beside what came."""
+"""Writer of the Evidently report on a finding: reference against window."""
 
 from dataclasses import dataclass
 from pathlib import Path
