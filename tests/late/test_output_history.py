@@ -218,7 +218,7 @@ def test_a_new_champion_is_measured_against_what_it_says_itself(
     world.send(of_v2)
     world.evaluate_slot()
 
-    assert outcomes(world)[first - N_REFERENCE - 1][1] == "v2 said nothing"
+    assert outcomes(world)[first - N_REFERENCE - 1][1] == "v2 has predicted nothing"
     assert outcomes(world)[first + 8][1].startswith("warming up: ")
     assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned what v2 says by now
 

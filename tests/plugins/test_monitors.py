@@ -88,6 +88,6 @@ def test_the_shell_lists_plug_ins_and_those_that_are_unavailable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["plugins"]) == 1
-    printed = capsys.readouterr().out
-    assert "mean_3sd             Is the mean of the input within" in printed
-    assert "broken               UNAVAILABLE: broken-plugin: ModuleNotFoundError" in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mean_3sd Is the mean of the input within" in printed
+    assert "broken UNAVAILABLE: broken-plugin: ModuleNotFoundError" in printed
