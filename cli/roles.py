@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
 from db.session import connect
+from retrain.drill import NO_DRILL, Drill
 
 IDLE_SECONDS = 0.1  # pause of a worker when no job was due
 TRAINER_IDLE_SECONDS = 0.5
@@ -139,12 +140,12 @@ def work(settings: Settings) -> int:
     return 0
 
 
-def train(settings: Settings) -> int:
+def train(settings: Settings, drill: Drill = NO_DRILL) -> int:
     """Train requested challengers until stopped."""
     from services.rollouts.trainer import Trainer
 
     stop = until_signalled()
     run_threads(
-        [partial(Trainer(settings, _sessions(settings)).run, stop, TRAINER_IDLE_SECONDS)]
+        [partial(Trainer(settings, _sessions(settings), drill).run, stop, TRAINER_IDLE_SECONDS)]
     )
     return 0

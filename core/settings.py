@@ -99,10 +99,6 @@ class Settings(BaseSettings):
     webhook_allow: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     webhook_timeout: Duration = timedelta(seconds=15)
 
-    # For tests of the safety net only: the next challenger's weights are scrambled.
-    sabotage_challenger: bool = False
-    bypass_gate: bool = False
-
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, given: str) -> str:

@@ -165,12 +165,8 @@ def play(settings: Settings, given: argparse.Namespace) -> int:
     folder = Path(given.folder).resolve()
     if folder.exists():
         shutil.rmtree(folder)
-    extra = {}
-    if given.sabotage:
-        extra["SEQWATCH_SABOTAGE_CHALLENGER"] = "true"
-    if given.bypass_gate:
-        extra["SEQWATCH_BYPASS_GATE"] = "true"
-    stage = Stage(folder=folder, port=given.port or settings.port, extra=extra)
+    drill = [*["--sabotage"] * given.sabotage, *["--bypass-gate"] * given.bypass_gate]
+    stage = Stage(folder=folder, port=given.port or settings.port, drill=drill)
     began = time.monotonic()
     try:
         platform = stage.start()

@@ -3,6 +3,7 @@
 import json
 import secrets
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import executable
@@ -30,13 +31,13 @@ class Stage:
         Where everything is kept; emptied at the start.
     port
         Of the platform; the service takes the next one, the receiver the one after.
-    extra
-        Further settings of the platform's processes.
+    drill
+        Options of `cli.demo.drill`, which is the trainer where there are any.
     """
 
     folder: Path
     port: int
-    extra: dict[str, str] = field(default_factory=dict)
+    drill: Sequence[str] = ()
     key: str = ""
     supervisor: Supervisor = field(init=False)
     receiver: Receiver = field(init=False)
@@ -74,8 +75,11 @@ class Stage:
         """Start the platform and the receiver; return a client with every right."""
         upgrade(connect(self.settings.database_url))
         self.key = make_key(self.settings, "demo", ["admin"], None)
-        for role in ROLES:
-            self.supervisor.start(role, platform_command(role, self.supervisor.listener))
+        commands = {role: platform_command(role, self.supervisor.listener) for role in ROLES}
+        if self.drill:
+            commands["trainer"] = [executable, "-m", "cli.demo.drill", *self.drill]
+        for role, command in commands.items():
+            self.supervisor.start(role, command)
         self.receiver.start()
         platform = Platform.at(self.url, self.key)
         self.supervisor.wait_until_healthy("api", f"{self.url}/health")
@@ -122,5 +126,4 @@ class Stage:
             "SEQWATCH_EVALUATE_EVERY": "0.2",
             "SEQWATCH_DELIVER_EVERY": "0.5",
             "SEQWATCH_LEASE": "6",
-            **self.extra,
         }

@@ -20,6 +20,7 @@ from monitors.performance import accuracy
 from monitors.performance.accuracy import AccuracyParams
 from retrain import gate, plan
 from retrain.artifact_header import FORMAT
+from retrain.drill import NO_DRILL, Drill
 from retrain.gate import Gate
 from retrain.plan import Plan, Sizes
 from retrain.rollout import Event
@@ -52,6 +53,7 @@ class TrainingRequest:
     base_manifest: dict[str, Any]
     base_objective: float | None
     base_reference_start: datetime | None
+    drill: Drill = NO_DRILL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,7 @@ def make(request: TrainingRequest, on_epoch: Callable[[Epoch], None]) -> Trainin
         on_epoch,
     )
     artifact = artifacts.encode(trained.forecaster)
-    if request.settings.sabotage_challenger and base is not None:
+    if request.drill.damages_challenger and base is not None:
         artifact = artifacts.scramble(artifact, request.seed)
     challenger = artifacts.decode(artifact, artifacts.sha256_of(artifact))
     tests = _tests(request, history, planned)

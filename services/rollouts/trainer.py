@@ -26,6 +26,7 @@ from db.queries.queue.due import is_due
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
+from retrain.drill import NO_DRILL, Drill
 from retrain.gate import Gate
 from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch, limit_threads
@@ -70,8 +71,11 @@ class Retest:
 class Trainer:
     """One trainer. Any number is safe: a claim is a lease with a fence."""
 
-    def __init__(self, settings: Settings, sessions: sessionmaker[Session]) -> None:
+    def __init__(
+        self, settings: Settings, sessions: sessionmaker[Session], drill: Drill = NO_DRILL
+    ) -> None:
         self._settings = settings
+        self._drill = drill
         self._sessions = sessions
         self._n_outages = 0  # in a row
         limit_threads(settings.trainer_threads)
@@ -199,6 +203,7 @@ class Trainer:
         cut, pinned = log_at
         return TrainingRequest(
             settings=self._settings,
+            drill=self._drill,
             model_id=model.id,
             model=model.name,
             # The next version takes what the last one took.
@@ -251,7 +256,7 @@ class Trainer:
         """Do what follows from the gate; without a decision it is tested again later."""
         compared, tests = found
         event, cause = train_challenger.through_the_gate(
-            compared, is_first=request.base is None, is_bypassed=self._settings.bypass_gate
+            compared, is_first=request.base is None, is_bypassed=self._drill.bypasses_gate
         )
         if event is Event.GATE_INCONCLUSIVE:
             rollout.progress = {**rollout.progress, "tests": msgspec.to_builtins(tests)}

@@ -32,7 +32,6 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("LEASE", "PT"),
         ("MAX_ROWS", "0"),
         ("WEBHOOK_ALLOW", "10.0.0.0/8,foo"),
-        ("BYPASS_GATE", "maybe"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "mysql://127.0.0.1/seqwatch"),
         ("DATABASE_URL", "postgresql://127.0.0.1/seqwatch"),

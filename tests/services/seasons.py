@@ -18,6 +18,7 @@ from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
+from retrain.drill import NO_DRILL, Drill
 from services.aggregation.fold import fold_all
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
@@ -82,8 +83,8 @@ class Seasons:
     def settings(self, **changes: object) -> Settings:
         return settings_of(self.url, self.folder).model_copy(update=changes)
 
-    def train(self, **changes: object) -> bool:
-        return Trainer(self.settings(**changes), self.sessions).once()
+    def train(self, drill: Drill = NO_DRILL, **changes: object) -> bool:
+        return Trainer(self.settings(**changes), self.sessions, drill).once()
 
     def rollout(self, rollout_id: UUID) -> Rollout:
         with read_only(self.sessions) as session:

@@ -18,6 +18,7 @@ from core.errors import RetrainRefused
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Model, Rollout
+from retrain.drill import Drill
 from retrain.rollout import Phase
 from services.models.artifacts import path_of
 from services.retention import erasure, erasure_requests
@@ -107,7 +108,7 @@ def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> 
 
 def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None:
     result = seasons.request("renewal", ONSET)
-    seasons.train(sabotage_challenger=True)
+    seasons.train(Drill(damages_challenger=True))
     assert seasons.rollout(result).phase is Phase.REJECTED
 
 
@@ -115,7 +116,7 @@ def test_a_gate_that_the_operator_bypassed_lets_it_through_and_says_so(
     seasons: Seasons,
 ) -> None:
     result = seasons.request("renewal", ONSET)
-    seasons.train(sabotage_challenger=True, bypass_gate=True)
+    seasons.train(Drill(damages_challenger=True, bypasses_gate=True))
     assert seasons.rollout(result).phase is Phase.CANARY
     assert "bypassed by the operator" in seasons.events(result)[-1][1]
 
