@@ -31,7 +31,7 @@ def forget() -> None:
 
 def install(source: Path, target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    options = ["--no-build-isolation", "--disable-pip-version-check", "--target", target]
+    options = ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
     subprocess.run([*pip, *options, source], check=True, timeout=300)
 
 
