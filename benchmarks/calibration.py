@@ -3,7 +3,7 @@
 Run: `python -m benchmarks.calibration`. An LSTM learns from the first 270 days of Elec2 whether
 the price will be up or down half an hour later, is calibrated, and then serves 674 days it
 has never seen. They are evaluated day by day as they are, and with its probabilities
-broken from some day on. Elec2's labels say nothing of whether a detector of drift is good (who
+broken from some day on. Elec2's labels do not show whether a detector of drift is good (who
 repeats the last label is right in 85 of 100); here they are only what a claim is held against.
 """
 
@@ -30,7 +30,7 @@ LEARNT, CALIBRATED = 240, 270  # days
 WITHIN = 2  # windows, or it is not found
 N_STARTS = 15
 EPOCHS, BATCH, UNITS, RATE = 12, 256, 32, 3e-3
-# Pairs of odds: what the model says, and what is told instead.
+# Pairs of odds: those of the model, and those that are sent instead.
 FAULTS: dict[str, Callable[[Floats], Floats]] = {
     "nothing": lambda odds: odds,
     "temperature .5: too sure": lambda odds: 2.0 * odds,

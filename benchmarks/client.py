@@ -215,7 +215,7 @@ def measure_states() -> bool:
 
 
 def main() -> int:
-    """Measure, and say whether the bars were met."""
+    """Measure, and print whether the bars were met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=30_000, help="calls flat out")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the paced run")

@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.drift`. The bar is 100 ms. The time does not depend
 on traffic: 50 predictions an hour or 50 million make the same rows. What the
-monitor learns from the reference is kept between looks, and timed apart.
+monitor learns from the reference is kept between evaluations, and timed apart.
 
 Then from raw arrays, two windows of 100,000 rows each: to edges, summaries and
 all distances (bar 100 ms), and from the summaries alone (10 ms). Evidently's

@@ -2,7 +2,7 @@
 
 Run: `make bench-quality`, or `python -m benchmarks.drift_quality --quick` without
 the peers' environments. Prints tables, and writes all figures with `--json`.
-`docs/drift-quality.md` says what is done and shows a run.
+`docs/drift-quality.md` describes the method and shows a run.
 """
 
 import argparse

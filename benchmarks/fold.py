@@ -192,7 +192,7 @@ def main() -> None:
         measure_memory()
         return
     n = given.rows
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as the bar says
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, as for the bar
     measure("8 features x 1 step, no output", (8, 1, 24), n, 1, (300_000, 220_000))
     measure("7 channels x 6 steps, 24 x 7 ahead", (7, 7, 24), n // 10, 6, (50_000, 40_000))
     for hours in (1, 24, 90 * 24):

@@ -118,7 +118,7 @@ def arrow_body(n: int, seed: int) -> bytes:
 
 
 def shape(name: str, n_rows: int, n_connections: int) -> Shape:
-    """Return a kind of request; its name says which format."""
+    """Return a kind of request; its name holds the format."""
     is_arrow = name.startswith("Arrow")
     body = arrow_body if is_arrow else column_body if "columns" in name else json_body
     return Shape(

@@ -22,7 +22,7 @@ import uvloop
 _DIGITS = 12
 MARKER = b"#" * _DIGITS
 _BLOCKS = itertools.count(1)  # of a million serial numbers, one for each connection
-_TICK = 0.001  # seconds between two looks at what is due
+_TICK = 0.001  # seconds between two polls of what is due
 
 # Given when the request was due, its status line's three digits, and the body of the answer.
 Note: TypeAlias = Callable[[float, bytes, bytes], None]
@@ -30,7 +30,7 @@ Note: TypeAlias = Callable[[float, bytes, bytes], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What one kind of request looks like.
+    """One kind of request.
 
     `bodies` differ in their values; each connection sends another one. Were they
     alike, what arrives together would compress as no real traffic does.
@@ -98,7 +98,7 @@ class Patched:
 
 
 class Connection(asyncio.Protocol):
-    """Sends one request at a time; says when it is free."""
+    """Sends one request at a time; reports when it is free."""
 
     def __init__(self, on_free: Callable[["Connection"], None], note: Note) -> None:
         self._on_free = on_free
@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
 async def connect(
     port: int, n: int, on_free: Callable[[int], Callable[[Connection], None]], note: Note
 ) -> list[Connection]:
-    """Open `n` connections; `on_free(no)` is told whenever number `no` has nothing to do."""
+    """Open `n` connections; `on_free(no)` is called whenever number `no` has nothing to do."""
     loop = asyncio.get_running_loop()
     return [
         (

@@ -1,4 +1,4 @@
-"""What can be told of a week when the reference is shorter than nineteen of them?
+"""Power of drift tests of a week with fewer than nineteen weeks of reference.
 
 Run: `python -m benchmarks.short_reference`. Size and power at 5 % of Rao-Scott and of a
 bootstrap of whole days, from daily counts, beside tests that know of no memory.

@@ -21,7 +21,7 @@ def main() -> int:
     cpu = (used.ru_utime + used.ru_stime) / 60
     wall = (time.monotonic() - began) / 60
     report(Bar(name="tests: wall time", figure=wall, unit="min", at_most=MINUTES))
-    # Beside other work the wall time says little: twice the limit on two cores.
+    # Beside other work the wall time means little: twice the limit on two cores.
     limit = MINUTES * (os.cpu_count() or 1)
     report(Bar(name="tests: CPU time", figure=cpu, unit="min", at_most=limit))
     return done.returncode

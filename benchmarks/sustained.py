@@ -4,7 +4,7 @@ Run: `make bench-sustained` (ten minutes), or `python -m benchmarks.sustained
 --minutes 2`. API, ticker and worker run as in production; eight models are fed
 at a fixed rate, a day of event time a minute, so that days close, are joined
 with labels and evaluated. Memory, backlog and latency are printed every ten
-seconds; the last lines say whether they are bounded and every row is there.
+seconds; the last lines show whether they are bounded and every row is there.
 """
 
 import argparse
@@ -54,7 +54,7 @@ MB = 1_000_000
 
 
 class Sample(NamedTuple):
-    """What one line says."""
+    """Figures of one line."""
 
     at: float
     rate: float

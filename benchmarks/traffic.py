@@ -26,7 +26,7 @@ LABELS_AT_ONCE = 500
 N_CONNECTIONS = 48
 N_TEMPLATES = 4
 PATIENCE = 180.0  # seconds for the last answers
-TICK = 0.002  # seconds between two looks at what is due
+TICK = 0.002  # seconds between two polls of what is due
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

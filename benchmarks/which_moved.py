@@ -38,16 +38,16 @@ CHANGES: dict[str, Change] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learnt:
-    """What a reference says of scores.
+    """Null distribution of scores on a reference.
 
     Attributes
     ----------
     baseline
         Of the product's panel.
     away : (evaluation, feature, view)
-        Of each half of the reference against the other, each ascending over looks.
+        Of each half of the reference against the other, each ascending over evaluations.
     largest : (evaluation, feature)
-        Of scores over views, ascending over looks.
+        Of scores over views, ascending over evaluations.
     limit
         What the e-BH statistic may reach once in the promised days.
     """
@@ -65,7 +65,7 @@ class Learnt:
 
 
 def _ranks(scores: Floats, ascending: Floats) -> Floats:
-    """Return conformal p-values: the share of a reference's looks that lie as far."""
+    """Return conformal p-values: the share of the reference that lies as far."""
     n = len(ascending)
     flat, known = scores.reshape(len(scores), -1), ascending.reshape(n, -1)
     at = [np.searchsorted(known[:, i], flat[:, i], side="left") for i in range(flat.shape[1])]
@@ -155,8 +155,8 @@ def plants(n_streams: int, seed: int) -> list[Floats]:
     return made
 
 
-def looked_at(known: Learnt, stretch: Floats) -> Floats:
-    """Return the scores of the last look at a stretch of five weeks."""
+def evaluated_at(known: Learnt, stretch: Floats) -> Floats:
+    """Return the scores of the last evaluation of a stretch of five weeks."""
     last: Floats = panel.evaluate_days(known.baseline, grid(stretch)).scores[-1]
     return last
 
@@ -181,7 +181,7 @@ def over(
                 for sensor in changed:
                     stretch[CONTEXT:, sensor] = CHANGES[name](quiet[CONTEXT:, sensor], rng)
                 truly = np.isin(np.arange(values.shape[1]), changed)
-                message = named(known, looked_at(known, stretch)[None])
+                message = named(known, evaluated_at(known, stretch)[None])
                 for who, found in message.items():
                     n_named, n_right = int(found.sum()), int((found[0] & truly).sum())
                     tally.setdefault((name, k, who), []).append(

@@ -43,7 +43,7 @@ CONFIG = {
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
     config = folder / "collector_config.json"
     config.write_text(json.dumps(CONFIG), encoding="utf-8")

@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Watch:
-    """What does the detector say, day by day, of these stretches of one sensor?
+    """Return the scores of these stretches of one sensor, day by day.
 
     Attributes
     ----------
@@ -94,12 +94,12 @@ class Verdicts:
 
 
 class Watcher(Protocol):
-    """One who looks day by day.
+    """A detector that evaluates day by day.
 
     Attributes
     ----------
     promised_days
-        Days between false alarms that it says it keeps, one evaluation a day.
+        Days between false alarms that it claims, one evaluation a day.
     cpu
         Seconds spent by all judgements so far.
     n_decisions

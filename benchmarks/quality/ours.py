@@ -128,7 +128,7 @@ class SeqwatchTemporalPattern(Weekly):
         return Verdicts(score=score, alarm=p <= SIZE)
 
     def _reference(self, question: Question, views: Sequence[View]) -> list[Floats]:
-        """Return what is seen of the reference; looked at once for all its questions."""
+        """Return what is seen of the reference; evaluated once for all its questions."""
         if self._known is None or self._known[0] is not question.weeks:
             self._known = question.weeks, _seen(question.weeks, views)
         return self._known[1]

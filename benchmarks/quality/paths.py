@@ -87,7 +87,7 @@ def course(series: Series, seed: int, n_injections: int) -> Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What one detector said of one course, per sensor (path, look)."""
+    """Scores of one detector on one course, per sensor (path, evaluation)."""
 
     course: Course
     quiet: list[Floats]

@@ -81,7 +81,6 @@ TO_DO = (
     "services/access",
     "services/ingest",
     "db/migrations",
-    "benchmarks",
     "examples",
     "tests",
 )
