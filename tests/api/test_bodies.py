@@ -50,7 +50,7 @@ def admin(as_key: Clients, model: str) -> TestClient:
         pytest.param(
             "/v1/models/grid/monitors/own",
             {"kind": "drift"},
-            "no kind of monitor 'drift'; known: input_drift, ",
+            "no kind of monitor 'drift'; known: accuracy, ",
             id="a kind of monitor",
         ),
         pytest.param(

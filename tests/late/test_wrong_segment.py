@@ -86,7 +86,7 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
-    assert found[CHANGED + 2][1].startswith("forecasts of load for shop=b are off ")
+    assert found[CHANGED + 2][1].startswith("errors of load for shop=b are ")
     with read_only(world.sessions) as session:
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
     assert told.reference_start == START
@@ -124,7 +124,7 @@ def test_it_is_refused_where_the_contract_tells_no_segments_apart(
     world = World(sessions, tmp_path / "lake", "plain", N_REFERENCE, kinds=())
     with (
         unit_of_work(sessions) as session,
-        pytest.raises(Unprocessable, match="tells no segments apart"),
+        pytest.raises(Unprocessable, match="has no segments"),
     ):
         monitor_config.put(
             session, world.model_id, MonitorPlan(name=NAME, kind=NAME, params={})

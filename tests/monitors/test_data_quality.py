@@ -126,7 +126,7 @@ def _moon(stream: Stream, hours: slice) -> None:
 
 
 FAULTS = [
-    pytest.param(_gone, ("missing", "load"), "load 5", id="half of the values are missing"),
+    pytest.param(_gone, ("missing", "load"), "load: 5", id="half of the values are missing"),
     pytest.param(_stopped, ("gap", "wind"), "in 14 h", id="a feature stops"),
     pytest.param(_silent, ("gap", "load"), "in 6 h", id="no row for six hours"),
     pytest.param(
@@ -135,7 +135,9 @@ FAULTS = [
     pytest.param(
         _far, ("beyond", "load"), "times the reference range", id="one value far away"
     ),
-    pytest.param(_moon, ("new_category", "area"), "never had", id="a category that is new"),
+    pytest.param(
+        _moon, ("new_category", "area"), "unknown to the reference", id="a category that is new"
+    ),
 ]
 
 
@@ -169,8 +171,8 @@ ARRIVALS = [
     pytest.param({"n_duplicates": 5}, None, id="few that came twice"),
     pytest.param({"n_duplicates": 30}, "3.0% of the rows are duplicates", id="many"),
     pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused: out", id="range"),
-    pytest.param({"refused": {"vocabulary": 30}}, "an unknown category", id="vocabulary"),
-    pytest.param({"refused": {"type": 30}}, "a wrong type", id="type"),
+    pytest.param({"refused": {"vocabulary": 30}}, "unknown category", id="vocabulary"),
+    pytest.param({"refused": {"type": 30}}, "wrong type", id="type"),
     pytest.param({"refused": {"missing": 8, "not_finite": 8}}, "missing", id="absent or NaN"),
     pytest.param({"refused": {"range": 6, "type": 6}}, None, id="few of each"),
     pytest.param({"refused": {"contract": 500}}, None, id="taken, under another contract"),

@@ -113,7 +113,7 @@ def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
     said[np.arange(len(said)) % HOURS != 6] = math.nan
     found = evaluated(said, 80)
     assert found.outcome is Outcome.NO_DATA
-    assert found.cause == "the model speaks in fewer than half of the hours"
+    assert found.cause == "fewer than half of the hours have outputs"
 
 
 @pytest.mark.parametrize(

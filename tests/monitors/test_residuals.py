@@ -64,7 +64,9 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     [
         pytest.param(lambda late: late + 1.5, "bias", "SD too high", id="too high"),
         pytest.param(lambda late: late - 1.5, "bias", "SD too low", id="too low"),
-        pytest.param(lambda late: 2.5 * late, "spread", "as widely as usual", id="wider"),
+        pytest.param(
+            lambda late: 2.5 * late, "spread", "as widely as in the baseline", id="wider"
+        ),
         pytest.param(far_off, "spread", "", id="now and then far off"),
         pytest.param(daily, "memory", "have errors correlated after 24 h", id="each day"),
     ],

@@ -75,8 +75,8 @@ def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
     assert found.outcome is Outcome.BREACH
     detail: Any = found.detail
     assert detail["top"].endswith("[site=5]")
-    assert found.cause.startswith("forecasts of ")
-    assert " for site=5 are off " in found.cause
+    assert found.cause.startswith("errors of ")
+    assert " for site=5 are " in found.cause
     told = detail["errors"]["all targets [site=5]"]
     assert told["times"] / told["others"] == pytest.approx(2.0, rel=0.2)
     assert told["error"] == pytest.approx(told["baseline"] * told["times"])

@@ -63,5 +63,5 @@ def test_the_threshold_does_not_jump_where_extrapolation_begins() -> None:
 
 
 def test_without_evaluations_nothing_can_be_promised() -> None:
-    with pytest.raises(ValueError, match="no look"):
+    with pytest.raises(ValueError, match="no evaluation"):
         fit_threshold(np.array([math.nan]), 90.0, 7)
