@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -72,6 +73,34 @@ class Rule:
     """
 
     alpha: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateTests:
+    """The tests at the gate: the period, which begins at `start`, only grows.
+
+    Attributes
+    ----------
+    sizes
+        At how many days with labels each test is due.
+    done
+        How many were.
+    """
+
+    start: datetime
+    sizes: tuple[int, ...]
+    done: int
+
+    @property
+    def rule(self) -> Rule:
+        """Rule of the next test; all tests share one significance level."""
+        alpha = alpha_of(self.done, len(self.sizes), Rule().alpha)
+        return Rule(alpha=alpha)
+
+    @property
+    def next_size(self) -> int | None:
+        """Days with labels that the next test needs; None when there is none left."""
+        return self.sizes[self.done] if self.done < len(self.sizes) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=JsonRou
 
 
 class ChannelPut(Body):
-    """What somebody says about a channel."""
+    """Address, severities and secret of a channel."""
 
     url: str
     secret: SecretStr | None = None

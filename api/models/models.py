@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
 class ModelPut(Body):
-    """What somebody says about a model."""
+    """Contract, description and policy of a model."""
 
     description: str = Field(default="", max_length=2000)
     runbook_url: HttpUrl | None = None
@@ -48,7 +48,7 @@ def put_model(
     act: ActDep,
     precondition: PreconditionDep,
 ) -> model_details.ModelNow:
-    """Register a model, or change what is said about it."""
+    """Register a model, or change its contract, description or policy."""
     try:
         parts.directory.reach(act.caller, Scope.OPERATE, model)
     except NotFound:

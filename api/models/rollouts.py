@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1", tags=["rollouts"], route_class=JsonRoute)
 
 
 class RetrainCreate(Body):
-    """Why, and since when the model is wrong, if somebody knows."""
+    """Reason, and the onset of the fault where it is known."""
 
     reason: str = Field(min_length=1, max_length=1000)
     onset: AwareDatetime | None = None

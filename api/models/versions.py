@@ -45,7 +45,7 @@ _WEIGHTS = {
 
 
 class VersionPut(Body):
-    """What somebody says about a version."""
+    """Manifest, objective and reference of a version."""
 
     contract: ContractBody | None = None
     manifest: dict[str, Any] = Field(

@@ -32,7 +32,7 @@ log = logging.getLogger("seqwatch.api")
 
 
 class Problem(JSONResponse):
-    """An answer that says what went wrong."""
+    """Problem details (RFC 9457)."""
 
     media_type = PROBLEM
 
@@ -51,7 +51,7 @@ class Problem(JSONResponse):
 
 
 def members_of(error: AppError) -> dict[str, Any]:
-    """Return what a business error says beyond its detail."""
+    """Return the extension members of a business error."""
     match error:
         case BadRows():
             return outcome(

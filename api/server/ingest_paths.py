@@ -79,7 +79,7 @@ _COLUMN = {"type": "array", "items": {}}
 
 
 def _rows(feed: Feed) -> dict[str, Any]:
-    """Describe the bodies that hold rows: which features there are, the contract says."""
+    """Describe the bodies that hold rows; the contract names their features."""
     row = {"$ref": f"#/components/schemas/{feed.title()}Row"}
     batch = {
         "type": "object",

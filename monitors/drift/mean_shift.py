@@ -126,7 +126,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
     The limit is the evidence that quiet worlds made from the reference reach
     once in the promised days, each world evaluated by what a reference of its own
     teaches (`monitors.drift.mean_shift_null`). Where a replay over the real reference,
-    a quarter at a time evaluated by the others, calls more often than chance
+    a quarter at a time evaluated by the others, breaches more often than chance
     explains, the limit rises.
 
     Parameters

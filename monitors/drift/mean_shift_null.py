@@ -132,7 +132,7 @@ def _limit(evidence: Floats, promised_days: float) -> float:
 
 
 def _calls(evidence: Floats, limit: float) -> int:
-    """Count calls over all worlds, as `monitors.drift.mean_shift.calls` does."""
+    """Count breaches over all simulated streams, as `monitors.drift.mean_shift.calls` does."""
     n, quiet = 0, np.full(evidence.shape[1], WEEK)
     for above in evidence > limit:
         rings = above & (quiet >= WEEK)

@@ -18,7 +18,7 @@ def moved(scores: Floats, null: Floats, limit: float) -> Bools:
     Parameters
     ----------
     scores : (feature,)
-        Of the evaluation that calls; NaN, no data, is never named.
+        Of the evaluation in breach; NaN, no data, is never named.
     null : (evaluation, feature)
         Scores of the evaluations of the reference, each as if its own time had not been
         seen. NaN is left out.

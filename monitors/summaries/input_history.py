@@ -44,9 +44,16 @@ class InputHistory:
         return hourly(numbers, edges.names, self.window.start, self.window.end)
 
     def within(self, window: Window) -> "InputHistory":
-        """Return the part that lies in a window."""
+        """Return the part that lies in a window of this one.
+
+        Where `hours` of the whole are known, those of the part are a view of them: a backtest
+        keeps one grid, not one for each day.
+        """
         first, end = summary.chunk_at(window.start), summary.chunk_at(window.end)
-        return replace(self, window=window, summary=self.summary.select(first, end))
+        part = replace(self, window=window, summary=self.summary.select(first, end))
+        if "hours" in self.__dict__:
+            part.__dict__["hours"] = self.hours.until(end, end - first)
+        return part
 
     def of(self, places: Sequence[int]) -> tuple[Edges, Summary]:
         """Return what is kept of some features, by their places."""

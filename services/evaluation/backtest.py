@@ -291,7 +291,7 @@ def _days(
     preparation = Preparation(
         session, model, baselines, (stretch.start + DAY, stretch.end), base.champion
     )
-    monitors = {tracker.monitor.id: tracker.monitor for tracker in trackers}
+    monitors = [tracker.monitor for tracker in trackers]
     served_by = _served_by(session, model.id)
     at = stretch.start
     while at + DAY <= stretch.end:

@@ -58,7 +58,7 @@ def evaluate_slot(
             return 0
         changes = _changes(session, model, day_end)  # before what they are about is read
         context = evaluation_context.load(session, model, day_end)
-        monitors = {monitor.id: monitor for monitor in enabled(session, model_id)}
+        monitors = enabled(session, model_id)
         prepared = prepare(session, model, monitors, context, baselines)
 
     # decide: outside any transaction, because it takes its time

@@ -1,7 +1,7 @@
 """Read what the monitors of a model need for each slot of a stretch of event time."""
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,7 +66,7 @@ class Preparation:
         Which model.
     baselines
         What has been fitted before.
-    first, last
+    slots
         The ends of the first and of the last slot.
     champion
         The version that serves.
@@ -87,16 +87,14 @@ class Preparation:
         self._cuts: dict[Source[Any], Cut[Any]] = {}
         self._references: dict[tuple[Window, bool], InputHistory] = {}
 
-    def slot(
-        self, monitors: Mapping[UUID, Monitor], context: EvaluationContext
-    ) -> list[Prepared]:
+    def slot(self, monitors: Sequence[Monitor], context: EvaluationContext) -> list[Prepared]:
         """Prepare every monitor for one slot.
 
         A monitor that cannot be prepared has an error of its own; a database that cannot be
         read is everybody's.
         """
         values: dict[Source[Any], object] = {}
-        return [self._guarded(monitor, context, values) for monitor in monitors.values()]
+        return [self._guarded(monitor, context, values) for monitor in monitors]
 
     def _guarded(
         self,
@@ -162,7 +160,7 @@ class Preparation:
 def prepare(
     session: Session,
     model: Model,
-    monitors: Mapping[UUID, Monitor],
+    monitors: Sequence[Monitor],
     context: EvaluationContext,
     baselines: Baselines,
 ) -> list[Prepared]:

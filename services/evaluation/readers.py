@@ -82,6 +82,7 @@ def _input(reading: Reading, source: RecentInput) -> Cut[Any]:
     )
     if reading.first == reading.last:
         return lambda _: whole
+    _ = whole.hours  # laid out once: each slot gets a view
     return lambda context: whole.within(Window(context.as_of - source.look_back, context.as_of))
 
 

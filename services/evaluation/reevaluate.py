@@ -235,7 +235,7 @@ def _reevaluate_slot(
     # load
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
-        monitors = {monitor.id: monitor for monitor in enabled(session, model_id)}
+        monitors = enabled(session, model_id)
         past = _past(session, model, as_of)
         if past is None:
             return 0

@@ -21,7 +21,7 @@ from monitors.performance.accuracy import AccuracyParams
 from retrain import gate, plan
 from retrain.artifact_header import FORMAT
 from retrain.drill import NO_DRILL, Drill
-from retrain.gate import Gate
+from retrain.gate import Gate, GateTests
 from retrain.plan import Plan, Sizes
 from retrain.rollout import Event
 from retrain.training import artifacts
@@ -54,34 +54,6 @@ class TrainingRequest:
     base_objective: float | None
     base_reference_start: datetime | None
     drill: Drill = NO_DRILL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateTests:
-    """The tests at the gate: the period, which begins at `start`, only grows.
-
-    Attributes
-    ----------
-    sizes
-        At how many days with labels each test is due.
-    done
-        How many were.
-    """
-
-    start: datetime
-    sizes: tuple[int, ...]
-    done: int
-
-    @property
-    def rule(self) -> gate.Rule:
-        """Rule of the next test; all tests share one significance level."""
-        alpha = gate.alpha_of(self.done, len(self.sizes), gate.Rule().alpha)
-        return gate.Rule(alpha=alpha)
-
-    @property
-    def next_size(self) -> int | None:
-        """Days with labels that the next test needs; None when there is none left."""
-        return self.sizes[self.done] if self.done < len(self.sizes) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

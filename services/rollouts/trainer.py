@@ -27,7 +27,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
 from retrain.drill import NO_DRILL, Drill
-from retrain.gate import Gate
+from retrain.gate import Gate, GateTests
 from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch, limit_threads
 from services.models.artifacts import store
@@ -35,7 +35,7 @@ from services.platform_faults import failing_jobs
 from services.platform_faults.outage import described, is_outage
 from services.retention.catch_up import catch_up
 from services.rollouts import rollout_transitions, train_challenger
-from services.rollouts.train_challenger import GateTests, TrainingRequest, TrainingResult
+from services.rollouts.train_challenger import TrainingRequest, TrainingResult
 
 log = logging.getLogger(__name__)
 

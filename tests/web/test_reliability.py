@@ -31,16 +31,16 @@ def test_claims_and_what_happened_are_shown_by_class(
 
     for text in (finding, model, empty):
         outline(text)
-    assert "Whether claims come true" in finding
-    assert "which moved most, by claim" in finding
+    assert "<h2>Calibration" in finding
+    assert "moved most, by predicted probability" in finding
     assert re.search(r"<th scope=\"row\">0.% and 10.%</th>", finding)
-    assert 'aria-label="Claims of storm"' in model
-    assert "No label has met a probability since claims are kept" in empty
-    assert 'aria-label="Claims of storm"' not in empty
+    assert 'aria-label="Calibration of storm"' in model
+    assert "No prediction with a probability has a label yet" in empty
+    assert 'aria-label="Calibration of storm"' not in empty
 
 
 @pytest.mark.usefixtures("fleet")
 def test_the_page_of_a_model_that_is_no_classifier_says_nothing_of_claims(
     signed_in: Browsers,
 ) -> None:
-    assert "claims come true" not in signed_in("read").get("/models/transformer-load").text
+    assert "<h2>Calibration" not in signed_in("read").get("/models/transformer-load").text
