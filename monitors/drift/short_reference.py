@@ -69,7 +69,7 @@ def _impression(drawn: Resampled, top: int, name: str) -> str:
     median = f"{drawn.median[top]:+.3g} ({drawn.low[top]:+.3g} to {drawn.high[top]:+.3g})"
     return (
         f"so far {name} moved most, {p}, its median by {median} "
-        "(bootstrap, provisional, knows no season: for reading only)"
+        "(bootstrap, provisional, no season modelled: never alerts)"
     )
 
 

@@ -170,14 +170,14 @@ def seasonal_difference(season: int = HOURS) -> View:
         Statistic(
             name="balance",
             grain=0.05,
-            more=f"rises against {season} h before",
-            less=f"falls against {season} h before",
+            more=f"higher than {season} h before",
+            less=f"lower than {season} h before",
         ),
         Statistic(
             name="log spread",
             grain=0.05,
-            more=f"differs more from {season} h before",
-            less=f"differs less from {season} h before",
+            more=f"larger differences from {season} h before",
+            less=f"smaller differences from {season} h before",
         ),
     )
     return View(name="seasonal_difference", parts=parts, before=season, statistics=statistics)

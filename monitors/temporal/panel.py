@@ -435,5 +435,5 @@ def explain(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) ->
         view=view.name,
         statistic=part.name,
         away=float(away[most]),
-        sentence=f"{name} {words} ({away[most]:+.1f} ordinary spreads)",
+        sentence=f"{name}: {words} ({away[most]:+.1f} SD of the reference)",
     )

@@ -103,7 +103,7 @@ def test_a_sequence_fault_is_seen_and_told(
     assert evaluations.joint[-1] > baseline.alarm_threshold.value
     found = explain(baseline, evaluations)
     assert (found.feature, found.view in views) == ("f2", True)
-    assert found.sentence.startswith("f2 ")
+    assert found.sentence.startswith("f2: ")
     np.testing.assert_allclose(evaluations.joint, evaluations.scores.max(axis=(1, 2)))
 
 

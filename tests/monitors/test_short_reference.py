@@ -43,7 +43,7 @@ def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
         "warming up: 5 of 19 windows of 7 days; so far wind moved most"
     )
     assert "its median by +1.48" in found.cause
-    assert found.cause.endswith("(bootstrap, provisional, knows no season: for reading only)")
+    assert found.cause.endswith("(bootstrap, provisional, no season modelled: never alerts)")
     told = found.detail["provisional"]
     assert isinstance(told, dict)
     assert told["top"] == "wind"

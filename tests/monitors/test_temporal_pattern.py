@@ -38,7 +38,7 @@ def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
     held[216 * HOURS :, 2] = np.repeat(held[216 * HOURS :: 2, 2], 2)
     found = evaluate(baseline, days(grid(held), 203, 220), day(220))
     assert found.outcome is Outcome.BREACH
-    assert found.cause.startswith("f2 repeats the hour before more often")
+    assert found.cause.startswith("f2: mean of the hour before repeated more often")
     assert (found.detail["top"], found.detail["view"]) == ("f2", "first_difference")
     assert day(216).isoformat() <= str(found.detail["since"]) <= day(218).isoformat()
     json.dumps(found.detail, allow_nan=False)

@@ -64,7 +64,7 @@ def test_a_sensor_that_is_held_between_its_readings_is_found_and_named(
     found = serve(sessions, load, wind)
     assert found[0].outcome == Outcome.OK
     assert found[-1].outcome == Outcome.BREACH
-    assert found[-1].cause.startswith("load ")
+    assert found[-1].cause.startswith("load: ")
     assert found[-1].detail["top"] == "load"
     assert found[-1].detail["moved"][0] == "load"
     assert found[0].detail["moved"] == []

@@ -10,11 +10,11 @@ from monitors.summaries.hourly import Hourly
 from monitors.summaries.summary import Floats
 
 _PARTS = (
-    Statistic(name="missing", grain=0.05, more="is missing more often", less=None),
+    Statistic(name="missing", grain=0.05, more="missing more often", less=None),
     Statistic(
         name="silent hours",
         grain=0.1,
-        more="is silent for more hours",
+        more="no values for more hours",
         less=None,
     ),
 )

@@ -47,12 +47,12 @@ def autocorrelation(season: int = HOURS) -> View:
             Statistic(
                 name=f"lag {lag}",
                 grain=0.05,
-                more=f"follows its value {lag} h before more closely",
-                less=f"follows its value {lag} h before less closely",
+                more=f"higher autocorrelation at lag {lag} h",
+                less=f"lower autocorrelation at lag {lag} h",
             )
             for lag in lags
         ),
-        Statistic(name="log spread", grain=0.05, more="spreads further", less="spreads less"),
+        Statistic(name="log spread", grain=0.05, more="larger spread", less="smaller spread"),
     )
     return View(name="autocorrelation", parts=parts, before=0, statistics=statistics)
 

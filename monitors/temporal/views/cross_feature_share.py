@@ -18,14 +18,14 @@ _PARTS = (
     Statistic(
         name="log own level",
         grain=0.05,
-        more="goes its own way among the other features",
-        less="goes along with the other features more closely",
+        more="less correlated with the other features",
+        less="more correlated with the other features",
     ),
     Statistic(
         name="log own step",
         grain=0.05,
-        more="steps apart from the other features from hour to hour",
-        less="steps along with the other features more closely",
+        more="hourly changes less correlated with the other features",
+        less="hourly changes more correlated with the other features",
     ),
 )
 

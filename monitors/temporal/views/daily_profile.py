@@ -7,18 +7,18 @@ from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Floats
 
 _PARTS = (
-    Statistic(name="log spread", grain=0.05, more="spreads further", less="spreads less"),
+    Statistic(name="log spread", grain=0.05, more="larger spread", less="smaller spread"),
     Statistic(
         name="midnight",
         grain=0.05,
-        more="turned towards midnight in its daily rhythm",
-        less="turned towards noon in its daily rhythm",
+        more="daily cycle shifted towards midnight",
+        less="daily cycle shifted towards noon",
     ),
     Statistic(
         name="morning",
         grain=0.05,
-        more="turned towards the morning in its daily rhythm",
-        less="turned towards the evening in its daily rhythm",
+        more="daily cycle shifted towards the morning",
+        less="daily cycle shifted towards the evening",
     ),
 )
 

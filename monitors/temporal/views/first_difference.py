@@ -10,20 +10,20 @@ _PARTS = (
     Statistic(
         name="log step",
         grain=0.05,
-        more="changes more from hour to hour",
-        less="changes less from hour to hour",
+        more="larger changes from hour to hour",
+        less="smaller changes from hour to hour",
     ),
     Statistic(
         name="repeats",
         grain=0.05,
-        more="repeats the hour before more often",
+        more="mean of the hour before repeated more often",
         less=None,
     ),
     Statistic(
         name="tail",
         grain=0.05,
-        more="jumps more from hour to hour",
-        less="jumps less from hour to hour",
+        more="larger jumps from hour to hour",
+        less="smaller jumps from hour to hour",
     ),
 )
 

@@ -13,13 +13,13 @@ _PARTS = (
     Statistic(
         name="longest run",
         grain=0.25,
-        more="holds still for longer",
+        more="constant for longer",
         less=None,
     ),
     Statistic(
         name="raw repeats",
         grain=0.05,
-        more="repeats the value before more often",
+        more="value before repeated more often",
         less=None,
     ),
 )

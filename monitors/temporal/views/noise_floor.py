@@ -15,8 +15,8 @@ _PARTS = (
     Statistic(
         name="log quiet bend",
         grain=0.05,
-        more="trembles more in its quiet hours",
-        less="trembles less in its quiet hours",
+        more="more noise in quiet hours",
+        less="less noise in quiet hours",
     ),
 )
 

@@ -12,8 +12,8 @@ _PARTS = tuple(
     Statistic(
         name=f"every {n} h",
         grain=0.05,
-        more=f"moves in steps of {n} h, as if held between them",
-        less=f"moves no longer in steps of {n} h",
+        more=f"held constant between steps of {n} h",
+        less=f"no longer held constant between steps of {n} h",
     )
     for n in _EVERY
 )

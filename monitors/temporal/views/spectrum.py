@@ -15,8 +15,8 @@ _PARTS = tuple(
     Statistic(
         name=f"log {name}",
         grain=0.05,
-        more=f"moves more {where}",
-        less=f"moves less {where}",
+        more=f"more variance {where}",
+        less=f"less variance {where}",
     )
     for name, where in (
         ("daily", "with the hour of the day"),

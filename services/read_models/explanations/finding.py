@@ -118,7 +118,7 @@ class Explanation:
         Of a finding on the order of values: where it shows most.
     moved
         Of a breach of drift or of the order of values: the features that moved,
-        the farthest first; about one in ten of such names is wrong.
+        the farthest first; about one in ten is a false discovery.
     flaws
         Of a finding of data quality.
     features
