@@ -21,22 +21,22 @@ from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE
+from core.window import Window
 from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
-from db.tables import Model, SummaryChunk
+from db.tables import Model
 from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
 from monitors.statistics import distances
 from monitors.summaries.hourly import Hourly, hourly
-from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import (
     Column,
     Edges,
@@ -73,7 +73,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
         session.add(model)
         session.flush()
         edges = freeze({name: rng.normal(size=5000) for name in NAMES})
-        summaries.freeze_edges(session, model.id, edges, START)
+        summaries.freeze(session, model.id, edges, START)
         for version, first, n_days in (
             (REFERENCE, 0, REFERENCE_DAYS),
             ("v1", REFERENCE_DAYS, CURRENT_DAYS),
@@ -89,7 +89,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
                 )
                 for _ in NAMES
             ]
-            summaries.add_input(session, model.id, version, summarise(columns, edges))
+            summaries.add(session, INPUT, model.id, version, summarise(columns, edges))
         return model.id
 
 
@@ -97,14 +97,9 @@ def read(
     sessions: sessionmaker[Session], model_id: UUID, start: datetime, end: datetime
 ) -> Hourly:
     with read_only(sessions) as session:
-        blobs = session.scalars(
-            select(SummaryChunk.payload).where(
-                SummaryChunk.model_id == model_id,
-                SummaryChunk.start >= start,
-                SummaryChunk.start < end,
-            )
-        ).all()
-    return hourly(from_many(blobs), NAMES, start, end)
+        found = summaries.read(session, INPUT, model_id, [Window(start, end)])
+    assert found is not None
+    return hourly(found, NAMES, start, end)
 
 
 def timed(title: str, act: Callable[[], Found], limit: float | None = None) -> Found:

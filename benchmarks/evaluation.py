@@ -23,9 +23,9 @@ from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
 from core.policy import Policy
 from db.migrate import upgrade
 from db.queries import summaries
-from db.queries.summaries import LATENCY_EDGES, PER_HOUR, Served, slice_index
 from db.session import connect, unit_of_work
 from db.tables import Champion, Model, Version
+from monitors.slo.serving import SERVING, summarise
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
@@ -40,11 +40,10 @@ END = MIDDLE + timedelta(days=CURRENT_DAYS)
 def prepare(sessions: sessionmaker[Session]) -> UUID:
     """Store a model whose champion has served for 90 days."""
     model_id = fill(sessions)
-    first = int(slice_index(np.array([int(MIDDLE.timestamp() * 1e6)]))[0])
-    slices = np.arange(first, first + CURRENT_DAYS * 24 * PER_HOUR)
-    ones = np.ones(slices.size, dtype=np.int64)
-    latency = np.zeros((slices.size, LATENCY_EDGES.size + 1), dtype=np.int64)
-    latency[:, 30] = 1
+    n = CURRENT_DAYS * 24 * 12  # one every five minutes
+    at = int(MIDDLE.timestamp()) * 1_000_000 + np.arange(n) * 300_000_000
+    none = np.zeros(n, dtype=np.bool_)
+    served = summarise(at, none, none, np.full(n, 0.1))
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id)
         version = Version(
@@ -59,16 +58,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         session.add(version)
         session.flush()
         session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
-        none = 0 * ones
-        served = Served(
-            slices=slices,
-            n=ones,
-            n_failed=none,
-            n_degraded=none,
-            latency=latency,
-            failed_latency=0 * latency,
-        )
-        summaries.add_served(session, model_id, "v1", served)
+        summaries.add(session, SERVING, model_id, "v1", served)
         for plan in monitor_config.defaults(Policy()):
             monitor_config.put(session, model_id, plan)
         model.watermark = END

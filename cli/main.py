@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--slot", metavar="MOMENT", help="the end of an event day; by default all that failed"
     )
+    again = add("rebuild", _rebuild, "ask that summaries be made again from the log")
+    again.add_argument("model")
+    again.add_argument(
+        "--stream", action="append", default=[], metavar="NAME", help="only this; repeatable"
+    )
+    again.add_argument("--since", metavar="DAY", help="the first event day; by default all")
     _add_log(add("log", _log, "discard rows that cannot be processed"))
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
@@ -235,6 +241,14 @@ def _evaluate(settings: Settings, given: argparse.Namespace) -> int:
 
     for slot in ask_to_evaluate(settings, given.model, given.slot):
         print(slot.isoformat())
+    return 0
+
+
+def _rebuild(settings: Settings, given: argparse.Namespace) -> int:
+    from cli.run import ask_to_rebuild
+
+    ask_to_rebuild(settings, given.model, given.stream, given.since)
+    print("asked: a worker does it; until then the model's new predictions wait")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import logging
 import os
 import signal
 import sys
@@ -18,8 +19,13 @@ import uvicorn
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
+from db import migrate
 from db.session import connect
+from lake import storage
 from retrain.drill import NO_DRILL, Drill
+from services.platform_faults.outage import described, is_outage
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.1  # pause of a worker when no job was due
 TRAINER_IDLE_SECONDS = 0.5
@@ -27,7 +33,17 @@ LONGEST_STOP = timedelta(seconds=60)
 
 
 def _sessions(settings: Settings) -> sessionmaker[Session]:
-    return sessionmaker(connect(settings.database_url), expire_on_commit=False)
+    """Open the database, unless it or a folder is of an earlier installation."""
+    engine = connect(settings.database_url)
+    try:
+        migrate.check(engine)
+        storage.check(settings.lake, "the prediction log")
+        storage.check(settings.artifacts, "the folder of artifacts")
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        log.warning("at the start: %s", described(error))  # what is away may come back
+    return sessionmaker(engine, expire_on_commit=False)
 
 
 def until_signalled(longest: timedelta = LONGEST_STOP) -> threading.Event:

@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from db.session import connect, unit_of_work
 from db.tables import ApiKey, Scope
 from services.access.api_keys import audit, create_key
 from services.evaluation import failed_slots
-from services.retention import erasure_requests
+from services.retention import erasure_requests, rebuild
 
 # Where this machine reaches a server that listens on all its addresses.
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -86,6 +86,28 @@ def ask_to_evaluate(settings: Settings, model: str, slot: str | None) -> list[da
         detail = {"slots": [one.isoformat() for one in slots]}
         audit(session, "the shell", "evaluation.retry", model, detail, utcnow())
         return slots
+
+
+def ask_to_rebuild(
+    settings: Settings, model: str, streams: Sequence[str], since: str | None
+) -> None:
+    """Ask that summaries of a model be made again from its log; a worker does it.
+
+    Raises
+    ------
+    Malformed
+        If the day is none.
+    """
+    try:
+        first = None if since is None else date.fromisoformat(since)
+    except ValueError as error:
+        raise Malformed(f"--since: {error}") from None
+    with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
+        model_id = models.find(session, model).id
+        asked = rebuild.Request(model_id=model_id, since=first, streams=tuple(streams))
+        rebuild.ask(session, asked, utcnow())
+        detail = {"streams": [*streams], "since": since}
+        audit(session, "the shell", "summaries.rebuild", model, detail, utcnow())
 
 
 def run(settings: Settings, *, fresh_key: bool) -> int:

@@ -15,7 +15,8 @@ AppError
 ├── UnsupportedFormat     415  a content type or encoding we do not read
 ├── Unprocessable         422  the payload is well formed but means nothing here
 │   ├── BadRows           422  some rows break the contract; each is named
-│   └── ForeignArtifact   422  not weights that we could load safely
+│   ├── ForeignArtifact   422  not weights that we could load safely
+│   └── EarlierInstallation    files or tables of a version before the first release
 └── Later                      the same request may pass after a while
     ├── TooMany           429  the key has sent more rows than it may
     └── Busy              503  try again in a moment
@@ -146,6 +147,17 @@ class BadRows(Unprocessable):
 
 class ForeignArtifact(Unprocessable):
     """Not weights that we could load safely."""
+
+
+class EarlierInstallation(Unprocessable):
+    """Tables or files of a version before the first release; nothing was written to them."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was made by an earlier version of Seqwatch: export its rows with that "
+            "version (`seqwatch export`) and import them (`seqwatch import`) with an empty "
+            "database and empty folders"
+        )
 
 
 class Later(AppError):

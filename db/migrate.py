@@ -1,21 +1,53 @@
-"""Bring a database to the newest schema."""
+"""Bring a database to the newest schema; refuse one that was never meant for it."""
 
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine
+
+from core.errors import EarlierInstallation, Unprocessable
 
 CONFIG = Path(__file__).parents[1] / "alembic.ini"
+FIRST = "0100"  # since then migrations are forward only
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to `revision`; on PostgreSQL, one process at a time."""
+    """Run the migrations up to `revision`; on PostgreSQL, one process at a time.
+
+    Raises
+    ------
+    EarlierInstallation
+        If the database is of a version before the first migration; nothing is written.
+    """
     config = Config(CONFIG)
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             # Replicas that start together wait here; the lock ends with the transaction.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7266217)")
+        _revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.commit()
+
+
+def check(engine: Engine) -> None:
+    """Refuse a database that has no tables yet, or those of an earlier installation.
+
+    Raises
+    ------
+    EarlierInstallation, Unprocessable
+        With what to do.
+    """
+    with engine.connect() as connection:
+        if _revision(connection) is None:
+            raise Unprocessable("the database has no tables yet: run `seqwatch migrate` first")
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of a database; None of an empty one. A newer one may be unknown."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and found < FIRST:
+        raise EarlierInstallation(f"the database (schema {found})")
+    return found

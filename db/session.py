@@ -127,7 +127,7 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
             tables = (
                 "inbox",
                 "quarantine",
-                "kserve_half",
+                "pending_event",
                 "segment",
                 "session_score",
                 "unusable_answer",

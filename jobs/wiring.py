@@ -10,6 +10,7 @@ from core.settings import Settings
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim, Group
 from db.session import unit_of_work
+from jobs.ticker import PURGE_EVERY
 from jobs.worker import Job
 from notify.webhook import Sender
 from services.aggregation.fold import fold_all
@@ -22,7 +23,7 @@ from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
 from services.read_models.reports import report_writer
-from services.retention import deletion, erasure, erasure_requests, retention
+from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
@@ -108,8 +109,13 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
     def purge(_: Claim) -> None:
         now = utcnow()
         with unit_of_work(sessions) as session:
-            runs.purge(session, now - settings.keep_runs)
-            forget_receipts(session, now - settings.keep_receipts)
+            # Receipts are as old as this job has run often: a clock that is set forward for
+            # a while makes nobody forget what a client may send again.
+            n_purges = settings.keep_receipts // PURGE_EVERY + 1
+            runs.purge(session, now - settings.keep_runs, keep="purge", newest=n_purges)
+            since = runs.nth_finished(session, "purge", n_purges)
+            if since is not None:
+                forget_receipts(session, min(since, now - settings.keep_receipts))
         deadlines.expire(sessions, now)
 
     def delete_files(claim: Claim) -> None:
@@ -118,7 +124,11 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         )
         deletion.delete_files(sessions, places, claim.subject, utcnow())
 
+    def make_again(claim: Claim) -> None:
+        rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
+
     return {
+        rebuild.JOB: make_again,
         erasure_requests.JOB: erase,
         "retain": retain,
         "purge": purge,

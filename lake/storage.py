@@ -7,12 +7,14 @@ file system of its own wherever it has one.
 import os
 import shutil
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
+from core.errors import EarlierInstallation
 from core.lake_root import Bucket, LakeRoot
 
 # An append is a file that must not be there yet. The store is asked to refuse it otherwise:
@@ -35,6 +37,9 @@ _S3 = {
     "aws_region": "region",
     "aws_default_region": "region",
 }
+
+
+MARK, FORMAT = "seqwatch-format", "1"  # a file below each root, and what it holds
 
 
 class LakeAstray(RuntimeError):
@@ -66,7 +71,44 @@ def make_room(root: LakeRoot, *parts: str) -> None:
 
 def is_empty(root: LakeRoot) -> bool:
     """Return whether a folder is missing or holds nothing; of an object store, False."""
-    return not isinstance(root, Bucket) and not (root.is_dir() and any(root.iterdir()))
+    return not isinstance(root, Bucket) and not _names(root)
+
+
+def mark(root: LakeRoot) -> None:
+    """Write the number of the format below a root, unless it is there."""
+    if isinstance(root, Bucket):
+        place = _place(root.url, options_of(root) or {})
+        if place.get_file_info(MARK).type is fs.FileType.NotFound:
+            with place.open_output_stream(MARK) as stream:
+                stream.write(FORMAT.encode())
+    elif not (root / MARK).exists():
+        root.mkdir(parents=True, exist_ok=True)
+        (root / MARK).write_text(FORMAT)
+
+
+def check(root: LakeRoot, what: str) -> None:
+    """Refuse a folder, or a place in an object store, that an earlier version has filled.
+
+    Raises
+    ------
+    EarlierInstallation
+        If it holds anything and not the number of this format; nothing is written.
+    """
+    if isinstance(root, Bucket):
+        place = _place(root.url, options_of(root) or {})
+        infos = place.get_file_info(fs.FileSelector("", allow_not_found=True))
+        names = {info.base_name for info in infos} - {MARK}
+        is_marked = len(infos) > len(names)
+        found = place.open_input_stream(MARK).read().decode() if is_marked else ""
+    else:
+        names, own = _names(root), root / MARK
+        found = own.read_text() if own.is_file() else ""
+    if found != FORMAT if found else names:
+        raise EarlierInstallation(f"{what} {root}")
+
+
+def _names(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir()} - {MARK} if root.is_dir() else set()
 
 
 def again(table: DeltaTable) -> DeltaTable:

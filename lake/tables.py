@@ -68,6 +68,7 @@ def create_table(root: LakeRoot, model_id: UUID, kind: Kind, contract: Contract)
     found = open_table(root, model_id, kind)
     if found is not None:
         return found
+    storage.mark(root)
     storage.make_room(root, str(model_id), kind.value)
     empty = stamped(kind, contract, schema(kind, contract).empty_table())
     try:

@@ -30,26 +30,9 @@ from db.tables.log import (
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
-from db.tables.segments import (
-    Segment,
-    SegmentAccuracy,
-    SegmentChunk,
-    SegmentOutputChunk,
-)
-from db.tables.summaries import (
-    AccuracyChunk,
-    Edges,
-    OutputChunk,
-    OutputEdges,
-    ServingSlice,
-    SessionScore,
-    SummaryChunk,
-    WindowProfileChunk,
-    WindowProfileLayout,
-)
+from db.tables.summaries import Segment, SessionScore, SummaryLayout, SummaryRow
 
 __all__ = [
-    "AccuracyChunk",
     "Alert",
     "ApiKey",
     "AuditEvent",
@@ -58,7 +41,6 @@ __all__ = [
     "Channel",
     "Delivery",
     "DirtyDay",
-    "Edges",
     "Erasure",
     "Finding",
     "FlipRow",
@@ -69,8 +51,6 @@ __all__ = [
     "MismatchDay",
     "Model",
     "Monitor",
-    "OutputChunk",
-    "OutputEdges",
     "PendingEvent",
     "PlatformAlert",
     "Quarantine",
@@ -81,17 +61,12 @@ __all__ = [
     "Run",
     "Scope",
     "Segment",
-    "SegmentAccuracy",
-    "SegmentChunk",
-    "SegmentOutputChunk",
-    "ServingSlice",
     "SessionScore",
     "SetAside",
     "Stream",
-    "SummaryChunk",
+    "SummaryLayout",
+    "SummaryRow",
     "UnusableAnswer",
     "Version",
     "WebSession",
-    "WindowProfileChunk",
-    "WindowProfileLayout",
 ]

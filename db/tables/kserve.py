@@ -25,8 +25,8 @@ class PendingEvent(Base):
     itself is not kept.
     """
 
-    __tablename__ = "kserve_half"
-    __table_args__ = (Index("ix_kserve_half_received_at", "received_at"),)
+    __tablename__ = "pending_event"
+    __table_args__ = (Index("ix_pending_event_received_at", "received_at"),)
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     event_id: Mapped[str] = mapped_column(primary_key=True)

@@ -31,7 +31,7 @@ class Model(Base):
     contract: Mapped[dict[str, Any]]
     policy: Mapped[dict[str, Any]] = mapped_column(default=dict)
     watermark: Mapped[datetime | None]
-    evaluated_until: Mapped[datetime | None] = mapped_column("judged_until")
+    evaluated_until: Mapped[datetime | None]
     last_received_at: Mapped[datetime | None]
     mask_key: Mapped[bytes | None]
     history_until: Mapped[datetime | None]

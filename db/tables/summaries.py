@@ -9,115 +9,44 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base
 
 
-class Edges(Base):
-    """The frozen bin edges of a model's features: one set, so that any two chunks merge."""
+class SummaryRow(Base):
+    """One stream of one version in one hour, or day, of event time.
 
-    __tablename__ = "edges"
+    What `payload` holds is known to the stream (`monitors.summaries.streams`): a new
+    statistic needs no migration.
+    """
+
+    __tablename__ = "summary"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SummaryLayout(Base):
+    """What the numbers of a stream are about: bin edges, or figures. It only ever grows."""
+
+    __tablename__ = "summary_layout"
+
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     frozen_at: Mapped[datetime]
 
 
-class OutputEdges(Base):
-    """The frozen bin edges of a model's outputs, part by part of each target."""
+class Segment(Base):
+    """A segment with a place of its own, given in the order in which values first came.
 
-    __tablename__ = "output_edges"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-    frozen_at: Mapped[datetime]
-
-
-class WindowProfileLayout(Base):
-    """What is kept of the inside of rows, figure by figure; it only ever grows."""
-
-    __tablename__ = "shape_layout"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-    frozen_at: Mapped[datetime]
-
-
-class WindowProfileChunk(Base):
-    """What rows of one version were like inside on one event day.
-
-    `start` is the day's midnight (UTC).
+    A place is never given twice. `name` is null once it was erased.
     """
 
-    __tablename__ = "shape_chunk"
+    __tablename__ = "segment"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    start: Mapped[datetime] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class SummaryChunk(Base):
-    """One hour of input of one version, all features (`monitors.summaries.summary`)."""
-
-    __tablename__ = "summary_chunk"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    start: Mapped[datetime] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class OutputChunk(Base):
-    """One hour of output of one version, all parts of all targets."""
-
-    __tablename__ = "output_chunk"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    start: Mapped[datetime] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class ServingSlice(Base):
-    """Five event-time minutes of serving of one version: integers, exact under addition.
-
-    `n_degraded` are of those that did not fail. `failed_latency_counts` are the failures
-    among `latency_counts`; empty where no failure has a latency. Both are NULL in slices
-    that were begun before they were kept.
-    """
-
-    __tablename__ = "serving_slice"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    start: Mapped[datetime] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    n: Mapped[int]
-    n_failed: Mapped[int]
-    latency_counts: Mapped[bytes] = mapped_column(LargeBinary)
-    n_degraded: Mapped[int | None]
-    failed_latency_counts: Mapped[bytes | None] = mapped_column(LargeBinary)
-
-
-class AccuracyChunk(Base):
-    """One event day of predictions of one version, joined with the labels that are in.
-
-    Written whole each time it is computed; never added to. `payload` holds
-    float64 (step, target, 5): expected, labelled, sum |e|, sum e^2, sum |e of
-    the seasonal naive forecast| (e^2 of a classifier), errors in units of the
-    version's scaler.
-    `residuals` holds `monitors.performance.residual_sums`, read by whoever asks for it; NULL on
-    days without a forecast, and on those joined before it was kept. `calibration`
-    holds `monitors.performance.calibration_sums`; NULL there too, and of models that are no
-    classifiers.
-    """
-
-    __tablename__ = "accuracy_chunk"
-
-    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    shadow: Mapped[bool] = mapped_column(primary_key=True)
-    n_predictions: Mapped[int]
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-    residuals: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
-    calibration: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None]
 
 
 class SessionScore(Base):

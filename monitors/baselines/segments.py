@@ -6,8 +6,9 @@ a value. A summary by segment has a chunk per hour and place. It is a summary
 like any other: it is merged, cut and stored as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,9 @@ from monitors.baselines.feature_weights import Weights
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
-from monitors.summaries.summary import Edges, Ints, Summary, merge
+from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.streams import Additive
+from monitors.summaries.summary import Edges, Ints, Summary, chunk_start, merge
 
 MOST = 16  # segments with a name of their own
 OTHER, NONE, FIRST = 0, 1, 2  # places: of the rest, of no value, of the first name
@@ -48,14 +51,19 @@ def total(by_segment: Summary) -> Summary:
     return whole if (np.diff(hours) > 0).all() else merge(whole, whole.select(0, 0))
 
 
-def of_hour(by_segment: Summary, hour: int) -> Summary:
-    """Return the part of one hour."""
-    return by_segment.select(hour * SLOTS, (hour + 1) * SLOTS)
+def by_hour(by_segment: Summary) -> Iterable[tuple[datetime, Summary]]:
+    """Return each hour apart, with all its places."""
+    for hour in np.unique(by_segment.chunks // SLOTS).tolist():
+        yield chunk_start(hour), by_segment.select(hour * SLOTS, (hour + 1) * SLOTS)
 
 
-def hours_of(by_segment: Summary) -> Ints:
-    """Return the hours that occur, ascending, each once."""
-    return np.unique(by_segment.chunks // SLOTS)
+# All segments of an hour in one row: they are read, and written, together.
+INPUT_BY_SEGMENT = Additive(
+    name="input_by_segment", to_bytes=to_bytes, from_many=from_many, split=by_hour
+)
+OUTPUT_BY_SEGMENT = Additive(
+    name="output_by_segment", to_bytes=to_bytes, from_many=from_many, split=by_hour
+)
 
 
 def of_place(by_segment: Summary, place: int) -> Summary:

@@ -40,7 +40,7 @@ def clock(whole: Hourly) -> tuple[Floats, Floats]:
     by_weekday : (7, feature)
         Row 0 is a Thursday, as 1970 began. 0 where no value is known.
     """
-    hours = whole.mean.reshape(-1, HOURS, len(whole.names))
+    hours = _by_day(whole)
     by_hour = known_mean(hours) - known_mean(whole.mean)
     days = _day_means(hours - by_hour)
     weekday = (whole.first // HOURS + np.arange(len(days))) % 7
@@ -65,9 +65,14 @@ def levels(whole: Hourly, by_hour: Floats, by_weekday: Floats) -> Floats:
         In the unit of the feature. NaN where fewer than half of the hours are
         known.
     """
-    days = _day_means(whole.mean.reshape(-1, HOURS, len(whole.names)) - by_hour)
+    days = _day_means(_by_day(whole) - by_hour)
     weekday = (whole.first // HOURS + np.arange(len(days))) % 7
     return days - by_weekday[weekday]
+
+
+def _by_day(whole: Hourly) -> Floats:
+    # Spelt out, not -1: a model may have no number among its inputs.
+    return whole.mean.reshape(len(whole) // HOURS, HOURS, len(whole.names))
 
 
 def _day_means(hours: Floats) -> Floats:

@@ -148,7 +148,9 @@ def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | War
     """
     whole = whole_days(reference)
     n_evaluations = len(whole) // HOURS // EVALUATION_DAYS
-    by_day = np.isfinite(whole.mean).reshape(-1, HOURS, len(whole.names))
+    # Spelt out, not -1: a model may have no number among its inputs.
+    shape = (len(whole) // HOURS, HOURS, len(whole.names))
+    by_day = np.isfinite(whole.mean).reshape(shape)
     days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
     known = with_reference(days, EVALUATION_DAYS)
     if not known:

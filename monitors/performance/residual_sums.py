@@ -8,8 +8,10 @@ to the hour in which its forecast was made.
 
 import numpy as np
 
+from core.errors import Unprocessable
 from monitors.summaries import horizon_buckets
 from monitors.summaries.hourly import HOURS
+from monitors.summaries.streams import Stream
 from monitors.summaries.summary import Bools, Floats, Ints
 
 # The sizes that errors are counted by, too low and too high apart, in units of the scaler.
@@ -19,7 +21,6 @@ SIZES = tuple(2.0**power for power in range(_SMALLEST, 3))
 N_SIZES = len(SIZES) + 1
 
 _FORMAT = b"\x02\x00\x00\x00"
-_CANCELLED = 1e-5  # of the squared mean: in four bytes less is rounding
 
 # The last axis.
 N = slice(0, HOURS)  # labelled errors of each hour
@@ -133,19 +134,20 @@ def to_bytes(day: Floats) -> bytes:
 def from_bytes(stored: bytes) -> Floats:
     """Return a day's sums, (part of a target, WIDTH).
 
-    Those without the number of a format have sums of squares, not of squared deviations:
-    where the difference to the squared mean was lost to rounding, CENTRED is NaN, unknown.
+    Raises
+    ------
+    Unprocessable
+        If they are stored in another format.
 
     Examples
     --------
     >>> from_bytes(to_bytes(np.ones((2, WIDTH)))).shape == (2, WIDTH)
     True
     """
-    has_number = len(stored) % (4 * WIDTH) == len(_FORMAT)
-    sums = stored[len(_FORMAT) :] if has_number else stored
-    day = np.frombuffer(sums, dtype="<f4").astype(float).reshape(-1, WIDTH)
-    if not has_number:
-        level = day[:, N].sum(axis=1) * _mean(day) ** 2
-        centred = day[:, CENTRED] - level
-        day[:, CENTRED] = np.where(centred < _CANCELLED * level, np.nan, centred)
-    return day
+    if not stored.startswith(_FORMAT):
+        raise Unprocessable("residuals are stored in another format")
+    sums = np.frombuffer(stored, "<f4", offset=len(_FORMAT))
+    return sums.astype(float).reshape(-1, WIDTH)
+
+
+RESIDUALS = Stream(name="residuals", to_bytes=to_bytes, from_bytes=from_bytes)

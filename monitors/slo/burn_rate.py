@@ -14,6 +14,7 @@ from monitors.summaries.summary import Ints
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _TICK = timedelta(microseconds=1)
+SLICE = timedelta(minutes=5)  # of event time, that windows are sums of
 MIN_FAILURES = 3  # a single failure at night is not an outage, whatever its share
 
 

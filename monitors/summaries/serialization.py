@@ -3,10 +3,6 @@
 Layout, little-endian: a 12-byte header (version, bytes per count, features,
 bins, chunks), then one record per chunk: its hour as int64, the moments as
 float64, the counts in the narrowest unsigned type that holds the largest.
-
-Format 1 kept the sum of squares where format 2 keeps the centred sum. It is read still;
-where the difference to the squared mean was lost to rounding, the centred sum is NaN:
-unknown.
 """
 
 import struct
@@ -16,21 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import Unprocessable
-from monitors.summaries.moments import CANCELLED
-from monitors.summaries.summary import (
-    CENTRED,
-    MAX,
-    MIN,
-    N_MOMENTS,
-    SUM,
-    Floats,
-    N,
-    Summary,
-    merge,
-)
+from monitors.summaries.summary import N_MOMENTS, Summary, merge
 
 VERSION = 2
-_UNCENTRED = 1
 _HEADER = struct.Struct("<BBHHxxI")
 _WIDTHS = (1, 2, 4)
 
@@ -115,31 +99,19 @@ def _in_order(summary: Summary) -> Summary:
 
 
 def _read(header: bytes, bodies: Sequence[bytes]) -> Summary:
-    if header[:1] not in (bytes([VERSION]), bytes([_UNCENTRED])):
+    if header[:1] != bytes([VERSION]):
         raise Unprocessable(f"summary version {header[0] if header else None} is not {VERSION}")
     if len(header) < _HEADER.size:
         raise Unprocessable("a summary is cut short")
-    version, width, n_features, n_bins, n_chunks = _HEADER.unpack(header)
+    _, width, n_features, n_bins, n_chunks = _HEADER.unpack(header)
     if width not in _WIDTHS:
         raise Unprocessable(f"a summary counts in {width} bytes")
     record = _record(width, n_features, n_bins)
     if any(len(body) != n_chunks * record.itemsize for body in bodies):
         raise Unprocessable("a summary is cut short")
     records = np.frombuffer(b"".join(bodies), dtype=record)
-    moments = records["moments"].astype(np.float64)
-    if version == _UNCENTRED:
-        moments[..., CENTRED] = _centred(moments)
     return Summary(
         chunks=records["chunk"].astype(np.int64),
-        moments=moments,
+        moments=records["moments"].astype(np.float64),
         counts=records["counts"].astype(np.uint32),
     )
-
-
-def _centred(moments: Floats) -> Floats:
-    """Return the centred sums that sums of squares still hold; NaN where they cancelled."""
-    level = moments[..., SUM] ** 2 / np.maximum(moments[..., N], 1.0)
-    centred = moments[..., CENTRED] - level
-    centred[centred < CANCELLED * level] = np.nan
-    never_moved = moments[..., MIN] == moments[..., MAX]
-    return np.where(never_moved | (moments[..., N] == 0), 0.0, centred)

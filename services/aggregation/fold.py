@@ -18,10 +18,11 @@ from core.schema.contract import Contract
 from core.schema.rows import Kind, Stage
 from db.queries.log import positions
 from db.queries.log.positions import MAX_ENTRIES
+from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from services.aggregation import window_profiles
-from services.aggregation.folded import Frozen, Made, frozen, write
+from services.aggregation.folded import REBUILD_JOB, Frozen, Made, frozen, write
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.ingest import event_time
 from services.platform_faults.outage import is_outage
@@ -79,6 +80,8 @@ def load(
 ) -> Group | None:
     """Read the oldest entries of one stream; None where none waits, or others were faster."""
     with read_only(sessions) as session:
+        if str(model_id) in runs.open_subjects(session, REBUILD_JOB):
+            return None
         last_group, _ = positions.position(session, model_id, kind)
         batch = positions.unfolded(session, model_id, kind, MAX_BYTES, max_entries)
         if batch is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import or_, update
@@ -10,13 +11,17 @@ from sqlalchemy.orm import Session
 from db.queries import segments as named
 from db.queries import summaries
 from db.queries.log import recompute_marks, row_counters
-from db.queries.summaries import Served
-from db.tables import Model, SegmentChunk, SegmentOutputChunk
+from db.tables import Model
+from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
+from monitors.slo.serving import SERVING, Served
+from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
 from monitors.summaries.summary import Edges, Summary
 from monitors.temporal.window_profile_schema import Layout
 from services.aggregation.segments import Names
 from services.ingest import event_time
 from services.ingest.event_time import Times
+
+REBUILD_JOB = "rebuild"  # while a run of it is open, no row of its model is folded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,7 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
     """Return the edges of a model."""
     return Frozen(
         input=summaries.edges(session, model_id),
-        output=summaries.output_edges(session, model_id),
+        output=summaries.edges(session, model_id, OUTPUT),
         window_profile=summaries.layout(session, model_id),
         names=named.names(session, model_id),
     )
@@ -93,45 +98,54 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
 
 def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
     """Add what was made of one group to what is stored."""
-    _freeze(session, model_id, made.before, made.edges, now)
+    freeze(session, model_id, made.before, made.edges, now)
     for part in made.parts:
-        _add(session, model_id, part)
+        for stream, summary in summaries_of(part):
+            summaries.add(session, stream, model_id, part.version, summary)
     _keep_time(session, model_id, made.parts, made.times)
 
 
-def _freeze(
+def freeze(
     session: Session, model_id: UUID, before: Frozen, edges: Frozen, now: datetime
 ) -> None:
+    """Keep the edges that are new, for ever."""
     if edges.input is not None and edges.input is not before.input:
-        summaries.freeze_edges(session, model_id, edges.input, now)
+        summaries.freeze(session, model_id, edges.input, now)
     if edges.output is not None and edges.output is not before.output:
-        summaries.freeze_output_edges(session, model_id, edges.output, now)
+        summaries.freeze(session, model_id, edges.output, now, OUTPUT)
     if edges.window_profile is not None and edges.window_profile is not before.window_profile:
-        summaries.keep_layout(session, model_id, edges.window_profile, now)
+        summaries.freeze(session, model_id, edges.window_profile, now, WINDOW_PROFILE)
     new = {place: name for place, name in edges.names.items() if place not in before.names}
     named.give(session, model_id, new)
 
 
-def _add(session: Session, model_id: UUID, part: Part) -> None:
-    summaries.add_input(session, model_id, part.version, part.input)
-    if part.output is not None:
-        summaries.add_output(session, model_id, part.version, part.output)
-    if part.window_profile is not None:
-        summaries.add_window_profile(session, model_id, part.version, part.window_profile)
-    for to, apart in (
-        (SegmentChunk, part.by_segment),
-        (SegmentOutputChunk, part.outputs_by_segment),
-    ):
-        if apart is not None:
-            named.add(session, to, model_id, part.version, apart)
-    if part.served is not None:
-        summaries.add_served(session, model_id, part.version, part.served)
+STREAMS: tuple[Additive[Any], ...] = (
+    INPUT,
+    OUTPUT,
+    WINDOW_PROFILE,
+    INPUT_BY_SEGMENT,
+    OUTPUT_BY_SEGMENT,
+    SERVING,
+)
+
+
+def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
+    """Return each stream with what there is to add to it; None where there is nothing."""
+    made = (
+        part.input,
+        part.output,
+        part.window_profile,
+        part.by_segment,
+        part.outputs_by_segment,
+        part.served,
+    )
+    return list(zip(STREAMS, made, strict=True))
 
 
 def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
     """Mark the days that had closed, count what is odd, and move the clock: in this order."""
     hours = [part.input.chunks for part in parts]
-    hours += [part.served.slices // summaries.PER_HOUR for part in parts if part.served]
+    hours += [part.served.hours for part in parts if part.served]
     days = event_time.days_of(hours)
     recompute_marks.touch(session, model_id, days)
     row_counters.add(session, model_id, times.counts)

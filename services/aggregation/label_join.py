@@ -7,7 +7,7 @@ dropped, and the mark that is there now has the day computed again.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
@@ -24,11 +24,13 @@ from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window
 from db.queries import segments as named
+from db.queries import summaries
 from db.queries.log import positions as marks
 from db.queries.log import recompute_marks, row_counters, unusable_answers
+from db.queries.summaries import Stored
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, Model, Rollout, SessionScore, Version
+from db.tables import Model, Rollout, SessionScore, Version
 from lake.lists import Floats, micros
 from lake.matching import (
     first_received,
@@ -37,9 +39,18 @@ from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.baselines.segments import FIRST, MOST
 from monitors.performance import calibration_sums, residual_sums
+from monitors.performance.calibration_sums import CALIBRATION
+from monitors.performance.residual_sums import RESIDUALS
 from monitors.summaries.hourly import HOURS
 from retrain.rollout import Phase
 from services.aggregation import segments
+from services.aggregation.error_days import (
+    ERRORS,
+    ERRORS_BY_SEGMENT,
+    SHADOW_ERRORS,
+    DaySums,
+    to_bytes,
+)
 from services.aggregation.error_sums import (
     Units,
     by_place,
@@ -58,6 +69,7 @@ from services.platform_faults.set_aside import AtFault, work_through
 log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
+STREAMS = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT, RESIDUALS, CALIBRATION)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 CELLS = 2**16  # summed up at one go: they stay in the processor's cache
@@ -162,13 +174,13 @@ def join_day(
     )
 
     # decide
-    chunks: list[dict[str, object]] = []
+    errors: list[Stored] = []
     scored: list[Score] = []
     n_repeated = 0
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
         rows = segments.located(history, day, rows, subject.contract, subject.names)
-        chunks = accuracy(history, subject, rows)
+        errors = accuracy(history, subject, rows, midnight)
         if subject.canary is not None:
             with read_only(sessions) as session:
                 failed = _failed(session, subject, subject.canary, day)
@@ -179,9 +191,7 @@ def join_day(
         if not marks.clean(session, subject.model_id, day, rev):
             return False
         row_counters.set_repeated(session, subject.model_id, day, n_repeated)
-        apart = {str(c["version"]): c.pop("by_segment") for c in chunks if "by_segment" in c}
-        _replace(session, subject.model_id, day, chunks)
-        named.replace_errors(session, subject.model_id, day, apart)
+        _replace(session, subject.model_id, midnight, errors)
         if subject.canary is not None:
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
@@ -189,42 +199,15 @@ def join_day(
 
 
 def _replace(
-    session: Session, model_id: UUID, day: date, chunks: list[dict[str, object]]
+    session: Session, model_id: UUID, midnight: datetime, errors: list[Stored]
 ) -> None:
     """Store the sums of a day, and mark it for re-evaluation if they changed."""
-    is_day = (AccuracyChunk.model_id == model_id) & (AccuracyChunk.day == day)
-    before = {
-        (row.version, row.shadow): (
-            row.n_predictions,
-            row.payload,
-            row.residuals,
-            row.calibration,
-        )
-        for row in session.execute(
-            select(
-                AccuracyChunk.version,
-                AccuracyChunk.shadow,
-                AccuracyChunk.n_predictions,
-                AccuracyChunk.payload,
-                AccuracyChunk.residuals,
-                AccuracyChunk.calibration,
-            ).where(is_day)
-        )
-    }
-    after = {
-        (c["version"], c["shadow"]): tuple(
-            c[of] for of in ("n_predictions", "payload", "residuals", "calibration")
-        )
-        for c in chunks
-    }
-    if before == after:
+    window = Window(midnight, midnight + DAY)
+    if not summaries.replace(session, STREAMS, model_id, window, errors):
         return
-    session.execute(delete(AccuracyChunk).where(is_day))
-    at = {"model_id": model_id, "day": day}
-    upsert(session, AccuracyChunk, [at | stored for stored in chunks])
     settled = recompute_marks.errors_settled(session.get_one(Model, model_id))
-    if settled is not None and day < settled:
-        recompute_marks.mark(session, model_id, [day])
+    if settled is not None and midnight.date() < settled:
+        recompute_marks.mark(session, model_id, [midnight.date()])
 
 
 def _subject(session: Session, model_id: UUID) -> Subject:
@@ -252,7 +235,9 @@ def _subject(session: Session, model_id: UUID) -> Subject:
     )
 
 
-def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, object]]:
+def accuracy(
+    history: Log, subject: Subject, rows: pa.Table, midnight: datetime
+) -> list[Stored]:
     """Sum the errors of predictions by version, served and shadow apart.
 
     Parameters
@@ -263,12 +248,8 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
         The model.
     rows
         Predictions of one event day, each id once.
-
-    Returns
-    -------
-    list of dict
-        Columns of `accuracy_chunk`, without model and day; of served rows that
-        have places also `by_segment`, a payload of `segment_accuracy`.
+    midnight
+        The start of that day.
     """
     stored = []
     groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
@@ -284,9 +265,9 @@ def accuracy(history: Log, subject: Subject, rows: pa.Table) -> list[dict[str, o
             if some["output"].null_count == len(some):
                 continue  # nothing was forecast: no label is searched
             summed.add(match(history, subject.contract, some, of.season_steps), of)
-        stored.append({**group, "n_predictions": own.num_rows, **summed.stored()})
-        if segments.PLACE in own.column_names and not group["shadow"]:
-            stored[-1]["by_segment"] = chunk(summed.apart).astype("<f8").tobytes()
+        has_places = segments.PLACE in own.column_names
+        payloads = summed.stored(own.num_rows, shadow=group["shadow"], has_places=has_places)
+        stored += [Stored(name, midnight, group["version"], of) for name, of in payloads]
     return stored
 
 
@@ -342,16 +323,21 @@ class _Summed:
                     predicted if self.probabilities is None else self.probabilities + predicted
                 )
 
-    def stored(self) -> dict[str, bytes | None]:
-        """Return columns of `accuracy_chunk`."""
-        signed, probabilities = self.residuals, self.probabilities
-        return {
-            "payload": chunk(self.sizes).astype("<f8").tobytes(),
-            "residuals": None if signed is None else residual_sums.to_bytes(signed),
-            "calibration": None
-            if probabilities is None
-            else calibration_sums.to_bytes(probabilities),
-        }
+    def stored(
+        self, n_predictions: int, *, shadow: bool, has_places: bool
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield what is stored of each stream; of what ran in shadow only the errors."""
+        whole = DaySums(n_predictions=n_predictions, cells=chunk(self.sizes))
+        yield (SHADOW_ERRORS if shadow else ERRORS).name, to_bytes(whole)
+        if shadow:
+            return
+        if has_places:
+            apart = DaySums(n_predictions=n_predictions, cells=chunk(self.apart))
+            yield ERRORS_BY_SEGMENT.name, to_bytes(apart)
+        if self.residuals is not None:
+            yield RESIDUALS.name, RESIDUALS.to_bytes(self.residuals)
+        if self.probabilities is not None:
+            yield CALIBRATION.name, CALIBRATION.to_bytes(self.probabilities)
 
 
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:

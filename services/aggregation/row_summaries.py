@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Status
-from db.queries import summaries
-from db.queries.summaries import Served
 from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
 from monitors.baselines.segments import keys, total
+from monitors.slo import serving
+from monitors.slo.serving import Served
 from monitors.summaries import categories
 from monitors.summaries.summary import (
     Column,
@@ -218,23 +218,9 @@ def _places(feature: Feature) -> tuple[str, ...]:
 
 
 def _served(rows: pa.Table, at: Ints) -> Served:
-    slices, places = np.unique(summaries.slice_index(at), return_inverse=True)
-    failed = pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy()
-    degraded = pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy()
-    latency = numbers(rows["latency_seconds"])
-    there = np.isfinite(latency)
-    bins = np.searchsorted(summaries.LATENCY_EDGES, latency[there], side="right")
-    n_bins = summaries.LATENCY_EDGES.size + 1
-    cells, has_failed = places[there] * n_bins + bins, failed[there]
-
-    def laid(cells: Ints) -> Ints:
-        return np.bincount(cells, minlength=slices.size * n_bins).reshape(slices.size, n_bins)
-
-    return Served(
-        slices=slices,
-        n=np.bincount(places, minlength=slices.size),
-        n_failed=np.bincount(places[failed], minlength=slices.size),
-        n_degraded=np.bincount(places[degraded], minlength=slices.size),
-        latency=laid(cells),
-        failed_latency=laid(cells[has_failed]),
+    return serving.summarise(
+        at,
+        failed=pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy(),
+        degraded=pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy(),
+        latency=numbers(rows["latency_seconds"]),
     )

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract, Padding
@@ -20,18 +19,19 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
 from core.window import Window
 from db.queries import summaries
-from db.tables import Model, WindowProfileChunk
+from db.tables import Model
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
 from monitors.sources import ProfileHistory, WindowProfiles
-from monitors.summaries import serialization
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.streams import WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary, chunk_start, empty, widen
 from monitors.temporal import window_profile_schema, window_profile_sums
 from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Block, Joint, Layout, Numbers, Symbols
 from monitors.temporal.window_profile_sums import Lists
+from services.aggregation import serving
 
 DAY = timedelta(days=1)
 _DAY_US = DAY // timedelta(microseconds=1)
@@ -45,7 +45,7 @@ def busy(session: Session, model_id: UUID, layout: Layout | None) -> float:
     if layout is None or layout.newest is None:
         return 0.0
     start = chunk_start(layout.newest * HOURS)
-    return float(summaries.served_rows(session, model_id, Window(start, start + DAY)))
+    return float(serving.n_rows(session, model_id, Window(start, start + DAY)))
 
 
 def grown(
@@ -228,24 +228,13 @@ def _lists(rows: pa.Table, name: str, block: Block) -> Lists:
 
 def began(session: Session, model_id: UUID, version: str) -> datetime | None:
     """Return the first day of rows of a version, or of past input with lists."""
-    return session.scalar(
-        select(func.min(WindowProfileChunk.start)).where(
-            WindowProfileChunk.model_id == model_id,
-            WindowProfileChunk.version.in_((version, REFERENCE)),
-        )
-    )
+    found = summaries.firsts(session, WINDOW_PROFILE, model_id)
+    return min((found[of] for of in (version, REFERENCE) if of in found), default=None)
 
 
 def firsts(session: Session, model_id: UUID) -> list[datetime]:
     """Return when rows of each version began, and of past input."""
-    first = func.min(WindowProfileChunk.start)
-    return [
-        *session.scalars(
-            select(first)
-            .where(WindowProfileChunk.model_id == model_id)
-            .group_by(WindowProfileChunk.version)
-        )
-    ]
+    return [*summaries.firsts(session, WINDOW_PROFILE, model_id).values()]
 
 
 def days_back(source: WindowProfiles) -> int:
@@ -279,20 +268,12 @@ def load(
     if layout is None or first is None or first >= lately.end:
         return None
     reference = reference_of(source, first, lately.end)
-    start = WindowProfileChunk.start
-    blobs = session.scalars(
-        select(WindowProfileChunk.payload).where(
-            WindowProfileChunk.model_id == model_id,
-            WindowProfileChunk.version.in_((version, REFERENCE)),
-            or_(
-                (start >= reference.start) & (start < reference.end),
-                (start >= lately.start) & (start < lately.end),
-            ),
-        )
-    ).all()
-    if not blobs:
+    seen = summaries.read(
+        session, WINDOW_PROFILE, model_id, [reference, lately], [version, REFERENCE]
+    )
+    if seen is None:
         return None
-    whole = widen(serialization.from_many(blobs), len(layout.columns))
+    whole = widen(seen, len(layout.columns))
     return ProfileHistory(first=first, layout=layout, summary=whole)
 
 
@@ -302,22 +283,15 @@ def counted_of(
     """Read what rows were like inside in a window, as what is kept of input is read."""
     layout = summaries.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
-    blobs = session.scalars(
-        select(WindowProfileChunk.payload).where(
-            WindowProfileChunk.model_id == model.id,
-            WindowProfileChunk.version.in_((version, REFERENCE)),
-            WindowProfileChunk.start >= window.start,
-            WindowProfileChunk.start < window.end,
-        )
-    ).all()
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1
-    seen = serialization.from_many(blobs) if blobs else empty(n_columns, n_bins)
+    versions = [REFERENCE] if version is None else [version, REFERENCE]
+    seen = summaries.read(session, WINDOW_PROFILE, model.id, [window], versions)
     return InputHistory(
         window=window,
         edges=edges,
         measured=(*range(n_columns),),
         kept=(*range(n_columns),),
-        summary=widen(seen, n_columns),
+        summary=widen(seen or empty(n_columns, n_bins), n_columns),
     )
 
 

@@ -11,20 +11,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
 from core.window import Window
-from db.queries import models
+from db.queries import models, summaries
 from db.queries.log import positions, recompute_marks
 from db.session import read_only
 from db.tables import Finding as FindingRow
-from db.tables import Model, Monitor, ServingSlice
+from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import BrokenInput, EvaluationContext, MonitorKind
+from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions
 from services.evaluation import evaluation_context
 from services.evaluation.baseline_cache import Baselines
@@ -256,9 +257,7 @@ def _with_reference(
 
 def _first_served(session: Session, model_id: UUID) -> datetime | None:
     """Return when a model first served; None before it has."""
-    return session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model_id)
-    )
+    return summaries.first(session, SERVING, model_id)
 
 
 def _stretch(session: Session, model: Model, request: BacktestRequest) -> Window | None:

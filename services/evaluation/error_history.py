@@ -2,34 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.schema.rows import REFERENCE
 from core.window import Window
-from db.tables import AccuracyChunk, Model, SegmentAccuracy
+from db.queries import summaries
+from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST
 from monitors.kind import EvaluationContext
 from monitors.performance import calibration_sums, residual_sums
 from monitors.performance.accuracy import DayErrors, VersionErrors
 from monitors.performance.calibration import ProbabilityDays
+from monitors.performance.calibration_sums import CALIBRATION
 from monitors.performance.residual_statistics import ErrorDays, hours_ahead
+from monitors.performance.residual_sums import RESIDUALS
 from monitors.performance.segment_accuracy import (
     SegmentDays,
     of_segments,
 )
 from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfReference
 from monitors.summaries import horizon_buckets
-from services.aggregation import segments
+from monitors.summaries.streams import Stream
+from services.aggregation import error_days, segments
+from services.aggregation.error_days import ERRORS_BY_SEGMENT, midnight
 from services.aggregation.error_sums import EXPECTED, LABELLED, loss_column, n_classes
 
 DAY = timedelta(days=1)
@@ -65,7 +67,7 @@ def load(
     names = horizon_buckets.names(contract.targets, contract.horizon)
     cells = np.zeros((kept.n_days, len(names), residual_sums.WIDTH))
     for place, stored in kept.days.items():
-        cells[place] = residual_sums.from_bytes(stored)
+        cells[place] = stored
     return ErrorDays(
         names=names,
         ahead=hours_ahead(contract),
@@ -84,7 +86,7 @@ def load_probabilities(
     names = Contract.from_json(model.contract).targets
     cells = np.zeros((kept.n_days, len(names), calibration_sums.WIDTH))
     for place, stored in kept.days.items():
-        cells[place] = calibration_sums.from_bytes(stored)
+        cells[place] = stored
     return ProbabilityDays(names=names, first_day=(kept.first - _EPOCH).days, cells=cells)
 
 
@@ -103,7 +105,7 @@ def load_segments(
     shape = (FIRST + MOST, len(contract.targets), 5)
     sums = np.zeros((kept.n_days, *shape[:2], 3))
     for place, stored in kept.days.items():
-        cells = np.frombuffer(stored, "<f8").reshape(shape)
+        cells = stored.cells.reshape(shape)
         sums[place] = cells[..., [EXPECTED, LABELLED, loss_column(contract)]]
     label = segments.label(session, model.id, contract)
     first_day = (kept.first - _EPOCH).days
@@ -116,7 +118,7 @@ class _Kept:
 
     first: date
     n_days: int
-    days: dict[int, bytes]
+    days: dict[int, Any]
 
 
 def _kept(
@@ -125,72 +127,34 @@ def _kept(
     first = began(session, model_id, source).get(version or "")
     if first is None or first >= end:
         return None
-    of = _STORED[type(source)]
-    lately = end - source.look_back
-    rows = session.execute(
-        select(of.day, of.stored).where(
-            of.table.model_id == model_id,
-            of.table.version == version,
-            of.condition,
-            or_(of.day < first + source.reference_days * DAY, of.day >= lately),
-            of.day >= first,
-            of.day < end,
-        )
-    )
-    days = {(at - first).days: stored for at, stored in rows if stored is not None}
+    stream = _STREAMS[type(source)]
+    reference = Window(midnight(first), midnight(first + source.reference_days * DAY))
+    recent = Window(max(midnight(end - source.look_back), reference.start), midnight(end))
+    rows = summaries.rows(session, [stream], model_id, [reference, recent], [version or ""])
+    days = {
+        (row.start.date() - first).days: stream.from_bytes(row.payload)
+        for row in rows
+        if row.start < recent.end
+    }
     return _Kept(first=first, n_days=(end - first).days, days=days)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Of:
-    """Where what a monitor reads is stored, of the days on which it is known."""
-
-    table: type[AccuracyChunk] | type[SegmentAccuracy]
-    day: InstrumentedAttribute[date]
-    stored: InstrumentedAttribute[Any]
-    condition: ColumnElement[bool]
-
-
-_ERRORS = AccuracyChunk.shadow.is_(False)
-_STORED: Mapping[type[SelfReference], _Of] = {
-    ErrorsBySegment: _Of(
-        table=SegmentAccuracy,
-        day=SegmentAccuracy.day,
-        stored=SegmentAccuracy.payload,
-        condition=true(),
-    ),
-    Probabilities: _Of(
-        table=AccuracyChunk,
-        day=AccuracyChunk.day,
-        stored=AccuracyChunk.calibration,
-        condition=_ERRORS & AccuracyChunk.calibration.is_not(None),
-    ),
-    Residuals: _Of(
-        table=AccuracyChunk,
-        day=AccuracyChunk.day,
-        stored=AccuracyChunk.residuals,
-        condition=_ERRORS & AccuracyChunk.residuals.is_not(None),
-    ),
+_STREAMS: Mapping[type[SelfReference], Stream[Any]] = {
+    ErrorsBySegment: ERRORS_BY_SEGMENT,
+    Probabilities: CALIBRATION,
+    Residuals: RESIDUALS,
 }
 
 
 def began(session: Session, model_id: UUID, source: SelfReference) -> dict[str, date]:
     """Return the first day of which what a monitor reads is known, of each version."""
-    of = _STORED[type(source)]
-    rows = session.execute(
-        select(of.table.version, func.min(of.day))
-        .where(of.table.model_id == model_id, of.condition)
-        .group_by(of.table.version)
-    )
-    return dict(rows.all())
+    firsts = summaries.firsts(session, _STREAMS[type(source)], model_id)
+    return {version: first.date() for version, first in firsts.items()}
 
 
 def references(session: Session, model: Model, source: SelfReference) -> list[Window]:
     """Return the days that the errors, or the claims, of versions are measured against."""
-    firsts = [
-        datetime.combine(first, datetime.min.time(), UTC)
-        for first in began(session, model.id, source).values()
-    ]
+    firsts = [midnight(first) for first in began(session, model.id, source).values()]
     return [Window(first, first + source.reference_days * DAY) for first in firsts]
 
 
@@ -218,19 +182,13 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
     n_expected = np.zeros(shape, dtype=np.int64)
     others: dict[str, tuple[float, int, int]] = {}
     loss, n = loss_column(context.contract), n_classes(context.contract)
-    rows = session.scalars(
-        select(AccuracyChunk).where(
-            AccuracyChunk.model_id == model.id,
-            AccuracyChunk.day >= days[0],
-            AccuracyChunk.day < end,
-            AccuracyChunk.shadow.is_(False),
-            AccuracyChunk.version != REFERENCE,
-        )
-    )
-    for row in rows:
-        cells = accuracy_cells(row, context.contract)
+    for row in error_days.read(
+        session, model.id, context.contract, (days[0], end), shadow=False
+    ):
+        if not row.is_forecast:
+            continue
         if context.serving is not None and row.version != context.serving:
-            before, own = others.get(row.version, (0.0, 0, 0)), cells.sum(axis=(0, 1))
+            before, own = others.get(row.version, (0.0, 0, 0)), row.cells.sum(axis=(0, 1))
             others[row.version] = (
                 before[0] + n * float(own[loss]),
                 before[1] + int(own[LABELLED]),
@@ -238,9 +196,9 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
             )
             continue
         at = days.index(row.day)
-        sums[at] += n * cells[:, :, loss].sum(axis=1)
-        n_labelled[at] += cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
-        n_expected[at] += cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
+        sums[at] += n * row.cells[:, :, loss].sum(axis=1)
+        n_labelled[at] += row.cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
+        n_expected[at] += row.cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
     return DayErrors(
         days=days,
         sums=sums,
@@ -249,9 +207,3 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
         others={name: VersionErrors(*of) for name, of in sorted(others.items())},
         is_brier=context.contract.is_classifier,
     )
-
-
-def accuracy_cells(row: AccuracyChunk, contract: Contract) -> NDArray[np.float64]:
-    """Return the stored sums, shape (step, target, 5)."""
-    flat = np.frombuffer(row.payload, dtype=np.float64)
-    return flat.reshape(contract.horizon, len(contract.targets), 5)

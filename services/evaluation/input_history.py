@@ -3,17 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
 from core.window import Window
-from db.queries import segments as stored
 from db.queries import summaries
-from db.tables import Model, SegmentChunk, SummaryChunk
-from monitors.baselines.segments import beside
-from monitors.summaries import serialization, summary
+from db.tables import Model
+from monitors.baselines.segments import INPUT_BY_SEGMENT, beside
+from monitors.summaries import summary
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
 from services.aggregation import segments
 
@@ -32,19 +31,12 @@ def load(
     by_segment
         With the numbers of every segment behind those of the total.
     """
-    blobs = session.scalars(
-        select(SummaryChunk.payload).where(
-            SummaryChunk.model_id == model.id,
-            SummaryChunk.start >= window.start,
-            SummaryChunk.start < window.end,
-        )
-    ).all()
     contract = Contract.from_json(model.contract)
     edges = summaries.edges(session, model.id)
     if edges is None:
         edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
     n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
-    seen = serialization.from_many(blobs) if blobs else summary.empty(n_known, n_bins)
+    seen = summaries.read(session, INPUT, model.id, [window]) or summary.empty(n_known, n_bins)
     kept = {feature.name for feature in contract.kept}
     history = InputHistory(
         window=window,
@@ -60,7 +52,7 @@ def _with_segments(
     session: Session, model: Model, contract: Contract, whole: InputHistory
 ) -> InputHistory:
     n_total = len(whole.measured)
-    apart = stored.read(session, SegmentChunk, model.id, [whole.window])
+    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [whole.window])
     if apart is None or not contract.segment_by:
         return replace(whole, n_total=n_total)
     label = segments.label(session, model.id, contract)

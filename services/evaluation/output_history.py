@@ -6,19 +6,17 @@ from datetime import datetime
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
 from core.window import Window
-from db.queries import segments as stored
 from db.queries import summaries
-from db.tables import Model, OutputChunk, SegmentOutputChunk
+from db.tables import Model
 from monitors.baselines.first_days import reference_of
-from monitors.baselines.segments import beside
+from monitors.baselines.segments import OUTPUT_BY_SEGMENT, beside
 from monitors.sources import OutputHistory, Outputs
-from monitors.summaries import serialization
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.streams import OUTPUT
 from monitors.summaries.summary import Edges, Summary, empty
 from services.aggregation import segments
 
@@ -49,24 +47,14 @@ def load(
         None when it had predicted nothing by then, or nothing for a long time.
     """
     first = began(session, model_id).get(version)
-    edges = summaries.output_edges(session, model_id)
+    edges = summaries.edges(session, model_id, OUTPUT)
     if first is None or edges is None or first >= lately.end:
         return None
-    start = OutputChunk.start
     reference = reference_of(source, first, lately.end)
-    blobs = session.scalars(
-        select(OutputChunk.payload).where(
-            OutputChunk.model_id == model_id,
-            OutputChunk.version == version,
-            or_(
-                (start >= reference.start) & (start < reference.end),
-                (start >= lately.start) & (start < lately.end),
-            ),
-        )
-    ).all()
-    if not blobs:
+    seen = summaries.read(session, OUTPUT, model_id, [reference, lately], [version])
+    if seen is None:
         return None
-    found = OutputHistory(first=first, edges=edges, summary=serialization.from_many(blobs))
+    found = OutputHistory(first=first, edges=edges, summary=seen)
     if not source.by_segment:
         return found
     edges, summary = _apart(
@@ -85,7 +73,8 @@ def _apart(
     """Lay the output of every segment beside the output of all."""
     edges, summary = whole
     contract = Contract.from_json(session.get_one(Model, model_id).contract)
-    apart = stored.read(session, SegmentOutputChunk, model_id, windows, version)
+    versions = [] if version is None else [version]
+    apart = summaries.read(session, OUTPUT_BY_SEGMENT, model_id, windows, versions)
     if apart is None:
         return whole
     label = segments.label(session, model_id, contract)
@@ -101,19 +90,14 @@ def counted_of(
     by_segment: bool = False,
 ) -> InputHistory:
     """Read the predictions of a version in a window, in the form of input."""
-    edges = summaries.output_edges(session, model.id)
+    edges = summaries.edges(session, model.id, OUTPUT)
     if edges is None:
         edges = Edges(names=(), values=np.empty((0, 0)))
-    blobs = session.scalars(
-        select(OutputChunk.payload).where(
-            OutputChunk.model_id == model.id,
-            OutputChunk.version == version,
-            OutputChunk.start >= window.start,
-            OutputChunk.start < window.end,
-        )
-    ).all()
     n_parts, n_bins = len(edges.names), edges.values.shape[-1] + 1
-    summary = serialization.from_many(blobs) if blobs else empty(n_parts, n_bins)
+    seen = None
+    if version is not None:
+        seen = summaries.read(session, OUTPUT, model.id, [window], [version])
+    summary = seen or empty(n_parts, n_bins)
     if by_segment:
         edges, summary = _apart(session, model.id, version, [window], (edges, summary))
         n_parts = len(edges.names)
@@ -128,9 +112,4 @@ def counted_of(
 
 def began(session: Session, model_id: UUID) -> dict[str, datetime]:
     """Return when each version began to predict."""
-    rows = session.execute(
-        select(OutputChunk.version, func.min(OutputChunk.start))
-        .where(OutputChunk.model_id == model_id)
-        .group_by(OutputChunk.version)
-    )
-    return dict(rows.all())
+    return summaries.firsts(session, OUTPUT, model_id)

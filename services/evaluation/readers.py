@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
+from db.queries import summaries
 from db.queries.log import contract_violations
-from db.queries.summaries import SLICE, served_rows, serving_slices
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
 from monitors.kind import DAY, RECENT, EvaluationContext, Source
-from monitors.slo.burn_rate import Slices
+from monitors.slo.burn_rate import SLICE, Slices
+from monitors.slo.serving import SERVING, counts
 from monitors.sources import (
     ContractViolations,
     DailyErrors,
@@ -31,7 +32,7 @@ from monitors.sources import (
     Volume,
     WindowProfiles,
 )
-from services.aggregation import window_profiles
+from services.aggregation import serving, window_profiles
 from services.evaluation import error_history, input_history, output_history, volume
 
 T = TypeVar("T")
@@ -126,15 +127,17 @@ def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReferenc
 
 def _slices(reading: Reading, source: ServingSlices) -> Cut[Any]:
     window = reading.back(source.period)
-    served = serving_slices(
-        reading.session, reading.model.id, window, slower_than=source.slower_than_seconds
-    )
+    versions = summaries.by_version(reading.session, SERVING, reading.model.id, window)
+    served = {
+        name: counts(own, window, SLICE, source.slower_than_seconds)
+        for name, own in versions.items()
+    }
 
     def cut(context: EvaluationContext) -> Slices:
         end = (context.as_of - window.start) // SLICE
         part = np.s_[end - source.period // SLICE : end]
         return Slices(
-            width=SLICE, versions={name: counts.cut(part) for name, counts in served.items()}
+            width=SLICE, versions={name: own.cut(part) for name, own in served.items()}
         )
 
     return cut
@@ -143,7 +146,7 @@ def _slices(reading: Reading, source: ServingSlices) -> Cut[Any]:
 def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
     session, model_id = reading.session, reading.model.id
     return lambda context: Violations(
-        n_rows=served_rows(session, model_id, context.last_day),
+        n_rows=serving.n_rows(session, model_id, context.last_day),
         counts=contract_violations.of_days(session, model_id, context.last_day),
     )
 

@@ -13,21 +13,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
-from db.queries import models
+from db.queries import models, summaries
 from db.queries.log import recompute_marks
 from db.queries.log.recompute_marks import DAY, Mark, midnight
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
-from db.tables import Model, Monitor, ServingSlice
+from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import RECENT, Source
+from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions, inhibition
 from services.alerting.alert_transitions import Seen
 from services.evaluation import evaluation_context, failed_slots
@@ -182,9 +183,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
     if not marks:
         return None
     references, back = _references(session, model), _look_back(session, model)
-    first = session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
-    )
+    first = summaries.first(session, SERVING, model.id)
     reaches, wanted = [], set[datetime]()
     for mark in marks:
         start = midnight(mark.day)

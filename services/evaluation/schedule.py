@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
-from db.tables import Finding, Model, Run, ServingSlice
+from db.queries import summaries
+from db.tables import Finding, Model, Run
 from db.tables.queue import RunStatus
+from monitors.slo.serving import SERVING
 
 JOB = "evaluate"
 DAY = timedelta(days=1)
@@ -62,7 +64,5 @@ def _is_missed(session: Session, subject: str, slot: datetime) -> bool:
 
 
 def _first_day(session: Session, model: Model) -> datetime | None:
-    first = session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
-    )
+    first = summaries.first(session, SERVING, model.id)
     return None if first is None else midnight(first)

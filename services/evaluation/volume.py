@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from core.window import Window
 from db.queries.log import contract_violations, row_counters
-from db.queries.summaries import served_rows
 from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, DayVolume
+from services.aggregation import serving
 
 WEEK = timedelta(days=7)
 
@@ -24,8 +24,8 @@ def of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
         for back in range(1, LOOK_BACK_WEEKS + 1)
     ]
     return DayVolume(
-        n_rows=served_rows(session, model_id, day),
-        baseline=tuple(served_rows(session, model_id, one) for one in weekdays),
+        n_rows=serving.n_rows(session, model_id, day),
+        baseline=tuple(serving.n_rows(session, model_id, one) for one in weekdays),
         n_duplicates=row_counters.repeated_on(session, model_id, day.start.date()),
         refused=contract_violations.of_days(session, model_id, day),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound
 from db.queries import models
+from lake import storage
 from retrain.artifact_header import check_header
 from services.models import champion_pointer
 
@@ -40,6 +41,7 @@ def store(root: Path, model: str, content: bytes) -> Stored:
     check_header(content)
     sha256 = hashlib.sha256(content).hexdigest()
     path = path_of(root, model, sha256)
+    storage.mark(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=".incoming-", delete=False) as file:
         try:

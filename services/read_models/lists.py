@@ -6,14 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
 from core.schema.contract import Contract
-from db.queries.read import overview
-from db.tables import AccuracyChunk, Alert, Finding, FlipRow, Model, Monitor
+from db.queries import summaries
+from db.tables import Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
+from services.aggregation import error_days
+from services.aggregation.error_days import ERRORS, SHADOW_ERRORS
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part
@@ -132,13 +134,12 @@ class Accuracy:
 
 def accuracy(session: Session, model_id: UUID, contract: Contract, n_days: int) -> Accuracy:
     """Return the error of the last event days, and by step, part of the horizon and class."""
-    newest = session.scalar(
-        select(func.max(AccuracyChunk.day)).where(AccuracyChunk.model_id == model_id)
-    )
+    ends = [summaries.newest(session, of, model_id) for of in (ERRORS, SHADOW_ERRORS)]
+    newest = max((row.start.date() for row in ends if row is not None), default=None)
     if newest is None:
         return Accuracy(days=(), steps=(), parts=(), classes=())
     since = newest - timedelta(days=n_days - 1)
-    rows = overview.accuracy(session, model_id, since)
+    rows = error_days.read(session, model_id, contract, (since, None))
     return Accuracy(
         days=by_day(rows, contract),
         steps=by_step(rows, contract),

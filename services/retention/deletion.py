@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import AlertState, Reason, retire
@@ -18,7 +18,7 @@ from core.errors import Conflict, NotFound
 from core.lake_root import LakeRoot
 from db import payload_files
 from db.base import Base
-from db.queries import models
+from db.queries import models, summaries
 from db.queries.queue import deliveries, runs
 from db.session import read_only
 from db.tables import (
@@ -31,12 +31,12 @@ from db.tables import (
     Rollout,
     RolloutEvent,
     Run,
-    ServingSlice,
     SessionScore,
     Version,
     WebSession,
 )
 from lake import storage
+from monitors.slo.serving import SERVING
 from services.platform_faults import platform_alerts
 
 JOB = "delete_files"  # its subject is the id and the name of a model
@@ -95,11 +95,8 @@ def delete_version(session: Session, model_id: UUID, name: str, now: datetime) -
     version = models.find_version(session, model_id, name)
     champion = models.champion(session, model_id)
     rollout = models.open_rollout(session, model_id)
-    served_at = session.scalar(
-        select(func.max(ServingSlice.start)).where(
-            ServingSlice.model_id == model_id, ServingSlice.version == name
-        )
-    )
+    newest = summaries.newest(session, SERVING, model_id, name)
+    served_at = None if newest is None else SERVING.from_many([newest.payload]).last
 
     # decide
     if champion is not None and champion[1].id == version.id:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase
@@ -13,7 +13,7 @@ from core.errors import RetrainRefused
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.rows import Kind
-from db.queries import models
+from db.queries import models, summaries
 from db.tables import (
     Alert,
     AuditEvent,
@@ -24,10 +24,10 @@ from db.tables import (
     Rollout,
     RolloutEvent,
     Stream,
-    SummaryChunk,
     Version,
 )
 from monitors import registry
+from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase as RolloutPhase
 from retrain.trainable import Base, Material, can_retrain
 from retrain.trigger import Refuse, Situation, decide
@@ -114,12 +114,11 @@ def why_not(session: Session, model: Model) -> tuple[str, ...]:
     base = champion[1] if champion else None
     labels = (Stream.model_id == model.id) & (Stream.kind == Kind.LABELS)
     waiting = (Inbox.model_id == model.id) & (Inbox.kind == Kind.LABELS)
-    first = select(func.min(SummaryChunk.start)).where(SummaryChunk.model_id == model.id)
     material = Material(
         contract=Contract.from_json(base.contract if base else model.contract),
         base=None if base is None else _base(base),
         watermark=model.watermark,
-        first_event=session.scalar(first),
+        first_event=summaries.first(session, INPUT, model.id),
         has_labels=bool(
             session.scalar(select(or_(exists().where(labels), exists().where(waiting))))
         ),

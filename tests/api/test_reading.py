@@ -11,9 +11,10 @@ from core.schema.rows import Kind
 from db.queries import models
 from db.queries.read import false_alarm_rates
 from db.session import unit_of_work
-from db.tables import AccuracyChunk, Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
+from db.tables import Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
-from monitors.performance.residual_sums import sums, to_bytes
+from monitors.performance.residual_sums import RESIDUALS, sums
+from tests import stored
 from tests.api.conftest import CONTRACT, Clients
 from tests.api.test_paging import pages
 
@@ -116,25 +117,18 @@ def test_accuracy_is_told_by_day_and_by_step(
     cells = np.zeros((24, 1, 5))
     cells[:, :, :3] = 4.0, 2.0, 1.0  # expected, labelled, the sum of absolute errors
     error = np.array([[[0.5]] * 24, [[-1.5]] * 24])
-    residuals = to_bytes(sums(error, np.isfinite(error), np.array([3, 4])))
+    residuals = sums(error, np.isfinite(error), np.array([3, 4]))
     with unit_of_work(sessions) as session:
         for day in range(3):
-            session.add(
-                AccuracyChunk(
-                    model_id=models.find(session, model).id,
-                    day=(now + day * DAY).date(),
-                    version="v1",
-                    shadow=False,
-                    n_predictions=4,
-                    payload=cells.tobytes(),
-                    residuals=None if day == 2 else residuals,
-                )
-            )
+            model_id, on = models.find(session, model).id, (now + day * DAY).date()
+            stored.put_errors(session, model_id, on, "v1", cells, 4)
+            if day < 2:
+                stored.put(session, RESIDUALS, model_id, on, "v1", residuals)
     answer = operator.get(path, params={"days": 2}).json()
     assert [one["day"] for one in answer["days"]] == ["2026-01-09", "2026-01-10"]
     assert {(one["error"], one["coverage"]) for one in answer["days"]} == {(0.5, 0.5)}
     assert answer["steps"][0]["errors"] == [0.5] * 24
-    # One of the two days was joined before errors were kept with their sign.
+    # Of one of the two days no residuals are kept.
     [first, *_, last] = operator.get(path, params={"days": 2}).json()["parts"]
     target = CONTRACT["targets"][0]
     assert (first["part"], first["n"]) == (f"{target}+1", 4)

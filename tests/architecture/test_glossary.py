@@ -87,9 +87,6 @@ TO_DO = (
 # Names that the folders still to do define, and the others use.
 DEFINED_THERE = frozenset({"look"})
 
-# Columns whose names are older than the attributes that hold them.
-COLUMNS = frozenset({"judged_until"})
-
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 WORDS = re.compile(r"[A-Za-z]+")
 
@@ -122,8 +119,6 @@ def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield line and text of every string: docstrings, messages and keys; no column names."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and node.value in COLUMNS:
-            continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             for number, line in enumerate(node.value.splitlines()):
                 yield node.lineno + number, line

@@ -1,11 +1,16 @@
 """The tables in the code and the tables that the migrations make are the same."""
 
+from pathlib import Path
+
+import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
-from db.migrate import CONFIG, upgrade
+from core.errors import EarlierInstallation, Unprocessable
+from db.migrate import CONFIG, check, upgrade
+from db.session import connect
 from db.tables import Base
 
 
@@ -21,12 +26,28 @@ def test_the_migrations_make_the_tables_that_the_code_declares(engine: Engine) -
     run(engine, "check")  # raises where the two differ
 
 
-def test_every_migration_can_be_undone_and_done_again(engine: Engine) -> None:
-    run(engine, "downgrade", "base")
+def test_a_database_from_before_the_first_release_is_refused_and_left_alone(
+    tmp_path: Path,
+) -> None:
+    engine = connect(f"sqlite:///{tmp_path}/old.sqlite")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0016')")
+    for act in (upgrade, check):
+        with pytest.raises(EarlierInstallation, match="schema 0016.*seqwatch import"):
+            act(engine)
     assert inspect(engine).get_table_names() == ["alembic_version"]
-    upgrade(engine)
-    assert set(Base.metadata.tables) < set(inspect(engine).get_table_names())
-    run(engine, "check")
+
+
+def test_an_empty_database_is_to_be_migrated_and_a_newer_one_is_left_to_its_servers(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with pytest.raises(Unprocessable, match="seqwatch migrate"):
+        check(connect(f"sqlite:///{tmp_path}/empty.sqlite"))
+    check(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    check(engine)
 
 
 def test_the_migrations_form_one_line() -> None:

@@ -11,20 +11,23 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import Kind
 from core.window import Window
 from db.queries.log import positions
 from db.session import read_only
-from db.tables import AccuracyChunk, Inbox, OutputChunk, ServingSlice, SummaryChunk
+from db.tables import Inbox
 from lake.reading import Log
-from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import N
+from services.aggregation import serving
+from services.aggregation.error_days import ERRORS, from_bytes
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.retention.archive import archive_all
+from tests import stored
 from tests.archive.mortal import LATER
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
@@ -75,12 +78,13 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
     told = labels["actual"].to_pylist()
     assert sorted(actual["load"][0] for actual in told) == list(range(n))
     with read_only(sessions) as session:
-        chunks = from_many(session.scalars(select(SummaryChunk.payload)).all())
+        chunks = stored.whole(session, INPUT)
         assert chunks.moments[:, 0, N].sum() == n
-        said = from_many(session.scalars(select(OutputChunk.payload)).all())
+        said = stored.whole(session, OUTPUT)
         assert said.moments[..., N].sum() == 3 * n  # steps of a forecast
-        assert session.scalar(select(func.sum(ServingSlice.n))) == n
-        assert session.scalar(select(func.sum(AccuracyChunk.n_predictions))) == n
+        days = [from_bytes(row.payload) for row in stored.rows(session, ERRORS)]
+        assert serving.n_rows(session, model_id, window) == n
+        assert sum(day.n_predictions for day in days) == n
         assert session.scalars(select(Inbox)).all() == []
         assert positions.dirty_days(session) == []
 
@@ -89,8 +93,8 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
 POINTS = {
     "before a group is numbered": ("db.queries.log.positions", "number", "before", False),
     "after it, not committed": ("db.queries.log.positions", "number", "after", False),
-    "summaries written, not committed": ("db.queries.summaries", "add_input", "after", True),
-    "outputs written, not committed": ("db.queries.summaries", "add_output", "after", True),
+    "summaries written, not committed": ("db.queries.summaries", "add", "after", True),
+    "all of them, not committed": ("services.aggregation.folded", "_keep_time", "after", True),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),
     "closed, not committed": ("db.queries.log.positions", "close", "after", False),

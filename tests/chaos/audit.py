@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -22,32 +23,31 @@ from db.queries import models, summaries
 from db.queries.log import positions as marks
 from db.session import read_only
 from db.tables import (
-    AccuracyChunk,
     Inbox,
-    OutputChunk,
     Receipt,
-    SegmentAccuracy,
-    SegmentChunk,
-    SegmentOutputChunk,
-    ServingSlice,
-    SummaryChunk,
     Version,
-    WindowProfileChunk,
 )
 from lake.matching import first_received
 from lake.reading import Log
+from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
+from monitors.performance.residual_sums import RESIDUALS
+from monitors.slo.serving import SERVING
 from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
 from monitors.summaries.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from services.aggregation import segments
+from services.aggregation.error_days import DaySums
 from services.aggregation.error_sums import units
 from services.aggregation.folded import Frozen, Part, frozen
+from services.aggregation.label_join import STREAMS as ERROR_STREAMS
 from services.aggregation.label_join import Subject, accuracy
 from services.aggregation.row_summaries import summarise_rows
 
 DAY = timedelta(days=1)
 TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order
 
-Slices = dict[tuple[str, datetime], tuple[int, int, bytes]]
+ALWAYS = [Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))]
+ROUNDED = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +127,15 @@ def audit(
     checks += _rows("labels", receipts[Kind.LABELS], _labels(history, labels), labels)
     with read_only(sessions) as session:
         for what, (of, counted) in {
-            "input": (SummaryChunk, log.input),
-            "output": (OutputChunk, log.output),
-            "the inside of rows": (WindowProfileChunk, log.window_profiles),
-            "input by segment": (SegmentChunk, log.by_segment),
-            "output by segment": (SegmentOutputChunk, log.outputs_by_segment),
+            "input": (INPUT, log.input),
+            "output": (OUTPUT, log.output),
+            "the inside of rows": (WINDOW_PROFILE, log.window_profiles),
+            "input by segment": (INPUT_BY_SEGMENT, log.by_segment),
+            "output by segment": (OUTPUT_BY_SEGMENT, log.outputs_by_segment),
         }.items():
             checks += _hours(session, model_id, what, of, counted)
         checks += _served(session, model_id, log)
-        checks += _accuracy(session, model_id, log)
+        checks += _errors(session, model_id, log)
     return checks
 
 
@@ -151,9 +151,8 @@ class _Seen:
     window_profiles: dict[str, Summary]
     by_segment: dict[str, Summary]
     outputs_by_segment: dict[str, Summary]
-    served: Slices
-    accuracy: dict[tuple[date, str, bool], tuple[int, bytes]]
-    errors_by_segment: dict[tuple[date, str], bytes]
+    served: dict[str, list[bytes]]
+    errors: dict[tuple[datetime, str, str], bytes]
 
 
 def _seen() -> _Seen:
@@ -167,8 +166,7 @@ def _seen() -> _Seen:
         by_segment={},
         outputs_by_segment={},
         served={},
-        accuracy={},
-        errors_by_segment={},
+        errors={},
     )
 
 
@@ -198,14 +196,8 @@ def _read(
         _count(seen, summarise_rows(rows, subject.contract, edges))
         served = once.filter(pc.not_equal(once["version"], REFERENCE))
         served = segments.located(history, day, served, subject.contract, subject.names)
-        for chunk in accuracy(history, subject, served):
-            if isinstance(apart := chunk.get("by_segment"), bytes):
-                seen.errors_by_segment[day, str(chunk["version"])] = apart
-            payload, n = chunk["payload"], chunk["n_predictions"]
-            assert isinstance(payload, bytes)
-            assert isinstance(n, int)
-            key = (day, str(chunk["version"]), bool(chunk["shadow"]))
-            seen.accuracy[key] = (n, payload)
+        for row in accuracy(history, subject, served, midnight):
+            seen.errors[row.start, row.version, row.stream] = row.payload
     return seen
 
 
@@ -223,12 +215,8 @@ def _count(seen: _Seen, parts: Iterable[Part]) -> None:
                 _merge(to, version, summary)
         if served is None:
             continue
-        for i, index in enumerate(served.slices.tolist()):
-            seen.served[version, summaries.slice_start(index)] = (
-                int(served.n[i]),
-                int(served.n_failed[i]),
-                served.latency[i].astype("<u4").tobytes(),
-            )
+        blobs = [SERVING.to_bytes(part) for _, part in SERVING.split(served)]
+        seen.served.setdefault(version, []).extend(blobs)
 
 
 def _merge(to: dict[str, Summary], version: str, part: Summary) -> None:
@@ -260,12 +248,11 @@ def _rows(
 
 
 def _hours(
-    session: Session, model_id: object, what: str, of: Any, seen: dict[str, Summary]
+    session: Session, model_id: UUID, what: str, of: Additive[Any], seen: dict[str, Summary]
 ) -> Iterator[Check]:
     stored: dict[str, list[bytes]] = {}
-    query = select(of.version, of.payload).where(of.model_id == model_id)
-    for version, payload in session.execute(query):
-        stored.setdefault(version, []).append(payload)
+    for row in summaries.rows(session, [of], model_id, ALWAYS):
+        stored.setdefault(row.version, []).append(row.payload)
     yield same(f"versions with summaries of {what}", sorted(seen), sorted(stored))
     n_hours = n_wrong = 0
     worst = 0.0
@@ -293,49 +280,42 @@ def _hours(
     yield same(f"hours of {what} that differ, of {n_hours} (worst sum {worst:.0e})", 0, n_wrong)
 
 
-def _served(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
+def _served(session: Session, model_id: UUID, seen: _Seen) -> Iterator[Check]:
+    stored = summaries.by_version(session, SERVING, model_id, ALWAYS[0])
+    n_wrong = 0
+    for version in stored.keys() | seen.served.keys():
+        if version not in stored or version not in seen.served:
+            n_wrong += 1
+            continue
+        kept, counted = stored[version], SERVING.from_many(seen.served[version])
+        n_wrong += not np.array_equal(kept.keys, counted.keys)
+        n_wrong += not np.array_equal(kept.counts, counted.counts)
+    yield same(f"versions whose serving differs, of {len(stored)}", 0, n_wrong)
+
+
+def _errors(session: Session, model_id: UUID, seen: _Seen) -> Iterator[Check]:
     stored = {
-        (row.version, row.start): (row.n, row.n_failed, row.latency_counts)
-        for row in session.scalars(
-            select(ServingSlice).where(ServingSlice.model_id == model_id)
-        )
+        (row.start, row.version, row.stream): row.payload
+        for row in summaries.rows(session, ERROR_STREAMS, model_id, ALWAYS)
     }
-    keys = stored.keys() | seen.served.keys()
-    wrong = [key for key in keys if stored.get(key) != seen.served.get(key)]
-    yield same(f"slices of serving that differ, of {len(keys)}", 0, len(wrong))
+    for stream in ERROR_STREAMS:
+        keys = [key for key in stored.keys() | seen.errors.keys() if key[2] == stream.name]
+        wrong = [
+            key for key in keys if not _near(stored.get(key), seen.errors.get(key), key[2])
+        ]
+        yield same(f"days of {stream.name} that differ, of {len(keys)}", 0, len(wrong))
 
 
-def _accuracy(session: Session, model_id: object, seen: _Seen) -> Iterator[Check]:
-    stored = {
-        (row.day, row.version, row.shadow): (row.n_predictions, row.payload)
-        for row in session.scalars(
-            select(AccuracyChunk).where(AccuracyChunk.model_id == model_id)
-        )
-    }
-    keys = stored.keys() | seen.accuracy.keys()
-    wrong = [key for key in keys if not _is_near(stored.get(key), seen.accuracy.get(key))]
-    yield same(f"days of accuracy that differ, of {len(keys)}", 0, len(wrong))
-    apart = {
-        (row.day, row.version): row.payload
-        for row in session.scalars(
-            select(SegmentAccuracy).where(SegmentAccuracy.model_id == model_id)
-        )
-    }
-    both = apart.keys() | seen.errors_by_segment.keys()
-    other = [key for key in both if not _near(apart.get(key), seen.errors_by_segment.get(key))]
-    yield same(f"days of accuracy by segment that differ, of {len(both)}", 0, len(other))
-
-
-def _is_near(one: tuple[int, bytes] | None, other: tuple[int, bytes] | None) -> bool:
-    if one is None or other is None or one[0] != other[0]:
-        return False
-    return _near(one[1], other[1])
-
-
-def _near(one: bytes | None, other: bytes | None) -> bool:
+def _near(one: bytes | None, other: bytes | None, stream: str) -> bool:
     if one is None or other is None:
         return False
-    kept, counted = np.frombuffer(one, "<f8"), np.frombuffer(other, "<f8")
+    read: Any = {of.name: of.from_bytes for of in ERROR_STREAMS}[stream]
+    kept, counted = read(one), read(other)
+    if isinstance(kept, DaySums):
+        if kept.n_predictions != counted.n_predictions:
+            return False
+        kept, counted = kept.cells, counted.cells
+    rtol = ROUNDED if stream == RESIDUALS.name else TOLERANCE  # kept in four bytes
     return kept.shape == counted.shape and np.allclose(
-        kept, counted, rtol=TOLERANCE, atol=0, equal_nan=True
+        kept, counted, rtol=rtol, atol=0, equal_nan=True
     )

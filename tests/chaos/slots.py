@@ -14,6 +14,7 @@ from sqlalchemy import Engine, and_, column, func, select, table, text
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
+from db.queries import summaries
 from db.queries.log import positions, recompute_marks
 from db.tables import (
     Channel,
@@ -25,9 +26,9 @@ from db.tables import (
     Monitor,
     PlatformAlert,
     Run,
-    ServingSlice,
 )
 from db.tables.queue import RunStatus
+from monitors.slo.serving import SERVING
 from services.evaluation.schedule import midnight
 from tests.chaos.audit import Check, same
 
@@ -68,9 +69,7 @@ def note_order(engine: Engine) -> None:
 
 def closed_slots(session: Session, model: Model) -> list[datetime]:
     """Return the end of each event day of a model that has closed, from its rows alone."""
-    first = session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model.id)
-    )
+    first = summaries.first(session, SERVING, model.id)
     if first is None or model.watermark is None:
         return []
     closed = model.watermark - Policy.from_json(model.policy).lateness

@@ -20,14 +20,15 @@ from core.settings import Settings
 from core.window import Window
 from db.queries import summaries
 from db.session import read_only, unit_of_work
-from db.tables import MismatchDay, Model, SummaryChunk
+from db.tables import MismatchDay, Model
 from lake.reading import Log
-from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges, N, Summary
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
 from services.evaluation import input_history
 from services.retention.archive import archive_all
+from tests import stored
 from tests.ingest.conftest import arrow_body
 
 ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
@@ -279,7 +280,7 @@ def state(sessions: sessionmaker[Session]) -> tuple[UUID, Edges, Summary]:
     with read_only(sessions) as session:
         model_id = session.scalars(select(Model.id)).one()
         edges = summaries.edges(session, model_id)
-        summary = from_many(session.scalars(select(SummaryChunk.payload)).all())
+        summary = stored.whole(session, INPUT)
     assert edges is not None
     return model_id, edges, summary
 

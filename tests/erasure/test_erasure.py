@@ -23,16 +23,17 @@ from db.tables import (
     Rollout,
     Run,
     SessionScore,
-    SummaryChunk,
 )
 from lake import tables
 from lake.reading import Log, Snapshot, SnapshotGone
+from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.retention.archive import archive_all
 from services.retention.erasure import NotDrained, erase
 from services.retention.erasure_requests import ask
+from tests import stored
 from tests.archive.mortal import LATER
 from tests.erasure.rows import (
     ALWAYS,
@@ -296,7 +297,7 @@ def test_summaries_stay_and_scores_of_the_session_go(
     finish(sessions, lake)
     join_all(sessions, lake, LATER)
     with unit_of_work(sessions) as session:
-        before = session.scalars(select(SummaryChunk.payload)).all()
+        before = [row.payload for row in stored.rows(session, INPUT)]
         rollout = Rollout(
             model_id=model_id,
             idempotency_key="k",
@@ -325,7 +326,7 @@ def test_summaries_stay_and_scores_of_the_session_go(
     erase(sessions, lake, model_id, LATER)
     with read_only(sessions) as session:
         assert session.scalars(select(SessionScore.session_id)).all() == [STAYS]
-        assert session.scalars(select(SummaryChunk.payload)).all() == before
+        assert [row.payload for row in stored.rows(session, INPUT)] == before
         assert {day for _, day, _ in positions.dirty_days(session)} == {START.date()}
         assert all(rev < 0 for _, _, rev in positions.dirty_days(session))
 

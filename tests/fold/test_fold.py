@@ -14,32 +14,33 @@ from core.schema.rows import Kind
 from core.window import Window
 from db.queries import summaries
 from db.queries.log import positions
-from db.session import read_only, unit_of_work
-from db.tables import Inbox, Model, ServingSlice, Stream, SummaryChunk
-from monitors.summaries.serialization import from_many
+from db.session import read_only
+from db.tables import Inbox, Model, Stream
+from monitors.slo.burn_rate import SLICE
+from monitors.slo.serving import LATENCY, SERVING, counts, table
+from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
 from services.aggregation import fold as folding
 from services.aggregation.fold import PATIENCE, fold, fold_all
 from services.ingest import persist
 from services.read_models.overview import serving
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.stored import rows, whole
+from tests.streams import HOUR, START, add_model, keep, label, prediction
+from tests.streams import table as rows_of
 
 LATE = START + PATIENCE
+WINDOW = Window(START, START + 6 * HOUR)
 
 
 def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1") -> Summary:
     with read_only(sessions) as session:
-        return from_many(
-            session.scalars(
-                select(SummaryChunk.payload).where(
-                    SummaryChunk.model_id == model_id, SummaryChunk.version == version
-                )
-            ).all()
-        )
+        found = whole(session, INPUT, model_id, version)
+        assert isinstance(found, Summary)
+        return found
 
 
 def send(sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, object]) -> None:
-    keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
+    keep(sessions, model_id, Kind.PREDICTIONS, rows_of(Kind.PREDICTIONS, rows))
 
 
 def test_a_list_is_counted_in_the_hours_of_its_steps(sessions: sessionmaker[Session]) -> None:
@@ -81,24 +82,23 @@ def test_groups_add_up_to_what_one_group_would_be(sessions: sessionmaker[Session
     np.testing.assert_array_equal(summary.moments[:, 0, MAX], by_hour.max(axis=1))
     assert summary.counts[:, 0].sum() == 60
     with read_only(sessions) as session:
-        served = summaries.serving_slices(session, model_id, Window(START, START + 6 * HOUR))
-        slices = session.scalars(select(ServingSlice)).all()
-        latency = sum(summaries.latency_counts(row) for row in slices)
-    assert [*served] == ["v1"]
-    good, bad = served["v1"].good, served["v1"].bad
-    assert (good.sum(), bad.sum()) == (54, 6)
-    assert bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
-    assert int(np.sum(latency)) == 60
+        everything = whole(session, SERVING, model_id, "v1")
+    window = Window(START, START + 6 * HOUR)
+    found = counts(everything, window, SLICE)
+    assert (found.good.sum(), found.bad.sum()) == (54, 6)
+    assert found.bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
+    assert table(everything, window, HOUR)[:, LATENCY].sum() == 60
 
 
 def served(
     sessions: sessionmaker[Session], model_id: UUID, slower_than: float | None
 ) -> dict[str, tuple[int, int, int]]:
     with read_only(sessions) as session:
-        found = summaries.serving_slices(
-            session, model_id, Window(START, START + 6 * HOUR), slower_than
-        )
-    return {name: counts.sums(slice(None)) for name, counts in found.items()}
+        found = summaries.by_version(session, SERVING, model_id, WINDOW)
+    return {
+        name: counts(own, WINDOW, SLICE, slower_than).sums(slice(None))
+        for name, own in found.items()
+    }
 
 
 def test_rows_without_latency_are_unknown_and_degraded_ones_counted_apart(
@@ -129,42 +129,11 @@ def test_rows_without_latency_are_unknown_and_degraded_ones_counted_apart(
     assert served(sessions, model_id, None) == {"v1": (5, 3, 0), "v2": (1, 1, 0)}
     assert served(sessions, model_id, 1.0) == {"v1": (2, 3, 3), "v2": (0, 0, 2)}
     with read_only(sessions) as session:
-        slices = {row.version: row for row in session.scalars(select(ServingSlice))}
-        assert (slices["v1"].n_degraded, slices["v2"].n_degraded) == (2, 0)
-        assert slices["v2"].failed_latency_counts == b""
-        shown = {one.version: one.served for one in serving.by_version([*slices.values()])}
+        found = summaries.by_version(session, SERVING, model_id, WINDOW)
+        shown = {one.version: one.served for one in serving.by_version(found, WINDOW)}
+    assert shown["v2"].n_degraded == 0
     of_v1 = shown["v1"]
     assert (of_v1.n, of_v1.n_failed, of_v1.n_degraded, of_v1.n_without_latency) == (8, 3, 2, 3)
-
-
-def test_what_was_not_kept_of_a_slice_is_unknown(
-    sessions: sessionmaker[Session],
-) -> None:
-    model_id = add_model(sessions)
-
-    def add(first: int) -> None:
-        rows = [("ok", 0.1)] * 5 + [("error", 0.1), ("ok", 3.0)]
-        send(
-            sessions,
-            model_id,
-            *(
-                prediction(START, first + i, status=status, latency_seconds=latency)
-                for i, (status, latency) in enumerate(rows)
-            ),
-        )
-        fold_all(sessions, LATE)
-
-    add(0)
-    assert served(sessions, model_id, 1.0) == {"v1": (5, 2, 0)}
-    with unit_of_work(sessions) as session:  # as it was stored before
-        [row] = session.scalars(select(ServingSlice))
-        row.n_degraded = row.failed_latency_counts = None
-    assert served(sessions, model_id, 1.0) == {"v1": (5, 1, 1)}
-    add(7)
-    assert served(sessions, model_id, 1.0) == {"v1": (10, 2, 2)}
-    with read_only(sessions) as session:
-        [row] = session.scalars(select(ServingSlice))
-        assert serving.by_hour([row])[0].served.n_degraded is None
 
 
 @pytest.mark.parametrize(
@@ -186,8 +155,8 @@ def test_what_counts(
     fold_all(sessions, LATE)
 
     with read_only(sessions) as session:
-        assert len(session.scalars(select(SummaryChunk)).all()) == n_input
-        assert len(session.scalars(select(ServingSlice)).all()) == n_served
+        assert len(rows(session, INPUT)) == n_input
+        assert len(rows(session, SERVING)) == n_served
 
 
 def test_the_watermark_is_the_newest_event_and_never_falls(
@@ -233,7 +202,7 @@ def test_enough_input_freezes_the_edges_at_once_and_for_ever(
 
 def test_labels_are_numbered_without_waiting(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions)
-    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, [label(START, [1.0])]))
+    keep(sessions, model_id, Kind.LABELS, rows_of(Kind.LABELS, [label(START, [1.0])]))
 
     assert fold_all(sessions, START) == 1
 
@@ -247,7 +216,7 @@ def test_an_entry_that_becomes_visible_late_is_folded_all_the_same(
 ) -> None:
     model_id = add_model(sessions)
     with sessions() as slow:  # takes the lower id, and commits after the higher was folded
-        rows = table(Kind.PREDICTIONS, [prediction(START)])
+        rows = rows_of(Kind.PREDICTIONS, [prediction(START)])
         persist.keep(slow, model_id, Kind.PREDICTIONS, rows, START)
         send(sessions, model_id, prediction(START, 1))
         assert fold_all(sessions, LATE) == 1

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.contract import Contract
@@ -14,9 +14,9 @@ from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
-from db.tables import OutputChunk, OutputEdges, SummaryChunk
+from db.tables import SummaryLayout
 from monitors.summaries import horizon_buckets
-from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import (
     CENTRED,
     MAX,
@@ -30,6 +30,8 @@ from monitors.summaries.summary import (
     chunk_at,
 )
 from services.aggregation.fold import PATIENCE, fold, fold_all
+from tests.stored import drop, whole
+from tests.stored import rows as rows_of
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
@@ -45,18 +47,14 @@ DERIVED = Contract(
 
 def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1") -> Summary:
     with read_only(sessions) as session:
-        return from_many(
-            session.scalars(
-                select(OutputChunk.payload).where(
-                    OutputChunk.model_id == model_id, OutputChunk.version == version
-                )
-            ).all()
-        )
+        found = whole(session, OUTPUT, model_id, version)
+        assert isinstance(found, Summary)
+        return found
 
 
 def edges(sessions: sessionmaker[Session], model_id: UUID) -> Edges | None:
     with read_only(sessions) as session:
-        return summaries.output_edges(session, model_id)
+        return summaries.edges(session, model_id, OUTPUT)
 
 
 def send(
@@ -147,7 +145,7 @@ def test_what_counts(
     assert fold_all(sessions, LATE) == 2
 
     with read_only(sessions) as session:
-        versions = [*session.scalars(select(OutputChunk.version).order_by("version"))]
+        versions = [row.version for row in rows_of(session, OUTPUT)]
     assert versions == [*["v1"] * n_said, "v2"]
 
 
@@ -203,7 +201,7 @@ def test_it_waits_for_enough_of_what_nothing_is_known_about_and_not_for_ever(
     model_id = add_model(sessions, DERIVED)
     with unit_of_work(sessions) as session:  # edges of input alone, as before there were others
         own = Edges(names=("load",), values=np.linspace(0.0, 1.0, 33)[np.newaxis])
-        summaries.freeze_edges(session, model_id, own, START)
+        summaries.freeze(session, model_id, own, START)
     send(sessions, model_id, derived(0, np.ones((2, 24))), contract=DERIVED)
 
     assert fold_all(sessions, START) == 0
@@ -236,15 +234,15 @@ def test_a_model_from_before_outputs_were_summarised_begins_with_the_next_fold(
     send(sessions, model_id, prediction(START))
     fold_all(sessions, LATE)
     with unit_of_work(sessions) as session:
-        session.execute(delete(OutputChunk))
-        session.execute(delete(OutputEdges))
+        drop(session, OUTPUT)
+        session.execute(delete(SummaryLayout).where(SummaryLayout.stream == OUTPUT.name))
 
     send(sessions, model_id, prediction(START + HOUR, 1))
     fold_all(sessions, LATE)
 
     assert stored(sessions, model_id).chunks.tolist() == [chunk_at(START + HOUR)]
     with read_only(sessions) as session:
-        assert len(session.scalars(select(SummaryChunk)).all()) == 2
+        assert len(rows_of(session, INPUT)) == 2
 
 
 def test_of_two_folds_at_once_each_forecast_counts_once(
@@ -285,7 +283,7 @@ def test_a_day_of_seven_targets_and_24_steps_is_small(sessions: sessionmaker[Ses
     fold_all(sessions, LATE)
 
     with read_only(sessions) as session:
-        payloads = session.scalars(select(OutputChunk.payload)).all()
+        payloads = [row.payload for row in rows_of(session, OUTPUT)]
     assert len(payloads) == 24
     per_target = sum(map(len, payloads)) / len(targets)
     assert 7_000 < per_target < 7_300  # bytes a day, as docs/operate.md says

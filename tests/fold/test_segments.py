@@ -6,18 +6,28 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
 from db.queries import segments as stored
 from db.session import read_only, unit_of_work
-from db.tables import Model, OutputChunk, SegmentChunk, SegmentOutputChunk, SummaryChunk
-from monitors.baselines.segments import FIRST, MOST, NONE, OTHER, of_place, total
-from monitors.summaries.serialization import from_many
+from db.tables import Model
+from monitors.baselines.segments import (
+    FIRST,
+    INPUT_BY_SEGMENT,
+    MOST,
+    NONE,
+    OTHER,
+    OUTPUT_BY_SEGMENT,
+    of_place,
+    total,
+)
+from monitors.summaries.streams import INPUT, OUTPUT, Additive
 from monitors.summaries.summary import SUM, N, Summary, chunk_at
 from services.aggregation.fold import PATIENCE, fold_all
+from tests.stored import rows as rows_of
+from tests.stored import whole
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
@@ -43,9 +53,13 @@ def send(
     fold_all(sessions, LATE)
 
 
-def read(sessions: sessionmaker[Session], of: Any, version: str = "v1") -> Summary:
+def read(
+    sessions: sessionmaker[Session], stream: Additive[Summary], version: str = "v1"
+) -> Summary:
     with read_only(sessions) as session:
-        return from_many(session.scalars(select(of.payload).where(of.version == version)).all())
+        found = whole(session, stream, None, version)
+        assert isinstance(found, Summary)
+        return found
 
 
 def names(sessions: sessionmaker[Session], model_id: UUID) -> dict[int, str | None]:
@@ -76,7 +90,7 @@ def test_names_go_to_the_first_sixteen_and_the_rest_is_pooled(
     order = [f"e{i}" for i in range(20) if i % 10 != 9]
     given = names(sessions, model_id)
     assert given == dict(enumerate(order[:MOST], start=FIRST))
-    seen = read(sessions, SegmentChunk)
+    seen = read(sessions, INPUT_BY_SEGMENT)
     for place, name in given.items():
         mine = [float(i) for i in range(200) if i % 10 != 9 and f"e{i % 20}" == name]
         assert sums(seen, place) == [len(mine), sum(mine)]
@@ -110,12 +124,12 @@ def test_segments_add_up_to_the_total_however_rows_are_cut_and_whenever_they_com
     first = dict.fromkeys(row["entity"] for row in rows if not row["shadow"])
     assert [*names(sessions, model_id).values()] == [*first][:MOST]
     for version in ("v1", "v2", REFERENCE):
-        pairs: list[tuple[Any, Any]] = [(SegmentChunk, SummaryChunk)]
+        pairs: list[tuple[Any, Any]] = [(INPUT_BY_SEGMENT, INPUT)]
         if version != REFERENCE:
-            pairs.append((SegmentOutputChunk, OutputChunk))
-        for apart, whole in pairs:
+            pairs.append((OUTPUT_BY_SEGMENT, OUTPUT))
+        for apart, together in pairs:
             added = total(read(sessions, apart, version))
-            kept = read(sessions, whole, version)
+            kept = read(sessions, together, version)
             assert added.chunks.tolist() == kept.chunks.tolist()
             assert (added.counts == kept.counts).all()
             np.testing.assert_allclose(added.moments, kept.moments, rtol=1e-12)
@@ -145,7 +159,7 @@ def test_a_row_belongs_to_the_last_value_of_its_list(
 
     given = names(sessions, model_id)
     assert [*given.values()] == expected
-    seen, of = read(sessions, SegmentChunk), {name: place for place, name in given.items()}
+    seen, of = read(sessions, INPUT_BY_SEGMENT), {name: place for place, name in given.items()}
     assert sums(seen, of["b"]) == [2, 3]
     assert sums(seen, of["c"]) == [1, 1]
     assert sums(seen, NONE) == [1, 2]
@@ -157,7 +171,7 @@ def test_a_window_lies_in_the_hours_of_its_steps(sessions: sessionmaker[Session]
     row = prediction(START + 5 * HOUR, features={"load": [1.0, 2.0, 4.0], "wind": [0.0] * 3})
     send(sessions, model_id, [row], BY_ENTITY)
 
-    own = of_place(read(sessions, SegmentChunk), FIRST)
+    own = of_place(read(sessions, INPUT_BY_SEGMENT), FIRST)
     assert own.chunks.tolist() == [chunk_at(START + i * HOUR) for i in (3, 4, 5)]
     assert own.moments[:, 0, SUM].tolist() == [1.0, 2.0, 4.0]
 
@@ -166,11 +180,11 @@ def test_segments_begin_when_the_contract_names_them(sessions: sessionmaker[Sess
     model_id = add_model(sessions)
     send(sessions, model_id, [prediction(START, 0)], CONTRACT)
     with read_only(sessions) as session:
-        assert session.scalars(select(SegmentChunk)).all() == []
+        assert rows_of(session, INPUT_BY_SEGMENT) == []
         assert stored.names(session, model_id) == {}
     with unit_of_work(sessions) as session:
         session.get_one(Model, model_id).contract = BY_ENTITY.to_json()
     send(sessions, model_id, [prediction(START, 1), prediction(START, 2)], BY_ENTITY)
 
-    assert read(sessions, SummaryChunk).moments[0, 0, N] == 3
-    assert sums(read(sessions, SegmentChunk), FIRST) == [2, 2]
+    assert read(sessions, INPUT).moments[0, 0, N] == 3
+    assert sums(read(sessions, INPUT_BY_SEGMENT), FIRST) == [2, 2]

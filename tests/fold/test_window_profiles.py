@@ -6,7 +6,6 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.contract import Contract, Padding
@@ -14,12 +13,13 @@ from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
-from db.tables import Model, SummaryChunk, WindowProfileChunk, WindowProfileLayout
 from monitors.summaries.hourly import HOURS
-from monitors.summaries.serialization import from_many
+from monitors.summaries.streams import INPUT, WINDOW_PROFILE
 from monitors.summaries.summary import CENTRED, N_MISSING, SUM, N, Summary, chunk_at
 from monitors.temporal.window_profile_schema import DAILY_ROWS, Joint, Layout, Numbers, Symbols
 from services.aggregation.fold import PATIENCE, fold_all
+from tests.stored import rows as rows_of
+from tests.stored import whole
 from tests.streams import HOUR, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
@@ -60,14 +60,9 @@ def layout(sessions: sessionmaker[Session], model_id: UUID) -> Layout | None:
 
 def stored(sessions: sessionmaker[Session], model_id: UUID, version: str = "v1") -> Summary:
     with read_only(sessions) as session:
-        return from_many(
-            session.scalars(
-                select(WindowProfileChunk.payload).where(
-                    WindowProfileChunk.model_id == model_id,
-                    WindowProfileChunk.version == version,
-                )
-            ).all()
-        )
+        found = whole(session, WINDOW_PROFILE, model_id, version)
+        assert isinstance(found, Summary)
+        return found
 
 
 def figure(sessions: sessionmaker[Session], model_id: UUID, name: str) -> Any:
@@ -94,9 +89,9 @@ def test_rows_of_one_step_cost_nothing(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions, CONTRACT)
     send(sessions, model_id, *(row(i, [1.0], [2.0], ["idle"]) for i in range(30)))
     with read_only(sessions) as session:
-        assert session.scalars(select(WindowProfileChunk)).all() == []
-        assert session.scalars(select(WindowProfileLayout)).all() == []
-        assert session.scalars(select(SummaryChunk)).all()
+        assert rows_of(session, WINDOW_PROFILE) == []
+        assert summaries.layout(session, model_id) is None
+        assert rows_of(session, INPUT) != []
 
 
 def test_each_event_day_has_what_its_rows_are_like(sessions: sessionmaker[Session]) -> None:
@@ -138,9 +133,9 @@ def test_groups_in_any_order_add_up_to_the_bit(sessions: sessionmaker[Session]) 
         edges, frozen = summaries.edges(session, whole), summaries.layout(session, whole)
         assert edges is not None
         assert frozen is not None
-        chunks = WindowProfileChunk.__table__
-        session.execute(chunks.delete().where(WindowProfileChunk.model_id == pieces))  # type: ignore[attr-defined]
-        summaries.keep_layout(session, pieces, frozen, LATE)
+        for row in rows_of(session, WINDOW_PROFILE, pieces):
+            session.delete(row)
+        summaries.freeze(session, pieces, frozen, LATE, WINDOW_PROFILE)
     for some in np.array_split(np.random.default_rng(1).permutation(120), 7):
         send(sessions, pieces, *(rows[i] for i in some))
     one, other = stored(sessions, whole), stored(sessions, pieces)
@@ -199,7 +194,7 @@ def test_of_many_rows_the_same_are_taken_by_whoever_counts(
     assert abs(taken - n / 4) < 5 * np.sqrt(n * 3 / 16)
     again = add_model(sessions, CONTRACT, "again")
     with unit_of_work(sessions) as session:
-        summaries.keep_layout(session, again, known, LATE)
+        summaries.freeze(session, again, known, LATE, WINDOW_PROFILE)
     for some in np.array_split(np.arange(n), 3):
         send(sessions, again, *(rows[i] for i in some))
     first, second = (stored(sessions, each).moments for each in (model_id, again))
@@ -323,7 +318,7 @@ def test_past_input_step_by_step_has_no_inside(sessions: sessionmaker[Session]) 
     past = [row(i, [1.0], [2.0], version=REFERENCE) for i in range(20)]
     send(sessions, model_id, *past)
     with read_only(sessions) as session:
-        assert [*session.scalars(select(WindowProfileChunk.version))] == ["v1"]
+        assert [row.version for row in rows_of(session, WINDOW_PROFILE)] == ["v1"]
 
 
 def test_what_is_kept_of_a_feature_day_is_at_most_twice_what_input_keeps(
@@ -341,19 +336,8 @@ def test_what_is_kept_of_a_feature_day_is_at_most_twice_what_input_keeps(
     ]
     send(sessions, model_id, *rows)
     with read_only(sessions) as session:
-        model = session.get_one(Model, model_id)
         # The lists reach back into the day before, which has no row of its own.
-        start = START.replace(tzinfo=None)
-        of_input = sum(
-            len(chunk.payload)
-            for chunk in session.scalars(
-                select(SummaryChunk).where(
-                    SummaryChunk.model_id == model.id,
-                    SummaryChunk.start >= start.replace(tzinfo=START.tzinfo),
-                )
-            )
-        )
-        of_shape = sum(
-            len(each) for each in session.scalars(select(WindowProfileChunk.payload))
-        )
+        kept = [row for row in rows_of(session, INPUT, model_id) if row.start >= START]
+        of_input = sum(len(row.payload) for row in kept)
+        of_shape = sum(len(row.payload) for row in rows_of(session, WINDOW_PROFILE))
     assert of_shape < 2 * of_input

@@ -10,16 +10,17 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.schema.rows import Kind
 from core.settings import Settings
 from db.queries.queue import runs
 from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import unit_of_work
-from db.tables import Run
+from db.tables import Receipt, Run
 from db.tables.queue import RunStatus
 from jobs.wiring import GROUPS, jobs
 from jobs.worker import Worker
 from services.platform_faults import failing_jobs, platform_alerts
-from tests.streams import START
+from tests.streams import HOUR, START, add_model
 
 
 @pytest.fixture
@@ -239,6 +240,27 @@ def test_workers_at_once_do_a_run_once(
     for thread in threads:
         thread.join()
     assert len(done) == 1
+
+
+def test_receipts_are_as_old_as_the_worker_has_run_whatever_the_clock_says(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    three = settings.model_copy(update={"keep_receipts": timedelta(hours=2)})
+    worker = Worker(settings, sessions, jobs(three, sessions))
+    model_id = add_model(sessions)
+    with unit_of_work(sessions) as session:
+        at = {"model_id": model_id, "kind": Kind.LABELS, "received_at": START}
+        session.add(Receipt(**at, batch_id="b", digest=b"", n_accepted=1, n_quarantined=0))
+
+    def n_left_after_a_purge(slot: int) -> int:
+        with unit_of_work(sessions) as session:
+            runs.ask(session, "purge", START + slot * HOUR, START)
+        assert worker.once()
+        with unit_of_work(sessions) as session:
+            return len(session.query(Receipt).all())
+
+    # Years have passed since, by the wall clock; the worker has run for two hours.
+    assert [n_left_after_a_purge(slot) for slot in range(4)] == [1, 1, 1, 0]
 
 
 def test_every_job_that_is_ticked_is_wired_and_idles_in_peace(

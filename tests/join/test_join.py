@@ -16,15 +16,19 @@ from core.schema.feature import Dtype, Feature
 from core.schema.rows import Kind
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, DirtyDay, Rollout, SegmentAccuracy, SessionScore
+from db.tables import DirtyDay, Rollout, SessionScore
 from monitors.baselines.segments import FIRST, MOST, NONE
 from monitors.performance import residual_sums
+from monitors.performance.residual_sums import RESIDUALS
+from monitors.summaries.streams import Stream
 from retrain.rollout import Phase
+from services.aggregation.error_days import ERRORS, ERRORS_BY_SEGMENT, DaySums, from_bytes
 from services.aggregation.error_sums import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
 from services.aggregation.fold import PATIENCE, fold_all
 from services.aggregation.label_join import join, join_all
 from services.platform_faults import set_aside
 from services.retention.archive import archive_all
+from tests import stored
 from tests.streams import (
     CONTRACT,
     HOUR,
@@ -61,15 +65,21 @@ class World:
         return join_all(self.sessions, self.lake, LATE)
 
     def chunk(self, day: date = TODAY) -> NDArray[np.float64]:
-        with read_only(self.sessions) as session:
-            row = session.get_one(AccuracyChunk, (self.model_id, day, "v1", False))
-            return np.frombuffer(row.payload).reshape(3, 5)  # one target
+        found = self.stored(ERRORS, day)
+        assert isinstance(found, DaySums)
+        return found.cells  # one target: (step, 5)
 
     def residuals(self, day: date = TODAY) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self.stored(RESIDUALS, day)
+        return found
+
+    def stored(self, stream: Stream[Any], day: date) -> Any:
         with read_only(self.sessions) as session:
-            row = session.get_one(AccuracyChunk, (self.model_id, day, "v1", False))
-            assert row.residuals is not None
-            return residual_sums.from_bytes(row.residuals)
+            found = {
+                row.start.date(): stream.from_bytes(row.payload)
+                for row in stored.rows(session, stream, self.model_id, "v1")
+            }
+        return found[day]
 
     def scores(self) -> list[SessionScore]:
         with read_only(self.sessions) as session:
@@ -224,7 +234,7 @@ def test_past_input_is_not_joined(world: World) -> None:
     world.settle()
 
     with read_only(world.sessions) as session:
-        assert session.scalars(select(AccuracyChunk.version)).all() == ["v1"]
+        assert [row.version for row in stored.rows(session, ERRORS)] == ["v1"]
 
 
 def test_a_day_that_was_marked_again_meanwhile_is_not_saved(world: World) -> None:
@@ -244,7 +254,7 @@ def test_a_day_that_was_marked_again_meanwhile_is_not_saved(world: World) -> Non
     meanwhile = Meanwhile(world.sessions.kw["bind"])
     assert not join(meanwhile, world.lake, world.model_id)
     with read_only(world.sessions) as session:
-        assert session.scalars(select(AccuracyChunk)).all() == []
+        assert stored.rows(session, ERRORS) == []
         assert [mark[1:] for mark in positions.dirty_days(session)] == [(day, 99)]
     assert join(world.sessions, world.lake, world.model_id) == 1
 
@@ -405,15 +415,14 @@ def test_errors_are_told_by_segment(
     assert join_all(sessions, tmp_path, LATE) == 1
 
     with read_only(sessions) as session:
-        cells = np.frombuffer(
-            session.get_one(SegmentAccuracy, (model_id, TODAY, "v1")).payload
-        ).reshape(FIRST + MOST, 1, 5)
-        whole = session.get_one(AccuracyChunk, (model_id, TODAY, "v1", False)).payload
+        [apart] = stored.rows(session, ERRORS_BY_SEGMENT, model_id, "v1")
+        [whole] = stored.rows(session, ERRORS, model_id, "v1")
+        cells = from_bytes(apart.payload).cells.reshape(FIRST + MOST, 1, 5)
+        total = from_bytes(whole.payload).cells.sum(axis=0, keepdims=True)
     a, b, none = FIRST, FIRST + 1, NONE
     assert cells[[a, b, none], 0, EXPECTED].tolist() == [12, 12, 12]
     assert cells[[a, b, none], 0, LABELLED].tolist() == [3, 4, 4]  # the first step, but of p3
     assert cells[[a, b, none], 0, ABSOLUTE].tolist() == [3 * 2, 4 * 4, 4 * 8]
-    total = np.frombuffer(whole).reshape(CONTRACT.horizon, 1, 5).sum(axis=0)
     np.testing.assert_allclose(cells.sum(axis=0)[:, :NAIVE], total[:, :NAIVE])
 
 
@@ -443,5 +452,5 @@ def test_a_day_without_a_forecast_has_no_residuals(world: World) -> None:
     world.send(prediction(AT, output=None, status="error"))
     world.settle()
     with read_only(world.sessions) as session:
-        row = session.get_one(AccuracyChunk, (world.model_id, TODAY, "v1", False))
-        assert row.residuals is None
+        assert stored.rows(session, ERRORS) != []
+        assert stored.rows(session, RESIDUALS) == []

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, Finding, Model
+from db.tables import Finding, Model
 from monitors.finding import Outcome
+from monitors.performance.residual_sums import RESIDUALS
 from monitors.sources import Residuals
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
+from tests import stored
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
 
@@ -119,5 +121,5 @@ def test_days_joined_before_errors_were_kept_with_their_sign_are_not_evaluated(
         known = error_history.load(session, model, "v1", source, end)
         assert known is not None
         assert len(known.cells) == N_REFERENCE + N_SERVED
-        session.execute(update(AccuracyChunk).values(residuals=None))
+        stored.drop(session, RESIDUALS)
         assert error_history.load(session, model, "v1", source, end) is None

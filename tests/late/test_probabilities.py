@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, Finding, Model
+from db.tables import Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.calibration_sums import EXPECTED, from_bytes
+from monitors.performance.calibration_sums import CALIBRATION, EXPECTED
+from monitors.performance.residual_sums import RESIDUALS
 from monitors.sources import Probabilities
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models import lists
 from services.read_models.explanations.finding import explain
+from tests import stored
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import CONTRACT, HOUR, START, label, prediction
 
@@ -131,12 +133,11 @@ def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> 
         known = error_history.load_probabilities(session, model, "v1", source, end)
         assert known is not None
         assert known.cells[:, :, EXPECTED].tolist() == [[A_DAY] * 2] * len(known.cells)
-        old = AccuracyChunk.day < (START + 5 * DAY).date()
-        session.execute(update(AccuracyChunk).where(old).values(calibration=None))
+        stored.drop(session, CALIBRATION, before=START + 5 * DAY)
         later = error_history.load_probabilities(session, model, "v1", source, end)
         assert later is not None
         assert later.first_day == known.first_day + 5
-        session.execute(update(AccuracyChunk).values(calibration=None))
+        stored.drop(session, CALIBRATION)
         assert error_history.load_probabilities(session, model, "v1", source, end) is None
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
@@ -146,17 +147,7 @@ def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
 ) -> None:
     world = a_world(sessions, tmp_path, replace(SKY, label_map=label_map))
-    kept = [(row.residuals, row.calibration) for row in undeferred(world)]
-    assert kept
-    assert {(errors is None, claims is None) for errors, claims in kept} == {(False, True)}
-    assert {outcome for outcome, _ in said(world)} == {"no_data"}
-
-
-def undeferred(world: World) -> list[AccuracyChunk]:
     with read_only(world.sessions) as session:
-        found = session.scalars(select(AccuracyChunk)).all()
-        for row in found:
-            assert row.residuals is not None
-            assert row.calibration is None or len(from_bytes(row.calibration)) == 2
-        session.expunge_all()
-        return [*found]
+        assert stored.rows(session, RESIDUALS) != []
+        assert stored.rows(session, CALIBRATION) == []
+    assert {outcome for outcome, _ in said(world)} == {"no_data"}

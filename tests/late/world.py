@@ -17,18 +17,12 @@ from core.schema.rows import REFERENCE, Kind
 from db.base import Base
 from db.session import read_only, unit_of_work
 from db.tables import (
-    AccuracyChunk,
     Finding,
     LateDay,
     LogCount,
     Model,
     Monitor,
-    OutputChunk,
-    SegmentAccuracy,
-    SegmentChunk,
-    SegmentOutputChunk,
-    ServingSlice,
-    SummaryChunk,
+    SummaryRow,
     Version,
 )
 from services.aggregation.fold import fold_all
@@ -160,33 +154,11 @@ class World:
             return model
 
     def summaries(self) -> list[object]:
-        inputs = [("in", c.start, c.version, c.payload) for c in self.rows(SummaryChunk)]
-        outputs = [("said", c.start, c.version, c.payload) for c in self.rows(OutputChunk)]
-        served = [
-            (
-                "out",
-                s.start,
-                s.version,
-                (s.n, s.n_failed, s.n_degraded),
-                (s.latency_counts, s.failed_latency_counts),
-            )
-            for s in self.rows(ServingSlice)
+        """Return everything that was summarised, each number as it is stored."""
+        kept = [
+            (row.stream, row.start, row.version, row.payload) for row in self.rows(SummaryRow)
         ]
-        errors = [
-            ("errors", a.day, a.version, a.n_predictions, a.payload)
-            for a in self.rows(AccuracyChunk)
-        ]
-        apart = [
-            (of.__tablename__, c.start, c.version, c.payload)
-            for of in (SegmentChunk, SegmentOutputChunk)
-            for c in self.rows(of)
-        ]
-        apart += [
-            ("segment_accuracy", a.day, a.version, a.payload)
-            for a in self.rows(SegmentAccuracy)
-        ]
-        every = inputs, outputs, served, errors, apart
-        return [row for rows in every for row in sorted(rows, key=repr)]
+        return sorted(kept, key=repr)
 
     def findings(self) -> dict[tuple[str, datetime], tuple[object, ...]]:
         names = {monitor.id: monitor.name for monitor in self.rows(Monitor)}

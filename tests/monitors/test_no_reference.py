@@ -72,6 +72,14 @@ def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["input_drift", "mean_shift", "temporal_pattern", "input_fault", "prediction_drift"]
 )
+def test_a_model_without_a_number_among_its_inputs_has_no_data(kind: str) -> None:
+    found = finders(with_late_input()[:, :0])[kind](N_DAYS)
+    assert found.outcome is Outcome.NO_DATA
+
+
+@pytest.mark.parametrize(
+    "kind", ["input_drift", "mean_shift", "temporal_pattern", "input_fault", "prediction_drift"]
+)
 def test_with_no_reference_for_any_input_there_is_no_data(kind: str) -> None:
     found = finders(with_late_input()[:, 6:])[kind](N_DAYS)
     assert found.outcome is Outcome.NO_DATA

@@ -17,14 +17,17 @@ from core.schema.rows import Kind
 from core.window import Window
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk, Model, Quarantine, Rollout, SummaryChunk
+from db.tables import Model, Quarantine, Rollout
 from lake.reading import Log
 from lake.tables import open_table
+from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
+from services.aggregation.error_days import ERRORS, from_bytes
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.retention.archive import archive_all
 from services.retention.retention import first_kept, retain_all
+from tests import stored
 from tests.archive.mortal import LATER
 from tests.erasure.rows import ALWAYS
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
@@ -99,8 +102,9 @@ def test_what_was_counted_stays_also_when_labels_come_late(
 ) -> None:
     def counted() -> tuple[int, int]:
         with read_only(sessions) as session:
-            summaries = session.scalars(select(SummaryChunk.payload)).all()
-            return len(summaries), sum(session.scalars(select(AccuracyChunk.n_predictions)))
+            errors = [from_bytes(row.payload) for row in stored.rows(session, ERRORS)]
+            n_hours = len(stored.rows(session, INPUT))
+            return n_hours, sum(day.n_predictions for day in errors)
 
     join_all(sessions, lake, LATER)
     before = counted()

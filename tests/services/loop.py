@@ -17,12 +17,10 @@ from core.window import Window
 from db.base import Base
 from db.session import read_only, unit_of_work
 from db.tables import (
-    AccuracyChunk,
     Channel,
     Model,
     Monitor,
     Rollout,
-    ServingSlice,
     Stream,
     Version,
 )
@@ -38,6 +36,7 @@ from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import retraining, rollout_transitions
 from services.rollouts.retraining import Cause
+from tests import stored
 from tests.streams import CONTRACT, START, add_model, add_version
 
 DAY = timedelta(days=1)
@@ -97,26 +96,8 @@ class Loop:
                 at = START + number * DAY
                 cells = np.zeros((CONTRACT.horizon, 1, 5))
                 cells[..., :4] = (10.0, 10.0, 10.0 * error, 10.0 * error**2)
-                session.add_all(
-                    [
-                        AccuracyChunk(
-                            model_id=self.model_id,
-                            day=at.date(),
-                            version="v1",
-                            shadow=False,
-                            n_predictions=10,
-                            payload=cells.tobytes(),
-                        ),
-                        ServingSlice(
-                            model_id=self.model_id,
-                            start=at,
-                            version="v1",
-                            n=10,
-                            n_failed=0,
-                            latency_counts=b"",
-                        ),
-                    ]
-                )
+                stored.put_errors(session, self.model_id, at.date(), "v1", cells, 10)
+                stored.put_served(session, self.model_id, "v1", at, 10)
 
     def observe(
         self,

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.session import read_only
-from db.tables import AccuracyChunk
+from services.aggregation import error_days
+from services.aggregation.error_days import ErrorDay
 from services.aggregation.error_sums import ABSOLUTE, LABELLED, units
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
-from services.read_models.overview.accuracy import by_day, by_step, stored_cells
+from services.read_models.overview.accuracy import by_day, by_step
 from services.retention.archive import archive_all
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, prediction, table
 
@@ -32,7 +32,7 @@ def claims() -> tuple[list[float], list[float]]:
 
 
 @pytest.fixture
-def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[AccuracyChunk]:
+def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[ErrorDay]:
     """One day on which "calibrated" served, and "always no" in shadow."""
     model_id = add_model(sessions, RARE)
     rows, labels = [], []
@@ -57,15 +57,13 @@ def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[AccuracyChun
     archive_all(sessions, tmp_path / "lake", later)
     join_all(sessions, tmp_path / "lake", later)
     with read_only(sessions) as session:
-        found = session.scalars(select(AccuracyChunk)).all()
-        session.expunge_all()
-        return [*found]
+        return error_days.read(session, model_id, RARE, (START.date(), None))
 
 
-def test_a_calibrated_model_beats_one_that_always_says_no(chunks: list[AccuracyChunk]) -> None:
+def test_a_calibrated_model_beats_one_that_always_says_no(chunks: list[ErrorDay]) -> None:
     absolute = {}
     for row in chunks:
-        total = stored_cells(row, RARE).sum(axis=(0, 1))
+        total = row.cells.sum(axis=(0, 1))
         absolute[row.version] = total[ABSOLUTE] / total[LABELLED]
     p, happened = map(np.array, claims())
     assert absolute["always no"] == pytest.approx(happened.mean())

@@ -11,13 +11,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.errors import NotFound
 from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
-from db.tables import Finding, Model, Monitor, Rollout, RolloutEvent, SummaryChunk
+from db.tables import Finding, Model, Monitor, Rollout, RolloutEvent
 from monitors.finding import Outcome
+from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
 from services.access.api_keys import audit
 from services.read_models.explanations.features import SHOWN
 from services.read_models.explanations.finding import Explanation, explain
 from services.read_models.explanations.nearby import Sort
+from tests import stored
 from tests.services.loop import FAULT, Loop
 from tests.services.story import CHANGE, DAY, END, EVENING, GAP, NOW, RISE, Story
 from tests.streams import HOUR, START
@@ -197,7 +199,7 @@ def test_only_the_first_few_features_are_told_in_full(story: Story) -> None:
 def test_nothing_reads_raw_rows(story: Story, sessions: sessionmaker[Session]) -> None:
     """Without the summaries there is nothing to show, and the page says so all the same."""
     with unit_of_work(sessions) as session:
-        session.query(SummaryChunk).delete()
+        stored.drop(session, INPUT)
     load = told(story, story.finding("input_drift", CHANGE + DAY)).features[0]
     assert (load.n, load.mean, load.bars) == (0, None, ())
     assert load.score is not None

@@ -9,11 +9,14 @@ from alerts.state import Flip, Reason
 from core.errors import AppError, Conflict, NotFound, StaleChampion, Unprocessable
 from core.routing import Routing
 from db.session import read_only, unit_of_work
-from db.tables import Champion, Delivery, FlipRow, Rollout, RolloutEvent, SummaryChunk
+from db.tables import Champion, Delivery, FlipRow, Rollout, RolloutEvent
 from monitors.finding import Outcome
+from monitors.summaries.streams import INPUT
+from monitors.summaries.summary import empty
 from retrain.rollout import Event, Phase
 from services.models import champion_pointer
 from services.rollouts import rollout_transitions, set_champion
+from tests import stored
 from tests.services.loop import DAY, TO_CANARY, Loop, at_once
 from tests.streams import START
 
@@ -122,8 +125,8 @@ def test_a_model_without_champion_is_served_by_nobody_yet(loop: Loop) -> None:
 def test_a_first_version_cannot_be_compared_and_is_promoted_by_a_person(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         session.delete(session.get_one(Champion, loop.model_id))
-        known = {"model_id": loop.model_id, "version": "v1", "payload": b""}
-        session.add(SummaryChunk(start=START - 100 * DAY, **known))
+        day = (START - 100 * DAY).date()
+        stored.put(session, INPUT, loop.model_id, day, "v1", empty(2))
     made = loop.request()
     loop.move(made, Event.START, Event.TRAINED, Event.GATE_INCONCLUSIVE)
     with pytest.raises(Conflict, match="no champion to be compared with"):

@@ -1,15 +1,11 @@
 """What other versions served is not the champion's doing."""
 
-from datetime import datetime
-from uuid import UUID
-
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.queries.summaries import LATENCY_EDGES
 from db.session import unit_of_work
-from db.tables import AccuracyChunk, Alert, Monitor, ServingSlice
+from db.tables import Alert, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import backtest
@@ -18,6 +14,7 @@ from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
+from tests import stored
 from tests.services.loop import DAY, OBJECTIVE, Loop
 from tests.streams import CONTRACT, START
 
@@ -30,34 +27,8 @@ def errors(session: Session, loop: Loop, version: str, error: float, n: float) -
     for number in range(10):
         cells = np.zeros((CONTRACT.horizon, 1, 5))
         cells[..., :4] = (n, n, n * error, n * error**2)
-        session.add(
-            AccuracyChunk(
-                model_id=loop.model_id,
-                day=(START + number * DAY).date(),
-                version=version,
-                shadow=False,
-                n_predictions=int(n),
-                payload=cells.tobytes(),
-            )
-        )
-
-
-def served(
-    session: Session, model_id: UUID, version: str, at: datetime, n: int, bad: int
-) -> None:
-    counts = np.zeros(LATENCY_EDGES.size + 1, dtype="<u4")
-    session.add(
-        ServingSlice(
-            model_id=model_id,
-            start=at,
-            version=version,
-            n=n,
-            n_failed=bad,
-            latency_counts=counts.tobytes(),
-            n_degraded=0,
-            failed_latency_counts=b"",
-        )
-    )
+        day = (START + number * DAY).date()
+        stored.put_errors(session, loop.model_id, day, version, cells, int(n))
 
 
 def found(loop: Loop, name: str) -> FindingRow:
@@ -120,8 +91,8 @@ def test_an_alert_on_the_service_names_the_version_that_burns(
         )
         for number in range(12):
             at = END - NOON + number * NOON / 144
-            served(session, loop.model_id, "v1", at, 300, 0)
-            served(session, loop.model_id, "v2", at, 100, 90)
+            stored.put_served(session, loop.model_id, "v1", at, 300, 0)
+            stored.put_served(session, loop.model_id, "v2", at, 100, 90)
     evaluated(loop)
     row = found(loop, "availability")
     assert (row.outcome, row.version) == (Outcome.BREACH, "v1")
@@ -140,7 +111,7 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
         monitor_config.put(
             session, loop.model_id, MonitorPlan(name="slow", kind="burn_rate", params=params)
         )
-        served(session, loop.model_id, "v1", END - NOON, 1440, 3)
+        stored.put_served(session, loop.model_id, "v1", END - NOON, 1440, 3)
     evaluated(loop)
     row = found(loop, "slow")
     assert (row.outcome, row.detail["state"]) == (Outcome.NO_DATA, "no_latency")
@@ -152,7 +123,7 @@ def test_rows_without_a_number_are_rows(sessions: sessionmaker[Session], n: int)
     loop = Loop(sessions, kinds=("contract_violations",))
     if n:
         with unit_of_work(sessions) as session:  # no feature is a number: nothing is summed
-            served(session, loop.model_id, "v1", END - NOON, n, 0)
+            stored.put_served(session, loop.model_id, "v1", END - NOON, n, 0)
     evaluated(loop)
     row = found(loop, "contract_violations")
     expected = (Outcome.OK, "") if n else (Outcome.NO_DATA, "no rows")

@@ -13,9 +13,7 @@ from alerts.state import Flip, Phase, Reason
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
-from db.queries.summaries import LATENCY_EDGES
 from db.tables import (
-    AccuracyChunk,
     Alert,
     Channel,
     Delivery,
@@ -25,7 +23,6 @@ from db.tables import (
     Monitor,
     Rollout,
     RolloutEvent,
-    ServingSlice,
     SessionScore,
     Stream,
     Version,
@@ -36,6 +33,7 @@ from retrain.gate import Rule as GateRule
 from retrain.gate import compare
 from retrain.rollout import Phase as Step
 from retrain.verdict import Rule, Scored, evaluate
+from tests import stored
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 CONTRACT = Contract(
@@ -196,37 +194,25 @@ def accuracy(
             [np.full_like(labelled, expected), labelled, error, error**2, 0.8 * labelled],
             axis=2,
         )
-        scene.add_last(
-            AccuracyChunk(
-                model_id=model.id,
-                day=(START + day * DAY).date(),
-                version=version,
-                shadow=shadow,
-                n_predictions=64,
-                payload=cells.tobytes(),
-            )
+        stored.put_errors(
+            scene.session,
+            model.id,
+            (START + day * DAY).date(),
+            version,
+            cells,
+            64,
+            shadow=shadow,
         )
 
 
 def serving(scene: Scene, model: Model, version: str) -> None:
-    bins = len(LATENCY_EDGES) + 1
     for hour in range(24 * 7):
         n = int(40 + 25 * np.sin(hour / 24 * 2 * np.pi) + scene.chance.integers(10))
         slow = 4.0 if 60 <= hour < 66 else 0.0
-        places = np.clip(21 + slow + 2.2 * scene.chance.standard_normal(n), 0, bins - 1)
-        counts = np.bincount(places.astype(int), minlength=bins).astype("<u4")
-        scene.add_last(
-            ServingSlice(
-                model_id=model.id,
-                start=START + (N_DAYS - 7) * DAY + timedelta(hours=hour),
-                version=version,
-                n=n,
-                n_failed=int(scene.chance.binomial(n, 0.06 if slow else 0.002)),
-                latency_counts=counts.tobytes(),
-                n_degraded=0,
-                failed_latency_counts=b"",
-            )
-        )
+        latency = 10 ** (-1.9 + 0.1 * slow + 0.22 * scene.chance.standard_normal(n))
+        n_failed = int(scene.chance.binomial(n, 0.06 if slow else 0.002))
+        at = START + (N_DAYS - 7) * DAY + timedelta(hours=hour)
+        stored.put_served(scene.session, model.id, version, at, n, n_failed, latency)
 
 
 def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding:

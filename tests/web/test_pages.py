@@ -17,6 +17,8 @@ from db.queries import models, segments
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST, OTHER
+from services.aggregation.error_days import ERRORS_BY_SEGMENT, DaySums
+from tests import stored
 from tests.web.conftest import Browsers
 from web.rendering import FOLDER
 
@@ -155,9 +157,8 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
             [8, 4, 6.0, 9.0, 4.0],
         ]
         segments.give(session, model.id, {FIRST: "shop <1>", FIRST + 1: None})
-        segments.replace_errors(
-            session, model.id, model.watermark.date(), {"v1": cells.tobytes()}
-        )
+        sums, day = DaySums(n_predictions=8, cells=cells), model.watermark.date()
+        stored.put(session, ERRORS_BY_SEGMENT, model.id, day, "v1", sums)
     text = read.get(page).text
     assert "shop &lt;1&gt;" in text
     assert text.index("erased <span") < text.index("all others") < text.index("shop &lt;1")

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only, unit_of_work
-from db.tables import AccuracyChunk
+from monitors.performance.calibration_sums import CALIBRATION
+from tests import stored
 from tests.late.test_probabilities import SKY, a_world, breach_of
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
@@ -26,7 +26,7 @@ def test_claims_and_what_happened_are_shown_by_class(
     finding = browser.get(f"/findings/{finding_id}").text
     model = browser.get("/models/sky").text
     with unit_of_work(sessions) as session:
-        session.execute(update(AccuracyChunk).values(calibration=None))
+        stored.drop(session, CALIBRATION)
     empty = browser.get("/models/sky").text
 
     for text in (finding, model, empty):

@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
 from db import dialect
+from db.queries import summaries
 from db.queries.log import inbox
 from db.queries.upsert import upsert
-from db.tables import DirtyDay, Inbox, Model, ServingSlice, Stream
+from db.tables import DirtyDay, Inbox, Model, Stream
+from monitors.slo.serving import SERVING
 
 MAX_ENTRIES = 2_000  # of the inbox, at one go; also bounds the parameters of a statement
 
@@ -60,6 +62,18 @@ def position(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
     """Return the last folded and the last archived group of a stream."""
     stream = session.get(Stream, (model_id, kind))
     return (stream.folded, stream.archived) if stream else (0, 0)
+
+
+def locked(session: Session, model_id: UUID, kind: Kind) -> tuple[int, int]:
+    """Return the position, which cannot move before the transaction ends."""
+    # Written, not only read: SQLite has no lock of a row, but one of all writers.
+    session.execute(
+        update(Stream)
+        .where(Stream.model_id == model_id, Stream.kind == kind)
+        .values(folded=Stream.folded)
+        .execution_options(synchronize_session=False)
+    )
+    return position(session, model_id, kind)
 
 
 def has_archived(session: Session) -> bool:
@@ -263,9 +277,7 @@ def _batched(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 def served_days(session: Session, model_id: UUID) -> tuple[date, date] | None:
     """Return the first and the last event day on which a prediction was served."""
-    first = session.scalar(
-        select(func.min(ServingSlice.start)).where(ServingSlice.model_id == model_id)
-    )
+    first = summaries.first(session, SERVING, model_id)
     watermark = session.scalar(select(Model.watermark).where(Model.id == model_id))
     if first is None or watermark is None:
         return None

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    and_,
+    delete,
+    exists,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from core import backoff
@@ -119,6 +129,12 @@ def is_open(session: Session, job: str, subject: str = "") -> bool:
     if subject:
         open_run = open_run.where(Run.subject == subject)
     return bool(session.scalar(select(open_run)))
+
+
+def open_subjects(session: Session, job: str) -> set[str]:
+    """Return the first words of the subjects about which a run of a job waits or runs."""
+    found = select(Run.subject).where(Run.job == job, Run.finished_at.is_(None))
+    return {subject.partition(" ")[0] for subject in session.scalars(found)}
 
 
 def newest(session: Session, job: str, subject: str) -> Run | None:
@@ -239,10 +255,30 @@ def give_back(
     return False
 
 
-def purge(session: Session, before: datetime) -> int:
-    """Delete old finished runs; return how many."""
-    gone = session.execute(delete(Run).where(Run.finished_at < before))
+def purge(session: Session, before: datetime, *, keep: str = "", newest: int = 0) -> int:
+    """Delete old finished runs, but for the `newest` ones of one job; return how many."""
+    kept = _newest_finished(keep, newest)
+    gone = session.execute(
+        delete(Run)
+        .where(Run.finished_at < before, Run.id.not_in(kept))
+        .execution_options(synchronize_session=False)
+    )
     return cast(CursorResult[None], gone).rowcount
+
+
+def nth_finished(session: Session, job: str, n: int) -> datetime | None:
+    """Return when the n-th newest finished run of a job ended; None where there are fewer.
+
+    A measure of age that a wall clock which jumps does not change: a job that runs every
+    hour has run 24 times in a day.
+    """
+    newest = select(Run.finished_at).where(Run.job == job, Run.finished_at.is_not(None))
+    return session.scalar(newest.order_by(Run.finished_at.desc()).offset(n - 1).limit(1))
+
+
+def _newest_finished(job: str, n: int) -> Select[UUID]:
+    finished = select(Run.id).where(Run.job == job, Run.finished_at.is_not(None))
+    return select(finished.order_by(Run.finished_at.desc()).limit(n).subquery().c.id)
 
 
 def _write(session: Session, claim: Claim, **values: object) -> bool:

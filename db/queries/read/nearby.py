@@ -21,7 +21,6 @@ from db.tables import (
     RepeatDay,
     Rollout,
     RolloutEvent,
-    ServingSlice,
     Version,
 )
 from monitors.finding import Outcome
@@ -133,24 +132,6 @@ def detail_before(session: Session, event: AuditEvent) -> dict[str, Any] | None:
         .limit(1)
     )
     return None if before is None else before.detail
-
-
-def served(
-    session: Session, model_id: UUID, window: Window
-) -> Sequence[Row[datetime, int, int, bytes]]:
-    """Return all slices of a window: start, rows, failures, latency counts."""
-    return session.execute(
-        select(
-            ServingSlice.start,
-            ServingSlice.n,
-            ServingSlice.n_failed,
-            ServingSlice.latency_counts,
-        ).where(
-            ServingSlice.model_id == model_id,
-            ServingSlice.start >= window.start,
-            ServingSlice.start < window.end,
-        )
-    ).all()
 
 
 def mismatches(session: Session, model_id: UUID, window: Window) -> list[DayCount]:

@@ -17,7 +17,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from db.tables import (
-    AccuracyChunk,
     Alert,
     AuditEvent,
     Champion,
@@ -30,7 +29,6 @@ from db.tables import (
     PlatformAlert,
     Rollout,
     RolloutEvent,
-    ServingSlice,
     SessionScore,
     Version,
 )
@@ -122,58 +120,6 @@ def newest_breaches(
         )
         .order_by(Finding.window_end.desc(), Monitor.name)
         .limit(limit)
-    ).all()
-
-
-def residuals(
-    session: Session, model_id: UUID, after: date, until: date
-) -> list[tuple[str, bytes]]:
-    """Return versions and sums of their residuals (`residual_sums`), day by day."""
-    return _served(session, AccuracyChunk.residuals, model_id, after, until)
-
-
-def probabilities(
-    session: Session, model_id: UUID, after: date, until: date
-) -> list[tuple[str, bytes]]:
-    """Return versions and sums for calibration (`calibration_sums`), day by day."""
-    return _served(session, AccuracyChunk.calibration, model_id, after, until)
-
-
-def _served(
-    session: Session,
-    kept: SQLColumnExpression[bytes | None],
-    model_id: UUID,
-    after: date,
-    until: date,
-) -> list[tuple[str, bytes]]:
-    rows = session.execute(
-        select(AccuracyChunk.version, kept)
-        .where(
-            AccuracyChunk.model_id == model_id,
-            AccuracyChunk.day > after,
-            AccuracyChunk.day <= until,
-            AccuracyChunk.shadow.is_(False),
-        )
-        .order_by(AccuracyChunk.version, AccuracyChunk.day)
-    )
-    return [(version, stored) for version, stored in rows if stored is not None]
-
-
-def accuracy(session: Session, model_id: UUID, since: date) -> Sequence[AccuracyChunk]:
-    """Return the days from `since` on, with what was served and what ran in shadow."""
-    return session.scalars(
-        select(AccuracyChunk)
-        .where(AccuracyChunk.model_id == model_id, AccuracyChunk.day >= since)
-        .order_by(AccuracyChunk.day, AccuracyChunk.version, AccuracyChunk.shadow)
-    ).all()
-
-
-def slices(session: Session, model_id: UUID, since: datetime) -> Sequence[ServingSlice]:
-    """Return what was served from `since` on, whatever the version."""
-    return session.scalars(
-        select(ServingSlice)
-        .where(ServingSlice.model_id == model_id, ServingSlice.start >= since)
-        .order_by(ServingSlice.start)
     ).all()
 
 

@@ -9,15 +9,12 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
-from core.schema.rows import REFERENCE
 from core.window import Window
-from db.queries.read import overview
-from db.tables import AccuracyChunk
 from monitors.explanation.contributions import Parts, days_moved, parts_moved
 from monitors.finding import as_json
 from monitors.summaries.summary import Floats
+from services.aggregation import error_days
 from services.aggregation.error_sums import LABELLED, loss_column, n_classes
-from services.evaluation.error_history import accuracy_cells
 
 BEFORE = timedelta(days=28)
 
@@ -67,10 +64,11 @@ def compare(
     first, n_days = (window.start - BEFORE).date(), (window.end - window.start).days
     n_before = BEFORE.days
     sums, n = np.zeros((2, n_before + n_days, contract.horizon))
-    for row in overview.accuracy(session, model_id, first):
+    end = first + timedelta(days=len(sums))
+    for row in error_days.read(session, model_id, contract, (first, end), shadow=False):
         at = (row.day - first).days
-        if at < len(sums) and _was_served(row) and version in (None, row.version):
-            cells = accuracy_cells(row, contract).sum(axis=1)
+        if row.is_forecast and version in (None, row.version):
+            cells = row.cells.sum(axis=1)
             sums[at] += n_classes(contract) * cells[:, loss_column(contract)]
             n[at] += cells[:, LABELLED]
     now, before = (
@@ -97,10 +95,6 @@ def compare(
         days=_days(first, by_day, days),
         is_brier=contract.is_classifier,
     )
-
-
-def _was_served(row: AccuracyChunk) -> bool:
-    return not row.shadow and row.version != REFERENCE
 
 
 def _by_step(sums: Floats, n: Floats) -> Parts:

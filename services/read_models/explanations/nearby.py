@@ -12,16 +12,16 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.window import Window
+from db.queries import summaries
 from db.queries.read import nearby
-from db.queries.summaries import LATENCY_EDGES, latency_counts_of
 from db.tables import AuditEvent, Model
 from monitors.explanation import context
+from monitors.slo.serving import FAILED, LATENCY, SERVING, N, quantile, table
 from monitors.summaries.daily import daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import chunk_at
 from retrain.rollout import Phase
-from services.read_models.overview.serving import quantile
 
 DAY = timedelta(days=1)
 BASELINE_DAYS = context.WEEKS * 7  # before the first that is evaluated
@@ -149,16 +149,13 @@ def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
 def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
     """Compare rows, latency and failures of each day with the baseline."""
     first = window.start - BASELINE_DAYS * DAY
-    n_days = (window.end - first) // DAY
-    rows, failed = np.zeros(n_days), np.zeros(n_days)
-    latency = np.zeros((n_days, len(LATENCY_EDGES) + 1), dtype=np.int64)
-    for start, n, n_failed, counts in nearby.served(
-        session, model_id, Window(first, window.end)
-    ):
-        day = (start - first) // DAY
-        rows[day] += n
-        failed[day] += n_failed
-        latency[day] += latency_counts_of(counts)
+    whole = Window(first, window.end)
+    served = summaries.read(session, SERVING, model_id, [whole])
+    if served is None:
+        return
+    days = table(served, whole, DAY)
+    rows, failed = days[:, N].astype(float), days[:, FAILED]
+    latency = days[:, LATENCY]
     p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
     share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
     for anomaly in context.volume_anomalies(rows, BASELINE_DAYS):

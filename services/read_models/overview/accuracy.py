@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schema.contract import Contract
-from core.schema.rows import REFERENCE
-from db.tables import AccuracyChunk
+from core.window import Window
+from services.aggregation.error_days import ErrorDay, midnight
 from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 
+DAY = timedelta(days=1)
 WEEK = timedelta(days=7)  # over which the error by step is a mean
 
 Cells = NDArray[np.float64]
@@ -49,18 +50,17 @@ class StepErrors:
     naive: tuple[float | None, ...]
 
 
-def by_day(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[DayError, ...]:
+def by_day(rows: Sequence[ErrorDay], contract: Contract) -> tuple[DayError, ...]:
     """Return the error of each day and version, in the order of the rows."""
-    return tuple(_day_error(row, contract) for row in rows if counts(row))
+    return tuple(_day_error(row, contract) for row in rows if row.is_forecast)
 
 
-def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErrors, ...]:
+def by_step(rows: Sequence[ErrorDay], contract: Contract) -> tuple[StepErrors, ...]:
     """Return each version's error by step, over the last week with labels: the same for all."""
     groups: dict[tuple[str, bool], list[tuple[date, Cells]]] = defaultdict(list)
     for row in rows:
-        cells = stored_cells(row, contract)
-        if counts(row) and cells[:, :, LABELLED].any():
-            groups[row.version, row.shadow].append((row.day, cells))
+        if row.is_forecast and row.cells[:, :, LABELLED].any():
+            groups[row.version, row.is_shadow].append((row.day, row.cells))
     newest = max((day for days in groups.values() for day, _ in days), default=date.min)
     since = max(newest, date.min + WEEK) - WEEK
     recent = {
@@ -73,24 +73,18 @@ def by_step(rows: Sequence[AccuracyChunk], contract: Contract) -> tuple[StepErro
     )
 
 
-def counts(row: AccuracyChunk) -> bool:
-    """Return whether a row is about forecasts: the past that was brought in has none."""
-    return row.version != REFERENCE
+def week_until(newest: date) -> Window:
+    """Return the week of event days up to one, that day included."""
+    return Window(midnight(newest - WEEK + DAY), midnight(newest + DAY))
 
 
-def stored_cells(row: AccuracyChunk, contract: Contract) -> Cells:
-    """Return the stored sums, (step, target, 5)."""
-    flat = np.frombuffer(row.payload, dtype=np.float64)
-    return flat.reshape(contract.horizon, len(contract.targets), 5)
-
-
-def _day_error(row: AccuracyChunk, contract: Contract) -> DayError:
-    total = stored_cells(row, contract).sum(axis=(0, 1))
+def _day_error(row: ErrorDay, contract: Contract) -> DayError:
+    total = row.cells.sum(axis=(0, 1))
     loss = n_classes(contract) * total[loss_column(contract)]
     return DayError(
         day=row.day,
         version=row.version,
-        is_shadow=row.shadow,
+        is_shadow=row.is_shadow,
         error=_ratio(loss, total[LABELLED]),
         coverage=_ratio(total[LABELLED], total[EXPECTED]) or 0.0,
         n_predictions=row.n_predictions,

@@ -8,11 +8,14 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.schema.contract import Contract
-from db.queries import models
+from core.window import Window
+from db.queries import models, summaries
 from db.queries.log import row_counters
 from db.queries.read import false_alarm_rates, overview
 from db.tables import Model, Version
+from monitors.slo.serving import SERVING
 from retrain.rollout import Phase
+from services.aggregation import error_days
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models.overview import drift, incidents, serving
@@ -143,12 +146,16 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         status_of(*row, live=live.get(row[0].id))
         for row in overview.monitor_statuses(session, [found.id])
     )
-    chunks = overview.accuracy(session, found.id, _since(found, ACCURACY_DAYS).date())
+    chunks = error_days.read(
+        session, found.id, contract, (_since(found, ACCURACY_DAYS).date(), None)
+    )
     serves = models.champion(session, found.id)
     champion = serves[1] if serves is not None else None
     days = by_day(chunks, contract)
     lines = rollouts(session, found.id)
-    slices = overview.slices(session, found.id, _since(found, SERVING_DAYS))
+    since = _since(found, SERVING_DAYS)
+    lately = Window(since, since + timedelta(days=SERVING_DAYS))
+    served = summaries.by_version(session, SERVING, found.id, lately)
     return ModelPage(
         name=found.name,
         description=found.description,
@@ -170,8 +177,8 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         drift=drift.table(
             overview.findings_since(session, found.id, "input_drift", _since(found, DRIFT_DAYS))
         ),
-        hours=serving.by_hour(slices),
-        served=serving.by_version(slices),
+        hours=serving.by_hour(served, lately),
+        served=serving.by_version(served, lately),
         monitor_statuses=monitor_status,
         versions=_versions(session, found, champion, days, lines),
         incidents=incidents.newest(session, found.id),

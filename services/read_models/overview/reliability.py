@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
-from db.queries.read import overview
-from db.tables import AccuracyChunk
+from db.queries import summaries
 from monitors.performance import calibration_sums
+from monitors.performance.calibration_sums import CALIBRATION
 from monitors.performance.reliability import Bin, overall, squared_error, table
 from monitors.summaries.summary import Floats
-from services.read_models.overview.accuracy import WEEK
-from services.read_models.overview.residuals import newest_labelled
+from services.aggregation.error_days import ErrorDay, newest_labelled
+from services.read_models.overview.accuracy import week_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class ClassReliability:
 
 
 def by_class(
-    session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
+    session: Session, model_id: UUID, contract: Contract, rows: Sequence[ErrorDay]
 ) -> tuple[ClassReliability, ...]:
     """Return what each version claimed in the last week with labels.
 
@@ -66,16 +66,16 @@ def by_class(
         Empty where the targets are no classes, and where no day of that week was
         joined since claims are kept. Classes without a label are left out.
     """
-    newest = newest_labelled(rows, contract) if contract.is_classifier else None
+    newest = newest_labelled(rows) if contract.is_classifier else None
     if newest is None:
         return ()
     totals: dict[str, Floats] = {}
-    for version, stored in overview.probabilities(session, model_id, newest - WEEK, newest):
-        day = calibration_sums.from_bytes(stored)
+    for row in summaries.rows(session, [CALIBRATION], model_id, [week_until(newest)]):
+        version, day = row.version, calibration_sums.from_bytes(row.payload)
         totals[version] = totals[version] + day if version in totals else day
     return tuple(
         _reliability(version, name, own)
-        for version, total in totals.items()
+        for version, total in sorted(totals.items())
         for name, own in zip(contract.targets, total, strict=True)
         if own[calibration_sums.N].any()
     )

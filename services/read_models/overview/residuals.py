@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
-from db.queries.read import overview
-from db.tables import AccuracyChunk
+from db.queries import summaries
 from monitors.performance import residual_sums
+from monitors.performance.residual_sums import RESIDUALS
 from monitors.summaries import horizon_buckets
 from monitors.summaries.summary import Floats
-from services.aggregation.error_sums import LABELLED
-from services.read_models.overview.accuracy import WEEK, counts, stored_cells
+from services.aggregation.error_days import ErrorDay, newest_labelled
+from services.read_models.overview.accuracy import week_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class PartErrors:
 
 
 def by_part(
-    session: Session, model_id: UUID, contract: Contract, rows: Sequence[AccuracyChunk]
+    session: Session, model_id: UUID, contract: Contract, rows: Sequence[ErrorDay]
 ) -> tuple[PartErrors, ...]:
     """Return the errors of what each version served in the last week with labels.
 
@@ -67,13 +66,13 @@ def by_part(
         Empty where no day of that week was joined since errors are kept with
         their sign. Parts without a label are left out.
     """
-    newest = newest_labelled(rows, contract)
+    newest = newest_labelled(rows)
     if newest is None:
         return ()
     totals: dict[str, Floats] = {}
     losses: dict[str, Floats] = {}
-    for version, stored in overview.residuals(session, model_id, newest - WEEK, newest):
-        day = residual_sums.from_bytes(stored)
+    for row in summaries.rows(session, [RESIDUALS], model_id, [week_until(newest)]):
+        version, day = row.version, residual_sums.from_bytes(row.payload)
         loss = day[:, residual_sums.ABSOLUTE]
         if contract.is_classifier:
             loss = residual_sums.squared(day)
@@ -82,20 +81,10 @@ def by_part(
     names = horizon_buckets.names(contract.targets, contract.horizon)
     return tuple(
         _part(version, name, own, float(loss))
-        for version, total in totals.items()
+        for version, total in sorted(totals.items())
         for name, own, loss in zip(names, total, losses[version], strict=True)
         if own[residual_sums.N].any()
     )
-
-
-def newest_labelled(rows: Sequence[AccuracyChunk], contract: Contract) -> date | None:
-    """Return the last day on which what was served has a label."""
-    labelled = (row.day for row in rows if counts(row) and _has_labels(row, contract))
-    return max(labelled, default=None)
-
-
-def _has_labels(row: AccuracyChunk, contract: Contract) -> bool:
-    return not row.shadow and bool(stored_cells(row, contract)[:, :, LABELLED].any())
 
 
 def _part(version: str, name: str, total: Floats, loss: float) -> PartErrors:

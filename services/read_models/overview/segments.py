@@ -5,19 +5,27 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
 from core.window import Window
 from db.queries import segments as stored
 from db.queries import summaries
-from db.tables import Model, SegmentAccuracy, SegmentChunk
+from db.tables import Model
 from lake.lists import Floats
-from monitors.baselines.segments import FIRST, MOST, NONE, OTHER, of_place
+from monitors.baselines.segments import (
+    FIRST,
+    INPUT_BY_SEGMENT,
+    MOST,
+    NONE,
+    OTHER,
+    of_place,
+)
 from monitors.finding import as_json
 from monitors.summaries.summary import N_MISSING, N, Summary, widen
 from monitors.summaries.totals import totals
+from services.aggregation import error_days
+from services.aggregation.error_days import ERRORS_BY_SEGMENT
 from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 from services.aggregation.segments import Names
 
@@ -128,7 +136,8 @@ def segments(
     names = stored.names(session, model.id)
     until = model.watermark
     window = Window(until - timedelta(days=days), until + timedelta(hours=1))
-    apart = stored.read(session, SegmentChunk, model.id, [window], version)
+    versions = [] if version is None else [version]
+    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [window], versions)
     edges = summaries.edges(session, model.id)
     known = edges.names if edges is not None else ()
     wrong = _errors(session, model, contract, days, version)
@@ -189,18 +198,15 @@ def _errors(
     """Return the sums of the last days with labels, shape (place, target, 5)."""
     assert model.watermark is not None
     shape = (FIRST + MOST, len(contract.targets), 5)
-    rows = select(SegmentAccuracy).where(
-        SegmentAccuracy.model_id == model.id,
-        SegmentAccuracy.day > (model.watermark - _ERRORS_WITHIN).date(),
-    )
-    if version is not None:
-        rows = rows.where(SegmentAccuracy.version == version)
+    recent = Window(model.watermark - _ERRORS_WITHIN, model.watermark + timedelta(days=1))
+    versions = [] if version is None else [version]
+    rows = summaries.rows(session, [ERRORS_BY_SEGMENT], model.id, [recent], versions)
     sums, counted = np.zeros(shape), set()
-    for row in session.scalars(rows.order_by(SegmentAccuracy.day.desc())):
-        cells = np.frombuffer(row.payload, "<f8").reshape(shape)
+    for row in reversed(rows):
+        cells = error_days.from_bytes(row.payload).cells.reshape(shape)
         if not cells[..., LABELLED].any():
             continue
-        counted.add(row.day)
+        counted.add(row.start)
         if len(counted) > days:
             break
         sums += cells

@@ -1,14 +1,17 @@
 """Serving by hour and by version: counts, failures, latency quantiles."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
-from db.queries.summaries import LATENCY_EDGES, Ints, latency_counts
-from db.tables import ServingSlice
+from core.window import Window
+from monitors.slo.serving import DEGRADED, FAILED, LATENCY, WIDTH, N, quantile, table
+from monitors.slo.serving import Served as Counted
+from monitors.summaries.summary import Ints
+
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +23,14 @@ class Served:
     n, n_failed
         All of them, and errors and time-outs.
     n_degraded
-        Served by a fallback, which is no failure. None of slices from before it was kept.
+        Served by a fallback, which is no failure.
     n_without_latency
         Whether they were served in time is not known.
     """
 
     n: int
     n_failed: int
-    n_degraded: int | None
+    n_degraded: int
     n_without_latency: int
     p50: float | None
     p95: float | None
@@ -50,46 +53,35 @@ class ServingVersion:
     served: Served
 
 
-def by_hour(slices: Sequence[ServingSlice]) -> tuple[ServingHour, ...]:
-    """Add the slices of each hour up, exactly; hours without traffic are left out."""
-    hours: dict[datetime, list[ServingSlice]] = defaultdict(list)
-    for one in slices:
-        hours[one.start.replace(minute=0)].append(one)
-    return tuple(ServingHour(start=at, served=_served(hours[at])) for at in sorted(hours))
-
-
-def by_version(slices: Sequence[ServingSlice]) -> tuple[ServingVersion, ...]:
-    """Add the slices of each version up, by name."""
-    versions: dict[str, list[ServingSlice]] = defaultdict(list)
-    for one in slices:
-        versions[one.version].append(one)
+def by_hour(versions: Mapping[str, Counted], window: Window) -> tuple[ServingHour, ...]:
+    """Add up what all versions served in each hour; hours without traffic are left out."""
+    hours = np.zeros(((window.end - window.start) // HOUR, WIDTH), dtype=np.int64)
+    for counted in versions.values():
+        hours += table(counted, window, HOUR)
     return tuple(
-        ServingVersion(version=name, served=_served(versions[name]))
-        for name in sorted(versions)
+        ServingHour(start=window.start + i * HOUR, served=_served(counts))
+        for i, counts in enumerate(hours)
+        if counts[N]
     )
 
 
-def _served(slices: Sequence[ServingSlice]) -> Served:
-    counts = np.sum([latency_counts(one) for one in slices], axis=0)
-    n = sum(one.n for one in slices)
-    degraded = [one.n_degraded for one in slices if one.n_degraded is not None]
+def by_version(versions: Mapping[str, Counted], window: Window) -> tuple[ServingVersion, ...]:
+    """Return what each version served in a window, by name."""
+    return tuple(
+        ServingVersion(version=name, served=_served(counts))
+        for name, counted in versions.items()
+        if (counts := table(counted, window, HOUR).sum(axis=0))[N]
+    )
+
+
+def _served(counts: Ints) -> Served:
+    latency = counts[LATENCY]
     return Served(
-        n=n,
-        n_failed=sum(one.n_failed for one in slices),
-        n_degraded=sum(degraded) if len(degraded) == len(slices) else None,
-        n_without_latency=n - int(counts.sum()),
-        p50=quantile(counts, 0.50),
-        p95=quantile(counts, 0.95),
-        p99=quantile(counts, 0.99),
+        n=int(counts[N]),
+        n_failed=int(counts[FAILED]),
+        n_degraded=int(counts[DEGRADED]),
+        n_without_latency=int(counts[N] - latency.sum()),
+        p50=quantile(latency, 0.50),
+        p95=quantile(latency, 0.95),
+        p99=quantile(latency, 0.99),
     )
-
-
-def quantile(counts: Ints, level: float) -> float | None:
-    """Return the geometric middle of the bin that holds the quantile, in seconds."""
-    reached = np.cumsum(counts)
-    if reached[-1] == 0:
-        return None
-    place = int(np.searchsorted(reached, level * reached[-1]))
-    low = LATENCY_EDGES[max(place - 1, 0)]
-    high = LATENCY_EDGES[min(place, len(LATENCY_EDGES) - 1)]
-    return float(np.sqrt(low * high))

@@ -1,0 +1,142 @@
+"""Sums of errors by event day, as they are stored and read."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.errors import Unprocessable
+from core.schema.contract import Contract
+from core.schema.rows import REFERENCE
+from core.window import Window
+from db.queries import summaries
+from lake.lists import Floats
+from monitors.summaries.streams import Stream
+
+DAY = timedelta(days=1)
+N_SUMS = 5  # expected, labelled, |e|, e^2, the naive forecast's loss: `error_sums`
+_HEADER = struct.Struct("<Bxxxq")  # format, predictions: the numbers lie at multiples of 4
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DaySums:
+    """Errors of one version on one event day.
+
+    Attributes
+    ----------
+    n_predictions
+        Of the day, whether or not they are labelled.
+    cells : (cell, 5)
+        The sums of `error_sums.chunk`: cells are (step, target), by segment (place, target).
+    """
+
+    n_predictions: int
+    cells: Floats
+
+
+def to_bytes(day: DaySums) -> bytes:
+    """Return what is stored of a day."""
+    return _HEADER.pack(_FORMAT, day.n_predictions) + day.cells.astype("<f8").tobytes()
+
+
+def from_bytes(stored: bytes) -> DaySums:
+    """Return what `to_bytes` wrote.
+
+    Raises
+    ------
+    Unprocessable
+        If it is stored in another format.
+    """
+    if stored[:1] != bytes([_FORMAT]):
+        raise Unprocessable("errors are stored in another format")
+    _, n_predictions = _HEADER.unpack_from(stored)
+    cells = np.frombuffer(stored, "<f8", offset=_HEADER.size).reshape(-1, N_SUMS)
+    return DaySums(n_predictions=n_predictions, cells=cells)
+
+
+ERRORS = Stream(name="errors", to_bytes=to_bytes, from_bytes=from_bytes)
+SHADOW_ERRORS = Stream(name="shadow_errors", to_bytes=to_bytes, from_bytes=from_bytes)
+ERRORS_BY_SEGMENT = Stream(name="errors_by_segment", to_bytes=to_bytes, from_bytes=from_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ErrorDay:
+    """Errors of one version on one event day, served or in shadow.
+
+    Attributes
+    ----------
+    cells : (step, target, 5)
+        The sums of `error_sums.chunk`.
+    """
+
+    day: date
+    version: str
+    is_shadow: bool
+    n_predictions: int
+    cells: Floats
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether it is about forecasts: the past that was brought in has none."""
+        return self.version != REFERENCE
+
+
+def read(
+    session: Session,
+    model_id: UUID,
+    contract: Contract,
+    days: tuple[date, date | None],
+    *,
+    shadow: bool = True,
+) -> list[ErrorDay]:
+    """Return the errors from a day on, and before another one, by day and version.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id, contract
+        The model.
+    days
+        The first, and the first that is left out; None leaves none out.
+    shadow
+        With what ran in shadow, behind what was served.
+    """
+    first, end = days
+    window = Window(midnight(first), datetime.max.replace(tzinfo=UTC))
+    if end is not None:
+        window = Window(window.start, max(midnight(end), window.start + DAY.resolution))
+    streams = [ERRORS, SHADOW_ERRORS] if shadow else [ERRORS]
+    found = []
+    for row in summaries.rows(session, streams, model_id, [window]):
+        sums = from_bytes(row.payload)
+        found.append(
+            ErrorDay(
+                day=row.start.date(),
+                version=row.version,
+                is_shadow=row.stream == SHADOW_ERRORS.name,
+                n_predictions=sums.n_predictions,
+                cells=sums.cells.reshape(contract.horizon, len(contract.targets), N_SUMS),
+            )
+        )
+    return found
+
+
+def newest_labelled(days: Sequence[ErrorDay]) -> date | None:
+    """Return the last day on which what was served has a label."""
+    labelled = (
+        one.day
+        for one in days
+        if one.is_forecast and not one.is_shadow and one.cells[:, :, 1].any()
+    )
+    return max(labelled, default=None)
+
+
+def midnight(day: date) -> datetime:
+    """Return the first moment of an event day."""
+    return datetime.combine(day, time(), UTC)

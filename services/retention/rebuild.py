@@ -1,0 +1,188 @@
+"""Make the summaries of a model again from its log.
+
+They are written beside those that are there, a day of the log at a time, and take their
+place in one transaction; so a run that is killed is begun anew. Meanwhile the predictions
+of the model wait in the inbox: what is counted is in the log, and nothing else is.
+"""
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import Conflict, Unprocessable
+from core.lake_root import LakeRoot
+from core.schema.contract import Contract
+from core.schema.rows import Kind
+from core.window import Window
+from db.queries import summaries
+from db.queries.log import positions, recompute_marks
+from db.queries.queue import runs
+from db.session import read_only, unit_of_work
+from db.tables import Model
+from lake.reading import Log
+from lake.storage import LakeAstray
+from services.aggregation import folded
+from services.aggregation.folded import Frozen, Part, frozen, summaries_of
+from services.aggregation.label_join import STREAMS as OF_ERRORS
+from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
+from services.retention.archive import archive
+
+log = logging.getLogger(__name__)
+
+JOB = folded.REBUILD_JOB  # its subject is model, first day and streams
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MANY = 500_000  # rows of a day that is read hour by hour
+_COLUMNS = [
+    *("prediction_id", "version", "at", "entity", "features", "output", "status"),
+    *("shadow", "latency_seconds", "received_at"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Which summaries of a model are made again.
+
+    Attributes
+    ----------
+    since
+        The first event day; None begins with the log.
+    streams
+        By name; all where there is none.
+    """
+
+    model_id: UUID
+    since: date | None = None
+    streams: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The run's: the model first."""
+        since = "" if self.since is None else self.since.isoformat()
+        return f"{self.model_id} {since} {' '.join(self.streams)}"
+
+    @classmethod
+    def of(cls, subject: str) -> "Request":
+        """Return what `subject` wrote."""
+        model_id, since, *streams = subject.split(" ")
+        return cls(
+            model_id=UUID(model_id),
+            since=date.fromisoformat(since) if since else None,
+            streams=tuple(filter(None, streams)),
+        )
+
+
+def names() -> list[str]:
+    """Return the streams that can be made again."""
+    return [stream.name for stream in folded.STREAMS] + [of.name for of in OF_ERRORS]
+
+
+def ask(session: Session, asked: Request, now: datetime) -> None:
+    """Ask for it, in the transaction of the caller; a worker does it.
+
+    Raises
+    ------
+    Unprocessable
+        If there is no such stream.
+    """
+    unknown = [name for name in asked.streams if name not in names()]
+    if unknown:
+        raise Unprocessable(f"no stream {unknown[0]!r}: there are {', '.join(names())}")
+    runs.ask(session, JOB, now, now, asked.subject)
+
+
+def rebuild(
+    sessions: sessionmaker[Session], lake_root: LakeRoot, asked: Request, now: datetime
+) -> int:
+    """Make summaries again; how many event days of the log were read.
+
+    Raises
+    ------
+    LakeAstray
+        If the log lacks what was archived.
+    Conflict
+        If rows were folded meanwhile: the run is tried again.
+    """
+    # load
+    model_id = asked.model_id
+    _archive(sessions, lake_root, model_id)
+    history = Log(lake_root, model_id)
+    with read_only(sessions) as session:
+        position = positions.position(session, model_id, Kind.PREDICTIONS)
+        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        edges = frozen(session, model_id)
+    if history.last_group(Kind.PREDICTIONS) < position[0]:
+        raise LakeAstray(f"model {model_id}: the lake lacks rows that were folded")
+    days = [day for day in _days(history) if asked.since is None or day >= asked.since]
+    wanted = [s for s in folded.STREAMS if not asked.streams or s.name in asked.streams]
+
+    # decide
+    beside = {stream.name: replace(stream, name=f"{stream.name} (new)") for stream in wanted}
+    with unit_of_work(sessions) as session:  # what a run left that was killed
+        summaries.forget(session, model_id, [*beside.values()])
+    for day in days if wanted else ():
+        edges, parts = _summarised(history, day, contract, edges)
+        with unit_of_work(sessions) as session:
+            for part in parts:
+                for stream, made in summaries_of(part):
+                    if stream.name in beside:
+                        of = beside[stream.name]
+                        summaries.add(session, of, model_id, part.version, made)
+        log.info("model %s: the summaries of %s are made again", model_id, day)
+
+    # save
+    with unit_of_work(sessions) as session:
+        if positions.locked(session, model_id, Kind.PREDICTIONS) != position:
+            raise Conflict("rows were folded meanwhile")
+        if not days:
+            return 0
+        folded.freeze(session, model_id, frozen(session, model_id), edges, now)
+        since = datetime.combine(days[0], datetime.min.time(), UTC)
+        for stream in wanted:
+            summaries.take_place(session, model_id, beside[stream.name], stream, since)
+        recompute_marks.touch(session, model_id, days)
+        if not asked.streams or any(s.name in asked.streams for s in OF_ERRORS):
+            archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
+            positions.mark_dirty(session, model_id, days, archived)
+    return len(days)
+
+
+def _archive(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> None:
+    for kind in Kind:
+        while archive(sessions, lake_root, model_id, kind):
+            pass
+
+
+def _days(history: Log) -> Collection[date]:
+    files = history.files(Kind.PREDICTIONS)
+    return sorted(pc.unique(files["partition.day"]).to_pylist()) if files.num_rows else []
+
+
+def _rows(history: Log, day: date) -> Iterator[pa.Table]:
+    """Yield the rows of a day; of one with very many, hour by hour."""
+    files = history.files(Kind.PREDICTIONS)
+    n_rows = pc.sum(files.filter(pc.equal(files["partition.day"], day))["num_records"]).as_py()
+    step = HOUR if n_rows > MANY else DAY
+    start = datetime.combine(day, datetime.min.time(), UTC)
+    for i in range(DAY // step):
+        rows = history.predictions(Window(start + i * step, start + (i + 1) * step), _COLUMNS)
+        if rows is not None and rows.num_rows:
+            yield rows
+
+
+def _summarised(
+    history: Log, day: date, contract: Contract, edges: Frozen
+) -> tuple[Frozen, list[Part]]:
+    """Return what the rows of a day add, and the edges with those of what had none yet."""
+    parts = []
+    for rows in _rows(history, day):
+        grown = grown_edges(edges, rows, contract, is_late=True)
+        assert grown is not None
+        edges = with_window_profile(grown, rows, contract, 0.0)
+        parts += summarise_rows(rows, contract, edges)
+    return edges, parts

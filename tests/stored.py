@@ -1,0 +1,86 @@
+"""Summaries as they lie in the database, written and read by tests."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from db.queries import summaries
+from db.queries.summaries import AnyStream
+from db.tables import SummaryRow
+from lake.lists import Floats
+from monitors.slo.serving import SERVING, summarise
+from monitors.summaries.streams import Additive
+from services.aggregation.error_days import ERRORS, SHADOW_ERRORS, DaySums, midnight
+
+
+def rows(
+    session: Session,
+    stream: AnyStream,
+    model_id: UUID | None = None,
+    version: str | None = None,
+) -> list[SummaryRow]:
+    """Return the rows of a stream, oldest first."""
+    found = select(SummaryRow).where(SummaryRow.stream == stream.name)
+    if model_id is not None:
+        found = found.where(SummaryRow.model_id == model_id)
+    if version is not None:
+        found = found.where(SummaryRow.version == version)
+    return [*session.scalars(found.order_by(SummaryRow.start, SummaryRow.version))]
+
+
+def whole(session: Session, stream: Additive[Any], *which: Any) -> Any:
+    """Return the summary of all rows of a stream; there must be one."""
+    return stream.from_many([row.payload for row in rows(session, stream, *which)])
+
+
+def put(
+    session: Session, stream: AnyStream, model_id: UUID, day: date, version: str, content: Any
+) -> None:
+    """Write what a stream holds of a day."""
+    at = {"model_id": model_id, "start": midnight(day), "version": version}
+    session.add(SummaryRow(**at, stream=stream.name, payload=stream.to_bytes(content)))
+
+
+def put_errors(
+    session: Session,
+    model_id: UUID,
+    day: date,
+    version: str,
+    cells: Floats,
+    n_predictions: int,
+    *,
+    shadow: bool = False,
+) -> None:
+    """Write the sums of a day's errors, (step, target, 5)."""
+    sums = DaySums(n_predictions=n_predictions, cells=cells)
+    put(session, SHADOW_ERRORS if shadow else ERRORS, model_id, day, version, sums)
+
+
+def put_served(
+    session: Session,
+    model_id: UUID,
+    version: str,
+    at: datetime,
+    n: int,
+    n_failed: int = 0,
+    latency: Sequence[float] | Floats = (),
+) -> None:
+    """Add predictions that were served at a moment; those without a latency lack it."""
+    seconds = np.full(n, np.nan)
+    seconds[: len(latency)] = latency
+    times = np.full(n, int(at.timestamp()) * 1_000_000)
+    failed = np.arange(n) >= n - n_failed
+    served = summarise(times, failed, np.zeros(n, dtype=np.bool_), seconds)
+    summaries.add(session, SERVING, model_id, version, served)
+
+
+def drop(session: Session, *streams: AnyStream, before: datetime | None = None) -> None:
+    """Delete what is stored of some streams."""
+    names = [stream.name for stream in streams]
+    gone = delete(SummaryRow).where(SummaryRow.stream.in_(names))
+    session.execute(gone if before is None else gone.where(SummaryRow.start < before))
