@@ -34,7 +34,7 @@ def test_a_database_from_before_the_first_release_is_refused_and_left_alone(
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
         connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0016')")
     for act in (upgrade, check):
-        with pytest.raises(EarlierInstallation, match="schema 0016.*seqwatch import"):
+        with pytest.raises(EarlierInstallation, match=r"schema 0016.*seqwatch import"):
             act(engine)
     assert inspect(engine).get_table_names() == ["alembic_version"]
 

@@ -30,7 +30,7 @@ def test_what_is_empty_or_ours_is_taken(lake_root: LakeRoot) -> None:
 
 def test_what_an_earlier_version_has_filled_is_refused(lake_root: LakeRoot) -> None:
     put(lake_root, "rows")
-    with pytest.raises(EarlierInstallation, match="the lake .*was made by an earlier version"):
+    with pytest.raises(EarlierInstallation, match=r"the lake .*was made by an earlier version"):
         storage.check(lake_root, "the lake")
     if isinstance(lake_root, Path):
         assert [path.name for path in lake_root.iterdir()] == ["rows"]
