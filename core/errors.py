@@ -16,6 +16,7 @@ AppError
 ├── Unprocessable         422  the payload is well formed but means nothing here
 │   ├── BadRows           422  some rows break the contract; each is named
 │   └── ForeignArtifact   422  not weights that we could load safely
+├── NotInstalled          501  a plug-in that the request needs is missing or broken
 └── Later                      the same request may pass after a while
     ├── TooMany           429  the key has sent more rows than it may
     └── Busy              503  try again in a moment
@@ -146,6 +147,12 @@ class BadRows(Unprocessable):
 
 class ForeignArtifact(Unprocessable):
     """Not weights that we could load safely."""
+
+
+class NotInstalled(AppError):
+    """A plug-in that the request needs is missing or broken; the message holds the reason."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class Later(AppError):
