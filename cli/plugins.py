@@ -7,8 +7,9 @@ from core.plugins import Registry
 from core.settings import Settings
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
+from notify.channel import CHANNELS
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

@@ -36,6 +36,18 @@ BAD = [
         'accuracy = "clashing_plugin:KIND"',
         "KIND = None",
     ),
+    (
+        "broken-channel",
+        "seqwatch.channels",
+        'pager = "broken_channel:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-webhook",
+        "seqwatch.channels",
+        'webhook = "another_webhook:KIND"',
+        "KIND = None",
+    ),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]
 
@@ -64,7 +76,7 @@ def distribution(folder: Path, name: str, group: str, entry_point: str, code: st
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the plug-ins, and three that do not work, into a folder of their own."""
+    """Install the plug-ins, and others that do not work, into a folder of their own."""
     target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
     shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
     install(sources / "ours", target)
