@@ -50,7 +50,12 @@ def test_no_module_outgrows_five_hundred_lines() -> None:
 
 
 def test_no_folder_holds_more_than_fifteen_modules() -> None:
-    folders = Counter(path.parent for path in modules(*FLOORS) if path.stem != "__init__")
+    """Migrations aside: there is one more with each change of the tables."""
+    folders = Counter(
+        path.parent
+        for path in modules(*FLOORS)
+        if path.stem != "__init__" and path.parent.name != "versions"
+    )
     assert {str(folder): n for folder, n in folders.items() if n > 15} == {}
 
 
