@@ -4,6 +4,7 @@ A kind is one module that ends in `KIND = ChannelKind(...)`, registered in the e
 group `seqwatch.channels` under its name. `notify/webhook.py` is ours.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -11,8 +12,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from core.errors import Unprocessable
 from core.plugins import Registry, parse
 from notify.sender import Sender
+
+log = logging.getLogger(__name__)
 
 SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
 
@@ -125,10 +129,21 @@ CHANNELS: Registry[ChannelKind[Any]] = Registry("seqwatch.channels", "kind of ch
 def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) -> Sent:
     """Make one attempt through a channel of the kind `name`.
 
-    Raises
-    ------
-    Unprocessable
-        If the kind is unavailable, with the reason.
+    Whatever goes wrong is in what is returned, nothing is raised: a kind that is unavailable,
+    an exception of a plug-in, and a result of another type.
     """
-    kind = CHANNELS.find(name)
-    return kind.send(parse(name, kind.config, config), group, sender)
+    try:
+        kind = CHANNELS.find(name)
+        return _checked(kind.send(parse(name, kind.config, config), group, sender))
+    except Unprocessable as error:
+        return Retry(error=str(error))
+    except Exception as error:  # what nobody foresaw in one channel must not stop the others
+        log.exception("delivery %s failed", group.id)
+        return Retry(error=f"{type(error).__name__}: {error}")
+
+
+def _checked(sent: object) -> Sent:
+    """Return a result whose fields have the types that are declared: it is stored."""
+    if not isinstance(sent, Sent):
+        raise TypeError(f"{sent!r} is neither Delivered nor Retry nor Disable")
+    return msgspec.convert(msgspec.to_builtins(sent), type(sent))

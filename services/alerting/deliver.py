@@ -4,7 +4,6 @@ Channels are independent: each has a few attempts under way at most, and each
 result is recorded as soon as it is known.
 """
 
-import logging
 import random
 import time
 from collections import Counter
@@ -18,7 +17,6 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import absolute
-from core.errors import Unprocessable
 from db.queries.queue import deliveries
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
@@ -26,8 +24,6 @@ from notify import channel
 from notify.channel import Delivered, Disable, Group, Retry, Sent
 from notify.retry import LONGEST, GiveUp, RetryAt, after_failure
 from notify.sender import Sender
-
-log = logging.getLogger(__name__)
 
 PER_CHANNEL = 2  # attempts under way of one channel
 N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
@@ -139,13 +135,7 @@ def _claim(
 def _send(sender: Sender, claim: Claim, at: datetime) -> Sent:
     body = absolute(claim.body, sender.public_url)
     group = Group(id=str(claim.message_id), at=at, bodies=(body,))
-    try:
-        return channel.send(claim.kind, claim.config, group, sender)
-    except Unprocessable as error:  # its plug-in is unavailable, or its configuration is
-        return Retry(error=str(error))
-    except Exception as error:  # what nobody foresaw in one channel must not stop the others
-        log.exception("delivery %s failed", claim.message_id)
-        return Retry(error=f"{type(error).__name__}: {error}")
+    return channel.send(claim.kind, claim.config, group, sender)
 
 
 def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datetime) -> None:

@@ -14,8 +14,10 @@ from alerts.state import Flip
 from cli.main import main
 from core.clock import utcnow
 from core.errors import Unprocessable
+from core.plugins import Loaded
+from monitors.registry import NoParams
 from notify import channel
-from notify.channel import CHANNELS, Group, Retry
+from notify.channel import CHANNELS, ChannelKind, Delivered, Group, Retry
 from notify.sender import Sender
 from services.alerting.deliver import deliver_all
 from tests.api.conftest import Clients, app, as_key, stranger
@@ -70,6 +72,28 @@ def test_every_kind_returns_why_an_attempt_failed(name: str, sender: Sender) -> 
     assert isinstance(sent, Retry)
     assert sent.error
     assert "\n" not in sent.error
+
+
+@pytest.mark.parametrize(
+    ("returned", "why"),
+    [
+        pytest.param(None, "None is neither Delivered", id="nothing"),
+        pytest.param(Delivered(status="x"), "Expected `int", id="a text"),  # type: ignore[arg-type]
+        pytest.param(
+            Retry(error="busy", after="soon"),  # type: ignore[arg-type]
+            "Invalid ISO8601 duration",
+            id="no duration",
+        ),
+    ],
+)
+def test_what_is_no_result_is_a_failed_attempt(
+    returned: Any, why: str, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = ChannelKind(name="bad", question="?", config=NoParams, send=lambda *_: returned)
+    monkeypatch.setitem(CHANNELS.__dict__, "_loaded", Loaded(plugins={"bad": kind}))
+    sent = channel.send("bad", {}, Group(id="1", at=utcnow(), bodies=(BODY,)), sender)
+    assert isinstance(sent, Retry)
+    assert why in sent.error
 
 
 @pytest.mark.usefixtures("plugins")
@@ -157,7 +181,8 @@ def test_one_that_was_uninstalled_is_retried_and_stops_no_other(
         [waiting] = [row for row in outbox(sessions) if not row.delivered]
         assert waiting.last_error == "no kind of channel 'file'; known: webhook"
         assert admin.get("/v1/channels/diary").json()["config"] == {}
-        assert admin.post("/v1/channels/diary/test").status_code == 422
+        tried = admin.post("/v1/channels/diary/test").json()
+        assert tried["error"] == waiting.last_error
     finally:
         sys.path.append(str(site))
         forget()
