@@ -13,7 +13,7 @@ RUN python -c "import tomllib; \
       > /tmp/dependencies.txt \
     && pip install -c constraints.txt -r /tmp/dependencies.txt
 COPY . .
-RUN pip install --no-deps -e . \
+RUN pip install --no-deps -e . -e plugins/skew \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin seqwatch \
     && install -d -o seqwatch -g seqwatch /var/lib/seqwatch
 

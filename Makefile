@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-DISTRIBUTIONS := pyproject.toml $(wildcard client/pyproject.toml)
+BESIDE := $(wildcard client/pyproject.toml plugins/*/pyproject.toml)
+DISTRIBUTIONS := pyproject.toml $(BESIDE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run check test test-slow chaos bench bench-bars bench-peers bench-quality bench-sustained fmt clean
@@ -18,7 +19,7 @@ $(INSTALLED): $(DISTRIBUTIONS) constraints.txt
 	  "$$($(PYTHON) -V 2>&1 || true): try  make setup PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt \
-	  -e '.[dev]' $(patsubst %pyproject.toml,-e %,$(wildcard client/pyproject.toml))
+	  -e '.[dev]' $(patsubst %/pyproject.toml,-e ./%,$(BESIDE))
 	@touch $@
 
 demo: setup ## Watch a drift being noticed, retrained, proved and promoted (ARGS=…)

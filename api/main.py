@@ -17,7 +17,7 @@ from api.server.description import Application
 from api.server.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
-from notify.webhook import Sender
+from notify.sender import Sender
 from services.access.api_keys import Door
 from services.access.capacity import Disks
 from services.access.rate_limits import Hall

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsError
 
 from cli.importing.arguments import add_backtest, add_import
 from core import __version__
-from core.errors import AppError, Unprocessable
+from core.errors import AppError, NotInstalled, Unprocessable
 from core.limits import Limits
 from core.settings import Settings, check_names
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(settings, given)
     except AppError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, NotInstalled) else 1
     except KeyboardInterrupt:
         return 130
 

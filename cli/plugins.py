@@ -1,18 +1,24 @@
 """`seqwatch plugins`: what is installed at each extension point."""
 
 import argparse
+from typing import Any
 
+from core.plugins import Registry
 from core.settings import Settings
-from monitors import registry
+from monitors.diagnosis import DIAGNOSES
+from monitors.registry import KINDS
+from notify.channel import CHANNELS
+
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:
     """Print every plug-in, and why one is unavailable; return 1 when one is."""
-    kinds = registry.KINDS
-    print(kinds.group)
-    width = max(map(len, (*kinds.names(), *kinds.unavailable)), default=0)
-    for kind in kinds:
-        print(f"  {kind.name:{width}}  {kind.question}")
-    for name, why in kinds.unavailable.items():
-        print(f"  {name:{width}}  UNAVAILABLE: {why}")
-    return 1 if kinds.unavailable else 0
+    for registry in REGISTRIES:
+        print(registry.group)
+        width = max(map(len, (*registry.names(), *registry.unavailable)), default=0)
+        for plugin in registry:
+            print(f"  {plugin.name:{width}}  {plugin.question}")
+        for name, why in registry.unavailable.items():
+            print(f"  {name:{width}}  UNAVAILABLE: {why}")
+    return 1 if any(registry.unavailable for registry in REGISTRIES) else 0

@@ -17,6 +17,7 @@ AppError
 │   ├── BadRows           422  some rows break the contract; each is named
 │   ├── ForeignArtifact   422  not weights that we could load safely
 │   └── EarlierInstallation    files or tables of a version before the first release
+├── NotInstalled          501  a plug-in that the request needs is missing or broken
 └── Later                      the same request may pass after a while
     ├── TooMany           429  the key has sent more rows than it may
     └── Busy              503  try again in a moment
@@ -158,6 +159,12 @@ class EarlierInstallation(Unprocessable):
             "version (`seqwatch export`) and import them (`seqwatch import`) with an empty "
             "database and empty folders"
         )
+
+
+class NotInstalled(AppError):
+    """A plug-in that the request needs is missing or broken; the message holds the reason."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class Later(AppError):

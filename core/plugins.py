@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from core.errors import Unprocessable
 
 log = logging.getLogger(__name__)
 
-OURS = "seqwatch-platform"
+OURS = ("seqwatch-platform", "seqwatch-skew")  # the default installation; their names win
 
 Plugin = TypeVar("Plugin")
 
@@ -103,6 +105,24 @@ class Registry(Generic[Plugin]):
         return found
 
 
+def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
+    """Read the parameters of a plug-in; what is absent takes its default.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the parameter that is unknown, of the wrong type or impossible.
+    """
+    known = [*params.__dataclass_fields__]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise Unprocessable(f"{name}: no {', '.join(unknown)}; known: {', '.join(known)}")
+    try:
+        return msgspec.convert(given, params)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Unprocessable(f"{name}: {error}") from None
+
+
 def _order(point: EntryPoint) -> tuple[bool, str, str]:
     origin = point.dist.name if point.dist else ""
-    return origin != OURS, origin, point.name
+    return origin not in OURS, origin, point.name

@@ -12,7 +12,7 @@ from db.queries.queue.runs import Claim, Group
 from db.session import unit_of_work
 from jobs.ticker import PURGE_EVERY
 from jobs.worker import Job
-from notify.webhook import Sender
+from notify.sender import Sender
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.alerting.alert_transitions import REPORT_JOB

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import msgspec
-
+from core import plugins
 from core.errors import Unprocessable
 from core.plugins import Registry
 from monitors.kind import MonitorKind
@@ -84,12 +83,4 @@ def parse(name: str, params: Mapping[str, object]) -> Any:
     >>> parse("input_drift", {"window_days": 14}).window_days
     14
     """
-    kind = find(name)
-    known = [*kind.params.__dataclass_fields__]
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        raise Unprocessable(f"{name}: no {', '.join(unknown)}; known: {', '.join(known)}")
-    try:
-        return msgspec.convert(params, kind.params)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise Unprocessable(f"{name}: {error}") from None
+    return plugins.parse(name, find(name).params, params)

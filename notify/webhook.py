@@ -1,221 +1,52 @@
-"""Post a signed message to a receiver that a user named."""
+"""The kind `webhook`: an HTTP POST, signed by the Standard Webhooks specification 1.0.0."""
 
-import socket
-import ssl
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
 
-import httpcore
-import httpx
+from notify.address import parse
+from notify.channel import SECRET, ChannelKind, Delivered, Disable, Group, Retry, Sent
+from notify.sender import Sender
+from notify.signing import check_secret, new_secret, sign
 
-from alerts.message import absolute
-from core import __version__
-from core.errors import Unprocessable
-from notify.address import Network, Receiver, parse, refusal
-from notify.signing import sign
+GONE = 410
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came of one attempt.
+class WebhookConfig:
+    """Where to, and the secret that receivers check signatures by; one is made by default."""
 
-    Attributes
-    ----------
-    status
-        The HTTP status; None when no response came.
-    error
-        Why it failed, for the operator; None when it succeeded. Never a part
-        of the receiver's answer.
-    retry_after
-        What the receiver asked for, if anything.
+    url: str
+    secret: str = field(default_factory=new_secret, metadata=SECRET, repr=False)
+
+    def __post_init__(self) -> None:
+        parse(self.url)
+        check_secret(self.secret)
+
+
+def send(config: WebhookConfig, group: Group, sender: Sender) -> Sent:
+    """Post the notification. Any status but 410 is tried again.
+
+    A receiver that is being rolled out answers 401 or 404 for a while, and the page must not
+    be lost for that.
     """
-
-    status: int | None = None
-    error: str | None = None
-    retry_after: timedelta | None = None
-
-
-class Refused(Exception):
-    """The receiver's address is not one that we may connect to."""
-
-
-class Sender:
-    """Sends messages, each over a connection of its own; safe to share between threads.
-
-    Parameters
-    ----------
-    allow
-        Networks of the operator in which receivers may live.
-    timeout
-        For a whole attempt, but for the time that resolving the name takes.
-    public_url
-        Where this installation is found, for links in messages.
-    tls
-        Which certificates to trust; the system's by default.
-    """
-
-    def __init__(
-        self,
-        *,
-        allow: Iterable[Network],
-        timeout: timedelta,
-        public_url: str,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self.timeout = timeout
-        self._allow = tuple(allow)
-        self._public_url = public_url
-        self._tls = tls or httpx.create_ssl_context()
-
-    def send(self, url: str, secret: str, message_id: str, body: bytes, at: datetime) -> Answer:
-        """Make one attempt. Whatever goes wrong is in the answer, nothing is raised.
-
-        Parameters
-        ----------
-        url, secret
-            The channel's.
-        message_id
-            The same for every attempt, so that a receiver may drop a repeated one.
-        body
-            As `alerts.message.compose` made it.
-        at
-            The time of this attempt.
-        """
-        timestamp = int(at.timestamp())
-        content = absolute(body, self._public_url)
-        try:
-            receiver = parse(url)
-            headers: list[tuple[bytes | str, bytes | str]] = [
-                ("Host", urlsplit(url).netloc),
-                ("Content-Type", "application/json"),
-                ("User-Agent", f"Seqwatch/{__version__}"),
-                ("webhook-id", message_id),
-                ("webhook-timestamp", str(timestamp)),
-                ("webhook-signature", sign(secret, message_id, timestamp, content)),
-            ]
-            return self._post(receiver, url, headers, content)
-        except (Unprocessable, Refused) as error:
-            return Answer(error=str(error))
-        except httpcore.TimeoutException:
-            return Answer(error=f"no answer within {self.timeout.total_seconds():g} s")
-        except httpcore.ProtocolError as error:  # its text quotes the receiver's answer
-            return Answer(error=f"{type(error).__name__}: the answer is not HTTP")
-        except (httpcore.NetworkError, OSError, UnicodeError) as error:
-            return Answer(error=f"{type(error).__name__}: {error}")
-
-    def _post(
-        self,
-        receiver: Receiver,
-        url: str,
-        headers: list[tuple[bytes | str, bytes | str]],
-        content: bytes,
-    ) -> Answer:
-        backend = _CheckedBackend(receiver, self._allow, self.timeout.total_seconds())
-        # httpcore follows no redirect and reads no proxy from the environment. The answer's
-        # content is not read: only its status matters, and it could be endless.
-        with (
-            httpcore.ConnectionPool(ssl_context=self._tls, network_backend=backend) as pool,
-            pool.stream("POST", url, headers=headers, content=content) as response,
-        ):
-            status = response.status
-            waits = _retry_after(response.headers)
-            if 200 <= status < 300:
-                return Answer(status=status)
-            return Answer(
-                status=status, error=f"the receiver answered {status}", retry_after=waits
-            )
+    [body] = group.bodies
+    timestamp = int(group.at.timestamp())
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": group.id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(config.secret, group.id, timestamp, body),
+    }
+    answer = sender.post(config.url, headers, body)
+    if answer.error is None:
+        return Delivered(status=answer.status)
+    if answer.status == GONE:
+        return Disable(error=f"{answer.error}: gone", status=GONE)
+    return Retry(error=answer.error, status=answer.status, after=answer.retry_after)
 
 
-class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects to the very address that was checked, within one deadline for everything.
-
-    A name that is checked and then resolved again may have moved in between.
-    """
-
-    def __init__(self, receiver: Receiver, allow: tuple[Network, ...], seconds: float) -> None:
-        self._receiver = receiver
-        self._allow = allow
-        self._seconds = seconds
-        self._backend = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect to the first permitted address that answers."""
-        addresses = _resolve(self._receiver)
-        deadline = time.monotonic() + self._seconds
-        refusals = {
-            address: refusal(self._receiver, address, self._allow) for address in addresses
-        }
-        permitted = [address for address in addresses if refusals[address] is None]
-        if not permitted:
-            raise Refused(next(filter(None, refusals.values()), "the name has no address"))
-        failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        for address in permitted:
-            try:
-                stream = self._backend.connect_tcp(
-                    address, self._receiver.port, _left(deadline), local_address, socket_options
-                )
-                return _BoundedStream(stream, deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        assert failure is not None
-        raise failure
-
-
-class _BoundedStream(httpcore.NetworkStream):
-    """A connection that ends at its deadline, however slowly the other side drips."""
-
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
-        return _BoundedStream(stream, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _resolve(receiver: Receiver) -> list[str]:
-    found = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the attempt took too long")
-    return left
-
-
-def _retry_after(headers: list[tuple[bytes, bytes]]) -> timedelta | None:
-    """Read the header where it counts seconds; a date is left to our own schedule."""
-    for name, value in headers:
-        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 9:
-            return timedelta(seconds=int(value))
-    return None
+KIND = ChannelKind(
+    name="webhook",
+    question="Posts signed JSON to a URL.",
+    config=WebhookConfig,
+    send=send,
+)

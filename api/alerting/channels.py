@@ -1,10 +1,11 @@
 """Channels over HTTP. A secret is shown once: when it is made."""
 
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from sqlalchemy.orm import Session
 
 from api.server.body import Body
@@ -28,21 +29,44 @@ from services.read_models.paging import Page
 router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=JsonRoute)
 
 
-class ChannelPut(Body):
-    """Address, severities and secret of a channel."""
+Config: TypeAlias = dict[str, str | int | float | bool | list[str] | None]
 
-    url: str
+
+class ChannelPut(Body):
+    """Kind, configuration and severities of a channel.
+
+    Attributes
+    ----------
+    kind
+        `webhook`, or that of a plug-in.
+    config
+        As the kind declares it. A secret that is left out is kept, or made.
+    url, secret
+        Of a webhook: short for `config`.
+    """
+
+    kind: str = "webhook"
+    config: Config = Field(default_factory=dict)
+    url: str | None = None
     secret: SecretStr | None = None
     severities: list[str] = Field(default=["page", "ticket"], min_length=1)
 
 
 class ChannelRead(BaseModel):
-    """A channel, without its secret."""
+    """A channel, without its secret.
 
-    model_config = ConfigDict(from_attributes=True)
+    Attributes
+    ----------
+    config
+        Without secrets; empty while the plug-in of the kind is unavailable.
+    url
+        Of a webhook.
+    """
 
     name: str
-    url: str
+    kind: str
+    config: Config
+    url: str | None
     severities: list[str]
     enabled: bool
     created_at: datetime
@@ -65,16 +89,16 @@ class AttemptRead(BaseModel):
 @router.get("")
 def list_channels(_: AdminDep, session: ReadDep, paging: PagingDep) -> Page[ChannelRead]:
     """List all channels, closed ones too, by name."""
-    known = [ChannelRead.model_validate(channel) for channel in channels.every(session)]
+    known = [*map(_read, channels.every(session))]
     return paging.cut(known, lambda channel: channel.name)
 
 
-@router.get("/{name}", response_model=ChannelRead)
-def read_channel(name: str, _: AdminDep, session: ReadDep, answer: Response) -> Channel:
+@router.get("/{name}")
+def read_channel(name: str, _: AdminDep, session: ReadDep, answer: Response) -> ChannelRead:
     """Describe one channel."""
     channel = channels.find(session, name)
     answer.headers["ETag"] = _tag(channel)
-    return channel
+    return _read(channel)
 
 
 @router.put("/{name}", responses=created(ChannelMade))
@@ -89,21 +113,18 @@ def put_channel(
     """Add a channel, change it, or open it again; a secret is made when none is given."""
     registry.check_name("channel", name)
     precondition.check(lambda: _locked_tag(act.session, name))
+    short = {"url": body.url, "secret": body.secret and body.secret.get_secret_value()}
+    config = {**body.config, **{key: one for key, one in short.items() if one is not None}}
     plan = channels.ChannelPlan(
-        name=name,
-        url=body.url,
-        secret=body.secret.get_secret_value() if body.secret else None,
-        severities=tuple(body.severities),
+        name=name, kind=body.kind, config=config, severities=tuple(body.severities)
     )
-    channel, is_new = channels.put(act.session, plan, act.now)
+    put = channels.put(act.session, plan, act.now)
     act.record(
-        "channel.add" if is_new else "channel.update", name, {"severities": body.severities}
+        "channel.add" if put.is_new else "channel.update", name, {"severities": body.severities}
     )
-    answer.status_code = 201 if is_new else 200
-    answer.headers["ETag"] = _tag(channel)
-    made = ChannelMade.model_validate(ChannelRead.model_validate(channel).model_dump())
-    made.secret = channel.secret if is_new and body.secret is None else None
-    return made
+    answer.status_code = 201 if put.is_new else 200
+    answer.headers["ETag"] = _tag(put.channel)
+    return ChannelMade(**_read(put.channel).model_dump(), secret=put.secret)
 
 
 @router.delete("/{name}", status_code=204, response_class=Response)
@@ -114,8 +135,21 @@ def close_channel(name: str, _: AdminDep, act: ActDep, precondition: Preconditio
     act.record("channel.close", name)
 
 
+def _read(channel: Channel) -> ChannelRead:
+    config = channels.public_config(channel)
+    return ChannelRead(
+        name=channel.name,
+        kind=channel.kind,
+        config=config,
+        url=config.get("url") if channel.kind == "webhook" else None,
+        severities=channel.severities,
+        enabled=channel.enabled,
+        created_at=channel.created_at,
+    )
+
+
 def _tag(channel: Channel) -> str:
-    return entity_tag(channel.url, channel.secret, channel.severities, channel.enabled)
+    return entity_tag(channel.kind, channel.config, channel.severities, channel.enabled)
 
 
 def _locked_tag(session: Session, name: str) -> str:
@@ -127,5 +161,5 @@ def _locked_tag(session: Session, name: str) -> str:
 @router.post("/{name}/test")
 def try_channel(name: str, _: AdminDep, parts: PlatformDep, now: NowDep) -> AttemptRead:
     """Send a test message at once."""
-    message_id, answer = channels.attempt(parts.sessions, parts.sender, name, now)
-    return AttemptRead(message_id=message_id, status=answer.status, error=answer.error)
+    message_id, sent = channels.attempt(parts.sessions, parts.sender, name, now)
+    return AttemptRead(message_id=message_id, status=sent.status, error=sent.error)

@@ -1,62 +1,101 @@
-"""Skew between training and serving, over HTTP."""
+"""Skew between training and serving, over HTTP: compared by a plug-in."""
 
-import math
+from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
+from msgspec import Meta
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
 from core.errors import Malformed, Unprocessable
+from monitors import diagnosis
+from monitors.diagnosis import DiagnosisRequest, Table
 from monitors.kind import RECENT
-from monitors.skew import comparison
-from monitors.skew.comparison import FeatureSkew
-from monitors.skew.faults import Fault, Verdict
-from monitors.skew.scaler_comparison import Logged, ScalerParity
 from services.access.request_body import at_most, read_body
-from services.skew import compare
+from services.evaluation import input_history
 
-router = APIRouter(prefix="/v1/models/{model}/skew", tags=["skew"])
-
+PLUGIN = "seqwatch-skew"
 MAX_BYTES = 8 * 2**20
 
+router = APIRouter(
+    prefix="/v1/models/{model}/skew",
+    tags=["skew"],
+    responses={501: {"description": f"The plug-in is unavailable: install {PLUGIN}."}},
+)
 
-class FaultRead(BaseModel):
-    """One fault: its name, in words, and its parameters."""
+Fault = StrEnum(
+    "Fault",
+    "UNIT SCALE OFFSET AFFINE DOUBLE_SCALING NOT_SCALED LAG TIME_ZONE REVERSED COLUMN_SWAP "
+    "DTYPE FILL_VALUE CLIPPED MISSING",
+)
+FaultsVerdict = StrEnum("FaultsVerdict", "EQUAL CLOSE EXPLAINED UNEXPLAINED UNDETERMINED")
+Parity = StrEnum("Parity", "PARITY MOVED DOUBLE_SCALING NOT_SCALED OTHER_SCALER UNDETERMINED")
+Logged = StrEnum("Logged", "RAW SCALED")
+
+
+class Read(BaseModel):
+    """Read from the result of the plug-in."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class FaultRead(Read):
+    """One fault: its name, in words, and its parameters.
+
+    Attributes
+    ----------
+    fault
+        What was done to a feature on its way to the model.
+    """
 
     fault: Fault
     said: str
     parameters: dict[str, float | str]
 
 
-class FeatureSkewRead(BaseModel):
-    """One column, compared; `faults` in the order in which they were made."""
+def _faults(found: Iterable[Any]) -> list[dict[str, object]]:
+    return [
+        {"fault": one.fault, "said": one.message, "parameters": {**one.parameters}}
+        for one in found
+    ]
+
+
+class FeatureSkewRead(Read):
+    """One column, compared; `faults` in the order in which they were made.
+
+    Attributes
+    ----------
+    verdict
+        `equal` to the last bit; `close` within the tolerance; `explained` by named faults;
+        `unexplained`; `undetermined`, because too few pairs or a feature that never varies
+        can show nothing.
+    """
 
     name: str
-    verdict: Verdict
+    verdict: FaultsVerdict
     n: int
     n_missing: int
     equal_rate: float | None
     max_abs: float | None
     max_ulp: float | None
     distance: float | None
-    faults: list[FaultRead]
+    faults: Annotated[list[FaultRead], BeforeValidator(_faults)]
     left: float | None
     also: list[list[Fault]]
 
 
-class GoldenRead(BaseModel):
+class GoldenRead(Read):
     """Whether the rows would pass as golden vectors, and why not."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     passed: bool
     reasons: list[str]
 
 
-class SkewRead(BaseModel):
+class SkewRead(Read):
     """How far online is from offline, and what was done to it."""
 
     n_rows: int
@@ -64,60 +103,71 @@ class SkewRead(BaseModel):
     golden: GoldenRead
 
 
-class ScalersRead(BaseModel):
-    """Every feature that has a scaler."""
+class ScalerParity(Read):
+    """One feature's scaler, held against its input.
+
+    Attributes
+    ----------
+    verdict
+        `parity`: within error. `moved`: beyond error, and still nearest to what the contract
+        declares, as by a season. `double_scaling`, `not_scaled`: what the input would be then.
+        `other_scaler`: far off, and no name fits. `undetermined`: too little is known.
+    n_days
+        With values.
+    n_effective
+        How many independent days they are worth, for the mean; at most all.
+    mean, sd
+        Of the scaled input: 0 and 1 when the scaler fits.
+    mean_error, sd_error
+        How far off these may be by chance, so that a sound scaler is called off once in a
+        hundred comparisons of all features.
+    """
+
+    name: str
+    verdict: Parity
+    n_days: int
+    n_effective: float | None = None
+    mean: float | None = None
+    mean_error: float | None = None
+    sd: float | None = None
+    sd_error: float | None = None
+
+
+class ScalersRead(Read):
+    """Every feature that has a scaler.
+
+    Attributes
+    ----------
+    logged
+        What the rows hold: values before the scaler, or after it.
+    """
 
     logged: Logged
-    features: tuple[ScalerParity, ...]
+    features: list[ScalerParity]
+
+
+Columns = Annotated[
+    dict[str, list[float | list[float | None] | None]],
+    Meta(description="By column: a number for each row, or a list of steps; null is missing."),
+]
 
 
 class Sides(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The body, read at once: two tables of the same rows, as columns."""
+    """Two tables of the same rows, as columns."""
 
-    offline: dict[str, list[compare.Cell]]
-    online: dict[str, list[compare.Cell]]
-    at: list[Annotated[datetime, msgspec.Meta(tz=True)]] | None = None
-    tolerance: Annotated[float, msgspec.Meta(gt=0, le=1)] = comparison.TOLERANCE
+    offline: Columns
+    online: Columns
+    at: Annotated[
+        list[Annotated[datetime, Meta(tz=True)]] | None,
+        Meta(description="Event times of the rows."),
+    ] = None
+    tolerance: Annotated[
+        float, Meta(gt=0, le=1, description="Differences that are none, in spreads.")
+    ] = 1e-5
 
 
-_COLUMNS = {
-    "type": "object",
-    "description": "By column: a number for each row, or a list of steps; null is missing.",
-    "additionalProperties": {
-        "type": "array",
-        "items": {"type": ["number", "array", "null"], "items": {"type": ["number", "null"]}},
-    },
-}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["offline", "online"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "offline": _COLUMNS,
-                        "online": _COLUMNS,
-                        "at": {
-                            "type": ["array", "null"],
-                            "items": {"type": "string", "format": "date-time"},
-                            "description": "Event times of the rows.",
-                        },
-                        "tolerance": {
-                            "type": "number",
-                            "exclusiveMinimum": 0,
-                            "maximum": 1,
-                            "default": comparison.TOLERANCE,
-                            "description": "Differences that are none, in spreads.",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
+_, _SCHEMAS = msgspec.json.schema_components([Sides])
+_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMAS["Sides"]}}}
 
 
 async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> bytes:
@@ -130,46 +180,26 @@ async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> byte
     )
 
 
-@router.post("", openapi_extra=_BODY)
+@router.post("", openapi_extra={"requestBody": _BODY})
 def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadModel) -> SkewRead:
     """Compare what training and serving made of the same events, and name the fault.
 
     Nothing is stored. Of a sensitive feature no number in its unit is shown.
     """
+    skew = diagnosis.find("skew", PLUGIN)
     try:
         sides = msgspec.json.decode(content, type=Sides)
     except msgspec.ValidationError as error:
         raise Unprocessable(str(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Malformed("the body is no JSON") from None
-    asked = compare.ComparisonRequest(
-        offline=sides.offline, online=sides.online, at=sides.at, tolerance=sides.tolerance
+    request = DiagnosisRequest(
+        offline=Table(name="offline", columns=sides.offline),
+        online=Table(name="online", columns=sides.online),
+        at=sides.at,
+        contract=entry.contract,
     )
-    found = compare.compare(asked, entry.contract)
-    return SkewRead(
-        n_rows=found.n_rows,
-        features=[_read(feature) for feature in found.features],
-        golden=GoldenRead.model_validate(found.golden),
-    )
-
-
-def _read(feature: FeatureSkew) -> FeatureSkewRead:
-    return FeatureSkewRead(
-        name=feature.name,
-        verdict=feature.verdict,
-        n=feature.n,
-        n_missing=feature.n_missing,
-        equal_rate=None if math.isnan(feature.equal_rate) else feature.equal_rate,
-        max_abs=feature.max_abs,
-        max_ulp=feature.max_ulp,
-        distance=feature.distance,
-        faults=[
-            FaultRead(fault=one.fault, said=one.message, parameters={**one.parameters})
-            for one in feature.faults
-        ],
-        left=feature.left,
-        also=[[*kinds] for kinds in feature.also],
-    )
+    return SkewRead.model_validate(skew.run({"tolerance": sides.tolerance}, request))
 
 
 @router.get("")
@@ -183,5 +213,8 @@ def read_scaler_parity(
 
     `logged` says whether rows hold values before the scaler (`raw`) or after it.
     """
-    found = compare.scaler_parity(session, entry.model_id, days, logged)
-    return ScalersRead(logged=logged, features=found)
+    parity = diagnosis.find("scaler_parity", PLUGIN)
+    history = input_history.recent_hours(session, entry.model_id, days)
+    request = DiagnosisRequest(contract=entry.contract, history=history)
+    features = parity.run({"logged": logged.value}, request)
+    return ScalersRead.model_validate({"logged": logged, "features": [*features]})

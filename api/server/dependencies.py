@@ -17,7 +17,7 @@ from core.errors import NotFound, PreconditionFailed
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Scope
-from notify.webhook import Sender
+from notify.sender import Sender
 from services.access.api_keys import Caller, Door, audit, require, token_in
 from services.access.capacity import Disks
 from services.access.rate_limits import Hall

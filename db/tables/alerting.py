@@ -131,14 +131,14 @@ class PlatformAlert(Base):
 
 
 class Channel(Base):
-    """Somewhere to send messages: a webhook and the severities that it wants."""
+    """Receiver of notifications: a kind, its configuration, and the severities it wants."""
 
     __tablename__ = "channel"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str] = mapped_column(unique=True)
-    url: Mapped[str]
-    secret: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="webhook")
+    config: Mapped[dict[str, Any]]
     severities: Mapped[list[str]]
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime]

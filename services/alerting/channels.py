@@ -1,60 +1,80 @@
 """Channels: create, disable, test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from alerts.message import Type, compose
+from alerts.message import Type, absolute, compose
 from core.errors import NotFound, Unprocessable
 from db.queries.queue import deliveries
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import Channel
-from notify.address import parse
-from notify.signing import check_secret, new_secret
-from notify.webhook import Answer, Sender
+from notify import channel as extension
+from notify.channel import CHANNELS, Group, Sent
+from notify.sender import Sender
 
 SEVERITIES = ("page", "ticket")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPlan:
-    """Definition of a channel; without a secret it keeps or gets its own."""
+    """Definition of a channel; a secret that `config` lacks is kept, or made by the kind."""
 
     name: str
-    url: str
-    secret: str | None
+    kind: str
+    config: Mapping[str, object]
     severities: tuple[str, ...]
 
 
-def put(session: Session, plan: ChannelPlan, now: datetime) -> tuple[Channel, bool]:
-    """Make the channel be as stated, and open; True when it is new.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutChannel:
+    """A channel, whether it is new, and the secret that its kind made; None where it is old."""
+
+    channel: Channel
+    is_new: bool
+    secret: str | None
+
+
+def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
+    """Make the channel be as stated, and open.
 
     Raises
     ------
     Unprocessable
-        If the URL, the secret or a severity is not one, naming it.
+        If there is no such kind, or the configuration or a severity is not one, naming it.
     """
-    parse(plan.url)
-    if plan.secret is not None:
-        check_secret(plan.secret)
+    kind = CHANNELS.find(plan.kind)
     unknown = sorted({*plan.severities} - {*SEVERITIES})
     if unknown:
         raise Unprocessable(f"severities: {', '.join(unknown)}; known: {', '.join(SEVERITIES)}")
     channel = session.scalar(select(Channel).where(Channel.name == plan.name))
     is_new = channel is None
     if channel is None:
-        channel = Channel(name=plan.name, secret=new_secret(), created_at=now)
-    channel.url = plan.url
-    channel.secret = plan.secret or channel.secret
+        channel = Channel(name=plan.name, kind=plan.kind, config={}, created_at=now)
+    is_same = channel.kind == plan.kind
+    kept = {one: channel.config[one] for one in kind.secrets & {*channel.config} if is_same}
+    given = {**kept, **plan.config}
+    channel.config = kind.stored(given)
+    channel.kind = plan.kind
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
     if is_new:
         insert_unique(session, channel, f"concurrent creation of channel {plan.name}; retry")
-    return channel, is_new
+    secret = None if "secret" in given else channel.config.get("secret")
+    return PutChannel(channel=channel, is_new=is_new, secret=secret)
+
+
+def public_config(channel: Channel) -> dict[str, Any]:
+    """Return the configuration without secrets; nothing of a kind that is unavailable."""
+    kind = CHANNELS.get(channel.kind)
+    shown = set() if kind is None else {*channel.config} - kind.secrets
+    return {name: value for name, value in channel.config.items() if name in shown}
 
 
 def find(session: Session, name: str) -> Channel:
@@ -79,11 +99,12 @@ def close(session: Session, name: str, now: datetime) -> None:
 
 def attempt(
     sessions: sessionmaker[Session], sender: Sender, name: str, now: datetime
-) -> tuple[UUID, Answer]:
+) -> tuple[UUID, Sent]:
     """Send a test message at once, and return its id and what came of it."""
     with read_only(sessions) as session:
         channel = find(session, name)
-        url, secret = channel.url, channel.secret
+        kind, config = channel.kind, channel.config
     message_id = uuid4()
     body = compose(Type.CHANNEL_TEST, now, "/alerts", {"channel": name})
-    return message_id, sender.send(url, secret, str(message_id), body, now)
+    group = Group(id=str(message_id), at=now, bodies=(absolute(body, sender.public_url),))
+    return message_id, extension.send(kind, config, group, sender)

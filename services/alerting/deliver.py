@@ -4,7 +4,6 @@ Channels are independent: each has a few attempts under way at most, and each
 result is recorded as soon as it is known.
 """
 
-import logging
 import random
 import time
 from collections import Counter
@@ -17,13 +16,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.message import absolute
 from db.queries.queue import deliveries
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
-from notify.retry import LONGEST, Disable, GiveUp, Retry, after_failure
-from notify.webhook import Answer, Sender
-
-log = logging.getLogger(__name__)
+from notify import channel
+from notify.channel import Delivered, Disable, Group, Retry, Sent
+from notify.retry import LONGEST, GiveUp, RetryAt, after_failure
+from notify.sender import Sender
 
 PER_CHANNEL = 2  # attempts under way of one channel
 N_AT_ONCE = 32  # of all: sixteen receivers may hang before any other channel waits for a slot
@@ -51,7 +51,7 @@ class _Call:
     """
 
     longest: Longest
-    under_way: dict[Future[Answer], Claim] = field(default_factory=dict)
+    under_way: dict[Future[Sent], Claim] = field(default_factory=dict)
     silent: set[UUID] = field(default_factory=set)
     n_attempts: int = 0
 
@@ -103,12 +103,12 @@ def _start(
 
 
 def _finish(
-    sessions: sessionmaker[Session], call: _Call, attempt: Future[Answer], now: datetime
+    sessions: sessionmaker[Session], call: _Call, attempt: Future[Sent], now: datetime
 ) -> None:
-    claim, answer = call.under_way.pop(attempt), attempt.result()
-    if answer.error is not None and answer.status is None:
+    claim, sent = call.under_way.pop(attempt), attempt.result()
+    if isinstance(sent, Retry) and sent.status is None:
         call.silent.add(claim.channel_id)
-    record(sessions, claim, answer, now)
+    record(sessions, claim, sent, now)
 
 
 def _claim(
@@ -132,44 +132,37 @@ def _claim(
     return [claim for claim in taken if claim is not None]
 
 
-def _send(sender: Sender, claim: Claim, at: datetime) -> Answer:
-    try:
-        return sender.send(claim.url, claim.secret, str(claim.message_id), claim.body, at)
-    except Exception as error:  # what nobody foresaw in one channel must not stop the others
-        log.exception("delivery %s failed", claim.message_id)
-        return Answer(error=f"{type(error).__name__}: {error}")
+def _send(sender: Sender, claim: Claim, at: datetime) -> Sent:
+    body = absolute(claim.body, sender.public_url)
+    group = Group(id=str(claim.message_id), at=at, bodies=(body,))
+    return channel.send(claim.kind, claim.config, group, sender)
 
 
-def record(
-    sessions: sessionmaker[Session], claim: Claim, answer: Answer, now: datetime
-) -> None:
+def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datetime) -> None:
     """Store the result of an attempt, unless the claim has passed to another worker.
 
     Each success makes one delivery due that waits after a failure: a receiver that
     answers again gets all of them within seconds, one that answers now and then
     uses up no more attempts than it answers.
     """
-    values: dict[str, Any] = {"last_status": answer.status, "last_error": answer.error}
-    if answer.error is None:
-        next_step = None
-        values |= {"delivered": True, "finished_at": now}
-    else:
-        jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
-        next_step = after_failure(
-            answer.status, claim.attempts, now, answer.retry_after, jitter
-        )
-        match next_step:
-            case Retry(not_before):
-                values["not_before"] = not_before
-            case GiveUp(reason) | Disable(reason):
-                values |= {"finished_at": now, "last_error": f"{reason}; {answer.error}"}
-            case _:
-                assert_never(next_step)
+    values: dict[str, Any] = {"last_status": sent.status, "last_error": sent.error}
+    match sent:
+        case Delivered():
+            values |= {"delivered": True, "finished_at": now}
+        case Disable():
+            values["finished_at"] = now
+        case Retry(error=error, after=after):
+            jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
+            match after_failure(claim.attempts, now, after, jitter):
+                case RetryAt(not_before):
+                    values["not_before"] = not_before
+                case GiveUp(reason):
+                    values |= {"finished_at": now, "last_error": f"{reason}; {error}"}
+        case _:
+            assert_never(sent)
     with unit_of_work(sessions) as session:
         is_ours = deliveries.settle(session, claim, values)
-        if is_ours and next_step is None:
+        if is_ours and isinstance(sent, Delivered):
             deliveries.bring_forward(session, claim.channel_id, now)
-        if is_ours and isinstance(next_step, Disable):
-            deliveries.disable(
-                session, claim.channel_id, claim.message_id, next_step.reason, now
-            )
+        if is_ours and isinstance(sent, Disable):
+            deliveries.disable(session, claim.channel_id, claim.message_id, sent.error, now)

@@ -1,6 +1,8 @@
 """Read the input of a model, as monitors evaluate it."""
 
 from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -11,6 +13,7 @@ from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, beside
 from monitors.summaries import summary
+from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
@@ -46,6 +49,15 @@ def load(
         summary=summary.widen(seen, n_known),
     )
     return _with_segments(session, model, contract, history) if by_segment else history
+
+
+def recent_hours(session: Session, model_id: UUID, days: int) -> Hourly | None:
+    """Read the last days of a model's input, up to the watermark; None before the first row."""
+    model = session.get_one(Model, model_id)
+    if model.watermark is None:
+        return None
+    window = Window(model.watermark - timedelta(days=days), model.watermark)
+    return load(session, model, window).hours
 
 
 def _with_segments(

@@ -56,7 +56,7 @@ def admin(as_key: Clients, model: str) -> TestClient:
         pytest.param(
             "/v1/channels/me",
             {"url": "https://hooks.example", "color": "red"},
-            "unknown color; known: url, secret, severities",
+            "unknown color; known: kind, config, url, secret, severities",
             id="a field of a channel",
         ),
     ],

@@ -9,7 +9,7 @@ FLOORS = (
     "api", "web", "jobs", "cli", "services", "notify", "lake", "db",
     "alerts", "monitors", "retrain", "core",
 )  # fmt: skip
-OTHERS = ("client", "examples", "benchmarks", "tests")
+OTHERS = ("client", "plugins", "examples", "benchmarks", "tests")
 
 
 def modules(*packages: str) -> Iterator[Path]:
@@ -42,3 +42,4 @@ def pages() -> Iterator[Path]:
     yield from sorted(ROOT.glob("*.md"))
     yield from sorted((ROOT / "docs").rglob("*.md"))
     yield from sorted((ROOT / "client").glob("*.md"))
+    yield from sorted((ROOT / "plugins").rglob("*.md"))

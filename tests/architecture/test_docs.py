@@ -19,6 +19,7 @@ from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
 from monitors import registry
+from monitors.diagnosis import DIAGNOSES
 from services.access.api_keys import create_key
 from tests.architecture.source import ROOT, name_of, pages
 
@@ -205,11 +206,17 @@ def test_every_term_of_the_glossary_is_there_once_and_in_order() -> None:
     assert terms == sorted(set(terms))
 
 
-def test_the_plug_ins_of_the_tests_import_only_what_the_docs_allow() -> None:
+def test_every_diagnosis_is_described() -> None:
+    text = (DOCS / "plugins.md").read_text("utf-8")
+    assert [name for name in DIAGNOSES.names() if f"`{name}`" not in text] == []
+
+
+def test_plug_ins_import_only_what_the_docs_allow() -> None:
     text = (DOCS / "plugins.md").read_text("utf-8")
     allowed = {*re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE)}
     assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in allowed)
-    for path in (ROOT / "tests/plugins/seqwatch_test_plugins").glob("*.py"):
+    of_tests = ROOT.glob("tests/plugins/seqwatch_test_plugins/*.py")
+    for path in (*of_tests, *ROOT.glob("plugins/*/src/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 is_ours = (ROOT / node.module.split(".")[0]).is_dir()

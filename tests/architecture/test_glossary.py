@@ -82,6 +82,7 @@ TO_DO = (
     "services/ingest",
     "db/migrations",
     "examples",
+    "plugins/skew/tests",
     "tests",
 )
 # Names that the folders still to do define, and the others use.

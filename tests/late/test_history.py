@@ -31,8 +31,7 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
         session.add(
             Channel(
                 name="on call",
-                url="http://127.0.0.1/",
-                secret=new_secret(),
+                config={"url": "http://127.0.0.1/", "secret": new_secret()},
                 severities=["page", "ticket"],
                 created_at=START,
             )

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from notify.webhook import Sender
+from notify.sender import Sender
 from tests.notify.receiver import Receiver, running
 
 

@@ -15,9 +15,10 @@ from db.queries.queue import deliveries
 from db.queries.queue.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Model, Monitor
+from notify.channel import Delivered
 from notify.retry import LONGEST
+from notify.sender import Sender
 from notify.signing import new_secret
-from notify.webhook import Answer, Sender
 from services.alerting.deliver import deliver_all, record
 from tests.notify.receiver import Receiver, running
 
@@ -31,8 +32,7 @@ def add_channel(
         session.add(
             Channel(
                 name=name,
-                url=url,
-                secret=new_secret(),
+                config={"url": url, "secret": new_secret()},
                 severities=[*severities],
                 created_at=now,
             )
@@ -262,9 +262,9 @@ def test_a_claim_that_was_lost_writes_nothing(
     assert first is not None
     assert again is None
     assert second is not None
-    record(sessions, first, Answer(status=204), now)
+    record(sessions, first, Delivered(status=204), now)
     assert not outbox(sessions)[0].delivered
-    record(sessions, second, Answer(status=204), now)
+    record(sessions, second, Delivered(status=204), now)
     assert outbox(sessions)[0].delivered
 
 
@@ -299,12 +299,12 @@ from datetime import datetime, timedelta
 from ipaddress import ip_network
 from sqlalchemy.orm import sessionmaker
 from db.session import connect
-from notify.webhook import Sender
+from notify.sender import Sender
 from services.alerting.deliver import deliver_all
 
 class Doomed(Sender):
-    def send(self, *rest):
-        super().send(*rest)
+    def post(self, *rest):
+        super().post(*rest)
         os.kill(os.getpid(), signal.SIGKILL)
 
 sender = Doomed(

@@ -18,7 +18,7 @@ from db.queries.queue.deliveries import Longest
 from db.session import read_only, unit_of_work
 from db.tables import Channel, Delivery
 from notify.retry import DELAYS, LONGEST
-from notify.webhook import Answer, Sender
+from notify.sender import Answer, Sender
 from services.alerting import channels, deliver
 from services.alerting.deliver import PER_CHANNEL, deliver_all
 from tests.notify.hanging import hanging
@@ -202,7 +202,7 @@ class Stuck(Sender):
         super().__init__(allow=(), timeout=timedelta(seconds=0.1), public_url="https://w")
         self.until = until
 
-    def send(self, url: str, *_: object) -> Answer:
+    def post(self, url: str, *_: object) -> Answer:
         if "stuck" in url:
             assert self.until.wait(60)
         elif "strange" in url:

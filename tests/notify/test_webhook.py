@@ -14,10 +14,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from alerts.message import Type, compose
+from alerts.message import Type, absolute, compose
 from core.clock import utcnow
+from notify.channel import Delivered, Disable, Group, Retry, Sent
+from notify.sender import Sender
 from notify.signing import new_secret, sign
-from notify.webhook import Answer, Sender
+from notify.webhook import KIND, WebhookConfig
 from tests.notify.hanging import hanging
 from tests.notify.receiver import Receiver, running
 
@@ -29,12 +31,14 @@ def body(now: datetime) -> bytes:
     return compose(Type.CHANNEL_TEST, now, "/alerts", {"channel": "me"})
 
 
-def post(sender: Sender, url: str, now: datetime) -> Answer:
-    return sender.send(url, SECRET, "message-1", body(now), now)
+def post(sender: Sender, url: str, now: datetime) -> Sent:
+    content = absolute(body(now), sender.public_url)
+    group = Group(id="message-1", at=now, bodies=(content,))
+    return KIND.send(WebhookConfig(url=url, secret=SECRET), group, sender)
 
 
 def test_a_message_arrives_signed(sender: Sender, receiver: Receiver, now: datetime) -> None:
-    assert post(sender, receiver.url + "?a=1", now) == Answer(status=204)
+    assert post(sender, receiver.url + "?a=1", now) == Delivered(status=204)
     [one] = receiver.received
     assert one.path == "/hook?a=1"
     assert one.headers["host"] == f"127.0.0.1:{receiver.port}"
@@ -60,9 +64,19 @@ def test_the_receivers_wish_to_wait_is_read(
 ) -> None:
     receiver.statuses = [429, 429]
     receiver.headers = {"Retry-After": "30"}
-    assert post(sender, receiver.url, now).retry_after == timedelta(seconds=30)
+    assert post(sender, receiver.url, now) == Retry(
+        error="the receiver answered 429", status=429, after=timedelta(seconds=30)
+    )
     receiver.headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}
-    assert post(sender, receiver.url, now).retry_after is None
+    assert post(sender, receiver.url, now) == Retry(
+        error="the receiver answered 429", status=429
+    )
+
+
+def test_gone_disables_the_channel(sender: Sender, receiver: Receiver, now: datetime) -> None:
+    receiver.statuses = [410]
+    expected = Disable(error="the receiver answered 410: gone", status=410)
+    assert post(sender, receiver.url, now) == expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0"])
@@ -137,7 +151,7 @@ def test_a_dripping_receiver_is_left_at_the_deadline(dripping: int, now: datetim
     sender = Sender(allow=[LOOPBACK], timeout=timeout, public_url="https://w")
     begun = time.monotonic()
     answer = post(sender, f"http://127.0.0.1:{dripping}/", now)
-    assert answer == Answer(error="no answer within 0.4 s")
+    assert answer == Retry(error="no answer within 0.4 s")
     assert time.monotonic() - begun < 2
 
 
@@ -145,7 +159,7 @@ def test_an_endless_answer_is_not_read(sender: Sender, now: datetime) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
     with hanging(head, b"x" * 65_536) as url:
         begun = time.monotonic()
-        assert post(sender, url, now) == Answer(status=200)
+        assert post(sender, url, now) == Delivered(status=200)
         assert time.monotonic() - begun < 2
 
 
@@ -162,7 +176,7 @@ def test_an_answer_that_is_not_http_is_quoted_nowhere(sender: Sender, now: datet
         thread.start()
         answer = post(sender, f"http://127.0.0.1:{listener.getsockname()[1]}/", now)
         thread.join()
-    assert answer == Answer(error="RemoteProtocolError: the answer is not HTTP")
+    assert answer == Retry(error="RemoteProtocolError: the answer is not HTTP")
 
 
 @pytest.mark.parametrize(
@@ -171,13 +185,16 @@ def test_an_answer_that_is_not_http_is_quoted_nowhere(sender: Sender, now: datet
         pytest.param("http://127.0.0.1:1/", id="nobody listens"),
         pytest.param("https://no-such-name.invalid/", id="no such name"),
         pytest.param(f"https://{'a' * 64}.example/", id="no name at all"),
-        pytest.param("gopher://127.0.0.1/", id="no receiver"),
     ],
 )
 def test_whatever_goes_wrong_is_an_answer(sender: Sender, now: datetime, url: str) -> None:
     answer = post(sender, url, now)
     assert answer.status is None
     assert answer.error
+
+
+def test_what_is_no_address_is_an_answer(sender: Sender) -> None:
+    assert sender.post("gopher://127.0.0.1/", {}, b"").error is not None
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitors import registry
+from cli.plugins import REGISTRIES
 
 HERE = Path(__file__).parent
 BUILD = """\
@@ -17,16 +17,45 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "{name}"
 version = "1.0"
-[project.entry-points."seqwatch.monitors"]
+[project.entry-points."{group}"]
 {entry_point}
 [tool.setuptools]
 py-modules = ["{module}"]
 """
+# Name, group, entry point and code of distributions that are not available.
+BAD = [
+    (
+        "broken-plugin",
+        "seqwatch.monitors",
+        'broken = "broken_plugin:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "clashing-plugin",
+        "seqwatch.monitors",
+        'accuracy = "clashing_plugin:KIND"',
+        "KIND = None",
+    ),
+    (
+        "broken-channel",
+        "seqwatch.channels",
+        'pager = "broken_channel:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-webhook",
+        "seqwatch.channels",
+        'webhook = "another_webhook:KIND"',
+        "KIND = None",
+    ),
+    ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
+]
 
 
 def forget() -> None:
     importlib.invalidate_caches()
-    registry.KINDS.__dict__.pop("_loaded", None)
+    for registry in REGISTRIES:
+        registry.__dict__.pop("_loaded", None)
 
 
 def install(source: Path, target: Path) -> None:
@@ -35,11 +64,11 @@ def install(source: Path, target: Path) -> None:
     subprocess.run([*pip, *options, str(source)], check=True, timeout=300)
 
 
-def distribution(folder: Path, name: str, entry_point: str, code: str) -> Path:
+def distribution(folder: Path, name: str, group: str, entry_point: str, code: str) -> Path:
     """Write a distribution of one module."""
     module = name.replace("-", "_")
     folder.mkdir()
-    build = BUILD.format(name=name, entry_point=entry_point, module=module)
+    build = BUILD.format(name=name, group=group, entry_point=entry_point, module=module)
     (folder / "pyproject.toml").write_text(build, "utf-8")
     (folder / f"{module}.py").write_text(code, "utf-8")
     return folder
@@ -47,16 +76,12 @@ def distribution(folder: Path, name: str, entry_point: str, code: str) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the plug-ins, and two that do not work, into a folder of their own."""
+    """Install the plug-ins, and others that do not work, into a folder of their own."""
     target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
     shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
     install(sources / "ours", target)
-    broken = 'broken = "broken_plugin:KIND"'
-    install(
-        distribution(sources / "a", "broken-plugin", broken, "import no_such_module"), target
-    )
-    clash = 'accuracy = "clashing_plugin:KIND"'
-    install(distribution(sources / "b", "clashing-plugin", clash, "KIND = None"), target)
+    for name, group, entry_point, code in BAD:
+        install(distribution(sources / name, name, group, entry_point, code), target)
     return target
 
 

@@ -77,8 +77,7 @@ class Loop:
             session.add(
                 Channel(
                     name=f"{self.name} {severities}",
-                    url="http://127.0.0.1/",
-                    secret=new_secret(),
+                    config={"url": "http://127.0.0.1/", "secret": new_secret()},
                     severities=[*severities],
                     created_at=START,
                 )

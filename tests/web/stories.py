@@ -47,7 +47,7 @@ def fleet(session: Session, now: datetime, seed: int = 7) -> dict[str, UUID]:
     """
     scene = Scene(session, now, np.random.default_rng(seed))
     channel = Channel(
-        name="on-call", url="https://hooks.example/a", secret="x", severities=[], created_at=now
+        name="on-call", config={"url": "https://hooks.example/a"}, severities=[], created_at=now
     )
     scene.add(channel)
     healed = _healed(scene, channel)

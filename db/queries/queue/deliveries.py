@@ -59,8 +59,8 @@ class Claim:
     body: bytes
     channel_id: UUID
     channel: str
-    url: str
-    secret: str
+    kind: str
+    config: Mapping[str, Any]
 
 
 def add_for_flip(
@@ -163,7 +163,7 @@ def add_for_platform_alert(session: Session, alert: PlatformAlert, now: datetime
 def disable(
     session: Session, channel_id: UUID, cause_id: UUID, reason: str, now: datetime
 ) -> None:
-    """Disable a channel that answered 410, and notify the others."""
+    """Disable a channel whose receiver wants nothing more, and notify the others."""
     channel = session.get_one(Channel, channel_id)
     channel.enabled = False
     drop_open(session, channel_id, reason, now)
@@ -261,8 +261,8 @@ def claim(session: Session, seq: int, longest: Longest, now: datetime) -> Claim 
         body=delivery.body,
         channel_id=channel.id,
         channel=channel.name,
-        url=channel.url,
-        secret=channel.secret,
+        kind=channel.kind,
+        config=channel.config,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitors.skew.comparison import FeatureSkew
+from seqwatch_skew.comparison import FeatureSkew
 
 # Fewer show little: a fault that befalls one row in twenty is missed by 50 rows with a
 # probability of 0.95^50 = 8 %, by 20 rows with 36 %.

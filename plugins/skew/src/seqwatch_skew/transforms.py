@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.skew.faults import ARITHMETIC, DiagnosedFault, Fault
 from monitors.summaries.summary import Floats
+from seqwatch_skew.faults import ARITHMETIC, DiagnosedFault, Fault
 
 # What one unit becomes in another. The inverse of each is known as well.
 _FACTORS = {

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitors.skew import dtype_casts
-from monitors.skew.alignment import Arrangement, arrangements
-from monitors.skew.faults import (
+from monitors.summaries.summary import Bools, Floats
+from seqwatch_skew import dtype_casts
+from seqwatch_skew.alignment import Arrangement, arrangements
+from seqwatch_skew.faults import (
     ARITHMETIC,
     MAX_SHARE_LEFT,
     MIN_PAIRS,
@@ -21,8 +22,7 @@ from monitors.skew.faults import (
     Explanation,
     Fault,
 )
-from monitors.skew.transforms import Line, lines
-from monitors.summaries.summary import Bools, Floats
+from seqwatch_skew.transforms import Line, lines
 
 # That readings which differ by chance all agree on one of k levels has probability
 # k^(1 - n): so many pairs must one value stand in for that this stays below, and three at

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from monitors.skew.alignment import correlations
-from monitors.skew.diagnosis import Column, explain
-from monitors.skew.dtype_casts import exact
-from monitors.skew.faults import (
+from monitors.summaries.summary import Floats, Ints
+from seqwatch_skew.alignment import correlations
+from seqwatch_skew.diagnosis import Column, explain
+from seqwatch_skew.dtype_casts import exact
+from seqwatch_skew.faults import (
     ARITHMETIC,
     MIN_PAIRS,
     DiagnosedFault,
@@ -17,7 +18,6 @@ from monitors.skew.faults import (
     Fault,
     Verdict,
 )
-from monitors.summaries.summary import Floats, Ints
 
 # Differences up to this many spreads of a feature are none: float32 arithmetic in another
 # order stays a factor of ten below it.
@@ -84,7 +84,7 @@ class FeatureSkew:
         Pairs with both values, and pairs with only one.
     equal_rate
         Share of all pairs that agree to the last bit; missing agrees with
-        missing. NaN when there is no pair.
+        missing. None when there is no pair.
     max_abs
         Largest difference, in the unit of the feature; None when concealed,
         or with no pair.
@@ -105,7 +105,7 @@ class FeatureSkew:
     verdict: Verdict
     n: int
     n_missing: int
-    equal_rate: float
+    equal_rate: float | None
     max_abs: float | None
     max_ulp: float | None
     distance: float | None
@@ -249,7 +249,7 @@ def _compare(column: Column, sources: Sequence[Column] = ()) -> FeatureSkew:
         verdict=Verdict.EQUAL,
         n=n,
         n_missing=n_missing,
-        equal_rate=n_equal / (n + n_missing) if n + n_missing else float("nan"),
+        equal_rate=n_equal / (n + n_missing) if n + n_missing else None,
         max_abs=float(apart.max()) if n else None,
         max_ulp=_ulps(x, apart) if n else None,
         distance=float(np.sqrt(np.mean(apart**2))) / column.spread

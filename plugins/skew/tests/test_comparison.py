@@ -6,10 +6,10 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from monitors.skew.alignment import lagged
-from monitors.skew.comparison import FeatureSkew, Pairs, compare
-from monitors.skew.faults import MIN_PAIRS, Fault, Verdict
 from monitors.summaries.summary import Floats
+from seqwatch_skew.alignment import lagged
+from seqwatch_skew.comparison import FeatureSkew, Pairs, compare
+from seqwatch_skew.faults import MIN_PAIRS, Fault, Verdict
 from tests.monitors.streams import CHANNELS, etth1, plant
 
 N_ROWS = 960  # forty days, or ten windows of 96 steps

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from monitors.skew.faults import MIN_PAIRS, DiagnosedFault, Fault
 from monitors.summaries.summary import Floats, Ints
+from seqwatch_skew.faults import MIN_PAIRS, DiagnosedFault, Fault
 
 MAX_LAG = 1_000  # steps that are searched on either side
 

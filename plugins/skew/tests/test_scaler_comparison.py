@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.skew.comparison import Pairs, compare
-from monitors.skew.golden import MIN_VECTORS, evaluate
-from monitors.skew.scaler_comparison import MIN_DAYS, Logged, Parity, parity
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Floats
+from seqwatch_skew.comparison import Pairs, compare
+from seqwatch_skew.golden import MIN_VECTORS, evaluate
+from seqwatch_skew.scaler_comparison import MIN_DAYS, Logged, Parity, parity
 from tests.monitors.streams import CHANNELS, ar1, etth1, grid
 
 CENTER, SCALE = 20.0, 5.0

@@ -1,0 +1,149 @@
+"""The extension point for channels: what a kind declares, and what it is given.
+
+A kind is one module that ends in `KIND = ChannelKind(...)`, registered in the entry point
+group `seqwatch.channels` under its name. `notify/webhook.py` is ours.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from core.errors import Unprocessable
+from core.plugins import Registry, parse
+from notify.sender import Sender
+
+log = logging.getLogger(__name__)
+
+SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Notifications that leave together; one for now.
+
+    Attributes
+    ----------
+    id
+        The same for every attempt, so that a receiver may drop a repeated one.
+    at
+        The time of this attempt.
+    bodies
+        JSON, as described in docs/events.md.
+    """
+
+    id: str
+    at: datetime
+    bodies: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The receiver has the notifications; `status` is that of HTTP, if any."""
+
+    status: int | None = None
+    error: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The attempt failed: try again by the schedule of `notify.retry`.
+
+    Attributes
+    ----------
+    error
+        Why, for the operator. Never a part of the receiver's response.
+    status
+        That of HTTP; None when there was no response.
+    after
+        What the receiver asked for.
+    """
+
+    error: str
+    status: int | None = None
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disable:
+    """The receiver wants no notification any more, neither this nor another."""
+
+    error: str
+    status: int | None = None
+
+
+Sent: TypeAlias = Delivered | Retry | Disable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelKind(Generic[C]):
+    """One kind of channel.
+
+    Attributes
+    ----------
+    name
+        As in a configuration, and of its entry point.
+    question
+        What it does, for people.
+    config
+        A frozen dataclass of texts, numbers, flags and lists of texts; `__post_init__` raises
+        ValueError or Unprocessable. Metadata `SECRET` marks a field as secret: it is kept
+        when a change does not name it, and one called `secret` that a default made is shown
+        once.
+    send
+        Makes one attempt, within the sender's time-out. Requests go through the sender, which
+        checks addresses; what is raised is recorded, and tried again.
+    """
+
+    name: str
+    question: str
+    config: type[C]
+    send: Callable[[C, Group, Sender], Sent]
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the fields that are secret."""
+        config: Any = self.config
+        return {field.name for field in fields(config) if field.metadata.get("secret")}
+
+    def stored(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return a configuration as it is stored: checked, with its defaults."""
+        stored: dict[str, Any] = msgspec.to_builtins(parse(self.name, self.config, given))
+        return stored
+
+
+def _check(loaded: object) -> ChannelKind[Any]:
+    if not isinstance(loaded, ChannelKind):
+        raise TypeError(f"{loaded!r} is no ChannelKind")
+    return loaded
+
+
+CHANNELS: Registry[ChannelKind[Any]] = Registry("seqwatch.channels", "kind of channel", _check)
+
+
+def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) -> Sent:
+    """Make one attempt through a channel of the kind `name`.
+
+    Whatever goes wrong is in what is returned, nothing is raised: a kind that is unavailable,
+    an exception of a plug-in, and a result of another type.
+    """
+    try:
+        kind = CHANNELS.find(name)
+        return _checked(kind.send(parse(name, kind.config, config), group, sender))
+    except Unprocessable as error:
+        return Retry(error=str(error))
+    except Exception as error:  # what nobody foresaw in one channel must not stop the others
+        log.exception("delivery %s failed", group.id)
+        return Retry(error=f"{type(error).__name__}: {error}")
+
+
+def _checked(sent: object) -> Sent:
+    """Return a result whose fields have the types that are declared: it is stored."""
+    if not isinstance(sent, Sent):
+        raise TypeError(f"{sent!r} is neither Delivered nor Retry nor Disable")
+    return msgspec.convert(msgspec.to_builtins(sent), type(sent))
