@@ -21,7 +21,8 @@ class Policy:
         The false-alarm contract: on unchanged input, drift is found no more
         often than once in so many days, and neither are sequence faults.
     lateness_seconds
-        An event day is closed when the watermark has passed its end by this.
+        An event day, or a grain, is closed when the watermark has passed its end by this.
+        By default two grains, at least 10 s and at most an hour.
     label_delay_seconds
         After this time from the target, a label is expected to be in.
     cool_down_seconds
@@ -55,7 +56,7 @@ class Policy:
     """
 
     days_between_false_alarms: float = 90.0
-    lateness_seconds: float = 3600.0
+    lateness_seconds: float | None = None
     label_delay_seconds: float = 36 * 3600.0
     cool_down_seconds: float = 14 * 86400.0
     new_label_days: int = 14
@@ -88,10 +89,17 @@ class Policy:
                 f"policy: keep_days must be more than {least}: new_label_days and label_delay"
             )
 
-    @property
-    def lateness(self) -> timedelta:
-        """How long after its end an event day is held open."""
-        return timedelta(seconds=self.lateness_seconds)
+    def lateness(self, grain: timedelta) -> timedelta:
+        """Return how long after its end an event day, or a grain, is held open.
+
+        Examples
+        --------
+        >>> str(Policy().lateness(timedelta(minutes=1)))
+        '0:02:00'
+        """
+        if self.lateness_seconds is not None:
+            return timedelta(seconds=self.lateness_seconds)
+        return min(max(2 * grain, timedelta(seconds=10)), timedelta(hours=1))
 
     @property
     def label_delay(self) -> timedelta:

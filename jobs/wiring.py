@@ -19,6 +19,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
@@ -44,8 +45,11 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         public_url=settings.public_url,
     )
 
+    live = LiveMonitors(sessions)
+
     def fold(_: Claim) -> None:
         fold_all(sessions, utcnow())
+        live.run(utcnow())
 
     def archive(_: Claim) -> None:
         archive_all(sessions, settings.lake, utcnow())

@@ -30,6 +30,18 @@ class Severity(StrEnum):
     TICKET = "ticket"
 
 
+class Interval(StrEnum):
+    """When a kind is evaluated: as its event day or its grain closes, or by the wall clock.
+
+    What is evaluated by grain or by clock stores a finding when something changed, is not
+    evaluated again for late rows, and takes no part in backtests.
+    """
+
+    DAY = "day"
+    GRAIN = "grain"
+    CLOCK = "clock"
+
+
 class ReferenceOf(StrEnum):
     """Which reference a kind is fitted on."""
 
@@ -166,6 +178,8 @@ class MonitorKind(Generic[P]):
         behind the total in it. Returned values are remembered from one evaluation to the next.
     needs_reference
         Without a reference there is no data; else `evaluate` decides.
+    interval
+        When it is evaluated. One by grain is fitted on the days before.
     severity
         By default.
     breaches_to_fire, oks_to_resolve
@@ -199,6 +213,7 @@ class MonitorKind(Generic[P]):
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False
     needs_reference: bool = True
+    interval: Interval = Interval.DAY
     severity: Severity = Severity.TICKET
     breaches_to_fire: int = 1
     oks_to_resolve: int = 1

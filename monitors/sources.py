@@ -13,6 +13,8 @@ from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
 from monitors.slo.burn_rate import Slices
+from monitors.slo.silence import ArrivalHistory
+from monitors.summaries.grains import Grains
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import Edges, Summary, chunk_at
@@ -25,6 +27,24 @@ class RecentInput(Source[InputHistory]):
 
     look_back: timedelta = RECENT
     by_segment: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputGrains(Source[Grains]):
+    """The numbers of the input of all versions at the model's grain, up to the slot.
+
+    Attributes
+    ----------
+    n_grains
+        How many.
+    """
+
+    n_grains: int = 360
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals(Source[ArrivalHistory]):
+    """What has arrived so far, and what usually arrives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

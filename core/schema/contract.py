@@ -13,6 +13,11 @@ from core.errors import Unprocessable
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.stored import parsed, refuse_unknown
 
+# Of event time; a step longer than the last has it all the same.
+GRAINS = (
+    *(timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15)),
+    *(timedelta(hours=1), timedelta(days=1)),
+)
 MAX_STEPS = 10_000  # of one window: as many as a forecast row can sensibly carry
 MAX_STEP_SECONDS = 7 * 86_400  # a window of the most steps stays within the calendar
 
@@ -107,6 +112,19 @@ class Contract:
     def step(self) -> timedelta:
         """Time between two steps of a series."""
         return timedelta(seconds=self.step_seconds)
+
+    @property
+    def grain(self) -> timedelta:
+        """The event-time width of the finest summary: not below the step, at least a minute.
+
+        Examples
+        --------
+        >>> one = Contract(features=(Feature(name="load"),), targets=("load",),
+        ...     step_seconds=90, input_length=96, horizon=24)
+        >>> str(one.grain)
+        '0:05:00'
+        """
+        return next((grain for grain in GRAINS if grain >= self.step), GRAINS[-1])
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -176,6 +176,17 @@ def forget(session: Session, model_id: UUID, streams: Sequence[AnyStream]) -> No
     )
 
 
+def forget_before(
+    session: Session, stream: AnyStream, model_id: UUID, before: datetime
+) -> None:
+    """Delete what is stored of a stream from before a moment."""
+    session.execute(
+        delete(SummaryRow)
+        .where(*_are([stream], model_id), SummaryRow.start < before)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def take_place(
     session: Session, model_id: UUID, new: AnyStream, of: AnyStream, since: datetime
 ) -> None:

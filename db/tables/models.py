@@ -14,7 +14,8 @@ class Model(Base):
     """One deployed model, under watch.
 
     `watermark` is event time: the newest `at` that was folded. `evaluated_until`
-    is the end of the last event day that every monitor has evaluated.
+    is the end of the last event day that every monitor has evaluated, `checked_until` of
+    the last grain.
     `routing_epoch` rises whenever the routing document changes. `mask_key` is
     the secret under which sensitive values are hashed; it never leaves the
     database. Days up to `history_until` (event time) were brought in after the
@@ -32,6 +33,7 @@ class Model(Base):
     policy: Mapped[dict[str, Any]] = mapped_column(default=dict)
     watermark: Mapped[datetime | None]
     evaluated_until: Mapped[datetime | None]
+    checked_until: Mapped[datetime | None]
     last_received_at: Mapped[datetime | None]
     mask_key: Mapped[bytes | None]
     history_until: Mapped[datetime | None]

@@ -21,7 +21,7 @@ from db.queries.log.positions import MAX_ENTRIES
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Model
-from services.aggregation import window_profiles
+from services.aggregation import entities, window_profiles
 from services.aggregation.folded import REBUILD_JOB, Frozen, Made, frozen, write
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.ingest import event_time
@@ -114,7 +114,8 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
         before=group.before,
         edges=edges,
         parts=summarise_rows(rows, group.contract, edges),
-        times=event_time.look(rows, group.clock, group.policy.lateness),
+        times=event_time.look(rows, group.clock, group.policy.lateness(group.contract.grain)),
+        entities=entities.seen(rows),
     )
 
 

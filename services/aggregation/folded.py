@@ -14,9 +14,12 @@ from db.queries.log import recompute_marks, row_counters
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo.serving import SERVING, Served
+from monitors.summaries.grains import INPUT_GRAINS
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
 from monitors.summaries.summary import Edges, Summary
 from monitors.temporal.window_profile_schema import Layout
+from services.aggregation import entities
+from services.aggregation.entities import Seen
 from services.aggregation.segments import Names
 from services.ingest import event_time
 from services.ingest.event_time import Times
@@ -55,6 +58,8 @@ class Part:
         What its rows are like inside; None where they have no inside.
     served
         None for past input.
+    grains
+        The moments of `input` at the model's grain; None where that is an hour or more.
     """
 
     version: str
@@ -62,6 +67,7 @@ class Part:
     output: Summary | None
     window_profile: Summary | None
     served: Served | None
+    grains: Summary | None = None
     by_segment: Summary | None = None
     outputs_by_segment: Summary | None = None
 
@@ -78,12 +84,15 @@ class Made:
         By version.
     times
         What is odd about the times of the rows.
+    entities
+        When they were predicted for; None where the rows name none.
     """
 
     before: Frozen
     edges: Frozen
     parts: list[Part]
     times: Times
+    entities: Seen | None = None
 
 
 def frozen(session: Session, model_id: UUID) -> Frozen:
@@ -102,6 +111,8 @@ def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
     for part in made.parts:
         for stream, summary in summaries_of(part):
             summaries.add(session, stream, model_id, part.version, summary)
+    if made.entities is not None:
+        entities.add(session, model_id, made.entities)
     _keep_time(session, model_id, made.parts, made.times)
 
 
@@ -126,6 +137,7 @@ STREAMS: tuple[Additive[Any], ...] = (
     INPUT_BY_SEGMENT,
     OUTPUT_BY_SEGMENT,
     SERVING,
+    INPUT_GRAINS,
 )
 
 
@@ -138,6 +150,7 @@ def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
         part.by_segment,
         part.outputs_by_segment,
         part.served,
+        part.grains,
     )
     return list(zip(STREAMS, made, strict=True))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,15 +12,15 @@ from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Status
 from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
-from monitors.baselines.segments import keys, total
+from monitors.baselines.segments import SLOTS, keys, total
 from monitors.slo import serving
 from monitors.slo.serving import Served
 from monitors.summaries import categories
+from monitors.summaries.grains import KEEP, rolled_up, without_counts
 from monitors.summaries.summary import (
     Column,
     Edges,
     Summary,
-    chunk_index,
     empty,
     freeze,
     repeats,
@@ -28,6 +29,7 @@ from monitors.summaries.summary import (
 from services.aggregation import outputs, segments, window_profiles
 from services.aggregation.folded import Frozen, Part
 
+HOUR, _US = timedelta(hours=1), timedelta(microseconds=1)
 ENOUGH = 1_000  # values of each feature that edges are taken from
 
 _FAILED = [Status.ERROR.value, Status.TIMEOUT.value]
@@ -146,16 +148,23 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
         own = rows if len(versions) == 1 else rows.filter(pc.equal(rows["version"], version))
         at, of_input = micros(own["at"]), edges.input
         assert of_input is not None
+        fine, grains = _input(own, at, contract, of_input), None
+        if contract.grain < HOUR:
+            whole = total(fine) if contract.segment_by else fine
+            grains = without_counts(whole, contract.grain, _newest(own) - KEEP)
+            slots = SLOTS if contract.segment_by else 1
+            fine = rolled_up(fine, contract.grain, slots)
         parts.append(
             _apart(
                 Part(
                     version=version,
-                    input=_input(own, at, contract, of_input),
+                    input=fine,
                     output=_output(own, contract, edges.output),
                     window_profile=window_profiles.summarise_window_profiles(
                         own, version, contract, edges.window_profile
                     ),
                     served=None if version == REFERENCE else _served(own, at),
+                    grains=grains,
                 ),
                 contract,
             )
@@ -198,7 +207,7 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
             flat = flatten(rows, "features", name)
         if before is None or not np.array_equal(flat.lengths, before.lengths):
             times = at if flat.is_single else at[flat.rows] - flat.back * step
-            chunks = chunk_index(times)
+            chunks = times // (min(contract.grain, HOUR) // _US)
             if places is not None:
                 chunks = keys(chunks, places if flat.is_single else places[flat.rows])
         before = flat
@@ -210,6 +219,12 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
             )
         )
     return summarise(columns, edges)
+
+
+def _newest(rows: pa.Table) -> datetime:
+    """Return when the last of some rows was received: grains of history are not kept."""
+    newest: datetime = pc.max(rows["received_at"]).as_py()
+    return newest
 
 
 def _places(feature: Feature) -> tuple[str, ...]:

@@ -13,11 +13,14 @@ from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, beside
 from monitors.summaries import summary
+from monitors.summaries.grains import INPUT_GRAINS, Grains, on_grid
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
 from services.aggregation import segments
+
+HOUR = timedelta(hours=1)
 
 
 def load(
@@ -58,6 +61,23 @@ def recent_hours(session: Session, model_id: UUID, days: int) -> Hourly | None:
         return None
     window = Window(model.watermark - timedelta(days=days), model.watermark)
     return load(session, model, window).hours
+
+
+def grains(session: Session, model: Model, contract: Contract, window: Window) -> Grains:
+    """Read the numbers of the input at the model's grain, of all versions, on a grid."""
+    is_fine = contract.grain < HOUR
+    edges = summaries.edges(session, model.id)
+    names = () if edges is None else edges.names
+    seen = summaries.read(session, INPUT_GRAINS if is_fine else INPUT, model.id, [window])
+    seen = summary.widen(seen or summary.empty(len(names)), len(names))
+    measured = [i for i, name in enumerate(names) if name in contract.measured]
+    return on_grid(
+        seen.of(measured),
+        tuple(names[i] for i in measured),
+        window,
+        contract.grain,
+        1 if is_fine else int(HOUR.total_seconds()),
+    )
 
 
 def _with_segments(

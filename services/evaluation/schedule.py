@@ -9,6 +9,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
+from core.schema.contract import Contract
 from db.queries import summaries
 from db.tables import Finding, Model, Run
 from db.tables.queue import RunStatus
@@ -36,7 +37,9 @@ def due_of(session: Session, model: Model) -> Iterator[datetime]:
     end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return
-    closed = model.watermark - Policy.from_json(model.policy).lateness
+    closed = model.watermark - Policy.from_json(model.policy).lateness(
+        Contract.from_json(model.contract).grain
+    )
     while end + DAY <= closed:
         end += DAY
         yield end

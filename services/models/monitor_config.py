@@ -15,7 +15,7 @@ from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
-from monitors.kind import Severity
+from monitors.kind import Interval, Severity
 from monitors.slo.burn_rate import Indicator
 
 
@@ -43,6 +43,8 @@ def defaults(policy: Policy) -> Iterator[MonitorPlan]:
         )
     yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
+    yield MonitorPlan(name="input_health", kind="input_health")
+    yield MonitorPlan(name="silence", kind="silence")
 
 
 def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
@@ -97,7 +99,7 @@ def _named(model_id: UUID, name: str) -> Select[Monitor]:
 
 
 def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
-    """Return the monitors that are evaluated, in the order in which they are.
+    """Return the monitors that are evaluated day by day, in the order in which they are.
 
     A broken input explains what the other monitors find: those that find it are first.
     """
@@ -106,7 +108,27 @@ def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
         .where(Monitor.model_id == model_id, Monitor.enabled.is_(True))
         .order_by(Monitor.name)
     )
-    return sorted(rows, key=lambda monitor: not finds_broken_input(monitor.kind))
+    daily = [row for row in rows if interval_of(row.kind) is Interval.DAY]
+    return sorted(daily, key=lambda monitor: not finds_broken_input(monitor.kind))
+
+
+def live(session: Session) -> dict[UUID, list[Monitor]]:
+    """Return the monitors that are evaluated by grain or by clock, of each model."""
+    kinds = registry.where(lambda kind: kind.interval is not Interval.DAY)
+    rows = session.scalars(
+        select(Monitor)
+        .where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    )
+    found: dict[UUID, list[Monitor]] = {}
+    for monitor in rows:
+        found.setdefault(monitor.model_id, []).append(monitor)
+    return found
+
+
+def interval_of(kind: str) -> Interval:
+    """Return when a kind of monitor is evaluated."""
+    return registry.stored(kind).interval
 
 
 def finds_broken_input(kind: str) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, and_, column, func, select, table, text
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
+from core.schema.contract import Contract
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
 from db.tables import (
@@ -72,7 +73,9 @@ def closed_slots(session: Session, model: Model) -> list[datetime]:
     first = summaries.first(session, SERVING, model.id)
     if first is None or model.watermark is None:
         return []
-    closed = model.watermark - Policy.from_json(model.policy).lateness
+    closed = model.watermark - Policy.from_json(model.policy).lateness(
+        Contract.from_json(model.contract).grain
+    )
     return [midnight(first) + n * DAY for n in range(1, (closed - midnight(first)) // DAY + 1)]
 
 

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("policy", sa.JSON(), nullable=False),
         sa.Column("watermark", UtcDateTime(), nullable=True),
         sa.Column("evaluated_until", UtcDateTime(), nullable=True),
+        sa.Column("checked_until", UtcDateTime(), nullable=True),
         sa.Column("last_received_at", UtcDateTime(), nullable=True),
         sa.Column("mask_key", sa.LargeBinary(), nullable=True),
         sa.Column("history_until", UtcDateTime(), nullable=True),
@@ -163,6 +164,32 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("model_id", "day", name=op.f("pk_dirty_day")),
     )
+    op.create_table(
+        "entity_seen",
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("entity", sa.String(), nullable=False),
+        sa.Column("n", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("first_at", UtcDateTime(), nullable=False),
+        sa.Column("last_at", UtcDateTime(), nullable=False),
+        sa.Column(
+            "longest_gap_us",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=False,
+        ),
+        sa.Column(
+            "n_long", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("silent_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_entity_seen_model_id_model")
+        ),
+        sa.PrimaryKeyConstraint("model_id", "entity", name=op.f("pk_entity_seen")),
+    )
+    with op.batch_alter_table("entity_seen", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_entity_seen_model_id_silent_at", ["model_id", "silent_at"], unique=False
+        )
+
     op.create_table(
         "erasure",
         sa.Column("id", sa.Uuid(), nullable=False),

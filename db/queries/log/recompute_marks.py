@@ -43,7 +43,9 @@ def settled(model: Model) -> datetime | None:
     """
     if model.watermark is None:
         return model.evaluated_until
-    closed = model.watermark - Policy.from_json(model.policy).lateness
+    closed = model.watermark - Policy.from_json(model.policy).lateness(
+        Contract.from_json(model.contract).grain
+    )
     end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
     return end if model.evaluated_until is None else max(end, model.evaluated_until)
 

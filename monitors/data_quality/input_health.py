@@ -1,0 +1,284 @@
+"""Input health: is every input alive and plausible, grain by grain?
+
+What a healthy input does is taken from the days before: how long it has gone without a
+value, how long it has stood still, and between which bounds its mean and its spread moved.
+A fault is what goes well beyond all of it for two grains or more, so that an outlier is
+none. There is no null distribution in this: limits are multiples of the extremes that were
+seen, and the rate of false alarms is measured (docs/monitors.md).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from core.window import Window
+from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.summaries.grains import Grains
+from monitors.summaries.summary import Bools, Floats, Ints
+
+FEWEST = 60  # grains with rows, before absence and standstill mean anything
+_SPREAD_FROM = 5  # values of a grain, before its spread means anything
+_BOUNDS = ("value", "low", "high")
+_MAX_NAMED = 3  # in the sentence for people; the detail has all
+
+
+class InputFaultKind(StrEnum):
+    """What is wrong with an input."""
+
+    MISSING = "missing"
+    STUCK = "stuck"
+    OUT_OF_RANGE = "out_of_range"
+    SPREAD = "spread"
+
+
+_MESSAGES = {
+    InputFaultKind.MISSING: "{name}: no value for {n} grains (longest before: {usual})",
+    InputFaultKind.STUCK: "{name}: stuck for {n} grains (longest before: {usual})",
+    InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g}, outside of {low:.4g} to {high:.4g}",
+    InputFaultKind.SPREAD: "{name}: SD {value:.3g}, outside of {low:.3g} to {high:.3g}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputHealthParams:
+    """Parameters of `input_health`.
+
+    Attributes
+    ----------
+    grains
+        Consecutive grains after which a fault is one, at least 2.
+    beyond
+        How far a mean may lie outside of the range of the days before, as a multiple of it.
+    spread_ratio
+        How many times as large, or as small, as any before the spread may be.
+    longer
+        How many times as long as ever before an input may be absent or stand still.
+    """
+
+    grains: int = 2
+    beyond: float = 1.0
+    spread_ratio: float = 3.0
+    longer: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.grains < 2:
+            raise ValueError("grains must be at least 2")
+        if not (self.beyond > 0 and self.spread_ratio > 1 and self.longer >= 1):
+            raise ValueError("beyond must be positive, spread_ratio over 1, longer at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InputHealthBaseline:
+    """What inputs did in the days before, each (feature,).
+
+    Attributes
+    ----------
+    missing, still
+        The longest runs of grains without a value, and without a movement.
+    low, high, sd_low, sd_high
+        The extremes of mean and spread of a grain; NaN where they are not known yet.
+    alive
+        Features with a value, ever.
+    """
+
+    names: tuple[str, ...]
+    missing: Ints
+    still: Ints
+    low: Floats
+    high: Floats
+    sd_low: Floats
+    sd_high: Floats
+    alive: Bools
+
+
+def fit(before: Grains, *, knows_a_day: bool = True) -> InputHealthBaseline | None:
+    """Learn what is usual.
+
+    Parameters
+    ----------
+    before
+        Some days, without the grains that are evaluated.
+    knows_a_day
+        False leaves mean and spread out: they move with the hours of the day.
+
+    Returns
+    -------
+    InputHealthBaseline or None
+        None while fewer than 60 grains have rows.
+    """
+    rows = _with_rows(before)
+    if rows.size < FEWEST:
+        return None
+    there = before.n[rows] > 0
+    unknown = np.full(len(before.names), np.nan)
+    sd = np.where(before.n[rows] >= _SPREAD_FROM, before.sd[rows], np.nan)
+    return InputHealthBaseline(
+        names=before.names,
+        missing=_longest(~there),
+        still=_longest(_still(before, rows)),
+        low=_least(before.mean[rows]) if knows_a_day else unknown,
+        high=-_least(-before.mean[rows]) if knows_a_day else unknown,
+        sd_low=_least(sd) if knows_a_day else unknown,
+        sd_high=-_least(-sd) if knows_a_day else unknown,
+        alive=np.asarray(there.any(axis=0)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputHealthFault:
+    """One input that is not healthy, since the start of a grain."""
+
+    feature: str
+    kind: InputFaultKind
+    n_grains: int
+    usual: int
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return _MESSAGES[self.kind].format(
+            name=self.feature,
+            n=self.n_grains,
+            usual=self.usual,
+            value=self.value,
+            low=self.low,
+            high=self.high,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the fault for a finding's detail."""
+        return {
+            "feature": self.feature,
+            "fault": self.kind.value,
+            "grains": self.n_grains,
+            "usual_grains": self.usual,
+            "value": as_json(self.value),
+            "low": as_json(self.low),
+            "high": as_json(self.high),
+        }
+
+
+def evaluate(
+    baseline: InputHealthBaseline | None, recent: Grains, params: InputHealthParams
+) -> Finding:
+    """Evaluate the last grain, with those before it.
+
+    Parameters
+    ----------
+    baseline
+        From `fit`; None while it is warming up.
+    recent
+        The last of its grains is the one that is evaluated.
+    params
+        How much is too much.
+
+    Returns
+    -------
+    Finding
+        `value` is how many inputs are at fault, `threshold` 0. `NO_DATA` for a grain
+        without rows, which is about no single input, and during the warm-up.
+    """
+    window = Window(recent.end - recent.grain, recent.end)
+    rows = _with_rows(recent)
+    if not recent.names:
+        return _no_data(window, "no input is a number")
+    if baseline is None:
+        return _no_data(window, f"warming up: fewer than {FEWEST} grains with rows")
+    if not rows.size or rows[-1] != len(recent) - 1:
+        return _no_data(window, "no rows")
+    faults = _faults(baseline, recent, rows, params)
+    listed = "; ".join(str(fault) for fault in faults[:_MAX_NAMED])
+    rest = len(faults) - _MAX_NAMED
+    return Finding(
+        outcome=Outcome.BREACH if faults else Outcome.OK,
+        value=float(len({fault.feature for fault in faults})),
+        threshold=0.0,
+        window=window,
+        cause=listed + (f"; and {rest} more" if rest > 0 else ""),
+        detail={"faults": [fault.to_json() for fault in faults]},
+    )
+
+
+def _faults(
+    usual: InputHealthBaseline, recent: Grains, rows: Ints, params: InputHealthParams
+) -> list[InputHealthFault]:
+    there = recent.n[rows] > 0
+    missing = _last_run(~there) * usual.alive
+    still = _last_run(_still(recent, rows))
+    mean, sd = recent.mean[rows], recent.sd[rows]
+    reach = params.beyond * (usual.high - usual.low)
+    beyond = (mean < usual.low - reach) | (mean > usual.high + reach)
+    outside = _last_run(beyond & (usual.high > usual.low))
+    sd_low, sd_high = usual.sd_low / params.spread_ratio, usual.sd_high * params.spread_ratio
+    enough = recent.n[rows] >= _SPREAD_FROM
+    odd = _last_run(((sd < sd_low) | (sd > sd_high)) & enough & (usual.sd_high > 0))
+    absent = np.maximum(params.grains, 1 + params.longer * usual.missing)
+    stands = np.maximum(params.grains, 1 + params.longer * usual.still)
+    found = []
+    for i, name in enumerate(recent.names):
+        common: dict[str, Any] = {"feature": name, "usual": 0} | dict.fromkeys(_BOUNDS, np.nan)
+        if missing[i] >= absent[i]:
+            common |= {"kind": InputFaultKind.MISSING, "usual": int(usual.missing[i])}
+            common["n_grains"] = int(missing[i])
+        elif still[i] >= stands[i]:
+            common |= {"kind": InputFaultKind.STUCK, "usual": int(usual.still[i])}
+            common["n_grains"] = int(still[i])
+        elif outside[i] >= params.grains:
+            bounds = (mean[-1, i], usual.low[i], usual.high[i])
+            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
+            common |= {"kind": InputFaultKind.OUT_OF_RANGE, "n_grains": int(outside[i])}
+        elif odd[i] >= params.grains:
+            bounds = (sd[-1, i], usual.sd_low[i], usual.sd_high[i])
+            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
+            common |= {"kind": InputFaultKind.SPREAD, "n_grains": int(odd[i])}
+        else:
+            continue
+        found.append(InputHealthFault(**common))
+    return found
+
+
+def _no_data(window: Window, cause: str) -> Finding:
+    return Finding(
+        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
+    )
+
+
+def _with_rows(grains: Grains) -> Ints:
+    """Return the grains of which rows came: the silence of a whole model is no fault of one."""
+    return np.flatnonzero(((grains.n + grains.n_missing) > 0).any(axis=1))
+
+
+def _still(grains: Grains, rows: Ints) -> Bools:
+    """Return which grains repeat the one value of the grain before, (grain, feature)."""
+    low, high = grains.low[rows], grains.high[rows]
+    same = np.zeros(low.shape, dtype=np.bool_)
+    same[1:] = (low[1:] == high[1:]) & (low[1:] == high[:-1]) & (low[:-1] == high[:-1])
+    return same
+
+
+def _longest(flags: Bools) -> Ints:
+    """Return the longest run of each column."""
+    longest: Ints = np.max(_runs(flags), axis=0, initial=0)
+    return longest
+
+
+def _last_run(flags: Bools) -> Ints:
+    """Return how long each column has been true at its end."""
+    return _runs(flags)[-1] if len(flags) else np.zeros(flags.shape[1], dtype=np.int64)
+
+
+def _runs(flags: Bools) -> Ints:
+    """Return how long each column has been true, in each row."""
+    place = np.arange(1, len(flags) + 1)[:, np.newaxis]
+    last_false = np.maximum.accumulate(np.where(flags, 0, place), axis=0)
+    runs: Ints = place - last_false
+    return runs
+
+
+def _least(values: Floats) -> Floats:
+    """Return the least of each column, NaN of nothing."""
+    least = np.min(values, axis=0, where=np.isfinite(values), initial=np.inf)
+    return np.where(np.isfinite(least), least, np.nan)

@@ -1,0 +1,181 @@
+"""Silence: for how long nothing has arrived, beside how long it usually takes.
+
+By the wall clock: a service that is down sends nothing that could move the clock of its
+model. What is usual is taken from two weeks of arrivals, by hour of the week, so that a
+quiet night or weekend is none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.window import Window
+from monitors.finding import Finding, Outcome
+from monitors.summaries.summary import Ints
+
+HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
+KEPT = 2 * WEEK  # of arrivals, that a profile is made of
+FEWEST = 30  # slices with predictions, before their gaps mean anything
+_HOURS = WEEK // HOUR
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_NAMED = 5  # in the sentence for people; the detail has more
+_MAX_LISTED = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceParams:
+    """Parameters of `silence`.
+
+    Attributes
+    ----------
+    longer
+        How many times as long as usual nothing may arrive.
+    least_seconds
+        And for at least so many seconds more.
+    """
+
+    longer: float = 2.0
+    least_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.longer < 1 or self.least_seconds < 0:
+            raise ValueError("longer must be at least 1, least_seconds not negative")
+
+    def limit(self, usual: timedelta) -> timedelta:
+        """Return how long nothing may arrive, given how long it usually takes."""
+        return self.longer * usual + timedelta(seconds=self.least_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArrivalProfile:
+    """The longest that nothing arrived, by hour of the week.
+
+    Attributes
+    ----------
+    seconds : (168,)
+        From Thursday 00:00 UTC, as 1970 began.
+    """
+
+    seconds: NDArray[np.float64]
+
+    def usual(self, at: datetime) -> timedelta:
+        """Return the longest that nothing had arrived in this hour and those beside it."""
+        hour = (at - _EPOCH) // HOUR % _HOURS
+        beside = [hour - 1, hour, (hour + 1) % _HOURS]
+        return timedelta(seconds=float(self.seconds[beside].max()))
+
+
+def profile(slices: Ints, width: timedelta) -> ArrivalProfile | None:
+    """Learn how long it usually takes until something arrives.
+
+    Parameters
+    ----------
+    slices : (slice,)
+        Those in which predictions were made, counted since 1970, ascending.
+    width
+        Of a slice.
+
+    Returns
+    -------
+    ArrivalProfile or None
+        None of fewer than 30 slices, or less than an hour. Of less than eight days, each
+        day of the week is taken to be like the others.
+    """
+    seconds = slices * int(width.total_seconds())
+    if slices.size < FEWEST or seconds[-1] - seconds[0] < HOUR.total_seconds():
+        return None
+    hours = seconds // 3600
+    longest = np.zeros(_HOURS)
+    known = np.zeros(_HOURS, dtype=np.bool_)
+    gaps, is_within = np.diff(seconds), hours[1:] == hours[:-1]
+    np.maximum.at(longest, hours[:-1][is_within] % _HOURS, gaps[is_within])
+    for i in np.flatnonzero(~is_within).tolist():  # as many as there are hours, at most
+        last = min(int(hours[i + 1]), int(hours[i]) + _HOURS)
+        ends = np.minimum((np.arange(hours[i], last + 1) + 1) * 3600, seconds[i + 1])
+        np.maximum.at(longest, np.arange(hours[i], last + 1) % _HOURS, ends - seconds[i])
+    known[np.unique(np.arange(hours[0], hours[-1] + 1) % _HOURS)] = True
+    if hours[-1] - hours[0] < 8 * 24:
+        of_day = np.where(known, longest, 0.0).reshape(7, 24).max(axis=0)
+        return ArrivalProfile(seconds=np.tile(of_day, 7))
+    return ArrivalProfile(seconds=longest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentEntity:
+    """An entity of which nothing has come for longer than ever before."""
+
+    name: str
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalHistory:
+    """What has arrived, at one moment.
+
+    Attributes
+    ----------
+    now
+        Wall time.
+    age
+        For how long nothing has arrived; None before the first prediction.
+    profile
+        What is usual; None while too little has arrived.
+    silent, n_entities
+        The entities of which nothing has come, and how many are known.
+    """
+
+    now: datetime
+    age: timedelta | None
+    profile: ArrivalProfile | None
+    silent: Sequence[SilentEntity] = ()
+    n_entities: int = 0
+
+
+def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
+    """Evaluate one moment.
+
+    Returns
+    -------
+    Finding
+        `value` is for how many seconds nothing has arrived, `threshold` how long that may
+        take. The silence of a whole model is one finding, whatever its entities.
+    """
+    now, age = arrivals.now, arrivals.age
+    window = Window(now - (age or HOUR.resolution), now)
+    if age is None or arrivals.profile is None:
+        cause = "no predictions yet" if age is None else "warming up: too few predictions"
+        return Finding(
+            outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
+        )
+    limit = params.limit(arrivals.profile.usual(now))
+    cause = ""
+    if age > limit:
+        cause = f"no prediction for {_told(age)}; usually at most {_told(limit)} at this hour"
+    elif arrivals.silent:
+        names = ", ".join(one.name for one in arrivals.silent[:_MAX_NAMED])
+        rest = len(arrivals.silent) - _MAX_NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        n = f"{len(arrivals.silent)} of {arrivals.n_entities}"
+        cause = f"no prediction of {n} entities: {names}{more}"
+    listed = [
+        {"entity": one.name, "last_at": one.last_at.isoformat()}
+        for one in arrivals.silent[:_MAX_LISTED]
+    ]
+    return Finding(
+        outcome=Outcome.BREACH if cause else Outcome.OK,
+        value=age.total_seconds(),
+        threshold=limit.total_seconds(),
+        window=window,
+        cause=cause,
+        detail={"silent_entities": listed, "n_silent": len(arrivals.silent)},
+    )
+
+
+def _told(duration: timedelta) -> str:
+    minutes = duration.total_seconds() / 60
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"

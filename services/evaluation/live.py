@@ -1,0 +1,360 @@
+"""Evaluation of what cannot wait for the event day to close: by grain, and by the clock.
+
+A finding is stored when it differs from the one before it by more than its numbers, and
+once a day. Grains that closed together are evaluated as one, with the newest. What is usual is
+fitted on the days before, and not on those since an alert fires; it is kept in memory.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from time import monotonic
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.policy import Policy
+from core.schema.contract import Contract
+from core.window import Window
+from db.queries import models, summaries
+from db.session import read_only, unit_of_work
+from db.tables import Alert, Model, Monitor
+from db.tables import Finding as FindingRow
+from monitors import registry
+from monitors.finding import Finding, Json, Outcome
+from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
+from monitors.slo import silence
+from monitors.slo.serving import SERVING, SLICE, WIDTH
+from monitors.slo.silence import ArrivalHistory, ArrivalProfile
+from monitors.sources import Arrivals, InputGrains
+from monitors.summaries.grains import INPUT_GRAINS, KEEP
+from services.aggregation import entities
+from services.alerting import alert_transitions
+from services.alerting.alert_transitions import Seen
+from services.evaluation import input_history
+from services.models import monitor_config
+from services.platform_faults.outage import described, is_outage
+
+log = logging.getLogger(__name__)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+FITTED_ON = timedelta(days=7)
+CLOCK_EVERY = timedelta(seconds=10)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Signature: TypeAlias = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Arrived:
+    """When the last prediction of a model came, by the monotonic clock of this process.
+
+    The age of that is what the wall clock says, or less: a clock that is set forward, and
+    the time for which this process did not run, are no silence.
+    """
+
+    last_at: datetime
+    seen_at: float
+
+    def age(self, now: datetime) -> timedelta:
+        """Return how long ago it came."""
+        elapsed = timedelta(seconds=monotonic() - self.seen_at)
+        return max(min(now - self.last_at, elapsed), timedelta())
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process remembers of one model; nothing of it is lost with it."""
+
+    fits: dict[UUID, tuple[Signature, Any]] = field(default_factory=dict)
+    profile: tuple[datetime, ArrivalProfile | None] | None = None
+    arrived: _Arrived | None = None
+    clock_at: float = -np.inf
+    trimmed: datetime | None = None
+    last: dict[UUID, Signature] = field(default_factory=dict)
+
+
+class LiveMonitors:
+    """Evaluates the monitors of all models that are due; call it often.
+
+    Parameters
+    ----------
+    sessions
+        Opens transactions; none is open while a monitor is evaluated.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self._sessions = sessions
+        self._known: dict[UUID, _Known] = {}
+
+    def run(self, now: datetime) -> int:
+        """Evaluate what is due; how many findings were stored.
+
+        A model whose monitors cannot be evaluated stops no other.
+        """
+        with read_only(self._sessions) as session:
+            monitors = monitor_config.live(session)
+            found = session.scalars(select(Model).where(Model.id.in_(monitors))).all()
+            session.expunge_all()
+        self._known = {model.id: self._known.get(model.id, _Known()) for model in found}
+        n_stored = 0
+        for model in found:
+            try:
+                n_stored += self._evaluate(model, monitors[model.id], now)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                log.exception("model %s: its live monitors cannot be evaluated", model.id)
+        return n_stored
+
+    def _evaluate(self, model: Model, monitors: Sequence[Monitor], now: datetime) -> int:
+        known, contract = (
+            self._known[model.id],
+            _contract(model.id, json.dumps(model.contract, sort_keys=True)),
+        )
+        last_at = model.last_received_at
+        if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
+            known.arrived = _Arrived(last_at, monotonic())
+        closed = closed_until(model, contract)
+        due = {
+            Interval.GRAIN: closed is not None
+            and contract.grain <= HOUR
+            and (model.checked_until is None or closed > model.checked_until),
+            Interval.CLOCK: monotonic() - known.clock_at >= CLOCK_EVERY.total_seconds(),
+        }
+        some = [one for one in monitors if due[registry.stored(one.kind).interval]]
+        if not any(due.values()):
+            return 0
+        if due[Interval.CLOCK]:
+            known.clock_at = monotonic()
+        # load
+        with read_only(self._sessions) as session:
+            prepared = [self._prepared(session, model, contract, m, closed, now) for m in some]
+
+        # decide
+        evaluated = [(one, _finding(one)) for one in prepared]
+
+        # save
+        changed = [
+            (one, finding)
+            for one, finding in evaluated
+            if known.last.get(one.monitor_id) != _signature(finding, one.as_of)
+        ]
+        if not changed and not due[Interval.GRAIN]:
+            return 0
+        with unit_of_work(self._sessions) as session:
+            n_stored = sum(self._store(session, model, *each, now) for each in changed)
+            if due[Interval.GRAIN]:
+                self._close(session, model, known, closed)
+        for one, finding in changed:
+            known.last[one.monitor_id] = _signature(finding, one.as_of)
+        return n_stored
+
+    def _prepared(
+        self,
+        session: Session,
+        model: Model,
+        contract: Contract,
+        monitor: Monitor,
+        closed: datetime | None,
+        now: datetime,
+    ) -> "_Prepared":
+        kind = registry.stored(monitor.kind)
+        as_of = now if kind.interval is Interval.CLOCK or closed is None else closed
+        context = EvaluationContext(
+            model_id=str(model.id),
+            contract=contract,
+            policy=Policy.from_json(model.policy),
+            as_of=as_of,
+            champion=None,
+            serving=None,
+            reference=None,
+            widest_reference=None,
+            objective=None,
+        )
+        one = _Prepared(monitor_id=monitor.id, kind=kind, context=context)
+        try:
+            one.params = registry.parse(monitor.kind, monitor.params)
+            for source in kind.sources(one.params):
+                one.values[source] = self._read(session, model, contract, source, as_of)
+            if kind.fit is not None:
+                one.fitted = self._fitted(session, model, monitor, one)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            one.error = error
+        return one
+
+    def _read(
+        self,
+        session: Session,
+        model: Model,
+        contract: Contract,
+        source: object,
+        as_of: datetime,
+    ) -> object:
+        match source:
+            case InputGrains():
+                window = Window(as_of - source.n_grains * contract.grain, as_of)
+                return input_history.grains(session, model, contract, window)
+            case Arrivals():
+                return self._arrivals(session, model, as_of)
+            case _:
+                raise TypeError(f"{type(source).__name__} is read day by day alone")
+
+    def _arrivals(self, session: Session, model: Model, now: datetime) -> ArrivalHistory:
+        known = self._known[model.id]
+        if known.profile is None or now - known.profile[0] >= (
+            DAY if known.profile[1] is not None else timedelta(minutes=1)
+        ):
+            known.profile = (now, _profile(session, model))
+        gone = (
+            []
+            if model.watermark is None
+            else entities.silent(session, model.id, model.watermark)
+        )
+        return ArrivalHistory(
+            now=now,
+            age=None if known.arrived is None else known.arrived.age(now),
+            profile=known.profile[1],
+            silent=gone,
+            n_entities=entities.count(session, model.id) if gone else 0,
+        )
+
+    def _fitted(
+        self, session: Session, model: Model, monitor: Monitor, one: "_Prepared"
+    ) -> object:
+        known, contract = self._known[model.id], one.context.contract
+        is_young = model.created_at > one.context.as_of - 2 * DAY or model.checked_until is None
+        width = HOUR if is_young else DAY
+        end = _EPOCH + (one.context.as_of - _EPOCH) // width * width
+        firing = session.scalar(
+            select(Alert.since).where(Alert.monitor_id == monitor.id, Alert.since.is_not(None))
+        )
+        end = end if firing is None else min(end, firing - HOUR)
+        key: Signature = (end, str(monitor.params))
+        if monitor.id not in known.fits or known.fits[monitor.id][0] != key:
+            before = input_history.grains(
+                session, model, contract, Window(end - FITTED_ON, end)
+            )
+            assert one.kind.fit is not None
+            known.fits[monitor.id] = (key, one.kind.fit(one.params, before))
+        return known.fits[monitor.id][1]
+
+    def _store(
+        self, session: Session, model: Model, one: "_Prepared", finding: Finding, now: datetime
+    ) -> int:
+        monitor = session.get(Monitor, one.monitor_id)
+        if monitor is None:
+            return 0
+        newest = session.scalar(
+            select(FindingRow)
+            .where(FindingRow.monitor_id == monitor.id)
+            .order_by(FindingRow.as_of.desc())
+            .limit(1)
+        )
+        if newest is not None and (
+            newest.as_of >= one.as_of
+            or _signed(newest.outcome, newest.detail, newest.as_of)
+            == _signature(finding, one.as_of)
+        ):
+            return 0
+        is_history = model.history_until is not None and one.as_of <= model.history_until
+        champion = models.champion(session, model.id)
+        version = champion[1].name if champion else None
+        seen = Seen(version=version, as_of=one.as_of, is_history=is_history)
+        alert_transitions.observe(session, monitor, seen, finding, now)
+        return 1
+
+    def _close(
+        self, session: Session, model: Model, known: _Known, closed: datetime | None
+    ) -> None:
+        session.execute(
+            update(Model)
+            .where(Model.id == model.id)
+            .values(checked_until=closed)
+            .execution_options(synchronize_session=False)
+        )
+        if closed is not None and (known.trimmed is None or closed - known.trimmed >= DAY):
+            summaries.forget_before(session, INPUT_GRAINS, model.id, closed - KEEP)
+            known.trimmed = closed
+
+
+@dataclass(slots=True, kw_only=True)
+class _Prepared:
+    """A monitor with what it reads, or why that cannot be read."""
+
+    monitor_id: UUID
+    kind: MonitorKind[Any]
+    context: EvaluationContext
+    params: Any = None
+    values: dict[Any, object] = field(default_factory=dict)
+    fitted: object = None
+    error: Exception | None = None
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment that is evaluated."""
+        return self.context.as_of
+
+
+def _finding(one: _Prepared) -> Finding:
+    try:
+        if one.error is not None:
+            return one.context.without_verdict(Outcome.ERROR, described(one.error))
+        inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
+        return one.kind.evaluate(one.params, inputs)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("monitor %s failed", one.monitor_id)
+        return one.context.without_verdict(Outcome.ERROR, described(error))
+
+
+def closed_until(model: Model, contract: Contract) -> datetime | None:
+    """Return the end of the last grain that has closed; None before any."""
+    if model.watermark is None:
+        return None
+    closed = model.watermark - Policy.from_json(model.policy).lateness(contract.grain)
+    return _EPOCH + (closed - _EPOCH) // contract.grain * contract.grain
+
+
+def _profile(session: Session, model: Model) -> ArrivalProfile | None:
+    newest = summaries.newest(session, SERVING, model.id)
+    if newest is None:
+        return None
+    window = Window(newest.start - silence.KEPT, newest.start + HOUR)
+    served = summaries.read(session, SERVING, model.id, [window])
+    assert served is not None
+    return silence.profile(np.unique(served.keys // WIDTH), SLICE)
+
+
+@lru_cache(maxsize=4096)
+def _contract(_: UUID, text: str) -> Contract:
+    return Contract.from_json(json.loads(text))
+
+
+def _signature(finding: Finding, as_of: datetime) -> Signature:
+    return _signed(finding.outcome, finding.detail, as_of)
+
+
+def _signed(outcome: Outcome, detail: Mapping[str, Json], as_of: datetime) -> Signature:
+    return outcome, json.dumps(_without_numbers(detail), sort_keys=True), as_of.date()
+
+
+def _without_numbers(value: object) -> object:
+    match value:
+        case Mapping():
+            return {key: _without_numbers(of) for key, of in value.items()}
+        case list() | tuple():
+            return [_without_numbers(of) for of in value]
+        case bool() | str():
+            return value
+        case _:
+            return None

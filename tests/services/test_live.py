@@ -1,0 +1,247 @@
+"""What is evaluated by grain and by the clock: found within minutes, and stored once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from alerts.state import Phase
+from core.schema.contract import Contract
+from core.schema.feature import Feature
+from core.schema.rows import Kind
+from db.session import read_only, unit_of_work
+from db.tables import Alert, Finding, Model, Monitor
+from monitors.finding import Outcome
+from services.aggregation.fold import fold_all
+from services.evaluation import input_history, live
+from services.evaluation.live import LiveMonitors
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
+from tests.streams import START, add_model, keep, prediction, table
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LEARNT = 26 * 60  # minutes
+SENSORS = ("load", "wind", "valve")
+CONTRACT = Contract(
+    features=tuple(Feature(name=name) for name in SENSORS),
+    targets=("load",),
+    step_seconds=60,
+    input_length=1,
+    horizon=3,
+)
+
+Values = dict[str, float | None]
+Break = Callable[[int, Values], Values]
+
+
+class World:
+    """A model with a row a minute, and a clock that is turned by hand."""
+
+    def __init__(
+        self, sessions: sessionmaker[Session], patch: pytest.MonkeyPatch, devices: int = 0
+    ) -> None:
+        self.sessions, self.devices = sessions, devices
+        self.model_id = add_model(sessions, CONTRACT)
+        self.monitors: dict[str, UUID] = {}
+        with unit_of_work(sessions) as session:
+            session.get_one(Model, self.model_id).created_at = START
+            for kind in ("input_health", "silence"):
+                monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
+            session.flush()
+            self.monitors = {row.name: row.id for row in session.scalars(select(Monitor))}
+        self.live = LiveMonitors(sessions)
+        self.seconds, self.wall = 0.0, START
+        patch.setattr(live, "monotonic", lambda: self.seconds)
+        self.chance = np.random.default_rng(7)
+
+    def send(self, first: int, n: int, broken: Break | None = None, without: int = -1) -> None:
+        """Send the rows of some minutes; of one device none."""
+        rows = []
+        for minute in range(first, first + n):
+            day = 2 * np.pi * minute / 1440
+            values: Values = {
+                "load": 100 + 20 * np.sin(day) + self.chance.normal(),
+                "wind": 5 + np.cos(day) + self.chance.normal(),
+                "valve": float(self.chance.random() < 0.5),
+            }
+            values = values if broken is None else broken(minute, values)
+            features = {name: [value] for name, value in values.items()}
+            at = START + minute * MINUTE
+            for device in range(max(self.devices, 1)):
+                if device == without:
+                    continue
+                named = {"entity": f"device {device}"} if self.devices else {}
+                fields: dict[str, Any] = {"features": features, "received_at": at, **named}
+                fields["prediction_id"] = f"{minute} {device}"
+                rows.append(prediction(at, **fields))
+        keep(
+            self.sessions,
+            self.model_id,
+            Kind.PREDICTIONS,
+            table(Kind.PREDICTIONS, rows, CONTRACT),
+        )
+        with unit_of_work(self.sessions) as session:
+            newest = START + (first + n - 1) * MINUTE
+            session.get_one(Model, self.model_id).last_received_at = newest
+        fold_all(self.sessions, START + 1000 * DAY)
+        self.wall = max(self.wall, newest)
+
+    def learn(self) -> None:
+        for first in range(0, LEARNT, 60):
+            self.send(first, 60)
+            self.check()
+
+    def check(self, *, passed: timedelta = timedelta(seconds=10)) -> int:
+        """Let time pass, and evaluate."""
+        self.seconds += passed.total_seconds()
+        self.wall += passed
+        return self.live.run(self.wall)
+
+    def findings(self, monitor: str) -> list[Finding]:
+        with read_only(self.sessions) as session:
+            own = Finding.monitor_id == self.monitors[monitor]
+            found = [*session.scalars(select(Finding).where(own).order_by(Finding.as_of))]
+            session.expunge_all()
+            return found
+
+    def breaches(self, monitor: str) -> list[Finding]:
+        return [one for one in self.findings(monitor) if one.outcome is Outcome.BREACH]
+
+    def phase(self, monitor: str) -> Phase:
+        with read_only(self.sessions) as session:
+            own = Alert.monitor_id == self.monitors[monitor]
+            return session.scalars(select(Alert.phase).where(own)).one()
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(sessions, monkeypatch)
+
+
+def stuck(_: int, values: Values) -> Values:
+    return values | {"load": 101.25}
+
+
+def missing(_: int, values: Values) -> Values:
+    return values | {"wind": None}
+
+
+def rescaled(_: int, values: Values) -> Values:
+    assert values["load"] is not None
+    return values | {"load": 10 * values["load"]}
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        pytest.param(stuck, ("load", "stuck"), id="stuck"),
+        pytest.param(missing, ("wind", "missing"), id="missing"),
+        pytest.param(rescaled, ("load", "out_of_range"), id="rescaled"),
+    ],
+)
+def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
+    world: World, broken: Break, named: tuple[str, str]
+) -> None:
+    world.learn()
+    assert world.breaches("input_health") == []
+    for minute in range(LEARNT, LEARNT + 8):
+        world.send(minute, 1, broken)
+        world.check()
+    [found] = world.breaches("input_health")
+    assert found.as_of <= START + (LEARNT + 5) * MINUTE
+    assert [(one["feature"], one["fault"]) for one in found.detail["faults"]] == [named]
+    assert named[0] in found.cause
+    assert world.phase("input_health") is Phase.FIRING
+
+    for minute in range(LEARNT + 8, LEARNT + 14):
+        world.send(minute, 1)
+        world.check()
+    assert world.phase("input_health") is Phase.QUIET
+    assert len(world.findings("input_health")) < 12  # of 100 evaluations: changes, and a day's
+
+
+def test_a_fault_that_goes_on_for_days_does_not_become_usual(world: World) -> None:
+    world.learn()
+    for first in range(LEARNT, LEARNT + 3 * 1440, 60):
+        world.send(first, 60, rescaled)
+        world.check()
+    assert world.phase("input_health") is Phase.FIRING
+    assert world.findings("input_health")[-1].outcome is Outcome.BREACH
+
+
+def test_the_silence_of_a_model_is_found_by_the_clock_and_ends_with_a_row(world: World) -> None:
+    world.learn()
+    assert world.breaches("silence") == []
+    n = 0
+    while not world.breaches("silence"):
+        world.check(passed=MINUTE)
+        n += 1
+    assert 2 < n <= 5
+    assert world.phase("silence") is Phase.FIRING
+    for _ in range(30):
+        assert world.check(passed=MINUTE) == 0  # it is stored once
+    world.send(LEARNT + 40, 1)
+    world.check()
+    assert world.phase("silence") is Phase.QUIET
+
+
+def test_a_clock_set_forward_and_a_platform_that_was_down_are_no_silence(
+    world: World, sessions: sessionmaker[Session]
+) -> None:
+    world.learn()
+    world.wall += 40 * DAY
+    world.check()
+    world.live = LiveMonitors(sessions)  # another process
+    world.check()
+    assert world.breaches("silence") == []
+
+
+def test_one_silent_device_of_many_is_named(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(sessions, monkeypatch, devices=20)
+    for first in range(0, 180, 60):
+        world.send(first, 60)
+        world.check()
+    for minute in range(180, 186):
+        world.send(minute, 1, without=13)
+        world.check()
+    [found] = world.breaches("silence")
+    assert "1 of 20 entities: device 13" in found.cause
+    assert [one["entity"] for one in found.detail["silent_entities"]] == ["device 13"]
+    world.send(186, 1)
+    world.check()
+    assert world.findings("silence")[-1].outcome is Outcome.OK
+
+
+def test_a_monitor_that_fails_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise KeyError("load")
+
+    monkeypatch.setattr(input_history, "grains", fails)
+    world.send(0, 60)
+    world.check()
+    [found] = world.findings("input_health")
+    assert (found.outcome, found.cause) == (Outcome.ERROR, "KeyError: 'load'")
+    assert world.findings("silence") != []
+
+
+def test_a_grain_costs_few_statements(world: World, sessions: sessionmaker[Session]) -> None:
+    world.learn()
+    world.send(LEARNT, 1)
+    seen: list[str] = []
+
+    def note(*given: Any) -> None:
+        seen.append(given[2])
+
+    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
+    world.check()
+    event.remove(sessions.kw["bind"], "before_cursor_execute", note)
+    assert len(seen) <= 10, seen
