@@ -33,20 +33,13 @@ from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift import input_drift
-from monitors.statistics import distances
+from monitors.drift import input_drift, input_drift_baseline
+from monitors.statistics import all_distances
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.streams import INPUT
-from monitors.summaries.summary import (
-    Column,
-    Edges,
-    Floats,
-    Summary,
-    chunk_at,
-    freeze,
-    summarise,
-)
+from monitors.summaries.summary import Edges, Floats, Summary, chunk_at, freeze
 from monitors.summaries.totals import totals
+from monitors.summaries.values import Column, summarise
 
 Found = TypeVar("Found")
 
@@ -116,10 +109,10 @@ def timed(title: str, act: Callable[[], Found], limit: float | None = None) -> F
     return found
 
 
-def distances_of(reference: Floats, current: Floats) -> distances.Distances:
+def distances_of(reference: Floats, current: Floats) -> all_distances.Distances:
     """Go the whole way, `(feature, row)` arrays to distances."""
     edges = freeze(dict(zip(NAMES, reference, strict=True)))
-    return distances.between(
+    return all_distances.between(
         totals(folded(current, edges)), totals(folded(reference, edges)), edges
     )
 
@@ -144,7 +137,7 @@ def measure_raw() -> None:
     now, baseline = folded(current, edges), folded(reference, edges)
     timed(
         f"{what}, folded",
-        lambda: distances.between(totals(now), totals(baseline), edges),
+        lambda: all_distances.between(totals(now), totals(baseline), edges),
         10.0,
     )
     if not PEER.exists():
@@ -167,10 +160,10 @@ def main() -> None:
         upgrade(engine)
         sessions = sessionmaker(engine)
         model_id = fill(sessions)
-        params = input_drift.InputDriftParams()
+        params = input_drift_baseline.InputDriftParams()
 
-        def learn() -> input_drift.InputDriftBaseline | WarmingUp:
-            return input_drift.fit(read(sessions, model_id, START, middle), params)
+        def learn() -> input_drift_baseline.InputDriftBaseline | WarmingUp:
+            return input_drift_baseline.fit(read(sessions, model_id, START, middle), params)
 
         baseline = timed(f"learn from {REFERENCE_DAYS} days of reference, once", learn)
         finding = timed(

@@ -30,7 +30,8 @@ from core.schema.rows import NUMBERS, TIME, Kind, prediction_schema
 from db.migrate import upgrade
 from db.session import connect, unit_of_work
 from db.tables import Model
-from monitors.summaries.summary import Column, N, empty, freeze, merge, summarise
+from monitors.summaries.summary import N, empty, freeze, merge
+from monitors.summaries.values import Column, summarise
 from services.aggregation.fold import fold_all
 from services.ingest import persist
 from services.retention.archive import archive_all

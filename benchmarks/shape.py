@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.quality.series import DAY, FOLDER, Series, elec2, ett
 from core.window import Window
 from monitors.baselines.threshold import episodes
-from monitors.drift import input_drift
-from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
+from monitors.drift import input_drift, input_drift_baseline
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.summary import Floats, Ints, Summary, chunk_start, freeze
 from monitors.temporal import panel, window_profile, window_profile_sums
@@ -260,7 +260,7 @@ def learnt(stream: Stream, params: WindowProfileParams) -> Watch:
     inside = window_profile.fit(stream.layout, whole, year, params)
     hours = stream.on_hours(stream.rows, stream.hours, 0, REFERENCE * DAY)
     asked = params.days_between_false_alarms
-    levels = input_drift.fit(hours, InputDriftParams(days_between_false_alarms=asked))
+    levels = input_drift_baseline.fit(hours, InputDriftParams(days_between_false_alarms=asked))
     order = panel.fit(hours, TemporalPatternParams(days_between_false_alarms=asked))
     assert isinstance(inside, WindowProfileBaseline)
     assert isinstance(levels, InputDriftBaseline)

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.quality import tables
 from monitors.summaries.serialization import from_many, to_bytes
-from monitors.summaries.summary import Column, Floats, Summary, freeze, merge, summarise
+from monitors.summaries.summary import Floats, Summary, freeze, merge
+from monitors.summaries.values import Column, summarise
 
 K = 200
 N_HOURS = 90 * 24

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
-from monitors.data_quality.data_quality import DayVolume
+from monitors.data_quality.flaws import DayVolume
 from monitors.kind import DAY, RECENT, Source
 from monitors.performance.accuracy import DayErrors
 from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
-from monitors.slo.burn_rate import Slices
 from monitors.slo.silence import ArrivalHistory
+from monitors.slo.slices import Slices
 from monitors.summaries.grains import Grains
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.input_history import InputHistory

@@ -3,7 +3,8 @@
 import numpy as np
 
 from monitors.summaries.serialization import to_bytes
-from monitors.summaries.summary import Column, freeze, summarise
+from monitors.summaries.summary import freeze
+from monitors.summaries.values import Column, summarise
 
 PER_HOUR, HOURS = 1000, 24
 _SUMMARIES = ("Seqwatch",)

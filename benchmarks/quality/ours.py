@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, Weekly
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK
 from monitors.baselines import threshold
-from monitors.drift import input_drift, mean_shift, mean_shift_evaluation
+from monitors.drift import input_drift, input_drift_baseline, mean_shift, mean_shift_evaluation
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.seasonality import find_period
 from monitors.statistics.view import View
@@ -76,14 +77,14 @@ class SeqwatchDrift(Weekly):
     def watch(self, watches: Sequence[Watch]) -> list[Verdicts]:
         return replayed(self, watches, self._learn, self._evaluate)
 
-    def _learn(self, history: Floats) -> input_drift.InputDriftBaseline:
-        params = input_drift.InputDriftParams(days_between_false_alarms=self.promised_days)
-        baseline = input_drift.fit(grid(history), params)
-        assert isinstance(baseline, input_drift.InputDriftBaseline)
+    def _learn(self, history: Floats) -> InputDriftBaseline:
+        params = InputDriftParams(days_between_false_alarms=self.promised_days)
+        baseline = input_drift_baseline.fit(grid(history), params)
+        assert isinstance(baseline, InputDriftBaseline)
         return baseline
 
     def _evaluate(
-        self, baseline: input_drift.InputDriftBaseline, hours: Floats, sensor: int
+        self, baseline: InputDriftBaseline, hours: Floats, sensor: int
     ) -> tuple[Floats, float]:
         evaluations = input_drift.evaluate_days(baseline, grid(hours))
         matters = evaluations.effects[:, sensor] >= baseline.params.min_effect

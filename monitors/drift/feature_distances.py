@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from monitors.finding import Finding, Json
-from monitors.statistics import distances
+from monitors.statistics import all_distances
 from monitors.summaries.summary import Edges, Summary
 from monitors.summaries.totals import Totals, totals
 
@@ -26,7 +26,7 @@ def with_distances(
     features = finding.detail.get("features")
     if not isinstance(features, Mapping) or not features:
         return finding
-    apart = distances.between(totals(window), reference, edges)
+    apart = all_distances.between(totals(window), reference, edges)
     with_them: dict[str, Json] = {
         name: {**known, "distances": apart.to_json(edges.names.index(name))}
         for name, known in features.items()

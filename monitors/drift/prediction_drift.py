@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
-from monitors.drift import input_drift
-from monitors.drift.input_drift import InputDriftParams
+from monitors.drift import input_drift, input_drift_baseline
+from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.finding import Finding
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import chunk_start
@@ -93,7 +93,7 @@ def evaluate(
         As drift's. `NO_DATA` while the version has served for fewer than 19
         windows, or if fewer than half of the hours have outputs.
     """
-    learnt = input_drift.fit(before, params.like_drift)
+    learnt = input_drift_baseline.fit(before, params.like_drift)
     finding = input_drift.evaluate(learnt, recent, as_of)
     if isinstance(learnt, WarmingUp):
         is_old = len(before) >= (MIN_WINDOWS * params.window_days + _SEASON_DAYS) * HOURS

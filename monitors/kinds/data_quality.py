@@ -6,7 +6,7 @@ from dataclasses import replace
 from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
-from monitors.data_quality.data_quality import DataQualityParams
+from monitors.data_quality.flaws import DataQualityParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, ReferenceOf
 from monitors.kinds.coverage import unevaluated

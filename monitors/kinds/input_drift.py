@@ -6,9 +6,9 @@ from datetime import timedelta
 from core.window import Window
 from monitors.baselines.segments import inherit, like_fitted, with_enough
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift import input_drift
+from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.feature_distances import with_distances
-from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
@@ -47,12 +47,12 @@ def fit_hours(
         How many features are of the total; None where there are no others.
     """
     if n_total is None:
-        return input_drift.fit(hours, params)
+        return input_drift_baseline.fit(hours, params)
     enough = with_enough(hours, n_total, params.window_days)
     # All have the total's season: that of a segment with few rows is hard to estimate.
     period = params.period_hours or find_period(whole_days(hours).mean[:, :n_total])
     weights = inherit(params.feature_weights, enough.names, n_total)
-    return input_drift.fit(
+    return input_drift_baseline.fit(
         enough, replace(params, period_hours=period, feature_weights=weights)
     )
 

@@ -1,7 +1,7 @@
 """Burn rate of the error budget: two windows per tier, exact counts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -10,7 +10,7 @@ import numpy as np
 
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome
-from monitors.summaries.summary import Ints
+from monitors.slo.slices import Slices
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _TICK = timedelta(microseconds=1)
@@ -128,70 +128,6 @@ class BurnRateParams:
     def budget(self) -> Fraction:
         """Share of predictions that may be bad, exactly as it was written."""
         return 1 - Fraction(str(self.objective))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Counts:
-    """Predictions per slice of event time, the oldest first.
-
-    Attributes
-    ----------
-    good, bad, unknown : (slice,)
-        By the indicator; unknown are those without what it is about.
-    """
-
-    good: Ints
-    bad: Ints
-    unknown: Ints
-
-    @classmethod
-    def zeros(cls, n: int) -> "Counts":
-        """Return so many slices without predictions."""
-        return cls(**{name: np.zeros(n, dtype=np.int64) for name in cls.__slots__})
-
-    def cut(self, part: slice) -> "Counts":
-        """Return some of the slices."""
-        return Counts(good=self.good[part], bad=self.bad[part], unknown=self.unknown[part])
-
-    def sums(self, part: slice) -> tuple[int, int, int]:
-        """Return how many of some slices were good, bad and unknown."""
-        return (
-            int(self.good[part].sum()),
-            int(self.bad[part].sum()),
-            int(self.unknown[part].sum()),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Slices:
-    """Counts per slice of event time, without gaps; the last slice ends at `as_of`.
-
-    Attributes
-    ----------
-    width
-        Of one slice.
-    versions
-        By version, all over the same slices.
-    total
-        Of all versions: what users were served.
-    """
-
-    width: timedelta
-    versions: Mapping[str, Counts]
-    total: Counts = field(init=False)
-
-    def __post_init__(self) -> None:
-        parts = [*self.versions.values()] or [Counts.zeros(0)]
-        total = Counts(
-            good=np.sum([part.good for part in parts], axis=0),
-            bad=np.sum([part.bad for part in parts], axis=0),
-            unknown=np.sum([part.unknown for part in parts], axis=0),
-        )
-        object.__setattr__(self, "total", total)
-
-    def last(self, duration: timedelta) -> slice:
-        """Return the place of the newest slices."""
-        return slice(-max(1, duration // self.width), None)
 
 
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:

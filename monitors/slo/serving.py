@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import Unprocessable
 from core.window import Window
-from monitors.slo.burn_rate import Counts
+from monitors.slo.slices import Counts
 from monitors.summaries.streams import Additive
 from monitors.summaries.summary import Bools, Floats, Ints
 

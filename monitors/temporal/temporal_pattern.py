@@ -16,9 +16,9 @@ from monitors.temporal.panel import (
     PanelEvaluations,
     TemporalPatternBaseline,
     evaluate_days,
-    explain,
     panel_views,
 )
+from monitors.temporal.panel_explanation import explain
 
 
 def evaluate(

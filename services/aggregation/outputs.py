@@ -15,7 +15,8 @@ from core.schema.feature import Feature
 from lake.lists import Floats, Ints, child, numbers
 from monitors.baselines.segments import keys
 from monitors.summaries import horizon_buckets
-from monitors.summaries.summary import Column, Edges, Summary, chunk_index, freeze, summarise
+from monitors.summaries.summary import Edges, Summary, chunk_index, freeze
+from monitors.summaries.values import Column, summarise
 from services.aggregation import segments
 
 ENOUGH = 1_000  # values of each target that edges are taken from

@@ -17,15 +17,8 @@ from monitors.slo import serving
 from monitors.slo.serving import Served
 from monitors.summaries import categories
 from monitors.summaries.grains import KEEP, rolled_up, without_counts
-from monitors.summaries.summary import (
-    Column,
-    Edges,
-    Summary,
-    empty,
-    freeze,
-    repeats,
-    summarise,
-)
+from monitors.summaries.summary import Edges, Summary, empty, freeze
+from monitors.summaries.values import Column, repeats, summarise
 from services.aggregation import outputs, segments, window_profiles
 from services.aggregation.folded import Frozen, Part
 

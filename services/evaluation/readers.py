@@ -16,8 +16,9 @@ from db.queries.log import contract_violations
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
 from monitors.kind import DAY, RECENT, EvaluationContext, Source
-from monitors.slo.burn_rate import SLICE, Slices
+from monitors.slo.burn_rate import SLICE
 from monitors.slo.serving import SERVING, counts
+from monitors.slo.slices import Slices
 from monitors.sources import (
     ContractViolations,
     DailyErrors,

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from core.window import Window
 from db.queries.log import contract_violations, row_counters
-from monitors.data_quality.data_quality import LOOK_BACK_WEEKS, DayVolume
+from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
+from monitors.data_quality.flaws import DayVolume
 from services.aggregation import serving
 
 WEEK = timedelta(days=7)

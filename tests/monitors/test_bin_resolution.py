@@ -1,20 +1,14 @@
 import numpy as np
 import pytest
 
-from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams, evaluate, fit
-from monitors.statistics.distances import between
+from monitors.drift.input_drift import evaluate
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
+from monitors.statistics.all_distances import between
 from monitors.summaries.bin_resolution import coarsest
 from monitors.summaries.hourly import hourly
-from monitors.summaries.summary import (
-    Column,
-    Edges,
-    Floats,
-    Summary,
-    chunk_at,
-    freeze,
-    summarise,
-)
+from monitors.summaries.summary import Edges, Floats, Summary, chunk_at, freeze
 from monitors.summaries.totals import totals
+from monitors.summaries.values import Column, summarise
 from tests.monitors.streams import START, ar1, day
 
 N_DAYS, CHANGED = 120, 113

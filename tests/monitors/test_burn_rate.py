@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from monitors.finding import Finding, Outcome
-from monitors.slo.burn_rate import (
-    TIERS,
-    BurnRateParams,
-    Counts,
-    Indicator,
-    Slices,
-    burns,
-    evaluate,
-)
+from monitors.slo.burn_rate import TIERS, BurnRateParams, Indicator, burns, evaluate
+from monitors.slo.slices import Counts, Slices
 from monitors.summaries.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,7 +14,8 @@ from monitors.explanation.context import (
     volume_anomalies,
 )
 from monitors.summaries.daily import Daily, daily
-from monitors.summaries.summary import Column, Edges, Floats, Ints, summarise
+from monitors.summaries.summary import Edges, Floats, Ints
+from monitors.summaries.values import Column, summarise
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -16,17 +16,9 @@ from monitors.explanation.contributions import (
     parts_moved,
 )
 from monitors.summaries.categories import EDGES
-from monitors.summaries.summary import (
-    Column,
-    Edges,
-    Floats,
-    Ints,
-    Summary,
-    empty,
-    freeze,
-    summarise,
-)
+from monitors.summaries.summary import Edges, Floats, Ints, Summary, empty, freeze
 from monitors.summaries.totals import totals
+from monitors.summaries.values import Column, summarise
 
 COUNTS = of_arrays.arrays(np.float64, 6, elements=st.integers(0, 50).map(float))
 MEANS = of_arrays.arrays(np.float64, 6, elements=st.floats(-100, 100))

@@ -13,12 +13,13 @@ from core.window import Window
 from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
-from monitors.data_quality.data_quality import DataQualityParams, DayVolume
+from monitors.data_quality.flaws import DataQualityParams, DayVolume
 from monitors.finding import Finding, Outcome
 from monitors.registry import find
 from monitors.summaries.daily import Daily, daily
 from monitors.summaries.hourly import HOURS
-from monitors.summaries.summary import Column, Floats, chunk_at, freeze, summarise
+from monitors.summaries.summary import Floats, chunk_at, freeze
+from monitors.summaries.values import Column, summarise
 from tests.monitors.streams import START, ar1, day, etth1, plant
 
 PARAMS = DataQualityParams()

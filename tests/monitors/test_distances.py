@@ -17,9 +17,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from monitors.statistics import distances
-from monitors.statistics.distances import Distances, between, shares, smoothed
-from monitors.summaries.summary import Column, Edges, Floats, Summary, freeze, merge, summarise
+from monitors.statistics.all_distances import Distances, between
+from monitors.statistics.distances import shares, smoothed
+from monitors.summaries.summary import Edges, Floats, Summary, freeze, merge
 from monitors.summaries.totals import Totals, totals
+from monitors.summaries.values import Column, summarise
 
 Draw: TypeAlias = Callable[[np.random.Generator, int], Floats]
 

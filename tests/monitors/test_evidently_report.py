@@ -10,7 +10,8 @@ import pytest
 
 from monitors.explanation import evidently_report
 from monitors.summaries.hourly import hourly
-from monitors.summaries.summary import Column, Floats, chunk_start, freeze, summarise
+from monitors.summaries.summary import Floats, chunk_start, freeze
+from monitors.summaries.values import Column, summarise
 
 NAMES = ("load", "oil")
 CHUNK = 400_000

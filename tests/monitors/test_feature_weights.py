@@ -6,7 +6,7 @@ import pytest
 
 from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift
-from monitors.drift.input_drift import InputDriftParams
+from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel

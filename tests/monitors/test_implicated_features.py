@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitors.data_quality.data_quality import Fact, Flaw
+from monitors.data_quality.flaws import Fact, Flaw
 from monitors.explanation.implicated_features import (
     ImplicatedFeature,
     named,

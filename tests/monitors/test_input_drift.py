@@ -7,14 +7,8 @@ import pytest
 
 from monitors.baselines.threshold import episodes
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift.input_drift import (
-    InputDriftBaseline,
-    InputDriftParams,
-    conformal_p,
-    evaluate,
-    evaluate_days,
-    fit,
-)
+from monitors.drift.input_drift import conformal_p, evaluate, evaluate_days
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
 from monitors.finding import Outcome
 from monitors.statistics.seasonality import difference, find_period, window_moments
 from monitors.summaries.summary import Floats

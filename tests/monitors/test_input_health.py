@@ -42,12 +42,14 @@ def noise(n: int, n_values: int = 10, n_features: int = 3, seed: int = 5) -> Flo
     return 50 + np.random.default_rng(seed).normal(size=(n, n_values, n_features))
 
 
-def faults(before: Floats, recent: Floats, params: InputHealthParams = PARAMS) -> list[object]:
+def faults(
+    before: Floats, recent: Floats, params: InputHealthParams = PARAMS
+) -> list[tuple[str, str]]:
     found = input_health.evaluate(input_health.fit(grains(before)), grains(recent), params)
     listed = found.detail["faults"]
     assert isinstance(listed, list)
     assert (found.outcome is Outcome.BREACH) == bool(listed)
-    return [(one["feature"], one["fault"]) for one in listed]
+    return [(str(one["feature"]), str(one["fault"])) for one in listed]
 
 
 def test_what_goes_on_as_before_is_healthy() -> None:
@@ -58,7 +60,7 @@ def test_what_goes_on_as_before_is_healthy() -> None:
     ("n_broken", "found"), [(1, []), (2, [("x1", "missing")]), (30, [("x1", "missing")])]
 )
 def test_an_input_without_values_is_missing_from_the_second_grain_on(
-    n_broken: int, found: list[object]
+    n_broken: int, found: list[tuple[str, str]]
 ) -> None:
     recent = noise(60)
     recent[-n_broken:, :, 1] = np.nan

@@ -7,7 +7,8 @@ import numpy as np
 
 from core.window import Window
 from monitors.summaries.input_history import InputHistory
-from monitors.summaries.summary import Column, freeze, repeats, summarise
+from monitors.summaries.summary import freeze
+from monitors.summaries.values import Column, repeats, summarise
 from tests.monitors.streams import START
 
 HOURS = 240

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from monitors.drift import input_drift, mean_shift_evaluation
-from monitors.drift.input_drift import InputDriftParams
+from monitors.drift import input_drift, input_drift_baseline, mean_shift_evaluation
+from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.finding import Finding, Outcome
@@ -26,7 +26,7 @@ Change: TypeAlias = Callable[[Floats], Floats]
 def monitors(reference: Floats) -> dict[str, Callable[[Floats, int], Finding]]:
     """Learn from a reference; return what each monitor finds on a day of a stream."""
     hours = grid(reference)
-    by_drift = input_drift.fit(hours, InputDriftParams())
+    by_drift = input_drift_baseline.fit(hours, InputDriftParams())
     by_level = fit_mean_shift(hours, MeanShiftParams())
     by_order = panel.fit(hours, TemporalPatternParams())
     by_fault = input_fault.fit(hours, InputFaultParams())

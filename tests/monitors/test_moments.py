@@ -13,16 +13,9 @@ from monitors.performance.residual_statistics import ErrorDays, measure
 from monitors.statistics.seasonality import window_moments
 from monitors.summaries.hourly import HOURS, hourly
 from monitors.summaries.serialization import from_bytes, from_many, to_bytes
-from monitors.summaries.summary import (
-    Column,
-    Edges,
-    Floats,
-    Summary,
-    chunk_start,
-    merge,
-    summarise,
-)
+from monitors.summaries.summary import Edges, Floats, Summary, chunk_start, merge
 from monitors.summaries.totals import totals
+from monitors.summaries.values import Column, summarise
 
 EDGES = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
 EPS = float(np.finfo(float).eps)

@@ -8,8 +8,13 @@ import pytest
 from monitors.baselines import self_reference
 from monitors.baselines.self_reference import Evaluated, SelfReferenceParams
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift import input_drift, mean_shift_evaluation, prediction_drift
-from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams
+from monitors.drift import (
+    input_drift,
+    input_drift_baseline,
+    mean_shift_evaluation,
+    prediction_drift,
+)
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.drift.prediction_drift import PredictionDriftParams
@@ -38,7 +43,7 @@ def finders(
     values: Floats, n_reference: int = N_REFERENCE
 ) -> dict[str, Callable[[int], Finding]]:
     hours, reference = grid(values), grid(values[: n_reference * HOURS])
-    by_drift = input_drift.fit(reference, InputDriftParams())
+    by_drift = input_drift_baseline.fit(reference, InputDriftParams())
     by_level = fit_mean_shift(reference, MeanShiftParams())
     by_order = panel.fit(reference, TemporalPatternParams())
     by_fault = input_fault.fit(reference, InputFaultParams())
@@ -151,7 +156,7 @@ def test_a_constant_that_changes_is_told_of_without_standard_deviations(
 def test_the_baseline_holds_only_what_is_evaluated() -> None:
     reference = grid(with_late_input()[: N_REFERENCE * HOURS])
     names = reference.names[:6]
-    by_drift = input_drift.fit(reference, InputDriftParams())
+    by_drift = input_drift_baseline.fit(reference, InputDriftParams())
     by_level = fit_mean_shift(reference, MeanShiftParams())
     assert isinstance(by_drift, InputDriftBaseline)
     assert isinstance(by_level, MeanShiftBaseline)

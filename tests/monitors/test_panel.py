@@ -21,12 +21,12 @@ from monitors.temporal.panel import (
     TemporalPatternParams,
     conformal_p,
     evaluate_days,
-    explain,
     fit,
     measure,
     panel_views,
     symmetric_scores,
 )
+from monitors.temporal.panel_explanation import explain
 from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 
 Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from monitors.baselines.reference_incidents import LEVEL, incidents
-from monitors.drift.input_drift import InputDriftBaseline, InputDriftParams, fit
+from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, chunk_at
 from tests.monitors.streams import ar1, day, grid, plant

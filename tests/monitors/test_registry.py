@@ -16,9 +16,15 @@ from monitors.baselines import first_days
 from monitors.baselines.segments import FIRST, MOST, Label
 from monitors.data_quality import contract_violations, data_quality
 from monitors.data_quality.contract_violations import ContractViolationParams
-from monitors.data_quality.data_quality import DataQualityParams, DayVolume
-from monitors.drift import input_drift, mean_shift, mean_shift_evaluation, prediction_drift
-from monitors.drift.input_drift import InputDriftParams
+from monitors.data_quality.flaws import DataQualityParams, DayVolume
+from monitors.drift import (
+    input_drift,
+    input_drift_baseline,
+    mean_shift,
+    mean_shift_evaluation,
+    prediction_drift,
+)
+from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding, Outcome
@@ -39,9 +45,11 @@ from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
 from monitors.slo import burn_rate
-from monitors.slo.burn_rate import BurnRateParams, Counts, Slices
+from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.slices import Counts, Slices
 from monitors.summaries.daily import daily
-from monitors.summaries.summary import Column, Edges, Floats, chunk_at, summarise
+from monitors.summaries.summary import Edges, Floats, chunk_at
+from monitors.summaries.values import Column, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
 from monitors.temporal.panel import TemporalPatternParams
 from monitors.temporal.window_profile import WindowProfileParams
@@ -53,7 +61,7 @@ N_DAYS = 230
 
 
 def by_drift(values: Floats) -> Finding:
-    baseline = input_drift.fit(grid(values[:-21]), InputDriftParams(window_days=3))
+    baseline = input_drift_baseline.fit(grid(values[:-21]), InputDriftParams(window_days=3))
     return input_drift.evaluate(baseline, days(grid(values), N_DAYS - 21, N_DAYS), day(N_DAYS))
 
 

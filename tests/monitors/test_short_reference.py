@@ -8,7 +8,8 @@ from monitors.baselines.daily_evaluations import no_data
 from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
 from monitors.summaries.daily import Daily, daily
-from monitors.summaries.summary import Column, Edges, Floats, chunk_at, freeze, summarise
+from monitors.summaries.summary import Edges, Floats, chunk_at, freeze
+from monitors.summaries.values import Column, summarise
 from tests.monitors.streams import ar1
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,16 +14,14 @@ from monitors.summaries.summary import (
     N_MISSING,
     N_REPEAT,
     SUM,
-    Column,
     Edges,
     N,
     Summary,
     chunk_start,
     freeze,
     merge,
-    repeats,
-    summarise,
 )
+from monitors.summaries.values import Column, repeats, summarise
 
 NAMES = ("load", "oil")
 

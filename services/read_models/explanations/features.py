@@ -14,7 +14,7 @@ from monitors.explanation import contributions
 from monitors.explanation.contributions import Parts
 from monitors.explanation.implicated_features import ImplicatedFeature
 from monitors.finding import as_json
-from monitors.statistics import distances
+from monitors.statistics import all_distances
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import N_MISSING, Floats, N, Summary, chunk_at, chunk_start
@@ -179,7 +179,7 @@ def farthest(
     places = {n: i for n, i in names.items() if not segment or segment_of(n) == segment}
     edges, current = now.of([*places.values()])
     _, before = baseline.of([known[name] for name in places])
-    apart = distances.between(totals(current), totals(before), edges).wasserstein_normed
+    apart = all_distances.between(totals(current), totals(before), edges).wasserstein_normed
     far = np.where(np.isfinite(apart), apart, -1.0)
     return tuple(
         ImplicatedFeature(feature=edges.names[i]) for i in np.argsort(-far, kind="stable")
@@ -213,7 +213,7 @@ class _Pair:
         self._current, self._baseline = current, baseline
         self._edges = material.recent.edges
         self._now, self._before = totals(current), totals(baseline)
-        self._apart = distances.between(self._now, self._before, self._edges)
+        self._apart = all_distances.between(self._now, self._before, self._edges)
 
     def measured(self, declared: FeatureMoved, at: int, *, in_full: bool) -> FeatureMoved:
         """Add the figures of one feature; distribution, hours and days where it is shown."""

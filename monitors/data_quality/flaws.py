@@ -1,0 +1,172 @@
+"""Data quality: what is measured, its limits, and what is beyond them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from monitors.finding import Json, as_json
+
+
+class Fact(StrEnum):
+    """Kind of a data quality fault.
+
+    The first seven are about a feature, the others about rows.
+    """
+
+    MISSING = "missing"
+    REPEATS = "repeats"
+    GAP = "gap"
+    CONSTANT = "constant"
+    BEYOND = "beyond"
+    NEW_CATEGORY = "new_category"
+    VOLUME = "volume"
+    DUPLICATES = "duplicates"
+    REFUSED_MISSING = "refused_missing"
+    REFUSED_RANGE = "refused_range"
+    REFUSED_CATEGORY = "refused_category"
+    REFUSED_TYPE = "refused_type"
+
+
+# The reasons for which the way in refuses rows, and what they are about.
+REFUSED: Mapping[str, Fact] = {
+    "missing": Fact.REFUSED_MISSING,
+    "not_finite": Fact.REFUSED_MISSING,
+    "range": Fact.REFUSED_RANGE,
+    "vocabulary": Fact.REFUSED_CATEGORY,
+    "type": Fact.REFUSED_TYPE,
+}
+
+
+_MESSAGES: Mapping[Fact, str] = {
+    Fact.MISSING: "{feature}: {value:.1%} missing, baseline {typical:.1%}",
+    Fact.REPEATS: "{feature}: {value:.1%} repeated, baseline {typical:.1%}",
+    Fact.GAP: "{feature}: no value in {value:.0f} hours that always had one",
+    Fact.CONSTANT: "{feature}: constant all day, baseline range {typical:.3g}",
+    Fact.BEYOND: "{feature}: out of range by {value:.1f} times the reference range",
+    Fact.NEW_CATEGORY: "{feature}: {value:.1%} in categories unknown to the reference",
+    Fact.VOLUME: "{value:.0f} rows, baseline {typical:.0f}",
+    Fact.DUPLICATES: "{value:.1%} of the rows are duplicates",
+    Fact.REFUSED_MISSING: "{value:.1%} of the rows refused: missing values",
+    Fact.REFUSED_RANGE: "{value:.1%} of the rows refused: out of range",
+    Fact.REFUSED_CATEGORY: "{value:.1%} of the rows refused: unknown category",
+    Fact.REFUSED_TYPE: "{value:.1%} of the rows refused: wrong type",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataQualityParams:
+    """Parameters of `data_quality`: limits of each fact.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise for missing values, repeats and gaps, over all features
+        together; their limits come from the days of the reference.
+    min_missing, min_repeats
+        Up to this share of a feature's values more than in the baseline is never too
+        much.
+    min_gap_hours
+        Up to so many hours without a value more than in the baseline are never too many.
+    max_beyond
+        How far a value may lie outside of the reference's, as a multiple of
+        their range.
+    max_new_category
+        Share of values in categories that the reference never had.
+    max_volume_ratio
+        So many times as many rows as in the baseline on the weekday, or as few.
+    max_duplicates
+        Share of rows with an id that the day had before.
+    max_refused
+        Share of rows that the way in refused, by reason.
+    """
+
+    days_between_false_alarms: float = 365.0
+    min_missing: float = 0.05
+    min_repeats: float = 0.2
+    min_gap_hours: float = 3.0
+    max_beyond: float = 1.0
+    max_new_category: float = 0.01
+    max_volume_ratio: float = 4.0
+    max_duplicates: float = 0.01
+    max_refused: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive")
+        if not self.max_volume_ratio > 1:
+            raise ValueError("max_volume_ratio must be more than 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayVolume:
+    """Volume of a day: rows, refused rows and duplicates.
+
+    Attributes
+    ----------
+    n_rows
+        Served on the day.
+    baseline
+        Rows of the same weekday in the weeks before, the newest first; 0
+        where none came.
+    n_duplicates
+        Rows with an id that the day had before.
+    refused
+        Rows that the way in refused, by reason.
+    """
+
+    n_rows: int
+    baseline: Sequence[int] = ()
+    n_duplicates: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """A fact beyond its limit.
+
+    Attributes
+    ----------
+    fact
+        What.
+    feature
+        Whose; None: the rows'.
+    value, baseline, limit
+        In the unit of the fact. `typical` is None where nothing is typical.
+    """
+
+    fact: Fact
+    feature: str | None
+    value: float
+    baseline: float | None
+    limit: float
+
+    @property
+    def ratio(self) -> float:
+        """Return how far beyond the limit it is; over 1."""
+        if self.fact is Fact.VOLUME:
+            assert self.baseline is not None
+            return _fold_change(self.value, self.baseline) / math.log(self.limit)
+        return self.value / self.limit
+
+    def __str__(self) -> str:
+        typical = 0.0 if self.baseline is None else self.baseline
+        return _MESSAGES[self.fact].format(
+            feature=self.feature, value=self.value, typical=typical
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the flaw for a finding's detail."""
+        return {
+            "fact": self.fact.value,
+            "feature": self.feature,
+            "value": as_json(self.value),
+            "baseline": None if self.baseline is None else as_json(self.baseline),
+            "limit": as_json(self.limit),
+        }
+
+
+def _fold_change(value: float, typical: float) -> float:
+    """Return how many times as many or as few, as a logarithm; half a row avoids none."""
+    return abs(math.log((value + 0.5) / (typical + 0.5)))

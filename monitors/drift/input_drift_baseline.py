@@ -1,0 +1,285 @@
+"""The baseline of input drift, fitted on the reference."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from monitors.baselines.feature_weights import Weights, check, unit
+from monitors.baselines.reference_incidents import incidents, stretches
+from monitors.baselines.threshold import (
+    FalseAlarmThreshold,
+    Pool,
+    distance,
+    fit_threshold,
+    in_sd,
+    is_constant,
+    middle_and_spread,
+    pool,
+)
+from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp, with_reference
+from monitors.statistics.seasonality import difference, find_period, window_moments
+from monitors.summaries.hourly import HOURS, Hourly, whole_days
+from monitors.summaries.moments import rounding
+from monitors.summaries.summary import Bools, Floats
+
+# The reference is scored in this many parts, each against the other parts, so
+# that the replayed evaluations meet a season they have not seen, as live evaluations do.
+_PARTS = 4
+
+
+# Of the reference. If more stands apart, it is not an incident but two kinds of normal.
+_MOST_LEFT_OUT = 0.15
+
+
+_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputDriftParams:
+    """Parameters of `input_drift`.
+
+    Attributes
+    ----------
+    days_between_false_alarms
+        The promise, over all features together. Larger means later alarms.
+    window_days
+        Length of a window. Longer sees smaller changes, later; the reference
+        must hold 19 windows.
+    period_hours
+        The season; found from the reference when None.
+    min_effect
+        A smaller change is never an alarm, however sure: the mean moves by
+        this many standard deviations of the level, or the standard deviation
+        of the seasonal difference changes by this share (natural log).
+    feature_weights
+        By how much a feature's score is multiplied before the highest counts: 1
+        where absent, 0 for one that is not evaluated. A greater weight finds smaller
+        changes of that feature, at the cost of the others' under one promise.
+    by_segment
+        Evaluate the features of every segment beside those of the total, all under
+        the one promise. A segment is evaluated once its reference holds 19 windows.
+    """
+
+    days_between_false_alarms: float = 90.0
+    window_days: int = 7
+    period_hours: int | None = None
+    min_effect: float = 0.25
+    feature_weights: Weights = field(default_factory=dict)
+    by_segment: bool = False
+
+    def __post_init__(self) -> None:
+        check(self.feature_weights, "feature")
+        if self.days_between_false_alarms <= 0:
+            raise ValueError("days_between_false_alarms must be positive")
+        if self.window_days < 1:
+            raise ValueError("window_days must be at least 1")
+        if self.period_hours is not None and self.period_hours < 1:
+            raise ValueError("period_hours must be at least 1")
+        if self.min_effect < 0:
+            raise ValueError("min_effect must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InputDriftBaseline:
+    """Fitted baseline of input drift; depends on reference and parameters only.
+
+    Attributes
+    ----------
+    mean, sd : (window, feature)
+        Of the seasonal difference, one window a day; a window's last day is
+        `last_day` plus its place.
+    screened
+        Days `[start, end)`, since the epoch, that were left out: incidents.
+    pooled
+        Middle and spread of those windows.
+    scale : (feature,)
+        The distance that 5 % of the reference windows exceed, by the feature's
+        weight: makes features comparable.
+    evaluations : (evaluation, feature)
+        Scores of the evaluations of the reference, each part scored by the others; 0 where the
+        change was too small to matter.
+    level_mean, level_sd, difference_sd : (feature,)
+        Of the hours themselves and of their seasonal difference.
+    """
+
+    params: InputDriftParams
+    names: tuple[str, ...]
+    period: int
+    last_day: int
+    screened: tuple[tuple[int, int], ...]
+    mean: Floats
+    sd: Floats
+    pooled: Pool
+    scale: Floats
+    evaluations: Floats
+    level_mean: Floats
+    level_sd: Floats
+    difference_sd: Floats
+    alarm_threshold: FalseAlarmThreshold
+
+    @property
+    def n_windows(self) -> int:
+        """Return how many windows the reference holds without overlap."""
+        return len(self.mean) // self.params.window_days
+
+
+def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
+    """Fit baseline and alarm threshold on the reference.
+
+    Days that stand apart from all others are left out (`reference_incidents`):
+    an incident of the past is not what the future is measured with.
+
+    Parameters
+    ----------
+    reference
+        Hours before the model was deployed, quiet as far as anyone knows.
+    params
+        Parameters of the test.
+
+    Returns
+    -------
+    InputDriftBaseline or WarmingUp
+        `WarmingUp` while the reference holds fewer than 19 windows.
+
+    References
+    ----------
+    .. [1] P. H. Westfall and S. S. Young, "Resampling-Based Multiple
+       Testing", Wiley, 1993 (the maximum over features).
+    """
+    whole = whole_days(reference)
+    period = params.period_hours or find_period(whole.mean)
+    mean, _ = windows_of(whole.mean, period, params.window_days)
+    n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
+    known = with_reference(np.isfinite(mean), params.window_days)
+    if not known:
+        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
+    if len(known) < len(whole.names):  # what the reference does not know teaches nothing
+        return fit(reference.of(known), params)
+    first_day = first_day_of(whole, period, params.window_days)
+    anomalous, quiet = np.zeros(len(mean), dtype=np.bool_), whole
+    level, _ = middle_and_spread(whole.mean)
+    for _ in range(_PASSES):  # a large incident hides smaller ones
+        mean, sd = windows_of(quiet.mean, period, params.window_days)
+        away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
+        scores = joint_score(away / scale)
+        marked = incidents(scores, params.window_days)
+        without = _without(whole, _days(anomalous | marked, first_day, params.window_days))
+        if not marked.any() or not _has_enough(without, whole, period, params.window_days):
+            break
+        anomalous, quiet = anomalous | marked, without
+    return _learn(quiet, period, params, _days(anomalous, first_day, params.window_days))
+
+
+def _learn(
+    whole: Hourly, period: int, params: InputDriftParams, screened: tuple[tuple[int, int], ...]
+) -> InputDriftBaseline:
+    mean, sd = windows_of(whole.mean, period, params.window_days)
+    level_mean, level_sd = middle_and_spread(whole.mean)
+    grain = rounding(level_mean)
+    _, difference_sd = middle_and_spread(difference(whole.mean, period), grain)
+    away, scale = _scored_apart(mean, sd, params.window_days, grain)
+    scale = scale * unit(whole.names, params.feature_weights)
+    effects = effect_of(mean, sd, (level_mean, level_sd), difference_sd)
+    evaluations = evaluated_scores(away / scale, effects >= params.min_effect)
+    return InputDriftBaseline(
+        params=params,
+        names=whole.names,
+        period=period,
+        last_day=first_day_of(whole, period, params.window_days),
+        screened=screened,
+        mean=mean,
+        sd=sd,
+        pooled=pool(mean, sd, grain),
+        scale=scale,
+        evaluations=evaluations,
+        level_mean=level_mean,
+        level_sd=level_sd,
+        difference_sd=difference_sd,
+        alarm_threshold=fit_threshold(
+            joint_score(evaluations), params.days_between_false_alarms, params.window_days
+        ),
+    )
+
+
+def _days(marked: Bools, first_day: int, window_days: int) -> tuple[tuple[int, int], ...]:
+    """Return the days `[start, end)`, since the epoch, that the marked evaluations cover."""
+    return tuple(
+        (first_day + start - window_days + 1, first_day + end)
+        for start, end in stretches(marked)
+    )
+
+
+def _without(whole: Hourly, anomalous: tuple[tuple[int, int], ...]) -> Hourly:
+    """Return the hours with those of some days unknown."""
+    mean = whole.mean.copy()
+    for start, end in anomalous:
+        mean[max(start * HOURS - whole.first, 0) : end * HOURS - whole.first] = np.nan
+    return replace(whole, mean=mean)
+
+
+def _has_enough(quiet: Hourly, whole: Hourly, period: int, window_days: int) -> bool:
+    """Return whether what is left is still a reference, and most of the one that was given."""
+    mean, _ = windows_of(quiet.mean, period, window_days)
+    n_left = int(np.isfinite(mean).any(axis=1).sum())
+    n_known = [int(np.isfinite(hours.mean).any(axis=1).sum()) for hours in (quiet, whole)]
+    return (
+        n_left // window_days >= MIN_WINDOWS and n_known[0] >= (1 - _MOST_LEFT_OUT) * n_known[1]
+    )
+
+
+def first_day_of(whole: Hourly, period: int, window_days: int) -> int:
+    """Return the day (since the epoch) that the first window ends with."""
+    return (whole.first + -(-period // HOURS) * HOURS) // HOURS + window_days - 1
+
+
+def windows_of(mean: Floats, period: int, window_days: int) -> tuple[Floats, Floats]:
+    """Return `window_moments` of the seasonal difference, one window a day."""
+    if len(mean) <= period:
+        empty = np.empty((0, mean.shape[1]))
+        return empty, empty
+    changes = difference(mean, period)[-period % HOURS :]
+    return window_moments(changes, window_days * HOURS, HOURS)
+
+
+def _scored_apart(
+    mean: Floats, sd: Floats, window_days: int, grain: Floats
+) -> tuple[Floats, Floats]:
+    """Score each part of the reference against the others; also give the scales."""
+    n = len(mean)
+    away = np.empty_like(mean)
+    bounds = np.linspace(0, n, _PARTS + 1).astype(int)
+    for start, end in itertools.pairwise(bounds):
+        apart = np.r_[0 : max(start - window_days, 0), min(end + window_days, n) : n]
+        others = pool(mean[apart], sd[apart], grain)
+        away[start:end] = distance(mean[start:end], sd[start:end], others)
+    return away, tail_of(away)
+
+
+def tail_of(away: Floats) -> Floats:
+    """Return the 95 % quantile over windows; 1 for a feature that never moved."""
+    tail = np.quantile(np.where(np.isfinite(away), away, 0.0), 0.95, axis=0)
+    return np.where(tail > 0, tail, 1.0)
+
+
+def effect_of(
+    mean: Floats, sd: Floats, level: tuple[Floats, Floats], difference_sd: Floats
+) -> Floats:
+    """Return the size of a change; of a constant 0 while it stays, infinite once it moves."""
+    grain = rounding(level[0])
+    least = np.maximum(1e-9 * difference_sd, grain)
+    spread = np.abs(np.log(np.maximum(sd, least) / np.maximum(difference_sd, least)))
+    spread = np.where(is_constant(*level) & (sd > grain), np.inf, spread)
+    return np.maximum(np.abs(in_sd(mean, *level)), spread)
+
+
+def evaluated_scores(scores: Floats, large_enough: Bools) -> Floats:
+    """Return the scores, 0 where the change is too small to matter; NaN: no data."""
+    return np.where(np.isfinite(scores) & ~large_enough, 0.0, scores)
+
+
+def joint_score(evaluated: Floats) -> Floats:
+    """Return the largest score over features; NaN: no data."""
+    there = np.isfinite(evaluated)
+    highest = np.where(there, evaluated, 0.0).max(axis=1, initial=0.0)
+    return np.where(there.any(axis=1), highest, np.nan)

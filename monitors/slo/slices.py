@@ -1,0 +1,73 @@
+"""Good, bad and unknown predictions per slice of event time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+
+from monitors.summaries.summary import Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counts:
+    """Predictions per slice of event time, the oldest first.
+
+    Attributes
+    ----------
+    good, bad, unknown : (slice,)
+        By the indicator; unknown are those without what it is about.
+    """
+
+    good: Ints
+    bad: Ints
+    unknown: Ints
+
+    @classmethod
+    def zeros(cls, n: int) -> "Counts":
+        """Return so many slices without predictions."""
+        return cls(**{name: np.zeros(n, dtype=np.int64) for name in cls.__slots__})
+
+    def cut(self, part: slice) -> "Counts":
+        """Return some of the slices."""
+        return Counts(good=self.good[part], bad=self.bad[part], unknown=self.unknown[part])
+
+    def sums(self, part: slice) -> tuple[int, int, int]:
+        """Return how many of some slices were good, bad and unknown."""
+        return (
+            int(self.good[part].sum()),
+            int(self.bad[part].sum()),
+            int(self.unknown[part].sum()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slices:
+    """Counts per slice of event time, without gaps; the last slice ends at `as_of`.
+
+    Attributes
+    ----------
+    width
+        Of one slice.
+    versions
+        By version, all over the same slices.
+    total
+        Of all versions: what users were served.
+    """
+
+    width: timedelta
+    versions: Mapping[str, Counts]
+    total: Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = [*self.versions.values()] or [Counts.zeros(0)]
+        total = Counts(
+            good=np.sum([part.good for part in parts], axis=0),
+            bad=np.sum([part.bad for part in parts], axis=0),
+            unknown=np.sum([part.unknown for part in parts], axis=0),
+        )
+        object.__setattr__(self, "total", total)
+
+    def last(self, duration: timedelta) -> slice:
+        """Return the place of the newest slices."""
+        return slice(-max(1, duration // self.width), None)
