@@ -129,6 +129,10 @@ def leave_no_trace(sessions: sessionmaker[Session]) -> None:
                 "quarantine",
                 "pending_event",
                 "segment",
+                "entity_state",
+                "finding",
+                "flip",
+                "alert",
                 "session_score",
                 "unusable_answer",
             )

@@ -200,6 +200,8 @@ class MonitorKind(Generic[P]):
         The contract must have `segment_by`.
     has_report
         A report is written when its alert fires.
+    names_entities
+        Its findings hold names of entities: an erasure takes them out.
     dates_change
         `since` in a finding's detail dates the change.
     """
@@ -224,4 +226,5 @@ class MonitorKind(Generic[P]):
     state: Callable[[Detail], Json] | None = None
     needs_segments: bool = False
     has_report: bool = False
+    names_entities: bool = False
     dates_change: bool = False

@@ -30,7 +30,7 @@ from db.tables.log import (
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import Run
 from db.tables.rollouts import Rollout, RolloutEvent
-from db.tables.summaries import EntitySeen, Segment, SessionScore, SummaryLayout, SummaryRow
+from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
 __all__ = [
     "Alert",
@@ -41,7 +41,7 @@ __all__ = [
     "Channel",
     "Delivery",
     "DirtyDay",
-    "EntitySeen",
+    "EntityState",
     "Erasure",
     "Finding",
     "FlipRow",

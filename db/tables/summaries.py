@@ -3,10 +3,10 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary
+from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigId
+from db.base import Base
 
 
 class SummaryRow(Base):
@@ -49,25 +49,13 @@ class Segment(Base):
     name: Mapped[str | None]
 
 
-class EntitySeen(Base):
-    """An entity (device, site, series), and when its predictions were made (event time).
+class EntityState(Base):
+    """When predictions of each entity were made (`services.aggregation.entities`)."""
 
-    `longest_gap_us` is the longest that it made none, `n_long` how many of its gaps were
-    over three times the mean. `silent_at` is when its silence is one; None while too
-    little is known, and of what comes irregularly.
-    """
-
-    __tablename__ = "entity_seen"
-    __table_args__ = (Index("ix_entity_seen_model_id_silent_at", "model_id", "silent_at"),)
+    __tablename__ = "entity_state"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    entity: Mapped[str] = mapped_column(primary_key=True)
-    n: Mapped[int] = mapped_column(BigId)
-    first_at: Mapped[datetime]
-    last_at: Mapped[datetime]
-    longest_gap_us: Mapped[int] = mapped_column(BigId)
-    n_long: Mapped[int] = mapped_column(BigId)
-    silent_at: Mapped[datetime | None]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SessionScore(Base):

@@ -23,4 +23,5 @@ KIND = MonitorKind(
     needs_reference=False,
     severity=Severity.PAGE,
     interval=Interval.CLOCK,
+    names_entities=True,
 )

@@ -1,5 +1,9 @@
-"""When the predictions of each entity were made: whoever falls silent is named."""
+"""When the predictions of each entity were made: whoever falls silent is named.
 
+All entities of a model are one cell: it is read and written with each fold, in arrays.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,21 +11,23 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.schema.rows import REFERENCE
-from db.queries.upsert import upsert
-from db.tables import EntitySeen
+from db.tables import EntityState
 from lake.lists import Ints, micros
 from monitors.slo.silence import SilenceParams, SilentEntity
 
 MOST = 10_000  # entities of a model that are followed
 KEPT = timedelta(days=7)  # an entity that is silent for longer has been taken out of service
 FEWEST = 100  # predictions of an entity before its silence means anything
-_KEYS = 1_000  # of one IN list
+_LONG = 3  # times the mean: gaps of which a regular sender has at most 1 %
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIGURES = ("n", "first_us", "last_us", "longest_us", "n_long")
+_SCHEMA = pa.schema(
+    [pa.field("entity", pa.string()), *(pa.field(name, pa.int64()) for name in _FIGURES)]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,103 +38,123 @@ class Seen:
     ----------
     names
         Each entity once.
-    starts : (entity,)
-        Where the times of each begin.
+    places : (prediction,)
+        Of the entity of each, ascending.
     times : (prediction,)
         Microseconds since 1970, ascending within an entity.
     """
 
-    names: tuple[str, ...]
-    starts: Ints
+    names: pa.Array
+    places: Ints
     times: Ints
 
 
 def seen(rows: pa.Table) -> Seen | None:
     """Return when each entity was predicted for; None where rows name none."""
-    entity = rows["entity"].combine_chunks()
-    named = pc.and_(pc.is_valid(entity), pc.not_equal(rows["version"], REFERENCE))
-    if not pc.any(named).as_py():
+    entity = rows["entity"]
+    if entity.null_count == len(entity):
         return None
-    some = rows.select(["entity", "at"]).filter(named)
-    texts = some["entity"].combine_chunks().cast(pa.string()).dictionary_encode()
-    codes, at = texts.indices.to_numpy(), micros(some["at"])
-    order = np.lexsort((at, codes))
-    codes = codes[order]
-    return Seen(
-        names=tuple(texts.dictionary.to_pylist()),
-        starts=np.flatnonzero(np.diff(codes, prepend=-1)),
-        times=at[order],
-    )
+    named = pc.and_(pc.is_valid(entity), pc.not_equal(rows["version"], REFERENCE))
+    if not pc.all(named).as_py():
+        rows = rows.select(["entity", "at"]).filter(named)
+        if not rows.num_rows:
+            return None
+    texts = rows["entity"].combine_chunks().cast(pa.string()).dictionary_encode()
+    codes, at = texts.indices.to_numpy(), micros(rows["at"])
+    if len(texts.dictionary) < np.iinfo(np.int16).max:
+        codes = codes.astype(np.int16)  # sorted by its digits
+    if (at[1:] >= at[:-1]).all():  # as a rule
+        order = np.argsort(codes, kind="stable")
+    else:
+        order = np.lexsort((at, codes))
+    return Seen(names=texts.dictionary, places=codes[order].astype(np.int64), times=at[order])
 
 
 def add(session: Session, model_id: UUID, found: Seen) -> None:
     """Add predictions to what is known of their entities; of new ones, as many as fit."""
-    known: dict[str, EntitySeen] = {}
-    for first in range(0, len(found.names), _KEYS):
-        some = found.names[first : first + _KEYS]
-        query = select(EntitySeen).where(
-            EntitySeen.model_id == model_id, EntitySeen.entity.in_(some)
-        )
-        known |= {row.entity: row for row in session.scalars(query)}
-    room = 0
-    if len(known) < len(found.names):
-        n = select(func.count()).select_from(EntitySeen).where(EntitySeen.model_id == model_id)
-        room = MOST - (session.scalar(n) or 0)
-    new = []
-    for name, times in zip(found.names, np.split(found.times, found.starts[1:]), strict=True):
-        if name in known:
-            new.append(_added(known[name], times))
-        elif room > 0:
-            room -= 1
-            new.append(_added(None, times))
-        else:
-            continue
-        new[-1] |= {"model_id": model_id, "entity": name}
-    upsert(session, EntitySeen, new)
-
-
-def _added(before: EntitySeen | None, times: Ints) -> dict[str, object]:
-    first, last, n, longest, n_long = int(times[0]), int(times[-1]), 0, 0, 0
-    if before is not None:
-        n, longest, n_long = before.n, before.longest_gap_us, before.n_long
-        was = (before.last_at - _EPOCH) // _US
-        times = np.concatenate([[was], times[times > was]])
-        first, last = min(first, (before.first_at - _EPOCH) // _US), max(last, was)
-        n += times.size - 1
+    row = session.get(EntityState, model_id)
+    before = _SCHEMA.empty_table() if row is None else _read(row.payload)
+    payload = _written(_added(before, found))
+    if row is None:
+        session.add(EntityState(model_id=model_id, payload=payload))
     else:
-        n = times.size
-    gaps = np.diff(times)
-    mean = (last - first) / max(n - 1, 1)
-    longest = max(longest, int(gaps.max(initial=0)))
-    n_long += int((gaps > 3 * mean).sum())
-    is_regular = n >= FEWEST and 100 * n_long <= n
-    limit = SilenceParams().limit(longest * _US)
-    last_at = _EPOCH + last * _US
-    return {
-        "n": n,
-        "first_at": _EPOCH + first * _US,
-        "last_at": last_at,
-        "longest_gap_us": longest,
-        "n_long": n_long,
-        "silent_at": last_at + limit if is_regular else None,
-    }
+        row.payload = payload
 
 
-def silent(session: Session, model_id: UUID, watermark: datetime) -> list[SilentEntity]:
-    """Return the entities that have fallen silent, those first that did so first."""
-    found = session.execute(
-        select(EntitySeen.entity, EntitySeen.last_at)
-        .where(
-            EntitySeen.model_id == model_id,
-            EntitySeen.silent_at < watermark,
-            EntitySeen.last_at > watermark - KEPT,
-        )
-        .order_by(EntitySeen.silent_at, EntitySeen.entity)
+def _added(before: pa.Table, found: Seen) -> pa.Table:
+    """Return what is known with the predictions that are newer than all before them."""
+    at = pc.index_in(found.names, before["entity"].combine_chunks())
+    place = pc.fill_null(at, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    new = np.flatnonzero(place < 0)[: max(MOST - before.num_rows, 0)]
+    place[new] = before.num_rows + np.arange(new.size)
+    names = pa.concat_arrays(
+        [before["entity"].combine_chunks(), found.names.take(pa.array(new))]
     )
-    return [SilentEntity(name=name, last_at=last_at) for name, last_at in found]
+    n, first, last, longest, n_long = (
+        np.concatenate([before[name].to_numpy(), np.zeros(new.size, np.int64)])
+        for name in _FIGURES
+    )
+    is_known = n > 0
+    where, times = place[found.places], found.times
+    counts = (where >= 0) & ~(is_known[where] & (times <= last[where]))
+    where, times = where[counts], times[counts]
+    starts = np.flatnonzero(np.diff(where, prepend=-1))
+    own = where[starts]
+    gaps = np.diff(times, prepend=0)
+    gaps[starts] = np.where(is_known[own], times[starts] - last[own], 0)
+    first[own] = np.where(is_known[own], first[own], times[starts])
+    np.add.at(n, where, 1)
+    np.maximum.at(last, where, times)
+    np.maximum.at(longest, where, gaps)
+    mean = (last - first) / np.maximum(n - 1, 1)
+    np.add.at(n_long, where, gaps > _LONG * mean[where])
+    return pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
 
 
-def count(session: Session, model_id: UUID) -> int:
-    """Return how many entities are followed."""
-    n = select(func.count()).select_from(EntitySeen).where(EntitySeen.model_id == model_id)
-    return session.scalar(n) or 0
+def silent(
+    session: Session, model_id: UUID, watermark: datetime
+) -> tuple[list[SilentEntity], int]:
+    """Return the entities that have fallen silent, and how many are followed."""
+    row = session.get(EntityState, model_id)
+    if row is None:
+        return [], 0
+    known = _read(row.payload)
+    n, _, last, longest, n_long = (known[name].to_numpy() for name in _FIGURES)
+    now = (watermark - _EPOCH) // _US
+    params = SilenceParams()
+    limit = params.longer * longest + 1e6 * params.least_seconds
+    is_regular = (n >= FEWEST) & (100 * n_long <= n)
+    gone = is_regular & (now - last > limit) & (now - last < KEPT // _US)
+    places = np.flatnonzero(gone)[np.argsort(last[gone], kind="stable")]
+    names = known["entity"].take(pa.array(places)).to_pylist()
+    found = [
+        SilentEntity(name=name, last_at=_EPOCH + int(at) * _US)
+        for name, at in zip(names, last[places], strict=True)
+    ]
+    return found, known.num_rows
+
+
+def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
+    """Delete what is known of some entities."""
+    row = session.get(EntityState, model_id)
+    if row is not None and names:
+        known = _read(row.payload)
+        kept = pc.invert(pc.is_in(known["entity"], value_set=pa.array(sorted(names))))
+        row.payload = _written(known.filter(kept))
+
+
+def names(session: Session, model_id: UUID) -> list[str]:
+    """Return the entities that are followed."""
+    row = session.get(EntityState, model_id)
+    return [] if row is None else [*map(str, _read(row.payload)["entity"].to_pylist())]
+
+
+def _read(payload: bytes) -> pa.Table:
+    return pa.ipc.open_stream(payload).read_all()
+
+
+def _written(known: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, _SCHEMA) as writer:
+        writer.write_table(known)
+    return bytes(sink.getvalue().to_pybytes())

@@ -31,7 +31,7 @@ from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.serving import SERVING, SLICE, WIDTH
-from monitors.slo.silence import ArrivalHistory, ArrivalProfile
+from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
 from monitors.sources import Arrivals, InputGrains
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
 from services.aggregation import entities
@@ -214,17 +214,15 @@ class LiveMonitors:
             DAY if known.profile[1] is not None else timedelta(minutes=1)
         ):
             known.profile = (now, _profile(session, model))
-        gone = (
-            []
-            if model.watermark is None
-            else entities.silent(session, model.id, model.watermark)
-        )
+        gone, n_entities = list[SilentEntity](), 0
+        if model.watermark is not None:
+            gone, n_entities = entities.silent(session, model.id, model.watermark)
         return ArrivalHistory(
             now=now,
             age=None if known.arrived is None else known.arrived.age(now),
             profile=known.profile[1],
             silent=gone,
-            n_entities=entities.count(session, model.id) if gone else 0,
+            n_entities=n_entities,
         )
 
     def _fitted(

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from deltalake import DeltaTable
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
@@ -29,10 +30,12 @@ from db.queries import segments
 from db.queries.log import erasure as stored
 from db.queries.log import positions
 from db.session import leave_no_trace, read_only, unit_of_work
-from db.tables import Erasure, Model
+from db.tables import Alert, Erasure, Finding, FlipRow, Model, Monitor
 from lake import erase as rows
 from lake.erase import Found
 from lake.tables import open_table
+from monitors import registry
+from services.aggregation import entities
 from services.aggregation.fold import fold
 from services.platform_faults.outage import is_outage
 from services.retention.archive import archive
@@ -43,6 +46,9 @@ IDLE_SECONDS, MAX_IDLE = 0.05, 20  # how long an inbox is watched that does not 
 
 class NotDrained(RuntimeError):
     """The inbox could not be moved to the lake yet; the next run tries again."""
+
+
+ERASED = "(erased)"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,9 +213,30 @@ def _forget(sessions: sessionmaker[Session], model_id: UUID, hits: Iterable[Hits
                 given = segments.names(session, model_id).values()
                 gone = [name for name in given if name and each.subject.matches(name)]
                 segments.forget(session, model_id, gone)
+                known = entities.names(session, model_id)
+                silent = [*filter(each.subject.matches, known)]
+                entities.forget(session, model_id, silent)
+                _redact(session, model_id, {*silent, *gone})
             if each.subject.field == "session_id":
                 known = stored.scored_sessions(session, model_id)
                 stored.forget_scores(session, model_id, filter(each.subject.matches, known))
+
+
+def _redact(session: Session, model_id: UUID, gone: set[str]) -> None:
+    """Take the names of entities out of what monitors found silent, and its alerts."""
+    kinds = registry.where(lambda kind: kind.names_entities)
+    monitors = select(Monitor.id).where(Monitor.model_id == model_id, Monitor.kind.in_(kinds))
+    alerts = select(Alert.id).where(Alert.monitor_id.in_(monitors))
+    for name in gone:
+        for row in session.scalars(select(Finding).where(Finding.monitor_id.in_(monitors))):
+            text = json.dumps(row.detail)
+            if json.dumps(name) in text:
+                row.detail = json.loads(text.replace(json.dumps(name), json.dumps(ERASED)))
+                row.cause = row.cause.replace(name, ERASED)
+        for alert in session.scalars(select(Alert).where(Alert.id.in_(alerts))):
+            alert.cause = alert.cause.replace(name, ERASED)
+        for flip in session.scalars(select(FlipRow).where(FlipRow.alert_id.in_(alerts))):
+            flip.cause = flip.cause.replace(name, ERASED)
 
 
 def _mark(sessions: sessionmaker[Session], model_id: UUID, days: set[date]) -> None:

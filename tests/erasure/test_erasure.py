@@ -3,8 +3,10 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,7 +20,9 @@ from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import (
     Erasure,
+    Finding,
     Model,
+    Monitor,
     Quarantine,
     Rollout,
     Run,
@@ -26,10 +30,17 @@ from db.tables import (
 )
 from lake import tables
 from lake.reading import Log, Snapshot, SnapshotGone
+from monitors.slo import silence
+from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilenceParams, SilentEntity
 from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
+from services.aggregation import entities
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
+from services.alerting import alert_transitions
+from services.alerting.alert_transitions import Seen
+from services.models import monitor_config
+from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
 from services.retention.erasure import NotDrained, erase
 from services.retention.erasure_requests import ask
@@ -108,11 +119,29 @@ def test_by_entity_the_labels_of_the_entity_go_too(
     assert who is not None
     send(sessions, model_id, 0, 10)
     finish(sessions, lake)
+    with unit_of_work(sessions) as session:
+        monitor_config.put(session, model_id, MonitorPlan(name="silence", kind="silence"))
+        monitor = session.scalars(select(Monitor)).one()
+        found = silence.evaluate(
+            ArrivalHistory(
+                now=START,
+                age=timedelta(),
+                profile=ArrivalProfile(seconds=np.ones(168)),
+                silent=[SilentEntity(name=who, last_at=START)],
+                n_entities=2,
+            ),
+            SilenceParams(),
+        )
+        seen = Seen(version="v1", as_of=START)
+        assert alert_transitions.observe(session, monitor, seen, found, START) is not None
 
     erasure_id = want(sessions, model_id, "entity", who)
     erase(sessions, lake, model_id, LATER)
 
-    with read_only(sessions) as session:  # its place stays taken, but is nobody's
+    with read_only(sessions) as session:
+        assert "(erased)" in session.scalars(select(Finding.cause)).one()
+        assert entities.names(session, model_id) == [ENTITY[STAYS]]
+        # Its place stays taken, but is nobody's.
         given = segments.names(session, model_id).values()
         assert [*given] == ([None, ENTITY[STAYS]] if segment_by else [])
     assert traces(lake, who) == []

@@ -165,31 +165,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "day", name=op.f("pk_dirty_day")),
     )
     op.create_table(
-        "entity_seen",
+        "entity_state",
         sa.Column("model_id", sa.Uuid(), nullable=False),
-        sa.Column("entity", sa.String(), nullable=False),
-        sa.Column("n", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("first_at", UtcDateTime(), nullable=False),
-        sa.Column("last_at", UtcDateTime(), nullable=False),
-        sa.Column(
-            "longest_gap_us",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=False,
-        ),
-        sa.Column(
-            "n_long", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
-        sa.Column("silent_at", UtcDateTime(), nullable=True),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["model_id"], ["model.id"], name=op.f("fk_entity_seen_model_id_model")
+            ["model_id"], ["model.id"], name=op.f("fk_entity_state_model_id_model")
         ),
-        sa.PrimaryKeyConstraint("model_id", "entity", name=op.f("pk_entity_seen")),
+        sa.PrimaryKeyConstraint("model_id", name=op.f("pk_entity_state")),
     )
-    with op.batch_alter_table("entity_seen", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_entity_seen_model_id_silent_at", ["model_id", "silent_at"], unique=False
-        )
-
     op.create_table(
         "erasure",
         sa.Column("id", sa.Uuid(), nullable=False),
