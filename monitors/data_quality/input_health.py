@@ -198,7 +198,7 @@ def evaluate(
         threshold=0.0,
         window=window,
         cause=listed + (f"; and {rest} more" if rest > 0 else ""),
-        detail={"faults": [fault.to_json() for fault in faults]},
+        detail={"input_faults": [fault.to_json() for fault in faults]},
     )
 
 

@@ -46,7 +46,7 @@ def faults(
     before: Floats, recent: Floats, params: InputHealthParams = PARAMS
 ) -> list[tuple[str, str]]:
     found = input_health.evaluate(input_health.fit(grains(before)), grains(recent), params)
-    listed = found.detail["faults"]
+    listed = found.detail["input_faults"]
     assert isinstance(listed, list)
     assert (found.outcome is Outcome.BREACH) == bool(listed)
     return [(str(one["feature"]), str(one["fault"])) for one in listed]
@@ -131,7 +131,7 @@ def test_the_start_says_what_is_waited_for() -> None:
     recent = noise(60)
     recent[-5:, :, 0] *= 10  # not yet
     recent[-5:, :, 1] = np.nan
-    listed = input_health.evaluate(young, grains(recent), PARAMS).detail["faults"]
+    listed = input_health.evaluate(young, grains(recent), PARAMS).detail["input_faults"]
     assert isinstance(listed, list)
     assert [one["feature"] for one in listed] == ["x1"]
 
