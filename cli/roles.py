@@ -138,8 +138,8 @@ def run_threads(targets: Sequence[Callable[[], None]]) -> None:
 def work(settings: Settings) -> int:
     """Tick and work until stopped; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
-    from jobs.wiring import GROUPS, jobs
-    from jobs.worker import Worker
+    from jobs.wiring import jobs
+    from jobs.worker import Queue, Worker
 
     stop = until_signalled()
     sessions = _sessions(settings)
@@ -148,8 +148,8 @@ def work(settings: Settings) -> int:
     ticker.start()
     run_threads(
         [
-            partial(Worker(settings, sessions, wired, group).run, stop, IDLE_SECONDS)
-            for group in GROUPS
+            partial(Worker(settings, sessions, wired, queue).run, stop, IDLE_SECONDS)
+            for queue in Queue
         ]
     )
     ticker.stop()

@@ -1,4 +1,4 @@
-"""Mapping of job names to use cases."""
+"""Table of the jobs: name, queue and use case of each."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.settings import Settings
 from db.queries.queue import runs
-from db.queries.queue.runs import Claim, Group
+from db.queries.queue.runs import Claim
 from db.session import unit_of_work
 from jobs.ticker import PURGE_EVERY
-from jobs.worker import Job
+from jobs.worker import Job, Queue
 from notify.webhook import Sender
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
@@ -27,12 +27,6 @@ from services.retention import deletion, erasure, erasure_requests, rebuild, ret
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
-
-# Each group has a thread of its own: receivers that hang, or a lake that is away, hold up
-# neither the fold nor each other.
-FOLD = Group(names=frozenset({"fold", "kserve"}))
-DELIVERY = Group(names=frozenset({"deliver"}))
-GROUPS = (FOLD, DELIVERY, Group(names=FOLD.names | DELIVERY.names, is_rest=True))
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -80,14 +74,14 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         sweep(sessions, utcnow, settings.kserve_wait)
 
     return {
-        "fold": fold,
-        "archive": archive,
-        "kserve": pair_events,
-        schedule.JOB: evaluate_day,
-        failed_slots.RETRY_JOB: retry_failed_slots,
-        "reevaluate": reevaluate_late,
-        REPORT_JOB: report,
-        "deliver": deliver,
+        "fold": Job(Queue.FOLD, fold),
+        "kserve": Job(Queue.FOLD, pair_events),
+        "deliver": Job(Queue.DELIVERY, deliver),
+        schedule.JOB: Job(Queue.EVALUATION, evaluate_day),
+        "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
+        failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
+        "archive": Job(Queue.ARCHIVE, archive),
+        REPORT_JOB: Job(Queue.BULK, report),
         **_tidying(settings, sessions),
     }
 
@@ -128,9 +122,9 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
 
     return {
-        rebuild.JOB: make_again,
-        erasure_requests.JOB: erase,
-        "retain": retain,
-        "purge": purge,
-        deletion.JOB: delete_files,
+        "retain": Job(Queue.ARCHIVE, retain),
+        "purge": Job(Queue.ARCHIVE, purge),
+        rebuild.JOB: Job(Queue.BULK, make_again),
+        erasure_requests.JOB: Job(Queue.BULK, erase),
+        deletion.JOB: Job(Queue.BULK, delete_files),
     }

@@ -1,11 +1,12 @@
-"""The worker: claims runs and does them, one at a time."""
+"""The worker of a queue: claims runs of its jobs and does them, one at a time."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from time import monotonic
-from typing import TypeAlias
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -13,20 +14,36 @@ from core import backoff
 from core.clock import utcnow
 from core.settings import Settings
 from db.queries.queue import runs
-from db.queries.queue.runs import ALL, Claim, Group
+from db.queries.queue.runs import Claim
 from db.session import read_only, unit_of_work
 from services.platform_faults import failing_jobs
 from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
 
-Job: TypeAlias = Callable[[Claim], None]
-
 LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is away
 
 
-class UnknownJob(Exception):
-    """No worker of this version knows the job of a run."""
+class Queue(StrEnum):
+    """Queues, each with a worker thread of its own: none waits for another.
+
+    A receiver that does not answer, a lake that is away or a backtest of hours delays
+    nothing but its own queue.
+    """
+
+    FOLD = "fold"
+    DELIVERY = "delivery"
+    EVALUATION = "evaluation"
+    ARCHIVE = "archive"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done for a run, and the queue whose worker does it."""
+
+    queue: Queue
+    do: Callable[[Claim], None]
 
 
 class Worker:
@@ -40,8 +57,8 @@ class Worker:
         Opens transactions; none is open while a job runs.
     jobs
         What is known, by name.
-    group
-        The jobs that this worker takes.
+    queue
+        Only runs of its jobs are taken; by default runs of all jobs that are known.
     """
 
     def __init__(
@@ -49,12 +66,11 @@ class Worker:
         settings: Settings,
         sessions: sessionmaker[Session],
         jobs: Mapping[str, Job],
-        group: Group = ALL,
+        queue: Queue | None = None,
     ) -> None:
         self._lease = settings.lease
         self._sessions = sessions
-        self._jobs = jobs
-        self._group = group
+        self._jobs = {name: job.do for name, job in jobs.items() if queue in (None, job.queue)}
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
@@ -77,10 +93,10 @@ class Worker:
     def once(self) -> bool:
         """Do one run; False when nothing is due."""
         with read_only(self._sessions) as session:
-            if not runs.waits(session, utcnow(), self._lease, self._group):
+            if not runs.waits(session, utcnow(), self._lease, self._jobs):
                 return False
         with unit_of_work(self._sessions) as session:
-            claim = runs.claim(session, utcnow(), self._lease, self._group)
+            claim = runs.claim(session, utcnow(), self._lease, self._jobs)
         if claim is None:
             return False
         self._settle(claim, self._attempt(claim))
@@ -88,18 +104,12 @@ class Worker:
 
     def _attempt(self, claim: Claim) -> Exception | None:
         try:
-            job = self._job(claim.job)
             with self._heartbeat(claim):
-                job(claim)
+                self._jobs[claim.job](claim)
         except Exception as error:  # noqa: BLE001 - recorded
             log_failure(f"job {claim.job} of slot {claim.slot} failed", error)
             return error
         return None
-
-    def _job(self, name: str) -> Job:
-        if name not in self._jobs:
-            raise UnknownJob(f"no job {name!r}; known: {', '.join(sorted(self._jobs))}")
-        return self._jobs[name]
 
     def _settle(self, claim: Claim, error: Exception | None) -> None:
         """Write down what came of a run, as soon as the database is there again.

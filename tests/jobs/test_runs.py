@@ -9,6 +9,7 @@ from db.tables import Run
 from db.tables.queue import RunStatus
 
 LEASE = timedelta(seconds=30)
+JOBS = ("fold", "evaluate")
 SECOND = timedelta(seconds=1)
 
 
@@ -21,7 +22,7 @@ def ask(
 
 def claim(sessions: sessionmaker[Session], now: datetime) -> Claim | None:
     with unit_of_work(sessions) as session:
-        return runs.claim(session, now, LEASE)
+        return runs.claim(session, now, LEASE, JOBS)
 
 
 def test_a_slot_that_is_asked_for_twice_runs_once(
@@ -134,7 +135,7 @@ def test_a_slot_that_was_done_before_the_clock_was_set_back_is_run_again(
 ) -> None:
     ask(sessions, now - HOUR)
     with unit_of_work(sessions) as session:
-        taken = runs.claim(session, now, LEASE)
+        taken = runs.claim(session, now, LEASE, JOBS)
         assert taken is not None
         runs.finish(session, taken, now)
     with unit_of_work(sessions) as session:
@@ -180,7 +181,7 @@ def test_an_open_run_is_seen_and_old_ones_are_forgotten(
     ask(sessions, now)
     with unit_of_work(sessions) as session:
         assert runs.is_open(session, "fold")
-        assert runs.waits(session, now, LEASE)
+        assert runs.waits(session, now, LEASE, JOBS)
     taken = claim(sessions, now)
     assert taken is not None
     with unit_of_work(sessions) as session:

@@ -17,8 +17,8 @@ from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import unit_of_work
 from db.tables import Receipt, Run
 from db.tables.queue import RunStatus
-from jobs.wiring import GROUPS, jobs
-from jobs.worker import Worker
+from jobs.wiring import jobs
+from jobs.worker import Job, Queue, Worker
 from services.platform_faults import failing_jobs, platform_alerts
 from tests.streams import HOUR, START, add_model
 
@@ -38,7 +38,7 @@ def state(sessions: sessionmaker[Session]) -> tuple[RunStatus, int, str | None]:
 def worker(
     settings: Settings, sessions: sessionmaker[Session], job: Callable[[Claim], None]
 ) -> Worker:
-    return Worker(settings, sessions, {"work": job})
+    return Worker(settings, sessions, {"work": Job(Queue.BULK, job)})
 
 
 @pytest.mark.usefixtures("one_run")
@@ -53,18 +53,11 @@ def test_a_run_that_is_due_is_done_once(
 
 
 @pytest.mark.usefixtures("one_run")
-def test_a_job_that_nobody_knows_is_given_up_with_the_known_ones_named(
+def test_a_worker_leaves_a_job_that_it_does_not_know_to_others(
     settings: Settings, sessions: sessionmaker[Session]
 ) -> None:
-    stranger = Worker(settings, sessions, {"fold": print, "archive": print})
-    for _ in range(MAX_ATTEMPTS):
-        assert stranger.once()
-        hurry(sessions)
-    status, _, error = state(sessions)
-    assert (status, error) == (
-        RunStatus.DEAD,
-        "UnknownJob: no job 'work'; known: archive, fold",
-    )
+    assert not Worker(settings, sessions, {"fold": Job(Queue.FOLD, print)}).once()
+    assert state(sessions) == (RunStatus.TODO, 0, None)
 
 
 def hurry(sessions: sessionmaker[Session]) -> None:
@@ -139,27 +132,40 @@ def test_a_job_that_is_given_up_alerts(
     ]
 
 
-def test_a_worker_takes_only_the_jobs_of_its_group(
-    settings: Settings, sessions: sessionmaker[Session]
+@pytest.mark.parametrize("hanging", Queue)
+def test_a_job_that_hangs_delays_no_other_queue(
+    settings: Settings, sessions: sessionmaker[Session], hanging: Queue
 ) -> None:
-    done: list[str] = []
-    wired = {
-        name: lambda claim: done.append(claim.job) for name in ("fold", "deliver", "evaluate")
-    }
+    done: set[str] = set()
+    others_are_done, stop = threading.Event(), threading.Event()
+
+    def do(claim: Claim) -> None:
+        if claim.job == hanging:
+            assert others_are_done.wait(60)
+        done.add(claim.job)
+        if {*Queue} - {hanging} <= done:
+            others_are_done.set()
+
     with unit_of_work(sessions) as session:
-        for name in wired:
-            runs.ask(session, name, START, START)
-    for group, name in zip(GROUPS, ("fold", "deliver", "evaluate"), strict=True):
-        one = Worker(settings, sessions, wired, group)
-        assert (one.once(), one.once()) == (True, False)
-        assert done.pop() == name
+        for queue in Queue:
+            runs.ask(session, queue, START, START)
+    wired = {str(queue): Job(queue, do) for queue in Queue}
+    threads = [
+        threading.Thread(target=Worker(settings, sessions, wired, queue).run, args=(stop, 0.02))
+        for queue in Queue
+    ]
+    for thread in threads:
+        thread.start()
+    is_free = others_are_done.wait(30)
+    others_are_done.set()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert is_free, f"only {done} ran"
 
 
-def test_every_job_is_taken_by_one_group(
-    settings: Settings, sessions: sessionmaker[Session]
-) -> None:
-    for name in jobs(settings, sessions):
-        assert sum((name in group.names) is not group.is_rest for group in GROUPS) == 1
+def test_every_queue_has_a_job(settings: Settings, sessions: sessionmaker[Session]) -> None:
+    assert {job.queue for job in jobs(settings, sessions).values()} == {*Queue}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -1,7 +1,8 @@
 """The job queue."""
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -26,25 +27,6 @@ from db.tables import Run
 from db.tables.queue import RunStatus
 
 MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Some jobs, which have a worker thread of their own.
-
-    Attributes
-    ----------
-    names
-        The jobs.
-    is_rest
-        True for all jobs but these.
-    """
-
-    names: frozenset[str] = field(default_factory=frozenset)
-    is_rest: bool = False
-
-
-ALL = Group(is_rest=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +129,13 @@ def newest(session: Session, job: str, subject: str) -> Run | None:
     )
 
 
-def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[bool], ...]:
+def _due(
+    now: datetime, lease: timedelta, jobs: Collection[str]
+) -> tuple[ColumnElement[bool], ...]:
     """Open, due, free, and the oldest of its job and subject: these run in order."""
     earlier = aliased(Run)
-    is_named = Run.job.in_(group.names)
     return (
-        ~is_named if group.is_rest else is_named,
+        Run.job.in_(jobs),
         Run.finished_at.is_(None),
         is_due(Run.not_before, now, backoff.LONGEST_DELAY),
         is_due(Run.lease_until, now, lease),
@@ -165,15 +148,15 @@ def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[b
     )
 
 
-def waits(session: Session, now: datetime, lease: timedelta, group: Group = ALL) -> bool:
+def waits(session: Session, now: datetime, lease: timedelta, jobs: Collection[str]) -> bool:
     """Return whether there is anything to claim. Reads only, so that idling costs no write."""
-    return session.scalar(select(Run.id).where(*_due(now, lease, group)).limit(1)) is not None
+    return session.scalar(select(Run.id).where(*_due(now, lease, jobs)).limit(1)) is not None
 
 
 def claim(
-    session: Session, now: datetime, lease: timedelta, group: Group = ALL
+    session: Session, now: datetime, lease: timedelta, jobs: Collection[str]
 ) -> Claim | None:
-    """Take the run that has been due for longest; None when there is nothing to take.
+    """Take the run of these jobs that has been due for longest; None when there is none.
 
     A worker that dies keeps nothing: the lease ends and the run is taken
     again, under a higher fence, so that the dead one's late answer is void.
@@ -182,7 +165,7 @@ def claim(
     # wait behind everything that is asked for since, for as long as the clock went back.
     oldest = (
         select(Run)
-        .where(*_due(now, lease, group))
+        .where(*_due(now, lease, jobs))
         .order_by(Run.not_before <= now, Run.not_before)
         .limit(1)
     )
