@@ -158,10 +158,11 @@ def work(settings: Settings) -> int:
 
 def train(settings: Settings, drill: Drill = NO_DRILL) -> int:
     """Train requested challengers until stopped."""
-    from services.rollouts.trainer import Trainer
+    from jobs.training import training
+    from jobs.worker import Worker
 
     stop = until_signalled()
-    run_threads(
-        [partial(Trainer(settings, _sessions(settings), drill).run, stop, TRAINER_IDLE_SECONDS)]
-    )
+    sessions = _sessions(settings)
+    trainer = Worker(settings, sessions, training(settings, sessions, drill))
+    run_threads([partial(trainer.run, stop, TRAINER_IDLE_SECONDS)])
     return 0

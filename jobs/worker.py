@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from time import monotonic
+from typing import TypeAlias
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -14,9 +16,11 @@ from core import backoff
 from core.clock import utcnow
 from core.settings import Settings
 from db.queries.queue import runs
-from db.queries.queue.runs import Claim
+from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import read_only, unit_of_work
+from db.tables.queue import RunStatus
 from services.platform_faults import failing_jobs
+from services.platform_faults.failing_jobs import Failure
 from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
@@ -38,12 +42,33 @@ class Queue(StrEnum):
     BULK = "bulk"
 
 
+OnFailure: TypeAlias = Callable[[Session, Claim, Failure, datetime], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is done for a run, and the queue whose worker does it."""
+    """A job of the queue.
+
+    Attributes
+    ----------
+    queue
+        The worker of this queue does it.
+    do
+        What is done for a run; no transaction is open.
+    on_failure
+        What follows a failed attempt, in the transaction that records it.
+    final
+        Errors after which no further attempt is made.
+    """
 
     queue: Queue
     do: Callable[[Claim], None]
+    on_failure: OnFailure = failing_jobs.record
+    final: tuple[type[Exception], ...] = ()
+
+
+class WorkerDied(Exception):
+    """The process of the last attempt ended before its run."""
 
 
 class Worker:
@@ -70,7 +95,7 @@ class Worker:
     ) -> None:
         self._lease = settings.lease
         self._sessions = sessions
-        self._jobs = {name: job.do for name, job in jobs.items() if queue in (None, job.queue)}
+        self._jobs = {name: job for name, job in jobs.items() if queue in (None, job.queue)}
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
@@ -104,12 +129,17 @@ class Worker:
 
     def _attempt(self, claim: Claim) -> Exception | None:
         try:
-            with self._heartbeat(claim):
-                self._jobs[claim.job](claim)
+            self._do(claim)
         except Exception as error:  # noqa: BLE001 - recorded
             log_failure(f"job {claim.job} of slot {claim.slot} failed", error)
             return error
         return None
+
+    def _do(self, claim: Claim) -> None:
+        if claim.failures > MAX_ATTEMPTS:
+            raise WorkerDied(f"attempt {MAX_ATTEMPTS} ended with its process")
+        with self._heartbeat(claim):
+            self._jobs[claim.job].do(claim)
 
     def _settle(self, claim: Claim, error: Exception | None) -> None:
         """Write down what came of a run, as soon as the database is there again.
@@ -133,10 +163,15 @@ class Worker:
             if runs.finish(session, claim, now):
                 failing_jobs.resolve(session, claim, now)
             return
-        cause, may_die = described(error), not is_outage(error)
-        is_dead = runs.give_back(session, claim, cause, now, may_die=may_die)
-        if is_dead or claim.attempts >= failing_jobs.ATTEMPTS:
-            failing_jobs.fire(session, claim, cause, now)
+        cause, is_away, job = described(error), is_outage(error), self._jobs[claim.job]
+        is_final = isinstance(error, job.final)
+        status = runs.give_back(
+            session, claim, cause, now, is_outage=is_away, is_final=is_final
+        )
+        if status is not None:
+            is_last = status is RunStatus.DEAD
+            failure = Failure(cause=cause, is_outage=is_away, is_last=is_last)
+            job.on_failure(session, claim, failure, now)
 
     @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[None]:

@@ -5,7 +5,6 @@ result is recorded as soon as it is known.
 """
 
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.queries.queue import deliveries
+from db.queries.queue import deliveries, leases
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
 from notify.retry import LONGEST, Disable, GiveUp, Retry, after_failure
@@ -154,9 +153,8 @@ def record(
         next_step = None
         values |= {"delivered": True, "finished_at": now}
     else:
-        jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
         next_step = after_failure(
-            answer.status, claim.attempts, now, answer.retry_after, jitter
+            answer.status, claim.attempts, now, answer.retry_after, leases.jitter()
         )
         match next_step:
             case Retry(not_before):

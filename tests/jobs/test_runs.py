@@ -96,7 +96,8 @@ def test_an_outage_never_gives_a_run_up(sessions: sessionmaker[Session], now: da
         taken = claim(sessions, at)
         assert taken is not None
         with unit_of_work(sessions) as session:
-            assert not runs.give_back(session, taken, "the lake is away", at, may_die=False)
+            status = runs.give_back(session, taken, "the lake is away", at, is_outage=True)
+        assert status is RunStatus.TODO
         at += timedelta(seconds=73)  # a minute and its jitter
 
 

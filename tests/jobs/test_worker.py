@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.clock import utcnow
 from core.schema.rows import Kind
 from core.settings import Settings
 from db.queries.queue import runs
@@ -81,6 +82,43 @@ def test_a_failing_job_is_tried_again_after_a_pause_and_given_up_at_last(
         assert not failing.once()
         hurry(sessions)
     assert not failing.once()
+
+
+def die(sessions: sessionmaker[Session], n_times: int) -> None:
+    """Claim the run and never finish it."""
+    for _ in range(n_times):
+        with unit_of_work(sessions) as session:
+            assert runs.claim(session, utcnow(), timedelta(0), ["work"]) is not None
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_run_over_which_processes_keep_dying_is_given_up(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    done: list[Claim] = []
+    die(sessions, MAX_ATTEMPTS)
+    assert worker(settings, sessions, done.append).once()
+    assert done == []
+    cause = f"WorkerDied: attempt {MAX_ATTEMPTS} ended with its process"
+    assert state(sessions) == (RunStatus.DEAD, MAX_ATTEMPTS + 1, cause)
+
+
+@pytest.mark.usefixtures("one_run")
+def test_attempts_that_ended_in_an_outage_do_not_count(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    errors: list[Exception] = [OSError("disk full")] * MAX_ATTEMPTS
+    errors += [KeyError("load")] * MAX_ATTEMPTS
+
+    def fail(_: Claim) -> None:
+        raise errors.pop(0)
+
+    failing = worker(settings, sessions, fail)
+    while errors:
+        assert state(sessions)[0] is RunStatus.TODO
+        assert failing.once()
+        hurry(sessions)
+    assert state(sessions)[0] is RunStatus.DEAD
 
 
 def alerts(sessions: sessionmaker[Session]) -> list[tuple[PlatformFault, str, str]]:
