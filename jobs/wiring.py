@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.errors import AppError
 from core.settings import Settings
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
@@ -22,6 +23,7 @@ from services.evaluation.baseline_cache import Baselines
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
+from services.read_models import backtests
 from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
@@ -64,9 +66,6 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         catch_up(sessions, settings.lake, model_id, now)
         evaluate_again(sessions, baselines, model_id, claim.slot, now)
 
-    def report(claim: Claim) -> None:
-        report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
-
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
@@ -81,8 +80,28 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
-        REPORT_JOB: Job(Queue.BULK, report),
+        **_requested(settings, sessions),
         **_tidying(settings, sessions),
+    }
+
+
+def _requested(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
+    """Return the jobs that somebody asks for, and that may take long."""
+
+    def backtest(claim: Claim) -> None:
+        backtests.run(sessions, UUID(claim.subject), utcnow)
+
+    def report(claim: Claim) -> None:
+        report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
+
+    def make_again(claim: Claim) -> None:
+        rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
+
+    on_failure = backtests.record_failure
+    return {
+        backtests.JOB: Job(Queue.BULK, backtest, on_failure, final=(AppError,)),
+        REPORT_JOB: Job(Queue.BULK, report),
+        rebuild.JOB: Job(Queue.BULK, make_again),
     }
 
 
@@ -107,6 +126,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             # a while makes nobody forget what a client may send again.
             n_purges = settings.keep_receipts // PURGE_EVERY + 1
             runs.purge(session, now - settings.keep_runs, keep="purge", newest=n_purges)
+            backtests.purge(session, now - settings.keep_runs)
             since = runs.nth_finished(session, "purge", n_purges)
             if since is not None:
                 forget_receipts(session, min(since, now - settings.keep_receipts))
@@ -118,13 +138,9 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         )
         deletion.delete_files(sessions, places, claim.subject, utcnow())
 
-    def make_again(claim: Claim) -> None:
-        rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
-
     return {
         "retain": Job(Queue.ARCHIVE, retain),
         "purge": Job(Queue.ARCHIVE, purge),
-        rebuild.JOB: Job(Queue.BULK, make_again),
         erasure_requests.JOB: Job(Queue.BULK, erase),
         deletion.JOB: Job(Queue.BULK, delete_files),
     }
