@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
 from api.ingestion import erasures, ingest, kserve, lookup, streams
-from api.models import history, models, monitors, rollouts, segments, skew, versions
+from api.models import backtests, history, models, monitors, rollouts, segments, skew, versions
 from api.operations import health, keys, metrics
 from api.server import description, errors
 from api.server.authentication import KeyFirst, Keys
@@ -28,6 +28,7 @@ from web import pages
 
 ROOMS = (
     alerts,
+    backtests,
     channels,
     description,
     erasures,

@@ -22,7 +22,7 @@ POLL_SECONDS = 0.5
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
-    """Print the replay; nothing is written.
+    """Print what monitors would have found; nothing is stored.
 
     Raises
     ------

@@ -138,8 +138,8 @@ def run_threads(targets: Sequence[Callable[[], None]]) -> None:
 def work(settings: Settings) -> int:
     """Tick and work until stopped; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
-    from jobs.wiring import GROUPS, jobs
-    from jobs.worker import Worker
+    from jobs.wiring import jobs
+    from jobs.worker import Queue, Worker
 
     stop = until_signalled()
     sessions = _sessions(settings)
@@ -148,8 +148,8 @@ def work(settings: Settings) -> int:
     ticker.start()
     run_threads(
         [
-            partial(Worker(settings, sessions, wired, group).run, stop, IDLE_SECONDS)
-            for group in GROUPS
+            partial(Worker(settings, sessions, wired, queue).run, stop, IDLE_SECONDS)
+            for queue in Queue
         ]
     )
     ticker.stop()
@@ -158,10 +158,11 @@ def work(settings: Settings) -> int:
 
 def train(settings: Settings, drill: Drill = NO_DRILL) -> int:
     """Train requested challengers until stopped."""
-    from services.rollouts.trainer import Trainer
+    from jobs.training import training
+    from jobs.worker import Worker
 
     stop = until_signalled()
-    run_threads(
-        [partial(Trainer(settings, _sessions(settings), drill).run, stop, TRAINER_IDLE_SECONDS)]
-    )
+    sessions = _sessions(settings)
+    trainer = Worker(settings, sessions, training(settings, sessions, drill))
+    run_threads([partial(trainer.run, stop, TRAINER_IDLE_SECONDS)])
     return 0

@@ -27,6 +27,7 @@ from db.session import read_only, unit_of_work
 from jobs.worker import log_failure
 from services.evaluation import failed_slots, schedule
 from services.retention import erasure_requests
+from services.rollouts import training_runs
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class Ticker:
         }.items():
             self._tick(job, every, self._ask(job, every))
         self._tick(schedule.JOB, settings.evaluate_every, self.ask_for_closed_days)
+        self._tick(training_runs.JOB, settings.fold_every, self.ask_for_training)
         self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
         self._reevaluate_every = settings.reevaluate_every
         self._tick("reevaluate", settings.reevaluate_every, self.ask_for_late_days)
@@ -184,6 +186,16 @@ class Ticker:
             with unit_of_work(self._sessions) as session:
                 for model_id in changed:
                     runs.ask(session, "reevaluate", slot, now, str(model_id))
+
+    def ask_for_training(self) -> None:
+        """Ask for the training, or the next gate test, of rollouts whose labels have come."""
+        with read_only(self._sessions) as session:
+            missing = training_runs.missing(session)
+        if missing:
+            now = utcnow()
+            with unit_of_work(self._sessions) as session:
+                for subject, slot in missing:
+                    runs.ask(session, training_runs.JOB, slot, now, subject, again=True)
 
     def ask_for_erasures(self) -> None:
         """Ask again for what is to be erased, until it is."""

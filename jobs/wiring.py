@@ -1,4 +1,4 @@
-"""Mapping of job names to use cases."""
+"""Table of the jobs: name, queue and use case of each."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -6,12 +6,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.errors import AppError
 from core.settings import Settings
 from db.queries.queue import runs
-from db.queries.queue.runs import Claim, Group
+from db.queries.queue.runs import Claim
 from db.session import unit_of_work
 from jobs.ticker import PURGE_EVERY
-from jobs.worker import Job
+from jobs.worker import Job, Queue
 from notify.sender import Sender
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
@@ -23,17 +24,12 @@ from services.evaluation.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
+from services.read_models import backtests
 from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
-
-# Each group has a thread of its own: receivers that hang, or a lake that is away, hold up
-# neither the fold nor each other.
-FOLD = Group(names=frozenset({"fold", "kserve"}))
-DELIVERY = Group(names=frozenset({"deliver"}))
-GROUPS = (FOLD, DELIVERY, Group(names=FOLD.names | DELIVERY.names, is_rest=True))
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -74,9 +70,6 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         catch_up(sessions, settings.lake, model_id, now)
         evaluate_again(sessions, baselines, model_id, claim.slot, now)
 
-    def report(claim: Claim) -> None:
-        report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
-
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
@@ -84,15 +77,35 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         sweep(sessions, utcnow, settings.kserve_wait)
 
     return {
-        "fold": fold,
-        "archive": archive,
-        "kserve": pair_events,
-        schedule.JOB: evaluate_day,
-        failed_slots.RETRY_JOB: retry_failed_slots,
-        "reevaluate": reevaluate_late,
-        REPORT_JOB: report,
-        "deliver": deliver,
+        "fold": Job(Queue.FOLD, fold),
+        "kserve": Job(Queue.FOLD, pair_events),
+        "deliver": Job(Queue.DELIVERY, deliver),
+        schedule.JOB: Job(Queue.EVALUATION, evaluate_day),
+        "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
+        failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
+        "archive": Job(Queue.ARCHIVE, archive),
+        **_requested(settings, sessions),
         **_tidying(settings, sessions),
+    }
+
+
+def _requested(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
+    """Return the jobs that somebody asks for, and that may take long."""
+
+    def backtest(claim: Claim) -> None:
+        backtests.run(sessions, UUID(claim.subject), utcnow)
+
+    def report(claim: Claim) -> None:
+        report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
+
+    def make_again(claim: Claim) -> None:
+        rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
+
+    on_failure = backtests.record_failure
+    return {
+        backtests.JOB: Job(Queue.BULK, backtest, on_failure, final=(AppError,)),
+        REPORT_JOB: Job(Queue.BULK, report),
+        rebuild.JOB: Job(Queue.BULK, make_again),
     }
 
 
@@ -117,6 +130,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
             # a while makes nobody forget what a client may send again.
             n_purges = settings.keep_receipts // PURGE_EVERY + 1
             runs.purge(session, now - settings.keep_runs, keep="purge", newest=n_purges)
+            backtests.purge(session, now - settings.keep_runs)
             since = runs.nth_finished(session, "purge", n_purges)
             if since is not None:
                 forget_receipts(session, min(since, now - settings.keep_receipts))
@@ -128,13 +142,9 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         )
         deletion.delete_files(sessions, places, claim.subject, utcnow())
 
-    def make_again(claim: Claim) -> None:
-        rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
-
     return {
-        rebuild.JOB: make_again,
-        erasure_requests.JOB: erase,
-        "retain": retain,
-        "purge": purge,
-        deletion.JOB: delete_files,
+        "retain": Job(Queue.ARCHIVE, retain),
+        "purge": Job(Queue.ARCHIVE, purge),
+        erasure_requests.JOB: Job(Queue.BULK, erase),
+        deletion.JOB: Job(Queue.BULK, delete_files),
     }

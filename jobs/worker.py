@@ -1,9 +1,12 @@
-"""The worker: claims runs and does them, one at a time."""
+"""The worker of a queue: claims runs of its jobs and does them, one at a time."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from time import monotonic
 from typing import TypeAlias
 
@@ -13,20 +16,59 @@ from core import backoff
 from core.clock import utcnow
 from core.settings import Settings
 from db.queries.queue import runs
-from db.queries.queue.runs import ALL, Claim, Group
+from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import read_only, unit_of_work
+from db.tables.queue import RunStatus
 from services.platform_faults import failing_jobs
+from services.platform_faults.failing_jobs import Failure
 from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
 
-Job: TypeAlias = Callable[[Claim], None]
-
 LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is away
 
 
-class UnknownJob(Exception):
-    """No worker of this version knows the job of a run."""
+class Queue(StrEnum):
+    """Queues, each with a worker thread of its own: none waits for another.
+
+    A receiver that does not answer, a lake that is away or a backtest of hours delays
+    nothing but its own queue.
+    """
+
+    FOLD = "fold"
+    DELIVERY = "delivery"
+    EVALUATION = "evaluation"
+    ARCHIVE = "archive"
+    BULK = "bulk"
+
+
+OnFailure: TypeAlias = Callable[[Session, Claim, Failure, datetime], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of the queue.
+
+    Attributes
+    ----------
+    queue
+        The worker of this queue does it.
+    do
+        What is done for a run; no transaction is open.
+    on_failure
+        What follows a failed attempt, in the transaction that records it.
+    final
+        Errors after which no further attempt is made.
+    """
+
+    queue: Queue
+    do: Callable[[Claim], None]
+    on_failure: OnFailure = failing_jobs.record
+    final: tuple[type[Exception], ...] = ()
+
+
+class WorkerDied(Exception):
+    """The process of the last attempt ended before its run."""
 
 
 class Worker:
@@ -40,8 +82,8 @@ class Worker:
         Opens transactions; none is open while a job runs.
     jobs
         What is known, by name.
-    group
-        The jobs that this worker takes.
+    queue
+        Only runs of its jobs are taken; by default runs of all jobs that are known.
     """
 
     def __init__(
@@ -49,12 +91,11 @@ class Worker:
         settings: Settings,
         sessions: sessionmaker[Session],
         jobs: Mapping[str, Job],
-        group: Group = ALL,
+        queue: Queue | None = None,
     ) -> None:
         self._lease = settings.lease
         self._sessions = sessions
-        self._jobs = jobs
-        self._group = group
+        self._jobs = {name: job for name, job in jobs.items() if queue in (None, job.queue)}
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event, idle_seconds: float) -> None:
@@ -77,10 +118,10 @@ class Worker:
     def once(self) -> bool:
         """Do one run; False when nothing is due."""
         with read_only(self._sessions) as session:
-            if not runs.waits(session, utcnow(), self._lease, self._group):
+            if not runs.waits(session, utcnow(), self._lease, self._jobs):
                 return False
         with unit_of_work(self._sessions) as session:
-            claim = runs.claim(session, utcnow(), self._lease, self._group)
+            claim = runs.claim(session, utcnow(), self._lease, self._jobs)
         if claim is None:
             return False
         self._settle(claim, self._attempt(claim))
@@ -88,18 +129,17 @@ class Worker:
 
     def _attempt(self, claim: Claim) -> Exception | None:
         try:
-            job = self._job(claim.job)
-            with self._heartbeat(claim):
-                job(claim)
+            self._do(claim)
         except Exception as error:  # noqa: BLE001 - recorded
             log_failure(f"job {claim.job} of slot {claim.slot} failed", error)
             return error
         return None
 
-    def _job(self, name: str) -> Job:
-        if name not in self._jobs:
-            raise UnknownJob(f"no job {name!r}; known: {', '.join(sorted(self._jobs))}")
-        return self._jobs[name]
+    def _do(self, claim: Claim) -> None:
+        if claim.failures > MAX_ATTEMPTS:
+            raise WorkerDied(f"attempt {MAX_ATTEMPTS} ended with its process")
+        with self._heartbeat(claim):
+            self._jobs[claim.job].do(claim)
 
     def _settle(self, claim: Claim, error: Exception | None) -> None:
         """Write down what came of a run, as soon as the database is there again.
@@ -123,10 +163,15 @@ class Worker:
             if runs.finish(session, claim, now):
                 failing_jobs.resolve(session, claim, now)
             return
-        cause, may_die = described(error), not is_outage(error)
-        is_dead = runs.give_back(session, claim, cause, now, may_die=may_die)
-        if is_dead or claim.attempts >= failing_jobs.ATTEMPTS:
-            failing_jobs.fire(session, claim, cause, now)
+        cause, is_away, job = described(error), is_outage(error), self._jobs[claim.job]
+        is_final = isinstance(error, job.final)
+        status = runs.give_back(
+            session, claim, cause, now, is_outage=is_away, is_final=is_final
+        )
+        if status is not None:
+            is_last = status is RunStatus.DEAD
+            failure = Failure(cause=cause, is_outage=is_away, is_last=is_last)
+            job.on_failure(session, claim, failure, now)
 
     @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[None]:

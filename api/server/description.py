@@ -44,6 +44,7 @@ TAGS = {
     "streams": "Rows that cannot be processed, and how to discard them.",
     "skew": "What serving does to the input that training did not.",
     "history": "What was brought in after the fact.",
+    "backtests": "What monitors would have found on past days.",
     "kserve": "The events of KServe's logger.",
     "metrics": "For Prometheus.",
     "health": "For whoever restarts or routes to this process.",

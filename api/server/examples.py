@@ -59,6 +59,17 @@ BODIES: dict[str, Any] = {
         "online": {"load": [1000 * value for value in _SHOWN]},
     },
     "put_history": {"until": "2026-01-01T00:00:00Z"},
+    "create_backtest": {
+        "since": "2026-01-01T00:00:00Z",
+        "reference_days": 60,
+        "monitors": [
+            {
+                "name": "strict",
+                "kind": "input_drift",
+                "params": {"days_between_false_alarms": 365},
+            }
+        ],
+    },
     "erase": {"session_id": "s17"},
     "put_monitor": {"kind": "input_drift"},
     "put_channel": {"url": "https://hooks.example.com/seqwatch"},

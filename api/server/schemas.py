@@ -65,7 +65,7 @@ def add_parameters(schemas: dict[str, Any]) -> None:
         kinds, ref_template="#/components/schemas/{name}"
     )
     schemas |= found
-    for body in ("MonitorPut", "MonitorNow"):
+    for body in ("MonitorPut", "MonitorNow", "BacktestMonitor"):
         schemas[body]["properties"]["params"] = {
             "description": "By the kind of the monitor; what is absent has its default.",
             "anyOf": [*of_kinds],

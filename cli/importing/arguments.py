@@ -32,7 +32,7 @@ def add_import(command: argparse.ArgumentParser) -> None:
     option(
         "--live", action="store_true", help="let what is found fire alerts, as if it came now"
     )
-    option("--no-replay", action="store_true", help="no backtest of the monitors")
+    option("--no-backtest", action="store_true", help="no backtest of the monitors")
     option("--reference-days", type=int, metavar="N", help="backtest against the first N days")
     option(
         "--wait",

@@ -75,7 +75,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         for job in jobs:
             _send(platform, job, given, result)
         n_bad = telling.summary(result.tallies, sys.stdout)
-        if not given.no_replay:
+        if not given.no_backtest:
             _backtest(platform, given)
     finally:
         platform.close()
@@ -275,7 +275,7 @@ def _backtest(platform: Platform, given: argparse.Namespace) -> None:
         time.sleep(POLL_SECONDS)
     try:
         days = given.reference_days
-        bounds = {} if days is None else {"reference_days": str(days)}
-        telling.backtest(platform.backtest(bounds), sys.stdout)
+        request = {} if days is None else {"reference_days": days}
+        telling.backtest(platform.backtest(request, given.wait), sys.stdout)
     except ImportRefused as error:
         _write(f"no backtest: {error}")

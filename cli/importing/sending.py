@@ -16,6 +16,7 @@ from core.errors import AppError
 from services.ingest import Feed
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
+POLL_SECONDS = 1.0  # between two reads of a backtest that runs
 GIVE_UP_AFTER = 900.0  # seconds without any answer that lets us go on
 _AGAIN = (408, 429, 502, 503, 504)
 
@@ -145,9 +146,24 @@ class Platform:
         """Mark event time up to here as history."""
         self._json("PUT", "/history", json={"until": until.isoformat()})
 
-    def backtest(self, bounds: Mapping[str, str]) -> dict[str, Any]:
-        """Return what the monitors would have found."""
-        return self._json("GET", "/replay", params=bounds, timeout=900.0)
+    def backtest(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Return what the monitors would have found; a worker evaluates it meanwhile.
+
+        Raises
+        ------
+        ImportRefused
+            If it fails, or is not done in time.
+        """
+        asked = self._json("POST", "/backtests", json=request)
+        until = time.monotonic() + seconds
+        while asked["state"] in ("queued", "running") and time.monotonic() < until:
+            self._pause(POLL_SECONDS)
+            asked = self._json("GET", f"/backtests/{asked['id']}")
+        if asked["result"] is None:
+            reason = asked["error"] or f"not done within {seconds:g} s"
+            raise ImportRefused(f"{reason} (backtest {asked['id']} is {asked['state']})")
+        result: dict[str, Any] = asked["result"]
+        return result
 
     def send(self, parcel: Parcel, batch_id: str, tally: Tally) -> tuple[int, int]:
         """Send one batch until it is acknowledged; how many rows were kept, how many not."""
@@ -183,7 +199,7 @@ class Platform:
 
     def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         answer = self._ask(method, path, **more)
-        if answer.status_code != 200:
+        if answer.status_code not in (200, 202):
             raise _refusal(answer)
         return _read(answer)
 

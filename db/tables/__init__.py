@@ -28,7 +28,7 @@ from db.tables.log import (
     UnusableAnswer,
 )
 from db.tables.models import Champion, Model, Version
-from db.tables.queue import Run
+from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent
 from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
@@ -36,6 +36,7 @@ __all__ = [
     "Alert",
     "ApiKey",
     "AuditEvent",
+    "BacktestRow",
     "Base",
     "Champion",
     "Channel",

@@ -1,10 +1,11 @@
-"""Table of the job queue."""
+"""Tables of the job queue, and of what was asked for and is kept with its result."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
@@ -43,6 +44,29 @@ class Run(Base):
     lease_until: Mapped[datetime | None]
     fence: Mapped[int] = mapped_column(default=0)
     attempts: Mapped[int] = mapped_column(default=0)
+    outages: Mapped[int] = mapped_column(default=0)  # attempts that ended in one
     error: Mapped[str | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class BacktestRow(Base):
+    """One backtest that was asked for, its progress in event days, and its result."""
+
+    __tablename__ = "backtest"
+    __table_args__ = (
+        Index("ix_backtest_model_id", "model_id"),
+        Index("ix_backtest_finished_at", "finished_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    request: Mapped[dict[str, Any]]
+    asked_by: Mapped[str]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    n_evaluated: Mapped[int] = mapped_column(default=0)
+    n_days: Mapped[int | None]
+    error: Mapped[str | None]
+    result: Mapped[dict[str, Any] | None]

@@ -17,7 +17,7 @@ class Rollout(Base):
     """From the request to retrain until the challenger serves everyone, or no one.
 
     `requested_at`, `not_before` and `step_since` are event time. `rev` guards
-    every change; `lease_until` and `fence` are the trainer's, in wall time.
+    every change.
     """
 
     __tablename__ = "rollout"
@@ -50,9 +50,6 @@ class Rollout(Base):
     gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
     verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    lease_until: Mapped[datetime | None]
-    fence: Mapped[int] = mapped_column(default=0)
-    attempts: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 

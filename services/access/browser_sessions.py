@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import Unauthorized
-from db.queries.queue.due import is_due
+from db.queries.queue.leases import is_due
 from db.tables import ApiKey, Scope, WebSession
 from services.access.api_keys import Caller, caller_of, digest_of, require
 

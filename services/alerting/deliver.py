@@ -4,7 +4,6 @@ Channels are independent: each has a few attempts under way at most, and each
 result is recorded as soon as it is known.
 """
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import absolute
-from db.queries.queue import deliveries
+from db.queries.queue import deliveries, leases
 from db.queries.queue.deliveries import Claim, Longest
 from db.session import read_only, unit_of_work
 from notify import channel
@@ -152,8 +151,7 @@ def record(sessions: sessionmaker[Session], claim: Claim, sent: Sent, now: datet
         case Disable():
             values["finished_at"] = now
         case Retry(error=error, after=after):
-            jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
-            match after_failure(claim.attempts, now, after, jitter):
+            match after_failure(claim.attempts, now, after, leases.jitter()):
                 case RetryAt(not_before):
                     values["not_before"] = not_before
                 case GiveUp(reason):

@@ -5,7 +5,7 @@ is evaluated as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -167,7 +167,10 @@ class _Day:
 
 
 def run_backtest(
-    sessions: sessionmaker[Session], model_id: UUID, request: BacktestRequest
+    sessions: sessionmaker[Session],
+    model_id: UUID,
+    request: BacktestRequest,
+    note: Callable[[int, int], None] = lambda _, __: None,
 ) -> Backtest:
     """Evaluate monitors on each closed day of a stretch that is kept.
 
@@ -178,7 +181,9 @@ def run_backtest(
     model_id
         Whose days.
     request
-        What to replay.
+        Which days, against what, by which monitors.
+    note
+        Called after each day with the number of days evaluated, and of all days.
 
     Raises
     ------
@@ -199,8 +204,9 @@ def run_backtest(
             days = [*_days(session, model, trackers, (request, stretch), baselines)]
 
     # decide
-    for day in days:
+    for n_evaluated, day in enumerate(days, start=1):
         _evaluate_day(trackers, day, baselines)
+        note(n_evaluated, len(days))
     episodes = [episode for tracker in trackers for episode in tracker.episodes]
     return Backtest(
         model=name,

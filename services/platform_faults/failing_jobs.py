@@ -1,5 +1,6 @@
 """Alerts on jobs of the platform that fail repeatedly."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -7,49 +8,57 @@ from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
 from db.queries.queue.runs import Claim
-from db.tables import Model
+from db.tables import Model, Rollout
 from services.platform_faults import platform_alerts
 
 # Two minutes of attempts, the last a minute apart: a short outage notifies nobody.
 ATTEMPTS = 7
 
 
-def fire(session: Session, claim: Claim, cause: str, now: datetime) -> None:
-    """Open the alert on a job that fails; an open one takes the newest cause."""
-    fire_for(session, claim.job, _model(session, claim), cause, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed attempt of a run.
+
+    Attributes
+    ----------
+    is_last
+        The run was given up.
+    """
+
+    cause: str
+    is_outage: bool
+    is_last: bool
+
+
+def record(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
+    """Open the alert on a job that fails repeatedly; an open one takes the newest cause."""
+    if failure.is_last or claim.attempts >= ATTEMPTS:
+        model = _model(session, claim)
+        platform_alerts.fire(
+            session,
+            PlatformFault.JOB_FAILING,
+            _subject(claim, model),
+            f"job {claim.job} fails: {failure.cause}",
+            now,
+            None if model is None else model.id,
+        )
 
 
 def resolve(session: Session, claim: Claim, now: datetime) -> None:
     """Close the alert on a job that has succeeded."""
-    resolve_for(session, claim.job, _model(session, claim), now)
-
-
-def fire_for(
-    session: Session, job: str, model: Model | None, cause: str, now: datetime
-) -> None:
-    """Open the alert on work for a model, or for all of them."""
-    platform_alerts.fire(
-        session,
-        PlatformFault.JOB_FAILING,
-        _subject(job, model),
-        f"job {job} fails: {cause}",
-        now,
-        None if model is None else model.id,
-    )
-
-
-def resolve_for(session: Session, job: str, model: Model | None, now: datetime) -> None:
-    """Close the alert on work that has succeeded."""
-    platform_alerts.resolve(session, PlatformFault.JOB_FAILING, _subject(job, model), now)
+    subject = _subject(claim, _model(session, claim))
+    platform_alerts.resolve(session, PlatformFault.JOB_FAILING, subject, now)
 
 
 def _model(session: Session, claim: Claim) -> Model | None:
     """Return the model that a run is about; None for a run about all, or about a finding."""
     try:
-        return session.get(Model, UUID(claim.subject))
+        subject = UUID(claim.subject)
     except ValueError:  # no id at all
         return None
+    rollout = session.get(Rollout, subject)
+    return session.get(Model, subject if rollout is None else rollout.model_id)
 
 
-def _subject(job: str, model: Model | None) -> str:
-    return job if model is None else f"{job} {model.name}"
+def _subject(claim: Claim, model: Model | None) -> str:
+    return claim.job if model is None else f"{claim.job} {model.name}"

@@ -24,6 +24,7 @@ from db.session import read_only
 from db.tables import (
     Alert,
     ApiKey,
+    BacktestRow,
     Finding,
     FlipRow,
     Model,
@@ -142,10 +143,9 @@ def delete_model(session: Session, model_id: UUID, now: datetime) -> None:
 def _delete_rows(session: Session, model_id: UUID) -> None:
     """Delete every row about a model: what refers to others first."""
     subjects = {str(model_id)}
-    subjects |= {
-        str(one)
-        for one in session.scalars(select(Finding.id).where(Finding.model_id == model_id))
-    }
+    for table in (Finding, Rollout, BacktestRow):
+        ids = session.scalars(select(table.id).where(table.model_id == model_id))
+        subjects |= {str(one) for one in ids}
     waiting = session.execute(select(Run.id, Run.subject).where(Run.subject != "")).all()
     gone = [run_id for run_id, subject in waiting if subject in subjects]
     session.execute(delete(Run).where(Run.id.in_(gone)))

@@ -83,7 +83,6 @@ def move(
         rollout.step_since = model.watermark
     if rollout.phase not in OPEN:
         rollout.finished_at = now
-        rollout.lease_until = None
     if Phase.CANARY in (before, rollout.phase) or before is Phase.PAUSED:
         champion_pointer.touch_routing(session, model.id)
     if rollout.phase is Phase.PROMOTED:

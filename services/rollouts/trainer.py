@@ -1,29 +1,22 @@
-"""Trainer: claims rollouts, trains challengers, and submits them to the gate."""
+"""Trainer: trains challengers for rollouts, and submits them to the gate."""
 
 import logging
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import CursorResult, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from core import backoff
 from core.clock import utcnow
-from core.errors import AppError
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
-from db.queries.queue.due import is_due
-from db.session import read_only, unit_of_work
+from db.queries.queue import runs
+from db.queries.queue.runs import Claim
+from db.session import unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
 from retrain.drill import NO_DRILL, Drill
@@ -32,31 +25,19 @@ from retrain.rollout import Event, Phase
 from retrain.training.fit import Epoch, limit_threads
 from services.models.artifacts import store
 from services.platform_faults import failing_jobs
-from services.platform_faults.outage import described, is_outage
+from services.platform_faults.failing_jobs import Failure
 from services.retention.catch_up import catch_up
-from services.rollouts import rollout_transitions, train_challenger
+from services.rollouts import rollout_transitions, train_challenger, training_runs
 from services.rollouts.train_challenger import TrainingRequest, TrainingResult
 
 log = logging.getLogger(__name__)
 
-JOB = "training"  # as alerts name it
-LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is away
-MAX_ATTEMPTS = 5  # a trainer that dies five times over one rollout is not unlucky
 AT_WORK = (Phase.TRAINING, Phase.GATING)
 DAY = timedelta(days=1)
 
 
-class LeaseLost(Exception):
-    """Another trainer has taken over; what we have done is void."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """The right to train for one rollout, until the lease ends."""
-
-    rollout_id: UUID
-    fence: int
-    attempts: int
+class Superseded(Exception):
+    """Another trainer has taken over, or the rollout was ended: what was done is void."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +49,22 @@ class Retest:
     tests: GateTests
 
 
+def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
+    """End a rollout whose run was given up; note that it is tried again."""
+    if failure.is_outage:
+        failing_jobs.record(session, claim, failure, now)
+        return
+    rollout = session.get_one(Rollout, UUID(claim.subject), with_for_update=True)
+    if rollout.phase not in AT_WORK:
+        return
+    if failure.is_last:
+        rollout_transitions.move(session, rollout, Event.CRASH, failure.cause, now)
+    else:
+        rollout_transitions.note(session, rollout, "retried", failure.cause, now)
+
+
 class Trainer:
-    """One trainer. Any number is safe: a claim is a lease with a fence."""
+    """Takes rollouts to the gate and through it; each claim is a run of the queue."""
 
     def __init__(
         self, settings: Settings, sessions: sessionmaker[Session], drill: Drill = NO_DRILL
@@ -77,101 +72,45 @@ class Trainer:
         self._settings = settings
         self._drill = drill
         self._sessions = sessions
-        self._n_outages = 0  # in a row
         limit_threads(settings.trainer_threads)
 
-    def run(self, stop: threading.Event, idle_seconds: float) -> None:
-        """Train until stopped; a database that is away ends no trainer."""
-        while not stop.is_set():
-            try:
-                pause = 0.0 if self.once() else idle_seconds
-            except Exception as error:
-                if not is_outage(error):
-                    log.exception("the trainer failed")
-                log.warning("no rollout can be taken: %s", described(error))
-                pause = LONGEST_PAUSE
-            stop.wait(pause)
-
-    def once(self) -> bool:
-        """Take one rollout to the gate and through it; False when none is waiting."""
-        claim = self._claim()
-        if claim is None:
-            return False
+    def train(self, claim: Claim) -> None:
+        """Train and test a challenger, or test it again; nothing if that is no longer due."""
+        began = time.monotonic()
         try:
-            with self._heartbeat(claim):
-                request = self._request(claim)
-                if isinstance(request, Retest):
-                    self._test_again(claim, request)
-                else:
-                    result = train_challenger.make(
-                        request, lambda epoch: self._report_progress(claim, epoch)
-                    )
-                    self._deliver(claim, request, result)
-            self._n_outages = 0
-        except LeaseLost:
-            log.warning("rollout %s was taken over by another trainer", claim.rollout_id)
-        except SnapshotGone as error:  # begins again, on what is left
-            log.warning("rollout %s: %s", claim.rollout_id, error)
-            self._give_back(claim, RuntimeError(str(error)))
-        except Exception as error:
-            if is_outage(error):
-                log.warning("rollout %s: %s", claim.rollout_id, described(error))
-                self._wait(claim, error)
+            request = self._request(claim)
+            if isinstance(request, Retest):
+                self._test_again(claim, request)
             else:
-                log.exception("rollout %s failed", claim.rollout_id)
-                self._give_back(claim, error)
-        return True
-
-    def _claim(self) -> Claim | None:
-        now = utcnow()
-        waiting = (
-            select(Rollout)
-            .join(Model, Model.id == Rollout.model_id)
-            .where(
-                or_(
-                    Rollout.phase.in_((Phase.REQUESTED, Phase.GATING))
-                    & (Model.watermark >= Rollout.not_before),
-                    Rollout.phase == Phase.TRAINING,
-                ),
-                is_due(Rollout.lease_until, now, self._longest_lease),
-            )
-            .order_by(Rollout.created_at)
-            .limit(1)
-        )
-        with read_only(self._sessions) as session:
-            if session.scalar(waiting) is None:
-                return None
-        with unit_of_work(self._sessions) as session:
-            # A row that another trainer is taking right now is not waiting any more.
-            free = waiting.with_for_update(of=Rollout, skip_locked=True)
-            rollout = session.scalar(free)
-            if rollout is None:
-                return None
-            if rollout.attempts >= MAX_ATTEMPTS:
-                cause = f"the trainer died {rollout.attempts} times"
-                rollout_transitions.move(session, rollout, Event.CRASH, cause, now)
-                return None
-            rollout.lease_until = now + self._settings.lease
-            rollout.fence += 1
-            rollout.attempts += 1
-            if rollout.phase is Phase.REQUESTED:
-                rollout_transitions.move(
-                    session, rollout, Event.START, "a trainer took it", now
+                result = train_challenger.make(
+                    request, lambda epoch: self._report_progress(claim, epoch)
                 )
-            return Claim(rollout_id=rollout.id, fence=rollout.fence, attempts=rollout.attempts)
+                self._deliver(claim, request, result)
+        except Superseded:
+            log.warning("rollout %s was ended or taken over", claim.subject)
+        except SnapshotGone as error:  # the next attempt trains on what is left
+            raise RuntimeError(str(error)) from error
+        log.info("rollout %s: %.1f s", claim.subject, time.monotonic() - began)
 
-    @property
-    def _longest_lease(self) -> timedelta:
-        return max(self._settings.lease, backoff.LONGEST_DELAY)
+    def _begin(self, claim: Claim) -> UUID:
+        """Enter the phase of training, where the rollout was only requested."""
+        with unit_of_work(self._sessions) as session:
+            due = {rollout.id: rollout for rollout in training_runs.due(session)}
+            rollout = due.get(UUID(claim.subject))
+            if rollout is None:
+                raise Superseded
+            if rollout.phase is Phase.REQUESTED:
+                now, cause = utcnow(), "a trainer took it"
+                rollout_transitions.move(session, rollout, Event.START, cause, now)
+            return rollout.model_id
 
     def _request(self, claim: Claim) -> TrainingRequest | Retest:
         """Write down what to train on, once: whoever begins again takes the same."""
+        model_id = self._begin(claim)
         # What was acknowledged before the training counts, however busy the worker is.
-        with read_only(self._sessions) as session:
-            model_id = session.get_one(Rollout, claim.rollout_id).model_id
         catch_up(self._sessions, self._settings.lake, model_id, utcnow())
         with unit_of_work(self._sessions) as session:
-            rollout = session.get_one(Rollout, claim.rollout_id)
+            rollout = self._held(session, claim)
             model = session.get_one(Model, rollout.model_id)
             base = session.get(Version, rollout.base_id) if rollout.base_id else None
             if rollout.phase is Phase.GATING and rollout.challenger_id is not None:
@@ -238,7 +177,6 @@ class Trainer:
         compared = train_challenger.retest(due.request, due.sha256, due.tests)
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
-            rollout.attempts, rollout.lease_until = 0, None
             if compared is None:  # labels are missing: it is asked again a day later
                 rollout.not_before = due.request.cut + DAY
                 return
@@ -303,86 +241,25 @@ class Trainer:
                 session, rollout, Event.TRAINED, f"{text} in {seconds:.0f} s", now
             )
             self._leave_gate(session, rollout, request, (result.gate, result.tests))
-            rollout.attempts, rollout.lease_until = 0, None
-            model = session.get_one(Model, request.model_id)
-            failing_jobs.resolve_for(session, JOB, model, now)
 
     def _held(self, session: Session, claim: Claim) -> Rollout:
-        rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
-        if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
-            raise LeaseLost
+        """Return the rollout, locked, while the claim on it is ours.
+
+        Raises
+        ------
+        Superseded
+            If it is not, or the rollout was ended.
+        """
+        is_ours = runs.extend(session, claim, utcnow() + self._settings.lease)
+        rollout = session.get_one(Rollout, UUID(claim.subject), with_for_update=True)
+        if not is_ours or rollout.phase not in AT_WORK:
+            raise Superseded
         return rollout
 
     def _report_progress(self, claim: Claim, epoch: Epoch) -> None:
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}
-
-    def _give_back(self, claim: Claim, error: Exception) -> None:
-        """End the rollout for a reason that training again would meet again; else try again."""
-        now = utcnow()
-        with unit_of_work(self._sessions) as session:
-            rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
-            if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
-                return
-            cause = described(error)
-            if isinstance(error, AppError) or claim.attempts >= MAX_ATTEMPTS:
-                rollout_transitions.move(session, rollout, Event.CRASH, cause, now)
-            else:
-                rollout_transitions.note(session, rollout, "retried", cause, now)
-                rollout.lease_until = now
-
-    def _wait(self, claim: Claim, error: Exception) -> None:
-        """Try again when an outage may be over. It counts as no attempt."""
-        now = utcnow()
-        self._n_outages += 1
-        with unit_of_work(self._sessions) as session:
-            rollout = session.get_one(Rollout, claim.rollout_id, with_for_update=True)
-            if rollout.fence != claim.fence or rollout.phase not in AT_WORK:
-                return
-            rollout.attempts -= 1
-            rollout.lease_until = now + backoff.delay(self._n_outages)
-            if self._n_outages >= failing_jobs.ATTEMPTS:
-                model = session.get_one(Model, rollout.model_id)
-                failing_jobs.fire_for(session, JOB, model, described(error), now)
-
-    @contextmanager
-    def _heartbeat(self, claim: Claim) -> Iterator[None]:
-        """Extend the lease while the work goes on."""
-        done = threading.Event()
-        beat_seconds = self._settings.lease.total_seconds() / 3
-
-        def beat() -> None:
-            while not done.wait(beat_seconds):
-                try:
-                    if not self._extend(claim):
-                        return
-                except SQLAlchemyError as error:  # the next beat may reach the database again
-                    log.warning("rollout %s: %s", claim.rollout_id, described(error))
-
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        began = time.monotonic()
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            log.info("rollout %s: %.1f s", claim.rollout_id, time.monotonic() - began)
-
-    def _extend(self, claim: Claim) -> bool:
-        """Keep the lease; False when it was lost, or given up because the work is done."""
-        with unit_of_work(self._sessions) as session:
-            kept = session.execute(
-                update(Rollout)
-                .where(
-                    Rollout.id == claim.rollout_id,
-                    Rollout.fence == claim.fence,
-                    Rollout.lease_until.is_not(None),
-                )
-                .values(lease_until=utcnow() + self._settings.lease)
-            )
-        return cast(CursorResult[None], kept).rowcount == 1
 
 
 def _next_name(session: Session, model_id: UUID) -> str:

@@ -13,6 +13,8 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
+from jobs.wiring import jobs
+from jobs.worker import Worker
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
 from services.aggregation.label_join import join_all
@@ -84,5 +86,7 @@ def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Set
         token = create_key(session, "k", [Scope.READ], None, utcnow())
     headers = {"Authorization": f"Bearer {token}"}
     with TestClient(create_app(settings, sessions), headers=headers) as client:
-        told = client.get("/v1/models/grid/replay").json()
+        where = client.post("/v1/models/grid/backtests", json={}).headers["Location"]
+        assert Worker(settings, sessions, jobs(settings, sessions)).once()
+        told = client.get(where).json()["result"]
     assert (told["waiting_rows"], told["waiting_days"]) == (1, 0)

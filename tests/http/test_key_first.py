@@ -80,7 +80,7 @@ def asked() -> list[tuple[str, str]]:
     """Return a method and an address for every route."""
     found = [("POST", f"/v1/models/m/{feed}") for feed in Feed] + [("POST", "/v1/kserve")]
     for route in ROUTES:
-        path = re.sub(r"{(finding|rollout)_id}", str(uuid4()), route.path)
+        path = re.sub(r"{(backtest|finding|rollout)_id}", str(uuid4()), route.path)
         found += [(method, re.sub(r"[{}]", "", path)) for method in route.methods or ()]
     return found
 

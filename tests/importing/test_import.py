@@ -49,7 +49,7 @@ class Place:
         parser = argparse.ArgumentParser()
         add_import(parser)
         where = ["--url", self.url, "--key-file", str(self.folder / "key")]
-        state = ["--state", str(self.folder / "state"), "--version", "v1", "--no-replay"]
+        state = ["--state", str(self.folder / "state"), "--version", "v1", "--no-backtest"]
         return parser.parse_args(["grid", *given, *where, *state])
 
     def bring(self, *given: str) -> int:
@@ -199,7 +199,7 @@ def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
     command = [
         *(sys.executable, "-m", "cli.main", "import", "grid", path, *MAP),
         *("--map", "actual.load=seen", "--batch-rows", "100", "--version", "v1"),
-        *("--url", place.url, "--key-file", str(place.folder / "key"), "--no-replay"),
+        *("--url", place.url, "--key-file", str(place.folder / "key"), "--no-backtest"),
         *("--state", str(place.folder / "state")),
     ]
     chance, n_killed = np.random.default_rng(1), 0

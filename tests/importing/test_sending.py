@@ -2,13 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
 
 from cli.importing.progress import Progress
-from cli.importing.sending import Journal, Parcel, Platform, Tally
+from cli.importing.sending import ImportRefused, Journal, Parcel, Platform, Tally
 from services.ingest import Feed
 
 
@@ -40,6 +41,38 @@ def test_busy_is_waited_for_as_long_as_the_platform_asks() -> None:
     assert platform.send(parcel, "one", tally) == (3, 0)
     assert paused == [7.0, 2.0, 0.5]
     assert ids == ["one"] * 4
+
+
+@pytest.mark.parametrize(
+    ("states", "seconds", "expected"),
+    [
+        pytest.param(["queued", "running", "done"], 60.0, "v1", id="done"),
+        pytest.param(["queued", "failed"], 60.0, "disk full", id="failed"),
+        pytest.param(["queued"], 0.0, "not done within 0 s", id="no worker"),
+    ],
+)
+def test_a_backtest_is_asked_for_and_waited_for(
+    states: list[str], seconds: float, expected: str
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        state = states[len(asked)]
+        asked.append(f"{request.method} {request.url.path}")
+        document: dict[str, Any] = {"id": "b", "state": state, "error": None, "result": None}
+        document |= {"result": {"version": "v1"}} if state == "done" else {}
+        document |= {"error": "disk full"} if state == "failed" else {}
+        return httpx.Response(202 if request.method == "POST" else 200, json=document)
+
+    platform = Platform("http://x", "k", "m", lambda _: None, lambda _: None)
+    platform._http = httpx.Client(base_url="http://x", transport=httpx.MockTransport(answer))
+    try:
+        found = platform.backtest({}, seconds)["version"]
+    except ImportRefused as error:
+        found = str(error)
+    assert expected in found
+    again = ["GET /v1/models/m/backtests/b"] * (len(states) - 1)
+    assert asked == ["POST /v1/models/m/backtests", *again]
 
 
 def test_progress_in_a_log_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

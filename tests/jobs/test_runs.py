@@ -9,6 +9,7 @@ from db.tables import Run
 from db.tables.queue import RunStatus
 
 LEASE = timedelta(seconds=30)
+JOBS = ("fold", "evaluate")
 SECOND = timedelta(seconds=1)
 
 
@@ -21,7 +22,7 @@ def ask(
 
 def claim(sessions: sessionmaker[Session], now: datetime) -> Claim | None:
     with unit_of_work(sessions) as session:
-        return runs.claim(session, now, LEASE)
+        return runs.claim(session, now, LEASE, JOBS)
 
 
 def test_a_slot_that_is_asked_for_twice_runs_once(
@@ -95,7 +96,8 @@ def test_an_outage_never_gives_a_run_up(sessions: sessionmaker[Session], now: da
         taken = claim(sessions, at)
         assert taken is not None
         with unit_of_work(sessions) as session:
-            assert not runs.give_back(session, taken, "the lake is away", at, may_die=False)
+            status = runs.give_back(session, taken, "the lake is away", at, is_outage=True)
+        assert status is RunStatus.TODO
         at += timedelta(seconds=73)  # a minute and its jitter
 
 
@@ -134,7 +136,7 @@ def test_a_slot_that_was_done_before_the_clock_was_set_back_is_run_again(
 ) -> None:
     ask(sessions, now - HOUR)
     with unit_of_work(sessions) as session:
-        taken = runs.claim(session, now, LEASE)
+        taken = runs.claim(session, now, LEASE, JOBS)
         assert taken is not None
         runs.finish(session, taken, now)
     with unit_of_work(sessions) as session:
@@ -180,7 +182,7 @@ def test_an_open_run_is_seen_and_old_ones_are_forgotten(
     ask(sessions, now)
     with unit_of_work(sessions) as session:
         assert runs.is_open(session, "fold")
-        assert runs.waits(session, now, LEASE)
+        assert runs.waits(session, now, LEASE, JOBS)
     taken = claim(sessions, now)
     assert taken is not None
     with unit_of_work(sessions) as session:

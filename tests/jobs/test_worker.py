@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.clock import utcnow
 from core.schema.rows import Kind
 from core.settings import Settings
 from db.queries.queue import runs
@@ -17,8 +18,8 @@ from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import unit_of_work
 from db.tables import Receipt, Run
 from db.tables.queue import RunStatus
-from jobs.wiring import GROUPS, jobs
-from jobs.worker import Worker
+from jobs.wiring import jobs
+from jobs.worker import Job, Queue, Worker
 from services.platform_faults import failing_jobs, platform_alerts
 from tests.streams import HOUR, START, add_model
 
@@ -38,7 +39,7 @@ def state(sessions: sessionmaker[Session]) -> tuple[RunStatus, int, str | None]:
 def worker(
     settings: Settings, sessions: sessionmaker[Session], job: Callable[[Claim], None]
 ) -> Worker:
-    return Worker(settings, sessions, {"work": job})
+    return Worker(settings, sessions, {"work": Job(Queue.BULK, job)})
 
 
 @pytest.mark.usefixtures("one_run")
@@ -53,18 +54,11 @@ def test_a_run_that_is_due_is_done_once(
 
 
 @pytest.mark.usefixtures("one_run")
-def test_a_job_that_nobody_knows_is_given_up_with_the_known_ones_named(
+def test_a_worker_leaves_a_job_that_it_does_not_know_to_others(
     settings: Settings, sessions: sessionmaker[Session]
 ) -> None:
-    stranger = Worker(settings, sessions, {"fold": print, "archive": print})
-    for _ in range(MAX_ATTEMPTS):
-        assert stranger.once()
-        hurry(sessions)
-    status, _, error = state(sessions)
-    assert (status, error) == (
-        RunStatus.DEAD,
-        "UnknownJob: no job 'work'; known: archive, fold",
-    )
+    assert not Worker(settings, sessions, {"fold": Job(Queue.FOLD, print)}).once()
+    assert state(sessions) == (RunStatus.TODO, 0, None)
 
 
 def hurry(sessions: sessionmaker[Session]) -> None:
@@ -88,6 +82,43 @@ def test_a_failing_job_is_tried_again_after_a_pause_and_given_up_at_last(
         assert not failing.once()
         hurry(sessions)
     assert not failing.once()
+
+
+def die(sessions: sessionmaker[Session], n_times: int) -> None:
+    """Claim the run and never finish it."""
+    for _ in range(n_times):
+        with unit_of_work(sessions) as session:
+            assert runs.claim(session, utcnow(), timedelta(0), ["work"]) is not None
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_run_over_which_processes_keep_dying_is_given_up(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    done: list[Claim] = []
+    die(sessions, MAX_ATTEMPTS)
+    assert worker(settings, sessions, done.append).once()
+    assert done == []
+    cause = f"WorkerDied: attempt {MAX_ATTEMPTS} ended with its process"
+    assert state(sessions) == (RunStatus.DEAD, MAX_ATTEMPTS + 1, cause)
+
+
+@pytest.mark.usefixtures("one_run")
+def test_attempts_that_ended_in_an_outage_do_not_count(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    errors: list[Exception] = [OSError("disk full")] * MAX_ATTEMPTS
+    errors += [KeyError("load")] * MAX_ATTEMPTS
+
+    def fail(_: Claim) -> None:
+        raise errors.pop(0)
+
+    failing = worker(settings, sessions, fail)
+    while errors:
+        assert state(sessions)[0] is RunStatus.TODO
+        assert failing.once()
+        hurry(sessions)
+    assert state(sessions)[0] is RunStatus.DEAD
 
 
 def alerts(sessions: sessionmaker[Session]) -> list[tuple[PlatformFault, str, str]]:
@@ -139,27 +170,40 @@ def test_a_job_that_is_given_up_alerts(
     ]
 
 
-def test_a_worker_takes_only_the_jobs_of_its_group(
-    settings: Settings, sessions: sessionmaker[Session]
+@pytest.mark.parametrize("hanging", Queue)
+def test_a_job_that_hangs_delays_no_other_queue(
+    settings: Settings, sessions: sessionmaker[Session], hanging: Queue
 ) -> None:
-    done: list[str] = []
-    wired = {
-        name: lambda claim: done.append(claim.job) for name in ("fold", "deliver", "evaluate")
-    }
+    done: set[str] = set()
+    others_are_done, stop = threading.Event(), threading.Event()
+
+    def do(claim: Claim) -> None:
+        if claim.job == hanging:
+            assert others_are_done.wait(60)
+        done.add(claim.job)
+        if {*Queue} - {hanging} <= done:
+            others_are_done.set()
+
     with unit_of_work(sessions) as session:
-        for name in wired:
-            runs.ask(session, name, START, START)
-    for group, name in zip(GROUPS, ("fold", "deliver", "evaluate"), strict=True):
-        one = Worker(settings, sessions, wired, group)
-        assert (one.once(), one.once()) == (True, False)
-        assert done.pop() == name
+        for queue in Queue:
+            runs.ask(session, queue, START, START)
+    wired = {str(queue): Job(queue, do) for queue in Queue}
+    threads = [
+        threading.Thread(target=Worker(settings, sessions, wired, queue).run, args=(stop, 0.02))
+        for queue in Queue
+    ]
+    for thread in threads:
+        thread.start()
+    is_free = others_are_done.wait(30)
+    others_are_done.set()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert is_free, f"only {done} ran"
 
 
-def test_every_job_is_taken_by_one_group(
-    settings: Settings, sessions: sessionmaker[Session]
-) -> None:
-    for name in jobs(settings, sessions):
-        assert sum((name in group.names) is not group.is_rest for group in GROUPS) == 1
+def test_every_queue_has_a_job(settings: Settings, sessions: sessionmaker[Session]) -> None:
+    assert {job.queue for job in jobs(settings, sessions).values()} == {*Queue}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

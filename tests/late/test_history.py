@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import delete
@@ -13,10 +14,12 @@ from core.settings import Settings
 from core.window import Window
 from db.session import unit_of_work
 from db.tables import Alert, Champion, Channel, FlipRow, Model, Rollout, Scope
+from jobs.wiring import jobs
+from jobs.worker import Worker
 from monitors.finding import Outcome
 from notify.signing import new_secret
 from services.access.api_keys import create_key
-from services.evaluation.backtest import BacktestRequest, run_backtest
+from services.evaluation.backtest import Backtest, BacktestRequest, run_backtest
 from services.models.monitor_config import MonitorPlan
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
@@ -130,7 +133,7 @@ def test_without_a_reference_a_replay_says_what_is_missing(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_history_and_replay_over_http(
+def test_history_and_backtest_over_http(
     settings: Settings, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = past(sessions, tmp_path)
@@ -149,10 +152,13 @@ def test_history_and_replay_over_http(
         assert client.put("/v1/models/grid/history", json=future).status_code == 422
         naive = client.put("/v1/models/grid/history", json={"until": "2026-01-01T00:00:00"})
         assert naive.status_code == 422
-        answer = client.get("/v1/models/grid/replay")
-        assert answer.status_code == 200, answer.text
-        assert {record["kind"] for record in answer.json()["records"]} == {*KINDS}
-        one_end = {"reference_from": START.isoformat()}
-        assert client.get("/v1/models/grid/replay", params=one_end).status_code == 422
+        asked = client.post("/v1/models/grid/backtests", json={})
+        assert asked.status_code == 202, asked.text
+        assert Worker(settings, sessions, jobs(settings, sessions)).once()
+        read = client.get(asked.headers["Location"]).json()
+        assert read["state"] == "done", read
+        assert {record["kind"] for record in read["result"]["records"]} == {*KINDS}
+        found = run_backtest(sessions, world.model_id, BacktestRequest())
+        assert msgspec.convert(read["result"], Backtest) == found
         shown = client.get("/v1/models/grid/findings").json()["items"]
         assert shown == []

@@ -138,7 +138,7 @@ class Platform:
         key = self.folder / "key"
         key.write_text(self.key)
         given = [model, str(path), "--url", str(self.http.base_url), "--key-file", str(key)]
-        given += ["--state", str(self.folder / "state"), "--no-replay"]
+        given += ["--state", str(self.folder / "state"), "--no-backtest"]
         return run(self.settings, parser.parse_args(given))
 
     def n_quarantined(self, model: str) -> int:

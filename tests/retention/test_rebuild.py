@@ -108,7 +108,7 @@ def test_rows_that_come_meanwhile_wait_and_count_once(
     assert fold_all(sessions, LATER) == 0
     made_again(sessions, tmp_path, asked)
     with unit_of_work(sessions) as session:
-        claim = runs.claim(session, LATER, DAY)
+        claim = runs.claim(session, LATER, DAY, [rebuild.JOB])
         assert claim is not None
         assert Request.of(claim.subject) == asked
         runs.finish(session, claim, LATER)

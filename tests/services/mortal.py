@@ -36,9 +36,9 @@ def main(role: str, url: str, *given: str) -> None:
         day_end = datetime.fromisoformat(given[1])
         evaluate_slot(sessions, Baselines(), UUID(given[0]), day_end, day_end)
     else:
-        from services.rollouts.trainer import Trainer
+        from tests.services.seasons import train_once
 
-        Trainer(settings_of(url, Path(given[0])), sessions).once()
+        train_once(settings_of(url, Path(given[0])), sessions)
     sys.exit("it was meant to die")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.contract import Contract
 from core.schema.feature import Feature
@@ -18,11 +18,13 @@ from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
+from jobs.ticker import Ticker
+from jobs.training import training
+from jobs.worker import Worker
 from retrain.drill import NO_DRILL, Drill
 from services.aggregation.fold import fold_all
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
-from services.rollouts.trainer import Trainer
 from tests.services.mortal import settings_of
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
@@ -84,7 +86,7 @@ class Seasons:
         return settings_of(self.url, self.folder).model_copy(update=changes)
 
     def train(self, drill: Drill = NO_DRILL, **changes: object) -> bool:
-        return Trainer(self.settings(**changes), self.sessions, drill).once()
+        return train_once(self.settings(**changes), self.sessions, drill)
 
     def rollout(self, rollout_id: UUID) -> Rollout:
         with read_only(self.sessions) as session:
@@ -106,6 +108,14 @@ class Seasons:
             found = session.scalars(select(Version).order_by(Version.name)).all()
             session.expunge_all()
             return [*found]
+
+
+def train_once(
+    settings: Settings, sessions: sessionmaker[Session], drill: Drill = NO_DRILL
+) -> bool:
+    """Ask for what is due, as the worker does, and let a trainer take one run."""
+    Ticker(settings, sessions).ask_for_training()
+    return Worker(settings, sessions, training(settings, sessions, drill)).once()
 
 
 @contextmanager

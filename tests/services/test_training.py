@@ -16,15 +16,17 @@ from sqlalchemy import update
 from core.clock import utcnow
 from core.errors import RetrainRefused
 from core.settings import Settings
-from db.session import unit_of_work
-from db.tables import Model, Rollout
+from db.queries.queue import runs
+from db.queries.queue.runs import MAX_ATTEMPTS
+from db.session import read_only, unit_of_work
+from db.tables import Model, Rollout, Run
+from db.tables.queue import RunStatus
 from retrain.drill import Drill
 from retrain.rollout import Phase
 from services.models.artifacts import path_of
 from services.retention import erasure, erasure_requests
-from services.rollouts import train_challenger
+from services.rollouts import train_challenger, training_runs
 from services.rollouts.rollout_transitions import command, routing_of
-from services.rollouts.trainer import MAX_ATTEMPTS
 from tests.services.loop import at_once
 from tests.services.seasons import CHANGE, DAY, N_DAYS, Seasons, daily, opened, seasoned
 from tests.streams import START
@@ -146,7 +148,7 @@ def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Sea
     result = seasons.request("renewal", ONSET)
     assert seasons.train()
     waiting = seasons.rollout(result)
-    assert (waiting.phase, waiting.attempts) == (Phase.GATING, 0), seasons.events(result)
+    assert waiting.phase is Phase.GATING, seasons.events(result)
     assert waiting.gate["reason"] == "2 days with labels; at least 3 are needed"
     assert seasons.events(result)[-1][1].endswith("tested again with 5 days of labels")
     assert not seasons.train()  # nothing new is known
@@ -176,8 +178,13 @@ def test_what_may_pass_is_tried_again_and_given_up_at_last(
 
     monkeypatch.setattr(train_challenger, "make", fail)
     result = seasons.request("renewal", ONSET)
-    phases = [(seasons.train(), seasons.rollout(result).phase) for _ in range(MAX_ATTEMPTS)]
-    assert phases == [(True, Phase.TRAINING)] * (MAX_ATTEMPTS - 1) + [(True, Phase.FAILED)]
+    phases = []
+    for _ in range(MAX_ATTEMPTS):
+        assert seasons.train()
+        phases.append(seasons.rollout(result).phase)
+        assert not seasons.train()  # not before a pause is over
+        hurry(seasons)
+    assert phases == [Phase.TRAINING] * (MAX_ATTEMPTS - 1) + [Phase.FAILED]
     names = [name for name, _ in seasons.events(result)]
     assert names == ["requested", "start", *["retried"] * (MAX_ATTEMPTS - 1), "crash"]
     assert not seasons.train()
@@ -189,11 +196,9 @@ def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
     path_of(seasons.settings().artifacts, "grid", champion.sha256 or "").unlink()
     for _ in range(2 * MAX_ATTEMPTS):
         assert seasons.train()
-        rollout = seasons.rollout(result)
-        assert (rollout.phase, rollout.attempts) == (Phase.TRAINING, 0)
+        assert seasons.rollout(result).phase is Phase.TRAINING
         assert not seasons.train()  # not before a pause is over
-        with unit_of_work(seasons.sessions) as session:
-            session.execute(update(Rollout).values(lease_until=START))
+        hurry(seasons)
     assert [name for name, _ in seasons.events(result)] == ["requested", "start"]
 
 
@@ -201,8 +206,10 @@ def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seaso
     with_a_gap(empty)
     result = empty.request("first")
     with unit_of_work(empty.sessions) as session:
-        ahead = utcnow() + timedelta(hours=1)
-        session.execute(update(Rollout).values(phase=Phase.TRAINING, lease_until=ahead))
+        now, ahead = utcnow(), utcnow() + timedelta(hours=1)
+        session.execute(update(Rollout).values(phase=Phase.TRAINING))
+        runs.ask(session, training_runs.JOB, START, now, str(result))
+        session.execute(update(Run).values(lease_until=ahead))
     assert empty.train()
     assert empty.rollout(result).phase is Phase.FAILED
 
@@ -212,7 +219,10 @@ def test_two_trainers_never_take_the_same_rollout(empty: Seasons) -> None:
     for number in range(4):
         result = empty.request(f"key {number}")
         assert sorted(at_once(empty.train, empty.train)) == [False, True]
-        assert empty.rollout(result).attempts == 1
+        with read_only(empty.sessions) as session:
+            run = runs.newest(session, training_runs.JOB, str(result))
+            assert run is not None
+            assert (run.status, run.attempts) == (RunStatus.DEAD, 1)
 
 
 def wait_for_training(seasons: Seasons, rollout_id: UUID) -> None:
@@ -228,7 +238,7 @@ def test_a_trainer_that_lost_its_lease_writes_nothing(seasons: Seasons) -> None:
     trainer.start()
     wait_for_training(seasons, result)
     with unit_of_work(seasons.sessions) as session:
-        session.execute(update(Rollout).values(fence=Rollout.fence + 1))
+        session.execute(update(Run).values(fence=Run.fence + 1))
     trainer.join()
     rollout = seasons.rollout(result)
     assert (rollout.phase, rollout.challenger_id) == (Phase.TRAINING, None)
@@ -271,10 +281,11 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
 def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> None:
     result = seasons.request("renewal", ONSET)
     for _ in range(MAX_ATTEMPTS):
-        die(seasons, "services.rollouts.trainer", "fold_all", "before")
-    assert not seasons.train()
+        die(seasons, "services.rollouts.trainer", "catch_up", "before")
+    assert seasons.train()
     assert seasons.rollout(result).phase is Phase.FAILED
-    assert seasons.events(result)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")
+    cause = f"WorkerDied: attempt {MAX_ATTEMPTS} ended with its process"
+    assert seasons.events(result)[-1] == ("crash", cause)
 
 
 def die(seasons: Seasons, *point: str) -> None:
@@ -282,9 +293,14 @@ def die(seasons: Seasons, *point: str) -> None:
     command = [sys.executable, "-m", "tests.services.mortal", "train", seasons.url]
     dead = subprocess.run([*command, str(seasons.folder), *point], capture_output=True)
     assert dead.returncode == -9, dead.stderr.decode()
+    assert not seasons.train()  # the lease still holds
+    hurry(seasons)
+
+
+def hurry(seasons: Seasons) -> None:
+    """Let leases and pauses be over."""
     with unit_of_work(seasons.sessions) as session:
-        assert not seasons.train()  # the lease still holds
-        session.execute(update(Rollout).values(lease_until=START))  # and now it has ended
+        session.execute(update(Run).values(lease_until=None, not_before=START))
 
 
 def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -> None:
@@ -295,7 +311,7 @@ def test_training_goes_on_with_what_is_left_after_an_erasure(seasons: Seasons) -
     seasons.train()  # pins the log, then waits for the weights
     hidden.rename(weights)
     with unit_of_work(seasons.sessions) as session:
-        session.execute(update(Rollout).values(lease_until=START))  # the pause is over
+        session.execute(update(Run).values(not_before=START))  # the pause is over
         model_id = seasons.rollout(result).model_id
         erasure_requests.ask(session, model_id, "session_id", "nobody", "admin", START)
     erasure.erase(seasons.sessions, seasons.settings().lake, model_id, START)

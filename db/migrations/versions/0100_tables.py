@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("lease_until", UtcDateTime(), nullable=True),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("outages", sa.Integer(), nullable=False),
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
@@ -113,6 +114,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_api_key_digest")),
         sa.UniqueConstraint("name", name=op.f("uq_api_key_name")),
     )
+    op.create_table(
+        "backtest",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("request", sa.JSON(), nullable=False),
+        sa.Column("asked_by", sa.String(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=True),
+        sa.Column("finished_at", UtcDateTime(), nullable=True),
+        sa.Column("n_evaluated", sa.Integer(), nullable=False),
+        sa.Column("n_days", sa.Integer(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_backtest_model_id_model")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backtest")),
+    )
+    with op.batch_alter_table("backtest", schema=None) as batch_op:
+        batch_op.create_index("ix_backtest_finished_at", ["finished_at"], unique=False)
+        batch_op.create_index("ix_backtest_model_id", ["model_id"], unique=False)
+
     op.create_table(
         "delivery",
         sa.Column(
@@ -695,9 +718,6 @@ def upgrade() -> None:
         sa.Column("gate", sa.JSON(), nullable=False),
         sa.Column("verdict", sa.JSON(), nullable=False),
         sa.Column("progress", sa.JSON(), nullable=False),
-        sa.Column("lease_until", UtcDateTime(), nullable=True),
-        sa.Column("fence", sa.Integer(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(

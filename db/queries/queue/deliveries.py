@@ -3,15 +3,16 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from alerts.message import Type, compose, moment
 from alerts.state import Flip
-from db.queries.queue.due import is_due
+from db.queries.queue import leases
+from db.queries.queue.leases import is_due
 from db.tables import (
     Alert,
     Channel,
@@ -233,20 +234,11 @@ def due(
 def claim(session: Session, seq: int, longest: Longest, now: datetime) -> Claim | None:
     """Take one delivery for a while; None when another worker was faster.
 
-    A worker that dies keeps nothing: the lease ends and the delivery is taken
-    again. Hence at-least-once, and hence a message id that stays the same.
+    The lease of a worker that died ends and the delivery is taken again. Hence
+    at-least-once, and hence a message id that stays the same.
     """
-    taken = session.execute(
-        update(Delivery)
-        .where(Delivery.seq == seq, _is_due(longest, now))
-        .values(
-            lease_until=now + longest.lease,
-            fence=Delivery.fence + 1,
-            attempts=Delivery.attempts + 1,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    if cast(CursorResult[None], taken).rowcount != 1:
+    row = (Delivery.seq == seq) & _is_due(longest, now)
+    if not leases.take(session, Delivery, row, now + longest.lease):
         return None
     delivery, channel = session.execute(
         select(Delivery, Channel)
@@ -268,16 +260,8 @@ def claim(session: Session, seq: int, longest: Longest, now: datetime) -> Claim 
 
 def settle(session: Session, claim: Claim, values: Mapping[str, Any]) -> bool:
     """Store the result of an attempt; False when the claim is no longer ours."""
-    settled = session.execute(
-        update(Delivery)
-        .where(
-            Delivery.seq == claim.seq,
-            Delivery.fence == claim.fence,
-            Delivery.finished_at.is_(None),
-        )
-        .values(lease_until=None, **values)
-    )
-    return cast(CursorResult[None], settled).rowcount == 1
+    row = Delivery.seq == claim.seq
+    return leases.write(session, Delivery, row, claim.fence, lease_until=None, **values)
 
 
 def bring_forward(session: Session, channel_id: UUID, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """The job queue."""
 
-import random
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -15,13 +15,13 @@ from sqlalchemy import (
     exists,
     or_,
     select,
-    update,
 )
 from sqlalchemy.orm import Session, aliased
 
 from core import backoff
 from db import dialect
-from db.queries.queue.due import is_due
+from db.queries.queue import leases
+from db.queries.queue.leases import is_due
 from db.tables import Run
 from db.tables.queue import RunStatus
 
@@ -29,27 +29,16 @@ MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Some jobs, which have a worker thread of their own.
+class Claim:
+    """The right to work on one run, until the lease ends or another takes it over.
 
     Attributes
     ----------
-    names
-        The jobs.
-    is_rest
-        True for all jobs but these.
+    attempts
+        This one included.
+    outages
+        Attempts that ended in an outage: they give no run up.
     """
-
-    names: frozenset[str] = field(default_factory=frozenset)
-    is_rest: bool = False
-
-
-ALL = Group(is_rest=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """The right to work on one run, until the lease ends or another takes it over."""
 
     run_id: UUID
     job: str
@@ -57,6 +46,12 @@ class Claim:
     slot: datetime
     fence: int
     attempts: int
+    outages: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Attempts that count, this one included."""
+        return self.attempts - self.outages
 
 
 def ask(
@@ -97,6 +92,7 @@ def ask(
             not_before=now,
             fence=0,
             attempts=0,
+            outages=0,
             created_at=now,
         )
         .on_conflict_do_update(
@@ -105,6 +101,7 @@ def ask(
                 "status": RunStatus.TODO,
                 "not_before": now,
                 "attempts": 0,
+                "outages": 0,
                 "created_at": now,
                 "finished_at": None,
             },
@@ -147,12 +144,13 @@ def newest(session: Session, job: str, subject: str) -> Run | None:
     )
 
 
-def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[bool], ...]:
+def _due(
+    now: datetime, lease: timedelta, jobs: Collection[str]
+) -> tuple[ColumnElement[bool], ...]:
     """Open, due, free, and the oldest of its job and subject: these run in order."""
     earlier = aliased(Run)
-    is_named = Run.job.in_(group.names)
     return (
-        ~is_named if group.is_rest else is_named,
+        Run.job.in_(jobs),
         Run.finished_at.is_(None),
         is_due(Run.not_before, now, backoff.LONGEST_DELAY),
         is_due(Run.lease_until, now, lease),
@@ -165,51 +163,37 @@ def _due(now: datetime, lease: timedelta, group: Group) -> tuple[ColumnElement[b
     )
 
 
-def waits(session: Session, now: datetime, lease: timedelta, group: Group = ALL) -> bool:
+def waits(session: Session, now: datetime, lease: timedelta, jobs: Collection[str]) -> bool:
     """Return whether there is anything to claim. Reads only, so that idling costs no write."""
-    return session.scalar(select(Run.id).where(*_due(now, lease, group)).limit(1)) is not None
+    return session.scalar(select(Run.id).where(*_due(now, lease, jobs)).limit(1)) is not None
 
 
 def claim(
-    session: Session, now: datetime, lease: timedelta, group: Group = ALL
+    session: Session, now: datetime, lease: timedelta, jobs: Collection[str]
 ) -> Claim | None:
-    """Take the run that has been due for longest; None when there is nothing to take.
-
-    A worker that dies keeps nothing: the lease ends and the run is taken
-    again, under a higher fence, so that the dead one's late answer is void.
-    """
+    """Take the run of these jobs that has been due for longest; None when there is none."""
     # What was asked for before the clock was set back goes first: by its moment alone it would
     # wait behind everything that is asked for since, for as long as the clock went back.
     oldest = (
         select(Run)
-        .where(*_due(now, lease, group))
+        .where(*_due(now, lease, jobs))
         .order_by(Run.not_before <= now, Run.not_before)
         .limit(1)
     )
     run = session.scalar(oldest)
     if run is None:
         return None
-    fence = run.fence + 1
-    taken = session.execute(
-        update(Run)
-        .where(Run.id == run.id, Run.fence == run.fence, Run.finished_at.is_(None))
-        .values(
-            status=RunStatus.RUNNING,
-            lease_until=now + lease,
-            fence=fence,
-            attempts=Run.attempts + 1,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    if cast(CursorResult[None], taken).rowcount != 1:
+    row = (Run.id == run.id) & (Run.fence == run.fence)
+    if not leases.take(session, Run, row, now + lease, status=RunStatus.RUNNING):
         return None
     return Claim(
         run_id=run.id,
         job=run.job,
         subject=run.subject,
         slot=run.slot,
-        fence=fence,
+        fence=run.fence + 1,
         attempts=run.attempts + 1,
+        outages=run.outages,
     )
 
 
@@ -224,8 +208,14 @@ def finish(session: Session, claim: Claim, now: datetime) -> bool:
 
 
 def give_back(
-    session: Session, claim: Claim, error: str, now: datetime, *, may_die: bool = True
-) -> bool:
+    session: Session,
+    claim: Claim,
+    error: str,
+    now: datetime,
+    *,
+    is_outage: bool = False,
+    is_final: bool = False,
+) -> RunStatus | None:
     """Record a failure: try later, or give up after `MAX_ATTEMPTS`.
 
     Parameters
@@ -238,21 +228,24 @@ def give_back(
         Why.
     now
         Wall time.
-    may_die
-        False for an outage: the run is tried again until it is over.
+    is_outage
+        Whether an outage is why: then the run is tried again until it is over.
+    is_final
+        Whether a further attempt would fail in the same way.
 
     Returns
     -------
-    bool
-        True when the run was given up.
+    RunStatus or None
+        DEAD when the run was given up, TODO when it is tried again; None when
+        the lease was lost.
     """
-    failed = {"lease_until": None, "error": error}
-    if may_die and claim.attempts >= MAX_ATTEMPTS:
-        return _write(session, claim, status=RunStatus.DEAD, finished_at=now, **failed)
-    jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads load, keeps no secret
-    later = now + backoff.delay(claim.attempts, jitter)
-    _write(session, claim, status=RunStatus.TODO, not_before=later, **failed)
-    return False
+    if not is_outage and (is_final or claim.failures >= MAX_ATTEMPTS):
+        status, due = RunStatus.DEAD, {"finished_at": now}
+    else:
+        later = now + backoff.delay(claim.attempts, leases.jitter())
+        status, due = RunStatus.TODO, {"not_before": later}
+    failed = {"error": error, "lease_until": None, "outages": claim.outages + is_outage}
+    return status if _write(session, claim, status=status, **due, **failed) else None
 
 
 def purge(session: Session, before: datetime, *, keep: str = "", newest: int = 0) -> int:
@@ -282,10 +275,4 @@ def _newest_finished(job: str, n: int) -> Select[UUID]:
 
 
 def _write(session: Session, claim: Claim, **values: object) -> bool:
-    written = session.execute(
-        update(Run)
-        .where(Run.id == claim.run_id, Run.fence == claim.fence, Run.finished_at.is_(None))
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
-    return cast(CursorResult[None], written).rowcount == 1
+    return leases.write(session, Run, Run.id == claim.run_id, claim.fence, **values)
