@@ -2,16 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from fastapi import routing
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -20,6 +21,7 @@ from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect
 from tests import objectstore, postgres
+from tests.templates import SQLITE, Templates
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -121,7 +123,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     For one kind only: `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
     """
     if request.param == "sqlite":
-        path = tmp_path / "seqwatch.sqlite"
+        path = tmp_path / SQLITE
         shutil.copy(request.getfixturevalue("migrated_file"), path)
         yield f"sqlite:///{path}"
     else:
@@ -133,13 +135,41 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     engine = connect(database_url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _write_without_sync)
     yield engine
     engine.dispose()
+
+
+def _write_without_sync(connection: Any, _: object) -> None:
+    """Leave it to the operating system when the disk is written: no test cuts the power."""
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture
 def sessions(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine, expire_on_commit=False)  # as in production
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
+    templates = Templates(tmp_path_factory.mktemp("templates"))
+    yield templates
+    if "SEQWATCH_TEST_POSTGRES_URL" in os.environ:  # a server of our own is gone by now
+        templates.drop()
+
+
+Once = Callable[..., Any]
+
+
+@pytest.fixture
+def once(templates: Templates, sessions: sessionmaker[Session], tmp_path: Path) -> Once:
+    """Call a builder with `sessions`, `tmp_path` and what is given, once per process.
+
+    Each later test gets a copy of the database and of the folder. The builder finds
+    both empty, and a test calls one builder.
+    """
+    return partial(templates.once, sessions=sessions, folder=tmp_path)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from services.evaluation.baseline_cache import Baselines
 from services.read_models.explanations.finding import explain
 from services.read_models.prometheus import gauges
 from services.rollouts import set_champion
+from tests.conftest import Once
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import FAULT, Loop
@@ -49,11 +50,16 @@ def served(world: World, days: Sequence[Sequence[Row]]) -> None:
     world.evaluate_slot()
 
 
-@pytest.fixture
-def in_order(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    world = world_of(sessions, tmp_path, "in order")
+def served_in_order(sessions: sessionmaker[Session], lake: Path) -> World:
+    world = world_of(sessions, lake, "in order")
     served(world, DAYS)
     return world
+
+
+@pytest.fixture
+def in_order(once: Once) -> World:
+    made: World = once(served_in_order)
+    return made
 
 
 def outcomes(world: World) -> list[tuple[Outcome, str]]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.tables import Alert, FlipRow, Monitor
 from services.evaluation.baseline_cache import Baselines
+from tests.conftest import Once
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
@@ -93,14 +94,19 @@ def judged(world: World) -> dict[tuple[str, datetime], tuple[object, ...]]:
     return plain
 
 
-@pytest.fixture
-def at_once(sessions: sessionmaker[Session], tmp_path: Path, case: Case) -> World:
-    """A model whose events all came before anybody looked."""
-    world = a_world(sessions, tmp_path, "at once", case)
+def looked_at_once(sessions: sessionmaker[Session], folder: Path, case: Case) -> World:
+    """Return a model whose events all came before anybody looked."""
+    world = a_world(sessions, folder, "at once", case)
     world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
     world.evaluate_slot()
     assert {name for name, *_ in alarms(world)} >= case.fires
     return world
+
+
+@pytest.fixture
+def at_once(once: Once, case: Case) -> World:
+    made: World = once(looked_at_once, case)
+    return made
 
 
 def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case) -> World:
