@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,13 @@ CONTRACT = Contract(
     input_length=4,
     horizon=3,
 )
+
+
+def evaluated_story(
+    sessions: sessionmaker[Session], folder: Path, where: str = "in the inbox"
+) -> "Story":
+    """Return a story; its rows are in the lake of the folder when they are archived."""
+    return Story(sessions, folder / "lake" if where == "archived" else None)
 
 
 class Story:

@@ -1,6 +1,7 @@
 """From rows that come in to a finding on a level that moved, however they came."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
+from tests.conftest import Once
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
 
@@ -72,13 +74,18 @@ class World:
             }
 
 
-@pytest.fixture
-def at_once(sessions: sessionmaker[Session]) -> World:
+def sent_at_once(sessions: sessionmaker[Session], _: Path) -> World:
     world, baselines = World(sessions, "at once"), Baselines()
     world.send(0, N_REFERENCE + N_SERVED)
     for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
         world.evaluate_slot(day, baselines)
     return world
+
+
+@pytest.fixture
+def at_once(once: Once) -> World:
+    made: World = once(sent_at_once)
+    return made
 
 
 def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
