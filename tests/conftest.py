@@ -4,7 +4,6 @@ import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect
 from tests import objectstore, postgres
+from tests.databases import Databases
 from tests.templates import SQLITE, Templates
 
 
@@ -43,7 +43,7 @@ def routes_built_once() -> Iterator[None]:
     FastAPI builds the validators of all routes again for each application, at its first
     request: 0.13 s, in a thousand tests. Only the overrides of dependencies differ.
     """
-    populate = routing._populate_api_route_state
+    populate: Any = routing._populate_api_route_state
     built: dict[tuple[int, str, str], dict[str, Any]] = {}
 
     def populate_once(route: Any, path: str, endpoint: Any, **given: Any) -> None:
@@ -102,30 +102,11 @@ def postgres_url() -> Iterator[str]:
             yield url_of_our_own
 
 
-@contextmanager
-def created(postgres_url: str, template: str) -> Iterator[str]:
-    """Create a database, yield its URL, drop it."""
-    name = f"seqwatch_{uuid4().hex}"
-    server = connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        server.dispose()
-
-
 @pytest.fixture(scope="session")
-def migrated_template(postgres_url: str) -> Iterator[str]:
-    with created(postgres_url, "template0") as url:
-        engine = connect(url)
-        upgrade(engine)
-        engine.dispose()
-        name = make_url(url).database
-        assert name is not None
-        yield name
+def databases(postgres_url: str) -> Iterator[Databases]:
+    databases = Databases(postgres_url)
+    yield databases
+    databases.drop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -139,8 +120,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("migrated_file"), path)
         yield f"sqlite:///{path}"
     else:
-        template = request.getfixturevalue("migrated_template")
-        with created(request.getfixturevalue("postgres_url"), template) as url:
+        databases: Databases = request.getfixturevalue("databases")
+        with databases.lent() as url:
             yield url
 
 
@@ -164,11 +145,8 @@ def sessions(engine: Engine) -> sessionmaker[Session]:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
-    templates = Templates(tmp_path_factory.mktemp("templates"))
-    yield templates
-    if "SEQWATCH_TEST_POSTGRES_URL" in os.environ:  # a server of our own is gone by now
-        templates.drop()
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    return Templates(tmp_path_factory.mktemp("templates"))
 
 
 Once = Callable[..., Any]

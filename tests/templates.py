@@ -9,21 +9,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.session import connect
+from tests.databases import Contents, contents, fill
 
 SQLITE = "seqwatch.sqlite"  # in the folder of a test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A database, a folder, and what the builder returned, pickled."""
+    """The contents of a database, a folder, and what the builder returned, pickled."""
 
-    url: URL
+    database: Path | Contents
     files: Path
     built: bytes
 
@@ -65,52 +64,35 @@ class Templates:
             self._known[key] = self._keep(engine, folder, _dump(made, sessions, folder))
             return made
         template = self._known[key]
-        engine.dispose()
-        _copy(template.url, engine.url)
+        if isinstance(template.database, Path):
+            _copy_sqlite(template.database, _path(engine))
+        else:
+            fill(_url(engine), template.database)
         shutil.copytree(template.files, folder, dirs_exist_ok=True)
         return _Load(io.BytesIO(template.built), sessions, folder).load()
-
-    def drop(self) -> None:
-        """Drop the databases of a server; files go with their folder."""
-        for template in self._known.values():
-            if template.url.get_backend_name() == "postgresql":
-                _on_server(template.url, f"DROP DATABASE {template.url.database} WITH (FORCE)")
 
     def _keep(self, engine: Engine, folder: Path, built: bytes) -> Template:
         place = self._folder / str(len(self._known))
         shutil.copytree(folder, place, ignore=shutil.ignore_patterns(f"{SQLITE}*"))
-        engine.dispose()
         if engine.dialect.name == "sqlite":
-            url = engine.url.set(database=f"{place}.sqlite")
-        else:
-            url = engine.url.set(database=f"seqwatch_{uuid4().hex}")
-        _copy(engine.url, url)
-        return Template(url=url, files=place, built=built)
+            kept = place.with_suffix(".sqlite")
+            _copy_sqlite(_path(engine), kept)
+            return Template(database=kept, files=place, built=built)
+        return Template(database=contents(_url(engine)), files=place, built=built)
 
 
-def _copy(source: URL, target: URL) -> None:
-    if source.get_backend_name() == "sqlite":
-        with (
-            closing(sqlite3.connect(str(source.database))) as original,
-            closing(sqlite3.connect(str(target.database))) as copy,
-        ):
-            copy.execute("PRAGMA synchronous=OFF")
-            original.backup(copy)
-    else:
-        _on_server(
-            source,
-            f"DROP DATABASE IF EXISTS {target.database} WITH (FORCE)",
-            f"CREATE DATABASE {target.database} TEMPLATE {source.database}",
-        )
+def _url(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
 
 
-def _on_server(url: URL, *statements: str) -> None:
-    text = url.set(database="postgres").render_as_string(hide_password=False)
-    server = connect(text).execution_options(isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-    server.dispose()
+def _path(engine: Engine) -> Path:
+    return Path(engine.url.database or "")
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
+        copy.execute("PRAGMA synchronous=OFF")
+        original.backup(copy)
 
 
 def _dump(made: object, sessions: sessionmaker[Session], folder: Path) -> bytes:
