@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_names_say_what_they_mean() -> None:
     assert vague == []
 
 
+@cache
 def loaded(entrance: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {entrance}; print(*sys.modules)"],

@@ -184,6 +184,7 @@ def test_a_replay_finds_what_was_found(
     assert [episode.since for episode in found.episodes] == fired
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_a_challenger_says_is_not_what_the_champion_said(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

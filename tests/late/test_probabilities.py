@@ -23,6 +23,9 @@ from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import CONTRACT, HOUR, START, label, prediction
 
+# On PostgreSQL `test_error_history.py` reads what is joined by day.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 A_DAY = 96
 SKY = replace(CONTRACT, targets=("calm", "storm"), label_map=("calm", "storm"), horizon=1)

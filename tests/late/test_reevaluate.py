@@ -38,6 +38,7 @@ from tests.streams import HOUR, START, prediction
 N_REFERENCE, N_SERVED = 24, 9
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

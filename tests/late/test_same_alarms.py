@@ -60,7 +60,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
@@ -113,6 +113,15 @@ def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case
     return World(sessions, folder, name, case.n_reference, kinds=case.kinds)
 
 
+@pytest.mark.parametrize(
+    ("database_url", "case"),
+    [
+        *(pytest.param("sqlite", *case.values, id=str(case.id)) for case in CASES),
+        # Of evidence that piles up, tests/services/test_mean_shift.py has the other database.
+        pytest.param("postgresql", *CASES[0].values, id="on PostgreSQL"),
+    ],
+    indirect=True,
+)
 def test_events_in_pieces_and_a_new_worker_each_day(
     at_once: World, sessions: sessionmaker[Session], tmp_path: Path, case: Case
 ) -> None:
@@ -131,6 +140,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("case", CASES, indirect=True)
 def test_a_worker_that_is_killed_every_day(
     at_once: World,
     sessions: sessionmaker[Session],

@@ -21,6 +21,9 @@ from tests.conftest import Once
 from tests.late.world import BY_SHOP, DAY, NOW, SHOPS, Row, World
 from tests.streams import HOUR, START, label, prediction
 
+# On PostgreSQL `test_error_history.py` reads what is joined by day.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 NAME = "segment_accuracy"
 WRONG = "b"

@@ -143,6 +143,7 @@ DAYS = [
 ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("change", "feature", "said"), DAYS)
 def test_a_day_that_is_incomplete_is_told(
     site: Site, change: Any, feature: str, said: str
@@ -167,6 +168,7 @@ def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site)
     )
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     sessions: sessionmaker[Session],
 ) -> None:

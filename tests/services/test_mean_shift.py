@@ -98,6 +98,7 @@ def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
     assert (detail["top"], detail["promised_days"]) == ("load", 30.0)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_new_worker_each_day_says_the_same(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_new_worker_each_day_says_the_same(
     assert world.findings() == at_once.findings()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_days_that_come_late_end_in_the_same_findings(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:

@@ -103,6 +103,7 @@ def test_rows_that_are_turned_round_are_found_named_and_explained(
     assert record.n_breaches == sum(row.outcome == Outcome.BREACH for row in found)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rows_that_come_late_lead_to_the_same_findings(
     sessions: sessionmaker[Session],
 ) -> None:
