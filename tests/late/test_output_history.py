@@ -100,7 +100,7 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     arriving = shuffled(DAYS, N_REFERENCE)
     changed.send(arriving[0])
     changed.work()
-    for some in np.array_split(np.arange(1, len(arriving)), 15):
+    for some in np.array_split(np.arange(1, len(arriving)), 6):
         changed.send(every([arriving[day] for day in some]))
         changed.evaluate_slot()
     assert changed.findings() != in_order.findings()
@@ -136,7 +136,7 @@ def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world, rows = world_of(sessions, tmp_path, "pieces"), every(DAYS)
-    for piece in np.array_split(np.arange(len(rows)), 17):  # most end within a day
+    for piece in np.array_split(np.arange(len(rows)), 7):  # most end within a day
         world.send([rows[i] for i in piece])
         world.baselines = Baselines()
         world.evaluate_slot()

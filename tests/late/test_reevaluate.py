@@ -66,10 +66,11 @@ def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
 
 def live(world: World, days: Sequence[Sequence[Row]]) -> None:
     """Let days pass one by one, each evaluated when it has closed."""
-    first = world.n_reference // 2
-    world.send(row for rows in days[:first] for row in rows)
-    world.work()  # the edges are taken from these
-    for rows in days[first:]:
+    first, n_reference = world.n_reference // 2, world.n_reference
+    for part in (days[:first], days[first:n_reference]):
+        world.send(row for rows in part for row in rows)
+        world.work()  # the edges are taken from the first
+    for rows in days[n_reference:]:
         world.send(rows)
         world.evaluate_slot()
 
