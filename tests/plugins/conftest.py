@@ -29,10 +29,10 @@ def forget() -> None:
     registry.KINDS.__dict__.pop("_loaded", None)
 
 
-def install(source: Path, target: Path) -> None:
+def install(target: Path, *sources: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     options = ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, timeout=300)
+    subprocess.run([*pip, *options, *map(str, sources)], check=True, timeout=300)
 
 
 def distribution(folder: Path, name: str, entry_point: str, code: str) -> Path:
@@ -50,13 +50,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the plug-ins, and two that do not work, into a folder of their own."""
     target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
     shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
-    install(sources / "ours", target)
     broken = 'broken = "broken_plugin:KIND"'
-    install(
-        distribution(sources / "a", "broken-plugin", broken, "import no_such_module"), target
-    )
     clash = 'accuracy = "clashing_plugin:KIND"'
-    install(distribution(sources / "b", "clashing-plugin", clash, "KIND = None"), target)
+    install(
+        target,
+        sources / "ours",
+        distribution(sources / "a", "broken-plugin", broken, "import no_such_module"),
+        distribution(sources / "b", "clashing-plugin", clash, "KIND = None"),
+    )
     return target
 
 
