@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,6 +42,11 @@ class Refused(Exception):
     """The receiver's address is not one that we may connect to."""
 
 
+@cache  # 30 ms to read the certificates
+def _system_trust() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
 class Sender:
     """Sends messages, each over a connection of its own; safe to share between threads.
 
@@ -67,7 +73,7 @@ class Sender:
         self.timeout = timeout
         self._allow = tuple(allow)
         self.public_url = public_url
-        self._tls = tls or httpx.create_ssl_context()
+        self._tls = tls or _system_trust()
 
     def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
         """Make one attempt. Whatever goes wrong is in the answer, nothing is raised."""

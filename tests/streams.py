@@ -16,6 +16,8 @@ from db.queries.log import inbox
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Version
 from services.ingest import persist
+from services.models import champion_pointer, monitor_config
+from services.models.monitor_config import MonitorPlan
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,6 +55,32 @@ def add_version(
         session.add(version)
         session.flush()
         return version.id
+
+
+def add_served_model(
+    sessions: sessionmaker[Session],
+    contract: Contract = CONTRACT,
+    name: str = "grid",
+    *,
+    reference_days: int = 0,
+    monitors: Mapping[str, Mapping[str, Any]],
+) -> UUID:
+    """Add a model whose version v1 serves, and monitors by kind with their parameters.
+
+    The reference of the version begins at `START`; it has none where that is of 0 days.
+    """
+    model_id = add_model(sessions, contract, name)
+    version_id = add_version(sessions, model_id, "v1", {})
+    with unit_of_work(sessions) as session:
+        if reference_days:
+            version = session.get_one(Version, version_id)
+            version.reference_start = START
+            version.reference_end = START + timedelta(days=reference_days)
+        champion_pointer.move(session, model_id, version_id, 0, START)
+        for kind, params in monitors.items():
+            plan = MonitorPlan(name=kind, kind=kind, params=dict(params))
+            monitor_config.put(session, model_id, plan)
+    return model_id
 
 
 def prediction(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:

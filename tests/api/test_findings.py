@@ -17,15 +17,17 @@ from monitors.finding import Outcome
 from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_writer
 from tests.api.conftest import Clients
-from tests.services.story import CHANGE, DAY, Story
+from tests.conftest import Once
+from tests.services.story import CHANGE, DAY, Story, evaluated_story
 from tests.streams import CONTRACT, START
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def story(sessions: sessionmaker[Session], settings: Settings) -> Story:
-    return Story(sessions, settings.lake)
+def story(once: Once) -> Story:
+    made: Story = once(evaluated_story, "archived")
+    return made
 
 
 @pytest.fixture

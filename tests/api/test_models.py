@@ -34,6 +34,7 @@ def test_registering_the_same_again_changes_nothing(operator: TestClient, model:
     assert again.json() == before
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -73,6 +74,7 @@ def test_a_contract_may_not_break_stored_rows(
         assert next(iter(change)) in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "body", "hint"),
     [

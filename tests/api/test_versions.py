@@ -45,6 +45,7 @@ def test_the_same_again_is_fine_and_the_manifest_may_change(
     assert (answer.json()["manifest"], answer.json()["objective"]) == ({"seed": 7}, 0.4)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("change", "status", "hint"),
     [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,7 @@ def test_a_plug_in_of_ours_imports_what_its_distribution_names(folder: Path) -> 
     assert imported - named - own - {*FLOORS} <= {*sys.stdlib_module_names}
 
 
+@cache
 def loaded(entrance: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {entrance}; print(*sys.modules)"],

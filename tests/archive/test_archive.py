@@ -218,6 +218,7 @@ def days(*offsets: int) -> list[date]:
 Labels = Callable[[str], dict[str, object]]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("labelled", "expected"),
     [

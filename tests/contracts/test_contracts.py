@@ -93,6 +93,7 @@ def reasons(answer: Any) -> list[tuple[str, str]]:
     return [(bad["field"], bad["reason"]) for bad in answer.json().get("errors", [])]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("features", "field", "reason"),
     [

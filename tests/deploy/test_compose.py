@@ -104,7 +104,7 @@ def test_the_services_of_compose_start_become_ready_and_end_when_asked(
         while time.monotonic() < until and all(p.poll() is None for p in running.values()):
             if answers_ready(url) and has_finished_a_run(engine):
                 break
-            time.sleep(0.05)
+            time.sleep(0.2)
         log = {role: (tmp_path / f"{role}.log").read_text() for role in running}
         assert [
             role for role, process in running.items() if process.poll() is not None

@@ -56,6 +56,7 @@ def test_an_id_in_the_body_goes_before_the_header(
         assert session.scalars(select(Receipt.batch_id)).one() == "inside"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("headers", "status", "error"),
     [

@@ -98,6 +98,7 @@ AT = START + 12 * HOUR
 FORECAST = {"load": [1.0, 2.0, 3.0]}
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("labels", "errors"),
     [
@@ -209,6 +210,7 @@ def test_late_labels_replace_the_day(world: World) -> None:
     assert world.chunk((START + DAY).date())[:, LABELLED].tolist() == [1, 0, 0]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("again", "n_expected"),
     [
@@ -340,6 +342,7 @@ def test_a_session_over_midnight_is_one_session_of_its_first_day(world: World) -
     assert (score.n_expected, score.n_labelled, score.loss_champion) == (2, 2, 0.0)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [

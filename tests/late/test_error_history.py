@@ -19,6 +19,7 @@ from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
 from tests import stored
+from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
 
@@ -47,12 +48,17 @@ def drifting(day: int) -> float:
     return 1.5 if day >= CHANGED else 0.0
 
 
-@pytest.fixture
-def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    made = World(sessions, tmp_path / "lake", "grid", N_REFERENCE, kinds=(NAME,))
+def biased(sessions: sessionmaker[Session], folder: Path) -> World:
+    made = World(sessions, folder / "lake", "grid", N_REFERENCE, kinds=(NAME,))
     for of_day in rows(drifting):
         made.send(of_day)
     made.evaluate_slot()
+    return made
+
+
+@pytest.fixture
+def world(once: Once) -> World:
+    made: World = once(biased)
     return made
 
 

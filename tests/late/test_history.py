@@ -61,6 +61,7 @@ def test_history_is_evaluated_and_told_to_nobody(
         assert world.rows(table) == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_live_after_history_fires(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_replay_finds_what_was_found_and_writes_nothing(
     assert world.findings() == before
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_other_monitors_and_another_reference_may_be_tried(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -117,6 +119,7 @@ def test_other_monitors_and_another_reference_may_be_tried(
     assert (episode.monitor, episode.until) == ("strict", None)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_a_reference_a_replay_says_what_is_missing(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from services.evaluation.baseline_cache import Baselines
 from services.read_models.explanations.finding import explain
 from services.read_models.prometheus import gauges
 from services.rollouts import set_champion
+from tests.conftest import Once
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import FAULT, Loop
@@ -49,11 +50,16 @@ def served(world: World, days: Sequence[Sequence[Row]]) -> None:
     world.evaluate_slot()
 
 
-@pytest.fixture
-def in_order(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    world = world_of(sessions, tmp_path, "in order")
+def served_in_order(sessions: sessionmaker[Session], lake: Path) -> World:
+    world = world_of(sessions, lake, "in order")
     served(world, DAYS)
     return world
+
+
+@pytest.fixture
+def in_order(once: Once) -> World:
+    made: World = once(served_in_order)
+    return made
 
 
 def outcomes(world: World) -> list[tuple[Outcome, str]]:
@@ -94,7 +100,7 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     arriving = shuffled(DAYS, N_REFERENCE)
     changed.send(arriving[0])
     changed.work()
-    for some in np.array_split(np.arange(1, len(arriving)), 15):
+    for some in np.array_split(np.arange(1, len(arriving)), 6):
         changed.send(every([arriving[day] for day in some]))
         changed.evaluate_slot()
     assert changed.findings() != in_order.findings()
@@ -130,7 +136,7 @@ def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world, rows = world_of(sessions, tmp_path, "pieces"), every(DAYS)
-    for piece in np.array_split(np.arange(len(rows)), 17):  # most end within a day
+    for piece in np.array_split(np.arange(len(rows)), 7):  # most end within a day
         world.send([rows[i] for i in piece])
         world.baselines = Baselines()
         world.evaluate_slot()
@@ -178,6 +184,7 @@ def test_a_replay_finds_what_was_found(
     assert [episode.since for episode in found.episodes] == fired
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_a_challenger_says_is_not_what_the_champion_said(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

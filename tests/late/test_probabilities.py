@@ -21,8 +21,12 @@ from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models import lists
 from services.read_models.explanations.finding import explain
 from tests import stored
+from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import CONTRACT, HOUR, START, label, prediction
+
+# On PostgreSQL `test_error_history.py` reads what is joined by day.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 A_DAY = 96
@@ -51,15 +55,21 @@ def rows() -> list[list[Row]]:
 
 
 @pytest.fixture
-def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    return a_world(sessions, tmp_path, SKY)
+def world(once: Once) -> World:
+    made: World = once(claimed, SKY)
+    return made
 
 
-def a_world(sessions: sessionmaker[Session], folder: Path, contract: Contract) -> World:
+def claimed(
+    sessions: sessionmaker[Session],
+    folder: Path,
+    contract: Contract,
+    n_days: int = N_REFERENCE + N_SERVED,
+) -> World:
     made = World(
         sessions, folder / "lake", "sky", N_REFERENCE, kinds=("calibration",), contract=contract
     )
-    for of_day in rows():
+    for of_day in rows()[:n_days]:
         made.send(of_day)
     made.evaluate_slot()
     return made
@@ -146,7 +156,7 @@ def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> 
 def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
 ) -> None:
-    world = a_world(sessions, tmp_path, replace(SKY, label_map=label_map))
+    world = claimed(sessions, tmp_path, replace(SKY, label_map=label_map), n_days=6)
     with read_only(world.sessions) as session:
         assert stored.rows(session, RESIDUALS) != []
         assert stored.rows(session, CALIBRATION) == []

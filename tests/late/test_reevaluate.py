@@ -20,6 +20,7 @@ from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines, Key
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
+from tests.conftest import Once
 from tests.late.world import (
     BY_SHOP,
     DAY,
@@ -37,6 +38,7 @@ from tests.streams import HOUR, START, prediction
 N_REFERENCE, N_SERVED = 24, 9
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -64,10 +66,11 @@ def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
 
 def live(world: World, days: Sequence[Sequence[Row]]) -> None:
     """Let days pass one by one, each evaluated when it has closed."""
-    first = world.n_reference // 2
-    world.send(row for rows in days[:first] for row in rows)
-    world.work()  # the edges are taken from these
-    for rows in days[first:]:
+    first, n_reference = world.n_reference // 2, world.n_reference
+    for part in (days[:first], days[first:n_reference]):
+        world.send(row for rows in part for row in rows)
+        world.work()  # the edges are taken from the first
+    for rows in days[n_reference:]:
         world.send(rows)
         world.evaluate_slot()
 
@@ -113,13 +116,26 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     assert {Outcome.OK, Outcome.BREACH} <= outcomes
 
 
+def evaluated(sessions: sessionmaker[Session], folder: Path, *names: str) -> list[World]:
+    """Return models with days that were evaluated in order; the newest closed day is day 31."""
+    worlds = [World(sessions, folder / "lake", name, N_REFERENCE) for name in names]
+    for world in worlds:
+        world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
+        world.evaluate_slot()
+    return worlds
+
+
 @pytest.fixture
-def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    """A model with days that were evaluated in order; the newest closed day is day 31."""
-    world = World(sessions, tmp_path / "lake", "grid", N_REFERENCE)
-    world.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    world.evaluate_slot()
-    return world
+def world(once: Once) -> World:
+    [made] = once(evaluated, "grid")
+    assert isinstance(made, World)
+    return made
+
+
+@pytest.fixture
+def twins(once: Once) -> list[World]:
+    made: list[World] = once(evaluated, "grid", "twin")
+    return made
 
 
 def failures(day: int, n: int = 40) -> list[Row]:
@@ -182,12 +198,8 @@ def test_looking_again_without_news_changes_nothing(world: World) -> None:
     assert before[1] != []
 
 
-def test_a_look_at_a_time_ends_where_one_go_does(
-    sessions: sessionmaker[Session], tmp_path: Path, world: World
-) -> None:
-    twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
-    twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    twin.evaluate_slot()
+def test_a_look_at_a_time_ends_where_one_go_does(twins: list[World]) -> None:
+    world, twin = twins
     for one, at_a_time in ((world, 1), (twin, 40)):
         one.send([*failures(24), *failures(28)])
         one.reevaluate(at_a_time)
@@ -312,11 +324,9 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     ],
 )
 def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
-    world: World, sessions: sessionmaker[Session], tmp_path: Path, point: str, database_url: str
+    twins: list[World], point: str, database_url: str
 ) -> None:
-    twin = World(sessions, tmp_path / "lake", "twin", N_REFERENCE)
-    twin.send(row for rows in hours(N_REFERENCE, N_SERVED) for row in rows)
-    twin.evaluate_slot()
+    world, twin = twins
     for one in (world, twin):
         one.send(failures(25))
         one.work()

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.tables import Alert, FlipRow, Monitor
 from services.evaluation.baseline_cache import Baselines
+from tests.conftest import Once
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
@@ -59,7 +60,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
@@ -93,20 +94,34 @@ def judged(world: World) -> dict[tuple[str, datetime], tuple[object, ...]]:
     return plain
 
 
-@pytest.fixture
-def at_once(sessions: sessionmaker[Session], tmp_path: Path, case: Case) -> World:
-    """A model whose events all came before anybody looked."""
-    world = a_world(sessions, tmp_path, "at once", case)
+def looked_at_once(sessions: sessionmaker[Session], folder: Path, case: Case) -> World:
+    """Return a model whose events all came before anybody looked."""
+    world = a_world(sessions, folder, "at once", case)
     world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
     world.evaluate_slot()
     assert {name for name, *_ in alarms(world)} >= case.fires
     return world
 
 
+@pytest.fixture
+def at_once(once: Once, case: Case) -> World:
+    made: World = once(looked_at_once, case)
+    return made
+
+
 def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case) -> World:
     return World(sessions, folder, name, case.n_reference, kinds=case.kinds)
 
 
+@pytest.mark.parametrize(
+    ("database_url", "case"),
+    [
+        *(pytest.param("sqlite", *case.values, id=str(case.id)) for case in CASES),
+        # Of evidence that piles up, tests/services/test_mean_shift.py has the other database.
+        pytest.param("postgresql", *CASES[0].values, id="on PostgreSQL"),
+    ],
+    indirect=True,
+)
 def test_events_in_pieces_and_a_new_worker_each_day(
     at_once: World, sessions: sessionmaker[Session], tmp_path: Path, case: Case
 ) -> None:
@@ -125,6 +140,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("case", CASES, indirect=True)
 def test_a_worker_that_is_killed_every_day(
     at_once: World,
     sessions: sessionmaker[Session],

@@ -17,8 +17,12 @@ from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
+from tests.conftest import Once
 from tests.late.world import BY_SHOP, DAY, NOW, SHOPS, Row, World
 from tests.streams import HOUR, START, label, prediction
+
+# On PostgreSQL `test_error_history.py` reads what is joined by day.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 NAME = "segment_accuracy"
@@ -54,11 +58,12 @@ def rows() -> list[list[Row]]:
 
 
 @pytest.fixture
-def world(sessions: sessionmaker[Session], tmp_path: Path) -> World:
-    return a_world(sessions, tmp_path)
+def world(once: Once) -> World:
+    made: World = once(wrong_at_last)
+    return made
 
 
-def a_world(sessions: sessionmaker[Session], folder: Path) -> World:
+def wrong_at_last(sessions: sessionmaker[Session], folder: Path) -> World:
     made = World(
         sessions, folder / "lake", "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP
     )

@@ -23,7 +23,6 @@ from db.tables import (
     Model,
     Monitor,
     SummaryRow,
-    Version,
 )
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
@@ -31,15 +30,12 @@ from services.evaluation import schedule
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
 from tests.streams import (
     CONTRACT,
     HOUR,
     START,
-    add_model,
-    add_version,
+    add_served_model,
     keep,
     label,
     prediction,
@@ -50,7 +46,6 @@ DAY = timedelta(days=1)
 NOW = START + 900 * DAY
 POLICY = Policy(label_delay_seconds=86_400.0)
 KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
-PARAMS: dict[str, dict[str, Any]] = {"accuracy": {"objective": 0.6, "window_days": 4}}
 
 SHOPS = ("a", "b", "c")
 BY_SHOP = replace(
@@ -79,26 +74,26 @@ class World:
         self.sessions, self.lake, self.n_reference = sessions, lake, n_reference
         self.baselines = Baselines()
         self.contract = contract
-        self.model_id = add_model(sessions, contract, name)
-        version_id = add_version(sessions, self.model_id, "v1", {})
+        by_segment = {"by_segment": True} if contract.segment_by else {}
+        by_day = {"window_days": drift_days}
+        params: dict[str, dict[str, Any]] = {
+            "accuracy": {"objective": 0.6, "window_days": 4},
+            "calibration": by_day,
+            "input_drift": {**by_day, "period_hours": 24, **by_segment},
+            "mean_shift": by_segment,
+            "prediction_drift": {**by_day, "period_hours": 24, **by_segment},
+            "residuals": by_day,
+            "segment_accuracy": by_day,
+        }
+        self.model_id = add_served_model(
+            sessions,
+            contract,
+            name,
+            reference_days=n_reference,
+            monitors={kind: params.get(kind, {}) for kind in kinds},
+        )
         with unit_of_work(sessions) as session:
             session.get_one(Model, self.model_id).policy = POLICY.to_json()
-            version = session.get_one(Version, version_id)
-            version.reference_start = START
-            version.reference_end = START + n_reference * DAY
-            champion_pointer.move(session, self.model_id, version_id, 0, START)
-            for kind in kinds:
-                params = PARAMS.get(kind, {})
-                if kind in ("input_drift", "prediction_drift"):
-                    params = {"window_days": drift_days, "period_hours": 24}
-                    if contract.segment_by:
-                        params["by_segment"] = True
-                if kind == "mean_shift" and contract.segment_by:
-                    params = {"by_segment": True}
-                if kind in ("residuals", "calibration", "segment_accuracy"):
-                    params = {"window_days": drift_days}
-                plan = MonitorPlan(name=kind, kind=kind, params=params)
-                monitor_config.put(session, self.model_id, plan)
 
     def send(self, rows: Iterable[Row]) -> None:
         """Keep rows in the inbox, those of each kind in their order."""

@@ -119,6 +119,7 @@ def test_limits_are_said_when_a_key_is_made(admin: TestClient) -> None:
     assert shown == {"admin": unsaid, "ci": unsaid | limits}
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "limits",
     [

@@ -138,6 +138,7 @@ def steps(n: int, **fields: Any) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("limit", [1, 10, 35, 36, 100])
 def test_a_session_is_told_in_order_across_inbox_and_lake(
     get: Get, place: Place, limit: int

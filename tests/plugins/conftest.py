@@ -58,10 +58,10 @@ def forget() -> None:
         registry.__dict__.pop("_loaded", None)
 
 
-def install(source: Path, target: Path) -> None:
+def install(target: Path, *sources: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     options = ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
-    subprocess.run([*pip, *options, str(source)], check=True, timeout=300)
+    subprocess.run([*pip, *options, *map(str, sources)], check=True, timeout=300)
 
 
 def distribution(folder: Path, name: str, group: str, entry_point: str, code: str) -> Path:
@@ -79,9 +79,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the plug-ins, and others that do not work, into a folder of their own."""
     target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
     shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
-    install(sources / "ours", target)
-    for name, group, entry_point, code in BAD:
-        install(distribution(sources / name, name, group, entry_point, code), target)
+    install(
+        target,
+        sources / "ours",
+        *(
+            distribution(sources / name, name, group, entry_point, code)
+            for name, group, entry_point, code in BAD
+        ),
+    )
     return target
 
 

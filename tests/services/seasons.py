@@ -23,6 +23,7 @@ from jobs.training import training
 from jobs.worker import Worker
 from retrain.drill import NO_DRILL, Drill
 from services.aggregation.fold import fold_all
+from services.retention.catch_up import catch_up
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
 from tests.services.mortal import settings_of
@@ -126,7 +127,7 @@ def opened(url: str, folder: Path) -> Iterator[Seasons]:
 
 
 def seasoned(migrated_file: Path, folder: Path) -> None:
-    """Train v1 on what was before the change, then log what came after it."""
+    """Train v1 on what was before the change, then log and join what came after it."""
     shutil.copy(migrated_file, folder / "seqwatch.sqlite")
     with opened(f"sqlite:///{folder}/seqwatch.sqlite", folder) as seasons:
         values = daily()
@@ -134,3 +135,5 @@ def seasoned(migrated_file: Path, folder: Path) -> None:
         seasons.request("first")
         assert seasons.train()
         seasons.log(values[CHANGE:], first=CHANGE)
+        [v1] = seasons.versions()
+        catch_up(seasons.sessions, seasons.settings().lake, v1.model_id, START + HOUR)

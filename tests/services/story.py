@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
-from db.session import read_only, unit_of_work
-from db.tables import Finding, Monitor, Version
+from db.session import read_only
+from db.tables import Finding, Monitor
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_CALM, N_RISEN = 30, 14, 3  # days
@@ -50,6 +49,13 @@ CONTRACT = Contract(
 )
 
 
+def evaluated_story(
+    sessions: sessionmaker[Session], folder: Path, where: str = "in the inbox"
+) -> "Story":
+    """Return a story; its rows are in the lake of the folder when they are archived."""
+    return Story(sessions, folder / "lake" if where == "archived" else None)
+
+
 class Story:
     """The model "grid", its reference and what it served; everything is evaluated."""
 
@@ -60,16 +66,9 @@ class Story:
         kinds: Mapping[str, Mapping[str, Any]] = KINDS,
     ) -> None:
         self.sessions = sessions
-        self.model_id = add_model(sessions, CONTRACT)
-        version_id = add_version(sessions, self.model_id, "v1", {})
-        with unit_of_work(sessions) as session:
-            version = session.get_one(Version, version_id)
-            version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champion_pointer.move(session, self.model_id, version_id, 0, START)
-            for kind, params in kinds.items():
-                monitor_config.put(
-                    session, self.model_id, MonitorPlan(name=kind, kind=kind, params=params)
-                )
+        self.model_id = add_served_model(
+            sessions, CONTRACT, reference_days=N_REFERENCE, monitors=kinds
+        )
         self._send()
         fold_all(sessions, NOW)
         if lake is not None:

@@ -103,6 +103,7 @@ def test_a_segment_that_moves_is_named(sessions: sessionmaker[Session], tmp_path
     assert moved.days
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_new_segment_that_is_like_the_others_alarms_nobody(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_new_segment_that_is_like_the_others_alarms_nobody(
     assert "load [shop=c]" not in detail["features"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_broken_input_of_one_segment_is_named(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_broken_input_of_one_segment_is_named(
     assert record.n_breaches == len(breaches) > 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_level_that_moves_in_one_segment_and_stays_is_named(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

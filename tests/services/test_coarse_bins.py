@@ -20,6 +20,7 @@ def asked(sessions: sessionmaker[Session]) -> Metric:
     return found
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("n_first", [pytest.param(4, id="night"), pytest.param(None, id="all")])
 @pytest.mark.parametrize(
     "drift_days", [pytest.param(1, id="judging"), pytest.param(2, id="warming_up")]

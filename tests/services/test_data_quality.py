@@ -13,7 +13,7 @@ from core.schema.feature import Dtype, Feature
 from core.schema.rows import REFERENCE, Kind
 from db.queries.log import contract_violations, row_counters
 from db.session import read_only, unit_of_work
-from db.tables import Delivery, FlipRow, Model, Rollout, Version
+from db.tables import Delivery, FlipRow, Model, Rollout
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
@@ -21,10 +21,8 @@ from services.evaluation import backtest
 from services.evaluation.backtest import BacktestRequest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from tests.services.loop import Loop
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 24, 10
@@ -48,15 +46,10 @@ class Site:
 
     def __init__(self, sessions: sessionmaker[Session], kind: str = "data_quality") -> None:
         self.sessions = sessions
-        self.model_id = add_model(sessions, CONTRACT)
-        version_id = add_version(sessions, self.model_id, "v1", {})
-        with unit_of_work(sessions) as session:
-            version = session.get_one(Version, version_id)
-            version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champion_pointer.move(session, self.model_id, version_id, 0, START)
-            params = {"window_days": 1, "period_hours": 24} if kind == "input_drift" else {}
-            plan = MonitorPlan(name=kind, kind=kind, params=params)
-            monitor_config.put(session, self.model_id, plan)
+        params = {"window_days": 1, "period_hours": 24} if kind == "input_drift" else {}
+        self.model_id = add_served_model(
+            sessions, CONTRACT, reference_days=N_REFERENCE, monitors={kind: params}
+        )
         self.chance = np.random.default_rng(4)
 
     def rows(self, day: int) -> list[dict[str, Any]]:
@@ -143,6 +136,7 @@ DAYS = [
 ]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("change", "feature", "said"), DAYS)
 def test_a_day_that_is_incomplete_is_told(
     site: Site, change: Any, feature: str, said: str
@@ -167,6 +161,7 @@ def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site)
     )
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     sessions: sessionmaker[Session],
 ) -> None:

@@ -20,16 +20,28 @@ from services.read_models.explanations.features import SHOWN
 from services.read_models.explanations.finding import Explanation, explain
 from services.read_models.explanations.nearby import Sort
 from tests import stored
+from tests.conftest import Once
 from tests.services.loop import FAULT, Loop
-from tests.services.story import CHANGE, DAY, END, EVENING, GAP, NOW, RISE, Story
+from tests.services.story import (
+    CHANGE,
+    DAY,
+    END,
+    EVENING,
+    GAP,
+    NOW,
+    RISE,
+    Story,
+    evaluated_story,
+)
 from tests.streams import HOUR, START
 
 NOWHERE = Path("no/reports/here")
 
 
 @pytest.fixture
-def story(sessions: sessionmaker[Session]) -> Story:
-    return Story(sessions)
+def story(once: Once) -> Story:
+    made: Story = once(evaluated_story)
+    return made
 
 
 def told(story: Story, finding_id: UUID) -> Explanation:

@@ -78,6 +78,7 @@ def watched(sessions: sessionmaker[Session], kind: str) -> Loop:
     return loop
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("kind", "faults", "outcomes", "expected"),
     [

@@ -1,33 +1,28 @@
 """From rows that come in to a finding on a level that moved, however they came."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import REFERENCE, Kind
-from db.session import unit_of_work
 from db.tables import Finding as FindingRow
-from db.tables import Version
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
+from tests.conftest import Once
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
 FIRST_SCAN = N_REFERENCE + 3
 NOW = START + 400 * DAY
-PLAN = MonitorPlan(
-    name="mean_shift", kind="mean_shift", params={"days_between_false_alarms": 30.0}
-)
 
 
 class World:
@@ -35,13 +30,12 @@ class World:
 
     def __init__(self, sessions: sessionmaker[Session], name: str) -> None:
         self.sessions = sessions
-        self.model_id = add_model(sessions, name=name)
-        version_id = add_version(sessions, self.model_id, "v1", {})
-        with unit_of_work(sessions) as session:
-            version = session.get_one(Version, version_id)
-            version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-            champion_pointer.move(session, self.model_id, version_id, 0, START)
-            monitor_config.put(session, self.model_id, PLAN)
+        self.model_id = add_served_model(
+            sessions,
+            name=name,
+            reference_days=N_REFERENCE,
+            monitors={"mean_shift": {"days_between_false_alarms": 30.0}},
+        )
         noise = ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)
         noise[MOVED * 24 :, 0] += 2.0
         self.values = np.round((10.0 + noise) * 64) / 64  # sums do not depend on their order
@@ -72,13 +66,18 @@ class World:
             }
 
 
-@pytest.fixture
-def at_once(sessions: sessionmaker[Session]) -> World:
+def sent_at_once(sessions: sessionmaker[Session], _: Path) -> World:
     world, baselines = World(sessions, "at once"), Baselines()
     world.send(0, N_REFERENCE + N_SERVED)
     for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
         world.evaluate_slot(day, baselines)
     return world
+
+
+@pytest.fixture
+def at_once(once: Once) -> World:
+    made: World = once(sent_at_once)
+    return made
 
 
 def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
@@ -91,6 +90,7 @@ def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
     assert (detail["top"], detail["promised_days"]) == ("load", 30.0)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_new_worker_each_day_says_the_same(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
@@ -102,6 +102,7 @@ def test_a_new_worker_each_day_says_the_same(
     assert world.findings() == at_once.findings()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_days_that_come_late_end_in_the_same_findings(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:

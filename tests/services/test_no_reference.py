@@ -12,18 +12,16 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
-from db.session import read_only, unit_of_work
+from db.session import read_only
 from db.tables import Finding as FindingRow
-from db.tables import Monitor, Version
+from db.tables import Monitor
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from services.read_models.overview import model as overview
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 50, 6
@@ -62,16 +60,7 @@ def evaluated(
     inputs: Callable[[bool, float, float], dict[str, list[float]]],
 ) -> list[Found]:
     """Send a row an hour with these inputs, and evaluate the last days."""
-    model_id = add_model(sessions, contract, name="grid")
-    version_id = add_version(sessions, model_id, "v1", {})
-    with unit_of_work(sessions) as session:
-        version = session.get_one(Version, version_id)
-        version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champion_pointer.move(session, model_id, version_id, 0, START)
-        for kind, params in KINDS.items():
-            monitor_config.put(
-                session, model_id, MonitorPlan(name=kind, kind=kind, params=dict(params))
-            )
+    model_id = add_served_model(sessions, contract, reference_days=N_REFERENCE, monitors=KINDS)
     values = 10.0 + ar1(0.5, ((N_REFERENCE + N_SERVED) * 24, 2), 5)
     rows = []
     for hour, (load, wind) in enumerate(values.tolist()):

@@ -11,18 +11,16 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
-from db.session import read_only, unit_of_work
+from db.session import read_only
 from db.tables import Finding as FindingRow
-from db.tables import Monitor, Version
+from db.tables import Monitor
 from monitors.finding import Outcome
 from monitors.summaries.summary import Floats
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import plant
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_DAYS, ONSET = 196, 204, 199
@@ -46,14 +44,10 @@ Found: TypeAlias = dict[tuple[str, object], tuple[Outcome, str, dict[str, Any]]]
 
 def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Found:
     """Send a stream, a row an hour, and evaluate its last days."""
-    model_id = add_model(sessions, CONTRACT, name=name)
-    version_id = add_version(sessions, model_id, "v1", {})
-    with unit_of_work(sessions) as session:
-        version = session.get_one(Version, version_id)
-        version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champion_pointer.move(session, model_id, version_id, 0, START)
-        for kind in KINDS:
-            monitor_config.put(session, model_id, MonitorPlan(name=kind, kind=kind))
+    monitors: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
+    model_id = add_served_model(
+        sessions, CONTRACT, name, reference_days=N_REFERENCE, monitors=monitors
+    )
     rows = [
         prediction(
             START + hour * HOUR,

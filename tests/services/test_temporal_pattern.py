@@ -6,18 +6,14 @@ import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import REFERENCE, Kind
-from db.session import unit_of_work
 from db.tables import Finding as FindingRow
-from db.tables import Version
 from monitors.finding import Outcome
 from monitors.summaries.summary import Floats
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, N_HELD = 46, 6, 2
@@ -27,14 +23,9 @@ PARAMS = {"window_days": 2, "days_between_false_alarms": 10.0}
 
 def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[FindingRow]:
     """Send a row an hour, evaluate each served day; return what was found, in order."""
-    model_id = add_model(sessions)
-    version_id = add_version(sessions, model_id, "v1", {})
-    with unit_of_work(sessions) as session:
-        version = session.get_one(Version, version_id)
-        version.reference_start, version.reference_end = START, START + N_REFERENCE * DAY
-        champion_pointer.move(session, model_id, version_id, 0, START)
-        plan = MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=PARAMS)
-        monitor_config.put(session, model_id, plan)
+    model_id = add_served_model(
+        sessions, reference_days=N_REFERENCE, monitors={"temporal_pattern": PARAMS}
+    )
     rows = [
         prediction(
             START + hour * HOUR,

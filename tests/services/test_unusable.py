@@ -104,6 +104,7 @@ NAN, INF = float("nan"), float("inf")
 SIX = "2026-01-05"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("output", "form"),
     [
@@ -224,6 +225,7 @@ def test_a_challenger_that_is_unusable_on_half_the_requests_is_rolled_back(
     assert [(day.failed_champion, day.failed_challenger) for day in page.days] == [(0, 12)] * 6
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_champion_that_is_unusable_holds_no_challenger_back(world: World) -> None:
     def champion_on_half(version: str, request: int) -> Any:
         is_unusable = version == "v1" and request % 2 == 0

@@ -20,11 +20,9 @@ from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
-from services.models import champion_pointer, monitor_config
-from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
 from tests.monitors.streams import plant
-from tests.streams import HOUR, START, add_model, add_version, keep, prediction, table
+from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
 DAY = timedelta(days=1)
 N_DAYS, N_BROKEN, STEPS = 60, 2, 12
@@ -44,12 +42,7 @@ def rows_of(values: Floats, first_day: int, end_day: int) -> list[dict[str, obje
 
 
 def served(sessions: sessionmaker[Session], late: range = range(0)) -> UUID:
-    model_id = add_model(sessions)
-    version_id = add_version(sessions, model_id, "v1", {})
-    with unit_of_work(sessions) as session:
-        champion_pointer.move(session, model_id, version_id, 0, START)
-        plan = MonitorPlan(name="window_profile", kind="window_profile", params=PARAMS)
-        monitor_config.put(session, model_id, plan)
+    model_id = add_served_model(sessions, monitors={"window_profile": PARAMS})
     values = plant(N_DAYS + 1)[:, [0, 2]]
     rows = rows_of(values, 0, N_DAYS)
     behind = [row for i, row in enumerate(rows) if i // 24 in late]
@@ -103,6 +96,7 @@ def test_rows_that_are_turned_round_are_found_named_and_explained(
     assert record.n_breaches == sum(row.outcome == Outcome.BREACH for row in found)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rows_that_come_late_lead_to_the_same_findings(
     sessions: sessionmaker[Session],
 ) -> None:
@@ -118,13 +112,7 @@ def test_rows_that_come_late_lead_to_the_same_findings(
 
 
 def test_rows_of_one_step_have_no_inside(sessions: sessionmaker[Session]) -> None:
-    model_id = add_model(sessions)
-    version_id = add_version(sessions, model_id, "v1", {})
-    with unit_of_work(sessions) as session:
-        champion_pointer.move(session, model_id, version_id, 0, START)
-        monitor_config.put(
-            session, model_id, MonitorPlan(name="window_profile", kind="window_profile")
-        )
+    model_id = add_served_model(sessions, monitors={"window_profile": {}})
     rows = [prediction(START + hour * HOUR, hour) for hour in range(49)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows), NOW - DAY)
     fold_all(sessions, NOW)

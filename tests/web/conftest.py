@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from db.session import unit_of_work
 from services.access.api_keys import Door, create_key
+from tests.conftest import Once
 from tests.web import stories
 from web import pages
 
@@ -63,8 +64,13 @@ def signed_in(app: FastAPI, keyed: Callable[..., str]) -> Browsers:
     return sign_in
 
 
-@pytest.fixture
-def fleet(sessions: sessionmaker[Session], now: datetime) -> dict[str, UUID]:
-    """The rows of `tests.web.stories`; the ids of its rollouts."""
+def fill_fleet(sessions: sessionmaker[Session], _: Path, now: datetime) -> dict[str, UUID]:
     with unit_of_work(sessions) as session:
         return stories.fleet(session, now)
+
+
+@pytest.fixture
+def fleet(once: Once, now: datetime) -> dict[str, UUID]:
+    """The rows of `tests.web.stories`; the ids of its rollouts."""
+    made: dict[str, UUID] = once(fill_fleet, now)
+    return made

@@ -16,8 +16,9 @@ from db.tables import AuditEvent, Finding, Model, Run
 from db.tables.queue import RunStatus
 from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_status
+from tests.conftest import Once
 from tests.monitors.streams import ar1
-from tests.services.story import CHANGE, DAY, NOW, Story
+from tests.services.story import CHANGE, DAY, NOW, Story, evaluated_story
 from tests.services.test_temporal_pattern import N_HELD, N_REFERENCE, N_SERVED, serve
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
@@ -26,9 +27,10 @@ BUTTON = "Write an Evidently report"
 
 
 @pytest.fixture
-def story(sessions: sessionmaker[Session], app: FastAPI) -> Story:
+def story(once: Once, app: FastAPI) -> Story:
     app.dependency_overrides[utcnow] = lambda: NOW
-    return Story(sessions)
+    made: Story = once(evaluated_story)
+    return made
 
 
 @pytest.fixture

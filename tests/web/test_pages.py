@@ -181,6 +181,7 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
     assert [one["error"]["error"] for one in of_nobody["segments"]] == [None, None]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
@@ -217,6 +218,7 @@ def test_pages_show(signed_in: Browsers, fleet: dict[str, UUID], path: str, show
     assert shown.replace(" </span>", "") in signed_in("read").get(path).text
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("which", "shown"),
     [

@@ -1,7 +1,6 @@
 """Reliability tables on the pages of a classifier and of a finding on its probabilities."""
 
 import re
-from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -9,16 +8,17 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.session import read_only, unit_of_work
 from monitors.performance.calibration_sums import CALIBRATION
 from tests import stored
-from tests.late.test_probabilities import SKY, a_world, breach_of
+from tests.conftest import Once
+from tests.late.test_probabilities import SKY, breach_of, claimed
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_claims_and_what_happened_are_shown_by_class(
-    signed_in: Browsers, sessions: sessionmaker[Session], tmp_path: Path
+    signed_in: Browsers, once: Once, sessions: sessionmaker[Session]
 ) -> None:
-    a_world(sessions, tmp_path, SKY)
+    once(claimed, SKY)
     browser = signed_in("read")
     with read_only(sessions) as session:
         finding_id = breach_of(session).id

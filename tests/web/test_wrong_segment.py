@@ -1,22 +1,22 @@
 """The page of a finding about one segment shows all of them, the worst first."""
 
 import re
-from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
-from tests.late.test_wrong_segment import a_world, breach_of
+from tests.conftest import Once
+from tests.late.test_wrong_segment import breach_of, wrong_at_last
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_errors_are_shown_beside_what_is_usual_and_beside_the_others(
-    signed_in: Browsers, sessions: sessionmaker[Session], tmp_path: Path
+    signed_in: Browsers, once: Once, sessions: sessionmaker[Session]
 ) -> None:
-    a_world(sessions, tmp_path)
+    once(wrong_at_last)
     with read_only(sessions) as session:
         finding_id = breach_of(session).id
 
