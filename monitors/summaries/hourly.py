@@ -116,6 +116,37 @@ def hourly(summary: Summary, names: tuple[str, ...], start: datetime, end: datet
     )
 
 
+def held(hours: Hourly, n_hours: int) -> Hourly:
+    """Return a grid on which each value stands for some hours, as long as none follows.
+
+    A series with a step of more than an hour has a value until the next one.
+
+    Parameters
+    ----------
+    hours
+        Hours without a value are filled, those with one are not changed.
+    n_hours
+        For so many hours, its own included.
+    """
+    there = np.isfinite(hours.mean)
+    place = np.arange(len(hours))[:, np.newaxis]
+    last = np.maximum.accumulate(np.where(there, place, -n_hours), axis=0)
+    source = np.where(place - last < n_hours, np.maximum(last, 0), place)
+
+    def filled(values: Floats) -> Floats:
+        return np.take_along_axis(values, source, axis=0)
+
+    return Hourly(
+        names=hours.names,
+        first=hours.first,
+        n=filled(hours.n),
+        n_missing=filled(hours.n_missing),
+        n_repeat=filled(hours.n_repeat),
+        mean=filled(hours.mean),
+        sd=filled(hours.sd),
+    )
+
+
 def whole_days(hours: Hourly, end: int | None = None) -> Hourly:
     """Return the days from the first midnight (UTC) to the last.
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from core.window import Window
 from monitors.summaries import summary
-from monitors.summaries.hourly import Hourly, hourly
+from monitors.summaries.hourly import Hourly, held, hourly
 from monitors.summaries.summary import Edges, Summary
 
 
@@ -28,6 +28,8 @@ class InputHistory:
     n_total
         How many numbers are of all segments together, where those of each segment lie
         behind them; None where they do not.
+    step_hours
+        For how long a value stands: the step of the series, at least an hour.
     """
 
     window: Window
@@ -36,12 +38,14 @@ class InputHistory:
     kept: tuple[int, ...]
     summary: Summary
     n_total: int | None = None
+    step_hours: int = 1
 
     @cached_property
     def hours(self) -> Hourly:
         """The numbers on a grid of hours; a category is no number, whatever its code."""
         edges, numbers = self.of(self.measured)
-        return hourly(numbers, edges.names, self.window.start, self.window.end)
+        grid = hourly(numbers, edges.names, self.window.start, self.window.end)
+        return grid if self.step_hours == 1 else held(grid, self.step_hours)
 
     def within(self, window: Window) -> "InputHistory":
         """Return the part that lies in a window of this one.

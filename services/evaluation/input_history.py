@@ -50,6 +50,7 @@ def load(
         measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
         kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
         summary=summary.widen(seen, n_known),
+        step_hours=max(contract.step // HOUR, 1),
     )
     return _with_segments(session, model, contract, history) if by_segment else history
 
