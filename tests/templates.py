@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from tests.databases import Contents, contents, fill
+from tests.databases import TABLES, Contents, contents, fill
 
 SQLITE = "seqwatch.sqlite"  # in the folder of a test
 
@@ -58,6 +58,7 @@ class Templates:
             The database and the folder of the test.
         """
         engine: Engine = sessions.kw["bind"]
+        assert _is_empty(engine), "fixtures that write come after those that copy"
         key = engine.dialect.name, f"{build.__module__}.{build.__qualname__}", repr(given)
         if key not in self._known:
             made = build(sessions, folder, *given)
@@ -79,6 +80,12 @@ class Templates:
             _copy_sqlite(_path(engine), kept)
             return Template(database=kept, files=place, built=built)
         return Template(database=contents(_url(engine)), files=place, built=built)
+
+
+def _is_empty(engine: Engine) -> bool:
+    rows = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in TABLES)
+    with engine.connect() as connection:
+        return not connection.exec_driver_sql(f"SELECT {rows}").scalar()
 
 
 def _url(engine: Engine) -> str:

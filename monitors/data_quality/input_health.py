@@ -34,9 +34,9 @@ class InputFaultKind(StrEnum):
 
 
 _MESSAGES = {
-    InputFaultKind.MISSING: "{name}: no value for {n} grains (longest before: {usual})",
-    InputFaultKind.STUCK: "{name}: stuck for {n} grains (longest before: {usual})",
-    InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g}, outside of {low:.4g} to {high:.4g}",
+    InputFaultKind.MISSING: "{name}: no value for {n} grains (longest before: {longest_before})",
+    InputFaultKind.STUCK: "{name}: stuck for {n} grains (longest before: {longest_before})",
+    InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g} outside {low:.4g} to {high:.4g}",
     InputFaultKind.SPREAD: "{name}: SD {value:.3g}, outside of {low:.3g} to {high:.3g}",
 }
 
@@ -94,7 +94,7 @@ class InputHealthBaseline:
 
 
 def fit(before: Grains, *, knows_a_day: bool = True) -> InputHealthBaseline | None:
-    """Learn what is usual.
+    """Fit the baseline.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class InputHealthFault:
     feature: str
     kind: InputFaultKind
     n_grains: int
-    usual: int
+    longest_before: int
     value: float
     low: float
     high: float
@@ -142,7 +142,7 @@ class InputHealthFault:
         return _MESSAGES[self.kind].format(
             name=self.feature,
             n=self.n_grains,
-            usual=self.usual,
+            longest_before=self.longest_before,
             value=self.value,
             low=self.low,
             high=self.high,
@@ -154,7 +154,7 @@ class InputHealthFault:
             "feature": self.feature,
             "fault": self.kind.value,
             "grains": self.n_grains,
-            "usual_grains": self.usual,
+            "longest_before": int(self.longest_before),
             "value": as_json(self.value),
             "low": as_json(self.low),
             "high": as_json(self.high),
@@ -203,37 +203,45 @@ def evaluate(
 
 
 def _faults(
-    usual: InputHealthBaseline, recent: Grains, rows: Ints, params: InputHealthParams
+    known: InputHealthBaseline, recent: Grains, rows: Ints, params: InputHealthParams
 ) -> list[InputHealthFault]:
     there = recent.n[rows] > 0
-    missing = _last_run(~there) * usual.alive
+    missing = _last_run(~there) * known.alive
     still = _last_run(_still(recent, rows))
     mean, sd = recent.mean[rows], recent.sd[rows]
-    reach = params.beyond * (usual.high - usual.low)
-    beyond = (mean < usual.low - reach) | (mean > usual.high + reach)
-    outside = _last_run(beyond & (usual.high > usual.low))
-    sd_low, sd_high = usual.sd_low / params.spread_ratio, usual.sd_high * params.spread_ratio
+    reach = params.beyond * (known.high - known.low)
+    beyond = (mean < known.low - reach) | (mean > known.high + reach)
+    outside = _last_run(beyond & (known.high > known.low))
+    sd_low, sd_high = (
+        known.sd_low / params.spread_ratio,
+        known.sd_high * params.spread_ratio,
+    )
     enough = recent.n[rows] >= _SPREAD_FROM
-    odd = _last_run(((sd < sd_low) | (sd > sd_high)) & enough & (usual.sd_high > 0))
-    absent = np.maximum(params.grains, 1 + params.longer * usual.missing)
-    stands = np.maximum(params.grains, 1 + params.longer * usual.still)
+    anomalous = _last_run(((sd < sd_low) | (sd > sd_high)) & enough & (known.sd_high > 0))
+    absent = np.maximum(params.grains, 1 + params.longer * known.missing)
+    stands = np.maximum(params.grains, 1 + params.longer * known.still)
     found = []
     for i, name in enumerate(recent.names):
-        common: dict[str, Any] = {"feature": name, "usual": 0} | dict.fromkeys(_BOUNDS, np.nan)
+        common: dict[str, Any] = {"feature": name, "longest_before": 0} | dict.fromkeys(
+            _BOUNDS, np.nan
+        )
         if missing[i] >= absent[i]:
-            common |= {"kind": InputFaultKind.MISSING, "usual": int(usual.missing[i])}
+            common |= {
+                "kind": InputFaultKind.MISSING,
+                "longest_before": int(known.missing[i]),
+            }
             common["n_grains"] = int(missing[i])
         elif still[i] >= stands[i]:
-            common |= {"kind": InputFaultKind.STUCK, "usual": int(usual.still[i])}
+            common |= {"kind": InputFaultKind.STUCK, "longest_before": known.still[i]}
             common["n_grains"] = int(still[i])
         elif outside[i] >= params.grains:
-            bounds = (mean[-1, i], usual.low[i], usual.high[i])
+            bounds = (mean[-1, i], known.low[i], known.high[i])
             common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
             common |= {"kind": InputFaultKind.OUT_OF_RANGE, "n_grains": int(outside[i])}
-        elif odd[i] >= params.grains:
-            bounds = (sd[-1, i], usual.sd_low[i], usual.sd_high[i])
+        elif anomalous[i] >= params.grains:
+            bounds = (sd[-1, i], known.sd_low[i], known.sd_high[i])
             common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
-            common |= {"kind": InputFaultKind.SPREAD, "n_grains": int(odd[i])}
+            common |= {"kind": InputFaultKind.SPREAD, "n_grains": int(anomalous[i])}
         else:
             continue
         found.append(InputHealthFault(**common))

@@ -127,7 +127,8 @@ def absent_hours(days: Daily, day: int) -> Bools:
     --------
     >>> from datetime import UTC, datetime, timedelta
     >>> from monitors.summaries.daily import daily
-    >>> from monitors.summaries.summary import Column, Edges, summarise
+    >>> from monitors.summaries.summary import Edges
+    >>> from monitors.summaries.values import Column, summarise
     >>> hours = np.delete(np.arange(24 * 29), 24 * 28 + 5)
     >>> flags, ones = np.zeros(hours.size, dtype=bool), np.ones(hours.size)
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))

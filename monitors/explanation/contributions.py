@@ -165,7 +165,7 @@ def by_hour(window: Summary, feature: int) -> Parts:
 
     Examples
     --------
-    >>> from monitors.summaries.summary import Column, summarise
+    >>> from monitors.summaries.values import Column, summarise
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
     >>> hours, flags = np.array([1, 25, 26]), np.zeros(3, dtype=bool)
     >>> x = Column(values=np.array([2.0, 4.0, 7.0]), chunks=hours, repeats=flags)
@@ -192,7 +192,7 @@ def by_day(window: Summary, feature: int, first_day: int, n_days: int) -> Parts:
 
     Examples
     --------
-    >>> from monitors.summaries.summary import Column, summarise
+    >>> from monitors.summaries.values import Column, summarise
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
     >>> hours, flags = np.array([1, 2, 49]), np.zeros(3, dtype=bool)
     >>> x = Column(values=np.array([2.0, 4.0, 7.0]), chunks=hours, repeats=flags)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from monitors.baselines.coverage import unevaluated
 from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
 from monitors.data_quality.flaws import DataQualityParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, ReferenceOf
-from monitors.kinds.coverage import unevaluated
 from monitors.sources import RecentInput, Volume
 from monitors.summaries.daily import daily
 from monitors.summaries.input_history import InputHistory

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from core.window import Window
+from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import inherit, like_fitted, with_enough
 from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift, input_drift_baseline
@@ -12,7 +13,6 @@ from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftPa
 from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
-from monitors.kinds.coverage import NO_NUMBERS, with_coverage
 from monitors.sources import RecentInput
 from monitors.statistics.seasonality import find_period
 from monitors.summaries import bin_resolution

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.input_fault import segment_faults
 from monitors.input_fault.input_fault import Fault, InputFaultParams
 from monitors.input_fault.segment_faults import Block
 from monitors.kind import BrokenInput, Detail, Inputs, MonitorKind, ReferenceOf, Severity
-from monitors.kinds.coverage import NO_NUMBERS, with_coverage
 from monitors.sources import RecentInput
 from monitors.summaries.input_history import InputHistory
 

@@ -1,12 +1,12 @@
 """Mean shift: evidence that the level of an input moved and stayed."""
 
+from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import like_fitted, names_of, with_enough
 from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import mean_shift, mean_shift_evaluation
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
-from monitors.kinds.coverage import NO_NUMBERS, with_coverage
 from monitors.sources import RecentInput
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory

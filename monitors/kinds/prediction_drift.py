@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from core.window import Window
+from monitors.baselines.coverage import of_hours
 from monitors.baselines.first_days import reference_of
 from monitors.baselines.segments import like, with_enough
 from monitors.drift import prediction_drift
@@ -10,7 +11,6 @@ from monitors.drift.feature_distances import with_distances
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding
 from monitors.kind import RECENT, Inputs, MonitorKind, by_any
-from monitors.kinds.coverage import of_hours
 from monitors.sources import Outputs
 from monitors.summaries.totals import totals
 

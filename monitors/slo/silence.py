@@ -1,7 +1,7 @@
-"""Silence: for how long nothing has arrived, beside how long it usually takes.
+"""Silence: nothing has arrived for longer than in the baseline.
 
 By the wall clock: a service that is down sends nothing that could move the clock of its
-model. What is usual is taken from two weeks of arrivals, by hour of the week, so that a
+model. The baseline is two weeks of arrivals, by hour of the week, so that a
 quiet night or weekend is none.
 """
 
@@ -32,7 +32,7 @@ class SilenceParams:
     Attributes
     ----------
     longer
-        How many times as long as usual nothing may arrive.
+        How many times as long as in the baseline nothing may arrive.
     least_seconds
         And for at least so many seconds more.
     """
@@ -44,9 +44,9 @@ class SilenceParams:
         if self.longer < 1 or self.least_seconds < 0:
             raise ValueError("longer must be at least 1, least_seconds not negative")
 
-    def limit(self, usual: timedelta) -> timedelta:
-        """Return how long nothing may arrive, given how long it usually takes."""
-        return self.longer * usual + timedelta(seconds=self.least_seconds)
+    def limit(self, longest: timedelta) -> timedelta:
+        """Return how long nothing may arrive, given the longest gap of the baseline."""
+        return self.longer * longest + timedelta(seconds=self.least_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ class ArrivalProfile:
 
     seconds: NDArray[np.float64]
 
-    def usual(self, at: datetime) -> timedelta:
+    def longest(self, at: datetime) -> timedelta:
         """Return the longest that nothing had arrived in this hour and those beside it."""
         hour = (at - _EPOCH) // HOUR % _HOURS
         beside = [hour - 1, hour, (hour + 1) % _HOURS]
@@ -69,7 +69,7 @@ class ArrivalProfile:
 
 
 def profile(slices: Ints, width: timedelta) -> ArrivalProfile | None:
-    """Learn how long it usually takes until something arrives.
+    """Fit the longest gaps between arrivals.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ArrivalHistory:
     age
         For how long nothing has arrived; None before the first prediction.
     profile
-        What is usual; None while too little has arrived.
+        The baseline; None while too little has arrived.
     silent, n_entities
         The entities of which nothing has come, and how many are known.
     """
@@ -150,10 +150,11 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
         return Finding(
             outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
         )
-    limit = params.limit(arrivals.profile.usual(now))
+    limit = params.limit(arrivals.profile.longest(now))
     cause = ""
     if age > limit:
-        cause = f"no prediction for {_told(age)}; usually at most {_told(limit)} at this hour"
+        expected = f"at most {_in_words(limit)} expected at this hour"
+        cause = f"no prediction for {_in_words(age)}; {expected}"
     elif arrivals.silent:
         names = ", ".join(one.name for one in arrivals.silent[:_MAX_NAMED])
         rest = len(arrivals.silent) - _MAX_NAMED
@@ -174,7 +175,7 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
     )
 
 
-def _told(duration: timedelta) -> str:
+def _in_words(duration: timedelta) -> str:
     minutes = duration.total_seconds() / 60
     if minutes < 120:
         return f"{minutes:.0f} min"

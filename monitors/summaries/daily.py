@@ -90,7 +90,8 @@ def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: dateti
     Examples
     --------
     >>> from datetime import UTC, timedelta
-    >>> from monitors.summaries.summary import Column, Edges, summarise
+    >>> from monitors.summaries.summary import Edges
+    >>> from monitors.summaries.values import Column, summarise
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
     >>> hours, flags = np.array([25, 26, 26]), np.zeros(3, dtype=bool)
     >>> x = Column(values=np.array([0.5, 2.5, np.nan]), chunks=hours, repeats=flags)

@@ -37,7 +37,7 @@ def rolled_up(summary: Summary, grain: timedelta, slots: int = 1) -> Summary:
 def without_counts(summary: Summary, grain: timedelta, since: datetime) -> Summary:
     """Return the moments of the grains from a moment on, as `INPUT_GRAINS` keeps them.
 
-    Their chunks are seconds since 1970, so that a row says when it is without its grain.
+    Their chunks are seconds since 1970, so that no row needs its grain to be dated.
     """
     seconds = summary.chunks * int(grain.total_seconds())
     recent = seconds >= (since - _EPOCH).total_seconds()

@@ -40,7 +40,8 @@ def totals(window: Summary) -> Totals:
 
     Examples
     --------
-    >>> from monitors.summaries.summary import Column, Edges, summarise
+    >>> from monitors.summaries.summary import Edges
+    >>> from monitors.summaries.values import Column, summarise
     >>> edges = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
     >>> hours, flags = np.array([7, 8]), np.zeros(2, dtype=bool)
     >>> x = Column(values=np.array([0.5, 2.5]), chunks=hours, repeats=flags)

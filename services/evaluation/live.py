@@ -1,7 +1,7 @@
 """Evaluation of what cannot wait for the event day to close: by grain, and by the clock.
 
 A finding is stored when it differs from the one before it by more than its numbers, and
-once a day. Grains that closed together are evaluated as one, with the newest. What is usual is
+once a day. Grains that closed together are evaluated as one, with the newest. The baseline is
 fitted on the days before, and not on those since an alert fires; it is kept in memory.
 """
 
@@ -55,7 +55,7 @@ Signature: TypeAlias = tuple[object, ...]
 class _Arrived:
     """When the last prediction of a model came, by the monotonic clock of this process.
 
-    The age of that is what the wall clock says, or less: a clock that is set forward, and
+    The age of that is by the wall clock, or less: a clock that is set forward, and
     the time for which this process did not run, are no silence.
     """
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -12,9 +13,11 @@ from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
 from db.queries import summaries
-from db.queries.log import contract_violations
+from db.queries.log import contract_violations, row_counters
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
+from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
+from monitors.data_quality.flaws import DayVolume
 from monitors.kind import DAY, RECENT, EvaluationContext, Source
 from monitors.slo.burn_rate import SLICE
 from monitors.slo.serving import SERVING, counts
@@ -34,8 +37,9 @@ from monitors.sources import (
     WindowProfiles,
 )
 from services.aggregation import serving, window_profiles
-from services.evaluation import error_history, input_history, output_history, volume
+from services.evaluation import error_history, input_history, output_history
 
+WEEK = timedelta(days=7)
 T = TypeVar("T")
 S = TypeVar("S", bound=Source[Any])
 
@@ -153,7 +157,25 @@ def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
 
 
 def _volume(reading: Reading, _: Volume) -> Cut[Any]:
-    return lambda context: volume.of_day(reading.session, reading.model.id, context.last_day)
+    return lambda context: _of_day(reading.session, reading.model.id, context.last_day)
+
+
+def _of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
+    """Read the rows of one event day, and of the same weekday before.
+
+    Rows of the reference are no measure of how many should come: a whole day
+    of it may be one row.
+    """
+    weekdays = [
+        Window(day.start - back * WEEK, day.end - back * WEEK)
+        for back in range(1, LOOK_BACK_WEEKS + 1)
+    ]
+    return DayVolume(
+        n_rows=serving.n_rows(session, model_id, day),
+        baseline=tuple(serving.n_rows(session, model_id, one) for one in weekdays),
+        n_duplicates=row_counters.repeated_on(session, model_id, day.start.date()),
+        refused=contract_violations.of_days(session, model_id, day),
+    )
 
 
 def _labels_and(source: SelfReference, contract: Contract, policy: Policy) -> timedelta:

@@ -31,6 +31,11 @@ def story(once: Once) -> Story:
 
 
 @pytest.fixture
+def operator(story: Story, as_key: Clients) -> TestClient:
+    return as_key("operate", "read")
+
+
+@pytest.fixture
 def drifted(story: Story) -> UUID:
     return story.finding("input_drift", CHANGE + DAY)
 

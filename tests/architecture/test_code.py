@@ -112,9 +112,10 @@ def test_a_plug_in_of_ours_imports_what_its_distribution_names(folder: Path) -> 
 
 
 @cache
-def loaded(entrance: str) -> set[str]:
+def loaded(*entrances: str) -> set[str]:
+    """Return the modules of a process that imports these."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {entrance}; print(*sys.modules)"],
+        [sys.executable, "-c", f"import sys, {', '.join(entrances)}; print(*sys.modules)"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -124,15 +125,13 @@ def loaded(entrance: str) -> set[str]:
     return {*done.stdout.split()}
 
 
-@pytest.mark.parametrize("entrance", ["api.main", "web.pages"])
-def test_serving_never_loads_the_training_stack(entrance: str) -> None:
-    assert {"torch", "evidently", "pandas"} & loaded(entrance) == set()
+def test_serving_never_loads_the_training_stack() -> None:
+    assert {"torch", "evidently", "pandas"} & loaded("api.main", "web.pages") == set()
 
 
-@pytest.mark.parametrize("entrance", ["api.main", "jobs.wiring", "cli.main"])
-def test_no_process_loads_all_laws_of_statistics(entrance: str) -> None:
+def test_no_process_loads_all_laws_of_statistics() -> None:
     """A second and 45 MB: `scipy.special` has those that are asked for."""
-    assert "scipy.stats" not in loaded(entrance)
+    assert "scipy.stats" not in loaded("api.main", "jobs.wiring", "cli.main")
 
 
 def test_every_import_contract_has_teeth(tmp_path: Path) -> None:

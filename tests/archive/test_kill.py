@@ -94,12 +94,12 @@ POINTS = {
     "before a group is numbered": ("db.queries.log.positions", "number", "before", False),
     "after it, not committed": ("db.queries.log.positions", "number", "after", False),
     "summaries written, not committed": ("db.queries.summaries", "add", "after", True),
-    "all of them, not committed": ("services.aggregation.folded", "_keep_time", "after", True),
+    "all of them, not committed": ("services.aggregation.folded", "_keep_time", "after", False),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),
     "closed, not committed": ("db.queries.log.positions", "close", "after", False),
     "closed and committed": ("lake.tables", "tidy", "before", False),
-    "a join not committed": ("db.queries.log.positions", "clean", "after", True),
+    "a join not committed": ("db.queries.log.positions", "clean", "after", False),
 }
 
 

@@ -12,16 +12,13 @@ from uuid import UUID
 import httpx
 import pyarrow as pa
 import pytest
-from alembic import command
-from alembic.config import Config
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import Kind
 from core.settings import Settings
 from db import payload_files
-from db.migrate import CONFIG, upgrade
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, InboxPayload
@@ -214,28 +211,6 @@ def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
     path.unlink()
     assert archive_all(sessions, settings.lake, LATE) == 0
     assert reasons(sessions, model_id) == ["archive"]
-
-
-@SQLITE
-def test_a_migration_back_puts_the_files_into_the_database(
-    engine: Engine, sessions: sessionmaker[Session]
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, N_LARGE)
-    send(sessions, model_id, 5, N_LARGE)
-    before = waiting_rows(sessions)
-    config = Config(CONFIG)
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0009")
-        connection.commit()
-    for path in files(sessions):
-        path.unlink()
-
-    upgrade(engine)
-
-    assert waiting_rows(sessions) == before
-    assert named(sessions) == [None, None]
 
 
 @SQLITE

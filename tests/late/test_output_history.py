@@ -112,6 +112,7 @@ def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
     assert changed.reevaluate() == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_row_into_its_first_days_is_taken_in_by_all_that_is_measured_with_them(
     in_order: World,
 ) -> None:
@@ -206,6 +207,7 @@ def test_what_a_challenger_says_is_not_what_the_champion_said(
     assert world.findings() == in_order.findings()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_new_champion_is_measured_against_what_it_says_itself(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:

@@ -186,6 +186,7 @@ def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: Worl
     assert (len(world.rows(FlipRow)), len(world.rows(Rollout))) == (flips, rollouts)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_looking_again_without_news_changes_nothing(world: World) -> None:
     world.send(failures(25))
     world.reevaluate()
@@ -198,6 +199,7 @@ def test_looking_again_without_news_changes_nothing(world: World) -> None:
     assert before[1] != []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_look_at_a_time_ends_where_one_go_does(twins: list[World]) -> None:
     world, twin = twins
     for one, at_a_time in ((world, 1), (twin, 40)):
@@ -217,6 +219,7 @@ def test_rows_into_a_closed_day_mark_it_and_rows_into_an_open_one_do_not(world: 
     assert [row.day for row in world.late_days()] == [(START + (open_day - 1) * DAY).date()]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_labels_that_came_after_the_look_are_taken_in(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -264,6 +267,7 @@ def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
     assert burn_of(world, N_REFERENCE)[0] == Outcome.BREACH
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_came_before_the_first_look_is_no_reason_for_a_second(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
@@ -279,6 +283,7 @@ def test_what_came_before_the_first_look_is_no_reason_for_a_second(
     assert world.reevaluate() == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     threshold = world.findings()["input_drift", START + 30 * DAY][2]
     at = START + 15 * DAY

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from monitors.baselines.warm_up import WarmingUp
-from monitors.drift import input_drift
+from monitors.drift import input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
@@ -15,7 +15,7 @@ from tests.monitors.streams import days, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 230
 JUDGES = [
-    pytest.param(input_drift, InputDriftParams, id="input_drift"),
+    pytest.param(input_drift_baseline, InputDriftParams, id="input_drift"),
     pytest.param(panel, TemporalPatternParams, id="panel"),
 ]
 NAMES = grid(plant(1)).names
@@ -47,7 +47,7 @@ def test_what_weighs_nothing_is_not_evaluated(room: Any, params: Callable[..., A
     without = {"feature_weights": {NAMES[0]: 0.0}}
     quiet = evaluations(room, params, stream, **without).joint
     assert evaluations(room, params, broken).joint[-1] > 2 * quiet[-1]
-    if room is input_drift:  # the panel looks at each in the company of the others
+    if room is input_drift_baseline:  # the panel looks at each in the company of the others
         assert np.array_equal(evaluations(room, params, broken, **without).joint, quiet)
 
 

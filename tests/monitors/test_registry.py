@@ -15,9 +15,10 @@ from core.errors import Unprocessable
 from core.window import Window
 from monitors.baselines import first_days
 from monitors.baselines.segments import FIRST, MOST, Label
-from monitors.data_quality import contract_violations, data_quality
+from monitors.data_quality import contract_violations, data_quality, input_health
 from monitors.data_quality.contract_violations import ContractViolationParams
 from monitors.data_quality.flaws import DataQualityParams, DayVolume
+from monitors.data_quality.input_health import InputHealthParams
 from monitors.drift import (
     input_drift,
     input_drift_baseline,
@@ -45,10 +46,12 @@ from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
-from monitors.slo import burn_rate
+from monitors.slo import burn_rate, silence
 from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.silence import ArrivalHistory, SilenceParams, profile
 from monitors.slo.slices import Counts, Slices
 from monitors.summaries.daily import daily
+from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Edges, Floats, chunk_at
 from monitors.summaries.values import Column, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
@@ -99,6 +102,32 @@ def by_accuracy(values: Floats) -> Finding:
         n_expected=np.ones(week.shape, dtype=np.int64),
     )
     return accuracy.evaluate(errors, AccuracyParams(), 1.0)
+
+
+def by_input_health(values: Floats) -> Finding:
+    there = np.isfinite(values).astype(float)
+    whole = Grains(
+        names=tuple(f"f{i}" for i in range(values.shape[1])),
+        start=day(0),
+        grain=timedelta(hours=1),
+        n=there,
+        n_missing=1 - there,
+        mean=values,
+        sd=np.where(there > 0, 0.0, np.nan),
+        low=values,
+        high=values,
+    )
+    return input_health.evaluate(input_health.fit(whole), whole, InputHealthParams())
+
+
+def by_silence(values: Floats) -> Finding:
+    slices = np.flatnonzero(np.isfinite(values).any(axis=1))
+    arrivals = ArrivalHistory(
+        now=day(N_DAYS),
+        age=timedelta(hours=3),
+        profile=profile(slices, timedelta(hours=1)),
+    )
+    return silence.evaluate(arrivals, SilenceParams())
 
 
 def by_residual(values: Floats) -> Finding:
@@ -184,6 +213,8 @@ MAX_EVALUATIONS: dict[str, Evaluation] = {
     "prediction_drift": by_prediction_drift,
     "mean_shift": by_level,
     "input_fault": by_input_fault,
+    "input_health": by_input_health,
+    "silence": by_silence,
     "temporal_pattern": by_sequence,
     "window_profile": by_shape,
     "accuracy": by_accuracy,

@@ -133,14 +133,16 @@ def test_without_segments_it_is_the_monitor_of_inputs(world: Floats) -> None:
     assert evaluation(blocks, hours, BROKE + 3) == alone
 
 
-def test_while_the_reference_is_short_known_faults_are_kept(world: Floats) -> None:
+def test_while_the_reference_is_short_known_faults_are_kept(
+    world: Floats, blocks: tuple[Block, ...]
+) -> None:
     hours = laid_out(broken(world))
-    known = faults_of(evaluation(learnt(hours), hours, BROKE + 3))
+    known = faults_of(evaluation(blocks, hours, BROKE + 3))
     reference = hours.until(hours.first + 100 * HOURS, 100 * HOURS)
-    blocks = segment_faults.fit(reference, PARAMS, N_FEATURES)
-    assert [type(block.fitted) for block in blocks] == [WarmingUp]
+    short = segment_faults.fit(reference, PARAMS, N_FEATURES)
+    assert [type(block.fitted) for block in short] == [WarmingUp]
     of_total = tuple(replace(fault, feature="f2") for fault in known)
-    found = evaluation(blocks, hours, BROKE + 3, of_total)
+    found = evaluation(short, hours, BROKE + 3, of_total)
     assert found.outcome is Outcome.NO_DATA
     assert faults_of(found) == of_total
 

@@ -121,10 +121,10 @@ def test_counts_survive_beyond_sixteen_bits(edges: Edges) -> None:
     [
         pytest.param(b"", "version None", id="empty"),
         pytest.param(b"\x03" * 40, "version 3", id="a later version"),
-        pytest.param(b"\x01\x01", "cut short", id="half a header"),
-        pytest.param(b"\x01\x01\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "cut", id="no body"),
+        pytest.param(b"\x02\x01", "cut short", id="half a header"),
+        pytest.param(b"\x02\x01\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "cut", id="no body"),
         pytest.param(
-            b"\x01\x09\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "9 bytes", id="width"
+            b"\x02\x09\x02\x00\x05\x00\x00\x00\x01\x00\x00\x00", "9 bytes", id="width"
         ),
     ],
 )

@@ -67,7 +67,7 @@ def test_what_was_lost_is_there_again_and_the_rest_unchanged(
 ) -> None:
     before = kept(sessions)
     assert {stream for stream, _, _ in before} == {*rebuild.names()} - {
-        *("window_profile", "calibration", "shadow_errors")
+        *("window_profile", "calibration", "shadow_errors", "input_grains")
     }
     with unit_of_work(sessions) as session:
         for i, row in enumerate(session.scalars(select(SummaryRow)).all()):
