@@ -34,7 +34,7 @@ class InputFaultKind(StrEnum):
 
 
 _MESSAGES = {
-    InputFaultKind.MISSING: "{name}: no value for {n} grains (longest before: {longest_before})",
+    InputFaultKind.MISSING: "{name}: missing for {n} grains (longest before {longest_before})",
     InputFaultKind.STUCK: "{name}: stuck for {n} grains (longest before: {longest_before})",
     InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g} outside {low:.4g} to {high:.4g}",
     InputFaultKind.SPREAD: "{name}: SD {value:.3g}, outside of {low:.3g} to {high:.3g}",
