@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from api.server.body import Body
-from api.server.dependencies import ActDep, ReadDep, ReadModel
+from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from core.window import Window
 from services.evaluation import backtest
@@ -60,7 +60,7 @@ class BacktestCreate(Body):
 
 @router.post("", status_code=202, responses={202: {"headers": {"Location": _LOCATION}}})
 def create_backtest(
-    body: BacktestCreate, entry: ReadModel, act: ActDep, answer: Response
+    body: BacktestCreate, entry: OperateModel, act: ActDep, answer: Response
 ) -> backtests.BacktestNow:
     """Ask what monitors would have found on past days; a worker evaluates them.
 

@@ -83,7 +83,7 @@ def test_it_waits_until_every_row_is_joined(
 def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Settings) -> None:
     send(sessions, add_model(sessions), prediction(START))
     with unit_of_work(sessions) as session:
-        token = create_key(session, "k", [Scope.READ], None, utcnow())
+        token = create_key(session, "k", [Scope.OPERATE, Scope.READ], None, utcnow())
     headers = {"Authorization": f"Bearer {token}"}
     with TestClient(create_app(settings, sessions), headers=headers) as client:
         where = client.post("/v1/models/grid/backtests", json={}).headers["Location"]
