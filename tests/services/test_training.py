@@ -271,7 +271,7 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
 def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> None:
     result = seasons.request("renewal", ONSET)
     for _ in range(MAX_ATTEMPTS):
-        die(seasons, "services.rollouts.trainer", "fold_all", "before")
+        die(seasons, "services.rollouts.trainer", "catch_up", "before")
     assert not seasons.train()
     assert seasons.rollout(result).phase is Phase.FAILED
     assert seasons.events(result)[-1] == ("crash", f"the trainer died {MAX_ATTEMPTS} times")
