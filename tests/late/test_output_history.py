@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     world.send(every(DAYS[1:]))
     world.work()
     points = (
-        "services.evaluation.dispatch look before",
+        "services.evaluation.evaluate_slot evaluate before",
         "services.alerting.alert_transitions observe after",
     )
     for number, point in enumerate(points, start=N_REFERENCE + 1):

@@ -36,7 +36,7 @@ CASES = [
             n_reference=24,
             fires=frozenset({"input_drift", "accuracy"}),
             points=(
-                "services.evaluation.dispatch look before",
+                "services.evaluation.evaluate_slot evaluate before",
                 "services.alerting.alert_transitions observe after",
                 "services.rollouts.retraining consider after",
             ),
@@ -49,7 +49,7 @@ CASES = [
             n_reference=140,
             fires=frozenset({"mean_shift"}),
             points=(
-                "monitors.drift.mean_shift calibrate after",
+                "monitors.drift.mean_shift fit after",
                 "monitors.drift.mean_shift_evaluation evaluate before",
                 "monitors.drift.mean_shift_evaluation evaluate after",
                 "services.alerting.alert_transitions observe after",
