@@ -121,6 +121,8 @@ class ArrivalHistory:
         Wall time.
     age
         For how long nothing has arrived; None before the first prediction.
+    is_certain
+        Whether an arrival was seen since the process began: before, nothing is in order yet.
     profile
         The baseline; None while too little has arrived.
     silent, n_entities
@@ -130,6 +132,7 @@ class ArrivalHistory:
     now: datetime
     age: timedelta | None
     profile: ArrivalProfile | None
+    is_certain: bool = True
     silent: Sequence[SilentEntity] = ()
     n_entities: int = 0
 
@@ -161,6 +164,11 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
         more = f" and {rest} more" if rest > 0 else ""
         n = f"{len(arrivals.silent)} of {arrivals.n_entities}"
         cause = f"no prediction of {n} entities: {names}{more}"
+    if not cause and not arrivals.is_certain:
+        waits = "no prediction yet since the worker started"
+        return Finding(
+            outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=waits
+        )
     listed = [
         {"entity": one.name, "last_at": one.last_at.isoformat()}
         for one in arrivals.silent[:_MAX_LISTED]

@@ -53,19 +53,20 @@ Signature: TypeAlias = tuple[object, ...]
 
 @dataclass(slots=True)
 class _Arrived:
-    """When the last prediction of a model came, by the monotonic clock of this process.
+    """The last prediction of a model, and when this process saw it, by the monotonic clock.
 
-    The age of that is by the wall clock, or less: a clock that is set forward, and
-    the time for which this process did not run, are no silence.
+    Wall clocks are set, and a process that did not run has seen nothing: neither is silence.
+    `is_new` is false of the one that was there when the process began.
     """
 
     last_at: datetime
     seen_at: float
+    is_new: bool
 
-    def age(self, now: datetime) -> timedelta:
-        """Return how long ago it came."""
-        elapsed = timedelta(seconds=monotonic() - self.seen_at)
-        return max(min(now - self.last_at, elapsed), timedelta())
+    @property
+    def age(self) -> timedelta:
+        """For how long nothing has come since."""
+        return timedelta(seconds=monotonic() - self.seen_at)
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class LiveMonitors:
         )
         last_at = model.last_received_at
         if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
-            known.arrived = _Arrived(last_at, monotonic())
+            known.arrived = _Arrived(last_at, monotonic(), is_new=known.arrived is not None)
         closed = closed_until(model, contract)
         due = {
             Interval.GRAIN: closed is not None
@@ -219,7 +220,8 @@ class LiveMonitors:
             gone, n_entities = entities.silent(session, model.id, model.watermark)
         return ArrivalHistory(
             now=now,
-            age=None if known.arrived is None else known.arrived.age(now),
+            age=None if known.arrived is None else known.arrived.age,
+            is_certain=known.arrived is not None and known.arrived.is_new,
             profile=known.profile[1],
             silent=gone,
             n_entities=n_entities,
@@ -257,16 +259,17 @@ class LiveMonitors:
             .order_by(FindingRow.as_of.desc())
             .limit(1)
         )
-        if newest is not None and (
-            newest.as_of >= one.as_of
-            or _signed(newest.outcome, newest.detail, newest.as_of)
-            == _signature(finding, one.as_of)
-        ):
-            return 0
-        is_history = model.history_until is not None and one.as_of <= model.history_until
+        as_of = one.as_of
+        if newest is not None:
+            if one.kind.interval is Interval.CLOCK:  # it may have been set back
+                as_of = max(as_of, newest.as_of + timedelta.resolution)
+            before = _signed(newest.outcome, newest.detail, newest.as_of)
+            if newest.as_of >= as_of or before == _signature(finding, one.as_of):
+                return 0
+        is_history = model.history_until is not None and as_of <= model.history_until
         champion = models.champion(session, model.id)
         version = champion[1].name if champion else None
-        seen = Seen(version=version, as_of=one.as_of, is_history=is_history)
+        seen = Seen(version=version, as_of=as_of, is_history=is_history)
         alert_transitions.observe(session, monitor, seen, finding, now)
         return 1
 

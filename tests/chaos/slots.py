@@ -24,13 +24,13 @@ from db.tables import (
     FlipRow,
     Inbox,
     Model,
-    Monitor,
     PlatformAlert,
     Run,
 )
 from db.tables.queue import RunStatus
 from monitors.slo.serving import SERVING
 from services.evaluation.schedule import midnight
+from services.models import monitor_config
 from tests.chaos.audit import Check, same
 
 DAY = timedelta(days=1)
@@ -122,9 +122,7 @@ def check_slots(session: Session) -> Iterator[Check]:
         slots = closed_slots(session, model)
         missing = doubled = misplaced = 0
         n_monitors = 0
-        for monitor in session.scalars(
-            select(Monitor).where(Monitor.model_id == model.id, Monitor.enabled.is_(True))
-        ):
+        for monitor in monitor_config.enabled(session, model.id):
             found = order[monitor.id]
             missing += len({*slots} - {*found})
             doubled += len(found) - len({*found})

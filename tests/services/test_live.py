@@ -201,6 +201,35 @@ def test_a_clock_set_forward_and_a_platform_that_was_down_are_no_silence(
     assert world.breaches("silence") == []
 
 
+def test_a_restart_ends_no_silence(world: World, sessions: sessionmaker[Session]) -> None:
+    world.learn()
+    for _ in range(6):
+        world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
+    world.live = LiveMonitors(sessions)
+    world.check()
+    assert world.phase("silence") is Phase.FIRING
+    for _ in range(6):
+        world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
+    world.send(LEARNT + 20, 1)
+    world.check()
+    assert world.phase("silence") is Phase.QUIET
+
+
+def test_silence_is_found_and_ends_after_the_clock_was_set_back(world: World) -> None:
+    world.learn()
+    world.wall -= HOUR
+    for _ in range(6):
+        world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
+    world.wall -= 2 * HOUR
+    world.send(LEARNT + 10, 1)
+    world.wall -= 3 * HOUR
+    world.check()
+    assert world.phase("silence") is Phase.QUIET
+
+
 def test_one_silent_device_of_many_is_named(
     sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
