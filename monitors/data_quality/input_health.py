@@ -152,7 +152,7 @@ class InputHealthFault:
         """Return the fault for a finding's detail."""
         return {
             "feature": self.feature,
-            "fault": self.kind.value,
+            "fact": self.kind.value,
             "grains": self.n_grains,
             "longest_before": int(self.longest_before),
             "value": as_json(self.value),

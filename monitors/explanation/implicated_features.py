@@ -41,7 +41,7 @@ def named(detail: Mapping[str, Json]) -> tuple[ImplicatedFeature, ...]:
     ----------
     detail
         Of a finding of any kind: `features` with scores, alone or by view;
-        `flaws`; or `faults`, of which those count that are open.
+        `flaws` or `input_faults`; or `faults`, of which those count that are open.
 
     Returns
     -------
@@ -65,7 +65,8 @@ def named(detail: Mapping[str, Json]) -> tuple[ImplicatedFeature, ...]:
         ranked = sorted(scored, key=lambda each: (each.feature != top, -_weight(each)))
         return tuple(ranked)
     once: dict[str, ImplicatedFeature] = {}
-    for each in (*_flawed(detail.get("flaws")), *_broken(detail.get("faults"))):
+    flaws = (*_flawed(detail.get("flaws")), *_flawed(detail.get("input_faults")))
+    for each in (*flaws, *_broken(detail.get("faults"))):
         once.setdefault(each.feature, each)
     return tuple(once.values())
 

@@ -49,7 +49,7 @@ def faults(
     listed = found.detail["input_faults"]
     assert isinstance(listed, list)
     assert (found.outcome is Outcome.BREACH) == bool(listed)
-    return [(str(one["feature"]), str(one["fault"])) for one in listed]
+    return [(str(one["feature"]), str(one["fact"])) for one in listed]
 
 
 def test_what_goes_on_as_before_is_healthy() -> None:

@@ -154,7 +154,7 @@ def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
         world.check()
     [found] = world.breaches("input_health")
     assert found.as_of <= START + (LEARNT + 5) * MINUTE
-    assert [(one["feature"], one["fault"]) for one in found.detail["input_faults"]] == [named]
+    assert [(one["feature"], one["fact"]) for one in found.detail["input_faults"]] == [named]
     assert named[0] in found.cause
     assert world.phase("input_health") is Phase.FIRING
 

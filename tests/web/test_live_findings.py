@@ -30,5 +30,6 @@ def test_a_stuck_input_and_a_silent_service_are_shown(
     for finding in (still, silent):
         answer = browser.get(f"/findings/{finding.id}")
         assert answer.status_code == 200
+        assert ("names no feature" in answer.text) == (finding is silent)
         assert finding.cause.split("(")[0].strip() in answer.text
         assert finding.cause.split("(")[0].strip() in model
