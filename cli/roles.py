@@ -27,8 +27,8 @@ from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 0.1  # pause of a worker when no job was due
-TRAINER_IDLE_SECONDS = 0.5
+# Pauses when no job was due: of the queues that somebody waits for, and of the others.
+IDLE_SECONDS, LONG_IDLE_SECONDS = 0.1, 0.5
 LONGEST_STOP = timedelta(seconds=60)
 
 
@@ -146,9 +146,11 @@ def work(settings: Settings) -> int:
     wired = jobs(settings, sessions)
     ticker = Ticker(settings, sessions)
     ticker.start()
+    idle = dict.fromkeys(Queue, LONG_IDLE_SECONDS)
+    idle |= dict.fromkeys((Queue.FOLD, Queue.DELIVERY), IDLE_SECONDS)
     run_threads(
         [
-            partial(Worker(settings, sessions, wired, queue).run, stop, IDLE_SECONDS)
+            partial(Worker(settings, sessions, wired, queue).run, stop, idle[queue])
             for queue in Queue
         ]
     )
@@ -164,5 +166,5 @@ def train(settings: Settings, drill: Drill = NO_DRILL) -> int:
     stop = until_signalled()
     sessions = _sessions(settings)
     trainer = Worker(settings, sessions, training(settings, sessions, drill))
-    run_threads([partial(trainer.run, stop, TRAINER_IDLE_SECONDS)])
+    run_threads([partial(trainer.run, stop, LONG_IDLE_SECONDS)])
     return 0
