@@ -39,7 +39,7 @@ class InputGrains(Source[Grains]):
         How many.
     """
 
-    n_grains: int = 360
+    n_grains: int = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,10 +234,11 @@ class LiveMonitors:
         is_young = model.created_at > one.context.as_of - 2 * DAY or model.checked_until is None
         width = HOUR if is_young else DAY
         end = _EPOCH + (one.context.as_of - _EPOCH) // width * width
-        firing = session.scalar(
-            select(Alert.since).where(Alert.monitor_id == monitor.id, Alert.since.is_not(None))
-        )
-        end = end if firing is None else min(end, firing - HOUR)
+        last = known.last.get(monitor.id)
+        if last is None or last[0] is Outcome.BREACH:  # nothing is learnt of an open fault
+            since = select(Alert.since).where(Alert.monitor_id == monitor.id)
+            firing = session.scalar(since.where(Alert.since.is_not(None)))
+            end = end if firing is None else min(end, firing - HOUR)
         key: Signature = (end, str(monitor.params))
         if monitor.id not in known.fits or known.fits[monitor.id][0] != key:
             before = input_history.grains(
