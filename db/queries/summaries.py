@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -209,8 +210,14 @@ def _write(session: Session, model_id: UUID, new: Sequence[Stored]) -> None:
 
 def edges(session: Session, model_id: UUID, stream: Additive[Any] = INPUT) -> Edges | None:
     """Return the frozen edges of a model's input, or of its output; None before there are."""
-    stored = _layout(session, model_id, stream)
-    return None if stored is None else Edges.from_json(stored)
+    row = session.get(SummaryLayout, (model_id, stream.name))
+    return None if row is None else _edges(row.payload)
+
+
+@lru_cache(maxsize=512)
+def _edges(payload: bytes) -> Edges:
+    """Return edges; they are frozen, and read with every fold and every grain."""
+    return Edges.from_json(json.loads(payload))
 
 
 def freeze(
@@ -232,13 +239,8 @@ def freeze(
 
 def layout(session: Session, model_id: UUID) -> Layout | None:
     """Return the layout of a model's window profiles; None where nothing is."""
-    stored = _layout(session, model_id, WINDOW_PROFILE)
-    return None if stored is None else Layout.from_json(stored)
-
-
-def _layout(session: Session, model_id: UUID, stream: Additive[Any]) -> Any:
-    row = session.get(SummaryLayout, (model_id, stream.name))
-    return None if row is None else json.loads(row.payload)
+    row = session.get(SummaryLayout, (model_id, WINDOW_PROFILE.name))
+    return None if row is None else Layout.from_json(json.loads(row.payload))
 
 
 def _are(streams: Sequence[AnyStream], model_id: UUID) -> tuple[ColumnElement[bool], ...]:
