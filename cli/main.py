@@ -101,12 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--slot", metavar="MOMENT", help="the end of an event day; by default all that failed"
     )
-    again = add("rebuild", _rebuild, "ask that summaries be made again from the log")
-    again.add_argument("model")
-    again.add_argument(
+    rebuild = add("rebuild", _rebuild, "rebuild summaries from the prediction log")
+    rebuild.add_argument("model")
+    rebuild.add_argument(
         "--stream", action="append", default=[], metavar="NAME", help="only this; repeatable"
     )
-    again.add_argument("--since", metavar="DAY", help="the first event day; by default all")
+    rebuild.add_argument("--since", metavar="DAY", help="the first event day; by default all")
     _add_log(add("log", _log, "discard rows that cannot be processed"))
     exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
     _add_export(exporting)
@@ -248,7 +248,9 @@ def _rebuild(settings: Settings, given: argparse.Namespace) -> int:
     from cli.run import ask_to_rebuild
 
     ask_to_rebuild(settings, given.model, given.stream, given.since)
-    print("asked: a worker does it; until then the model's new predictions wait")
+    print(
+        "Requested. New predictions of the model wait until a worker has rebuilt the summaries."
+    )
     return 0
 
 

@@ -91,7 +91,7 @@ def ask_to_evaluate(settings: Settings, model: str, slot: str | None) -> list[da
 def ask_to_rebuild(
     settings: Settings, model: str, streams: Sequence[str], since: str | None
 ) -> None:
-    """Ask that summaries of a model be made again from its log; a worker does it.
+    """Request that a worker rebuild the summaries of a model from its prediction log.
 
     Raises
     ------

@@ -98,14 +98,14 @@ def _requested(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[s
     def report(claim: Claim) -> None:
         report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))
 
-    def make_again(claim: Claim) -> None:
+    def rebuild_summaries(claim: Claim) -> None:
         rebuild.rebuild(sessions, settings.lake, rebuild.Request.of(claim.subject), utcnow())
 
     on_failure = backtests.record_failure
     return {
         backtests.JOB: Job(Queue.BULK, backtest, on_failure, final=(AppError,)),
         REPORT_JOB: Job(Queue.BULK, report),
-        rebuild.JOB: Job(Queue.BULK, make_again),
+        rebuild.JOB: Job(Queue.BULK, rebuild_summaries),
     }
 
 

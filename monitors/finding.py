@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -78,3 +79,17 @@ def figure(value: float, unit: float) -> str:
     ratio = abs(value) / unit if unit > 0 else 0.0
     digits = math.ceil(math.log10(ratio)) + 3 if 1 < ratio < math.inf else 0
     return f"{value:.{min(max(digits, 4), 17)}g}"
+
+
+def in_words(duration: timedelta) -> str:
+    """Return a duration for people.
+
+    Examples
+    --------
+    >>> in_words(timedelta(minutes=5)), in_words(timedelta(hours=50))
+    ('5 min', '2 days')
+    """
+    minutes = duration.total_seconds() / 60
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"

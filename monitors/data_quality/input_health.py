@@ -8,13 +8,14 @@ seen, and the rate of false alarms is measured (docs/monitors.md).
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from core.window import Window
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, Json, Outcome, as_json, in_words
 from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Bools, Floats, Ints
 
@@ -34,10 +35,10 @@ class InputFaultKind(StrEnum):
 
 
 _MESSAGES = {
-    InputFaultKind.MISSING: "{name}: missing for {n} grains (longest before {longest_before})",
-    InputFaultKind.STUCK: "{name}: stuck for {n} grains (longest before: {longest_before})",
+    InputFaultKind.MISSING: "{name}: missing for {lasts}, longest before {longest}",
+    InputFaultKind.STUCK: "{name}: stuck for {lasts}, longest before {longest}",
     InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g} outside {low:.4g} to {high:.4g}",
-    InputFaultKind.SPREAD: "{name}: SD {value:.3g}, outside of {low:.3g} to {high:.3g}",
+    InputFaultKind.SPREAD: "{name}: SD {value:.3g} outside {low:.3g} to {high:.3g}",
 }
 
 
@@ -132,6 +133,7 @@ class InputHealthFault:
 
     feature: str
     kind: InputFaultKind
+    grain: timedelta
     n_grains: int
     longest_before: int
     value: float
@@ -141,8 +143,8 @@ class InputHealthFault:
     def __str__(self) -> str:
         return _MESSAGES[self.kind].format(
             name=self.feature,
-            n=self.n_grains,
-            longest_before=self.longest_before,
+            lasts=in_words(self.n_grains * self.grain),
+            longest=in_words(self.longest_before * self.grain),
             value=self.value,
             low=self.low,
             high=self.high,
@@ -154,7 +156,7 @@ class InputHealthFault:
             "feature": self.feature,
             "fact": self.kind.value,
             "grains": self.n_grains,
-            "longest_before": int(self.longest_before),
+            "longest_before": self.longest_before,
             "value": as_json(self.value),
             "low": as_json(self.low),
             "high": as_json(self.high),
@@ -186,7 +188,7 @@ def evaluate(
     if not recent.names:
         return _no_data(window, "no input is a number")
     if baseline is None:
-        return _no_data(window, f"warming up: fewer than {FEWEST} grains with rows")
+        return _no_data(window, f"warming up: fewer than {FEWEST} grains")
     if not rows.size or rows[-1] != len(recent) - 1:
         return _no_data(window, "no rows")
     faults = _faults(baseline, recent, rows, params)
@@ -222,9 +224,8 @@ def _faults(
     stands = np.maximum(params.grains, 1 + params.longer * known.still)
     found = []
     for i, name in enumerate(recent.names):
-        common: dict[str, Any] = {"feature": name, "longest_before": 0} | dict.fromkeys(
-            _BOUNDS, np.nan
-        )
+        common: dict[str, Any] = {"feature": name, "grain": recent.grain}
+        common |= {"longest_before": 0} | dict.fromkeys(_BOUNDS, np.nan)
         if missing[i] >= absent[i]:
             common |= {
                 "kind": InputFaultKind.MISSING,
@@ -232,7 +233,7 @@ def _faults(
             }
             common["n_grains"] = int(missing[i])
         elif still[i] >= stands[i]:
-            common |= {"kind": InputFaultKind.STUCK, "longest_before": known.still[i]}
+            common |= {"kind": InputFaultKind.STUCK, "longest_before": int(known.still[i])}
             common["n_grains"] = int(still[i])
         elif outside[i] >= params.grains:
             bounds = (mean[-1, i], known.low[i], known.high[i])

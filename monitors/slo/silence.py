@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.window import Window
-from monitors.finding import Finding, Outcome
+from monitors.finding import Finding, Outcome, in_words
 from monitors.summaries.summary import Ints
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
@@ -156,14 +156,14 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
     limit = params.limit(arrivals.profile.longest(now))
     cause = ""
     if age > limit:
-        expected = f"at most {_in_words(limit)} expected at this hour"
-        cause = f"no prediction for {_in_words(age)}; {expected}"
+        expected = f"at most {in_words(limit)} expected at this hour"
+        cause = f"no prediction for {in_words(age)}; {expected}"
     elif arrivals.silent:
         names = ", ".join(one.name for one in arrivals.silent[:_MAX_NAMED])
         rest = len(arrivals.silent) - _MAX_NAMED
         more = f" and {rest} more" if rest > 0 else ""
         n = f"{len(arrivals.silent)} of {arrivals.n_entities}"
-        cause = f"no prediction of {n} entities: {names}{more}"
+        cause = f"{n} entities silent: {names}{more}"
     if not cause and not arrivals.is_certain:
         waits = "no prediction yet since the worker started"
         return Finding(
@@ -181,10 +181,3 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
         cause=cause,
         detail={"silent_entities": listed, "n_silent": len(arrivals.silent)},
     )
-
-
-def _in_words(duration: timedelta) -> str:
-    minutes = duration.total_seconds() / 60
-    if minutes < 120:
-        return f"{minutes:.0f} min"
-    return f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE
-from core.window import Window
+from core.window import Window, midnight
 from db.queries import summaries
 from lake.lists import Floats
 from monitors.summaries.streams import Stream
@@ -135,8 +135,3 @@ def newest_labelled(days: Sequence[ErrorDay]) -> date | None:
         if one.is_forecast and not one.is_shadow and one.cells[:, :, 1].any()
     )
     return max(labelled, default=None)
-
-
-def midnight(day: date) -> datetime:
-    """Return the first moment of an event day."""
-    return datetime.combine(day, time(), UTC)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.window import Window
+from core.window import Window, midnight
 from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST
@@ -31,7 +31,7 @@ from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfRefe
 from monitors.summaries import horizon_buckets
 from monitors.summaries.streams import Stream
 from services.aggregation import error_days, segments
-from services.aggregation.error_days import ERRORS_BY_SEGMENT, midnight
+from services.aggregation.error_days import ERRORS_BY_SEGMENT
 from services.aggregation.error_sums import EXPECTED, LABELLED, loss_column, n_classes
 
 DAY = timedelta(days=1)

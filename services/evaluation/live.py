@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from time import monotonic
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -76,6 +75,7 @@ class _Known:
     fits: dict[UUID, tuple[Signature, Any]] = field(default_factory=dict)
     profile: tuple[datetime, ArrivalProfile | None] | None = None
     arrived: _Arrived | None = None
+    watermark: datetime | None = None
     clock_at: float = -np.inf
     trimmed: datetime | None = None
     last: dict[UUID, Signature] = field(default_factory=dict)
@@ -115,19 +115,21 @@ class LiveMonitors:
         return n_stored
 
     def _evaluate(self, model: Model, monitors: Sequence[Monitor], now: datetime) -> int:
-        known, contract = (
-            self._known[model.id],
-            _contract(model.id, json.dumps(model.contract, sort_keys=True)),
-        )
+        known = self._known[model.id]
         last_at = model.last_received_at
         if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
             known.arrived = _Arrived(last_at, monotonic(), is_new=known.arrived is not None)
+        is_clock_due = monotonic() - known.clock_at >= CLOCK_EVERY.total_seconds()
+        if not is_clock_due and model.watermark == known.watermark:
+            return 0  # as of most calls: nothing is parsed
+        known.watermark = model.watermark
+        contract = Contract.from_json(model.contract)
         closed = closed_until(model, contract)
         due = {
             Interval.GRAIN: closed is not None
             and contract.grain <= HOUR
             and (model.checked_until is None or closed > model.checked_until),
-            Interval.CLOCK: monotonic() - known.clock_at >= CLOCK_EVERY.total_seconds(),
+            Interval.CLOCK: is_clock_due,
         }
         some = [one for one in monitors if due[registry.stored(one.kind).interval]]
         if not any(due.values()):
@@ -335,11 +337,6 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
     return silence.profile(np.unique(served.keys // WIDTH), SLICE)
-
-
-@lru_cache(maxsize=4096)
-def _contract(_: UUID, text: str) -> Contract:
-    return Contract.from_json(json.loads(text))
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

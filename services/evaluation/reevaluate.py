@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.window import Window
+from core.window import Window, midnight
 from db.queries import models, summaries
 from db.queries.log import recompute_marks
-from db.queries.log.recompute_marks import DAY, Mark, midnight
+from db.queries.log.recompute_marks import DAY, Mark
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor

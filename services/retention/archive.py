@@ -7,7 +7,7 @@ ahead of the database only does the latter.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
-from core.window import Window
+from core.window import Window, midnight
 from db import payload_files
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
@@ -223,7 +223,7 @@ def _days_of(history: Log, ids: pa.ChunkedArray) -> set[date]:
     newest = history.newest_day()
     if newest is None:
         return set()
-    end = datetime.combine(newest, datetime.min.time(), UTC) + DAY
+    end = midnight(newest) + DAY
     wanted = pc.unique(ids)
     found: set[date] = set()
     # Most labels are about the last few days: the rest is only read for those that are not.

@@ -1,4 +1,4 @@
-"""Make the summaries of a model again from its log.
+"""Rebuild the summaries of a model from its log.
 
 They are written beside those that are there, a day of the log at a time, and take their
 place in one transaction; so a run that is killed is begun anew. Meanwhile the predictions
@@ -8,7 +8,7 @@ of the model wait in the inbox: what is counted is in the log, and nothing else 
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from core.errors import Conflict, Unprocessable
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
 from core.schema.rows import Kind
-from core.window import Window
+from core.window import Window, midnight
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
 from db.queries.queue import runs
@@ -46,7 +46,7 @@ _COLUMNS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Which summaries of a model are made again.
+    """Which summaries of a model are rebuilt.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Request:
 
 
 def names() -> list[str]:
-    """Return the streams that can be made again."""
+    """Return the streams that can be rebuilt."""
     return [stream.name for stream in folded.STREAMS] + [of.name for of in OF_ERRORS]
 
 
@@ -99,7 +99,7 @@ def ask(session: Session, asked: Request, now: datetime) -> None:
 def rebuild(
     sessions: sessionmaker[Session], lake_root: LakeRoot, asked: Request, now: datetime
 ) -> int:
-    """Make summaries again; how many event days of the log were read.
+    """Rebuild summaries; how many event days of the log were read.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def rebuild(
                     if stream.name in beside:
                         of = beside[stream.name]
                         summaries.add(session, of, model_id, part.version, made)
-        log.info("model %s: the summaries of %s are made again", model_id, day)
+        log.info("model %s: the summaries of %s are rebuilt", model_id, day)
 
     # save
     with unit_of_work(sessions) as session:
@@ -142,7 +142,7 @@ def rebuild(
         if not days:
             return 0
         folded.freeze(session, model_id, frozen(session, model_id), edges, now)
-        since = datetime.combine(days[0], datetime.min.time(), UTC)
+        since = midnight(days[0])
         for stream in wanted:
             summaries.take_place(session, model_id, beside[stream.name], stream, since)
         recompute_marks.touch(session, model_id, days)
@@ -168,7 +168,7 @@ def _rows(history: Log, day: date) -> Iterator[pa.Table]:
     files = history.files(Kind.PREDICTIONS)
     n_rows = pc.sum(files.filter(pc.equal(files["partition.day"], day))["num_records"]).as_py()
     step = HOUR if n_rows > MANY else DAY
-    start = datetime.combine(day, datetime.min.time(), UTC)
+    start = midnight(day)
     for i in range(DAY // step):
         rows = history.predictions(Window(start + i * step, start + (i + 1) * step), _COLUMNS)
         if rows is not None and rows.num_rows:

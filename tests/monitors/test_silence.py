@@ -94,6 +94,6 @@ def test_entities_are_one_finding_with_their_list() -> None:
         SilenceParams(),
     )
     assert found.cause == (
-        "no prediction of 7 of 40 entities: pump 0, pump 1, pump 2, pump 3, pump 4 and 2 more"
+        "7 of 40 entities silent: pump 0, pump 1, pump 2, pump 3, pump 4 and 2 more"
     )
     assert found.detail["n_silent"] == 7

@@ -241,7 +241,7 @@ def test_one_silent_device_of_many_is_named(
         world.send(minute, 1, without=13)
         world.check()
     [found] = world.breaches("silence")
-    assert "1 of 20 entities: device 13" in found.cause
+    assert "1 of 20 entities silent: device 13" in found.cause
     assert [one["entity"] for one in found.detail["silent_entities"]] == ["device 13"]
     world.send(186, 1)
     world.check()

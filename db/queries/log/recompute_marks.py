@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 from typing import cast
 from uuid import UUID, uuid4
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.window import midnight
 from db import dialect
 from db.tables import LateDay, Model, Version
 
@@ -149,8 +150,3 @@ def progress(session: Session, model_id: UUID, mark: Mark, until: datetime) -> N
         .values(done_until=until)
         .execution_options(synchronize_session=False)
     )
-
-
-def midnight(day: date) -> datetime:
-    """Return the first moment of an event day."""
-    return datetime.combine(day, time(), UTC)

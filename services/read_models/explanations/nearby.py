@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.window import Window
+from core.window import Window, midnight
 from db.queries import summaries
 from db.queries.read import nearby
 from db.tables import AuditEvent, Model
@@ -198,16 +198,16 @@ def _event_time_anomalies(session: Session, model_id: UUID, window: Window) -> I
     for day, counts in by_day:
         reasons = ", ".join(f"{one.n:,} {one.why.replace('_', ' ')}" for one in counts)
         message = f"rows that did not fit the contract: {reasons}"
-        yield Change(sort=Sort.MISMATCH, at=_midnight(day), message=message)
+        yield Change(sort=Sort.MISMATCH, at=midnight(day), message=message)
     for one in nearby.repeats(session, model_id, window):
         message = f"{one.n:,} rows with an id that the day had before"
-        yield Change(sort=Sort.REPEATED, at=_midnight(one.day), message=message)
+        yield Change(sort=Sort.REPEATED, at=midnight(one.day), message=message)
     waiting = nearby.late_days(session, model_id, window)
     if waiting:
         until = f" until {waiting[-1]:%Y-%m-%d}" if len(waiting) > 1 else ""
         days = f"{len(waiting)} days" if len(waiting) > 1 else "this day"
         message = f"rows or labels came late for {days}{until}, not re-evaluated yet"
-        yield Change(sort=Sort.LATE, at=_midnight(waiting[0]), message=message)
+        yield Change(sort=Sort.LATE, at=midnight(waiting[0]), message=message)
     monitors: Mapping[datetime, list[str]] = defaultdict(list)
     for as_of, monitor in nearby.revised(session, model_id, window):
         monitors[as_of].append(monitor)
@@ -218,7 +218,3 @@ def _event_time_anomalies(session: Session, model_id: UUID, window: Window) -> I
 
 def _words(names: Sequence[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

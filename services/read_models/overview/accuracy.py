@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schema.contract import Contract
-from core.window import Window
-from services.aggregation.error_days import ErrorDay, midnight
+from core.window import Window, midnight
+from services.aggregation.error_days import ErrorDay
 from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 
 DAY = timedelta(days=1)
