@@ -21,6 +21,12 @@ class Received:
         return json.loads(self.body)
 
 
+class _Server(ThreadingHTTPServer):
+    """Takes all who come at once: with the five of the standard, others wait for seconds."""
+
+    request_queue_size = 128
+
+
 @dataclass
 class Receiver:
     """Keeps what it gets; answers with the next status of `statuses`, then 204."""
@@ -57,7 +63,7 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server = _Server(("127.0.0.1", 0), Hook)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver.port = server.server_port
