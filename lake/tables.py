@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import TIME, Kind, schema
 from lake import storage
@@ -104,8 +105,8 @@ def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
 
 def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
     lengths = [
-        pc.fill_null(pc.list_value_length(child(rows["actual"], target)), 1)
-        for target in contract.targets
+        pc.fill_null(pc.list_value_length(child(rows["actual"], each.name)), 1)
+        for each in task.of(contract).label(contract)
     ]
     longest = pc.max_element_wise(*lengths).cast(pa.int64())
     step = contract.step_seconds * 1_000_000

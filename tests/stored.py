@@ -9,13 +9,13 @@ import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from core.streams import Additive
 from core.window import midnight
 from db.queries import summaries
 from db.queries.summaries import AnyStream
 from db.tables import SummaryRow
 from lake.lists import Floats
 from monitors.slo.serving import SERVING, summarise
-from monitors.summaries.streams import Additive
 from services.aggregation.error_days import ERRORS, SHADOW_ERRORS, DaySums
 
 

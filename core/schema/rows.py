@@ -4,9 +4,9 @@ One table of predictions and one of labels per model. The inbox carries the
 same columns as the lake, so that archiving only appends.
 
 Time of a list: the last element of a feature's list is at `at`, the one
-before it one step earlier, and so on. Element h (from 0) of an output's list
-is the forecast for `at + (h + 1) * step`. Element i of a label's list is what
-happened at `target_at + i * step`.
+before it one step earlier, and so on. Element h (from 0) of an output's list is about
+`at + (h + 1) * step`, and element i of a label's list about `target_at + i * step`; where the
+task compares lists, both are about the whole prediction.
 
 What comes over the wire is wider than the log: it carries the features that
 are dropped, and in a sensitive column what is hashed before it is stored.
@@ -17,6 +17,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
 
@@ -61,8 +62,8 @@ def prediction_schema(contract: Contract) -> pa.Schema:
 
 
 def _prediction_schema(contract: Contract, taken: Iterable[Feature]) -> pa.Schema:
-    features = pa.struct([pa.field(each.name, _type_of(each)) for each in taken])
-    output = pa.struct([pa.field(name, NUMBERS) for name in contract.targets])
+    features = _lists(taken)
+    output = _lists(task.of(contract).output(contract))
     return pa.schema(
         [
             pa.field("prediction_id", pa.string(), nullable=False),
@@ -89,8 +90,25 @@ def _prediction_schema(contract: Contract, taken: Iterable[Feature]) -> pa.Schem
     )
 
 
+def _lists(declared: Iterable[Feature]) -> pa.StructType:
+    return pa.struct([pa.field(each.name, _type_of(each)) for each in declared])
+
+
 def _type_of(feature: Feature) -> pa.DataType:
     return TEXTS if feature.dtype is Dtype.CATEGORY else NUMBERS
+
+
+def declared(contract: Contract, group: str) -> tuple[Feature, ...]:
+    """Return what the lists of `features`, `output` or `actual` of a row are."""
+    if group == "features":
+        return contract.features
+    of = task.of(contract)
+    return of.output(contract) if group == "output" else of.label(contract)
+
+
+def takes_booleans(contract: Contract, group: str) -> frozenset[str]:
+    """Return the lists of a group of which true and false are numbers, 1 and 0."""
+    return frozenset(each.name for each in declared(contract, group) if each.takes_booleans)
 
 
 def label_schema(contract: Contract) -> pa.Schema:
@@ -99,7 +117,7 @@ def label_schema(contract: Contract) -> pa.Schema:
     A label names either the prediction, or the entity and the first target
     time. Both times are kept: what it is about, and when it arrived.
     """
-    actual = pa.struct([pa.field(name, NUMBERS) for name in contract.targets])
+    actual = _lists(task.of(contract).label(contract))
     return pa.schema(
         [
             pa.field("prediction_id", pa.string()),

@@ -13,12 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
+from core.streams import Additive
 from monitors.baselines.feature_weights import Weights
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.serialization import from_many, to_bytes
-from monitors.summaries.streams import Additive
 from monitors.summaries.summary import Edges, Ints, Summary, chunk_start, merge
 
 MOST = 16  # segments with a name of their own

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.errors import Unprocessable
+from core.streams import Additive
 from core.window import Window
 from monitors.slo.slices import Counts
-from monitors.summaries.streams import Additive
 from monitors.summaries.summary import Bools, Floats, Ints
 
 SLICE = timedelta(seconds=10)

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
+from core.streams import Additive
 from db.queries import segments as named
 from db.queries import summaries
 from db.queries.log import recompute_marks, row_counters
@@ -15,7 +16,7 @@ from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo.serving import SERVING, Served
 from monitors.summaries.grains import INPUT_GRAINS
-from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
+from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary
 from monitors.temporal.window_profile_schema import Layout
 from services.aggregation import entities

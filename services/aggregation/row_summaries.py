@@ -48,7 +48,7 @@ def grown_edges(
     if of_input is None:
         return None
     of_output = before.output
-    if of_output is None and (predictions := outputs.predicted(rows)).num_rows:
+    if of_output is None and (predictions := outputs.predicted(rows, contract)).num_rows:
         of_output = outputs.edges_of(predictions, contract, of_input, is_late=is_late)
         if of_output is None:
             return None
@@ -179,7 +179,7 @@ def _apart(part: Part, contract: Contract) -> Part:
 
 
 def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
-    predictions = outputs.predicted(rows)
+    predictions = outputs.predicted(rows, contract)
     if edges is None or not predictions.num_rows:
         return None
     return outputs.summarise_outputs(predictions, micros(predictions["at"]), contract, edges)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.task import Task
 from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
@@ -30,13 +31,14 @@ class MonitorPlan:
     enabled: bool = True
 
 
-def defaults(policy: Policy) -> Iterator[MonitorPlan]:
-    """Name the monitors that every model begins with."""
+def defaults(policy: Policy, of: Task) -> Iterator[MonitorPlan]:
+    """Name the monitors that a model begins with: those of its task, and of every model."""
     promise = {"days_between_false_alarms": policy.days_between_false_alarms}
     yield MonitorPlan(name="input_drift", kind="input_drift", params=promise)
     yield MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
-    yield MonitorPlan(name="accuracy", kind="accuracy")
+    for kind in of.monitors:
+        yield MonitorPlan(name=kind, kind=kind)
     for indicator in Indicator:
         yield MonitorPlan(
             name=indicator.value, kind="burn_rate", params={"indicator": indicator.value}

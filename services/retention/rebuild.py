@@ -27,9 +27,8 @@ from db.session import read_only, unit_of_work
 from db.tables import Model
 from lake.reading import Log
 from lake.storage import LakeAstray
-from services.aggregation import folded
+from services.aggregation import folded, label_join
 from services.aggregation.folded import Frozen, Part, frozen, summaries_of
-from services.aggregation.label_join import STREAMS as OF_ERRORS
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.retention.archive import archive
 
@@ -79,7 +78,7 @@ class Request:
 
 def names() -> list[str]:
     """Return the streams that can be rebuilt."""
-    return [stream.name for stream in folded.STREAMS] + [of.name for of in OF_ERRORS]
+    return [stream.name for stream in folded.STREAMS] + label_join.all_streams()
 
 
 def ask(session: Session, asked: Request, now: datetime) -> None:
@@ -146,7 +145,7 @@ def rebuild(
         for stream in wanted:
             summaries.take_place(session, model_id, beside[stream.name], stream, since)
         recompute_marks.touch(session, model_id, days)
-        if not asked.streams or any(s.name in asked.streams for s in OF_ERRORS):
+        if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, days, archived)
     return len(days)

@@ -35,8 +35,6 @@ from monitors.input_fault.input_fault import InputFaultParams
 from monitors.performance import (
     accuracy,
     calibration,
-    calibration_sums,
-    residual_sums,
     residuals,
     segment_accuracy,
 )
@@ -57,6 +55,7 @@ from monitors.summaries.values import Column, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
 from monitors.temporal.panel import TemporalPatternParams
 from monitors.temporal.window_profile import WindowProfileParams
+from tasks import calibration_sums, residual_sums
 from tests.monitors.streams import day, days, grid, plant
 from tests.monitors.window_profiles import kept_of, layout_of
 

@@ -48,6 +48,8 @@ BAD = [
         'webhook = "another_webhook:KIND"',
         "KIND = None",
     ),
+    ("broken-task", "seqwatch.tasks", 'torn = "broken_task:TASK"', "import no_such_module"),
+    ("another-task", "seqwatch.tasks", 'forecast = "another_task:TASK"', "TASK = None"),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]
 

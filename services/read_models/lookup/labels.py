@@ -7,14 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.arrays import Floats, Ints
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import Kind, label_schema
+from core.schema.task import Matched
 from core.window import Window
-from lake.lists import Floats
 from lake.matching import (
     actuals_by_entity,
     actuals_by_id,
     latest,
+    latest_lists,
     outputs,
     places_of,
     target_times,
@@ -22,6 +25,7 @@ from lake.matching import (
 from lake.search import loose
 from lake.tables import stamped
 from services.read_models.lookup.snapshot import State, conform
+from tasks.sums import units
 
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,25 +36,34 @@ _BY_ID = ["prediction_id", "actual", "arrived_at", "received_at"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Matched:
-    """What was predicted and what happened.
+class Labelled:
+    """Predictions beside their labels.
 
     Attributes
     ----------
-    forecast, actual : (prediction, step, target)
-        NaN where there is none.
+    matched
+        As the task compares them.
     arrived : (prediction,)
         When the last of its labels came in; None before the first.
     """
 
-    forecast: Floats
-    actual: Floats
+    matched: Matched
     arrived: list[datetime | None]
 
     @property
     def error(self) -> Floats:
-        """Forecast less actual; NaN where either is missing."""
-        return self.forecast - self.actual
+        """Predicted less actual, (prediction, step, target); NaN where either is missing."""
+        return self.matched.predicted - self.matched.actual
+
+    def losses(self, contract: Contract) -> list[float | None]:
+        """Return the loss of each prediction by the task, in natural units; None of none."""
+        of = task.of(contract)
+        if not self.arrived:
+            return []
+        scored = of.score(contract, units({}, contract), self.matched)
+        n = np.asarray(scored.labelled, dtype=float).sum(axis=(1, 2))
+        loss = scored.loss.sum(axis=(1, 2)) * of.n_summed(contract)
+        return [float(a / b) if b else None for a, b in zip(loss, n, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +74,10 @@ class Labels:
     by_id: pa.Table
 
 
-def match(contract: Contract, rows: pa.Table, labels: Labels) -> Matched:
+def match(contract: Contract, rows: pa.Table, labels: Labels) -> Labelled:
     """Find what happened for some predictions; the label that arrived last counts."""
+    if task.of(contract).compares_lists:
+        return _lists(rows, labels)
     shape = (rows.num_rows, contract.horizon, len(contract.targets))
     known = (np.full(shape, np.nan), np.full(shape, _NEVER))
     if labels.by_entity.num_rows:
@@ -74,12 +89,32 @@ def match(contract: Contract, rows: pa.Table, labels: Labels) -> Matched:
     if labels.by_id.num_rows:
         named = actuals_by_id(labels.by_id, contract, rows["prediction_id"])
         actual, arrived = latest(known, named), np.maximum(known[1], named[1])
-    last = arrived.max(axis=(1, 2), initial=_NEVER)
-    return Matched(
-        forecast=outputs(rows, contract),
+    matched = Matched(
+        rows=rows,
+        predicted=outputs(rows, contract),
         actual=actual,
-        arrived=[None if at == _NEVER else _EPOCH + int(at) * _US for at in last],
+        naive=np.full(shape, np.nan),
     )
+    last = arrived.max(axis=(1, 2), initial=_NEVER)
+    return Labelled(matched=matched, arrived=_moments(last))
+
+
+def _lists(rows: pa.Table, labels: Labels) -> Labelled:
+    found = latest_lists(rows, labels.by_entity, labels.by_id)
+    none = np.empty((rows.num_rows, 0, 0))
+    matched = Matched(
+        rows=rows,
+        predicted=none,
+        actual=none,
+        naive=none,
+        labels=None if found is None else found[0],
+    )
+    last = np.full(rows.num_rows, _NEVER) if found is None else found[1]
+    return Labelled(matched=matched, arrived=_moments(last))
+
+
+def _moments(at: Ints) -> list[datetime | None]:
+    return [None if one == _NEVER else _EPOCH + int(one) * _US for one in at]
 
 
 def about(state: State, rows: pa.Table) -> Labels:
@@ -94,7 +129,8 @@ def about(state: State, rows: pa.Table) -> Labels:
     """
     ahead = timedelta(seconds=state.contract.step_seconds)
     first, last = pc.min_max(rows["at"]).as_py().values()
-    window = Window(first + ahead, last + state.contract.horizon * ahead + _US)
+    start = timedelta() if task.of(state.contract).compares_lists else ahead
+    window = Window(first + start, last + state.contract.horizon * ahead + _US)
     entities = pc.unique(rows["entity"]).drop_null()
     ids = rows["prediction_id"].combine_chunks()
     is_entity, is_named = pc.field("entity").isin(entities), pc.field("prediction_id").isin(ids)
