@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from core.schema.contract import Contract
 from lake.lists import Floats, Ints, flatten, micros
@@ -143,91 +142,8 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
     return Actuals(entities=entities, times=times, keys=keys, values=values, arrived=when)
 
 
-def actuals_by_id(
-    labels: pa.Table, contract: Contract, ids: pa.ChunkedArray
-) -> tuple[Floats, Ints]:
-    """Lay out the labels that name predictions, as (prediction, step, target).
-
-    The same as `Actuals.at`: values and when they arrived, the latest winning.
-    """
-    labels = by_arrival(labels)
-    shape = (len(ids), contract.horizon, len(contract.targets))
-    values, arrived = np.full(shape, np.nan), np.full(shape, _NEVER)
-    named = pc.fill_null(pc.index_in(labels["prediction_id"], ids.combine_chunks()), -1)
-    row, when = named.to_numpy().astype(np.int64), micros(labels["arrived_at"])
-    for i, target in enumerate(contract.targets):
-        flat = flatten(labels, "actual", target)
-        use = np.isfinite(flat.values) & (flat.steps < contract.horizon) & (row[flat.rows] >= 0)
-        at = row[flat.rows[use]], flat.steps[use]
-        values[(*at, i)] = flat.values[use]
-        arrived[(*at, i)] = when[flat.rows[use]]
-    return values, arrived
-
-
 def target_times(rows: pa.Table, contract: Contract) -> Ints:
     """Return what each step of each forecast is about, as (prediction, step)."""
     step = contract.step_seconds * 1_000_000
     ahead = np.arange(1, contract.horizon + 1) * step
     return micros(rows["at"])[:, None] + ahead
-
-
-def latest(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> Floats:
-    """Of two sources of values and their arrivals, take the later value of each cell."""
-    is_other: NDArray[np.bool_] = other[1] > one[1]
-    return np.where(is_other, other[0], one[0])
-
-
-def latest_lists(
-    rows: pa.Table, by_time: pa.Table | None, by_id: pa.Table | None
-) -> tuple[pa.StructArray, Ints] | None:
-    """Return the whole label of each prediction, the one that arrived last, and when it did.
-
-    Parameters
-    ----------
-    rows
-        Predictions with `prediction_id`, `entity` and `at`.
-    by_time
-        Labels by `entity` and `target_at`, which is the moment of the prediction.
-    by_id
-        Labels that name the prediction.
-
-    Returns
-    -------
-    labels : (prediction,)
-        Null where there is none.
-    arrived : (prediction,)
-        In microseconds since 1970. None instead of both where there is no label at all.
-    """
-    some = [by_arrival(each) for each in (by_time, by_id) if each is not None and each.num_rows]
-    if not some:
-        return None
-    found, when, first = np.full(rows.num_rows, -1), np.full(rows.num_rows, _NEVER), 0
-    for labels in some:
-        of_rows, of_labels = _keys(rows, labels)
-        last = np.full(of_rows.max() + 2, -1)  # the place at the end is for none
-        last[of_labels] = np.arange(labels.num_rows)
-        last[-1] = -1
-        at = last[of_rows]
-        arrived = np.where(at < 0, _NEVER, micros(labels["arrived_at"])[at])
-        found = np.where(arrived > when, at + first, found)
-        when = np.maximum(when, arrived)
-        first += labels.num_rows
-    actual = pa.concat_tables([each.select(["actual"]) for each in some])["actual"]
-    return actual.combine_chunks().take(pa.array(found, mask=found < 0)), when
-
-
-def _keys(rows: pa.Table, labels: pa.Table) -> tuple[Ints, Ints]:
-    """Return a number for what each prediction, and each label, is about; -1 for neither."""
-    if "prediction_id" in labels.column_names:
-        ids = pc.unique(rows["prediction_id"])
-        return places_of(rows["prediction_id"], ids), places_of(labels["prediction_id"], ids)
-    entities, times = pc.unique(rows["entity"]).drop_null(), np.unique(micros(rows["at"]))
-    keys = []
-    for places, about in (
-        (places_of(rows["entity"], entities), micros(rows["at"])),
-        (places_of(labels["entity"], entities), micros(labels["target_at"])),
-    ):
-        at = np.searchsorted(times, about).clip(max=times.size - 1)
-        is_known = (places >= 0) & (times[at] == about)
-        keys.append(np.where(is_known, places * times.size + at, -1))
-    return keys[0], keys[1]

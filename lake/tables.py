@@ -100,6 +100,8 @@ def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
         return rows.append_column("day", rows["at"].cast(pa.date32()))
     day = pc.coalesce(rows["target_at"], rows["received_at"]).cast(pa.date32())
     until = pc.add(rows["target_at"].cast(pa.int64()), _span(rows, contract)).cast(TIME)
+    if "target_end" in rows.column_names:
+        until = pc.coalesce(rows["target_end"], until)
     return rows.append_column("day", day).append_column("until", until)
 
 

@@ -234,6 +234,7 @@ def show_prediction(
         searched_back_to=unfinished and unfinished.searched_back_to,
         next=written(unfinished.cursor) if unfinished else "",
         traces=traces.prediction(row, of.contract) if row else [],
+        lists=task.of(of.contract).compares_lists,
         measure=task.of(of.contract).measure,
     )
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
+from core.schema.task import LabelKey
 
 TIME = pa.timestamp("us", tz="UTC")
 NUMBERS = pa.list_(pa.float64())
@@ -114,16 +115,23 @@ def takes_booleans(contract: Contract, group: str) -> frozenset[str]:
 def label_schema(contract: Contract) -> pa.Schema:
     """Return the columns of a label row.
 
-    A label names either the prediction, or the entity and the first target
-    time. Both times are kept: what it is about, and when it arrived.
+    A label names the prediction by one of the keys of the task. Both times are kept: what it
+    is about, and when it arrived.
     """
-    actual = _lists(task.of(contract).label(contract))
+    of = task.of(contract)
+    keys = [
+        pa.field("prediction_id", pa.string()),
+        pa.field("entity", pa.string()),
+        pa.field("target_at", TIME),
+    ]
+    if LabelKey.INTERVAL in of.keys:
+        keys.append(pa.field("target_end", TIME))
+    if LabelKey.SESSION_STEP in of.keys:
+        keys += [pa.field("session_id", pa.string()), pa.field("step_index", pa.int64())]
     return pa.schema(
         [
-            pa.field("prediction_id", pa.string()),
-            pa.field("entity", pa.string()),
-            pa.field("target_at", TIME),
-            pa.field("actual", actual, nullable=False),
+            *keys,
+            pa.field("actual", _lists(of.label(contract)), nullable=False),
             pa.field("arrived_at", TIME, nullable=False),
             pa.field("received_at", TIME, nullable=False),
         ]

@@ -25,14 +25,28 @@ N_SUMS = 4
 class LabelKey(StrEnum):
     """By what a label names its prediction.
 
-    `target_at` is an entity and the time that the label is about; `interval` an entity and
-    from when until when it holds.
+    `target_at` is an entity and the time that the label is about; `interval` an entity, from
+    when (`target_at`) and until when (`target_end`, excluded) it holds; `session_step` a
+    session and the index of a step.
     """
 
     PREDICTION_ID = "prediction_id"
     TARGET_AT = "target_at"
     SESSION_STEP = "session_step"
     INTERVAL = "interval"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a label that hold it."""
+        return _KEY_COLUMNS[self]
+
+
+_KEY_COLUMNS = {
+    LabelKey.PREDICTION_ID: ("prediction_id",),
+    LabelKey.TARGET_AT: ("entity", "target_at"),
+    LabelKey.SESSION_STEP: ("session_id", "step_index"),
+    LabelKey.INTERVAL: ("entity", "target_at", "target_end"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +218,7 @@ class Task:
     cells
         Steps and targets for which losses are kept apart.
     keys
-        By what a label may name its prediction.
+        By what a label may name its prediction. An interval is for numbers at fixed steps.
     is_summed
         The loss of a prediction is the sum over its targets, not the mean.
     is_bounded

@@ -25,7 +25,7 @@ from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
-from core.schema.task import TASKS, Matched, Units
+from core.schema.task import TASKS, LabelKey, Matched, Units
 from core.streams import Stream
 from core.window import Window
 from db.queries import segments as named
@@ -161,7 +161,9 @@ def join_day(
     # load
     midnight = datetime.combine(day, datetime.min.time(), UTC)
     rows = history.predictions(
-        Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
+        Window(midnight, midnight + DAY),
+        columns(subject.contract),
+        only=ds.field("version") != REFERENCE,
     )
 
     # decide
@@ -187,6 +189,12 @@ def join_day(
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
     return True
+
+
+def columns(contract: Contract) -> list[str]:
+    """Return the columns of predictions that meet their labels."""
+    is_by_session = LabelKey.SESSION_STEP in task.of(contract).keys
+    return [*_COLUMNS, *(LabelKey.SESSION_STEP.columns if is_by_session else ())]
 
 
 def streams_of(contract: Contract) -> list[Stream[Any]]:
@@ -363,7 +371,7 @@ def _sessions(
     ids = pc.unique(of_day["session_id"])
     rows = history.predictions(
         Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
-        [*_COLUMNS, "session_id", "status"],
+        sorted({*columns(subject.contract), "session_id", "status"}),
         only=named & pc.is_in(ds.field("session_id"), ids),
     )
     assert rows is not None

@@ -20,11 +20,12 @@ from core.schema import rows, task
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
 from core.schema.rows import Kind
-from core.schema.task import TASKS, Matched, Scored, Task, Units
+from core.schema.task import TASKS, LabelKey, Matched, Scored, Task, Units
 from core.settings import Settings
-from db.session import read_only
+from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, Monitor
 from monitors import registry
+from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
 from services.aggregation.label_join import join_all
 from services.evaluation.backtest import BacktestRequest, run_backtest
@@ -34,10 +35,11 @@ from services.evaluation.schedule import due
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
 from tasks.sums import by_place, metrics, parts, total, width
-from tests.api.conftest import Clients, app, as_key, stranger
+from tests.api.conftest import Clients, app, as_key
+from tests.api.conftest import stranger as stranger
 from tests.plugins.conftest import forget
 
-__all__ = ["app", "as_key", "stranger"]  # fixtures
+__all__ = ["app", "as_key"]  # fixtures
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 BASE = Contract(
@@ -176,20 +178,26 @@ def check_shapes(of: Task, contract: Contract, scored: Scored) -> None:
         pytest.param("tagging", tagged(1), 0.25, {"accuracy": 0.75}, id="tagging"),
     ],
 )
+@pytest.mark.parametrize("key", LabelKey)
 def test_a_task_is_logged_joined_evaluated_and_shown(
     as_key: Clients,
+    stranger: TestClient,
     settings: Settings,
     sessions: sessionmaker[Session],
     now: datetime,
     name: str,
+    key: LabelKey,
     row: Callable[[int], tuple[list[Any], list[Any]]],
     loss: float,
     metric: dict[str, float],
 ) -> None:
+    if key not in TASKS.find(name).keys:
+        pytest.skip("not a key of this task")
     operator, sender = as_key("operate", "read"), as_key("ingest")
     model_id = register(operator, sessions, name)
-    send(sender, now, row)
+    send(sender, now, row, key, ahead=timedelta() if name == "tagging" else HOUR)
     work(settings, sessions, now)
+    browser = signed_in(stranger, sessions, now)
 
     told = operator.get("/v1/models/plug/accuracy").json()
     errors = [day["error"] for day in told["days"]]
@@ -210,8 +218,23 @@ def test_a_task_is_logged_joined_evaluated_and_shown(
     assert found.episodes
     assert found.episodes[0].monitor == "tried"
     listed = operator.get("/v1/models/plug/predictions").json()["items"]
-    assert listed[0]["label"]["loss"] is not None
-    assert set(listed[0]["output"]) == {"y"}
+    assert listed[1]["label"]["loss"] is not None
+    assert set(listed[1]["output"]) == {"y"}
+    for page in ("", "/predictions", f"/predictions/{listed[1]['prediction_id']}"):
+        shown = browser.get(f"/models/plug{page}")
+        assert shown.status_code == 200, page
+        assert "y" in shown.text
+
+
+def signed_in(
+    browser: TestClient, sessions: sessionmaker[Session], now: datetime
+) -> TestClient:
+    with unit_of_work(sessions) as session:
+        key = create_key(session, "browser", ("read",), None, now)
+    origin = {"Origin": str(browser.base_url)}
+    answer = browser.post("/login", data={"key": key}, headers=origin, follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return browser
 
 
 def register(operator: TestClient, sessions: sessionmaker[Session], name: str) -> UUID:
@@ -229,7 +252,11 @@ def register(operator: TestClient, sessions: sessionmaker[Session], name: str) -
 
 
 def send(
-    sender: TestClient, now: datetime, row: Callable[[int], tuple[list[Any], list[Any]]]
+    sender: TestClient,
+    now: datetime,
+    row: Callable[[int], tuple[list[Any], list[Any]]],
+    key: LabelKey = LabelKey.PREDICTION_ID,
+    ahead: timedelta = HOUR,
 ) -> None:
     first = (now - 8 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     predictions, labels = [], []
@@ -239,12 +266,25 @@ def send(
             "prediction_id": f"p{i}",
             "version": "v1",
             "at": (first + i * HOUR).isoformat(),
+            "entity": f"e{i % 3}",
+            "session_id": f"s{i // 24}",
+            "step_index": i % 24,
             "features": {"x": [0.5]},
             "output": {"y": predicted},
         }
         predictions.append(served)
-        labels.append({"prediction_id": f"p{i}", "actual": {"y": actual}})
-    last = {**predictions[-1], "prediction_id": "last", "at": (first + 7 * DAY).isoformat()}
+        about = first + i * HOUR + ahead
+        named = {
+            "prediction_id": f"p{i}",
+            "entity": f"e{i % 3}",
+            "target_at": about.isoformat(),
+            "target_end": (about + HOUR).isoformat(),
+            "session_id": f"s{i // 24}",
+            "step_index": i % 24,
+        }
+        labels.append({n: named[n] for n in key.columns} | {"actual": {"y": actual}})
+    last: dict[str, Any] = {**predictions[-1], "session_id": None, "step_index": None}
+    last |= {"prediction_id": "last", "at": (first + 7 * DAY).isoformat()}
     for route, of in (("predictions", [*predictions, last]), ("labels", labels)):
         answer = sender.post(f"/v1/models/plug/{route}", json={"rows": of})
         assert answer.is_success, answer.text

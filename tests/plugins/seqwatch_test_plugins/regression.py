@@ -7,7 +7,7 @@ import numpy as np
 
 from core.schema.contract import Contract
 from core.schema.feature import Feature
-from core.schema.task import Matched, Measure, Metric, Scored, Task, Units
+from core.schema.task import LabelKey, Matched, Measure, Metric, Scored, Task, Units
 
 
 def output(contract: Contract) -> tuple[Feature, ...]:
@@ -57,4 +57,5 @@ TASK = Task(
     measure=Measure(name="squared error", meaning="mean squared error in units of the scaler"),
     metrics=(Metric(name="RMSE", unit="SD", of=rmse),),
     is_squared=True,
+    keys=frozenset(LabelKey),
 )

@@ -5,7 +5,7 @@ import numpy as np
 from core.arrays import Floats
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
-from core.schema.task import Matched, Measure, Metric, Scored, Task, Units
+from core.schema.task import LabelKey, Matched, Measure, Metric, Scored, Task, Units
 
 
 def tags(contract: Contract) -> tuple[Feature, ...]:
@@ -64,6 +64,7 @@ TASK = Task(
     label=tags,
     score=score,
     compares_lists=True,
+    keys=frozenset({LabelKey.PREDICTION_ID, LabelKey.TARGET_AT, LabelKey.SESSION_STEP}),
     cells=one_cell,
     measure=Measure(name="error rate", meaning="share of steps whose class is wrong"),
     metrics=(
