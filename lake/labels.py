@@ -42,7 +42,7 @@ def wanted(key: LabelKey, rows: pa.Table, window: Window, contract: Contract) ->
     window
         The times that they are about.
     contract
-        Has the task, which says what keys there are.
+        Has the task, which lists the keys.
     """
     if key in (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP):
         name = key.columns[0]

@@ -144,7 +144,8 @@ def _check_labels(table: pa.Table, contract: Contract, faults: Faults) -> None:
     for key in LabelKey:
         is_kept = contract.sensitive_fields.get(key.columns[0]) is not Sensitivity.DROP
         if key in task.of(contract).keys and is_kept:
-            ways.append(" and ".join(key.columns))
+            is_id = key is LabelKey.PREDICTION_ID
+            ways.append("the prediction" if is_id else " and ".join(key.columns))
             given = [mask(table[name].combine_chunks().is_valid()) for name in key.columns]
             names |= np.all(given, axis=0)
     faults.where(~names, "prediction_id", f"name {', or '.join(ways)}")
