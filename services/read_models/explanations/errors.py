@@ -44,7 +44,7 @@ class DayError:
 class Errors:
     """How wrong the champion was in the window, beside the four weeks before it.
 
-    `measure` tells what the errors are.
+    `measure` names what the errors are.
     """
 
     error: float | None
