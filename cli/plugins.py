@@ -7,9 +7,10 @@ from core.plugins import Registry
 from core.settings import Settings
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
+from monitors.slo.sli import SLIS
 from notify.channel import CHANNELS
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, SLIS, DIAGNOSES, CHANNELS)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

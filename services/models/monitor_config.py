@@ -16,7 +16,6 @@ from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
 from monitors.kind import Interval, Severity
-from monitors.slo.burn_rate import Indicator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +36,8 @@ def defaults(policy: Policy) -> Iterator[MonitorPlan]:
     yield MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
     yield MonitorPlan(name="accuracy", kind="accuracy")
-    for indicator in Indicator:
-        yield MonitorPlan(
-            name=indicator.value, kind="burn_rate", params={"indicator": indicator.value}
-        )
+    for sli in ("availability", "latency"):
+        yield MonitorPlan(name=sli, kind="burn_rate", params={"sli": sli})
     yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
     yield MonitorPlan(name="input_health", kind="input_health")
