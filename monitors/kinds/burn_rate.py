@@ -21,6 +21,11 @@ def _slices(params: BurnRateParams) -> SliSlices:
     )
 
 
+def about(params: BurnRateParams) -> str:
+    """Return name and question of the SLI."""
+    return f"SLI {params.sli}: {sli.find(params.sli).question}"
+
+
 KIND = MonitorKind(
     name="burn_rate",
     question="Is the error budget of an SLI consumed too fast?",
@@ -28,4 +33,5 @@ KIND = MonitorKind(
     sources=lambda params: [_slices(params)],
     evaluate=evaluate,
     severity=Severity.PAGE,
+    about=about,
 )

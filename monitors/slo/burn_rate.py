@@ -74,8 +74,10 @@ class BurnRateParams:
 
     Attributes
     ----------
-    sli, sli_params
-        What makes a prediction, or a slice of time, a bad one: an SLI and its parameters.
+    sli
+        The SLI: what makes a prediction, or a slice of time, a bad one.
+    sli_params
+        Parameters of the SLI; what is absent has its default.
     objective
         Share of predictions that must be good, in (0, 1); None takes that of the SLI.
     period_days

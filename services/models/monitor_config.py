@@ -128,6 +128,15 @@ def interval_of(kind: str) -> Interval:
     return registry.stored(kind).interval
 
 
+def about(monitor: Monitor) -> str:
+    """Return what a monitor evaluates beyond the question of its kind, or why it cannot be."""
+    try:
+        kind = registry.find(monitor.kind)
+        return kind.about(registry.parse(monitor.kind, monitor.params))
+    except Unprocessable as error:
+        return str(error)
+
+
 def finds_broken_input(kind: str) -> bool:
     """Return whether a kind of monitor finds input faults."""
     found = registry.KINDS.get(kind)

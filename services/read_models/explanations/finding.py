@@ -27,6 +27,7 @@ from monitors.sources import DailyErrors, ErrorsBySegment, Outputs, WindowProfil
 from services.aggregation import outputs, window_profiles
 from services.evaluation import evaluation_context, input_history, output_history
 from services.evaluation.prepare import sources_of
+from services.models import monitor_config
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Material
@@ -107,6 +108,8 @@ class Explanation:
 
     Attributes
     ----------
+    about
+        What the monitor evaluates, where the question of its kind leaves that open.
     since
         When the run of breaches began that this evaluation is part of; None where it
         is no breach.
@@ -143,6 +146,7 @@ class Explanation:
     model: str
     monitor: str
     kind: str
+    about: str
     severity: str
     outcome: Outcome
     value: float | None
@@ -257,6 +261,7 @@ def explain(
         model=model.name,
         monitor=monitor.name,
         kind=monitor.kind,
+        about=monitor_config.about(monitor),
         severity=monitor.severity,
         outcome=row.outcome,
         value=row.value,
@@ -386,12 +391,5 @@ def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
 def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
     stored: Sequence[Mapping[str, Any]] = detail.get("flaws") or ()
     return tuple(
-        Flaw(
-            fact=flaw["fact"],
-            feature=flaw["feature"],
-            value=flaw["value"],
-            baseline=flaw["baseline"],
-            limit=flaw["limit"],
-        )
-        for flaw in stored
+        Flaw(**{name: flaw[name] for name in Flaw.__dataclass_fields__}) for flaw in stored
     )
