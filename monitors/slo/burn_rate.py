@@ -1,13 +1,11 @@
 """Burn rate of the error budget: two windows per tier, exact counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
-
-import numpy as np
 
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome
@@ -214,8 +212,14 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
             "versions": _of_day(slices, slices.versions),
             "burned_by": [*top.burned_by],
             **_segments(slices, params, top),
+            **_failed(slices),
         },
     )
+
+
+def _failed(slices: Slices) -> dict[str, Json]:
+    """Return what the detail holds of a day on which the SLI failed."""
+    return {"n_failed": slices.n_failed} if slices.n_failed else {}
 
 
 def _segments(slices: Slices, params: BurnRateParams, top: "_Burn") -> dict[str, Json]:
@@ -227,7 +231,7 @@ def _segments(slices: Slices, params: BurnRateParams, top: "_Burn") -> dict[str,
 
 
 def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
-    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is None:
         cause = f"no prediction was counted in {params.period_days} days"
         return _undecided(window, State.NO_TRAFFIC, cause)
@@ -238,30 +242,23 @@ def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) ->
 
 def _unsure(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding | None:
     """Return why a budget that does not burn is not known to be sound; None where it is."""
-    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is not None and as_of - newest >= params.max_staleness:
         return _stale(window, newest)
     good, bad, unknown = slices.total.sums(slices.last(DAY))
     if good + bad == 0:
         cause = f"none of the {unknown:,} {params.unit} of this day has a {_words(params)}"
+        if slices.n_failed:
+            cause += f"; SLI {params.sli} failed on {slices.n_failed:,} predictions"
         found = _undecided(window, State.UNKNOWN, cause)
-        versions = _of_day(slices, slices.versions)
-        return replace(found, detail={**found.detail, "versions": versions})
+        detail = {"versions": _of_day(slices, slices.versions), **_failed(slices)}
+        return replace(found, detail={**found.detail, **detail})
     return None
 
 
 def _stale(window: Window, newest: datetime) -> Finding:
     cause = f"no prediction since {newest:%Y-%m-%d %H:%M} UTC"
     return _undecided(window, State.SOURCE_STALE, cause)
-
-
-def _newest(slices: Slices, as_of: datetime) -> datetime | None:
-    """Return the end of the newest slice with a prediction."""
-    total = slices.total
-    there = np.flatnonzero(total.good + total.bad + total.unknown)
-    if not there.size:
-        return None
-    return as_of - (len(total.good) - 1 - int(there[-1])) * slices.width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,8 +295,8 @@ class _Burn:
 def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     """Find the fastest burn of the last day at which the tier fires, or of all."""
     n_day = DAY // slices.width
-    bad_long, total_long = _trailing(slices, tier.long, n_day)
-    bad_short, total_short = _trailing(slices, tier.short, n_day)
+    bad_long, total_long = slices.trailing(tier.long, n_day)
+    bad_short, total_short = slices.trailing(tier.short, n_day)
     factor, budget = tier.factor(params.period), params.budget  # fractions: made once
     fires = [
         bad >= MIN_FAILURES
@@ -346,19 +343,6 @@ def _above(
         for name, (bad, total) in known.items()
         if Fraction(bad, total) > limit
     }
-
-
-def _trailing(
-    slices: Slices, duration: timedelta, n_evaluations: int
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Return bad and total of the window that ends with each of the last slices."""
-    n = max(1, duration // slices.width)
-    total, sums = slices.total, []
-    for counts in (total.bad, total.bad + total.good):
-        running = np.concatenate([[0], np.cumsum(counts)])
-        ends = np.arange(max(1, len(counts) - n_evaluations + 1), len(counts) + 1)
-        sums.append((running[ends] - running[np.maximum(ends - n, 0)]).tolist())
-    return sums[0], sums[1]
 
 
 def _of_day(slices: Slices, parts: Mapping[str, Counts]) -> dict[str, Json]:

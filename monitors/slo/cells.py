@@ -163,6 +163,11 @@ class CellCounts:
         return self.keys % STRIDE
 
     @property
+    def n_failed(self) -> int:
+        """Predictions whose cell could not be computed."""
+        return int(self.counts[self.cells == ERROR_CELL].sum())
+
+    @property
     def last(self) -> datetime:
         """The start of the last slice."""
         return _EPOCH + int(self.slices[-1]) * SLICE

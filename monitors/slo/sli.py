@@ -4,6 +4,7 @@ An SLI is one module that ends in `SLI = SliKind(...)`, registered in the entry 
 `seqwatch.slis` under its name. `monitors/slis/` holds ours.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -146,6 +147,8 @@ class SliKind(Generic[P]):
 def _check(loaded: object) -> SliKind[Any]:
     if not isinstance(loaded, SliKind):
         raise TypeError(f"{loaded!r} is no SliKind")
+    if not re.fullmatch("[a-z][a-z0-9_]*", loaded.name):
+        raise ValueError(f"name {loaded.name!r} must be of small letters, digits and _")
     if not 0 < loaded.objective < 1:
         raise ValueError("objective must be in (0, 1)")
     return loaded

@@ -1,8 +1,8 @@
 """Good, bad and unknown events per slice of event time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Slices:
         By version, all over the same slices.
     segments
         By label of the segment, of all versions; none where they were not asked for.
+    n_failed
+        Predictions of the last day that are unknown because the SLI failed.
     together
         Of all versions where that is not their sum: a slice of time counts once.
     total
@@ -62,6 +64,7 @@ class Slices:
     width: timedelta
     versions: Mapping[str, Counts]
     segments: Mapping[str, Counts] = field(default_factory=dict)
+    n_failed: int = 0
     together: Counts | None = None
     total: Counts = field(init=False)
 
@@ -75,6 +78,26 @@ class Slices:
             bad=np.sum([part.bad for part in parts], axis=0),
             unknown=np.sum([part.unknown for part in parts], axis=0),
         )
+
+    def newest(self, as_of: datetime) -> datetime | None:
+        """Return the end of the newest slice with an event; None where there is none."""
+        total = self.total
+        there = np.flatnonzero(total.good + total.bad + total.unknown)
+        if not there.size:
+            return None
+        return as_of - (len(total.good) - 1 - int(there[-1])) * self.width
+
+    def trailing(
+        self, duration: timedelta, n_evaluations: int
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        """Return bad and total of the window that ends with each of the last slices."""
+        n = max(1, duration // self.width)
+        total, sums = self.total, []
+        for counts in (total.bad, total.bad + total.good):
+            running = np.concatenate([[0], np.cumsum(counts)])
+            ends = np.arange(max(1, len(counts) - n_evaluations + 1), len(counts) + 1)
+            sums.append((running[ends] - running[np.maximum(ends - n, 0)]).tolist())
+        return sums[0], sums[1]
 
     def last(self, duration: timedelta) -> slice:
         """Return the place of the newest slices."""

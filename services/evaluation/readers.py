@@ -157,6 +157,7 @@ def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
             width=SLICE,
             versions={name: own.cut(part) for name, own in versions.items()},
             segments={name: own.cut(part) for name, own in by_segment.items()},
+            n_failed=sum(own.within(context.last_day).n_failed for own in found.values()),
             together=None if together is None else together.cut(part),
         )
 

@@ -74,6 +74,12 @@ BAD = [
     ("another-latency", "seqwatch.slis", 'latency = "another_latency:SLI"', "SLI = None"),
     ("not-an-sli", "seqwatch.slis", 'joy = "not_an_sli:SLI"', "SLI = None"),
     ("raising-sli", "seqwatch.slis", 'raising = "raising_sli:SLI"', RAISING),
+    (
+        "dashed-sli",
+        "seqwatch.slis",
+        'a-b = "dashed_sli:SLI"',
+        RAISING.replace("raising", "a-b"),
+    ),
     ("renamed-sli", "seqwatch.slis", 'other = "renamed_sli:SLI"', RAISING),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]

@@ -232,6 +232,7 @@ def test_one_that_fails_stops_no_fold_and_its_predictions_are_unknown(
     finding = evaluated(sessions, model_id)
     assert (finding.outcome, finding.detail["state"]) == (Outcome.NO_DATA, "unknown")
     assert finding.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 288}}
+    assert finding.cause.endswith("; SLI raising failed on 288 predictions")
 
 
 def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
@@ -280,6 +281,7 @@ def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable(
     assert "No module named 'no_such_module'" in SLIS.unavailable["depth"]
     assert "in use" in SLIS.unavailable["latency (another-latency)"]
     assert "None is no SliKind" in SLIS.unavailable["joy"]
+    assert "name 'a-b' must be of small letters" in SLIS.unavailable["a-b"]
     assert "SLI 'raising' has the entry point 'other'" in SLIS.unavailable["other"]
     with pytest.raises(Unprocessable, match="SLI 'depth' is unavailable: broken-sli: Module"):
         sli.find("depth")
