@@ -227,7 +227,7 @@ def _segments(slices: Slices, params: BurnRateParams, top: "_Burn") -> dict[str,
     if not params.by_segment:
         return {}
     counts = _of_day(slices, slices.segments)
-    return {"segments": counts, "burned_by_segments": [*top.burned_by_segments]}
+    return {"by_segment": counts, "burned_by_segments": [*top.burned_by_segments]}
 
 
 def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:

@@ -181,7 +181,7 @@ def test_slices_without_a_value_are_unknown_and_those_without_a_row_are_not_coun
 def test_a_breach_names_the_segments_that_burn(sessions: sessionmaker[Session]) -> None:
     model_id = served(sessions, PARAMS | {"by_segment": True}, BY_SHOP)
     finding = evaluated(sessions, model_id)
-    assert finding.detail["segments"] == {
+    assert finding.detail["by_segment"] == {
         f"shop={name}": {"good": 92, "bad": 4, "unknown": 0} for name in "abc"
     }
     assert finding.detail["burned_by_segments"] == ["shop=a", "shop=b", "shop=c"]

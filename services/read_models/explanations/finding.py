@@ -30,6 +30,7 @@ from services.evaluation.prepare import sources_of
 from services.models import monitor_config
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
+from services.read_models.explanations.events import EventCounts, counts_of
 from services.read_models.explanations.features import FeatureMoved, Material
 from services.read_models.explanations.nearby import BASELINE_DAYS, Around, Change, changes
 from services.read_models.reports import report_status
@@ -132,6 +133,8 @@ class Explanation:
         Of a finding of accuracy.
     parts
         Of a finding on the pattern of errors.
+    events
+        Of a finding on an error budget: by version and segment.
     segments
         Of a finding on the accuracy of segments: those evaluated, the worst first.
     classes
@@ -169,6 +172,7 @@ class Explanation:
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
     parts: tuple[PartErrors, ...]
+    events: tuple[EventCounts, ...]
     segments: tuple[SegmentErrors, ...]
     classes: tuple[ClassNow, ...]
     nearby_start: datetime
@@ -286,6 +290,7 @@ def explain(
         if is_accuracy
         else None,
         parts=_parts(row.detail),
+        events=counts_of(row.detail),
         segments=_segments(row.detail),
         classes=_classes(row.detail),
         nearby_start=around.start,
