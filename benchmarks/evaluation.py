@@ -26,7 +26,9 @@ from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, unit_of_work
 from db.tables import Champion, Model, Version
-from monitors.slo.serving import SERVING, summarise
+from monitors.slo import cells
+from monitors.slo.cells import Columns, Texts
+from monitors.slo.serving import CELLS, SERVING
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
@@ -43,8 +45,12 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
     model_id = fill(sessions)
     n = CURRENT_DAYS * 24 * 12  # one every five minutes
     at = int(MIDDLE.timestamp()) * 1_000_000 + np.arange(n) * 300_000_000
-    none = np.zeros(n, dtype=np.bool_)
-    served = summarise(at, none, none, np.full(n, 0.1))
+    rows = Columns(
+        n=n,
+        numbers={"latency_seconds": np.full(n, 0.1)},
+        texts={"status": Texts(codes=np.zeros(n, dtype=np.int64), values=("ok",))},
+    )
+    served = cells.summarise(at, CELLS.of(rows))
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id)
         version = Version(

@@ -56,6 +56,31 @@ class Status(StrEnum):
 # The version that past input bears which no model has served: the reference.
 REFERENCE = "reference"
 
+_HEAD = (
+    pa.field("prediction_id", pa.string(), nullable=False),
+    pa.field("version", pa.string(), nullable=False),
+    pa.field("at", TIME, nullable=False),
+    pa.field("entity", pa.string()),
+    pa.field("session_id", pa.string()),
+    pa.field("step_index", pa.int64()),
+)
+_TAIL = (
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("shadow", pa.bool_(), nullable=False),
+    pa.field("latency_seconds", pa.float64()),
+    pa.field("session_start", pa.bool_()),
+    pa.field("session_end", pa.bool_()),
+    pa.field("cold_start", pa.bool_()),
+    pa.field("queue_length", pa.int64()),
+    pa.field("batch_size", pa.int64()),
+    pa.field("trace_id", pa.string()),
+    pa.field("cost", pa.float64()),
+    pa.field("worker", pa.string()),
+    pa.field("received_at", TIME, nullable=False),
+)
+# The columns of a prediction row that hold one value each.
+SCALARS: tuple[str, ...] = tuple(field.name for field in (*_HEAD, *_TAIL))
+
 
 def prediction_schema(contract: Contract) -> pa.Schema:
     """Return the columns of a prediction row in the log: without features that are dropped."""
@@ -67,26 +92,10 @@ def _prediction_schema(contract: Contract, taken: Iterable[Feature]) -> pa.Schem
     output = _lists(task.of(contract).output(contract))
     return pa.schema(
         [
-            pa.field("prediction_id", pa.string(), nullable=False),
-            pa.field("version", pa.string(), nullable=False),
-            pa.field("at", TIME, nullable=False),
-            pa.field("entity", pa.string()),
-            pa.field("session_id", pa.string()),
-            pa.field("step_index", pa.int64()),
+            *_HEAD,
             pa.field("features", features, nullable=False),
             pa.field("output", output),
-            pa.field("status", pa.string(), nullable=False),
-            pa.field("shadow", pa.bool_(), nullable=False),
-            pa.field("latency_seconds", pa.float64()),
-            pa.field("session_start", pa.bool_()),
-            pa.field("session_end", pa.bool_()),
-            pa.field("cold_start", pa.bool_()),
-            pa.field("queue_length", pa.int64()),
-            pa.field("batch_size", pa.int64()),
-            pa.field("trace_id", pa.string()),
-            pa.field("cost", pa.float64()),
-            pa.field("worker", pa.string()),
-            pa.field("received_at", TIME, nullable=False),
+            *_TAIL,
         ]
     )
 

@@ -10,22 +10,18 @@ import pyarrow.compute as pc
 
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
-from core.schema.rows import REFERENCE, Status
-from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
+from core.schema.rows import REFERENCE
+from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros
 from monitors.baselines.segments import SLOTS, keys, total
-from monitors.slo import serving
-from monitors.slo.serving import Served
 from monitors.summaries import categories
 from monitors.summaries.grains import KEEP, rolled_up, without_counts
 from monitors.summaries.summary import Edges, Summary, empty, freeze
 from monitors.summaries.values import Column, repeats, summarise
-from services.aggregation import outputs, segments, window_profiles
+from services.aggregation import outputs, segments, serving, window_profiles
 from services.aggregation.folded import Frozen, Part
 
 HOUR, _US = timedelta(hours=1), timedelta(microseconds=1)
 ENOUGH = 1_000  # values of each feature that edges are taken from
-
-_FAILED = [Status.ERROR.value, Status.TIMEOUT.value]
 
 
 def grown_edges(
@@ -156,7 +152,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     window_profile=window_profiles.summarise_window_profiles(
                         own, version, contract, edges.window_profile
                     ),
-                    served=None if version == REFERENCE else _served(own, at),
+                    cells={} if version == REFERENCE else serving.count(own, at),
                     grains=grains,
                 ),
                 contract,
@@ -223,12 +219,3 @@ def _newest(rows: pa.Table) -> datetime:
 def _places(feature: Feature) -> tuple[str, ...]:
     """Return the texts that are counted by their place; those of a hash are not known."""
     return () if feature.sensitivity is Sensitivity.HASH else feature.vocabulary
-
-
-def _served(rows: pa.Table, at: Ints) -> Served:
-    return serving.summarise(
-        at,
-        failed=pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy(),
-        degraded=pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy(),
-        latency=numbers(rows["latency_seconds"]),
-    )

@@ -17,7 +17,6 @@ from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
 from monitors.kind import Interval, Severity
-from monitors.slo.burn_rate import Indicator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +38,8 @@ def defaults(policy: Policy, of: Task) -> Iterator[MonitorPlan]:
     yield MonitorPlan(name="input_fault", kind="input_fault")
     for kind in of.monitors:
         yield MonitorPlan(name=kind, kind=kind)
-    for indicator in Indicator:
-        yield MonitorPlan(
-            name=indicator.value, kind="burn_rate", params={"indicator": indicator.value}
-        )
+    for sli in ("availability", "latency"):
+        yield MonitorPlan(name=sli, kind="burn_rate", params={"sli": sli})
     yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
     yield MonitorPlan(name="input_health", kind="input_health")
@@ -131,6 +128,15 @@ def live(session: Session) -> dict[UUID, list[Monitor]]:
 def interval_of(kind: str) -> Interval:
     """Return when a kind of monitor is evaluated."""
     return registry.stored(kind).interval
+
+
+def about(monitor: Monitor) -> str:
+    """Return what a monitor evaluates beyond the question of its kind, or why it cannot be."""
+    try:
+        kind = registry.find(monitor.kind)
+        return kind.about(registry.parse(monitor.kind, monitor.params))
+    except Unprocessable as error:
+        return str(error)
 
 
 def finds_broken_input(kind: str) -> bool:

@@ -206,7 +206,7 @@ def _read(
 
 def _count(seen: _Seen, parts: Iterable[Part]) -> None:
     for part in parts:
-        version, served = part.version, part.served
+        version, served = part.version, part.cells.get(SERVING.name)
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),

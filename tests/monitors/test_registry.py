@@ -305,7 +305,9 @@ def test_only_accuracy_asks_for_retraining() -> None:
             "input_drift", {"window_days": "3"}, "window_days", id="of the wrong type"
         ),
         pytest.param("input_drift", {"window_days": 0}, "at least 1", id="out of range"),
-        pytest.param("burn_rate", {"indicator": "joy"}, "joy", id="no such indicator"),
+        pytest.param(
+            "burn_rate", {"sli": "joy"}, "known: availability, latency", id="no such SLI"
+        ),
         pytest.param("burn_rate", {"objective": 0.5}, "can never fire", id="cannot alert"),
         pytest.param(
             "contract_violations",
