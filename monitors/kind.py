@@ -14,6 +14,7 @@ from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome
+from monitors.show import View
 
 DAY = timedelta(days=1)
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
@@ -204,6 +205,8 @@ class MonitorKind(Generic[P]):
         Its findings hold names of entities: an erasure takes them out.
     dates_change
         `since` in a finding's detail dates the change.
+    show
+        What the page and the API show of a finding, given its detail and its threshold.
     about
         What is evaluated, given the parameters, where the question leaves that open: for
         people.
@@ -231,4 +234,5 @@ class MonitorKind(Generic[P]):
     has_report: bool = False
     names_entities: bool = False
     dates_change: bool = False
+    show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""

@@ -13,10 +13,12 @@ from db.session import read_only
 from db.tables import Delivery, Finding, FlipRow, Monitor
 from monitors import registry
 from monitors.finding import Outcome
+from monitors.show import Bars
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models.monitor_config import MonitorPlan
+from services.read_models.explanations.finding import explain
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import forget
 from tests.services.story import DAY, END, NOW, Story
@@ -38,7 +40,7 @@ def findings(sessions: sessionmaker[Session], kind: str) -> list[Finding]:
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
-    sessions: sessionmaker[Session],
+    sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     add_channel(sessions, "team", "http://127.0.0.1:1/", NOW, "ticket")
     story = Story(sessions, kinds=KINDS)
@@ -48,6 +50,10 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
     with read_only(sessions) as session:
         assert found[2].cause in session.scalars(select(FlipRow.cause)).all()
         assert any(b"mean_3sd" in body for body in session.scalars(select(Delivery.body)))
+    with read_only(sessions) as session:
+        [bars] = explain(session, tmp_path, found[-1].id, None, END).views
+    assert isinstance(bars, Bars)
+    assert bars.series[0].values[bars.names.index("load")] == found[-1].value
     plan = MonitorPlan(name="sigma", kind="mean_3sd", params=KINDS["mean_3sd"])
     tried = run_backtest(
         sessions, story.model_id, BacktestRequest(plans=(plan,), since=END - 5 * DAY)
