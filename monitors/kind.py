@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
+from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
 from monitors.show import View
 
@@ -79,6 +80,8 @@ class EvaluationContext:
         How often rows came late into each reference: what was fitted before is out of date.
     features
         The features of which input is kept.
+    n_sharing
+        Monitors that share the false-alarm budget.
     """
 
     model_id: str
@@ -92,6 +95,7 @@ class EvaluationContext:
     objective: float | None
     revisions: Mapping[Window, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    n_sharing: int = 1
 
     @property
     def last_day(self) -> Window:
@@ -173,7 +177,10 @@ class MonitorKind(Generic[P]):
     sources
         What an evaluation reads, given the parameters.
     evaluate
-        Returns the finding; reads nothing but its arguments.
+        Returns the finding, or the evidence for the platform to decide on; reads nothing but
+        its arguments.
+    gives_evidence
+        It returns evidence, and shares the model's false-alarm budget with all that do.
     fit, fitted_on, fits_by_segment
         Learns from the input of a reference, on which reference, and whether the segments lie
         behind the total in it. Returned values are remembered from one evaluation to the next.
@@ -216,7 +223,8 @@ class MonitorKind(Generic[P]):
     question: str
     params: type[P]
     sources: Callable[[P], Sequence[Source[Any]]]
-    evaluate: Callable[[P, Inputs], Finding]
+    evaluate: Callable[[P, Inputs], Finding | Evidence]
+    gives_evidence: bool = False
     fit: Callable[[P, Any], object] | None = None
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False

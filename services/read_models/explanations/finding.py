@@ -18,6 +18,7 @@ from db.queries.log import row_counters
 from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
+from monitors.baselines import decision
 from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.finding import Outcome
@@ -242,7 +243,8 @@ def explain(
 def _views(row: Finding, kind: str) -> tuple[View, ...]:
     """Return what the kind shows; where it cannot, the error instead."""
     try:
-        return tuple(registry.stored(kind).show(row.detail, row.threshold))
+        own = registry.stored(kind).show(row.detail, row.threshold)
+        return (*own, *decision.show(row.detail))
     except Exception as error:
         log.exception("finding %s cannot be shown by its kind %s", row.id, kind)
         return (Text(title="Detail cannot be shown", text=described(error)),)
