@@ -8,8 +8,9 @@ from core.settings import Settings
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
 from notify.channel import CHANNELS
+from sources.kind import SOURCES
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS, SOURCES)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.serving import SERVING, SLICE, WIDTH
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
-from monitors.sources import Arrivals, InputGrains
+from monitors.sources import Arrivals, InputGrains, PulledSources
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
 from services.aggregation import entities
 from services.alerting import alert_transitions
@@ -39,6 +39,7 @@ from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
+from services.sources import states
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class LiveMonitors:
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
+        self._began = monotonic()
 
     def run(self, now: datetime) -> int:
         """Evaluate what is due; how many findings were stored.
@@ -208,6 +210,9 @@ class LiveMonitors:
                 return input_history.grains(session, model, contract, window)
             case Arrivals():
                 return self._arrivals(session, model, as_of)
+            case PulledSources():
+                uptime = timedelta(seconds=monotonic() - self._began)
+                return states.states(session, model.id, as_of, uptime)
             case _:
                 raise TypeError(f"{type(source).__name__} is read day by day alone")
 

@@ -48,6 +48,18 @@ BAD = [
         'webhook = "another_webhook:KIND"',
         "KIND = None",
     ),
+    (
+        "broken-source",
+        "seqwatch.sources",
+        'warehouse = "broken_source:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "zz-another-jsonl",  # after seqwatch-test-plugins, by name
+        "seqwatch.sources",
+        'jsonl = "zz_another_jsonl:KIND"',
+        "KIND = None",
+    ),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]
 
