@@ -28,7 +28,7 @@ class Page:
         At most as many rows as asked for, with every column of the source, also where all of
         its values are null. It may be empty.
     watermark
-        Marks the last row, for the pull of the next page; plain JSON. It tells rows that are
+        Marks the last row, for the pull of the next page; plain JSON. It separates rows
         read from those with an equal value of the watermark column that are not.
     is_last
         Whether the source has nothing more now.

@@ -49,8 +49,8 @@ from monitors.registry import KINDS, find, parse, where
 from monitors.slo import burn_rate, silence, source_states
 from monitors.slo.burn_rate import BurnRateParams
 from monitors.slo.silence import ArrivalHistory, SilenceParams, profile
-from monitors.slo.source_states import SourceParams, SourceState
 from monitors.slo.slices import Counts, Slices
+from monitors.slo.source_states import SourceParams, SourceState
 from monitors.summaries.daily import daily
 from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Edges, Floats, chunk_at

@@ -16,7 +16,7 @@ def evaluate(params: SourceParams, inputs: Inputs) -> Finding:
 
 KIND = MonitorKind(
     name="source",
-    question="Do the sources give new rows, in the columns that are mapped?",
+    question="Do the sources give new rows in the mapped columns?",
     params=SourceParams,
     sources=lambda _: [_SOURCES],
     evaluate=evaluate,
