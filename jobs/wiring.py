@@ -31,7 +31,7 @@ from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
 from services.sources import definitions
-from services.sources.pull import Puller
+from services.sources.pull import Puller, record_failure
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -91,7 +91,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
-        definitions.JOB: Job(Queue.PULL, pull),
+        definitions.JOB: Job(Queue.PULL, pull, record_failure),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
     }

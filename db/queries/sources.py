@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.orm import Session
 
+from core.schema.rows import Kind
 from db.queries.queue.leases import SKEW
 from db.tables import SourceRow
 
@@ -33,6 +34,18 @@ def due(session: Session, now: datetime) -> list[tuple[UUID, datetime]]:
         for source_id, at, seconds in rows
         if not now < at <= now + timedelta(seconds=seconds) + SKEW
     ]
+
+
+def longest_interval(session: Session, model_id: UUID) -> timedelta:
+    """Return how far apart predictions of a model may be pulled; zero where none are."""
+    seconds = session.scalar(
+        select(func.max(SourceRow.every_seconds)).where(
+            SourceRow.model_id == model_id,
+            SourceRow.stream == Kind.PREDICTIONS,
+            SourceRow.enabled.is_(True),
+        )
+    )
+    return timedelta(seconds=seconds or 0.0)
 
 
 def write(session: Session, source_id: UUID, rev: int, **values: object) -> bool:

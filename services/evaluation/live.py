@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
-from db.queries import models, summaries
+from db.queries import models, sources, summaries
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -225,9 +225,12 @@ class LiveMonitors:
         gone, n_entities = list[SilentEntity](), 0
         if model.watermark is not None:
             gone, n_entities = entities.silent(session, model.id, model.watermark)
+        age = None if known.arrived is None else known.arrived.age
+        if age is not None:  # rows that are pulled come up to an interval late
+            age = max(age - sources.longest_interval(session, model.id), timedelta(0))
         return ArrivalHistory(
             now=now,
-            age=None if known.arrived is None else known.arrived.age,
+            age=age,
             is_certain=known.arrived is not None and known.arrived.is_new,
             profile=known.profile[1],
             silent=gone,

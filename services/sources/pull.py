@@ -26,6 +26,7 @@ from core.settings import Settings
 from core.terms import Terms
 from db.queries import models, sources
 from db.queries.log import inbox
+from db.queries.queue.runs import Claim
 from db.session import read_only, unit_of_work
 from db.tables import Model, SourceRow
 from services.access.capacity import Disks, full_aside
@@ -35,6 +36,8 @@ from services.ingest.mapping.layout import Layout, MappingOptions, lay_out
 from services.ingest.mapping.shaping import Shaper
 from services.ingest.persist import store
 from services.models.registry import terms_of
+from services.platform_faults import failing_jobs
+from services.platform_faults.failing_jobs import Failure
 from services.platform_faults.outage import described
 from services.sources import columns
 from services.sources.definitions import options_of
@@ -166,13 +169,35 @@ class Puller:
             due = self._clock() + source.every
             return None, {"changed": str(changed), "error": str(changed), "next_due_at": due}
         except Exception as error:  # noqa: BLE001 - of a plug-in, or of what it read
-            is_ours = isinstance(error, AppError)
-            text = printable(str(error) if is_ours else described(error))
+            text = _reason(error, source.terms)
             log.warning("source %s of model %s: %s", source.name, source.model, text)
             n_failures = source.n_failures + 1
             due = self._clock() + backoff.delay(n_failures)
             return None, {"n_failures": n_failures, "error": text, "next_due_at": due}
         return decoded, decoded.state
+
+
+def _reason(error: Exception, terms: Terms) -> str:
+    """Return why a pull failed; of a foreign error, which may quote a value, just its class."""
+    if isinstance(error, AppError):
+        return printable(str(error))
+    return type(error).__name__ if terms.contract.is_sensitive else printable(described(error))
+
+
+def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
+    """Record that a run failed by itself; one that was given up waits, as any failed pull."""
+    failing_jobs.record(session, claim, failure, now)
+    source = session.get(SourceRow, UUID(claim.subject)) if failure.is_last else None
+    if source is not None:
+        due = now + max(timedelta(seconds=source.every_seconds), backoff.LONGEST)
+        sources.write(
+            session,
+            source.id,
+            source.rev,
+            n_failures=source.n_failures + 1,
+            error=failure.cause,
+            next_due_at=due,
+        )
 
 
 def _load(session: Session, source_id: UUID) -> _Source | None:

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.clock import utcnow
 from core.schema.rows import Kind
+from db.queries.queue.runs import MAX_ATTEMPTS
+from db.session import unit_of_work
+from db.tables import Model, Run
 from jobs.ticker import Ticker
 from jobs.wiring import jobs
 from jobs.worker import Queue, Worker
@@ -21,8 +26,8 @@ from services.sources import pull
 from services.sources.pull import Puller
 from sources import kind as extension
 from sources.kind import Page
-from tests.api.conftest import app, as_key, model, operator, stranger
-from tests.plugins.source_world import NOW, TIED, World, append, label, values, world
+from tests.api.conftest import CONTRACT, app, as_key, model, operator, stranger
+from tests.plugins.source_world import MINUTE, NOW, TIED, World, append, label, values, world
 from tests.streams import waiting_rows
 
 __all__ = ["app", "as_key", "model", "operator", "stranger", "world"]  # fixtures
@@ -208,3 +213,38 @@ def test_a_source_waits_while_the_inbox_is_full(world: World) -> None:
     assert (now["failures"], now["error"]) == (0, None)
     assert datetime.fromisoformat(now["next_due_at"]) == NOW + pull.WAIT_FOR_ROOM
     assert world.pull() == len(TIED)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_source_whose_worker_dies_again_and_again_waits(
+    world: World, sessions: sessionmaker[Session]
+) -> None:
+    append(world.path, TIED)
+    world.put()
+    world.client.post(f"{world.url}/bills/pull")
+    with unit_of_work(sessions) as session:
+        session.execute(update(Run).values(attempts=MAX_ATTEMPTS))
+    worker = Worker(world.settings, sessions, jobs(world.settings, sessions), Queue.PULL)
+    before = utcnow()
+    assert worker.once()
+    now = world.read()
+    assert now["error"] == "WorkerDied: attempt 5 ended with its process"
+    assert now["failures"] == 1
+    assert datetime.fromisoformat(now["next_due_at"]) >= before + MINUTE
+
+
+def test_an_error_of_a_source_quotes_nothing_of_a_model_with_sensitive_values(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Page:
+        raise ValueError("Ann has 7")
+
+    contract = {**CONTRACT, "sensitive_fields": {"entity": "hash"}}
+    world.put()
+    monkeypatch.setattr(pull, "pull", fails)
+    world.pull()
+    assert world.read()["error"] == "ValueError: Ann has 7"
+    with unit_of_work(world.sessions) as session:
+        session.scalars(select(Model)).one().contract = contract
+    world.pull()
+    assert world.read()["error"] == "ValueError"
