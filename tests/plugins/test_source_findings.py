@@ -153,6 +153,8 @@ def test_a_mapped_column_that_changes_is_a_finding_and_no_row_is_lost(
     assert what in found.cause
     assert found.detail["sources"] == [{"source": "bills", "fault": "columns"}]
     (world.path / "b.jsonl").unlink()
+    assert world.pull() == 0
+    assert (world.read()["changed"], world.check().outcome) == (None, Outcome.OK)
     folder(world, "b", [label(5)])
     assert world.pull() == 1
     assert (world.read()["changed"], world.check().outcome) == (None, Outcome.OK)
