@@ -229,7 +229,8 @@ class Ticker:
         if due:
             with unit_of_work(self._sessions) as session:
                 for subject, slot in due:
-                    runs.ask(session, definitions.JOB, slot, now, subject)
+                    # Again: a change while a page was read left the source as it was.
+                    runs.ask(session, definitions.JOB, slot, now, subject, again=True)
 
     def start(self) -> None:
         """Begin to tick, in threads of its own."""

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.schema.rows import Kind
 from db.queries.queue.runs import MAX_ATTEMPTS
-from db.session import unit_of_work
-from db.tables import Model, Run
+from db.session import read_only, unit_of_work
+from db.tables import Model, Quarantine, Run
 from jobs.ticker import Ticker
 from jobs.wiring import jobs
 from jobs.worker import Queue, Worker
@@ -28,6 +28,7 @@ from sources import kind as extension
 from sources.kind import Page
 from tests.api.conftest import CONTRACT, app, as_key, model, operator, stranger
 from tests.plugins.source_world import MINUTE, NOW, TIED, World, append, label, values, world
+from tests.services.loop import at_once
 from tests.streams import waiting_rows
 
 __all__ = ["app", "as_key", "model", "operator", "stranger", "world"]  # fixtures
@@ -168,6 +169,39 @@ def test_of_two_workers_with_the_same_page_one_stores_it(
     assert world.stored() == values(TIED)
 
 
+def test_two_workers_at_once_store_each_row_once(world: World) -> None:
+    rows = [label(n, n // 3) for n in range(40)]
+    append(world.path, rows)
+    world.put()
+    pulled = at_once(*[world.pull] * 3)
+    assert sum(pulled) == len(rows), pulled
+    assert world.stored() == values(rows)
+    assert world.read()["rows"] == len(rows)
+
+
+def test_a_change_in_the_middle_of_a_scheduled_pull_lets_it_be_made_again(
+    world: World, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(world.path, TIED)
+    world.put()
+    ticker = Ticker(world.settings, sessions)
+    worker = Worker(world.settings, sessions, jobs(world.settings, sessions), Queue.PULL)
+    plain = extension.pull
+
+    def while_columns_are_accepted(*given: Any) -> Page:
+        monkeypatch.setattr(pull, "pull", plain)
+        world.client.post(f"{world.url}/bills/pull", params={"accept_columns": True})
+        return plain(*given)
+
+    monkeypatch.setattr(pull, "pull", while_columns_are_accepted)
+    ticker.ask_for_pulls()
+    assert worker.once()
+    assert world.stored() == []
+    ticker.ask_for_pulls()
+    assert worker.once()
+    assert world.stored() == values(TIED)
+
+
 def test_a_source_that_is_defined_anew_repeats_no_batch(world: World) -> None:
     append(world.path, TIED)
     world.put()
@@ -248,3 +282,18 @@ def test_an_error_of_a_source_quotes_nothing_of_a_model_with_sensitive_values(
         session.scalars(select(Model)).one().contract = contract
     world.pull()
     assert world.read()["error"] == "ValueError"
+
+
+def test_pulled_rows_are_masked_as_sent_ones_are(world: World) -> None:
+    contract = {**CONTRACT, "sensitive_fields": {"entity": "hash"}}
+    assert world.client.put("/v1/models/ward", json={"contract": contract}).status_code == 201
+    world.url = "/v1/models/ward/sources"
+    append(world.path, [label(1, site="Ann"), label(2, site="Ann", mw="Ann")])
+    world.put()
+    assert world.pull() == 1
+    [kept] = waiting_rows(world.sessions)
+    assert len(kept["entity"]) > 10
+    with read_only(world.sessions) as session:
+        [bad] = session.scalars(select(Quarantine)).all()
+        assert (bad.field, bad.reason) == ("actual.load", "expected double")
+        assert "Ann" not in json.dumps([kept, bad.content], default=str)
