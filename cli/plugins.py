@@ -4,13 +4,15 @@ import argparse
 from typing import Any
 
 from core.plugins import Registry
+from core.schema.task import TASKS
 from core.settings import Settings
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
+from monitors.slo.sli import SLIS
 from notify.channel import CHANNELS
 from sources.kind import SOURCES
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS, SOURCES)
+REGISTRIES: tuple[Registry[Any], ...] = (TASKS, KINDS, SLIS, DIAGNOSES, CHANNELS, SOURCES)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

@@ -204,6 +204,9 @@ class MonitorKind(Generic[P]):
         Its findings hold names of entities: an erasure takes them out.
     dates_change
         `since` in a finding's detail dates the change.
+    about
+        What is evaluated, given the parameters, where the question leaves that open: for
+        people.
     """
 
     name: str
@@ -228,3 +231,4 @@ class MonitorKind(Generic[P]):
     has_report: bool = False
     names_entities: bool = False
     dates_change: bool = False
+    about: Callable[[P], str] = lambda _: ""

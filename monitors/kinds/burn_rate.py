@@ -1,10 +1,10 @@
-"""Burn rate: how fast serving uses up its error budget."""
+"""Burn rate: how fast the error budget of an SLI is consumed."""
 
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, Severity
-from monitors.slo import burn_rate
-from monitors.slo.burn_rate import BurnRateParams, Indicator
-from monitors.sources import ServingSlices
+from monitors.slo import burn_rate, sli
+from monitors.slo.burn_rate import BurnRateParams
+from monitors.sources import SliSlices
 
 
 def evaluate(params: BurnRateParams, inputs: Inputs) -> Finding:
@@ -12,19 +12,26 @@ def evaluate(params: BurnRateParams, inputs: Inputs) -> Finding:
     return burn_rate.evaluate(inputs[_slices(params)], params, inputs.context.as_of)
 
 
-def _slices(params: BurnRateParams) -> ServingSlices:
-    is_latency = params.indicator is Indicator.LATENCY
-    return ServingSlices(
+def _slices(params: BurnRateParams) -> SliSlices:
+    return SliSlices(
+        sli=params.sli,
+        params=sli.parse(params.sli, params.sli_params),
         period=params.period,
-        slower_than_seconds=params.slower_than_seconds if is_latency else None,
+        by_segment=params.by_segment,
     )
+
+
+def about(params: BurnRateParams) -> str:
+    """Return name and question of the SLI."""
+    return f"SLI {params.sli}: {sli.find(params.sli).question}"
 
 
 KIND = MonitorKind(
     name="burn_rate",
-    question="Is the error budget of serving burning too fast?",
+    question="Is the error budget of an SLI consumed too fast?",
     params=BurnRateParams,
     sources=lambda params: [_slices(params)],
     evaluate=evaluate,
     severity=Severity.PAGE,
+    about=about,
 )

@@ -29,7 +29,8 @@ from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
-from monitors.slo.serving import SERVING, SLICE, WIDTH
+from monitors.slo.cells import SLICE
+from monitors.slo.serving import SERVING
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
 from monitors.sources import Arrivals, InputGrains, PulledSources
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
@@ -344,7 +345,7 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
-    return silence.profile(np.unique(served.keys // WIDTH), SLICE)
+    return silence.profile(np.unique(served.slices), SLICE)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

@@ -13,11 +13,11 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.residual_sums import RESIDUALS
 from monitors.sources import Residuals
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
+from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only, unit_of_work
-from monitors.performance.calibration_sums import CALIBRATION
+from tasks.calibration_sums import CALIBRATION
 from tests import stored
 from tests.conftest import Once
 from tests.late.test_probabilities import SKY, breach_of, claimed

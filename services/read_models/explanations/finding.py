@@ -27,8 +27,10 @@ from monitors.sources import DailyErrors, ErrorsBySegment, Outputs, WindowProfil
 from services.aggregation import outputs, window_profiles
 from services.evaluation import evaluation_context, input_history, output_history
 from services.evaluation.prepare import sources_of
+from services.models import monitor_config
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
+from services.read_models.explanations.events import EventCounts, counts_of
 from services.read_models.explanations.features import FeatureMoved, Material
 from services.read_models.explanations.nearby import BASELINE_DAYS, Around, Change, changes
 from services.read_models.reports import report_status
@@ -107,6 +109,8 @@ class Explanation:
 
     Attributes
     ----------
+    about
+        What the monitor evaluates, where the question of its kind leaves that open.
     since
         When the run of breaches began that this evaluation is part of; None where it
         is no breach.
@@ -129,6 +133,8 @@ class Explanation:
         Of a finding of accuracy.
     parts
         Of a finding on the pattern of errors.
+    events
+        Of a finding on an error budget: by version and segment.
     segments
         Of a finding on the accuracy of segments: those evaluated, the worst first.
     classes
@@ -143,6 +149,7 @@ class Explanation:
     model: str
     monitor: str
     kind: str
+    about: str
     severity: str
     outcome: Outcome
     value: float | None
@@ -165,6 +172,7 @@ class Explanation:
     features: tuple[FeatureMoved, ...]
     errors: Errors | None
     parts: tuple[PartErrors, ...]
+    events: tuple[EventCounts, ...]
     segments: tuple[SegmentErrors, ...]
     classes: tuple[ClassNow, ...]
     nearby_start: datetime
@@ -257,6 +265,7 @@ def explain(
         model=model.name,
         monitor=monitor.name,
         kind=monitor.kind,
+        about=monitor_config.about(monitor),
         severity=monitor.severity,
         outcome=row.outcome,
         value=row.value,
@@ -281,6 +290,7 @@ def explain(
         if is_accuracy
         else None,
         parts=_parts(row.detail),
+        events=counts_of(row.detail),
         segments=_segments(row.detail),
         classes=_classes(row.detail),
         nearby_start=around.start,
@@ -386,12 +396,5 @@ def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
 def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
     stored: Sequence[Mapping[str, Any]] = detail.get("flaws") or ()
     return tuple(
-        Flaw(
-            fact=flaw["fact"],
-            feature=flaw["feature"],
-            value=flaw["value"],
-            baseline=flaw["baseline"],
-            limit=flaw["limit"],
-        )
-        for flaw in stored
+        Flaw(**{name: flaw[name] for name in Flaw.__dataclass_fields__}) for flaw in stored
     )
