@@ -48,6 +48,8 @@ class Evidence:
         The most probable first.
     gap
         Evaluations that overlap: so many quiet ones end an alarm.
+    per_day
+        Evaluations in a day.
     detail
         What else is stored.
     """
@@ -60,4 +62,5 @@ class Evidence:
     implicated: Sequence[Implicated] = ()
     causes: Sequence[Cause] = ()
     gap: int = 1
+    per_day: float = 1.0
     detail: Mapping[str, Json] = field(default_factory=dict)

@@ -188,6 +188,8 @@ class MonitorKind(Generic[P]):
         Without a reference there is no data; else `evaluate` decides.
     interval
         When it is evaluated. One by grain is fitted on the days before.
+    every_grains
+        Of a kind by grain: how many grains lie between two evaluations; None for one.
     severity
         By default.
     breaches_to_fire, oks_to_resolve
@@ -230,6 +232,7 @@ class MonitorKind(Generic[P]):
     fits_by_segment: Callable[[P], bool] = lambda _: False
     needs_reference: bool = True
     interval: Interval = Interval.DAY
+    every_grains: Callable[[P], int] | None = None
     severity: Severity = Severity.TICKET
     breaches_to_fire: int = 1
     oks_to_resolve: int = 1

@@ -16,7 +16,7 @@ def decide(evidence: Evidence, days_between_false_alarms: float, n_sharing: int 
     Parameters
     ----------
     evidence
-        From a monitor that is evaluated once a day.
+        Of one evaluation.
     days_between_false_alarms
         The budget of the model.
     n_sharing
@@ -52,7 +52,7 @@ def decide(evidence: Evidence, days_between_false_alarms: float, n_sharing: int 
             window=evidence.window,
             cause=cause,
         )
-    promised = days_between_false_alarms * n_sharing
+    promised = days_between_false_alarms * evidence.per_day * n_sharing
     threshold = fit_threshold(evidence.null, promised, evidence.gap)
     breach = evidence.score > threshold.value
     return Finding(

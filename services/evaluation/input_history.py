@@ -69,7 +69,8 @@ def grains(session: Session, model: Model, contract: Contract, window: Window) -
     is_fine = contract.grain < HOUR
     edges = summaries.edges(session, model.id)
     names = () if edges is None else edges.names
-    seen = summaries.read(session, INPUT_GRAINS if is_fine else INPUT, model.id, [window])
+    rows = Window(window.start.replace(minute=0, second=0, microsecond=0), window.end)
+    seen = summaries.read(session, INPUT_GRAINS if is_fine else INPUT, model.id, [rows])
     seen = summary.widen(seen or summary.empty(len(names)), len(names))
     measured = [i for i, name in enumerate(names) if name in contract.measured]
     return on_grid(

@@ -135,7 +135,11 @@ class LiveMonitors:
             and (model.checked_until is None or closed > model.checked_until),
             Interval.CLOCK: is_clock_due,
         }
-        some = [one for one in monitors if due[registry.stored(one.kind).interval]]
+        some = [
+            one
+            for one in monitors
+            if due[registry.stored(one.kind).interval] and is_due(one, model, contract, closed)
+        ]
         if not any(due.values()):
             return 0
         if due[Interval.CLOCK]:
@@ -174,6 +178,11 @@ class LiveMonitors:
     ) -> "_Prepared":
         kind = registry.stored(monitor.kind)
         as_of = now if kind.interval is Interval.CLOCK or closed is None else closed
+        if kind.every_grains is not None:
+            width = kind.every_grains(registry.parse(monitor.kind, monitor.params))
+            as_of = _EPOCH + (as_of - _EPOCH) // (width * contract.grain) * (
+                width * contract.grain
+            )
         context = EvaluationContext(
             model_id=str(model.id),
             contract=contract,
@@ -329,6 +338,15 @@ def _finding(one: _Prepared) -> Finding:
             raise
         log.exception("monitor %s failed", one.monitor_id)
         return one.context.without_verdict(Outcome.ERROR, described(error))
+
+
+def is_due(monitor: Monitor, model: Model, contract: Contract, closed: datetime | None) -> bool:
+    """Return whether a monitor that is not evaluated every grain is due."""
+    kind = registry.stored(monitor.kind)
+    if kind.every_grains is None or closed is None or model.checked_until is None:
+        return True
+    width = kind.every_grains(registry.parse(monitor.kind, monitor.params)) * contract.grain
+    return (closed - _EPOCH) // width > (model.checked_until - _EPOCH) // width
 
 
 def closed_until(model: Model, contract: Contract) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Unprocessable
 from core.policy import Policy
+from core.schema import task
 from core.schema.contract import Contract
-from core.schema.task import Task
 from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
@@ -30,13 +31,13 @@ class MonitorPlan:
     enabled: bool = True
 
 
-def defaults(policy: Policy, of: Task) -> Iterator[MonitorPlan]:
+def defaults(policy: Policy, contract: Contract) -> Iterator[MonitorPlan]:
     """Name the monitors that a model begins with: those of its task, and of every model."""
     promise = {"days_between_false_alarms": policy.days_between_false_alarms}
     yield MonitorPlan(name="input_drift", kind="input_drift", params=promise)
     yield MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
-    for kind in of.monitors:
+    for kind in task.of(contract).monitors:
         yield MonitorPlan(name=kind, kind=kind)
     for sli in ("availability", "latency"):
         yield MonitorPlan(name=sli, kind="burn_rate", params={"sli": sli})
@@ -44,6 +45,8 @@ def defaults(policy: Policy, of: Task) -> Iterator[MonitorPlan]:
     yield MonitorPlan(name="data_quality", kind="data_quality")
     yield MonitorPlan(name="input_health", kind="input_health")
     yield MonitorPlan(name="silence", kind="silence")
+    if contract.grain < timedelta(hours=1):
+        yield MonitorPlan(name="short_term_drift", kind="short_term_drift")
 
 
 def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:

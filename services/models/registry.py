@@ -177,7 +177,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
         insert_unique(
             session, model, f"concurrent registration of model {registration.name}; retry"
         )
-        for plan in monitor_config.defaults(registration.policy, task.of(contract)):
+        for plan in monitor_config.defaults(registration.policy, contract):
             monitor_config.put(session, model.id, plan)
     return is_new
 

@@ -14,6 +14,7 @@ import pytest
 from core.errors import Unprocessable
 from core.window import Window
 from monitors.baselines import first_days
+from monitors.baselines.decision import decide
 from monitors.baselines.segments import FIRST, MOST, Label
 from monitors.data_quality import contract_violations, data_quality, input_health
 from monitors.data_quality.contract_violations import ContractViolationParams
@@ -25,10 +26,12 @@ from monitors.drift import (
     mean_shift,
     mean_shift_evaluation,
     prediction_drift,
+    short_term,
 )
 from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.prediction_drift import PredictionDriftParams
+from monitors.drift.short_term import ShortTermDriftParams
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
 from monitors.input_fault.input_fault import InputFaultParams
@@ -104,9 +107,9 @@ def by_accuracy(values: Floats) -> Finding:
     return accuracy.evaluate(errors, AccuracyParams(), 1.0)
 
 
-def by_input_health(values: Floats) -> Finding:
+def hours_of(values: Floats) -> Grains:
     there = np.isfinite(values).astype(float)
-    whole = Grains(
+    return Grains(
         names=tuple(f"f{i}" for i in range(values.shape[1])),
         start=day(0),
         grain=timedelta(hours=1),
@@ -117,7 +120,24 @@ def by_input_health(values: Floats) -> Finding:
         low=values,
         high=values,
     )
+
+
+def by_input_health(values: Floats) -> Finding:
+    whole = hours_of(values)
     return input_health.evaluate(input_health.fit(whole), whole, InputHealthParams())
+
+
+def by_short_term_drift(values: Floats) -> Finding:
+    minutes = hours_of(values)
+    params = ShortTermDriftParams(grains=6)
+    baseline = short_term.fit(minutes, params)
+    if baseline is None:
+        window = Window(minutes.start, minutes.end)
+        cause = "warming up: less than a day of input"
+        return Finding(
+            outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
+        )
+    return decide(short_term.evaluate(baseline, minutes, params), 90.0)
 
 
 def by_silence(values: Floats) -> Finding:
@@ -229,6 +249,7 @@ MAX_EVALUATIONS: dict[str, Evaluation] = {
     "mean_shift": by_level,
     "input_fault": by_input_fault,
     "input_health": by_input_health,
+    "short_term_drift": by_short_term_drift,
     "silence": by_silence,
     "source": by_source,
     "temporal_pattern": by_sequence,

@@ -289,3 +289,28 @@ def test_a_grain_costs_few_statements(world: World, sessions: sessionmaker[Sessi
     world.check()
     event.remove(sessions.kw["bind"], "before_cursor_execute", note)
     assert len(seen) <= 10, seen
+
+
+def test_short_term_drift_is_evaluated_by_whole_windows_after_a_day(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(sessions, monkeypatch)
+    with unit_of_work(sessions) as session:
+        plan = MonitorPlan(name="short_term_drift", kind="short_term_drift")
+        monitor_config.put(session, world.model_id, plan)
+        session.flush()
+        of = Monitor.name == "short_term_drift"
+        world.monitors["short_term_drift"] = session.scalars(select(Monitor.id).where(of)).one()
+    world.learn()
+
+    def scaled(_: int, values: Values) -> Values:
+        return values | {"wind": 10 * (values["wind"] or 0.0)}
+
+    for first in range(LEARNT, LEARNT + 90, 10):
+        world.send(first, 10, scaled)
+        world.check()
+    found = world.findings("short_term_drift")
+    assert found[0].cause == "warming up: less than a day of input"
+    assert found[-1].outcome is Outcome.BREACH
+    assert found[-1].cause.startswith("wind: mean ")
+    assert {(one.as_of - START) % (30 * MINUTE) for one in found} == {timedelta()}
