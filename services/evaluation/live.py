@@ -38,6 +38,7 @@ from services.aggregation import entities
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
+from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
 from services.sources import states
@@ -322,7 +323,7 @@ def _finding(one: _Prepared) -> Finding:
         if one.error is not None:
             return one.context.without_verdict(Outcome.ERROR, described(one.error))
         inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
-        return one.kind.evaluate(one.params, inputs)
+        return concluded(one.kind.evaluate(one.params, inputs), one.context)
     except Exception as error:
         if is_outage(error):
             raise

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Unprocessable
@@ -123,6 +123,16 @@ def live(session: Session) -> dict[UUID, list[Monitor]]:
     for monitor in rows:
         found.setdefault(monitor.model_id, []).append(monitor)
     return found
+
+
+def n_sharing(session: Session, model_id: UUID) -> int:
+    """Return how many monitors of a model share its false-alarm budget."""
+    kinds = registry.where(lambda kind: kind.gives_evidence)
+    if not kinds:
+        return 0
+    of_model = select(func.count()).select_from(Monitor).where(Monitor.model_id == model_id)
+    sharing = of_model.where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
+    return session.scalar(sharing) or 0
 
 
 def interval_of(kind: str) -> Interval:

@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 JOB = folded.REBUILD_JOB  # its subject is model, first day and streams
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MANY = 500_000  # rows of a day that is read hour by hour
-_COLUMNS = ("prediction_id", "version", "at", "entity", "features", "output", "shadow")
+_COLUMNS = (  # beside those that SLIs read
+    *("prediction_id", "version", "at", "entity", "features", "output", "status"),
+    *("shadow", "received_at"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +169,8 @@ def _rows(history: Log, day: date) -> Iterator[pa.Table]:
     files = history.files(Kind.PREDICTIONS)
     n_rows = pc.sum(files.filter(pc.equal(files["partition.day"], day))["num_records"]).as_py()
     step = HOUR if n_rows > MANY else DAY
-    start, of_slis = midnight(day), (of.columns for of in sli.counted().values())
-    columns = sorted({*_COLUMNS, "received_at", *chain.from_iterable(of_slis)})
+    of_slis = chain.from_iterable(of.columns for of in sli.counted().values())
+    start, columns = midnight(day), sorted({*_COLUMNS, *of_slis})
     for i in range(DAY // step):
         rows = history.predictions(Window(start + i * step, start + (i + 1) * step), columns)
         if rows is not None and rows.num_rows:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model
 from monitors.finding import Outcome
+from monitors.show import Line, Table
 from monitors.sources import Probabilities
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
@@ -105,14 +107,15 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
         listed = lists.accuracy(session, world.model_id, SKY, 90).classes
     assert told.reference_start == START
-    assert [one.name for one in told.classes] == ["calm", "storm"]
-    storm = told.classes[1]
-    assert storm.predicted == pytest.approx(0.75, abs=0.05)
-    assert storm.observed == pytest.approx(0.5, abs=0.15)
-    assert storm.baseline["bias"] == pytest.approx(0.0, abs=0.05)
-    [moved_most] = [one for one in told.classes if one.bins]
-    assert sum(each.n for each in moved_most.bins) == A_DAY
-    assert moved_most.name in told.cause
+    table, reliability = told.views
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["calm", "storm"]
+    _, predicted, observed, (bias, _), *_ = cast(Any, table.rows[1])
+    assert predicted == pytest.approx(0.75, abs=0.05)
+    assert observed == pytest.approx(0.5, abs=0.15)
+    assert bias == pytest.approx(0.0, abs=0.05)
+    assert isinstance(reliability, Line)
+    assert reliability.title.split()[2].rstrip(",") in told.cause
     assert [one.name for one in listed] == ["calm", "storm"]
     assert listed[1].predicted - listed[1].observed == pytest.approx(0.25 * 6 / 7, abs=0.05)
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
