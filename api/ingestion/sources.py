@@ -22,7 +22,7 @@ from api.server.responses import created
 from core.schema.rows import Kind
 from db.queries import sources
 from db.tables import SourceRow
-from services.ingest.mapping.layout import EpochUnit, MappingOptions
+from services.ingest.mapping.layout import MappingOptions, Unit
 from services.models import registry
 from services.models.registry import Entry
 from services.read_models.paging import Page
@@ -62,7 +62,7 @@ class SourcePut(Body):
     version: str | None = None
     entity: str | None = None
     timezone: str | None = None
-    epoch: EpochUnit | None = None
+    epoch: Unit | None = None
     every_seconds: Seconds = 300.0
     expect_within_seconds: Seconds | None = None
     enabled: bool = True

@@ -30,7 +30,7 @@ from core.terms import Terms
 from services.ingest import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.mapping import layout as mapping
-from services.ingest.mapping.layout import EpochUnit, Layout, MappingOptions
+from services.ingest.mapping.layout import Layout, MappingOptions, Unit
 from services.ingest.mapping.shaping import Shaper
 
 MAX_BODY = 8 * 2**20
@@ -107,7 +107,7 @@ def _job(path: Path, contract: Contract, given: argparse.Namespace) -> Job:
         version=given.version_name,
         entity=given.entity,
         timezone=given.timezone,
-        epoch=EpochUnit(given.epoch) if given.epoch else None,
+        epoch=Unit(given.epoch) if given.epoch else None,
         is_reference=given.reference,
         is_series=given.series,
     )

@@ -92,7 +92,7 @@ class SourceNow:
     version: str | None
     entity: str | None
     timezone: str | None
-    epoch: layout.EpochUnit | None
+    epoch: layout.Unit | None
     every_seconds: float
     expect_within_seconds: float | None
     enabled: bool

@@ -19,7 +19,7 @@ from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
 from services.ingest.mapping import layout as mapping
-from services.ingest.mapping.layout import EpochUnit, MappingOptions
+from services.ingest.mapping.layout import MappingOptions, Unit
 from services.ingest.mapping.shaping import Shaper
 
 CONTRACT = Contract(
@@ -88,7 +88,7 @@ def test_an_epoch_is_read_in_every_format(
     else:
         path = tmp_path / "past.parquet"
         pq.write_table(pa.table({"at": [count], "load": [1.0]}), path)
-    (row,) = shaped(path, epoch=EpochUnit(unit))
+    (row,) = shaped(path, epoch=Unit(unit))
     assert row["at"] == datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -96,10 +96,10 @@ def test_an_epoch_is_read_in_every_format(
 def test_an_epoch_beyond_every_calendar_is_left_to_the_platform(
     tmp_path: Path, count: int
 ) -> None:
-    (row,) = shaped(csv(tmp_path, f"{count},1,0,a,e"), epoch=EpochUnit.SECONDS)
+    (row,) = shaped(csv(tmp_path, f"{count},1,0,a,e"), epoch=Unit.SECONDS)
     assert row["at"].year in (1, 9999)
     with pytest.raises(Unprocessable, match="row 0, at"):
-        shaped(csv(tmp_path, f"{10**30},1,0,a,e"), epoch=EpochUnit.SECONDS)
+        shaped(csv(tmp_path, f"{10**30},1,0,a,e"), epoch=Unit.SECONDS)
 
 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])

@@ -7,7 +7,7 @@ import pytest
 
 from cli.importing.arguments import columns_of
 from core.errors import Unprocessable
-from services.ingest.mapping.layout import EpochUnit, MappingOptions, lay_out
+from services.ingest.mapping.layout import MappingOptions, Unit, lay_out
 from services.ingest.mapping.shaping import Shaper
 from tests.streams import CONTRACT
 
@@ -98,8 +98,8 @@ def test_a_version_has_to_be_named() -> None:
             ["2026-07-01 12:00:00"], {"timezone": "Europe/Berlin"}, "10:00", id="naive, summer"
         ),
         pytest.param(["2026-07-01T12:00:00+02:00"], {}, "10:00", id="with its own zone"),
-        pytest.param([1_782_907_200], {"epoch": EpochUnit.SECONDS}, "12:00", id="seconds"),
-        pytest.param([1_782_907_200_000], {"epoch": EpochUnit.MILLISECONDS}, "12:00", id="ms"),
+        pytest.param([1_782_907_200], {"epoch": Unit.SECONDS}, "12:00", id="seconds"),
+        pytest.param([1_782_907_200_000], {"epoch": Unit.MILLISECONDS}, "12:00", id="ms"),
     ],
 )
 def test_times(when: list[object], options: dict[str, Any], expected: str) -> None:

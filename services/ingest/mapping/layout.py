@@ -27,7 +27,7 @@ OTHERS = (
 OF_LABELS = ("prediction_id", "entity", "target_at", "target_end", "arrived_at")
 
 
-class EpochUnit(StrEnum):
+class Unit(StrEnum):
     """What whole numbers in a column of times count, since 1970 in UTC."""
 
     SECONDS = "s"
@@ -61,7 +61,7 @@ class MappingOptions:
     version: str | None = None
     entity: str | None = None
     timezone: str | None = None
-    epoch: EpochUnit | None = None
+    epoch: Unit | None = None
     is_reference: bool = False
     is_series: bool = False
     stream: Kind | None = None

@@ -10,14 +10,14 @@ from core import moments
 from core.errors import Unprocessable
 from core.schema.rows import TIME
 from services.ingest.mapping.cells import Refuse, converted, is_text, present, without
-from services.ingest.mapping.layout import EpochUnit
+from services.ingest.mapping.layout import Unit
 
 _ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 _WHOLE = r"^[+-]?\d+$"
 
 
 def read(
-    name: str, column: pa.Array, refuse: Refuse, *, zone: str | None, epoch: EpochUnit | None
+    name: str, column: pa.Array, refuse: Refuse, *, zone: str | None, epoch: Unit | None
 ) -> pa.Array:
     """Return moments in UTC; one outside years 1 to 9999 is refused by the platform, by row.
 
@@ -57,7 +57,7 @@ def read(
     return column.cast(TIME)
 
 
-def _counted(name: str, column: pa.Array, refuse: Refuse, epoch: EpochUnit) -> pa.Array:
+def _counted(name: str, column: pa.Array, refuse: Refuse, epoch: Unit) -> pa.Array:
     whole = converted(
         column,
         lambda some: some.cast(pa.int64()),
@@ -66,7 +66,7 @@ def _counted(name: str, column: pa.Array, refuse: Refuse, epoch: EpochUnit) -> p
     return whole.cast(pa.timestamp(epoch.value, tz="UTC"))
 
 
-def _texts(name: str, column: pa.Array, refuse: Refuse, epoch: EpochUnit | None) -> pa.Array:
+def _texts(name: str, column: pa.Array, refuse: Refuse, epoch: Unit | None) -> pa.Array:
     if epoch is not None and pc.all(pc.match_substring_regex(column, _WHOLE)).as_py():
         return _counted(name, column, refuse, epoch)
     column = pc.utf8_upper(column)  # RFC 3339 allows "t" and "z"
