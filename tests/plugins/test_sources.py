@@ -297,3 +297,31 @@ def test_pulled_rows_are_masked_as_sent_ones_are(world: World) -> None:
         [bad] = session.scalars(select(Quarantine)).all()
         assert (bad.field, bad.reason) == ("actual.load", "expected double")
         assert "Ann" not in json.dumps([kept, bad.content], default=str)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        pytest.param({"session_id": "site", "step_index": "at"}, id="session and step"),
+        pytest.param(
+            {"entity": "site", "target_at": "day", "target_end": "end"}, id="an interval"
+        ),
+    ],
+)
+def test_labels_are_pulled_by_every_key_that_the_task_has(
+    world: World, mapping: dict[str, str]
+) -> None:
+    contract = {**CONTRACT, "task": "regression", "horizon": 1}
+    answer = world.client.put("/v1/models/plug", json={"contract": contract})
+    assert answer.status_code == 201, answer.text
+    append(world.path, [label(1, end="2026-01-02T02:00:00Z")])
+    named = {**mapping, "actual.load": "mw"}
+    other = {"kind": "jsonl", "config": {"path": "/x"}, "stream": "labels", "mapping": named}
+    refused = world.client.put(f"{world.url}/bills", json=other)
+    assert (refused.status_code, "no field" in refused.text) == (422, True)
+    world.url = "/v1/models/plug/sources"
+    world.put(mapping=named)
+    assert world.pull() == 1, world.read()["error"]
+    [kept] = waiting_rows(world.sessions)
+    assert {name for name, value in kept.items() if value is not None} >= mapping.keys()

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import Unprocessable
 from core.schema.contract import Contract
-from core.schema.rows import Kind
+from core.schema.rows import Kind, label_schema
 
-TIMES = ("at", "target_at", "arrived_at")
+TIMES = ("at", "target_at", "target_end", "arrived_at")
 TEXTS = ("prediction_id", "version", "entity", "session_id", "status", "trace_id", "worker")
 OTHERS = (
     "step_index",
@@ -24,7 +24,7 @@ OTHERS = (
     "batch_size",
     "cost",
 )
-OF_LABELS = ("prediction_id", "entity", "target_at", "arrived_at")
+OF_LABELS = ("prediction_id", "entity", "target_at", "target_end", "arrived_at")
 
 
 class Unit(StrEnum):
@@ -121,9 +121,7 @@ def check(contract: Contract, options: MappingOptions) -> None:
         Naming the field.
     """
     lists = _lists(contract)
-    known = {*TIMES, *TEXTS, *OTHERS, *lists, "features", "output", "actual"}
-    if options.stream is not None:
-        known = {name for name in known if _is_of(options.stream, name)}
+    known = {name for name in _known(contract) if _is_of(options.stream, name, contract)}
     for name, wanted in options.columns.items():
         if name not in known:
             raise Unprocessable(f"no field {name!r}; known: {', '.join(sorted(known))}")
@@ -157,8 +155,7 @@ def lay_out(columns: Sequence[str], contract: Contract, options: MappingOptions)
             fields.pop(name, None)
     if options.is_reference:
         fields = {name: of for name, of in fields.items() if not name.startswith("output")}
-    if options.stream is not None:
-        fields = {name: of for name, of in fields.items() if _is_of(options.stream, name)}
+    fields = {name: of for name, of in fields.items() if _is_of(options.stream, name, contract)}
     used = {column for of in fields.values() for column in of}
     unused = tuple(column for column in columns if column not in used)
     layout = Layout(options=options, fields=fields, unused=unused)
@@ -166,12 +163,19 @@ def lay_out(columns: Sequence[str], contract: Contract, options: MappingOptions)
     return layout
 
 
-def _is_of(stream: Kind, name: str) -> bool:
-    """Return whether a stream has a field."""
+def _known(contract: Contract) -> set[str]:
+    return {*TIMES, *TEXTS, *OTHERS, *_lists(contract), "features", "output", "actual"}
+
+
+def _is_of(stream: Kind | None, name: str, contract: Contract) -> bool:
+    """Return whether the rows of a stream, or of both, have a field."""
+    labels = {*label_schema(contract).names}
     is_label = name.startswith("actual") or name in ("target_at", "arrived_at")
     if stream is Kind.LABELS:
-        return is_label or name in OF_LABELS
-    return not is_label
+        return is_label or name in labels
+    if stream is Kind.PREDICTIONS:
+        return not is_label and name != "target_end"
+    return name != "target_end" or name in labels
 
 
 def _lists(contract: Contract) -> list[str]:
@@ -208,8 +212,7 @@ def _require(layout: Layout, contract: Contract) -> None:
             f"features.{contract.feature_names[0]}",
             f"actual.{contract.targets[0]}",
         ]
-        if options.stream is not None:
-            ways = [name for name in ways if _is_of(options.stream, name)]
+        ways = [name for name in ways if _is_of(options.stream, name, contract)]
         raise Unprocessable(
             "there is neither input nor what happened: map "
             f"{' or '.join(ways)} to a column; known: {', '.join(layout.unused)}"
@@ -226,7 +229,9 @@ def _require(layout: Layout, contract: Contract) -> None:
             raise Unprocessable("a series needs at and entity: state entity, or map them")
         if not options.is_series and not layout.has_predictions:
             by_time = "target_at" in fields and has_entity
-            if "prediction_id" not in fields and not by_time:
+            by_step = {"session_id", "step_index"} <= fields.keys()
+            is_of_step = options.stream is Kind.LABELS and by_step
+            if "prediction_id" not in fields and not by_time and not is_of_step:
                 raise Unprocessable(
                     "what is a label about? map prediction_id, or entity and target_at"
                 )

@@ -57,7 +57,8 @@ class Shaper:
         made = {
             name: self._column(name, rows, refuse)
             for name in self._layout.fields
-            if not name.startswith("actual") and name not in ("target_at", "arrived_at")
+            if not name.startswith("actual")
+            and name not in ("target_at", "target_end", "arrived_at")
         }
         made.setdefault("prediction_id", self._ids(len(rows), first))
         if options.is_reference:
@@ -83,7 +84,7 @@ class Shaper:
         made = {
             name: self._column(name, rows, refuse)
             for name in fields
-            if name.startswith("actual") or name in OF_LABELS
+            if options.stream or name.startswith("actual") or name in OF_LABELS
         }
         if options.entity is not None:
             made["entity"] = _constant(options.entity, len(rows))
@@ -95,7 +96,8 @@ class Shaper:
                 made.pop("prediction_id", None)
         else:
             made.pop("entity", None)
-            made.setdefault("prediction_id", self._ids(len(rows), first))
+            if "step_index" not in made:
+                made.setdefault("prediction_id", self._ids(len(rows), first))
         for name, column in made.items():
             if name.startswith("actual"):
                 has_value |= np.asarray(column.is_valid())
