@@ -27,4 +27,5 @@ KIND = MonitorKind(
     sources=lambda params: [_slices(params)],
     evaluate=evaluate,
     severity=Severity.PAGE,
+    takes_utc=True,
 )

@@ -23,6 +23,7 @@ from core.lake_root import LakeRoot
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window
+from core.zone import Zone
 from db.queries import segments as named
 from db.queries import summaries
 from db.queries.log import positions as marks
@@ -42,6 +43,7 @@ from monitors.performance import calibration_sums, residual_sums
 from monitors.performance.calibration_sums import CALIBRATION
 from monitors.performance.residual_sums import RESIDUALS
 from monitors.summaries.hourly import HOURS
+from monitors.summaries.local_time import local_micros
 from retrain.rollout import Phase
 from services.aggregation import segments
 from services.aggregation.error_days import (
@@ -168,10 +170,9 @@ def join_day(
 ) -> bool:
     """Compute one day again, and save it if its mark is still `rev`."""
     # load
-    midnight = datetime.combine(day, datetime.min.time(), UTC)
-    rows = history.predictions(
-        Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
-    )
+    midnight = datetime.combine(day, datetime.min.time(), UTC)  # names the day, local or not
+    window = Zone(subject.contract.zone).bounds(day)
+    rows = history.predictions(window, _COLUMNS, only=ds.field("version") != REFERENCE)
 
     # decide
     errors: list[Stored] = []
@@ -179,12 +180,13 @@ def join_day(
     n_repeated = 0
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
-        rows = segments.located(history, day, rows, subject.contract, subject.names)
+        of_utc = sorted({window.start.date(), (window.end - timedelta.resolution).date()})
+        rows = segments.located(history, of_utc, rows, subject.contract, subject.names)
         errors = accuracy(history, subject, rows, midnight)
         if subject.canary is not None:
             with read_only(sessions) as session:
                 failed = _failed(session, subject, subject.canary, day)
-            scored = _sessions(history, subject, subject.canary, midnight, failed)
+            scored = _sessions(history, subject, subject.canary, window, failed)
 
     # save
     with unit_of_work(sessions) as session:
@@ -249,7 +251,7 @@ def accuracy(
     rows
         Predictions of one event day, each id once.
     midnight
-        The start of that day.
+        Midnight of that day, in local time.
     """
     stored = []
     groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
@@ -294,11 +296,12 @@ class _Summed:
         self.residuals: Floats | None = None
         self.probabilities: Floats | None = None
         self.is_classifier = contract.is_classifier
+        self.zone = Zone(contract.zone)
 
     def add(self, joined: Joined, of: Units) -> None:
         """Add the errors of predictions of one version."""
         n_rows, horizon, n_targets = joined.forecast.shape
-        hours = micros(joined.rows["at"]) // _HOUR_US % HOURS
+        hours = local_micros(micros(joined.rows["at"]), self.zone) // _HOUR_US % HOURS
         places = segments.of(joined.rows)
         n_at_once = max(CELLS // (horizon * n_targets), 1)
         for start in range(0, n_rows, n_at_once):
@@ -348,17 +351,17 @@ def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Fa
 
 
 def _sessions(
-    history: Log, subject: Subject, canary: Canary, midnight: datetime, failed: Failed
+    history: Log, subject: Subject, canary: Canary, day: Window, failed: Failed
 ) -> list[Score]:
     """Score the sessions with rows on one day, while a canary is open."""
     compared = ds.field("version").isin([canary.champion, canary.challenger])
     named = compared & ds.field("session_id").is_valid()
-    of_day = history.predictions(Window(midnight, midnight + DAY), ["session_id"], only=named)
+    of_day = history.predictions(day, ["session_id"], only=named)
     if of_day is None or not of_day.num_rows:
         return []
     ids = pc.unique(of_day["session_id"])
     rows = history.predictions(
-        Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
+        Window(day.start - LONGEST_SESSION, day.end + LONGEST_SESSION),
         [*_COLUMNS, "session_id", "status"],
         only=named & pc.is_in(ds.field("session_id"), ids),
     )

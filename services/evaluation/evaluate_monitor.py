@@ -2,9 +2,11 @@
 
 import logging
 
+from core.zone import UTC_ZONE
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.local_time import in_utc, local_context, state_in_local_time
 from services.evaluation.prepare import Prepared
 from services.platform_faults.outage import described, is_outage
 
@@ -35,7 +37,11 @@ def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselin
         fitted = baselines.of(prepared.key, lambda: fit(params, prepared.reference))
     elif fit is not None and kind.needs_reference:
         return context.no_data("the champion has no reference")
+    zone = UTC_ZONE if kind.takes_utc else context.zone
     inputs = Inputs(
-        context=context, values=prepared.values, fitted=fitted, state=prepared.state
+        context=context if kind.takes_utc else local_context(context),
+        values=prepared.values,
+        fitted=fitted,
+        state=state_in_local_time(prepared.state, zone),
     )
-    return kind.evaluate(params, inputs)
+    return in_utc(kind.evaluate(params, inputs), zone)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
+from core.zone import Zone
 from db.queries import models, summaries
 from db.tables import Model, Version
 from monitors.kind import RECENT, EvaluationContext
@@ -49,9 +50,10 @@ def load(
     references = [window for v in versions if (window := bounds(v))]
     edges = summaries.edges(session, model.id)
     name = champion.name if champion else None
+    contract = Contract.from_json(model.contract)
     return EvaluationContext(
         model_id=str(model.id),
-        contract=Contract.from_json(model.contract),
+        contract=contract,
         policy=Policy.from_json(model.policy),
         as_of=as_of,
         champion=name,
@@ -61,6 +63,7 @@ def load(
         objective=champion.objective if champion else None,
         revisions=revisions(versions),
         features=edges.names if edges else (),
+        zone=Zone(contract.zone),
     )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
+from core.zone import Zone
 from db.queries import models, summaries
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
@@ -336,7 +337,9 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
-    return silence.profile(np.unique(served.keys // WIDTH), SLICE)
+    contract = Contract.from_json(model.contract)
+    week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
+    return silence.profile(np.unique(served.keys // WIDTH), SLICE, week)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:
