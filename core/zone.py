@@ -43,7 +43,9 @@ class Zone:
     def __post_init__(self) -> None:
         if self.name == DEFAULT or self.name in _known():
             return
-        similar = get_close_matches(self.name, sorted(_known()), n=3, cutoff=0.75)
+        names, own = sorted(_known()), self.name.lower()
+        similar = [one for one in names if own in (one.lower(), one.lower().rpartition("/")[2])]
+        similar = similar or get_close_matches(self.name, names, n=3, cutoff=0.85)
         raise Unprocessable(
             f"zone: no time zone {self.name!r}; "
             + (f"similar: {', '.join(similar)}" if similar else "take an IANA name")
@@ -157,7 +159,7 @@ class Zone:
         local = self.local(start)
         while (end := self.utc(local := local + DAY)) <= until:
             if end > start:  # zones have left out whole days
-                yield end
+                yield (start := end)
 
 
 UTC_ZONE = Zone()

@@ -5,8 +5,8 @@ import logging
 from core.zone import UTC_ZONE
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
+from monitors.local_time import in_utc, local_context, state_in_local_time
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.local_time import in_utc, local_context, state_in_local_time
 from services.evaluation.prepare import Prepared
 from services.platform_faults.outage import described, is_outage
 

@@ -185,6 +185,7 @@ def _checked(session: Session, model: Model, slot: datetime) -> datetime:
         or not first <= slot <= model.evaluated_until
     ):
         raise Conflict(f"slot {slot.isoformat()} was not evaluated yet")
-    if slot != models.zone_of(model).floor(slot):
-        raise Conflict(f"{slot.isoformat()} is not the end of an event day")
+    zone = models.zone_of(model)
+    if slot != zone.floor(slot):
+        raise Conflict(f"{slot.isoformat()} is not the end of an event day ({zone.name})")
     return slot.astimezone(UTC)
