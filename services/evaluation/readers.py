@@ -169,7 +169,9 @@ def _refused(session: Session, model_id: UUID, day: Window) -> dict[str, int]:
 
     They are counted by day of UTC: each of these is evaluated once, when it is over.
     """
-    start, end = (at.replace(hour=0, minute=0, second=0) for at in (day.start, day.end))
+    start, end = (UTC_ZONE.floor(at) for at in (day.start, day.end))
+    if start == end:  # in London, on the day on which clocks go forward
+        return {}
     return contract_violations.of_days(session, model_id, Window(start, end))
 
 

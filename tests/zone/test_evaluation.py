@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import Kind
 from core.zone import UTC_ZONE, Zone
+from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
 from db.tables import Finding, LateDay, Model, SummaryRow
 from monitors.finding import Outcome
@@ -82,6 +83,7 @@ CHANGES = [
     pytest.param("Europe/Berlin", date(2026, 3, 29), 23, id="spring in Berlin"),
     pytest.param("America/New_York", date(2026, 11, 1), 25, id="autumn in New York"),
     pytest.param("Australia/Sydney", date(2026, 10, 4), 23, id="spring in Sydney"),
+    pytest.param("Europe/London", date(2026, 3, 29), 23, id="spring in London"),
     pytest.param("Africa/Cairo", date(2026, 4, 24), 23, id="a day that begins at one"),
 ]
 
@@ -211,3 +213,33 @@ def test_rows_of_two_days_of_utc_that_come_in_time_are_not_late(
         world.evaluate_slot()
         assert world.rows(LateDay) == []
     assert {of for of, _ in every} == {*Kind}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("Europe/London", date(2026, 3, 29)),
+        ("Europe/London", date(2026, 10, 25)),
+        ("Europe/Berlin", date(2026, 10, 25)),
+        ("America/New_York", date(2026, 11, 1)),
+    ],
+)
+def test_each_refused_row_is_evaluated_once_although_they_are_counted_by_day_of_utc(
+    sessions: sessionmaker[Session], tmp_path: Path, name: str, change: date
+) -> None:
+    zone, first = Zone(name), change - 4 * DAY
+    kinds = ("contract_violations", "data_quality")
+    world = a_world(sessions, tmp_path, "grid", zone, (first, 1), kinds)
+    days = {first + n * DAY: 100 + n for n in range(9)}
+    with unit_of_work(sessions) as session:
+        counted = {(world.model_id, day, "range"): n for day, n in days.items()}
+        contract_violations.add(session, counted)
+    world.send(row for of_day in rows(zone, first, 1, 8, lags=1) for row in of_day)
+    world.evaluate_slot()
+    found = [row for row in world.rows(Finding) if "by_reason" in row.detail]
+    told = [row.detail["by_reason"].get("range", 0) for row in found]
+    begun, end = (zone.start(first + n * DAY).date() for n in (1, 8))
+    assert sum(told) == sum(n for day, n in days.items() if begun <= day < end)
+    assert len(told) == 7
+    assert "error" not in {row.outcome.value for row in world.rows(Finding)}
