@@ -13,7 +13,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from benchmarks.quality import tables
-from core.zone import Zone, changes
+from core.schema.zone import Zone, changes
 from monitors.drift import input_drift, input_drift_baseline, mean_shift, mean_shift_evaluation
 from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams

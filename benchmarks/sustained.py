@@ -33,8 +33,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.ingest import CONTRACT, server
 from benchmarks.traffic import Plan, Report, reference_body, send
 from core.clock import utcnow
+from core.schema.zone import UTC_ZONE
 from core.window import Window
-from core.zone import UTC_ZONE
 from db.queries import models
 from db.session import connect, read_only, unit_of_work
 from db.tables import Inbox, Run

@@ -4,12 +4,14 @@ import argparse
 from typing import Any
 
 from core.plugins import Registry
+from core.schema.task import TASKS
 from core.settings import Settings
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
+from monitors.slo.sli import SLIS
 from notify.channel import CHANNELS
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS)
+REGISTRIES: tuple[Registry[Any], ...] = (TASKS, KINDS, SLIS, DIAGNOSES, CHANNELS)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

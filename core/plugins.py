@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +15,16 @@ log = logging.getLogger(__name__)
 
 OURS = ("seqwatch-platform", "seqwatch-skew")  # the default installation; their names win
 
-Plugin = TypeVar("Plugin")
+
+class Named(Protocol):
+    """What every plug-in has: the name of its entry point."""
+
+    @property
+    def name(self) -> str:
+        """As in a configuration."""
+
+
+Plugin = TypeVar("Plugin", bound=Named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +37,7 @@ class Loaded(Generic[Plugin]):
         By name; ours first, then by name of the distribution.
     unavailable
         Why an entry point gave nothing, by its name: it cannot be imported, it is no plug-in
-        of this group, or its name is in use.
+        of this group, its name is another one, or in use.
     """
 
     plugins: Mapping[str, Plugin] = field(default_factory=dict)
@@ -64,11 +73,16 @@ class Registry(Generic[Plugin]):
                 unavailable[label] = f"the name {point.name!r} is in use"
                 continue
             try:
-                plugins[point.name] = self._check(point.load())
+                plugins[point.name] = self._named(point.name, self._check(point.load()))
             except Exception as error:
                 log.exception("plug-in %s of %s is not available", point.name, origin)
                 unavailable[point.name] = f"{origin}: {type(error).__name__}: {error}"
         return Loaded(plugins=plugins, unavailable=unavailable)
+
+    def _named(self, name: str, plugin: Plugin) -> Plugin:
+        if plugin.name != name:
+            raise ValueError(f"{self._what} {plugin.name!r} has the entry point {name!r}")
+        return plugin
 
     def __iter__(self) -> Iterator[Plugin]:
         """Iterate over the plug-ins that are available."""

@@ -12,9 +12,11 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
-from core.zone import UTC_ZONE, Zone
+from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
+from monitors.show import View
 
 DAY = timedelta(days=1)
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
@@ -61,7 +63,7 @@ class Source(Generic[T]):
 class EvaluationContext:
     """One model at one moment of event time.
 
-    What a monitor is given is in local time (`core.zone`), unless its kind takes UTC.
+    What a monitor is given is in local time (`core.schema.zone`), unless its kind takes UTC.
 
     Attributes
     ----------
@@ -83,6 +85,8 @@ class EvaluationContext:
         The features of which input is kept.
     zone
         From UTC to local time; UTC itself where the times are local already.
+    n_sharing
+        Monitors that share the false-alarm budget.
     """
 
     model_id: str
@@ -97,6 +101,7 @@ class EvaluationContext:
     revisions: Mapping[Window, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     zone: Zone = UTC_ZONE
+    n_sharing: int = 1
 
     @property
     def last_day(self) -> Window:
@@ -178,7 +183,10 @@ class MonitorKind(Generic[P]):
     sources
         What an evaluation reads, given the parameters.
     evaluate
-        Returns the finding; reads nothing but its arguments.
+        Returns the finding, or the evidence for the platform to decide on; reads nothing but
+        its arguments.
+    gives_evidence
+        It returns evidence, and shares the model's false-alarm budget with all that do.
     fit, fitted_on, fits_by_segment
         Learns from the input of a reference, on which reference, and whether the segments lie
         behind the total in it. Returned values are remembered from one evaluation to the next.
@@ -212,13 +220,19 @@ class MonitorKind(Generic[P]):
         `since` in a finding's detail dates the change.
     takes_utc
         Its times are in UTC whatever the zone of the contract: it counts no days.
+    show
+        What the page and the API show of a finding, given its detail and its threshold.
+    about
+        What is evaluated, given the parameters, where the question leaves that open: for
+        people.
     """
 
     name: str
     question: str
     params: type[P]
     sources: Callable[[P], Sequence[Source[Any]]]
-    evaluate: Callable[[P, Inputs], Finding]
+    evaluate: Callable[[P, Inputs], Finding | Evidence]
+    gives_evidence: bool = False
     fit: Callable[[P, Any], object] | None = None
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False
@@ -237,3 +251,5 @@ class MonitorKind(Generic[P]):
     names_entities: bool = False
     dates_change: bool = False
     takes_utc: bool = False
+    show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
+    about: Callable[[P], str] = lambda _: ""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from core.zone import UTC_ZONE, Zone
+from core.schema.zone import UTC_ZONE, Zone
 from monitors.finding import Finding, Json
 from monitors.kind import EvaluationContext
 

@@ -1,6 +1,6 @@
 """What monitors can read: one frozen dataclass for each source."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -150,11 +150,23 @@ class ErrorsBySegment(SelfReference, Source[SegmentDays | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingSlices(Source[Slices]):
-    """Requests that were served, by slice of time and version."""
+class SliSlices(Source[Slices]):
+    """Good, bad and unknown ones by an SLI: by five minutes, version and segment.
 
+    Attributes
+    ----------
+    sli, params
+        Which SLI, and its parameters.
+    period
+        How long before the end of the slot.
+    by_segment
+        Whether segments are read.
+    """
+
+    sli: str
+    params: Hashable
     period: timedelta
-    slower_than_seconds: float | None = None
+    by_segment: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

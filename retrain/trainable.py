@@ -72,8 +72,8 @@ def can_retrain(material: Material, policy: Policy) -> tuple[str, ...]:
 
 def _of_contract(contract: Contract) -> list[str]:
     reasons = []
-    if contract.is_classifier:
-        reasons.append("no template trains a classifier")
+    if contract.task != "forecast":
+        reasons.append(f"no template is for task {contract.task!r}")
     elif missing := sorted({*contract.targets} - {*contract.feature_names}):
         names = ", ".join(missing)
         reasons.append(f"the template forecasts its own inputs; not among them: {names}")

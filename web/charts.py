@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from alerts.state import Flip
-from core.zone import Zone
+from core.schema.zone import Zone
 from retrain.gate import Gate
 from services.read_models.overview.accuracy import DayError
 from services.read_models.overview.model import ModelPage

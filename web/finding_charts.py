@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from core.zone import Zone
+from core.schema.zone import Zone
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Hour
 from services.read_models.explanations.finding import Explanation

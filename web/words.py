@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from urllib.parse import quote, urlsplit
 
-from core.zone import DEFAULT, Zone
+from core.schema.zone import DEFAULT, Zone
 from monitors.baselines.false_alarm_rate import Achieved
 
 NOTHING = "\N{EN DASH}"

@@ -10,6 +10,7 @@ from cli.importing.mapping import OF_LABELS, TEXTS, TIMES, Layout
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype
+from core.schema.rows import declared
 
 
 class Shaper:
@@ -27,18 +28,13 @@ class Shaper:
 
     def __init__(self, layout: Layout, contract: Contract, digest: str) -> None:
         self._layout = layout
-        self._texts = {
-            f"features.{f.name}" for f in contract.features if f.dtype is Dtype.CATEGORY
+        lists = {
+            f"{group}.{each.name}": each
+            for group in ("features", "output", "actual")
+            for each in declared(contract, group)
         }
-        self._flags = {
-            f"{group}.{name}"
-            for group, names in (
-                ("features", contract.feature_names),
-                ("actual", contract.targets),
-            )
-            for name in names
-            if contract.takes_booleans(group, name)
-        }
+        self._texts = {name for name, of in lists.items() if of.dtype is Dtype.CATEGORY}
+        self._flags = {name for name, of in lists.items() if of.takes_booleans}
         self._digest = digest
 
     def predictions(self, rows: pa.Table, first: int) -> pa.Table:

@@ -83,6 +83,7 @@ _DEFAULTS: dict[str, object] = {
     "segment_by": "",
     "zone": "UTC",
     "calendar": {},
+    "task": "forecast",
 }
 _CALENDAR_DEFAULTS: dict[str, object] = {"business_days": [], "holidays": []}
 

@@ -12,8 +12,8 @@ from typing import Any
 from core.errors import Unprocessable
 from core.schema.calendar import Calendar
 from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.zone import DEFAULT, Zone
 from core.stored import parsed, refuse_unknown
-from core.zone import DEFAULT, Zone
 
 # Of event time; a step longer than the last has it all the same.
 GRAINS = (
@@ -87,6 +87,8 @@ class Contract:
         The IANA time zone in which hours, days and weeks of the series are counted.
     calendar
         Its business days and holidays.
+    task
+        What the model predicts: the name of one in `core.schema.task.TASKS`.
     widens
         Digests of the contracts that this one has replaced without breaking
         them: rows under them are welcome. Kept by the platform, no part of
@@ -107,6 +109,7 @@ class Contract:
     segment_by: str = ""
     zone: str = DEFAULT
     calendar: Calendar = field(default_factory=Calendar)
+    task: str = "forecast"
     widens: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -149,20 +152,6 @@ class Contract:
     def measured(self) -> tuple[str, ...]:
         """The names of the numbers among the kept inputs: what can be too high or too low."""
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
-
-    def takes_booleans(self, group: str, name: str) -> bool:
-        """Return whether true and false are numbers of a list: `group` is a column of the rows.
-
-        They are for features whose declared range is 0 to 1, and for labels of a classifier.
-        """
-        if group == "features":
-            return any(each.name == name and each.takes_booleans for each in self.features)
-        return group == "actual" and self.is_classifier
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether the targets are classes, each with its probability: they are `label_map`."""
-        return self.targets == self.label_map
 
     @property
     def is_sensitive(self) -> bool:

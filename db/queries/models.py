@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.zone import DEFAULT, Zone
+from core.schema.zone import DEFAULT, Zone
 from db.tables import Champion, Inbox, Model, Rollout, Version
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schema.calendar import Calendar
+from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
-from core.zone import UTC_ZONE, Zone
 from monitors.finding import Finding, Outcome, in_words
 from monitors.summaries.local_time import local_hours
 from monitors.summaries.summary import Ints, chunk_start

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from core.zone import Zone, changes
+from core.schema.zone import Zone, changes
 from monitors.summaries.moments import MAX, MIN, SUM, N, mean_and_sd
 from monitors.summaries.summary import (
     CHUNK,

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from core.schema.contract import Contract, Padding
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
+from core.schema.zone import Zone
 from core.window import Window
-from core.zone import Zone
 from db.queries import models, summaries
 from db.tables import Model
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros

@@ -2,7 +2,9 @@
 
 import logging
 
-from core.zone import UTC_ZONE
+from core.schema.zone import UTC_ZONE
+from monitors.baselines.decision import decide
+from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
 from monitors.local_time import in_utc, local_context, state_in_local_time
@@ -44,4 +46,11 @@ def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselin
         fitted=fitted,
         state=state_in_local_time(prepared.state, zone),
     )
-    return in_utc(kind.evaluate(params, inputs), zone)
+    return in_utc(concluded(kind.evaluate(params, inputs), inputs.context), zone)
+
+
+def concluded(found: Finding | Evidence, context: EvaluationContext) -> Finding:
+    """Decide on evidence by the model's false-alarm budget; a finding stays what it is."""
+    if isinstance(found, Finding):
+        return found
+    return decide(found, context.policy.days_between_false_alarms, context.n_sharing)

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
-from core.zone import Zone
 from db.queries import models, summaries
 from db.tables import Model, Version
 from monitors.kind import RECENT, EvaluationContext
+from services.models import monitor_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def load(
         revisions=revisions(versions),
         features=edges.names if edges else (),
         zone=Zone(contract.zone),
+        n_sharing=max(monitor_config.n_sharing(session, model.id), 1),
     )
 
 

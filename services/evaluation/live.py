@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
-from core.zone import Zone
 from db.queries import models, summaries
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
@@ -30,7 +30,8 @@ from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
-from monitors.slo.serving import SERVING, SLICE, WIDTH
+from monitors.slo.cells import SLICE
+from monitors.slo.serving import SERVING
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
 from monitors.sources import Arrivals, InputGrains
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
@@ -38,6 +39,7 @@ from services.aggregation import entities
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
+from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
 
@@ -314,7 +316,7 @@ def _finding(one: _Prepared) -> Finding:
         if one.error is not None:
             return one.context.without_verdict(Outcome.ERROR, described(one.error))
         inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
-        return one.kind.evaluate(one.params, inputs)
+        return concluded(one.kind.evaluate(one.params, inputs), one.context)
     except Exception as error:
         if is_outage(error):
             raise
@@ -339,7 +341,7 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     assert served is not None
     contract = Contract.from_json(model.contract)
     week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
-    return silence.profile(np.unique(served.keys // WIDTH), SLICE, week)
+    return silence.profile(np.unique(served.slices), SLICE, week)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

@@ -9,8 +9,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
-from core.zone import Zone
 from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.first_days import reference_of

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.zone import UTC_ZONE
+from core.schema.zone import UTC_ZONE
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
 from db.tables import (

@@ -35,8 +35,6 @@ from monitors.input_fault.input_fault import InputFaultParams
 from monitors.performance import (
     accuracy,
     calibration,
-    calibration_sums,
-    residual_sums,
     residuals,
     segment_accuracy,
 )
@@ -57,6 +55,7 @@ from monitors.summaries.values import Column, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
 from monitors.temporal.panel import TemporalPatternParams
 from monitors.temporal.window_profile import WindowProfileParams
+from tasks import calibration_sums, residual_sums
 from tests.monitors.streams import day, days, grid, plant
 from tests.monitors.window_profiles import kept_of, layout_of
 
@@ -306,7 +305,9 @@ def test_only_accuracy_asks_for_retraining() -> None:
             "input_drift", {"window_days": "3"}, "window_days", id="of the wrong type"
         ),
         pytest.param("input_drift", {"window_days": 0}, "at least 1", id="out of range"),
-        pytest.param("burn_rate", {"indicator": "joy"}, "joy", id="no such indicator"),
+        pytest.param(
+            "burn_rate", {"sli": "joy"}, "known: availability, latency", id="no such SLI"
+        ),
         pytest.param("burn_rate", {"objective": 0.5}, "can never fire", id="cannot alert"),
         pytest.param(
             "contract_violations",

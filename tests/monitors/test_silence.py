@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.schema.calendar import Calendar, Weekday
-from core.zone import Zone
+from core.schema.zone import Zone
 from monitors.finding import Outcome
 from monitors.slo.silence import (
     ArrivalHistory,

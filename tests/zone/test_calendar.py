@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.calendar import Calendar, Weekday
-from core.zone import Zone
+from core.schema.zone import Zone
 from db.session import read_only
 from db.tables import Finding
 from monitors.finding import Outcome

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from benchmarks.clock_change import CASES, SEEDS, breaches, case
-from core.zone import Zone
+from core.schema.zone import Zone
 
 MOST_MORE = 5  # days with a breach of the 69 after the change, beside the twin without one
 LEAST_IN_UTC = 50  # days: what the zone is for

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import Kind
-from core.zone import UTC_ZONE, Zone
+from core.schema.zone import UTC_ZONE, Zone
 from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
 from db.tables import Finding, LateDay, Model, SummaryRow

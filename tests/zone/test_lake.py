@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.rows import Kind
-from core.zone import Zone
+from core.schema.zone import Zone
 from db.session import unit_of_work
 from db.tables import Alert, DirtyDay, FlipRow, Model, SummaryRow
 from services.aggregation.error_days import ERRORS, ERRORS_BY_SEGMENT, from_bytes

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import REFERENCE, Kind
-from core.zone import DEFAULT, Zone
+from core.schema.zone import DEFAULT, Zone
 from db.session import unit_of_work
 from db.tables import Version
 from tests.late.world import DAY, Row, World

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from core.schema.calendar import Calendar
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window, midnight
-from core.zone import Zone
 from db.queries import summaries
 from db.queries.read import nearby
 from db.tables import AuditEvent, Model

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from core.zone import Zone
+from core.schema.zone import Zone
 from db.tables import Finding
 from monitors.finding import Outcome
 from services.read_models.overview.monitor_status import Detail, FeatureDrift
