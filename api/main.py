@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
-from api.ingestion import erasures, ingest, kserve, lookup, streams
+from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
 from api.models import backtests, history, models, monitors, rollouts, segments, skew, versions
 from api.operations import health, keys, metrics
 from api.server import description, errors
@@ -44,6 +44,7 @@ ROOMS = (
     rollouts,
     segments,
     skew,
+    sources,
     streams,
     versions,
 )

@@ -10,8 +10,9 @@ from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
 from monitors.slo.sli import SLIS
 from notify.channel import CHANNELS
+from sources.kind import SOURCES
 
-REGISTRIES: tuple[Registry[Any], ...] = (TASKS, KINDS, SLIS, DIAGNOSES, CHANNELS)
+REGISTRIES: tuple[Registry[Any], ...] = (TASKS, KINDS, SLIS, DIAGNOSES, CHANNELS, SOURCES)
 
 
 def run(_: Settings, __: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 OURS = ("seqwatch-platform", "seqwatch-skew")  # the default installation; their names win
 
+SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
+
 
 class Named(Protocol):
     """What every plug-in has: the name of its entry point."""
@@ -25,6 +27,7 @@ class Named(Protocol):
 
 
 Plugin = TypeVar("Plugin", bound=Named)
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,50 @@ def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
         return msgspec.convert(given, params)
     except (msgspec.ValidationError, ValueError) as error:
         raise Unprocessable(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured(Generic[C]):
+    """A plug-in of which each use has a configuration, which is stored.
+
+    Attributes
+    ----------
+    name
+        As in a configuration, and of its entry point.
+    question
+        What it does, for people.
+    config
+        A frozen dataclass of texts, numbers, flags and lists of texts; `__post_init__` raises
+        ValueError or Unprocessable. Metadata `SECRET` marks a field as secret: it is kept
+        when a change does not name it.
+    """
+
+    name: str
+    question: str
+    config: type[C]
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the fields that are secret."""
+        config: Any = self.config
+        return {field.name for field in fields(config) if field.metadata.get("secret")}
+
+    def parsed(self, given: Mapping[str, object]) -> C:
+        """Return a configuration, checked, with its defaults."""
+        parsed: C = parse(self.name, self.config, given)
+        return parsed
+
+    def stored(
+        self, given: Mapping[str, object], before: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Return a configuration as it is stored; secrets that it lacks are those of before."""
+        kept = {name: value for name, value in (before or {}).items() if name in self.secrets}
+        stored: dict[str, Any] = msgspec.to_builtins(self.parsed({**kept, **given}))
+        return stored
+
+    def public(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration without its secrets."""
+        return {name: value for name, value in stored.items() if name not in self.secrets}
 
 
 def _order(point: EntryPoint) -> tuple[bool, str, str]:

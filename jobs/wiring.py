@@ -30,6 +30,8 @@ from services.retention import deletion, erasure, erasure_requests, rebuild, ret
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
 from services.rollouts import canary, deadlines
+from services.sources import definitions
+from services.sources.pull import Puller, record_failure
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -73,6 +75,11 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
+    puller = Puller(settings, sessions, utcnow)
+
+    def pull(claim: Claim) -> None:
+        puller.run(UUID(claim.subject))
+
     def pair_events(_: Claim) -> None:
         sweep(sessions, utcnow, settings.kserve_wait)
 
@@ -84,6 +91,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
+        definitions.JOB: Job(Queue.PULL, pull, record_failure),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
     }

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 Number: TypeAlias = float | None
 
 
-class Unit(StrEnum):
+class CellKind(StrEnum):
     """How the cells of a column are written; a change is two numbers, before and after."""
 
     TEXT = "text"
@@ -25,7 +25,7 @@ class Column:
     """One column of a table; numbers above `limit` are marked."""
 
     name: str
-    unit: Unit = Unit.NUMBER
+    unit: CellKind = CellKind.NUMBER
     limit: Number = None
 
 

@@ -7,7 +7,7 @@ from monitors.baselines.threshold import fit_threshold
 from monitors.baselines.warm_up import MIN_WINDOWS
 from monitors.evidence import Cause, Evidence, Implicated
 from monitors.finding import Finding, Outcome, as_json
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 
 
 def decide(evidence: Evidence, days_between_false_alarms: float, n_sharing: int = 1) -> Finding:
@@ -79,7 +79,7 @@ def show(detail: object) -> list[View]:
     found: list[View] = []
     if implicated:
         columns = (
-            Column(name="Input", unit=Unit.TEXT),
+            Column(name="Input", unit=CellKind.TEXT),
             Column(name="Score"),
             Column(name="Effect, SD"),
         )
@@ -87,8 +87,8 @@ def show(detail: object) -> list[View]:
         found.append(Table(title="Implicated inputs", columns=columns, rows=inputs))
     if causes:
         named = (
-            Column(name="Cause", unit=Unit.TEXT),
-            Column(name="Probability", unit=Unit.SHARE),
+            Column(name="Cause", unit=CellKind.TEXT),
+            Column(name="Probability", unit=CellKind.SHARE),
         )
         rows = tuple((one.name, one.probability) for one in causes)
         found.append(Table(title="Causes", columns=named, rows=rows))

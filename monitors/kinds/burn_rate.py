@@ -6,7 +6,7 @@ import msgspec
 
 from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, Severity
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 from monitors.slo import burn_rate, sli
 from monitors.slo.burn_rate import BurnRateParams
 from monitors.sources import SliSlices
@@ -51,7 +51,7 @@ def show(detail: Detail, _: float | None) -> list[View]:
     found: list[View] = []
     if tiers:
         columns = (
-            Column(name="Tier", unit=Unit.TEXT),
+            Column(name="Tier", unit=CellKind.TEXT),
             Column(name="Fastest burn of the day"),
             Column(name="Limit"),
         )
@@ -73,9 +73,9 @@ def show(detail: Detail, _: float | None) -> list[View]:
 
 
 _EVENTS = (
-    Column(name="Of", unit=Unit.TEXT),
-    *(Column(name=name, unit=Unit.COUNT) for name in ("Good", "Bad", "Unknown")),
-    Column(name="Budget", unit=Unit.TEXT),
+    Column(name="Of", unit=CellKind.TEXT),
+    *(Column(name=name, unit=CellKind.COUNT) for name in ("Good", "Bad", "Unknown")),
+    Column(name="Budget", unit=CellKind.TEXT),
 )
 
 KIND = MonitorKind(

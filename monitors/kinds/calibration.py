@@ -10,7 +10,7 @@ from monitors.kind import Detail, Inputs, MonitorKind, by_any
 from monitors.performance import calibration
 from monitors.performance.calibration import CalibrationParams
 from monitors.performance.reliability import Bin
-from monitors.show import Column, Line, Series, Table, Unit, View
+from monitors.show import CellKind, Column, Line, Series, Table, View
 from monitors.sources import Probabilities
 
 
@@ -56,10 +56,10 @@ def show(detail: Detail, _: float | None) -> list[View]:
         for name, of in classes.items()
     )
     columns = (
-        Column(name="Class", unit=Unit.TEXT),
-        Column(name="Predicted", unit=Unit.SHARE),
-        Column(name="Observed", unit=Unit.SHARE),
-        *(Column(name=name, unit=Unit.CHANGE) for name in _SHOWN.values()),
+        Column(name="Class", unit=CellKind.TEXT),
+        Column(name="Predicted", unit=CellKind.SHARE),
+        Column(name="Observed", unit=CellKind.SHARE),
+        *(Column(name=name, unit=CellKind.CHANGE) for name in _SHOWN.values()),
     )
     found: list[View] = []
     if rows:

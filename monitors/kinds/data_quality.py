@@ -12,7 +12,7 @@ from monitors.data_quality.baseline import DataQualityBaseline
 from monitors.data_quality.flaws import DataQualityParams, StoredFlaw
 from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, ReferenceOf
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import RecentInput, Volume
 from monitors.summaries.daily import daily
 from monitors.summaries.input_history import InputHistory
@@ -46,8 +46,8 @@ def show(detail: Detail, _: float | None) -> list[View]:
     """Show what is beyond its limit."""
     flaws = msgspec.convert(detail.get("flaws", ()), list[StoredFlaw])
     columns = (
-        Column(name="Fact", unit=Unit.TEXT),
-        Column(name="Feature", unit=Unit.TEXT),
+        Column(name="Fact", unit=CellKind.TEXT),
+        Column(name="Feature", unit=CellKind.TEXT),
         *(Column(name=name) for name in ("Found", "Baseline", "Limit")),
     )
     rows = tuple(

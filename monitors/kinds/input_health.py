@@ -8,7 +8,7 @@ from monitors.data_quality import input_health
 from monitors.data_quality.input_health import InputHealthBaseline, InputHealthParams
 from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, Interval, MonitorKind
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import InputGrains
 from monitors.summaries.grains import Grains
 
@@ -40,8 +40,8 @@ def show(detail: Detail, _: float | None) -> list[View]:
     """Show each input at fault beside what the days before had."""
     faults = msgspec.convert(detail.get("input_faults", ()), list[_Fault])
     columns = (
-        *(Column(name=name, unit=Unit.TEXT) for name in ("Input", "Fault")),
-        *(Column(name=name, unit=Unit.COUNT) for name in ("Grains", "Longest before")),
+        *(Column(name=name, unit=CellKind.TEXT) for name in ("Input", "Fault")),
+        *(Column(name=name, unit=CellKind.COUNT) for name in ("Grains", "Longest before")),
         *(Column(name=name) for name in ("Value", "Lowest before", "Highest before")),
     )
     rows = tuple(

@@ -9,7 +9,7 @@ from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, by_any
 from monitors.performance import residuals
 from monitors.performance.residuals import ResidualParams
-from monitors.show import Cell, Column, Table, Unit, View
+from monitors.show import Cell, CellKind, Column, Table, View
 from monitors.sources import Residuals
 
 
@@ -48,8 +48,8 @@ def show(detail: Detail, _: float | None) -> list[View]:
         for name, part in parts.items()
     )
     columns = (
-        Column(name="Steps ahead", unit=Unit.TEXT),
-        *(Column(name=name, unit=Unit.CHANGE) for name in _SHOWN.values()),
+        Column(name="Steps ahead", unit=CellKind.TEXT),
+        *(Column(name=name, unit=CellKind.CHANGE) for name in _SHOWN.values()),
     )
     note = (
         "Baseline → window, in units of the scaler. Memory: autocorrelation of hourly mean "

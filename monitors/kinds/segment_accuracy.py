@@ -8,7 +8,7 @@ from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, by_any
 from monitors.performance import segment_accuracy
 from monitors.performance.segment_accuracy import VIEW, SegmentAccuracyParams
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import ErrorsBySegment
 
 
@@ -42,8 +42,8 @@ def show(detail: Detail, threshold: float | None) -> list[View]:
         for name, of in segments.items()
     ]
     columns = (
-        Column(name="Segment", unit=Unit.TEXT),
-        Column(name="Error: baseline → window", unit=Unit.CHANGE),
+        Column(name="Segment", unit=CellKind.TEXT),
+        Column(name="Error: baseline → window", unit=CellKind.CHANGE),
         Column(name="Times as much"),
         Column(name="The others"),
         Column(name="Score", limit=threshold),

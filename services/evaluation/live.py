@@ -22,7 +22,7 @@ from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
-from db.queries import models, summaries
+from db.queries import models, sources, summaries
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -33,7 +33,7 @@ from monitors.slo import silence
 from monitors.slo.cells import SLICE
 from monitors.slo.serving import SERVING
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
-from monitors.sources import Arrivals, InputGrains
+from monitors.sources import Arrivals, InputGrains, PulledSources
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
 from services.aggregation import entities
 from services.alerting import alert_transitions
@@ -42,6 +42,7 @@ from services.evaluation import input_history
 from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
+from services.sources import states
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class LiveMonitors:
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
+        self._began = monotonic()
 
     def run(self, now: datetime) -> int:
         """Evaluate what is due; how many findings were stored.
@@ -211,6 +213,9 @@ class LiveMonitors:
                 return input_history.grains(session, model, contract, window)
             case Arrivals():
                 return self._arrivals(session, model, as_of)
+            case PulledSources():
+                uptime = timedelta(seconds=monotonic() - self._began)
+                return states.states(session, model.id, as_of, uptime)
             case _:
                 raise TypeError(f"{type(source).__name__} is read day by day alone")
 
@@ -223,9 +228,12 @@ class LiveMonitors:
         gone, n_entities = list[SilentEntity](), 0
         if model.watermark is not None:
             gone, n_entities = entities.silent(session, model.id, model.watermark)
+        age = None if known.arrived is None else known.arrived.age
+        if age is not None:  # rows that are pulled come up to an interval late
+            age = max(age - sources.longest_interval(session, model.id), timedelta(0))
         return ArrivalHistory(
             now=now,
-            age=None if known.arrived is None else known.arrived.age,
+            age=age,
             is_certain=known.arrived is not None and known.arrived.is_new,
             profile=known.profile[1],
             silent=gone,

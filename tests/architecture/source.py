@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FLOORS = (
-    "api", "web", "jobs", "cli", "services", "notify", "lake", "db",
+    "api", "web", "jobs", "cli", "services", "notify", "sources", "lake", "db",
     "alerts", "monitors", "tasks", "retrain", "core",
 )  # fmt: skip
 OTHERS = ("client", "plugins", "examples", "benchmarks", "tests")

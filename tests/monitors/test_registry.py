@@ -44,10 +44,11 @@ from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
-from monitors.slo import burn_rate, silence
+from monitors.slo import burn_rate, silence, source_states
 from monitors.slo.burn_rate import BurnRateParams
 from monitors.slo.silence import ArrivalHistory, SilenceParams, profile
 from monitors.slo.slices import Counts, Slices
+from monitors.slo.source_states import SourceParams, SourceState
 from monitors.summaries.daily import daily
 from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Edges, Floats, chunk_at
@@ -127,6 +128,21 @@ def by_silence(values: Floats) -> Finding:
         profile=profile(slices, timedelta(hours=1)),
     )
     return silence.evaluate(arrivals, SilenceParams())
+
+
+def by_source(values: Floats) -> Finding:
+    hours = np.flatnonzero(np.isfinite(values).any(axis=1)).tolist()
+    arrivals = tuple(day(0) + timedelta(hours=hour) for hour in hours)
+    state = SourceState(
+        name="s",
+        every=timedelta(hours=1),
+        expect_within=None,
+        since=day(0),
+        row_at=arrivals[-1] if arrivals else None,
+        pulled_at=day(N_DAYS) + timedelta(days=1),
+        arrivals=arrivals,
+    )
+    return source_states.evaluate([state], SourceParams(), day(N_DAYS) + timedelta(days=1))
 
 
 def by_residual(values: Floats) -> Finding:
@@ -214,6 +230,7 @@ MAX_EVALUATIONS: dict[str, Evaluation] = {
     "input_fault": by_input_fault,
     "input_health": by_input_health,
     "silence": by_silence,
+    "source": by_source,
     "temporal_pattern": by_sequence,
     "window_profile": by_shape,
     "accuracy": by_accuracy,

@@ -70,6 +70,18 @@ BAD = [
         'webhook = "another_webhook:KIND"',
         "KIND = None",
     ),
+    (
+        "broken-source",
+        "seqwatch.sources",
+        'warehouse = "broken_source:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "zz-another-jsonl",  # after seqwatch-test-plugins, by name
+        "seqwatch.sources",
+        'jsonl = "zz_another_jsonl:KIND"',
+        "KIND = None",
+    ),
     ("broken-task", "seqwatch.tasks", 'torn = "broken_task:TASK"', "import no_such_module"),
     ("another-task", "seqwatch.tasks", 'forecast = "another_task:TASK"', "TASK = None"),
     ("broken-sli", "seqwatch.slis", 'depth = "broken_sli:SLI"', "import no_such_module"),

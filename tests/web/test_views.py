@@ -7,6 +7,7 @@ import pytest
 from monitors import show
 from monitors.show import (
     Bars,
+    CellKind,
     Column,
     HeatMap,
     Histogram,
@@ -15,7 +16,6 @@ from monitors.show import (
     Series,
     Table,
     Text,
-    Unit,
     View,
 )
 from web.rendering import _pages
@@ -33,11 +33,11 @@ VIEWS: list[tuple[View, list[str]]] = [
         Table(
             title="Parts",
             columns=(
-                Column(name="Part", unit=Unit.TEXT),
+                Column(name="Part", unit=CellKind.TEXT),
                 Column(name="Score", limit=0.4),
-                Column(name="Count", unit=Unit.COUNT),
-                Column(name="Share", unit=Unit.SHARE),
-                Column(name="Mean", unit=Unit.CHANGE),
+                Column(name="Count", unit=CellKind.COUNT),
+                Column(name="Share", unit=CellKind.SHARE),
+                Column(name="Mean", unit=CellKind.CHANGE),
             ),
             rows=(ROW,),
             note="By part.",

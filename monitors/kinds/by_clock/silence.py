@@ -6,7 +6,7 @@ import msgspec
 
 from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, Interval, MonitorKind, Severity
-from monitors.show import Column, Table, Unit, View
+from monitors.show import CellKind, Column, Table, View
 from monitors.slo import silence
 from monitors.slo.silence import SilenceParams
 from monitors.sources import Arrivals
@@ -28,7 +28,10 @@ class _Silent:
 def show(detail: Detail, _: float | None) -> list[View]:
     """Show which entities are silent, and since when."""
     silent = msgspec.convert(detail.get("silent_entities", ()), list[_Silent])
-    columns = (Column(name="Entity", unit=Unit.TEXT), Column(name="Last at", unit=Unit.TEXT))
+    columns = (
+        Column(name="Entity", unit=CellKind.TEXT),
+        Column(name="Last at", unit=CellKind.TEXT),
+    )
     rows = tuple((one.entity, one.last_at) for one in silent)
     return [Table(title="Silent entities", columns=columns, rows=rows)] if rows else []
 
