@@ -33,12 +33,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.ingest import CONTRACT, server
 from benchmarks.traffic import Plan, Report, reference_body, send
 from core.clock import utcnow
+from core.schema.zone import UTC_ZONE
 from core.window import Window
 from db.queries import models
 from db.session import connect, read_only, unit_of_work
 from db.tables import Inbox, Run
 from services.access.api_keys import create_key
-from services.evaluation.schedule import midnight
 from services.models.registry import Registration, VersionPlan, plan_version, register
 
 RATE = 60_000
@@ -279,7 +279,7 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
             models=names,
             rate=options.rate,
             seconds=options.minutes * 60,
-            start=midnight(utcnow()) - timedelta(days=days),
+            start=UTC_ZONE.floor(utcnow()) - timedelta(days=days),
             speed=86_400 / options.day_seconds,
             report_every=EVERY,
             port=running.port,

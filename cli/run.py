@@ -79,9 +79,9 @@ def ask_to_evaluate(settings: Settings, model: str, slot: str | None) -> list[da
         at = None if slot is None else datetime.fromisoformat(slot)
     except ValueError as error:
         raise Malformed(f"--slot: {error}") from None
-    if at is not None:
-        at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     with _connected(settings) as engine, unit_of_work(sessionmaker(engine)) as session:
+        if at is not None and at.tzinfo is None:
+            at = models.zone_of(models.find(session, model)).utc(at.replace(tzinfo=UTC))
         slots = failed_slots.ask_again(session, model, at, utcnow())
         detail = {"slots": [one.isoformat() for one in slots]}
         audit(session, "the shell", "evaluation.retry", model, detail, utcnow())

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
@@ -62,6 +63,8 @@ class Source(Generic[T]):
 class EvaluationContext:
     """One model at one moment of event time.
 
+    What a monitor is given is in local time (`core.schema.zone`), unless its kind takes UTC.
+
     Attributes
     ----------
     as_of
@@ -80,6 +83,8 @@ class EvaluationContext:
         How often rows came late into each reference: what was fitted before is out of date.
     features
         The features of which input is kept.
+    zone
+        From UTC to local time; UTC itself where the times are local already.
     n_sharing
         Monitors that share the false-alarm budget.
     """
@@ -95,12 +100,13 @@ class EvaluationContext:
     objective: float | None
     revisions: Mapping[Window, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    zone: Zone = UTC_ZONE
     n_sharing: int = 1
 
     @property
     def last_day(self) -> Window:
         """The event day that has just closed."""
-        return Window(self.as_of - DAY, self.as_of)
+        return Window(self.zone.later(self.as_of, -DAY), self.as_of)
 
     def reference_of(self, which: ReferenceOf) -> Window | None:
         """Return one of the references."""
@@ -214,6 +220,8 @@ class MonitorKind(Generic[P]):
         Its findings hold names of entities: an erasure takes them out.
     dates_change
         `since` in a finding's detail dates the change.
+    takes_utc
+        Its times are in UTC whatever the zone of the contract: it counts no days.
     show
         What the page and the API show of a finding, given its detail and its threshold.
     about
@@ -245,5 +253,6 @@ class MonitorKind(Generic[P]):
     has_report: bool = False
     names_entities: bool = False
     dates_change: bool = False
+    takes_utc: bool = False
     show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""

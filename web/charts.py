@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from alerts.state import Flip
+from core.schema.zone import Zone
 from retrain.gate import Gate
 from services.read_models.overview.accuracy import DayError
 from services.read_models.overview.model import ModelPage
@@ -109,9 +110,10 @@ def _tones(versions: Iterable[str]) -> dict[str, str]:
 def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
     if not days:
         return ()
+    zone = Zone(page.zone)
     flips = [
         Mark(
-            x=change.at.timestamp(),
+            x=zone.local(change.at).timestamp(),
             label=f"{change.monitor} {change.flip}",
             tone="bad" if change.flip is Flip.FIRED else "good",
         )
@@ -119,7 +121,7 @@ def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
         if not change.is_inhibited
     ]
     milestones = [
-        Mark(x=stone.at.timestamp(), label=stone.label, tone="accent")
+        Mark(x=zone.local(stone.at).timestamp(), label=stone.label, tone="accent")
         for stone in page.milestones
     ]
     first = midnight(days[0])

@@ -1,7 +1,9 @@
 """What the charts of one finding draw."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from core.schema.zone import Zone
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Hour
 from services.read_models.explanations.finding import Explanation
@@ -121,8 +123,9 @@ def error_days(errors: Errors, found: Explanation) -> Chart:
 def _marks(found: Explanation, days: Sequence[float]) -> tuple[Mark, ...]:
     if not days:
         return ()
-    begins = [Mark(x=found.since.timestamp(), label="since", tone="bad")] if found.since else []
-    marks = [*begins, *(_mark(change) for change in found.nearby if _is_marked(change))]
+    zone = Zone(found.zone)
+    begins = [Mark(x=_x(found.since, zone), label="since", tone="bad")] if found.since else []
+    marks = [*begins, *(_mark(change, zone) for change in found.nearby if _is_marked(change))]
     inside = {(mark.x, mark.label): mark for mark in marks if days[0] <= mark.x <= days[-1]}
     return tuple(sorted(inside.values(), key=lambda mark: mark.x))
 
@@ -131,5 +134,10 @@ def _is_marked(change: Change) -> bool:
     return not change.is_wall and change.sort not in _UNMARKED
 
 
-def _mark(change: Change) -> Mark:
-    return Mark(x=change.at.timestamp(), label=change.sort.value, tone="accent")
+def _mark(change: Change, zone: Zone) -> Mark:
+    return Mark(x=_x(change.at, zone), label=change.sort.value, tone="accent")
+
+
+def _x(at: datetime, zone: Zone) -> float:
+    """Return where a moment is among days of local time."""
+    return zone.local(at).timestamp()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from urllib.parse import quote, urlsplit
 
+from core.schema.zone import DEFAULT, Zone
 from monitors.baselines.false_alarm_rate import Achieved
 
 NOTHING = "\N{EN DASH}"
@@ -92,14 +93,16 @@ def moment(at: datetime | None) -> str:
     return NOTHING if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def day(at: date | datetime | None) -> str:
-    """Write a date.
+def day(at: date | datetime | None, zone: str = DEFAULT) -> str:
+    """Write a date; of a moment that of its day in a time zone.
 
     Examples
     --------
-    >>> day(date(2026, 1, 8))
-    '2026-01-08'
+    >>> day(date(2026, 1, 8)), day(datetime(2026, 1, 8, 23, tzinfo=UTC), "Europe/Berlin")
+    ('2026-01-08', '2026-01-09')
     """
+    if isinstance(at, datetime):
+        at = Zone(zone).day_of(at)
     return NOTHING if at is None else f"{at:%Y-%m-%d}"
 
 

@@ -52,7 +52,8 @@ def digest(document: Mapping[str, Any]) -> str:
     >>> digest(said) == digest({**said, "stride": 1, "padding_value": 0.0})
     True
     """
-    form = _sparse(document, _DEFAULTS)
+    calendar = _sparse(document.get("calendar", {}), _CALENDAR_DEFAULTS)
+    form = _sparse({**document, "calendar": calendar}, _DEFAULTS)
     form["features"] = [
         _sparse({**_ALWAYS, **feature}, _FEATURE_DEFAULTS) for feature in document["features"]
     ]
@@ -80,8 +81,11 @@ _DEFAULTS: dict[str, object] = {
     "label_map": [],
     "sensitive_fields": {},
     "segment_by": "",
+    "zone": "UTC",
+    "calendar": {},
     "task": "forecast",
 }
+_CALENDAR_DEFAULTS: dict[str, object] = {"business_days": [], "holidays": []}
 
 
 def _sparse(said: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:

@@ -4,13 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from math import isfinite
 from typing import Any
 
 from core.errors import Unprocessable
+from core.schema.calendar import Calendar
 from core.schema.feature import Dtype, Feature, Sensitivity
+from core.schema.zone import DEFAULT, Zone
 from core.stored import parsed, refuse_unknown
 
 # Of event time; a step longer than the last has it all the same.
@@ -81,6 +83,10 @@ class Contract:
     segment_by
         The category among the kept features, or `entity` for the field of the
         row, by whose values summaries are kept apart as well; "" for none.
+    zone
+        The IANA time zone in which hours, days and weeks of the series are counted.
+    calendar
+        Its business days and holidays.
     task
         What the model predicts: the name of one in `core.schema.task.TASKS`.
     widens
@@ -101,6 +107,8 @@ class Contract:
     label_map: tuple[str, ...] = ()
     sensitive_fields: Mapping[str, Sensitivity] = field(default_factory=dict, hash=False)
     segment_by: str = ""
+    zone: str = DEFAULT
+    calendar: Calendar = field(default_factory=Calendar)
     task: str = "forecast"
     widens: tuple[str, ...] = field(default=(), compare=False)
 
@@ -110,6 +118,7 @@ class Contract:
         self._check_scaler()
         self._check_sensitive()
         self._check_segments()
+        Zone(self.zone)
 
     @property
     def step(self) -> timedelta:
@@ -185,6 +194,7 @@ class Contract:
         """
         if isinstance(stored, Mapping):
             _refuse_unknown_features(stored.get("features"))
+            refuse_unknown(stored.get("calendar"), Calendar, "contract: calendar")
         return parsed(stored, cls, "contract")
 
     def _check_names(self) -> None:
@@ -252,7 +262,7 @@ class Contract:
             )
 
 
-def _sparse(declared: Contract | Feature) -> dict[str, Any]:
+def _sparse(declared: Contract | Feature | Calendar) -> dict[str, Any]:
     """Return the canonical form: what was always there, and what is not the default."""
     form = {}
     for each in fields(declared):
@@ -268,9 +278,9 @@ def _default(each: Any) -> object:
 
 def _plain(value: Any) -> Any:
     match value:
-        case StrEnum():
-            return value.value
-        case Feature():
+        case StrEnum() | date():
+            return str(value)
+        case Feature() | Calendar():
             return _sparse(value)
         case float() if value.is_integer():  # 1 and 1.0 are one number
             return int(value)

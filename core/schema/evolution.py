@@ -16,6 +16,7 @@ _FIXED = (
     "stride",
     "padding",
     "padding_value",
+    "zone",
 )
 _ANY_TEXT = "an open vocabulary cannot become closed, nor a closed one open"
 
@@ -66,7 +67,9 @@ def apart(log: Contract, new: Contract) -> tuple[str, ...]:
     """
     found = [
         name
-        for name in ("task", "targets", "step_seconds", "horizon", "sensitive_fields")
+        for name in (
+            *("task", "targets", "step_seconds", "horizon", "sensitive_fields", "zone"),
+        )
         if getattr(log, name) != getattr(new, name)
     ]
     if new.segment_by not in ("", log.segment_by):
@@ -103,6 +106,8 @@ def _differences(old: Contract, new: Contract) -> Iterator[tuple[str, bool]]:
     yield from _scaler(old, new)
     if old.segment_by != new.segment_by:  # they may begin; what was counted apart stays so
         yield "segment_by", bool(old.segment_by)
+    if old.calendar != new.calendar:
+        yield "calendar", False
     if old.label_map != new.label_map:
         yield "label_map", new.label_map[: len(old.label_map)] != old.label_map
     for name in sorted({*old.sensitive_fields, *new.sensitive_fields}):

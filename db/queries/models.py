@@ -6,6 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.schema.zone import DEFAULT, Zone
 from db.tables import Champion, Inbox, Model, Rollout, Version
 
 
@@ -45,6 +46,11 @@ def find_version(session: Session, model_id: UUID, name: str) -> Version:
     if version is None:
         raise NotFound(f"no version {name!r} of this model")
     return version
+
+
+def zone_of(model: Model) -> Zone:
+    """Return the time zone of a model's contract."""
+    return Zone(model.contract.get("zone", DEFAULT))
 
 
 def versions(session: Session, model_id: UUID) -> list[Version]:

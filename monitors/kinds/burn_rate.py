@@ -86,5 +86,6 @@ KIND = MonitorKind(
     evaluate=evaluate,
     show=show,
     severity=Severity.PAGE,
+    takes_utc=True,
     about=about,
 )

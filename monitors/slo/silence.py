@@ -6,20 +6,24 @@ quiet night or weekend is none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schema.calendar import Calendar
+from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from monitors.finding import Finding, Outcome, in_words
-from monitors.summaries.summary import Ints
+from monitors.summaries.local_time import local_hours
+from monitors.summaries.summary import Ints, chunk_start
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 KEPT = 2 * WEEK  # of arrivals, that a profile is made of
 FEWEST = 30  # slices with predictions, before their gaps mean anything
 _HOURS = WEEK // HOUR
+_DAY_HOURS, _THURSDAY = 24, 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_NAMED = 5  # in the sentence for people; the detail has more
 _MAX_LISTED = 100
@@ -49,6 +53,32 @@ class SilenceParams:
         return self.longer * longest + timedelta(seconds=self.least_seconds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Week:
+    """Hours of the week in local time, in which a holiday is a day without business."""
+
+    zone: Zone = UTC_ZONE
+    calendar: Calendar = field(default_factory=Calendar)
+
+    def hours(self, hours: Ints) -> Ints:
+        """Return the hour of the week, from Thursday 00:00 as 1970 began, of hours of UTC."""
+        local = local_hours(hours, self.zone)
+        found: Ints = local % _HOURS
+        for day in np.unique(local // _DAY_HOURS).tolist() if self.calendar.holidays else ():
+            weekday = self.calendar.weekday(chunk_start(day * _DAY_HOURS).date())
+            of_day = local // _DAY_HOURS == day
+            found[of_day] = (weekday - _THURSDAY) % 7 * _DAY_HOURS + local[of_day] % _DAY_HOURS
+        return found
+
+    def after_holiday(self, at: datetime) -> Ints:
+        """Return the hour after days without business, of the day after a holiday."""
+        yesterday = self.zone.day_of(at) - timedelta(days=1)
+        if yesterday not in self.calendar.holidays:
+            return np.empty(0, dtype=np.int64)
+        begun = self.calendar.weekday(yesterday) + 1 - _THURSDAY
+        return np.array([(begun % 7) * _DAY_HOURS + self.zone.local(at).hour])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ArrivalProfile:
     """The longest that nothing arrived, by hour of the week.
@@ -56,19 +86,23 @@ class ArrivalProfile:
     Attributes
     ----------
     seconds : (168,)
-        From Thursday 00:00 UTC, as 1970 began.
+        From Thursday 00:00, as 1970 began.
+    week
+        Whose hours they are.
     """
 
     seconds: NDArray[np.float64]
+    week: Week = field(default_factory=Week)
 
     def longest(self, at: datetime) -> timedelta:
         """Return the longest that nothing had arrived in this hour and those beside it."""
-        hour = (at - _EPOCH) // HOUR % _HOURS
-        beside = [hour - 1, hour, (hour + 1) % _HOURS]
-        return timedelta(seconds=float(self.seconds[beside].max()))
+        hour = (at - _EPOCH) // HOUR
+        beside = self.week.hours(np.array([hour - 1, hour, hour + 1]))
+        like = [*beside, *self.week.after_holiday(at)]
+        return timedelta(seconds=float(self.seconds[like].max()))
 
 
-def profile(slices: Ints, width: timedelta) -> ArrivalProfile | None:
+def profile(slices: Ints, width: timedelta, week: Week | None = None) -> ArrivalProfile | None:
     """Fit the longest gaps between arrivals.
 
     Parameters
@@ -77,6 +111,8 @@ def profile(slices: Ints, width: timedelta) -> ArrivalProfile | None:
         Those in which predictions were made, counted since 1970, ascending.
     width
         Of a slice.
+    week
+        By default in UTC, without holidays.
 
     Returns
     -------
@@ -87,20 +123,22 @@ def profile(slices: Ints, width: timedelta) -> ArrivalProfile | None:
     seconds = slices * int(width.total_seconds())
     if slices.size < FEWEST or seconds[-1] - seconds[0] < HOUR.total_seconds():
         return None
-    hours = seconds // 3600
+    hours, week = seconds // 3600, week or Week()
     longest = np.zeros(_HOURS)
     known = np.zeros(_HOURS, dtype=np.bool_)
+    of_week = week.hours(np.arange(hours[0], hours[-1] + 1))
     gaps, is_within = np.diff(seconds), hours[1:] == hours[:-1]
-    np.maximum.at(longest, hours[:-1][is_within] % _HOURS, gaps[is_within])
+    np.maximum.at(longest, of_week[hours[:-1][is_within] - hours[0]], gaps[is_within])
     for i in np.flatnonzero(~is_within).tolist():  # as many as there are hours, at most
         last = min(int(hours[i + 1]), int(hours[i]) + _HOURS)
-        ends = np.minimum((np.arange(hours[i], last + 1) + 1) * 3600, seconds[i + 1])
-        np.maximum.at(longest, np.arange(hours[i], last + 1) % _HOURS, ends - seconds[i])
-    known[np.unique(np.arange(hours[0], hours[-1] + 1) % _HOURS)] = True
+        passed = np.arange(hours[i], last + 1)
+        ends = np.minimum((passed + 1) * 3600, seconds[i + 1])
+        np.maximum.at(longest, of_week[passed - hours[0]], ends - seconds[i])
+    known[of_week] = True
     if hours[-1] - hours[0] < 8 * 24:
         of_day = np.where(known, longest, 0.0).reshape(7, 24).max(axis=0)
-        return ArrivalProfile(seconds=np.tile(of_day, 7))
-    return ArrivalProfile(seconds=longest)
+        return ArrivalProfile(seconds=np.tile(of_day, 7), week=week)
+    return ArrivalProfile(seconds=longest, week=week)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

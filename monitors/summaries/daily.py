@@ -22,7 +22,7 @@ from monitors.summaries.summary import (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Daily:
-    """Per day (UTC) and feature, without gaps.
+    """Per day and feature, without gaps.
 
     Attributes
     ----------

@@ -148,7 +148,7 @@ def held(hours: Hourly, n_hours: int) -> Hourly:
 
 
 def whole_days(hours: Hourly, end: int | None = None) -> Hourly:
-    """Return the days from the first midnight (UTC) to the last.
+    """Return the days from the first midnight to the last.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def load(
             policy=Policy.from_json(model.policy),
             clock=model.watermark,
             before=before,
-            busy=window_profiles.busy(session, model_id, before.window_profile),
+            busy=window_profiles.busy(session, model, before.window_profile),
         )
 
 

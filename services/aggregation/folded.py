@@ -10,8 +10,8 @@ from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
 from core.streams import Additive
+from db.queries import models, summaries
 from db.queries import segments as named
-from db.queries import summaries
 from db.queries.log import recompute_marks, row_counters
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
@@ -19,6 +19,7 @@ from monitors.slo import cells, sli
 from monitors.slo.cells import CellCounts
 from monitors.slo.serving import SERVING
 from monitors.summaries.grains import INPUT_GRAINS
+from monitors.summaries.local_time import local_hours
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary
 from monitors.temporal.window_profile_schema import Layout
@@ -167,7 +168,8 @@ def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times
     """Mark the days that had closed, count what is odd, and move the clock: in this order."""
     hours = [part.input.chunks for part in parts]
     hours += [part.cells[SERVING.name].hours for part in parts if part.cells]
-    days = event_time.days_of(hours)
+    zone = models.zone_of(session.get_one(Model, model_id))
+    days = event_time.days_of([local_hours(some, zone) for some in hours])
     recompute_marks.touch(session, model_id, days)
     row_counters.add(session, model_id, times.counts)
     _advance(session, model_id, times.clock)

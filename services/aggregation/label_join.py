@@ -8,7 +8,7 @@ dropped, and the mark that is there now has the day computed again.
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.schema.task import TASKS, LabelKey, Matched, Units
+from core.schema.zone import Zone
 from core.streams import Stream
 from core.window import Window
 from db.queries import segments as named
@@ -36,12 +37,14 @@ from db.queries.summaries import Stored
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
+from lake.lists import micros
 from lake.matching import (
     first_received,
 )
 from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.baselines.segments import FIRST, MOST
+from monitors.summaries.local_time import local_micros
 from retrain.rollout import Phase
 from services.aggregation import segments
 from services.aggregation.error_days import (
@@ -159,11 +162,10 @@ def join_day(
 ) -> bool:
     """Compute one day again, and save it if its mark is still `rev`."""
     # load
-    midnight = datetime.combine(day, datetime.min.time(), UTC)
+    midnight = datetime.combine(day, datetime.min.time(), UTC)  # names the day, local or not
+    window = Zone(subject.contract.zone).bounds(day)
     rows = history.predictions(
-        Window(midnight, midnight + DAY),
-        columns(subject.contract),
-        only=ds.field("version") != REFERENCE,
+        window, columns(subject.contract), only=ds.field("version") != REFERENCE
     )
 
     # decide
@@ -172,12 +174,13 @@ def join_day(
     n_repeated = 0
     if rows is not None and rows.num_rows:
         rows, n_repeated = first_received(rows)
-        rows = segments.located(history, day, rows, subject.contract, subject.names)
+        of_utc = sorted({window.start.date(), (window.end - timedelta.resolution).date()})
+        rows = segments.located(history, of_utc, rows, subject.contract, subject.names)
         errors = accuracy(history, subject, rows, midnight)
         if subject.canary is not None:
             with read_only(sessions) as session:
                 failed = _failed(session, subject, subject.canary, day)
-            scored = _sessions(history, subject, subject.canary, midnight, failed)
+            scored = _sessions(history, subject, subject.canary, window, failed)
 
     # save
     with unit_of_work(sessions) as session:
@@ -260,7 +263,7 @@ def accuracy(
     rows
         Predictions of one event day, each id once.
     midnight
-        The start of that day.
+        Midnight of that day, in local time.
     """
     stored = []
     groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
@@ -306,6 +309,7 @@ class _Summed:
 
     def add(self, matched: Matched, of: Units) -> None:
         """Add predictions of one version beside their labels."""
+        matched = _in_local_time(matched, self.contract)
         places = segments.of(matched.rows)
         n_at_once = max(CELLS // int(np.prod(self.task.cells(self.contract))), 1)
         for start in range(0, matched.rows.num_rows, n_at_once):
@@ -352,6 +356,16 @@ def _cut(matched: Matched, start: int, n: int) -> Matched:
     )
 
 
+def _in_local_time(matched: Matched, contract: Contract) -> Matched:
+    """Return predictions with the local time of each: sums may be by hour of the day."""
+    zone, rows = Zone(contract.zone), matched.rows
+    if zone.is_utc:
+        return matched
+    at = pa.array(local_micros(micros(rows["at"]), zone)).cast(rows.schema.field("at").type)
+    place = rows.column_names.index("at")
+    return replace(matched, rows=rows.set_column(place, rows.schema.field(place), at))
+
+
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:
     """Read the refused answers of both versions, of every session that may touch a day."""
     versions = (canary.champion, canary.challenger)
@@ -360,17 +374,17 @@ def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Fa
 
 
 def _sessions(
-    history: Log, subject: Subject, canary: Canary, midnight: datetime, failed: Failed
+    history: Log, subject: Subject, canary: Canary, day: Window, failed: Failed
 ) -> list[Score]:
     """Score the sessions with rows on one day, while a canary is open."""
     compared = ds.field("version").isin([canary.champion, canary.challenger])
     named = compared & ds.field("session_id").is_valid()
-    of_day = history.predictions(Window(midnight, midnight + DAY), ["session_id"], only=named)
+    of_day = history.predictions(day, ["session_id"], only=named)
     if of_day is None or not of_day.num_rows:
         return []
     ids = pc.unique(of_day["session_id"])
     rows = history.predictions(
-        Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
+        Window(day.start - LONGEST_SESSION, day.end + LONGEST_SESSION),
         sorted({*columns(subject.contract), "session_id", "status"}),
         only=named & pc.is_in(ds.field("session_id"), ids),
     )

@@ -1,6 +1,6 @@
 """Segments of rows, and the names of segments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TypeAlias
 from uuid import UUID
@@ -69,7 +69,7 @@ def of(rows: pa.Table) -> Ints | None:
 
 
 def located(
-    history: Log, day: date, rows: pa.Table, contract: Contract, names: Names
+    history: Log, days: Iterable[date], rows: pa.Table, contract: Contract, names: Names
 ) -> pa.Table:
     """Return rows that were read from the log with their places, in the order of those.
 
@@ -77,18 +77,18 @@ def located(
     ----------
     history
         Place of the feature that defines segments; only it is read.
-    day
-        The event day of the rows.
+    days
+        The days of UTC that hold the rows.
     rows
-        Served predictions of one day, each id once, with `entity`.
+        Served predictions, each id once, with `entity`.
     contract, names
         As in `place`.
     """
     if not contract.segment_by:
         return rows
     if contract.segment_by != ENTITY:
-        found = history.features(day, contract.segment_by)
-        assert found is not None
+        parts = [history.features(day, contract.segment_by) for day in days]
+        found = pa.concat_tables(filter(None, parts), promote_options="permissive")
         served, _ = first_received(found.filter(pc.not_equal(found["version"], REFERENCE)))
         at = pc.index_in(rows["prediction_id"], served["prediction_id"].combine_chunks())
         of_rows = pa.nulls(rows.num_rows, pa.struct([]))

@@ -17,14 +17,16 @@ from sqlalchemy.orm import Session
 from core.schema.contract import Contract, Padding
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
+from core.schema.zone import Zone
 from core.window import Window
-from db.queries import summaries
+from db.queries import models, summaries
 from db.tables import Model
 from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
 from monitors.sources import ProfileHistory, WindowProfiles
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.local_time import local_micros
 from monitors.summaries.streams import WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary, chunk_start, empty, widen
 from monitors.temporal import window_profile_schema, window_profile_sums
@@ -40,12 +42,12 @@ _OF_STATES = "state."  # how the client calls what it samples of a recurrent lay
 _NO_MEASURE = ("digest", "non_finite")
 
 
-def busy(session: Session, model_id: UUID, layout: Layout | None) -> float:
+def busy(session: Session, model: Model, layout: Layout | None) -> float:
     """Return how many rows were served on the newest day, 0 while there is none."""
     if layout is None or layout.newest is None:
         return 0.0
-    start = chunk_start(layout.newest * HOURS)
-    return float(serving.n_rows(session, model_id, Window(start, start + DAY)))
+    day = models.zone_of(model).bounds(chunk_start(layout.newest * HOURS).date())
+    return float(serving.n_rows(session, model.id, day))
 
 
 def grown(
@@ -78,7 +80,7 @@ def grown(
         shares=before.shares if before is not None else ((0, 1),),
         newest=before.newest if before is not None else None,
     )
-    days = micros(rows["at"]) // _DAY_US
+    days = local_micros(micros(rows["at"]), Zone(contract.zone)) // _DAY_US
     of_these = rows.num_rows / np.unique(days).size
     layout = layout.up_to(int(days.max()), max(served, of_these))
     return before if layout == before else layout
@@ -170,7 +172,7 @@ def summarise_window_profiles(
     Returns
     -------
     Summary or None
-        One chunk a day. None where no row is read.
+        One chunk a day of local time. None where no row is read.
     """
     if layout is None:
         return None
@@ -178,7 +180,7 @@ def summarise_window_profiles(
         longest(rows, "features", name) > 1 for name in contract.feature_names
     ):
         return None
-    at = micros(rows["at"])
+    at = local_micros(micros(rows["at"]), Zone(contract.zone))
     taken = _taken(rows, at, layout)
     if taken is not None:
         rows, at = rows.select(["features"]).take(pa.array(taken)), at[taken]
@@ -256,7 +258,7 @@ def load(
     source
         Which days they are measured against.
     lately
-        The windows that are evaluated, and what they need to be.
+        The windows that are evaluated, and what they need to be, in local time.
 
     Returns
     -------
@@ -280,7 +282,8 @@ def load(
 def counted_of(
     session: Session, model: Model, version: str | None, window: Window
 ) -> InputHistory:
-    """Read what rows were like inside in a window, as what is kept of input is read."""
+    """Read what rows were like inside in a window (UTC), as what is kept of input is read."""
+    window = models.zone_of(model).locally(window)
     layout = summaries.layout(session, model.id) or Layout(blocks=())
     edges = layout.edges
     n_columns, n_bins = len(edges.names), edges.values.shape[-1] + 1

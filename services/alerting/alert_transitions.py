@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
+from db.queries import models
 from db.queries.queue import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -127,10 +128,11 @@ def _corrected(
     """
     if state.phase is Phase.FIRING:
         return state
+    zone = models.zone_of(session.get_one(Model, monitor.model_id))
     before = session.scalar(
         select(FindingRow).where(
             FindingRow.monitor_id == monitor.id,
-            FindingRow.as_of == as_of - DAY,
+            FindingRow.as_of == zone.later(as_of, -DAY),
             FindingRow.rev > 0,
         )
     )

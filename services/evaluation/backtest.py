@@ -194,7 +194,7 @@ def run_backtest(
     with read_only(sessions) as session:
         model = session.get_one(Model, model_id)
         trackers = [_tracker(plan) for plan in _plans(session, model_id, request)]
-        request = _with_reference(session, model_id, request)
+        request = _with_reference(session, model, request)
         name, stretch = model.name, _stretch(session, model, request)
         version = evaluation_context.champion_name(session, model_id)
         waiting_rows, waiting_days = waiting(session, model_id)
@@ -250,15 +250,15 @@ def _tracker(plan: MonitorPlan) -> _Tracker:
 
 
 def _with_reference(
-    session: Session, model_id: UUID, request: BacktestRequest
+    session: Session, model: Model, request: BacktestRequest
 ) -> BacktestRequest:
     """Turn the first days of the stretch into the reference, if so asked."""
-    first = _first_served(session, model_id)
+    zone, first = models.zone_of(model), _first_served(session, model.id)
     if request.reference_days is None or first is None:
         return request
-    start = max(first, request.since or first)
-    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    return replace(request, reference=Window(start, start + request.reference_days * DAY))
+    start = zone.floor(max(first, request.since or first))
+    end = zone.later(start, request.reference_days * DAY)
+    return replace(request, reference=Window(start, end))
 
 
 def _first_served(session: Session, model_id: UUID) -> datetime | None:
@@ -274,11 +274,12 @@ def _stretch(session: Session, model: Model, request: BacktestRequest) -> Window
     start = max(first, request.since or first)
     if request.reference is not None:
         start = max(start, request.reference.end)
-    start = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    zone = models.zone_of(model)
+    start = zone.floor(start)
     end = min(closed, request.until or closed)
     if end - start > MAX_DAYS * DAY:
         raise Unprocessable(f"at most {MAX_DAYS} days at once")
-    return Window(start, end) if end - start >= DAY else None
+    return Window(start, end) if any(zone.ends(start, end)) else None
 
 
 def _days(
@@ -293,14 +294,11 @@ def _days(
     base = evaluation_context.load(session, model, stretch.start)
     if request.reference is not None:
         base = replace(base, reference=request.reference, widest_reference=request.reference)
-    preparation = Preparation(
-        session, model, baselines, (stretch.start + DAY, stretch.end), base.champion
-    )
+    slots = [*base.zone.ends(stretch.start, stretch.end)]
+    preparation = Preparation(session, model, baselines, (slots[0], stretch.end), base.champion)
     monitors = [tracker.monitor for tracker in trackers]
     served_by = _served_by(session, model.id)
-    at = stretch.start
-    while at + DAY <= stretch.end:
-        at += DAY
+    for at in slots:
         context = replace(base, as_of=at, serving=served_by.get(at, base.champion))
         yield _Day(context=context, prepared=preparation.slot(monitors, context))
 

@@ -16,7 +16,7 @@ from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS
 from core.streams import Stream
 from core.window import Window, midnight
-from db.queries import summaries
+from db.queries import models, summaries
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST
 from monitors.kind import EvaluationContext
@@ -155,13 +155,17 @@ def began(session: Session, model_id: UUID, source: SelfReference) -> dict[str, 
 
 def references(session: Session, model: Model, source: SelfReference) -> list[Window]:
     """Return the days that the errors, or the claims, of versions are measured against."""
+    zone = models.zone_of(model)
     firsts = [midnight(first) for first in began(session, model.id, source).values()]
-    return [Window(first, first + source.reference_days * DAY) for first in firsts]
+    return [
+        zone.instants(Window(first, first + source.reference_days * DAY)) for first in firsts
+    ]
 
 
 def matured(context: EvaluationContext) -> date:
     """Return the first day whose predictions need not have all their labels yet."""
-    return (context.as_of - reach(context.contract, context.policy)).date()
+    end = context.zone.local(context.as_of)
+    return (end - reach(context.contract, context.policy)).date()
 
 
 def reach(contract: Contract, policy: Policy) -> timedelta:

@@ -2,10 +2,12 @@
 
 import logging
 
+from core.schema.zone import UTC_ZONE
 from monitors.baselines.decision import decide
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
+from monitors.local_time import in_utc, local_context, state_in_local_time
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.prepare import Prepared
 from services.platform_faults.outage import described, is_outage
@@ -37,10 +39,14 @@ def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselin
         fitted = baselines.of(prepared.key, lambda: fit(params, prepared.reference))
     elif fit is not None and kind.needs_reference:
         return context.no_data("the champion has no reference")
+    zone = UTC_ZONE if kind.takes_utc else context.zone
     inputs = Inputs(
-        context=context, values=prepared.values, fitted=fitted, state=prepared.state
+        context=context if kind.takes_utc else local_context(context),
+        values=prepared.values,
+        fitted=fitted,
+        state=state_in_local_time(prepared.state, zone),
     )
-    return concluded(kind.evaluate(params, inputs), context)
+    return in_utc(concluded(kind.evaluate(params, inputs), inputs.context), zone)
 
 
 def concluded(found: Finding | Evidence, context: EvaluationContext) -> Finding:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import StaleChampion
+from db.queries import models
 from db.queries.log import recompute_marks
 from db.session import read_only, unit_of_work
 from db.tables import Model, Monitor
@@ -98,9 +99,10 @@ def _changes(session: Session, model: Model, day_end: datetime) -> list[tuple[da
     Rows that came after the day had closed, and before its evaluation, are no
     reason to re-evaluate.
     """
-    unseen = None if model.evaluated_until is None else model.evaluated_until.date()
+    zone = models.zone_of(model)
+    unseen = None if model.evaluated_until is None else zone.day_of(model.evaluated_until)
     return [
         (mark.day, mark.rev)
         for mark in recompute_marks.marks(session, model.id)
-        if mark.day < day_end.date() and (unseen is None or mark.day >= unseen)
+        if mark.day < zone.day_of(day_end) and (unseen is None or mark.day >= unseen)
     ]

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models, summaries
 from db.tables import Model, Version
@@ -50,9 +51,10 @@ def load(
     references = [window for v in versions if (window := bounds(v))]
     edges = summaries.edges(session, model.id)
     name = champion.name if champion else None
+    contract = Contract.from_json(model.contract)
     return EvaluationContext(
         model_id=str(model.id),
-        contract=Contract.from_json(model.contract),
+        contract=contract,
         policy=Policy.from_json(model.policy),
         as_of=as_of,
         champion=name,
@@ -62,6 +64,7 @@ def load(
         objective=champion.objective if champion else None,
         revisions=revisions(versions),
         features=edges.names if edges else (),
+        zone=Zone(contract.zone),
         n_sharing=max(monitor_config.n_sharing(session, model.id), 1),
     )
 

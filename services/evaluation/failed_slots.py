@@ -86,7 +86,7 @@ def _store(
         outcome=Outcome.ERROR,
         value=None,
         threshold=None,
-        window=Window(slot - DAY, slot),
+        window=Window(models.zone_of(model).later(slot, -DAY), slot),
         cause=cause,
     )
     seen = Seen(version=version, as_of=slot, is_history=is_history)
@@ -185,6 +185,7 @@ def _checked(session: Session, model: Model, slot: datetime) -> datetime:
         or not first <= slot <= model.evaluated_until
     ):
         raise Conflict(f"slot {slot.isoformat()} was not evaluated yet")
-    if (slot - first) % DAY:
-        raise Conflict(f"{slot.isoformat()} is not the end of an event day")
+    zone = models.zone_of(model)
+    if slot != zone.floor(slot):
+        raise Conflict(f"{slot.isoformat()} is not the end of an event day ({zone.name})")
     return slot.astimezone(UTC)

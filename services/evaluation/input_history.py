@@ -8,14 +8,16 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import summaries
 from db.tables import Model
-from monitors.baselines.segments import INPUT_BY_SEGMENT, beside
+from monitors.baselines.segments import INPUT_BY_SEGMENT, SLOTS, beside
 from monitors.summaries import summary
 from monitors.summaries.grains import INPUT_GRAINS, Grains, on_grid
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.local_time import in_local_time
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
 from services.aggregation import segments
@@ -33,9 +35,14 @@ def load(
     session
         The open transaction.
     model, window
-        Whose input, and of when.
+        Whose input, and of when, in UTC.
     by_segment
         With the numbers of every segment behind those of the total.
+
+    Returns
+    -------
+    InputHistory
+        In the local time of the contract's zone.
     """
     contract = Contract.from_json(model.contract)
     edges = summaries.edges(session, model.id)
@@ -43,16 +50,21 @@ def load(
         edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
     n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
     seen = summaries.read(session, INPUT, model.id, [window]) or summary.empty(n_known, n_bins)
-    kept = {feature.name for feature in contract.kept}
+    zone, kept = Zone(contract.zone), {feature.name for feature in contract.kept}
     history = InputHistory(
-        window=window,
+        window=zone.locally(window),
         edges=edges,
         measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
         kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
-        summary=summary.widen(seen, n_known),
+        summary=in_local_time(summary.widen(seen, n_known), zone),
         step_hours=max(contract.step // HOUR, 1),
     )
-    return _with_segments(session, model, contract, history) if by_segment else history
+    if not by_segment:
+        return history
+    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [window])
+    if apart is not None:
+        apart = in_local_time(apart, zone, SLOTS)
+    return _with_segments(session, model, contract, history, apart)
 
 
 def recent_hours(session: Session, model_id: UUID, days: int) -> Hourly | None:
@@ -83,10 +95,13 @@ def grains(session: Session, model: Model, contract: Contract, window: Window) -
 
 
 def _with_segments(
-    session: Session, model: Model, contract: Contract, whole: InputHistory
+    session: Session,
+    model: Model,
+    contract: Contract,
+    whole: InputHistory,
+    apart: summary.Summary | None,
 ) -> InputHistory:
     n_total = len(whole.measured)
-    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [whole.window])
     if apart is None or not contract.segment_by:
         return replace(whole, n_total=n_total)
     label = segments.label(session, model.id, contract)

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models, sources, summaries
 from db.session import read_only, unit_of_work
@@ -364,7 +365,9 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
-    return silence.profile(np.unique(served.slices), SLICE)
+    contract = Contract.from_json(model.contract)
+    week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
+    return silence.profile(np.unique(served.slices), SLICE, week)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

@@ -9,13 +9,15 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
-from monitors.baselines.segments import OUTPUT_BY_SEGMENT, beside
+from monitors.baselines.segments import OUTPUT_BY_SEGMENT, SLOTS, beside
 from monitors.sources import OutputHistory, Outputs
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.local_time import in_local_time
 from monitors.summaries.streams import OUTPUT
 from monitors.summaries.summary import Edges, Summary, empty
 from services.aggregation import segments
@@ -23,7 +25,7 @@ from services.aggregation import segments
 
 def load(
     session: Session,
-    model_id: UUID,
+    model: Model,
     version: str,
     source: Outputs,
     lately: Window,
@@ -34,50 +36,59 @@ def load(
     ----------
     session
         The open transaction.
-    model_id, version
+    model, version
         Whose predictions.
     source
         Which days it is measured against.
     lately
-        The windows that are evaluated, and what that needs.
+        The windows that are evaluated, and what that needs, in UTC.
 
     Returns
     -------
     OutputHistory or None
-        None when it had predicted nothing by then, or nothing for a long time.
+        In the local time of the contract's zone. None when it had predicted nothing by then,
+        or nothing for a long time.
     """
-    first = began(session, model_id).get(version)
-    edges = summaries.edges(session, model_id, OUTPUT)
+    _, zone = _contract(model)
+    first = began(session, model.id).get(version)
+    edges = summaries.edges(session, model.id, OUTPUT)
     if first is None or edges is None or first >= lately.end:
         return None
-    reference = reference_of(source, first, lately.end)
-    seen = summaries.read(session, OUTPUT, model_id, [reference, lately], [version])
+    first = zone.local(first)
+    reference = zone.instants(reference_of(source, first, zone.local(lately.end)))
+    seen = summaries.read(session, OUTPUT, model.id, [reference, lately], [version])
     if seen is None:
         return None
-    found = OutputHistory(first=first, edges=edges, summary=seen)
+    found = OutputHistory(first=first, edges=edges, summary=in_local_time(seen, zone))
     if not source.by_segment:
         return found
     edges, summary = _apart(
-        session, model_id, version, [reference, lately], (edges, found.summary)
+        session, model, version, [reference, lately], (edges, found.summary)
     )
     return replace(found, edges=edges, summary=summary, n_total=len(found.edges.names))
 
 
+def _contract(model: Model) -> tuple[Contract, Zone]:
+    contract = Contract.from_json(model.contract)
+    return contract, Zone(contract.zone)
+
+
 def _apart(
     session: Session,
-    model_id: UUID,
+    model: Model,
     version: str | None,
     windows: Sequence[Window],
     whole: tuple[Edges, Summary],
 ) -> tuple[Edges, Summary]:
     """Lay the output of every segment beside the output of all."""
     edges, summary = whole
-    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    contract, zone = _contract(model)
     versions = [] if version is None else [version]
-    apart = summaries.read(session, OUTPUT_BY_SEGMENT, model_id, windows, versions)
+    apart = summaries.read(session, OUTPUT_BY_SEGMENT, model.id, windows, versions)
     if apart is None:
         return whole
-    label = segments.label(session, model_id, contract)
+    apart = in_local_time(apart, zone, SLOTS)
+    label = segments.label(session, model.id, contract)
     return beside(summary, edges, apart, range(len(edges.names)), label)
 
 
@@ -89,7 +100,8 @@ def counted_of(
     *,
     by_segment: bool = False,
 ) -> InputHistory:
-    """Read the predictions of a version in a window, in the form of input."""
+    """Read the predictions of a version in a window (UTC), in the form of input."""
+    _, zone = _contract(model)
     edges = summaries.edges(session, model.id, OUTPUT)
     if edges is None:
         edges = Edges(names=(), values=np.empty((0, 0)))
@@ -97,12 +109,12 @@ def counted_of(
     seen = None
     if version is not None:
         seen = summaries.read(session, OUTPUT, model.id, [window], [version])
-    summary = seen or empty(n_parts, n_bins)
+    summary = in_local_time(seen or empty(n_parts, n_bins), zone)
     if by_segment:
-        edges, summary = _apart(session, model.id, version, [window], (edges, summary))
+        edges, summary = _apart(session, model, version, [window], (edges, summary))
         n_parts = len(edges.names)
     return InputHistory(
-        window=window,
+        window=zone.locally(window),
         edges=edges,
         measured=(*range(n_parts),),
         kept=(*range(n_parts),),

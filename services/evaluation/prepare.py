@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Unprocessable
 from core.window import Window
+from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Json
@@ -81,7 +82,12 @@ class Preparation:
         champion: str | None,
     ) -> None:
         self._reading = Reading(
-            session=session, model=model, first=slots[0], last=slots[1], champion=champion
+            session=session,
+            model=model,
+            first=slots[0],
+            last=slots[1],
+            champion=champion,
+            zone=models.zone_of(model),
         )
         self._baselines = baselines
         self._cuts: dict[Source[Any], Cut[Any]] = {}

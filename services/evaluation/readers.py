@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
-from db.queries import summaries
+from db.queries import models, summaries
 from db.queries.log import contract_violations, row_counters
 from db.tables import Model
 from monitors.baselines.first_days import reference_of
@@ -38,6 +39,7 @@ from monitors.sources import (
     Volume,
     WindowProfiles,
 )
+from monitors.summaries.input_history import InputHistory
 from services.aggregation import segments, serving, window_profiles
 from services.evaluation import error_history, input_history, output_history
 
@@ -55,10 +57,11 @@ class Reading:
     first: datetime
     last: datetime
     champion: str | None
+    zone: Zone = UTC_ZONE
 
     def back(self, duration: timedelta) -> Window:
         """Return all slots, and so much time before the first."""
-        return Window(self.first - duration, self.last)
+        return Window(self.zone.later(self.first, -duration), self.last)
 
 
 Cut = Callable[[EvaluationContext], T]
@@ -91,14 +94,19 @@ def _input(reading: Reading, source: RecentInput) -> Cut[Any]:
     if reading.first == reading.last:
         return lambda _: whole
     _ = whole.hours  # laid out once: each slot gets a view
-    return lambda context: whole.within(Window(context.as_of - source.look_back, context.as_of))
+
+    def cut(context: EvaluationContext) -> InputHistory:
+        end = context.zone.local(context.as_of)
+        return whole.within(Window(end - source.look_back, end))
+
+    return cut
 
 
 def _outputs(reading: Reading, source: Outputs) -> Cut[Any]:
     found = None
     if reading.champion is not None:
         found = output_history.load(
-            reading.session, reading.model.id, reading.champion, source, reading.back(RECENT)
+            reading.session, reading.model, reading.champion, source, reading.back(RECENT)
         )
     return lambda _: found
 
@@ -106,7 +114,7 @@ def _outputs(reading: Reading, source: Outputs) -> Cut[Any]:
 def _profiles(reading: Reading, source: WindowProfiles) -> Cut[Any]:
     found = None
     if reading.champion is not None:
-        lately = reading.back(window_profiles.days_back(source) * DAY)
+        lately = reading.zone.locally(reading.back(window_profiles.days_back(source) * DAY))
         found = window_profiles.load(
             reading.session, reading.model.id, reading.champion, source, lately
         )
@@ -133,7 +141,8 @@ def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReferenc
 
 
 def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
-    kind, window = sli.find(source.sli), reading.back(source.period)
+    kind = sli.find(source.sli)
+    window = Window(reading.first - source.period, reading.last)
     found = summaries.by_version(reading.session, kind.stream, reading.model.id, window)
 
     def count(part: CellCounts) -> Counts:
@@ -168,29 +177,39 @@ def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
     session, model_id = reading.session, reading.model.id
     return lambda context: Violations(
         n_rows=serving.n_rows(session, model_id, context.last_day),
-        counts=contract_violations.of_days(session, model_id, context.last_day),
+        counts=_refused(session, model_id, context.last_day),
     )
 
 
+def _refused(session: Session, model_id: UUID, day: Window) -> dict[str, int]:
+    """Read the rows that broke the contract on the days of UTC that ended with a day.
+
+    They are counted by day of UTC: each of these is evaluated once, when it is over.
+    """
+    start, end = (UTC_ZONE.floor(at) for at in (day.start, day.end))
+    if start == end:  # in London, on the day on which clocks go forward
+        return {}
+    return contract_violations.of_days(session, model_id, Window(start, end))
+
+
 def _volume(reading: Reading, _: Volume) -> Cut[Any]:
-    return lambda context: _of_day(reading.session, reading.model.id, context.last_day)
+    return lambda context: _of_day(reading.session, reading.model.id, context)
 
 
-def _of_day(session: Session, model_id: UUID, day: Window) -> DayVolume:
-    """Read the rows of one event day, and of the same weekday before.
+def _of_day(session: Session, model_id: UUID, context: EvaluationContext) -> DayVolume:
+    """Read the rows of one event day, and of the days before that the calendar likens to it.
 
     Rows of the reference are no measure of how many should come: a whole day
     of it may be one row.
     """
-    weekdays = [
-        Window(day.start - back * WEEK, day.end - back * WEEK)
-        for back in range(1, LOOK_BACK_WEEKS + 1)
-    ]
+    day, zone = context.last_day, context.zone
+    date = zone.day_of(day.start)
+    before = context.contract.calendar.alike(date, LOOK_BACK_WEEKS * WEEK.days)
     return DayVolume(
         n_rows=serving.n_rows(session, model_id, day),
-        baseline=tuple(serving.n_rows(session, model_id, one) for one in weekdays),
-        n_duplicates=row_counters.repeated_on(session, model_id, day.start.date()),
-        refused=contract_violations.of_days(session, model_id, day),
+        baseline=tuple(serving.n_rows(session, model_id, zone.bounds(one)) for one in before),
+        n_duplicates=row_counters.repeated_on(session, model_id, date),
+        refused=_refused(session, model_id, day),
     )
 
 
@@ -205,12 +224,15 @@ def _own_reader(load: Callable[..., Any]) -> Reader[Any]:
 
 
 def _first_outputs(session: Session, model: Model, source: Outputs) -> list[Window]:
+    zone = models.zone_of(model)
     firsts = output_history.began(session, model.id).values()
-    return [_first_days(source, first) for first in firsts]
+    return [zone.instants(_first_days(source, zone.local(first))) for first in firsts]
 
 
 def _first_profiles(session: Session, model: Model, source: WindowProfiles) -> list[Window]:
-    return [_first_days(source, first) for first in window_profiles.firsts(session, model.id)]
+    zone = models.zone_of(model)
+    firsts = window_profiles.firsts(session, model.id)
+    return [zone.instants(_first_days(source, first)) for first in firsts]
 
 
 def _first_days(source: Outputs | WindowProfiles, first: datetime) -> Window:

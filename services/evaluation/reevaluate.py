@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.window import Window, midnight
+from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import recompute_marks
 from db.queries.log.recompute_marks import DAY, Mark
@@ -175,10 +175,11 @@ def evaluate_again(
 def _plan(session: Session, model: Model) -> Plan | None:
     if model.evaluated_until is None:
         return None
+    zone = models.zone_of(model)
     marks = [
         m
         for m in recompute_marks.marks(session, model.id)
-        if midnight(m.day) < model.evaluated_until
+        if zone.start(m.day) < model.evaluated_until
     ]
     if not marks:
         return None
@@ -186,18 +187,19 @@ def _plan(session: Session, model: Model) -> Plan | None:
     first = summaries.first(session, SERVING, model.id)
     reaches, wanted = [], set[datetime]()
     for mark in marks:
-        start = midnight(mark.day)
-        is_reference = any(w.start < start + DAY and w.end > start for w in references)
-        reach = (
-            model.evaluated_until if is_reference else min(model.evaluated_until, start + back)
-        )
+        day = zone.bounds(mark.day)
+        is_reference = any(w.start < day.end and w.end > day.start for w in references)
+        reach = model.evaluated_until
+        if not is_reference:
+            reach = min(reach, zone.later(day.start, back))
         reaches.append(reach)
-        at = max(start, mark.done_until or start)
+        at = max(day.start, mark.done_until or day.start)
         if first is not None:
-            at = max(at, first.replace(hour=0, minute=0, second=0, microsecond=0))
-        while at < reach:
-            at += DAY
-            wanted.add(at)
+            at = max(at, zone.floor(first))
+        for end in zone.ends(at, model.evaluated_until):
+            if at >= reach:
+                break
+            wanted.add(at := end)
     return Plan(marks=marks, reaches=reaches, slots=sorted(wanted))
 
 
@@ -309,8 +311,9 @@ def _save(session: Session, one: Reevaluation, slots: Sequence[datetime], now: d
     is_changed = _left(session, monitor, as_of, before) != _left(
         session, monitor, as_of, _to_json(finding)
     )
-    if is_changed and as_of + DAY not in slots:
-        recompute_marks.mark(session, monitor.model_id, [as_of.date()])
+    zone = models.zone_of(session.get_one(Model, monitor.model_id))
+    if is_changed and zone.later(as_of, DAY) not in slots:
+        recompute_marks.mark(session, monitor.model_id, [zone.day_of(as_of)])
     return 1
 
 
@@ -347,8 +350,9 @@ def _left(
 def _settle(session: Session, model_id: UUID, plan: Plan, slots: Sequence[datetime]) -> None:
     """Remove the marks whose slots were all re-evaluated; note how far the others are."""
     is_whole = len(slots) == len(plan.slots)
+    zone = models.zone_of(session.get_one(Model, model_id))
     for mark, reach in zip(plan.marks, plan.reaches, strict=True):
         if is_whole or (slots and reach <= slots[-1]):
             recompute_marks.clear(session, model_id, mark.day, mark.rev)
-        elif slots and slots[-1] > midnight(mark.day):
+        elif slots and slots[-1] > zone.start(mark.day):
             recompute_marks.progress(session, model_id, mark, slots[-1])

@@ -1,7 +1,7 @@
 """Event days that have closed and are not evaluated yet."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -10,25 +10,19 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from db.queries import summaries
+from db.queries import models, summaries
 from db.tables import Finding, Model, Run
 from db.tables.queue import RunStatus
 from monitors.slo.serving import SERVING
 
 JOB = "evaluate"
-DAY = timedelta(days=1)
 MAX_DAYS = 400  # in one search; the next one takes the rest
-
-
-def midnight(at: datetime) -> datetime:
-    """Return the start of the event day."""
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def due(session: Session) -> list[tuple[str, datetime]]:
     """Return (model id, end of day) of each closed day not evaluated yet, in order."""
-    models = session.scalars(select(Model).where(Model.watermark.is_not(None)))
-    slots = ((str(model.id), end) for model in models for end in due_of(session, model))
+    found = session.scalars(select(Model).where(Model.watermark.is_not(None)))
+    slots = ((str(model.id), end) for model in found for end in due_of(session, model))
     return [*islice(slots, MAX_DAYS)]
 
 
@@ -40,9 +34,7 @@ def due_of(session: Session, model: Model) -> Iterator[datetime]:
     closed = model.watermark - Policy.from_json(model.policy).lateness(
         Contract.from_json(model.contract).grain
     )
-    while end + DAY <= closed:
-        end += DAY
-        yield end
+    yield from models.zone_of(model).ends(end, closed)
 
 
 def missed(session: Session) -> list[tuple[str, datetime]]:
@@ -68,4 +60,4 @@ def _is_missed(session: Session, subject: str, slot: datetime) -> bool:
 
 def _first_day(session: Session, model: Model) -> datetime | None:
     first = summaries.first(session, SERVING, model.id)
-    return None if first is None else midnight(first)
+    return None if first is None else models.zone_of(model).floor(first)

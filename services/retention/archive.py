@@ -34,7 +34,7 @@ from lake.storage import LakeAstray
 from services.aggregation.fold import contents, decode
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
-from services.retention.retention import first_kept
+from services.retention.retention import first_kept, first_whole
 
 MAX_BYTES = 64 * 2**20  # of payload in one append
 MAX_APPENDS = 64  # of one stream in one call: the others get their turn
@@ -160,7 +160,9 @@ def archive(
         if served is not None:
             first, last = served
             model = session.get_one(Model, model_id)
-            first = max(first, first_kept(model) or first)  # of older days no rows are left
+            oldest = first_kept(model)
+            if oldest is not None:  # of older days no rows are left
+                first = max(first, first_whole(model, oldest))
             kept = [day for day in days if first <= day <= last]
             positions.mark_dirty(session, model_id, kept, state)
     tables.tidy(table)

@@ -20,6 +20,7 @@ from core.errors import Conflict, Unprocessable
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
 from core.schema.rows import Kind
+from core.schema.zone import Zone
 from core.window import Window, midnight
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
@@ -29,6 +30,7 @@ from db.tables import Model
 from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.slo import sli
+from monitors.summaries.streams import WINDOW_PROFILE
 from services.aggregation import folded, label_join
 from services.aggregation.folded import Frozen, Part, frozen, summaries_of
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
@@ -52,7 +54,7 @@ class Request:
     Attributes
     ----------
     since
-        The first event day; None begins with the log.
+        The first event day, of local time; None begins with the log.
     streams
         By name; all where there is none.
     """
@@ -119,7 +121,9 @@ def rebuild(
         edges = frozen(session, model_id)
     if history.last_group(Kind.PREDICTIONS) < position[0]:
         raise LakeAstray(f"model {model_id}: the lake lacks rows that were folded")
-    days = [day for day in _days(history) if asked.since is None or day >= asked.since]
+    zone = Zone(contract.zone)
+    first = None if asked.since is None else zone.start(asked.since).date()
+    days = [day for day in _days(history) if first is None or day >= first]
     wanted = [s for s in folded.streams() if not asked.streams or s.name in asked.streams]
 
     # decide
@@ -143,10 +147,11 @@ def rebuild(
         if not days:
             return 0
         folded.freeze(session, model_id, frozen(session, model_id), edges, now)
-        since = midnight(days[0])
+        since = asked.since or zone.day_of(midnight(days[0]))
         for stream in wanted:
-            summaries.take_place(session, model_id, beside[stream.name], stream, since)
-        recompute_marks.touch(session, model_id, days)
+            start = midnight(since) if stream is WINDOW_PROFILE else zone.start(since)
+            summaries.take_place(session, model_id, beside[stream.name], stream, start)
+        recompute_marks.touch(session, model_id, zone.overlapping(days))
         if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, days, archived)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from core.policy import Policy
 from core.schema.rows import Kind, Stage
+from db.queries import models
 from db.queries.log import erasure as stored
 from db.queries.log import unusable_answers
 from db.session import read_only, unit_of_work
@@ -38,20 +39,25 @@ def first_kept(model: Model) -> date | None:
     return model.watermark.date() - timedelta(days=keep - 1)
 
 
+def first_whole(model: Model, first: date) -> date:
+    """Return the first day, of local time, none of whose rows are from before a day of UTC."""
+    return first if models.zone_of(model).is_utc else first + timedelta(days=1)
+
+
 def retain_all(sessions: sessionmaker[Session], lake_root: LakeRoot, now: datetime) -> int:
     """Drop what no policy keeps, of every model; how many rows of the lake.
 
     A model whose rows cannot be dropped is set aside; all others go on.
     """
     with read_only(sessions) as session:
-        models = session.scalars(select(Model.id).order_by(Model.id)).all()
+        found = session.scalars(select(Model.id).order_by(Model.id)).all()
 
     def act(model_id: UUID, _: Kind) -> int:
         with read_only(sessions) as session:
             first = first_kept(session.get_one(Model, model_id))
         return 0 if first is None else retain(sessions, lake_root, model_id, first)
 
-    streams = [(model_id, Kind.PREDICTIONS) for model_id in models]
+    streams = [(model_id, Kind.PREDICTIONS) for model_id in found]
     return work_through(sessions, Stage.RETENTION, streams, act, now)
 
 
@@ -68,8 +74,9 @@ def retain(
         if _is_read(session, model_id):
             return 0
         # Joins of these days would find nothing, and forget what was measured.
+        whole = first_whole(session.get_one(Model, model_id), first)
         session.execute(
-            delete(DirtyDay).where(DirtyDay.model_id == model_id, DirtyDay.day < first)
+            delete(DirtyDay).where(DirtyDay.model_id == model_id, DirtyDay.day < whole)
         )
         midnight = datetime.combine(first, datetime.min.time(), UTC)
         n_bad = stored.forget_quarantined(session, model_id, midnight)

@@ -63,6 +63,8 @@ def test_registering_the_same_again_changes_nothing(operator: TestClient, model:
         pytest.param({"targets": ["load", "price"]}, 409, id="a target more"),
         pytest.param({"horizon": 48}, 409, id="another horizon"),
         pytest.param({"step_seconds": 900}, 409, id="another step"),
+        pytest.param({"zone": "Asia/Tokyo"}, 409, id="another time zone"),
+        pytest.param({"calendar": {"holidays": ["2026-12-25"]}}, 200, id="a holiday"),
     ],
 )
 def test_a_contract_may_not_break_stored_rows(
@@ -85,6 +87,9 @@ def test_a_contract_may_not_break_stored_rows(
             "grid", {"contract": with_change(horizon="long")}, "horizon", id="wrong type"
         ),
         pytest.param("grid", {"contract": CONTRACT, "x": 1}, "unknown x", id="unknown field"),
+        pytest.param(
+            "grid", {"contract": with_change(zone="Berlin")}, "Europe/Berlin", id="time zone"
+        ),
         pytest.param(
             "grid",
             {"contract": CONTRACT, "runbook_url": "javascript:0"},

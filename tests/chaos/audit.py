@@ -198,7 +198,7 @@ def _read(
         seen.n_acknowledged += pc.sum(pc.is_in(once["prediction_id"], known)).as_py() or 0
         _count(seen, summarise_rows(rows, subject.contract, edges))
         served = once.filter(pc.not_equal(once["version"], REFERENCE))
-        served = segments.located(history, day, served, subject.contract, subject.names)
+        served = segments.located(history, [day], served, subject.contract, subject.names)
         for row in accuracy(history, subject, served, midnight):
             seen.errors[row.start, row.version, row.stream] = row.payload
     return seen

@@ -6,7 +6,7 @@ platform may move backwards meanwhile.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.zone import UTC_ZONE
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
 from db.tables import (
@@ -29,11 +30,9 @@ from db.tables import (
 )
 from db.tables.queue import RunStatus
 from monitors.slo.serving import SERVING
-from services.evaluation.schedule import midnight
 from services.models import monitor_config
 from tests.chaos.audit import Check, same
 
-DAY = timedelta(days=1)
 STORED = table("stored", column("seq"), column("finding"))
 
 
@@ -76,7 +75,7 @@ def closed_slots(session: Session, model: Model) -> list[datetime]:
     closed = model.watermark - Policy.from_json(model.policy).lateness(
         Contract.from_json(model.contract).grain
     )
-    return [midnight(first) + n * DAY for n in range(1, (closed - midnight(first)) // DAY + 1)]
+    return [*UTC_ZONE.ends(UTC_ZONE.floor(first), closed)]
 
 
 def backlog(session: Session) -> dict[str, int]:

@@ -28,6 +28,12 @@ PLAIN: dict[str, Any] = {
         pytest.param({"scaler": {"load": [0.5, 2.0]}}, id="a scaler"),
         pytest.param({"label_map": ["low", "high"]}, id="classes"),
         pytest.param({"sensitive_fields": {"entity": "hash"}}, id="sensitive fields"),
+        pytest.param({"zone": "UTC", "calendar": {}, "segment_by": ""}, id="no zone, said"),
+        pytest.param({"zone": "Asia/Tokyo", "segment_by": "entity"}, id="a zone"),
+        pytest.param(
+            {"calendar": {"business_days": ["monday"], "holidays": []}}, id="business days"
+        ),
+        pytest.param({"calendar": {"holidays": ["2026-12-25"]}}, id="a holiday"),
         pytest.param({"widens": ["ab"]}, id="what it replaces is no part of it"),
         pytest.param(
             {

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from core.errors import Unprocessable
+from core.schema.calendar import Calendar, Weekday
 from core.schema.contract import Contract
 from core.schema.evolution import absorb, apart, compare, known_digests, succeed
 from core.schema.feature import Feature
@@ -59,6 +61,7 @@ def test_what_is_stored_is_what_was_said() -> None:
     "spelt_out",
     [
         pytest.param({"stride": 1, "padding": "none"}, id="defaults of the contract"),
+        pytest.param({"zone": "UTC", "calendar": {"holidays": []}}, id="no zone, no calendar"),
         pytest.param(
             {"features": [{"name": "load", "dtype": "number", "optional": False}]},
             id="defaults of a feature",
@@ -75,6 +78,8 @@ def test_the_digest_does_not_see(spelt_out: dict[str, Any]) -> None:
     "changed",
     [
         pytest.param({"stride": 2}, id="stride"),
+        pytest.param({"zone": "Asia/Tokyo"}, id="zone"),
+        pytest.param({"calendar": {"holidays": ["2026-12-25"]}}, id="calendar"),
         pytest.param({"padding": "right"}, id="padding"),
         pytest.param({"scaler": {"load": [30, 4]}}, id="scaler"),
         pytest.param({"label_map": ["storm", "calm"]}, id="label map"),
@@ -332,3 +337,58 @@ def test_segments_may_begin_but_neither_change_nor_end() -> None:
     assert compare(apart_by, other).breaking == ("segment_by",)
     assert apart(apart_by, old) == ()  # a version need not speak of them
     assert apart(old, apart_by) == ("segment_by",)
+
+
+WEEK = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        pytest.param({"zone": "Europe/Berln"}, "zone: .*similar: Europe/Berlin", id="zone"),
+        pytest.param({"zone": 2}, "zone", id="a zone that is a number"),
+        pytest.param({"calendar": {"days": []}}, "unknown days", id="an unknown entry"),
+        pytest.param({"calendar": 5}, "calendar", id="a calendar that is a number"),
+        pytest.param({"calendar": {"holidays": ["25.12."]}}, "holidays", id="no date"),
+        pytest.param({"calendar": {"business_days": ["Monday"]}}, "monday", id="no weekday"),
+        pytest.param(
+            {"calendar": {"business_days": ["friday", "monday"]}}, "from monday on", id="order"
+        ),
+        pytest.param(
+            {"calendar": {"holidays": ["2026-12-25", "2026-01-01"]}}, "ascend", id="dates"
+        ),
+        pytest.param(
+            {"calendar": {"business_days": WEEK, "holidays": ["2026-12-25"]}},
+            "names all seven",
+            id="a holiday without a day that it is like",
+        ),
+    ],
+)
+def test_zone_and_calendar_are_refused_by_name(changed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Unprocessable, match=reason):
+        Contract.from_json({**FULL, **changed})
+
+
+def test_a_zone_stays_and_a_calendar_may_change() -> None:
+    old = Contract.from_json(FULL)
+    tokyo = Contract.from_json({**FULL, "zone": "Asia/Tokyo"})
+    assert compare(old, tokyo).breaking == compare(tokyo, old).breaking == ("zone",)
+    assert apart(tokyo, old) == ("zone",)
+    holiday = Contract.from_json({**FULL, "calendar": {"holidays": ["2026-12-25"]}})
+    assert holiday.to_json()["calendar"] == {"holidays": ["2026-12-25"]}
+    assert Contract.from_json(holiday.to_json()) == holiday
+    assert compare(old, holiday).widening == compare(holiday, old).widening == ("calendar",)
+    assert old.digest in succeed(old, holiday).widens
+
+
+def test_a_holiday_is_like_a_day_without_business() -> None:
+    plain = Calendar()
+    friday = date(2026, 12, 25)
+    assert plain.weekday(friday) == 4
+    assert plain.alike(friday, 35) == [friday - timedelta(days=7 * n) for n in range(1, 6)]
+    gulf = Calendar(
+        business_days=(Weekday.MONDAY, Weekday.THURSDAY, Weekday.SUNDAY), holidays=(friday,)
+    )
+    assert gulf.weekday(friday) == 5
+    assert gulf.alike(friday, 14) == [date(2026, 12, 19), date(2026, 12, 12)]
+    assert gulf.alike(date(2027, 1, 2), 14) == [date(2026, 12, 26), friday, date(2026, 12, 19)]

@@ -1,16 +1,20 @@
 """Silence: as long as it is usually quiet at this hour of the week, it is none."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from core.schema.calendar import Calendar, Weekday
+from core.schema.zone import Zone
 from monitors.finding import Outcome
 from monitors.slo.silence import (
     ArrivalHistory,
     ArrivalProfile,
     SilenceParams,
     SilentEntity,
+    Week,
     evaluate,
     profile,
 )
@@ -97,3 +101,40 @@ def test_entities_are_one_finding_with_their_list() -> None:
         "7 of 40 entities silent: pump 0, pump 1, pump 2, pump 3, pump 4 and 2 more"
     )
     assert found.detail["n_silent"] == 7
+
+
+def local_arrivals(week: Week, days: Sequence[date], hours: range) -> ArrivalProfile:
+    """Return the profile of predictions every minute, at some local hours of some days."""
+    starts = [week.zone.start(day) + hour * HOUR for day in days for hour in hours]
+    slices = [(at + i * MINUTE - EPOCH) // SLICE for at in starts for i in range(60)]
+    found = profile(np.unique(slices), SLICE, week)
+    assert found is not None
+    return found
+
+
+def test_hours_of_the_week_follow_a_clock_change() -> None:
+    week = Week(zone=Zone("Europe/Berlin"))
+    before = [date(2026, 10, 10) + timedelta(days=n) for n in range(15)]  # up to the 24th
+    usual = local_arrivals(week, before, range(8, 18))
+    morning = week.zone.start(date(2026, 10, 27)) + 8 * HOUR
+    evening = morning - 14 * HOUR
+    assert usual.longest(morning) > 13 * HOUR
+    assert usual.longest(morning + 4 * HOUR) < 2 * MINUTE
+    assert silent_after(usual, evening) == 16 * HOUR  # two hours after work has begun
+    in_utc = local_arrivals(Week(), before, range(6, 16))
+    assert silent_after(in_utc, evening) == 15 * HOUR
+
+
+def test_a_holiday_is_as_quiet_as_a_day_without_business() -> None:
+    business = tuple(Weekday)[:5]
+    days = [date(2026, 11, 30) + timedelta(days=n) for n in range(15)]
+    open_days = [day for day in days if day.weekday() < 5]
+    christmas = date(2026, 12, 16)  # a Wednesday
+    calendar = Calendar(business_days=business, holidays=(christmas,))
+    plain = local_arrivals(Week(), open_days, range(8, 18))
+    usual = local_arrivals(Week(calendar=calendar), open_days, range(8, 18))
+    evening = datetime(2026, 12, 15, 17, 59, tzinfo=UTC)
+    assert silent_after(plain, evening) < 17 * HOUR  # on the morning of the holiday
+    assert 39 * HOUR < silent_after(usual, evening) < 40 * HOUR  # on the one after it
+    noon = datetime(2026, 12, 17, 12, tzinfo=UTC)
+    assert silent_after(usual, noon) <= 5 * MINUTE

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from uuid import UUID, uuid4
 
@@ -129,6 +130,23 @@ def test_a_model_without_anything_has_a_page(
     text = signed_in("read").get("/models/tariff-classifier").text
     assert "No label has met a prediction yet" in text
     assert "warming up: 12 of 19 windows" in text
+
+
+def test_a_model_names_its_time_zone_and_shows_days_of_it(
+    signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
+) -> None:
+    page, read = "/models/transformer-load", signed_in("read")
+    assert "<dt>Days in</dt><dd>UTC</dd>" in read.get(page).text
+    with unit_of_work(sessions) as session:
+        model = models.find(session, "transformer-load")
+        declared = Contract.from_json(model.contract)
+        model.contract = replace(declared, zone="Asia/Tokyo").to_json()
+        [version, *_] = models.versions(session, model.id)
+        version.reference_start = datetime(2026, 1, 4, 15, tzinfo=UTC)
+        version.reference_end = datetime(2026, 2, 4, 15, tzinfo=UTC)
+    text = read.get(page).text
+    assert "<dt>Days in</dt><dd>Asia/Tokyo</dd>" in text
+    assert "2026-01-05 to 2026-02-05" in text
 
 
 def test_a_model_shows_its_segments_those_that_are_wrong_most_first(

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
 from db import dialect
-from db.queries import summaries
+from db.queries import models, summaries
 from db.queries.log import inbox
 from db.queries.upsert import upsert
 from db.tables import DirtyDay, Inbox, Model, Stream
@@ -285,11 +285,15 @@ def served_days(session: Session, model_id: UUID) -> tuple[date, date] | None:
 
 
 def mark_dirty(session: Session, model_id: UUID, days: Iterable[date], rev: int) -> None:
-    """Ask for joins of these days to be computed again, from state `rev` of the log on."""
+    """Ask for joins of these days to be computed again, from state `rev` of the log on.
+
+    Given are days of UTC, as the log has them; the joins are of days of local time.
+    """
+    days = models.zone_of(session.get_one(Model, model_id)).overlapping(days)
     upsert(
         session,
         DirtyDay,
-        [{"model_id": model_id, "day": day, "rev": rev} for day in sorted({*days})],
+        [{"model_id": model_id, "day": day, "rev": rev} for day in days],
     )
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from core.policy import Policy
 from core.schema.contract import Contract
-from core.window import midnight
 from db import dialect
+from db.queries import models
 from db.tables import LateDay, Model, Version
 
 DAY = timedelta(days=1)
@@ -47,7 +47,7 @@ def settled(model: Model) -> datetime | None:
     closed = model.watermark - Policy.from_json(model.policy).lateness(
         Contract.from_json(model.contract).grain
     )
-    end = closed.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = models.zone_of(model).floor(closed)
     return end if model.evaluated_until is None else max(end, model.evaluated_until)
 
 
@@ -58,7 +58,7 @@ def errors_settled(model: Model) -> date | None:
         return None
     contract = Contract.from_json(model.contract)
     reach = contract.horizon * contract.step + Policy.from_json(model.policy).label_delay
-    return (end - ceil(reach / DAY) * DAY).date()
+    return (models.zone_of(model).local(end) - ceil(reach / DAY) * DAY).date()
 
 
 def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
@@ -80,7 +80,7 @@ def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
 
 
 def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
-    """Note that rows came in for these days: late for those that have closed.
+    """Note that rows came in for these days of local time: late for those that have closed.
 
     To be called before the watermark moves, in the transaction that adds the
     rows. A reference that holds one of these days has to be learnt again.
@@ -88,12 +88,13 @@ def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
     closed = mark_closed(session, model_id, days)
     if not closed:
         return
+    zone = models.zone_of(session.get_one(Model, model_id))
     session.execute(
         update(Version)
         .where(
             Version.model_id == model_id,
-            Version.reference_start < midnight(max(closed)) + DAY,
-            Version.reference_end > midnight(min(closed)),
+            Version.reference_start < zone.bounds(max(closed)).end,
+            Version.reference_end > zone.start(min(closed)),
         )
         .values(reference_rev=Version.reference_rev + 1)
         .execution_options(synchronize_session=False)
@@ -104,7 +105,10 @@ def mark_closed(session: Session, model_id: UUID, days: Collection[date]) -> lis
     """Mark those of some days that have closed, and return them."""
     model = session.get(Model, model_id)
     end = None if model is None else settled(model)
-    closed = [] if end is None else [day for day in days if midnight(day) < end]
+    if model is None or end is None:
+        return []
+    zone = models.zone_of(model)
+    closed = [day for day in days if zone.start(day) < end]
     if closed:
         mark(session, model_id, closed)
     return closed
@@ -123,13 +127,17 @@ def marks(session: Session, model_id: UUID) -> list[Mark]:
 def models_with_marks(session: Session) -> list[UUID]:
     """Return the models with days that changed after they were evaluated."""
     oldest = session.execute(
-        select(Model.id, Model.evaluated_until, func.min(LateDay.day))
+        select(Model, func.min(LateDay.day))
         .join(LateDay, LateDay.model_id == Model.id)
         .where(Model.evaluated_until.is_not(None))
-        .group_by(Model.id, Model.evaluated_until)
+        .group_by(Model.id)
         .order_by(Model.id)
     )
-    return [model_id for model_id, until, day in oldest if until and midnight(day) < until]
+    return [
+        model.id
+        for model, day in oldest
+        if model.evaluated_until and models.zone_of(model).start(day) < model.evaluated_until
+    ]
 
 
 def clear(session: Session, model_id: UUID, day: date, rev: int) -> bool:

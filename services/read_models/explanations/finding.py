@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models
 from db.queries.log import row_counters
@@ -67,6 +68,8 @@ class Explanation:
         is no breach.
     n_evaluations
         How many evaluations in a row breached, up to this one.
+    zone
+        Whose days and hours of the day are shown.
     reference_start, reference_end
         What the window is compared with; None where there is none.
     view
@@ -109,6 +112,7 @@ class Explanation:
     revised_at: datetime | None
     since: datetime | None
     n_evaluations: int
+    zone: str
     reference_start: datetime | None
     reference_end: datetime | None
     view: str | None
@@ -161,14 +165,15 @@ def explain(
     monitor = session.get_one(Monitor, row.monitor_id)
     incident = _incident(session, row)
     window = Window(row.window_start, row.window_end)
-    around = _around(window, incident.since)
-    lead = _lead(window, incident.since)
-    start = min(lead.start, around.start - BASELINE_DAYS * DAY)
+    contract = Contract.from_json(model.contract)
+    zone = Zone(contract.zone)
+    around = _around(window, incident.since, zone)
+    lead = _lead(window, incident.since, zone)
+    start = min(lead.start, zone.later(around.start, -BASELINE_DAYS * DAY))
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
     is_apart = "segments" in row.detail
     reference = _reference(session, row, monitor.kind)
-    contract = Contract.from_json(model.contract)
     shown, of_lead = contract, recent
     counted = partial(input_history.load, session, model)
     sources = {type(source) for source in sources_of(monitor)}
@@ -185,8 +190,8 @@ def explain(
         of_lead = counted(lead)
     material = Material(
         contract=shown,
-        window=window,
-        lead=lead,
+        window=zone.locally(window),
+        lead=zone.locally(lead),
         recent=of_lead,
         reference=None if reference is None else counted(reference),
         by_hour=WindowProfiles not in sources,
@@ -222,13 +227,14 @@ def explain(
         revised_at=row.revised_at,
         since=incident.since,
         n_evaluations=incident.n_evaluations,
+        zone=contract.zone,
         reference_start=None if reference is None else reference.start,
         reference_end=None if reference is None else reference.end,
         view=names[0].view if names else None,
         moved=tuple(row.detail.get("moved", ())),  # older findings name none
         features=features.moves(material, names),
         are_inputs=is_accuracy or ErrorsBySegment in sources,
-        errors=errors.compare(session, model.id, row.version, contract, window)
+        errors=errors.compare(session, model.id, row.version, contract, material.window)
         if is_accuracy
         else None,
         views=_views(row, monitor.kind),
@@ -268,33 +274,31 @@ def _incident(session: Session, row: Finding) -> _Incident:
     """Return the start and length of the run of breaches."""
     if row.outcome is not Outcome.BREACH:
         return _Incident(since=None, n_evaluations=0)
+    zone = models.zone_of(session.get_one(Model, row.model_id))
     run: list[tuple[datetime, datetime, datetime]] = []
     for as_of, outcome, start, end in nearby.evaluations_until(
         session, row.monitor_id, row.as_of, MAX_EVALUATIONS
     ):
-        if outcome is not Outcome.BREACH or (run and run[-1][0] - as_of > DAY):
+        if outcome is not Outcome.BREACH or (run and run[-1][0] > zone.later(as_of, DAY)):
             break
         run.append((as_of, start, end))
     _, start, end = run[-1]
     # The change is before the end of the window; a window of one day is the change.
-    first = start if end - start <= DAY else end
+    first = start if end <= zone.later(start, DAY) else end
     return _Incident(since=started(row.detail) or first, n_evaluations=len(run))
 
 
-def _around(window: Window, since: datetime | None) -> Window:
+def _around(window: Window, since: datetime | None, zone: Zone) -> Window:
     """Return the days in which to search for causes: a window before the change, and after."""
     at = since or window.end
     before = max(NEAR, min(window.end - window.start, LONGEST_LOOKBACK))
-    return Window(_midnight(at - before), _midnight(at + NEAR + DAY - timedelta.resolution))
+    end = zone.later(at, NEAR + DAY) - timedelta.resolution
+    return Window(zone.floor(zone.later(at, -before)), zone.floor(end))
 
 
-def _lead(window: Window, since: datetime | None) -> Window:
+def _lead(window: Window, since: datetime | None, zone: Zone) -> Window:
     changed = max(since or window.start, window.end - LONGEST_LEAD)
-    return Window(_midnight(min(window.start, changed) - LEAD), window.end)
-
-
-def _midnight(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Window(zone.floor(zone.later(min(window.start, changed), -LEAD)), window.end)
 
 
 def _reference(session: Session, row: Finding, kind: str) -> Window | None:

@@ -11,6 +11,9 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.schema.calendar import Calendar
+from core.schema.contract import Contract
+from core.schema.zone import Zone
 from core.window import Window, midnight
 from db.queries import summaries
 from db.queries.read import nearby
@@ -20,10 +23,11 @@ from monitors.slo.serving import FAILED, LATENCY, SERVING, N, quantile, table
 from monitors.summaries.daily import daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.input_history import InputHistory
+from monitors.summaries.local_time import local_hours
 from monitors.summaries.summary import chunk_at
 from retrain.rollout import Phase
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BASELINE_DAYS = context.WEEKS * 7  # before the first that is evaluated
 
 # What happens to a challenger before it serves anybody changes nothing outside.
@@ -55,6 +59,7 @@ class Sort(StrEnum):
     MISMATCH = "mismatch"
     REPEATED = "repeated"
     LATE = "late"
+    HOLIDAY = "holiday"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +100,21 @@ class Around:
 def changes(session: Session, around: Around, now: datetime) -> tuple[Change, ...]:
     """Return what changed, oldest first: what is known in event time, then in wall time."""
     model_id, window = around.model.id, around.window
+    contract = Contract.from_json(around.model.contract)
+    zone = Zone(contract.zone)
     found = [
         *_serving(session, model_id, window),
         *_alerts(session, around),
-        *_event_time_anomalies(session, model_id, window),
+        *_event_time_anomalies(session, model_id, window, zone),
+        *_holidays(contract.calendar, window, zone),
     ]
     end = min(window.end, around.closed_until or window.start)
     if end > window.start:  # of a day that is not over, nobody knows how many rows it gets
         closed = Window(window.start, end)
-        found += [*_traffic(session, model_id, closed), *_gaps(around.recent, closed)]
+        found += [
+            *_traffic(session, model_id, closed, zone),
+            *_gaps(around.recent, closed, zone),
+        ]
     wall = nearby.wall_window(session, model_id, window, now)
     by_people = _acts(session, around.model.name, wall)
     return (*sorted(found, key=lambda each: (each.at, each.sort)), *by_people)
@@ -146,35 +157,41 @@ def _act(session: Session, event: AuditEvent) -> tuple[Sort, str]:
     return (Sort.VERSION if is_version else Sort.SETTINGS), what
 
 
-def _traffic(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+def _traffic(session: Session, model_id: UUID, window: Window, zone: Zone) -> Iterator[Change]:
     """Compare rows, latency and failures of each day with the baseline."""
-    first = window.start - BASELINE_DAYS * DAY
-    whole = Window(first, window.end)
+    start = zone.local(window.start) - BASELINE_DAYS * DAY
+    whole = Window(zone.utc(start), window.end)
     served = summaries.read(session, SERVING, model_id, [whole])
     if served is None:
         return
-    days = table(served, whole, DAY)
+    by_hour = table(served, whole, HOUR)
+    hours = local_hours(chunk_at(whole.start) + np.arange(len(by_hour)), zone)
+    of_day = hours // HOURS - chunk_at(start) // HOURS
+    days = np.zeros((int(of_day[-1]) + 1, by_hour.shape[1]), dtype=np.int64)
+    np.add.at(days, of_day, by_hour)
+    begun = [zone.utc(start + i * DAY) for i in range(len(days))]
     rows, failed = days[:, N].astype(float), days[:, FAILED]
     latency = days[:, LATENCY]
     p95 = np.array([np.nan if (q := quantile(day, 0.95)) is None else q for day in latency])
     share = np.divide(failed, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
     for anomaly in context.volume_anomalies(rows, BASELINE_DAYS):
         message = f"{anomaly.value:,.0f} rows; median of this weekday: {anomaly.baseline:,.0f}"
-        yield Change(sort=Sort.VOLUME, at=first + anomaly.day * DAY, message=message)
+        yield Change(sort=Sort.VOLUME, at=begun[anomaly.day], message=message)
     for anomaly in context.latency_anomalies(p95, BASELINE_DAYS):
         message = (
             f"p95 {1000 * anomaly.value:.3g} ms; baseline {1000 * anomaly.baseline:.3g} ms"
         )
-        yield Change(sort=Sort.LATENCY, at=first + anomaly.day * DAY, message=message)
+        yield Change(sort=Sort.LATENCY, at=begun[anomaly.day], message=message)
     for anomaly in context.failure_anomalies(share, BASELINE_DAYS):
         message = (
             f"{anomaly.value:.1%} of the predictions failed; baseline {anomaly.baseline:.1%}"
         )
-        yield Change(sort=Sort.FAILURES, at=first + anomaly.day * DAY, message=message)
+        yield Change(sort=Sort.FAILURES, at=begun[anomaly.day], message=message)
 
 
-def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
+def _gaps(counted: InputHistory, instants: Window, zone: Zone) -> Iterator[Change]:
     """Find hours that lack a value which they always had."""
+    window = zone.locally(instants)
     edges, seen = counted.of(counted.kept)
     days = daily(seen, edges.names, window.start - BASELINE_DAYS * DAY, window.end)
     first = chunk_at(window.start) // HOURS
@@ -184,7 +201,7 @@ def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
             continue
         names = [edges.names[i] for i in np.flatnonzero(absent.any(axis=0))]
         hours = np.flatnonzero(absent.any(axis=1))
-        at = window.start + (day - first) * DAY
+        at = zone.utc(window.start + (day - first) * DAY)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         message = (
             f"no value of {', '.join(names[:3])}{more} in {hours.size} hours that always "
@@ -193,27 +210,37 @@ def _gaps(counted: InputHistory, window: Window) -> Iterator[Change]:
         yield Change(sort=Sort.GAP, at=at, message=message)
 
 
-def _event_time_anomalies(session: Session, model_id: UUID, window: Window) -> Iterator[Change]:
+def _holidays(calendar: Calendar, window: Window, zone: Zone) -> Iterator[Change]:
+    for day in calendar.holidays:
+        at = zone.start(day)
+        if window.start <= at < window.end:
+            yield Change(sort=Sort.HOLIDAY, at=at, message=f"{day} is a holiday")
+
+
+def _event_time_anomalies(
+    session: Session, model_id: UUID, window: Window, zone: Zone
+) -> Iterator[Change]:
+    local = zone.locally(window)
     by_day = groupby(nearby.mismatches(session, model_id, window), key=lambda one: one.day)
     for day, counts in by_day:
         reasons = ", ".join(f"{one.n:,} {one.why.replace('_', ' ')}" for one in counts)
         message = f"rows that did not fit the contract: {reasons}"
         yield Change(sort=Sort.MISMATCH, at=midnight(day), message=message)
-    for one in nearby.repeats(session, model_id, window):
+    for one in nearby.repeats(session, model_id, local):
         message = f"{one.n:,} rows with an id that the day had before"
-        yield Change(sort=Sort.REPEATED, at=midnight(one.day), message=message)
-    waiting = nearby.late_days(session, model_id, window)
+        yield Change(sort=Sort.REPEATED, at=zone.start(one.day), message=message)
+    waiting = nearby.late_days(session, model_id, local)
     if waiting:
         until = f" until {waiting[-1]:%Y-%m-%d}" if len(waiting) > 1 else ""
         days = f"{len(waiting)} days" if len(waiting) > 1 else "this day"
         message = f"rows or labels came late for {days}{until}, not re-evaluated yet"
-        yield Change(sort=Sort.LATE, at=midnight(waiting[0]), message=message)
+        yield Change(sort=Sort.LATE, at=zone.start(waiting[0]), message=message)
     monitors: Mapping[datetime, list[str]] = defaultdict(list)
     for as_of, monitor in nearby.revised(session, model_id, window):
         monitors[as_of].append(monitor)
     for as_of, names in monitors.items():
         message = f"late rows or labels revised findings of this day: {_words(names)}"
-        yield Change(sort=Sort.LATE, at=as_of - DAY, message=message)
+        yield Change(sort=Sort.LATE, at=zone.later(as_of, -DAY), message=message)
 
 
 def _words(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from core.schema.zone import Zone
 from db.tables import Finding
 from monitors.finding import Outcome
 from services.read_models.overview.monitor_status import Detail, FeatureDrift
@@ -42,10 +43,10 @@ class DriftTable:
     n_more: int = 0
 
 
-def table(findings: Sequence[Finding]) -> DriftTable | None:
+def table(findings: Sequence[Finding], zone: Zone) -> DriftTable | None:
     """Lay the findings of drift out by feature and day; None when none scored a feature."""
     # A window that ends at midnight belongs to the day before it.
-    days = {(row.window_end - timedelta(microseconds=1)).date(): row for row in findings}
+    days = {zone.day_of(row.window_end - timedelta.resolution): row for row in findings}
     details = {day: Detail.read(row.detail) for day, row in days.items()}
     scored = {day: detail.features for day, detail in details.items() if detail.features}
     if not scored:

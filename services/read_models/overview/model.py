@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.task import has_stream
+from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import row_counters
@@ -104,6 +105,7 @@ class ModelPage:
     name: str
     description: str
     runbook_url: str
+    zone: str
     champion: str | None
     objective: float | None
     health: Health
@@ -147,25 +149,27 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     if found is None or only not in (None, found.id):
         raise NotFound(f"no model {name!r}")
     contract = Contract.from_json(found.contract)
+    zone = Zone(contract.zone)
     live = false_alarm_rates.live(session, [found.id])
     monitor_status = tuple(
         status_of(*row, live=live.get(row[0].id))
         for row in overview.monitor_statuses(session, [found.id])
     )
     chunks = error_days.read(
-        session, found.id, contract, (_since(found, ACCURACY_DAYS).date(), None)
+        session, found.id, contract, (zone.day_of(_since(found, ACCURACY_DAYS)), None)
     )
     serves = models.champion(session, found.id)
     champion = serves[1] if serves is not None else None
     days = by_day(chunks, contract)
     lines = rollouts(session, found.id)
     since = _since(found, SERVING_DAYS)
-    lately = Window(since, since + timedelta(days=SERVING_DAYS))
+    lately = Window(since, zone.later(since, timedelta(days=SERVING_DAYS)))
     served = summaries.by_version(session, SERVING, found.id, lately)
     return ModelPage(
         name=found.name,
         description=found.description,
         runbook_url=found.runbook_url,
+        zone=contract.zone,
         champion=champion.name if champion is not None else None,
         objective=champion.objective if champion is not None else None,
         health=health_of(monitor_status, found.watermark),
@@ -183,7 +187,10 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         has_bias=has_stream(contract, RESIDUALS),
         classes=by_class(session, found.id, contract, chunks),
         drift=drift.table(
-            overview.findings_since(session, found.id, "input_drift", _since(found, DRIFT_DAYS))
+            overview.findings_since(
+                session, found.id, "input_drift", _since(found, DRIFT_DAYS)
+            ),
+            zone,
         ),
         hours=serving.by_hour(served, lately),
         served=serving.by_version(served, lately),
@@ -202,9 +209,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
 
 def _since(found: Model, n_days: int) -> datetime:
     """Return the first moment of the last `n_days` event days."""
-    newest = found.watermark or found.created_at
-    midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=n_days - 1)
+    zone = models.zone_of(found)
+    today = zone.floor(found.watermark or found.created_at)
+    return zone.later(today, -timedelta(days=n_days - 1))
 
 
 def _milestones(session: Session, lines: tuple[RolloutLine, ...]) -> tuple[Milestone, ...]:
