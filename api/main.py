@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.alerting import alerts, channels, evaluations, findings
 from api.ingestion import erasures, ingest, kserve, lookup, streams
 from api.models import backtests, history, models, monitors, rollouts, segments, skew, versions
-from api.operations import health, keys, metrics
+from api.operations import health, keys, metrics, plugins
 from api.server import description, errors
 from api.server.authentication import KeyFirst, Keys
 from api.server.dependencies import Platform
@@ -41,6 +41,7 @@ ROOMS = (
     metrics,
     models,
     monitors,
+    plugins,
     rollouts,
     segments,
     skew,

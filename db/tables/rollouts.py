@@ -42,6 +42,8 @@ class Rollout(Base):
     base_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
     champion_rev: Mapped[int]
     challenger_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
+    template: Mapped[str] = mapped_column(default="segment_lstm")
+    template_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     onset: Mapped[datetime | None]
     requested_at: Mapped[datetime]
     not_before: Mapped[datetime]

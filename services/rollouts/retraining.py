@@ -84,7 +84,8 @@ def request(
     situation = _situation(session, model, cause)
 
     # decide
-    decision = decide(Policy.from_json(model.policy), situation)
+    policy = Policy.from_json(model.policy)
+    decision = decide(policy, situation)
     if isinstance(decision, Refuse):
         raise RetrainRefused(decision.reason)
 
@@ -97,6 +98,8 @@ def request(
         phase=RolloutPhase.REQUESTED,
         base_id=champion[1].id if champion else None,
         champion_rev=champion[0].rev if champion else 0,
+        template=policy.template,
+        template_params=dict(policy.template_params),
         onset=cause.onset,
         requested_at=model.watermark,
         not_before=decision.not_before,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.plugins import REGISTRIES
+from services.read_models.plugins import REGISTRIES
 
 HERE = Path(__file__).parent
 BUILD = """\
@@ -46,6 +46,18 @@ BAD = [
         "another-webhook",
         "seqwatch.channels",
         'webhook = "another_webhook:KIND"',
+        "KIND = None",
+    ),
+    (
+        "broken-template",
+        "seqwatch.templates",
+        'gru = "broken_template:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-segment-lstm",
+        "seqwatch.templates",
+        'segment_lstm = "another_segment_lstm:KIND"',
         "KIND = None",
     ),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),

@@ -28,10 +28,10 @@ from db.tables import (
     Version,
 )
 from monitors.finding import Outcome
-from retrain.artifact_header import FORMAT
 from retrain.gate import Rule as GateRule
 from retrain.gate import compare
 from retrain.rollout import Phase as Step
+from retrain.templates.segment_lstm import FORMAT
 from retrain.verdict import Rule, Scored, evaluate
 from tests import stored
 

@@ -710,6 +710,8 @@ def upgrade() -> None:
         sa.Column("base_id", sa.Uuid(), nullable=True),
         sa.Column("champion_rev", sa.Integer(), nullable=False),
         sa.Column("challenger_id", sa.Uuid(), nullable=True),
+        sa.Column("template", sa.String(), nullable=False),
+        sa.Column("template_params", sa.JSON(), nullable=False),
         sa.Column("onset", UtcDateTime(), nullable=True),
         sa.Column("requested_at", UtcDateTime(), nullable=False),
         sa.Column("not_before", UtcDateTime(), nullable=False),
