@@ -8,7 +8,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
 from api.ingestion import erasures, ingest, kserve, lookup, streams
-from api.models import backtests, history, models, monitors, rollouts, segments, skew, versions
+from api.models import (
+    backtests,
+    history,
+    models,
+    monitors,
+    rollouts,
+    segments,
+    skew,
+    trainers,
+    trainings,
+    versions,
+)
 from api.operations import health, keys, metrics, plugins
 from api.server import description, errors
 from api.server.authentication import KeyFirst, Keys
@@ -46,6 +57,8 @@ ROOMS = (
     segments,
     skew,
     streams,
+    trainers,
+    trainings,
     versions,
 )
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,8 @@ from core.errors import Unprocessable
 log = logging.getLogger(__name__)
 
 OURS = ("seqwatch-platform", "seqwatch-skew")  # the default installation; their names win
+
+SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
 
 Plugin = TypeVar("Plugin")
 
@@ -121,6 +123,43 @@ def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
         return msgspec.convert(given, params)
     except (msgspec.ValidationError, ValueError) as error:
         raise Unprocessable(f"{name}: {error}") from None
+
+
+def secrets_of(config: Any) -> set[str]:
+    """Return the names of the fields of a configuration that are secret."""
+    return {one.name for one in fields(config) if one.metadata.get("secret")}
+
+
+def stored(
+    name: str, config: Any, given: Mapping[str, object], before: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return a configuration as it is stored: checked, with its defaults.
+
+    Parameters
+    ----------
+    name
+        Of the kind.
+    config
+        The dataclass that declares it.
+    given
+        As it was sent; a secret that it does not name stays as it was.
+    before
+        As it was stored for this kind; empty where it is new.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the field that is unknown, of the wrong type or impossible.
+    """
+    kept = {one: before[one] for one in secrets_of(config) & {*before}}
+    checked: dict[str, Any] = msgspec.to_builtins(parse(name, config, {**kept, **given}))
+    return checked
+
+
+def public(config: Any | None, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration without secrets; nothing where its kind is unavailable."""
+    shown = set() if config is None else {*stored} - secrets_of(config)
+    return {name: value for name, value in stored.items() if name in shown}
 
 
 def _order(point: EntryPoint) -> tuple[bool, str, str]:

@@ -55,6 +55,8 @@ class Policy:
     template, template_params
         What is trained: the name of an installed template, and its parameters; those that are
         absent take their defaults.
+    trainer
+        Who trains: the name of a trainer.
     keep_days
         Event days whose rows are kept, up to the newest; None keeps all. Longer
         than retraining waits for labels, or none could ever begin.
@@ -75,6 +77,7 @@ class Policy:
     retrain_on_accuracy: bool = True
     template: str = "segment_lstm"
     template_params: Mapping[str, Param] = field(default_factory=dict)
+    trainer: str = "builtin"
     keep_days: int | None = None
 
     def __post_init__(self) -> None:

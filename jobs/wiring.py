@@ -29,7 +29,9 @@ from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
-from services.rollouts import canary, deadlines
+from services.rollouts import canary, deadlines, training_runs
+from services.rollouts.start_training import Starter
+from services.rollouts.trainer import record_failure
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -84,8 +86,20 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
+        **starting(settings, sessions, sender),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
+    }
+
+
+def starting(
+    settings: Settings, sessions: sessionmaker[Session], sender: Sender
+) -> Mapping[str, Job]:
+    """Return the jobs that start and cancel trainings."""
+    starter = Starter(settings, sessions, sender)
+    return {
+        training_runs.START_JOB: Job(Queue.TRAINERS, starter.start, record_failure),
+        training_runs.CANCEL_JOB: Job(Queue.TRAINERS, starter.cancel, final=(AppError,)),
     }
 
 

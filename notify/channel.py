@@ -6,7 +6,7 @@ group `seqwatch.channels` under its name. `notify/webhook.py` is ours.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -17,8 +17,6 @@ from core.plugins import Registry, parse
 from notify.sender import Sender
 
 log = logging.getLogger(__name__)
-
-SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
 
 C = TypeVar("C")
 
@@ -104,17 +102,6 @@ class ChannelKind(Generic[C]):
     question: str
     config: type[C]
     send: Callable[[C, Group, Sender], Sent]
-
-    @property
-    def secrets(self) -> set[str]:
-        """Names of the fields that are secret."""
-        config: Any = self.config
-        return {field.name for field in fields(config) if field.metadata.get("secret")}
-
-    def stored(self, given: Mapping[str, object]) -> dict[str, Any]:
-        """Return a configuration as it is stored: checked, with its defaults."""
-        stored: dict[str, Any] = msgspec.to_builtins(parse(self.name, self.config, given))
-        return stored
 
 
 def _check(loaded: object) -> ChannelKind[Any]:

@@ -64,10 +64,10 @@ class Manifest:
 
     Attributes
     ----------
-    format
-        Of its artifact: finds the template that reads it.
-    template, params, trainer
-        What was asked for.
+    format, template
+        Of its artifact, and the template that reads it.
+    params, trainer
+        What the policy asked for.
     code
         Version of the code that trained.
     base

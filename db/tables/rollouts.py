@@ -17,7 +17,8 @@ class Rollout(Base):
     """From the request to retrain until the challenger serves everyone, or no one.
 
     `requested_at`, `not_before` and `step_since` are event time. `rev` guards
-    every change.
+    every change. The training has a `reference` once its trainer was started, and its token
+    is known by its digest; `is_queued` when `seqwatch trainer` is to train, or to test.
     """
 
     __tablename__ = "rollout"
@@ -44,6 +45,10 @@ class Rollout(Base):
     challenger_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
     template: Mapped[str] = mapped_column(default="segment_lstm")
     template_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    trainer: Mapped[str] = mapped_column(default="builtin")
+    reference: Mapped[str | None]
+    token_digest: Mapped[bytes | None] = mapped_column(unique=True)
+    is_queued: Mapped[bool] = mapped_column(default=False)
     onset: Mapped[datetime | None]
     requested_at: Mapped[datetime]
     not_before: Mapped[datetime]
@@ -75,3 +80,15 @@ class RolloutEvent(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     at: Mapped[datetime]
     recorded_at: Mapped[datetime]
+
+
+class TrainerConfig(Base):
+    """A trainer that policies refer to by name: a kind, and its configuration."""
+
+    __tablename__ = "trainer"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

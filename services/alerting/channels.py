@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import Type, absolute, compose
+from core import plugins
 from core.errors import NotFound, Unprocessable
 from db.queries.queue import deliveries
 from db.queries.unique import insert_unique
@@ -57,24 +58,22 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
     is_new = channel is None
     if channel is None:
         channel = Channel(name=plan.name, kind=plan.kind, config={}, created_at=now)
-    is_same = channel.kind == plan.kind
-    kept = {one: channel.config[one] for one in kind.secrets & {*channel.config} if is_same}
-    given = {**kept, **plan.config}
-    channel.config = kind.stored(given)
+    before = channel.config if channel.kind == plan.kind else {}
+    channel.config = plugins.stored(plan.kind, kind.config, plan.config, before)
     channel.kind = plan.kind
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
     if is_new:
         insert_unique(session, channel, f"concurrent creation of channel {plan.name}; retry")
-    secret = None if "secret" in given else channel.config.get("secret")
+    is_old = "secret" in {*plan.config, *before}
+    secret = None if is_old else channel.config.get("secret")
     return PutChannel(channel=channel, is_new=is_new, secret=secret)
 
 
 def public_config(channel: Channel) -> dict[str, Any]:
     """Return the configuration without secrets; nothing of a kind that is unavailable."""
     kind = CHANNELS.get(channel.kind)
-    shown = set() if kind is None else {*channel.config} - kind.secrets
-    return {name: value for name, value in channel.config.items() if name in shown}
+    return plugins.public(kind and kind.config, channel.config)
 
 
 def find(session: Session, name: str) -> Channel:

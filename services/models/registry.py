@@ -24,7 +24,7 @@ from db.tables import Model, Scope, Version
 from retrain.template import TEMPLATES
 from services.access.api_keys import Caller, require
 from services.access.ttl_cache import Cached
-from services.models import monitor_config
+from services.models import monitor_config, trainer_config
 
 TTL = timedelta(seconds=5)  # how long a changed contract may still be read as it was
 
@@ -145,7 +145,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     ------
     Unprocessable
         If the name cannot be part of an address or a path, or the policy names a template
-        that is not installed, or parameters that it does not take.
+        or trainer that there is not, or parameters that the template does not take.
     Conflict
         If the contract breaks the one that rows were stored under, rather than widen it.
     """
@@ -154,6 +154,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     names.check_contract(registration.contract)
     policy = registration.policy
     TEMPLATES.find(policy.template).parse(policy.template_params)
+    trainer_config.resolve(session, policy.trainer)
     # Not the key: rows that refer to the model may be added meanwhile.
     named = models.named(registration.name).with_for_update(key_share=True)
     model = session.scalar(named)

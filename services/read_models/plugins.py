@@ -10,9 +10,10 @@ from core.plugins import Registry
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
 from notify.channel import CHANNELS
+from notify.trainer import TRAINERS
 from retrain.template import TEMPLATES
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS, TEMPLATES)
+REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS, TEMPLATES, TRAINERS)
 
 Default: TypeAlias = bool | int | float | str | list[str | float] | None
 

@@ -37,7 +37,7 @@ class Step:
 class RolloutNow:
     """One rollout. `share_percent` is the share of new sessions that the challenger has.
 
-    `deadline` is when its phase ends by itself.
+    `deadline` is when its phase ends by itself, `reference` what its trainer knows it by.
     """
 
     id: UUID
@@ -48,6 +48,9 @@ class RolloutNow:
     reason: str
     base: str | None
     challenger: str | None
+    template: str
+    trainer: str
+    reference: str | None
     onset: datetime | None
     requested_at: datetime
     not_before: datetime
@@ -123,6 +126,9 @@ def _histories(session: Session, rows: list[Rollout]) -> list[RolloutNow]:
             reason=row.reason,
             base=versions.get(row.base_id),
             challenger=versions.get(row.challenger_id),
+            template=row.template,
+            trainer=row.trainer,
+            reference=row.reference,
             onset=row.onset,
             requested_at=row.requested_at,
             not_before=row.not_before,

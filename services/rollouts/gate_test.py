@@ -7,15 +7,22 @@ import numpy as np
 
 from core.errors import ForeignArtifact
 from core.window import Window
+from lake.reading import Snapshot
 from retrain import gate, plan
-from retrain.artifact_header import declared_format, sha256_of
+from retrain.artifact_header import sha256_of
 from retrain.backtest import backtest, seasonal_naive
 from retrain.gate import Gate, GateTests
 from retrain.manifest import Manifest, Metrics, Scaler, TrainingFigures, TrainingRows
 from retrain.rollout import Event
-from retrain.template import Predict, predictor
+from retrain.template import Predict, of_artifact, predictor
 from retrain.windows import Floats, Ints, Windows, scaler
-from services.rollouts.training_history import History, TrainingRequest, read_history
+from services.rollouts.training_history import (
+    History,
+    TrainingRequest,
+    learn_until,
+    read_history,
+)
+from services.rollouts.training_state import HandedIn
 
 DAY = timedelta(days=1)
 
@@ -30,6 +37,8 @@ class Candidate:
         Safetensors, in the format of an installed template.
     code
         Version of the code that trained it.
+    rows
+        That it may have learned from.
     learned_until
         The step of the history that the scaler of a first version is computed up to.
     reference
@@ -43,6 +52,7 @@ class Candidate:
     artifact: bytes
     code: str
     figures: TrainingFigures
+    rows: TrainingRows
     learned_until: int
     reference: Window
     objective: float | None
@@ -61,6 +71,38 @@ class Tested:
     tests: GateTests
 
 
+def received(
+    request: TrainingRequest,
+    history: History,
+    given: HandedIn,
+    pinned: tuple[datetime, Snapshot],
+) -> Candidate:
+    """Return a candidate that a trainer elsewhere has handed in.
+
+    Its gate begins where the trainer was asked to stop learning, given the newest event and
+    the state of the log of that time.
+    """
+    cut, log = pinned
+    begin = request.onset if request.base else None
+    gate_start = learn_until(request.policy, cut)
+    return Candidate(
+        artifact=request.weights(given.sha256),
+        code=given.code,
+        figures=given.figures,
+        rows=TrainingRows(
+            predictions=log.predictions,
+            labels=log.labels,
+            start=history.start,
+            cut=cut,
+            onset=request.onset,
+        ),
+        learned_until=max(history.step_of(gate_start), 1),
+        reference=Window(whole_day(begin or history.start), whole_day(cut)),
+        objective=request.base.objective if request.base else given.objective,
+        gate_start=gate_start,
+    )
+
+
 def test(request: TrainingRequest, history: History, candidate: Candidate) -> Tested:
     """Compare a candidate with the champion; a first version, with the seasonal naive.
 
@@ -69,7 +111,7 @@ def test(request: TrainingRequest, history: History, candidate: Candidate) -> Te
     ForeignArtifact
         If no installed template can read it, or it forecasts another shape.
     """
-    sha256 = sha256_of(candidate.artifact)
+    sha256, kind = sha256_of(candidate.artifact), of_artifact(candidate.artifact)
     challenger = predictor(candidate.artifact, sha256)
     _check_shape(challenger, history)
     windows = _windows(history, candidate.gate_start)
@@ -80,20 +122,14 @@ def test(request: TrainingRequest, history: History, candidate: Candidate) -> Te
     return Tested(
         artifact=candidate.artifact,
         manifest=Manifest(
-            format=declared_format(candidate.artifact) or "",
-            template=request.template,
+            format=kind.format,
+            template=kind.name,
             params=request.params,
             trainer=request.trainer,
             code=candidate.code,
             seed=request.seed,
             base=request.base.name if request.base else None,
-            data=TrainingRows(
-                predictions=request.snapshot.predictions,
-                labels=request.snapshot.labels,
-                start=history.start,
-                cut=request.cut,
-                onset=request.onset,
-            ),
+            data=candidate.rows,
             training=candidate.figures,
             metrics=metrics,
             scaler=_scaler(request, history, candidate.learned_until),

@@ -17,7 +17,7 @@ from monitors.performance.accuracy import AccuracyParams
 from retrain import plan
 from retrain.artifact_header import declared_format
 from retrain.drill import scramble
-from retrain.manifest import TrainingFigures
+from retrain.manifest import TrainingFigures, TrainingRows
 from retrain.plan import Plan
 from retrain.template import TEMPLATES, Epoch, FitRun, Template, TrainingSet
 from retrain.windows import Floats, Windows
@@ -76,6 +76,13 @@ def make(
             n_epochs=len(trained.epochs),
             seconds=trained.seconds,
             validation_error=trained.validation_error,
+        ),
+        rows=TrainingRows(
+            predictions=request.snapshot.predictions,
+            labels=request.snapshot.labels,
+            start=history.start,
+            cut=request.cut,
+            onset=request.onset,
         ),
         learned_until=int(planned.learn.origin.max()),
         reference=Window(whole_day(begin), whole_day(request.cut)),

@@ -3,11 +3,10 @@
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -36,9 +35,11 @@ from services.rollouts import (
     train_challenger,
     training_history,
     training_runs,
+    training_state,
 )
 from services.rollouts.gate_test import Tested
 from services.rollouts.training_history import Base, TrainingRequest
+from services.rollouts.training_state import HandedIn
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +60,25 @@ class Retest:
     tests: GateTests
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A candidate that is to be trained here, or was handed in by a trainer elsewhere.
+
+    `pinned` is what the candidate learns from, or has learned from.
+    """
+
+    request: TrainingRequest
+    handed_in: HandedIn | None
+    pinned: tuple[datetime, Snapshot]
+
+
 def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
     """End a rollout whose run was given up; note that it is tried again."""
     if failure.is_outage:
         failing_jobs.record(session, claim, failure, now)
         return
     rollout = session.get_one(Rollout, UUID(claim.subject), with_for_update=True)
-    if rollout.phase not in AT_WORK:
+    if rollout.phase not in (Phase.REQUESTED, *AT_WORK):
         return
     if failure.is_last:
         rollout_transitions.move(session, rollout, Event.CRASH, failure.cause, now)
@@ -87,15 +100,11 @@ class Trainer:
         """Train and test a challenger, or test it again; nothing if that is no longer due."""
         began = time.monotonic()
         try:
-            request = self._request(claim)
-            if isinstance(request, Retest):
-                self._test_again(claim, request)
+            due = self._due(claim)
+            if isinstance(due, Retest):
+                self._test_again(claim, due)
             else:
-                history = training_history.read_history(request)
-                candidate = train_challenger.make(
-                    request, history, lambda epoch: self._report_progress(claim, epoch)
-                )
-                self._deliver(claim, request, gate_test.test(request, history, candidate))
+                self._deliver(claim, due.request, self._tested(claim, due))
         except Superseded:
             log.warning("rollout %s was ended or taken over", claim.subject)
         except SnapshotGone as error:  # the next attempt trains on what is left
@@ -103,6 +112,18 @@ class Trainer:
         finally:
             self._remove_checkpoints()
         log.info("rollout %s: %.1f s", claim.subject, time.monotonic() - began)
+
+    def _tested(self, claim: Claim, due: Training) -> Tested:
+        """Train the candidate, unless it was handed in, and test it."""
+        history = training_history.read_history(due.request)
+        candidate = (
+            train_challenger.make(
+                due.request, history, lambda epoch: self._report_progress(claim, epoch)
+            )
+            if due.handed_in is None
+            else gate_test.received(due.request, history, due.handed_in, due.pinned)
+        )
+        return gate_test.test(due.request, history, candidate)
 
     def _remove_checkpoints(self) -> None:
         """Remove the checkpoints of rollouts that train no more."""
@@ -115,22 +136,20 @@ class Trainer:
         for name in found:
             shutil.rmtree(folder / name, ignore_errors=True)
 
-    def _begin(self, claim: Claim) -> UUID:
-        """Enter the phase of training, where the rollout was only requested."""
-        with unit_of_work(self._sessions) as session:
-            due = {rollout.id: rollout for rollout in training_runs.due(session)}
-            rollout = due.get(UUID(claim.subject))
-            if rollout is None:
-                raise Superseded
-            if rollout.phase is Phase.REQUESTED:
-                now, cause = utcnow(), "a trainer took it"
-                rollout_transitions.move(session, rollout, Event.START, cause, now)
-            return rollout.model_id
+    def _due(self, claim: Claim) -> Training | Retest:
+        """Return what is to be done now.
 
-    def _request(self, claim: Claim) -> TrainingRequest | Retest:
-        """Write down what to train on, once: whoever begins again takes the same."""
-        model_id = self._begin(claim)
-        # What was acknowledged before the training counts, however busy the worker is.
+        Raises
+        ------
+        Superseded
+            If nothing is.
+        """
+        with read_only(self._sessions) as session:
+            due = {rollout.id: rollout.model_id for rollout in training_runs.to_train(session)}
+        model_id = due.get(UUID(claim.subject))
+        if model_id is None:
+            raise Superseded
+        # What was acknowledged before counts, however busy the worker is.
         catch_up(self._sessions, self._settings.lake, model_id, utcnow())
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
@@ -138,22 +157,32 @@ class Trainer:
             base = session.get(Version, rollout.base_id) if rollout.base_id else None
             if rollout.phase is Phase.GATING and rollout.challenger_id is not None:
                 return self._retest(session, rollout, model, base)
-            if "cut" not in rollout.progress:
-                pinned = training_history.snapshot(self._settings, model.id)
-                assert model.watermark is not None
-                rollout.progress = {
-                    "cut": model.watermark.isoformat(),
-                    "snapshot": asdict(pinned),
-                    "seed": len(models.versions(session, model.id)) + 1,
-                }
-            pinned = Snapshot(**rollout.progress["snapshot"])
-            if not training_history.is_there(self._settings, model.id, pinned):
-                pinned = training_history.snapshot(self._settings, model.id)
-                rollout.progress = {**rollout.progress, "snapshot": asdict(pinned)}
-                cause = "rows were erased meanwhile: trains on what is left"
-                rollout_transitions.note(session, rollout, "pinned_again", cause, utcnow())
-            cut = datetime.fromisoformat(rollout.progress["cut"])
-            return self._requested(rollout, model, base, (cut, pinned))
+            handed_in = training_state.of(rollout).candidate
+            pinned = self._pinned(session, rollout)
+            # A candidate that was handed in is tested with the labels that have come since.
+            log_at = self._now(session, rollout) if handed_in else pinned
+            request = self._requested(rollout, model, base, log_at)
+            return Training(request=request, handed_in=handed_in, pinned=pinned)
+
+    def _pinned(self, session: Session, rollout: Rollout) -> tuple[datetime, Snapshot]:
+        """Return newest event and state of the log to learn from: whoever begins again, too."""
+        state = training_state.of(rollout)
+        assert state.cut is not None
+        assert state.snapshot is not None
+        if state.candidate or training_history.is_there(
+            self._settings, rollout.model_id, state.snapshot
+        ):
+            return state.cut, state.snapshot
+        pinned = training_history.snapshot(self._settings, rollout.model_id)
+        training_state.change(rollout, snapshot=pinned)
+        cause = "rows were erased meanwhile: trains on what is left"
+        rollout_transitions.note(session, rollout, "pinned_again", cause, utcnow())
+        return state.cut, pinned
+
+    def _now(self, session: Session, rollout: Rollout) -> tuple[datetime, Snapshot]:
+        watermark = session.get_one(Model, rollout.model_id).watermark
+        assert watermark is not None
+        return watermark, training_history.snapshot(self._settings, rollout.model_id)
 
     def _requested(
         self,
@@ -163,6 +192,8 @@ class Trainer:
         log_at: tuple[datetime, Snapshot],
     ) -> TrainingRequest:
         cut, pinned = log_at
+        state = training_state.of(rollout)
+        assert state.seed is not None
         manifest = BaseManifest.from_json(base.manifest) if base else BaseManifest()
         return TrainingRequest(
             settings=self._settings,
@@ -175,11 +206,11 @@ class Trainer:
             policy=Policy.from_json(model.policy),
             template=rollout.template,
             params=rollout.template_params,
-            trainer="builtin",
+            trainer=rollout.trainer,
             onset=rollout.onset,
             cut=cut,
             snapshot=pinned,
-            seed=rollout.progress["seed"],
+            seed=state.seed,
             base=Base(name=base.name, sha256=base.sha256, objective=base.objective)
             if base
             else None,
@@ -191,11 +222,10 @@ class Trainer:
     ) -> Retest:
         """Write down what the gate is tested on now."""
         challenger = session.get_one(Version, rollout.challenger_id)
-        assert model.watermark is not None
+        tests = training_state.of(rollout).tests
         assert challenger.sha256 is not None
-        log_at = model.watermark, training_history.snapshot(self._settings, model.id)
-        request = self._requested(rollout, model, base, log_at)
-        tests = msgspec.convert(rollout.progress["tests"], GateTests)
+        assert tests is not None
+        request = self._requested(rollout, model, base, self._now(session, rollout))
         scaler = BaseManifest.from_json(challenger.manifest).scaler
         request = replace(request, scaler=scaler)
         return Retest(request=request, sha256=challenger.sha256, tests=tests)
@@ -225,7 +255,7 @@ class Trainer:
             compared, is_first=request.base is None, is_bypassed=self._drill.bypasses_gate
         )
         if event is Event.GATE_INCONCLUSIVE:
-            rollout.progress = {**rollout.progress, "tests": msgspec.to_builtins(tests)}
+            training_state.change(rollout, tests=tests)
             if tests.next_size is None:  # the deadline ends it
                 rollout.not_before = request.cut + request.policy.max_gate
             else:
@@ -282,7 +312,7 @@ class Trainer:
     def _report_progress(self, claim: Claim, epoch: Epoch) -> None:
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
-            rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}
+            training_state.change(rollout, epoch=epoch)
 
 
 def _described(version: str, figures: TrainingFigures) -> str:

@@ -120,6 +120,11 @@ class History:
         return self.start + step * self.step
 
 
+def learn_until(policy: Policy, cut: datetime) -> datetime:
+    """Return where the gate of a candidate from elsewhere begins: its last labelled days."""
+    return cut - policy.label_delay - policy.gate_days * DAY
+
+
 def is_there(settings: Settings, model_id: UUID, pinned: Snapshot) -> bool:
     """Return whether a past state of the log can still be opened: an erasure ends it."""
     try:

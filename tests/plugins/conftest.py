@@ -60,6 +60,18 @@ BAD = [
         'segment_lstm = "another_segment_lstm:KIND"',
         "KIND = None",
     ),
+    (
+        "broken-trainer",
+        "seqwatch.trainers",
+        'cluster = "broken_trainer:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-builtin",
+        "seqwatch.trainers",
+        'builtin = "another_builtin:KIND"',
+        "KIND = None",
+    ),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]
 

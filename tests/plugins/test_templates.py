@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,20 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import save
-from sqlalchemy import update
 
 from cli.main import main
 from core.errors import ForeignArtifact, RetrainRefused, Unprocessable
-from db.session import unit_of_work
-from db.tables import Model
 from retrain.artifact_header import declared_format, sha256_of
 from retrain.rollout import Phase
 from retrain.template import TEMPLATES, Epoch, TemplateKind, of_artifact, predictor
 from tests.api.conftest import CONTRACT, Clients, app, as_key, operator, stranger
 from tests.plugins.conftest import forget
 from tests.plugins.fits import KILLED_AFTER, PARAMS, SIZES, train
-from tests.services.seasons import CHANGE, DAY, Seasons, daily, opened
+from tests.plugins.worlds import logged, policy, world
+from tests.services.seasons import CHANGE, DAY, Seasons, daily
 from tests.streams import START
 
-__all__ = ["app", "as_key", "operator", "stranger"]  # fixtures
+__all__ = ["app", "as_key", "logged", "operator", "stranger", "world"]  # fixtures
 
 ROOT = Path(__file__).parents[2]
 EVERY = pytest.mark.parametrize("name", PARAMS)
@@ -149,21 +145,13 @@ def test_a_callback_that_raises_stops_the_training(name: str) -> None:
 
 
 @pytest.fixture
-def world(plugins: None, migrated_file: Path, tmp_path: Path) -> Iterator[Seasons]:
-    """A model that has logged enough, and whose policy names the plug-in."""
-    shutil.copy(migrated_file, tmp_path / "seqwatch.sqlite")
-    with opened(f"sqlite:///{tmp_path}/seqwatch.sqlite", tmp_path) as world:
-        world.log(daily()[:CHANGE])
-        policy(world, template="dlinear", template_params={"kernel": 3, "epochs": 8})
-        yield world
+def dlinear(world: Seasons) -> Seasons:
+    policy(world, trainer="builtin")
+    return world
 
 
-def policy(world: Seasons, **changes: object) -> None:
-    with unit_of_work(world.sessions) as session:
-        session.execute(update(Model).values(policy=changes))
-
-
-def test_versions_of_two_templates_meet_at_the_gate(world: Seasons) -> None:
+def test_versions_of_two_templates_meet_at_the_gate(dlinear: Seasons) -> None:
+    world = dlinear
     first = world.request("first")
     assert world.train()
     assert world.rollout(first).phase is Phase.PROMOTED, world.events(first)
@@ -174,7 +162,7 @@ def test_versions_of_two_templates_meet_at_the_gate(world: Seasons) -> None:
 
     world.log(daily()[CHANGE:], first=CHANGE)
     better = {"learning_rate": 5e-3, "max_epochs": 60, "patience": 10}
-    policy(world, template="segment_lstm", template_params=better)
+    policy(world, template="segment_lstm", template_params=better, trainer="builtin")
     second = world.request("renewal", START + CHANGE * DAY)
     assert world.train()
     rollout = world.rollout(second)
@@ -184,16 +172,17 @@ def test_versions_of_two_templates_meet_at_the_gate(world: Seasons) -> None:
 
 
 def test_one_that_was_uninstalled_ends_the_rollout_with_the_reason(
-    world: Seasons, site: Path
+    dlinear: Seasons, site: Path
 ) -> None:
+    world = dlinear
     opened_before = world.request("first")
     sys.path.remove(str(site))
     forget()
     try:
-        assert world.train()
+        assert not world.train()
         assert world.rollout(opened_before).phase is Phase.FAILED
         why = "no template 'dlinear'; known: segment_lstm"
-        assert world.events(opened_before)[-1] == ("crash", f"Unprocessable: {why}")
+        assert world.events(opened_before)[-1] == ("crash", f"builtin refused: {why}")
         with pytest.raises(RetrainRefused, match=why):
             world.request("second")
     finally:

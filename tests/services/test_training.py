@@ -19,8 +19,9 @@ from core.settings import Settings
 from db.queries.queue import runs
 from db.queries.queue.runs import MAX_ATTEMPTS
 from db.session import read_only, unit_of_work
-from db.tables import Model, Rollout, Run
+from db.tables import Model, Run
 from db.tables.queue import RunStatus
+from jobs.ticker import Ticker
 from retrain.drill import Drill
 from retrain.rollout import Phase
 from services.models.artifacts import path_of
@@ -28,7 +29,16 @@ from services.retention import erasure, erasure_requests
 from services.rollouts import train_challenger, training_runs
 from services.rollouts.rollout_transitions import command, routing_of
 from tests.services.loop import at_once
-from tests.services.seasons import CHANGE, DAY, N_DAYS, Seasons, daily, opened, seasoned
+from tests.services.seasons import (
+    CHANGE,
+    DAY,
+    N_DAYS,
+    Seasons,
+    daily,
+    opened,
+    seasoned,
+    start_once,
+)
 from tests.streams import START
 
 ONSET = START + CHANGE * DAY
@@ -205,11 +215,10 @@ def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
 def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
     with_a_gap(empty)
     result = empty.request("first")
+    Ticker(empty.settings(), empty.sessions).ask_for_training()
+    assert start_once(empty.settings(), empty.sessions)
     with unit_of_work(empty.sessions) as session:
-        now, ahead = utcnow(), utcnow() + timedelta(hours=1)
-        session.execute(update(Rollout).values(phase=Phase.TRAINING))
-        runs.ask(session, training_runs.JOB, START, now, str(result))
-        session.execute(update(Run).values(lease_until=ahead))
+        session.execute(update(Run).values(lease_until=utcnow() + timedelta(hours=1)))
     assert empty.train()
     assert empty.rollout(result).phase is Phase.FAILED
 

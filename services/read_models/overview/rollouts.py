@@ -50,11 +50,11 @@ class RolloutLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochNow:
-    """How far training is. Errors are mean absolute, standardised."""
+    """How far training is. Errors are mean absolute, standardised; None if not reported."""
 
     number: int
-    training_error: float
-    validation_error: float
+    training_error: float | None = None
+    validation_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,8 @@ class RolloutPage:
         What was measured last; None before that.
     bars
         How sure the verdict must be.
+    template, trainer, reference
+        What is trained, who trains it, and what the trainer knows it by.
     commands
         What a person may order in its phase.
     steps
@@ -126,6 +128,9 @@ class RolloutPage:
     gate: Gate | None
     verdict: Verdict | None
     bars: Rule
+    template: str
+    trainer: str
+    reference: str | None
     progress: Progress
     events: tuple[RolloutEventLine, ...]
     days: tuple[CanaryDay, ...]
@@ -158,6 +163,9 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         gate=gate_of(stored),
         verdict=verdict_of(stored),
         bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
+        template=stored.template,
+        trainer=stored.trainer,
+        reference=stored.reference,
         progress=msgspec.convert(stored.progress, Progress),
         events=tuple(_event(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
