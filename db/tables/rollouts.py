@@ -8,7 +8,10 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
+from db.types import Typed
+from retrain.gate import Gate
 from retrain.rollout import Phase
+from retrain.verdict import Verdict
 
 _OPEN = text("phase NOT IN ('promoted', 'rejected', 'rolled_back', 'failed')")
 
@@ -54,8 +57,8 @@ class Rollout(Base):
     not_before: Mapped[datetime]
     step: Mapped[int] = mapped_column(default=0)
     step_since: Mapped[datetime | None]
-    gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    gate: Mapped[Gate | None] = mapped_column(Typed(Gate))
+    verdict: Mapped[Verdict | None] = mapped_column(Typed(Verdict))
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

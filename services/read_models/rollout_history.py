@@ -16,7 +16,7 @@ from retrain.deadline import Deadline
 from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, Phase
 from retrain.verdict import Verdict
-from services.read_models.overview.rollouts import Progress, gate_of, verdict_of
+from services.read_models.overview.rollouts import Progress
 from services.read_models.paging import Page, Paging
 from services.rollouts import deadlines
 
@@ -132,8 +132,8 @@ def _histories(session: Session, rows: list[Rollout]) -> list[RolloutNow]:
             onset=row.onset,
             requested_at=row.requested_at,
             not_before=row.not_before,
-            gate=gate_of(row),
-            verdict=verdict_of(row),
+            gate=row.gate,
+            verdict=row.verdict,
             progress=msgspec.convert(row.progress, Progress),
             created_at=row.created_at,
             finished_at=row.finished_at,

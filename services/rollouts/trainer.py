@@ -238,7 +238,7 @@ class Trainer:
             if compared is None:  # labels are missing: it is asked again a day later
                 rollout.not_before = due.request.cut + DAY
                 return
-            rollout.gate = compared.to_json()
+            rollout.gate = compared
             tests = replace(due.tests, done=due.tests.done + 1)
             self._leave_gate(session, rollout, due.request, (compared, tests))
 
@@ -290,7 +290,7 @@ class Trainer:
             session.add(version)
             session.flush()
             rollout.challenger_id = version.id
-            rollout.gate = result.gate.to_json()
+            rollout.gate = result.gate
             cause = _described(version.name, result.manifest.training)
             rollout_transitions.move(session, rollout, Event.TRAINED, cause, now)
             self._leave_gate(session, rollout, request, (result.gate, result.tests))

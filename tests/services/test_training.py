@@ -23,6 +23,7 @@ from db.tables import Model, Run
 from db.tables.queue import RunStatus
 from jobs.ticker import Ticker
 from retrain.drill import Drill
+from retrain.gate import Gate
 from retrain.rollout import Phase
 from services.models.artifacts import path_of
 from services.retention import erasure, erasure_requests
@@ -105,12 +106,19 @@ def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
         assert exact.events(result)[-1][1].startswith("worse: error")
 
 
+def is_much_better(gate: Gate | None) -> bool:
+    assert gate is not None
+    assert gate.challenger is not None
+    assert gate.champion is not None
+    return gate.challenger < 0.8 * gate.champion
+
+
 def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> None:
     result = seasons.request("renewal", ONSET)
     assert seasons.train()
     rollout = seasons.rollout(result)
     assert rollout.phase is Phase.CANARY, seasons.events(result)
-    assert rollout.gate["challenger"] < 0.8 * rollout.gate["champion"]
+    assert is_much_better(rollout.gate)
     old, new = seasons.versions()
     assert new.manifest["base"] == "v1"
     assert new.manifest["scaler"] == old.manifest["scaler"]
@@ -159,15 +167,17 @@ def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Sea
     assert seasons.train()
     waiting = seasons.rollout(result)
     assert waiting.phase is Phase.GATING, seasons.events(result)
-    assert waiting.gate["reason"] == "2 days with labels; at least 3 are needed"
+    assert waiting.gate is not None
+    assert waiting.gate.reason == "2 days with labels; at least 3 are needed"
     assert seasons.events(result)[-1][1].endswith("tested again with 5 days of labels")
     assert not seasons.train()  # nothing new is known
     seasons.log(daily(N_DAYS + 6)[N_DAYS:], first=N_DAYS)
     assert seasons.train()
     decided = seasons.rollout(result)
     assert decided.phase is Phase.CANARY, seasons.events(result)
-    assert decided.gate["n_blocks"] >= 5
-    assert decided.gate["challenger"] < 0.8 * decided.gate["champion"]
+    assert decided.gate is not None
+    assert decided.gate.n_blocks >= 5
+    assert is_much_better(decided.gate)
     assert len(seasons.versions()) == 2
 
 

@@ -160,8 +160,8 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
     stored = row[0]
     return RolloutPage(
         line=_line(row),
-        gate=gate_of(stored),
-        verdict=verdict_of(stored),
+        gate=stored.gate,
+        verdict=stored.verdict,
         bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
         template=stored.template,
         trainer=stored.trainer,
@@ -184,16 +184,6 @@ def commands_in(phase: Phase) -> tuple[str, ...]:
     ()
     """
     return tuple(order for order, event in COMMANDS.items() if (phase, event) in TRANSITIONS)
-
-
-def gate_of(row: Rollout) -> Gate | None:
-    """Return the result of a rollout's gate; None before it."""
-    return msgspec.convert(row.gate, Gate) if row.gate else None
-
-
-def verdict_of(row: Rollout) -> Verdict | None:
-    """Return the newest verdict of a rollout's canary; None before its first."""
-    return msgspec.convert(row.verdict, Verdict) if row.verdict else None
 
 
 def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:
