@@ -176,10 +176,10 @@ def start(
     except Unprocessable as error:
         return Refused(reason=str(error))
     try:
-        return _checked(kind.start(parsed, request, platform))
+        return _checked(kind.start(parsed, request, platform), request.token)
     except Exception as error:  # what nobody foresaw in one trainer must not stop the others
         log.exception("rollout %s could not be started", request.rollout_id)
-        return Retry(error=f"{type(error).__name__}: {error}")
+        return _checked(Retry(error=f"{type(error).__name__}: {error}"), request.token)
 
 
 def cancel(name: str, config: Mapping[str, object], reference: str, platform: Platform) -> None:
@@ -194,8 +194,16 @@ def cancel(name: str, config: Mapping[str, object], reference: str, platform: Pl
     kind.cancel(parse(f"trainer {name!r}", kind.config, config), reference, platform)
 
 
-def _checked(found: object) -> Start:
-    """Return a result whose fields have the types that are declared: it is stored."""
+def _checked(found: object, token: str) -> Start:
+    """Return a result whose fields have the types that are declared, without the token.
+
+    It is stored and shown.
+    """
     if not isinstance(found, Start):
         raise TypeError(f"{found!r} is neither Started nor Retry nor Refused")
-    return msgspec.convert(msgspec.to_builtins(found), type(found))
+    fields: dict[str, Any] = msgspec.to_builtins(found)
+    shown = {
+        name: one.replace(token, "(token)") if isinstance(one, str) else one
+        for name, one in fields.items()
+    }
+    return msgspec.convert(shown, type(found))

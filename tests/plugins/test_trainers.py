@@ -120,10 +120,15 @@ def raising(*_: object) -> Start:
     raise ZeroDivisionError("division by zero")
 
 
+def telling(_: object, request: StartRequest, __: object) -> Start:
+    raise ValueError(f"no such option: --token={request.token}")
+
+
 @pytest.mark.parametrize(
     ("start", "why"),
     [
         pytest.param(raising, "ZeroDivisionError: division by zero", id="an exception"),
+        pytest.param(telling, "--token=(token)", id="an exception with the token"),
         pytest.param(lambda *_: None, "None is neither Started nor Retry", id="nothing"),
         pytest.param(lambda *_: Started(reference=7), "Expected `str`", id="a number"),  # type: ignore[arg-type]
     ],

@@ -278,8 +278,15 @@ def test_a_rollout_that_a_person_ends_stops_its_training(seasons: Seasons) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(("services.rollouts.trainer", "store"), id="trained"),
+        pytest.param(("retrain.training.checkpoint", "write"), id="training"),
+    ],
+)
 def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
-    seasons: Seasons, template: Path, tmp_path: Path
+    seasons: Seasons, template: Path, tmp_path: Path, point: tuple[str, str]
 ) -> None:
     twin_folder = tmp_path / "twin"
     shutil.copytree(template, twin_folder)
@@ -288,7 +295,9 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
         assert twin.train()
         expected = twin.versions()
     result = seasons.request("renewal", ONSET)
-    die(seasons, "services.rollouts.trainer", "store", "after")
+    die(seasons, *point, "after")
+    [checkpoint] = (seasons.folder / "artifacts" / ".training").glob("*/*/*")
+    assert checkpoint.name == "checkpoint.safetensors"
     # What is logged after the death is not part of what was ordered before it.
     seasons.log(daily()[:5], first=N_DAYS)
     assert seasons.train()
