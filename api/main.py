@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
-from api.ingestion import erasures, ingest, kserve, lookup, streams
+from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
 from api.models import (
     backtests,
     history,
@@ -56,6 +56,7 @@ ROOMS = (
     rollouts,
     segments,
     skew,
+    sources,
     streams,
     trainers,
     trainings,

@@ -21,9 +21,9 @@ from benchmarks.quality.series import FOLDER
 from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.calibration import CalibrationParams, ProbabilityDays, evaluate
-from monitors.performance.calibration_sums import sums
 from monitors.performance.reliability import overall
 from monitors.summaries.summary import Floats
+from tasks.calibration_sums import sums
 
 STEPS = 48  # half hours of a day, and of a window
 LEARNT, CALIBRATED = 240, 270  # days

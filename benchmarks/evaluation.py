@@ -21,11 +21,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.bar import Bar, report
 from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
 from core.policy import Policy
+from core.schema.task import TASKS
 from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, unit_of_work
 from db.tables import Champion, Model, Version
-from monitors.slo.serving import SERVING, summarise
+from monitors.slo import cells
+from monitors.slo.cells import Columns, Texts
+from monitors.slo.serving import CELLS, SERVING
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
@@ -42,8 +45,12 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
     model_id = fill(sessions)
     n = CURRENT_DAYS * 24 * 12  # one every five minutes
     at = int(MIDDLE.timestamp()) * 1_000_000 + np.arange(n) * 300_000_000
-    none = np.zeros(n, dtype=np.bool_)
-    served = summarise(at, none, none, np.full(n, 0.1))
+    rows = Columns(
+        n=n,
+        numbers={"latency_seconds": np.full(n, 0.1)},
+        texts={"status": Texts(codes=np.zeros(n, dtype=np.int64), values=("ok",))},
+    )
+    served = cells.summarise(at, CELLS.of(rows))
     with unit_of_work(sessions) as session:
         model = session.get_one(Model, model_id)
         version = Version(
@@ -59,7 +66,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         session.flush()
         session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
         summaries.add(session, SERVING, model_id, "v1", served)
-        for plan in monitor_config.defaults(Policy()):
+        for plan in monitor_config.defaults(Policy(), TASKS.find("forecast")):
             monitor_config.put(session, model_id, plan)
         model.watermark = END
         model.evaluated_until = END - 12 * DAY

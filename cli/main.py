@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(exporting)
     add("plugins", _plugins, "list the plug-ins of each extension point")
     _add_history(add)
+    _add_source(add("source", _source, "list, add and pull sources of predictions and labels"))
     _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
     _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
     return parser
@@ -128,6 +129,27 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
 def _add_history(add: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     add_import(add("import", _import, "bring in past predictions and labels from files"))
     add_backtest(add("backtest", _backtest, "evaluate monitors on past days"))
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION", dest="action")
+    for name, text in {
+        "list": "list the sources of a model, with how far each is pulled",
+        "add": "add or change a source",
+        "pull": "pull a source now, and wait for the worker",
+    }.items():
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("model")
+        if name != "list":
+            action.add_argument("name", help="of the source")
+        if name == "add":
+            action.add_argument("file", type=Path, help="JSON, as the API takes it")
+        if name == "pull":
+            action.add_argument("--wait", type=float, default=60.0, metavar="SECONDS")
+            action.add_argument(
+                "--accept-columns", action="store_true", help="those that it has now"
+            )
+        action.add_argument("--url", help="of the platform; by default SEQWATCH_PUBLIC_URL")
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
@@ -276,6 +298,12 @@ def _plugins(settings: Settings, given: argparse.Namespace) -> int:
     from cli import plugins
 
     return plugins.run(settings, given)
+
+
+def _source(settings: Settings, given: argparse.Namespace) -> int:
+    from cli import source
+
+    return source.run(settings, given)
 
 
 def _skew(settings: Settings, given: argparse.Namespace) -> int:

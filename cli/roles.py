@@ -18,6 +18,7 @@ import pyarrow as pa
 import uvicorn
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.schema.task import TASKS
 from core.settings import Settings
 from db import migrate
 from db.session import connect
@@ -112,6 +113,7 @@ def load_ahead() -> None:
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
     pa.array(np.zeros(1))  # Arrow imports pandas
+    TASKS.names()
     anyio.run(anyio.lowlevel.checkpoint)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -17,7 +17,17 @@ OURS = ("seqwatch-platform", "seqwatch-skew")  # the default installation; their
 
 SECRET = {"secret": True}  # metadata of a field of a configuration that no route returns
 
-Plugin = TypeVar("Plugin")
+
+class Named(Protocol):
+    """What every plug-in has: the name of its entry point."""
+
+    @property
+    def name(self) -> str:
+        """As in a configuration."""
+
+
+Plugin = TypeVar("Plugin", bound=Named)
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +40,7 @@ class Loaded(Generic[Plugin]):
         By name; ours first, then by name of the distribution.
     unavailable
         Why an entry point gave nothing, by its name: it cannot be imported, it is no plug-in
-        of this group, or its name is in use.
+        of this group, its name is another one, or in use.
     """
 
     plugins: Mapping[str, Plugin] = field(default_factory=dict)
@@ -66,11 +76,16 @@ class Registry(Generic[Plugin]):
                 unavailable[label] = f"the name {point.name!r} is in use"
                 continue
             try:
-                plugins[point.name] = self._check(point.load())
+                plugins[point.name] = self._named(point.name, self._check(point.load()))
             except Exception as error:
                 log.exception("plug-in %s of %s is not available", point.name, origin)
                 unavailable[point.name] = f"{origin}: {type(error).__name__}: {error}"
         return Loaded(plugins=plugins, unavailable=unavailable)
+
+    def _named(self, name: str, plugin: Plugin) -> Plugin:
+        if plugin.name != name:
+            raise ValueError(f"{self._what} {plugin.name!r} has the entry point {name!r}")
+        return plugin
 
     def __iter__(self) -> Iterator[Plugin]:
         """Iterate over the plug-ins that are available."""
@@ -125,41 +140,48 @@ def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
         raise Unprocessable(f"{name}: {error}") from None
 
 
-def secrets_of(config: Any) -> set[str]:
-    """Return the names of the fields of a configuration that are secret."""
-    return {one.name for one in fields(config) if one.metadata.get("secret")}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured(Generic[C]):
+    """A plug-in of which each use has a configuration, which is stored.
 
-
-def stored(
-    name: str, config: Any, given: Mapping[str, object], before: Mapping[str, object]
-) -> dict[str, Any]:
-    """Return a configuration as it is stored: checked, with its defaults.
-
-    Parameters
+    Attributes
     ----------
     name
-        Of the kind.
+        As in a configuration, and of its entry point.
+    question
+        What it does, for people.
     config
-        The dataclass that declares it.
-    given
-        As it was sent; a secret that it does not name stays as it was.
-    before
-        As it was stored for this kind; empty where it is new.
-
-    Raises
-    ------
-    Unprocessable
-        Naming the field that is unknown, of the wrong type or impossible.
+        A frozen dataclass of texts, numbers, flags and lists of texts; `__post_init__` raises
+        ValueError or Unprocessable. Metadata `SECRET` marks a field as secret: it is kept
+        when a change does not name it.
     """
-    kept = {one: before[one] for one in secrets_of(config) & {*before}}
-    checked: dict[str, Any] = msgspec.to_builtins(parse(name, config, {**kept, **given}))
-    return checked
 
+    name: str
+    question: str
+    config: type[C]
 
-def public(config: Any | None, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored configuration without secrets; nothing where its kind is unavailable."""
-    shown = set() if config is None else {*stored} - secrets_of(config)
-    return {name: value for name, value in stored.items() if name in shown}
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the fields that are secret."""
+        config: Any = self.config
+        return {field.name for field in fields(config) if field.metadata.get("secret")}
+
+    def parsed(self, given: Mapping[str, object]) -> C:
+        """Return a configuration, checked, with its defaults."""
+        parsed: C = parse(self.name, self.config, given)
+        return parsed
+
+    def stored(
+        self, given: Mapping[str, object], before: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Return a configuration as it is stored; secrets that it lacks are those of before."""
+        kept = {name: value for name, value in (before or {}).items() if name in self.secrets}
+        stored: dict[str, Any] = msgspec.to_builtins(self.parsed({**kept, **given}))
+        return stored
+
+    def public(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration without its secrets."""
+        return {name: value for name, value in stored.items() if name not in self.secrets}
 
 
 def _order(point: EntryPoint) -> tuple[bool, str, str]:

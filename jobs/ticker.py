@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.settings import Settings
+from db.queries import sources
 from db.queries.log import recompute_marks
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
@@ -28,6 +29,7 @@ from jobs.worker import log_failure
 from services.evaluation import failed_slots, schedule
 from services.retention import erasure_requests
 from services.rollouts import training_runs
+from services.sources import definitions
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ SWEEP_EVERY = timedelta(minutes=1)
 RETAIN_EVERY = timedelta(days=1)
 # An erasure asks for its run itself. This is for those whose runs have failed.
 ERASE_EVERY = timedelta(minutes=1)
+PULLS_EVERY = timedelta(seconds=2)  # no source is pulled more often than every five
 
 COMPARE_EVERY = timedelta(seconds=1)  # wall time with the monotonic clock
 JUMP = timedelta(seconds=1)  # a difference that no gradual correction makes in that time
@@ -127,6 +130,7 @@ class Ticker:
         self._tick(schedule.JOB, settings.evaluate_every, self.ask_for_closed_days)
         self._tick(training_runs.JOB, settings.fold_every, self.ask_for_training)
         self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
+        self._tick(definitions.JOB, PULLS_EVERY, self.ask_for_pulls)
         self._reevaluate_every = settings.reevaluate_every
         self._tick("reevaluate", settings.reevaluate_every, self.ask_for_late_days)
 
@@ -212,6 +216,21 @@ class Ticker:
                     runs.ask(
                         session, erasure_requests.JOB, slot_of(now, ERASE_EVERY), now, subject
                     )
+
+    def ask_for_pulls(self) -> None:
+        """Ask for the sources that are due by their schedules."""
+        now = utcnow()
+        with read_only(self._sessions) as session:
+            due = [
+                (str(source_id), slot)
+                for source_id, slot in sources.due(session, now)
+                if not runs.is_open(session, definitions.JOB, str(source_id))
+            ]
+        if due:
+            with unit_of_work(self._sessions) as session:
+                for subject, slot in due:
+                    # Again: a change while a page was read left the source as it was.
+                    runs.ask(session, definitions.JOB, slot, now, subject, again=True)
 
     def start(self) -> None:
         """Begin to tick, in threads of its own."""

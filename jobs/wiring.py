@@ -29,9 +29,10 @@ from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
-from services.rollouts import canary, deadlines, training_runs
+from services.rollouts import canary, deadlines, trainer, training_runs
 from services.rollouts.start_training import Starter
-from services.rollouts.trainer import record_failure
+from services.sources import definitions
+from services.sources import pull as pulling
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -75,6 +76,11 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
+    puller = pulling.Puller(settings, sessions, utcnow)
+
+    def pull(claim: Claim) -> None:
+        puller.run(UUID(claim.subject))
+
     def pair_events(_: Claim) -> None:
         sweep(sessions, utcnow, settings.kserve_wait)
 
@@ -87,6 +93,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
         **starting(settings, sessions, sender),
+        definitions.JOB: Job(Queue.PULL, pull, pulling.record_failure),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
     }
@@ -98,7 +105,7 @@ def starting(
     """Return the jobs that start and cancel trainings."""
     starter = Starter(settings, sessions, sender)
     return {
-        training_runs.START_JOB: Job(Queue.TRAINERS, starter.start, record_failure),
+        training_runs.START_JOB: Job(Queue.TRAINERS, starter.start, trainer.record_failure),
         training_runs.CANCEL_JOB: Job(Queue.TRAINERS, starter.cancel, final=(AppError,)),
     }
 

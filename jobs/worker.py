@@ -31,8 +31,8 @@ LONGEST_PAUSE = 5.0  # seconds between two attempts to reach a database that is 
 class Queue(StrEnum):
     """Queues, each with a worker thread of its own: none waits for another.
 
-    A receiver that does not answer, a lake that is away or a backtest of hours delays
-    nothing but its own queue.
+    A receiver or a source that does not answer, a lake that is away or a backtest of hours
+    delays nothing but its own queue.
     """
 
     FOLD = "fold"
@@ -40,6 +40,7 @@ class Queue(StrEnum):
     EVALUATION = "evaluation"
     ARCHIVE = "archive"
     TRAINERS = "trainers"
+    PULL = "pull"
     BULK = "bulk"
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from core.schema.contract import Contract
 from lake.lists import Floats, Ints, flatten, micros
@@ -143,35 +142,8 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
     return Actuals(entities=entities, times=times, keys=keys, values=values, arrived=when)
 
 
-def actuals_by_id(
-    labels: pa.Table, contract: Contract, ids: pa.ChunkedArray
-) -> tuple[Floats, Ints]:
-    """Lay out the labels that name predictions, as (prediction, step, target).
-
-    The same as `Actuals.at`: values and when they arrived, the latest winning.
-    """
-    labels = by_arrival(labels)
-    shape = (len(ids), contract.horizon, len(contract.targets))
-    values, arrived = np.full(shape, np.nan), np.full(shape, _NEVER)
-    named = pc.fill_null(pc.index_in(labels["prediction_id"], ids.combine_chunks()), -1)
-    row, when = named.to_numpy().astype(np.int64), micros(labels["arrived_at"])
-    for i, target in enumerate(contract.targets):
-        flat = flatten(labels, "actual", target)
-        use = np.isfinite(flat.values) & (flat.steps < contract.horizon) & (row[flat.rows] >= 0)
-        at = row[flat.rows[use]], flat.steps[use]
-        values[(*at, i)] = flat.values[use]
-        arrived[(*at, i)] = when[flat.rows[use]]
-    return values, arrived
-
-
 def target_times(rows: pa.Table, contract: Contract) -> Ints:
     """Return what each step of each forecast is about, as (prediction, step)."""
     step = contract.step_seconds * 1_000_000
     ahead = np.arange(1, contract.horizon + 1) * step
     return micros(rows["at"])[:, None] + ahead
-
-
-def latest(one: tuple[Floats, Ints], other: tuple[Floats, Ints]) -> Floats:
-    """Of two sources of values and their arrivals, take the later value of each cell."""
-    is_other: NDArray[np.bool_] = other[1] > one[1]
-    return np.where(is_other, other[0], one[0])

@@ -120,15 +120,15 @@ class Log:
             columns,
         )
 
-    def labels_by_id(
-        self, ids: pa.Array, since: datetime, columns: Sequence[str]
+    def labels_by(
+        self, column: str, names: pa.Array, since: datetime, columns: Sequence[str]
     ) -> pa.Table | None:
-        """Return the labels that name one of these predictions.
+        """Return the labels that name one of these predictions, or sessions.
 
         Parameters
         ----------
-        ids
-            Prediction ids.
+        column, names
+            `prediction_id` or `session_id`, and which.
         since
             Wall time; labels received before it are not read.
         columns
@@ -141,8 +141,8 @@ class Log:
         """
         return self._read(
             Kind.LABELS,
-            f"received_at >= '{_sql(since)}' AND prediction_id IS NOT NULL",
-            (pc.field("received_at") >= since) & pc.is_in(pc.field("prediction_id"), ids),
+            f"received_at >= '{_sql(since)}' AND {column} IS NOT NULL",
+            (pc.field("received_at") >= since) & pc.is_in(pc.field(column), names),
             columns,
         )
 

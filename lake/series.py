@@ -148,7 +148,8 @@ def _named(
     if rows is None or not rows.num_rows:
         return None
     since = pc.min(rows["received_at"]).as_py() - timedelta(days=1)
-    labels = log.labels_by_id(
+    labels = log.labels_by(
+        "prediction_id",
         rows["prediction_id"].combine_chunks(),
         since,
         ["prediction_id", "actual", "arrived_at", "received_at"],

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import TIME, Kind, schema
 from lake import storage
@@ -99,13 +100,15 @@ def stamped(kind: Kind, contract: Contract, rows: pa.Table) -> pa.Table:
         return rows.append_column("day", rows["at"].cast(pa.date32()))
     day = pc.coalesce(rows["target_at"], rows["received_at"]).cast(pa.date32())
     until = pc.add(rows["target_at"].cast(pa.int64()), _span(rows, contract)).cast(TIME)
+    if "target_end" in rows.column_names:
+        until = pc.coalesce(rows["target_end"], until)
     return rows.append_column("day", day).append_column("until", until)
 
 
 def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
     lengths = [
-        pc.fill_null(pc.list_value_length(child(rows["actual"], target)), 1)
-        for target in contract.targets
+        pc.fill_null(pc.list_value_length(child(rows["actual"], each.name)), 1)
+        for each in task.of(contract).label(contract)
     ]
     longest = pc.max_element_wise(*lengths).cast(pa.int64())
     step = contract.step_seconds * 1_000_000

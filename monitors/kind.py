@@ -13,7 +13,9 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
+from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
+from monitors.show import View
 
 DAY = timedelta(days=1)
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
@@ -78,6 +80,8 @@ class EvaluationContext:
         How often rows came late into each reference: what was fitted before is out of date.
     features
         The features of which input is kept.
+    n_sharing
+        Monitors that share the false-alarm budget.
     """
 
     model_id: str
@@ -91,6 +95,7 @@ class EvaluationContext:
     objective: float | None
     revisions: Mapping[Window, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+    n_sharing: int = 1
 
     @property
     def last_day(self) -> Window:
@@ -172,7 +177,10 @@ class MonitorKind(Generic[P]):
     sources
         What an evaluation reads, given the parameters.
     evaluate
-        Returns the finding; reads nothing but its arguments.
+        Returns the finding, or the evidence for the platform to decide on; reads nothing but
+        its arguments.
+    gives_evidence
+        It returns evidence, and shares the model's false-alarm budget with all that do.
     fit, fitted_on, fits_by_segment
         Learns from the input of a reference, on which reference, and whether the segments lie
         behind the total in it. Returned values are remembered from one evaluation to the next.
@@ -204,13 +212,19 @@ class MonitorKind(Generic[P]):
         Its findings hold names of entities: an erasure takes them out.
     dates_change
         `since` in a finding's detail dates the change.
+    show
+        What the page and the API show of a finding, given its detail and its threshold.
+    about
+        What is evaluated, given the parameters, where the question leaves that open: for
+        people.
     """
 
     name: str
     question: str
     params: type[P]
     sources: Callable[[P], Sequence[Source[Any]]]
-    evaluate: Callable[[P, Inputs], Finding]
+    evaluate: Callable[[P, Inputs], Finding | Evidence]
+    gives_evidence: bool = False
     fit: Callable[[P, Any], object] | None = None
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False
@@ -228,3 +242,5 @@ class MonitorKind(Generic[P]):
     has_report: bool = False
     names_entities: bool = False
     dates_change: bool = False
+    show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
+    about: Callable[[P], str] = lambda _: ""

@@ -1,6 +1,6 @@
 """What monitors can read: one frozen dataclass for each source."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
 from monitors.slo.silence import ArrivalHistory
 from monitors.slo.slices import Slices
+from monitors.slo.source_states import SourceState
 from monitors.summaries.grains import Grains
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.input_history import InputHistory
@@ -45,6 +46,11 @@ class InputGrains(Source[Grains]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals(Source[ArrivalHistory]):
     """What has arrived so far, and what usually arrives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulledSources(Source[Sequence[SourceState]]):
+    """How far the sources of predictions and labels are pulled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,11 +156,23 @@ class ErrorsBySegment(SelfReference, Source[SegmentDays | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingSlices(Source[Slices]):
-    """Requests that were served, by slice of time and version."""
+class SliSlices(Source[Slices]):
+    """Good, bad and unknown ones by an SLI: by five minutes, version and segment.
 
+    Attributes
+    ----------
+    sli, params
+        Which SLI, and its parameters.
+    period
+        How long before the end of the slot.
+    by_segment
+        Whether segments are read.
+    """
+
+    sli: str
+    params: Hashable
     period: timedelta
-    slower_than_seconds: float | None = None
+    by_segment: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import msgspec
 
 from core.errors import Unprocessable
-from core.plugins import Registry, parse
+from core.plugins import SECRET as SECRET  # as plug-ins import it
+from core.plugins import C, Configured, Registry
 from notify.sender import Sender
 
 log = logging.getLogger(__name__)
-
-C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,28 +78,16 @@ Sent: TypeAlias = Delivered | Retry | Disable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelKind(Generic[C]):
-    """One kind of channel.
+class ChannelKind(Configured[C]):
+    """One kind of channel. A secret called `secret` that a default made is shown once.
 
     Attributes
     ----------
-    name
-        As in a configuration, and of its entry point.
-    question
-        What it does, for people.
-    config
-        A frozen dataclass of texts, numbers, flags and lists of texts; `__post_init__` raises
-        ValueError or Unprocessable. Metadata `SECRET` marks a field as secret: it is kept
-        when a change does not name it, and one called `secret` that a default made is shown
-        once.
     send
         Makes one attempt, within the sender's time-out. Requests go through the sender, which
         checks addresses; what is raised is recorded, and tried again.
     """
 
-    name: str
-    question: str
-    config: type[C]
     send: Callable[[C, Group, Sender], Sent]
 
 
@@ -121,7 +108,7 @@ def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) 
     """
     try:
         kind = CHANNELS.find(name)
-        return _checked(kind.send(parse(name, kind.config, config), group, sender))
+        return _checked(kind.send(kind.parsed(config), group, sender))
     except Unprocessable as error:
         return Retry(error=str(error))
     except Exception as error:  # what nobody foresaw in one channel must not stop the others

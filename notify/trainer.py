@@ -11,13 +11,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from core.errors import Unprocessable
-from core.plugins import Registry, parse
+from core.plugins import Configured, Registry
 from core.schema.contract import Contract
 from notify.sender import Sender
 
@@ -126,19 +126,11 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerKind(Generic[C]):
+class TrainerKind(Configured[C]):
     """One kind of trainer.
 
     Attributes
     ----------
-    name
-        As in a configuration, and of its entry point.
-    question
-        What it does, for people.
-    config
-        A frozen dataclass of texts, numbers, flags and lists of texts; `__post_init__` raises
-        ValueError or Unprocessable. Metadata `SECRET` marks a field as secret: no route
-        returns it, and it is kept when a change does not name it.
     start
         Hands a training over, within seconds. What is raised is tried again, and so is a start
         whose process died: it may be called twice for a rollout.
@@ -146,9 +138,6 @@ class TrainerKind(Generic[C]):
         Ends a training whose rollout is over, given its reference; nothing where it has ended.
     """
 
-    name: str
-    question: str
-    config: type[C]
     start: Callable[[C, StartRequest, Platform], Start]
     cancel: Callable[[C, str, Platform], None]
 
@@ -172,7 +161,7 @@ def start(
     """
     try:
         kind = TRAINERS.find(name)
-        parsed = parse(f"trainer {name!r}", kind.config, config)
+        parsed = kind.parsed(config)
     except Unprocessable as error:
         return Refused(reason=str(error))
     try:
@@ -191,7 +180,7 @@ def cancel(name: str, config: Mapping[str, object], reference: str, platform: Pl
         If the kind is unavailable; what the plug-in raises is raised.
     """
     kind = TRAINERS.find(name)
-    kind.cancel(parse(f"trainer {name!r}", kind.config, config), reference, platform)
+    kind.cancel(kind.parsed(config), reference, platform)
 
 
 def _checked(found: object, token: str) -> Start:

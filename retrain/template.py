@@ -232,8 +232,8 @@ def forecasts_own_inputs(contract: Contract) -> list[str]:
     ['the template forecasts its own inputs; not among them: y']
     """
     reasons = []
-    if contract.is_classifier:
-        reasons.append("the template trains no classifier")
+    if contract.task != "forecast":
+        reasons.append(f"the template is not for task {contract.task!r}")
     elif missing := sorted({*contract.targets} - {*contract.feature_names}):
         names = ", ".join(missing)
         reasons.append(f"the template forecasts its own inputs; not among them: {names}")

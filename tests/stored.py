@@ -9,13 +9,16 @@ import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from core.streams import Additive
 from core.window import midnight
 from db.queries import summaries
 from db.queries.summaries import AnyStream
 from db.tables import SummaryRow
 from lake.lists import Floats
-from monitors.slo.serving import SERVING, summarise
-from monitors.summaries.streams import Additive
+from monitors.slo import cells
+from monitors.slo.cells import CellCounts, Columns, Texts
+from monitors.slo.serving import CELLS, SERVING
+from monitors.summaries.summary import Bools, Ints
 from services.aggregation.error_days import ERRORS, SHADOW_ERRORS, DaySums
 
 
@@ -75,9 +78,15 @@ def put_served(
     seconds = np.full(n, np.nan)
     seconds[: len(latency)] = latency
     times = np.full(n, int(at.timestamp()) * 1_000_000)
-    failed = np.arange(n) >= n - n_failed
-    served = summarise(times, failed, np.zeros(n, dtype=np.bool_), seconds)
-    summaries.add(session, SERVING, model_id, version, served)
+    found = served(times, np.arange(n) >= n - n_failed, seconds)
+    summaries.add(session, SERVING, model_id, version, found)
+
+
+def served(at: Ints, failed: Bools, latency: Floats) -> CellCounts:
+    """Count predictions, (prediction,) each; those without a latency have NaN."""
+    status = Texts(codes=failed.astype(np.int64), values=("ok", "error"))
+    columns = Columns(n=len(at), numbers={"latency_seconds": latency}, texts={"status": status})
+    return cells.summarise(at, CELLS.of(columns))
 
 
 def drop(session: Session, *streams: AnyStream, before: datetime | None = None) -> None:

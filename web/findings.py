@@ -15,6 +15,7 @@ from services.read_models.reports import report_status
 from web import finding_charts
 from web.rendering import PageRoute, page, site
 from web.signing import NowDep, VisitorDep
+from web.views import drawn
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -37,6 +38,7 @@ def show_finding(
         now=now,
         finding=found,
         charts=finding_charts,
+        drawn=drawn,
         most_hours=most_hours,
         most_days=most_days,
         may_operate=visitor.holds(Scope.OPERATE),

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote, urlencode
@@ -12,6 +11,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from core import moments
 from core.errors import NotFound, Unprocessable
+from core.schema import task
 from core.schema.rows import Status
 from db.session import read_only
 from services.read_models.export.export import ExportRequest, export
@@ -163,7 +163,7 @@ def show_predictions(
         is_first=not cursor,
         statuses=[*Status],
         formats=[*Format],
-        mean_error=partial(traces.mean_error, contract=of.contract),
+        measure=task.of(of.contract).measure,
     )
 
 
@@ -234,7 +234,8 @@ def show_prediction(
         searched_back_to=unfinished and unfinished.searched_back_to,
         next=written(unfinished.cursor) if unfinished else "",
         traces=traces.prediction(row, of.contract) if row else [],
-        mean_error=traces.mean_error(row, of.contract) if row else None,
+        lists=task.of(of.contract).compares_lists,
+        measure=task.of(of.contract).measure,
     )
 
 
@@ -263,7 +264,7 @@ def show_session(
         session_id=session_id,
         session=found,
         steps=[
-            (row, traces.said(row, before), traces.mean_error(row, of.contract))
+            (row, traces.said(row, before))
             for row, before in zip(found.rows, versions, strict=False)
         ],
         next=written(found.cursor) if found.cursor else "",

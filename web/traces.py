@@ -32,7 +32,7 @@ def prediction(row: Prediction, contract: Contract) -> list[Trace]:
             chart=_chart(
                 _before(inputs.get(target), at, step),
                 _after(output.get(target), at, step),
-                _after(row.label.actual[target] if row.label else None, at, step),
+                _after(row.label.actual.get(target) if row.label else None, at, step),
                 at,
             ),
         )
@@ -50,14 +50,19 @@ Points = dict[float, float | None]
 
 
 def _before(values: Sequence[Any] | None, at: datetime, step: timedelta) -> Points:
-    if not values or any(isinstance(value, str) for value in values):
-        return {}
-    last = len(values) - 1
-    return {(at - (last - i) * step).timestamp(): value for i, value in enumerate(values)}
+    known = _numbers(values)
+    last = len(known) - 1
+    return {(at - (last - i) * step).timestamp(): value for i, value in enumerate(known)}
 
 
-def _after(values: Sequence[float | None] | None, at: datetime, step: timedelta) -> Points:
-    return {(at + (i + 1) * step).timestamp(): value for i, value in enumerate(values or ())}
+def _after(values: Sequence[Any] | None, at: datetime, step: timedelta) -> Points:
+    known = _numbers(values)
+    return {(at + (i + 1) * step).timestamp(): value for i, value in enumerate(known)}
+
+
+def _numbers(values: Sequence[Any] | None) -> Sequence[float | None]:
+    """Return values that can be drawn: none of a list of texts."""
+    return () if values is None or any(isinstance(one, str) for one in values) else values
 
 
 def _chart(before: Points, forecast: Points, actual: Points, at: datetime) -> Chart:
@@ -81,8 +86,8 @@ def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
     x = tuple(_next(row, contract) for row in rows)
     lines = []
     for i, target in enumerate(contract.targets[:2]):
-        forecast = [((row.fields["output"] or {}).get(target) or [None])[0] for row in rows]
-        actual = [row.label.actual[target][0] if row.label else None for row in rows]
+        forecast = [_first((row.fields["output"] or {}).get(target)) for row in rows]
+        actual = [_first(row.label.actual.get(target)) if row.label else None for row in rows]
         lines.append(Series(label=f"{target}, forecast", values=tuple(forecast), tone=TONES[i]))
         lines.append(
             Series(
@@ -94,6 +99,10 @@ def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
         )
     shown = tuple(line for line in lines if any(v is not None for v in line.values))
     return Chart(x=x, series=shown, kind="moment", marks=tuple(_marks(rows, contract)))
+
+
+def _first(values: Sequence[Any] | None) -> float | None:
+    return next(iter(_numbers(values)), None)
 
 
 def latency(rows: Sequence[Prediction], contract: Contract) -> Chart:
@@ -139,15 +148,3 @@ def said(row: Prediction, version_before: str | None) -> list[tuple[str, str]]:
         ("ends", "accent", fields["session_end"]),
     ]
     return [(word, tone) for word, tone, is_so in words if is_so]
-
-
-def mean_error(row: Prediction, contract: Contract) -> float | None:
-    """Return the mean absolute error of what is labelled; of a classifier, the Brier score."""
-    if row.label is None:
-        return None
-    errors = [e for steps in row.label.error.values() for e in steps if e is not None]
-    if not errors:
-        return None
-    if contract.is_classifier:
-        return len(contract.targets) * sum(e * e for e in errors) / len(errors)
-    return sum(map(abs, errors)) / len(errors)

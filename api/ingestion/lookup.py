@@ -43,10 +43,15 @@ Moment = Annotated[
 
 
 class LabelRead(BaseModel):
-    """What happened: by target and step of the horizon; null where it is not known yet."""
+    """What happened, by target and step; null where it is not known yet.
 
-    actual: dict[str, list[float | None]]
+    `error` is what was predicted less what happened, empty where the task compares lists;
+    `loss` is that of the task over the whole prediction, in natural units.
+    """
+
+    actual: dict[str, list[float | str | None] | None]
     error: dict[str, list[float | None]]
+    loss: float | None
     arrived_at: datetime
 
 
@@ -60,7 +65,7 @@ class PredictionRead(BaseModel):
     session_id: str | None
     step_index: int | None
     features: dict[str, list[float | str | None] | None]
-    output: dict[str, list[float | None] | None] | None
+    output: dict[str, list[float | str | None] | None] | None
     status: Status
     shadow: bool
     latency_seconds: float | None

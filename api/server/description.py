@@ -44,6 +44,7 @@ TAGS = {
     "streams": "Rows that cannot be processed, and how to discard them.",
     "trainers": "Who trains challengers, and what a trainer reports.",
     "plugins": "Installed plug-ins of each extension point.",
+    "sources": "Predictions and labels that are pulled on a schedule.",
     "skew": "What serving does to the input that training did not.",
     "history": "What was brought in after the fact.",
     "backtests": "What monitors would have found on past days.",

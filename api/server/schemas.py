@@ -11,6 +11,8 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.terms import Terms
 from monitors.registry import KINDS
+from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.sli import SLIS
 from services.ingest import Feed
 from services.ingest.formats.row_types import Field, fields
 
@@ -59,17 +61,19 @@ def _field(field: Field) -> dict[str, Any]:
 
 
 def add_parameters(schemas: dict[str, Any]) -> None:
-    """Describe the parameters of monitors: of one of the kinds, each with a schema."""
-    kinds = [kind.params for kind in KINDS]
-    of_kinds, found = msgspec.json.schema_components(
-        kinds, ref_template="#/components/schemas/{name}"
+    """Describe the parameters of monitors, and of SLIs: of one of them, each with a schema."""
+    kinds, slis = [kind.params for kind in KINDS], [sli.params for sli in SLIS]
+    made, found = msgspec.json.schema_components(
+        [*kinds, *slis], ref_template="#/components/schemas/{name}"
     )
+    of_kinds, of_slis = made[: len(kinds)], made[len(kinds) :]
     schemas |= found
     for body in ("MonitorPut", "MonitorNow", "BacktestMonitor"):
         schemas[body]["properties"]["params"] = {
             "description": "By the kind of the monitor; what is absent has its default.",
             "anyOf": [*of_kinds],
         }
+    schemas[BurnRateParams.__name__]["properties"]["sli_params"] = {"anyOf": [*of_slis]}
 
 
 def _plain_name(qualified: re.Match[str]) -> str:

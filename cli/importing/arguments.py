@@ -1,10 +1,12 @@
 """What `seqwatch import` and `seqwatch backtest` take."""
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from core import moments
+from core.errors import Unprocessable
 
 UNITS = ("s", "ms", "us")
 
@@ -76,6 +78,31 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
         help="wait until the worker has joined every row, by default for 600 s at most",
     )
     option("--json", action="store_true", help="print it as JSON")
+
+
+def columns_of(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Read `FIELD=COLUMN` and `FIELD=COLUMN,COLUMN`.
+
+    Raises
+    ------
+    Unprocessable
+        If one has not that form, or a field is named twice.
+
+    Examples
+    --------
+    >>> columns_of(["at=timestamp", "output.load=h1,h2"])
+    {'at': ('timestamp',), 'output.load': ('h1', 'h2')}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for each in given:
+        name, equals, columns = each.partition("=")
+        names = tuple(column for column in columns.split(",") if column)
+        if not equals or not name or not names:
+            raise Unprocessable(f"--map {each!r}: expected FIELD=COLUMN or FIELD=COLUMN,COLUMN")
+        if name in found:
+            raise Unprocessable(f"--map: {name} is mapped twice")
+        found[name] = names
+    return found
 
 
 def _moment(text: str) -> datetime:

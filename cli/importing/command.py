@@ -17,12 +17,11 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.importing import mapping, reading, telling
-from cli.importing.mapping import ImportOptions, Layout, Unit
+from cli.importing import reading, telling
+from cli.importing.arguments import columns_of
 from cli.importing.progress import Progress
 from cli.importing.reading import Source
 from cli.importing.sending import ImportRefused, Journal, Parcel, Platform, Tally, batch_id
-from cli.importing.shaping import Shaper
 from core.clock import utcnow
 from core.errors import Unprocessable
 from core.schema.contract import Contract
@@ -30,6 +29,9 @@ from core.settings import Settings
 from core.terms import Terms
 from services.ingest import Batch, Feed, Format
 from services.ingest.formats.decode import decode
+from services.ingest.mapping import layout as mapping
+from services.ingest.mapping.layout import Layout, MappingOptions, Unit
+from services.ingest.mapping.shaping import Shaper
 
 MAX_BODY = 8 * 2**20
 AHEAD = 3  # batches that are read and shaped while one is on its way
@@ -100,8 +102,8 @@ def _key(given: argparse.Namespace) -> str:
 
 def _job(path: Path, contract: Contract, given: argparse.Namespace) -> Job:
     source = reading.find(path)
-    options = ImportOptions(
-        columns=mapping.parse(given.map),
+    options = MappingOptions(
+        columns=columns_of(given.map),
         version=given.version_name,
         entity=given.entity,
         timezone=given.timezone,

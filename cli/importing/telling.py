@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from cli.importing.mapping import Layout
 from cli.importing.sending import Tally
 from services.ingest import Feed
+from services.ingest.mapping.layout import Layout
 
 SHOWN = 10  # bad rows, and episodes of each monitor
 

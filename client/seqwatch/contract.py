@@ -79,6 +79,8 @@ _DEFAULTS: dict[str, object] = {
     "scaler": {},
     "label_map": [],
     "sensitive_fields": {},
+    "segment_by": "",
+    "task": "forecast",
 }
 
 

@@ -81,6 +81,8 @@ class Contract:
     segment_by
         The category among the kept features, or `entity` for the field of the
         row, by whose values summaries are kept apart as well; "" for none.
+    task
+        What the model predicts: the name of one in `core.schema.task.TASKS`.
     widens
         Digests of the contracts that this one has replaced without breaking
         them: rows under them are welcome. Kept by the platform, no part of
@@ -99,6 +101,7 @@ class Contract:
     label_map: tuple[str, ...] = ()
     sensitive_fields: Mapping[str, Sensitivity] = field(default_factory=dict, hash=False)
     segment_by: str = ""
+    task: str = "forecast"
     widens: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -140,20 +143,6 @@ class Contract:
     def measured(self) -> tuple[str, ...]:
         """The names of the numbers among the kept inputs: what can be too high or too low."""
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
-
-    def takes_booleans(self, group: str, name: str) -> bool:
-        """Return whether true and false are numbers of a list: `group` is a column of the rows.
-
-        They are for features whose declared range is 0 to 1, and for labels of a classifier.
-        """
-        if group == "features":
-            return any(each.name == name and each.takes_booleans for each in self.features)
-        return group == "actual" and self.is_classifier
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether the targets are classes, each with its probability: they are `label_map`."""
-        return self.targets == self.label_map
 
     @property
     def is_sensitive(self) -> bool:

@@ -8,6 +8,7 @@ from core.schema.feature import STRICTNESS, Feature, Sensitivity
 
 # What no widening can change: it defines the numbers of the model's input.
 _FIXED = (
+    "task",
     "targets",
     "step_seconds",
     "horizon",
@@ -65,7 +66,7 @@ def apart(log: Contract, new: Contract) -> tuple[str, ...]:
     """
     found = [
         name
-        for name in ("targets", "step_seconds", "horizon", "sensitive_fields")
+        for name in ("task", "targets", "step_seconds", "horizon", "sensitive_fields")
         if getattr(log, name) != getattr(new, name)
     ]
     if new.segment_by not in ("", log.segment_by):

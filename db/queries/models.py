@@ -33,6 +33,12 @@ def find(session: Session, name: str) -> Model:
     return model
 
 
+def lock(session: Session, model_id: UUID) -> None:
+    """Let nobody else change a model until the transaction is over."""
+    own = select(Model.id).where(Model.id == model_id)
+    session.execute(own.with_for_update(key_share=True))
+
+
 def find_version(session: Session, model_id: UUID, name: str) -> Version:
     """Return a model's version of that name, or raise NotFound."""
     version = session.scalar(version_named(model_id, name))

@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from core.streams import Additive, Stream
 from core.window import Window
 from db.queries.upsert import upsert
 from db.tables import SummaryLayout, SummaryRow
-from monitors.summaries.streams import INPUT, WINDOW_PROFILE, Additive, Stream
+from monitors.summaries.streams import INPUT, WINDOW_PROFILE
 from monitors.summaries.summary import Edges
 from monitors.temporal.window_profile_schema import Layout
 

@@ -30,6 +30,7 @@ from db.tables.log import (
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import BacktestRow, Run
 from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
+from db.tables.sources import SourceRow
 from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Segment",
     "SessionScore",
     "SetAside",
+    "SourceRow",
     "Stream",
     "SummaryLayout",
     "SummaryRow",

@@ -13,17 +13,18 @@ from typing import Protocol
 
 import numpy as np
 
+from core.streams import Additive
 from monitors.baselines.feature_weights import Weights
 from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.slo.cells import N_PLACES, NO_SEGMENT
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.serialization import from_many, to_bytes
-from monitors.summaries.streams import Additive
 from monitors.summaries.summary import Edges, Ints, Summary, chunk_start, merge
 
 MOST = 16  # segments with a name of their own
-OTHER, NONE, FIRST = 0, 1, 2  # places: of the rest, of no value, of the first name
-SLOTS = 32  # a power of two above them all
+OTHER, NONE, FIRST = 0, NO_SEGMENT, 2  # places: of the rest, of no value, of the first name
+SLOTS = N_PLACES  # above them all
 _LONGEST = 64  # characters of a name in a label: longer ones go by their number
 
 

@@ -167,6 +167,17 @@ class Flaw:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFlaw:
+    """A flaw in a finding's detail; infinite numbers are None."""
+
+    fact: Fact
+    feature: str | None = None
+    value: float | None = None
+    baseline: float | None = None
+    limit: float | None = None
+
+
 def _fold_change(value: float, typical: float) -> float:
     """Return how many times as many or as few, as a logarithm; half a row avoids none."""
     return abs(math.log((value + 0.5) / (typical + 0.5)))

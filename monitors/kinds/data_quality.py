@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
+
 from monitors.baselines.coverage import unevaluated
 from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
-from monitors.data_quality.flaws import DataQualityParams
+from monitors.data_quality.flaws import DataQualityParams, StoredFlaw
 from monitors.finding import Finding
-from monitors.kind import Inputs, MonitorKind, ReferenceOf
+from monitors.kind import Detail, Inputs, MonitorKind, ReferenceOf
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import RecentInput, Volume
 from monitors.summaries.daily import daily
 from monitors.summaries.input_history import InputHistory
@@ -39,12 +42,28 @@ def evaluate(params: DataQualityParams, inputs: Inputs) -> Finding:
     return replace(found, detail={**found.detail, **unevaluated(lacking)})
 
 
+def show(detail: Detail, _: float | None) -> list[View]:
+    """Show what is beyond its limit."""
+    flaws = msgspec.convert(detail.get("flaws", ()), list[StoredFlaw])
+    columns = (
+        Column(name="Fact", unit=CellKind.TEXT),
+        Column(name="Feature", unit=CellKind.TEXT),
+        *(Column(name=name) for name in ("Found", "Baseline", "Limit")),
+    )
+    rows = tuple(
+        (one.fact.value, one.feature or "all rows", one.value, one.baseline, one.limit)
+        for one in flaws
+    )
+    return [Table(title="What is beyond its limit", columns=columns, rows=rows)] if rows else []
+
+
 KIND = MonitorKind(
     name="data_quality",
     question="Is the data complete, fresh and within its range?",
     params=DataQualityParams,
     sources=lambda _: [_RECENT, _VOLUME],
     evaluate=evaluate,
+    show=show,
     fit=fit,
     fitted_on=ReferenceOf.WIDEST,
     needs_reference=False,

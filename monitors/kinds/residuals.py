@@ -1,9 +1,15 @@
 """Residuals: bias, spread and autocorrelation of the errors."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
 from monitors.finding import Finding
-from monitors.kind import Inputs, MonitorKind, by_any
+from monitors.kind import Detail, Inputs, MonitorKind, by_any
 from monitors.performance import residuals
 from monitors.performance.residuals import ResidualParams
+from monitors.show import Cell, CellKind, Column, Table, View
 from monitors.sources import Residuals
 
 
@@ -19,12 +25,47 @@ def _past(params: ResidualParams) -> Residuals:
     return Residuals(window_days=params.window_days, reference_days=params.reference_days)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    now: Mapping[str, float | None]
+    baseline: Mapping[str, float | None]
+
+
+_SHOWN = {
+    "bias": "Bias",
+    "sd": "Spread",
+    "tail": "Root mean square / mean",
+    "repeats": "Memory",
+    "season": "Memory of a day",
+}
+
+
+def show(detail: Detail, _: float | None) -> list[View]:
+    """Show the statistics of each part of the horizon, in the baseline and in the window."""
+    parts = msgspec.convert(detail.get("parts", {}), dict[str, _Part])
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (name, *((part.baseline.get(of), part.now.get(of)) for of in _SHOWN))
+        for name, part in parts.items()
+    )
+    columns = (
+        Column(name="Steps ahead", unit=CellKind.TEXT),
+        *(Column(name=name, unit=CellKind.CHANGE) for name in _SHOWN.values()),
+    )
+    note = (
+        "Baseline → window, in units of the scaler. Memory: autocorrelation of hourly mean "
+        "errors at the first observable lag, and at the first whole number of days from there."
+    )
+    table = Table(title="Residuals", columns=columns, rows=rows, note=note)
+    return [table] if rows else []
+
+
 KIND = MonitorKind(
     name="residuals",
     question="Do the errors have a pattern that they did not have?",
     params=ResidualParams,
     sources=lambda params: [_past(params)],
     evaluate=evaluate,
+    show=show,
     oks_to_resolve=7,
     is_against_reference=True,
     is_explained_by=by_any,

@@ -1,9 +1,14 @@
 """Segment accuracy: the error of each segment beside the others."""
 
+from dataclasses import dataclass
+
+import msgspec
+
 from monitors.finding import Finding
-from monitors.kind import Inputs, MonitorKind, by_any
+from monitors.kind import Detail, Inputs, MonitorKind, by_any
 from monitors.performance import segment_accuracy
-from monitors.performance.segment_accuracy import SegmentAccuracyParams
+from monitors.performance.segment_accuracy import VIEW, SegmentAccuracyParams
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import ErrorsBySegment
 
 
@@ -20,12 +25,40 @@ def _past(params: SegmentAccuracyParams) -> ErrorsBySegment:
     return ErrorsBySegment(window_days=params.window_days, reference_days=params.reference_days)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Segment:
+    error: float | None
+    baseline: float | None
+    times: float | None
+    others: float | None
+
+
+def show(detail: Detail, threshold: float | None) -> list[View]:
+    """Show the errors of each segment beside its baseline and the others, the worst first."""
+    segments = msgspec.convert(detail.get("errors", {}), dict[str, _Segment])
+    scores = msgspec.convert(detail.get("features", {}), dict[str, dict[str, float | None]])
+    rows = [
+        (name, (of.baseline, of.error), of.times, of.others, scores.get(name, {}).get(VIEW))
+        for name, of in segments.items()
+    ]
+    columns = (
+        Column(name="Segment", unit=CellKind.TEXT),
+        Column(name="Error: baseline → window", unit=CellKind.CHANGE),
+        Column(name="Times as much"),
+        Column(name="The others"),
+        Column(name="Score", limit=threshold),
+    )
+    rows.sort(key=lambda row: -(row[-1] or 0.0))
+    return [Table(title="Segments", columns=columns, rows=(*rows,))] if rows else []
+
+
 KIND = MonitorKind(
     name="segment_accuracy",
     question="Has the error of one segment alone grown?",
     params=SegmentAccuracyParams,
     sources=lambda params: [_past(params)],
     evaluate=evaluate,
+    show=show,
     oks_to_resolve=7,
     is_against_reference=True,
     is_explained_by=by_any,

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
+from core.schema.task import Measure
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summaries.summary import Floats, Ints
@@ -25,9 +26,8 @@ class AccuracyParams:
     min_coverage
         Share of labels, among those expected, below which the outcome is `NO_DATA`.
     objective
-        Largest mean absolute error, in standard deviations, or largest Brier score
-        of a classifier; None takes the one that was derived when the first version
-        was trained.
+        Largest mean loss of the model's task; None takes the one that was derived when
+        the first version was trained.
     """
 
     window_days: int = 7
@@ -68,14 +68,13 @@ class DayErrors:
     days
         Event days.
     sums : (day, step)
-        Sums of the loss over everything that is labelled: standardised |error|, or
-        of a classifier the Brier score, in shares of one class.
+        Sums of the loss of the model's task over everything that is labelled.
     n_labelled, n_expected : (day, step)
         How many values are in the sum, and how many will be.
     others
         Of the versions that served beside the champion: shown, and not evaluated.
-    is_brier
-        The losses are Brier scores.
+    measure
+        What the loss is called.
     """
 
     days: tuple[date, ...]
@@ -83,7 +82,7 @@ class DayErrors:
     n_labelled: Ints
     n_expected: Ints
     others: Mapping[str, VersionErrors] = field(default_factory=dict)
-    is_brier: bool = False
+    measure: Measure = field(default_factory=lambda: Measure(name="error", unit="SD"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +120,9 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
     Returns
     -------
     Finding
-        `value` is the champion's mean loss over all that is labelled: the absolute
-        error, or the Brier score of a classifier. The detail holds error and coverage
-        per horizon step, what the error is at least, if every missing label proved its
-        forecast perfect, and error and coverage of other versions that served.
+        `value` is the champion's mean loss over all that is labelled. The detail holds
+        error and coverage per horizon step, what the error is at least, if every missing
+        label proved its forecast perfect, and error and coverage of other versions.
         `NO_DATA` without forecasts, without an objective, or with too few labels.
 
     Examples
@@ -154,11 +152,11 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
         return _no_data(window, None, "no objective: none was set, none was derived")
     value = float(errors.sums.sum()) / n_labelled
     breach = value > threshold
-    cause = f"error {value:.3f} SD over {len(errors.days)} days, objective {threshold:.3f}"
-    if errors.is_brier:
-        cause = (
-            f"Brier score {value:.4f} over {len(errors.days)} days, objective {threshold:.4f}"
-        )
+    measure = errors.measure
+    cause = (
+        f"{measure.name} {measure.text(value)} over {len(errors.days)} days,"
+        f" objective {measure.text(threshold)}"
+    )
     return Finding(
         outcome=Outcome.BREACH if breach else Outcome.OK,
         value=value,

@@ -22,10 +22,10 @@ from monitors.baselines.self_reference import (
 )
 from monitors.baselines.warm_up import WarmingUp
 from monitors.finding import Finding, Json, as_json
-from monitors.performance.calibration_sums import EXPECTED, OBSERVED, PREDICTED, N
 from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
+from tasks.calibration_sums import EXPECTED, OBSERVED, PREDICTED, N
 
 # In probability. Claims that come closer to what happens are no fault. What is finer than a
 # grain is negligible: one in fifty.
@@ -54,7 +54,7 @@ class ProbabilityDays:
     first_day
         Since the epoch.
     cells : (day, class, WIDTH)
-        From `monitors.performance.calibration_sums`; zeros where nothing was claimed.
+        From `tasks.calibration_sums`; zeros where nothing was claimed.
     """
 
     names: tuple[str, ...]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.performance.calibration_sums import BINS, OBSERVED, PREDICTED, N
 from monitors.summaries.summary import Floats
+from tasks.calibration_sums import BINS, OBSERVED, PREDICTED, N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,11 @@ def table(total: Floats) -> tuple[Bin, ...]:
     Parameters
     ----------
     total : (WIDTH,)
-        From `monitors.performance.calibration_sums`.
+        From `tasks.calibration_sums`.
 
     Examples
     --------
-    >>> from monitors.performance.calibration_sums import sums
+    >>> from tasks.calibration_sums import sums
     >>> p, y = np.array([0.75, 0.75, 0.2]), np.array([1.0, 0.0, 0.0])
     >>> [(b.low, b.n, b.predicted, b.observed) for b in table(sums(
     ...     p[:, None, None], y[:, None, None])[0]) if b.n]
@@ -69,7 +69,7 @@ def squared_error(totals: Floats) -> Floats:
     Parameters
     ----------
     totals : (..., WIDTH)
-        From `monitors.performance.calibration_sums`, added up as you like.
+        From `tasks.calibration_sums`, added up as you like.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def squared_error(totals: Floats) -> Floats:
 
     Examples
     --------
-    >>> from monitors.performance.calibration_sums import sums
+    >>> from tasks.calibration_sums import sums
     >>> p, y = np.full((4, 1, 1), 0.75), np.array([1.0, 1.0, 1.0, 0.0]).reshape(4, 1, 1)
     >>> squared_error(sums(p, y))
     array([-0.0625])
@@ -115,7 +115,7 @@ def sureness(totals: Floats) -> Floats:
     Parameters
     ----------
     totals : (..., WIDTH)
-        From `monitors.performance.calibration_sums`.
+        From `tasks.calibration_sums`.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def sureness(totals: Floats) -> Floats:
 
     Examples
     --------
-    >>> from monitors.performance.calibration_sums import sums
+    >>> from tasks.calibration_sums import sums
     >>> p = np.repeat([0.05, 0.95], 10).reshape(-1, 1, 1)
     >>> y = np.tile([0.0, 1.0], [1, 10]).reshape(-1, 1, 1)  # as good as a coin
     >>> sureness(sums(p, y)).round(2)

@@ -9,18 +9,18 @@ import numpy as np
 from core.schema.contract import Contract
 from monitors.baselines.self_reference import over_windows
 from monitors.finding import Json, as_json
-from monitors.performance.residual_sums import (
+from monitors.statistics.view import Statistic, log_size, slide
+from monitors.summaries.hourly import HOURS
+from monitors.summaries.moments import centred_about
+from monitors.summaries.summary import Bools, Floats
+from tasks import horizon_buckets
+from tasks.residual_sums import (
     ABSOLUTE,
     CENTRED,
     EXPECTED,
     SUM,
     N,
 )
-from monitors.statistics.view import Statistic, log_size, slide
-from monitors.summaries import horizon_buckets
-from monitors.summaries.hourly import HOURS
-from monitors.summaries.moments import centred_about
-from monitors.summaries.summary import Bools, Floats
 
 _HOUR_SECONDS = 3600
 
@@ -52,13 +52,13 @@ class ErrorDays:
     Attributes
     ----------
     names
-        The parts of its targets, from `monitors.summaries.horizon_buckets.names`.
+        The parts of its targets, from `tasks.horizon_buckets.names`.
     ahead : one per part
         Hours to the last step of each, rounded up.
     first_day
         Since the epoch.
     cells : (day, part of a target, WIDTH)
-        From `monitors.performance.residual_sums`; zeros where nothing was forecast.
+        From `tasks.residual_sums`; zeros where nothing was forecast.
     """
 
     names: tuple[str, ...]

@@ -1,28 +1,22 @@
 """Burn rate of the error budget: two windows per tier, exact counts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
-
-import numpy as np
+from typing import Any
 
 from core.window import Window
 from monitors.finding import Finding, Json, Outcome
-from monitors.slo.slices import Slices
+from monitors.slo import sli
+from monitors.slo.sli import SliUnit
+from monitors.slo.slices import Counts, Slices
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 SLICE = timedelta(minutes=5)  # of event time, that windows are sums of
 MIN_FAILURES = 3  # a single failure at night is not an outage, whatever its share
-
-
-class Indicator(StrEnum):
-    """What makes a prediction a bad one."""
-
-    AVAILABILITY = "availability"
-    LATENCY = "latency"
 
 
 class State(StrEnum):
@@ -31,7 +25,7 @@ class State(StrEnum):
     BURNING = "burning"
     QUIET = "quiet"
     NO_TRAFFIC = "no_traffic"
-    NO_LATENCY = "no_latency"
+    UNKNOWN = "unknown"
     SOURCE_STALE = "source_stale"
     INVALID = "invalid"
 
@@ -78,31 +72,33 @@ class BurnRateParams:
 
     Attributes
     ----------
-    indicator
-        `availability`: an error or a time-out is bad. `latency`: so is an
-        answer slower than `slower_than_seconds`; a prediction without a latency
-        is unknown, neither good nor bad.
+    sli
+        The SLI: what makes a prediction, or a slice of time, a bad one.
+    sli_params
+        Parameters of the SLI; what is absent has its default.
     objective
-        Share of predictions that must be good, in (0, 1).
+        Share of predictions that must be good, in (0, 1); None takes that of the SLI.
     period_days
         For which the objective holds.
-    slower_than_seconds
-        For `latency`.
     max_staleness_seconds
         Without a prediction for so long before the end of the day (event time),
         a budget that does not burn is `no_data`, state `source_stale`.
+    by_segment
+        Counts of each segment are in the detail, and a breach names those that burn.
     """
 
-    indicator: Indicator = Indicator.AVAILABILITY
-    objective: float = 0.99
+    sli: str = "availability"
+    sli_params: Mapping[str, Any] = field(default_factory=dict)
+    objective: float | None = None
     period_days: int = 30
-    slower_than_seconds: float = 1.0
     max_staleness_seconds: float = 86_400.0
+    by_segment: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.objective < 1:
+        sli.parse(self.sli, self.sli_params)
+        if not 0 < self.share < 1:
             raise ValueError("objective must be in (0, 1)")
-        if self.slower_than_seconds <= 0 or self.max_staleness_seconds <= 0:
+        if self.max_staleness_seconds <= 0:
             raise ValueError("durations must be positive")
         for tier in TIERS:
             if self.period < tier.long:
@@ -110,9 +106,19 @@ class BurnRateParams:
             factor = tier.factor(self.period)
             if factor * self.budget >= 1:
                 raise ValueError(
-                    f"objective {self.objective} can never fire tier {tier.name}: a burn rate "
+                    f"objective {self.share} can never fire tier {tier.name}: a burn rate "
                     f"of {float(factor):g} needs at least {float(1 - 1 / factor):.4f}"
                 )
+
+    @property
+    def share(self) -> float:
+        """Share that must be good."""
+        return sli.find(self.sli).objective if self.objective is None else self.objective
+
+    @property
+    def unit(self) -> SliUnit:
+        """What is counted."""
+        return sli.find(self.sli).unit
 
     @property
     def period(self) -> timedelta:
@@ -126,8 +132,8 @@ class BurnRateParams:
 
     @property
     def budget(self) -> Fraction:
-        """Share of predictions that may be bad, exactly as it was written."""
-        return 1 - Fraction(str(self.objective))
+        """Share that may be bad, exactly as it was written."""
+        return 1 - Fraction(str(self.share))
 
 
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
@@ -156,6 +162,7 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
     slices
         Of the whole period before `as_of`, by version. The objective is the
         service's: all versions count together, as users are served by all of them.
+        Segments only where the parameters have `by_segment`.
     params
         The objective.
     as_of
@@ -167,8 +174,9 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
         `value` is the fastest burn of any long window, `threshold` its tier's
         factor. The detail holds the state, what is consumed of the budget, each
         tier, the counts of each version on the last day, and under `burned_by` the
-        versions that burn so fast by themselves. `NO_DATA` without traffic, without
-        any latency, or when predictions stopped long before the end of the day.
+        versions that burn so fast by themselves; of segments likewise. `NO_DATA`
+        without traffic, when all is unknown, or when predictions stopped long before
+        the end of the day.
 
     References
     ----------
@@ -201,47 +209,56 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
             "total": good + bad,
             "unknown": unknown,
             "tiers": [tier.to_json() for tier in tiers],
-            "versions": _by_version(slices),
+            "versions": _of_day(slices, slices.versions),
             "burned_by": [*top.burned_by],
+            **_segments(slices, params, top),
+            **_failed(slices),
         },
     )
 
 
+def _failed(slices: Slices) -> dict[str, Json]:
+    """Return what the detail holds of a day on which the SLI failed."""
+    return {"n_failed": slices.n_failed} if slices.n_failed else {}
+
+
+def _segments(slices: Slices, params: BurnRateParams, top: "_Burn") -> dict[str, Json]:
+    """Return what the detail holds of segments."""
+    if not params.by_segment:
+        return {}
+    counts = _of_day(slices, slices.segments)
+    return {"by_segment": counts, "burned_by_segments": [*top.burned_by_segments]}
+
+
 def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
-    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is None:
-        cause = f"no prediction was served in {params.period_days} days"
+        cause = f"no prediction was counted in {params.period_days} days"
         return _undecided(window, State.NO_TRAFFIC, cause)
     if as_of - newest >= params.max_staleness:
         return _stale(window, newest)
-    return _undecided(window, State.NO_TRAFFIC, "no prediction was served on this day")
+    return _undecided(window, State.NO_TRAFFIC, "no prediction was counted on this day")
 
 
 def _unsure(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding | None:
     """Return why a budget that does not burn is not known to be sound; None where it is."""
-    window, newest = Window(as_of - DAY, as_of), _newest(slices, as_of)
+    window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is not None and as_of - newest >= params.max_staleness:
         return _stale(window, newest)
     good, bad, unknown = slices.total.sums(slices.last(DAY))
     if good + bad == 0:
-        cause = f"none of the {unknown:,} predictions of this day has a latency"
-        found = _undecided(window, State.NO_LATENCY, cause)
-        return replace(found, detail={**found.detail, "versions": _by_version(slices)})
+        cause = f"none of the {unknown:,} {params.unit} of this day has a {_words(params)}"
+        if slices.n_failed:
+            cause += f"; SLI {params.sli} failed on {slices.n_failed:,} predictions"
+        found = _undecided(window, State.UNKNOWN, cause)
+        detail = {"versions": _of_day(slices, slices.versions), **_failed(slices)}
+        return replace(found, detail={**found.detail, **detail})
     return None
 
 
 def _stale(window: Window, newest: datetime) -> Finding:
     cause = f"no prediction since {newest:%Y-%m-%d %H:%M} UTC"
     return _undecided(window, State.SOURCE_STALE, cause)
-
-
-def _newest(slices: Slices, as_of: datetime) -> datetime | None:
-    """Return the end of the newest slice with a prediction."""
-    total = slices.total
-    there = np.flatnonzero(total.good + total.bad + total.unknown)
-    if not there.size:
-        return None
-    return as_of - (len(total.good) - 1 - int(there[-1])) * slices.width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +270,8 @@ class _Burn:
     burned_by
         When the tier fires: versions whose own predictions of the long window burn
         faster than the factor, each with bad and total. At least one does.
+    burned_by_segments
+        The segments likewise; there may be none.
     n_versions
         That served in the long window.
     """
@@ -261,6 +280,7 @@ class _Burn:
     burn: Fraction
     factor: Fraction
     burned_by: Mapping[str, tuple[int, int]]
+    burned_by_segments: Mapping[str, tuple[int, int]]
     n_versions: int
 
     def to_json(self) -> dict[str, Json]:
@@ -275,8 +295,8 @@ class _Burn:
 def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     """Find the fastest burn of the last day at which the tier fires, or of all."""
     n_day = DAY // slices.width
-    bad_long, total_long = _trailing(slices, tier.long, n_day)
-    bad_short, total_short = _trailing(slices, tier.short, n_day)
+    bad_long, total_long = slices.trailing(tier.long, n_day)
+    bad_short, total_short = slices.trailing(tier.short, n_day)
     factor, budget = tier.factor(params.period), params.budget  # fractions: made once
     fires = [
         bad >= MIN_FAILURES
@@ -294,38 +314,41 @@ def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     top = max(places, key=lambda i: (shares[i], bad_long[i]))
     end = len(slices.total.bad) - len(shares) + 1 + top
     long = slice(max(end - max(1, tier.long // slices.width), 0), end)
-    served = {name: counts.sums(long) for name, counts in slices.versions.items()}
-    known = {name: (bad, good + bad) for name, (good, bad, _) in served.items() if good + bad}
+    known, segments = _known(slices.versions, long), _known(slices.segments, long)
+    limit = factor * budget if fires[top] else None
     return _Burn(
         tier=tier.name,
         burn=shares[top],
         factor=factor,
-        burned_by={
-            name: (bad, total)
-            for name, (bad, total) in sorted(known.items())
-            if fires[top] and burns(bad, total, factor, budget)
-        },
+        burned_by=_above(known, limit),
+        burned_by_segments=_above(segments, limit),
         n_versions=len(known),
     )
 
 
-def _trailing(
-    slices: Slices, duration: timedelta, n_evaluations: int
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Return bad and total of the window that ends with each of the last slices."""
-    n = max(1, duration // slices.width)
-    total, sums = slices.total, []
-    for counts in (total.bad, total.bad + total.good):
-        running = np.concatenate([[0], np.cumsum(counts)])
-        ends = np.arange(max(1, len(counts) - n_evaluations + 1), len(counts) + 1)
-        sums.append((running[ends] - running[np.maximum(ends - n, 0)]).tolist())
-    return sums[0], sums[1]
+def _known(parts: Mapping[str, Counts], long: slice) -> dict[str, tuple[int, int]]:
+    """Return bad and total of the parts of which anything is known in a window."""
+    served = {name: counts.sums(long) for name, counts in sorted(parts.items())}
+    return {name: (bad, good + bad) for name, (good, bad, _) in served.items() if good + bad}
 
 
-def _by_version(slices: Slices) -> dict[str, Json]:
-    """Return what each version served on the last day."""
+def _above(
+    known: Mapping[str, tuple[int, int]], limit: Fraction | None
+) -> dict[str, tuple[int, int]]:
+    """Return the parts whose share of bad ones exceeds a limit; none without a limit."""
+    if limit is None:
+        return {}
+    return {
+        name: (bad, total)
+        for name, (bad, total) in known.items()
+        if Fraction(bad, total) > limit
+    }
+
+
+def _of_day(slices: Slices, parts: Mapping[str, Counts]) -> dict[str, Json]:
+    """Return the counts of each version, or segment, on the last day."""
     found: dict[str, Json] = {}
-    for name, counts in sorted(slices.versions.items()):
+    for name, counts in sorted(parts.items()):
         good, bad, unknown = counts.sums(slices.last(DAY))
         if good + bad + unknown:
             found[name] = {"good": good, "bad": bad, "unknown": unknown}
@@ -334,13 +357,22 @@ def _by_version(slices: Slices) -> dict[str, Json]:
 
 def _cause(params: BurnRateParams, top: _Burn, consumed: Fraction) -> str:
     message = (
-        f"{params.indicator} burns {float(top.burn):.1f} times too fast "
+        f"{_words(params)} burns {float(top.burn):.1f} times too fast "
         f"({top.tier} window), {float(consumed):.0%} of the budget is spent"
     )
-    if top.n_versions < 2:
-        return message
-    by = ", ".join(f"{v} ({bad:,} of {n:,} bad)" for v, (bad, n) in top.burned_by.items())
-    return f"{message}; burned by {by}"
+    if top.n_versions > 1:
+        message += f"; burned by {_listed(top.burned_by)}"
+    if top.burned_by_segments:
+        message += f"; in {_listed(top.burned_by_segments)}"
+    return message
+
+
+def _listed(burning: Mapping[str, tuple[int, int]]) -> str:
+    return ", ".join(f"{name} ({bad:,} of {n:,} bad)" for name, (bad, n) in burning.items())
+
+
+def _words(params: BurnRateParams) -> str:
+    return params.sli.replace("_", " ")
 
 
 def _undecided(

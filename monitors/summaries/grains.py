@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from core.streams import Additive
 from core.window import Window
 from monitors.summaries.moments import MAX, MIN, N_MISSING, mean_and_sd
 from monitors.summaries.serialization import from_many, to_bytes
-from monitors.summaries.streams import Additive
 from monitors.summaries.summary import Floats, N, Summary, merge
 
 _HOUR_S, _DAY = 3600, timedelta(days=1)

@@ -9,18 +9,19 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.arrays import Floats
 from core.errors import Unprocessable
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE
+from core.schema.task import LABELLED
+from core.streams import Stream
 from core.window import Window, midnight
 from db.queries import summaries
-from lake.lists import Floats
-from monitors.summaries.streams import Stream
 
 DAY = timedelta(days=1)
-N_SUMS = 5  # expected, labelled, |e|, e^2, the naive forecast's loss: `error_sums`
-_HEADER = struct.Struct("<Bxxxq")  # format, predictions: the numbers lie at multiples of 4
-_FORMAT = 1
+_HEADER = struct.Struct("<BBxxq")  # format, sums of a cell, predictions
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,8 +32,8 @@ class DaySums:
     ----------
     n_predictions
         Of the day, whether or not they are labelled.
-    cells : (cell, 5)
-        The sums of `error_sums.chunk`: cells are (step, target), by segment (place, target).
+    cells : (..., sum)
+        The sums of `tasks.sums.chunk`: cells are (step, target), by segment (place, target).
     """
 
     n_predictions: int
@@ -41,11 +42,12 @@ class DaySums:
 
 def to_bytes(day: DaySums) -> bytes:
     """Return what is stored of a day."""
-    return _HEADER.pack(_FORMAT, day.n_predictions) + day.cells.astype("<f8").tobytes()
+    header = _HEADER.pack(_FORMAT, day.cells.shape[-1], day.n_predictions)
+    return header + day.cells.astype("<f8").tobytes()
 
 
 def from_bytes(stored: bytes) -> DaySums:
-    """Return what `to_bytes` wrote.
+    """Return what `to_bytes` wrote, with `cells` of shape (cell, sum).
 
     Raises
     ------
@@ -54,8 +56,8 @@ def from_bytes(stored: bytes) -> DaySums:
     """
     if stored[:1] != bytes([_FORMAT]):
         raise Unprocessable("errors are stored in another format")
-    _, n_predictions = _HEADER.unpack_from(stored)
-    cells = np.frombuffer(stored, "<f8", offset=_HEADER.size).reshape(-1, N_SUMS)
+    _, n_sums, n_predictions = _HEADER.unpack_from(stored)
+    cells = np.frombuffer(stored, "<f8", offset=_HEADER.size).reshape(-1, n_sums)
     return DaySums(n_predictions=n_predictions, cells=cells)
 
 
@@ -70,8 +72,8 @@ class ErrorDay:
 
     Attributes
     ----------
-    cells : (step, target, 5)
-        The sums of `error_sums.chunk`.
+    cells : (step, target, sum)
+        The sums of `tasks.sums.chunk`.
     """
 
     day: date
@@ -112,6 +114,7 @@ def read(
     if end is not None:
         window = Window(window.start, max(midnight(end), window.start + DAY.resolution))
     streams = [ERRORS, SHADOW_ERRORS] if shadow else [ERRORS]
+    shape = task.of(contract).cells(contract)
     found = []
     for row in summaries.rows(session, streams, model_id, [window]):
         sums = from_bytes(row.payload)
@@ -121,7 +124,7 @@ def read(
                 version=row.version,
                 is_shadow=row.stream == SHADOW_ERRORS.name,
                 n_predictions=sums.n_predictions,
-                cells=sums.cells.reshape(contract.horizon, len(contract.targets), N_SUMS),
+                cells=sums.cells.reshape(*shape, -1),
             )
         )
     return found
@@ -132,6 +135,6 @@ def newest_labelled(days: Sequence[ErrorDay]) -> date | None:
     labelled = (
         one.day
         for one in days
-        if one.is_forecast and not one.is_shadow and one.cells[:, :, 1].any()
+        if one.is_forecast and not one.is_shadow and one.cells[:, :, LABELLED].any()
     )
     return max(labelled, default=None)

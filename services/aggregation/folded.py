@@ -1,5 +1,6 @@
 """Result of a fold, written in one transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,14 +9,17 @@ from uuid import UUID
 from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
+from core.streams import Additive
 from db.queries import segments as named
 from db.queries import summaries
 from db.queries.log import recompute_marks, row_counters
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
-from monitors.slo.serving import SERVING, Served
+from monitors.slo import cells, sli
+from monitors.slo.cells import CellCounts
+from monitors.slo.serving import SERVING
 from monitors.summaries.grains import INPUT_GRAINS
-from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
+from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary
 from monitors.temporal.window_profile_schema import Layout
 from services.aggregation import entities
@@ -56,8 +60,8 @@ class Part:
         segments apart.
     window_profile
         What its rows are like inside; None where they have no inside.
-    served
-        None for past input.
+    cells
+        Of the SLIs, by stream; none for past input.
     grains
         The moments of `input` at the model's grain; None where that is an hour or more.
     """
@@ -66,7 +70,7 @@ class Part:
     input: Summary
     output: Summary | None
     window_profile: Summary | None
-    served: Served | None
+    cells: Mapping[str, CellCounts] = field(default_factory=dict)
     grains: Summary | None = None
     by_segment: Summary | None = None
     outputs_by_segment: Summary | None = None
@@ -136,9 +140,13 @@ STREAMS: tuple[Additive[Any], ...] = (
     WINDOW_PROFILE,
     INPUT_BY_SEGMENT,
     OUTPUT_BY_SEGMENT,
-    SERVING,
     INPUT_GRAINS,
 )
+
+
+def streams() -> tuple[Additive[Any], ...]:
+    """Return the streams that predictions are folded into, those of the SLIs last."""
+    return (*STREAMS, *map(cells.stream, sli.counted()))
 
 
 def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
@@ -149,16 +157,16 @@ def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
         part.window_profile,
         part.by_segment,
         part.outputs_by_segment,
-        part.served,
         part.grains,
     )
-    return list(zip(STREAMS, made, strict=True))
+    of_slis = [(cells.stream(name), found) for name, found in part.cells.items()]
+    return [*zip(STREAMS, made, strict=True), *of_slis]
 
 
 def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
     """Mark the days that had closed, count what is odd, and move the clock: in this order."""
     hours = [part.input.chunks for part in parts]
-    hours += [part.served.hours for part in parts if part.served]
+    hours += [part.cells[SERVING.name].hours for part in parts if part.cells]
     days = event_time.days_of(hours)
     recompute_marks.touch(session, model_id, days)
     row_counters.add(session, model_id, times.counts)

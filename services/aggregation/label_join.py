@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -19,9 +20,13 @@ import pyarrow.dataset as ds
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.arrays import Floats
 from core.lake_root import LakeRoot
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
+from core.schema.task import TASKS, LabelKey, Matched, Units
+from core.streams import Stream
 from core.window import Window
 from db.queries import segments as named
 from db.queries import summaries
@@ -31,17 +36,12 @@ from db.queries.summaries import Stored
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
-from lake.lists import Floats, micros
 from lake.matching import (
     first_received,
 )
 from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.baselines.segments import FIRST, MOST
-from monitors.performance import calibration_sums, residual_sums
-from monitors.performance.calibration_sums import CALIBRATION
-from monitors.performance.residual_sums import RESIDUALS
-from monitors.summaries.hourly import HOURS
 from retrain.rollout import Phase
 from services.aggregation import segments
 from services.aggregation.error_days import (
@@ -51,29 +51,20 @@ from services.aggregation.error_days import (
     DaySums,
     to_bytes,
 )
-from services.aggregation.error_sums import (
-    Units,
-    by_place,
-    cells,
-    chunk,
-    n_classes,
-    total,
-    units,
-)
-from services.aggregation.label_match import Joined, match
+from services.aggregation.label_match import match
 from services.aggregation.segments import Names
 from services.aggregation.session_scores import Answers, Failed, Score, scores
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
+from tasks.sums import by_place, chunk, losses, parts, total, units, width
 
 log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
-STREAMS = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT, RESIDUALS, CALIBRATION)
+_OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
 CELLS = 2**16  # summed up at one go: they stay in the processor's cache
-_HOUR_US = 3_600_000_000
 _COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
 
 
@@ -170,7 +161,9 @@ def join_day(
     # load
     midnight = datetime.combine(day, datetime.min.time(), UTC)
     rows = history.predictions(
-        Window(midnight, midnight + DAY), _COLUMNS, only=ds.field("version") != REFERENCE
+        Window(midnight, midnight + DAY),
+        columns(subject.contract),
+        only=ds.field("version") != REFERENCE,
     )
 
     # decide
@@ -191,19 +184,37 @@ def join_day(
         if not marks.clean(session, subject.model_id, day, rev):
             return False
         row_counters.set_repeated(session, subject.model_id, day, n_repeated)
-        _replace(session, subject.model_id, midnight, errors)
+        _replace(session, subject, midnight, errors)
         if subject.canary is not None:
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
     return True
 
 
+def columns(contract: Contract) -> list[str]:
+    """Return the columns of predictions that meet their labels."""
+    is_by_session = LabelKey.SESSION_STEP in task.of(contract).keys
+    return [*_COLUMNS, *(LabelKey.SESSION_STEP.columns if is_by_session else ())]
+
+
+def streams_of(contract: Contract) -> list[Stream[Any]]:
+    """Return what is stored of a model where predictions meet their labels."""
+    return [*_OF_ANY_TASK, *(each.stream for each in task.of(contract).streams)]
+
+
+def all_streams() -> list[str]:
+    """Return the names of what is stored where predictions meet their labels, of any task."""
+    of_tasks = {each.stream.name for known in TASKS for each in known.streams}
+    return [*(stream.name for stream in _OF_ANY_TASK), *sorted(of_tasks)]
+
+
 def _replace(
-    session: Session, model_id: UUID, midnight: datetime, errors: list[Stored]
+    session: Session, subject: Subject, midnight: datetime, errors: list[Stored]
 ) -> None:
     """Store the sums of a day, and mark it for re-evaluation if they changed."""
-    window = Window(midnight, midnight + DAY)
-    if not summaries.replace(session, STREAMS, model_id, window, errors):
+    window, model_id = Window(midnight, midnight + DAY), subject.model_id
+    streams = streams_of(subject.contract)
+    if not summaries.replace(session, streams, model_id, window, errors):
         return
     settled = recompute_marks.errors_settled(session.get_one(Model, model_id))
     if settled is not None and midnight.date() < settled:
@@ -272,56 +283,44 @@ def accuracy(
 
 
 class _Summed:
-    """The errors of some predictions, added up some rows at a time.
+    """What some predictions add up to, some rows at a time.
 
     Attributes
     ----------
-    sizes : (step, target, 6)
-        From `services.aggregation.error_sums.total`.
-    apart : (place, target, 6)
+    sizes : (step, target, part)
+        From `tasks.sums.total`.
+    apart : (place, target, part)
         The same by segment, over all steps.
-    residuals : (part of a target, WIDTH)
-        From `monitors.performance.residual_sums`; None before the first forecast.
-    probabilities : (target, WIDTH)
-        From `monitors.performance.calibration_sums`; None before the first, and where targets
-        are no classes.
+    further
+        Of the task's other streams, by name.
     """
 
     def __init__(self, contract: Contract) -> None:
-        n_targets = len(contract.targets)
-        self.sizes: Floats = np.zeros((contract.horizon, n_targets, 6))
-        self.apart: Floats = np.zeros((FIRST + MOST, n_targets, 6))
-        self.residuals: Floats | None = None
-        self.probabilities: Floats | None = None
-        self.is_classifier = contract.is_classifier
+        self.task = task.of(contract)
+        self.contract = contract
+        n_steps, n_targets = self.task.cells(contract)
+        n_parts = width(self.task) + 1
+        self.sizes: Floats = np.zeros((n_steps, n_targets, n_parts))
+        self.apart: Floats = np.zeros((FIRST + MOST, n_targets, n_parts))
+        self.further: dict[str, Floats] = {}
 
-    def add(self, joined: Joined, of: Units) -> None:
-        """Add the errors of predictions of one version."""
-        n_rows, horizon, n_targets = joined.forecast.shape
-        hours = micros(joined.rows["at"]) // _HOUR_US % HOURS
-        places = segments.of(joined.rows)
-        n_at_once = max(CELLS // (horizon * n_targets), 1)
-        for start in range(0, n_rows, n_at_once):
-            some = slice(start, start + n_at_once)
-            error = of.apart(joined.forecast[some], joined.actual[some])
-            if self.is_classifier:  # what is no probability is as wrong as one can be
-                np.clip(error, -1.0, 1.0, out=error)
-            naive = of.apart(joined.naive[some], joined.actual[some])
-            is_expected = np.isfinite(joined.forecast[some])
-            errors = cells(error, naive, is_expected, is_classifier=self.is_classifier)
+    def add(self, matched: Matched, of: Units) -> None:
+        """Add predictions of one version beside their labels."""
+        places = segments.of(matched.rows)
+        n_at_once = max(CELLS // int(np.prod(self.task.cells(self.contract))), 1)
+        for start in range(0, matched.rows.num_rows, n_at_once):
+            some = _cut(matched, start, n_at_once)
+            scored = self.task.score(self.contract, of, some)
+            added = parts(scored)
             if places is None:
-                self.sizes += total(errors)
+                self.sizes += total(added)
             else:
-                for place, sums in by_place(errors, places[some]):
+                for place, sums in by_place(added, places[start : start + n_at_once]):
                     self.sizes += sums
                     self.apart[place] += sums.sum(axis=0)
-            signed = residual_sums.sums(error, is_expected, hours[some])
-            self.residuals = signed if self.residuals is None else self.residuals + signed
-            if self.is_classifier:
-                predicted = calibration_sums.sums(joined.forecast[some], joined.actual[some])
-                self.probabilities = (
-                    predicted if self.probabilities is None else self.probabilities + predicted
-                )
+            for each in self.task.streams:
+                more, name = each.sums(some, scored), each.stream.name
+                self.further[name] = self.further[name] + more if name in self.further else more
 
     def stored(
         self, n_predictions: int, *, shadow: bool, has_places: bool
@@ -334,10 +333,23 @@ class _Summed:
         if has_places:
             apart = DaySums(n_predictions=n_predictions, cells=chunk(self.apart))
             yield ERRORS_BY_SEGMENT.name, to_bytes(apart)
-        if self.residuals is not None:
-            yield RESIDUALS.name, RESIDUALS.to_bytes(self.residuals)
-        if self.probabilities is not None:
-            yield CALIBRATION.name, CALIBRATION.to_bytes(self.probabilities)
+        for each in self.task.streams:
+            if each.stream.name in self.further:
+                yield (
+                    each.stream.name,
+                    each.stream.to_bytes(self.further[each.stream.name]),
+                )
+
+
+def _cut(matched: Matched, start: int, n: int) -> Matched:
+    some = slice(start, start + n)
+    return Matched(
+        rows=matched.rows.slice(start, n),
+        predicted=matched.predicted[some],
+        actual=matched.actual[some],
+        naive=matched.naive[some],
+        labels=None if matched.labels is None else matched.labels.slice(start, n),
+    )
 
 
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:
@@ -359,20 +371,20 @@ def _sessions(
     ids = pc.unique(of_day["session_id"])
     rows = history.predictions(
         Window(midnight - LONGEST_SESSION, midnight + DAY + LONGEST_SESSION),
-        [*_COLUMNS, "session_id", "status"],
+        sorted({*columns(subject.contract), "session_id", "status"}),
         only=named & pc.is_in(ds.field("session_id"), ids),
     )
     assert rows is not None
     rows, _ = first_received(rows)
     in_units = subject.units_of(canary.champion)  # one measure for both
-    joined = match(history, subject.contract, rows, in_units.season_steps)
-    errors = np.abs(joined.forecast - joined.actual) / in_units.std
-    if subject.contract.is_classifier:  # a mean over cells: times the classes it is the sum of
-        errors = np.minimum(errors, 1.0) ** 2 * n_classes(subject.contract)
-    expected = np.isfinite(joined.forecast)
-    is_whole = expected
-    if subject.contract.is_classifier:
-        is_whole = calibration_sums.is_share(joined.forecast)
-    usable = np.asarray(is_whole.all(axis=(1, 2)))
-    answers = Answers(rows=rows, errors=errors, expected=expected, usable=usable, failed=failed)
+    of, contract = task.of(subject.contract), subject.contract
+    matched = match(history, contract, rows, in_units.season_steps)
+    scored = of.score(contract, in_units, matched)
+    answers = Answers(
+        rows=rows,
+        errors=losses(scored) * of.n_summed(contract),
+        expected=scored.expected.astype(np.bool_),
+        usable=scored.usable,
+        failed=failed,
+    )
     return scores(answers, canary.champion, canary.challenger)

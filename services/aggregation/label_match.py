@@ -1,73 +1,40 @@
 """Labels of predictions, and labels one season before."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from core.arrays import Floats
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST
-from core.window import Window
-from lake.lists import Floats, Ints
-from lake.matching import (
-    actuals_by_entity,
-    actuals_by_id,
-    latest,
-    outputs,
-    places_of,
-    target_times,
-)
+from core.schema.task import LabelKey, Matched
+from lake import labels
+from lake.matching import outputs, target_times
 from lake.reading import Log
-from services.aggregation.error_sums import (
-    seasonal_lag,
-)
-
-DAY = timedelta(days=1)
-_LABEL_COLUMNS = ["entity", "target_at", "actual", "arrived_at", "received_at"]
+from tasks.sums import seasonal_lag
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Joined:
-    """Predictions with what happened, and with what happened a season before."""
-
-    rows: pa.Table
-    forecast: Floats
-    actual: Floats
-    naive: Floats
-
-
-def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -> Joined:
+def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -> Matched:
     """Find what happened for some predictions.
 
-    A label that names the prediction and one by entity and time are equally
-    good: the one that arrived last counts.
+    Labels by any key are equally good: the one that arrived last counts.
     """
-    times = target_times(rows, contract)
+    if task.of(contract).compares_lists:
+        found = labels.read(history, contract, rows, labels.span(contract, rows))
+        lists, none = labels.match_lists(rows, found), np.empty((rows.num_rows, 0, 0))
+        of_rows = None if lists is None else lists[0]
+        return Matched(rows=rows, predicted=none, actual=none, naive=none, labels=of_rows)
     lag = seasonal_lag(contract.horizon, season_steps) * contract.step_seconds * 1_000_000
-    entities = pc.unique(rows["entity"]).drop_null()
-    labels = history.labels(_span(times - lag, times), _LABEL_COLUMNS)
-    shape = (rows.num_rows, contract.horizon, len(contract.targets))
-    actual = (np.full(shape, np.nan), np.full(shape, np.iinfo(np.int64).min))
-    naive = actual[0]
-    if labels is not None and labels.num_rows and len(entities):
-        known = actuals_by_entity(labels, contract, entities)
-        places = places_of(rows["entity"], entities)
-        actual = known.at(places, times)
-        naive, _ = known.at(places, times - lag)
-    named = history.labels_by_id(
-        rows["prediction_id"].combine_chunks(),
-        pc.min(rows["received_at"]).as_py() - DAY,
-        ["prediction_id", "actual", "arrived_at", "received_at"],
-    )
-    values = actual[0]
-    if named is not None and named.num_rows:
-        values = latest(actual, actuals_by_id(named, contract, rows["prediction_id"]))
-    return Joined(
+    found = labels.read(history, contract, rows, labels.span(contract, rows, back=lag))
+    actual, _ = labels.match(contract, rows, found)
+    naive = np.full(actual.shape, np.nan)
+    if LabelKey.TARGET_AT in found:
+        known, places = labels.actuals(contract, rows, found[LabelKey.TARGET_AT])
+        naive, _ = known.at(places, target_times(rows, contract) - lag)
+    return Matched(
         rows=rows,
-        forecast=_measured(outputs(rows, contract)),
-        actual=_measured(values),
+        predicted=_measured(outputs(rows, contract)),
+        actual=_measured(actual),
         naive=_measured(naive),
     )
 
@@ -77,8 +44,3 @@ def _measured(values: Floats) -> Floats:
     if np.nanmax(np.abs(values), initial=0.0) <= LARGEST:
         return values
     return np.where(np.abs(values) <= LARGEST, values, np.nan)
-
-
-def _span(first: Ints, last: Ints) -> Window:
-    epoch, us = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-    return Window(epoch + int(first.min()) * us, epoch + (int(last.max()) + 1) * us)

@@ -10,24 +10,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from lake.lists import Floats, Ints, child, numbers
 from monitors.baselines.segments import keys
-from monitors.summaries import horizon_buckets
 from monitors.summaries.summary import Edges, Summary, chunk_index, freeze
 from monitors.summaries.values import Column, summarise
 from services.aggregation import segments
+from tasks import horizon_buckets
 
 ENOUGH = 1_000  # values of each target that edges are taken from
 MOST = 100_000  # of them: sorting more takes longer than it is worth
 
 
-def predicted(rows: pa.Table) -> pa.Table:
+def predicted(rows: pa.Table, contract: Contract) -> pa.Table:
     """Return the rows that carry an output that was served: no failure, no shadow.
 
-    Nor past input: it has no output.
+    Nor past input: it has no output. Outputs that are compared as lists are not summarised.
     """
+    if task.of(contract).compares_lists:
+        return rows.slice(0, 0)
     kept = pc.and_(pc.is_valid(rows["output"]), pc.invert(rows["shadow"]))
     return rows if pc.all(kept).as_py() else rows.filter(kept)
 

@@ -10,22 +10,18 @@ import pyarrow.compute as pc
 
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
-from core.schema.rows import REFERENCE, Status
-from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros, numbers
+from core.schema.rows import REFERENCE
+from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros
 from monitors.baselines.segments import SLOTS, keys, total
-from monitors.slo import serving
-from monitors.slo.serving import Served
 from monitors.summaries import categories
 from monitors.summaries.grains import KEEP, rolled_up, without_counts
 from monitors.summaries.summary import Edges, Summary, empty, freeze
 from monitors.summaries.values import Column, repeats, summarise
-from services.aggregation import outputs, segments, window_profiles
+from services.aggregation import outputs, segments, serving, window_profiles
 from services.aggregation.folded import Frozen, Part
 
 HOUR, _US = timedelta(hours=1), timedelta(microseconds=1)
 ENOUGH = 1_000  # values of each feature that edges are taken from
-
-_FAILED = [Status.ERROR.value, Status.TIMEOUT.value]
 
 
 def grown_edges(
@@ -48,7 +44,7 @@ def grown_edges(
     if of_input is None:
         return None
     of_output = before.output
-    if of_output is None and (predictions := outputs.predicted(rows)).num_rows:
+    if of_output is None and (predictions := outputs.predicted(rows, contract)).num_rows:
         of_output = outputs.edges_of(predictions, contract, of_input, is_late=is_late)
         if of_output is None:
             return None
@@ -156,7 +152,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
                     window_profile=window_profiles.summarise_window_profiles(
                         own, version, contract, edges.window_profile
                     ),
-                    served=None if version == REFERENCE else _served(own, at),
+                    cells={} if version == REFERENCE else serving.count(own, at),
                     grains=grains,
                 ),
                 contract,
@@ -179,7 +175,7 @@ def _apart(part: Part, contract: Contract) -> Part:
 
 
 def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary | None:
-    predictions = outputs.predicted(rows)
+    predictions = outputs.predicted(rows, contract)
     if edges is None or not predictions.num_rows:
         return None
     return outputs.summarise_outputs(predictions, micros(predictions["at"]), contract, edges)
@@ -223,12 +219,3 @@ def _newest(rows: pa.Table) -> datetime:
 def _places(feature: Feature) -> tuple[str, ...]:
     """Return the texts that are counted by their place; those of a hash are not known."""
     return () if feature.sensitivity is Sensitivity.HASH else feature.vocabulary
-
-
-def _served(rows: pa.Table, at: Ints) -> Served:
-    return serving.summarise(
-        at,
-        failed=pc.is_in(rows["status"], value_set=pa.array(_FAILED)).to_numpy(),
-        degraded=pc.equal(rows["status"], Status.DEGRADED.value).fill_null(False).to_numpy(),
-        latency=numbers(rows["latency_seconds"]),
-    )

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.arrays import Bools, Floats, Ints
 from core.schema.rows import Status
-from lake.lists import Floats, Ints, micros
-from services.aggregation.error_sums import Bools
+from lake.lists import micros
 
 _FAILED = pa.array([Status.ERROR.value, Status.TIMEOUT.value])
 
@@ -39,7 +39,7 @@ class Score:
     n_failed_shadow
         The same of the version in shadow; None where none answered in shadow.
     loss_champion, loss_challenger
-        Mean loss over the same labelled cells: standardised |error|, or Brier score.
+        Mean loss of the model's task over the same labelled cells.
     """
 
     session_id: str

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.message import Type, absolute, compose
-from core import plugins
 from core.errors import NotFound, Unprocessable
 from db.queries.queue import deliveries
 from db.queries.unique import insert_unique
@@ -59,21 +58,21 @@ def put(session: Session, plan: ChannelPlan, now: datetime) -> PutChannel:
     if channel is None:
         channel = Channel(name=plan.name, kind=plan.kind, config={}, created_at=now)
     before = channel.config if channel.kind == plan.kind else {}
-    channel.config = plugins.stored(plan.kind, kind.config, plan.config, before)
+    channel.config = kind.stored(plan.config, before)
     channel.kind = plan.kind
     channel.severities = sorted({*plan.severities})
     channel.enabled = True
     if is_new:
         insert_unique(session, channel, f"concurrent creation of channel {plan.name}; retry")
-    is_old = "secret" in {*plan.config, *before}
-    secret = None if is_old else channel.config.get("secret")
+    is_known = "secret" in {**before, **plan.config}
+    secret = None if is_known else channel.config.get("secret")
     return PutChannel(channel=channel, is_new=is_new, secret=secret)
 
 
 def public_config(channel: Channel) -> dict[str, Any]:
     """Return the configuration without secrets; nothing of a kind that is unavailable."""
     kind = CHANNELS.get(channel.kind)
-    return plugins.public(kind and kind.config, channel.config)
+    return {} if kind is None else kind.public(channel.config)
 
 
 def find(session: Session, name: str) -> Channel:

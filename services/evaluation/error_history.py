@@ -11,28 +11,28 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.policy import Policy
+from core.schema import task
 from core.schema.contract import Contract
+from core.schema.task import EXPECTED, LABELLED, LOSS
+from core.streams import Stream
 from core.window import Window, midnight
 from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST
 from monitors.kind import EvaluationContext
-from monitors.performance import calibration_sums, residual_sums
 from monitors.performance.accuracy import DayErrors, VersionErrors
 from monitors.performance.calibration import ProbabilityDays
-from monitors.performance.calibration_sums import CALIBRATION
 from monitors.performance.residual_statistics import ErrorDays, hours_ahead
-from monitors.performance.residual_sums import RESIDUALS
 from monitors.performance.segment_accuracy import (
     SegmentDays,
     of_segments,
 )
 from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfReference
-from monitors.summaries import horizon_buckets
-from monitors.summaries.streams import Stream
 from services.aggregation import error_days, segments
 from services.aggregation.error_days import ERRORS_BY_SEGMENT
-from services.aggregation.error_sums import EXPECTED, LABELLED, loss_column, n_classes
+from tasks import calibration_sums, horizon_buckets, residual_sums
+from tasks.calibration_sums import CALIBRATION
+from tasks.residual_sums import RESIDUALS
 
 DAY = timedelta(days=1)
 _EPOCH = date(1970, 1, 1)
@@ -102,14 +102,15 @@ def load_segments(
     if kept is None:
         return None
     contract = Contract.from_json(model.contract)
-    shape = (FIRST + MOST, len(contract.targets), 5)
-    sums = np.zeros((kept.n_days, *shape[:2], 3))
+    of = task.of(contract)
+    shape = (FIRST + MOST, of.cells(contract)[1])
+    sums = np.zeros((kept.n_days, *shape, 3))
     for place, stored in kept.days.items():
-        cells = stored.cells.reshape(shape)
-        sums[place] = cells[..., [EXPECTED, LABELLED, loss_column(contract)]]
+        cells = stored.cells.reshape(*shape, -1)
+        sums[place] = cells[..., [EXPECTED, LABELLED, LOSS]]
     label = segments.label(session, model.id, contract)
     first_day = (kept.first - _EPOCH).days
-    return of_segments(sums, contract.targets, label, first_day, n_classes(contract))
+    return of_segments(sums, contract.targets, label, first_day, of.n_summed(contract))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +177,13 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
     """
     end = matured(context)
     days = tuple(end - timedelta(days=back) for back in range(n_days, 0, -1))
-    shape = (n_days, context.contract.horizon)
+    of = task.of(context.contract)
+    shape = (n_days, of.cells(context.contract)[0])
     sums = np.zeros(shape)
     n_labelled = np.zeros(shape, dtype=np.int64)
     n_expected = np.zeros(shape, dtype=np.int64)
     others: dict[str, tuple[float, int, int]] = {}
-    loss, n = loss_column(context.contract), n_classes(context.contract)
+    n = of.n_summed(context.contract)
     for row in error_days.read(
         session, model.id, context.contract, (days[0], end), shadow=False
     ):
@@ -190,13 +192,13 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
         if context.serving is not None and row.version != context.serving:
             before, own = others.get(row.version, (0.0, 0, 0)), row.cells.sum(axis=(0, 1))
             others[row.version] = (
-                before[0] + n * float(own[loss]),
+                before[0] + n * float(own[LOSS]),
                 before[1] + int(own[LABELLED]),
                 before[2] + int(own[EXPECTED]),
             )
             continue
         at = days.index(row.day)
-        sums[at] += n * row.cells[:, :, loss].sum(axis=1)
+        sums[at] += n * row.cells[:, :, LOSS].sum(axis=1)
         n_labelled[at] += row.cells[:, :, LABELLED].sum(axis=1).astype(np.int64)
         n_expected[at] += row.cells[:, :, EXPECTED].sum(axis=1).astype(np.int64)
     return DayErrors(
@@ -205,5 +207,5 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
         n_labelled=n_labelled,
         n_expected=n_expected,
         others={name: VersionErrors(*of) for name, of in sorted(others.items())},
-        is_brier=context.contract.is_classifier,
+        measure=of.measure,
     )

@@ -2,6 +2,8 @@
 
 import logging
 
+from monitors.baselines.decision import decide
+from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
 from services.evaluation.baseline_cache import Baselines
@@ -38,4 +40,11 @@ def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselin
     inputs = Inputs(
         context=context, values=prepared.values, fitted=fitted, state=prepared.state
     )
-    return kind.evaluate(params, inputs)
+    return concluded(kind.evaluate(params, inputs), context)
+
+
+def concluded(found: Finding | Evidence, context: EvaluationContext) -> Finding:
+    """Decide on evidence by the model's false-alarm budget; a finding stays what it is."""
+    if isinstance(found, Finding):
+        return found
+    return decide(found, context.policy.days_between_false_alarms, context.n_sharing)

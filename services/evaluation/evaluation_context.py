@@ -13,6 +13,7 @@ from core.window import Window
 from db.queries import models, summaries
 from db.tables import Model, Version
 from monitors.kind import RECENT, EvaluationContext
+from services.models import monitor_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ def load(
         objective=champion.objective if champion else None,
         revisions=revisions(versions),
         features=edges.names if edges else (),
+        n_sharing=max(monitor_config.n_sharing(session, model.id), 1),
     )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Window
-from db.queries import models, summaries
+from db.queries import models, sources, summaries
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -29,16 +29,19 @@ from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
-from monitors.slo.serving import SERVING, SLICE, WIDTH
+from monitors.slo.cells import SLICE
+from monitors.slo.serving import SERVING
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
-from monitors.sources import Arrivals, InputGrains
+from monitors.sources import Arrivals, InputGrains, PulledSources
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
 from services.aggregation import entities
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
+from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
+from services.sources import states
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,7 @@ class LiveMonitors:
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self._sessions = sessions
         self._known: dict[UUID, _Known] = {}
+        self._began = monotonic()
 
     def run(self, now: datetime) -> int:
         """Evaluate what is due; how many findings were stored.
@@ -208,6 +212,9 @@ class LiveMonitors:
                 return input_history.grains(session, model, contract, window)
             case Arrivals():
                 return self._arrivals(session, model, as_of)
+            case PulledSources():
+                uptime = timedelta(seconds=monotonic() - self._began)
+                return states.states(session, model.id, as_of, uptime)
             case _:
                 raise TypeError(f"{type(source).__name__} is read day by day alone")
 
@@ -220,9 +227,12 @@ class LiveMonitors:
         gone, n_entities = list[SilentEntity](), 0
         if model.watermark is not None:
             gone, n_entities = entities.silent(session, model.id, model.watermark)
+        age = None if known.arrived is None else known.arrived.age
+        if age is not None:  # rows that are pulled come up to an interval late
+            age = max(age - sources.longest_interval(session, model.id), timedelta(0))
         return ArrivalHistory(
             now=now,
-            age=None if known.arrived is None else known.arrived.age,
+            age=age,
             is_certain=known.arrived is not None and known.arrived.is_new,
             profile=known.profile[1],
             silent=gone,
@@ -313,7 +323,7 @@ def _finding(one: _Prepared) -> Finding:
         if one.error is not None:
             return one.context.without_verdict(Outcome.ERROR, described(one.error))
         inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
-        return one.kind.evaluate(one.params, inputs)
+        return concluded(one.kind.evaluate(one.params, inputs), one.context)
     except Exception as error:
         if is_outage(error):
             raise
@@ -336,7 +346,7 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
-    return silence.profile(np.unique(served.keys // WIDTH), SLICE)
+    return silence.profile(np.unique(served.slices), SLICE)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

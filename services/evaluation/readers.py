@@ -19,9 +19,11 @@ from monitors.baselines.first_days import reference_of
 from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
 from monitors.data_quality.flaws import DayVolume
 from monitors.kind import DAY, RECENT, EvaluationContext, Source
+from monitors.slo import sli
 from monitors.slo.burn_rate import SLICE
-from monitors.slo.serving import SERVING, counts
-from monitors.slo.slices import Slices
+from monitors.slo.cells import CellCounts, merged
+from monitors.slo.sli import SliUnit
+from monitors.slo.slices import Counts, Slices
 from monitors.sources import (
     ContractViolations,
     DailyErrors,
@@ -31,12 +33,12 @@ from monitors.sources import (
     RecentInput,
     Residuals,
     SelfReference,
-    ServingSlices,
+    SliSlices,
     Violations,
     Volume,
     WindowProfiles,
 )
-from services.aggregation import serving, window_profiles
+from services.aggregation import segments, serving, window_profiles
 from services.evaluation import error_history, input_history, output_history
 
 WEEK = timedelta(days=7)
@@ -130,19 +132,33 @@ def _self_reference(load: Callable[..., Any]) -> Callable[[Reading, SelfReferenc
     return read
 
 
-def _slices(reading: Reading, source: ServingSlices) -> Cut[Any]:
-    window = reading.back(source.period)
-    versions = summaries.by_version(reading.session, SERVING, reading.model.id, window)
-    served = {
-        name: counts(own, window, SLICE, source.slower_than_seconds)
-        for name, own in versions.items()
-    }
+def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
+    kind, window = sli.find(source.sli), reading.back(source.period)
+    found = summaries.by_version(reading.session, kind.stream, reading.model.id, window)
+
+    def count(part: CellCounts) -> Counts:
+        return kind.count(part, source.params, window, SLICE)
+
+    versions = {name: count(own) for name, own in found.items()}
+    is_sum = kind.unit is SliUnit.PREDICTIONS or len(found) < 2
+    whole = None if is_sum and not source.by_segment else merged([*found.values()])
+    together = None if is_sum or whole is None else count(whole)
+    by_segment: dict[str, Counts] = {}
+    if source.by_segment and whole is not None:
+        contract = Contract.from_json(reading.model.contract)
+        label = segments.label(reading.session, reading.model.id, contract)
+        places = np.unique(whole.places).tolist()
+        by_segment = {label(place): count(whole.of_place(place)) for place in places}
 
     def cut(context: EvaluationContext) -> Slices:
         end = (context.as_of - window.start) // SLICE
         part = np.s_[end - source.period // SLICE : end]
         return Slices(
-            width=SLICE, versions={name: own.cut(part) for name, own in served.items()}
+            width=SLICE,
+            versions={name: own.cut(part) for name, own in versions.items()},
+            segments={name: own.cut(part) for name, own in by_segment.items()},
+            n_failed=sum(own.within(context.last_day).n_failed for own in found.values()),
+            together=None if together is None else together.cut(part),
         )
 
     return cut
@@ -218,7 +234,7 @@ READERS: Mapping[type[Source[Any]], Reader[Any]] = {
     Residuals: _own_reader(error_history.load),
     Probabilities: _own_reader(error_history.load_probabilities),
     ErrorsBySegment: _own_reader(error_history.load_segments),
-    ServingSlices: Reader(read=_slices, look_back=lambda source, *_: source.period),
+    SliSlices: Reader(read=_slices, look_back=lambda source, *_: source.period),
     ContractViolations: Reader(read=_violations, look_back=lambda *_: RECENT),
     Volume: Reader(read=_volume, look_back=lambda *_: RECENT),
 }

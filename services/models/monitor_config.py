@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.schema.task import Task
 from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
 from monitors.kind import Interval, Severity
-from monitors.slo.burn_rate import Indicator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +30,16 @@ class MonitorPlan:
     enabled: bool = True
 
 
-def defaults(policy: Policy) -> Iterator[MonitorPlan]:
-    """Name the monitors that every model begins with."""
+def defaults(policy: Policy, of: Task) -> Iterator[MonitorPlan]:
+    """Name the monitors that a model begins with: those of its task, and of every model."""
     promise = {"days_between_false_alarms": policy.days_between_false_alarms}
     yield MonitorPlan(name="input_drift", kind="input_drift", params=promise)
     yield MonitorPlan(name="temporal_pattern", kind="temporal_pattern", params=promise)
     yield MonitorPlan(name="input_fault", kind="input_fault")
-    yield MonitorPlan(name="accuracy", kind="accuracy")
-    for indicator in Indicator:
-        yield MonitorPlan(
-            name=indicator.value, kind="burn_rate", params={"indicator": indicator.value}
-        )
+    for kind in of.monitors:
+        yield MonitorPlan(name=kind, kind=kind)
+    for sli in ("availability", "latency"):
+        yield MonitorPlan(name=sli, kind="burn_rate", params={"sli": sli})
     yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
     yield MonitorPlan(name="input_health", kind="input_health")
@@ -126,9 +125,28 @@ def live(session: Session) -> dict[UUID, list[Monitor]]:
     return found
 
 
+def n_sharing(session: Session, model_id: UUID) -> int:
+    """Return how many monitors of a model share its false-alarm budget."""
+    kinds = registry.where(lambda kind: kind.gives_evidence)
+    if not kinds:
+        return 0
+    of_model = select(func.count()).select_from(Monitor).where(Monitor.model_id == model_id)
+    sharing = of_model.where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
+    return session.scalar(sharing) or 0
+
+
 def interval_of(kind: str) -> Interval:
     """Return when a kind of monitor is evaluated."""
     return registry.stored(kind).interval
+
+
+def about(monitor: Monitor) -> str:
+    """Return what a monitor evaluates beyond the question of its kind, or why it cannot be."""
+    try:
+        kind = registry.find(monitor.kind)
+        return kind.about(registry.parse(monitor.kind, monitor.params))
+    except Unprocessable as error:
+        return str(error)
 
 
 def finds_broken_input(kind: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Conflict, Forbidden, NotFound, Unprocessable
 from core.policy import Policy
-from core.schema import masking, names
+from core.schema import masking, names, task
 from core.schema.contract import Contract
 from core.schema.evolution import Change, absorb, apart, compare, known_digests, succeed
 from core.schema.rows import REFERENCE
@@ -155,6 +155,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     policy = registration.policy
     TEMPLATES.find(policy.template).parse(policy.template_params)
     trainer_config.resolve(session, policy.trainer)
+    task.check(registration.contract)
     # Not the key: rows that refer to the model may be added meanwhile.
     named = models.named(registration.name).with_for_update(key_share=True)
     model = session.scalar(named)
@@ -181,7 +182,7 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
         insert_unique(
             session, model, f"concurrent registration of model {registration.name}; retry"
         )
-        for plan in monitor_config.defaults(policy):
+        for plan in monitor_config.defaults(policy, task.of(contract)):
             monitor_config.put(session, model.id, plan)
     return is_new
 
@@ -270,6 +271,7 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
         raise Unprocessable(f"{REFERENCE!r} names the past input that no version has served")
     if plan.contract is not None:
         names.check_contract(plan.contract)
+        task.check(plan.contract)
     # Not the key: rows that refer to the model may be added meanwhile.
     model = session.get_one(Model, model_id, with_for_update={"key_share": True})
     version = session.scalar(models.version_named(model_id, plan.name))

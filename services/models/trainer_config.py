@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import plugins
 from core.errors import NotFound, Unprocessable
 from db.queries.unique import insert_unique
 from db.tables import TrainerConfig
@@ -16,7 +15,7 @@ from notify.trainer import BUILTIN, TRAINERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
+class UsedTrainer:
     """What a start of a training needs to know of its trainer."""
 
     kind: str
@@ -35,13 +34,13 @@ def put(
     """
     if name == BUILTIN:
         raise Unprocessable(f"trainer {BUILTIN!r} is always there, without a configuration")
-    declared = TRAINERS.find(kind).config
+    declared = TRAINERS.find(kind)
     trainer = session.scalar(select(TrainerConfig).where(TrainerConfig.name == name))
     is_new = trainer is None
     if trainer is None:
         trainer = TrainerConfig(name=name, kind=kind, config={}, created_at=now)
     before = trainer.config if trainer.kind == kind else {}
-    trainer.config = plugins.stored(kind, declared, config, before)
+    trainer.config = declared.stored(config, before)
     trainer.kind = kind
     if is_new:
         insert_unique(session, trainer, f"concurrent creation of trainer {name}; retry")
@@ -51,7 +50,7 @@ def put(
 def public_config(trainer: TrainerConfig) -> dict[str, Any]:
     """Return the configuration without secrets; nothing of a kind that is unavailable."""
     kind = TRAINERS.get(trainer.kind)
-    return plugins.public(kind and kind.config, trainer.config)
+    return {} if kind is None else kind.public(trainer.config)
 
 
 def find(session: Session, name: str) -> TrainerConfig:
@@ -67,7 +66,7 @@ def every(session: Session) -> list[TrainerConfig]:
     return [*session.scalars(select(TrainerConfig).order_by(TrainerConfig.name))]
 
 
-def resolve(session: Session, name: str) -> Configured:
+def resolve(session: Session, name: str) -> UsedTrainer:
     """Return kind and configuration of a trainer that a policy names.
 
     Raises
@@ -79,10 +78,10 @@ def resolve(session: Session, name: str) -> Configured:
     if name != BUILTIN and name not in trainers:
         raise Unprocessable(f"no trainer {name!r}; known: {', '.join([BUILTIN, *trainers])}")
     row = trainers.get(name)
-    found = Configured(kind=BUILTIN, config={}) if row is None else _configured(row)
+    found = UsedTrainer(kind=BUILTIN, config={}) if row is None else _configured(row)
     TRAINERS.find(found.kind)
     return found
 
 
-def _configured(row: TrainerConfig) -> Configured:
-    return Configured(kind=row.kind, config=row.config)
+def _configured(row: TrainerConfig) -> UsedTrainer:
+    return UsedTrainer(kind=row.kind, config=row.config)

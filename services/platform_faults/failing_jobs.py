@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
 from db.queries.queue.runs import Claim
-from db.tables import Model, Rollout
+from db.tables import Model, Rollout, SourceRow
 from services.platform_faults import platform_alerts
 
 # Two minutes of attempts, the last a minute apart: a short outage notifies nobody.
@@ -56,8 +56,8 @@ def _model(session: Session, claim: Claim) -> Model | None:
         subject = UUID(claim.subject)
     except ValueError:  # no id at all
         return None
-    rollout = session.get(Rollout, subject)
-    return session.get(Model, subject if rollout is None else rollout.model_id)
+    part = session.get(Rollout, subject) or session.get(SourceRow, subject)
+    return session.get(Model, subject if part is None else part.model_id)
 
 
 def _subject(claim: Claim, model: Model | None) -> str:

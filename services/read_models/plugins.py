@@ -7,13 +7,25 @@ from typing import Any, TypeAlias, get_type_hints
 import msgspec
 
 from core.plugins import Registry
+from core.schema.task import TASKS
 from monitors.diagnosis import DIAGNOSES
 from monitors.registry import KINDS
+from monitors.slo.sli import SLIS
 from notify.channel import CHANNELS
 from notify.trainer import TRAINERS
 from retrain.template import TEMPLATES
+from sources.kind import SOURCES
 
-REGISTRIES: tuple[Registry[Any], ...] = (KINDS, DIAGNOSES, CHANNELS, TEMPLATES, TRAINERS)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    TASKS,
+    KINDS,
+    SLIS,
+    DIAGNOSES,
+    CHANNELS,
+    SOURCES,
+    TEMPLATES,
+    TRAINERS,
+)
 
 Default: TypeAlias = bool | int | float | str | list[str | float] | None
 
@@ -50,7 +62,9 @@ def installed(group: str | None = None) -> Iterator[Plugin]:
                 group=registry.group,
                 name=plugin.name,
                 question=plugin.question,
-                parameters=parameters(getattr(plugin, "params", None) or plugin.config),
+                parameters=parameters(
+                    getattr(plugin, "params", None) or getattr(plugin, "config", None)
+                ),
                 unavailable=None,
             )
         for name, why in registry.unavailable.items():
@@ -59,8 +73,8 @@ def installed(group: str | None = None) -> Iterator[Plugin]:
             )
 
 
-def parameters(declared: Any) -> tuple[Parameter, ...]:
-    """Return the parameters that a dataclass declares.
+def parameters(declared: Any | None) -> tuple[Parameter, ...]:
+    """Return the parameters that a dataclass declares; none of a plug-in that has none.
 
     Examples
     --------
@@ -68,6 +82,8 @@ def parameters(declared: Any) -> tuple[Parameter, ...]:
     >>> [(one.name, one.type, one.default) for one in parameters(Params)][0]
     ('width', 'int', 128)
     """
+    if declared is None:
+        return ()
     hints = get_type_hints(declared)
     return tuple(
         Parameter(

@@ -27,6 +27,7 @@ from db.tables import (
     Rollout,
     Run,
     SetAside,
+    SourceRow,
     Version,
 )
 from db.tables.queue import RunStatus
@@ -40,6 +41,7 @@ def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     yield from _backlog(session, now)
     yield _set_aside(session)
     yield from _models(session)
+    yield from _sources(session)
     yield _log_rows(session)
     yield _firing(session)
     yield _platform(session)
@@ -134,6 +136,25 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
             behind = (model.watermark - model.evaluated_until).total_seconds()
             lag.add_metric([model.name], max(behind, 0.0))
     yield from (watermark, received, lag)
+
+
+def _sources(session: Session) -> Iterator[Metric]:
+    labels = ["model", "source"]
+    rows = CounterMetricFamily("seqwatch_source_rows", "Rows pulled and stored.", labels=labels)
+    pulled = GaugeMetricFamily(
+        "seqwatch_source_pulled_timestamp_seconds", "When it was last read.", labels=labels
+    )
+    failures = GaugeMetricFamily(
+        "seqwatch_source_failures", "Failed pulls in a row.", labels=labels
+    )
+    found = select(Model.name, SourceRow).join(Model, Model.id == SourceRow.model_id)
+    for model, source in session.execute(found):
+        names = [model, source.name]
+        rows.add_metric(names, float(source.n_rows))
+        failures.add_metric(names, float(source.n_failures))
+        if source.pulled_at is not None:
+            pulled.add_metric(names, source.pulled_at.timestamp())
+    yield from (rows, pulled, failures)
 
 
 def _log_rows(session: Session) -> CounterMetricFamily:

@@ -19,6 +19,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.window import Window, midnight
@@ -203,40 +204,45 @@ def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[d
         rows = rows.filter(pc.not_equal(rows["version"], REFERENCE))
         return set(pc.unique(rows["day"]).to_pylist())
     by_entity = rows.filter(pc.is_valid(rows["target_at"]))
-    by_id = rows.filter(pc.is_null(rows["target_at"]))
     days = {_EPOCH_DAY + timedelta(days=day) for day in _reached(by_entity, contract)}
-    return days | _days_of(history, by_id["prediction_id"]) if by_id.num_rows else days
+    rest = rows.filter(pc.is_null(rows["target_at"]))
+    for name in ("prediction_id", "session_id"):
+        if rest.num_rows and name in rest.column_names:
+            days |= _days_of(history, name, rest[name].drop_null())
+    return days
 
 
 def _reached(labels: pa.Table, contract: Contract) -> Iterator[int]:
     """Yield the days, since 1970, of the forecasts that reach some labels."""
     step = contract.step_seconds * 1_000_000
     first = (micros(labels["target_at"]) - contract.horizon * step) // _DAY_US
+    if task.of(contract).compares_lists:
+        step = 0  # they are about the moment of the prediction
     last = (micros(labels["until"]) - step) // _DAY_US
     spans: Ints = np.unique(np.stack([first, last], axis=1), axis=0)
     for start, end in spans.tolist():
         yield from range(start, end + 1)
 
 
-def _days_of(history: Log, ids: pa.ChunkedArray) -> set[date]:
-    """Return the event days of predictions by id, as far back as they are kept."""
+def _days_of(history: Log, name: str, of: pa.ChunkedArray) -> set[date]:
+    """Return the event days of predictions by id or session, as far back as they are kept."""
     newest = history.newest_day()
     if newest is None:
         return set()
     end = midnight(newest) + DAY
-    wanted = pc.unique(ids)
+    wanted = pc.unique(of)
     found: set[date] = set()
     # Most labels are about the last few days: the rest is only read for those that are not.
     for window in Window(end - 4 * DAY, end), Window(end - LOOK_BACK, end - 4 * DAY):
         rows = history.predictions(
             window,
-            ["prediction_id", "day"],
-            only=pc.is_in(ds.field("prediction_id"), wanted),
+            [name, "day"],
+            only=pc.is_in(ds.field(name), wanted),
         )
         if rows is None or not len(wanted):
             break
         found |= set(pc.unique(rows["day"]).to_pylist())
-        known = pc.is_in(wanted, value_set=pc.unique(rows["prediction_id"]))
+        known = pc.is_in(wanted, value_set=pc.unique(rows[name]))
         wanted = wanted.filter(pc.invert(known))
     return found
 

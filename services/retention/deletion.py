@@ -33,6 +33,7 @@ from db.tables import (
     RolloutEvent,
     Run,
     SessionScore,
+    SourceRow,
     Version,
     WebSession,
 )
@@ -143,7 +144,7 @@ def delete_model(session: Session, model_id: UUID, now: datetime) -> None:
 def _delete_rows(session: Session, model_id: UUID) -> None:
     """Delete every row about a model: what refers to others first."""
     subjects = {str(model_id)}
-    for table in (Finding, Rollout, BacktestRow):
+    for table in (Finding, Rollout, BacktestRow, SourceRow):
         ids = session.scalars(select(table.id).where(table.model_id == model_id))
         subjects |= {str(one) for one in ids}
     waiting = session.execute(select(Run.id, Run.subject).where(Run.subject != "")).all()

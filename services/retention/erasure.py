@@ -168,8 +168,8 @@ def _find(tables: dict[Kind, DeltaTable | None], subject: Subject) -> Hits:
         hits.predictions = rows.find(predictions, subject.field, subject.matches)
         hits.ids = rows.ids_of(predictions, subject.field, hits.predictions)
     if labels is not None:
-        if subject.field == "entity":
-            hits.labels = rows.find(labels, "entity", subject.matches)
+        if subject.field in labels.schema().to_arrow().names:
+            hits.labels = rows.find(labels, subject.field, subject.matches)
         if hits.ids:
             hits.of_ids = rows.find(labels, "prediction_id", hits.ids.__contains__)
     return hits
@@ -181,7 +181,7 @@ def _delete(tables: dict[Kind, DeltaTable | None], hits: Hits) -> None:
     predictions, labels = tables[Kind.PREDICTIONS], tables[Kind.LABELS]
     if labels is not None:
         rows.delete(labels, "prediction_id", hits.of_ids, note)
-        rows.delete(labels, "entity", hits.labels, note)
+        rows.delete(labels, hits.subject.field, hits.labels, note)
     if predictions is not None:
         rows.delete(predictions, hits.subject.field, hits.predictions, note)
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 import pyarrow as pa
@@ -27,9 +28,9 @@ from db.session import read_only, unit_of_work
 from db.tables import Model
 from lake.reading import Log
 from lake.storage import LakeAstray
-from services.aggregation import folded
+from monitors.slo import sli
+from services.aggregation import folded, label_join
 from services.aggregation.folded import Frozen, Part, frozen, summaries_of
-from services.aggregation.label_join import STREAMS as OF_ERRORS
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.retention.archive import archive
 
@@ -38,10 +39,10 @@ log = logging.getLogger(__name__)
 JOB = folded.REBUILD_JOB  # its subject is model, first day and streams
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MANY = 500_000  # rows of a day that is read hour by hour
-_COLUMNS = [
+_COLUMNS = (  # beside those that SLIs read
     *("prediction_id", "version", "at", "entity", "features", "output", "status"),
-    *("shadow", "latency_seconds", "received_at"),
-]
+    *("shadow", "received_at"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Request:
 
 def names() -> list[str]:
     """Return the streams that can be rebuilt."""
-    return [stream.name for stream in folded.STREAMS] + [of.name for of in OF_ERRORS]
+    return [stream.name for stream in folded.streams()] + label_join.all_streams()
 
 
 def ask(session: Session, asked: Request, now: datetime) -> None:
@@ -119,7 +120,7 @@ def rebuild(
     if history.last_group(Kind.PREDICTIONS) < position[0]:
         raise LakeAstray(f"model {model_id}: the lake lacks rows that were folded")
     days = [day for day in _days(history) if asked.since is None or day >= asked.since]
-    wanted = [s for s in folded.STREAMS if not asked.streams or s.name in asked.streams]
+    wanted = [s for s in folded.streams() if not asked.streams or s.name in asked.streams]
 
     # decide
     beside = {stream.name: replace(stream, name=f"{stream.name} (new)") for stream in wanted}
@@ -146,7 +147,7 @@ def rebuild(
         for stream in wanted:
             summaries.take_place(session, model_id, beside[stream.name], stream, since)
         recompute_marks.touch(session, model_id, days)
-        if not asked.streams or any(s.name in asked.streams for s in OF_ERRORS):
+        if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, days, archived)
     return len(days)
@@ -168,9 +169,10 @@ def _rows(history: Log, day: date) -> Iterator[pa.Table]:
     files = history.files(Kind.PREDICTIONS)
     n_rows = pc.sum(files.filter(pc.equal(files["partition.day"], day))["num_records"]).as_py()
     step = HOUR if n_rows > MANY else DAY
-    start = midnight(day)
+    of_slis = chain.from_iterable(of.columns for of in sli.counted().values())
+    start, columns = midnight(day), sorted({*_COLUMNS, *of_slis})
     for i in range(DAY // step):
-        rows = history.predictions(Window(start + i * step, start + (i + 1) * step), _COLUMNS)
+        rows = history.predictions(Window(start + i * step, start + (i + 1) * step), columns)
         if rows is not None and rows.num_rows:
             yield rows
 

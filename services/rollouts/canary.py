@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
+from core.schema import task
 from core.schema.contract import Contract
 from db.session import unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
@@ -73,8 +74,8 @@ def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> 
 
 
 def rule_of(contract: Contract) -> Rule:
-    """Return the rule of the verdict: losses of a classifier are Brier scores."""
-    return Rule(is_bounded=contract.is_classifier)
+    """Return the rule of the verdict."""
+    return Rule(is_bounded=task.of(contract).is_bounded)
 
 
 def _reach(model: Model, policy: Policy) -> timedelta:

@@ -25,7 +25,7 @@ from retrain.rollout import Event, Phase
 from retrain.template import TEMPLATES
 from services.access.api_keys import digest_of, new_training_token
 from services.models import trainer_config
-from services.models.trainer_config import Configured
+from services.models.trainer_config import UsedTrainer
 from services.retention.catch_up import catch_up
 from services.rollouts import (
     rollout_transitions,
@@ -112,7 +112,7 @@ class Starter:
 
     def _request(
         self, session: Session, rollout: Rollout, now: datetime
-    ) -> tuple[Configured, StartRequest] | Refused:
+    ) -> tuple[UsedTrainer, StartRequest] | Refused:
         """Make a request with a new token; the one of an earlier start is void."""
         model = session.get_one(Model, rollout.model_id)
         policy = Policy.from_json(model.policy)

@@ -16,6 +16,7 @@ CONTRACT = {
     "features": [{"name": "pressure", "max_length": 24}],
     "targets": CLASSES,
     "label_map": CLASSES,
+    "task": "classification",
     "step_seconds": 3600,
     "input_length": 24,
     "horizon": 1,

@@ -153,6 +153,8 @@ def test_the_examples_are_accepted(as_key: Clients) -> None:
         method, path = addresses[name]
         if name == "put_champion":
             continue  # needs weights: tests/api/test_versions.py
+        if name == "put_source":
+            continue  # needs a plug-in: tests/plugins/test_source_definitions.py
         for place, value in places.items():
             path = path.replace(f"{{{place}}}", value)
         if "{rollout_id}" in path:

@@ -13,7 +13,7 @@ from db.queries.read import false_alarm_rates
 from db.session import unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow, Inbox, Monitor, Version
 from monitors.finding import Outcome
-from monitors.performance.residual_sums import RESIDUALS, sums
+from tasks.residual_sums import RESIDUALS, sums
 from tests import stored
 from tests.api.conftest import CONTRACT, Clients
 from tests.api.test_paging import pages

@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FLOORS = (
-    "api", "web", "jobs", "cli", "services", "notify", "lake", "db",
-    "alerts", "monitors", "retrain", "core",
+    "api", "web", "jobs", "cli", "services", "notify", "sources", "lake", "db",
+    "alerts", "monitors", "tasks", "retrain", "core",
 )  # fmt: skip
 OTHERS = ("client", "plugins", "examples", "benchmarks", "tests")
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,11 +16,13 @@ from alerts import message
 from api.main import create_app
 from cli.main import main
 from core import __version__
+from core.plugins import Registry
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
 from monitors import registry
 from monitors.diagnosis import DIAGNOSES
+from monitors.slo.sli import SLIS
 from services.access.api_keys import create_key
 from tests.architecture.source import ROOT, name_of, pages
 
@@ -206,9 +209,10 @@ def test_every_term_of_the_glossary_is_there_once_and_in_order() -> None:
     assert terms == sorted(set(terms))
 
 
-def test_every_diagnosis_is_described() -> None:
+@pytest.mark.parametrize("registry", [DIAGNOSES, SLIS], ids=["diagnoses", "slis"])
+def test_every_diagnosis_and_every_sli_is_described(registry: Registry[Any]) -> None:
     text = (DOCS / "plugins.md").read_text("utf-8")
-    assert [name for name in DIAGNOSES.names() if f"`{name}`" not in text] == []
+    assert [name for name in registry.names() if f"`{name}`" not in text] == []
 
 
 def test_plug_ins_import_only_what_the_docs_allow() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind
+from core.streams import Additive
 from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import positions as marks
@@ -30,18 +31,20 @@ from db.tables import (
 from lake.matching import first_received
 from lake.reading import Log
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
-from monitors.performance.residual_sums import RESIDUALS
 from monitors.slo.serving import SERVING
 from monitors.summaries.serialization import from_many
-from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE, Additive
+from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from services.aggregation import segments
 from services.aggregation.error_days import DaySums
-from services.aggregation.error_sums import units
 from services.aggregation.folded import Frozen, Part, frozen
-from services.aggregation.label_join import STREAMS as ERROR_STREAMS
-from services.aggregation.label_join import Subject, accuracy
+from services.aggregation.label_join import Subject, accuracy, streams_of
 from services.aggregation.row_summaries import summarise_rows
+from tasks.residual_sums import RESIDUALS
+from tasks.sums import units
+from tests.streams import CONTRACT
+
+ERROR_STREAMS = streams_of(CONTRACT)  # of forecasters
 
 DAY = timedelta(days=1)
 TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order
@@ -203,7 +206,7 @@ def _read(
 
 def _count(seen: _Seen, parts: Iterable[Part]) -> None:
     for part in parts:
-        version, served = part.version, part.served
+        version, served = part.version, part.cells.get(SERVING.name)
         _merge(seen.input, version, part.input)
         for to, summary in (
             (seen.output, part.output),

@@ -16,8 +16,9 @@ from db.queries import summaries
 from db.queries.log import positions
 from db.session import read_only
 from db.tables import Inbox, Model, Stream
+from monitors.slo import sli
 from monitors.slo.burn_rate import SLICE
-from monitors.slo.serving import LATENCY, SERVING, counts, table
+from monitors.slo.serving import LATENCY, SERVING, table
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import MAX, MIN, N_MISSING, N_REPEAT, SUM, N, Summary, chunk_at
 from services.aggregation import fold as folding
@@ -84,20 +85,22 @@ def test_groups_add_up_to_what_one_group_would_be(sessions: sessionmaker[Session
     with read_only(sessions) as session:
         everything = whole(session, SERVING, model_id, "v1")
     window = Window(START, START + 6 * HOUR)
-    found = counts(everything, window, SLICE)
+    params = sli.parse("availability", {})
+    found = sli.find("availability").count(everything, params, window, SLICE)
     assert (found.good.sum(), found.bad.sum()) == (54, 6)
     assert found.bad.nonzero()[0].tolist() == [0, 12, 24, 36, 48, 60]
     assert table(everything, window, HOUR)[:, LATENCY].sum() == 60
 
 
 def served(
-    sessions: sessionmaker[Session], model_id: UUID, slower_than: float | None
+    sessions: sessionmaker[Session], model_id: UUID, name: str
 ) -> dict[str, tuple[int, int, int]]:
+    kind, params = sli.find(name), sli.parse(name, {})
     with read_only(sessions) as session:
         found = summaries.by_version(session, SERVING, model_id, WINDOW)
     return {
-        name: counts(own, WINDOW, SLICE, slower_than).sums(slice(None))
-        for name, own in found.items()
+        version: kind.count(own, params, WINDOW, SLICE).sums(slice(None))
+        for version, own in found.items()
     }
 
 
@@ -126,8 +129,8 @@ def test_rows_without_latency_are_unknown_and_degraded_ones_counted_apart(
         ]
         send(sessions, model_id, *some)
         fold_all(sessions, LATE)
-    assert served(sessions, model_id, None) == {"v1": (5, 3, 0), "v2": (1, 1, 0)}
-    assert served(sessions, model_id, 1.0) == {"v1": (2, 3, 3), "v2": (0, 0, 2)}
+    assert served(sessions, model_id, "availability") == {"v1": (5, 3, 0), "v2": (1, 1, 0)}
+    assert served(sessions, model_id, "latency") == {"v1": (2, 3, 3), "v2": (0, 0, 2)}
     with read_only(sessions) as session:
         found = summaries.by_version(session, SERVING, model_id, WINDOW)
         shown = {one.version: one.served for one in serving.by_version(found, WINDOW)}

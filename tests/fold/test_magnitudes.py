@@ -11,12 +11,12 @@ from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST, Feature
 from core.schema.rows import Kind
+from core.schema.task import TASKS, Matched, Units
 from db.queries.log.positions import Batch
-from monitors.performance import calibration_sums, residual_sums
 from monitors.summaries.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, merge
-from services.aggregation import error_sums
 from services.aggregation.fold import Group, summarised
 from services.aggregation.folded import Frozen
+from tasks.sums import parts, total
 from tests.streams import HOUR, START, prediction, table
 
 CONTRACT = Contract(
@@ -101,12 +101,15 @@ def test_rows_of_any_magnitude_are_summarised_and_merged(first: Any, then: Any) 
 )
 def test_errors_of_any_magnitude_are_summed(values: list[float], std: float) -> None:
     forecast, actual = np.array(values).reshape(2, 3, 3, 2)
-    error = error_sums.Units(std=np.array([std, 1.0])).apart(forecast, actual)
-    is_expected = np.isfinite(forecast)
-    signed = residual_sums.sums(error, is_expected, np.array([0, 3, 5]))
-    assert residual_sums.from_bytes(residual_sums.to_bytes(signed)).shape == signed.shape
-    error_sums.total(error_sums.cells(error, error, is_expected))
-    calibration_sums.sums(forecast, actual)
+    units = Units(std=np.array([std, 1.0]), season_steps=1)
+    rows = table(Kind.PREDICTIONS, [prediction(START + hour * HOUR) for hour in (0, 3, 5)])
+    matched = Matched(rows=rows, predicted=forecast, actual=actual, naive=actual)
+    for task in (TASKS.find("forecast"), TASKS.find("classification")):
+        scored = task.score(CONTRACT, units, matched)
+        assert np.isfinite(total(parts(scored))).all()
+        for each in task.streams:
+            sums = each.sums(matched, scored)
+            assert each.stream.from_bytes(each.stream.to_bytes(sums)).shape == sums.shape
 
 
 def test_what_is_constant_and_what_is_missing_is_summarised() -> None:

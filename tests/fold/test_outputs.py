@@ -15,7 +15,6 @@ from core.schema.rows import REFERENCE, Kind
 from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import SummaryLayout
-from monitors.summaries import horizon_buckets
 from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import (
     CENTRED,
@@ -30,6 +29,7 @@ from monitors.summaries.summary import (
     chunk_at,
 )
 from services.aggregation.fold import PATIENCE, fold, fold_all
+from tasks import horizon_buckets
 from tests.stored import drop, whole
 from tests.stored import rows as rows_of
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table

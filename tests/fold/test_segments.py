@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
+from core.streams import Additive
 from db.queries import segments as stored
 from db.session import read_only, unit_of_work
 from db.tables import Model
@@ -23,7 +24,7 @@ from monitors.baselines.segments import (
     of_place,
     total,
 )
-from monitors.summaries.streams import INPUT, OUTPUT, Additive
+from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import SUM, N, Summary, chunk_at
 from services.aggregation.fold import PATIENCE, fold_all
 from tests.stored import rows as rows_of

@@ -180,7 +180,7 @@ def test_past_input_has_no_version_and_makes_no_history(
 
 def test_what_is_wrong_is_said_in_one_sentence(place: Place) -> None:
     path = csv(place, past(5))
-    with pytest.raises(Unprocessable, match="--timezone"):
+    with pytest.raises(Unprocessable, match="state it as timezone"):
         place.bring(path, "--map", "at=when", "--map", "output.load=h1,h2,h3")
     with pytest.raises(Unprocessable, match="no file"):
         place.bring(str(place.folder / "nothing.csv"), *MAP)

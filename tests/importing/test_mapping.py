@@ -5,9 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cli.importing.mapping import ImportOptions, Unit, lay_out, parse
-from cli.importing.shaping import Shaper
+from cli.importing.arguments import columns_of
 from core.errors import Unprocessable
+from services.ingest.mapping.layout import MappingOptions, Unit, lay_out
+from services.ingest.mapping.shaping import Shaper
 from tests.streams import CONTRACT
 
 COLUMNS = ("when", "load_mw", "wind", "h1", "h2", "h3", "seen")
@@ -20,7 +21,7 @@ MAP = {
 
 
 def shaper(columns: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Shaper:
-    said = ImportOptions(columns=columns or MAP, version="v1", **options)
+    said = MappingOptions(columns=columns or MAP, version="v1", **options)
     return Shaper(lay_out(COLUMNS, CONTRACT, said), CONTRACT, "d" * 64)
 
 
@@ -60,7 +61,7 @@ def test_columns_become_fields_lists_and_ids() -> None:
 )
 def test_what_is_no_mapping(given: list[str], message: str) -> None:
     with pytest.raises(Unprocessable, match=message):
-        parse(given)
+        columns_of(given)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_what_is_no_mapping(given: list[str], message: str) -> None:
 def test_what_cannot_be_laid_out_is_said(
     columns: dict[str, tuple[str, ...]], message: str
 ) -> None:
-    options = ImportOptions(columns=columns, version="v1")
+    options = MappingOptions(columns=columns, version="v1")
     if not message:
         assert lay_out(COLUMNS, CONTRACT, options).fields["features.wind"] == ("wind",)
         return
@@ -85,8 +86,8 @@ def test_what_cannot_be_laid_out_is_said(
 
 
 def test_a_version_has_to_be_named() -> None:
-    with pytest.raises(Unprocessable, match="--version NAME"):
-        lay_out(COLUMNS, CONTRACT, ImportOptions(columns=MAP))
+    with pytest.raises(Unprocessable, match="state version"):
+        lay_out(COLUMNS, CONTRACT, MappingOptions(columns=MAP))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +110,8 @@ def test_times(when: list[object], options: dict[str, Any], expected: str) -> No
 @pytest.mark.parametrize(
     ("when", "options", "message"),
     [
-        pytest.param(["2026-07-01 12:00:00"], {}, "--timezone", id="naive"),
-        pytest.param([5], {}, "--epoch", id="numbers"),
+        pytest.param(["2026-07-01 12:00:00"], {}, "state it as timezone", id="naive"),
+        pytest.param([5], {}, "unit as epoch", id="numbers"),
         pytest.param(["noon"], {"timezone": "UTC"}, "row 40, at: not an ISO", id="no time"),
         pytest.param(
             ["2026-10-25 02:30:00"], {"timezone": "Europe/Berlin"}, "twice", id="twice a year"
@@ -127,7 +128,7 @@ def test_times_that_are_refused(
 def test_mixed_zones_are_refused() -> None:
     times = pa.array(["2026-07-01T12:00:00Z", "2026-07-01T13:00:00"])
     two = pa.concat_tables([rows(), rows()]).set_column(0, "when", times)
-    with pytest.raises(Unprocessable, match="some times name a zone"):
+    with pytest.raises(Unprocessable, match="no zone, and other times"):
         shaper().predictions(two, 0)
 
 

@@ -102,6 +102,7 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
         features=(Feature(name="door", minimum=0, maximum=1), Feature(name="x")),
         targets=("no", "yes"),
         label_map=("no", "yes"),
+        task="classification",
         step_seconds=60,
         input_length=1,
         horizon=1,

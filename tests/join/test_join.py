@@ -14,20 +14,20 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.feature import Dtype, Feature
 from core.schema.rows import Kind
+from core.schema.task import EXPECTED, LABELLED, LOSS, N_SUMS, NAIVE
+from core.streams import Stream
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
 from db.tables import DirtyDay, Rollout, SessionScore
 from monitors.baselines.segments import FIRST, MOST, NONE
-from monitors.performance import residual_sums
-from monitors.performance.residual_sums import RESIDUALS
-from monitors.summaries.streams import Stream
 from retrain.rollout import Phase
 from services.aggregation.error_days import ERRORS, ERRORS_BY_SEGMENT, DaySums, from_bytes
-from services.aggregation.error_sums import ABSOLUTE, EXPECTED, LABELLED, NAIVE, SQUARED
 from services.aggregation.fold import PATIENCE, fold_all
 from services.aggregation.label_join import join, join_all
 from services.platform_faults import set_aside
 from services.retention.archive import archive_all
+from tasks import residual_sums
+from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.streams import (
     CONTRACT,
@@ -67,7 +67,7 @@ class World:
     def chunk(self, day: date = TODAY) -> NDArray[np.float64]:
         found = self.stored(ERRORS, day)
         assert isinstance(found, DaySums)
-        return found.cells  # one target: (step, 5)
+        return found.cells  # one target: (step, sum)
 
     def residuals(self, day: date = TODAY) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self.stored(RESIDUALS, day)
@@ -160,8 +160,8 @@ def test_a_label_finds_its_steps(
 
     assert sums[:, EXPECTED].tolist() == [1, 1, 1]
     assert sums[:, LABELLED].tolist() == [error is not None for error in errors]
-    assert sums[:, ABSOLUTE].tolist() == [error or 0.0 for error in errors]
-    assert sums[:, SQUARED].tolist() == [(error or 0.0) ** 2 for error in errors]
+    assert sums[:, LOSS].tolist() == [error or 0.0 for error in errors]
+    assert sums[:, N_SUMS].tolist() == [(error or 0.0) ** 2 for error in errors]
 
 
 def test_errors_are_in_units_of_the_versions_scaler(world: World) -> None:
@@ -170,7 +170,7 @@ def test_errors_are_in_units_of_the_versions_scaler(world: World) -> None:
     world.tell(label(AT + HOUR, [3.0, 2.0, 3.0]))
     world.settle()
 
-    assert world.chunk()[:, ABSOLUTE].tolist() == [0.5, 0.0, 0.0]
+    assert world.chunk()[:, LOSS].tolist() == [0.5, 0.0, 0.0]
 
 
 def test_the_naive_forecast_repeats_the_season(
@@ -425,7 +425,7 @@ def test_errors_are_told_by_segment(
     a, b, none = FIRST, FIRST + 1, NONE
     assert cells[[a, b, none], 0, EXPECTED].tolist() == [12, 12, 12]
     assert cells[[a, b, none], 0, LABELLED].tolist() == [3, 4, 4]  # the first step, but of p3
-    assert cells[[a, b, none], 0, ABSOLUTE].tolist() == [3 * 2, 4 * 4, 4 * 8]
+    assert cells[[a, b, none], 0, LOSS].tolist() == [3 * 2, 4 * 4, 4 * 8]
     np.testing.assert_allclose(cells.sum(axis=0)[:, :NAIVE], total[:, :NAIVE])
 
 

@@ -13,11 +13,12 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.residual_sums import RESIDUALS
+from monitors.show import Table
 from monitors.sources import Residuals
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models.explanations.finding import explain
+from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
@@ -87,10 +88,12 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
         assert row.outcome is Outcome.BREACH
         told = explain(session, tmp_path, row.id, None, NOW)
     assert told.reference_start == START
-    assert {part.name for part in told.parts} == {"load+1", "load+2..3"}
-    [far] = [part for part in told.parts if part.name == "load+2..3"]
-    assert far.now["bias"] == pytest.approx(1.5, abs=0.1)
-    assert far.baseline["bias"] == pytest.approx(0.0, abs=0.1)
+    [table] = told.views
+    assert isinstance(table, Table)
+    assert table.columns[1].name == "Bias"
+    bias = {row[0]: row[1] for row in table.rows}
+    assert bias.keys() == {"load+1", "load+2..3"}
+    assert bias["load+2..3"] == pytest.approx((0.0, 1.5), abs=0.1)
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model
 from monitors.finding import Outcome
-from monitors.performance.calibration_sums import CALIBRATION, EXPECTED
-from monitors.performance.residual_sums import RESIDUALS
+from monitors.show import Line, Table
 from monitors.sources import Probabilities
 from services.evaluation import error_history
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.read_models import lists
 from services.read_models.explanations.finding import explain
+from tasks.calibration_sums import CALIBRATION, EXPECTED
+from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
@@ -30,7 +32,13 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 A_DAY = 96
-SKY = replace(CONTRACT, targets=("calm", "storm"), label_map=("calm", "storm"), horizon=1)
+SKY = replace(
+    CONTRACT,
+    targets=("calm", "storm"),
+    label_map=("calm", "storm"),
+    horizon=1,
+    task="classification",
+)
 
 
 def rows() -> list[list[Row]]:
@@ -99,14 +107,15 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
         listed = lists.accuracy(session, world.model_id, SKY, 90).classes
     assert told.reference_start == START
-    assert [one.name for one in told.classes] == ["calm", "storm"]
-    storm = told.classes[1]
-    assert storm.predicted == pytest.approx(0.75, abs=0.05)
-    assert storm.observed == pytest.approx(0.5, abs=0.15)
-    assert storm.baseline["bias"] == pytest.approx(0.0, abs=0.05)
-    [moved_most] = [one for one in told.classes if one.bins]
-    assert sum(each.n for each in moved_most.bins) == A_DAY
-    assert moved_most.name in told.cause
+    table, reliability = told.views
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["calm", "storm"]
+    _, predicted, observed, (bias, _), *_ = cast(Any, table.rows[1])
+    assert predicted == pytest.approx(0.75, abs=0.05)
+    assert observed == pytest.approx(0.5, abs=0.15)
+    assert bias == pytest.approx(0.0, abs=0.05)
+    assert isinstance(reliability, Line)
+    assert reliability.title.split()[2].rstrip(",") in told.cause
     assert [one.name for one in listed] == ["calm", "storm"]
     assert listed[1].predicted - listed[1].observed == pytest.approx(0.25 * 6 / 7, abs=0.05)
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
@@ -152,11 +161,10 @@ def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> 
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 
-@pytest.mark.parametrize("label_map", [(), ("calm", "storm", "snow")])
 def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
-    sessions: sessionmaker[Session], tmp_path: Path, label_map: tuple[str, ...]
+    sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
-    world = claimed(sessions, tmp_path, replace(SKY, label_map=label_map), n_days=6)
+    world = claimed(sessions, tmp_path, replace(SKY, task="forecast"), n_days=6)
     with read_only(world.sessions) as session:
         assert stored.rows(session, RESIDUALS) != []
         assert stored.rows(session, CALIBRATION) == []

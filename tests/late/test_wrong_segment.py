@@ -1,7 +1,7 @@
 """A model that becomes wrong about one segment: from the log to the finding and its page."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.finding import Outcome
+from monitors.show import Table
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -95,12 +96,14 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     with read_only(world.sessions) as session:
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
     assert told.reference_start == START
-    assert told.segments[0].name == "load [shop=b]"
-    assert {one.name for one in told.segments} == {f"load [shop={shop}]" for shop in SHOPS}
-    worst = told.segments[0]
-    assert worst.times == pytest.approx(3.0, rel=0.25)
-    assert worst.others == pytest.approx(1.0, rel=0.25)
-    assert worst.baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
+    [table] = told.views
+    assert isinstance(table, Table)
+    assert {row[0] for row in table.rows} == {f"load [shop={shop}]" for shop in SHOPS}
+    worst, (baseline, _), times, others, _ = cast(Any, table.rows[0])
+    assert worst == "load [shop=b]"
+    assert times == pytest.approx(3.0, rel=0.25)
+    assert others == pytest.approx(1.0, rel=0.25)
+    assert baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
 
 
 def test_a_backtest_says_what_was_said(world: World) -> None:

@@ -200,6 +200,7 @@ def test_labels_meet_their_predictions_wherever_both_are(
         "p": {
             "actual": {"load": [9.0, 2.5, None]},
             "error": {"load": [-8.0, -0.5, None]},
+            "loss": 4.25,
             "arrived_at": "2026-01-05T05:00:00Z",
         },
         "q": None,

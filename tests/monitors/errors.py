@@ -3,10 +3,10 @@
 import numpy as np
 
 from monitors.performance.residual_statistics import ErrorDays
-from monitors.performance.residual_sums import sums
-from monitors.summaries import horizon_buckets
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
+from tasks import horizon_buckets
+from tasks.residual_sums import sums
 
 HORIZON = 24
 AHEAD = (1, 4, 16, 24)  # hours to the last step of each part

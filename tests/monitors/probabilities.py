@@ -4,8 +4,8 @@ import numpy as np
 from scipy.stats import norm
 
 from monitors.performance.calibration import ProbabilityDays
-from monitors.performance.calibration_sums import sums
 from monitors.summaries.summary import Floats
+from tasks.calibration_sums import sums
 
 CLASSES = ("walk", "sit", "stand")
 FIRST_DAY = 17_000

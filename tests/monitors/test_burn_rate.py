@@ -1,18 +1,21 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
+from core.errors import Unprocessable
 from monitors.finding import Finding, Outcome
-from monitors.slo.burn_rate import TIERS, BurnRateParams, Indicator, burns, evaluate
+from monitors.slo.burn_rate import TIERS, BurnRateParams, burns, evaluate
 from monitors.slo.slices import Counts, Slices
 from monitors.summaries.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PARAMS = BurnRateParams(objective=0.999)
+LATENCY = replace(PARAMS, sli="latency")
 
 
 def slices_of(width: timedelta, good: Ints, bad: Ints, unknown: Ints | None = None) -> Slices:
@@ -69,20 +72,29 @@ def test_factors_follow_from_shares(days: int, factors: tuple[float, ...]) -> No
         pytest.param({"objective": 0.9}, "can never fire", id="a budget too large to burn"),
         pytest.param({"objective": 1.0}, "in \\(0, 1\\)", id="no budget at all"),
         pytest.param({"period_days": 0}, "shorter than the window", id="no period"),
-        pytest.param({"slower_than_seconds": 0.0}, "positive", id="nothing is that fast"),
+        pytest.param({"max_staleness_seconds": 0.0}, "positive", id="no pause at all"),
+        pytest.param({"sli": "joy"}, "known: availability, latency", id="no such SLI"),
+        pytest.param(
+            {"sli": "latency", "sli_params": {"slower_than_seconds": 0.0}},
+            "latency: slower_than_seconds must be positive",
+            id="nothing is that fast",
+        ),
+        pytest.param(
+            {"sli_params": {"slower_than_seconds": 1.0}},
+            "availability: no slower_than_seconds",
+            id="a parameter of another SLI",
+        ),
     ],
 )
 def test_an_objective_that_cannot_alert_is_refused(
-    params: dict[str, float], message: str
+    params: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(PARAMS, **params)  # type: ignore[arg-type]
+    with pytest.raises((ValueError, Unprocessable), match=message):
+        replace(PARAMS, **params)
 
 
 def test_the_lowest_objective_that_can_fire_is_accepted() -> None:
-    assert BurnRateParams(objective=0.931, indicator=Indicator.LATENCY).budget == Fraction(
-        69, 1000
-    )
+    assert BurnRateParams(objective=0.931).budget == Fraction(69, 1000)
 
 
 def test_exactly_the_factor_is_not_more_than_it() -> None:
@@ -117,7 +129,7 @@ def test_an_outage_that_ended_between_two_evaluations_is_told() -> None:
     ("good", "bad", "unknown", "outcome", "state"),
     [
         pytest.param(0, 0, 0, Outcome.NO_DATA, "no_traffic", id="no traffic is not health"),
-        pytest.param(0, 0, 5, Outcome.NO_DATA, "no_latency", id="no latency is not health"),
+        pytest.param(0, 0, 5, Outcome.NO_DATA, "unknown", id="no latency is not health"),
         pytest.param(5, -1, 0, Outcome.ERROR, "invalid", id="less than no failure"),
         pytest.param(5, 0, 0, Outcome.OK, "quiet", id="quiet"),
         pytest.param(1, 0, 9, Outcome.OK, "quiet", id="some have a latency"),
@@ -128,13 +140,13 @@ def test_what_cannot_be_evaluated_is_not_ok(
     good: int, bad: int, unknown: int, outcome: Outcome, state: str
 ) -> None:
     slices = slices_of(5 * MINUTE, np.full(600, good), np.full(600, bad), np.full(600, unknown))
-    found = evaluation(slices, replace(PARAMS, indicator=Indicator.LATENCY))
+    found = evaluation(slices, LATENCY)
     assert (found.outcome, found.detail["state"]) == (outcome, state)
 
 
 def test_without_a_latency_the_finding_says_of_how_many() -> None:
     nothing = np.zeros(600, dtype=np.int64)
-    found = evaluation(slices_of(5 * MINUTE, nothing, nothing, nothing + 5))
+    found = evaluation(slices_of(5 * MINUTE, nothing, nothing, nothing + 5), LATENCY)
     assert found.cause == "none of the 1,440 predictions of this day has a latency"
     assert found.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 1440}}
 

@@ -11,7 +11,10 @@ from core.errors import Unprocessable
 from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.calibration import CalibrationParams, evaluate
-from monitors.performance.calibration_sums import (
+from monitors.performance.reliability import overall, squared_error, sureness, table
+from monitors.registry import parse
+from monitors.summaries.summary import Floats
+from tasks.calibration_sums import (
     BINS,
     EXPECTED,
     OBSERVED,
@@ -21,9 +24,6 @@ from monitors.performance.calibration_sums import (
     sums,
     to_bytes,
 )
-from monitors.performance.reliability import overall, squared_error, sureness, table
-from monitors.registry import parse
-from monitors.summaries.summary import Floats
 from tests.monitors.probabilities import (
     cells,
     claim_days,

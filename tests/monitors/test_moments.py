@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import Unprocessable
-from monitors.performance import residual_sums
 from monitors.performance.residual_statistics import ErrorDays, measure
 from monitors.statistics.seasonality import window_moments
 from monitors.summaries.hourly import HOURS, hourly
@@ -16,6 +15,7 @@ from monitors.summaries.serialization import from_many, to_bytes
 from monitors.summaries.summary import Edges, Floats, Summary, chunk_start, merge
 from monitors.summaries.totals import totals
 from monitors.summaries.values import Column, summarise
+from tasks import residual_sums
 
 EDGES = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
 EPS = float(np.finfo(float).eps)

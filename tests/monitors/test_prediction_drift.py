@@ -12,9 +12,9 @@ from monitors.baselines.threshold import episodes
 from monitors.drift.prediction_drift import PredictionDriftParams, evaluate
 from monitors.finding import Finding, Outcome
 from monitors.registry import parse
-from monitors.summaries import horizon_buckets
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
+from tasks import horizon_buckets
 from tests.monitors.streams import START, ar1, day, days, etth1, grid
 
 PARAMS = PredictionDriftParams()

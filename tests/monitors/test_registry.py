@@ -35,8 +35,6 @@ from monitors.input_fault.input_fault import InputFaultParams
 from monitors.performance import (
     accuracy,
     calibration,
-    calibration_sums,
-    residual_sums,
     residuals,
     segment_accuracy,
 )
@@ -46,10 +44,11 @@ from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
-from monitors.slo import burn_rate, silence
+from monitors.slo import burn_rate, silence, source_states
 from monitors.slo.burn_rate import BurnRateParams
 from monitors.slo.silence import ArrivalHistory, SilenceParams, profile
 from monitors.slo.slices import Counts, Slices
+from monitors.slo.source_states import SourceParams, SourceState
 from monitors.summaries.daily import daily
 from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Edges, Floats, chunk_at
@@ -57,6 +56,7 @@ from monitors.summaries.values import Column, summarise
 from monitors.temporal import panel, temporal_pattern, window_profile
 from monitors.temporal.panel import TemporalPatternParams
 from monitors.temporal.window_profile import WindowProfileParams
+from tasks import calibration_sums, residual_sums
 from tests.monitors.streams import day, days, grid, plant
 from tests.monitors.window_profiles import kept_of, layout_of
 
@@ -128,6 +128,21 @@ def by_silence(values: Floats) -> Finding:
         profile=profile(slices, timedelta(hours=1)),
     )
     return silence.evaluate(arrivals, SilenceParams())
+
+
+def by_source(values: Floats) -> Finding:
+    hours = np.flatnonzero(np.isfinite(values).any(axis=1)).tolist()
+    arrivals = tuple(day(0) + timedelta(hours=hour) for hour in hours)
+    state = SourceState(
+        name="s",
+        every=timedelta(hours=1),
+        expect_within=None,
+        since=day(0),
+        row_at=arrivals[-1] if arrivals else None,
+        pulled_at=day(N_DAYS) + timedelta(days=1),
+        arrivals=arrivals,
+    )
+    return source_states.evaluate([state], SourceParams(), day(N_DAYS) + timedelta(days=1))
 
 
 def by_residual(values: Floats) -> Finding:
@@ -215,6 +230,7 @@ MAX_EVALUATIONS: dict[str, Evaluation] = {
     "input_fault": by_input_fault,
     "input_health": by_input_health,
     "silence": by_silence,
+    "source": by_source,
     "temporal_pattern": by_sequence,
     "window_profile": by_shape,
     "accuracy": by_accuracy,
@@ -306,7 +322,9 @@ def test_only_accuracy_asks_for_retraining() -> None:
             "input_drift", {"window_days": "3"}, "window_days", id="of the wrong type"
         ),
         pytest.param("input_drift", {"window_days": 0}, "at least 1", id="out of range"),
-        pytest.param("burn_rate", {"indicator": "joy"}, "joy", id="no such indicator"),
+        pytest.param(
+            "burn_rate", {"sli": "joy"}, "known: availability, latency", id="no such SLI"
+        ),
         pytest.param("burn_rate", {"objective": 0.5}, "can never fire", id="cannot alert"),
         pytest.param(
             "contract_violations",

@@ -11,11 +11,11 @@ import pytest
 from core.errors import Unprocessable
 from monitors.baselines.threshold import episodes
 from monitors.finding import Finding, Outcome
-from monitors.performance.residual_sums import CENTRED, N, from_bytes, sums, to_bytes
 from monitors.performance.residuals import ResidualParams, evaluate
 from monitors.registry import parse
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
+from tasks.residual_sums import CENTRED, N, from_bytes, sums, to_bytes
 from tests.monitors.errors import cells, error_days, forecast_errors, quiet_errors
 from tests.monitors.streams import ett
 

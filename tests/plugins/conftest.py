@@ -22,7 +22,29 @@ version = "1.0"
 [tool.setuptools]
 py-modules = ["{module}"]
 """
-# Name, group, entry point and code of distributions that are not available.
+# An SLI whose cells cannot be computed.
+RAISING = """\
+from dataclasses import dataclass
+import numpy as np
+from monitors.slo.cells import Cells
+from monitors.slo.sli import Event, SliKind
+
+@dataclass(frozen=True)
+class Params:
+    pass
+
+def cell(columns):
+    raise ZeroDivisionError("of the plug-in")
+
+SLI = SliKind(
+    name="raising",
+    question="Does it fail?",
+    params=Params,
+    cells=Cells(columns=("worker", "received_at", "cold_start"), n=1, cell=cell),
+    classify=lambda _: np.full(1, Event.GOOD),
+)
+"""
+# Name, group, entry point and code of distributions that are not available, or fail.
 BAD = [
     (
         "broken-plugin",
@@ -72,6 +94,31 @@ BAD = [
         'builtin = "another_builtin:KIND"',
         "KIND = None",
     ),
+    (
+        "broken-source",
+        "seqwatch.sources",
+        'warehouse = "broken_source:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "zz-another-jsonl",  # after seqwatch-test-plugins, by name
+        "seqwatch.sources",
+        'jsonl = "zz_another_jsonl:KIND"',
+        "KIND = None",
+    ),
+    ("broken-task", "seqwatch.tasks", 'torn = "broken_task:TASK"', "import no_such_module"),
+    ("another-task", "seqwatch.tasks", 'forecast = "another_task:TASK"', "TASK = None"),
+    ("broken-sli", "seqwatch.slis", 'depth = "broken_sli:SLI"', "import no_such_module"),
+    ("another-latency", "seqwatch.slis", 'latency = "another_latency:SLI"', "SLI = None"),
+    ("not-an-sli", "seqwatch.slis", 'joy = "not_an_sli:SLI"', "SLI = None"),
+    ("raising-sli", "seqwatch.slis", 'raising = "raising_sli:SLI"', RAISING),
+    (
+        "dashed-sli",
+        "seqwatch.slis",
+        'a-b = "dashed_sli:SLI"',
+        RAISING.replace("raising", "a-b"),
+    ),
+    ("renamed-sli", "seqwatch.slis", 'other = "renamed_sli:SLI"', RAISING),
     ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
 ]
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip
 from cli.main import main
-from core import plugins
 from core.clock import utcnow
 from core.errors import Unprocessable
 from core.plugins import Loaded
@@ -50,26 +49,25 @@ def test_every_kind_is_under_contract() -> None:
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_configuration_is_checked_and_survives_json(name: str) -> None:
-    config = CHANNELS.find(name).config
-    stored = plugins.stored(name, config, CONFIGS[name], {})
-    assert plugins.stored(name, config, json.loads(json.dumps(stored)), {}) == stored
+    kind = CHANNELS.find(name)
+    stored = kind.stored(CONFIGS[name])
+    assert kind.stored(json.loads(json.dumps(stored))) == stored
     with pytest.raises(Unprocessable, match="no nonsense; known: "):
-        plugins.stored(name, config, {**CONFIGS[name], "nonsense": 1}, {})
+        kind.stored({**CONFIGS[name], "nonsense": 1})
     with pytest.raises(Unprocessable):
-        plugins.stored(name, config, {}, {})
+        kind.stored({})
     with pytest.raises(Unprocessable):
-        plugins.stored(name, config, dict.fromkeys(CONFIGS[name], 1), {})
-    secrets = plugins.secrets_of(config)
-    assert {*secrets} <= {*stored}
-    shown = repr(config(**stored))
-    assert [one for one in secrets if stored[one] in shown] == []
+        kind.stored(dict.fromkeys(CONFIGS[name], 1))
+    assert {*kind.secrets} <= {*stored}
+    shown = repr(kind.config(**stored))
+    assert [one for one in kind.secrets if stored[one] in shown] == []
 
 
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_kind_returns_why_an_attempt_failed(name: str, sender: Sender) -> None:
     group = Group(id="1", at=utcnow(), bodies=(BODY,))
-    config = plugins.stored(name, CHANNELS.find(name).config, CONFIGS[name], {})
+    config = CHANNELS.find(name).stored(CONFIGS[name])
     sent = channel.send(name, config, group, sender)
     assert isinstance(sent, Retry)
     assert sent.error

@@ -1,22 +1,29 @@
 """A monitor from another distribution works from its registration to its notification."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from cli.main import main
 from core.errors import Unprocessable
+from core.window import Window
 from db.session import read_only
 from db.tables import Delivery, Finding, FlipRow, Monitor
 from monitors import registry
+from monitors.baselines.decision import decide
+from monitors.evidence import Evidence
 from monitors.finding import Outcome
+from monitors.show import Bars
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models.monitor_config import MonitorPlan
+from services.read_models.explanations.finding import explain
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import forget
 from tests.services.story import DAY, END, NOW, Story
@@ -38,7 +45,7 @@ def findings(sessions: sessionmaker[Session], kind: str) -> list[Finding]:
 
 @pytest.mark.usefixtures("plugins")
 def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
-    sessions: sessionmaker[Session],
+    sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     add_channel(sessions, "team", "http://127.0.0.1:1/", NOW, "ticket")
     story = Story(sessions, kinds=KINDS)
@@ -48,6 +55,10 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
     with read_only(sessions) as session:
         assert found[2].cause in session.scalars(select(FlipRow.cause)).all()
         assert any(b"mean_3sd" in body for body in session.scalars(select(Delivery.body)))
+    with read_only(sessions) as session:
+        [bars] = explain(session, tmp_path, found[-1].id, None, END).views
+    assert isinstance(bars, Bars)
+    assert bars.series[0].values[bars.names.index("load")] == found[-1].value
     plan = MonitorPlan(name="sigma", kind="mean_3sd", params=KINDS["mean_3sd"])
     tried = run_backtest(
         sessions, story.model_id, BacktestRequest(plans=(plan,), since=END - 5 * DAY)
@@ -91,3 +102,34 @@ def test_the_shell_lists_plug_ins_and_those_that_are_unavailable(
     printed = " ".join(capsys.readouterr().out.split())
     assert "mean_3sd Is the mean of the input within" in printed
     assert "broken UNAVAILABLE: broken-plugin: ModuleNotFoundError" in printed
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_platform_decides_on_evidence_by_the_budget_of_the_model(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    Story(sessions, kinds={"mean_rank": {}})
+    found = findings(sessions, "mean_rank")
+    assert [one.outcome for one in found] == [Outcome.OK] * 2 + [Outcome.BREACH] * 3
+    assert found[-1].value is not None
+    assert found[-1].threshold is not None
+    assert found[-1].value > found[-1].threshold > found[0].value  # type: ignore[operator]
+    with read_only(sessions) as session:
+        views = explain(session, tmp_path, found[-1].id, None, END).views
+    assert [view.title for view in views] == ["Implicated inputs", "Causes"]
+    one, two = (decide(evidence(), 90.0, n_sharing) for n_sharing in (1, 4))
+    assert one.threshold is not None
+    assert two.threshold is not None
+    assert one.threshold < two.threshold
+
+
+def test_too_little_evidence_is_no_data() -> None:
+    short = decide(replace(evidence(), null=np.zeros(5)), 90.0)
+    assert (short.outcome, short.cause[:10]) == (Outcome.NO_DATA, "warming up")
+    assert decide(replace(evidence(), score=np.nan), 90.0).outcome is Outcome.NO_DATA
+
+
+def evidence() -> Evidence:
+    null = np.abs(np.random.default_rng(3).normal(size=400))
+    return Evidence(score=1.0, null=null, window=Window(END - DAY, END), message="x")

@@ -16,7 +16,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from cli.main import main
-from core import plugins as configurations
 from core.errors import RetrainRefused, Unprocessable
 from core.plugins import Loaded
 from core.schema.contract import Contract
@@ -95,15 +94,14 @@ def test_every_kind_is_under_contract() -> None:
 @EVERY
 @pytest.mark.usefixtures("plugins")
 def test_every_configuration_is_checked_and_survives_json(name: str) -> None:
-    config = TRAINERS.find(name).config
-    stored = configurations.stored(name, config, CONFIGS[name], {})
-    assert configurations.stored(name, config, json.loads(json.dumps(stored)), {}) == stored
+    kind = TRAINERS.find(name)
+    stored = kind.stored(CONFIGS[name])
+    assert kind.stored(json.loads(json.dumps(stored))) == stored
     with pytest.raises(Unprocessable, match="no nonsense"):
-        configurations.stored(name, config, {**CONFIGS[name], "nonsense": 1}, {})
-    secrets = configurations.secrets_of(config)
-    shown = repr(config(**stored))
-    assert [one for one in secrets if stored[one] in shown] == []
-    assert not secrets & configurations.public(config, stored).keys()
+        kind.stored({**CONFIGS[name], "nonsense": 1})
+    shown = repr(kind.config(**stored))
+    assert [one for one in kind.secrets if stored[one] in shown] == []
+    assert not kind.secrets & kind.public(stored).keys()
 
 
 @EVERY

@@ -40,8 +40,8 @@ def test_where_a_trainer_can_work_there_is_no_reason() -> None:
     ("changes", "reason"),
     [
         pytest.param(
-            {"contract": replace(CONTRACT, targets=CLASSES, label_map=CLASSES)},
-            "the template trains no classifier",
+            {"contract": replace(CONTRACT, task="classification")},
+            "the template is not for task 'classification'",
             id="classifier",
         ),
         pytest.param(

@@ -13,6 +13,7 @@ from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, Monitor, Rollout, RolloutEvent
 from monitors.finding import Outcome
+from monitors.show import Table
 from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
 from services.access.api_keys import audit
@@ -169,7 +170,9 @@ def test_a_day_that_is_not_over_has_no_volume(story: Story) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_quality_names_its_flaws_and_the_features_of_them(story: Story) -> None:
     found = told(story, story.finding("data_quality", CHANGE + DAY))
-    assert ("gap", "wind") in {(flaw.fact, flaw.feature) for flaw in found.flaws}
+    [table] = found.views
+    assert isinstance(table, Table)
+    assert ("gap", "wind") in {row[:2] for row in table.rows}
     wind = next(each for each in found.features if each.name == "wind")
     assert "gap" in wind.message
     assert wind.missing is not None

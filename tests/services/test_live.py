@@ -15,7 +15,7 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Finding, Model, Monitor
+from db.tables import Alert, Finding, Model, Monitor, SourceRow
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation import input_history, live
@@ -188,6 +188,21 @@ def test_the_silence_of_a_model_is_found_by_the_clock_and_ends_with_a_row(world:
     world.send(LEARNT + 40, 1)
     world.check()
     assert world.phase("silence") is Phase.QUIET
+
+
+def test_predictions_that_are_pulled_are_silent_between_two_pulls(world: World) -> None:
+    world.learn()
+    with unit_of_work(world.sessions) as session:
+        source = SourceRow(model_id=world.model_id, name="s", kind="k", config={}, mapping={})
+        source.stream, source.enabled, source.every_seconds = Kind.PREDICTIONS, True, 900.0
+        source.created_at = source.next_due_at = START
+        session.add(source)
+    for _ in range(16):
+        world.check(passed=MINUTE)
+    assert world.breaches("silence") == []
+    for _ in range(5):
+        world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
 
 
 def test_a_clock_set_forward_and_a_platform_that_was_down_are_no_silence(

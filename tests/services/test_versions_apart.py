@@ -106,7 +106,7 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions)
-    params = {"indicator": "latency"}
+    params = {"sli": "latency"}
     with unit_of_work(sessions) as session:
         monitor_config.put(
             session, loop.model_id, MonitorPlan(name="slow", kind="burn_rate", params=params)
@@ -114,7 +114,7 @@ def test_a_model_that_never_sends_latency_has_no_latency_to_be_green_about(
         stored.put_served(session, loop.model_id, "v1", END - NOON, 1440, 3)
     evaluated(loop)
     row = found(loop, "slow")
-    assert (row.outcome, row.detail["state"]) == (Outcome.NO_DATA, "no_latency")
+    assert (row.outcome, row.detail["state"]) == (Outcome.NO_DATA, "unknown")
     assert row.cause == "none of the 1,440 predictions of this day has a latency"
 
 

@@ -103,6 +103,25 @@ def test_findings_without_summaries_have_pages(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_budget_that_burns_shows_its_sli_and_its_events(
+    signed_in: Browsers, app: FastAPI, sessions: sessionmaker[Session]
+) -> None:
+    app.dependency_overrides[utcnow] = lambda: NOW
+    late = {"sli": "latency", "sli_params": {"slower_than_seconds": 0.1}}
+    story = Story(sessions, kinds={"burn_rate": late})
+    finding_id, browser = story.finding("burn_rate", CHANGE + DAY), signed_in("read")
+    page = browser.get(f"/findings/{finding_id}").text
+    outline(page)
+    about = "SLI latency: Did predictions succeed in time?"
+    assert about in page
+    assert about in browser.get("/models/grid").text
+    events = page[page.index("<h2>Events by version") :]
+    row = re.search(r'<th scope="row">v1</th>(.*?)</tr>', events, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"<td.*?>(.*?)</td>", row[1]) == ["0", "72", "0", "burning"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_other_pages_link_to_it(signed_in: Browsers, story: Story, drifted: UUID) -> None:
     browser = signed_in("read")
     for path in ("/models/grid", "/alerts"):

@@ -79,7 +79,7 @@ def browser(signed_in: Browsers) -> TestClient:
         pytest.param(
             "predictions", ["s%2F1%3A4", "v2", "12.5 ms", "still in the inbox"], id="list"
         ),
-        pytest.param("predictions/s%2F1%3A1", ["mean", "0.5", "trace_id", "lake"], id="one"),
+        pytest.param("predictions/s%2F1%3A1", ["Error", "0.5", "trace_id", "lake"], id="one"),
         pytest.param(
             "predictions/s%2F1%3A3", ["timeout", "no label yet"], id="one that failed"
         ),

@@ -152,9 +152,9 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
         assert model.watermark is not None
         cells = np.zeros((FIRST + MOST, len(declared.targets), 5))
         cells[[OTHER, FIRST, FIRST + 1], 0] = [
-            [8, 4, 2.0, 1.0, 4.0],
-            [8, 4, 1.0, 1.0, 4.0],
-            [8, 4, 6.0, 9.0, 4.0],
+            [8, 4, 2.0, 4.0, 1.0],
+            [8, 4, 1.0, 4.0, 1.0],
+            [8, 4, 6.0, 4.0, 9.0],
         ]
         segments.give(session, model.id, {FIRST: "shop <1>", FIRST + 1: None})
         sums, day = DaySums(n_predictions=8, cells=cells), model.watermark.date()

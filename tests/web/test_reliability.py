@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only, unit_of_work
-from monitors.performance.calibration_sums import CALIBRATION
+from tasks.calibration_sums import CALIBRATION
 from tests import stored
 from tests.conftest import Once
 from tests.late.test_probabilities import SKY, breach_of, claimed
@@ -32,8 +32,7 @@ def test_claims_and_what_happened_are_shown_by_class(
     for text in (finding, model, empty):
         outline(text)
     assert "<h2>Calibration" in finding
-    assert "moved most, by predicted probability" in finding
-    assert re.search(r"<th scope=\"row\">0.% and 10.%</th>", finding)
+    assert re.search(r"<h2>Reliability of (calm|storm), by predicted probability", finding)
     assert 'aria-label="Calibration of storm"' in model
     assert "No prediction with a probability has a label yet" in empty
     assert 'aria-label="Calibration of storm"' not in empty

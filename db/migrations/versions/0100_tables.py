@@ -463,6 +463,42 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "kind", "stage", name=op.f("pk_set_aside")),
     )
     op.create_table(
+        "source",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column(
+            "stream",
+            sa.Enum("predictions", "labels", name="kind", native_enum=False, length=32),
+            nullable=False,
+        ),
+        sa.Column("mapping", sa.JSON(), nullable=False),
+        sa.Column("every_seconds", sa.Double(), nullable=False),
+        sa.Column("expect_within_seconds", sa.Double(), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("rev", sa.Integer(), nullable=False),
+        sa.Column("watermark", sa.String(), nullable=True),
+        sa.Column("columns", sa.JSON(), nullable=False),
+        sa.Column("new_columns", sa.JSON(), nullable=False),
+        sa.Column("changed", sa.String(), nullable=True),
+        sa.Column("n_rows", sa.BigInteger(), nullable=False),
+        sa.Column("n_quarantined", sa.BigInteger(), nullable=False),
+        sa.Column("row_at", UtcDateTime(), nullable=True),
+        sa.Column("arrivals", sa.JSON(), nullable=False),
+        sa.Column("pulled_at", UtcDateTime(), nullable=True),
+        sa.Column("next_due_at", UtcDateTime(), nullable=False),
+        sa.Column("n_failures", sa.Integer(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_source_model_id_model")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
+        sa.UniqueConstraint("model_id", "name", name=op.f("uq_source_model_id_name")),
+    )
+    op.create_table(
         "stream",
         sa.Column("model_id", sa.Uuid(), nullable=False),
         sa.Column(

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from core import moments
 from core.errors import Malformed, TooLarge, Unprocessable
 from core.schema.names import printable
-from core.schema.rows import REFERENCE, TIME, Status, wire_schema
+from core.schema.rows import REFERENCE, TIME, Status, takes_booleans, wire_schema
 from core.terms import Terms
 from services.ingest.batch import Feed
 from services.ingest.formats.arrow_sizes import refuse_bombs
@@ -231,9 +231,10 @@ def _struct(
         raise Unprocessable(f"missing column '{field.name}.{missing[0]}'")
     if not children and not is_input:
         return pa.nulls(n_rows, field.type)
+    with_booleans = takes_booleans(terms.contract, field.name)
     for child in field.type:
         if child.name in children and not pa.types.is_string(child.type.value_type):
-            is_taken = terms.contract.takes_booleans(field.name, child.name)
+            is_taken = child.name in with_booleans
             refuse_inexact(
                 children[child.name], f"{field.name}.{child.name}", faults, booleans=is_taken
             )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from core.schema.rows import REFERENCE, Status, wire_schema
+from core.schema.rows import REFERENCE, Status, takes_booleans, wire_schema
 from core.terms import Terms
 from services.ingest.batch import Feed
 
@@ -74,10 +74,9 @@ def _field(column: pa.Field, defaults: dict[str, Any], terms: Terms) -> Field:
         return Field(
             name=column.name, kind=_scalar(column), is_nullable=is_nullable, default=default
         )
+    with_booleans = takes_booleans(terms.contract, column.name)
     children = {
-        child.name: BOOLEAN_OR_LIST
-        if terms.contract.takes_booleans(column.name, child.name)
-        else _list(child)
+        child.name: BOOLEAN_OR_LIST if child.name in with_booleans else _list(child)
         for child in column.type
     }
     may_miss = fills = frozenset[str]()

@@ -42,7 +42,8 @@ _REASONS = {
     Mismatch.MISSING: r"missing|name the prediction.*|names no target",
     Mismatch.UNKNOWN_FIELD: r"unknown field",
     Mismatch.TYPE: r"Expected `[\w |.<>=-]*`(?:, got `[\w |.-]*`)?"
-    rf"|{re.escape(exact_numbers.BOOLEAN)}|{re.escape(exact_numbers.REASON)}",
+    rf"|{re.escape(exact_numbers.BOOLEAN)}|{re.escape(exact_numbers.REASON)}"
+    r"|expected (?:bool|double|int64)|not a list of numbers",
     Mismatch.LENGTH: r"expected a list of [\d to]+ (?:numbers|texts)",
     Mismatch.RANGE: r"expected numbers(?: from [\w.+-]+)?(?: to [\w.+-]+)?|negative"
     r"|out_of_range",
@@ -50,7 +51,9 @@ _REASONS = {
     Mismatch.NOT_FINITE: r"(?:missing, )?NaN or infinite",
     Mismatch.TEXT: r"empty|longer than \d+ bytes|holds a NUL character|text is not Unicode",
     Mismatch.TIME: r"in the future|before 1970-01-02|not an RFC 3339 timestamp"
-    r"|timestamp without zone",
+    r"|timestamp without zone|not an ISO 8601 time|no zone, and other times have one"
+    r"|beyond every calendar|(?:exists twice|does not exist) in [\w/+-]+; write times in UTC, "
+    r"or with their offset",
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _REASONS.items()}
 

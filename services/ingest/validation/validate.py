@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST, MAX_TEXT_BYTES, Sensitivity
 from core.schema.rows import TIME, Kind, Status
+from core.schema.task import LabelKey
 from core.terms import Terms
 from services.ingest.formats.columns import OUT_OF_RANGE, Faults, mask, within
 from services.ingest.validation.validate_lists import check_lists, check_magnitudes
@@ -138,13 +140,18 @@ def _check_predictions(table: pa.Table, faults: Faults) -> None:
 
 
 def _check_labels(table: pa.Table, contract: Contract, faults: Faults) -> None:
-    named = table["prediction_id"].is_valid()
-    reason = "name the prediction: the entity is not kept"
-    if contract.sensitive_fields.get("entity") is not Sensitivity.DROP:
-        by_target = pc.and_(table["entity"].is_valid(), table["target_at"].is_valid())
-        named = pc.or_(named, by_target)
-        reason = "name the prediction, or entity and target_at"
-    faults.where(~mask(named.combine_chunks()), "prediction_id", reason)
+    names, ways = np.zeros(table.num_rows, dtype=np.bool_), []
+    for key in LabelKey:
+        is_kept = contract.sensitive_fields.get(key.columns[0]) is not Sensitivity.DROP
+        if key in task.of(contract).keys and is_kept:
+            is_id = key is LabelKey.PREDICTION_ID
+            ways.append("the prediction" if is_id else " and ".join(key.columns))
+            given = [mask(table[name].combine_chunks().is_valid()) for name in key.columns]
+            names |= np.all(given, axis=0)
+    faults.where(~names, "prediction_id", f"name {', or '.join(ways)}")
+    if "target_end" in table.column_names:
+        backwards = pc.less_equal(table["target_end"], table["target_at"]).combine_chunks()
+        faults.where(mask(backwards.fill_null(False)), "target_end", "not after target_at")
     actual = table["actual"].combine_chunks()
     told = np.zeros(len(actual), dtype=np.bool_)
     for column in actual.flatten():

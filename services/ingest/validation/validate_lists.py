@@ -6,12 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.schema import rows
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST, MAX_TEXT_BYTES, Feature
 from services.ingest.formats.columns import OUT_OF_RANGE, Faults, Mask, mask, within
 from services.ingest.formats.exact_numbers import MAX_INTEGER
-
-MAX_LABEL_STEPS = 4096  # one label row may span this many steps
 
 
 def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults) -> None:
@@ -29,7 +28,7 @@ def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults)
         Takes the first fault of each row.
     """
     present = mask(values.is_valid())
-    declared = {each.name: each for each in _declared(name, contract)}
+    declared = {each.name: each for each in rows.declared(contract, name)}
     for child, column in zip(values.type, values.flatten(), strict=True):
         field = f"{name}.{child.name}"
         feature = declared.get(child.name)
@@ -49,21 +48,6 @@ def check_magnitudes(values: pa.Array, name: str, faults: Faults) -> None:
     for child, column in zip(values.type, values.flatten(), strict=True):
         if pa.types.is_float64(child.type.value_type):
             _check_numbers(column, f"{name}.{child.name}", faults, may_miss=True)
-
-
-def _declared(name: str, contract: Contract) -> tuple[Feature, ...]:
-    if name == "features":
-        return contract.features
-    if name == "output":
-        steps = contract.horizon
-        return tuple(
-            Feature(name=target, min_length=steps, max_length=steps)
-            for target in contract.targets
-        )
-    return tuple(
-        Feature(name=target, max_length=MAX_LABEL_STEPS, optional=True)  # it may be partial
-        for target in contract.targets
-    )
 
 
 @dataclass(frozen=True, slots=True)

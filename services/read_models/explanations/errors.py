@@ -8,20 +8,21 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.schema import task
 from core.schema.contract import Contract
+from core.schema.task import LABELLED, LOSS
 from core.window import Window
 from monitors.explanation.contributions import Parts, days_moved, parts_moved
 from monitors.finding import as_json
 from monitors.summaries.summary import Floats
 from services.aggregation import error_days
-from services.aggregation.error_sums import LABELLED, loss_column, n_classes
 
 BEFORE = timedelta(days=28)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepError:
-    """One step of the horizon: errors (Brier scores), and its part in the change."""
+    """One step of the horizon: losses, and its part in the change."""
 
     step: int
     error: float | None
@@ -41,13 +42,16 @@ class DayError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """How wrong the champion was in the window, beside the four weeks before it."""
+    """How wrong the champion was in the window, beside the four weeks before it.
+
+    `measure` names what the errors are.
+    """
 
     error: float | None
     error_before: float | None
     steps: tuple[StepError, ...]
     days: tuple[DayError, ...]
-    is_brier: bool = False
+    measure: str
 
 
 def compare(
@@ -63,13 +67,15 @@ def compare(
     """
     first, n_days = (window.start - BEFORE).date(), (window.end - window.start).days
     n_before = BEFORE.days
-    sums, n = np.zeros((2, n_before + n_days, contract.horizon))
+    of = task.of(contract)
+    n_steps = of.cells(contract)[0]
+    sums, n = np.zeros((2, n_before + n_days, n_steps))
     end = first + timedelta(days=len(sums))
     for row in error_days.read(session, model_id, contract, (first, end), shadow=False):
         at = (row.day - first).days
         if row.is_forecast and version in (None, row.version):
             cells = row.cells.sum(axis=1)
-            sums[at] += n_classes(contract) * cells[:, loss_column(contract)]
+            sums[at] += of.n_summed(contract) * cells[:, LOSS]
             n[at] += cells[:, LABELLED]
     now, before = (
         _by_step(sums[n_before:], n[n_before:]),
@@ -90,10 +96,10 @@ def compare(
                 error_before=as_json(before.mean[i]),
                 moved=as_json(steps[i]),
             )
-            for i in range(contract.horizon)
+            for i in range(n_steps)
         ),
         days=_days(first, by_day, days),
-        is_brier=contract.is_classifier,
+        measure=of.measure.meaning,
     )
 
 

@@ -1,6 +1,7 @@
 """Explanation of a finding: changes of features and errors, start, and nearby changes."""
 
-from collections.abc import Mapping, Sequence, Set
+import logging
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,22 +18,33 @@ from db.queries.log import row_counters
 from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
+from monitors.baselines import decision
 from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.finding import Outcome
 from monitors.kind import ReferenceOf, Source
-from monitors.performance.reliability import Bin
-from monitors.performance.segment_accuracy import VIEW
-from monitors.sources import DailyErrors, ErrorsBySegment, Outputs, WindowProfiles
+from monitors.show import Text, View
+from monitors.sources import (
+    DailyErrors,
+    ErrorsBySegment,
+    Outputs,
+    Probabilities,
+    Residuals,
+    WindowProfiles,
+)
 from services.aggregation import outputs, window_profiles
 from services.evaluation import evaluation_context, input_history, output_history
 from services.evaluation.prepare import sources_of
+from services.models import monitor_config
+from services.platform_faults.outage import described
 from services.read_models.explanations import errors, features
 from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Material
 from services.read_models.explanations.nearby import BASELINE_DAYS, Around, Change, changes
 from services.read_models.reports import report_status
 from services.read_models.reports.report_status import ReportNow
+
+log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
 NEAR = timedelta(days=3)  # before and after the change
@@ -43,70 +55,13 @@ MAX_EVALUATIONS = 400  # of one monitor, to see since when it breaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flaw:
-    """One fact that is beyond its limit; `feature` is None where it is about rows."""
-
-    fact: str
-    feature: str | None
-    value: float | None
-    baseline: float | None
-    limit: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartErrors:
-    """Error statistics of one part of a target's horizon, now and in the baseline."""
-
-    name: str
-    now: dict[str, float | None]
-    baseline: dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentErrors:
-    """How wrong forecasts for one segment were in the window, beside those for the others.
-
-    Attributes
-    ----------
-    name
-        A target of a segment, or all targets together.
-    error, baseline
-        Mean absolute errors in units of the version's scaler.
-    times
-        The one over the other.
-    others
-        The same of the other segments: their median.
-    """
-
-    name: str
-    score: float | None
-    error: float | None
-    baseline: float | None
-    times: float | None
-    others: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassNow:
-    """What was claimed of one class in the window, on average, and how often it happened.
-
-    `bins` is the reliability table of the class that moved most; empty of the others.
-    """
-
-    name: str
-    predicted: float | None
-    observed: float | None
-    now: dict[str, float | None]
-    baseline: dict[str, float | None]
-    bins: tuple[Bin, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """One finding, explained. Event time, but for `recorded_at` and `revised_at`.
 
     Attributes
     ----------
+    about
+        What the monitor evaluates, where the question of its kind leaves that open.
     since
         When the run of breaches began that this evaluation is part of; None where it
         is no breach.
@@ -119,20 +74,16 @@ class Explanation:
     moved
         Of a breach of drift or of the order of values: the features that moved,
         the farthest first; about one in ten is a false discovery.
-    flaws
-        Of a finding of data quality.
     features
         Those that the finding names, the worst first; of drift of predictions,
         parts of targets. Of a finding of accuracy, the inputs whose values
         moved farthest; of one segment, its own.
+    are_inputs
+        The features are not what the finding is about, but inputs beside it.
     errors
         Of a finding of accuracy.
-    parts
-        Of a finding on the pattern of errors.
-    segments
-        Of a finding on the accuracy of segments: those evaluated, the worst first.
-    classes
-        Of a finding on probabilities.
+    views
+        What its kind shows of it.
     nearby_start, nearby_end, nearby
         What else changed, and the days that were searched.
     event_time_anomalies
@@ -143,6 +94,7 @@ class Explanation:
     model: str
     monitor: str
     kind: str
+    about: str
     severity: str
     outcome: Outcome
     value: float | None
@@ -161,12 +113,10 @@ class Explanation:
     reference_end: datetime | None
     view: str | None
     moved: tuple[str, ...]
-    flaws: tuple[Flaw, ...]
     features: tuple[FeatureMoved, ...]
+    are_inputs: bool
     errors: Errors | None
-    parts: tuple[PartErrors, ...]
-    segments: tuple[SegmentErrors, ...]
-    classes: tuple[ClassNow, ...]
+    views: tuple[View, ...]
     nearby_start: datetime
     nearby_end: datetime
     nearby: tuple[Change, ...]
@@ -219,22 +169,22 @@ def explain(
     is_apart = "segments" in row.detail
     reference = _reference(session, row, monitor.kind)
     contract = Contract.from_json(model.contract)
-    described, of_lead = contract, recent
+    shown, of_lead = contract, recent
     counted = partial(input_history.load, session, model)
     sources = {type(source) for source in sources_of(monitor)}
     if Outputs in sources:
         counted = partial(
             output_history.counted_of, session, model, row.version, by_segment=is_apart
         )
-        described, of_lead = outputs.described(contract), counted(lead)
+        shown, of_lead = outputs.described(contract), counted(lead)
     elif WindowProfiles in sources:
         counted = partial(window_profiles.counted_of, session, model, row.version)
-        described, of_lead = window_profiles.described(session, model), counted(lead)
+        shown, of_lead = window_profiles.described(session, model), counted(lead)
     elif is_apart:
         counted = partial(input_history.load, session, model, by_segment=True)
         of_lead = counted(lead)
     material = Material(
-        contract=described,
+        contract=shown,
         window=window,
         lead=lead,
         recent=of_lead,
@@ -257,6 +207,7 @@ def explain(
         model=model.name,
         monitor=monitor.name,
         kind=monitor.kind,
+        about=monitor_config.about(monitor),
         severity=monitor.severity,
         outcome=row.outcome,
         value=row.value,
@@ -275,14 +226,12 @@ def explain(
         reference_end=None if reference is None else reference.end,
         view=names[0].view if names else None,
         moved=tuple(row.detail.get("moved", ())),  # older findings name none
-        flaws=_flaws(row.detail),
         features=features.moves(material, names),
+        are_inputs=is_accuracy or ErrorsBySegment in sources,
         errors=errors.compare(session, model.id, row.version, contract, window)
         if is_accuracy
         else None,
-        parts=_parts(row.detail),
-        segments=_segments(row.detail),
-        classes=_classes(row.detail),
+        views=_views(row, monitor.kind),
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
@@ -291,10 +240,22 @@ def explain(
     )
 
 
+def _views(row: Finding, kind: str) -> tuple[View, ...]:
+    """Return what the kind shows; where it cannot, the error instead."""
+    try:
+        own = registry.stored(kind).show(row.detail, row.threshold)
+        return (*own, *decision.show(row.detail))
+    except Exception as error:
+        log.exception("finding %s cannot be shown by its kind %s", row.id, kind)
+        return (Text(title="Detail cannot be shown", text=described(error)),)
+
+
 def _names(
     row: Finding, sources: Set[type[Source[Any]]], material: Material
 ) -> tuple[ImplicatedFeature, ...]:
     """Return the features to show: of errors, the inputs whose values moved farthest."""
+    if sources & {Residuals, Probabilities}:
+        return ()
     now, baseline = material.recent.within(material.window), material.reference
     if DailyErrors in sources:
         return features.farthest(now, baseline)
@@ -355,43 +316,3 @@ def _reference(session: Session, row: Finding, kind: str) -> Window | None:
         if (window := evaluation_context.bounds(version)) is not None
     ]
     return max(references, key=lambda each: each.end - each.start, default=None)
-
-
-def _parts(detail: Mapping[str, Any]) -> tuple[PartErrors, ...]:
-    stored: Mapping[str, Any] = detail.get("parts") or {}
-    return tuple(
-        PartErrors(name=name, now=seen["now"], baseline=seen["baseline"])
-        for name, seen in stored.items()
-    )
-
-
-def _segments(detail: Mapping[str, Any]) -> tuple[SegmentErrors, ...]:
-    stored: Mapping[str, Any] = detail.get("errors") or {}
-    scores: Mapping[str, Any] = detail.get("features") or {}
-    found = [
-        SegmentErrors(name=name, score=scores[name][VIEW], **entry)
-        for name, entry in stored.items()
-    ]
-    return (*sorted(found, key=lambda one: -(one.score or 0.0)),)
-
-
-def _classes(detail: Mapping[str, Any]) -> tuple[ClassNow, ...]:
-    stored: Mapping[str, Any] = detail.get("classes") or {}
-    return tuple(
-        ClassNow(name=name, **entry | {"bins": tuple(Bin(**each) for each in entry["bins"])})
-        for name, entry in stored.items()
-    )
-
-
-def _flaws(detail: Mapping[str, Any]) -> tuple[Flaw, ...]:
-    stored: Sequence[Mapping[str, Any]] = detail.get("flaws") or ()
-    return tuple(
-        Flaw(
-            fact=flaw["fact"],
-            feature=flaw["feature"],
-            value=flaw["value"],
-            baseline=flaw["baseline"],
-            limit=flaw["limit"],
-        )
-        for flaw in stored
-    )

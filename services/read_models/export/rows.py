@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.arrays import Floats
+from core.schema import task
 from core.schema.contract import Contract
-from core.schema.rows import NUMBERS, TIME, Kind, schema
-from lake.lists import Floats
+from core.schema.rows import NUMBERS, TIME, Kind, label_schema, schema
 from lake.search import Within, loose
 from services.read_models.export.deduplicate import Firsts
-from services.read_models.lookup.labels import Matched, about, match
+from services.read_models.lookup.labels import Labelled, about, match
 from services.read_models.lookup.query import Query
 from services.read_models.lookup.rows import most_at_once
 from services.read_models.lookup.snapshot import State, conform
@@ -28,16 +29,15 @@ def columns(contract: Contract, *, with_labels: bool) -> pa.Schema:
     contract
         Of the model.
     with_labels
-        Whether to add `actual`, `error` and `label_arrived_at`.
+        Whether to add `actual`, `error` of numbers, and `label_arrived_at`.
     """
     fields = [*loose(schema(Kind.PREDICTIONS, contract))]
     if with_labels:
-        lists = pa.struct([pa.field(target, NUMBERS) for target in contract.targets])
-        fields += [
-            pa.field("actual", lists),
-            pa.field("error", lists),
-            pa.field("label_arrived_at", TIME),
-        ]
+        actual = label_schema(contract).field("actual").type
+        fields.append(pa.field("actual", actual))
+        if not task.of(contract).compares_lists:
+            fields.append(pa.field("error", actual))
+        fields.append(pa.field("label_arrived_at", TIME))
     return pa.schema(fields)
 
 
@@ -85,20 +85,26 @@ def _labelled(
     labels, most = about(state, rows), most_at_once(state.contract)
     for start in range(0, rows.num_rows, most):
         some = rows.slice(start, most)
-        matched = match(state.contract, some, labels)
+        found = match(state.contract, some, labels)
         if with_labels:
-            some = _joined(some, matched, state.contract)
+            some = _joined(some, found, state.contract)
         if query.labelled is not None:
-            is_in = [(at is not None) == query.labelled for at in matched.arrived]
+            is_in = [(at is not None) == query.labelled for at in found.arrived]
             some = some.filter(pa.array(is_in, pa.bool_()))
         if some.num_rows:
             yield some
 
 
-def _joined(rows: pa.Table, matched: Matched, contract: Contract) -> pa.Table:
-    arrived = pa.array(matched.arrived, TIME)
+def _joined(rows: pa.Table, found: Labelled, contract: Contract) -> pa.Table:
+    arrived = pa.array(found.arrived, TIME)
+    if task.of(contract).compares_lists:
+        wanted = label_schema(contract).field("actual").type
+        labels = found.matched.labels
+        column = pa.nulls(rows.num_rows, wanted) if labels is None else labels.cast(wanted)
+        rows = rows.append_column("actual", column)
+        return rows.append_column("label_arrived_at", arrived)
     missing = pc.is_null(arrived)
-    for name, values in (("actual", matched.actual), ("error", matched.error)):
+    for name, values in (("actual", found.matched.actual), ("error", found.error)):
         lists = [_lists(values[:, :, i]) for i in range(len(contract.targets))]
         fields = [pa.field(target, NUMBERS) for target in contract.targets]
         column = pa.StructArray.from_arrays(lists, fields=fields, mask=missing)

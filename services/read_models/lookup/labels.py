@@ -5,85 +5,73 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from core.arrays import Floats
+from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import Kind, label_schema
-from core.window import Window
-from lake.lists import Floats
-from lake.matching import (
-    actuals_by_entity,
-    actuals_by_id,
-    latest,
-    outputs,
-    places_of,
-    target_times,
-)
+from core.schema.task import Matched
+from lake import labels
+from lake.labels import Tables
+from lake.matching import outputs
 from lake.search import loose
 from lake.tables import stamped
 from services.read_models.lookup.snapshot import State, conform
+from tasks.sums import units
 
-_DAY = timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
-_NEVER = np.iinfo(np.int64).min
-_BY_ENTITY = ["entity", "target_at", "actual", "arrived_at", "received_at"]
-_BY_ID = ["prediction_id", "actual", "arrived_at", "received_at"]
+_EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Matched:
-    """What was predicted and what happened.
+class Labelled:
+    """Predictions beside their labels.
 
     Attributes
     ----------
-    forecast, actual : (prediction, step, target)
-        NaN where there is none.
+    matched
+        As the task compares them.
     arrived : (prediction,)
         When the last of its labels came in; None before the first.
     """
 
-    forecast: Floats
-    actual: Floats
+    matched: Matched
     arrived: list[datetime | None]
 
     @property
     def error(self) -> Floats:
-        """Forecast less actual; NaN where either is missing."""
-        return self.forecast - self.actual
+        """Predicted less actual, (prediction, step, target); NaN where either is missing."""
+        return self.matched.predicted - self.matched.actual
+
+    def losses(self, contract: Contract) -> list[float | None]:
+        """Return the loss of each prediction by the task, in natural units; None of none."""
+        of = task.of(contract)
+        if not self.arrived:
+            return []
+        scored = of.score(contract, units({}, contract), self.matched)
+        n = np.asarray(scored.labelled, dtype=float).sum(axis=(1, 2))
+        loss = scored.loss.sum(axis=(1, 2)) * of.n_summed(contract)
+        return [float(a / b) if b else None for a, b in zip(loss, n, strict=True)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labels:
-    """The labels that may be about some predictions: by entity and time, and by id."""
-
-    by_entity: pa.Table
-    by_id: pa.Table
-
-
-def match(contract: Contract, rows: pa.Table, labels: Labels) -> Matched:
+def match(contract: Contract, rows: pa.Table, tables: Tables) -> Labelled:
     """Find what happened for some predictions; the label that arrived last counts."""
-    shape = (rows.num_rows, contract.horizon, len(contract.targets))
-    known = (np.full(shape, np.nan), np.full(shape, _NEVER))
-    if labels.by_entity.num_rows:
-        entities = pc.unique(rows["entity"]).drop_null()
-        places = places_of(rows["entity"], entities)
-        actuals = actuals_by_entity(labels.by_entity, contract, entities)
-        known = actuals.at(places, target_times(rows, contract))
-    actual, arrived = known
-    if labels.by_id.num_rows:
-        named = actuals_by_id(labels.by_id, contract, rows["prediction_id"])
-        actual, arrived = latest(known, named), np.maximum(known[1], named[1])
-    last = arrived.max(axis=(1, 2), initial=_NEVER)
-    return Matched(
-        forecast=outputs(rows, contract),
-        actual=actual,
-        arrived=[None if at == _NEVER else _EPOCH + int(at) * _US for at in last],
-    )
+    if task.of(contract).compares_lists:
+        found, none = labels.match_lists(rows, tables), np.empty((rows.num_rows, 0, 0))
+        of_rows = None if found is None else found[0]
+        last = np.full(rows.num_rows, labels.NEVER) if found is None else found[1]
+        matched = Matched(rows=rows, predicted=none, actual=none, naive=none, labels=of_rows)
+    else:
+        actual, arrived = labels.match(contract, rows, tables)
+        last = arrived.max(axis=(1, 2), initial=labels.NEVER)
+        naive = np.full(actual.shape, np.nan)
+        predicted = outputs(rows, contract)
+        matched = Matched(rows=rows, predicted=predicted, actual=actual, naive=naive)
+    moments = [None if at == labels.NEVER else _EPOCH + int(at) * _US for at in last]
+    return Labelled(matched=matched, arrived=moments)
 
 
-def about(state: State, rows: pa.Table) -> Labels:
-    """Return the labels that may be about some predictions.
+def about(state: State, rows: pa.Table) -> Tables:
+    """Return the labels that may be about some predictions, in the lake or waiting.
 
     Parameters
     ----------
@@ -92,26 +80,16 @@ def about(state: State, rows: pa.Table) -> Labels:
     rows
         Best of one day: labels are read for all of their span.
     """
-    ahead = timedelta(seconds=state.contract.step_seconds)
-    first, last = pc.min_max(rows["at"]).as_py().values()
-    window = Window(first + ahead, last + state.contract.horizon * ahead + _US)
-    entities = pc.unique(rows["entity"]).drop_null()
-    ids = rows["prediction_id"].combine_chunks()
-    is_entity, is_named = pc.field("entity").isin(entities), pc.field("prediction_id").isin(ids)
-    reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
-    found = [
-        state.log.labels(window, _BY_ENTITY, only=is_entity) if len(entities) else None,
-        state.log.labels_by_id(ids, pc.min(rows["received_at"]).as_py() - _DAY, _BY_ID),
-    ]
-    waiting: tuple[list[pa.Table], list[pa.Table]] = ([], [])
-    for labels in state.labels.tables():
-        there = stamped(Kind.LABELS, state.contract, labels)
-        waiting[0].append(there.filter(reaches & is_entity).select(_BY_ENTITY))
-        waiting[1].append(there.filter(is_named).select(_BY_ID))
-    wanted = label_schema(state.contract)
-    tables = []
-    for kept, more, names in zip(found, waiting, (_BY_ENTITY, _BY_ID), strict=True):
-        columns = loose(pa.schema([wanted.field(name) for name in names]))
-        some = [columns.empty_table()] if kept is None else [conform(kept, columns)]
-        tables.append(pa.concat_tables([*some, *(conform(each, columns) for each in more)]))
-    return Labels(by_entity=tables[0], by_id=tables[1])
+    contract, window = state.contract, labels.span(state.contract, rows)
+    found = labels.read(state.log, contract, rows, window)
+    declared = label_schema(contract)
+    for waiting in state.labels.tables():
+        there = stamped(Kind.LABELS, contract, waiting)
+        for key in sorted(task.of(contract).keys):
+            columns = loose(pa.schema([declared.field(name) for name in labels.columns(key)]))
+            some = there.filter(labels.wanted(key, rows, window, contract))
+            if some.num_rows:
+                kept = [found[key]] if key in found else []
+                both = [conform(each, columns) for each in (*kept, some.select(columns.names))]
+                found[key] = pa.concat_tables(both)
+    return found

@@ -1,6 +1,6 @@
 """Complete rows of predictions, by their keys."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,7 @@ from core.schema.contract import Contract
 from core.schema.rows import Kind, schema
 from lake.lists import micros
 from lake.search import KEY_SCHEMA, KEYS, Within, loose
-from services.read_models.lookup.labels import Matched, about, match
+from services.read_models.lookup.labels import Labelled, about, match
 from services.read_models.lookup.snapshot import State, conform
 
 _MAX_CELLS = 2_000_000  # steps x targets that are matched with labels at one go
@@ -30,13 +30,21 @@ class Store(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What happened: `actual` and `error` by target, null for steps that are not known yet.
+    """What happened.
 
-    An error is the forecast less what happened.
+    Attributes
+    ----------
+    actual
+        By target, null for steps that are not known yet.
+    error
+        What was predicted less what happened; empty where the task compares lists.
+    loss
+        Of the whole prediction by the task, in natural units.
     """
 
-    actual: dict[str, list[float | None]]
+    actual: dict[str, list[float | str | None]]
     error: dict[str, list[float | None]]
+    loss: float | None
     arrived_at: datetime
 
 
@@ -67,6 +75,7 @@ class Prediction:
         label = self.label and {
             "actual": self.label.actual,
             "error": self.label.error,
+            "loss": self.label.loss,
             "arrived_at": self.label.arrived_at,
         }
         return {**self.fields, "kept_in": self.kept_in, "sent": self.sent, "label": label}
@@ -89,7 +98,7 @@ def complete(state: State, keys: pa.Table) -> list[Prediction]:
     for places in _by_day(rows, state.contract):
         some = rows.take(places)
         matched = match(state.contract, some, about(state, some))
-        labels = list(_labels(matched, state.contract.targets))
+        labels = list(_labels(matched, state.contract))
         for i, (place, fields) in enumerate(zip(places, some.to_pylist(), strict=True)):
             found[place] = Prediction(
                 fields=fields, kept_in=stores[place], sent=n_sent[place], label=labels[i]
@@ -181,17 +190,29 @@ def _by_day(rows: pa.Table, contract: Contract) -> Iterator[list[int]]:
             yield places[start : start + most]
 
 
-def _labels(matched: Matched, targets: Sequence[str]) -> Iterator[Label | None]:
-    actual, error = _nullable(matched.actual), _nullable(matched.error)
-    for i, arrived in enumerate(matched.arrived):
-        if arrived is None:
-            yield None
-            continue
-        yield Label(
-            actual={target: actual[i][k] for k, target in enumerate(targets)},
-            error={target: error[i][k] for k, target in enumerate(targets)},
-            arrived_at=arrived,
+def _labels(found: Labelled, contract: Contract) -> Iterator[Label | None]:
+    of_rows: list[tuple[Any, Any]]
+    if found.matched.labels is not None:
+        of_rows = [(actual or {}, {}) for actual in found.matched.labels.to_pylist()]
+    elif not found.matched.actual.size:
+        of_rows = [({}, {})] * len(found.arrived)
+    else:
+        actual, error = _nullable(found.matched.actual), _nullable(found.error)
+        of_rows = [
+            (
+                dict(zip(contract.targets, a, strict=True)),
+                dict(zip(contract.targets, e, strict=True)),
+            )
+            for a, e in zip(actual, error, strict=True)
+        ]
+    losses = found.losses(contract)
+    for (actual, error), loss, arrived in zip(of_rows, losses, found.arrived, strict=True):
+        known = (
+            Label(actual=actual, error=error, loss=loss, arrived_at=arrived)
+            if arrived
+            else None
         )
+        yield known
 
 
 def _nullable(values: Any) -> Any:

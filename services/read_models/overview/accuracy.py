@@ -1,17 +1,19 @@
 """Error of a model by event day and by step of the horizon."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schema import task
 from core.schema.contract import Contract
+from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
 from core.window import Window, midnight
 from services.aggregation.error_days import ErrorDay
-from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
+from tasks.sums import metrics
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)  # over which the error by step is a mean
@@ -26,8 +28,7 @@ class DayError:
     Attributes
     ----------
     error
-        Mean absolute error in units of the version's scaler, of a classifier its
-        Brier score; None before the first label.
+        Mean loss of the model's task; None before the first label.
     coverage
         Share of the expected labels that are in, 0 to 1.
     """
@@ -42,12 +43,16 @@ class DayError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepErrors:
-    """The error at each step of the horizon, over the last days with labels."""
+    """The error at each step of the horizon, over the last days with labels.
+
+    `metrics` are those of the model's task, over all steps and targets.
+    """
 
     version: str
     is_shadow: bool
     errors: tuple[float | None, ...]
     naive: tuple[float | None, ...]
+    metrics: Mapping[str, float | None]
 
 
 def by_day(rows: Sequence[ErrorDay], contract: Contract) -> tuple[DayError, ...]:
@@ -80,7 +85,7 @@ def week_until(newest: date) -> Window:
 
 def _day_error(row: ErrorDay, contract: Contract) -> DayError:
     total = row.cells.sum(axis=(0, 1))
-    loss = n_classes(contract) * total[loss_column(contract)]
+    loss = task.of(contract).n_summed(contract) * total[LOSS]
     return DayError(
         day=row.day,
         version=row.version,
@@ -94,13 +99,14 @@ def _day_error(row: ErrorDay, contract: Contract) -> DayError:
 def _step_errors(
     version: str, is_shadow: bool, days: list[Cells], contract: Contract
 ) -> StepErrors:
-    steps, n = sum(cells.sum(axis=1) for cells in days), n_classes(contract)
-    loss = loss_column(contract)
+    of, total = task.of(contract), np.sum(days, axis=0)
+    steps, n = total.sum(axis=1), of.n_summed(contract)
     return StepErrors(
         version=version,
         is_shadow=is_shadow,
-        errors=tuple(_ratio(n * step[loss], step[LABELLED]) for step in steps),
+        errors=tuple(_ratio(n * step[LOSS], step[LABELLED]) for step in steps),
         naive=tuple(_ratio(n * step[NAIVE], step[LABELLED]) for step in steps),
+        metrics=metrics(of, total),
     )
 
 

@@ -7,7 +7,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.schema import task
 from core.schema.contract import Contract
+from core.schema.task import has_stream
 from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import row_counters
@@ -36,6 +38,8 @@ from services.read_models.overview.segments import Segments, segments
 from services.read_models.overview.serving import ServingHour, ServingVersion
 from services.rollouts import retraining
 from services.rollouts.retraining import REFUSED
+from tasks.calibration_sums import CALIBRATION
+from tasks.residual_sums import RESIDUALS
 
 ACCURACY_DAYS = 90
 DRIFT_DAYS = 28
@@ -112,7 +116,9 @@ class ModelPage:
     days: tuple[DayError, ...]
     steps: tuple[StepErrors, ...]
     parts: tuple[PartErrors, ...]
-    is_classifier: bool
+    measure: str
+    has_classes: bool
+    has_bias: bool
     classes: tuple[ClassReliability, ...]
     drift: DriftTable | None
     hours: tuple[ServingHour, ...]
@@ -172,7 +178,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         days=days,
         steps=by_step(chunks, contract),
         parts=by_part(session, found.id, contract, chunks),
-        is_classifier=contract.is_classifier,
+        measure=task.of(contract).measure.meaning,
+        has_classes=has_stream(contract, CALIBRATION),
+        has_bias=has_stream(contract, RESIDUALS),
         classes=by_class(session, found.id, contract, chunks),
         drift=drift.table(
             overview.findings_since(session, found.id, "input_drift", _since(found, DRIFT_DAYS))

@@ -13,6 +13,7 @@ from alerts.state import Phase
 from db.tables import Alert, Finding, Monitor
 from monitors.baselines.false_alarm_rate import Achieved
 from monitors.finding import Outcome
+from services.models import monitor_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,8 @@ class MonitorStatus:
 
     Attributes
     ----------
+    about
+        What it evaluates, where the question of its kind leaves that open.
     promised_days
         Days between two false alarms, as asked for; None where nothing is promised.
     replayed, live
@@ -106,6 +109,7 @@ class MonitorStatus:
 
     name: str
     kind: str
+    about: str
     severity: str
     is_enabled: bool
     phase: Phase
@@ -146,6 +150,7 @@ def status_of(
     return MonitorStatus(
         name=monitor.name,
         kind=monitor.kind,
+        about=monitor_config.about(monitor),
         severity=monitor.severity,
         is_enabled=monitor.enabled,
         phase=phase,

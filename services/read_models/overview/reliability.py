@@ -8,13 +8,14 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
+from core.schema.task import has_stream
 from db.queries import summaries
-from monitors.performance import calibration_sums
-from monitors.performance.calibration_sums import CALIBRATION
 from monitors.performance.reliability import Bin, overall, squared_error, table
 from monitors.summaries.summary import Floats
 from services.aggregation.error_days import ErrorDay, newest_labelled
 from services.read_models.overview.accuracy import week_until
+from tasks import calibration_sums
+from tasks.calibration_sums import CALIBRATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,8 @@ def by_class(
         Empty where the targets are no classes, and where no day of that week was
         joined since claims are kept. Classes without a label are left out.
     """
-    newest = newest_labelled(rows) if contract.is_classifier else None
-    if newest is None:
+    newest = newest_labelled(rows)
+    if newest is None or not has_stream(contract, CALIBRATION):
         return ()
     totals: dict[str, Floats] = {}
     for row in summaries.rows(session, [CALIBRATION], model_id, [week_until(newest)]):

@@ -7,14 +7,14 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.schema import task
 from core.schema.contract import Contract
 from db.queries import summaries
-from monitors.performance import residual_sums
-from monitors.performance.residual_sums import RESIDUALS
-from monitors.summaries import horizon_buckets
 from monitors.summaries.summary import Floats
 from services.aggregation.error_days import ErrorDay, newest_labelled
 from services.read_models.overview.accuracy import week_until
+from tasks import horizon_buckets, residual_sums
+from tasks.residual_sums import RESIDUALS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class PartErrors:
     bias
         Mean of forecast less what happened, in units of the version's scaler.
     error
-        Mean absolute error; the part of a class in the Brier score.
+        Mean absolute, or squared, error; the part of a class in the Brier score.
     too_high
         The share of forecasts that were not too low, 0 to 1.
     far_off
@@ -66,16 +66,14 @@ def by_part(
         Empty where no day of that week was joined since errors are kept with
         their sign. Parts without a label are left out.
     """
-    newest = newest_labelled(rows)
+    newest, is_squared = newest_labelled(rows), task.of(contract).is_squared
     if newest is None:
         return ()
     totals: dict[str, Floats] = {}
     losses: dict[str, Floats] = {}
     for row in summaries.rows(session, [RESIDUALS], model_id, [week_until(newest)]):
         version, day = row.version, residual_sums.from_bytes(row.payload)
-        loss = day[:, residual_sums.ABSOLUTE]
-        if contract.is_classifier:
-            loss = residual_sums.squared(day)
+        loss = residual_sums.squared(day) if is_squared else day[:, residual_sums.ABSOLUTE]
         totals[version] = totals[version] + day if version in totals else day
         losses[version] = losses[version] + loss if version in losses else loss
     names = horizon_buckets.names(contract.targets, contract.horizon)

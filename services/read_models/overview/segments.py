@@ -7,7 +7,9 @@ from enum import StrEnum
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.schema import task
 from core.schema.contract import Contract
+from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
 from core.window import Window
 from db.queries import segments as stored
 from db.queries import summaries
@@ -26,8 +28,8 @@ from monitors.summaries.summary import N_MISSING, N, Summary, widen
 from monitors.summaries.totals import totals
 from services.aggregation import error_days
 from services.aggregation.error_days import ERRORS_BY_SEGMENT
-from services.aggregation.error_sums import EXPECTED, LABELLED, NAIVE, loss_column, n_classes
 from services.aggregation.segments import Names
+from tasks.sums import width
 
 DAYS = 7
 _COLUMNS = 8
@@ -162,14 +164,14 @@ def _segment(
     contract: Contract,
 ) -> SegmentNow:
     sort = {NONE: Sort.NONE, OTHER: Sort.OTHER}.get(place, Sort.NAMED)
-    loss = loss_column(contract)
+    n_summed = task.of(contract).n_summed(contract)
     return SegmentNow(
         sort=sort,
         number=place - FIRST + 1 if sort is Sort.NAMED else None,
         name=names.get(place),
         features=features,
-        errors={name: _error(sums[i], loss) for i, name in enumerate(contract.targets)},
-        error=_error(sums.sum(axis=0), loss, n_classes(contract)),
+        errors={name: _error(of) for name, of in zip(contract.targets, sums, strict=False)},
+        error=_error(sums.sum(axis=0), n_summed),
     )
 
 
@@ -195,9 +197,10 @@ def _features(
 def _errors(
     session: Session, model: Model, contract: Contract, days: int, version: str | None
 ) -> Floats:
-    """Return the sums of the last days with labels, shape (place, target, 5)."""
+    """Return the sums of the last days with labels, shape (place, target, sum)."""
     assert model.watermark is not None
-    shape = (FIRST + MOST, len(contract.targets), 5)
+    of = task.of(contract)
+    shape = (FIRST + MOST, of.cells(contract)[1], width(of))
     recent = Window(model.watermark - _ERRORS_WITHIN, model.watermark + timedelta(days=1))
     versions = [] if version is None else [version]
     rows = summaries.rows(session, [ERRORS_BY_SEGMENT], model.id, [recent], versions)
@@ -213,11 +216,11 @@ def _errors(
     return sums
 
 
-def _error(sums: Floats, loss: int, n_summed: int = 1) -> ErrorNow:
+def _error(sums: Floats, n_summed: int = 1) -> ErrorNow:
     n = sums[LABELLED]
     return ErrorNow(
         n_expected=int(sums[EXPECTED]),
         n_labelled=int(n),
-        error=as_json(n_summed * sums[loss] / n) if n else None,
+        error=as_json(n_summed * sums[LOSS] / n) if n else None,
         naive=as_json(n_summed * sums[NAIVE] / n) if n else None,
     )

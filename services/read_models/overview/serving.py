@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from core.window import Window
+from monitors.slo.cells import CellCounts
 from monitors.slo.serving import DEGRADED, FAILED, LATENCY, WIDTH, N, quantile, table
-from monitors.slo.serving import Served as Counted
 from monitors.summaries.summary import Ints
 
 HOUR = timedelta(hours=1)
@@ -53,7 +53,7 @@ class ServingVersion:
     served: Served
 
 
-def by_hour(versions: Mapping[str, Counted], window: Window) -> tuple[ServingHour, ...]:
+def by_hour(versions: Mapping[str, CellCounts], window: Window) -> tuple[ServingHour, ...]:
     """Add up what all versions served in each hour; hours without traffic are left out."""
     hours = np.zeros(((window.end - window.start) // HOUR, WIDTH), dtype=np.int64)
     for counted in versions.values():
@@ -65,7 +65,9 @@ def by_hour(versions: Mapping[str, Counted], window: Window) -> tuple[ServingHou
     )
 
 
-def by_version(versions: Mapping[str, Counted], window: Window) -> tuple[ServingVersion, ...]:
+def by_version(
+    versions: Mapping[str, CellCounts], window: Window
+) -> tuple[ServingVersion, ...]:
     """Return what each version served in a window, by name."""
     return tuple(
         ServingVersion(version=name, served=_served(counts))

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 
 from core.window import Window
 from monitors.finding import Finding, Outcome
-from monitors.kind import Inputs, MonitorKind, by_any
+from monitors.kind import Detail, Inputs, MonitorKind, by_any
+from monitors.show import Bars, Series, View
 from monitors.sources import RecentInput
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.input_history import InputHistory
@@ -69,8 +71,24 @@ def evaluate(params: Params, inputs: Inputs) -> Finding:
         threshold=params.n_sd,
         window=window,
         cause=f"{fitted.names[top]}: mean {away[top]:.1f} SD from that of the reference",
-        detail={"features": {fitted.names[top]: {"score": float(away[top])}}},
+        detail={
+            "features": {fitted.names[top]: {"score": float(away[top])}},
+            "away": {
+                name: float(one)
+                for name, one in zip(fitted.names, away, strict=True)
+                if np.isfinite(one)
+            },
+        },
     )
+
+
+def show(detail: Detail, _: float | None) -> list[View]:
+    """Show how many standard deviations each mean is away."""
+    away = msgspec.convert(detail.get("away", {}), dict[str, float])
+    if not away:
+        return []
+    series = Series(name="SD", values=tuple(away.values()))
+    return [Bars(title="Away from the reference", names=tuple(away), series=(series,))]
 
 
 KIND = MonitorKind(
@@ -80,6 +98,7 @@ KIND = MonitorKind(
     sources=lambda _: [RecentInput()],
     evaluate=evaluate,
     fit=fit,
+    show=show,
     is_against_reference=True,
     is_explained_by=by_any,
 )

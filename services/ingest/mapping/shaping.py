@@ -1,19 +1,25 @@
-"""Rows of a file, brought into the columns that the interface takes."""
+"""Rows of a table, brought into the columns that the interface takes."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.importing import numbers, times
-from cli.importing.cells import cast, is_text, present
-from cli.importing.mapping import OF_LABELS, TEXTS, TIMES, Layout
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype
+from core.schema.rows import declared
+from services.ingest.mapping import numbers, times
+from services.ingest.mapping.cells import Refuse, cast, is_text, present
+from services.ingest.mapping.layout import OF_LABELS, TEXTS, TIMES, Layout
+
+
+def raise_at(row: int, field: str, reason: str) -> None:
+    """Refuse all rows for one."""
+    raise Unprocessable(f"row {row}, {field}: {reason}")
 
 
 class Shaper:
-    """Brings the rows of one file into form.
+    """Brings the rows of one file, or of a source, into form.
 
     Parameters
     ----------
@@ -23,29 +29,33 @@ class Shaper:
         What the fields hold.
     digest
         Of the file: rows without an id are named after it and their place.
+    refuse
+        Takes a value that cannot be read, by the place of its row; by default it raises.
     """
 
-    def __init__(self, layout: Layout, contract: Contract, digest: str) -> None:
+    def __init__(
+        self, layout: Layout, contract: Contract, digest: str, refuse: Refuse = raise_at
+    ) -> None:
         self._layout = layout
-        self._texts = {
-            f"features.{f.name}" for f in contract.features if f.dtype is Dtype.CATEGORY
+        self._refuse = refuse
+        lists = {
+            f"{group}.{each.name}": each
+            for group in ("features", "output", "actual")
+            for each in declared(contract, group)
         }
-        self._flags = {
-            f"{group}.{name}"
-            for group, names in (
-                ("features", contract.feature_names),
-                ("actual", contract.targets),
-            )
-            for name in names
-            if contract.takes_booleans(group, name)
-        }
+        self._texts = {name for name, of in lists.items() if of.dtype is Dtype.CATEGORY}
+        self._flags = {name for name, of in lists.items() if of.takes_booleans}
         self._digest = digest
 
     def predictions(self, rows: pa.Table, first: int) -> pa.Table:
         """Return predictions, or past input; `first` is the place of the first row."""
         options = self._layout.options
+
+        def refuse(row: int, field: str, reason: str) -> None:
+            self._refuse(first + row, field, reason)
+
         made = {
-            name: self._column(name, rows, first)
+            name: self._column(name, rows, refuse)
             for name in self._layout.fields
             if not name.startswith("actual") and name not in ("target_at", "arrived_at")
         }
@@ -64,8 +74,14 @@ class Shaper:
         Rows without a value are left out.
         """
         options, fields = self._layout.options, self._layout.fields
+        has_value = np.zeros(len(rows), dtype=np.bool_)
+
+        def refuse(row: int, field: str, reason: str) -> None:
+            has_value[row] = True  # one that cannot be read
+            self._refuse(first + row, field, reason)
+
         made = {
-            name: self._column(name, rows, first)
+            name: self._column(name, rows, refuse)
             for name in fields
             if name.startswith("actual") or name in OF_LABELS
         }
@@ -73,14 +89,13 @@ class Shaper:
             made["entity"] = _constant(options.entity, len(rows))
         if options.is_series:
             made.pop("prediction_id", None)
-            made["target_at"] = self._column("at", rows, first)
+            made["target_at"] = self._column("at", rows, refuse)
         elif "target_at" in made:
             if self._layout.has_predictions:
                 made.pop("prediction_id", None)
         else:
             made.pop("entity", None)
             made.setdefault("prediction_id", self._ids(len(rows), first))
-        has_value = np.zeros(len(rows), dtype=np.bool_)
         for name, column in made.items():
             if name.startswith("actual"):
                 has_value |= np.asarray(column.is_valid())
@@ -91,12 +106,12 @@ class Shaper:
         places = pa.array(np.arange(first, first + n)).cast(pa.string())
         return pc.binary_join_element_wise(self._digest[:16], places, ":")
 
-    def _column(self, name: str, rows: pa.Table, first: int) -> pa.Array:
+    def _column(self, name: str, rows: pa.Table, refuse: Refuse) -> pa.Array:
         columns = [rows.column(each).combine_chunks() for each in self._layout.fields[name]]
         if name in TIMES:
             options = self._layout.options
             return times.read(
-                name, columns[0], first, zone=options.timezone, epoch=options.epoch
+                name, columns[0], refuse, zone=options.timezone, epoch=options.epoch
             )
         if name in TEXTS:
             return _text(name, columns[0])
@@ -106,9 +121,9 @@ class Shaper:
             if name in self._flags:
                 columns = [numbers.flags(column) for column in columns]
             if len(columns) > 1:
-                return numbers.side_by_side(name, columns, first)
-            return numbers.read(name, columns[0], first)
-        return _plain(name, columns[0], first)
+                return numbers.side_by_side(name, columns, refuse)
+            return numbers.read(name, columns[0], refuse)
+        return _plain(name, columns[0], refuse)
 
 
 def _constant(text: str, n: int) -> pa.Array:
@@ -123,12 +138,12 @@ def _text(name: str, column: pa.Array) -> pa.Array:
     raise Unprocessable(f"{name}: expected text, got {column.type}")
 
 
-def _plain(name: str, column: pa.Array, first: int) -> pa.Array:
+def _plain(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     """Return a column that the interface can read itself, but for text from CSV."""
     if not is_text(column):
         return column
     column = present(column)
     if name in ("shadow", "session_start", "session_end", "cold_start"):
-        return cast(name, pc.utf8_lower(column), pa.bool_(), first)
+        return cast(name, pc.utf8_lower(column), pa.bool_(), refuse)
     whole = name in ("step_index", "queue_length", "batch_size")
-    return cast(name, column, pa.int64() if whole else pa.float64(), first)
+    return cast(name, column, pa.int64() if whole else pa.float64(), refuse)

@@ -7,12 +7,15 @@ to the hour in which its forecast was made.
 """
 
 import numpy as np
+import pyarrow as pa
 
+from core.arrays import Bools, Floats, Ints
 from core.errors import Unprocessable
-from monitors.summaries import horizon_buckets
-from monitors.summaries.hourly import HOURS
-from monitors.summaries.streams import Stream
-from monitors.summaries.summary import Bools, Floats, Ints
+from core.streams import Stream
+from tasks import horizon_buckets
+
+HOURS = 24  # of a day
+_HOUR_US = 3_600_000_000
 
 # The sizes that errors are counted by, too low and too high apart, in units of the scaler.
 # The same for all models, so that any two days add up; a power of two is read off a number.
@@ -32,7 +35,7 @@ HIGH = slice(LOW.stop, LOW.stop + N_SIZES)  # and those that were not
 WIDTH = HIGH.stop
 
 
-def sums(error: Floats, is_expected: Bools, hours: Ints) -> Floats:
+def sums(error: Floats, is_expected: Floats | Bools, hours: Ints) -> Floats:
     """Sum up the errors of some forecasts of one day.
 
     Parameters
@@ -81,6 +84,12 @@ def sums(error: Floats, is_expected: Bools, hours: Ints) -> Floats:
     squares = np.einsum("nst,nst->st", away, away)
     by_part[..., CENTRED] = np.add.reduceat(squares, starts, axis=0)
     return by_part.transpose(1, 0, 2).reshape(-1, WIDTH)
+
+
+def of_rows(rows: pa.Table, error: Floats, is_expected: Floats | Bools) -> Floats:
+    """Return the sums of some predictions of one day, whose hours are those of their `at`."""
+    hours = rows["at"].cast(pa.int64()).to_numpy() // _HOUR_US % HOURS
+    return sums(error, is_expected, hours)
 
 
 def _mean(cells: Floats) -> Floats:

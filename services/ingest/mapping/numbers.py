@@ -1,4 +1,4 @@
-"""Columns of numbers and categories in a file, as values or as lists."""
+"""Columns of numbers and categories in a table, as values or as lists."""
 
 import json
 from collections.abc import Sequence
@@ -7,34 +7,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cli.importing.cells import cast, is_text, present
 from core.errors import Unprocessable
 from core.schema.rows import NUMBERS, TEXTS
 from services.ingest.formats.exact_numbers import MAX_INTEGER, REASON
+from services.ingest.mapping.cells import Refuse, cast, is_text, present, without
 
 _LIST = r"^\s*\["
 _FLAGS = {"true": "1", "false": "0"}
 
 
-def read(name: str, column: pa.Array, first: int) -> pa.Array:
+def read(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     """Return numbers, or lists of numbers; NaN is missing, as most tools write it.
 
     Integers and booleans stay what they are: the platform refuses those that a number of the
     contract cannot be, row by row. In text, where only one type can be had, they are refused
-    here.
-
-    Raises
-    ------
-    Unprocessable
-        Naming the first row of a text that is no number, or an integer beyond 2^53.
+    here, as are texts that are no number.
     """
     if is_text(column):
         column = present(column)
         if pc.any(pc.match_substring_regex(column, _LIST)).as_py():
-            return _lists(name, column, first)
-        read = cast(name, column, pa.float64(), first)
-        _refuse_rounded(name, column, read, first)
-        column = read
+            return _lists(name, column, refuse)
+        read = cast(name, column, pa.float64(), refuse)
+        column = _without_rounded(name, column, read, refuse)
     elif pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         column = column.cast(pa.float64(), safe=False)
     elif pa.types.is_null(column.type):
@@ -55,12 +49,14 @@ def flags(column: pa.Array) -> pa.Array:
     return texts
 
 
-def side_by_side(name: str, columns: Sequence[pa.Array], first: int) -> pa.Array:
+def side_by_side(name: str, columns: Sequence[pa.Array], refuse: Refuse) -> pa.Array:
     """Make one list of each row's columns."""
-    parts = [read(name, column, first) for column in columns]
-    for part in parts:
+    parts = [read(name, column, refuse) for column in columns]
+    for place, part in enumerate(parts):
         if pa.types.is_integer(part.type):
-            _refuse_beyond(name, np.abs(part.fill_null(0).to_numpy().astype(object)), first)
+            sizes = np.abs(part.fill_null(0).to_numpy().astype(object))
+            beyond = np.flatnonzero(sizes > MAX_INTEGER).tolist()
+            parts[place] = _refused(name, part, beyond, refuse)
         elif not pa.types.is_floating(part.type) and not pa.types.is_boolean(part.type):
             raise Unprocessable(f"{name}: of several columns each must hold numbers")
     flat = np.column_stack(
@@ -103,7 +99,7 @@ def _texts(text: str) -> list[str | None] | None:
     return found if is_texts else None
 
 
-def _lists(name: str, column: pa.Array, first: int) -> pa.Array:
+def _lists(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     """Read JSON lists of numbers."""
     lists: list[list[float | None] | None] = []
     for row, text in enumerate(column.to_pylist()):
@@ -113,31 +109,30 @@ def _lists(name: str, column: pa.Array, first: int) -> pa.Array:
         except (ValueError, TypeError):
             kinds, found = {str}, None
         if not (found is None or isinstance(found, list)) or kinds - {int, float, type(None)}:
-            raise Unprocessable(f"row {first + row}, {name}: not a list of numbers")
+            refuse(row, name, "not a list of numbers")
+            found = None
         if any(type(one) is int and abs(one) > MAX_INTEGER for one in found or ()):
-            raise Unprocessable(f"row {first + row}, {name}: {REASON}")
+            refuse(row, name, REASON)
+            found = None
         lists.append(found)
     return pa.array(lists, NUMBERS)
 
 
-def _refuse_rounded(name: str, texts: pa.Array, read: pa.Array, first: int) -> None:
+def _without_rounded(name: str, texts: pa.Array, read: pa.Array, refuse: Refuse) -> pa.Array:
     """Refuse texts of integers that were rounded when they were read."""
     large = pc.greater_equal(pc.abs(read), float(MAX_INTEGER)).fill_null(False)
     if not pc.any(large).as_py():
-        return
+        return read
     whole = pc.match_substring_regex(texts, r"^\s*[+-]?\d+\s*$").fill_null(False)
-    rows = np.flatnonzero(np.asarray(pc.and_(large, whole)))
-    for row in rows.tolist():
-        if abs(int(texts[row].as_py())) > MAX_INTEGER:
-            raise Unprocessable(f"row {first + row}, {name}: {REASON}")
+    rows = np.flatnonzero(np.asarray(pc.and_(large, whole))).tolist()
+    beyond = [row for row in rows if abs(int(texts[row].as_py())) > MAX_INTEGER]
+    return _refused(name, read, beyond, refuse)
 
 
-def _refuse_beyond(
-    name: str, sizes: "np.ndarray[tuple[int], np.dtype[np.object_]]", first: int
-) -> None:
-    bad = np.flatnonzero(sizes > MAX_INTEGER)
-    if bad.size:
-        raise Unprocessable(f"row {first + int(bad[0])}, {name}: {REASON}")
+def _refused(name: str, column: pa.Array, beyond: list[int], refuse: Refuse) -> pa.Array:
+    for row in beyond:
+        refuse(row, name, REASON)
+    return without(column, beyond) if beyond else column
 
 
 def _listed(values: pa.Array, length: int, wanted: pa.DataType) -> pa.Array:

@@ -6,9 +6,9 @@ claimed in all, and how often it happened. All other figures follow from these.
 
 import numpy as np
 
+from core.arrays import Bools, Floats
 from core.errors import Unprocessable
-from monitors.summaries.streams import Stream
-from monitors.summaries.summary import Bools, Floats
+from core.streams import Stream
 
 _FORMAT = b"\x01\x00\x00\x00"
 

@@ -1,14 +1,15 @@
-"""Which column of a file is which field of a row?"""
+"""Which column of a file, or of a source, is which field of a row?"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import Unprocessable
 from core.schema.contract import Contract
+from core.schema.rows import Kind
 
 TIMES = ("at", "target_at", "arrived_at")
 TEXTS = ("prediction_id", "version", "entity", "session_id", "status", "trace_id", "worker")
@@ -35,8 +36,8 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """Options of an import.
+class MappingOptions:
+    """How a table is read.
 
     Attributes
     ----------
@@ -52,6 +53,8 @@ class ImportOptions:
         The rows are past input that no model has served.
     is_series
         Each row is one moment of a series: its labels are of the time `at`.
+    stream
+        The rows are of this one; None for predictions with what happened right after them.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class ImportOptions:
     epoch: Unit | None = None
     is_reference: bool = False
     is_series: bool = False
+    stream: Kind | None = None
 
     def __post_init__(self) -> None:
         if self.timezone is not None:
@@ -82,7 +86,7 @@ class Layout:
         Columns that become nothing.
     """
 
-    options: ImportOptions
+    options: MappingOptions
     fields: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...]
 
@@ -108,32 +112,28 @@ class Layout:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def parse(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read `FIELD=COLUMN` and `FIELD=COLUMN,COLUMN`.
+def check(contract: Contract, options: MappingOptions) -> None:
+    """Refuse what no table can make right: a field that does not exist, or has no column.
 
     Raises
     ------
     Unprocessable
-        If one has not that form, or a field is named twice.
-
-    Examples
-    --------
-    >>> parse(["at=timestamp", "output.load=h1,h2"])
-    {'at': ('timestamp',), 'output.load': ('h1', 'h2')}
+        Naming the field.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for each in given:
-        name, equals, columns = each.partition("=")
-        names = tuple(column for column in columns.split(",") if column)
-        if not equals or not name or not names:
-            raise Unprocessable(f"--map {each!r}: expected FIELD=COLUMN or FIELD=COLUMN,COLUMN")
-        if name in found:
-            raise Unprocessable(f"--map: {name} is mapped twice")
-        found[name] = names
-    return found
+    lists = _lists(contract)
+    known = {*TIMES, *TEXTS, *OTHERS, *lists, "features", "output", "actual"}
+    if options.stream is not None:
+        known = {name for name in known if _is_of(options.stream, name)}
+    for name, wanted in options.columns.items():
+        if name not in known:
+            raise Unprocessable(f"no field {name!r}; known: {', '.join(sorted(known))}")
+        if not wanted or not all(wanted):
+            raise Unprocessable(f"{name} is mapped to no column")
+        if len(wanted) > 1 and name not in lists:
+            raise Unprocessable(f"{name} is one value: it takes one column")
 
 
-def lay_out(columns: Sequence[str], contract: Contract, options: ImportOptions) -> Layout:
+def lay_out(columns: Sequence[str], contract: Contract, options: MappingOptions) -> Layout:
     """Find the column of each field: as wished, or else by its name.
 
     A feature is also found under its bare name.
@@ -143,31 +143,35 @@ def lay_out(columns: Sequence[str], contract: Contract, options: ImportOptions) 
     Unprocessable
         If a field or a column does not exist, or one that is needed is missing.
     """
-    lists = _lists(contract)
-    known = {*TIMES, *TEXTS, *OTHERS, *lists, "features", "output", "actual"}
-    fields: dict[str, tuple[str, ...]] = {}
+    check(contract, options)
     for name, wanted in options.columns.items():
-        if name not in known:
-            raise Unprocessable(f"no field {name!r}; known: {', '.join(sorted(known))}")
         missing = [column for column in wanted if column not in columns]
         if missing:
             raise Unprocessable(
-                f"no column {missing[0]!r} for {name}; the file has: {', '.join(columns)}"
+                f"no column {missing[0]!r} for {name}; known: {', '.join(columns)}"
             )
-        if len(wanted) > 1 and name not in lists:
-            raise Unprocessable(f"{name} is one value: it takes one column")
-        fields[name] = wanted
-    _by_name(fields, columns, contract, lists)
+    fields = dict(options.columns)
+    _by_name(fields, columns, contract, _lists(contract))
     for name in ("version", "entity"):
         if getattr(options, name) is not None:
             fields.pop(name, None)
     if options.is_reference:
         fields = {name: of for name, of in fields.items() if not name.startswith("output")}
+    if options.stream is not None:
+        fields = {name: of for name, of in fields.items() if _is_of(options.stream, name)}
     used = {column for of in fields.values() for column in of}
     unused = tuple(column for column in columns if column not in used)
     layout = Layout(options=options, fields=fields, unused=unused)
     _require(layout, contract)
     return layout
+
+
+def _is_of(stream: Kind, name: str) -> bool:
+    """Return whether a stream has a field."""
+    is_label = name.startswith("actual") or name in ("target_at", "arrived_at")
+    if stream is Kind.LABELS:
+        return is_label or name in OF_LABELS
+    return not is_label
 
 
 def _lists(contract: Contract) -> list[str]:
@@ -200,20 +204,26 @@ def _by_name(
 def _require(layout: Layout, contract: Contract) -> None:
     fields, options = layout.fields, layout.options
     if not layout.has_predictions and not layout.has_labels:
+        ways = [
+            f"features.{contract.feature_names[0]}",
+            f"actual.{contract.targets[0]}",
+        ]
+        if options.stream is not None:
+            ways = [name for name in ways if _is_of(options.stream, name)]
         raise Unprocessable(
-            "the file has neither input nor what happened: map features."
-            f"{contract.feature_names[0]} or actual.{contract.targets[0]} to a column"
+            "there is neither input nor what happened: map "
+            f"{' or '.join(ways)} to a column; known: {', '.join(layout.unused)}"
         )
     if layout.has_predictions:
         if "at" not in fields:
             raise Unprocessable("when was it predicted? map at to a column")
         is_versioned = "version" in fields or options.version is not None
         if not options.is_reference and not is_versioned:
-            raise Unprocessable("which version predicted? --version NAME, or map version")
+            raise Unprocessable("which version predicted? state version, or map it to a column")
     if layout.has_labels:
         has_entity = "entity" in fields or options.entity is not None
         if options.is_series and ("at" not in fields or not has_entity):
-            raise Unprocessable("a series needs at and entity: --entity NAME, or map them")
+            raise Unprocessable("a series needs at and entity: state entity, or map them")
         if not options.is_series and not layout.has_predictions:
             by_time = "target_at" in fields and has_entity
             if "prediction_id" not in fields and not by_time:

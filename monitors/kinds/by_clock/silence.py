@@ -1,0 +1,50 @@
+"""Silence: predictions have stopped arriving, of a model or of one of its entities."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from monitors.finding import Finding
+from monitors.kind import Detail, Inputs, Interval, MonitorKind, Severity
+from monitors.show import CellKind, Column, Table, View
+from monitors.slo import silence
+from monitors.slo.silence import SilenceParams
+from monitors.sources import Arrivals
+
+_ARRIVALS = Arrivals()
+
+
+def evaluate(params: SilenceParams, inputs: Inputs) -> Finding:
+    """Evaluate the moment, by the wall clock."""
+    return silence.evaluate(inputs[_ARRIVALS], params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Silent:
+    entity: str
+    last_at: str
+
+
+def show(detail: Detail, _: float | None) -> list[View]:
+    """Show which entities are silent, and since when."""
+    silent = msgspec.convert(detail.get("silent_entities", ()), list[_Silent])
+    columns = (
+        Column(name="Entity", unit=CellKind.TEXT),
+        Column(name="Last at", unit=CellKind.TEXT),
+    )
+    rows = tuple((one.entity, one.last_at) for one in silent)
+    return [Table(title="Silent entities", columns=columns, rows=rows)] if rows else []
+
+
+KIND = MonitorKind(
+    name="silence",
+    question="Do predictions still arrive?",
+    params=SilenceParams,
+    sources=lambda _: [_ARRIVALS],
+    evaluate=evaluate,
+    show=show,
+    needs_reference=False,
+    severity=Severity.PAGE,
+    interval=Interval.CLOCK,
+    names_entities=True,
+)

@@ -1,0 +1,25 @@
+"""Source: the sources that rows are pulled from have stopped, fail, or changed."""
+
+from monitors.finding import Finding
+from monitors.kind import Inputs, Interval, MonitorKind
+from monitors.slo import source_states
+from monitors.slo.source_states import SourceParams
+from monitors.sources import PulledSources
+
+_SOURCES = PulledSources()
+
+
+def evaluate(params: SourceParams, inputs: Inputs) -> Finding:
+    """Evaluate the moment, by the wall clock."""
+    return source_states.evaluate(inputs[_SOURCES], params, inputs.context.as_of)
+
+
+KIND = MonitorKind(
+    name="source",
+    question="Do the sources give new rows in the mapped columns?",
+    params=SourceParams,
+    sources=lambda _: [_SOURCES],
+    evaluate=evaluate,
+    needs_reference=False,
+    interval=Interval.CLOCK,
+)

@@ -1,0 +1,50 @@
+"""The sources of a model as their monitor reads them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db.queries import sources
+from monitors.slo.source_states import SourceState
+
+
+def states(
+    session: Session, model_id: UUID, now: datetime, uptime: timedelta
+) -> Sequence[SourceState]:
+    """Read the enabled sources of a model.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id
+        The model.
+    now
+        Wall time.
+    uptime
+        For how long this process runs: before, no pull was late.
+    """
+    return [
+        SourceState(
+            name=row.name,
+            every=timedelta(seconds=row.every_seconds),
+            expect_within=(
+                None
+                if row.expect_within_seconds is None
+                else timedelta(seconds=row.expect_within_seconds)
+            ),
+            since=row.created_at,
+            row_at=row.row_at,
+            pulled_at=row.pulled_at,
+            arrivals=tuple(map(datetime.fromisoformat, row.arrivals)),
+            n_failures=row.n_failures,
+            error=row.error or "",
+            changed=row.changed or "",
+            new_columns=tuple(row.new_columns),
+            overdue=min(now - row.next_due_at, uptime),
+        )
+        for row in sources.of_model(session, model_id)
+        if row.enabled
+    ]

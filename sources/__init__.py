@@ -1,0 +1,1 @@
+"""Sources of rows: predictions and labels that the platform pulls."""

@@ -1,0 +1,361 @@
+"""A task from another distribution works from its registration to accuracy, alert and page."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import NotInstalled
+from core.schema import rows, task
+from core.schema.contract import Contract
+from core.schema.feature import Dtype, Feature
+from core.schema.rows import Kind
+from core.schema.task import TASKS, LabelKey, Matched, Scored, Task, Units
+from core.settings import Settings
+from db.session import read_only, unit_of_work
+from db.tables import Finding, Model, Monitor
+from monitors import registry
+from services.access.api_keys import create_key
+from services.aggregation.fold import fold_all
+from services.aggregation.label_join import join_all
+from services.evaluation.backtest import BacktestRequest, run_backtest
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import evaluate_slot
+from services.evaluation.schedule import due
+from services.models.monitor_config import MonitorPlan
+from services.retention.archive import archive_all
+from tasks.sums import by_place, metrics, parts, total, width
+from tests.api.conftest import Clients, app, as_key
+from tests.api.conftest import stranger as stranger
+from tests.plugins.conftest import forget
+
+__all__ = ["app", "as_key"]  # fixtures
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+BASE = Contract(
+    features=(Feature(name="x", max_length=24),),
+    targets=("y",),
+    step_seconds=3600,
+    input_length=24,
+    horizon=1,
+)
+WORDS = ("up", "down")
+# A contract of each task; lists of one length are compared by what `numbers` gives.
+CONTRACTS = {
+    "forecast": replace(BASE, horizon=6),
+    "classification": replace(
+        BASE, task="classification", targets=WORDS, label_map=WORDS, horizon=2
+    ),
+    "regression": replace(BASE, task="regression"),
+    "tagging": replace(BASE, task="tagging", label_map=WORDS, horizon=9),
+}
+START = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
+
+
+def wrong_by(offset: float) -> Callable[[int], tuple[list[float], list[float]]]:
+    return lambda i: ([float(i % 7) + offset], [float(i % 7)])
+
+
+def tagged(n_wrong: int) -> Callable[[int], tuple[list[str], list[str]]]:
+    def made(i: int) -> tuple[list[str], list[str]]:
+        actual = [WORDS[(i + k) % 2] for k in range(2 + i % 5)]
+        predicted = [WORDS[(i + k + (k < n_wrong)) % 2] for k in range(2 + i % 5)]
+        return predicted, actual
+
+    return made
+
+
+@pytest.mark.usefixtures("plugins")
+def test_every_task_is_under_contract() -> None:
+    assert set(TASKS.names()) == set(CONTRACTS)
+
+
+def some(contract: Contract, seed: int, n: int = 12) -> Matched:
+    """Return predictions beside labels, some of which are missing."""
+    chance = np.random.default_rng(seed)
+
+    def lists(group: str, may_miss: float) -> list[Any]:
+        made: list[Any] = []
+        for _ in range(n):
+            row = {
+                each.name: (
+                    [str(chance.choice(each.vocabulary)) for _ in range(each.max_length)]
+                    if each.dtype is Dtype.CATEGORY
+                    else chance.uniform(0, 1, min(each.max_length, contract.horizon)).tolist()
+                )
+                for each in rows.declared(contract, group)
+            }
+            made.append(None if chance.random() < may_miss else row)
+        return made
+
+    output, actual = lists("output", 0.0), lists("actual", 0.3)
+    table = pa.Table.from_pylist(
+        [
+            {"at": START + i * HOUR, "output": row, "prediction_id": str(i), "entity": "e"}
+            for i, row in enumerate(output)
+        ]
+    )
+    if task.of(contract).compares_lists:
+        none = np.empty((n, 0, 0))
+        labels = pa.array(actual, rows.label_schema(contract).field("actual").type)
+        return Matched(rows=table, predicted=none, actual=none, naive=none, labels=labels)
+    missing = {name: [np.nan] * contract.horizon for name in contract.targets}
+    dense = [
+        np.array([[(row or missing)[name] for name in contract.targets] for row in of])
+        for of in (output, actual)
+    ]
+    predicted, known = (values.transpose(0, 2, 1) for values in dense)
+    naive = np.roll(known, 1, axis=0)
+    return Matched(rows=table, predicted=predicted, actual=known, naive=naive)
+
+
+def cut(matched: Matched, of: slice) -> Matched:
+    return Matched(
+        rows=matched.rows.slice(of.start, of.stop - of.start),
+        predicted=matched.predicted[of],
+        actual=matched.actual[of],
+        naive=matched.naive[of],
+        labels=None
+        if matched.labels is None
+        else matched.labels.slice(of.start, of.stop - of.start),
+    )
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_every_task_keeps_its_contract(name: str) -> None:
+    of, contract = TASKS.find(name), CONTRACTS[name]
+    assert (of.name, bool(of.question)) == (name, True)
+    assert of.refuses(contract) == () or not of.refuses(contract)
+    assert contract.targets == tuple(each.name for each in of.output(contract))
+    assert contract.targets == tuple(each.name for each in of.label(contract))
+    assert all(registry.find(kind) for kind in of.monitors)
+    units = Units(std=np.ones(len(contract.targets)), season_steps=24)
+    matched = some(contract, seed=3)
+    scored = of.score(contract, units, matched)
+    check_shapes(of, contract, scored)
+    halves = [
+        of.score(contract, units, cut(matched, each)) for each in (slice(0, 5), slice(5, 12))
+    ]
+    summed = total(parts(scored))
+    assert summed.shape[-1] == width(of) + 1
+    np.testing.assert_allclose(sum(total(parts(each)) for each in halves), summed)
+    np.testing.assert_allclose(
+        sum(sums for _, sums in by_place(parts(scored), np.arange(12) // 4)), summed
+    )
+    assert {metric.name for metric in of.metrics} == set(metrics(of, summed[..., :-1]))
+    for each in of.streams:
+        sums = each.sums(matched, scored)
+        assert each.stream.from_bytes(each.stream.to_bytes(sums)).shape == sums.shape
+
+
+def check_shapes(of: Task, contract: Contract, scored: Scored) -> None:
+    shape = (12, *of.cells(contract))
+    for values in (scored.expected, scored.labelled, scored.loss, scored.naive, *scored.sums):
+        assert values.shape == shape
+        assert np.isfinite(values).all()
+    assert (np.asarray(scored.loss) >= 0).all()
+    assert (scored.labelled <= scored.expected).all()
+    assert ((np.asarray(scored.loss) == 0) | (scored.labelled > 0)).all()
+    assert scored.usable.all()
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("name", "row", "loss", "metric"),
+    [
+        pytest.param("regression", wrong_by(0.5), 0.25, {"RMSE": 0.5}, id="regression"),
+        pytest.param("tagging", tagged(1), 0.25, {"accuracy": 0.75}, id="tagging"),
+    ],
+)
+@pytest.mark.parametrize("key", LabelKey)
+def test_a_task_is_logged_joined_evaluated_and_shown(
+    as_key: Clients,
+    stranger: TestClient,
+    settings: Settings,
+    sessions: sessionmaker[Session],
+    now: datetime,
+    name: str,
+    key: LabelKey,
+    row: Callable[[int], tuple[list[Any], list[Any]]],
+    loss: float,
+    metric: dict[str, float],
+) -> None:
+    if key not in TASKS.find(name).keys:
+        pytest.skip("not a key of this task")
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    model_id = register(operator, sessions, name)
+    send(sender, now, row, key, ahead=timedelta() if name == "tagging" else HOUR)
+    work(settings, sessions, now)
+    browser = signed_in(stranger, sessions, now)
+
+    told = operator.get("/v1/models/plug/accuracy").json()
+    errors = [day["error"] for day in told["days"]]
+    assert errors[:5] == pytest.approx([loss] * 5, abs=0.01)
+    [line] = told["steps"]
+    assert line["metrics"] == pytest.approx(metric)
+    for slot_model, at in slots(sessions):
+        assert slot_model == str(model_id)
+        evaluate_slot(sessions, Baselines(), model_id, at, now)
+    with read_only(sessions) as session:
+        of = select(Finding.cause).join(Monitor).where(Monitor.kind == "accuracy")
+        causes = session.scalars(of.order_by(Finding.as_of)).all()
+    assert any(cause.startswith(TASKS.find(name).measure.name) for cause in causes)
+    plan = MonitorPlan(
+        name="tried", kind="accuracy", params={"objective": 0.1, "window_days": 1}
+    )
+    found = run_backtest(sessions, model_id, BacktestRequest(plans=(plan,)))
+    assert found.episodes
+    assert found.episodes[0].monitor == "tried"
+    listed = operator.get("/v1/models/plug/predictions").json()["items"]
+    assert listed[1]["label"]["loss"] is not None
+    assert set(listed[1]["output"]) == {"y"}
+    for page in ("", "/predictions", f"/predictions/{listed[1]['prediction_id']}"):
+        shown = browser.get(f"/models/plug{page}")
+        assert shown.status_code == 200, page
+        assert "y" in shown.text
+
+
+def signed_in(
+    browser: TestClient, sessions: sessionmaker[Session], now: datetime
+) -> TestClient:
+    with unit_of_work(sessions) as session:
+        key = create_key(session, "browser", ("read",), None, now)
+    origin = {"Origin": str(browser.base_url)}
+    answer = browser.post("/login", data={"key": key}, headers=origin, follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+def register(operator: TestClient, sessions: sessionmaker[Session], name: str) -> UUID:
+    body = {
+        "contract": CONTRACTS[name].to_json(),
+        "policy": {"label_delay_seconds": 3600.0, "lateness_seconds": 0.0},
+    }
+    answer = operator.put("/v1/models/plug", json=body)
+    assert answer.status_code == 201, answer.text
+    params = {"objective": 0.1, "window_days": 1}
+    monitor = {"kind": "accuracy", "params": params}
+    assert operator.put("/v1/models/plug/monitors/accuracy", json=monitor).is_success
+    with read_only(sessions) as session:
+        return session.scalars(select(Model.id)).one()
+
+
+def send(
+    sender: TestClient,
+    now: datetime,
+    row: Callable[[int], tuple[list[Any], list[Any]]],
+    key: LabelKey = LabelKey.PREDICTION_ID,
+    ahead: timedelta = HOUR,
+) -> None:
+    first = (now - 8 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    predictions, labels = [], []
+    for i in range(5 * 24):
+        predicted, actual = row(i)
+        served = {
+            "prediction_id": f"p{i}",
+            "version": "v1",
+            "at": (first + i * HOUR).isoformat(),
+            "entity": f"e{i % 3}",
+            "session_id": f"s{i // 24}",
+            "step_index": i % 24,
+            "features": {"x": [0.5]},
+            "output": {"y": predicted},
+        }
+        predictions.append(served)
+        about = first + i * HOUR + ahead
+        named = {
+            "prediction_id": f"p{i}",
+            "entity": f"e{i % 3}",
+            "target_at": about.isoformat(),
+            "target_end": (about + HOUR).isoformat(),
+            "session_id": f"s{i // 24}",
+            "step_index": i % 24,
+        }
+        labels.append({n: named[n] for n in key.columns} | {"actual": {"y": actual}})
+    last: dict[str, Any] = {**predictions[-1], "session_id": None, "step_index": None}
+    last |= {"prediction_id": "last", "at": (first + 7 * DAY).isoformat()}
+    for route, of in (("predictions", [*predictions, last]), ("labels", labels)):
+        answer = sender.post(f"/v1/models/plug/{route}", json={"rows": of})
+        assert answer.is_success, answer.text
+
+
+def work(settings: Settings, sessions: sessionmaker[Session], now: datetime) -> None:
+    later = now + timedelta(days=1000)  # whatever the clock of the writer says
+    fold_all(sessions, later)
+    archive_all(sessions, settings.lake, later)
+    join_all(sessions, settings.lake, later)
+
+
+def slots(sessions: sessionmaker[Session]) -> list[tuple[str, datetime]]:
+    with read_only(sessions) as session:
+        return due(session)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_contract_that_does_not_fit_and_a_row_that_breaks_it_are_refused_by_name(
+    as_key: Clients, sessions: sessionmaker[Session]
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    wide = replace(CONTRACTS["regression"], horizon=3).to_json()
+    answer = operator.put("/v1/models/plug", json={"contract": wide})
+    assert answer.status_code == 422
+    assert "task regression: horizon must be 1" in answer.text
+    unknown = BASE.to_json() | {"task": "telepathy"}
+    answer = operator.put("/v1/models/plug", json={"contract": unknown})
+    assert "no task 'telepathy'; known: " in answer.json()["detail"]
+    register(operator, sessions, "tagging")
+    row = {
+        "prediction_id": "p",
+        "version": "v1",
+        "at": "2026-01-05T00:00:00Z",
+        "features": {"x": [0.5]},
+        "output": {"y": ["up", "sideways"]},
+    }
+    body = {"rows": [row, {**row, "prediction_id": "q", "output": {"y": ["up"]}}]}
+    answer = sender.post("/v1/models/plug/predictions", json=body)
+    assert answer.json()["accepted"] == 1
+    assert answer.json()["errors"][0]["field"] == "output.y"
+
+
+@pytest.mark.usefixtures("plugins")
+def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable() -> None:
+    assert "No module named 'no_such_module'" in TASKS.unavailable["torn"]
+    assert "in use" in TASKS.unavailable["forecast (another-task)"]
+    assert TASKS.find("forecast").question
+
+
+def test_one_that_was_uninstalled_stops_its_model_alone(
+    as_key: Clients,
+    settings: Settings,
+    sessions: sessionmaker[Session],
+    now: datetime,
+    plugins: None,
+    site: Path,
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    register(operator, sessions, "regression")
+    send(sender, now, wrong_by(0.5))
+    work(settings, sessions, now)
+    sys.path.remove(str(site))
+    forget()
+    try:
+        with pytest.raises(NotInstalled, match="task 'regression' is unavailable"):
+            rows.schema(Kind.LABELS, CONTRACTS["regression"])
+        answer = sender.post("/v1/models/plug/labels", json={"rows": []})
+        assert answer.status_code in (501, 422)
+        assert operator.get("/v1/models/plug/accuracy").status_code == 200
+        other = operator.put("/v1/models/other", json={"contract": BASE.to_json()})
+        assert other.status_code == 201
+    finally:
+        sys.path.append(str(site))
