@@ -8,8 +8,19 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
 from api.ingestion import erasures, ingest, kserve, lookup, sources, streams
-from api.models import backtests, history, models, monitors, rollouts, segments, skew, versions
-from api.operations import health, keys, metrics
+from api.models import (
+    backtests,
+    history,
+    models,
+    monitors,
+    rollouts,
+    segments,
+    skew,
+    trainers,
+    trainings,
+    versions,
+)
+from api.operations import health, keys, metrics, plugins
 from api.server import description, errors
 from api.server.authentication import KeyFirst, Keys
 from api.server.dependencies import Platform
@@ -41,11 +52,14 @@ ROOMS = (
     metrics,
     models,
     monitors,
+    plugins,
     rollouts,
     segments,
     skew,
     sources,
     streams,
+    trainers,
+    trainings,
     versions,
 )
 

@@ -16,9 +16,9 @@ import torch
 from benchmarks.bar import Bar, report
 from core.errors import Unprocessable
 from examples.forecaster.world import find_series, read_series
-from retrain.training.fit import Recipe, fit
-from retrain.training.forecast import forecast
-from retrain.training.segment_lstm import Config
+from retrain.plan import Sizes
+from retrain.template import FitRun, TrainingSet
+from retrain.templates.segment_lstm import KIND, Params
 from retrain.windows import Floats, spread
 
 BACK = 96
@@ -32,19 +32,19 @@ def test_error(series: Floats, horizon: int) -> tuple[float, float]:
     """Return the mean squared error over the test months, and the CPU seconds of training."""
     inputs = series[None]
     began = time.process_time()
-    trained = fit(
-        (inputs, inputs),
-        (
-            spread(1, BACK, ENDS[0] - horizon + 1, 1),
-            spread(1, ENDS[0], ENDS[1] - horizon + 1, 1),
-        ),
-        Config(n_channels=series.shape[1], input_length=BACK, horizon=horizon, segment=24),
-        Recipe(seed=0),
+    template = KIND.load()
+    data = TrainingSet(
+        inputs=inputs,
+        targets=inputs,
+        learn=spread(1, BACK, ENDS[0] - horizon + 1, 1),
+        validate=spread(1, ENDS[0], ENDS[1] - horizon + 1, 1),
+        sizes=Sizes(input_length=BACK, horizon=horizon, day=24),
     )
+    trained = template.fit(Params(), data, FitRun())
     seconds = time.process_time() - began
     origins = np.arange(ENDS[1], ENDS[2] - horizon + 1)
-    predicted = forecast(
-        trained.forecaster, np.stack([series[origin - BACK : origin] for origin in origins])
+    predicted = template.predict(
+        trained.fitted, np.stack([series[origin - BACK : origin] for origin in origins])
     )
     actual = np.stack([series[origin : origin + horizon] for origin in origins])
     return float(((predicted - actual) ** 2).mean()), seconds

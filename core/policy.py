@@ -1,13 +1,15 @@
 """Policy: durations and limits that the owner of a model sets."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from core.errors import Unprocessable
 from core.stored import parsed
 
+Param: TypeAlias = bool | int | float | str | None  # of a template
 CENTURY = timedelta(days=36_525)  # nothing that anybody decides lasts longer
 
 
@@ -50,6 +52,11 @@ class Policy:
     retrain_on_accuracy
         Ask for retraining by itself when an accuracy alert fires, where a trainer
         can work.
+    template, template_params
+        What is trained: the name of an installed template, and its parameters; those that are
+        absent take their defaults.
+    trainer
+        Who trains: the name of a trainer.
     keep_days
         Event days whose rows are kept, up to the newest; None keeps all. Longer
         than retraining waits for labels, or none could ever begin.
@@ -68,11 +75,14 @@ class Policy:
     max_gate_seconds: float = 30 * 86400.0
     max_paused_seconds: float = 30 * 86400.0
     retrain_on_accuracy: bool = True
+    template: str = "segment_lstm"
+    template_params: Mapping[str, Param] = field(default_factory=dict)
+    trainer: str = "builtin"
     keep_days: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is None:
+            if not isinstance(value, int | float):
                 continue
             if not value >= 0:
                 raise Unprocessable(f"policy: {name} must not be negative")

@@ -192,14 +192,14 @@ class Ticker:
                     runs.ask(session, "reevaluate", slot, now, str(model_id))
 
     def ask_for_training(self) -> None:
-        """Ask for the training, or the next gate test, of rollouts whose labels have come."""
+        """Ask for start, training, or next gate test of rollouts whose labels have come."""
         with read_only(self._sessions) as session:
             missing = training_runs.missing(session)
         if missing:
             now = utcnow()
             with unit_of_work(self._sessions) as session:
-                for subject, slot in missing:
-                    runs.ask(session, training_runs.JOB, slot, now, subject, again=True)
+                for job, subject, slot in missing:
+                    runs.ask(session, job, slot, now, subject, again=True)
 
     def ask_for_erasures(self) -> None:
         """Ask again for what is to be erased, until it is."""

@@ -29,9 +29,10 @@ from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention
 from services.retention.archive import archive_all, forget_receipts
 from services.retention.catch_up import catch_up
-from services.rollouts import canary, deadlines
+from services.rollouts import canary, deadlines, trainer, training_runs
+from services.rollouts.start_training import Starter
 from services.sources import definitions
-from services.sources.pull import Puller, record_failure
+from services.sources import pull as pulling
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -75,7 +76,7 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
-    puller = Puller(settings, sessions, utcnow)
+    puller = pulling.Puller(settings, sessions, utcnow)
 
     def pull(claim: Claim) -> None:
         puller.run(UUID(claim.subject))
@@ -91,9 +92,21 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
         failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
-        definitions.JOB: Job(Queue.PULL, pull, record_failure),
+        **starting(settings, sessions, sender),
+        definitions.JOB: Job(Queue.PULL, pull, pulling.record_failure),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
+    }
+
+
+def starting(
+    settings: Settings, sessions: sessionmaker[Session], sender: Sender
+) -> Mapping[str, Job]:
+    """Return the jobs that start and cancel trainings."""
+    starter = Starter(settings, sessions, sender)
+    return {
+        training_runs.START_JOB: Job(Queue.TRAINERS, starter.start, trainer.record_failure),
+        training_runs.CANCEL_JOB: Job(Queue.TRAINERS, starter.cancel, final=(AppError,)),
     }
 
 

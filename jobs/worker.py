@@ -39,6 +39,7 @@ class Queue(StrEnum):
     DELIVERY = "delivery"
     EVALUATION = "evaluation"
     ARCHIVE = "archive"
+    TRAINERS = "trainers"
     PULL = "pull"
     BULK = "bulk"
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from core.plugins import SECRET
 from notify.address import parse
-from notify.channel import SECRET, ChannelKind, Delivered, Disable, Group, Retry, Sent
+from notify.channel import ChannelKind, Delivered, Disable, Group, Retry, Sent
 from notify.sender import Sender
 from notify.signing import check_secret, new_secret, sign
 

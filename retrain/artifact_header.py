@@ -1,14 +1,17 @@
 """Validation of the header of an artifact, without torch."""
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from safetensors import SafetensorError, deserialize
 
 from core.errors import ForeignArtifact
 
 MAX_BYTES = 512 * 2**20
 MAX_TENSORS = 4096
-FORMAT = "seqwatch segment-lstm 1"  # of the weights that we train
+ENTRY = "seqwatch"  # of the metadata: what a template declares, as JSON
 
 # How files begin that people send by mistake.
 _FOREIGN = {
@@ -53,3 +56,32 @@ def check_header(content: bytes) -> Header:
     if not 0 < len(tensors) <= MAX_TENSORS:
         raise ForeignArtifact(f"{len(tensors)} tensors; expected 1 to {MAX_TENSORS}")
     return Header(shapes={name: tuple(tensor["shape"]) for name, tensor in tensors})
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the checksum by which an artifact is known."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def declared(content: bytes) -> dict[str, Any]:
+    """Return what an artifact declares of itself: its format, and what its template needs.
+
+    Raises
+    ------
+    ForeignArtifact
+        If it is no safetensors file, or its metadata is no JSON.
+    """
+    check_header(content)
+    length = int.from_bytes(content[:8], "little")
+    header = msgspec.json.decode(content[8 : 8 + length], type=dict[str, Any])
+    try:
+        metadata = header.get("__metadata__", {})
+        return msgspec.json.decode(metadata.get(ENTRY, "{}"), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ForeignArtifact(f"its metadata cannot be read: {error}") from None
+
+
+def declared_format(content: bytes) -> str | None:
+    """Return the format that an artifact declares; None where it declares none."""
+    found = declared(content).get("format")
+    return found if isinstance(found, str) else None

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+import msgspec
+import numpy as np
+from safetensors.numpy import load, save
+
+from retrain.artifact_header import ENTRY, declared
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
@@ -20,3 +26,18 @@ class Drill:
 
 
 NO_DRILL = Drill()
+
+
+def scramble(content: bytes, seed: int) -> bytes:
+    """Return an artifact whose weights are permuted and three times as large.
+
+    Tensors of a scaler stay: the artifact is valid, and its forecasts are useless.
+    """
+    random = np.random.default_rng(seed)
+    tensors = {
+        name: weights
+        if name.startswith("scaler.")
+        else 3 * random.permutation(weights.ravel()).reshape(weights.shape)
+        for name, weights in sorted(load(content).items())
+    }
+    return save(tensors, metadata={ENTRY: msgspec.json.encode(declared(content)).decode()})

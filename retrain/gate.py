@@ -1,10 +1,9 @@
 """Gate: backtest of the challenger on a period that neither version was trained on."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -145,10 +144,6 @@ class Gate:
     n_blocks: int
     champion_by_step: tuple[float | None, ...]
     challenger_by_step: tuple[float | None, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that is stored."""
-        return asdict(self)
 
 
 def compare(champion: Floats, challenger: Floats, rule: Rule) -> Gate:

@@ -46,6 +46,7 @@ TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.REQUESTED, Event.START): Phase.TRAINING,
     (Phase.REQUESTED, Event.ABORT): Phase.FAILED,
     (Phase.REQUESTED, Event.EXPIRED): Phase.FAILED,
+    (Phase.REQUESTED, Event.CRASH): Phase.FAILED,  # its trainer refused it
     (Phase.TRAINING, Event.TRAINED): Phase.GATING,
     (Phase.TRAINING, Event.CRASH): Phase.FAILED,
     (Phase.TRAINING, Event.ABORT): Phase.FAILED,

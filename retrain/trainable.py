@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
-from retrain.artifact_header import FORMAT
 from retrain.plan import FIRST_SHARE
+from retrain.template import TEMPLATES, of_format
 
 OBJECTIVE_DAYS = 28  # four folds, each of a week: what a first objective is derived from
 
@@ -64,23 +65,19 @@ def can_retrain(material: Material, policy: Policy) -> tuple[str, ...]:
     'the template forecasts its own inputs; not among them: y'
     """
     return (
-        *_of_contract(material.contract),
+        *_of_template(material.contract, policy),
         *_of_base(material.base),
         *_of_log(material, policy),
     )
 
 
-def _of_contract(contract: Contract) -> list[str]:
-    reasons = []
-    if contract.task != "forecast":
-        reasons.append(f"no template is for task {contract.task!r}")
-    elif missing := sorted({*contract.targets} - {*contract.feature_names}):
-        names = ", ".join(missing)
-        reasons.append(f"the template forecasts its own inputs; not among them: {names}")
-    if others := sorted({*contract.feature_names} - {*contract.measured}):
-        names = ", ".join(others)
-        reasons.append(f"the template takes numbers that are kept; not so: {names}")
-    return reasons
+def _of_template(contract: Contract, policy: Policy) -> list[str]:
+    """Return why the template that the policy names cannot train, or is unavailable."""
+    try:
+        kind = TEMPLATES.find(policy.template)
+        return [*kind.refuses(kind.parse(policy.template_params), contract)]
+    except Unprocessable as error:
+        return [str(error)]
 
 
 def _of_base(base: Base | None) -> list[str]:
@@ -88,8 +85,11 @@ def _of_base(base: Base | None) -> list[str]:
         return []
     if not base.has_weights:
         return [f"the weights of {base.name} are kept elsewhere: nothing to build on"]
-    if base.artifact_format != FORMAT:
-        return [f"{base.name} was not trained here: its weights are not of {FORMAT!r}"]
+    if of_format(base.artifact_format) is None:
+        return [
+            f"{base.name} was not trained here: no installed template reads weights of the"
+            f" format {base.artifact_format!r}"
+        ]
     return []
 
 

@@ -84,3 +84,10 @@ def _running(flags: NDArray[np.bool_]) -> Ints:
     total = np.zeros((flags.shape[0], flags.shape[1] + 1), dtype=np.int64)
     np.cumsum(flags, axis=1, out=total[:, 1:])
     return total
+
+
+def scaler(inputs: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation (channel,) of readings, NaN left out; no zero SD."""
+    mean = np.nan_to_num(np.nanmean(inputs, axis=(0, 1)))
+    std = np.nan_to_num(np.nanstd(inputs, axis=(0, 1)))
+    return mean, np.where(std > 0, std, 1.0)

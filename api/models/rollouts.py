@@ -26,7 +26,6 @@ from retrain.rollout import Phase
 from retrain.verdict import Verdict
 from services.access import api_keys
 from services.read_models import rollout_history
-from services.read_models.overview.rollouts import verdict_of
 from services.read_models.paging import Page
 from services.rollouts import retraining, rollout_transitions
 from services.rollouts.set_champion import set_champion as make_champion
@@ -110,7 +109,7 @@ def read_verdict(rollout_id: UUID, who: CallerDep, session: ReadDep) -> VerdictR
     api_keys.require(who, Scope.READ, who.model_id)
     row = rollout_history.find(session, rollout_id)
     api_keys.require(who, Scope.READ, row.model_id)
-    return VerdictRead(phase=row.phase, verdict=verdict_of(row))
+    return VerdictRead(phase=row.phase, verdict=row.verdict)
 
 
 @router.post("/rollouts/{rollout_id}/{order}")

@@ -17,7 +17,7 @@ from api.server.dependencies import (
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
-from api.server.responses import NOT_MODIFIED, created
+from api.server.responses import NOT_MODIFIED, WEIGHTS, created
 from core.errors import Unprocessable
 from core.window import Window
 from retrain.artifact_header import MAX_BYTES
@@ -32,16 +32,6 @@ router = APIRouter(
 )
 
 ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
-
-
-_WEIGHTS = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-        },
-    }
-}
 
 
 class VersionPut(Body):
@@ -124,7 +114,7 @@ async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) 
     )
 
 
-@router.put("/{version}/artifact", openapi_extra=_WEIGHTS)
+@router.put("/{version}/artifact", openapi_extra=WEIGHTS)
 def put_artifact(
     version: str,
     content: Annotated[bytes, Depends(artifact_bytes)],

@@ -42,6 +42,8 @@ TAGS = {
     "keys": "Who may do what.",
     "erasures": "Rows about somebody, erased for good.",
     "streams": "Rows that cannot be processed, and how to discard them.",
+    "trainers": "Who trains challengers, and what a trainer reports.",
+    "plugins": "Installed plug-ins of each extension point.",
     "sources": "Predictions and labels that are pulled on a schedule.",
     "skew": "What serving does to the input that training did not.",
     "history": "What was brought in after the fact.",

@@ -73,6 +73,9 @@ BODIES: dict[str, Any] = {
     "erase": {"session_id": "s17"},
     "put_monitor": {"kind": "input_drift"},
     "put_channel": {"url": "https://hooks.example.com/seqwatch"},
+    "put_trainer": {"kind": "builtin"},
+    "report_progress": {"number": 3, "training_error": 0.41, "validation_error": 0.44},
+    "report_failure": {"error": "out of memory"},
     "put_source": {
         "kind": "jsonl",
         "config": {"path": "/data/meters.jsonl"},

@@ -8,6 +8,14 @@ from typing import Any
 from core.errors import RowFault
 
 PROBLEM = "application/problem+json"
+WEIGHTS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+        },
+    }
+}
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Not changed since the answer that `If-None-Match` names."}
 }

@@ -9,14 +9,16 @@ from sqlalchemy import Connection
 from core.settings import Settings
 from db.session import connect
 from db.tables import Base
-from db.types import UtcDateTime
+from db.types import Typed, UtcDateTime
 
 
 def _spell(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Write our own column type by its own name."""
+    """Write our own column types: of moments by name, of dataclasses as JSON."""
     if kind == "type" and isinstance(item, UtcDateTime):
         autogen.imports.add("from db.types import UtcDateTime")
         return "UtcDateTime()"
+    if kind == "type" and isinstance(item, Typed):
+        return "sa.JSON()"
     return False
 
 

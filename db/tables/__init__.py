@@ -29,7 +29,7 @@ from db.tables.log import (
 )
 from db.tables.models import Champion, Model, Version
 from db.tables.queue import BacktestRow, Run
-from db.tables.rollouts import Rollout, RolloutEvent
+from db.tables.rollouts import Rollout, RolloutEvent, TrainerConfig
 from db.tables.sources import SourceRow
 from db.tables.summaries import EntityState, Segment, SessionScore, SummaryLayout, SummaryRow
 
@@ -70,6 +70,7 @@ __all__ = [
     "Stream",
     "SummaryLayout",
     "SummaryRow",
+    "TrainerConfig",
     "UnusableAnswer",
     "Version",
     "WebSession",

@@ -8,7 +8,10 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base
+from db.types import Typed
+from retrain.gate import Gate
 from retrain.rollout import Phase
+from retrain.verdict import Verdict
 
 _OPEN = text("phase NOT IN ('promoted', 'rejected', 'rolled_back', 'failed')")
 
@@ -17,7 +20,8 @@ class Rollout(Base):
     """From the request to retrain until the challenger serves everyone, or no one.
 
     `requested_at`, `not_before` and `step_since` are event time. `rev` guards
-    every change.
+    every change. The training has a `reference` once its trainer was started, and its token
+    is known by its digest; `is_queued` when `seqwatch trainer` is to train, or to test.
     """
 
     __tablename__ = "rollout"
@@ -42,13 +46,19 @@ class Rollout(Base):
     base_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
     champion_rev: Mapped[int]
     challenger_id: Mapped[UUID | None] = mapped_column(ForeignKey("version.id"))
+    template: Mapped[str] = mapped_column(default="segment_lstm")
+    template_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    trainer: Mapped[str] = mapped_column(default="builtin")
+    reference: Mapped[str | None]
+    token_digest: Mapped[bytes | None] = mapped_column(unique=True)
+    is_queued: Mapped[bool] = mapped_column(default=False)
     onset: Mapped[datetime | None]
     requested_at: Mapped[datetime]
     not_before: Mapped[datetime]
     step: Mapped[int] = mapped_column(default=0)
     step_since: Mapped[datetime | None]
-    gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    gate: Mapped[Gate | None] = mapped_column(Typed(Gate))
+    verdict: Mapped[Verdict | None] = mapped_column(Typed(Verdict))
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -73,3 +83,15 @@ class RolloutEvent(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     at: Mapped[datetime]
     recorded_at: Mapped[datetime]
+
+
+class TrainerConfig(Base):
+    """A trainer that policies refer to by name: a kind, and its configuration."""
+
+    __tablename__ = "trainer"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

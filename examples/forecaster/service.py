@@ -1,20 +1,17 @@
 """Run the inference service with torch behind it: `python -m examples.forecaster.service`."""
 
-from functools import partial
-
 import torch
 import uvicorn
 
 from examples.forecaster.app import ServiceSettings, create_app
 from examples.forecaster.versions import Forecast
 from examples.forecaster.world import CONTRACT
-from retrain.training import artifacts
-from retrain.training.forecast import forecast
+from retrain.template import predictor
 
 
 def load(content: bytes, sha256: str) -> Forecast:
-    """Turn an artifact into a forecast function."""
-    return partial(forecast, artifacts.decode(content, sha256))
+    """Turn an artifact into a forecast function, by the template of its format."""
+    return predictor(content, sha256)
 
 
 def main() -> None:

@@ -1,19 +1,60 @@
 """Forecast with a trained network, raw units in and out."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from retrain.training.segment_lstm import SegmentLstm
 from retrain.windows import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkShape:
+    """The shape of a network. Stored in its artifact; a network may add to it.
+
+    Attributes
+    ----------
+    n_channels
+        Inputs, which are the targets too.
+    input_length, horizon
+        Steps of the input, and of the forecast.
+    """
+
+    n_channels: int
+    input_length: int
+    horizon: int
+
+    def __post_init__(self) -> None:
+        if min(self.n_channels, self.input_length, self.horizon) < 1:
+            raise ValueError(f"impossible sizes in {self}")
+
+
+Shape = TypeVar("Shape", bound=NetworkShape)
+
+
+class Network(nn.Module):
+    """A network that forecasts (batch, horizon, channel) of (batch, input, channel).
+
+    Both standardised; the last step of the input is the newest.
+    """
+
+    def __init__(self, config: NetworkShape) -> None:
+        super().__init__()
+        self.config = config
+
+    def __call__(self, context: Tensor) -> Tensor:
+        """Forecast."""
+        outputs: Tensor = super().__call__(context)
+        return outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Forecaster:
     """A network and the scaler that belongs to it, `mean` and `std` each (channel,)."""
 
-    network: SegmentLstm
+    network: Network
     mean: Floats
     std: Floats
 

@@ -1,23 +1,23 @@
 """Segment LSTM: a forecaster that reads days as segments, fast on a CPU."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from retrain.plan import Sizes
+from retrain.templates.segment_lstm import FORMAT, Params
+from retrain.training.fit import Recipe
+from retrain.training.forecast import Network, NetworkShape
+from retrain.training.network_template import NetworkTemplate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(NetworkShape):
     """The shape of a network. Stored in its artifact.
 
     Attributes
     ----------
-    n_channels
-        Inputs, which are the targets too.
-    input_length, horizon
-        Steps of the input, and of the forecast.
     segment
         Steps that one recurrent step reads at once; divides `input_length`.
     width
@@ -26,9 +26,6 @@ class Config:
         Share of the last hidden state that is dropped in training.
     """
 
-    n_channels: int
-    input_length: int
-    horizon: int
     segment: int
     width: int = 128
     dropout: float = 0.3
@@ -40,17 +37,8 @@ class Config:
         if self.input_length % self.segment:
             raise ValueError(f"{self.segment} steps do not divide {self.input_length}")
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that is stored."""
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, stored: object) -> "Config":
-        """Read the stored form, or raise `msgspec.ValidationError` or ValueError."""
-        return msgspec.convert(stored, cls)
-
-
-class SegmentLstm(nn.Module):
+class SegmentLstm(Network):
     """Segment-LSTM with last-value normalisation and channel mixing.
 
     A token is a segment of all channels, so that the network may learn how
@@ -64,9 +52,10 @@ class SegmentLstm(nn.Module):
        long-term time series forecasting", arXiv 2308.11200, 2023.
     """
 
+    config: Config
+
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embed = nn.Linear(config.segment * config.n_channels, config.width)
         self.recur = nn.LSTM(config.width, config.width, batch_first=True)
         self.drop = nn.Dropout(config.dropout)
@@ -104,3 +93,28 @@ def segment_for(input_length: int, longest: int = 24) -> int:
     (24, 10, 7)
     """
     return max(s for s in range(1, min(longest, input_length) + 1) if input_length % s == 0)
+
+
+def _config(params: Params, sizes: Sizes, n_channels: int) -> Config:
+    return Config(
+        n_channels=n_channels,
+        input_length=sizes.input_length,
+        horizon=sizes.horizon,
+        segment=segment_for(sizes.input_length),
+        width=params.width,
+        dropout=params.dropout,
+    )
+
+
+def _recipe(params: Params) -> Recipe:
+    return Recipe(
+        learning_rate=params.learning_rate,
+        batch_size=params.batch_size,
+        max_epochs=params.max_epochs,
+        patience=params.patience,
+    )
+
+
+TEMPLATE = NetworkTemplate(
+    format=FORMAT, shape=Config, network=SegmentLstm, shape_of=_config, recipe_of=_recipe
+)

@@ -16,14 +16,16 @@ from core.errors import Forbidden, NotFound, Unauthorized, Unprocessable
 from core.limits import AS_INSTALLED, Limits
 from db.queries.unique import insert_unique
 from db.session import read_only
-from db.tables import ApiKey, AuditEvent, Scope
+from db.tables import ApiKey, AuditEvent, Rollout, Scope
 from services.access.ttl_cache import Cached
 
 API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # a key opens these, a cookie the pages
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
 NO_KEY = "send a key: Authorization: Bearer sw_…"
-_TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")  # as `secrets.token_urlsafe` writes them
+TRAINING_PREFIX = "swt_"
+# As `secrets.token_urlsafe` writes them.
+_TOKEN = re.compile(rf"({PREFIX}|{TRAINING_PREFIX})[A-Za-z0-9_-]{{43}}")
 TTL = timedelta(seconds=5)  # how long a revoked key may still open
 
 
@@ -37,6 +39,9 @@ class Caller:
         The only model that the key reaches; None reaches all of them.
     limits
         What it may send, where that is less than the installation takes.
+    rollout_id
+        The rollout whose training the token is for: it has no scope, and opens nothing but
+        what its trainer reports. None of a key.
     """
 
     key_id: UUID
@@ -44,6 +49,7 @@ class Caller:
     scopes: frozenset[Scope]
     model_id: UUID | None
     limits: Limits = AS_INSTALLED
+    rollout_id: UUID | None = None
 
     def holds(self, scope: Scope) -> bool:
         """Say whether the key opens this; `admin` opens everything."""
@@ -78,9 +84,16 @@ class Door:
             key = session.scalar(
                 select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
             )
-            if key is None:
+            if key is not None:
+                return caller_of(key)
+            rollout = session.scalar(
+                select(Rollout).where(
+                    Rollout.token_digest == digest, Rollout.finished_at.is_(None)
+                )
+            )
+            if rollout is None:
                 raise Unauthorized("unknown or revoked key")
-            return caller_of(key)
+            return trainer_of(rollout)
 
 
 def caller_of(key: ApiKey) -> Caller:
@@ -92,6 +105,22 @@ def caller_of(key: ApiKey) -> Caller:
         model_id=key.model_id,
         limits=Limits.from_json(key.limits),
     )
+
+
+def trainer_of(rollout: Rollout) -> Caller:
+    """Return the trainer of a rollout as a value."""
+    return Caller(
+        key_id=rollout.id,
+        name=f"trainer of rollout {rollout.id}",
+        scopes=frozenset(),
+        model_id=rollout.model_id,
+        rollout_id=rollout.id,
+    )
+
+
+def new_training_token() -> str:
+    """Return a random token for one training."""
+    return TRAINING_PREFIX + secrets.token_urlsafe(N_RANDOM_BYTES)
 
 
 def digest_of(token: str) -> bytes:

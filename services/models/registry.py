@@ -21,9 +21,10 @@ from db.queries import models
 from db.queries.unique import insert_unique
 from db.session import read_only
 from db.tables import Model, Scope, Version
+from retrain.template import TEMPLATES
 from services.access.api_keys import Caller, require
 from services.access.ttl_cache import Cached
-from services.models import monitor_config
+from services.models import monitor_config, trainer_config
 
 TTL = timedelta(seconds=5)  # how long a changed contract may still be read as it was
 
@@ -143,13 +144,17 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     Raises
     ------
     Unprocessable
-        If the name cannot be part of an address or a path.
+        If the name cannot be part of an address or a path, or the policy names a template
+        or trainer that there is not, or parameters that the template does not take.
     Conflict
         If the contract breaks the one that rows were stored under, rather than widen it.
     """
     # load
     check_name("model", registration.name)
     names.check_contract(registration.contract)
+    policy = registration.policy
+    TEMPLATES.find(policy.template).parse(policy.template_params)
+    trainer_config.resolve(session, policy.trainer)
     task.check(registration.contract)
     # Not the key: rows that refer to the model may be added meanwhile.
     named = models.named(registration.name).with_for_update(key_share=True)
@@ -172,12 +177,12 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     model.contract = contract.to_json()
     model.description = registration.description
     model.runbook_url = registration.runbook_url
-    model.policy = registration.policy.to_json()
+    model.policy = policy.to_json()
     if is_new:
         insert_unique(
             session, model, f"concurrent registration of model {registration.name}; retry"
         )
-        for plan in monitor_config.defaults(registration.policy, contract):
+        for plan in monitor_config.defaults(policy, contract):
             monitor_config.put(session, model.id, plan)
     return is_new
 

@@ -16,7 +16,7 @@ from retrain.deadline import Deadline
 from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, Phase
 from retrain.verdict import Verdict
-from services.read_models.overview.rollouts import Progress, gate_of, verdict_of
+from services.read_models.overview.rollouts import Progress
 from services.read_models.paging import Page, Paging
 from services.rollouts import deadlines
 
@@ -37,7 +37,7 @@ class Step:
 class RolloutNow:
     """One rollout. `share_percent` is the share of new sessions that the challenger has.
 
-    `deadline` is when its phase ends by itself.
+    `deadline` is when its phase ends by itself, `reference` what its trainer knows it by.
     """
 
     id: UUID
@@ -48,6 +48,9 @@ class RolloutNow:
     reason: str
     base: str | None
     challenger: str | None
+    template: str
+    trainer: str
+    reference: str | None
     onset: datetime | None
     requested_at: datetime
     not_before: datetime
@@ -123,11 +126,14 @@ def _histories(session: Session, rows: list[Rollout]) -> list[RolloutNow]:
             reason=row.reason,
             base=versions.get(row.base_id),
             challenger=versions.get(row.challenger_id),
+            template=row.template,
+            trainer=row.trainer,
+            reference=row.reference,
             onset=row.onset,
             requested_at=row.requested_at,
             not_before=row.not_before,
-            gate=gate_of(row),
-            verdict=verdict_of(row),
+            gate=row.gate,
+            verdict=row.verdict,
             progress=msgspec.convert(row.progress, Progress),
             created_at=row.created_at,
             finished_at=row.finished_at,

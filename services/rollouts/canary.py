@@ -49,7 +49,7 @@ def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> 
         )
 
         # save
-        rollout.verdict = found.to_json()
+        rollout.verdict = found
         detail = found.to_json()
         match following:
             case Stay():

@@ -33,7 +33,7 @@ def _expire(sessions: sessionmaker[Session], rollout_id: UUID, now: datetime) ->
             return False
         cause = until.reason
         if rollout.phase is Phase.GATING and rollout.gate:
-            cause = f"{cause}: {rollout.gate['reason']}"
+            cause = f"{cause}: {rollout.gate.reason}"
         rollout_transitions.move(session, rollout, until.event, cause, now)
         return True
 

@@ -9,7 +9,7 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase
-from core.errors import RetrainRefused
+from core.errors import RetrainRefused, Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.rows import Kind
@@ -33,6 +33,7 @@ from retrain.trainable import Base, Material, can_retrain
 from retrain.trigger import Refuse, Situation, decide
 from services.access import api_keys
 from services.alerting import alert_transitions, inhibition
+from services.models import trainer_config
 from services.rollouts import rollout_transitions
 
 REFUSED = "retrain refused"
@@ -84,7 +85,8 @@ def request(
     situation = _situation(session, model, cause)
 
     # decide
-    decision = decide(Policy.from_json(model.policy), situation)
+    policy = Policy.from_json(model.policy)
+    decision = decide(policy, situation)
     if isinstance(decision, Refuse):
         raise RetrainRefused(decision.reason)
 
@@ -97,6 +99,9 @@ def request(
         phase=RolloutPhase.REQUESTED,
         base_id=champion[1].id if champion else None,
         champion_rev=champion[0].rev if champion else 0,
+        template=policy.template,
+        template_params=dict(policy.template_params),
+        trainer=policy.trainer,
         onset=cause.onset,
         requested_at=model.watermark,
         not_before=decision.not_before,
@@ -123,7 +128,16 @@ def why_not(session: Session, model: Model) -> tuple[str, ...]:
             session.scalar(select(or_(exists().where(labels), exists().where(waiting))))
         ),
     )
-    return can_retrain(material, Policy.from_json(model.policy))
+    policy = Policy.from_json(model.policy)
+    return (*can_retrain(material, policy), *_of_trainer(session, policy))
+
+
+def _of_trainer(session: Session, policy: Policy) -> list[str]:
+    try:
+        trainer_config.resolve(session, policy.trainer)
+    except Unprocessable as error:
+        return [str(error)]
+    return []
 
 
 def _base(version: Version) -> Base:

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from core.errors import Conflict, NotFound, Unprocessable
 from core.routing import Routing, Served
 from db.queries import models
-from db.queries.queue import deliveries
+from db.queries.queue import deliveries, runs
 from db.tables import Model, Rollout, RolloutEvent, Version
 from retrain.rollout import CANARY_STEPS, OPEN, Event, Phase, advance
 from services.alerting import alert_transitions
 from services.models import champion_pointer
+from services.rollouts import training_runs
 
 # What a person may order, and the event that it is.
 COMMANDS = {
@@ -87,6 +88,8 @@ def move(
         champion_pointer.touch_routing(session, model.id)
     if rollout.phase is Phase.PROMOTED:
         _set_champion(session, model, rollout, now)
+    if before is Phase.TRAINING and event in (Event.ABORT, Event.EXPIRED):
+        runs.ask(session, training_runs.CANCEL_JOB, now, now, str(rollout.id))
     note(session, rollout, event.value, cause, now, detail)
 
 

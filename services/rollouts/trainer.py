@@ -1,12 +1,13 @@
 """Trainer: trains challengers for rollouts, and submits them to the gate."""
 
 import logging
+import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import msgspec
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
@@ -16,19 +17,29 @@ from core.settings import Settings
 from db.queries import models
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
-from db.session import unit_of_work
+from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, Version
 from lake.reading import Snapshot, SnapshotGone
 from retrain.drill import NO_DRILL, Drill
 from retrain.gate import Gate, GateTests
+from retrain.manifest import BaseManifest, TrainingFigures
 from retrain.rollout import Event, Phase
-from retrain.training.fit import Epoch, limit_threads
+from retrain.template import Epoch
 from services.models.artifacts import store
 from services.platform_faults import failing_jobs
 from services.platform_faults.failing_jobs import Failure
 from services.retention.catch_up import catch_up
-from services.rollouts import rollout_transitions, train_challenger, training_runs
-from services.rollouts.train_challenger import TrainingRequest, TrainingResult
+from services.rollouts import (
+    gate_test,
+    rollout_transitions,
+    train_challenger,
+    training_history,
+    training_runs,
+    training_state,
+)
+from services.rollouts.gate_test import Tested
+from services.rollouts.training_history import Base, TrainingRequest
+from services.rollouts.training_state import HandedIn
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +60,25 @@ class Retest:
     tests: GateTests
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """A candidate that is to be trained here, or was handed in by a trainer elsewhere.
+
+    `pinned` is what the candidate learns from, or has learned from.
+    """
+
+    request: TrainingRequest
+    handed_in: HandedIn | None
+    pinned: tuple[datetime, Snapshot]
+
+
 def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
     """End a rollout whose run was given up; note that it is tried again."""
     if failure.is_outage:
         failing_jobs.record(session, claim, failure, now)
         return
     rollout = session.get_one(Rollout, UUID(claim.subject), with_for_update=True)
-    if rollout.phase not in AT_WORK:
+    if rollout.phase not in (Phase.REQUESTED, *AT_WORK):
         return
     if failure.is_last:
         rollout_transitions.move(session, rollout, Event.CRASH, failure.cause, now)
@@ -72,42 +95,61 @@ class Trainer:
         self._settings = settings
         self._drill = drill
         self._sessions = sessions
-        limit_threads(settings.trainer_threads)
 
     def train(self, claim: Claim) -> None:
         """Train and test a challenger, or test it again; nothing if that is no longer due."""
         began = time.monotonic()
         try:
-            request = self._request(claim)
-            if isinstance(request, Retest):
-                self._test_again(claim, request)
+            due = self._due(claim)
+            if isinstance(due, Retest):
+                self._test_again(claim, due)
             else:
-                result = train_challenger.make(
-                    request, lambda epoch: self._report_progress(claim, epoch)
-                )
-                self._deliver(claim, request, result)
+                self._deliver(claim, due.request, self._tested(claim, due))
         except Superseded:
             log.warning("rollout %s was ended or taken over", claim.subject)
         except SnapshotGone as error:  # the next attempt trains on what is left
             raise RuntimeError(str(error)) from error
+        finally:
+            self._remove_checkpoints()
         log.info("rollout %s: %.1f s", claim.subject, time.monotonic() - began)
 
-    def _begin(self, claim: Claim) -> UUID:
-        """Enter the phase of training, where the rollout was only requested."""
-        with unit_of_work(self._sessions) as session:
-            due = {rollout.id: rollout for rollout in training_runs.due(session)}
-            rollout = due.get(UUID(claim.subject))
-            if rollout is None:
-                raise Superseded
-            if rollout.phase is Phase.REQUESTED:
-                now, cause = utcnow(), "a trainer took it"
-                rollout_transitions.move(session, rollout, Event.START, cause, now)
-            return rollout.model_id
+    def _tested(self, claim: Claim, due: Training) -> Tested:
+        """Train the candidate, unless it was handed in, and test it."""
+        history = training_history.read_history(due.request)
+        candidate = (
+            train_challenger.make(
+                due.request, history, lambda epoch: self._report_progress(claim, epoch)
+            )
+            if due.handed_in is None
+            else gate_test.received(due.request, history, due.handed_in, due.pinned)
+        )
+        return gate_test.test(due.request, history, candidate)
 
-    def _request(self, claim: Claim) -> TrainingRequest | Retest:
-        """Write down what to train on, once: whoever begins again takes the same."""
-        model_id = self._begin(claim)
-        # What was acknowledged before the training counts, however busy the worker is.
+    def _remove_checkpoints(self) -> None:
+        """Remove the checkpoints of rollouts that train no more."""
+        folder = train_challenger.checkpoints_of(self._settings.artifacts)
+        found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if found:
+            with read_only(self._sessions) as session:
+                training = select(Rollout.id).where(Rollout.phase == Phase.TRAINING)
+                found -= {str(rollout_id) for rollout_id in session.scalars(training)}
+        for name in found:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+    def _due(self, claim: Claim) -> Training | Retest:
+        """Return what is to be done now.
+
+        Raises
+        ------
+        Superseded
+            If nothing is.
+        """
+        with read_only(self._sessions) as session:
+            due = {rollout.id: rollout.model_id for rollout in training_runs.to_train(session)}
+        model_id = due.get(UUID(claim.subject))
+        if model_id is None:
+            raise Superseded
+        # What was acknowledged before counts, however busy the worker is.
         catch_up(self._sessions, self._settings.lake, model_id, utcnow())
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
@@ -115,22 +157,32 @@ class Trainer:
             base = session.get(Version, rollout.base_id) if rollout.base_id else None
             if rollout.phase is Phase.GATING and rollout.challenger_id is not None:
                 return self._retest(session, rollout, model, base)
-            if "cut" not in rollout.progress:
-                pinned = train_challenger.snapshot(self._settings, model.id)
-                assert model.watermark is not None
-                rollout.progress = {
-                    "cut": model.watermark.isoformat(),
-                    "snapshot": asdict(pinned),
-                    "seed": len(models.versions(session, model.id)) + 1,
-                }
-            pinned = Snapshot(**rollout.progress["snapshot"])
-            if not train_challenger.is_there(self._settings, model.id, pinned):
-                pinned = train_challenger.snapshot(self._settings, model.id)
-                rollout.progress = {**rollout.progress, "snapshot": asdict(pinned)}
-                cause = "rows were erased meanwhile: trains on what is left"
-                rollout_transitions.note(session, rollout, "pinned_again", cause, utcnow())
-            cut = datetime.fromisoformat(rollout.progress["cut"])
-            return self._requested(rollout, model, base, (cut, pinned))
+            handed_in = training_state.of(rollout).candidate
+            pinned = self._pinned(session, rollout)
+            # A candidate that was handed in is tested with the labels that have come since.
+            log_at = self._now(session, rollout) if handed_in else pinned
+            request = self._requested(rollout, model, base, log_at)
+            return Training(request=request, handed_in=handed_in, pinned=pinned)
+
+    def _pinned(self, session: Session, rollout: Rollout) -> tuple[datetime, Snapshot]:
+        """Return newest event and state of the log to learn from: whoever begins again, too."""
+        state = training_state.of(rollout)
+        assert state.cut is not None
+        assert state.snapshot is not None
+        if state.candidate or training_history.is_there(
+            self._settings, rollout.model_id, state.snapshot
+        ):
+            return state.cut, state.snapshot
+        pinned = training_history.snapshot(self._settings, rollout.model_id)
+        training_state.change(rollout, snapshot=pinned)
+        cause = "rows were erased meanwhile: trains on what is left"
+        rollout_transitions.note(session, rollout, "pinned_again", cause, utcnow())
+        return state.cut, pinned
+
+    def _now(self, session: Session, rollout: Rollout) -> tuple[datetime, Snapshot]:
+        watermark = session.get_one(Model, rollout.model_id).watermark
+        assert watermark is not None
+        return watermark, training_history.snapshot(self._settings, rollout.model_id)
 
     def _requested(
         self,
@@ -140,23 +192,29 @@ class Trainer:
         log_at: tuple[datetime, Snapshot],
     ) -> TrainingRequest:
         cut, pinned = log_at
+        state = training_state.of(rollout)
+        assert state.seed is not None
+        manifest = BaseManifest.from_json(base.manifest) if base else BaseManifest()
         return TrainingRequest(
             settings=self._settings,
             drill=self._drill,
+            rollout_id=rollout.id,
             model_id=model.id,
             model=model.name,
             # The next version takes what the last one took.
             contract=Contract.from_json(base.contract if base else model.contract),
             policy=Policy.from_json(model.policy),
+            template=rollout.template,
+            params=rollout.template_params,
+            trainer=rollout.trainer,
             onset=rollout.onset,
             cut=cut,
             snapshot=pinned,
-            seed=rollout.progress["seed"],
-            base=base.name if base else None,
-            base_sha256=base.sha256 if base else None,
-            base_manifest=dict(base.manifest) if base else {},
-            base_objective=base.objective if base else None,
-            base_reference_start=base.reference_start if base else None,
+            seed=state.seed,
+            base=Base(name=base.name, sha256=base.sha256, objective=base.objective)
+            if base
+            else None,
+            scaler=manifest.scaler,
         )
 
     def _retest(
@@ -164,23 +222,23 @@ class Trainer:
     ) -> Retest:
         """Write down what the gate is tested on now."""
         challenger = session.get_one(Version, rollout.challenger_id)
-        assert model.watermark is not None
+        tests = training_state.of(rollout).tests
         assert challenger.sha256 is not None
-        log_at = model.watermark, train_challenger.snapshot(self._settings, model.id)
-        request = self._requested(rollout, model, base, log_at)
-        tests = msgspec.convert(rollout.progress["tests"], GateTests)
-        request = replace(request, base_manifest=dict(challenger.manifest))
+        assert tests is not None
+        request = self._requested(rollout, model, base, self._now(session, rollout))
+        scaler = BaseManifest.from_json(challenger.manifest).scaler
+        request = replace(request, scaler=scaler)
         return Retest(request=request, sha256=challenger.sha256, tests=tests)
 
     def _test_again(self, claim: Claim, due: Retest) -> None:
         """Test again, and store what the gate found, in one transaction."""
-        compared = train_challenger.retest(due.request, due.sha256, due.tests)
+        compared = gate_test.retest(due.request, due.sha256, due.tests)
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
             if compared is None:  # labels are missing: it is asked again a day later
                 rollout.not_before = due.request.cut + DAY
                 return
-            rollout.gate = compared.to_json()
+            rollout.gate = compared
             tests = replace(due.tests, done=due.tests.done + 1)
             self._leave_gate(session, rollout, due.request, (compared, tests))
 
@@ -193,11 +251,11 @@ class Trainer:
     ) -> None:
         """Do what follows from the gate; without a decision it is tested again later."""
         compared, tests = found
-        event, cause = train_challenger.through_the_gate(
+        event, cause = gate_test.through_the_gate(
             compared, is_first=request.base is None, is_bypassed=self._drill.bypasses_gate
         )
         if event is Event.GATE_INCONCLUSIVE:
-            rollout.progress = {**rollout.progress, "tests": msgspec.to_builtins(tests)}
+            training_state.change(rollout, tests=tests)
             if tests.next_size is None:  # the deadline ends it
                 rollout.not_before = request.cut + request.policy.max_gate
             else:
@@ -210,7 +268,7 @@ class Trainer:
                 cause += f"; tested again with {tests.next_size} days of labels"
         rollout_transitions.move(session, rollout, event, cause, utcnow())
 
-    def _deliver(self, claim: Claim, request: TrainingRequest, result: TrainingResult) -> None:
+    def _deliver(self, claim: Claim, request: TrainingRequest, result: Tested) -> None:
         """Store the version and the result of the gate, in one transaction."""
         stored = store(self._settings.artifacts, request.model, result.artifact)
         now = utcnow()
@@ -223,7 +281,7 @@ class Trainer:
                 contract_digest=request.contract.digest,
                 sha256=stored.sha256,
                 n_bytes=stored.n_bytes,
-                manifest={**result.manifest, "sha256": stored.sha256},
+                manifest=result.manifest.to_json(),
                 reference_start=result.reference.start,
                 reference_end=result.reference.end,
                 objective=result.objective,
@@ -232,14 +290,9 @@ class Trainer:
             session.add(version)
             session.flush()
             rollout.challenger_id = version.id
-            rollout.gate = result.gate.to_json()
-            seconds = result.manifest["training"]["seconds"]
-            text = (
-                f"{version.name} trained on {result.manifest['training']['n_windows']} windows"
-            )
-            rollout_transitions.move(
-                session, rollout, Event.TRAINED, f"{text} in {seconds:.0f} s", now
-            )
+            rollout.gate = result.gate
+            cause = _described(version.name, result.manifest.training)
+            rollout_transitions.move(session, rollout, Event.TRAINED, cause, now)
             self._leave_gate(session, rollout, request, (result.gate, result.tests))
 
     def _held(self, session: Session, claim: Claim) -> Rollout:
@@ -259,7 +312,15 @@ class Trainer:
     def _report_progress(self, claim: Claim, epoch: Epoch) -> None:
         with unit_of_work(self._sessions) as session:
             rollout = self._held(session, claim)
-            rollout.progress = {**rollout.progress, "epoch": asdict(epoch)}
+            training_state.change(rollout, epoch=epoch)
+
+
+def _described(version: str, figures: TrainingFigures) -> str:
+    """Return how a version was trained, as far as its trainer reported it."""
+    text = f"{version} trained"
+    if figures.n_windows is not None:
+        text += f" on {figures.n_windows} windows"
+    return text if figures.seconds is None else f"{text} in {figures.seconds:.0f} s"
 
 
 def _next_name(session: Session, model_id: UUID) -> str:

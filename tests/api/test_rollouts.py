@@ -13,8 +13,8 @@ from core.schema.rows import Kind
 from db.queries import models
 from db.session import unit_of_work
 from db.tables import Model, Rollout, Stream, Version
-from retrain.artifact_header import FORMAT
 from retrain.rollout import Phase
+from retrain.templates.segment_lstm import FORMAT
 from tests.api.conftest import CONTRACT, Clients
 from tests.problems import error_of
 

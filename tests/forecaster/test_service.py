@@ -7,9 +7,9 @@ from seqwatch import Routing, Served
 from examples.forecaster.service import load
 from examples.forecaster.versions import Versions
 from examples.forecaster.world import CONTRACT, START, time_of
-from retrain.training.artifacts import encode, sha256_of
+from retrain.artifact_header import sha256_of
 from retrain.training.forecast import Forecaster, forecast
-from retrain.training.segment_lstm import Config, SegmentLstm
+from retrain.training.segment_lstm import TEMPLATE, Config, SegmentLstm
 
 
 def test_an_artifact_forecasts_as_the_network_that_it_was_made_of() -> None:
@@ -21,7 +21,7 @@ def test_an_artifact_forecasts_as_the_network_that_it_was_made_of() -> None:
         mean=np.arange(n_channels, dtype=np.float64),
         std=np.full(n_channels, 2.0),
     )
-    content = encode(trained)
+    content = TEMPLATE.encode(trained)
     served = Served(version="v1", sha256=sha256_of(content))
     versions = Versions(load, CONTRACT)
     versions.prepare(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.plugins import REGISTRIES
+from services.read_models.plugins import REGISTRIES
 
 HERE = Path(__file__).parent
 BUILD = """\
@@ -68,6 +68,30 @@ BAD = [
         "another-webhook",
         "seqwatch.channels",
         'webhook = "another_webhook:KIND"',
+        "KIND = None",
+    ),
+    (
+        "broken-template",
+        "seqwatch.templates",
+        'gru = "broken_template:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-segment-lstm",
+        "seqwatch.templates",
+        'segment_lstm = "another_segment_lstm:KIND"',
+        "KIND = None",
+    ),
+    (
+        "broken-trainer",
+        "seqwatch.trainers",
+        'cluster = "broken_trainer:KIND"',
+        "import no_such_module",
+    ),
+    (
+        "another-builtin",
+        "seqwatch.trainers",
+        'builtin = "another_builtin:KIND"',
         "KIND = None",
     ),
     (

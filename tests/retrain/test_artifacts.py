@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ from safetensors.torch import load, save
 
 from core.errors import ForeignArtifact
 from retrain import artifact_header
-from retrain.artifact_header import FORMAT, check_header
-from retrain.training.artifacts import decode, encode, scramble, sha256_of
+from retrain.artifact_header import check_header, sha256_of
+from retrain.drill import scramble
+from retrain.templates.segment_lstm import FORMAT
 from retrain.training.forecast import Forecaster, forecast
-from retrain.training.segment_lstm import Config, SegmentLstm
+from retrain.training.segment_lstm import TEMPLATE, Config, SegmentLstm
+
+encode, decode = TEMPLATE.encode, TEMPLATE.decode
 
 CONFIG = Config(n_channels=2, input_length=12, horizon=3, segment=4, width=8)
 
@@ -31,7 +35,7 @@ def _contexts(n: int = 5) -> NDArray[np.float64]:
 def _altered(tensors: dict[str, torch.Tensor | None] | None = None, **stated: object) -> bytes:
     """Return an artifact of which parts were replaced, or taken away by None."""
     parts: dict[str, torch.Tensor | None] = {**load(encode(_forecaster())), **(tensors or {})}
-    declared = {"format": FORMAT, "config": CONFIG.to_json()} | stated
+    declared = {"format": FORMAT, "config": asdict(CONFIG)} | stated
     return save(
         {name: t for name, t in parts.items() if t is not None},
         metadata={"seqwatch": json.dumps(declared)},
@@ -71,15 +75,15 @@ def test_one_damaged_byte_is_noticed() -> None:
         ),
         pytest.param(save({"a": torch.ones(1)}), "its format is None", id="somebody else's"),
         pytest.param(
-            _altered(config=CONFIG.to_json() | {"segment": 5}),
+            _altered(config=asdict(CONFIG) | {"segment": 5}),
             "5 steps do not",
             id="odd segment",
         ),
         pytest.param(
-            _altered(config=CONFIG.to_json() | {"width": 16}), "do not fit", id="other width"
+            _altered(config=asdict(CONFIG) | {"width": 16}), "do not fit", id="other width"
         ),
         pytest.param(
-            _altered(config=CONFIG.to_json() | {"n_channels": 3}), "scaler", id="other channels"
+            _altered(config=asdict(CONFIG) | {"n_channels": 3}), "scaler", id="other channels"
         ),
         pytest.param(_altered({"scaler.std": None}), "no scaler.std", id="half a scaler"),
         pytest.param(
@@ -108,7 +112,7 @@ def test_a_foreign_artifact_is_refused_by_name(content: bytes, message: str) -> 
 
 @pytest.mark.parametrize("width", [50_000, 2**40])
 def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
-    content = _altered(config=CONFIG.to_json() | {"width": width})
+    content = _altered(config=asdict(CONFIG) | {"width": width})
     tracemalloc.start()
     with pytest.raises(ForeignArtifact, match="do not fit"):
         decode(content, sha256_of(content))

@@ -8,7 +8,7 @@ import pytest
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
-from retrain.artifact_header import FORMAT
+from retrain.templates.segment_lstm import FORMAT
 from retrain.trainable import Base, Material, can_retrain
 
 DAY = timedelta(days=1)
@@ -41,7 +41,7 @@ def test_where_a_trainer_can_work_there_is_no_reason() -> None:
     [
         pytest.param(
             {"contract": replace(CONTRACT, task="classification")},
-            "no template is for task 'classification'",
+            "the template is not for task 'classification'",
             id="classifier",
         ),
         pytest.param(
@@ -79,7 +79,7 @@ def test_where_a_trainer_can_work_there_is_no_reason() -> None:
         ),
         pytest.param(
             {"base": replace(BASE, artifact_format=None)},
-            f"v1 was not trained here: its weights are not of {FORMAT!r}",
+            "v1 was not trained here: no installed template reads weights of the format None",
             id="uploaded",
         ),
         pytest.param(

@@ -28,8 +28,8 @@ from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.fault_types import FaultKind
 from monitors.input_fault.input_fault import Fault
 from notify.signing import new_secret
-from retrain.artifact_header import FORMAT
 from retrain.rollout import Event
+from retrain.templates.segment_lstm import FORMAT
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.models import champion_pointer, monitor_config

@@ -20,7 +20,9 @@ from db.session import connect, read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
 from jobs.ticker import Ticker
 from jobs.training import training
+from jobs.wiring import starting
 from jobs.worker import Worker
+from notify.sender import Sender
 from retrain.drill import NO_DRILL, Drill
 from services.aggregation.fold import fold_all
 from services.retention.catch_up import catch_up
@@ -114,9 +116,16 @@ class Seasons:
 def train_once(
     settings: Settings, sessions: sessionmaker[Session], drill: Drill = NO_DRILL
 ) -> bool:
-    """Ask for what is due, as the worker does, and let a trainer take one run."""
+    """Ask for what is due, and start it, as the worker does; let a trainer take one run."""
     Ticker(settings, sessions).ask_for_training()
+    start_once(settings, sessions)
     return Worker(settings, sessions, training(settings, sessions, drill)).once()
+
+
+def start_once(settings: Settings, sessions: sessionmaker[Session]) -> bool:
+    """Let a worker start, or cancel, one training."""
+    sender = Sender(allow=(), timeout=timedelta(seconds=5), public_url=settings.public_url)
+    return Worker(settings, sessions, starting(settings, sessions, sender)).once()
 
 
 @contextmanager

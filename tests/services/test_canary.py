@@ -131,7 +131,8 @@ def test_a_worse_challenger_is_rolled_back(world: Canary) -> None:
     world.look(30)
     assert world.state == (Phase.ROLLED_BACK, 0)
     rollout = world.rollout(world.id)
-    assert rollout.verdict["outcome"] == "fail"
+    assert rollout.verdict is not None
+    assert rollout.verdict.outcome == "fail"
     with read_only(world.sessions) as session:
         routing = rollout_transitions.routing_of(session, world.name)
     assert routing.challenger is None

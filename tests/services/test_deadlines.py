@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, Rollout, RolloutEvent
+from retrain.gate import Rule, compare
 from retrain.rollout import Event, Phase
 from services.read_models.overview import rollouts as pages
 from services.rollouts import deadlines, retraining
@@ -97,10 +99,12 @@ def test_after_an_inconclusive_gate_the_cool_down_starts_and_followers_are_told(
     loop.move(made, *AT_THE_GATE)
     assert loop.all(Delivery) == []
     with unit_of_work(loop.sessions) as session:
-        session.get_one(Rollout, made).gate = {"reason": "perhaps better: error -3.0%, p = 0.2"}
+        old = np.array([[1.0], [1.1], [0.9], [1.0], [1.2]])
+        drawn = np.array([[0.9], [1.1], [0.8], [1.1], [1.1]])
+        session.get_one(Rollout, made).gate = found = compare(old, drawn, Rule())
     loop.reach(START + 30 * DAY)
     deadlines.expire(loop.sessions, START, loop.model_id)
-    assert ended(loop)[1] == "inconclusive: perhaps better: error -3.0%, p = 0.2"
+    assert ended(loop)[1] == f"inconclusive: {found.reason}"
     assert len(loop.all(Delivery)) == 1
     with unit_of_work(loop.sessions) as session:
         model = loop.model()

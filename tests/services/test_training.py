@@ -19,16 +19,27 @@ from core.settings import Settings
 from db.queries.queue import runs
 from db.queries.queue.runs import MAX_ATTEMPTS
 from db.session import read_only, unit_of_work
-from db.tables import Model, Rollout, Run
+from db.tables import Model, Run
 from db.tables.queue import RunStatus
+from jobs.ticker import Ticker
 from retrain.drill import Drill
+from retrain.gate import Gate
 from retrain.rollout import Phase
 from services.models.artifacts import path_of
 from services.retention import erasure, erasure_requests
 from services.rollouts import train_challenger, training_runs
 from services.rollouts.rollout_transitions import command, routing_of
 from tests.services.loop import at_once
-from tests.services.seasons import CHANGE, DAY, N_DAYS, Seasons, daily, opened, seasoned
+from tests.services.seasons import (
+    CHANGE,
+    DAY,
+    N_DAYS,
+    Seasons,
+    daily,
+    opened,
+    seasoned,
+    start_once,
+)
 from tests.streams import START
 
 ONSET = START + CHANGE * DAY
@@ -95,12 +106,19 @@ def test_a_first_version_that_is_worse_than_the_naive_forecast_serves_nobody(
         assert exact.events(result)[-1][1].startswith("worse: error")
 
 
+def is_much_better(gate: Gate | None) -> bool:
+    assert gate is not None
+    assert gate.challenger is not None
+    assert gate.champion is not None
+    return gate.challenger < 0.8 * gate.champion
+
+
 def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> None:
     result = seasons.request("renewal", ONSET)
     assert seasons.train()
     rollout = seasons.rollout(result)
     assert rollout.phase is Phase.CANARY, seasons.events(result)
-    assert rollout.gate["challenger"] < 0.8 * rollout.gate["champion"]
+    assert is_much_better(rollout.gate)
     old, new = seasons.versions()
     assert new.manifest["base"] == "v1"
     assert new.manifest["scaler"] == old.manifest["scaler"]
@@ -149,15 +167,17 @@ def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Sea
     assert seasons.train()
     waiting = seasons.rollout(result)
     assert waiting.phase is Phase.GATING, seasons.events(result)
-    assert waiting.gate["reason"] == "2 days with labels; at least 3 are needed"
+    assert waiting.gate is not None
+    assert waiting.gate.reason == "2 days with labels; at least 3 are needed"
     assert seasons.events(result)[-1][1].endswith("tested again with 5 days of labels")
     assert not seasons.train()  # nothing new is known
     seasons.log(daily(N_DAYS + 6)[N_DAYS:], first=N_DAYS)
     assert seasons.train()
     decided = seasons.rollout(result)
     assert decided.phase is Phase.CANARY, seasons.events(result)
-    assert decided.gate["n_blocks"] >= 5
-    assert decided.gate["challenger"] < 0.8 * decided.gate["champion"]
+    assert decided.gate is not None
+    assert decided.gate.n_blocks >= 5
+    assert is_much_better(decided.gate)
     assert len(seasons.versions()) == 2
 
 
@@ -205,11 +225,10 @@ def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
 def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
     with_a_gap(empty)
     result = empty.request("first")
+    Ticker(empty.settings(), empty.sessions).ask_for_training()
+    assert start_once(empty.settings(), empty.sessions)
     with unit_of_work(empty.sessions) as session:
-        now, ahead = utcnow(), utcnow() + timedelta(hours=1)
-        session.execute(update(Rollout).values(phase=Phase.TRAINING))
-        runs.ask(session, training_runs.JOB, START, now, str(result))
-        session.execute(update(Run).values(lease_until=ahead))
+        session.execute(update(Run).values(lease_until=utcnow() + timedelta(hours=1)))
     assert empty.train()
     assert empty.rollout(result).phase is Phase.FAILED
 
@@ -259,8 +278,15 @@ def test_a_rollout_that_a_person_ends_stops_its_training(seasons: Seasons) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(("services.rollouts.trainer", "store"), id="trained"),
+        pytest.param(("retrain.training.checkpoint", "write"), id="training"),
+    ],
+)
 def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
-    seasons: Seasons, template: Path, tmp_path: Path
+    seasons: Seasons, template: Path, tmp_path: Path, point: tuple[str, str]
 ) -> None:
     twin_folder = tmp_path / "twin"
     shutil.copytree(template, twin_folder)
@@ -269,7 +295,9 @@ def test_a_trainer_that_is_killed_is_replaced_and_the_same_version_results(
         assert twin.train()
         expected = twin.versions()
     result = seasons.request("renewal", ONSET)
-    die(seasons, "services.rollouts.trainer", "store", "after")
+    die(seasons, *point, "after")
+    [checkpoint] = (seasons.folder / "artifacts" / ".training").glob("*/*/*")
+    assert checkpoint.name == "checkpoint.safetensors"
     # What is logged after the death is not part of what was ordered before it.
     seasons.log(daily()[:5], first=N_DAYS)
     assert seasons.train()

@@ -234,7 +234,8 @@ def test_a_champion_that_is_unusable_holds_no_challenger_back(world: World) -> N
     world.live(12, champion_on_half)
     assert world.look(12) is Phase.CANARY
     verdict = world.rollout(world.id).verdict
-    assert (verdict["failed_champion"], verdict["failed_challenger"]) == (1.0, 0.0)
+    assert verdict is not None
+    assert (verdict.failed_champion, verdict.failed_challenger) == (1.0, 0.0)
 
 
 def test_a_challenger_that_never_answers_is_rolled_back_before_any_label(world: World) -> None:

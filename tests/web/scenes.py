@@ -28,11 +28,11 @@ from db.tables import (
     Version,
 )
 from monitors.finding import Outcome
-from retrain.artifact_header import FORMAT
+from retrain.gate import Gate, compare
 from retrain.gate import Rule as GateRule
-from retrain.gate import compare
 from retrain.rollout import Phase as Step
-from retrain.verdict import Rule, Scored, evaluate
+from retrain.templates.segment_lstm import FORMAT
+from retrain.verdict import Rule, Scored, Verdict, evaluate
 from tests import stored
 
 CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
@@ -295,11 +295,11 @@ def an_event(
     return row.id
 
 
-def gate(scene: Scene, change: float) -> dict[str, Any]:
+def gate(scene: Scene, change: float) -> Gate:
     steps = np.linspace(0.45, 0.8, CONTRACT.horizon)
     champion = steps * (1 + 0.05 * scene.chance.standard_normal((5, CONTRACT.horizon)))
     noise = 1 + 0.02 * scene.chance.standard_normal((5, CONTRACT.horizon))
-    return compare(champion, champion * (1 + change) * noise, GateRule()).to_json()
+    return compare(champion, champion * (1 + change) * noise, GateRule())
 
 
 def sessions(
@@ -309,7 +309,7 @@ def sessions(
     n_days: int,
     share: float,
     gain: float,
-) -> dict[str, Any]:
+) -> Verdict:
     """Write a canary's sessions, the last day without labels; return the verdict on them."""
     scored = []
     for day in range(n_days):
@@ -341,4 +341,4 @@ def sessions(
                         loss_challenger=losses[1],
                     )
                 )
-    return evaluate(scored, share, Rule()).to_json()
+    return evaluate(scored, share, Rule())

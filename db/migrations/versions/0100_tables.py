@@ -98,6 +98,16 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "trainer",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trainer")),
+        sa.UniqueConstraint("name", name=op.f("uq_trainer_name")),
+    )
+    op.create_table(
         "api_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -746,13 +756,19 @@ def upgrade() -> None:
         sa.Column("base_id", sa.Uuid(), nullable=True),
         sa.Column("champion_rev", sa.Integer(), nullable=False),
         sa.Column("challenger_id", sa.Uuid(), nullable=True),
+        sa.Column("template", sa.String(), nullable=False),
+        sa.Column("template_params", sa.JSON(), nullable=False),
+        sa.Column("trainer", sa.String(), nullable=False),
+        sa.Column("reference", sa.String(), nullable=True),
+        sa.Column("token_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("is_queued", sa.Boolean(), nullable=False),
         sa.Column("onset", UtcDateTime(), nullable=True),
         sa.Column("requested_at", UtcDateTime(), nullable=False),
         sa.Column("not_before", UtcDateTime(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("step_since", UtcDateTime(), nullable=True),
-        sa.Column("gate", sa.JSON(), nullable=False),
-        sa.Column("verdict", sa.JSON(), nullable=False),
+        sa.Column("gate", sa.JSON(), nullable=True),
+        sa.Column("verdict", sa.JSON(), nullable=True),
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
@@ -770,6 +786,7 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "model_id", "idempotency_key", name=op.f("uq_rollout_model_id_idempotency_key")
         ),
+        sa.UniqueConstraint("token_digest", name=op.f("uq_rollout_token_digest")),
     )
     with op.batch_alter_table("rollout", schema=None) as batch_op:
         batch_op.create_index(

@@ -50,11 +50,11 @@ class RolloutLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochNow:
-    """How far training is. Errors are mean absolute, standardised."""
+    """How far training is. Errors are mean absolute, standardised; None if not reported."""
 
     number: int
-    training_error: float
-    validation_error: float
+    training_error: float | None = None
+    validation_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,8 @@ class RolloutPage:
         What was measured last; None before that.
     bars
         How sure the verdict must be.
+    template, trainer, reference
+        What is trained, who trains it, and what the trainer knows it by.
     commands
         What a person may order in its phase.
     steps
@@ -126,6 +128,9 @@ class RolloutPage:
     gate: Gate | None
     verdict: Verdict | None
     bars: Rule
+    template: str
+    trainer: str
+    reference: str | None
     progress: Progress
     events: tuple[RolloutEventLine, ...]
     days: tuple[CanaryDay, ...]
@@ -155,9 +160,12 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
     stored = row[0]
     return RolloutPage(
         line=_line(row),
-        gate=gate_of(stored),
-        verdict=verdict_of(stored),
+        gate=stored.gate,
+        verdict=stored.verdict,
         bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
+        template=stored.template,
+        trainer=stored.trainer,
+        reference=stored.reference,
         progress=msgspec.convert(stored.progress, Progress),
         events=tuple(_event(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
@@ -176,16 +184,6 @@ def commands_in(phase: Phase) -> tuple[str, ...]:
     ()
     """
     return tuple(order for order, event in COMMANDS.items() if (phase, event) in TRANSITIONS)
-
-
-def gate_of(row: Rollout) -> Gate | None:
-    """Return the result of a rollout's gate; None before it."""
-    return msgspec.convert(row.gate, Gate) if row.gate else None
-
-
-def verdict_of(row: Rollout) -> Verdict | None:
-    """Return the newest verdict of a rollout's canary; None before its first."""
-    return msgspec.convert(row.verdict, Verdict) if row.verdict else None
 
 
 def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from retrain.training.forecast import Forecaster, forecast
+from retrain.plan import Sizes
+from retrain.template import Predict
 from retrain.windows import Floats, Windows
 
 BATCH = 2048  # windows at once
@@ -10,18 +11,24 @@ LARGEST = 1e100  # of a forecast: what is larger is refused when it is served
 
 
 def backtest(
-    forecaster: Forecaster, inputs: Floats, targets: Floats, windows: Windows, unit: Floats
+    predict: Predict,
+    series: tuple[Floats, Floats],
+    windows: Windows,
+    sizes: Sizes,
+    unit: Floats,
 ) -> Floats:
     """Forecast every window and compare with what happened.
 
     Parameters
     ----------
-    forecaster
-        What is tested.
-    inputs, targets : (entity, step, channel)
+    predict
+        The forecast function that is tested.
+    series : inputs and targets, each (entity, step, channel)
         In the unit of the readings.
     windows
         Whole ones, none of which was learned from.
+    sizes
+        Steps of the input and of the horizon.
     unit : (channel,)
         What errors are divided by: the same for all that are compared.
 
@@ -31,13 +38,13 @@ def backtest(
         Mean absolute error over channels; NaN where no label has arrived, infinite
         where the forecast of what has one is no number, or too large to be one.
     """
-    config = forecaster.network.config
-    errors = np.full((len(windows), config.horizon), np.nan)
+    inputs, targets = series
+    errors = np.full((len(windows), sizes.horizon), np.nan)
     for first in range(0, len(windows), BATCH):
         part = slice(first, first + BATCH)
-        contexts = _cut(inputs, windows, part, -config.input_length, 0)
-        predicted = forecast(forecaster, contexts)
-        true = _cut(targets, windows, part, 0, config.horizon)
+        contexts = _cut(inputs, windows, part, -sizes.input_length, 0)
+        predicted = predict(contexts)
+        true = _cut(targets, windows, part, 0, sizes.horizon)
         usable = np.abs(predicted) <= LARGEST  # false of NaN
         errors[part] = _error(np.where(usable, predicted, 0.0), true, unit)
         failed = (~usable & ~np.isnan(true)).any(axis=2)
