@@ -62,7 +62,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
     )
     rng = np.random.default_rng(1)
     with unit_of_work(sessions) as session:
-        model = Model(name="m", contract=contract.to_json(), created_at=START)
+        model = Model(name="m", contract=contract, created_at=START)
         session.add(model)
         session.flush()
         edges = freeze({name: rng.normal(size=5000) for name in NAMES})

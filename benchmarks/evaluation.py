@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.bar import Bar, report
 from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
 from core.policy import Policy
-from core.schema.contract import Contract
 from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, unit_of_work
@@ -66,7 +65,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         session.flush()
         session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
         summaries.add(session, SERVING, model_id, "v1", served)
-        for plan in monitor_config.defaults(Policy(), Contract.from_json(model.contract)):
+        for plan in monitor_config.defaults(Policy(), model.contract):
             monitor_config.put(session, model_id, plan)
         model.watermark = END
         model.evaluated_until = END - 12 * DAY

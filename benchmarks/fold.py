@@ -100,7 +100,7 @@ def platform(of: Contract) -> Iterator[tuple[sessionmaker[Session], UUID, Path]]
         upgrade(engine)
         sessions = sessionmaker(engine)
         with unit_of_work(sessions) as session:
-            model = Model(name="m", contract=of.to_json(), created_at=START)
+            model = Model(name="m", contract=of, created_at=START)
             session.add(model)
             session.flush()
             model_id = model.id

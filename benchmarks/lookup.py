@@ -205,9 +205,7 @@ def main() -> None:
         sessions = sessionmaker(engine, expire_on_commit=False)
         if is_new:
             upgrade(engine)
-            model = Model(
-                id=MODEL_ID, name="load", contract=CONTRACT.to_json(), created_at=START
-            )
+            model = Model(id=MODEL_ID, name="load", contract=CONTRACT, created_at=START)
             with unit_of_work(sessions) as session:
                 session.add(model)
             began = perf_counter()

@@ -123,7 +123,7 @@ class Stream:
     def __init__(self, sessions: sessionmaker[Session], name: str, seed: int) -> None:
         self.sessions, self.plant, self.sample = sessions, Plant(seed), 0
         with unit_of_work(sessions) as session:
-            model = Model(name=name, contract=CONTRACT.to_json(), created_at=START)
+            model = Model(name=name, contract=CONTRACT, created_at=START)
             session.add(model)
             session.flush()
             self.model_id: UUID = model.id

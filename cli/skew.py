@@ -48,7 +48,7 @@ def _contract(settings: Settings, model: str) -> Contract:
     engine = connect(settings.database_url)
     try:
         with read_only(sessionmaker(engine)) as session:
-            return Contract.from_json(models.find(session, model).contract)
+            return models.find(session, model).contract
     finally:
         engine.dispose()
 

@@ -34,7 +34,7 @@ def add_model(
     sessions: sessionmaker[Session], contract: Contract = CONTRACT, name: str = "grid"
 ) -> UUID:
     with unit_of_work(sessions) as session:
-        model = Model(name=name, contract=contract.to_json(), created_at=START)
+        model = Model(name=name, contract=contract, created_at=START)
         session.add(model)
         session.flush()
         return model.id
@@ -47,7 +47,7 @@ def add_version(
         version = Version(
             model_id=model_id,
             name=name,
-            contract=CONTRACT.to_json(),
+            contract=CONTRACT,
             contract_digest=CONTRACT.digest,
             manifest=manifest,
             created_at=START,

@@ -6,7 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.schema.zone import DEFAULT, Zone
+from core.schema.zone import Zone
 from db.tables import Champion, Inbox, Model, Rollout, Version
 
 
@@ -50,7 +50,7 @@ def find_version(session: Session, model_id: UUID, name: str) -> Version:
 
 def zone_of(model: Model) -> Zone:
     """Return the time zone of a model's contract."""
-    return Zone(model.contract.get("zone", DEFAULT))
+    return Zone(model.contract.zone)
 
 
 def versions(session: Session, model_id: UUID) -> list[Version]:

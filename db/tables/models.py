@@ -4,10 +4,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.policy import Policy
+from core.schema.contract import Contract
 from db.base import Base
+from db.types import Declared
 
 
 class Model(Base):
@@ -29,8 +32,8 @@ class Model(Base):
     description: Mapped[str] = mapped_column(default="")
     runbook_url: Mapped[str] = mapped_column(default="")
     routing_epoch: Mapped[int] = mapped_column(default=0)
-    contract: Mapped[dict[str, Any]]
-    policy: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    contract_text: Mapped[str] = mapped_column("contract", Text)
+    policy_text: Mapped[str] = mapped_column("policy", Text, default="{}")
     watermark: Mapped[datetime | None]
     evaluated_until: Mapped[datetime | None]
     checked_until: Mapped[datetime | None]
@@ -38,6 +41,9 @@ class Model(Base):
     mask_key: Mapped[bytes | None]
     history_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+    contract = Declared(Contract, "contract_text")
+    policy = Declared(Policy, "policy_text")
 
 
 class Version(Base):
@@ -55,7 +61,7 @@ class Version(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     name: Mapped[str]
-    contract: Mapped[dict[str, Any]]
+    contract_text: Mapped[str] = mapped_column("contract", Text)
     contract_digest: Mapped[str]
     sha256: Mapped[str | None]
     n_bytes: Mapped[int | None]
@@ -65,6 +71,8 @@ class Version(Base):
     reference_rev: Mapped[int] = mapped_column(default=0)
     objective: Mapped[float | None]
     created_at: Mapped[datetime]
+
+    contract = Declared(Contract, "contract_text")
 
 
 class Champion(Base):

@@ -225,7 +225,7 @@ def _replace(
 
 
 def _subject(session: Session, model_id: UUID) -> Subject:
-    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    contract = session.get_one(Model, model_id).contract
     versions = session.scalars(select(Version).where(Version.model_id == model_id)).all()
     names = {version.id: version.name for version in versions}
     rollout = session.scalar(

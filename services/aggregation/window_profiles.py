@@ -312,5 +312,5 @@ def described(session: Session, model: Model) -> Contract:
             ]
         else:
             figures += [Feature(name=name) for name in names]
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     return replace(contract, features=tuple(figures), scaler={})

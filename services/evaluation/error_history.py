@@ -63,7 +63,7 @@ def load(
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     names = horizon_buckets.names(contract.targets, contract.horizon)
     cells = np.zeros((kept.n_days, len(names), residual_sums.WIDTH))
     for place, stored in kept.days.items():
@@ -83,7 +83,7 @@ def load_probabilities(
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
-    names = Contract.from_json(model.contract).targets
+    names = model.contract.targets
     cells = np.zeros((kept.n_days, len(names), calibration_sums.WIDTH))
     for place, stored in kept.days.items():
         cells[place] = stored
@@ -101,7 +101,7 @@ def load_segments(
     kept = _kept(session, model.id, version, source, end)
     if kept is None:
         return None
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     of = task.of(contract)
     shape = (FIRST + MOST, of.cells(contract)[1])
     sums = np.zeros((kept.n_days, *shape, 3))

@@ -7,8 +7,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models, summaries
@@ -51,11 +49,11 @@ def load(
     references = [window for v in versions if (window := bounds(v))]
     edges = summaries.edges(session, model.id)
     name = champion.name if champion else None
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     return EvaluationContext(
         model_id=str(model.id),
         contract=contract,
-        policy=Policy.from_json(model.policy),
+        policy=model.policy,
         as_of=as_of,
         champion=name,
         serving=name,

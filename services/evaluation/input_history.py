@@ -44,7 +44,7 @@ def load(
     InputHistory
         In the local time of the contract's zone.
     """
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     edges = summaries.edges(session, model.id)
     if edges is None:
         edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))

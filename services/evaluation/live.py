@@ -18,7 +18,6 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
@@ -128,7 +127,7 @@ class LiveMonitors:
         if not is_clock_due and model.watermark == known.watermark:
             return 0  # as of most calls: nothing is parsed
         known.watermark = model.watermark
-        contract = Contract.from_json(model.contract)
+        contract = model.contract
         closed = closed_until(model, contract)
         due = {
             Interval.GRAIN: closed is not None
@@ -187,7 +186,7 @@ class LiveMonitors:
         context = EvaluationContext(
             model_id=str(model.id),
             contract=contract,
-            policy=Policy.from_json(model.policy),
+            policy=model.policy,
             as_of=as_of,
             champion=None,
             serving=None,
@@ -354,7 +353,7 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
     """Return the end of the last grain that has closed; None before any."""
     if model.watermark is None:
         return None
-    closed = model.watermark - Policy.from_json(model.policy).lateness(contract.grain)
+    closed = model.watermark - model.policy.lateness(contract.grain)
     return _EPOCH + (closed - _EPOCH) // contract.grain * contract.grain
 
 
@@ -365,7 +364,7 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
     served = summaries.read(session, SERVING, model.id, [window])
     assert served is not None
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
     return silence.profile(np.unique(served.slices), SLICE, week)
 

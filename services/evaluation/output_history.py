@@ -69,7 +69,7 @@ def load(
 
 
 def _contract(model: Model) -> tuple[Contract, Zone]:
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     return contract, Zone(contract.zone)
 
 

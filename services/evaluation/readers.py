@@ -154,7 +154,7 @@ def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
     together = None if is_sum or whole is None else count(whole)
     by_segment: dict[str, Counts] = {}
     if source.by_segment and whole is not None:
-        contract = Contract.from_json(reading.model.contract)
+        contract = reading.model.contract
         label = segments.label(reading.session, reading.model.id, contract)
         places = np.unique(whole.places).tolist()
         by_segment = {label(place): count(whole.of_place(place)) for place in places}

@@ -16,8 +16,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import recompute_marks
@@ -213,7 +211,7 @@ def _references(session: Session, model: Model) -> list[Window]:
 
 def _look_back(session: Session, model: Model) -> timedelta:
     """Return how long after a day some evaluation still reads it."""
-    contract, policy = Contract.from_json(model.contract), Policy.from_json(model.policy)
+    contract, policy = model.contract, model.policy
     back = [
         reader(source).look_back(source, contract, policy)
         for source in _sources(session, model)

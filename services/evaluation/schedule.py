@@ -8,8 +8,6 @@ from uuid import UUID
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from db.queries import models, summaries
 from db.tables import Finding, Model, Run
 from db.tables.queue import RunStatus
@@ -31,9 +29,7 @@ def due_of(session: Session, model: Model) -> Iterator[datetime]:
     end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return
-    closed = model.watermark - Policy.from_json(model.policy).lateness(
-        Contract.from_json(model.contract).grain
-    )
+    closed = model.watermark - model.policy.lateness(model.contract.grain)
     yield from models.zone_of(model).ends(end, closed)
 
 

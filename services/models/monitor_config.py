@@ -86,7 +86,7 @@ def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
     by_segment = is_apart or getattr(params, "by_segment", False)
     if not weights and not by_segment:
         return
-    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    contract = session.get_one(Model, model_id).contract
     if by_segment and not contract.segment_by:
         raise Unprocessable("the contract has no segments (segment_by)")
     if weights:

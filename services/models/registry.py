@@ -1,7 +1,7 @@
 """Models by name: register a model, add a version."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -92,27 +92,25 @@ class ModelCache:
     def _look_up(self, name: str) -> Entry:
         with read_only(self._sessions) as session:
             model = models.find(session, name)
-            versions = {v.name: v.contract for v in models.versions(session, model.id)}
-            inputs = model.contract, versions, model.mask_key
+            versions = models.versions(session, model.id)
+            texts = {version.name: version.contract_text for version in versions}
+            inputs = model.contract_text, texts, model.mask_key
             known = self._terms.get(model.id)
             # The same object as long as nothing has changed: readers are built for it.
             if known is None or known[0] != inputs:
-                known = self._terms[model.id] = inputs, terms_of(*inputs)
+                known = self._terms[model.id] = inputs, terms_of(model, versions)
             return Entry(model_id=model.id, name=model.name, terms=known[1])
 
 
-def terms_of(
-    contract: Mapping[str, Any], versions: Mapping[str, Mapping[str, Any]], key: bytes | None
-) -> Terms:
-    """Return what the rows of a model must keep to, from the contracts as they are stored."""
-    of_model = Contract.from_json(contract)
-    default_rules = rules(of_model)
-    declared = {name: Contract.from_json(stored) for name, stored in versions.items()}
+def terms_of(model: Model, versions: Sequence[Version]) -> Terms:
+    """Return what the rows of a model must keep to."""
+    default_rules = rules(model.contract)
+    declared = {version.name: version.contract for version in versions}
     return Terms(
-        contract=of_model,
+        contract=model.contract,
         by_version={name: own for name, own in declared.items() if rules(own) != default_rules},
-        mask_key=key,
-        digests=known_digests(of_model, declared),
+        mask_key=model.mask_key,
+        digests=known_digests(model.contract, declared),
     )
 
 
@@ -168,16 +166,15 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     # save
     is_new = model is None
     if model is None:
-        model = Model(
-            name=registration.name, contract={}, mask_key=masking.new_key(), created_at=now
-        )
+        key = masking.new_key()
+        model = Model(name=registration.name, contract=contract, mask_key=key, created_at=now)
     else:
         _let_versions_follow(session, model, registration.contract)
     model.mask_key = model.mask_key or masking.new_key()
-    model.contract = contract.to_json()
+    model.contract = contract
     model.description = registration.description
     model.runbook_url = registration.runbook_url
-    model.policy = policy.to_json()
+    model.policy = policy
     if is_new:
         insert_unique(
             session, model, f"concurrent registration of model {registration.name}; retry"
@@ -207,12 +204,12 @@ def _successor(session: Session, model: Model, stated: Contract) -> Contract:
     A feature that only a version has added stays, also when the registration of
     the model does not know it.
     """
-    old = Contract.from_json(model.contract)
+    old = model.contract
     named = {feature.name: feature for feature in stated.features}
     added = {
         name
         for version in models.versions(session, model.id)
-        for name in Contract.from_json(version.contract).feature_names
+        for name in version.contract.feature_names
     }
     unsaid = {f.name for f in old.features if f.optional and f.name in added - named.keys()}
     spoken_of = replace(old, features=tuple(f for f in old.features if f.name not in unsaid))
@@ -228,16 +225,16 @@ def _successor(session: Session, model: Model, stated: Contract) -> Contract:
 
 def _let_versions_follow(session: Session, model: Model, stated: Contract) -> None:
     """Give the wider contract to the versions that were declared under the one it widens."""
-    old = Contract.from_json(model.contract)
+    old = model.contract
     for version in models.versions(session, model.id):
-        own = Contract.from_json(version.contract)
+        own = version.contract
         is_shared = own.digest in {old.digest, *old.widens}
         if is_shared and own != stated and not compare(own, stated).breaking:
             _declare(version, succeed(own, stated))
 
 
 def _declare(version: Version, contract: Contract) -> None:
-    version.contract = contract.to_json()
+    version.contract = contract
     version.contract_digest = contract.digest
 
 
@@ -275,8 +272,8 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     # Not the key: rows that refer to the model may be added meanwhile.
     model = session.get_one(Model, model_id, with_for_update={"key_share": True})
     version = session.scalar(models.version_named(model_id, plan.name))
-    log = Contract.from_json(model.contract)
-    own = log if version is None else Contract.from_json(version.contract)
+    log = model.contract
+    own = log if version is None else version.contract
 
     # decide
     contract = plan.contract or own
@@ -298,7 +295,7 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
         _declare(version, replace(contract, widens=()))
     elif contract != own:
         _declare(version, succeed(own, contract))
-    model.contract = absorb(log, contract).to_json()
+    model.contract = absorb(log, contract)
     version.manifest = plan.manifest
     version.objective = plan.objective
     if is_new:

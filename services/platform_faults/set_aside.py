@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
-from core.schema.contract import Contract
 from core.schema.names import printable
 from core.schema.rows import Kind, Stage
 from db.session import read_only, unit_of_work
@@ -209,7 +208,7 @@ def _error_text(error: Exception, model: Model) -> str:
 
 def _is_sensitive(model: Model) -> bool:
     try:
-        return Contract.from_json(model.contract).is_sensitive
+        return model.contract.is_sensitive
     except Exception:  # noqa: BLE001 - the contract may be what is broken
         return True
 

@@ -94,14 +94,14 @@ def describe(session: Session, name: str) -> ModelNow:
     serving = models.champion(session, model.id)
     rollout = models.open_rollout(session, model.id)
     rows, size = models.backlog(session, model.id)
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     return ModelNow(
         name=model.name,
         description=model.description,
         runbook_url=model.runbook_url,
         contract=contract,
         contract_digest=contract.digest,
-        policy=Policy.from_json(model.policy),
+        policy=model.policy,
         champion=serving
         and ChampionNow(version=serving[1].name, rev=serving[0].rev, since=serving[0].since),
         watermark=model.watermark,
@@ -129,7 +129,7 @@ def version_of(session: Session, model_id: UUID, name: str) -> VersionNow:
 def _version(row: Version) -> VersionNow:
     return VersionNow(
         name=row.name,
-        contract=Contract.from_json(row.contract),
+        contract=row.contract,
         contract_digest=row.contract_digest,
         sha256=row.sha256,
         n_bytes=row.n_bytes,

@@ -116,7 +116,7 @@ def archive(
     # load
     with read_only(sessions) as session:
         _, archived = positions.position(session, model_id, kind)
-        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        contract = session.get_one(Model, model_id).contract
         is_begun = positions.has_archived(session)
     if is_begun and not archived and storage.is_empty(lake_root):
         # A new model would begin a new lake where the volume of the old one is not mounted.

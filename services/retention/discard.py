@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Conflict
 from core.lake_root import LakeRoot
-from core.schema.contract import Contract
 from core.schema.names import printable
 from core.schema.rows import Kind, Stage
 from core.terms import Terms
@@ -262,7 +261,7 @@ def _move(
 
 
 def _terms(session: Session, model_id: UUID) -> Terms:
-    return Terms(contract=Contract.from_json(session.get_one(Model, model_id).contract))
+    return Terms(contract=session.get_one(Model, model_id).contract)
 
 
 def _as_sent(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from core.errors import Unprocessable
 from core.schema import masking
-from core.schema.contract import Contract
 from core.schema.feature import Sensitivity
 from db.queries.log import erasure as stored
 from db.queries.queue import runs
@@ -78,7 +77,7 @@ def ask(
     open_ones = stored.unfinished(session, model_id)
 
     # decide
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     if masking.sensitivity_of(contract, field) is Sensitivity.DROP:
         raise Unprocessable(f"{field} is dropped before anything is stored: there are no rows")
     key = model.mask_key or masking.new_key()

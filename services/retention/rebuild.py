@@ -117,7 +117,7 @@ def rebuild(
     history = Log(lake_root, model_id)
     with read_only(sessions) as session:
         position = positions.position(session, model_id, Kind.PREDICTIONS)
-        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        contract = session.get_one(Model, model_id).contract
         edges = frozen(session, model_id)
     if history.last_group(Kind.PREDICTIONS) < position[0]:
         raise LakeAstray(f"model {model_id}: the lake lacks rows that were folded")

@@ -13,7 +13,6 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
-from core.policy import Policy
 from core.schema.rows import Kind, Stage
 from db.queries import models
 from db.queries.log import erasure as stored
@@ -33,7 +32,7 @@ READING = (Phase.REQUESTED, Phase.TRAINING, Phase.GATING)
 
 def first_kept(model: Model) -> date | None:
     """Return the first event day whose rows are kept; None keeps all."""
-    keep = Policy.from_json(model.policy).keep_days
+    keep = model.policy.keep_days
     if keep is None or model.watermark is None:
         return None
     return model.watermark.date() - timedelta(days=keep - 1)

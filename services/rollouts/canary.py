@@ -37,13 +37,13 @@ def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> 
         model = session.get_one(Model, model_id)
         if rollout is None or rollout.step_since is None or model.evaluated_until is None:
             return None
-        policy = Policy.from_json(model.policy)
+        policy = model.policy
         due = (model.evaluated_until - _reach(model, policy)).date()
         scored = _scored(session, rollout, model.evaluated_until.date(), due)
 
         # decide
         share = CANARY_STEPS[rollout.step] / 10_000
-        found = verdict.evaluate(scored, share, rule_of(Contract.from_json(model.contract)))
+        found = verdict.evaluate(scored, share, rule_of(model.contract))
         following = steps.decide(
             policy, found, rollout.step, rollout.step_since, model.evaluated_until
         )
@@ -80,7 +80,7 @@ def rule_of(contract: Contract) -> Rule:
 
 def _reach(model: Model, policy: Policy) -> timedelta:
     """Return how long after its first forecast a session of a day has all its labels."""
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     reach = DAY + contract.horizon * contract.step + policy.label_delay
     return ceil(reach / DAY) * DAY
 

@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.policy import Policy
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent
 from retrain.deadline import Deadline, Entered, deadline
@@ -46,7 +45,7 @@ def of_rollout(session: Session, rollout: Rollout) -> Deadline | None:
         select(RolloutEvent).where(RolloutEvent.rollout_id == rollout.id)
     ).all()
     model = session.get_one(Model, rollout.model_id)
-    return deadline(Policy.from_json(model.policy), _entered(rollout, [*events]))
+    return deadline(model.policy, _entered(rollout, [*events]))
 
 
 def _entered(rollout: Rollout, events: list[RolloutEvent]) -> Entered:

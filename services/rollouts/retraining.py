@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from alerts.state import Flip, Phase
 from core.errors import RetrainRefused, Unprocessable
 from core.policy import Policy
-from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.queries import models, summaries
 from db.tables import (
@@ -85,7 +84,7 @@ def request(
     situation = _situation(session, model, cause)
 
     # decide
-    policy = Policy.from_json(model.policy)
+    policy = model.policy
     decision = decide(policy, situation)
     if isinstance(decision, Refuse):
         raise RetrainRefused(decision.reason)
@@ -120,7 +119,7 @@ def why_not(session: Session, model: Model) -> tuple[str, ...]:
     labels = (Stream.model_id == model.id) & (Stream.kind == Kind.LABELS)
     waiting = (Inbox.model_id == model.id) & (Inbox.kind == Kind.LABELS)
     material = Material(
-        contract=Contract.from_json(base.contract if base else model.contract),
+        contract=(base.contract if base else model.contract),
         base=None if base is None else _base(base),
         watermark=model.watermark,
         first_event=summaries.first(session, INPUT, model.id),
@@ -128,7 +127,7 @@ def why_not(session: Session, model: Model) -> tuple[str, ...]:
             session.scalar(select(or_(exists().where(labels), exists().where(waiting))))
         ),
     )
-    policy = Policy.from_json(model.policy)
+    policy = model.policy
     return (*can_retrain(material, policy), *_of_trainer(session, policy))
 
 

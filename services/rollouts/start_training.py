@@ -10,8 +10,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.backoff import LONGEST
 from core.clock import utcnow
 from core.errors import Unprocessable
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
 from db.queries.queue import runs
@@ -115,9 +113,9 @@ class Starter:
     ) -> tuple[UsedTrainer, StartRequest] | Refused:
         """Make a request with a new token; the one of an earlier start is void."""
         model = session.get_one(Model, rollout.model_id)
-        policy = Policy.from_json(model.policy)
+        policy = model.policy
         base = session.get(Version, rollout.base_id) if rollout.base_id else None
-        contract = Contract.from_json(base.contract if base else model.contract)
+        contract = base.contract if base else model.contract
         try:
             used = trainer_config.resolve(session, rollout.trainer)
             kind = TEMPLATES.find(rollout.template)

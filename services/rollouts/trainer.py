@@ -11,8 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
 from db.queries.queue import runs
@@ -202,8 +200,8 @@ class Trainer:
             model_id=model.id,
             model=model.name,
             # The next version takes what the last one took.
-            contract=Contract.from_json(base.contract if base else model.contract),
-            policy=Policy.from_json(model.policy),
+            contract=(base.contract if base else model.contract),
+            policy=model.policy,
             template=rollout.template,
             params=rollout.template_params,
             trainer=rollout.trainer,
@@ -277,7 +275,7 @@ class Trainer:
             version = Version(
                 model_id=request.model_id,
                 name=_next_name(session, request.model_id),
-                contract=request.contract.to_json(),
+                contract=request.contract,
                 contract_digest=request.contract.digest,
                 sha256=stored.sha256,
                 n_bytes=stored.n_bytes,

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound, Unprocessable
-from core.schema.contract import Contract
 from core.schema.rows import Kind
 from core.stored import parsed
 from db.queries import sources
@@ -125,7 +124,7 @@ def put(session: Session, model_id: UUID, plan: SourcePlan, now: datetime) -> bo
         If the source is of another kind or stream: its watermark would mean two things.
     """
     # load
-    contract = Contract.from_json(session.get_one(Model, model_id).contract)
+    contract = session.get_one(Model, model_id).contract
     known = sources.of_model(session, model_id)
     source = next((one for one in known if one.name == plan.name), None)
 

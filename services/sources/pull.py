@@ -143,7 +143,6 @@ def _load(session: Session, source_id: UUID) -> LoadedSource | None:
     if row is None:
         return None
     model = session.get_one(Model, row.model_id)
-    versions = {v.name: v.contract for v in models.versions(session, model.id)}
     return LoadedSource(
         id=row.id,
         rev=row.rev,
@@ -159,7 +158,7 @@ def _load(session: Session, source_id: UUID) -> LoadedSource | None:
         n_failures=row.n_failures,
         model_id=model.id,
         model=model.name,
-        terms=terms_of(model.contract, versions, model.mask_key),
+        terms=terms_of(model, models.versions(session, model.id)),
     )
 
 

@@ -42,7 +42,7 @@ def drifted(story: Story) -> UUID:
 
 def other_model(sessions: sessionmaker[Session]) -> UUID:
     with unit_of_work(sessions) as session:
-        model = Model(name="other", contract=CONTRACT.to_json(), created_at=START)
+        model = Model(name="other", contract=CONTRACT, created_at=START)
         session.add(model)
         session.flush()
         return model.id

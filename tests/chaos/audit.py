@@ -16,7 +16,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
-from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind
 from core.streams import Additive
 from core.window import Window
@@ -98,7 +97,7 @@ def audit(
     """
     with read_only(sessions) as session:
         found = models.find(session, model)
-        model_id, contract = found.id, Contract.from_json(found.contract)
+        model_id, contract = found.id, found.contract
         edges = frozen(session, model_id)
         manifests = {
             version.name: version.manifest

@@ -13,8 +13,6 @@ from uuid import UUID
 from sqlalchemy import Engine, and_, column, func, select, table, text
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE
 from db.queries import summaries
 from db.queries.log import positions, recompute_marks
@@ -72,9 +70,7 @@ def closed_slots(session: Session, model: Model) -> list[datetime]:
     first = summaries.first(session, SERVING, model.id)
     if first is None or model.watermark is None:
         return []
-    closed = model.watermark - Policy.from_json(model.policy).lateness(
-        Contract.from_json(model.contract).grain
-    )
+    closed = model.watermark - model.policy.lateness(model.contract.grain)
     return [*UTC_ZONE.ends(UTC_ZONE.floor(first), closed)]
 
 

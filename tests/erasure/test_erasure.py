@@ -164,7 +164,7 @@ def test_a_name_is_found_as_it_was_sent_and_as_it_was_hashed(
         model = session.get_one(Model, model_id)
         key = model.mask_key = masking.new_key()
         strict = replace(CONTRACT, sensitive_fields={"session_id": Sensitivity.HASH})
-        model.contract = strict.to_json()
+        model.contract = strict
     stored = masking.hashed(key, "session_id", GONE)
     for i, name in enumerate((GONE, stored, STAYS)):  # before the contract grew stricter, after
         row = prediction(START, i, session_id=name)
@@ -183,7 +183,7 @@ def test_what_is_never_stored_cannot_be_erased(sessions: sessionmaker[Session]) 
     model_id = add_model(sessions)
     with unit_of_work(sessions) as session:
         dropped = replace(CONTRACT, sensitive_fields={"entity": Sensitivity.DROP})
-        session.get_one(Model, model_id).contract = dropped.to_json()
+        session.get_one(Model, model_id).contract = dropped
     with pytest.raises(Unprocessable, match="entity is dropped before anything is stored"):
         want(sessions, model_id, "entity")
     with pytest.raises(Unprocessable, match="name one of session_id, entity"):

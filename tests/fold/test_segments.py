@@ -184,7 +184,7 @@ def test_segments_begin_when_the_contract_names_them(sessions: sessionmaker[Sess
         assert rows_of(session, INPUT_BY_SEGMENT) == []
         assert stored.names(session, model_id) == {}
     with unit_of_work(sessions) as session:
-        session.get_one(Model, model_id).contract = BY_ENTITY.to_json()
+        session.get_one(Model, model_id).contract = BY_ENTITY
     send(sessions, model_id, [prediction(START, 1), prediction(START, 2)], BY_ENTITY)
 
     assert read(sessions, INPUT).moments[0, 0, N] == 3

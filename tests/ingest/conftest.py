@@ -61,7 +61,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def model(sessions: sessionmaker[Session]) -> str:
     with unit_of_work(sessions) as session:
-        session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
     return "grid"
 
 

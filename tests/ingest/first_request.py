@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     sessions: sessionmaker[Session] = sessionmaker(connect(url), expire_on_commit=False)
     upgrade(sessions.kw["bind"])
     with unit_of_work(sessions) as session:
-        session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
         token = create_key(session, "sender", ["ingest"], None, utcnow())
     settings = Settings(database_url=url, lake=folder / "lake", artifacts=folder / "artifacts")
     load_ahead()

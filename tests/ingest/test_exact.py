@@ -111,7 +111,7 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
         session.add(
             Model(
                 name="flags",
-                contract=contract.to_json(),
+                contract=contract,
                 created_at=datetime(2026, 1, 1, tzinfo=UTC),
             )
         )

@@ -51,7 +51,7 @@ def contract(name: str) -> Contract:
 
 def add(sessions: sessionmaker[Session], name: str) -> None:
     with unit_of_work(sessions) as session:
-        session.add(Model(name="odd", contract=contract(name).to_json(), created_at=NOW))
+        session.add(Model(name="odd", contract=contract(name), created_at=NOW))
 
 
 def rows(name: str, n: int = 3) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def test_only_ingest_keys_may_send(
     client: TestClient, sessions: sessionmaker[Session], stored: Stored
 ) -> None:
     with unit_of_work(sessions) as session:
-        other = Model(name="other", contract=CONTRACT.to_json(), created_at=utcnow())
+        other = Model(name="other", contract=CONTRACT, created_at=utcnow())
         session.add(other)
         session.flush()
         tokens = [

@@ -50,8 +50,7 @@ CONTRACT = Contract(
 @pytest.fixture
 def model(sessions: sessionmaker[Session]) -> str:
     with unit_of_work(sessions) as session:
-        stored = CONTRACT.to_json()
-        session.add(Model(name="grid", contract=stored, mask_key=KEY, created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, mask_key=KEY, created_at=utcnow()))
     return "grid"
 
 

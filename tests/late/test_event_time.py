@@ -143,7 +143,7 @@ def test_a_longer_lateness_makes_fewer_rows_late(sessions: sessionmaker[Session]
         model_id = add_model(sessions, name=name)
         with unit_of_work(sessions) as session:
             policy = Policy(lateness_seconds=lateness)
-            session.get_one(Model, model_id).policy = policy.to_json()
+            session.get_one(Model, model_id).policy = policy
         rows = at((DAY + HOUR, DAY + HOUR), (HOUR, DAY + HOUR))
         keep(sessions, model_id, Kind.PREDICTIONS, rows)
         fold_all(sessions, NOW)

@@ -93,7 +93,7 @@ class World:
             monitors={kind: params.get(kind, {}) for kind in kinds},
         )
         with unit_of_work(sessions) as session:
-            session.get_one(Model, self.model_id).policy = POLICY.to_json()
+            session.get_one(Model, self.model_id).policy = POLICY
 
     def send(self, rows: Iterable[Row]) -> None:
         """Keep rows in the inbox, those of each kind in their order."""

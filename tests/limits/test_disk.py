@@ -90,7 +90,7 @@ def test_a_backlog_is_full_until_it_is_well_below() -> None:
 @pytest.fixture
 def token(sessions: sessionmaker[Session]) -> str:
     with unit_of_work(sessions) as session:
-        session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
         return create_key(session, "k", [Scope.INGEST, Scope.READ], None, utcnow())
 
 
@@ -160,7 +160,7 @@ def test_a_full_disk_refuses_loses_nothing_and_mends_by_itself(
         engine = connect(settings.database_url)
         sessions = sessionmaker(engine, expire_on_commit=False)
         with unit_of_work(sessions) as session:
-            session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+            session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
             token = create_key(session, "k", [Scope.ADMIN], None, utcnow())
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         kept, refused = [], []

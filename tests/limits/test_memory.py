@@ -72,7 +72,7 @@ def resident(pid: int) -> int:
 @pytest.fixture
 def tokens(sessions: sessionmaker[Session]) -> list[str]:
     with unit_of_work(sessions) as session:
-        session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
         return [create_key(session, f"k{i}", ["ingest"], None, utcnow()) for i in range(3)]
 
 

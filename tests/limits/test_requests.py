@@ -32,7 +32,7 @@ def batch(first: int, n: int) -> bytes:
 def sender(settings: Settings, sessions: sessionmaker[Session]) -> Iterator[Sender]:
     """Make a client whose key has these limits."""
     with unit_of_work(sessions) as session:
-        session.add(Model(name="grid", contract=CONTRACT.to_json(), created_at=utcnow()))
+        session.add(Model(name="grid", contract=CONTRACT, created_at=utcnow()))
     app = create_app(settings, sessions)
     with TestClient(app):
 

@@ -21,6 +21,7 @@ from notify.sender import Sender
 from notify.signing import new_secret
 from services.alerting.deliver import deliver_all, record
 from tests.notify.receiver import Receiver, running
+from tests.streams import CONTRACT
 
 Tell = Callable[[Flip], None]
 
@@ -41,7 +42,7 @@ def add_channel(
 
 def watched(session: Session, now: datetime) -> Alert:
     model = Model(
-        name="grid", contract={}, policy={}, runbook_url="https://run.book", created_at=now
+        name="grid", contract=CONTRACT, runbook_url="https://run.book", created_at=now
     )
     session.add(model)
     session.flush()

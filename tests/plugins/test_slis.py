@@ -64,7 +64,7 @@ def rows(contract: Contract = CONTRACT, **fields: Any) -> list[dict[str, Any]]:
 
 def send(sessions: sessionmaker[Session], model_id: UUID, rows: list[dict[str, Any]]) -> None:
     with read_only(sessions) as session:
-        contract = Contract.from_json(session.get_one(Model, model_id).contract)
+        contract = session.get_one(Model, model_id).contract
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows, contract))
     fold_all(sessions, LATER)
 

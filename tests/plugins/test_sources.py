@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.queries.queue.runs import MAX_ATTEMPTS
 from db.session import read_only, unit_of_work
@@ -279,7 +280,7 @@ def test_an_error_of_a_source_quotes_nothing_of_a_model_with_sensitive_values(
     world.pull()
     assert world.read()["error"] == "ValueError: Ann has 7"
     with unit_of_work(world.sessions) as session:
-        session.scalars(select(Model)).one().contract = contract
+        session.scalars(select(Model)).one().contract = Contract.from_json(contract)
     world.pull()
     assert world.read()["error"] == "ValueError"
 

@@ -318,7 +318,7 @@ def test_a_configuration_that_is_none_is_refused(
 
 def world_contract(world: Seasons) -> Contract:
     with read_only(world.sessions) as session:
-        return Contract.from_json(session.scalars(select(Model.contract)).one())
+        return session.scalars(select(Model)).one().contract
 
 
 @pytest.mark.usefixtures("plugins")

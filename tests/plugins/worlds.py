@@ -1,5 +1,6 @@
 """A model whose policy names a template and a trainer of the plug-ins, and its API."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def policy(world: Seasons, **changes: object) -> None:
         **changes,
     }
     with unit_of_work(world.sessions) as session:
-        session.execute(update(Model).values(policy=named))
+        session.execute(update(Model).values(policy_text=json.dumps(named)))
 
 
 @pytest.fixture

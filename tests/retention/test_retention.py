@@ -65,7 +65,7 @@ def finish(sessions: sessionmaker[Session], lake: Path) -> None:
 
 def policy(sessions: sessionmaker[Session], model_id: UUID, **changes: Any) -> None:
     with unit_of_work(sessions) as session:
-        session.get_one(Model, model_id).policy = Policy(**changes).to_json()
+        session.get_one(Model, model_id).policy = Policy(**changes)
 
 
 def days(lake: Path, model_id: UUID, kind: Kind = Kind.PREDICTIONS) -> list[date]:

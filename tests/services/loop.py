@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
 from typing import Any
@@ -57,7 +58,7 @@ class Loop:
         self.versions = {v: add_version(sessions, self.model_id, v, {}) for v in ("v1", "v2")}
         with unit_of_work(sessions) as session:
             model = session.get_one(Model, self.model_id)
-            model.policy, model.watermark = POLICY.to_json(), START
+            model.policy, model.watermark = POLICY, START
             for version_id in self.versions.values():
                 version = session.get_one(Version, version_id)
                 version.objective, version.sha256 = OBJECTIVE, version_id.hex
@@ -67,10 +68,10 @@ class Loop:
             for kind in kinds:
                 monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
 
-    def policy(self, **changes: object) -> None:
+    def policy(self, **changes: Any) -> None:
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
-            model.policy = {**model.policy, **changes}
+            model.policy = replace(model.policy, **changes)
 
     def listen(self, *severities: str) -> None:
         with unit_of_work(self.sessions) as session:

@@ -162,7 +162,7 @@ def test_the_worker_writes_it_and_only_readers_of_the_model_see_it(
 
 
 def add_other(session: Session) -> UUID:
-    model = Model(name="other", contract=CONTRACT.to_json(), created_at=START)
+    model = Model(name="other", contract=CONTRACT, created_at=START)
     session.add(model)
     session.flush()
     return model.id

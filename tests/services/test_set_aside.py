@@ -16,6 +16,7 @@ from alerts.platform import PlatformFault
 from api.main import create_app
 from core.clock import utcnow
 from core.errors import Conflict
+from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import Feature, Sensitivity
 from core.schema.rows import Kind, Stage
@@ -271,8 +272,8 @@ def test_retention_of_one_model_that_fails_stops_no_other(
     fold_all(sessions, LATE)
     archive_all(sessions, tmp_path, LATE)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, ill).policy = {"keep_days": "ages"}
-        session.get_one(Model, well).policy = {"keep_days": 20}
+        session.get_one(Model, ill).policy_text = '{"keep_days": "ages"}'
+        session.get_one(Model, well).policy = Policy(keep_days=20)
 
     assert retain_all(sessions, tmp_path, LATE) == 1
 

@@ -162,7 +162,7 @@ def test_what_can_never_work_is_refused_before_a_rollout_opens(empty: Seasons) -
 
 def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Seasons) -> None:
     with unit_of_work(seasons.sessions) as session:
-        session.execute(update(Model).values(policy={"gate_days": 2}))
+        session.execute(update(Model).values(policy_text='{"gate_days": 2}'))
     result = seasons.request("renewal", ONSET)
     assert seasons.train()
     waiting = seasons.rollout(result)

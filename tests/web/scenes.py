@@ -73,7 +73,7 @@ def a_model(scene: Scene, name: str, description: str = "", **columns: Any) -> M
         name=name,
         description=description,
         runbook_url="https://wiki.example/runbook",
-        contract=CONTRACT.to_json(),
+        contract=CONTRACT,
         last_received_at=scene.now - timedelta(minutes=2),
         created_at=scene.now - 3 * DAY,
     )

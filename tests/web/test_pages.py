@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
-from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models, segments
 from db.session import read_only, unit_of_work
@@ -139,8 +138,8 @@ def test_a_model_names_its_time_zone_and_shows_days_of_it(
     assert "<dt>Days in</dt><dd>UTC</dd>" in read.get(page).text
     with unit_of_work(sessions) as session:
         model = models.find(session, "transformer-load")
-        declared = Contract.from_json(model.contract)
-        model.contract = replace(declared, zone="Asia/Tokyo").to_json()
+        declared = model.contract
+        model.contract = replace(declared, zone="Asia/Tokyo")
         [version, *_] = models.versions(session, model.id)
         version.reference_start = datetime(2026, 1, 4, 15, tzinfo=UTC)
         version.reference_end = datetime(2026, 2, 4, 15, tzinfo=UTC)
@@ -158,8 +157,8 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
 ) -> None:
     with unit_of_work(sessions) as session:
         model = models.find(session, "tariff-classifier")
-        declared = Contract.from_json(model.contract)
-        model.contract = replace(declared, segment_by="entity").to_json()
+        declared = model.contract
+        model.contract = replace(declared, segment_by="entity")
     page, read = "/models/tariff-classifier", signed_in("read")
     assert "No row has been counted by segment yet" in read.get(page).text
     listed = "/v1/models/tariff-classifier/segments"

@@ -83,7 +83,7 @@ def test_what_was_counted_of_a_day_stays_when_its_first_hours_are_dropped(
     world.work()
     before = counted(world)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, world.model_id).policy = Policy(keep_days=17).to_json()
+        session.get_one(Model, world.model_id).policy = Policy(keep_days=17)
     assert retain_all(sessions, tmp_path, NOW) > 0
     times = [row["at"] for kind, row in every if kind is Kind.PREDICTIONS]
     world.send((Kind.LABELS, label(at, [9.0], arrived_at=at + 3 * DAY)) for at in times)

@@ -10,8 +10,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from db import dialect
 from db.queries import models
 from db.tables import LateDay, Model, Version
@@ -44,9 +42,7 @@ def settled(model: Model) -> datetime | None:
     """
     if model.watermark is None:
         return model.evaluated_until
-    closed = model.watermark - Policy.from_json(model.policy).lateness(
-        Contract.from_json(model.contract).grain
-    )
+    closed = model.watermark - model.policy.lateness(model.contract.grain)
     end = models.zone_of(model).floor(closed)
     return end if model.evaluated_until is None else max(end, model.evaluated_until)
 
@@ -56,8 +52,8 @@ def errors_settled(model: Model) -> date | None:
     end = settled(model)
     if end is None:
         return None
-    contract = Contract.from_json(model.contract)
-    reach = contract.horizon * contract.step + Policy.from_json(model.policy).label_delay
+    contract = model.contract
+    reach = contract.horizon * contract.step + model.policy.label_delay
     return (models.zone_of(model).local(end) - ceil(reach / DAY) * DAY).date()
 
 

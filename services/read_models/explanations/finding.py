@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models
@@ -165,7 +164,7 @@ def explain(
     monitor = session.get_one(Monitor, row.monitor_id)
     incident = _incident(session, row)
     window = Window(row.window_start, row.window_end)
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     zone = Zone(contract.zone)
     around = _around(window, incident.since, zone)
     lead = _lead(window, incident.since, zone)

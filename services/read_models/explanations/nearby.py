@@ -12,7 +12,6 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.schema.calendar import Calendar
-from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window, midnight
 from db.queries import summaries
@@ -100,7 +99,7 @@ class Around:
 def changes(session: Session, around: Around, now: datetime) -> tuple[Change, ...]:
     """Return what changed, oldest first: what is known in event time, then in wall time."""
     model_id, window = around.model.id, around.window
-    contract = Contract.from_json(around.model.contract)
+    contract = around.model.contract
     zone = Zone(contract.zone)
     found = [
         *_serving(session, model_id, window),

@@ -117,7 +117,7 @@ def _state_now(
         ):
             return None
         model = session.get_one(Model, model_id)
-        contract, key = Contract.from_json(model.contract), model.mask_key
+        contract, key = model.contract, model.mask_key
         kept = {}
         for kind in Kind:
             after = log.last_group(kind)

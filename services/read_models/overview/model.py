@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFound
 from core.schema import task
-from core.schema.contract import Contract
 from core.schema.task import has_stream
 from core.schema.zone import Zone
 from core.window import Window
@@ -148,7 +147,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     found = session.scalar(models.named(name))
     if found is None or only not in (None, found.id):
         raise NotFound(f"no model {name!r}")
-    contract = Contract.from_json(found.contract)
+    contract = found.contract
     zone = Zone(contract.zone)
     live = false_alarm_rates.live(session, [found.id])
     monitor_status = tuple(

@@ -44,6 +44,6 @@ def subject(session: Session, name: str, only: UUID | None) -> Subject:
     return Subject(
         model_id=model.id,
         name=model.name,
-        contract=Contract.from_json(model.contract),
+        contract=model.contract,
         versions=tuple(session.scalars(newest_first.order_by(Version.created_at.desc()))),
     )

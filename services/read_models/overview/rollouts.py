@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
-from core.schema.contract import Contract
 from db.queries.read import overview
 from db.tables import Model, Rollout, RolloutEvent
 from retrain.deadline import Deadline
@@ -162,7 +161,7 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         line=_line(row),
         gate=stored.gate,
         verdict=stored.verdict,
-        bars=rule_of(Contract.from_json(session.get_one(Model, stored.model_id).contract)),
+        bars=rule_of(session.get_one(Model, stored.model_id).contract),
         template=stored.template,
         trainer=stored.trainer,
         reference=stored.reference,

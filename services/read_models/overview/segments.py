@@ -131,7 +131,7 @@ def segments(
     version
         Only rows of this one; of all by default.
     """
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     if not contract.segment_by or model.watermark is None:
         by = contract.segment_by or None
         return Segments(by=by, until=model.watermark, days=days, segments=())

@@ -185,7 +185,7 @@ def ask(session: Session, root: Path, finding: Finding, now: datetime) -> Report
 
 def _lacks(session: Session, finding: Finding) -> str:
     """Return why there can be no report on a finding; "" where there can."""
-    contract = Contract.from_json(session.get_one(Model, finding.model_id).contract)
+    contract = session.get_one(Model, finding.model_id).contract
     kind = session.get_one(Monitor, finding.monitor_id).kind
     if not columns_of(contract, finding.detail, kind):
         return "it names no feature of the input that is a number"

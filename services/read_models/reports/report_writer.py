@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound, Unprocessable
 from core.lake_root import LakeRoot
-from core.schema.contract import Contract
 from core.window import Window
 from db.queries import models
 from db.session import read_only
@@ -93,7 +92,7 @@ def subject_of(session: Session, finding_id: UUID) -> Subject:
     if reference is None:
         raise Unprocessable(f"version {finding.version!r} has no reference")
     model = session.get_one(Model, finding.model_id)
-    contract = Contract.from_json(model.contract)
+    contract = model.contract
     kind = session.get_one(Monitor, finding.monitor_id).kind
     columns = report_status.columns_of(contract, finding.detail, kind)
     if not columns:
