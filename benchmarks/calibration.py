@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks.quality import tables
 from benchmarks.quality.series import FOLDER
-from monitors.baselines.threshold import episodes
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.calibration import CalibrationParams, ProbabilityDays, evaluate
 from monitors.performance.reliability import overall

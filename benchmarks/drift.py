@@ -32,8 +32,8 @@ from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift, input_drift_baseline
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.statistics import all_distances
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.streams import INPUT

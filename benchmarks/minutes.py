@@ -27,11 +27,11 @@ from db.migrate import upgrade
 from db.session import connect, read_only, unit_of_work
 from db.tables import Finding, Model
 from lake.lists import Floats
-from monitors.baselines.decision import decide
 from monitors.data_quality import input_health
 from monitors.data_quality.input_health import InputHealthParams
 from monitors.drift import short_term
 from monitors.drift.short_term import ShortTermDriftParams
+from monitors.false_alarms.decision import decide
 from monitors.finding import Outcome
 from monitors.summaries.grains import Grains
 from services.aggregation.fold import fold_all

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.quality.series import DAY, FOLDER, Series, elec2, ett
 from core.window import Window
-from monitors.baselines.threshold import episodes
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
+from monitors.false_alarms.threshold import episodes
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.summary import Floats, Ints, Summary, chunk_start, freeze
 from monitors.temporal import panel, window_profile, window_profile_sums

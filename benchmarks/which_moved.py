@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.quality import tables
 from benchmarks.quality.ours import grid
 from benchmarks.quality.series import CONTEXT, DAY, WEEK, ar1, ett
-from monitors.baselines.threshold import fit_threshold
+from monitors.false_alarms.threshold import fit_threshold
 from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import distances, robust_baseline

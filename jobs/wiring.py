@@ -15,7 +15,6 @@ from jobs.ticker import PURGE_EVERY
 from jobs.worker import Job, Queue
 from notify.sender import Sender
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
@@ -24,6 +23,7 @@ from services.evaluation.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep
+from services.labels.label_join import join_all
 from services.read_models import backtests
 from services.read_models.reports import report_writer
 from services.retention import deletion, erasure, erasure_requests, rebuild, retention

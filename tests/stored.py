@@ -19,7 +19,7 @@ from monitors.slo import cells
 from monitors.slo.cells import CellCounts, Columns, Texts
 from monitors.slo.serving import CELLS, SERVING
 from monitors.summaries.summary import Bools, Ints
-from services.aggregation.error_days import ERRORS, SHADOW_ERRORS, DaySums
+from services.labels.error_days import ERRORS, SHADOW_ERRORS, DaySums
 
 
 def rows(

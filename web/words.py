@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from urllib.parse import quote, urlsplit
 
 from core.schema.zone import DEFAULT, Zone
-from monitors.baselines.false_alarm_rate import Achieved
+from monitors.false_alarms.false_alarm_rate import Achieved
 
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"

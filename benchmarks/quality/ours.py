@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.quality.detectors import Question, Timed, Verdicts, Watch, Weekly
 from benchmarks.quality.series import CONTEXT, LEAD, WEEK
-from monitors.baselines import threshold
 from monitors.drift import input_drift, input_drift_baseline, mean_shift, mean_shift_evaluation
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
+from monitors.false_alarms import threshold
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.seasonality import find_period
 from monitors.statistics.view import View

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.streams import Additive
 from monitors.baselines.feature_weights import Weights
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.slo.cells import N_PLACES, NO_SEGMENT
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing

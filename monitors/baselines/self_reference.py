@@ -12,8 +12,8 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import since
-from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import (

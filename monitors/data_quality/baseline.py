@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.baselines.threshold import episodes, fit_threshold, middle_and_spread
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.false_alarms.threshold import episodes, fit_threshold, middle_and_spread
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats

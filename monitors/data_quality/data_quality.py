@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.window import Window
-from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality.baseline import WEEK, DataQualityBaseline, Habit, habit, learn, share
 from monitors.data_quality.flaws import REFUSED, DataQualityParams, DayVolume, Fact, Flaw
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS

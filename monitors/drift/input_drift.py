@@ -3,7 +3,7 @@
 Windows of some days of the seasonal difference are compared with the windows
 of the reference. One evaluation a day; the threshold keeps the promised number of
 days between false alarms over all features together, because it is taken from
-running those evaluations over the reference (`monitors.baselines.threshold`).
+running those evaluations over the reference (`monitors.false_alarms.threshold`).
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,6 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.segments import like
-from monitors.baselines.threshold import (
-    distance,
-    is_constant,
-    p_value,
-    symmetric_distance,
-)
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.input_drift_baseline import (
     InputDriftBaseline,
     effect_of,
@@ -30,6 +23,13 @@ from monitors.drift.input_drift_baseline import (
     tail_of,
     windows_of,
 )
+from monitors.false_alarms.threshold import (
+    distance,
+    is_constant,
+    p_value,
+    symmetric_distance,
+)
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.false_discovery_rate import moved
 from monitors.statistics.seasonality import window_moments

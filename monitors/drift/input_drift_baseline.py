@@ -7,7 +7,7 @@ import numpy as np
 
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.reference_incidents import incidents, stretches
-from monitors.baselines.threshold import (
+from monitors.false_alarms.threshold import (
     FalseAlarmThreshold,
     Pool,
     distance,
@@ -17,7 +17,7 @@ from monitors.baselines.threshold import (
     middle_and_spread,
     pool,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp, with_reference
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp, with_reference
 from monitors.statistics.seasonality import difference, find_period, window_moments
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import pdtr, pdtrik
 
-from monitors.baselines.threshold import FalseAlarmThreshold, middle_and_spread
-from monitors.baselines.warm_up import WarmingUp, with_reference
 from monitors.drift.daily_levels import (
     LAGS,
     WARM_UP_DAYS,
@@ -26,6 +24,8 @@ from monitors.drift.daily_levels import (
     spread,
 )
 from monitors.drift.mean_shift_null import quiet_evidence
+from monitors.false_alarms.threshold import FalseAlarmThreshold, middle_and_spread
+from monitors.false_alarms.warm_up import WarmingUp, with_reference
 from monitors.statistics.e_detector import BETS, accumulate, fair_price, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding

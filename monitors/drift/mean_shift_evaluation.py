@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, what_lacks
 from monitors.baselines.segments import like
-from monitors.baselines.threshold import in_sd, is_constant
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.daily_levels import BASELINE_DAYS, LIVELY_DAYS, WARM_UP_DAYS, means_before
 from monitors.drift.mean_shift import MeanShiftBaseline, in_units, joint, surprises
+from monitors.false_alarms.threshold import in_sd, is_constant
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json, figure
 from monitors.statistics.e_detector import BETS, accumulate, began, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from monitors.baselines.daily_evaluations import no_data
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import chunk_start

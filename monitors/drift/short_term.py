@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from core.window import Window
-from monitors.baselines.threshold import Pool, distance, pool
 from monitors.evidence import Evidence, Implicated
+from monitors.false_alarms.threshold import Pool, distance, pool
 from monitors.finding import in_words
 from monitors.summaries.grains import Grains
 from monitors.summaries.moments import rounding

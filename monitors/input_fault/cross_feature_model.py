@@ -11,7 +11,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
+from monitors.false_alarms.threshold import (
+    FalseAlarmThreshold,
+    fit_threshold,
+    middle_and_spread,
+)
 from monitors.input_fault.fault_types import FaultKind, Shape, explain
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import rounding

@@ -15,8 +15,8 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.segments import like
-from monitors.baselines.threshold import FalseAlarmThreshold
-from monitors.baselines.warm_up import WarmingUp, with_reference
+from monitors.false_alarms.threshold import FalseAlarmThreshold
+from monitors.false_alarms.warm_up import WarmingUp, with_reference
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.cross_feature_model import (
     AFTER,

@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from monitors.baselines.segments import feature_of, like, with_enough
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome
 from monitors.input_fault.cross_feature_model import EVALUATION_DAYS, InputFaultBaseline
 from monitors.input_fault.input_fault import Fault, InputFaultParams

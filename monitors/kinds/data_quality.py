@@ -6,10 +6,10 @@ from dataclasses import replace
 import msgspec
 
 from monitors.baselines.coverage import unevaluated
-from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
 from monitors.data_quality.flaws import DataQualityParams, StoredFlaw
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, ReferenceOf
 from monitors.show import CellKind, Column, Table, View

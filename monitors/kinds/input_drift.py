@@ -6,11 +6,11 @@ from datetime import timedelta
 from core.window import Window
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import inherit, like_fitted, with_enough
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.feature_distances import with_distances
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.drift.short_reference import with_first_impression
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.input_fault import segment_faults
 from monitors.input_fault.input_fault import Fault, InputFaultParams

@@ -2,9 +2,9 @@
 
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import like_fitted, names_of, with_enough
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import mean_shift, mean_shift_evaluation
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput

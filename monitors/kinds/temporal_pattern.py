@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import blocks, inherit, like_fitted, names_of, with_enough
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput

@@ -20,7 +20,7 @@ from monitors.baselines.self_reference import (
     last_window,
     over_windows,
 )
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, as_json
 from monitors.performance.reliability import overall, squared_error, sureness, table
 from monitors.statistics.view import Statistic

@@ -16,7 +16,7 @@ from monitors.baselines.self_reference import (
     evaluate_views,
     last_window,
 )
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json
 from monitors.performance.residual_statistics import (
     VIEWS,

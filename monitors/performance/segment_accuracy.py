@@ -22,7 +22,7 @@ from monitors.baselines.self_reference import (
     n_reference,
     over_windows,
 )
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, as_json
 from monitors.statistics.view import Statistic, log_size
 from monitors.summaries.summary import Floats

@@ -16,8 +16,12 @@ import numpy as np
 
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.segments import feature_of, like
-from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, middle_and_spread
-from monitors.baselines.warm_up import WarmingUp, with_reference
+from monitors.false_alarms.threshold import (
+    FalseAlarmThreshold,
+    fit_threshold,
+    middle_and_spread,
+)
+from monitors.false_alarms.warm_up import WarmingUp, with_reference
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import (
     RobustBaseline,

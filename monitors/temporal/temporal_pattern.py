@@ -6,7 +6,7 @@ import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.false_discovery_rate import moved
 from monitors.statistics.max_statistic import largest

@@ -4,7 +4,7 @@ Each closed event day has the means of what its rows are like inside: how long,
 what follows what, where in the row the values lie (`window_profile_sums`). They
 are compared with the same weekdays of the four weeks before. The baseline, and the
 threshold under one promise over all parts of all features, come from the same
-evaluations of the first days of the version (`monitors.baselines.threshold`).
+evaluations of the first days of the version (`monitors.false_alarms.threshold`).
 """
 
 import itertools
@@ -17,8 +17,8 @@ import numpy as np
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
-from monitors.baselines.threshold import FalseAlarmThreshold, fit_threshold, p_value
-from monitors.baselines.warm_up import MIN_WINDOWS, WarmingUp
+from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold, p_value
+from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
 from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.statistics.mahalanobis import distance, metric
 from monitors.summaries.hourly import HOURS

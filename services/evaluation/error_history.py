@@ -28,8 +28,9 @@ from monitors.performance.segment_accuracy import (
     of_segments,
 )
 from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfReference
-from services.aggregation import error_days, segments
-from services.aggregation.error_days import ERRORS_BY_SEGMENT
+from services.aggregation import segments
+from services.labels import error_days
+from services.labels.error_days import ERRORS_BY_SEGMENT
 from tasks import calibration_sums, horizon_buckets, residual_sums
 from tasks.calibration_sums import CALIBRATION
 from tasks.residual_sums import RESIDUALS

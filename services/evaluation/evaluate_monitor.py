@@ -3,8 +3,8 @@
 import logging
 
 from core.schema.zone import UTC_ZONE
-from monitors.baselines.decision import decide
 from monitors.evidence import Evidence
+from monitors.false_alarms.decision import decide
 from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs
 from monitors.local_time import in_utc, local_context, state_in_local_time

@@ -14,8 +14,8 @@ from core.schema.contract import Contract
 from db.queries import summaries
 from db.tables import Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
-from services.aggregation import error_days
-from services.aggregation.error_days import ERRORS, SHADOW_ERRORS
+from services.labels import error_days
+from services.labels.error_days import ERRORS, SHADOW_ERRORS
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
 from services.read_models.overview.reliability import ClassReliability, by_class
 from services.read_models.overview.residuals import PartErrors, by_part

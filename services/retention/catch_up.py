@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind
 from services.aggregation.fold import fold
-from services.aggregation.label_join import join
+from services.labels.label_join import join
 from services.platform_faults.outage import is_outage
 from services.retention.archive import archive
 

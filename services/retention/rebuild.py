@@ -31,9 +31,10 @@ from lake.reading import Log
 from lake.storage import LakeAstray
 from monitors.slo import sli
 from monitors.summaries.streams import WINDOW_PROFILE
-from services.aggregation import folded, label_join
+from services.aggregation import folded
 from services.aggregation.folded import Frozen, Part, frozen, summaries_of
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
+from services.labels import label_join
 from services.retention.archive import archive
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.api.conftest import Clients
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import sessionmaker
 
 from db.session import connect
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 
 LATER = datetime(2026, 3, 1, tzinfo=UTC)

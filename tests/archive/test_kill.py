@@ -23,9 +23,9 @@ from lake.reading import Log
 from monitors.summaries.streams import INPUT, OUTPUT
 from monitors.summaries.summary import N
 from services.aggregation import serving
-from services.aggregation.error_days import ERRORS, from_bytes
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels.error_days import ERRORS, from_bytes
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests import stored
 from tests.archive.mortal import LATER

@@ -18,7 +18,7 @@ from lake import storage
 from lake.reading import Log
 from lake.tables import open_table
 from services.aggregation.fold import PATIENCE, fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.objectstore import Running
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table

@@ -35,10 +35,10 @@ from monitors.summaries.serialization import from_many
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
 from services.aggregation import segments
-from services.aggregation.error_days import DaySums
 from services.aggregation.folded import Frozen, Part, frozen
-from services.aggregation.label_join import Subject, accuracy, streams_of
 from services.aggregation.row_summaries import summarise_rows
+from services.labels.error_days import DaySums
+from services.labels.label_join import Subject, accuracy, streams_of
 from tasks.residual_sums import RESIDUALS
 from tasks.sums import units
 from tests.streams import CONTRACT

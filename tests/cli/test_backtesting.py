@@ -17,7 +17,7 @@ from jobs.wiring import jobs
 from jobs.worker import Worker
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.fold.test_fold import send
 from tests.streams import HOUR, START, add_model, prediction

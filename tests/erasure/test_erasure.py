@@ -36,9 +36,9 @@ from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
 from services.aggregation import entities
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
+from services.labels.label_join import join_all
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all

@@ -32,7 +32,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Quarantine, Receipt, Scope
 from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.streams import HOUR, START, add_model
 

@@ -21,9 +21,9 @@ from db.session import read_only, unit_of_work
 from db.tables import DirtyDay, Rollout, SessionScore
 from monitors.baselines.segments import FIRST, MOST, NONE
 from retrain.rollout import Phase
-from services.aggregation.error_days import ERRORS, ERRORS_BY_SEGMENT, DaySums, from_bytes
 from services.aggregation.fold import PATIENCE, fold_all
-from services.aggregation.label_join import join, join_all
+from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, DaySums, from_bytes
+from services.labels.label_join import join, join_all
 from services.platform_faults import set_aside
 from services.retention.archive import archive_all
 from tasks import residual_sums

@@ -25,11 +25,11 @@ from db.tables import (
     SummaryRow,
 )
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.evaluation import schedule
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.streams import (
     CONTRACT,

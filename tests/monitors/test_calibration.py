@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors.baselines.threshold import episodes
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.calibration import CalibrationParams, evaluate
 from monitors.performance.reliability import overall, squared_error, sureness, table

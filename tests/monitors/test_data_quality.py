@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core.window import Window
-from monitors.baselines.warm_up import WarmingUp
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
 from monitors.data_quality.flaws import DataQualityParams, DayVolume
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.registry import find
 from monitors.summaries.daily import Daily, daily

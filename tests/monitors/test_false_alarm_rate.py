@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.baselines.false_alarm_rate import Achieved
+from monitors.false_alarms.false_alarm_rate import Achieved
 
 
 @pytest.mark.parametrize("expected", [0.5, 2.0, 5.0, 20.0])

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel

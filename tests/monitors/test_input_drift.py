@@ -5,10 +5,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitors.baselines.threshold import episodes
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.input_drift import conformal_p, evaluate, evaluate_days
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
+from monitors.false_alarms.threshold import episodes
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Outcome
 from monitors.statistics.seasonality import difference, find_period, window_moments
 from monitors.summaries.summary import Floats

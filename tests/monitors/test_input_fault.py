@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.input_fault.cross_feature_model import InputFaultBaseline
 from monitors.input_fault.fault_types import FaultKind

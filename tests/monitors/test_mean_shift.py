@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift.mean_shift import (
     MeanShiftBaseline,
     MeanShiftParams,
@@ -15,6 +14,7 @@ from monitors.drift.mean_shift import (
     lowest_limit,
 )
 from monitors.drift.mean_shift_evaluation import LOOK_BACK, evaluate, evaluate_days
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Outcome
 from monitors.statistics.e_detector import fair_price, payoff
 from monitors.summaries.hourly import HOURS

@@ -7,7 +7,6 @@ import pytest
 
 from monitors.baselines import self_reference
 from monitors.baselines.self_reference import Evaluated, SelfReferenceParams
-from monitors.baselines.warm_up import WarmingUp
 from monitors.drift import (
     input_drift,
     input_drift_baseline,
@@ -18,6 +17,7 @@ from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftPa
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.drift.prediction_drift import PredictionDriftParams
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
 from monitors.input_fault.input_fault import InputFaultParams

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.baselines.threshold import episodes
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.threshold import episodes
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import distance, farthest, robust_baseline
 from monitors.statistics.view import Statistic

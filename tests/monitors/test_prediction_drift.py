@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import Unprocessable
 from monitors.baselines.first_days import reference_of
-from monitors.baselines.threshold import episodes
 from monitors.drift.prediction_drift import PredictionDriftParams, evaluate
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.registry import parse
 from monitors.summaries.hourly import HOURS

@@ -14,7 +14,6 @@ import pytest
 from core.errors import Unprocessable
 from core.window import Window
 from monitors.baselines import first_days
-from monitors.baselines.decision import decide
 from monitors.baselines.segments import FIRST, MOST, Label
 from monitors.data_quality import contract_violations, data_quality, input_health
 from monitors.data_quality.contract_violations import ContractViolationParams
@@ -32,6 +31,7 @@ from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.drift.short_term import ShortTermDriftParams
+from monitors.false_alarms.decision import decide
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
 from monitors.input_fault.input_fault import InputFaultParams

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
-from monitors.baselines.threshold import episodes
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.residuals import ResidualParams, evaluate
 from monitors.registry import parse

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monitors.baselines.segments import FIRST, MOST, OTHER, Label
-from monitors.baselines.threshold import episodes
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.segment_accuracy import (
     EXPECTED,

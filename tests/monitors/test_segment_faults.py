@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitors.baselines.warm_up import WarmingUp
+from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault, segment_faults
 from monitors.input_fault.input_fault import Fault, InputFaultParams

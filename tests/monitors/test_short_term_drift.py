@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from monitors.baselines.decision import decide
 from monitors.drift import short_term
 from monitors.drift.short_term import ShortTermBaseline, ShortTermDriftParams
+from monitors.false_alarms.decision import decide
 from monitors.finding import Outcome
 from monitors.summaries.grains import Grains
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from monitors.baselines.threshold import episodes, fit_threshold, p_value, symmetric_distance
+from monitors.false_alarms.threshold import episodes, fit_threshold, p_value, symmetric_distance
 
 
 @pytest.mark.parametrize(

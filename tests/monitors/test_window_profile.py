@@ -10,8 +10,8 @@ import pytest
 
 from core.window import Window
 from monitors.baselines import first_days
-from monitors.baselines.threshold import episodes
 from monitors.explanation.implicated_features import named
+from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.serialization import from_bytes, from_many, to_bytes

@@ -29,9 +29,9 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding, Inbox, Quarantine
 from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
+from services.labels.label_join import join_all
 from services.models import champion_pointer
 from services.retention.archive import archive_all
 from tests.streams import START

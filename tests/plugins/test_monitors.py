@@ -15,8 +15,8 @@ from core.window import Window
 from db.session import read_only
 from db.tables import Delivery, Finding, FlipRow, Monitor
 from monitors import registry
-from monitors.baselines.decision import decide
 from monitors.evidence import Evidence
+from monitors.false_alarms.decision import decide
 from monitors.finding import Outcome
 from monitors.show import Bars
 from services.evaluation.backtest import BacktestRequest, run_backtest

@@ -27,11 +27,11 @@ from db.tables import Finding, Model, Monitor
 from monitors import registry
 from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.schedule import due
+from services.labels.label_join import join_all
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
 from tasks.sums import by_place, metrics, parts, total, width

@@ -17,7 +17,7 @@ from db.tables import Model, SummaryRow
 from monitors.slo.serving import SERVING
 from monitors.summaries.streams import INPUT
 from services.aggregation.fold import fold, fold_all
-from services.aggregation.label_join import join_all
+from services.labels.label_join import join_all
 from services.retention import rebuild
 from services.retention.archive import archive_all
 from services.retention.rebuild import Request

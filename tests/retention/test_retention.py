@@ -22,9 +22,9 @@ from lake.reading import Log
 from lake.tables import open_table
 from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
-from services.aggregation.error_days import ERRORS, from_bytes
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels.error_days import ERRORS, from_bytes
+from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from services.retention.retention import first_kept, retain_all
 from tests import stored

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.rows import Kind
 from core.schema.task import TASKS, Matched, Units
 from db.session import read_only
-from services.aggregation import error_days
-from services.aggregation.error_days import ErrorDay
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
+from services.labels import error_days
+from services.labels.error_days import ErrorDay
+from services.labels.label_join import join_all
 from services.read_models.overview.accuracy import by_day, by_step
 from services.retention.archive import archive_all
 from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, prediction, table

@@ -13,12 +13,12 @@ from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
 from monitors.baselines.segments import like_fitted
-from monitors.baselines.threshold import episodes
 from monitors.drift.input_drift import evaluate_days as drift_days
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
 from monitors.drift.mean_shift import calls as calls_of_level
 from monitors.drift.mean_shift_evaluation import evaluate_days as mean_shift_days
+from monitors.false_alarms.threshold import episodes
 from monitors.kinds import input_drift, mean_shift, temporal_pattern
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.temporal.panel import TemporalPatternBaseline, TemporalPatternParams

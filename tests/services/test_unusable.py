@@ -24,10 +24,10 @@ from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, SessionScore, UnusableAnswer
 from retrain.rollout import Phase
 from services.aggregation.fold import fold_all
-from services.aggregation.label_join import join_all
 from services.ingest.batch import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.persist import store
+from services.labels.label_join import join_all
 from services.read_models.overview import rollouts as pages
 from services.retention import retention
 from services.retention.archive import archive_all

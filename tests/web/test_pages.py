@@ -17,7 +17,7 @@ from db.queries import models, segments
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST, OTHER
-from services.aggregation.error_days import ERRORS_BY_SEGMENT, DaySums
+from services.labels.error_days import ERRORS_BY_SEGMENT, DaySums
 from tests import stored
 from tests.web.conftest import Browsers
 from web.rendering import FOLDER

@@ -12,7 +12,7 @@ from core.schema.rows import Kind
 from core.schema.zone import Zone
 from db.session import unit_of_work
 from db.tables import Alert, DirtyDay, FlipRow, Model, SummaryRow
-from services.aggregation.error_days import ERRORS, ERRORS_BY_SEGMENT, from_bytes
+from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, from_bytes
 from services.retention.erasure import erase
 from services.retention.retention import retain_all
 from tests.archive.mortal import LATER

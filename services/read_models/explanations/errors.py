@@ -15,7 +15,7 @@ from core.window import Window
 from monitors.explanation.contributions import Parts, days_moved, parts_moved
 from monitors.finding import as_json
 from monitors.summaries.summary import Floats
-from services.aggregation import error_days
+from services.labels import error_days
 
 BEFORE = timedelta(days=28)
 

@@ -18,9 +18,9 @@ from db.queries.log import row_counters
 from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
-from monitors.baselines import decision
 from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import ImplicatedFeature, named, started
+from monitors.false_alarms import decision
 from monitors.finding import Outcome
 from monitors.kind import ReferenceOf, Source
 from monitors.show import Text, View

@@ -12,7 +12,7 @@ from core.schema import task
 from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
 from core.window import Window, midnight
-from services.aggregation.error_days import ErrorDay
+from services.labels.error_days import ErrorDay
 from tasks.sums import metrics
 
 DAY = timedelta(days=1)

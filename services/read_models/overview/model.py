@@ -17,7 +17,7 @@ from db.queries.read import false_alarm_rates, overview
 from db.tables import Model, Version
 from monitors.slo.serving import SERVING
 from retrain.rollout import Phase
-from services.aggregation import error_days
+from services.labels import error_days
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models.overview import drift, incidents, serving

@@ -11,7 +11,7 @@ import msgspec
 
 from alerts.state import Phase
 from db.tables import Alert, Finding, Monitor
-from monitors.baselines.false_alarm_rate import Achieved
+from monitors.false_alarms.false_alarm_rate import Achieved
 from monitors.finding import Outcome
 from services.models import monitor_config
 

@@ -12,7 +12,7 @@ from core.schema.task import has_stream
 from db.queries import summaries
 from monitors.performance.reliability import Bin, overall, squared_error, table
 from monitors.summaries.summary import Floats
-from services.aggregation.error_days import ErrorDay, newest_labelled
+from services.labels.error_days import ErrorDay, newest_labelled
 from services.read_models.overview.accuracy import week_until
 from tasks import calibration_sums
 from tasks.calibration_sums import CALIBRATION

@@ -11,7 +11,7 @@ from core.schema import task
 from core.schema.contract import Contract
 from db.queries import summaries
 from monitors.summaries.summary import Floats
-from services.aggregation.error_days import ErrorDay, newest_labelled
+from services.labels.error_days import ErrorDay, newest_labelled
 from services.read_models.overview.accuracy import week_until
 from tasks import horizon_buckets, residual_sums
 from tasks.residual_sums import RESIDUALS

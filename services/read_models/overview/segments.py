@@ -26,9 +26,9 @@ from monitors.baselines.segments import (
 from monitors.finding import as_json
 from monitors.summaries.summary import N_MISSING, N, Summary, widen
 from monitors.summaries.totals import totals
-from services.aggregation import error_days
-from services.aggregation.error_days import ERRORS_BY_SEGMENT
 from services.aggregation.segments import Names
+from services.labels import error_days
+from services.labels.error_days import ERRORS_BY_SEGMENT
 from tasks.sums import width
 
 DAYS = 7

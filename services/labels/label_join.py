@@ -47,16 +47,16 @@ from monitors.baselines.segments import FIRST, MOST
 from monitors.summaries.local_time import local_micros
 from retrain.rollout import Phase
 from services.aggregation import segments
-from services.aggregation.error_days import (
+from services.aggregation.segments import Names
+from services.labels.error_days import (
     ERRORS,
     ERRORS_BY_SEGMENT,
     SHADOW_ERRORS,
     DaySums,
     to_bytes,
 )
-from services.aggregation.label_match import match
-from services.aggregation.segments import Names
-from services.aggregation.session_scores import Answers, Failed, Score, scores
+from services.labels.label_match import match
+from services.labels.session_scores import Answers, Failed, Score, scores
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
 from tasks.sums import by_place, chunk, losses, parts, total, units, width

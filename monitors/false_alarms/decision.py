@@ -3,9 +3,9 @@
 import msgspec
 import numpy as np
 
-from monitors.baselines.threshold import fit_threshold
-from monitors.baselines.warm_up import MIN_WINDOWS
 from monitors.evidence import Cause, Evidence, Implicated
+from monitors.false_alarms.threshold import fit_threshold
+from monitors.false_alarms.warm_up import MIN_WINDOWS
 from monitors.finding import Finding, Outcome, as_json
 from monitors.show import CellKind, Column, Table, View
 
