@@ -104,5 +104,5 @@ def _name(hint: Any) -> str:
 def _default(of: "Field[Any]") -> Default:
     if of.default is MISSING or of.metadata.get("secret"):
         return None
-    default: Default = msgspec.to_builtins(of.default)
+    default: Default = msgspec.json.decode(msgspec.json.encode(of.default))  # no tuple is left
     return default
