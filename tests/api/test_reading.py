@@ -70,7 +70,11 @@ def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
             )
         )
         version = Version(
-            model_id=row.id, name="v1", contract=CONTRACT, contract_digest="", created_at=now
+            model_id=row.id,
+            name="v1",
+            contract=row.contract,
+            contract_digest="",
+            created_at=now,
         )
         session.add(version)
         session.flush()
