@@ -210,8 +210,9 @@ def changes(
 
 
 def _earlier(grid: Floats, days: int) -> Floats:
+    """Return a grid that lies so many days later, NaN before; all NaN where it is shorter."""
     moved = np.full(grid.shape, np.nan)
-    moved[days:] = grid[: len(grid) - days] if days else grid
+    moved[days:] = grid[: max(len(grid) - days, 0)]
     return moved
 
 

@@ -294,6 +294,16 @@ def test_half_a_window_is_another_length() -> None:
     assert "length changed against the four weeks before" in found.cause
 
 
+@pytest.mark.parametrize("n_days", [2, 10, 27, 29])
+def test_fewer_days_than_four_weeks_are_warming_up(n_days: int) -> None:
+    layout = layout_of(PLANT.shape[1])
+    kept = kept_of(layout, PLANT[: n_days * HOURS])
+    reference = first_days.reference_of(PARAMS, day(0), day(n_days))
+    found = window_profile.evaluate(layout, kept, reference, PARAMS, day(n_days))
+    assert found.outcome is Outcome.NO_DATA
+    assert found.cause.startswith("warming up")
+
+
 def test_quiet_rows_are_no_breach() -> None:
     assert evaluated(lambda rows: rows).outcome is Outcome.OK
 
