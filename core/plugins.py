@@ -77,7 +77,7 @@ class Registry(Generic[Plugin]):
                 continue
             try:
                 plugins[point.name] = self._named(point.name, self._check(point.load()))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 log.exception("plug-in %s of %s is not available", point.name, origin)
                 unavailable[point.name] = f"{origin}: {type(error).__name__}: {error}"
         return Loaded(plugins=plugins, unavailable=unavailable)
@@ -178,6 +178,14 @@ class Configured(Generic[C]):
         kept = {name: value for name, value in (before or {}).items() if name in self.secrets}
         stored: dict[str, Any] = msgspec.to_builtins(self.parsed({**kept, **given}))
         return stored
+
+    def redacted(self, text: str, config: object) -> str:
+        """Return a text, such as of an error, without the values of secret fields."""
+        for name in self.secrets:
+            secret = getattr(config, name, None)
+            if isinstance(secret, str) and secret:
+                text = text.replace(secret, "(secret)")
+        return text
 
     def public(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration without its secrets."""

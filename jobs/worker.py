@@ -135,6 +135,10 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - recorded
             log_failure(f"job {claim.job} of slot {claim.slot} failed", error)
             return error
+        except (SystemExit, KeyboardInterrupt) as error:  # of a plug-in: the queue goes on
+            raised = RuntimeError(f"the job raised {type(error).__name__}: {error}")
+            log_failure(f"job {claim.job} of slot {claim.slot} failed", raised)
+            return raised
         return None
 
     def _do(self, claim: Claim) -> None:

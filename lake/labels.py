@@ -1,6 +1,6 @@
 """Labels of predictions: by which key they are read, and which prediction each is about."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from core.arrays import Floats, Ints
 from core.schema import task
 from core.schema.contract import Contract
+from core.schema.rows import Kind
 from core.schema.task import LabelKey
 from core.window import Window
 from lake.lists import flatten, micros
@@ -30,7 +31,9 @@ def columns(key: LabelKey) -> list[str]:
     return [*key.columns, *_VALUES]
 
 
-def wanted(key: LabelKey, rows: pa.Table, window: Window, contract: Contract) -> pc.Expression:
+def wanted(
+    key: LabelKey, rows: pa.Table, window: Window, stored: Container[str]
+) -> pc.Expression:
     """Return which labels may be about some predictions.
 
     Parameters
@@ -41,15 +44,15 @@ def wanted(key: LabelKey, rows: pa.Table, window: Window, contract: Contract) ->
         The predictions.
     window
         The times that they are about.
-    contract
-        Has the task, which lists the keys.
+    stored
+        The columns of the labels.
     """
     if key in (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP):
         name = key.columns[0]
         return pc.field(name).isin(_texts(rows[name]))
     of_entity = pc.field("entity").isin(_texts(rows["entity"]))
     reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
-    if LabelKey.INTERVAL not in task.of(contract).keys:
+    if "target_end" not in stored:
         return of_entity & reaches
     is_interval = pc.field("target_end").is_valid()
     return of_entity & reaches & (is_interval if key is LabelKey.INTERVAL else ~is_interval)
@@ -60,15 +63,17 @@ def read(
 ) -> dict[LabelKey, pa.Table]:
     """Return the labels in the lake that may be about some predictions, as `wanted`."""
     since = pc.min(rows["received_at"]).as_py() - _BEFORE
-    found = {}
+    stored, found = {*log.schema(Kind.LABELS).names}, {}
     for key in sorted(task.of(contract).keys):
+        if not stored.issuperset(columns(key)):
+            continue  # the task has gained a key since: no label bears it yet
         names = _texts(rows[key.columns[0]])
         if not len(names):
             continue
         if key in (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP):
             labels = log.labels_by(key.columns[0], names, since, columns(key))
         else:
-            only = wanted(key, rows, window, contract)
+            only = wanted(key, rows, window, stored)
             labels = log.labels(window, columns(key), only)
         if labels is not None and labels.num_rows:
             found[key] = labels

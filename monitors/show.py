@@ -1,8 +1,11 @@
 """What a finding shows: typed views that pages and the API render; no kind brings HTML."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 Number: TypeAlias = float | None
 
@@ -17,7 +20,7 @@ class CellKind(StrEnum):
     CHANGE = "change"
 
 
-Cell: TypeAlias = str | float | tuple[Number, Number] | None
+Cell: TypeAlias = str | int | float | tuple[Number, Number] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +122,70 @@ class Matrix:
 
 
 View: TypeAlias = Text | Table | Line | Bars | Histogram | HeatMap | Matrix
+
+
+_MOST_ROWS = 1_000  # of a table: a page of more is not read
+
+
+def checked(views: Iterable[object]) -> tuple[View, ...]:
+    """Return views as they can be shown: finite numbers, and as many as there are names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is none, or has too few or too many values.
+
+    Examples
+    --------
+    >>> [one] = checked([Bars(title="x", names=("a",), series=(Series(name="s",
+    ...     values=(float("nan"),)),))])
+    >>> one.series[0].values
+    (None,)
+    """
+    found = []
+    for view in views:
+        if not isinstance(view, View):
+            raise TypeError(f"{type(view).__name__} is no view")
+        plain = msgspec.json.decode(
+            msgspec.json.encode(view, enc_hook=_plain, order=None), type=type(view)
+        )
+        match plain:
+            case Table(columns=columns, rows=rows):
+                _same(len(columns), *map(len, rows))
+                _cells(columns, rows)
+                plain = replace(plain, rows=rows[:_MOST_ROWS])
+            case Line(x=x, series=series):
+                _same(len(x), *(len(one.values) for one in series))
+            case Bars(names=names, series=series):
+                _same(len(names), *(len(one.values) for one in series))
+            case Histogram(edges=edges, series=series):
+                _same(len(edges) - 1, *(len(one.values) for one in series))
+            case HeatMap(rows=rows, columns=columns, values=values):
+                _same(len(rows), len(values))
+                _same(len(columns), *map(len, values))
+            case Matrix(names=names, values=values):
+                _same(len(names), len(values), *map(len, values))
+            case _:
+                pass
+        found.append(plain)
+    return tuple(found)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy as a number."""
+    return value.item()
+
+
+def _same(n: int, *lengths: int) -> None:
+    if any(length != n for length in lengths):
+        raise ValueError(f"expected {n} values, as there are names, edges or columns")
+
+
+def _cells(columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> None:
+    for row in rows:
+        for column, cell in zip(columns[1:], row[1:], strict=True):
+            is_change = isinstance(cell, tuple)
+            if is_change is not (column.unit is CellKind.CHANGE):
+                raise ValueError(f"{column.name}: a change is two numbers, and nothing else is")
+            if isinstance(cell, str) is not (column.unit is CellKind.TEXT) and cell is not None:
+                raise ValueError(f"{column.name}: expected cells of kind {column.unit}")

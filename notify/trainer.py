@@ -164,11 +164,16 @@ def start(
         parsed = kind.parsed(config)
     except Unprocessable as error:
         return Refused(reason=str(error))
+
+    def shown(text: str) -> str:
+        return kind.redacted(text.replace(request.token, "(token)"), parsed)
+
     try:
-        return _checked(kind.start(parsed, request, platform), request.token)
-    except Exception as error:  # what nobody foresaw in one trainer must not stop the others
-        log.exception("rollout %s could not be started", request.rollout_id)
-        return _checked(Retry(error=f"{type(error).__name__}: {error}"), request.token)
+        return _checked(kind.start(parsed, request, platform), shown)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - of one: others are not stopped
+        text = shown(f"{type(error).__name__}: {error}")
+        log.error("rollout %s could not be started: %s", request.rollout_id, text)  # noqa: TRY400
+        return Retry(error=text)
 
 
 def cancel(name: str, config: Mapping[str, object], reference: str, platform: Platform) -> None:
@@ -183,16 +188,13 @@ def cancel(name: str, config: Mapping[str, object], reference: str, platform: Pl
     kind.cancel(kind.parsed(config), reference, platform)
 
 
-def _checked(found: object, token: str) -> Start:
-    """Return a result whose fields have the types that are declared, without the token.
+def _checked(found: object, shown: Callable[[str], str]) -> Start:
+    """Return a result whose fields have the types that are declared, without secrets.
 
     It is stored and shown.
     """
     if not isinstance(found, Start):
         raise TypeError(f"{found!r} is neither Started nor Retry nor Refused")
     fields: dict[str, Any] = msgspec.to_builtins(found)
-    shown = {
-        name: one.replace(token, "(token)") if isinstance(one, str) else one
-        for name, one in fields.items()
-    }
-    return msgspec.convert(shown, type(found))
+    kept = {name: shown(one) if isinstance(one, str) else one for name, one in fields.items()}
+    return msgspec.convert(kept, type(found))

@@ -75,7 +75,7 @@ def declared(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:8], "little")
     header = msgspec.json.decode(content[8 : 8 + length], type=dict[str, Any])
     try:
-        metadata = header.get("__metadata__", {})
+        metadata = header.get("__metadata__") or {}
         return msgspec.json.decode(metadata.get(ENTRY, "{}"), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ForeignArtifact(f"its metadata cannot be read: {error}") from None

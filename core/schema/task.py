@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 
 from core.arrays import Bools, Floats
@@ -263,6 +264,41 @@ class Task:
     def n_summed(self, contract: Contract) -> int:
         """Return by what a mean loss over cells is multiplied to be that of a prediction."""
         return self.cells(contract)[1] if self.is_summed else 1
+
+
+def scored(contract: Contract, units: Units, matched: Matched) -> Scored:
+    """Return the losses of a contract's task, checked: a plug-in's error must not be counted.
+
+    Raises
+    ------
+    ValueError
+        If they are of another shape than the predictions, not finite, negative, or of more
+        values than there are.
+    """
+    task = of(contract)
+    for values in (matched.predicted, matched.actual, matched.naive):
+        values.flags.writeable = False
+    found = task.score(contract, units, matched)
+    if not isinstance(found, Scored):
+        raise TypeError(f"task {task.name!r}: score returned no Scored")
+    shape = (matched.rows.num_rows, *task.cells(contract))
+    names = ("expected", "labelled", "loss", "naive", "compared")
+    sums = [(name, getattr(found, name)) for name in names]
+    sums += zip(task.sums, found.sums, strict=True)
+    for name, values in sums:
+        if np.shape(values) != shape:
+            raise ValueError(
+                f"task {task.name!r}: {name} has shape {np.shape(values)}, not {shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(f"task {task.name!r}: {name} is not finite")
+    if np.shape(found.usable) != shape[:1]:
+        raise ValueError(f"task {task.name!r}: usable has not one value a prediction")
+    if min(found.loss.min(initial=0.0), found.naive.min(initial=0.0)) < 0:
+        raise ValueError(f"task {task.name!r}: a loss is negative")
+    if (np.asarray(found.labelled, dtype=float) > found.expected).any():
+        raise ValueError(f"task {task.name!r}: more is labelled than expected")
+    return found
 
 
 def _check(loaded: object) -> Task:

@@ -1,10 +1,12 @@
 """Decision on evidence: the threshold follows from the model's false-alarm budget."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 
 from monitors.evidence import Cause, Evidence, Implicated
-from monitors.false_alarms.threshold import fit_threshold
+from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold
 from monitors.false_alarms.warm_up import MIN_WINDOWS
 from monitors.finding import Finding, Outcome, as_json
 from monitors.show import CellKind, Column, Table, View
@@ -66,8 +68,16 @@ def decide(evidence: Evidence, days_between_false_alarms: float, n_sharing: int 
             "effect": None if evidence.effect is None else as_json(evidence.effect),
             "implicated": msgspec.to_builtins([*evidence.implicated]),
             "causes": msgspec.to_builtins([*evidence.causes]),
-            "threshold": msgspec.to_builtins(threshold),
+            "threshold": msgspec.to_builtins(_in_days(threshold, evidence.per_day)),
         },
+    )
+
+
+def _in_days(threshold: FalseAlarmThreshold, per_day: float) -> FalseAlarmThreshold:
+    return replace(
+        threshold,
+        promised_days=threshold.promised_days / per_day,
+        replayed_days=threshold.replayed_days / per_day,
     )
 
 

@@ -124,10 +124,20 @@ def read(
                 version=row.version,
                 is_shadow=row.stream == SHADOW_ERRORS.name,
                 n_predictions=sums.n_predictions,
-                cells=sums.cells.reshape(*shape, -1),
+                cells=_laid_out(sums.cells, shape),
             )
         )
     return found
+
+
+def _laid_out(cells: Floats, shape: tuple[int, int]) -> Floats:
+    """Return cells by step and target; in one step where the task that counted them is gone."""
+    n_steps, n_targets = shape
+    known = shape if len(cells) == n_steps * n_targets else (1, len(cells))
+    padded: Floats = np.zeros((*shape, cells.shape[-1]))
+    part = cells.reshape(*known, -1)[:, :n_targets]
+    padded[: len(part), : part.shape[1]] = part
+    return padded
 
 
 def newest_labelled(days: Sequence[ErrorDay]) -> date | None:

@@ -314,7 +314,7 @@ class _Summed:
         n_at_once = max(CELLS // int(np.prod(self.task.cells(self.contract))), 1)
         for start in range(0, matched.rows.num_rows, n_at_once):
             some = _cut(matched, start, n_at_once)
-            scored = self.task.score(self.contract, of, some)
+            scored = task.scored(self.contract, of, some)
             added = parts(scored)
             if places is None:
                 self.sizes += total(added)
@@ -393,7 +393,7 @@ def _sessions(
     in_units = subject.units_of(canary.champion)  # one measure for both
     of, contract = task.of(subject.contract), subject.contract
     matched = match(history, contract, rows, in_units.season_steps)
-    scored = of.score(contract, in_units, matched)
+    scored = task.scored(contract, in_units, matched)
     answers = Answers(
         rows=rows,
         errors=losses(scored) * of.n_summed(contract),

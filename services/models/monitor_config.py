@@ -81,6 +81,13 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
 def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
     """Refuse to weigh a feature, or to evaluate segments, that the model has not."""
     params = registry.parse(plan.kind, plan.params)
+    every = registry.find(plan.kind).every_grains
+    if every is not None:
+        grain = session.get_one(Model, model_id).contract.grain
+        if every(params) * grain >= timedelta(days=1):
+            raise Unprocessable(
+                f"{plan.kind}: {every(params)} grains of {grain} are a day or more"
+            )
     weights = getattr(params, "feature_weights", {})
     is_apart = registry.find(plan.kind).needs_segments
     by_segment = is_apart or getattr(params, "by_segment", False)

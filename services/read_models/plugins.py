@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
 
+from core.errors import Unprocessable
 from core.plugins import Registry
 from core.schema.task import TASKS
 from monitors.diagnosis import DIAGNOSES
@@ -53,19 +54,32 @@ class Plugin:
 
 
 def installed(group: str | None = None) -> Iterator[Plugin]:
-    """Yield the plug-ins of a group of entry points, or of all; the unavailable ones last."""
+    """Yield the plug-ins of a group of entry points, or of all; the unavailable ones last.
+
+    Raises
+    ------
+    Unprocessable
+        If there is no such group.
+    """
+    groups = [registry.group for registry in REGISTRIES]
+    if group not in (None, *groups):
+        raise Unprocessable(f"no group {group!r}; known: {', '.join(groups)}")
     for registry in REGISTRIES:
         if group not in (None, registry.group):
             continue
         for plugin in registry:
+            declared = getattr(plugin, "params", None) or getattr(plugin, "config", None)
+            why = None
+            try:
+                known = parameters(declared)
+            except Exception as error:  # noqa: BLE001 - of one plug-in: others are listed
+                known, why = (), f"its parameters cannot be read: {error}"
             yield Plugin(
                 group=registry.group,
                 name=plugin.name,
                 question=plugin.question,
-                parameters=parameters(
-                    getattr(plugin, "params", None) or getattr(plugin, "config", None)
-                ),
-                unavailable=None,
+                parameters=known,
+                unavailable=why,
             )
         for name, why in registry.unavailable.items():
             yield Plugin(
@@ -104,5 +118,8 @@ def _name(hint: Any) -> str:
 def _default(of: "Field[Any]") -> Default:
     if of.default is MISSING or of.metadata.get("secret"):
         return None
-    default: Default = msgspec.json.decode(msgspec.json.encode(of.default))  # no tuple is left
+    try:
+        default: Default = msgspec.json.decode(msgspec.json.encode(of.default), type=Default)
+    except (TypeError, ValueError):
+        default = repr(of.default)
     return default

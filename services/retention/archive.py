@@ -205,12 +205,14 @@ def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[d
     if kind is Kind.PREDICTIONS:
         rows = rows.filter(pc.not_equal(rows["version"], REFERENCE))
         return set(pc.unique(rows["day"]).to_pylist())
-    by_entity = rows.filter(pc.is_valid(rows["target_at"]))
+    by_entity = rows.filter(
+        pc.and_(pc.is_valid(rows["target_at"]), pc.is_valid(rows["entity"]))
+    )
     days = {_EPOCH_DAY + timedelta(days=day) for day in _reached(by_entity, contract)}
-    rest = rows.filter(pc.is_null(rows["target_at"]))
-    for name in ("prediction_id", "session_id"):
-        if rest.num_rows and name in rest.column_names:
-            days |= _days_of(history, name, rest[name].drop_null())
+    for name in ("prediction_id", "session_id"):  # whatever else they are about
+        named = rows[name].drop_null() if name in rows.column_names else ()
+        if len(named):
+            days |= _days_of(history, name, named)
     return days
 
 

@@ -18,7 +18,6 @@ from core import backoff
 from core.errors import AppError
 from core.schema.names import printable
 from core.settings import Settings
-from core.terms import Terms
 from db.queries import models, sources
 from db.queries.log import inbox
 from db.queries.queue.runs import Claim
@@ -33,7 +32,7 @@ from services.platform_faults.failing_jobs import Failure
 from services.platform_faults.outage import described
 from services.sources.definitions import options_of
 from services.sources.page import ColumnsChanged, DecodedPage, LoadedSource, decoded
-from sources.kind import pull
+from sources.kind import SOURCES, pull
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +105,8 @@ class Puller:
         except ColumnsChanged as changed:
             due = self._clock() + source.every
             return None, {"changed": str(changed), "error": str(changed), "next_due_at": due}
-        except Exception as error:  # noqa: BLE001 - of a plug-in, or of what it read
-            text = _reason(error, source.terms)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a plug-in
+            text = _reason(error, source)
             log.warning("source %s of model %s: %s", source.name, source.model, text)
             n_failures = source.n_failures + 1
             due = self._clock() + backoff.delay(n_failures)
@@ -115,11 +114,18 @@ class Puller:
         return page, page.state
 
 
-def _reason(error: Exception, terms: Terms) -> str:
-    """Return why a pull failed; of a foreign error, which may quote a value, just its class."""
-    if isinstance(error, AppError):
-        return printable(str(error))
-    return type(error).__name__ if terms.contract.is_sensitive else printable(described(error))
+def _reason(error: BaseException, source: LoadedSource) -> str:
+    """Return why a pull failed; of a foreign error, which may quote a value, just its class.
+
+    Secrets of the configuration are left out.
+    """
+    if not isinstance(error, AppError) and source.terms.contract.is_sensitive:
+        return type(error).__name__
+    text = str(error) if isinstance(error, AppError) else described(error)
+    kind = SOURCES.get(source.kind)
+    if kind is not None:
+        text = kind.redacted(text, kind.parsed(source.config))
+    return printable(text)
 
 
 def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:

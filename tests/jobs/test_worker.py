@@ -61,6 +61,17 @@ def test_a_worker_leaves_a_job_that_it_does_not_know_to_others(
     assert state(sessions) == (RunStatus.TODO, 0, None)
 
 
+@pytest.mark.usefixtures("one_run")
+def test_a_job_that_exits_as_a_plug_in_may_is_one_that_failed(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    def exits(_: Claim) -> None:
+        raise SystemExit("client library gave up")
+
+    assert worker(settings, sessions, exits).once()
+    assert "SystemExit: client library gave up" in str(state(sessions)[2])
+
+
 def hurry(sessions: sessionmaker[Session]) -> None:
     """Let the pause after a failure be over."""
     with unit_of_work(sessions) as session:

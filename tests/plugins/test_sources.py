@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.plugins import SECRET, Configured
 from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.queries.queue.runs import MAX_ATTEMPTS
@@ -326,3 +328,15 @@ def test_labels_are_pulled_by_every_key_that_the_task_has(
     assert world.pull() == 1, world.read()["error"]
     [kept] = waiting_rows(world.sessions)
     assert {name for name, value in kept.items() if value is not None} >= mapping.keys()
+
+
+def test_a_secret_is_in_no_error() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        url: str
+        password: str = field(metadata=SECRET, repr=False)
+
+    kind = Configured(name="x", question="x", config=Config)
+    config = kind.parsed({"url": "db", "password": "hunter2"})
+    text = kind.redacted("cannot reach postgres://u:hunter2@db", config)
+    assert text == "cannot reach postgres://u:(secret)@db"

@@ -352,10 +352,90 @@ def test_one_that_was_uninstalled_stops_its_model_alone(
     try:
         with pytest.raises(NotInstalled, match="task 'regression' is unavailable"):
             rows.schema(Kind.LABELS, CONTRACTS["regression"])
-        answer = sender.post("/v1/models/plug/labels", json={"rows": []})
-        assert answer.status_code in (501, 422)
+        rows_of_it = {"rows": [{"prediction_id": "p1", "actual": {"y": [1.0]}}]}
+        answer = sender.post("/v1/models/plug/labels", json=rows_of_it)
+        assert answer.status_code == 501, answer.text
         assert operator.get("/v1/models/plug/accuracy").status_code == 200
         other = operator.put("/v1/models/other", json={"contract": BASE.to_json()})
         assert other.status_code == 201
     finally:
         sys.path.append(str(site))
+
+
+def test_days_of_a_task_that_was_uninstalled_are_shown_whatever_their_cells(
+    as_key: Clients,
+    settings: Settings,
+    sessions: sessionmaker[Session],
+    now: datetime,
+    plugins: None,
+    site: Path,
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    register(operator, sessions, "tagging")
+    send(sender, now, tagged(1))
+    work(settings, sessions, now)
+    sys.path.remove(str(site))
+    forget()
+    try:
+        assert operator.get("/v1/models/plug/accuracy").status_code == 200
+    finally:
+        sys.path.append(str(site))
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_label_that_names_its_prediction_counts_whatever_time_it_is_about(
+    as_key: Clients, settings: Settings, sessions: sessionmaker[Session], now: datetime
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    register(operator, sessions, "regression")
+    send(sender, now, wrong_by(0.5))
+    work(settings, sessions, now)
+    at = (now - timedelta(hours=1)).isoformat()
+    row = {"prediction_id": "p3", "target_at": at, "actual": {"y": [1003.5]}}
+    assert sender.post("/v1/models/plug/labels", json={"rows": [row]}).is_success
+    work(settings, sessions, now)
+    first = operator.get("/v1/models/plug/accuracy").json()["days"][0]
+    assert first["error"] > 1000
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": np.full((12, 1, 1), -1.0)}, "a loss is negative"),
+        ({"loss": np.full((12, 1, 1), np.nan)}, "loss is not finite"),
+        ({"naive": np.zeros((1, 1, 1))}, "naive has shape"),
+        ({"labelled": np.full((12, 1, 1), 2.0)}, "more is labelled than expected"),
+        ({"usable": np.ones(3, dtype=np.bool_)}, "usable"),
+    ],
+)
+def test_what_a_task_returns_is_checked(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    contract, of = CONTRACTS["regression"], TASKS.find("regression")
+
+    def score(*given: Any) -> Scored:
+        return replace(of.score(*given), **changes)
+
+    monkeypatch.setattr(task, "of", lambda _: replace(of, score=score))
+    units = Units(std=np.ones(1), season_steps=24)
+    with pytest.raises(ValueError, match=message):
+        task.scored(contract, units, some(contract, seed=3))
+
+
+@pytest.mark.usefixtures("plugins")
+def test_an_output_of_texts_may_not_lack_one(
+    as_key: Clients, sessions: sessionmaker[Session]
+) -> None:
+    operator, sender = as_key("operate", "read"), as_key("ingest")
+    register(operator, sessions, "tagging")
+    row = {
+        "prediction_id": "p",
+        "version": "v1",
+        "at": "2026-01-05T00:00:00Z",
+        "features": {"x": [0.5]},
+        "output": {"y": ["up", None]},
+    }
+    answer = sender.post("/v1/models/plug/predictions", json={"rows": [row]})
+    assert answer.json()["errors"][0]["reason"] == "missing"

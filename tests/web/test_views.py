@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from monitors import show
@@ -17,6 +18,7 @@ from monitors.show import (
     Table,
     Text,
     View,
+    checked,
 )
 from web.rendering import _pages
 from web.views import drawn
@@ -71,6 +73,41 @@ def test_a_view_is_drawn(view: View, parts: list[str]) -> None:
     assert f"<h2>{view.title}" in html
     for part in parts:
         assert part in html
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "x",
+        Table(title="t", columns=(Column(name="a"),), rows=((1.0, 2.0),)),
+        Table(title="t", columns=(Column(name="a"), Column(name="b")), rows=(("x", "y"),)),
+        Table(
+            title="t",
+            columns=(Column(name="a"), Column(name="b", unit=CellKind.CHANGE)),
+            rows=(("x", None),),
+        ),
+        Bars(title="b", names=("x", "y", "z"), series=SERIES),
+        HeatMap(title="h", rows=("a", "b"), columns=("c",), values=((1.0,),)),
+        Line(title="l", x=(float("nan"), 1.0), series=SERIES),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(view: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        checked([view])
+
+
+def test_numbers_of_numpy_and_what_is_not_finite_are_shown() -> None:
+    values = ((float(np.float64(1.0)), float("inf")),)
+    heat = HeatMap(title="h", rows=("a",), columns=("b", "c"), values=values)
+    [shown] = checked([heat])
+    assert isinstance(shown, HeatMap)
+    assert shown.values == ((1.0, None),)
+    columns = (Column(name="a", unit=CellKind.TEXT), Column(name="n", unit=CellKind.COUNT))
+    many = Table(title="t", columns=columns, rows=(("x", 7),) * 2_000)
+    [table] = checked([many])
+    assert isinstance(table, Table)
+    assert len(table.rows) == 1_000
+    assert table.rows[0] == ("x", 7)
 
 
 def test_all_of_them() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.errors import AppError, RowFault, TooLarge, Unprocessable
+from core.errors import AppError, NotInstalled, RowFault, TooLarge, Unprocessable
 from core.schema.names import printable
 from core.schema.rows import Kind
 from services.ingest.batch import Batch, Format
@@ -143,7 +143,10 @@ def decode(
     refused: dict[int, AppError] = {}
     for some in alike.values():
         read = _read_arrow if next(iter(some.values())).format is Format.ARROW else _read_rows
-        sections.extend(read(some, now, max_rows, refused))
+        try:
+            sections.extend(read(some, now, max_rows, refused))
+        except NotInstalled as error:  # the task of the model
+            refused |= dict.fromkeys(some, error)
     return sections, {
         no: redaction.error(error, batches[no].terms) for no, error in refused.items()
     }

@@ -37,7 +37,7 @@ def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults)
             continue
         _check_lengths(_Lists(column, field, present, feature), faults)
         if pa.types.is_string(child.type.value_type):
-            _check_texts(column, field, feature, faults)
+            _check_texts(column, field, feature, faults, may_miss=name != "output")
         else:
             _check_numbers(column, field, faults, may_miss=name != "output")
             _check_range(column, field, feature, faults)
@@ -113,8 +113,12 @@ def _check_range(column: pa.Array, field: str, feature: Feature, faults: Faults)
         faults.where(_rows_with(column, mask(outside)), field, f"expected numbers{bounds}")
 
 
-def _check_texts(column: pa.Array, field: str, feature: Feature, faults: Faults) -> None:
+def _check_texts(
+    column: pa.Array, field: str, feature: Feature, faults: Faults, *, may_miss: bool
+) -> None:
     texts = column.flatten()
+    if not may_miss and texts.null_count:
+        faults.where(_rows_with(column, mask(texts.is_null())), field, "missing")
     if feature.vocabulary:
         known = pc.is_in(texts, value_set=pa.array([*feature.vocabulary, None], pa.string()))
         if not pc.all(known).as_py():

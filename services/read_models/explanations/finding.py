@@ -23,7 +23,7 @@ from monitors.explanation.implicated_features import ImplicatedFeature, named, s
 from monitors.false_alarms import decision
 from monitors.finding import Outcome
 from monitors.kind import ReferenceOf, Source
-from monitors.show import Text, View
+from monitors.show import Text, View, checked
 from monitors.sources import (
     DailyErrors,
     ErrorsBySegment,
@@ -249,7 +249,7 @@ def _views(row: Finding, kind: str) -> tuple[View, ...]:
     """Return what the kind shows; where it cannot, the error instead."""
     try:
         own = registry.stored(kind).show(row.detail, row.threshold)
-        return (*own, *decision.show(row.detail))
+        return checked([*own, *decision.show(row.detail)])
     except Exception as error:
         log.exception("finding %s cannot be shown by its kind %s", row.id, kind)
         return (Text(title="Detail cannot be shown", text=described(error)),)

@@ -1,5 +1,6 @@
 """Labels of predictions, across inbox and lake."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,8 @@ from lake.search import loose
 from lake.tables import stamped
 from services.read_models.lookup.snapshot import State, conform
 from tasks.sums import units
+
+log = logging.getLogger(__name__)
 
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
@@ -47,7 +50,11 @@ class Labelled:
         of = task.of(contract)
         if not self.arrived:
             return []
-        scored = of.score(contract, units({}, contract), self.matched)
+        try:
+            scored = task.scored(contract, units({}, contract), self.matched)
+        except Exception:  # of one task: its rows are readable all the same
+            log.exception("task %s: losses cannot be shown", of.name)
+            return [None] * len(self.arrived)
         n = np.asarray(scored.labelled, dtype=float).sum(axis=(1, 2))
         loss = scored.loss.sum(axis=(1, 2)) * of.n_summed(contract)
         return [float(a / b) if b else None for a, b in zip(loss, n, strict=True)]
@@ -87,7 +94,7 @@ def about(state: State, rows: pa.Table) -> Tables:
         there = stamped(Kind.LABELS, contract, waiting)
         for key in sorted(task.of(contract).keys):
             columns = loose(pa.schema([declared.field(name) for name in labels.columns(key)]))
-            some = there.filter(labels.wanted(key, rows, window, contract))
+            some = there.filter(labels.wanted(key, rows, window, there.column_names))
             if some.num_rows:
                 kept = [found[key]] if key in found else []
                 both = [conform(each, columns) for each in (*kept, some.select(columns.names))]
