@@ -179,6 +179,7 @@ def check_shapes(of: Task, contract: Contract, scored: Scored) -> None:
     ],
 )
 @pytest.mark.parametrize("key", LabelKey)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # others: PostgreSQL too
 def test_a_task_is_logged_joined_evaluated_and_shown(
     as_key: Clients,
     stranger: TestClient,
