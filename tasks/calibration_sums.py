@@ -7,10 +7,7 @@ claimed in all, and how often it happened. All other figures follow from these.
 import numpy as np
 
 from core.arrays import Bools, Floats
-from core.errors import Unprocessable
-from core.streams import Stream
-
-_FORMAT = b"\x01\x00\x00\x00"
+from tasks import stored_sums
 
 BINS = 10  # of equal width, from 0 to 1
 # What arithmetic in single precision makes of a sum of exponentials is a probability still.
@@ -74,27 +71,4 @@ def is_share(values: Floats) -> Bools:
     return is_share
 
 
-def to_bytes(day: Floats) -> bytes:
-    """Return what is stored of a day's sums: the number of the format, then the sums."""
-    return _FORMAT + day.astype("<f8").tobytes()
-
-
-def from_bytes(stored: bytes) -> Floats:
-    """Return a day's sums, (target, WIDTH).
-
-    Raises
-    ------
-    Unprocessable
-        If they are stored in another format.
-
-    Examples
-    --------
-    >>> from_bytes(to_bytes(np.ones((2, WIDTH)))).shape == (2, WIDTH)
-    True
-    """
-    if not stored.startswith(_FORMAT):
-        raise Unprocessable("probabilities are stored in another format")
-    return np.frombuffer(stored, "<f8", offset=len(_FORMAT)).reshape(-1, WIDTH)
-
-
-CALIBRATION = Stream(name="calibration", to_bytes=to_bytes, from_bytes=from_bytes)
+CALIBRATION = stored_sums.stream("calibration", 1, WIDTH, "<f8")

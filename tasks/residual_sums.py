@@ -10,9 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.arrays import Bools, Floats, Ints
-from core.errors import Unprocessable
-from core.streams import Stream
-from tasks import horizon_buckets
+from tasks import horizon_buckets, stored_sums
 
 HOURS = 24  # of a day
 _HOUR_US = 3_600_000_000
@@ -22,8 +20,6 @@ _HOUR_US = 3_600_000_000
 _SMALLEST = -3
 SIZES = tuple(2.0**power for power in range(_SMALLEST, 3))
 N_SIZES = len(SIZES) + 1
-
-_FORMAT = b"\x02\x00\x00\x00"
 
 # The last axis.
 N = slice(0, HOURS)  # labelled errors of each hour
@@ -129,34 +125,6 @@ def _by_size(known: Floats, there: Bools) -> Ints:
     return counts.reshape(n_steps, n_targets, n_bins)[..., :-1]
 
 
-def to_bytes(day: Floats) -> bytes:
-    """Return what is stored of a day's sums.
-
-    The number of the format, then the sums in half the bytes: a day is never added to,
-    so nothing piles up, and a count is exact up to 16 million. What is too large for it
-    is as large as it holds.
-    """
-    most = np.finfo("<f4").max
-    return _FORMAT + np.clip(day, -most, most).astype("<f4").tobytes()
-
-
-def from_bytes(stored: bytes) -> Floats:
-    """Return a day's sums, (part of a target, WIDTH).
-
-    Raises
-    ------
-    Unprocessable
-        If they are stored in another format.
-
-    Examples
-    --------
-    >>> from_bytes(to_bytes(np.ones((2, WIDTH)))).shape == (2, WIDTH)
-    True
-    """
-    if not stored.startswith(_FORMAT):
-        raise Unprocessable("residuals are stored in another format")
-    sums = np.frombuffer(stored, "<f4", offset=len(_FORMAT))
-    return sums.astype(float).reshape(-1, WIDTH)
-
-
-RESIDUALS = Stream(name="residuals", to_bytes=to_bytes, from_bytes=from_bytes)
+# In half the bytes: a day is never added to, so nothing piles up, and a count is exact up to
+# 16 million.
+RESIDUALS = stored_sums.stream("residuals", 2, WIDTH, "<f4")

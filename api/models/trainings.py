@@ -23,8 +23,8 @@ from retrain.template import Epoch, of_artifact
 from services.access.api_keys import digest_of, token_in
 from services.access.request_body import at_most, read_body
 from services.models import artifacts
-from services.rollouts import handed_in
-from services.rollouts.handed_in import TrainingToken
+from services.rollouts import received_candidate
+from services.rollouts.received_candidate import TrainingToken
 from services.rollouts.training_state import HandedIn
 
 router = APIRouter(
@@ -85,7 +85,8 @@ def report_progress(
 ) -> TrainingRead:
     """Report the progress of a training."""
     epoch = Epoch(**body.model_dump())
-    return TrainingRead(phase=handed_in.report_progress(session, token, epoch, now).phase)
+    rollout = received_candidate.report_progress(session, token, epoch, now)
+    return TrainingRead(phase=rollout.phase)
 
 
 @router.post("/failure")
@@ -93,7 +94,8 @@ def report_failure(
     body: FailureReport, token: TokenDep, session: SessionDep, now: NowDep
 ) -> TrainingRead:
     """Report that a training failed, or was cancelled: its rollout ends."""
-    return TrainingRead(phase=handed_in.report_failure(session, token, body.error, now).phase)
+    rollout = received_candidate.report_failure(session, token, body.error, now)
+    return TrainingRead(phase=rollout.phase)
 
 
 ReportDep = Annotated[CandidateReport, Query()]
@@ -102,7 +104,7 @@ ReportDep = Annotated[CandidateReport, Query()]
 def awaited(token: TokenDep, report: ReportDep, parts: PlatformDep, now: NowDep) -> None:
     """Refuse a token that is void or used up, before anything is read and stored."""
     with read_only(parts.sessions) as session:
-        handed_in.check(session, token, report.sha256, now)
+        received_candidate.check(session, token, report.sha256, now)
 
 
 async def candidate_bytes(
@@ -149,4 +151,4 @@ def hand_in_candidate(
         ),
         objective=report.objective,
     )
-    return TrainingRead(phase=handed_in.hand_in(session, token, candidate, now).phase)
+    return TrainingRead(phase=received_candidate.hand_in(session, token, candidate, now).phase)

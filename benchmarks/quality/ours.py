@@ -124,7 +124,7 @@ class SeqwatchTemporalPattern(Weekly):
             together.append(np.concatenate([pool, new.reshape(1, -1, new.shape[2])]))
         scores = largest(panel.symmetric_scores(together, views), axis=2)
         apart = np.split(scores, n, axis=1)
-        p = np.array([panel.conformal_p(own, -1)[question.sensor] for own in apart])
+        p = np.array([threshold.conformal_p(own, -1)[question.sensor] for own in apart])
         score = np.array([own[-1, question.sensor] for own in apart])
         return Verdicts(score=score, alarm=p <= SIZE)
 

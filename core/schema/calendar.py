@@ -44,7 +44,9 @@ class Calendar:
     def __post_init__(self) -> None:
         places = [_ORDER.index(day) for day in self.business_days]
         if places != sorted({*places}):
-            raise Unprocessable("calendar: business_days must go from monday on, each once")
+            raise Unprocessable(
+                "calendar: business_days must be in order from monday, no day twice"
+            )
         if len(self.holidays) > MAX_HOLIDAYS:
             raise Unprocessable(f"calendar: at most {MAX_HOLIDAYS} holidays")
         if list(self.holidays) != sorted({*self.holidays}):

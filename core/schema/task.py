@@ -354,6 +354,6 @@ def _unavailable(name: str) -> Task:
         output=fail,
         label=fail,
         score=fail,
-        measure=Measure(name="loss"),
+        measure=Measure(name="loss", meaning=f"task {name} is unavailable"),
         refuses=fail,
     )

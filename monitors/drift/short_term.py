@@ -173,15 +173,15 @@ def evaluate(
     order = [int(i) for i in np.argsort(-np.nan_to_num(away, nan=-1.0)) if np.isfinite(away[i])]
     width = params.grains * recent.grain
     effects = (mean - middle.first) / middle.first_spread
-    than = "than a day before" if baseline.is_difference else "than on the last day"
     message = ""
     if order:
         top = order[0]
         side = "above" if effects[top] > 0 else "below"
+        before = "a day before" if baseline.is_difference else "the last days"
+        ratio = np.exp(spread[top] - middle.second[top])
         message = (
-            f"{baseline.names[top]}: mean {abs(effects[top]):.1f} SD {side} what is usual,"
-            f" spread {np.exp(spread[top] - middle.second[top]):.2f} times as large, {than},"
-            f" over {in_words(width)}"
+            f"{baseline.names[top]}: mean {abs(effects[top]):.1f} SD {side}, spread"
+            f" {ratio:.2f} times that of {before}, over {in_words(width)}"
         )
     return Evidence(
         score=float(away[order[0]]) if order else float("nan"),

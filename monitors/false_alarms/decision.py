@@ -1,5 +1,6 @@
 """Decision on evidence: the threshold follows from the model's false-alarm budget."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -8,7 +9,7 @@ import numpy as np
 from monitors.evidence import Cause, Evidence, Implicated
 from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold
 from monitors.false_alarms.warm_up import MIN_WINDOWS
-from monitors.finding import Finding, Outcome, as_json
+from monitors.finding import Finding, Json, Outcome, as_json
 from monitors.show import CellKind, Column, Table, View
 
 
@@ -81,11 +82,10 @@ def _in_days(threshold: FalseAlarmThreshold, per_day: float) -> FalseAlarmThresh
     )
 
 
-def show(detail: object) -> list[View]:
+def show(detail: Mapping[str, Json]) -> list[View]:
     """Show the implicated inputs and the causes of a finding that came from evidence."""
-    stored = detail if isinstance(detail, dict) else {}
-    implicated = msgspec.convert(stored.get("implicated", ()), list[Implicated])
-    causes = msgspec.convert(stored.get("causes", ()), list[Cause])
+    implicated = msgspec.convert(detail.get("implicated", ()), list[Implicated])
+    causes = msgspec.convert(detail.get("causes", ()), list[Cause])
     found: list[View] = []
     if implicated:
         columns = (

@@ -148,7 +148,7 @@ def _check(loaded: object) -> SliKind[Any]:
     if not isinstance(loaded, SliKind):
         raise TypeError(f"{loaded!r} is no SliKind")
     if not re.fullmatch("[a-z][a-z0-9_]*", loaded.name):
-        raise ValueError(f"name {loaded.name!r} must be of small letters, digits and _")
+        raise ValueError(f"name {loaded.name!r} must be lower-case letters, digits and _")
     if not 0 < loaded.objective < 1:
         raise ValueError("objective must be in (0, 1)")
     return loaded

@@ -157,45 +157,6 @@ def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Flo
     return away / farthest(away, _OF_WEEKS)
 
 
-def conformal_p(scores: Floats, at: int) -> Floats:
-    """Return how unusual one window of each feature is among all windows of all features.
-
-    Fifty weeks of one feature rank no week below 1/50, and the threshold is the second
-    highest of them. Scores are in the unit of their own feature's farthest windows, so
-    what lies beyond that is learnt from all features together, as floods are from all
-    gauges of a region [1]_. Exact when windows are exchangeable, whatever differs between
-    features: among all of them, at most the share `level` of a window's is called at
-    p <= `level`, on average. A feature with a heavier tail is called more often than one
-    with a lighter.
-
-    Parameters
-    ----------
-    scores : (window, feature)
-        Symmetric: the largest over views, or over views and features. NaN (no data) is
-        left out.
-    at
-        The place of the window on trial.
-
-    Returns
-    -------
-    (feature,)
-        NaN where the window on trial is.
-
-    References
-    ----------
-    .. [1] J. R. M. Hosking and J. R. Wallis, "Regional Frequency Analysis", Cambridge
-       University Press, 1997, ch. 1: the index flood.
-
-    Examples
-    --------
-    >>> conformal_p(np.array([[3.0, 9.0], [1.0, 2.0]]), at=0)
-    array([0.5 , 0.25])
-    """
-    known = np.sort(scores[np.isfinite(scores)])
-    at_least = known.size - np.searchsorted(known, scores[at], side="left")
-    return np.where(np.isfinite(scores[at]), at_least / max(known.size, 1), np.nan)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemporalPatternParams:
     """Parameters of `temporal_pattern`.

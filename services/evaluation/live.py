@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window
@@ -138,7 +139,7 @@ class LiveMonitors:
         some = [
             one
             for one in monitors
-            if due[registry.stored(one.kind).interval] and is_due(one, model, contract, closed)
+            if due[registry.stored(one.kind).interval] and _is_due(one, model, closed)
         ]
         if not any(due.values()):
             return 0
@@ -177,12 +178,10 @@ class LiveMonitors:
         now: datetime,
     ) -> "_Prepared":
         kind = registry.stored(monitor.kind)
-        as_of = now if kind.interval is Interval.CLOCK or closed is None else closed
-        if kind.every_grains is not None:
-            width = kind.every_grains(registry.parse(monitor.kind, monitor.params))
-            as_of = _EPOCH + (as_of - _EPOCH) // (width * contract.grain) * (
-                width * contract.grain
-            )
+        as_of = now
+        if kind.interval is not Interval.CLOCK and closed is not None:
+            width = _width(monitor, contract)
+            as_of = _EPOCH + (closed - _EPOCH) // width * width
         context = EvaluationContext(
             model_id=str(model.id),
             contract=contract,
@@ -340,13 +339,25 @@ def _finding(one: _Prepared) -> Finding:
         return one.context.without_verdict(Outcome.ERROR, described(error))
 
 
-def is_due(monitor: Monitor, model: Model, contract: Contract, closed: datetime | None) -> bool:
-    """Return whether a monitor that is not evaluated every grain is due."""
-    kind = registry.stored(monitor.kind)
-    if kind.every_grains is None or closed is None or model.checked_until is None:
+def _is_due(monitor: Monitor, model: Model, closed: datetime | None) -> bool:
+    """Return whether a window of a monitor has closed since the last evaluation."""
+    if registry.stored(monitor.kind).interval is Interval.CLOCK:
         return True
-    width = kind.every_grains(registry.parse(monitor.kind, monitor.params)) * contract.grain
+    if closed is None or model.checked_until is None:
+        return True
+    width = _width(monitor, model.contract)
     return (closed - _EPOCH) // width > (model.checked_until - _EPOCH) // width
+
+
+def _width(monitor: Monitor, contract: Contract) -> timedelta:
+    """Return how much event time lies between two evaluations of a monitor by grain."""
+    every = registry.stored(monitor.kind).every_grains
+    if every is None:
+        return contract.grain
+    try:
+        return every(registry.parse(monitor.kind, monitor.params)) * contract.grain
+    except Unprocessable:  # the evaluation ends in this error
+        return contract.grain
 
 
 def closed_until(model: Model, contract: Contract) -> datetime | None:

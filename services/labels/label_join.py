@@ -7,8 +7,8 @@ dropped, and the mark that is there now has the day computed again.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,12 +20,11 @@ import pyarrow.dataset as ds
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.arrays import Floats
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
-from core.schema.task import TASKS, LabelKey, Matched, Units
+from core.schema.task import TASKS, LabelKey, Units
 from core.schema.zone import Zone
 from core.streams import Stream
 from core.window import Window
@@ -37,29 +36,21 @@ from db.queries.summaries import Stored
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
-from lake.lists import micros
 from lake.matching import (
     first_received,
 )
 from lake.reading import Log
 from lake.storage import LakeAstray
-from monitors.baselines.segments import FIRST, MOST
-from monitors.summaries.local_time import local_micros
 from retrain.rollout import Phase
 from services.aggregation import segments
 from services.aggregation.segments import Names
-from services.labels.error_days import (
-    ERRORS,
-    ERRORS_BY_SEGMENT,
-    SHADOW_ERRORS,
-    DaySums,
-    to_bytes,
-)
+from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, SHADOW_ERRORS
 from services.labels.label_match import match
+from services.labels.loss_sums import LossSums
 from services.labels.session_scores import Answers, Failed, Score, scores
 from services.platform_faults.outage import is_outage
 from services.platform_faults.set_aside import AtFault, work_through
-from tasks.sums import by_place, chunk, losses, parts, total, units, width
+from tasks.sums import losses, units
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +58,6 @@ DAY = timedelta(days=1)
 _OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
-CELLS = 2**16  # summed up at one go: they stay in the processor's cache
 _COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
 
 
@@ -273,7 +263,7 @@ def accuracy(
             pc.equal(rows["shadow"], group["shadow"]),
         )
         own, of = rows.filter(is_own), subject.units_of(group["version"])
-        summed = _Summed(subject.contract)
+        summed = LossSums(subject.contract)
         for start in range(0, own.num_rows, ROWS):
             some = own.slice(start, ROWS)
             if some["output"].null_count == len(some):
@@ -283,87 +273,6 @@ def accuracy(
         payloads = summed.stored(own.num_rows, shadow=group["shadow"], has_places=has_places)
         stored += [Stored(name, midnight, group["version"], of) for name, of in payloads]
     return stored
-
-
-class _Summed:
-    """What some predictions add up to, some rows at a time.
-
-    Attributes
-    ----------
-    sizes : (step, target, part)
-        From `tasks.sums.total`.
-    apart : (place, target, part)
-        The same by segment, over all steps.
-    further
-        Of the task's other streams, by name.
-    """
-
-    def __init__(self, contract: Contract) -> None:
-        self.task = task.of(contract)
-        self.contract = contract
-        n_steps, n_targets = self.task.cells(contract)
-        n_parts = width(self.task) + 1
-        self.sizes: Floats = np.zeros((n_steps, n_targets, n_parts))
-        self.apart: Floats = np.zeros((FIRST + MOST, n_targets, n_parts))
-        self.further: dict[str, Floats] = {}
-
-    def add(self, matched: Matched, of: Units) -> None:
-        """Add predictions of one version beside their labels."""
-        matched = _in_local_time(matched, self.contract)
-        places = segments.of(matched.rows)
-        n_at_once = max(CELLS // int(np.prod(self.task.cells(self.contract))), 1)
-        for start in range(0, matched.rows.num_rows, n_at_once):
-            some = _cut(matched, start, n_at_once)
-            scored = task.scored(self.contract, of, some)
-            added = parts(scored)
-            if places is None:
-                self.sizes += total(added)
-            else:
-                for place, sums in by_place(added, places[start : start + n_at_once]):
-                    self.sizes += sums
-                    self.apart[place] += sums.sum(axis=0)
-            for each in self.task.streams:
-                more, name = each.sums(some, scored), each.stream.name
-                self.further[name] = self.further[name] + more if name in self.further else more
-
-    def stored(
-        self, n_predictions: int, *, shadow: bool, has_places: bool
-    ) -> Iterator[tuple[str, bytes]]:
-        """Yield what is stored of each stream; of what ran in shadow only the errors."""
-        whole = DaySums(n_predictions=n_predictions, cells=chunk(self.sizes))
-        yield (SHADOW_ERRORS if shadow else ERRORS).name, to_bytes(whole)
-        if shadow:
-            return
-        if has_places:
-            apart = DaySums(n_predictions=n_predictions, cells=chunk(self.apart))
-            yield ERRORS_BY_SEGMENT.name, to_bytes(apart)
-        for each in self.task.streams:
-            if each.stream.name in self.further:
-                yield (
-                    each.stream.name,
-                    each.stream.to_bytes(self.further[each.stream.name]),
-                )
-
-
-def _cut(matched: Matched, start: int, n: int) -> Matched:
-    some = slice(start, start + n)
-    return Matched(
-        rows=matched.rows.slice(start, n),
-        predicted=matched.predicted[some],
-        actual=matched.actual[some],
-        naive=matched.naive[some],
-        labels=None if matched.labels is None else matched.labels.slice(start, n),
-    )
-
-
-def _in_local_time(matched: Matched, contract: Contract) -> Matched:
-    """Return predictions with the local time of each: sums may be by hour of the day."""
-    zone, rows = Zone(contract.zone), matched.rows
-    if zone.is_utc:
-        return matched
-    at = pa.array(local_micros(micros(rows["at"]), zone)).cast(rows.schema.field("at").type)
-    place = rows.column_names.index("at")
-    return replace(matched, rows=rows.set_column(place, rows.schema.field(place), at))
 
 
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:

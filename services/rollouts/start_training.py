@@ -154,7 +154,7 @@ def _save(session: Session, rollout: Rollout, outcome: Start, now: datetime) -> 
     match outcome:
         case Started(reference=reference):
             rollout.reference = reference
-            cause = f"{rollout.trainer} has started it: {reference}"
+            cause = f"{rollout.trainer}: training started, reference {reference}"
             rollout_transitions.move(session, rollout, Event.START, cause, now)
         case Retry(error=error, after=after):
             pause = min(max(after or LONGEST, timedelta(seconds=1)), LONGEST)

@@ -66,7 +66,7 @@ class Training:
     """
 
     request: TrainingRequest
-    handed_in: HandedIn | None
+    candidate: HandedIn | None
     pinned: tuple[datetime, Snapshot]
 
 
@@ -118,8 +118,8 @@ class Trainer:
             train_challenger.make(
                 due.request, history, lambda epoch: self._report_progress(claim, epoch)
             )
-            if due.handed_in is None
-            else gate_test.received(due.request, history, due.handed_in, due.pinned)
+            if due.candidate is None
+            else gate_test.received(due.request, history, due.candidate, due.pinned)
         )
         return gate_test.test(due.request, history, candidate)
 
@@ -155,12 +155,12 @@ class Trainer:
             base = session.get(Version, rollout.base_id) if rollout.base_id else None
             if rollout.phase is Phase.GATING and rollout.challenger_id is not None:
                 return self._retest(session, rollout, model, base)
-            handed_in = training_state.of(rollout).candidate
+            candidate = training_state.of(rollout).candidate
             pinned = self._pinned(session, rollout)
-            # A candidate that was handed in is tested with the labels that have come since.
-            log_at = self._now(session, rollout) if handed_in else pinned
+            # A received candidate is tested with the labels that have come since.
+            log_at = self._now(session, rollout) if candidate else pinned
             request = self._requested(rollout, model, base, log_at)
-            return Training(request=request, handed_in=handed_in, pinned=pinned)
+            return Training(request=request, candidate=candidate, pinned=pinned)
 
     def _pinned(self, session: Session, rollout: Rollout) -> tuple[datetime, Snapshot]:
         """Return newest event and state of the log to learn from: whoever begins again, too."""

@@ -132,7 +132,7 @@ def put(session: Session, model_id: UUID, plan: SourcePlan, now: datetime) -> bo
     kind = SOURCES.find(plan.kind)
     layout.check(contract, plan.mapping)
     if plan.stream is Kind.LABELS and plan.mapping.version is not None:
-        raise Unprocessable("version: labels are of no version")
+        raise Unprocessable("version: labels have no version")
     if not LEAST_EVERY <= plan.every <= MOST_EVERY:
         bounds = f"{LEAST_EVERY.total_seconds():g} to {MOST_EVERY.total_seconds():g}"
         raise Unprocessable(f"every_seconds: expected {bounds}")

@@ -352,7 +352,9 @@ WEEK = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
         pytest.param({"calendar": {"holidays": ["25.12."]}}, "holidays", id="no date"),
         pytest.param({"calendar": {"business_days": ["Monday"]}}, "monday", id="no weekday"),
         pytest.param(
-            {"calendar": {"business_days": ["friday", "monday"]}}, "from monday on", id="order"
+            {"calendar": {"business_days": ["friday", "monday"]}},
+            "in order from monday",
+            id="order",
         ),
         pytest.param(
             {"calendar": {"holidays": ["2026-12-25", "2026-01-01"]}}, "ascend", id="dates"

@@ -16,13 +16,12 @@ from monitors.registry import parse
 from monitors.summaries.summary import Floats
 from tasks.calibration_sums import (
     BINS,
+    CALIBRATION,
     EXPECTED,
     OBSERVED,
     PREDICTED,
     N,
-    from_bytes,
     sums,
-    to_bytes,
 )
 from tests.monitors.probabilities import (
     cells,
@@ -130,7 +129,7 @@ def test_the_sums_of_two_sets_add_up_and_their_order_does_not_matter() -> None:
     parts = [sums(predicted[part], observed[part]) for part in (np.s_[::2], np.s_[1::2])]
     assert parts[0] + parts[1] == pytest.approx(whole, rel=1e-12)
     assert sums(predicted[::-1], observed[::-1]) == pytest.approx(whole, rel=1e-12)
-    assert (from_bytes(to_bytes(whole)) == whole).all()
+    assert (CALIBRATION.from_bytes(CALIBRATION.to_bytes(whole)) == whole).all()
     assert sums(predicted[..., ::-1], observed[..., ::-1]) == pytest.approx(whole[::-1])
     assert whole[:, N].sum() == np.isfinite(observed).sum()
 

@@ -16,6 +16,7 @@ from monitors.summaries.summary import Edges, Floats, Summary, chunk_start, merg
 from monitors.summaries.totals import totals
 from monitors.summaries.values import Column, summarise
 from tasks import residual_sums
+from tasks.residual_sums import RESIDUALS
 
 EDGES = Edges(names=("x",), values=np.array([[0.0, 1.0]]))
 EPS = float(np.finfo(float).eps)
@@ -105,9 +106,7 @@ def errors_of(bias: float, scatter: Floats) -> Floats:
 
 def test_the_scatter_of_errors_survives_a_large_bias() -> None:
     scatter = np.random.default_rng(3).normal(size=(7, 48))
-    cells = [
-        residual_sums.from_bytes(residual_sums.to_bytes(errors_of(1e4, day))) for day in scatter
-    ]
+    cells = [RESIDUALS.from_bytes(RESIDUALS.to_bytes(errors_of(1e4, day))) for day in scatter]
     days = ErrorDays(names=("x+1",), ahead=(1,), first_day=0, cells=np.array(cells))
     _, spread, _ = measure(days, 7, 0.8)
     assert np.exp(spread[0, 0, 0]) == pytest.approx(scatter.std(), rel=1e-2)
@@ -115,4 +114,4 @@ def test_the_scatter_of_errors_survives_a_large_bias() -> None:
 
 def test_stored_errors_of_another_format_are_refused() -> None:
     with pytest.raises(Unprocessable, match="another format"):
-        residual_sums.from_bytes(b"\0" * 400)
+        RESIDUALS.from_bytes(b"\0" * 400)

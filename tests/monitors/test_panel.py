@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitors.false_alarms.threshold import episodes
+from monitors.false_alarms.threshold import conformal_p, episodes
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import distance, farthest, robust_baseline
@@ -19,7 +19,6 @@ from monitors.summaries.summary import Floats
 from monitors.temporal.panel import (
     TemporalPatternBaseline,
     TemporalPatternParams,
-    conformal_p,
     evaluate_days,
     fit,
     measure,

@@ -15,7 +15,7 @@ from monitors.performance.residuals import ResidualParams, evaluate
 from monitors.registry import parse
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
-from tasks.residual_sums import CENTRED, N, from_bytes, sums, to_bytes
+from tasks.residual_sums import CENTRED, RESIDUALS, N, sums
 from tests.monitors.errors import cells, error_days, forecast_errors, quiet_errors
 from tests.monitors.streams import ett
 
@@ -148,7 +148,7 @@ def test_the_sums_of_two_sets_of_forecasts_add_up_and_their_order_does_not_matte
     added = np.delete(parts[0] + parts[1], CENTRED, axis=1)
     assert added == pytest.approx(np.delete(whole, CENTRED, axis=1))
     assert sums(errors[::-1], due[::-1], hours[::-1]) == pytest.approx(whole)
-    assert from_bytes(to_bytes(whole)) == pytest.approx(whole, rel=1e-6)
+    assert RESIDUALS.from_bytes(RESIDUALS.to_bytes(whole)) == pytest.approx(whole, rel=1e-6)
     assert whole[:, N].sum() == np.isfinite(errors).sum()
 
 

@@ -95,8 +95,8 @@ def test_it_names_the_input_and_by_how_much() -> None:
     found = short_term.evaluate(fitted(grains, 8), part, PARAMS)
     assert found.implicated[0].name == "s0"
     assert found.message.startswith("s0: mean ")
-    assert "above what is usual" in found.message
-    assert "spread 1.7" in found.message
+    assert " SD above, spread 1.7" in found.message
+    assert "times that of a day before, over 30 min" in found.message
 
 
 def test_less_than_a_day_is_no_baseline() -> None:

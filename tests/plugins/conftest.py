@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ def forget() -> None:
     importlib.invalidate_caches()
     for registry in REGISTRIES:
         registry.__dict__.pop("_loaded", None)
+
+
+@contextmanager
+def uninstalled(site: Path) -> Iterator[None]:
+    """Take the plug-ins out of this process for a while."""
+    sys.path.remove(str(site))
+    forget()
+    try:
+        yield
+    finally:
+        sys.path.append(str(site))
+        forget()
 
 
 def install(target: Path, *sources: Path) -> None:

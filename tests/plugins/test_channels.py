@@ -1,7 +1,6 @@
 """A channel from another distribution works from its registration to its delivery."""
 
 import json
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from tests.api.conftest import Clients, app, as_key, stranger
 from tests.notify.conftest import receiver, sender
 from tests.notify.receiver import Receiver
 from tests.notify.test_deliver import Tell, add_channel, outbox, tell
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 
 __all__ = ["app", "as_key", "receiver", "sender", "stranger", "tell"]  # fixtures
 
@@ -173,9 +172,7 @@ def test_one_that_was_uninstalled_is_retried_and_stops_no_other(
     now = utcnow()
     add_channel(sessions, "on-call", receiver.url, now, "page")
     tell(Flip.FIRED)
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         assert deliver_all(sessions, sender, lambda: now) == 2
         assert receiver.types == ["alert.firing"]
         [waiting] = [row for row in outbox(sessions) if not row.delivered]
@@ -183,9 +180,6 @@ def test_one_that_was_uninstalled_is_retried_and_stops_no_other(
         assert admin.get("/v1/channels/diary").json()["config"] == {}
         tried = admin.post("/v1/channels/diary/test").json()
         assert tried["error"] == waiting.last_error
-    finally:
-        sys.path.append(str(site))
-        forget()
     assert deliver_all(sessions, sender, lambda: now + timedelta(minutes=1)) == 1
     assert path.read_bytes().count(b"\n") == 1
 

@@ -1,6 +1,5 @@
 """A monitor from another distribution works from its registration to its notification."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
 from tests.notify.test_deliver import add_channel
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 from tests.services.story import DAY, END, NOW, Story
 
 KINDS = {"mean_3sd": {"n_sd": 5.0}, "data_quality": {}}
@@ -81,17 +80,13 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
 ) -> None:
     story = Story(sessions, kinds=KINDS)
     before = findings(sessions, "mean_3sd")
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         assert evaluate_slot(sessions, Baselines(), story.model_id, END + DAY, END + DAY) == 2
         *earlier, last = findings(sessions, "mean_3sd")
         assert [one.id for one in earlier] == [one.id for one in before]
         assert last.outcome is Outcome.ERROR
         assert "'mean_3sd'" in last.cause
         assert findings(sessions, "data_quality")[-1].outcome is not Outcome.ERROR
-    finally:
-        sys.path.append(str(site))
 
 
 @pytest.mark.usefixtures("plugins")

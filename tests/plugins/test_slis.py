@@ -1,6 +1,5 @@
 """An SLI from another distribution works from its rows to its notification and its page."""
 
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from tests.api.conftest import CONTRACT as OF_API
 from tests.api.conftest import app, as_key, operator, stranger
 from tests.late.world import BY_SHOP
 from tests.notify.test_deliver import add_channel
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 from tests.streams import CONTRACT, START, add_served_model, keep, prediction, table
 
 __all__ = ["app", "as_key", "operator", "stranger"]  # fixtures
@@ -242,9 +241,7 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
     with unit_of_work(sessions) as session:
         put(session, model_id, MonitorPlan(name="availability", kind="burn_rate"))
     before = evaluated_both(sessions, model_id, END)
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         send(sessions, model_id, [prediction(END + DAY + 2 * MINUTE, number=9_999)])
         later = evaluated_both(sessions, model_id, END + DAY)
         assert later["availability"].outcome is Outcome.OK
@@ -254,8 +251,6 @@ def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
             why = explain(session, tmp_path, before["burn_rate"].id, None, LATER)
             assert why.outcome is Outcome.BREACH
             assert why.about.startswith("no SLI 'queue_length'")
-    finally:
-        sys.path.append(str(site))
 
 
 def evaluated_both(
@@ -281,7 +276,7 @@ def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable(
     assert "No module named 'no_such_module'" in SLIS.unavailable["depth"]
     assert "in use" in SLIS.unavailable["latency (another-latency)"]
     assert "None is no SliKind" in SLIS.unavailable["joy"]
-    assert "name 'a-b' must be of small letters" in SLIS.unavailable["a-b"]
+    assert "name 'a-b' must be lower-case letters" in SLIS.unavailable["a-b"]
     assert "SLI 'raising' has the entry point 'other'" in SLIS.unavailable["other"]
     with pytest.raises(Unprocessable, match="SLI 'depth' is unavailable: broken-sli: Module"):
         sli.find("depth")

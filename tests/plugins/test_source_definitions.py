@@ -33,7 +33,7 @@ __all__ = ["app", "as_key", "model", "operator", "stranger", "world"]  # fixture
             {"mapping": {"actual.load": ""}}, "mapped to no column", id="empty column"
         ),
         pytest.param({"mapping": {"entity": ["a", "b"]}}, "entity is one value", id="many"),
-        pytest.param({"version": "v1"}, "version: labels are of no", id="version"),
+        pytest.param({"version": "v1"}, "version: labels have no", id="version"),
         pytest.param({"timezone": "Mars"}, "no time zone 'Mars'", id="zone"),
         pytest.param({"every_seconds": 1}, "every_seconds: expected 5 to", id="often"),
         pytest.param({"every_seconds": -1}, "every_seconds", id="never"),

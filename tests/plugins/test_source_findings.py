@@ -1,6 +1,5 @@
 """A source that stops, fails or changes its columns is a finding with an alert."""
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from monitors.finding import Outcome
 from services.access.api_keys import create_key
 from tests.api.conftest import app, as_key, model, operator, stranger
 from tests.notify.test_deliver import add_channel
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 from tests.plugins.source_world import (
     DAY,
     HOUR,
@@ -191,9 +190,7 @@ def test_one_whose_plug_in_was_uninstalled_is_shown_as_unavailable_and_stops_no_
     with unit_of_work(world.sessions) as session:
         gone = session.get_one(SourceRow, world.id())
         assert gone.config["password"] == "hunter2"
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         assert world.pull() == 0
         now = world.read()
         assert now["unavailable"] == "no such plug-in is installed"
@@ -202,9 +199,6 @@ def test_one_whose_plug_in_was_uninstalled_is_shown_as_unavailable_and_stops_no_
         world.pull()
         assert "bills: 3 pulls have failed: no kind of source" in world.check().cause
         assert world.client.get("/v1/models/grid/monitors").status_code == 200
-    finally:
-        sys.path.append(str(site))
-        forget()
     assert world.pull() == len(TIED)
     assert world.read()["unavailable"] is None
 

@@ -1,6 +1,5 @@
 """A task from another distribution works from its registration to accuracy, alert and page."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,23 +7,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotInstalled
-from core.schema import rows, task
-from core.schema.contract import Contract
-from core.schema.feature import Dtype, Feature
+from core.schema import rows
 from core.schema.rows import Kind
-from core.schema.task import TASKS, LabelKey, Matched, Scored, Task, Units
+from core.schema.task import TASKS, LabelKey
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, Monitor
-from monitors import registry
 from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
 from services.evaluation.backtest import BacktestRequest, run_backtest
@@ -34,32 +28,14 @@ from services.evaluation.schedule import due
 from services.labels.label_join import join_all
 from services.models.monitor_config import MonitorPlan
 from services.retention.archive import archive_all
-from tasks.sums import by_place, metrics, parts, total, width
 from tests.api.conftest import Clients, app, as_key
 from tests.api.conftest import stranger as stranger
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
+from tests.plugins.test_task_contract import BASE, CONTRACTS, WORDS
 
 __all__ = ["app", "as_key"]  # fixtures
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-BASE = Contract(
-    features=(Feature(name="x", max_length=24),),
-    targets=("y",),
-    step_seconds=3600,
-    input_length=24,
-    horizon=1,
-)
-WORDS = ("up", "down")
-# A contract of each task; lists of one length are compared by what `numbers` gives.
-CONTRACTS = {
-    "forecast": replace(BASE, horizon=6),
-    "classification": replace(
-        BASE, task="classification", targets=WORDS, label_map=WORDS, horizon=2
-    ),
-    "regression": replace(BASE, task="regression"),
-    "tagging": replace(BASE, task="tagging", label_map=WORDS, horizon=9),
-}
-START = datetime.fromisoformat("2026-01-05T00:00:00+00:00")
 
 
 def wrong_by(offset: float) -> Callable[[int], tuple[list[float], list[float]]]:
@@ -75,110 +51,19 @@ def tagged(n_wrong: int) -> Callable[[int], tuple[list[str], list[str]]]:
     return made
 
 
-@pytest.mark.usefixtures("plugins")
-def test_every_task_is_under_contract() -> None:
-    assert set(TASKS.names()) == set(CONTRACTS)
-
-
-def some(contract: Contract, seed: int, n: int = 12) -> Matched:
-    """Return predictions beside labels, some of which are missing."""
-    chance = np.random.default_rng(seed)
-
-    def lists(group: str, may_miss: float) -> list[Any]:
-        made: list[Any] = []
-        for _ in range(n):
-            row = {
-                each.name: (
-                    [str(chance.choice(each.vocabulary)) for _ in range(each.max_length)]
-                    if each.dtype is Dtype.CATEGORY
-                    else chance.uniform(0, 1, min(each.max_length, contract.horizon)).tolist()
-                )
-                for each in rows.declared(contract, group)
-            }
-            made.append(None if chance.random() < may_miss else row)
-        return made
-
-    output, actual = lists("output", 0.0), lists("actual", 0.3)
-    table = pa.Table.from_pylist(
-        [
-            {"at": START + i * HOUR, "output": row, "prediction_id": str(i), "entity": "e"}
-            for i, row in enumerate(output)
-        ]
-    )
-    if task.of(contract).compares_lists:
-        none = np.empty((n, 0, 0))
-        labels = pa.array(actual, rows.label_schema(contract).field("actual").type)
-        return Matched(rows=table, predicted=none, actual=none, naive=none, labels=labels)
-    missing = {name: [np.nan] * contract.horizon for name in contract.targets}
-    dense = [
-        np.array([[(row or missing)[name] for name in contract.targets] for row in of])
-        for of in (output, actual)
-    ]
-    predicted, known = (values.transpose(0, 2, 1) for values in dense)
-    naive = np.roll(known, 1, axis=0)
-    return Matched(rows=table, predicted=predicted, actual=known, naive=naive)
-
-
-def cut(matched: Matched, of: slice) -> Matched:
-    return Matched(
-        rows=matched.rows.slice(of.start, of.stop - of.start),
-        predicted=matched.predicted[of],
-        actual=matched.actual[of],
-        naive=matched.naive[of],
-        labels=None
-        if matched.labels is None
-        else matched.labels.slice(of.start, of.stop - of.start),
-    )
+ROWS: dict[str, Callable[[int], tuple[list[Any], list[Any]]]] = {
+    "regression": wrong_by(0.5),
+    "tagging": tagged(1),
+}
+METRICS = {"regression": {"RMSE": 0.5}, "tagging": {"accuracy": 0.75}}
+KEYS = [
+    *(("regression", key) for key in LabelKey),
+    *(("tagging", key) for key in LabelKey if key is not LabelKey.INTERVAL),
+]
 
 
 @pytest.mark.usefixtures("plugins")
-@pytest.mark.parametrize("name", CONTRACTS)
-def test_every_task_keeps_its_contract(name: str) -> None:
-    of, contract = TASKS.find(name), CONTRACTS[name]
-    assert (of.name, bool(of.question)) == (name, True)
-    assert of.refuses(contract) == () or not of.refuses(contract)
-    assert contract.targets == tuple(each.name for each in of.output(contract))
-    assert contract.targets == tuple(each.name for each in of.label(contract))
-    assert all(registry.find(kind) for kind in of.monitors)
-    units = Units(std=np.ones(len(contract.targets)), season_steps=24)
-    matched = some(contract, seed=3)
-    scored = of.score(contract, units, matched)
-    check_shapes(of, contract, scored)
-    halves = [
-        of.score(contract, units, cut(matched, each)) for each in (slice(0, 5), slice(5, 12))
-    ]
-    summed = total(parts(scored))
-    assert summed.shape[-1] == width(of) + 1
-    np.testing.assert_allclose(sum(total(parts(each)) for each in halves), summed)
-    np.testing.assert_allclose(
-        sum(sums for _, sums in by_place(parts(scored), np.arange(12) // 4)), summed
-    )
-    assert {metric.name for metric in of.metrics} == set(metrics(of, summed[..., :-1]))
-    for each in of.streams:
-        sums = each.sums(matched, scored)
-        assert each.stream.from_bytes(each.stream.to_bytes(sums)).shape == sums.shape
-
-
-def check_shapes(of: Task, contract: Contract, scored: Scored) -> None:
-    shape = (12, *of.cells(contract))
-    for values in (scored.expected, scored.labelled, scored.loss, scored.naive, *scored.sums):
-        assert values.shape == shape
-        assert np.isfinite(values).all()
-    assert (np.asarray(scored.loss) >= 0).all()
-    assert (scored.labelled <= scored.expected).all()
-    assert ((np.asarray(scored.loss) == 0) | (scored.labelled > 0)).all()
-    assert scored.usable.all()
-
-
-@pytest.mark.usefixtures("plugins")
-@pytest.mark.parametrize(
-    ("name", "row", "loss", "metric"),
-    [
-        pytest.param("regression", wrong_by(0.5), 0.25, {"RMSE": 0.5}, id="regression"),
-        pytest.param("tagging", tagged(1), 0.25, {"accuracy": 0.75}, id="tagging"),
-    ],
-)
-@pytest.mark.parametrize("key", LabelKey)
+@pytest.mark.parametrize(("name", "key"), KEYS)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # others: PostgreSQL too
 def test_a_task_is_logged_joined_evaluated_and_shown(
     as_key: Clients,
@@ -188,23 +73,19 @@ def test_a_task_is_logged_joined_evaluated_and_shown(
     now: datetime,
     name: str,
     key: LabelKey,
-    row: Callable[[int], tuple[list[Any], list[Any]]],
-    loss: float,
-    metric: dict[str, float],
 ) -> None:
-    if key not in TASKS.find(name).keys:
-        pytest.skip("not a key of this task")
+    assert key in TASKS.find(name).keys
     operator, sender = as_key("operate", "read"), as_key("ingest")
     model_id = register(operator, sessions, name)
-    send(sender, now, row, key, ahead=timedelta() if name == "tagging" else HOUR)
+    send(sender, now, ROWS[name], key, ahead=timedelta() if name == "tagging" else HOUR)
     work(settings, sessions, now)
     browser = signed_in(stranger, sessions, now)
 
     told = operator.get("/v1/models/plug/accuracy").json()
     errors = [day["error"] for day in told["days"]]
-    assert errors[:5] == pytest.approx([loss] * 5, abs=0.01)
+    assert errors[:5] == pytest.approx([0.25] * 5, abs=0.01)
     [line] = told["steps"]
-    assert line["metrics"] == pytest.approx(metric)
+    assert line["metrics"] == pytest.approx(METRICS[name])
     for slot_model, at in slots(sessions):
         assert slot_model == str(model_id)
         evaluate_slot(sessions, Baselines(), model_id, at, now)
@@ -348,9 +229,7 @@ def test_one_that_was_uninstalled_stops_its_model_alone(
     register(operator, sessions, "regression")
     send(sender, now, wrong_by(0.5))
     work(settings, sessions, now)
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         with pytest.raises(NotInstalled, match="task 'regression' is unavailable"):
             rows.schema(Kind.LABELS, CONTRACTS["regression"])
         rows_of_it = {"rows": [{"prediction_id": "p1", "actual": {"y": [1.0]}}]}
@@ -359,8 +238,6 @@ def test_one_that_was_uninstalled_stops_its_model_alone(
         assert operator.get("/v1/models/plug/accuracy").status_code == 200
         other = operator.put("/v1/models/other", json={"contract": BASE.to_json()})
         assert other.status_code == 201
-    finally:
-        sys.path.append(str(site))
 
 
 def test_days_of_a_task_that_was_uninstalled_are_shown_whatever_their_cells(
@@ -375,12 +252,8 @@ def test_days_of_a_task_that_was_uninstalled_are_shown_whatever_their_cells(
     register(operator, sessions, "tagging")
     send(sender, now, tagged(1))
     work(settings, sessions, now)
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         assert operator.get("/v1/models/plug/accuracy").status_code == 200
-    finally:
-        sys.path.append(str(site))
 
 
 @pytest.mark.usefixtures("plugins")
@@ -398,31 +271,6 @@ def test_a_label_that_names_its_prediction_counts_whatever_time_it_is_about(
     work(settings, sessions, now)
     first = operator.get("/v1/models/plug/accuracy").json()["days"][0]
     assert first["error"] > 1000
-
-
-@pytest.mark.usefixtures("plugins")
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"loss": np.full((12, 1, 1), -1.0)}, "a loss is negative"),
-        ({"loss": np.full((12, 1, 1), np.nan)}, "loss is not finite"),
-        ({"naive": np.zeros((1, 1, 1))}, "naive has shape"),
-        ({"labelled": np.full((12, 1, 1), 2.0)}, "more is labelled than expected"),
-        ({"usable": np.ones(3, dtype=np.bool_)}, "usable"),
-    ],
-)
-def test_what_a_task_returns_is_checked(
-    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
-) -> None:
-    contract, of = CONTRACTS["regression"], TASKS.find("regression")
-
-    def score(*given: Any) -> Scored:
-        return replace(of.score(*given), **changes)
-
-    monkeypatch.setattr(task, "of", lambda _: replace(of, score=score))
-    units = Units(std=np.ones(1), season_steps=24)
-    with pytest.raises(ValueError, match=message):
-        task.scored(contract, units, some(contract, seed=3))
 
 
 @pytest.mark.usefixtures("plugins")

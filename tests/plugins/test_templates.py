@@ -19,7 +19,7 @@ from retrain.artifact_header import declared_format, sha256_of
 from retrain.rollout import Phase
 from retrain.template import TEMPLATES, Epoch, TemplateKind, of_artifact, predictor
 from tests.api.conftest import CONTRACT, Clients, app, as_key, operator, stranger
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 from tests.plugins.fits import KILLED_AFTER, PARAMS, SIZES, train
 from tests.plugins.worlds import logged, policy, world
 from tests.services.seasons import CHANGE, DAY, Seasons, daily
@@ -176,18 +176,13 @@ def test_one_that_was_uninstalled_ends_the_rollout_with_the_reason(
 ) -> None:
     world = dlinear
     opened_before = world.request("first")
-    sys.path.remove(str(site))
-    forget()
-    try:
+    with uninstalled(site):
         assert not world.train()
         assert world.rollout(opened_before).phase is Phase.FAILED
         why = "no template 'dlinear'; known: segment_lstm"
         assert world.events(opened_before)[-1] == ("crash", f"builtin refused: {why}")
         with pytest.raises(RetrainRefused, match=why):
             world.request("second")
-    finally:
-        sys.path.append(str(site))
-        forget()
 
 
 @pytest.mark.usefixtures("plugins")

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from retrain.rollout import Phase
 from services.rollouts.rollout_transitions import command
 from services.rollouts.training_history import DAY
 from tests.api.conftest import CONTRACT
-from tests.plugins.conftest import forget
+from tests.plugins.conftest import uninstalled
 from tests.plugins.worlds import (
     app,
     client,
@@ -252,23 +253,16 @@ def test_a_training_that_cannot_be_started_ends_with_the_reason(
     if "no trainer" in refusal:
         deleted = client.delete("/v1/trainers/pipeline", headers=key(world, "admin", "read"))
         assert deleted.status_code == 204
-    if "no kind" in refusal:
-        sys.path.remove(str(site))
-        forget()
-        # The template goes with the trainer.
+    if "no kind" in refusal:  # the template goes with the trainer
         with unit_of_work(world.sessions) as session:
             session.execute(update(Rollout).values(template="segment_lstm", template_params={}))
-    try:
+    with uninstalled(site) if "no kind" in refusal else nullcontext():
         world.train()
         assert world.rollout(rollout).phase is Phase.FAILED
         assert world.events(rollout)[-1] == ("crash", f"pipeline refused: {refusal}")
         if "/no/such" not in refusal:
             with pytest.raises(RetrainRefused, match=refusal):
                 world.request("second")
-    finally:
-        if "no kind" in refusal:
-            sys.path.append(str(site))
-            forget()
 
 
 def test_trainers_are_configured_by_administrators_and_their_secrets_are_not_read(

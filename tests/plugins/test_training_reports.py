@@ -81,7 +81,7 @@ def test_a_token_is_for_one_training_and_is_used_up_by_the_candidate(
         taken = client.post(address, params=CHECKSUM, content=ARTIFACT, headers=shown)
         assert taken.status_code == 200, taken.text
     late = client.post(f"{own}/progress", json=PROGRESS, headers=shown)
-    assert (late.status_code, "used up" in late.json()["detail"]) == (409, True)
+    assert (late.status_code, "void" in late.json()["detail"]) == (409, True)
     assert client.post(f"{own}/failure", json={"error": "x"}, headers=shown).status_code == 409
     assert event_names(world, rollout) == ["requested", "start", "candidate"]
 

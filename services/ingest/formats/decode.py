@@ -147,9 +147,8 @@ def decode(
             sections.extend(read(some, now, max_rows, refused))
         except NotInstalled as error:  # the task of the model
             refused |= dict.fromkeys(some, error)
-    return sections, {
-        no: redaction.error(error, batches[no].terms) for no, error in refused.items()
-    }
+    shown = {no: redaction.error(why, batches[no].terms) for no, why in refused.items()}
+    return sections, shown
 
 
 def _read_rows(

@@ -72,7 +72,7 @@ def by_class(
         return ()
     totals: dict[str, Floats] = {}
     for row in summaries.rows(session, [CALIBRATION], model_id, [week_until(newest)]):
-        version, day = row.version, calibration_sums.from_bytes(row.payload)
+        version, day = row.version, CALIBRATION.from_bytes(row.payload)
         totals[version] = totals[version] + day if version in totals else day
     return tuple(
         _reliability(version, name, own)

@@ -72,7 +72,7 @@ def by_part(
     totals: dict[str, Floats] = {}
     losses: dict[str, Floats] = {}
     for row in summaries.rows(session, [RESIDUALS], model_id, [week_until(newest)]):
-        version, day = row.version, residual_sums.from_bytes(row.payload)
+        version, day = row.version, RESIDUALS.from_bytes(row.payload)
         loss = residual_sums.squared(day) if is_squared else day[:, residual_sums.ABSOLUTE]
         totals[version] = totals[version] + day if version in totals else day
         losses[version] = losses[version] + loss if version in losses else loss

@@ -42,7 +42,7 @@ def held(session: Session, token: TrainingToken, now: datetime) -> Rollout:
     if until is not None and until.has_passed(None, now):
         raise Unauthorized("the deadline of this training has passed")
     if training_state.of(rollout).candidate is not None:
-        raise Conflict("the token was used up: a candidate was handed in")
+        raise Conflict("the token is void: a candidate was received")
     return rollout
 
 
@@ -94,7 +94,7 @@ def hand_in(
         return rollout
     held(session, token, now)
     training_state.change(rollout, candidate=candidate)
-    cause = f"{rollout.trainer} has handed in {candidate.sha256[:12]}"
+    cause = f"{rollout.trainer}: candidate {candidate.sha256[:12]} received"
     rollout_transitions.note(session, rollout, "candidate", cause, now)
     training_runs.enqueue(session, rollout, now)
     return rollout
