@@ -1,9 +1,6 @@
 """Wherever an eraser is killed, the next one finishes, and counts every row once."""
 
-import subprocess
-import sys
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -12,6 +9,7 @@ from db.session import read_only
 from db.tables import Erasure
 from services.retention.erasure import erase
 from tests.archive.mortal import LATER
+from tests.erasure.mortal import work
 from tests.erasure.rows import (
     GONE,
     STAYS,
@@ -23,20 +21,8 @@ from tests.erasure.rows import (
     want,
 )
 from tests.erasure.traces import traces
+from tests.killed import assert_killed
 from tests.streams import add_model
-
-ROOT = Path(__file__).parents[2]
-
-
-def killed(role: str, url: str, lake: Path, model_id: UUID, *point: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.erasure.mortal", role, url, lake, str(model_id), *point],
-        cwd=ROOT,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -9
-
 
 # Where, and whether the fast tests go there too.
 POINTS = {
@@ -76,7 +62,7 @@ def test_killed_at_any_step(
     erasure_id = want(sessions, model_id)
     send(sessions, model_id, 60, 5)  # still in the inbox
 
-    killed("erase", database_url, lake, model_id, *point)
+    assert_killed(work, "erase", database_url, lake, model_id, *point)
     send(sessions, model_id, 65, 5)
     finish(sessions, lake)  # an archiver meanwhile
     assert erase(sessions, lake, model_id, LATER) == 1

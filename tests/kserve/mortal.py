@@ -1,9 +1,4 @@
-"""A process that takes one event and dies at one named point, as if by `kill -9`.
-
-Run: `python -m tests.kserve.mortal URL MODULE FUNCTION before|after REQUEST|RESPONSE`
-"""
-
-import sys
+"""A process that takes one event and dies at one named point, as if by `kill -9`."""
 
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import sessionmaker
@@ -17,16 +12,11 @@ from tests.archive.mortal import arm
 from tests.kserve.conftest import REQUEST, V1, Logger
 
 
-def main(url: str, module: str, function: str, when: str, kind: str) -> None:
+def take(url: str, module: str, function: str, when: str, kind: str) -> None:
     sessions = sessionmaker(connect(url), expire_on_commit=False)
     with unit_of_work(sessions) as session:
         token = create_key(session, f"mortal {kind}", ["ingest"], None, utcnow())
     with TestClient(create_app(Settings(database_url=url), sessions)) as client:
         client.headers["Authorization"] = f"Bearer {token}"
         arm(module, function, when)
-        answer = Logger(client).binary(kind, V1[0] if kind == REQUEST else V1[1])
-        sys.stdout.write(answer.text)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        Logger(client).binary(kind, V1[0] if kind == REQUEST else V1[1])

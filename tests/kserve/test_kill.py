@@ -1,8 +1,5 @@
 """Whoever takes an event may die at any point: it is sent again, and counts once."""
 
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -10,7 +7,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from services.kserve.pairing import sweep
+from tests.killed import assert_killed
 from tests.kserve.conftest import REQUEST, RESPONSE, V1, Logger, Stored, waiting
+from tests.kserve.mortal import take
 
 POINTS = [
     pytest.param(("db.queries.log.kserve", "add", "before"), 0, id="before the half is stored"),
@@ -40,13 +39,7 @@ def test_an_event_counts_once_wherever_its_taker_died(
     then: str,
 ) -> None:
     assert logger.binary(REQUEST, V1[0]).json()["outcome"] == "waiting"
-    died = subprocess.run(
-        [sys.executable, "-m", "tests.kserve.mortal", database_url, *point, RESPONSE],
-        capture_output=True,
-        timeout=240,
-        check=False,
-    )
-    assert (died.returncode, died.stdout) == (-signal.SIGKILL, b""), died.stderr.decode()
+    assert_killed(take, database_url, *point, RESPONSE)
     if then == "sent again":
         assert logger.binary(RESPONSE, V1[1]).json()["outcome"] in ("paired", "duplicate")
     later = utcnow() + timedelta(hours=1)

@@ -1,7 +1,5 @@
 """What a model says is evaluated alike however its rows came, and whoever died meanwhile."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,10 @@ from services.read_models.explanations.finding import explain
 from services.read_models.prometheus import gauges
 from services.rollouts import set_champion
 from tests.conftest import Once
+from tests.killed import assert_killed
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
+from tests.services import mortal
 from tests.services.loop import FAULT, Loop
 from tests.streams import HOUR, START, add_version, prediction
 
@@ -161,12 +161,7 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     )
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
-        command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
-        dead = subprocess.run(
-            [*command, str(world.model_id), day_end.isoformat(), *point.split()],
-            capture_output=True,
-        )
-        assert dead.returncode == -9, dead.stderr.decode()
+        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
     world.evaluate_slot()
     assert world.findings() == in_order.findings()
 

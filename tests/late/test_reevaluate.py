@@ -1,7 +1,5 @@
 """Rows in any order: after re-evaluation, every number is what it would have been in order."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -21,6 +19,8 @@ from services.evaluation.baseline_cache import Baselines, Key
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from tests.conftest import Once
+from tests.killed import assert_killed
+from tests.late import mortal
 from tests.late.world import (
     BY_SHOP,
     DAY,
@@ -336,9 +336,7 @@ def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
         one.send(failures(25))
         one.work()
     twin.reevaluate()
-    command = [sys.executable, "-m", "tests.late.mortal", database_url, str(world.model_id)]
-    dead = subprocess.run([*command, *point.split()], capture_output=True)
-    assert dead.returncode == -9, dead.stderr.decode()
+    assert_killed(mortal.work, database_url, world.model_id, *point.split())
     assert world.late_days() != []
     world.reevaluate()
     assert world.findings() == twin.findings()

@@ -1,7 +1,5 @@
 """The same events give the same alarms, however they came and whoever died meanwhile."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +11,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.tables import Alert, FlipRow, Monitor
 from services.evaluation.baseline_cache import Baselines
 from tests.conftest import Once
+from tests.killed import assert_killed
 from tests.late.world import DAY, KINDS, World, hours
+from tests.services import mortal
 from tests.streams import START
 
 N_SERVED = 9
@@ -153,12 +153,7 @@ def test_a_worker_that_is_killed_every_day(
     world.work()
     for number, point in enumerate(case.points, start=case.n_reference + 1):
         day_end = START + number * DAY
-        command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
-        dead = subprocess.run(
-            [*command, str(world.model_id), day_end.isoformat(), *point.split()],
-            capture_output=True,
-        )
-        assert dead.returncode == -9, dead.stderr.decode()
+        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
         assert (world.model().evaluated_until or START) < day_end
     world.evaluate_slot()
     assert alarms(world) == alarms(at_once)

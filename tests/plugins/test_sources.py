@@ -1,10 +1,6 @@
 """A source from another distribution is pulled, from a file to the inbox, exactly once."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +26,8 @@ from services.sources.pull import Puller
 from sources import kind as extension
 from sources.kind import Page
 from tests.api.conftest import CONTRACT, app, as_key, model, operator, stranger
+from tests.killed import assert_killed
+from tests.plugins import mortal
 from tests.plugins.source_world import MINUTE, NOW, TIED, World, append, label, values, world
 from tests.services.loop import at_once
 from tests.streams import waiting_rows
@@ -137,18 +135,7 @@ def test_every_row_counts_once_wherever_a_worker_was_killed(
     with monkeypatch.context() as patch:
         patch.setattr(pull, "MAX_PAGES", 1)
         assert world.pull() == 3
-    paths = os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(site)])
-    died = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.plugins.mortal", database_url),
-            *(str(world.id()), module, function, when),
-        ],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert_killed(mortal.pull, database_url, world.id(), module, function, when)
     assert world.pull() == len(TIED) - 3
     assert world.stored() == values(TIED)
     assert world.read()["rows"] == len(TIED)

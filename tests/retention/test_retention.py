@@ -1,7 +1,5 @@
 """Rows of old days leave the lake; what was counted of them stays."""
 
-import subprocess
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,9 @@ from services.retention.archive import archive_all
 from services.retention.retention import first_kept, retain_all
 from tests import stored
 from tests.archive.mortal import LATER
+from tests.erasure.mortal import work
 from tests.erasure.rows import ALWAYS
+from tests.killed import assert_killed
 from tests.streams import HOUR, START, add_model, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
@@ -213,22 +213,7 @@ def test_killed_in_between_the_next_run_does_the_rest(
     model_id: UUID,
     point: tuple[str, str, str],
 ) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.erasure.mortal",
-            "retain",
-            database_url,
-            lake,
-            str(model_id),
-            *point,
-        ],
-        cwd=ROOT,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -9
+    assert_killed(work, "retain", database_url, lake, model_id, *point)
     retain_all(sessions, lake, START)
     assert min(folders(lake)) == FIRST
     assert days(lake, model_id)[0] == days(lake, model_id, Kind.LABELS)[0] == FIRST

@@ -1,10 +1,5 @@
-"""A worker or a trainer that dies, as if by `kill -9`, at one named point.
+"""A worker or a trainer that dies, as if by `kill -9`, at one named point."""
 
-Run: `python -m tests.services.mortal evaluate URL MODEL DAY_END MODULE FUNCTION before|after`
- or: `python -m tests.services.mortal train URL FOLDER MODULE FUNCTION before|after`
-"""
-
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -29,18 +24,15 @@ def settings_of(url: str, folder: Path) -> Settings:
     )
 
 
-def main(role: str, url: str, *given: str) -> None:
+def evaluate(url: str, model_id: UUID, slot: datetime, *point: str) -> None:
     sessions = sessionmaker(connect(url), expire_on_commit=False)
-    arm(*given[-3:])
-    if role == "evaluate":
-        day_end = datetime.fromisoformat(given[1])
-        evaluate_slot(sessions, Baselines(), UUID(given[0]), day_end, day_end)
-    else:
-        from tests.services.seasons import train_once
-
-        train_once(settings_of(url, Path(given[0])), sessions)
-    sys.exit("it was meant to die")
+    arm(*point)
+    evaluate_slot(sessions, Baselines(), model_id, slot, slot)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def train(url: str, folder: Path, *point: str) -> None:
+    from tests.services.seasons import train_once
+
+    sessions = sessionmaker(connect(url), expire_on_commit=False)
+    arm(*point)
+    train_once(settings_of(url, folder), sessions)

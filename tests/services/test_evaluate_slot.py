@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +19,8 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
+from tests.killed import assert_killed
+from tests.services import mortal
 from tests.services.loop import DAY, POLICY, Loop, at_once
 from tests.streams import HOUR, START
 
@@ -76,12 +76,8 @@ def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_th
         look(twin, number)
     look(loop, 8)
     before = said(loop)
-    command = [sys.executable, "-m", "tests.services.mortal", "evaluate", database_url]
     point = ["services.rollouts.retraining", "consider", "after"]
-    dead = subprocess.run(
-        [*command, str(loop.model_id), day(9).isoformat(), *point], capture_output=True
-    )
-    assert dead.returncode == -9, dead.stderr.decode()
+    assert_killed(mortal.evaluate, database_url, loop.model_id, day(9), *point)
     assert said(loop) == before
     assert loop.all(FlipRow, model_id=loop.model_id) == []
     assert loop.all(Rollout, model_id=loop.model_id) == []

@@ -1,7 +1,5 @@
 import hashlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +27,8 @@ from services.models.artifacts import path_of
 from services.retention import erasure, erasure_requests
 from services.rollouts import train_challenger, training_runs
 from services.rollouts.rollout_transitions import command, routing_of
+from tests.killed import assert_killed
+from tests.services import mortal
 from tests.services.loop import at_once
 from tests.services.seasons import (
     CHANGE,
@@ -318,9 +318,7 @@ def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> Non
 
 def die(seasons: Seasons, *point: str) -> None:
     """Let a trainer of its own process begin, and die at a point."""
-    command = [sys.executable, "-m", "tests.services.mortal", "train", seasons.url]
-    dead = subprocess.run([*command, str(seasons.folder), *point], capture_output=True)
-    assert dead.returncode == -9, dead.stderr.decode()
+    assert_killed(mortal.train, seasons.url, seasons.folder, *point)
     assert not seasons.train()  # the lease still holds
     hurry(seasons)
 
