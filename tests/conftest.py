@@ -37,6 +37,15 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the slow tests what runs on PostgreSQL as on SQLite, step by step."""
+    for item in items:
+        database = getattr(item, "callspec", None) and item.callspec.params.get("database_url")  # type: ignore[attr-defined]
+        if database == "postgresql" and item.get_closest_marker("sqlite_first"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def routes_built_once() -> Iterator[None]:
     """Copy the state of a route from the application that included it first.

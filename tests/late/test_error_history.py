@@ -24,6 +24,8 @@ from tests.conftest import Once
 from tests.late.world import DAY, NOW, Row, World
 from tests.streams import HOUR, START, label, prediction
 
+pytestmark = pytest.mark.sqlite_first
+
 N_REFERENCE, N_SERVED, CHANGED = 1, 40, 34
 NAME = "residuals"
 

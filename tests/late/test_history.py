@@ -24,6 +24,8 @@ from services.models.monitor_config import MonitorPlan
 from tests.late.world import DAY, KINDS, World, hours
 from tests.streams import START
 
+pytestmark = pytest.mark.sqlite_first
+
 N_REFERENCE, N_SERVED = 24, 9
 END = START + (N_REFERENCE + N_SERVED) * DAY
 

@@ -27,6 +27,8 @@ from tests.services import mortal
 from tests.services.loop import FAULT, Loop
 from tests.streams import HOUR, START, add_version, prediction
 
+pytestmark = pytest.mark.sqlite_first
+
 # One day of the reference, so that the model begins to speak on day 1. The load rises in the
 # middle of what is served, three days after the first evaluation with 19 windows behind it.
 N_REFERENCE, N_SERVED = 1, 50

@@ -35,6 +35,8 @@ from tests.late.world import (
 from tests.services.loop import at_once
 from tests.streams import HOUR, START, prediction
 
+pytestmark = pytest.mark.sqlite_first
+
 N_REFERENCE, N_SERVED = 24, 9
 
 

@@ -118,7 +118,9 @@ def a_world(sessions: sessionmaker[Session], folder: Path, name: str, case: Case
     [
         *(pytest.param("sqlite", *case.values, id=str(case.id)) for case in CASES),
         # Of evidence that piles up, tests/services/test_mean_shift.py has the other database.
-        pytest.param("postgresql", *CASES[0].values, id="on PostgreSQL"),
+        pytest.param(
+            "postgresql", *CASES[0].values, id="on PostgreSQL", marks=pytest.mark.slow
+        ),
     ],
     indirect=True,
 )

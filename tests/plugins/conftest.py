@@ -11,18 +11,6 @@ import pytest
 from services.read_models.plugins import REGISTRIES
 
 HERE = Path(__file__).parent
-BUILD = """\
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "{name}"
-version = "1.0"
-[project.entry-points."{group}"]
-{entry_point}
-[tool.setuptools]
-py-modules = ["{module}"]
-"""
 # An SLI whose cells cannot be computed.
 RAISING = """\
 from dataclasses import dataclass
@@ -50,77 +38,77 @@ BAD = [
     (
         "broken-plugin",
         "seqwatch.monitors",
-        'broken = "broken_plugin:KIND"',
+        "broken = broken_plugin:KIND",
         "import no_such_module",
     ),
     (
         "clashing-plugin",
         "seqwatch.monitors",
-        'accuracy = "clashing_plugin:KIND"',
+        "accuracy = clashing_plugin:KIND",
         "KIND = None",
     ),
     (
         "broken-channel",
         "seqwatch.channels",
-        'pager = "broken_channel:KIND"',
+        "pager = broken_channel:KIND",
         "import no_such_module",
     ),
     (
         "another-webhook",
         "seqwatch.channels",
-        'webhook = "another_webhook:KIND"',
+        "webhook = another_webhook:KIND",
         "KIND = None",
     ),
     (
         "broken-template",
         "seqwatch.templates",
-        'gru = "broken_template:KIND"',
+        "gru = broken_template:KIND",
         "import no_such_module",
     ),
     (
         "another-segment-lstm",
         "seqwatch.templates",
-        'segment_lstm = "another_segment_lstm:KIND"',
+        "segment_lstm = another_segment_lstm:KIND",
         "KIND = None",
     ),
     (
         "broken-trainer",
         "seqwatch.trainers",
-        'cluster = "broken_trainer:KIND"',
+        "cluster = broken_trainer:KIND",
         "import no_such_module",
     ),
     (
         "another-builtin",
         "seqwatch.trainers",
-        'builtin = "another_builtin:KIND"',
+        "builtin = another_builtin:KIND",
         "KIND = None",
     ),
     (
         "broken-source",
         "seqwatch.sources",
-        'warehouse = "broken_source:KIND"',
+        "warehouse = broken_source:KIND",
         "import no_such_module",
     ),
     (
         "zz-another-jsonl",  # after seqwatch-test-plugins, by name
         "seqwatch.sources",
-        'jsonl = "zz_another_jsonl:KIND"',
+        "jsonl = zz_another_jsonl:KIND",
         "KIND = None",
     ),
-    ("broken-task", "seqwatch.tasks", 'torn = "broken_task:TASK"', "import no_such_module"),
-    ("another-task", "seqwatch.tasks", 'forecast = "another_task:TASK"', "TASK = None"),
-    ("broken-sli", "seqwatch.slis", 'depth = "broken_sli:SLI"', "import no_such_module"),
-    ("another-latency", "seqwatch.slis", 'latency = "another_latency:SLI"', "SLI = None"),
-    ("not-an-sli", "seqwatch.slis", 'joy = "not_an_sli:SLI"', "SLI = None"),
-    ("raising-sli", "seqwatch.slis", 'raising = "raising_sli:SLI"', RAISING),
+    ("broken-task", "seqwatch.tasks", "torn = broken_task:TASK", "import no_such_module"),
+    ("another-task", "seqwatch.tasks", "forecast = another_task:TASK", "TASK = None"),
+    ("broken-sli", "seqwatch.slis", "depth = broken_sli:SLI", "import no_such_module"),
+    ("another-latency", "seqwatch.slis", "latency = another_latency:SLI", "SLI = None"),
+    ("not-an-sli", "seqwatch.slis", "joy = not_an_sli:SLI", "SLI = None"),
+    ("raising-sli", "seqwatch.slis", "raising = raising_sli:SLI", RAISING),
     (
         "dashed-sli",
         "seqwatch.slis",
-        'a-b = "dashed_sli:SLI"',
+        "a-b = dashed_sli:SLI",
         RAISING.replace("raising", "a-b"),
     ),
-    ("renamed-sli", "seqwatch.slis", 'other = "renamed_sli:SLI"', RAISING),
-    ("another-skew", "seqwatch.diagnoses", 'skew = "another_skew:NONE"', "NONE = None"),
+    ("renamed-sli", "seqwatch.slis", "other = renamed_sli:SLI", RAISING),
+    ("another-skew", "seqwatch.diagnoses", "skew = another_skew:NONE", "NONE = None"),
 ]
 
 
@@ -142,35 +130,30 @@ def uninstalled(site: Path) -> Iterator[None]:
         forget()
 
 
-def install(target: Path, *sources: Path) -> None:
+def install(target: Path, source: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     options = ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target)]
-    subprocess.run([*pip, *options, *map(str, sources)], check=True, timeout=300)
+    subprocess.run([*pip, *options, str(source)], check=True, timeout=300)
 
 
-def distribution(folder: Path, name: str, group: str, entry_point: str, code: str) -> Path:
-    """Write a distribution of one module."""
+def distribution(site: Path, name: str, group: str, entry_point: str, code: str) -> None:
+    """Write a distribution of one module, as it lies when it is installed."""
     module = name.replace("-", "_")
-    folder.mkdir()
-    build = BUILD.format(name=name, group=group, entry_point=entry_point, module=module)
-    (folder / "pyproject.toml").write_text(build, "utf-8")
-    (folder / f"{module}.py").write_text(code, "utf-8")
-    return folder
+    (site / f"{module}.py").write_text(code, "utf-8")
+    metadata = site / f"{module}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entry_point}\n")
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the plug-ins, and others that do not work, into a folder of their own."""
-    target, sources = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sources")
-    shutil.copytree(HERE, sources / "ours")  # pip leaves what it builds beside the source
-    install(
-        target,
-        sources / "ours",
-        *(
-            distribution(sources / name, name, group, entry_point, code)
-            for name, group, entry_point, code in BAD
-        ),
-    )
+    target, source = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("source")
+    shutil.copytree(HERE, source / "ours")  # pip leaves what it builds beside the source
+    install(target, source / "ours")
+    for bad in BAD:
+        distribution(target, *bad)
     return target
 
 

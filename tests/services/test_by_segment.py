@@ -31,6 +31,8 @@ from tests.late.world import BY_SHOP, DAY, Row, World
 from tests.monitors.segmented import N_FEATURES, laid_out, stream
 from tests.streams import HOUR, START, prediction
 
+pytestmark = pytest.mark.sqlite_first
+
 N_REFERENCE, N_SERVED = 30, 12
 
 

@@ -24,6 +24,8 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from tests.services.loop import Loop
 from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
+pytestmark = pytest.mark.sqlite_first
+
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 24, 10
 NOW = START + 400 * DAY

@@ -144,6 +144,7 @@ def rescaled(_: int, values: Values) -> Values:
         pytest.param(rescaled, ("load", "out_of_range"), id="rescaled"),
     ],
 )
+@pytest.mark.sqlite_first
 def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
     world: World, broken: Break, named: tuple[str, str]
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
     assert len(world.findings("input_health")) < 12  # of 100 evaluations: changes, and a day's
 
 
+@pytest.mark.sqlite_first
 def test_a_fault_that_goes_on_for_days_does_not_become_usual(world: World) -> None:
     world.learn()
     for first in range(LEARNT, LEARNT + 3 * 1440, 60):
@@ -291,6 +293,7 @@ def test_a_grain_costs_few_statements(world: World, sessions: sessionmaker[Sessi
     assert len(seen) <= 10, seen
 
 
+@pytest.mark.sqlite_first
 def test_short_term_drift_is_evaluated_by_whole_windows_after_a_day(
     sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:

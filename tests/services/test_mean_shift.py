@@ -19,6 +19,8 @@ from tests.conftest import Once
 from tests.monitors.streams import ar1
 from tests.streams import HOUR, START, add_served_model, keep, prediction, table
 
+pytestmark = pytest.mark.sqlite_first
+
 DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
 FIRST_SCAN = N_REFERENCE + 3
