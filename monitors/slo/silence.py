@@ -16,10 +16,12 @@ from core.schema.calendar import Calendar
 from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from monitors.finding import Finding, Outcome, in_words
+from monitors.slo import cells
 from monitors.summaries.local_time import local_hours
 from monitors.summaries.summary import Ints, chunk_start
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
+ARRIVALS = cells.stream("arrivals")  # by wall time, of all versions together
 KEPT = 2 * WEEK  # of arrivals, that a profile is made of
 FEWEST = 30  # slices with predictions, before their gaps mean anything
 _HOURS = WEEK // HOUR
@@ -108,7 +110,7 @@ def profile(slices: Ints, width: timedelta, week: Week | None = None) -> Arrival
     Parameters
     ----------
     slices : (slice,)
-        Those in which predictions were made, counted since 1970, ascending.
+        Those in which predictions arrived, counted since 1970, ascending.
     width
         Of a slice.
     week

@@ -18,6 +18,7 @@ from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo import cells, sli
 from monitors.slo.cells import CellCounts
 from monitors.slo.serving import SERVING
+from monitors.slo.silence import ARRIVALS
 from monitors.summaries.grains import INPUT_GRAINS
 from monitors.summaries.local_time import local_hours
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
@@ -118,6 +119,8 @@ def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
             summaries.add(session, stream, model_id, part.version, summary)
     if made.entities is not None:
         entities.add(session, model_id, made.entities)
+    if made.times.arrivals.keys.size:
+        summaries.add(session, ARRIVALS, model_id, "", made.times.arrivals)
     _keep_time(session, model_id, made.parts, made.times)
 
 

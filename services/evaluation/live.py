@@ -31,8 +31,7 @@ from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
-from monitors.slo.serving import SERVING
-from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilentEntity
+from monitors.slo.silence import ARRIVALS, ArrivalHistory, ArrivalProfile, SilentEntity
 from monitors.sources import Arrivals, InputGrains, PulledSources
 from monitors.summaries.grains import INPUT_GRAINS, KEEP
 from services.aggregation import entities
@@ -305,6 +304,7 @@ class LiveMonitors:
         )
         if closed is not None and (known.trimmed is None or closed - known.trimmed >= DAY):
             summaries.forget_before(session, INPUT_GRAINS, model.id, closed - KEEP)
+            summaries.forget_before(session, ARRIVALS, model.id, closed - 2 * silence.KEPT)
             known.trimmed = closed
 
 
@@ -369,15 +369,15 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
 
 
 def _profile(session: Session, model: Model) -> ArrivalProfile | None:
-    newest = summaries.newest(session, SERVING, model.id)
+    newest = summaries.newest(session, ARRIVALS, model.id)
     if newest is None:
         return None
     window = Window(newest.start - silence.KEPT, newest.start + HOUR)
-    served = summaries.read(session, SERVING, model.id, [window])
-    assert served is not None
+    arrived = summaries.read(session, ARRIVALS, model.id, [window])
+    assert arrived is not None
     contract = model.contract
     week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
-    return silence.profile(np.unique(served.slices), SLICE, week)
+    return silence.profile(np.unique(arrived.slices), SLICE, week)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

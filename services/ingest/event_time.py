@@ -15,12 +15,15 @@ import pyarrow.compute as pc
 from core.errors import RowFault
 from core.schema.rows import REFERENCE
 from lake.lists import Ints, micros
+from monitors.slo import cells
+from monitors.slo.cells import CellCounts
 from monitors.summaries.hourly import HOURS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _US = timedelta(microseconds=1)
 _DAY_US = timedelta(days=1) // _US
+OLD = timedelta(days=2)  # a row that is older when it comes is history, and no arrival
 
 
 class Oddity(StrEnum):
@@ -47,10 +50,13 @@ class Times:
         The newest event time that can be true.
     counts
         Rows by what is odd about them.
+    arrivals
+        By ten seconds of wall time: rows that came within two days, without the reference.
     """
 
     clock: datetime
     counts: Mapping[str, int]
+    arrivals: CellCounts
 
 
 def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
@@ -94,7 +100,12 @@ def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
             Oddity.LATE: int(late.sum()),
             Oddity.AHEAD: int(((at > received) & served).sum()),
         },
+        arrivals=_arrivals(received[served & (received - at < OLD // _US)]),
     )
+
+
+def _arrivals(received: Ints) -> CellCounts:
+    return cells.summarise(received, np.zeros_like(received))
 
 
 def days_of(hours: Sequence[Ints]) -> list[date]:

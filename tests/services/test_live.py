@@ -1,7 +1,7 @@
 """What is evaluated by grain and by the clock: found within minutes, and stored once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +90,21 @@ class World:
             session.get_one(Model, self.model_id).last_received_at = newest
         fold_all(self.sessions, START + 1000 * DAY)
         self.wall = max(self.wall, newest)
+
+    def score(self, day: datetime, minutes: range, at: datetime) -> None:
+        """Send rows about some minutes of a day, all at one moment."""
+        features = {name: [1.0] for name in SENSORS}
+        rows = [
+            prediction(day + minute * MINUTE, features=features, received_at=at)
+            for minute in minutes
+        ]
+        whole = table(Kind.PREDICTIONS, rows, CONTRACT)
+        keep(self.sessions, self.model_id, Kind.PREDICTIONS, whole)
+        with unit_of_work(self.sessions) as session:
+            session.get_one(Model, self.model_id).last_received_at = at
+        fold_all(self.sessions, at)
+        self.wall = max(self.wall, at)
+        self.check()
 
     def learn(self) -> None:
         for first in range(0, LEARNT, 60):
@@ -204,6 +219,23 @@ def test_predictions_that_are_pulled_are_silent_between_two_pulls(world: World) 
     assert world.breaches("silence") == []
     for _ in range(5):
         world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rows_that_come_once_a_night_are_silent_by_day_and_missed_after_two(
+    world: World,
+) -> None:
+    for night in range(8):
+        end = START + (night + 1) * DAY
+        for part in range(5):  # a job of some minutes scores the whole day before
+            world.score(end - DAY, minutes=range(part, 1440, 60), at=end + part * MINUTE)
+        for _ in range(23):
+            world.check(passed=HOUR)
+    assert {one.outcome for one in world.findings("silence")[-2:]} == {Outcome.OK}
+    assert world.breaches("silence") == []
+    for _ in range(26):
+        world.check(passed=HOUR)
     assert world.phase("silence") is Phase.FIRING
 
 
