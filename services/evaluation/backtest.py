@@ -170,7 +170,7 @@ def run_backtest(
     sessions: sessionmaker[Session],
     model_id: UUID,
     request: BacktestRequest,
-    note: Callable[[int, int], None] = lambda _, __: None,
+    note: Callable[[int, int | None], None] = lambda _, __: None,
 ) -> Backtest:
     """Evaluate monitors on each closed day of a stretch that is kept.
 
@@ -183,7 +183,8 @@ def run_backtest(
     request
         Which days, against what, by which monitors.
     note
-        Called after each day with the number of days evaluated, and of all days.
+        Called after each day with the number of days evaluated, and of all days,
+        which is None while the days are read. An error of it ends the backtest.
 
     Raises
     ------
@@ -201,7 +202,9 @@ def run_backtest(
         baselines = Baselines()
         days = []
         if stretch is not None:
-            days = [*_days(session, model, trackers, (request, stretch), baselines)]
+            for day in _days(session, model, trackers, (request, stretch), baselines):
+                days.append(day)
+                note(0, None)
 
     # decide
     for n_evaluated, day in enumerate(days, start=1):
