@@ -20,6 +20,7 @@ from db.tables.queue import BacktestState
 from monitors import registry
 from services.access.api_keys import audit
 from services.evaluation.backtest import Backtest, BacktestRequest, run_backtest
+from services.models.monitor_config import severity_of
 from services.platform_faults import failing_jobs
 from services.platform_faults.failing_jobs import Failure
 from services.read_models.paging import Page, Paging
@@ -73,12 +74,13 @@ def ask(
     Raises
     ------
     Unprocessable
-        If the parameters of a monitor mean nothing.
+        If the kind, the parameters or the severity of a monitor is unknown.
     Conflict
         If too many backtests of the model are unfinished.
     """
     for plan in request.plans or ():
         registry.parse(plan.kind, plan.params)
+        severity_of(plan)
     unfinished = select(func.count()).where(BacktestRow.model_id == model_id, _UNFINISHED)
     if (session.scalar(unfinished) or 0) >= MAX_UNFINISHED:
         raise Conflict(f"{MAX_UNFINISHED} backtests of this model are unfinished")

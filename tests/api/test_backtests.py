@@ -117,6 +117,9 @@ def test_an_outage_is_tried_again(
         pytest.param(
             {"monitors": [MONITOR | {"kind": "tea_leaves"}]}, "tea_leaves", id="a kind"
         ),
+        pytest.param(
+            {"monitors": [MONITOR | {"severity": "loud"}]}, "known: page, ticket", id="severity"
+        ),
         pytest.param({"reference_days": 0}, "reference_days", id="no days"),
         pytest.param({"until": "2026-01-01T00:00:00"}, "until", id="a time without a zone"),
         pytest.param(
