@@ -117,7 +117,7 @@ class Registry(Generic[Plugin]):
             why = self.unavailable.get(name)
             if why is not None:
                 raise Unprocessable(f"{self._what} {name!r} is unavailable: {why}")
-            known = ", ".join(self.names())
+            known = ", ".join(self.names()) or "none is installed"
             raise Unprocessable(f"no {self._what} {name!r}; known: {known}")
         return found
 

@@ -114,7 +114,7 @@ def _requested(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[s
     """Return the jobs that somebody asks for, and that may take long."""
 
     def backtest(claim: Claim) -> None:
-        backtests.run(sessions, UUID(claim.subject), utcnow)
+        backtests.run(sessions, claim, utcnow)
 
     def report(claim: Claim) -> None:
         report_writer.write(sessions, settings.lake, settings.reports, UUID(claim.subject))

@@ -158,6 +158,8 @@ def engine(database_url: str, engines: dict[str, Engine]) -> Iterator[Engine]:
     engine.dialect, engine._compiled_cache = first.dialect, first._compiled_cache
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _write_without_sync)
+    if engine is first:
+        engine.connect().close()  # the dialect learns of what version its server is
     yield engine
     engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Backtests of a model over HTTP: asked for, and read when a worker has run them."""
+"""Backtests of a model over HTTP: requested, listed, read and cancelled."""
 
 from typing import Any
 from uuid import UUID
@@ -9,10 +9,13 @@ from pydantic import AwareDatetime, Field, model_validator
 from api.server.body import Body
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
+from api.server.paging import PagingDep
 from core.window import Window
+from db.tables.queue import BacktestState
 from services.evaluation import backtest
 from services.models.monitor_config import MonitorPlan
 from services.read_models import backtests
+from services.read_models.paging import Page
 
 router = APIRouter(
     prefix="/v1/models/{model}/backtests", tags=["backtests"], route_class=JsonRoute
@@ -65,7 +68,7 @@ def create_backtest(
     """Ask what monitors would have found on past days; a worker evaluates them.
 
     The days are evaluated as they are known then, and nothing but the result is
-    stored. Read the address in `Location` until `state` is `done` or `failed`.
+    stored. Read the address in `Location` until `state` is `done`, `failed` or `cancelled`.
     """
     reference, plans = body.reference, body.monitors
     request = backtest.BacktestRequest(
@@ -80,9 +83,31 @@ def create_backtest(
     return asked
 
 
+@router.get("")
+def list_backtests(
+    entry: ReadModel,
+    session: ReadDep,
+    paging: PagingDep,
+    state: BacktestState | None = None,
+) -> Page[backtests.BacktestProgress]:
+    """List a model's backtests without their results, newest first."""
+    return backtests.listed(session, entry.model_id, state, paging)
+
+
 @router.get("/{backtest_id}")
 def read_backtest(
     backtest_id: UUID, entry: ReadModel, session: ReadDep
 ) -> backtests.BacktestNow:
     """Return where a backtest stands, and its result when it is done."""
     return backtests.read(session, entry.model_id, backtest_id)
+
+
+@router.post("/{backtest_id}/cancel")
+def cancel_backtest(
+    backtest_id: UUID, entry: OperateModel, act: ActDep
+) -> backtests.BacktestNow:
+    """Cancel a backtest: a worker that runs it stops within seconds and stores no result.
+
+    One that was cancelled before stays as it is; 409 if it is done or has failed.
+    """
+    return backtests.cancel(act.session, entry.model_id, backtest_id, act.caller.name, act.now)

@@ -11,9 +11,11 @@ from api.server.dependencies import (
     ActDep,
     OperateModel,
     PlatformDep,
+    PreconditionDep,
     ReadDep,
     ReadModel,
     ServingModel,
+    entity_tag,
 )
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
@@ -63,12 +65,26 @@ def list_versions(entry: ReadModel, session: ReadDep, paging: PagingDep) -> Page
 
 
 @router.get("/{version}")
-def read_version(version: str, entry: ReadModel, session: ReadDep) -> VersionNow:
-    """Describe one version."""
-    return version_of(session, entry.model_id, version)
+def read_version(
+    version: str, entry: ReadModel, session: ReadDep, answer: Response
+) -> VersionNow:
+    """Describe one version; the entity tag changes with what was put, not with its weights."""
+    return _tagged(version_of(session, entry.model_id, version), answer)
 
 
-@router.put("/{version}", responses=created(VersionNow))
+def as_read(
+    version: str, entry: OperateModel, act: ActDep, precondition: PreconditionDep
+) -> None:
+    """Refuse to change a version that is not as the caller has read it."""
+
+    def tag() -> str:
+        registry.lock(act.session, entry.name)
+        return _tag(version_of(act.session, entry.model_id, version))
+
+    precondition.check(tag)
+
+
+@router.put("/{version}", responses=created(VersionNow), dependencies=[Depends(as_read)])
 def put_version(
     version: str,
     body: VersionPut,
@@ -90,10 +106,12 @@ def put_version(
     act.record(action, f"{entry.name}/{version}", body.model_dump(mode="json"))
     parts.directory.forget(entry.name)
     answer.status_code = 201 if is_new else 200
-    return version_of(act.session, entry.model_id, version)
+    return _tagged(version_of(act.session, entry.model_id, version), answer)
 
 
-@router.delete("/{version}", status_code=204, response_class=Response)
+@router.delete(
+    "/{version}", status_code=204, response_class=Response, dependencies=[Depends(as_read)]
+)
 def delete_version(version: str, entry: OperateModel, parts: PlatformDep, act: ActDep) -> None:
     """Delete a version and its weights; its predictions stay in the log.
 
@@ -102,6 +120,18 @@ def delete_version(version: str, entry: OperateModel, parts: PlatformDep, act: A
     deletion.delete_version(act.session, entry.model_id, version, act.now)
     act.record("version.delete", f"{entry.name}/{version}")
     parts.directory.forget(entry.name)
+
+
+def _tagged(version: VersionNow, answer: Response) -> VersionNow:
+    answer.headers["ETag"] = _tag(version)
+    return version
+
+
+def _tag(version: VersionNow) -> str:
+    reference = version.reference_start, version.reference_end
+    return entity_tag(
+        version.contract.to_json(), version.manifest, version.objective, *reference
+    )
 
 
 async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from core import moments
 from core.errors import Unprocessable
@@ -59,6 +60,11 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
     """Add the arguments of `seqwatch backtest`."""
     option = command.add_argument
     option("model", help="whose days")
+    instead = command.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--list", action="store_true", help="list the backtests requested over the API"
+    )
+    instead.add_argument("--cancel", type=UUID, metavar="ID", help="cancel one of them")
     option("--from", dest="since", type=_moment, metavar="DAY", help="by default the first")
     option("--until", type=_moment, metavar="DAY", help="by default the last that has closed")
     option(

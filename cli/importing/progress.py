@@ -8,16 +8,18 @@ EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Prints rows, rate and remaining time.
+    """Prints how many are done, the rate and the remaining time.
 
     Parameters
     ----------
     out
         Where to.
     n_total
-        Rows, where it is known.
+        Of how many, where it is known.
     clock
         Seconds that only go forward.
+    unit
+        What is counted.
     """
 
     def __init__(
@@ -25,8 +27,9 @@ class Progress:
         out: TextIO,
         n_total: int | None,
         clock: Callable[[], float] = time.monotonic,
+        unit: str = "rows",
     ) -> None:
-        self._out, self._n_total, self._clock = out, n_total, clock
+        self._out, self._n_total, self._clock, self._unit = out, n_total, clock, unit
         self._is_terminal = out.isatty()
         self._began = self._shown = clock()
         self._n = self._n_sent = 0
@@ -49,13 +52,13 @@ class Progress:
         seconds = max(self._clock() - self._began, 1e-9)
         rate = self._n_sent / seconds
         if self._n_total is None:
-            return f"{self._n:,} rows, {rate:,.0f} a second"
+            return f"{self._n:,} {self._unit}, {rate:,.0f} a second"
         share = self._n / self._n_total if self._n_total else 1.0
         left = (self._n_total - self._n) / rate if rate else 0.0
         filled = round(20 * share)
         bar = "█" * filled + "·" * (20 - filled)
         return (
-            f"{bar} {share:4.0%}  {self._n:,} of {self._n_total:,} rows, "
+            f"{bar} {share:4.0%}  {self._n:,} of {self._n_total:,} {self._unit}, "
             f"{rate:,.0f} a second, {_span(left)} left"
         )
 

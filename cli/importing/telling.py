@@ -88,6 +88,17 @@ def backtest(found: Mapping[str, Any], out: TextIO) -> None:
         )
 
 
+def backtests(found: Sequence[Mapping[str, Any]], out: TextIO) -> None:
+    """Print the backtests that were requested, with how far each is."""
+    for one in found:
+        of = "?" if one["n_days"] is None else one["n_days"]
+        note = f"  {one['error']}" if one["error"] else ""
+        out.write(
+            f"{one['id']}  {one['created_at'][:19]}  {one['state']:<9}  "
+            f"{one['n_evaluated']} of {of} days  by {one['asked_by']}{note}\n"
+        )
+
+
 def _rate(record: Mapping[str, Any]) -> str:
     if not record["n_evaluated"]:
         return f"no verdict: {record['why_without']}"

@@ -50,6 +50,16 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
 
 
+class BacktestState(StrEnum):
+    """Where a backtest stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class BacktestRow(Base):
     """One backtest that was asked for, its progress in event days, and its result."""
 
@@ -64,7 +74,7 @@ class BacktestRow(Base):
     request: Mapped[dict[str, Any]]
     asked_by: Mapped[str]
     created_at: Mapped[datetime]
-    started_at: Mapped[datetime | None]
+    state: Mapped[BacktestState] = mapped_column(default=BacktestState.QUEUED)
     finished_at: Mapped[datetime | None]
     n_evaluated: Mapped[int] = mapped_column(default=0)
     n_days: Mapped[int | None]

@@ -31,7 +31,12 @@ from services.evaluation import evaluation_context
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.prepare import Preparation, Prepared
-from services.models.monitor_config import MonitorPlan, enabled, finds_broken_input
+from services.models.monitor_config import (
+    MonitorPlan,
+    enabled,
+    finds_broken_input,
+    severity_of,
+)
 
 DAY = timedelta(days=1)
 MAX_DAYS = 3_660
@@ -146,6 +151,7 @@ class _Tracker:
 
     plan: MonitorPlan
     kind: MonitorKind[Any]
+    severity: str
     monitor: Monitor
     state: AlertState = field(default_factory=AlertState)
     left: Json = None
@@ -153,11 +159,6 @@ class _Tracker:
     findings: list[Finding] = field(default_factory=list)
     breach: Finding | None = None
     episodes: list[Episode] = field(default_factory=list)
-
-    @property
-    def severity(self) -> str:
-        """Of its alerts."""
-        return self.plan.severity or self.kind.severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ def run_backtest(
     sessions: sessionmaker[Session],
     model_id: UUID,
     request: BacktestRequest,
-    note: Callable[[int, int], None] = lambda _, __: None,
+    note: Callable[[int, int | None], None] = lambda _, __: None,
 ) -> Backtest:
     """Evaluate monitors on each closed day of a stretch that is kept.
 
@@ -183,7 +184,8 @@ def run_backtest(
     request
         Which days, against what, by which monitors.
     note
-        Called after each day with the number of days evaluated, and of all days.
+        Called after each day with the number of days evaluated, and of all days,
+        which is None while the days are read. An error of it ends the backtest.
 
     Raises
     ------
@@ -201,7 +203,9 @@ def run_backtest(
         baselines = Baselines()
         days = []
         if stretch is not None:
-            days = [*_days(session, model, trackers, (request, stretch), baselines)]
+            for day in _days(session, model, trackers, (request, stretch), baselines):
+                days.append(day)
+                note(0, None)
 
     # decide
     for n_evaluated, day in enumerate(days, start=1):
@@ -246,7 +250,12 @@ def _tracker(plan: MonitorPlan) -> _Tracker:
     registry.parse(plan.kind, plan.params)  # refuses what means nothing
     # Never stored: it only carries kind and parameters to those who read for a monitor.
     monitor = Monitor(id=uuid4(), name=plan.name, kind=plan.kind, params=dict(plan.params))
-    return _Tracker(plan=plan, kind=registry.find(plan.kind), monitor=monitor)
+    return _Tracker(
+        plan=plan,
+        kind=registry.find(plan.kind),
+        severity=severity_of(plan),
+        monitor=monitor,
+    )
 
 
 def _with_reference(

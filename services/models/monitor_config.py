@@ -49,6 +49,21 @@ def defaults(policy: Policy, contract: Contract) -> Iterator[MonitorPlan]:
         yield MonitorPlan(name="short_term_drift", kind="short_term_drift")
 
 
+def severity_of(plan: MonitorPlan) -> str:
+    """Return the severity of a monitor's alerts.
+
+    Raises
+    ------
+    Unprocessable
+        If there is no such kind or severity, listing those known.
+    """
+    severity = plan.severity or registry.find(plan.kind).severity.value
+    known = [one.value for one in Severity]
+    if severity not in known:
+        raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
+    return severity
+
+
 def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     """Make the monitor be as stated; True when it is new.
 
@@ -59,10 +74,7 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     Conflict
         If the monitor is of another kind: its findings would mean two things.
     """
-    severity = plan.severity or registry.find(plan.kind).severity.value
-    known = [one.value for one in Severity]
-    if severity not in known:
-        raise Unprocessable(f"severity {severity!r}; known: {', '.join(known)}")
+    severity = severity_of(plan)
     _check_names(session, model_id, plan)
     monitor = session.scalar(_named(model_id, plan.name))
     if monitor is not None and monitor.kind != plan.kind:

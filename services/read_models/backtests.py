@@ -4,41 +4,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import ColumnElement, CursorResult, delete, func, select, update
+from sqlalchemy.orm import Session, defer, sessionmaker
 
 from core.errors import Conflict, NotFound
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
 from db.tables import BacktestRow
+from db.tables.queue import BacktestState
 from monitors import registry
+from services.access.api_keys import audit
 from services.evaluation.backtest import Backtest, BacktestRequest, run_backtest
+from services.models.monitor_config import severity_of
 from services.platform_faults import failing_jobs
 from services.platform_faults.failing_jobs import Failure
+from services.read_models.paging import Page, Paging
 
 JOB = "backtest"  # its subject is the id
 MAX_UNFINISHED = 10  # of one model
 REPORT_EVERY = timedelta(seconds=1)  # wall time between two notes of the progress
 
-
-class BacktestState(StrEnum):
-    """Where a backtest stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
+_UNFINISHED = BacktestRow.state.in_([BacktestState.QUEUED, BacktestState.RUNNING])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BacktestNow:
-    """A backtest and its result.
+class BacktestProgress:
+    """A backtest without its result.
 
     Attributes
     ----------
@@ -46,7 +42,7 @@ class BacktestNow:
         Event days evaluated so far, of how many; `n_days` is null while the
         summaries are read.
     error
-        Why it failed, or why the last attempt did.
+        Why it failed, who cancelled it, or why the last attempt failed.
     """
 
     id: UUID
@@ -57,7 +53,17 @@ class BacktestNow:
     n_evaluated: int
     n_days: int | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestNow(BacktestProgress):
+    """A backtest, and its result when it is done."""
+
     result: Backtest | None
+
+
+class Superseded(Exception):
+    """The backtest was cancelled or deleted, or another worker runs it."""
 
 
 def ask(
@@ -68,15 +74,14 @@ def ask(
     Raises
     ------
     Unprocessable
-        If the parameters of a monitor mean nothing.
+        If the kind, the parameters or the severity of a monitor is unknown.
     Conflict
         If too many backtests of the model are unfinished.
     """
     for plan in request.plans or ():
         registry.parse(plan.kind, plan.params)
-    unfinished = select(func.count()).where(
-        BacktestRow.model_id == model_id, BacktestRow.finished_at.is_(None)
-    )
+        severity_of(plan)
+    unfinished = select(func.count()).where(BacktestRow.model_id == model_id, _UNFINISHED)
     if (session.scalar(unfinished) or 0) >= MAX_UNFINISHED:
         raise Conflict(f"{MAX_UNFINISHED} backtests of this model are unfinished")
     row = BacktestRow(model_id=model_id, request=_plain(request), asked_by=who, created_at=now)
@@ -94,49 +99,98 @@ def read(session: Session, model_id: UUID, backtest_id: UUID) -> BacktestNow:
     NotFound
         If there is none, or none any more.
     """
-    row = session.get(BacktestRow, backtest_id)
+    row = session.get(BacktestRow, backtest_id, populate_existing=True)
     if row is None or row.model_id != model_id:
         raise NotFound(f"no backtest {backtest_id} of this model, or its result has expired")
     return _now(row)
 
 
-def run(
-    sessions: sessionmaker[Session], backtest_id: UUID, clock: Callable[[], datetime]
-) -> None:
-    """Run a backtest that was asked for, and store its result.
+def listed(
+    session: Session, model_id: UUID, state: BacktestState | None, paging: Paging
+) -> Page[BacktestProgress]:
+    """Return the backtests of a model, newest first."""
+    query = (
+        select(BacktestRow)
+        .options(defer(BacktestRow.request), defer(BacktestRow.result))
+        .where(BacktestRow.model_id == model_id)
+    )
+    if state is not None:
+        query = query.where(BacktestRow.state == state)
+    order = ((BacktestRow.created_at, True), (BacktestRow.id, True))
+    found = paging.rows(session, query, order, tuple[datetime, UUID])
+    items = [BacktestProgress(**_progress(row)) for row, *_ in found.items]
+    return Page(items=items, next_cursor=found.next_cursor)
+
+
+def cancel(
+    session: Session, model_id: UUID, backtest_id: UUID, who: str, now: datetime
+) -> BacktestNow:
+    """Cancel a backtest; one that was cancelled before stays as it is.
+
+    A worker that runs it stops at its next event day and stores no result.
 
     Raises
     ------
     NotFound
-        If the backtest was deleted with its model.
+        If there is none, or none any more.
+    Conflict
+        If it is done, or has failed.
     """
-    noted = -REPORT_EVERY.total_seconds()
+    read(session, model_id, backtest_id)
+    ended = {
+        "state": BacktestState.CANCELLED,
+        "finished_at": now,
+        "error": f"cancelled by {who}",
+    }
+    if _write(session, backtest_id, **ended):
+        audit(session, who, "backtest.cancel", str(backtest_id), {}, now)
+    found = read(session, model_id, backtest_id)
+    if found.state is not BacktestState.CANCELLED:
+        raise Conflict(f"the backtest is {found.state} already")
+    return found
 
-    def note(n_evaluated: int, n_days: int) -> None:
+
+def run(sessions: sessionmaker[Session], claim: Claim, clock: Callable[[], datetime]) -> None:
+    """Run a backtest that was asked for from its first day, and store its result.
+
+    It is stored once: what was finished, cancelled, deleted or taken over by
+    another worker is left as it is.
+    """
+    backtest_id, noted = UUID(claim.subject), -REPORT_EVERY.total_seconds()
+
+    def write(**values: Any) -> BacktestRow:
+        with unit_of_work(sessions) as session:
+            if not _write(session, backtest_id, runs.held(claim), **values):
+                raise Superseded
+            return session.get_one(BacktestRow, backtest_id)
+
+    def note(n_evaluated: int, n_days: int | None) -> None:
         nonlocal noted
         if time.monotonic() - noted >= REPORT_EVERY.total_seconds():
-            _write(sessions, backtest_id, n_evaluated=n_evaluated, n_days=n_days)
+            write(n_evaluated=n_evaluated, n_days=n_days)
             noted = time.monotonic()
 
-    row = _write(sessions, backtest_id, started_at=clock(), n_evaluated=0, n_days=None)
-    request = msgspec.convert(row.request, BacktestRequest)
-    found = run_backtest(sessions, row.model_id, request, note)
-    result = {
-        "result": _plain(found),
-        "error": None,
-        "finished_at": clock(),
-        "n_evaluated": found.n_days,
-        "n_days": found.n_days,
-    }
-    _write(sessions, backtest_id, **result)
+    try:
+        row = write(state=BacktestState.RUNNING, n_evaluated=0, n_days=None)
+        request = msgspec.convert(row.request, BacktestRequest)
+        found = run_backtest(sessions, row.model_id, request, note)
+        write(
+            state=BacktestState.DONE,
+            result=_plain(found),
+            error=None,
+            finished_at=clock(),
+            n_evaluated=found.n_days,
+            n_days=found.n_days,
+        )
+    except Superseded:
+        return
 
 
 def record_failure(session: Session, claim: Claim, failure: Failure, now: datetime) -> None:
     """Store why an attempt failed; an outage that lasts raises the alert on the job."""
-    row = session.get(BacktestRow, UUID(claim.subject))
-    if row is not None:
-        row.started_at, row.error = None, failure.cause
-        row.finished_at = now if failure.is_last else None
+    ended = {"state": BacktestState.FAILED, "finished_at": now}
+    after = ended if failure.is_last else {"state": BacktestState.QUEUED}
+    _write(session, UUID(claim.subject), error=failure.cause, **after)
     if failure.is_outage:
         failing_jobs.record(session, claim, failure, now)
 
@@ -146,14 +200,17 @@ def purge(session: Session, before: datetime) -> None:
     session.execute(delete(BacktestRow).where(BacktestRow.finished_at < before))
 
 
-def _write(sessions: sessionmaker[Session], backtest_id: UUID, **values: Any) -> BacktestRow:
-    with unit_of_work(sessions) as session:
-        row = session.get(BacktestRow, backtest_id)
-        if row is None:
-            raise NotFound(f"no backtest {backtest_id}")
-        for name, value in values.items():
-            setattr(row, name, value)
-    return row
+def _write(
+    session: Session, backtest_id: UUID, *only: ColumnElement[bool], **values: Any
+) -> bool:
+    """Write to an unfinished backtest; False when it is none, or is not as it must be."""
+    written = session.execute(
+        update(BacktestRow)
+        .where(BacktestRow.id == backtest_id, _UNFINISHED, *only)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[None], written).rowcount == 1
 
 
 def _plain(made: Backtest | BacktestRequest) -> dict[str, Any]:
@@ -162,18 +219,10 @@ def _plain(made: Backtest | BacktestRequest) -> dict[str, Any]:
     return plain
 
 
+def _progress(row: BacktestRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in BacktestProgress.__dataclass_fields__}
+
+
 def _now(row: BacktestRow) -> BacktestNow:
-    state = BacktestState.QUEUED if row.started_at is None else BacktestState.RUNNING
-    if row.finished_at is not None:
-        state = BacktestState.FAILED if row.result is None else BacktestState.DONE
-    return BacktestNow(
-        id=row.id,
-        state=state,
-        asked_by=row.asked_by,
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-        n_evaluated=row.n_evaluated,
-        n_days=row.n_days,
-        error=row.error,
-        result=None if row.result is None else msgspec.convert(row.result, Backtest),
-    )
+    result = None if row.result is None else msgspec.convert(row.result, Backtest)
+    return BacktestNow(**_progress(row), result=result)

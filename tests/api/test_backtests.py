@@ -19,6 +19,7 @@ from jobs.worker import Worker
 from services.evaluation.backtest import Backtest, BacktestRequest
 from services.read_models import backtests
 from tests.api.conftest import Clients
+from tests.api.test_paging import pages
 
 pytestmark = pytest.mark.usefixtures("model")
 
@@ -116,6 +117,9 @@ def test_an_outage_is_tried_again(
         pytest.param(
             {"monitors": [MONITOR | {"kind": "tea_leaves"}]}, "tea_leaves", id="a kind"
         ),
+        pytest.param(
+            {"monitors": [MONITOR | {"severity": "loud"}]}, "known: page, ticket", id="severity"
+        ),
         pytest.param({"reference_days": 0}, "reference_days", id="no days"),
         pytest.param({"until": "2026-01-01T00:00:00"}, "until", id="a time without a zone"),
         pytest.param(
@@ -180,3 +184,109 @@ def test_a_backtest_goes_with_its_model(
     assert as_key("admin").delete("/v1/models/grid").status_code == 204
     with unit_of_work(sessions) as session:
         assert session.query(Run).filter(Run.job == backtests.JOB).all() == []
+
+
+def test_backtests_are_listed_newest_first_and_by_state(
+    operator: TestClient,
+    as_key: Clients,
+    work: Work,
+    sessions: sessionmaker[Session],
+    now: datetime,
+) -> None:
+    ids = [ask(operator).rpartition("/")[2] for _ in range(3)]
+    with unit_of_work(sessions) as session:
+        for i, one in enumerate(ids):
+            row = session.get_one(BacktestRow, UUID(one))
+            row.created_at = now + i * timedelta(seconds=1)
+    assert work()
+    where = "/v1/models/grid/backtests"
+    found = pages(operator, where, limit=2)
+    assert [one["id"] for one in found] == ids[::-1]
+    assert "result" not in found[0]
+    done = operator.get(where, params={"state": "done"}).json()["items"]
+    assert [one["state"] for one in done] == ["done"]
+    refused = operator.get(where, params={"state": "ready"})
+    assert refused.status_code == 422
+    assert "'queued', 'running', 'done', 'failed' or 'cancelled'" in refused.text
+    assert as_key("ingest").get(where).status_code == 403
+
+
+def test_a_queued_backtest_that_is_cancelled_is_never_run(
+    operator: TestClient, as_key: Clients, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ask(operator)
+    assert as_key("read").post(f"{where}/cancel").status_code == 403
+    other = where.replace("grid", "other")
+    contract = operator.get("/v1/models/grid").json()["contract"]
+    assert operator.put("/v1/models/other", json={"contract": contract}).status_code == 201
+    assert operator.post(f"{other}/cancel").status_code == 404
+    first, again = operator.post(f"{where}/cancel"), operator.post(f"{where}/cancel")
+    assert (first.status_code, again.json()) == (200, first.json())
+    assert (first.json()["state"], first.json()["result"]) == ("cancelled", None)
+    failing(monkeypatch, AssertionError("it ran"))
+    assert work()
+    assert operator.get(where).json() == first.json()
+
+
+def test_a_running_backtest_that_is_cancelled_stops_at_its_next_day(
+    operator: TestClient, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, n_days = ask(operator), []
+
+    def evaluate(_: object, __: UUID, ___: BacktestRequest, note: Any) -> Backtest:
+        for day in range(40):
+            n_days.append(day)
+            note(day, 40)
+            if day == 3:
+                assert operator.post(f"{where}/cancel").json()["state"] == "cancelled"
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(backtests, "REPORT_EVERY", timedelta(0))
+    monkeypatch.setattr(backtests, "run_backtest", evaluate)
+    assert work()
+    read = operator.get(where).json()
+    assert len(n_days) == 5
+    assert (read["state"], read["n_evaluated"], read["n_days"]) == ("cancelled", 3, 40)
+    assert read["result"] is None
+    assert read["error"].startswith("cancelled by operate-read")
+    assert not work()
+
+
+def test_a_finished_backtest_cannot_be_cancelled(operator: TestClient, work: Work) -> None:
+    where = ask(operator)
+    assert work()
+    before = operator.get(where).json()
+    answer = operator.post(f"{where}/cancel")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        "the backtest is done already",
+    )
+    assert operator.get(where).json() == before
+
+
+def test_the_backtest_of_a_worker_that_was_killed_is_run_again_and_stored_once(
+    operator: TestClient,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: sessionmaker[Session],
+    now: datetime,
+) -> None:
+    where = ask(operator)
+    begun: list[int] = []
+
+    def evaluate(_: object, __: UUID, ___: BacktestRequest, note: Any) -> Backtest:
+        begun.append(len(begun))
+        if len(begun) == 1:  # its lease ends, and another worker takes the run over
+            note(7, 40)
+            with unit_of_work(sessions) as session:
+                session.execute(update(Run).values(lease_until=now - timedelta(days=1)))
+            assert work()
+            return Backtest(model="late", version=None, since=None, until=None, n_days=1)
+        return Backtest(model="grid", version=None, since=None, until=None, n_days=40)
+
+    monkeypatch.setattr(backtests, "run_backtest", evaluate)
+    assert work()
+    read = operator.get(where).json()
+    assert (len(begun), read["state"], read["n_days"]) == (2, "done", 40)
+    assert read["result"]["model"] == "grid"
+    assert not work()

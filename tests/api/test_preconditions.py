@@ -22,6 +22,12 @@ THINGS = [
         id="monitor",
     ),
     pytest.param(
+        "/v1/models/grid/versions/v1",
+        {"manifest": {"seed": 1}},
+        {"manifest": {"seed": 2}, "objective": 0.4},
+        id="version",
+    ),
+    pytest.param(
         "/v1/channels/on-call",
         {"url": "https://hooks.example/x"},
         {"url": "https://hooks.example/y"},
@@ -66,8 +72,10 @@ def test_what_is_not_there_is_in_no_state(
     assert admin.get(path).status_code == 404
 
 
-def test_a_channel_is_closed_only_as_it_was_read(admin: TestClient) -> None:
-    path = "/v1/channels/on-call"
-    tag = admin.put(path, json={"url": "https://hooks.example/x"}).headers["etag"]
+@pytest.mark.parametrize(("path", "first", "_"), THINGS)
+def test_what_is_deleted_is_deleted_only_as_it_was_read(
+    admin: TestClient, path: str, first: dict[str, Any], _: object
+) -> None:
+    tag = admin.put(path, json=first).headers["etag"]
     assert admin.delete(path, headers={"If-Match": '"other"'}).status_code == 412
     assert admin.delete(path, headers={"If-Match": tag}).status_code == 204

@@ -17,7 +17,9 @@ from jobs.wiring import jobs
 from jobs.worker import Worker
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
+from services.evaluation.backtest import BacktestRequest
 from services.labels.label_join import join_all
+from services.read_models import backtests
 from services.retention.archive import archive_all
 from tests.fold.test_fold import send
 from tests.streams import HOUR, START, add_model, prediction
@@ -35,6 +37,8 @@ def given(**fields: Any) -> argparse.Namespace:
         "reference_days": None,
         "json": False,
         "wait": 0.0,
+        "list": False,
+        "cancel": None,
     }
     return argparse.Namespace(**usual | fields)
 
@@ -90,3 +94,28 @@ def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Set
         assert Worker(settings, sessions, jobs(settings, sessions)).once()
         told = client.get(where).json()["result"]
     assert (told["waiting_rows"], told["waiting_days"]) == (1, 0)
+
+
+@SQLITE
+def test_requested_backtests_are_listed_and_cancelled(
+    sessions: sessionmaker[Session], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_id = add_model(sessions)
+    with unit_of_work(sessions) as session:
+        asked = backtests.ask(session, model_id, BacktestRequest(), "olga", utcnow())
+    assert backtest.run(settings, given(cancel=asked.id)) == 0
+    cancelled = capsys.readouterr().out
+    assert cancelled.endswith("cancelled  0 of ? days  by olga  cancelled by the shell\n")
+    assert backtest.run(settings, given(list=True)) == 0
+    assert capsys.readouterr().out == cancelled
+
+
+@SQLITE
+def test_the_days_evaluated_are_counted_on_standard_error(
+    sessions: sessionmaker[Session], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_id = add_model(sessions)
+    send(sessions, model_id, prediction(START), prediction(START + 50 * HOUR, 1))
+    fold_all(sessions, LATE)
+    assert backtest.run(settings, given()) == 0
+    assert "2 of 2 days" in capsys.readouterr().err

@@ -197,6 +197,11 @@ def claim(
     )
 
 
+def held(claim: Claim) -> ColumnElement[bool]:
+    """Return the condition that no other worker has taken the run over."""
+    return exists().where(Run.id == claim.run_id, Run.fence == claim.fence)
+
+
 def extend(session: Session, claim: Claim, until: datetime) -> bool:
     """Keep the lease; False when it was lost."""
     return _write(session, claim, lease_until=until)
