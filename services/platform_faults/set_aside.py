@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.attributes import from_attributes
 from core.schema.names import printable
 from core.schema.rows import Kind, Stage
 from db.session import read_only, unit_of_work
@@ -237,14 +238,6 @@ def of_model(session: Session, model_id: UUID) -> list[Aside]:
     """Return what is set aside of a model."""
     mine = select(SetAside).where(SetAside.model_id == model_id)
     return [
-        Aside(
-            stream=row.kind,
-            stage=row.stage,
-            item=row.item,
-            error=row.error,
-            since=row.since,
-            attempts=row.attempts,
-            not_before=row.not_before,
-        )
+        from_attributes(Aside, row, stream=row.kind)
         for row in session.scalars(mine.order_by(SetAside.kind, SetAside.stage))
     ]
