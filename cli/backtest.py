@@ -10,11 +10,12 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from cli.database import connected
 from cli.importing import telling
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.queries import models
-from db.session import connect, read_only
+from db.session import read_only
 from services.evaluation.backtest import BacktestRequest, run_backtest, waiting
 from services.models.monitor_config import MonitorPlan
 
@@ -29,9 +30,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     Unprocessable
         If the file holds no monitors, or the stretch is none.
     """
-    engine = connect(settings.database_url)
-    try:
-        sessions = sessionmaker(engine)
+    with connected(settings) as sessions:
         with read_only(sessions) as session:
             model_id = models.find(session, given.model).id
         plans = None if given.monitor_file is None else _plans(given.monitor_file)
@@ -43,8 +42,6 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
         )
         _wait(sessions, model_id, given.wait)
         found = run_backtest(sessions, model_id, asked)
-    finally:
-        engine.dispose()
     plain = json.loads(json.dumps(asdict(found), default=str))
     if given.json:
         print(json.dumps(plain, indent=2))
