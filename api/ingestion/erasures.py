@@ -11,7 +11,7 @@ from api.server.body import Body
 from api.server.dependencies import ActDep, AdminModel, ReadDep
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries.log import erasure as stored
 from db.tables import Erasure
 from services.read_models.paging import Page
