@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from retrain.plan import Sizes
 from retrain.templates.segment_lstm import FORMAT, Params
 from retrain.training.fit import Recipe

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries.queue import deliveries
 from db.tables import Model, PlatformAlert
 

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
-from core.attributes import from_attributes
 from core.schema.names import printable
 from core.schema.rows import Kind, Stage
+from core.stored import from_attributes
 from db.session import read_only, unit_of_work
 from db.tables import Model, SetAside
 from services.platform_faults import platform_alerts

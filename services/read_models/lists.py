@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
-from core.attributes import from_attributes
 from core.schema.contract import Contract
+from core.stored import from_attributes
 from db.queries import summaries
 from db.tables import Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome

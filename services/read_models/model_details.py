@@ -9,10 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
-from core.attributes import from_attributes
 from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.stored import from_attributes
 from db.queries import models
 from db.tables import Alert, Monitor
 from services.platform_faults import set_aside

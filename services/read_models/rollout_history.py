@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
 from core.errors import NotFound
+from core.stored import from_attributes
 from db.tables import Model, Rollout, RolloutEvent, Version
 from retrain.deadline import Deadline
 from retrain.gate import Gate

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from core.attributes import from_attributes
 from core.errors import ForeignArtifact
+from core.stored import from_attributes
 from core.window import Window
 from lake.reading import Snapshot
 from retrain import gate, plan

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from core import __version__
-from core.attributes import from_attributes
 from core.errors import Unprocessable
+from core.stored import from_attributes
 from core.window import Window
 from lake import storage
 from monitors.performance import accuracy

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.attributes import from_attributes
 from core.clock import utcnow
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries import models
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim

@@ -10,10 +10,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
 from core.errors import Conflict, NotFound, Unprocessable
 from core.schema.rows import Kind
-from core.stored import parsed
+from core.stored import from_attributes, parsed
 from db.queries import sources
 from db.queries.queue import runs
 from db.queries.unique import insert_unique

@@ -15,10 +15,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from core import backoff
-from core.attributes import from_attributes
 from core.errors import AppError
 from core.schema.names import printable
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries import models, sources
 from db.queries.log import inbox
 from db.queries.queue.runs import Claim

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries import sources
 from monitors.slo.source_states import SourceState
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
 from core.schema.rows import Kind
+from core.stored import from_attributes
 from db.queries.log import quarantine
 from services.read_models.lookup.query import RowCursor
 

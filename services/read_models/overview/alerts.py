@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Delivery
 from services.platform_faults import platform_alerts

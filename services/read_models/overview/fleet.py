@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Champion, Model, Rollout, Version
 from retrain.rollout import Phase as RolloutPhase

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Finding
 from monitors.finding import Outcome

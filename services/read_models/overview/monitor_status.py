@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from alerts.state import Phase
-from core.attributes import from_attributes
+from core.stored import from_attributes
 from db.tables import Alert, Finding, Monitor
 from monitors.false_alarms.false_alarm_rate import Achieved
 from monitors.finding import Outcome

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.orm import Session
 
-from core.attributes import from_attributes
 from core.errors import NotFound
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Model, Rollout, RolloutEvent
 from retrain.deadline import Deadline
