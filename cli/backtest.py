@@ -12,13 +12,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from cli.database import connected
 from cli.importing import telling
 from cli.importing.progress import Progress
 from core.clock import utcnow
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.queries import models
-from db.session import connect, read_only, unit_of_work
+from db.session import read_only, unit_of_work
 from services.evaluation.backtest import BacktestRequest, run_backtest, waiting
 from services.models.monitor_config import MonitorPlan
 from services.read_models import backtests
@@ -40,9 +41,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     Unprocessable
         If the file holds no monitors, or the stretch is none.
     """
-    engine = connect(settings.database_url)
-    try:
-        sessions = sessionmaker(engine)
+    with connected(settings) as sessions:
         with read_only(sessions) as session:
             model_id = models.find(session, given.model).id
         if given.list:
@@ -53,8 +52,6 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
             _print([asdict(ended)], telling.backtests, given.json)
         else:
             _print(_found(sessions, model_id, given), telling.backtest, given.json)
-    finally:
-        engine.dispose()
     return 0
 
 

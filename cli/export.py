@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from sqlalchemy.orm import sessionmaker
-
+from cli.database import connected
 from core import moments
 from core.errors import Unprocessable
 from core.settings import Settings
-from db.session import connect
 from services.models.registry import ModelCache
 from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
@@ -38,36 +36,32 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     form = Format(given.format) if given.format else _FORMS.get(Path(given.file).suffix)
     if form is None:
         raise Unprocessable(f"--format: one of {', '.join(Format)}")
-    engine = connect(settings.database_url)
-    sessions = sessionmaker(engine, expire_on_commit=False)
-    order = ExportRequest(
-        model_id=ModelCache(sessions).find(given.model).model_id,
-        query=Query(
-            since=_moment("from", given.since),
-            until=_moment("until", given.until),
-            version=given.version,
-            entity=given.entity,
-            session_id=given.session,
-            status=given.status,
-        ),
-        form=form,
-        with_labels=given.with_labels,
+    query = Query(
+        since=_moment("from", given.since),
+        until=_moment("until", given.until),
+        version=given.version,
+        entity=given.entity,
+        session_id=given.session,
+        status=given.status,
     )
     tally = _Tally()
-    pieces = export(sessions, settings.lake, order, tally.add)
-    try:
+    with connected(settings) as sessions:
+        order = ExportRequest(
+            model_id=ModelCache(sessions).find(given.model).model_id,
+            query=query,
+            form=form,
+            with_labels=given.with_labels,
+        )
+        pieces = export(sessions, settings.lake, order, tally.add)
         if given.file == "-":
             for piece in pieces:
                 tally.add_bytes(sys.stdout.buffer.write(piece))
         else:
-            # Whole or not at all: a file of that name is one that is complete.
             unfinished = Path(f"{given.file}.unfinished")
             with unfinished.open("wb") as file:
                 for piece in pieces:
                     tally.add_bytes(file.write(piece))
             unfinished.replace(given.file)
-    finally:
-        engine.dispose()
     tally.end()
     return 0
 

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TypeAlias
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -13,8 +15,9 @@ from pydantic_settings import SettingsError
 from cli.importing.arguments import add_backtest, add_import
 from core import __version__
 from core.errors import AppError, NotInstalled, Unprocessable
-from core.limits import Limits
 from core.settings import Settings, check_names
+
+Command: TypeAlias = Callable[[Settings, argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"{error.__cause__ or error} (see docs/settings.md)", file=sys.stderr)
         return 2
-    command: Callable[[Settings, argparse.Namespace], int] = given.command
     try:
+        # Only what the command needs is imported: torch by the trainer, FastAPI by the API.
+        command: Command = resolve_name(f"cli.{given.command}")
         return command(settings, given)
     except AppError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -57,23 +61,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, command: object, text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(command=command)
         return added
 
-    add("migrate", _migrate, "bring the database to the newest schema")
-    api = add("api", _api, "serve the REST interface and the pages")
+    add("migrate", "database:migrate", "bring the database to the newest schema")
+    api = add("api", "roles:serve", "serve the REST interface and the pages")
     api.add_argument(
         "--fd", type=int, help="serve the listening socket of this file descriptor"
     )
-    add("worker", _worker, "fold, archive, evaluate and deliver")
-    add("trainer", _trainer, "train challengers, and test them at the gate")
-    run = add("run", _run, "run api, worker and trainer together on this machine")
+    add("worker", "roles:work", "fold, archive, evaluate and deliver")
+    add("trainer", "roles:train", "train challengers, and test them at the gate")
+    run = add("run", "run:run", "run api, worker and trainer together on this machine")
     run.add_argument(
         "--fresh-key", action="store_true", help="make a new admin key and print it"
     )
-    key = add("key", _key, "make a key, and print it once")
+    key = add("key", "database:key", "make a key, and print it once")
     key.add_argument("name", help="what it is for, e.g. 'forecaster in production'")
     key.add_argument(
         "--scope",
@@ -91,30 +95,42 @@ def _parser() -> argparse.ArgumentParser:
         "waiting-bytes": "of its requests that wait to be stored",
     }.items():
         key.add_argument(f"--max-{name}", type=int, metavar="N", help=f"limit: {text}")
-    erase = add("erase", _erase, "ask that everything about a session or an entity be erased")
+    erase = add(
+        "erase", "requests:erase", "ask that everything about a session or an entity be erased"
+    )
     erase.add_argument("model")
     whom = erase.add_mutually_exclusive_group(required=True)
     whom.add_argument("--session", help="as it was sent; - reads it from the standard input")
     whom.add_argument("--entity", help="likewise")
-    evaluate = add("evaluate", _evaluate, "ask that slots that failed be evaluated again")
+    evaluate = add(
+        "evaluate", "requests:evaluate", "ask that slots that failed be evaluated again"
+    )
     evaluate.add_argument("model")
     evaluate.add_argument(
         "--slot", metavar="MOMENT", help="the end of an event day; by default all that failed"
     )
-    rebuild = add("rebuild", _rebuild, "rebuild summaries from the prediction log")
+    rebuild = add("rebuild", "requests:rebuild", "rebuild summaries from the prediction log")
     rebuild.add_argument("model")
     rebuild.add_argument(
         "--stream", action="append", default=[], metavar="NAME", help="only this; repeatable"
     )
     rebuild.add_argument("--since", metavar="DAY", help="the first event day; by default all")
-    _add_log(add("log", _log, "discard rows that cannot be processed"))
-    exporting = add("export", _export, "write predictions to a file: CSV, Parquet or Arrow")
+    _add_log(add("log", "requests:discard", "discard rows that cannot be processed"))
+    exporting = add(
+        "export", "export:run", "write predictions to a file: CSV, Parquet or Arrow"
+    )
     _add_export(exporting)
-    add("plugins", _plugins, "list the plug-ins of each extension point")
+    add("plugins", "plugins:run", "list the plug-ins of each extension point")
     _add_history(add)
-    _add_source(add("source", _source, "list, add and pull sources of predictions and labels"))
-    _add_skew(add("skew", _skew, "compare what training and serving made of the same rows"))
-    _add_demo(add("demo", _demo, "watch a real forecaster go wrong and be healed"))
+    _add_source(
+        add("source", "source:run", "list, add and pull sources of predictions and labels")
+    )
+    _add_skew(
+        add("skew", "skew:run", "compare what training and serving made of the same rows")
+    )
+    _add_demo(
+        add("demo", "demo.scenario:play", "watch a real forecaster go wrong and be healed")
+    )
     return parser
 
 
@@ -126,9 +142,13 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     discard.add_argument("stream", choices=["predictions", "labels", "reference"])
 
 
-def _add_history(add: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
-    add_import(add("import", _import, "bring in past predictions and labels from files"))
-    add_backtest(add("backtest", _backtest, "evaluate monitors on past days"))
+def _add_history(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    add_import(
+        add(
+            "import", "importing.command:run", "bring in past predictions and labels from files"
+        )
+    )
+    add_backtest(add("backtest", "backtest:run", "evaluate monitors on past days"))
 
 
 def _add_source(command: argparse.ArgumentParser) -> None:
@@ -200,122 +220,6 @@ def _add_skew(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=float, default=1e-5, help="differences that are none, in spreads"
     )
     option("--json", action="store_true", help="print it as JSON")
-
-
-def _migrate(settings: Settings, _: argparse.Namespace) -> int:
-    from cli.run import migrate
-
-    migrate(settings)
-    return 0
-
-
-def _api(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.roles import serve
-
-    return serve(settings, given.fd)
-
-
-def _worker(settings: Settings, _: argparse.Namespace) -> int:
-    from cli.roles import work
-
-    return work(settings)
-
-
-def _trainer(settings: Settings, _: argparse.Namespace) -> int:
-    from cli.roles import train
-
-    return train(settings)
-
-
-def _run(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.run import run
-
-    return run(settings, fresh_key=given.fresh_key)
-
-
-def _key(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.run import make_key
-
-    stated = {name: getattr(given, f"max_{name}") for name in Limits.__slots__}
-    print(make_key(settings, given.name, given.scope, given.model, Limits(**stated)))
-    return 0
-
-
-def _export(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.export import run
-
-    return run(settings, given)
-
-
-def _erase(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.run import ask_to_erase
-
-    field = "entity" if given.session is None else "session_id"
-    whom = given.entity if given.session is None else given.session
-    if whom == "-":
-        whom = sys.stdin.readline().rstrip("\n")
-    print(ask_to_erase(settings, given.model, field, whom))
-    return 0
-
-
-def _evaluate(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.run import ask_to_evaluate
-
-    for slot in ask_to_evaluate(settings, given.model, given.slot):
-        print(slot.isoformat())
-    return 0
-
-
-def _rebuild(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.run import ask_to_rebuild
-
-    ask_to_rebuild(settings, given.model, given.stream, given.since)
-    print(
-        "Requested. New predictions of the model wait until a worker has rebuilt the summaries."
-    )
-    return 0
-
-
-def _log(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.discard import run
-
-    return run(settings, given)
-
-
-def _import(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.importing.command import run
-
-    return run(settings, given)
-
-
-def _backtest(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.backtest import run
-
-    return run(settings, given)
-
-
-def _plugins(settings: Settings, given: argparse.Namespace) -> int:
-    from cli import plugins
-
-    return plugins.run(settings, given)
-
-
-def _source(settings: Settings, given: argparse.Namespace) -> int:
-    from cli import source
-
-    return source.run(settings, given)
-
-
-def _skew(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.skew import run
-
-    return run(settings, given)
-
-
-def _demo(settings: Settings, given: argparse.Namespace) -> int:
-    from cli.demo.scenario import play
-
-    return play(settings, given)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The three roles of the platform, each one process."""
 
+import argparse
 import faulthandler
 import gc
 import logging
@@ -66,15 +67,15 @@ def until_signalled(longest: timedelta = LONGEST_STOP) -> threading.Event:
     return stop
 
 
-def serve(settings: Settings, fd: int | None = None) -> int:
+def serve(settings: Settings, given: argparse.Namespace) -> int:
     """Serve the REST interface and the pages until stopped.
 
     Parameters
     ----------
     settings
         Name the address.
-    fd
-        A socket that listens already: served in place of the address.
+    given
+        `fd` is a socket that listens already: served in place of the address.
     """
     from api.main import create_app
     from api.server.http_protocol import protocol
@@ -92,7 +93,7 @@ def serve(settings: Settings, fd: int | None = None) -> int:
         app,
         host=settings.host,
         port=settings.port,
-        fd=fd,
+        fd=given.fd,
         loop="uvloop",
         http=protocol(settings),  # type: ignore[arg-type]
         ws="none",
@@ -137,7 +138,7 @@ def run_threads(targets: Sequence[Callable[[], None]]) -> None:
             thread.join(1.0)
 
 
-def work(settings: Settings) -> int:
+def work(settings: Settings, _: argparse.Namespace) -> int:
     """Tick and work until stopped; the runs in hand are finished first, if they can be."""
     from jobs.ticker import Ticker
     from jobs.wiring import jobs
@@ -160,7 +161,7 @@ def work(settings: Settings) -> int:
     return 0
 
 
-def train(settings: Settings, drill: Drill = NO_DRILL) -> int:
+def train(settings: Settings, _: argparse.Namespace, drill: Drill = NO_DRILL) -> int:
     """Train requested challengers until stopped."""
     from jobs.training import training
     from jobs.worker import Worker

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
-from sqlalchemy.orm import sessionmaker
 
+from cli.database import connected
 from cli.importing import reading
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.settings import Settings
 from db.queries import models
-from db.session import connect, read_only
+from db.session import read_only
 from monitors import diagnosis
 from monitors.diagnosis import DiagnosisRequest, Table
 
@@ -45,12 +45,8 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _contract(settings: Settings, model: str) -> Contract:
-    engine = connect(settings.database_url)
-    try:
-        with read_only(sessionmaker(engine)) as session:
-            return models.find(session, model).contract
-    finally:
-        engine.dispose()
+    with connected(settings) as sessions, read_only(sessions) as session:
+        return models.find(session, model).contract
 
 
 def _read(path: Path) -> Table:

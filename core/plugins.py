@@ -1,7 +1,7 @@
 """Extension points: registries of entry points, built in and by plug-ins."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -56,14 +56,14 @@ class Registry(Generic[Plugin]):
         Of entry points, such as `seqwatch.monitors`.
     what
         What one is called in messages, such as "kind of monitor".
-    check
-        Returns the plug-in that an entry point loaded; raises TypeError for anything else.
+    kind
+        The class of plug-ins.
     """
 
-    def __init__(self, group: str, what: str, check: Callable[[object], Plugin]) -> None:
+    def __init__(self, group: str, what: str, kind: type[Plugin]) -> None:
         self.group = group
         self._what = what
-        self._check = check
+        self._kind = kind
 
     @cached_property
     def _loaded(self) -> Loaded[Plugin]:
@@ -76,16 +76,27 @@ class Registry(Generic[Plugin]):
                 unavailable[label] = f"the name {point.name!r} is in use"
                 continue
             try:
-                plugins[point.name] = self._named(point.name, self._check(point.load()))
+                plugins[point.name] = self.checked(point.name, point.load())
             except (Exception, SystemExit) as error:
                 log.exception("plug-in %s of %s is not available", point.name, origin)
                 unavailable[point.name] = f"{origin}: {type(error).__name__}: {error}"
         return Loaded(plugins=plugins, unavailable=unavailable)
 
-    def _named(self, name: str, plugin: Plugin) -> Plugin:
-        if plugin.name != name:
-            raise ValueError(f"{self._what} {plugin.name!r} has the entry point {name!r}")
-        return plugin
+    def checked(self, name: str, loaded: object) -> Plugin:
+        """Return what the entry point `name` loaded.
+
+        Raises
+        ------
+        TypeError
+            If it is no plug-in of this group.
+        ValueError
+            If it has another name.
+        """
+        if not isinstance(loaded, self._kind):
+            raise TypeError(f"{loaded!r} is no {self._kind.__name__}")
+        if loaded.name != name:
+            raise ValueError(f"{self._what} {loaded.name!r} has the entry point {name!r}")
+        return loaded
 
     def __iter__(self) -> Iterator[Plugin]:
         """Iterate over the plug-ins that are available."""

@@ -10,9 +10,10 @@ monotonic clock and has all jobs tick at once after a jump.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import TypeAlias
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -32,6 +33,9 @@ from services.rollouts import training_runs
 from services.sources import definitions
 
 log = logging.getLogger(__name__)
+
+Asked: TypeAlias = tuple[str, str, datetime]  # job, subject and slot of a run
+Wanted: TypeAlias = Callable[[Session, datetime], Iterable[Asked]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PURGE_EVERY = timedelta(hours=1)
@@ -106,6 +110,59 @@ class Jumps:
         return by if abs(by) >= JUMP else None
 
 
+def at_slots(job: str, every: timedelta) -> Wanted:
+    """Return what asks for a job once per slot of wall time, and for one run at a time."""
+
+    def wanted(session: Session, now: datetime) -> Iterator[Asked]:
+        if not runs.is_open(session, job):
+            yield job, "", slot_of(now, every)
+
+    return wanted
+
+
+def closed_days(session: Session, _: datetime) -> Iterator[Asked]:
+    """Yield the evaluation of every event day that has closed, and of those missed."""
+    for subject, slot in schedule.due(session):
+        yield schedule.JOB, subject, slot
+    for subject, slot in schedule.missed(session):
+        yield failed_slots.RETRY_JOB, subject, slot
+
+
+def late_days(every: timedelta) -> Wanted:
+    """Return what asks for models with days that late rows have changed, once a slot."""
+
+    def wanted(session: Session, now: datetime) -> Iterator[Asked]:
+        for model_id in recompute_marks.models_with_marks(session):
+            if not runs.is_open(session, "reevaluate", str(model_id)):
+                yield "reevaluate", str(model_id), slot_of(now, every)
+
+    return wanted
+
+
+def trainings(session: Session, _: datetime) -> Iterable[Asked]:
+    """Return start, training, or next gate test of rollouts whose labels have come."""
+    return training_runs.missing(session)
+
+
+def erasures(session: Session, now: datetime) -> Iterator[Asked]:
+    """Yield what is to be erased, again and again until it is."""
+    if not runs.is_open(session, erasure_requests.JOB):
+        for subject in erasure_requests.due(session):
+            yield erasure_requests.JOB, subject, slot_of(now, ERASE_EVERY)
+
+
+def pulls(session: Session, now: datetime) -> Iterator[Asked]:
+    """Yield the sources that are due by their schedules."""
+    for source_id, slot in sources.due(session, now):
+        if not runs.is_open(session, definitions.JOB, str(source_id)):
+            yield definitions.JOB, str(source_id), slot
+
+
+# Whose runs are begun anew when they are done: a rollout is trained and tested more than
+# once, and a change while a page was read left the source as it was.
+AGAIN = (trainings, pulls)
+
+
 class Ticker:
     """Asks for each job once per slot of wall time, and for each closed event day once."""
 
@@ -126,18 +183,18 @@ class Ticker:
             "kserve": SWEEP_EVERY,
             "retain": RETAIN_EVERY,
         }.items():
-            self._tick(job, every, self._ask(job, every))
-        self._tick(schedule.JOB, settings.evaluate_every, self.ask_for_closed_days)
-        self._tick(training_runs.JOB, settings.fold_every, self.ask_for_training)
-        self._tick(erasure_requests.JOB, ERASE_EVERY, self.ask_for_erasures)
-        self._tick(definitions.JOB, PULLS_EVERY, self.ask_for_pulls)
-        self._reevaluate_every = settings.reevaluate_every
-        self._tick("reevaluate", settings.reevaluate_every, self.ask_for_late_days)
+            self._tick(job, every, at_slots(job, every))
+        self._tick(schedule.JOB, settings.evaluate_every, closed_days)
+        self._tick(training_runs.JOB, settings.fold_every, trainings)
+        self._tick(erasure_requests.JOB, ERASE_EVERY, erasures)
+        self._tick(definitions.JOB, PULLS_EVERY, pulls)
+        late_every = settings.reevaluate_every
+        self._tick("reevaluate", late_every, late_days(late_every))
 
-    def _tick(self, name: str, every: timedelta, act: Callable[[], None]) -> None:
+    def _tick(self, name: str, every: timedelta, wanted: Wanted) -> None:
         def ask() -> None:
             try:
-                act()
+                self.ask(wanted)
             except Exception as error:  # noqa: BLE001 - logged; the next tick asks again
                 log_failure(f"cannot ask for {name}", error)
 
@@ -152,85 +209,15 @@ class Ticker:
                 for job in self._scheduler.get_jobs():
                     job.modify(next_run_time=utcnow())
 
-    def _ask(self, job: str, every: timedelta) -> Callable[[], None]:
-        def ask() -> None:
-            now = utcnow()
-            with read_only(self._sessions) as session:
-                if runs.is_open(session, job):
-                    return
-            with unit_of_work(self._sessions) as session:
-                runs.ask(session, job, slot_of(now, every), now)
-
-        return ask
-
-    def ask_for_closed_days(self) -> None:
-        """Ask for the evaluation of every event day that has closed, and of those missed."""
-        with read_only(self._sessions) as session:
-            due = schedule.due(session)
-            missed = schedule.missed(session)
-        if due or missed:
-            now = utcnow()
-            with unit_of_work(self._sessions) as session:
-                for subject, slot in due:
-                    runs.ask(session, schedule.JOB, slot, now, subject)
-                for subject, slot in missed:
-                    runs.ask(session, failed_slots.RETRY_JOB, slot, now, subject)
-
-    def ask_for_late_days(self) -> None:
-        """Ask for models with days that late rows have changed: no more than once a slot."""
-        with read_only(self._sessions) as session:
-            changed = [
-                model_id
-                for model_id in recompute_marks.models_with_marks(session)
-                if not runs.is_open(session, "reevaluate", str(model_id))
-            ]
-        if changed:
-            now = utcnow()
-            slot = slot_of(now, self._reevaluate_every)
-            with unit_of_work(self._sessions) as session:
-                for model_id in changed:
-                    runs.ask(session, "reevaluate", slot, now, str(model_id))
-
-    def ask_for_training(self) -> None:
-        """Ask for start, training, or next gate test of rollouts whose labels have come."""
-        with read_only(self._sessions) as session:
-            missing = training_runs.missing(session)
-        if missing:
-            now = utcnow()
-            with unit_of_work(self._sessions) as session:
-                for job, subject, slot in missing:
-                    runs.ask(session, job, slot, now, subject, again=True)
-
-    def ask_for_erasures(self) -> None:
-        """Ask again for what is to be erased, until it is."""
-        with read_only(self._sessions) as session:
-            due = (
-                []
-                if runs.is_open(session, erasure_requests.JOB)
-                else erasure_requests.due(session)
-            )
-        if due:
-            now = utcnow()
-            with unit_of_work(self._sessions) as session:
-                for subject in due:
-                    runs.ask(
-                        session, erasure_requests.JOB, slot_of(now, ERASE_EVERY), now, subject
-                    )
-
-    def ask_for_pulls(self) -> None:
-        """Ask for the sources that are due by their schedules."""
+    def ask(self, wanted: Wanted) -> None:
+        """Ask for runs, in a transaction of their own where there are any."""
         now = utcnow()
         with read_only(self._sessions) as session:
-            due = [
-                (str(source_id), slot)
-                for source_id, slot in sources.due(session, now)
-                if not runs.is_open(session, definitions.JOB, str(source_id))
-            ]
-        if due:
+            found = [*wanted(session, now)]
+        if found:
             with unit_of_work(self._sessions) as session:
-                for subject, slot in due:
-                    # Again: a change while a page was read left the source as it was.
-                    runs.ask(session, definitions.JOB, slot, now, subject, again=True)
+                for job, subject, slot in found:
+                    runs.ask(session, job, slot, now, subject, again=wanted in AGAIN)
 
     def start(self) -> None:
         """Begin to tick, in threads of its own."""

@@ -107,13 +107,7 @@ class Diagnosis(Generic[P, R]):
         return self.compare(parse(self.name, self.params, params), request)
 
 
-def _check(loaded: object) -> Diagnosis[Any, Any]:
-    if not isinstance(loaded, Diagnosis):
-        raise TypeError(f"{loaded!r} is no Diagnosis")
-    return loaded
-
-
-DIAGNOSES: Registry[Diagnosis[Any, Any]] = Registry("seqwatch.diagnoses", "diagnosis", _check)
+DIAGNOSES = Registry[Diagnosis[Any, Any]]("seqwatch.diagnoses", "diagnosis", Diagnosis)
 
 
 def find(name: str, distribution: str) -> Diagnosis[Any, Any]:

@@ -15,13 +15,7 @@ class NoParams:
     """A kind that is unavailable has none."""
 
 
-def _check(loaded: object) -> MonitorKind[Any]:
-    if not isinstance(loaded, MonitorKind):
-        raise TypeError(f"{loaded!r} is no MonitorKind")
-    return loaded
-
-
-KINDS: Registry[MonitorKind[Any]] = Registry("seqwatch.monitors", "kind of monitor", _check)
+KINDS = Registry[MonitorKind[Any]]("seqwatch.monitors", "kind of monitor", MonitorKind)
 
 
 def find(name: str) -> MonitorKind[Any]:

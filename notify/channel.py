@@ -91,13 +91,7 @@ class ChannelKind(Configured[C]):
     send: Callable[[C, Group, Sender], Sent]
 
 
-def _check(loaded: object) -> ChannelKind[Any]:
-    if not isinstance(loaded, ChannelKind):
-        raise TypeError(f"{loaded!r} is no ChannelKind")
-    return loaded
-
-
-CHANNELS: Registry[ChannelKind[Any]] = Registry("seqwatch.channels", "kind of channel", _check)
+CHANNELS = Registry[ChannelKind[Any]]("seqwatch.channels", "kind of channel", ChannelKind)
 
 
 def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) -> Sent:

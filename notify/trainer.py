@@ -142,13 +142,7 @@ class TrainerKind(Configured[C]):
     cancel: Callable[[C, str, Platform], None]
 
 
-def _check(loaded: object) -> TrainerKind[Any]:
-    if not isinstance(loaded, TrainerKind):
-        raise TypeError(f"{loaded!r} is no TrainerKind")
-    return loaded
-
-
-TRAINERS: Registry[TrainerKind[Any]] = Registry("seqwatch.trainers", "kind of trainer", _check)
+TRAINERS = Registry[TrainerKind[Any]]("seqwatch.trainers", "kind of trainer", TrainerKind)
 
 
 def start(

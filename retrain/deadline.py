@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from core.policy import Policy
 from retrain.rollout import Event, Phase
 
+BY_EVENT_TIME = (Phase.GATING, Phase.CANARY)  # they wait for labels and sessions
+NOT_TAKEN = "no trainer took it: labels stayed away, or no trainer runs"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entered:
@@ -65,44 +68,21 @@ def deadline(policy: Policy, entered: Entered) -> Deadline | None:
     >>> str(deadline(Policy(), entered).event_time)
     '2026-02-04 00:00:00+00:00'
     """
-    wall = entered.recorded_at
-    match entered.phase:
-        case Phase.REQUESTED:
-            return Deadline(
-                event_time=None,
-                wall_time=wall
-                + max(entered.not_before - entered.at, timedelta())
-                + policy.max_training,
-                event=Event.EXPIRED,
-                reason="no trainer took it: labels stayed away, or no trainer runs",
-            )
-        case Phase.TRAINING:
-            return Deadline(
-                event_time=None,
-                wall_time=wall + policy.max_training,
-                event=Event.EXPIRED,
-                reason="training did not end",
-            )
-        case Phase.GATING:
-            return Deadline(
-                event_time=entered.at + policy.max_gate,
-                wall_time=wall + policy.max_gate,
-                event=Event.EXPIRED,
-                reason="inconclusive",
-            )
-        case Phase.CANARY:
-            return Deadline(
-                event_time=entered.at + policy.max_canary,
-                wall_time=wall + policy.max_canary,
-                event=Event.CANARY_STALLED,
-                reason="no verdict",
-            )
-        case Phase.PAUSED:
-            return Deadline(
-                event_time=None,
-                wall_time=wall + policy.max_paused,
-                event=Event.EXPIRED,
-                reason="no decision in time",
-            )
-        case _:
-            return None
+    waits = max(entered.not_before - entered.at, timedelta())
+    limits = {
+        Phase.REQUESTED: (waits + policy.max_training, NOT_TAKEN),
+        Phase.TRAINING: (policy.max_training, "training did not end"),
+        Phase.GATING: (policy.max_gate, "inconclusive"),
+        Phase.CANARY: (policy.max_canary, "no verdict"),
+        Phase.PAUSED: (policy.max_paused, "no decision in time"),
+    }
+    if entered.phase not in limits:
+        return None
+    longest, reason = limits[entered.phase]
+    is_canary = entered.phase is Phase.CANARY
+    return Deadline(
+        event_time=entered.at + longest if entered.phase in BY_EVENT_TIME else None,
+        wall_time=entered.recorded_at + longest,
+        event=Event.CANARY_STALLED if is_canary else Event.EXPIRED,
+        reason=reason,
+    )

@@ -1,6 +1,6 @@
 """Split of the history into training, validation and gate windows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -68,12 +68,7 @@ def renewal(
     old_start = max(sizes.input_length, onset - REPLAY_DAYS * sizes.day)
     old = spread(len(inputs), old_start, onset - sizes.horizon, STRIDES[2])
     old = whole(old, inputs, targets, sizes.input_length, sizes.horizon)
-    return Plan(
-        learn=join(old, plan.learn),
-        validate=plan.validate,
-        gate=plan.gate,
-        gate_start=plan.gate_start,
-    )
+    return replace(plan, learn=join(old, plan.learn))
 
 
 def gate_windows(

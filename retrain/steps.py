@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from enum import StrEnum
+from typing import assert_never
 
 from core.policy import Policy
 from retrain.rollout import CANARY_STEPS
@@ -11,42 +12,22 @@ from retrain.verdict import Outcome, Verdict
 SOAK = timedelta(days=1)  # event time at each step: every hour of the day is seen once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stay:
-    """Not yet, and why."""
+class Move(StrEnum):
+    """What happens to a canary."""
 
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepUp:
-    """Give the challenger its next share."""
-
-    reason: str
+    STAY = "stay"  # not yet
+    STEP_UP = "step up"  # the challenger gets its next share
+    PROMOTE = "promote"
+    ROLL_BACK = "roll back"
+    STALL = "stall"  # a person decides: silence promotes nobody, and condemns nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promote:
-    """Make the challenger the champion."""
+class Next:
+    """What happens to a canary, and why."""
 
+    move: Move
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollBack:
-    """Take the challenger out of service."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stall:
-    """Wait for a person: silence promotes nobody, and condemns nobody."""
-
-    reason: str
-
-
-Next: TypeAlias = Stay | StepUp | Promote | RollBack | Stall
 
 
 def decide(
@@ -67,17 +48,18 @@ def decide(
     """
     waited = now - step_since
     following = _follow(policy, verdict, step, waited)
-    if isinstance(following, Stay) and waited >= policy.max_canary:
-        return Stall(reason=f"{following.reason}; waited for {policy.max_canary.days} days")
+    if following.move is Move.STAY and waited >= policy.max_canary:
+        waited_for = f"{following.reason}; waited for {policy.max_canary.days} days"
+        return Next(move=Move.STALL, reason=waited_for)
     return following
 
 
 def _follow(policy: Policy, verdict: Verdict, step: int, waited: timedelta) -> Next:
     match verdict.outcome:
         case Outcome.FAIL:
-            return RollBack(reason=verdict.reason)
+            return Next(move=Move.ROLL_BACK, reason=verdict.reason)
         case Outcome.NO_DATA | Outcome.CONTINUE:
-            return Stay(reason=verdict.reason)
+            return Next(move=Move.STAY, reason=verdict.reason)
         case Outcome.SUCCESS:
             return _after_success(policy, verdict, step, waited)
         case _:
@@ -87,9 +69,9 @@ def _follow(policy: Policy, verdict: Verdict, step: int, waited: timedelta) -> N
 def _after_success(policy: Policy, verdict: Verdict, step: int, waited: timedelta) -> Next:
     if verdict.n_sessions < policy.min_canary_sessions:
         n = f"{verdict.n_sessions} of {policy.min_canary_sessions} sessions"
-        return Stay(reason=f"{verdict.reason}; {n}")
+        return Next(move=Move.STAY, reason=f"{verdict.reason}; {n}")
     if waited < SOAK:
-        return Stay(reason=f"{verdict.reason}; soaking for {SOAK.days} day")
+        return Next(move=Move.STAY, reason=f"{verdict.reason}; soaking for {SOAK.days} day")
     if step + 1 < len(CANARY_STEPS):
-        return StepUp(reason=verdict.reason)
-    return Promote(reason=verdict.reason)
+        return Next(move=Move.STEP_UP, reason=verdict.reason)
+    return Next(move=Move.PROMOTE, reason=verdict.reason)

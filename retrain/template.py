@@ -177,13 +177,7 @@ class TemplateKind(Generic[P]):
         return parsed
 
 
-def _check(loaded: object) -> TemplateKind[Any]:
-    if not isinstance(loaded, TemplateKind):
-        raise TypeError(f"{loaded!r} is no TemplateKind")
-    return loaded
-
-
-TEMPLATES: Registry[TemplateKind[Any]] = Registry("seqwatch.templates", "template", _check)
+TEMPLATES = Registry[TemplateKind[Any]]("seqwatch.templates", "template", TemplateKind)
 
 
 def of_format(name: str | None) -> TemplateKind[Any] | None:

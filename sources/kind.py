@@ -56,13 +56,7 @@ class SourceKind(Configured[C]):
     pull: Callable[[C, Json, int], Page]
 
 
-def _check(loaded: object) -> SourceKind[Any]:
-    if not isinstance(loaded, SourceKind):
-        raise TypeError(f"{loaded!r} is no SourceKind")
-    return loaded
-
-
-SOURCES: Registry[SourceKind[Any]] = Registry("seqwatch.sources", "kind of source", _check)
+SOURCES = Registry[SourceKind[Any]]("seqwatch.sources", "kind of source", SourceKind)
 
 
 def pull(name: str, config: Mapping[str, object], after: Json, limit: int) -> Page:

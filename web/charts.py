@@ -14,6 +14,7 @@ from services.read_models.overview.rollouts import CanaryDay
 from services.read_models.overview.serving import ServingHour
 
 Shape = Literal["line", "dashed", "area"]
+Axis = Literal["y", "share"]
 
 TONES = ("one", "two", "three", "four")  # colours of the style sheet, for versions in turn
 
@@ -26,7 +27,18 @@ class Series:
     values: tuple[float | None, ...]
     tone: str
     shape: Shape = "line"
-    axis: Literal["y", "share"] = "y"
+    axis: Axis = "y"
+
+
+def curve(
+    label: str,
+    values: Iterable[float | None],
+    tone: str,
+    shape: Shape = "line",
+    axis: Axis = "y",
+) -> Series:
+    """Return a series with any values."""
+    return Series(label=label, values=tuple(values), tone=tone, shape=shape, axis=axis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +81,10 @@ def accuracy(page: ModelPage) -> Chart:
     days = sorted({day.day for day in page.days})
     served = [day for day in page.days if not day.is_shadow]
     coverage = {day.day: day.coverage for day in served}
-    labels_in = Series(
-        label="Labels in",
-        values=tuple(coverage.get(day) for day in days),
-        tone="quiet",
-        shape="area",
-        axis="share",
+    labels_in = curve(
+        "Labels in", (coverage.get(day) for day in days), "quiet", "area", axis="share"
     )
-    objective = Series(
-        label="Objective", values=(page.objective,) * len(days), tone="limit", shape="dashed"
-    )
+    objective = curve("Objective", (page.objective,) * len(days), "limit", "dashed")
     return Chart(
         x=tuple(midnight(day) for day in days),
         series=(
@@ -95,11 +101,11 @@ def _by_version(days: Sequence[date], rows: Sequence[DayError]) -> Iterable[Seri
     tones = _tones(row.version for row in rows)
     errors = {(row.version, row.is_shadow, row.day): row.error for row in rows}
     for version, is_shadow in sorted({(row.version, row.is_shadow) for row in rows}):
-        yield Series(
-            label=f"{version} in shadow" if is_shadow else version,
-            values=tuple(errors.get((version, is_shadow, day)) for day in days),
-            tone=tones[version],
-            shape="dashed" if is_shadow else "line",
+        yield curve(
+            f"{version} in shadow" if is_shadow else version,
+            (errors.get((version, is_shadow, day)) for day in days),
+            tones[version],
+            "dashed" if is_shadow else "line",
         )
 
 
@@ -136,20 +142,17 @@ def steps(page: ModelPage) -> Chart:
     # The champion as it serves, and the others as they run in its shadow.
     shown = [s for s in page.steps if (s.version == page.champion) is not s.is_shadow]
     lines = [
-        Series(
-            label=f"{line.version} in shadow" if line.is_shadow else line.version,
-            values=line.errors,
-            tone=tones[line.version],
-            shape="dashed" if line.is_shadow else "line",
+        curve(
+            f"{line.version} in shadow" if line.is_shadow else line.version,
+            line.errors,
+            tones[line.version],
+            "dashed" if line.is_shadow else "line",
         )
         for line in shown or page.steps
     ]
     # On the forecasts that were served: a shadow may have run on some of the days only.
     compared = sorted(shown or page.steps, key=lambda line: line.is_shadow)[:1]
-    naive = [
-        Series(label="Seasonal naive", values=line.naive, tone="muted", shape="dashed")
-        for line in compared
-    ]
+    naive = [curve("Seasonal naive", line.naive, "muted", "dashed") for line in compared]
     return _stepwise([*lines, *naive])
 
 
@@ -161,9 +164,7 @@ def gate(measured: Gate | None, base: str, challenger: str) -> Chart:
         (base, measured.champion_by_step, "one"),
         (challenger, measured.challenger_by_step, "two"),
     )
-    return _stepwise(
-        [Series(label=name, values=values, tone=tone) for name, values, tone in both]
-    )
+    return _stepwise([curve(name, values, tone) for name, values, tone in both])
 
 
 def _stepwise(lines: Sequence[Series]) -> Chart:
@@ -185,7 +186,7 @@ def latency(hours: Sequence[ServingHour]) -> Chart:
     return _hourly(
         hours,
         [
-            Series(label=name, values=tuple(v and 1000 * v for v in values), tone=tone)
+            curve(name, (v and 1000 * v for v in values), tone)
             for name, values, tone in quantiles
         ],
         "ms",
@@ -196,9 +197,7 @@ def availability(hours: Sequence[ServingHour]) -> Chart:
     """Draw the share of predictions that failed, hour by hour."""
     served = [hour.served for hour in hours]
     failed = tuple(one.n_failed / one.n if one.n else None for one in served)
-    return _hourly(
-        hours, [Series(label="Failed", values=failed, tone="limit", shape="area", axis="share")]
-    )
+    return _hourly(hours, [curve("Failed", failed, "limit", "area", axis="share")])
 
 
 def _hourly(
@@ -217,8 +216,8 @@ def sessions(days: Sequence[CanaryDay], base: str, challenger: str) -> Chart:
     return Chart(
         x=tuple(midnight(day.day) for day in days),
         series=(
-            Series(label=base, values=tuple(d.loss_champion for d in days), tone="one"),
-            Series(label=challenger, values=tuple(d.loss_challenger for d in days), tone="two"),
+            curve(base, (d.loss_champion for d in days), "one"),
+            curve(challenger, (d.loss_challenger for d in days), "two"),
         ),
         kind="day",
     )

@@ -8,7 +8,7 @@ from services.read_models.explanations.errors import Errors
 from services.read_models.explanations.features import FeatureMoved, Hour
 from services.read_models.explanations.finding import Explanation
 from services.read_models.explanations.nearby import Change, Sort
-from web.charts import Chart, Mark, Series, midnight
+from web.charts import Chart, Mark, curve, midnight
 
 # What the mean follows by itself: a mark for each would hide the others.
 _UNMARKED = (Sort.LATE, Sort.REPEATED)
@@ -24,14 +24,8 @@ def distribution(feature: FeatureMoved) -> Chart:
     return Chart(
         x=(*(bar.low for bar in bars if bar.low is not None), *ends),
         series=(
-            Series(
-                label="Reference",
-                values=(*reference, *reference[-1:]),
-                tone="quiet",
-                shape="area",
-                axis="share",
-            ),
-            Series(label="Window", values=(*current, *current[-1:]), tone="one", axis="share"),
+            curve("Reference", (*reference, *reference[-1:]), "quiet", "area", axis="share"),
+            curve("Window", (*current, *current[-1:]), "one", axis="share"),
         ),
         kind="value",
         is_stepped=True,
@@ -52,15 +46,8 @@ def _clock(hours: Sequence[Hour], now: str, before: str, *, from_zero: bool) -> 
     return Chart(
         x=tuple(float(hour.hour) for hour in hours),
         series=(
-            Series(
-                label="Reference",
-                values=tuple(getattr(hour, before) for hour in hours),
-                tone="muted",
-                shape="dashed",
-            ),
-            Series(
-                label="Window", values=tuple(getattr(hour, now) for hour in hours), tone="one"
-            ),
+            curve("Reference", (getattr(hour, before) for hour in hours), "muted", "dashed"),
+            curve("Window", (getattr(hour, now) for hour in hours), "one"),
         ),
         kind="clock",
         from_zero=from_zero,
@@ -73,17 +60,13 @@ def days(feature: FeatureMoved, found: Explanation) -> Chart:
     return Chart(
         x=tuple(shown),
         series=(
-            Series(
-                label="Mean of the reference",
-                values=(feature.reference_mean,) * len(shown),
-                tone="muted",
-                shape="dashed",
+            curve(
+                "Mean of the reference",
+                (feature.reference_mean,) * len(shown),
+                "muted",
+                "dashed",
             ),
-            Series(
-                label="Mean of the day",
-                values=tuple(day.mean for day in feature.days),
-                tone="one",
-            ),
+            curve("Mean of the day", (day.mean for day in feature.days), "one"),
         ),
         kind="day",
         marks=_marks(found, shown),
@@ -96,15 +79,13 @@ def steps(errors: Errors) -> Chart:
     return Chart(
         x=tuple(float(step.step) for step in errors.steps),
         series=(
-            Series(
-                label="Four weeks before",
-                values=tuple(step.error_before for step in errors.steps),
-                tone="muted",
-                shape="dashed",
+            curve(
+                "Four weeks before",
+                (step.error_before for step in errors.steps),
+                "muted",
+                "dashed",
             ),
-            Series(
-                label="Window", values=tuple(step.error for step in errors.steps), tone="one"
-            ),
+            curve("Window", (step.error for step in errors.steps), "one"),
         ),
         kind="step",
     )
@@ -113,10 +94,8 @@ def steps(errors: Errors) -> Chart:
 def error_days(errors: Errors, found: Explanation) -> Chart:
     """Draw the error of each day, its limit, and what happened."""
     shown = [midnight(day.day) for day in errors.days]
-    limit = Series(
-        label="Limit", values=(found.threshold,) * len(shown), tone="limit", shape="dashed"
-    )
-    error = Series(label="Error", values=tuple(day.error for day in errors.days), tone="one")
+    limit = curve("Limit", (found.threshold,) * len(shown), "limit", "dashed")
+    error = curve("Error", (day.error for day in errors.days), "one")
     return Chart(x=tuple(shown), series=(limit, error), kind="day", marks=_marks(found, shown))
 
 

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
-from db.session import read_only
-from db.tables import Scope
 from services.read_models.explanations.features import Day, FeatureMoved, Hour
 from services.read_models.explanations.finding import explain
 from services.read_models.reports import report_status
 from web import finding_charts
-from web.rendering import PageRoute, page, site
-from web.signing import NowDep, VisitorDep
+from web.rendering import PageRoute
+from web.signing import VisitDep
 from web.views import drawn
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -25,32 +23,26 @@ MOST = 3  # hours and days that are named
 
 
 @router.get("/findings/{finding_id}")
-def show_finding(
-    request: Request, finding_id: UUID, visitor: VisitorDep, now: NowDep
-) -> Response:
+def show_finding(finding_id: UUID, visit: VisitDep) -> Response:
     """Show what explains a finding."""
-    ours = site(request)
-    with read_only(ours.sessions) as session:
-        found = explain(session, ours.reports, finding_id, visitor.model_id, now)
-    return page(
+    with visit.reading() as session:
+        found = explain(session, visit.site.reports, finding_id, visit.only, visit.now)
+    return visit.page(
         "finding.html",
-        visitor=visitor,
-        now=now,
         finding=found,
         charts=finding_charts,
         drawn=drawn,
         most_hours=most_hours,
         most_days=most_days,
-        may_operate=visitor.holds(Scope.OPERATE),
+        may_operate=visit.may_operate,
     )
 
 
 @router.get("/findings/{finding_id}/report")
-def show_report(request: Request, finding_id: UUID, visitor: VisitorDep) -> Response:
+def show_report(finding_id: UUID, visit: VisitDep) -> Response:
     """Show the Evidently report on a finding, apart from all else."""
-    ours = site(request)
-    with read_only(ours.sessions) as session:
-        path = report_status.locate(session, ours.reports, finding_id, visitor.model_id)
+    with visit.reading() as session:
+        path = report_status.locate(session, visit.site.reports, finding_id, visit.only)
     return FileResponse(path, media_type="text/html", headers=report_status.HEADERS)
 
 

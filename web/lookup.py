@@ -7,13 +7,12 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from core import moments
 from core.errors import NotFound, Unprocessable
 from core.schema import task
 from core.schema.rows import Status
-from db.session import read_only
 from services.read_models.export.export import ExportRequest, export
 from services.read_models.export.formats import Format
 from services.read_models.lookup import by_id, paged, quarantine, timeline
@@ -29,20 +28,19 @@ from services.read_models.lookup.rows import Prediction
 from services.read_models.lookup.snapshot import open_snapshot
 from services.read_models.overview.model_header import Subject, subject
 from web import traces
-from web.rendering import HEADERS, PageRoute, page, site
-from web.signing import NowDep, VisitorDep
+from web.rendering import HEADERS, PageRoute, redirect
+from web.signing import VisitDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/models/{name}")
 
 ROWS = 50  # of a page
 STEPS = 200  # of a session
-BY = ("prediction", "session", "entity")
 
 
-def find_subject(request: Request, name: str, visitor: VisitorDep) -> Subject:
+def find_subject(name: str, visit: VisitDep) -> Subject:
     """Return the model in the address, for a visitor who may see it."""
-    with read_only(site(request).sessions) as session:
-        return subject(session, name, visitor.model_id)
+    with visit.reading() as session:
+        return subject(session, name, visit.only)
 
 
 SubjectDep = Annotated[Subject, Depends(find_subject)]
@@ -132,11 +130,9 @@ Cursor = Annotated[str, Query(max_length=2048)]
 
 @router.get("/predictions")
 def show_predictions(
-    request: Request,
     of: SubjectDep,
     asked: AskedDep,
-    visitor: VisitorDep,
-    now: NowDep,
+    visit: VisitDep,
     cursor: Cursor = "",
 ) -> Response:
     """Show predictions, newest event first."""
@@ -147,14 +143,11 @@ def show_predictions(
     except Unprocessable as refusal:
         problem = str(refusal)
     else:
-        ours = site(request)
-        with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
+        with open_snapshot(visit.site.sessions, visit.site.lake, of.model_id) as state:
             found = paged.page(state, wanted, after, ROWS, paged.within())
-    return page(
+    return visit.page(
         "predictions.html",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
-        visitor=visitor,
-        now=now,
         model=of,
         asked=asked,
         problem=problem,
@@ -179,26 +172,24 @@ def find(of: SubjectDep, by: str = "prediction", text: str = "") -> Response:
         address = f"{base}/predictions?{urlencode({'entity': text.strip()})}"
     else:
         address = f"{base}/predictions/{quote(text.strip(), safe='')}"
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+    return redirect(address)
 
 
 @router.get("/export")
 def save(
-    request: Request,
     of: SubjectDep,
     asked: AskedDep,
-    visitor: VisitorDep,
+    visit: VisitDep,
     format: Format = Format.CSV,
     with_labels: bool = True,
 ) -> Response:
     """Write the predictions that match to a file."""
-    ours = site(request)
     order = ExportRequest(
         model_id=of.model_id, query=asked.wanted, form=format, with_labels=with_labels
     )
     disposition = {"Content-Disposition": f'attachment; filename="{of.name}.{format}"'}
     return StreamingResponse(
-        export(ours.sessions, ours.lake, order),
+        export(visit.site.sessions, visit.site.lake, order),
         media_type=format.media_type,
         headers=HEADERS | disposition,
     )
@@ -206,12 +197,12 @@ def save(
 
 @router.get("/predictions/{prediction_id:path}")
 def show_prediction(
-    request: Request, prediction_id: str, of: SubjectDep, visitor: VisitorDep, now: NowDep
+    request: Request, prediction_id: str, of: SubjectDep, visit: VisitDep
 ) -> Response:
     """Show one prediction: what went in, what came out, what happened."""
-    ours, given = site(request), request.query_params
+    given = request.query_params
     cursor = given.get("cursor", "")[:2048]
-    with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
+    with open_snapshot(visit.site.sessions, visit.site.lake, of.model_id) as state:
         found = by_id.prediction(
             state,
             prediction_id[:1024],
@@ -223,11 +214,9 @@ def show_prediction(
         raise NotFound(f"No prediction of {of.name} has this id, as far as rows are kept.")
     unfinished = found if isinstance(found, by_id.Unfinished) else None
     row = found if isinstance(found, Prediction) else None
-    return page(
+    return visit.page(
         "prediction.html",
         status=HTTPStatus.OK if row else HTTPStatus.NOT_FOUND,
-        visitor=visitor,
-        now=now,
         model=of,
         prediction_id=prediction_id,
         row=row,
@@ -241,25 +230,20 @@ def show_prediction(
 
 @router.get("/sessions/{session_id:path}")
 def show_session(
-    request: Request,
     session_id: str,
     of: SubjectDep,
-    visitor: VisitorDep,
-    now: NowDep,
+    visit: VisitDep,
     cursor: Cursor = "",
 ) -> Response:
     """Show a session, step by step."""
-    ours = site(request)
     after = read(cursor, SessionCursor) if cursor else None
-    with open_snapshot(ours.sessions, ours.lake, of.model_id) as state:
+    with open_snapshot(visit.site.sessions, visit.site.lake, of.model_id) as state:
         found = timeline.timeline(state, session_id[:1024], after, STEPS, paged.within())
     if found is None:
         raise NotFound(f"No session of {of.name} has this id, as far as rows are kept.")
     versions = [None, *(row.fields["version"] for row in found.rows)]
-    return page(
+    return visit.page(
         "session.html",
-        visitor=visitor,
-        now=now,
         model=of,
         session_id=session_id,
         session=found,
@@ -276,22 +260,18 @@ def show_session(
 
 @router.get("/quarantine")
 def show_quarantine(
-    request: Request,
     of: SubjectDep,
-    visitor: VisitorDep,
-    now: NowDep,
+    visit: VisitDep,
     field: str = "",
     cursor: Cursor = "",
 ) -> Response:
     """Show what broke the contract: in which ways, and the latest rows."""
     after = read(cursor, RowCursor) if cursor else None
-    with read_only(site(request).sessions) as session:
+    with visit.reading() as session:
         found = quarantine.bad_rows(session, of.model_id, field or None, after, ROWS)
-        reasons = quarantine.reasons(session, of.model_id, now)
-    return page(
+        reasons = quarantine.reasons(session, of.model_id, visit.now)
+    return visit.page(
         "quarantine.html",
-        visitor=visitor,
-        now=now,
         model=of,
         field=field,
         bad=found,

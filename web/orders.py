@@ -1,21 +1,18 @@
 """What a person orders with a button: retrain, pause, promote, roll back, write a report."""
 
-from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Form, Response
 
 from db.queries import models
-from db.session import unit_of_work
 from db.tables import Scope
 from services.access import api_keys
 from services.read_models.overview.rollouts import rollout
 from services.read_models.reports import report_status
 from services.rollouts import retraining, rollout_transitions
-from web.rendering import HEADERS, PageRoute, come_from_here, site
-from web.signing import NowDep, VisitorDep
+from web.rendering import PageRoute, come_from_here, redirect
+from web.signing import VisitDep
 
 router = APIRouter(
     route_class=PageRoute, include_in_schema=False, dependencies=[Depends(come_from_here)]
@@ -26,74 +23,49 @@ Reason = Annotated[str, Form(max_length=500)]
 
 @router.post("/models/{name}/retrain")
 def retrain(
-    request: Request,
     name: str,
-    visitor: VisitorDep,
-    now: NowDep,
+    visit: VisitDep,
     idempotency_key: Annotated[str, Form(min_length=1, max_length=200)],
     reason: Reason = "",
 ) -> Response:
     """Ask for a challenger. Pressing twice asks once."""
-    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
-    with unit_of_work(site(request).sessions) as session:
-        api_keys.require(visitor, Scope.OPERATE, models.find(session, name).id)
-        words = f"{visitor.name}: {reason}" if reason else f"asked for by {visitor.name}"
+    who = visit.visitor
+    with visit.ordering() as session:
+        api_keys.require(who, Scope.OPERATE, models.find(session, name).id)
+        words = f"{who.name}: {reason}" if reason else f"asked for by {who.name}"
         opened = retraining.request(
             session,
             name,
             retraining.Cause(reason=words),
             idempotency_key=idempotency_key,
-            now=now,
+            now=visit.now,
         )
         session.flush()
-        subject = f"{name}/{opened.id}"
-        api_keys.audit(
-            session, visitor.name, "retrain.request", subject, {"reason": reason}, now
-        )
-        address = f"/rollouts/{opened.id}"
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+        visit.record(session, "retrain.request", f"{name}/{opened.id}", {"reason": reason})
+        return redirect(f"/rollouts/{opened.id}")
 
 
 @router.post("/rollouts/{rollout_id}/{command}")
-def order(
-    request: Request,
-    rollout_id: UUID,
-    command: str,
-    visitor: VisitorDep,
-    now: NowDep,
-    reason: Reason = "",
-) -> Response:
+def order(rollout_id: UUID, command: str, visit: VisitDep, reason: Reason = "") -> Response:
     """Do what the button says, with the reason that was given."""
-    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
-    with unit_of_work(site(request).sessions) as session:
-        rollout(session, rollout_id, visitor.model_id)
-        rollout_transitions.command(session, rollout_id, command, visitor.name, reason, now)
-        api_keys.audit(
-            session,
-            visitor.name,
-            f"rollout.{command}",
-            str(rollout_id),
-            {"reason": reason},
-            now,
+    with visit.ordering() as session:
+        rollout(session, rollout_id, visit.only)
+        rollout_transitions.command(
+            session, rollout_id, command, visit.visitor.name, reason, visit.now
         )
-    return RedirectResponse(
-        f"/rollouts/{rollout_id}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
-    )
+        visit.record(session, f"rollout.{command}", str(rollout_id), {"reason": reason})
+    return redirect(f"/rollouts/{rollout_id}")
 
 
 @router.post("/findings/{finding_id}/report")
-def write_report(
-    request: Request, finding_id: UUID, visitor: VisitorDep, now: NowDep
-) -> Response:
+def write_report(finding_id: UUID, visit: VisitDep) -> Response:
     """Have the Evidently report on a finding written. Pressing twice asks once."""
-    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
-    ours = site(request)
-    with unit_of_work(ours.sessions) as session:
-        finding = report_status.visible(session, finding_id, visitor.model_id)
-        before = report_status.status_of(session, ours.reports, finding)
-        after = report_status.ask(session, ours.reports, finding, now)
+    reports = visit.site.reports
+    with visit.ordering() as session:
+        finding = report_status.visible(session, finding_id, visit.only)
+        before = report_status.status_of(session, reports, finding)
+        after = report_status.ask(session, reports, finding, visit.now)
         if after != before:
-            api_keys.audit(session, visitor.name, "report.ask", str(finding_id), {}, now)
+            visit.record(session, "report.ask", str(finding_id), {})
     is_written = after.state is report_status.State.WRITTEN
-    address = f"/findings/{finding_id}" + ("/report" if is_written else "#report")
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+    return redirect(f"/findings/{finding_id}" + ("/report" if is_written else "#report"))

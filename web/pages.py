@@ -3,20 +3,18 @@
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
-from db.session import read_only
-from db.tables import Scope
-from services.access.api_keys import Caller, Door
+from services.access.api_keys import Door
 from services.platform_faults import platform_alerts
 from services.read_models.overview import alerts, fleet, model, rollouts
 from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, signing
 from web.forms import BoundedForms
-from web.rendering import FOLDER, PageRoute, Site, Static, page, site
-from web.signing import NowDep, VisitorDep
+from web.rendering import FOLDER, PageRoute, Site, Static
+from web.signing import Visit, VisitDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -45,31 +43,27 @@ def mount(
 
 
 @router.get("/")
-def show_fleet(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+def show_fleet(visit: VisitDep) -> Response:
     """Show all models at a glance."""
-    with read_only(site(request).sessions) as session:
-        seen = fleet.fleet(session, visitor.model_id)
-        faults = platform_alerts.described(session, visitor.model_id)
-    return page(
+    with visit.reading() as session:
+        seen = fleet.fleet(session, visit.only)
+        faults = platform_alerts.described(session, visit.only)
+    return visit.page(
         "fleet.html",
-        visitor=visitor,
-        now=now,
         models=seen,
         platform=faults,
         sparkline=charts.sparkline,
-        address=site(request).public_url,
+        address=visit.site.public_url,
     )
 
 
 @router.get("/models/{name}")
-def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) -> Response:
+def show_model(name: str, visit: VisitDep) -> Response:
     """Show one model."""
-    with read_only(site(request).sessions) as session:
-        seen = model.model(session, name, visitor.model_id)
-    return page(
+    with visit.reading() as session:
+        seen = model.model(session, name, visit.only)
+    return visit.page(
         "model.html",
-        visitor=visitor,
-        now=now,
         model=seen,
         charts={
             "accuracy": charts.accuracy(seen),
@@ -78,46 +72,40 @@ def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) ->
             "availability": charts.availability(seen.hours),
         },
         heat=charts.heat,
-        reports=_reports(request, visitor),
-        may_operate=visitor.holds(Scope.OPERATE),
+        reports=_reports(visit),
+        may_operate=visit.may_operate,
         idempotency_key=uuid4(),
     )
 
 
 @router.get("/alerts")
-def show_alerts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+def show_alerts(visit: VisitDep) -> Response:
     """Show what fires, what changed, and who was told."""
-    with read_only(site(request).sessions) as session:
-        seen = alerts.alerts(session, visitor.model_id)
-    return page(
-        "alerts.html", visitor=visitor, now=now, alerts=seen, reports=_reports(request, visitor)
-    )
+    with visit.reading() as session:
+        seen = alerts.alerts(session, visit.only)
+    return visit.page("alerts.html", alerts=seen, reports=_reports(visit))
 
 
-def _reports(request: Request, visitor: Caller) -> frozenset[UUID]:
-    return report_status.written(site(request).reports, visitor.model_id)
+def _reports(visit: Visit) -> frozenset[UUID]:
+    return report_status.written(visit.site.reports, visit.only)
 
 
 @router.get("/rollouts")
-def show_rollouts(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
+def show_rollouts(visit: VisitDep) -> Response:
     """Show the challengers, newest first."""
-    with read_only(site(request).sessions) as session:
-        seen = rollouts.rollouts(session, visitor.model_id)
-    return page("rollouts.html", visitor=visitor, now=now, rollouts=seen)
+    with visit.reading() as session:
+        seen = rollouts.rollouts(session, visit.only)
+    return visit.page("rollouts.html", rollouts=seen)
 
 
 @router.get("/rollouts/{rollout_id}")
-def show_rollout(
-    request: Request, rollout_id: UUID, visitor: VisitorDep, now: NowDep
-) -> Response:
+def show_rollout(rollout_id: UUID, visit: VisitDep) -> Response:
     """Show one challenger on its way."""
-    with read_only(site(request).sessions) as session:
-        seen = rollouts.rollout(session, rollout_id, visitor.model_id)
+    with visit.reading() as session:
+        seen = rollouts.rollout(session, rollout_id, visit.only)
     base, challenger = seen.line.base or "seasonal naive", seen.line.challenger or "challenger"
-    return page(
+    return visit.page(
         "rollout.html",
-        visitor=visitor,
-        now=now,
         rollout=seen,
         way=journey.way(seen),
         evidence=journey.evidence(seen.verdict, seen.bars),
@@ -125,5 +113,5 @@ def show_rollout(
             "gate": charts.gate(seen.gate, base, challenger),
             "sessions": charts.sessions(seen.days, base, challenger),
         },
-        may_operate=visitor.holds(Scope.OPERATE),
+        may_operate=visit.may_operate,
     )

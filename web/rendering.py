@@ -123,6 +123,9 @@ class PageRoute(APIRoute):
 def to_sign_in(request: Request) -> RedirectResponse:
     """Send a browser to the sign-in page, and back to where it wanted to go."""
     wanted = request.url.path if request.method == "GET" else "/"
-    return RedirectResponse(
-        f"/login?next={quote(wanted)}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
-    )
+    return redirect(f"/login?next={quote(wanted)}")
+
+
+def redirect(address: str) -> RedirectResponse:
+    """Send the browser to another page."""
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)

@@ -1,18 +1,23 @@
 """Sign in with a key, and out."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
 from core.clock import utcnow
 from core.errors import Forbidden, Unauthorized
 from db.session import read_only, unit_of_work
-from services.access import browser_sessions
+from db.tables import Scope
+from services.access import api_keys, browser_sessions
 from services.access.api_keys import Caller
-from web.rendering import COOKIE, HEADERS, PageRoute, come_from_here, page, site
+from web.rendering import COOKIE, HEADERS, PageRoute, Site, come_from_here, page, redirect, site
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -27,6 +32,54 @@ def visitor(request: Request, now: NowDep) -> Caller:
 
 
 VisitorDep = Annotated[Caller, Depends(visitor)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A request for a page: of whom, when, and to which site."""
+
+    visitor: Caller
+    now: datetime
+    site: Site
+
+    @property
+    def only(self) -> UUID | None:
+        """The one model that the visitor may see; None for all."""
+        return self.visitor.model_id
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Open one consistent state to read."""
+        return read_only(self.site.sessions)
+
+    def page(self, name: str, **values: Any) -> HTMLResponse:
+        """Render a page for the visitor."""
+        return page(name, visitor=self.visitor, now=self.now, **values)
+
+    @contextmanager
+    def ordering(self) -> Iterator[Session]:
+        """Open a transaction for an order, for who may give one."""
+        api_keys.require(self.visitor, Scope.OPERATE, self.only)
+        with unit_of_work(self.site.sessions) as session:
+            yield session
+
+    def record(
+        self, session: Session, action: str, subject: str, detail: dict[str, Any]
+    ) -> None:
+        """Write an order down beside what it changes."""
+        api_keys.audit(session, self.visitor.name, action, subject, detail, self.now)
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether the visitor may give orders."""
+        return self.visitor.holds(Scope.OPERATE)
+
+
+def visit(request: Request, visitor: VisitorDep, now: NowDep) -> Visit:
+    """Return whose request this is."""
+    return Visit(visitor=visitor, now=now, site=site(request))
+
+
+VisitDep = Annotated[Visit, Depends(visit)]
 
 
 def inside(address: str) -> str:
@@ -74,7 +127,7 @@ def sign_in(
         return page(
             "login.html", status=refusal.status, next=inside(next), problem=str(refusal)
         )
-    answer = RedirectResponse(inside(next), status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+    answer = redirect(inside(next))
     answer.set_cookie(
         COOKIE,
         token,
@@ -91,6 +144,6 @@ def sign_out(request: Request) -> Response:
     """End the session."""
     with unit_of_work(site(request).sessions) as session:
         browser_sessions.sign_out(session, request.cookies.get(COOKIE))
-    answer = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+    answer = redirect("/login")
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return answer

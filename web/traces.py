@@ -7,7 +7,7 @@ from typing import Any
 
 from core.schema.contract import Contract
 from services.read_models.lookup.rows import Prediction
-from web.charts import TONES, Chart, Mark, Series
+from web.charts import TONES, Chart, Mark, curve
 
 MOST_CHARTS = 12  # of one prediction: features beyond are in the table only
 FAILED = ("error", "timeout")
@@ -73,7 +73,7 @@ def _chart(before: Points, forecast: Points, actual: Points, at: datetime) -> Ch
         ("What happened", actual, "two", "dashed"),
     )
     series = tuple(
-        Series(label=label, values=tuple(points.get(t) for t in x), tone=tone, shape=shape)  # type: ignore[arg-type]
+        curve(label, (points.get(t) for t in x), tone, shape)  # type: ignore[arg-type]
         for label, points, tone, shape in named
         if any(value is not None for value in points.values())
     )
@@ -88,15 +88,8 @@ def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
     for i, target in enumerate(contract.targets[:2]):
         forecast = [_first((row.fields["output"] or {}).get(target)) for row in rows]
         actual = [_first(row.label.actual.get(target)) if row.label else None for row in rows]
-        lines.append(Series(label=f"{target}, forecast", values=tuple(forecast), tone=TONES[i]))
-        lines.append(
-            Series(
-                label=f"{target}, what happened",
-                values=tuple(actual),
-                tone=TONES[i + 2],
-                shape="dashed",
-            )
-        )
+        lines.append(curve(f"{target}, forecast", forecast, TONES[i]))
+        lines.append(curve(f"{target}, what happened", actual, TONES[i + 2], "dashed"))
     shown = tuple(line for line in lines if any(v is not None for v in line.values))
     return Chart(x=x, series=shown, kind="moment", marks=tuple(_marks(rows, contract)))
 
@@ -111,10 +104,8 @@ def latency(rows: Sequence[Prediction], contract: Contract) -> Chart:
     return Chart(
         x=tuple(_next(row, contract) for row in rows),
         series=(
-            Series(
-                label="Latency",
-                values=tuple(None if value is None else 1000 * value for value in seconds),
-                tone="one",
+            curve(
+                "Latency", (None if value is None else 1000 * value for value in seconds), "one"
             ),
         ),
         kind="moment",

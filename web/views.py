@@ -2,7 +2,7 @@
 
 from monitors import show as shown
 from monitors.show import Bars, HeatMap, Histogram, Line, Matrix, Number, View
-from web.charts import TONES, Chart, Series
+from web.charts import TONES, Chart, Series, curve
 
 SHADES = 5  # classes `heat-0` to `heat-5` of the style sheet
 
@@ -37,11 +37,11 @@ def drawn(view: View) -> Chart | float | list[list[int]] | None:
 
 def _series(place: int, name: str, one: shown.Series, n_more: int = 0) -> Series:
     """Return a line; of a histogram the last value is drawn up to the last edge."""
-    return Series(
-        label=name,
-        values=(*one.values, *one.values[-n_more:][:n_more]),
-        tone="muted" if one.is_baseline else TONES[place % len(TONES)],
-        shape="dashed" if one.is_baseline else "line",
+    return curve(
+        name,
+        (*one.values, *one.values[-n_more:][:n_more]),
+        "muted" if one.is_baseline else TONES[place % len(TONES)],
+        "dashed" if one.is_baseline else "line",
     )
 
 

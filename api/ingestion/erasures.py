@@ -1,15 +1,17 @@
 """Erasure on request, over HTTP."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from api.server.body import Body
 from api.server.dependencies import ActDep, AdminModel, ReadDep
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from core.stored import from_attributes
 from db.queries.log import erasure as stored
 from db.tables import Erasure
 from services.read_models.paging import Page
@@ -33,7 +35,8 @@ class ErasureAsk(Body):
         return self
 
 
-class Erased(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
     """How many rows were removed, by where they were.
 
     `log` counts predictions and labels; `waiting`, halves of KServe's events.
@@ -44,7 +47,8 @@ class Erased(BaseModel):
     waiting: int
 
 
-class ErasureRead(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureRead:
     """One erasure. Whom it was about is not told: only a digest is kept.
 
     `error` is the kind of the last failure of one that is not finished; it is
@@ -82,15 +86,11 @@ def list_erasures(entry: AdminModel, session: ReadDep, paging: PagingDep) -> Pag
 
 
 def _read(one: Erasure) -> ErasureRead:
-    return ErasureRead(
-        id=one.id,
-        field=one.field,
+    return from_attributes(
+        ErasureRead,
+        one,
         state="waiting" if one.finished_at is None else "finished",
-        asked_by=one.asked_by,
-        asked_at=one.asked_at,
-        finished_at=one.finished_at,
         erased=Erased(
             log=one.n_lake or 0, quarantine=one.n_quarantined or 0, waiting=one.n_inbox or 0
         ),
-        error=one.error,
     )

@@ -1,11 +1,15 @@
 """The description of this API, for viewers and generators of clients."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
+from msgspec import UNSET, Meta, UnsetType
+from pydantic import BaseModel
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,10 +17,11 @@ from api.server import ingest_paths
 from api.server.dependencies import CallerDep
 from api.server.examples import BODIES
 from api.server.fast_path import Express
-from api.server.ingest_paths import ACCEPTED, OUTCOME
-from api.server.responses import PROBLEM
-from api.server.schemas import add_parameters, refined, row, with_plain_names
+from api.server.ingest_paths import NOTHING_ODD, KServeTaken
+from api.server.responses import PROBLEM, Accepted, problem
+from api.server.schemas import add_components, add_parameters, refined, row, with_plain_names
 from services.ingest import Feed
+from services.kserve.pairing import Became
 
 router = APIRouter(tags=["description"])
 
@@ -67,62 +72,59 @@ _WRONG = {
     HTTPStatus.SERVICE_UNAVAILABLE: "Try again after `Retry-After` seconds.",
 }
 
-_PROBLEM = {
-    "type": "object",
-    "description": "Problem details (RFC 9457). Of a batch with bad rows, also which ones.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri",
-            "description": "`urn:seqwatch:error:` and the name of the error.",
-        },
-        "title": {"type": "string", "description": "The name in words."},
-        "status": {"type": "integer", "description": "The HTTP status."},
-        "detail": {"type": "string", "description": "For people. It shows no value of a row."},
-        "instance": {
-            "type": "string",
-            "format": "uri-reference",
-            "description": "The path of the request.",
-        },
-        **OUTCOME,
-        "searched_back_to": {
-            "type": "string",
-            "format": "date-time",
-            "description": "Of `NotFoundYet`: rows before this time are not yet searched.",
-        },
-        "next_cursor": {
-            "type": "string",
-            "description": "Of `NotFoundYet`: the `cursor` of the request that goes on.",
-        },
-    },
-    "example": {
-        "type": "urn:seqwatch:error:NotFound",
-        "title": "Not found",
-        "status": 404,
-        "detail": "no model 'load'",
-        "instance": "/v1/models/load",
-    },
-}
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Problem details (RFC 9457). Of a batch with bad rows, also which ones."""
+
+    type: Annotated[
+        str,
+        Meta(
+            description="`urn:seqwatch:error:` and the name of the error.",
+            extra_json_schema={"format": "uri"},
+        ),
+    ]
+    title: Annotated[str, Meta(description="The name in words.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="For people. It shows no value of a row.")]
+    instance: (
+        Annotated[
+            str,
+            Meta(
+                description="The path of the request.",
+                extra_json_schema={"format": "uri-reference"},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    searched_back_to: (
+        Annotated[
+            datetime,
+            Meta(
+                description="Of `NotFoundYet`: rows before this time are not yet searched.",
+                extra_json_schema={"format": "date-time"},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    next_cursor: (
+        Annotated[
+            str, Meta(description="Of `NotFoundYet`: the `cursor` of the request that goes on.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+_EXAMPLE = problem("NotFound", 404, "no model 'load'", instance="/v1/models/load")
 _SHAPE = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
-_DOCUMENT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["openapi", "info", "paths"],
-                    "properties": {
-                        "openapi": {"type": "string"},
-                        "info": {"type": "object", "additionalProperties": {}},
-                        "paths": {"type": "object", "additionalProperties": {}},
-                    },
-                }
-            }
-        }
-    }
-}
+
+class Document(BaseModel):
+    """A description in OpenAPI 3.1."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+
 
 # Operations that change nothing, and so meet nothing in another state.
 _WITHOUT_CONFLICT = {"compare_skew", "try_channel"}
@@ -157,7 +159,7 @@ def _name(route: APIRoute) -> str:
     return route.name
 
 
-@router.get("/openapi.json", responses=_DOCUMENT)
+@router.get("/openapi.json", responses={200: {"model": Document}})
 def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
     """Describe every address that this process answers."""
     description: dict[str, Any] = request.app.openapi()
@@ -172,7 +174,11 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for framework_s in ("HTTPValidationError", "ValidationError"):
         schemas.pop(framework_s, None)
-    schemas |= {"Problem": _PROBLEM, "Accepted": ACCEPTED}
+    add_components(schemas, (Problem, Accepted, KServeTaken))
+    schemas["Problem"]["properties"] |= schemas["Accepted"]["properties"]
+    schemas["Problem"]["example"] = _EXAMPLE
+    schemas["Accepted"]["example"] = NOTHING_ODD
+    schemas["KServeTaken"]["example"] = {"outcome": Became.PAIRED.value, **NOTHING_ODD}
     schemas |= {f"{feed.title()}Row": row(feed) for feed in Feed}
     add_parameters(schemas)
     components["schemas"] = refined(schemas)

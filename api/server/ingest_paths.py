@@ -1,7 +1,9 @@
 """What the description says of the ways in, which are plain ASGI routes."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from api.server.responses import Accepted, outcome
 from services.ingest import Feed, Format
 from services.ingest.batch import ALIASES
 from services.ingest.formats.decode import MAX_BATCH_ID
@@ -30,47 +32,14 @@ _SUMMARY = {
     Feed.LABELS: "Keep what really happened.",
 }
 
-_NAMES = {"type": "array", "items": {"type": "integer"}}
-_FAULTS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["field", "reason"],
-        "properties": {
-            "row": {"type": "integer", "description": "Its place in a batch, from 0."},
-            "field": {"type": "string"},
-            "reason": {"type": "string"},
-        },
-    },
-}
+NOTHING_ODD = outcome(n_accepted=2)
 
-# What became of the rows of one batch; in an error too, where some were kept.
-OUTCOME: dict[str, Any] = {
-    "accepted": {"type": "integer", "description": "Rows that were kept."},
-    "duplicate": {"type": "boolean", "description": "The batch was here before."},
-    "duplicates": {
-        **_NAMES,
-        "description": "Rows whose `prediction_id` stood in the batch before: dropped.",
-    },
-    "quarantined": {"type": "integer", "description": "Rows that broke the contract."},
-    "errors": {**_FAULTS, "description": "What is wrong where; of rows, the first thousand."},
-    "more_duplicates": {"type": "integer", "description": "How many more there are."},
-    "more_errors": {"type": "integer", "description": "How many more there are."},
-}
-NOTHING_ODD = {
-    "accepted": 2,
-    "duplicate": False,
-    "duplicates": [],
-    "quarantined": 0,
-    "errors": [],
-}
-ACCEPTED: dict[str, Any] = {
-    "type": "object",
-    "description": "The batch is on disk.",
-    "required": [*NOTHING_ODD],
-    "properties": OUTCOME,
-    "example": NOTHING_ODD,
-}
+
+class KServeTaken(Accepted, kw_only=True):
+    """What became of an event."""
+
+    outcome: Became
+
 
 _BATCH_ID = {"type": "string", "minLength": 1, "maxLength": MAX_BATCH_ID}
 
@@ -113,25 +82,42 @@ def _rows(feed: Feed) -> dict[str, Any]:
 
 _BINARY = {"type": "string", "format": "binary"}
 
-_ENCODING = {
-    "name": "Content-Encoding",
-    "in": "header",
-    "description": "How the body is compressed, if it is.",
-    "schema": {"type": "string", "enum": ["identity", *Packing]},
-}
-_TRACEPARENT = {
-    "name": "traceparent",
-    "in": "header",
-    "description": "W3C Trace Context, for rows that name no trace. Passed over if invalid.",
-    "schema": {"type": "string"},
-}
-_MODEL = {
-    "name": "model",
-    "in": "path",
-    "required": True,
-    "description": "The model's name.",
-    "schema": {"type": "string"},
-}
+_TEXT = {"type": "string"}
+
+
+def _parameter(
+    place: str, name: str, description: str, schema: Mapping[str, Any] = _TEXT
+) -> dict[str, Any]:
+    described = {"name": name, "in": place, "description": description, "schema": schema}
+    return described | ({"required": True} if place == "path" else {})
+
+
+_ENCODING = _parameter(
+    "header",
+    "Content-Encoding",
+    "How the body is compressed, if it is.",
+    {"type": "string", "enum": ["identity", *Packing]},
+)
+_OF_FEEDS = (
+    _parameter("path", "model", "The model's name."),
+    _parameter(
+        "header",
+        "Idempotency-Key",
+        "Names the batch, unless the body does; by default its hash.",
+        _BATCH_ID,
+    ),
+    _parameter(
+        "header",
+        "Seqwatch-Contract",
+        "The digest of the contract that the rows were made under.",
+    ),
+    _parameter(
+        "header",
+        "traceparent",
+        "W3C Trace Context, for rows that name no trace. Passed over if invalid.",
+    ),
+    _ENCODING,
+)
 
 
 def openapi_paths() -> dict[str, Any]:
@@ -146,23 +132,7 @@ def _feed(feed: Feed) -> dict[str, Any]:
         "operationId": f"send_{feed}",
         "summary": _SUMMARY[feed],
         "tags": ["ingest"],
-        "parameters": [
-            _MODEL,
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "Names the batch, unless the body does; by default its hash.",
-                "schema": _BATCH_ID,
-            },
-            {
-                "name": "Seqwatch-Contract",
-                "in": "header",
-                "description": "The digest of the contract that the rows were made under.",
-                "schema": {"type": "string"},
-            },
-            _TRACEPARENT,
-            _ENCODING,
-        ],
+        "parameters": [*_OF_FEEDS],
         "requestBody": {
             "required": True,
             "description": "The same rows in any of these formats.",
@@ -187,12 +157,7 @@ def _kserve() -> dict[str, Any]:
     answers: dict[str, Any] = {
         status: {"description": texts.get(status, text)} for status, text in _ANSWERS.items()
     }
-    said = {
-        "type": "object",
-        "required": ["outcome", *NOTHING_ODD],
-        "properties": {"outcome": {"type": "string", "enum": [*Became]}, **OUTCOME},
-        "example": {"outcome": Became.PAIRED.value, **NOTHING_ODD},
-    }
+    said = {"$ref": "#/components/schemas/KServeTaken"}
     answers["200"]["content"] = {"application/json": {"schema": said}}
     del answers["409"]
     return {
@@ -200,9 +165,16 @@ def _kserve() -> dict[str, Any]:
         "summary": "Take an event of KServe's logger.",
         "tags": ["kserve"],
         "parameters": [
-            _query("model", "Goes before the event's `inferenceservicename`."),
-            _query("version", "Who served, as the model's versions are named here."),
-            *(_attribute(name, schema) for name, schema in _attributes().items()),
+            _parameter("query", "model", "Goes before the event's `inferenceservicename`."),
+            _parameter(
+                "query", "version", "Who served, as the model's versions are named here."
+            ),
+            *(
+                _parameter(
+                    "header", f"ce-{name}", f"Binary mode: the event's `{name}`.", schema
+                )
+                for name, schema in _ATTRIBUTES.items()
+            ),
             _ENCODING,
         ],
         "requestBody": {
@@ -219,34 +191,20 @@ def _kserve() -> dict[str, Any]:
     }
 
 
-def _query(name: str, description: str) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def _attribute(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    description = f"Binary mode: the event's `{name}`."
-    return {"name": f"ce-{name}", "in": "header", "description": description, "schema": schema}
-
-
-def _attributes() -> dict[str, dict[str, Any]]:
-    return {
-        "specversion": {"type": "string", "enum": ["1.0"]},
-        "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID},
-        "type": {"type": "string", "enum": [*TYPES]},
-        "time": {"type": "string", "description": "RFC 3339."},
-        "source": {"type": "string"},
-        "inferenceservicename": {"type": "string"},
-        "modelversion": {"type": "string"},
-        "traceparent": {"type": "string"},
-    }
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "specversion": {"type": "string", "enum": ["1.0"]},
+    "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID},
+    "type": {"type": "string", "enum": [*TYPES]},
+    "time": {"type": "string", "description": "RFC 3339."},
+    **dict.fromkeys(("source", "inferenceservicename", "modelversion", "traceparent"), _TEXT),
+}
 
 
 _DOCUMENT = {
     "type": "object",
     "required": ["specversion", "id", "type"],
     "properties": {
-        **_attributes(),
+        **_ATTRIBUTES,
         "data": {"description": "The payload, as JSON."},
         "data_base64": {"type": "string", "description": "The payload, as base64."},
     },

@@ -3,7 +3,10 @@
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from core.errors import RowFault
 
@@ -20,6 +23,32 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "Not changed since the answer that `If-None-Match` names."}
 }
 MAX_NAMED = 1_000  # rows of one kind in one answer
+More: TypeAlias = Annotated[int, Meta(description="How many more there are.")] | UnsetType
+
+
+class BadValue(msgspec.Struct, kw_only=True):
+    """One thing that is wrong."""
+
+    row: Annotated[int, Meta(description="Its place in a batch, from 0.")] | UnsetType = UNSET
+    field: str
+    reason: str
+
+
+class Accepted(msgspec.Struct, kw_only=True):
+    """The batch is on disk."""
+
+    accepted: Annotated[int, Meta(description="Rows that were kept.")]
+    duplicate: Annotated[bool, Meta(description="The batch was here before.")]
+    duplicates: Annotated[
+        list[int],
+        Meta(description="Rows whose `prediction_id` stood in the batch before: dropped."),
+    ]
+    quarantined: Annotated[int, Meta(description="Rows that broke the contract.")]
+    errors: Annotated[
+        list[BadValue], Meta(description="What is wrong where; of rows, the first thousand.")
+    ]
+    more_duplicates: More = UNSET
+    more_errors: More = UNSET
 
 
 def created(kind: type[Any]) -> dict[int | str, dict[str, Any]]:
@@ -78,18 +107,21 @@ def outcome(
     n_quarantined
         As many as `faults`, unless the rows are not known any more.
     """
-    answer: dict[str, Any] = {
-        "accepted": n_accepted,
-        "duplicate": is_duplicate,
-        "duplicates": [*duplicates[:MAX_NAMED]],
-        "quarantined": len(faults) if n_quarantined is None else n_quarantined,
-        "errors": [
-            {"row": fault.row, "field": fault.field, "reason": fault.reason}
+    said = Accepted(
+        accepted=n_accepted,
+        duplicate=is_duplicate,
+        duplicates=[*duplicates[:MAX_NAMED]],
+        quarantined=len(faults) if n_quarantined is None else n_quarantined,
+        errors=[
+            BadValue(row=fault.row, field=fault.field, reason=fault.reason)
             for fault in faults[:MAX_NAMED]
         ],
-    }
-    if len(duplicates) > MAX_NAMED:
-        answer["more_duplicates"] = len(duplicates) - MAX_NAMED
-    if len(faults) > MAX_NAMED:
-        answer["more_errors"] = len(faults) - MAX_NAMED
+        more_duplicates=_more(duplicates),
+        more_errors=_more(faults),
+    )
+    answer: dict[str, Any] = msgspec.to_builtins(said)
     return answer
+
+
+def _more(of: Sequence[object]) -> int | UnsetType:
+    return len(of) - MAX_NAMED if len(of) > MAX_NAMED else UNSET

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -60,14 +61,22 @@ def _field(field: Field) -> dict[str, Any]:
     return schema
 
 
+def add_components(
+    schemas: dict[str, Any], types: Sequence[type[Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Add the schemas of types, and of those they are made of; return references to them."""
+    made, found = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    schemas |= found
+    return made
+
+
 def add_parameters(schemas: dict[str, Any]) -> None:
     """Describe the parameters of monitors, and of SLIs: of one of them, each with a schema."""
     kinds, slis = [kind.params for kind in KINDS], [sli.params for sli in SLIS]
-    made, found = msgspec.json.schema_components(
-        [*kinds, *slis], ref_template="#/components/schemas/{name}"
-    )
+    made = add_components(schemas, [*kinds, *slis])
     of_kinds, of_slis = made[: len(kinds)], made[len(kinds) :]
-    schemas |= found
     for body in ("MonitorPut", "MonitorNow", "BacktestMonitor"):
         schemas[body]["properties"]["params"] = {
             "description": "By the kind of the monitor; what is absent has its default.",
@@ -109,9 +118,7 @@ def refined(schemas: dict[str, Any]) -> dict[str, Any]:
         if about:
             schema["description"] = about
         for section in sections:
-            for names, meaning in re.findall(
-                r"^(\S.*)\n((?:    .*\n?)+)", section, re.MULTILINE
-            ):
+            for names, meaning in _ATTRIBUTES.findall(section):
                 for one in names.partition(" : ")[0].split(", "):
                     if one in schema.get("properties", {}):
                         schema["properties"][one]["description"] = " ".join(meaning.split())

@@ -20,7 +20,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     drill = Drill(damages_challenger=given.sabotage, bypasses_gate=given.bypass_gate)
-    return train(Settings(), drill)
+    return train(Settings(), given, drill)
 
 
 if __name__ == "__main__":

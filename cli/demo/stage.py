@@ -9,10 +9,11 @@ from pathlib import Path
 from sys import executable
 from typing import Any
 
+from cli.database import make_key
 from cli.demo.platform import Platform
 from cli.demo.receiver import Receiver
 from cli.processes import Supervisor, listening, platform_command
-from cli.run import ROLES, make_key
+from cli.run import ROLES
 from core.settings import Settings
 from db.migrate import upgrade
 from db.session import connect

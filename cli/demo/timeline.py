@@ -61,11 +61,6 @@ class Timeline:
         """Add an action of the scenario."""
         self._add(Entry(at=at, sort="change", name="change", text=text))
 
-    def first(self, sort: str, *names: str) -> Entry | None:
-        """Return the first entry of a sort, of any of these names when some are given."""
-        chosen = (e for e in self.entries if e.sort == sort and (not names or e.name in names))
-        return next(chosen, None)
-
     def count(self, sort: str, *names: str) -> int:
         """Count the entries of a sort, of any of these names when some are given."""
         return sum(e.sort == sort and (not names or e.name in names) for e in self.entries)

@@ -83,10 +83,15 @@ class Routing:
 
 
 def bucket(salt: str, session_id: str) -> int:
-    """Return the bucket of a session, in [0, 10000); the platform's rule, to the bit.
+    """Return the bucket of a session, in [0, 10000), the same everywhere and always.
 
     A session stays in its bucket while the share rises, so that sessions only
     ever move from champion to challenger.
+
+    Examples
+    --------
+    >>> bucket("rollout-1", "session-7")
+    760
     """
     digest = hashlib.sha256(f"{salt}:{session_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % N_BUCKETS

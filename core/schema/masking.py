@@ -52,36 +52,6 @@ def hashed(key: bytes, field: str, text: str) -> str:
     return hmac.digest(key, content, hashlib.sha256)[:HASH_BYTES].hex()
 
 
-def conceal(contract: Contract, key: bytes | None, field: str, text: str) -> str | None:
-    """Return the stored form of a text in a field of a row; None when none is stored.
-
-    Parameters
-    ----------
-    contract
-        Of the model.
-    key
-        Of the model; needed where the contract hashes.
-    field
-        Such as `session_id`, or `features.NAME` of a category.
-    text
-        As the caller sent it.
-
-    Raises
-    ------
-    ValueError
-        If the contract hashes and there is no key: then nothing may be stored.
-    """
-    match sensitivity_of(contract, field):
-        case Sensitivity.DROP:
-            return None
-        case Sensitivity.HASH:
-            if key is None:
-                raise ValueError(f"{field} is hashed, and the model has no key")
-            return hashed(key, field, text)
-        case Sensitivity.NONE | Sensitivity.BUCKET:
-            return text
-
-
 def stored_forms(key: bytes | None, field: str, text: str) -> tuple[str, ...]:
     """Return every form in which a text may be stored: a contract may have grown stricter."""
     return (text,) if key is None else (text, hashed(key, field, text))

@@ -301,13 +301,7 @@ def scored(contract: Contract, units: Units, matched: Matched) -> Scored:
     return found
 
 
-def _check(loaded: object) -> Task:
-    if not isinstance(loaded, Task):
-        raise TypeError(f"{loaded!r} is no Task")
-    return loaded
-
-
-TASKS: Registry[Task] = Registry("seqwatch.tasks", "task", _check)
+TASKS = Registry[Task]("seqwatch.tasks", "task", Task)
 
 
 def check(contract: Contract) -> None:

@@ -86,6 +86,12 @@ class SliKind(Generic[P]):
     unit: SliUnit = SliUnit.PREDICTIONS
     objective: float = 0.99
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"name {self.name!r} must be lower-case letters, digits and _")
+        if not 0 < self.objective < 1:
+            raise ValueError("objective must be in (0, 1)")
+
     @property
     def stream(self) -> Additive[CellCounts]:
         """The stream of summaries that holds the counts."""
@@ -144,17 +150,7 @@ class SliKind(Generic[P]):
         )
 
 
-def _check(loaded: object) -> SliKind[Any]:
-    if not isinstance(loaded, SliKind):
-        raise TypeError(f"{loaded!r} is no SliKind")
-    if not re.fullmatch("[a-z][a-z0-9_]*", loaded.name):
-        raise ValueError(f"name {loaded.name!r} must be lower-case letters, digits and _")
-    if not 0 < loaded.objective < 1:
-        raise ValueError("objective must be in (0, 1)")
-    return loaded
-
-
-SLIS: Registry[SliKind[Any]] = Registry("seqwatch.slis", "SLI", _check)
+SLIS = Registry[SliKind[Any]]("seqwatch.slis", "SLI", SliKind)
 
 
 def find(name: str) -> SliKind[Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.stored import from_attributes
 from retrain.plan import Sizes
 from retrain.templates.segment_lstm import FORMAT, Params
 from retrain.training.fit import Recipe
@@ -96,23 +97,12 @@ def segment_for(input_length: int, longest: int = 24) -> int:
 
 
 def _config(params: Params, sizes: Sizes, n_channels: int) -> Config:
-    return Config(
-        n_channels=n_channels,
-        input_length=sizes.input_length,
-        horizon=sizes.horizon,
-        segment=segment_for(sizes.input_length),
-        width=params.width,
-        dropout=params.dropout,
-    )
+    segment = segment_for(sizes.input_length)
+    return from_attributes(Config, sizes, params, n_channels=n_channels, segment=segment)
 
 
 def _recipe(params: Params) -> Recipe:
-    return Recipe(
-        learning_rate=params.learning_rate,
-        batch_size=params.batch_size,
-        max_epochs=params.max_epochs,
-        patience=params.patience,
-    )
+    return from_attributes(Recipe, params)
 
 
 TEMPLATE = NetworkTemplate(

@@ -16,7 +16,6 @@ from db.tables.kserve import Part
 
 STRUCTURED = "application/cloudevents+json"
 MAX_ID = 150  # characters: it becomes part of a batch id
-MAX_BASE64_NESTING = 1
 
 TYPES = {
     "org.kubeflow.serving.inference.request": Part.REQUEST,

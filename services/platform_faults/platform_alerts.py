@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alerts.platform import PlatformFault
+from core.stored import from_attributes
 from db.queries.queue import deliveries
 from db.tables import Model, PlatformAlert
 
@@ -106,12 +107,8 @@ def described(session: Session, only: UUID | None = None) -> list[OpenFault]:
     rows = session.execute(select(Model.id, Model.name).where(Model.id.in_(ids)))
     names = dict(rows.all())
     return [
-        OpenFault(
-            kind=alert.kind,
-            subject=alert.subject,
-            model=names[alert.model_id] if alert.model_id else None,
-            cause=alert.cause,
-            since=alert.since,
+        from_attributes(
+            OpenFault, alert, model=names[alert.model_id] if alert.model_id else None
         )
         for alert in alerts
     ]

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.platform import PlatformFault
 from core.schema.names import printable
 from core.schema.rows import Kind, Stage
+from core.stored import from_attributes
 from db.session import read_only, unit_of_work
 from db.tables import Model, SetAside
 from services.platform_faults import platform_alerts
@@ -237,14 +238,6 @@ def of_model(session: Session, model_id: UUID) -> list[Aside]:
     """Return what is set aside of a model."""
     mine = select(SetAside).where(SetAside.model_id == model_id)
     return [
-        Aside(
-            stream=row.kind,
-            stage=row.stage,
-            item=row.item,
-            error=row.error,
-            since=row.since,
-            attempts=row.attempts,
-            not_before=row.not_before,
-        )
+        from_attributes(Aside, row, stream=row.kind)
         for row in session.scalars(mine.order_by(SetAside.kind, SetAside.stage))
     ]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
 from core.schema.contract import Contract
+from core.stored import from_attributes
 from db.queries import summaries
 from db.tables import Alert, Finding, FlipRow, Model, Monitor
 from monitors.finding import Outcome
@@ -159,18 +160,7 @@ def alerts(session: Session, model_id: UUID | None) -> list[AlertNow]:
     if model_id is not None:
         query = query.where(Alert.model_id == model_id)
     return [
-        AlertNow(
-            id=alert.id,
-            model=model,
-            monitor=monitor.name,
-            kind=monitor.kind,
-            severity=monitor.severity,
-            phase=alert.phase,
-            since=alert.since,
-            cause=alert.cause,
-            version=alert.version,
-            inhibited_by=alert.inhibited_by,
-        )
+        from_attributes(AlertNow, alert, monitor, model=model, monitor=monitor.name)
         for alert, monitor, model in session.execute(query)
     ]
 
@@ -188,20 +178,7 @@ def flips(session: Session, model_id: UUID | None, paging: Paging) -> Page[FlipP
     order = ((FlipRow.recorded_at, True), (FlipRow.at, True), (FlipRow.id, True))
     found = paging.rows(session, query, order, tuple[datetime, datetime, UUID])
     items = [
-        FlipPast(
-            id=flip.id,
-            model=model,
-            monitor=monitor.name,
-            kind=monitor.kind,
-            severity=monitor.severity,
-            flip=flip.flip,
-            reason=flip.reason,
-            cause=flip.cause,
-            inhibited=flip.inhibited,
-            at=flip.at,
-            recorded_at=flip.recorded_at,
-            notified_at=flip.notified_at,
-        )
+        from_attributes(FlipPast, flip, monitor, model=model, monitor=monitor.name)
         for flip, monitor, model, *_ in found.items
     ]
     return Page(items=items, next_cursor=found.next_cursor)
@@ -227,22 +204,11 @@ def findings(
     order = ((Finding.window_end, True), (Monitor.name, False), (Finding.id, False))
     found = paging.rows(session, query, order, tuple[datetime, str, UUID])
     items = [
-        FindingPast(
-            id=finding.id,
+        from_attributes(
+            FindingPast,
+            finding,
+            by,
             monitor=by.name,
-            kind=by.kind,
-            severity=by.severity,
-            outcome=finding.outcome,
-            value=finding.value,
-            threshold=finding.threshold,
-            cause=finding.cause,
-            window_start=finding.window_start,
-            window_end=finding.window_end,
-            as_of=finding.as_of,
-            version=finding.version,
-            detail=finding.detail,
-            rev=finding.rev,
-            revised_at=finding.revised_at,
             first=msgspec.convert(finding.first, FirstFinding | None),
         )
         for finding, by, *_ in found.items

@@ -12,8 +12,9 @@ from alerts.state import Phase
 from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.stored import from_attributes
 from db.queries import models
-from db.tables import Alert, Monitor, Version
+from db.tables import Alert, Monitor
 from services.platform_faults import set_aside
 
 
@@ -94,19 +95,11 @@ def describe(session: Session, name: str) -> ModelNow:
     serving = models.champion(session, model.id)
     rollout = models.open_rollout(session, model.id)
     rows, size = models.backlog(session, model.id)
-    contract = model.contract
-    return ModelNow(
-        name=model.name,
-        description=model.description,
-        runbook_url=model.runbook_url,
-        contract=contract,
-        contract_digest=contract.digest,
-        policy=model.policy,
-        champion=serving
-        and ChampionNow(version=serving[1].name, rev=serving[0].rev, since=serving[0].since),
-        watermark=model.watermark,
-        evaluated_until=model.evaluated_until,
-        last_received_at=model.last_received_at,
+    return from_attributes(
+        ModelNow,
+        model,
+        contract_digest=model.contract.digest,
+        champion=serving and from_attributes(ChampionNow, serving[0], version=serving[1].name),
         backlog_rows=rows,
         backlog_bytes=size,
         set_aside=set_aside.of_model(session, model.id),
@@ -118,27 +111,12 @@ def describe(session: Session, name: str) -> ModelNow:
 
 def versions_of(session: Session, model_id: UUID) -> list[VersionNow]:
     """Return a model's versions, oldest first."""
-    return [_version(row) for row in models.versions(session, model_id)]
+    return [from_attributes(VersionNow, row) for row in models.versions(session, model_id)]
 
 
 def version_of(session: Session, model_id: UUID, name: str) -> VersionNow:
     """Return a model's version of that name, or raise NotFound."""
-    return _version(models.find_version(session, model_id, name))
-
-
-def _version(row: Version) -> VersionNow:
-    return VersionNow(
-        name=row.name,
-        contract=row.contract,
-        contract_digest=row.contract_digest,
-        sha256=row.sha256,
-        n_bytes=row.n_bytes,
-        manifest=row.manifest,
-        reference_start=row.reference_start,
-        reference_end=row.reference_end,
-        objective=row.objective,
-        created_at=row.created_at,
-    )
+    return from_attributes(VersionNow, models.find_version(session, model_id, name))
 
 
 def monitor_of(session: Session, model_id: UUID, name: str) -> MonitorNow:
@@ -159,12 +137,9 @@ def monitors_of(session: Session, model_id: UUID) -> list[MonitorNow]:
         for alert in session.scalars(select(Alert).where(Alert.model_id == model_id))
     }
     return [
-        MonitorNow(
-            name=monitor.name,
-            kind=monitor.kind,
-            params=monitor.params,
-            severity=monitor.severity,
-            enabled=monitor.enabled,
+        from_attributes(
+            MonitorNow,
+            monitor,
             phase=Phase.QUIET if alert is None else alert.phase,
             since=None if alert is None else alert.since,
         )

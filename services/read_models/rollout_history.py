@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.stored import from_attributes
 from db.tables import Model, Rollout, RolloutEvent, Version
 from retrain.deadline import Deadline
 from retrain.gate import Gate
@@ -106,37 +107,16 @@ def _histories(session: Session, rows: list[Rollout]) -> list[RolloutNow]:
         .where(RolloutEvent.rollout_id.in_([row.id for row in rows]))
         .order_by(RolloutEvent.recorded_at, RolloutEvent.at)
     ):
-        steps[event.rollout_id].append(
-            Step(
-                event=event.event,
-                phase=event.phase,
-                cause=event.cause,
-                detail=event.detail,
-                at=event.at,
-                recorded_at=event.recorded_at,
-            )
-        )
+        steps[event.rollout_id].append(from_attributes(Step, event))
     return [
-        RolloutNow(
-            id=row.id,
+        from_attributes(
+            RolloutNow,
+            row,
             model=names[row.model_id],
-            phase=row.phase,
-            step=row.step,
             share_percent=_share(row),
-            reason=row.reason,
             base=versions.get(row.base_id),
             challenger=versions.get(row.challenger_id),
-            template=row.template,
-            trainer=row.trainer,
-            reference=row.reference,
-            onset=row.onset,
-            requested_at=row.requested_at,
-            not_before=row.not_before,
-            gate=row.gate,
-            verdict=row.verdict,
             progress=msgspec.convert(row.progress, Progress),
-            created_at=row.created_at,
-            finished_at=row.finished_at,
             deadline=deadlines.of_rollout(session, row),
             events=steps[row.id],
         )

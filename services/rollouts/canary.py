@@ -2,7 +2,6 @@
 
 from datetime import date, datetime, timedelta
 from math import ceil
-from typing import assert_never
 from uuid import UUID
 
 from sqlalchemy import select
@@ -15,11 +14,16 @@ from db.session import unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
 from retrain import steps, verdict
 from retrain.rollout import CANARY_STEPS, Event, Phase
-from retrain.steps import Promote, RollBack, Stall, Stay, StepUp
+from retrain.steps import Move
 from retrain.verdict import Rule, Scored, Verdict
 from services.rollouts import rollout_transitions
 
 DAY = timedelta(days=1)
+EVENTS = {
+    Move.PROMOTE: Event.CANARY_PASSED,
+    Move.ROLL_BACK: Event.CANARY_FAILED,
+    Move.STALL: Event.CANARY_STALLED,
+}
 
 
 def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> Verdict | None:
@@ -51,25 +55,11 @@ def evaluate(sessions: sessionmaker[Session], model_id: UUID, now: datetime) -> 
         # save
         rollout.verdict = found
         detail = found.to_json()
-        match following:
-            case Stay():
-                pass
-            case StepUp(reason=reason):
-                rollout_transitions.step_up(session, rollout, reason, now)
-            case Promote(reason=reason):
-                rollout_transitions.move(
-                    session, rollout, Event.CANARY_PASSED, reason, now, detail
-                )
-            case RollBack(reason=reason):
-                rollout_transitions.move(
-                    session, rollout, Event.CANARY_FAILED, reason, now, detail
-                )
-            case Stall(reason=reason):
-                rollout_transitions.move(
-                    session, rollout, Event.CANARY_STALLED, reason, now, detail
-                )
-            case _:
-                assert_never(following)
+        if following.move is Move.STEP_UP:
+            rollout_transitions.step_up(session, rollout, following.reason, now)
+        elif following.move in EVENTS:
+            event = EVENTS[following.move]
+            rollout_transitions.move(session, rollout, event, following.reason, now, detail)
         return found
 
 

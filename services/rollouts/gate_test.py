@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from core.errors import ForeignArtifact
+from core.stored import from_attributes
 from core.window import Window
 from lake.reading import Snapshot
 from retrain import gate, plan
@@ -89,13 +90,7 @@ def received(
         artifact=request.weights(given.sha256),
         code=given.code,
         figures=given.figures,
-        rows=TrainingRows(
-            predictions=log.predictions,
-            labels=log.labels,
-            start=history.start,
-            cut=cut,
-            onset=request.onset,
-        ),
+        rows=from_attributes(TrainingRows, log, history, request, cut=cut),
         learned_until=max(history.step_of(gate_start), 1),
         reference=Window(whole_day(begin or history.start), whole_day(cut)),
         objective=request.base.objective if request.base else given.objective,

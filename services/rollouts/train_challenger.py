@@ -10,6 +10,7 @@ import numpy as np
 
 from core import __version__
 from core.errors import Unprocessable
+from core.stored import from_attributes
 from core.window import Window
 from lake import storage
 from monitors.performance import accuracy
@@ -71,19 +72,8 @@ def make(
     return Candidate(
         artifact=artifact,
         code=__version__,
-        figures=TrainingFigures(
-            n_windows=trained.n_windows,
-            n_epochs=len(trained.epochs),
-            seconds=trained.seconds,
-            validation_error=trained.validation_error,
-        ),
-        rows=TrainingRows(
-            predictions=request.snapshot.predictions,
-            labels=request.snapshot.labels,
-            start=history.start,
-            cut=request.cut,
-            onset=request.onset,
-        ),
+        figures=from_attributes(TrainingFigures, trained, n_epochs=len(trained.epochs)),
+        rows=from_attributes(TrainingRows, request.snapshot, history, request),
         learned_until=int(planned.learn.origin.max()),
         reference=Window(whole_day(begin), whole_day(request.cut)),
         objective=objective,
@@ -92,13 +82,7 @@ def make(
 
 
 def _set(history: History, learn: Windows, validate: Windows) -> TrainingSet:
-    return TrainingSet(
-        inputs=history.inputs,
-        targets=history.targets,
-        learn=learn,
-        validate=validate,
-        sizes=history.sizes,
-    )
+    return from_attributes(TrainingSet, history, learn=learn, validate=validate)
 
 
 def _plan(request: TrainingRequest, history: History, onset: int | None) -> Plan:

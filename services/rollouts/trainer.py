@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries import models
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
@@ -193,25 +194,21 @@ class Trainer:
         state = training_state.of(rollout)
         assert state.seed is not None
         manifest = BaseManifest.from_json(base.manifest) if base else BaseManifest()
-        return TrainingRequest(
+        return from_attributes(
+            TrainingRequest,
+            rollout,
             settings=self._settings,
             drill=self._drill,
             rollout_id=rollout.id,
-            model_id=model.id,
             model=model.name,
             # The next version takes what the last one took.
             contract=(base.contract if base else model.contract),
             policy=model.policy,
-            template=rollout.template,
             params=rollout.template_params,
-            trainer=rollout.trainer,
-            onset=rollout.onset,
             cut=cut,
             snapshot=pinned,
             seed=state.seed,
-            base=Base(name=base.name, sha256=base.sha256, objective=base.objective)
-            if base
-            else None,
+            base=from_attributes(Base, base) if base else None,
             scaler=manifest.scaler,
         )
 

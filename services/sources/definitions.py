@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Conflict, NotFound, Unprocessable
 from core.schema.rows import Kind
-from core.stored import parsed
+from core.stored import from_attributes, parsed
 from db.queries import sources
 from db.queries.queue import runs
 from db.queries.unique import insert_unique
@@ -228,32 +228,19 @@ def described(source: SourceRow) -> SourceNow:
     kind = SOURCES.get(source.kind)
     unavailable = SOURCES.unavailable.get(source.kind, "no such plug-in is installed")
     options = options_of(source)
-    return SourceNow(
-        name=source.name,
-        kind=source.kind,
+    return from_attributes(
+        SourceNow,
+        source,
+        options,
         config={} if kind is None else kind.public(source.config),
-        stream=source.stream,
         mapping=dict(options.columns),
-        version=options.version,
-        entity=options.entity,
-        timezone=options.timezone,
-        epoch=options.epoch,
-        every_seconds=source.every_seconds,
-        expect_within_seconds=source.expect_within_seconds,
-        enabled=source.enabled,
-        created_at=source.created_at,
         unavailable=unavailable if kind is None else None,
-        watermark=source.watermark,
-        columns=source.columns,
-        new_columns=source.new_columns,
-        changed=source.changed,
         rows=source.n_rows,
         quarantined=source.n_quarantined,
         last_row_at=source.row_at,
         last_pulled_at=source.pulled_at,
         next_due_at=source.next_due_at if source.enabled else None,
         failures=source.n_failures,
-        error=source.error,
     )
 
 

@@ -18,6 +18,7 @@ from core import backoff
 from core.errors import AppError
 from core.schema.names import printable
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries import models, sources
 from db.queries.log import inbox
 from db.queries.queue.runs import Claim
@@ -149,20 +150,14 @@ def _load(session: Session, source_id: UUID) -> LoadedSource | None:
     if row is None:
         return None
     model = session.get_one(Model, row.model_id)
-    return LoadedSource(
-        id=row.id,
-        rev=row.rev,
-        name=row.name,
-        kind=row.kind,
-        config=row.config,
+    return from_attributes(
+        LoadedSource,
+        row,
         options=options_of(row),
         every=timedelta(seconds=row.every_seconds),
         after=None if row.watermark is None else json.loads(row.watermark),
-        columns=row.columns,
         is_stopped=row.changed is not None and row.changed == row.error,
         arrivals=tuple(row.arrivals),
-        n_failures=row.n_failures,
-        model_id=model.id,
         model=model.name,
         terms=terms_of(model, models.versions(session, model.id)),
     )

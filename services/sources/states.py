@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.stored import from_attributes
 from db.queries import sources
 from monitors.slo.source_states import SourceState
 
@@ -27,8 +28,9 @@ def states(
         For how long this process runs: before, no pull was late.
     """
     return [
-        SourceState(
-            name=row.name,
+        from_attributes(
+            SourceState,
+            row,
             every=timedelta(seconds=row.every_seconds),
             expect_within=(
                 None
@@ -36,10 +38,7 @@ def states(
                 else timedelta(seconds=row.expect_within_seconds)
             ),
             since=row.created_at,
-            row_at=row.row_at,
-            pulled_at=row.pulled_at,
             arrivals=tuple(map(datetime.fromisoformat, row.arrivals)),
-            n_failures=row.n_failures,
             error=row.error or "",
             changed=row.changed or "",
             new_columns=tuple(row.new_columns),

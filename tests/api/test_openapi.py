@@ -108,6 +108,8 @@ def _types(schema: dict[str, Any]) -> list[str]:
 # What is free by its nature: what users send, or what each kind of monitor finds.
 FREE = {
     "BadRow.content",
+    "Document.info",
+    "Document.paths",
     "FindingPast.detail",
     "FirstFinding.detail",
     "Step.detail",

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
+from cli.database import make_key, migrate
 from cli.processes import platform_command
-from cli.run import make_key, migrate
 from core.lake_root import Bucket, LakeRoot
 from core.settings import Settings
 from db.queries.log import positions

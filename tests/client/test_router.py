@@ -4,12 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from seqwatch import ArtifactUnavailable, Router, Routing, Served
-from seqwatch.routing import bucket
+from seqwatch import ArtifactUnavailable, Router, Routing
 
-from core import routing as platform
 from tests.client.api import Answer, Api
 
 WEIGHTS = b"weights of v2"
@@ -40,50 +36,6 @@ def router(api: Api, tmp_path: Path) -> Iterator[Router]:
     router.start()
     yield router
     router.close()
-
-
-@given(st.text(max_size=30), st.text(max_size=30))
-def test_the_bucket_is_the_platform_s(salt: str, session_id: str) -> None:
-    assert bucket(salt, session_id) == platform.bucket(salt, session_id)
-
-
-@given(
-    st.text(max_size=20),
-    st.integers(0, 10_000),
-    st.booleans(),
-    st.booleans(),
-)
-def test_the_choice_is_the_platform_s(
-    session_id: str, share_bp: int, has_champion: bool, has_challenger: bool
-) -> None:
-    ours = Routing(
-        model="load",
-        epoch=1,
-        champion=Served(version="v1", sha256="a") if has_champion else None,
-        challenger=Served(version="v2", sha256="b") if has_challenger else None,
-        share_bp=share_bp,
-        salt="s",
-    )
-    theirs = platform.Routing(
-        model="load",
-        epoch=1,
-        champion=platform.Served(version="v1", sha256="a") if has_champion else None,
-        challenger=platform.Served(version="v2", sha256="b") if has_challenger else None,
-        share_bp=share_bp,
-        salt="s",
-    )
-    assert ours.choose(session_id) == platform.choose(theirs, session_id)
-
-
-def test_a_rising_share_only_moves_sessions_to_the_challenger() -> None:
-    sessions = [f"s-{i}" for i in range(2_000)]
-    before: set[str] = set()
-    for share_bp in (500, 2500, 5000, 10_000):
-        routing = Routing.from_json(json.dumps({**DOCUMENT, "share_bp": share_bp}))
-        moved = {one for one in sessions if routing.choose(one) == "v2"}
-        assert before <= moved
-        before = moved
-    assert len(before) == len(sessions)
 
 
 def test_the_document_is_followed(api: Api, router: Router) -> None:

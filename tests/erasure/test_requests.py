@@ -16,7 +16,7 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Erasure, Run, Scope
-from jobs.ticker import Ticker
+from jobs.ticker import Ticker, erasures
 from jobs.wiring import jobs
 from jobs.worker import Worker
 from services.access.api_keys import create_key
@@ -130,6 +130,6 @@ def test_what_failed_is_asked_for_again_and_says_why(
                 run.finished_at = now
 
     dead(utcnow())
-    Ticker(settings, sessions).ask_for_erasures()
+    Ticker(settings, sessions).ask(erasures)
     assert Worker(settings, sessions, jobs(settings, sessions)).once()
     assert [one["state"] for one in admin.get(PATH).json()["items"]] == ["finished"]

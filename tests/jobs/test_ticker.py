@@ -1,5 +1,6 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event
 
 import pytest
@@ -9,7 +10,7 @@ from core.settings import Settings
 from db.queries.queue import runs
 from db.session import unit_of_work
 from db.tables import LateDay, Model, Run
-from jobs.ticker import Ticker, slot_of
+from jobs.ticker import Ticker, closed_days, late_days, slot_of
 from tests.services.loop import DAY, Loop, at_once
 from tests.streams import START
 
@@ -36,8 +37,8 @@ def test_two_tickers_ask_for_a_closed_day_once(
     loop.serve(1, error=0.1)
     loop.reach(START + 3 * DAY + timedelta(hours=1))
     tickers = [Ticker(settings, sessions) for _ in range(2)]
-    assert at_once(*(ticker.ask_for_closed_days for ticker in tickers)) == [None, None]
-    tickers[0].ask_for_closed_days()
+    assert at_once(*(partial(ticker.ask, closed_days) for ticker in tickers)) == [None, None]
+    tickers[0].ask(closed_days)
     asked = sorted((row.job, row.subject, row.slot) for row in loop.all(Run))
     subject = str(loop.model_id)
     assert asked == [("evaluate", subject, START + number * DAY) for number in (1, 2, 3)]
@@ -50,10 +51,10 @@ def test_a_day_that_closes_later_is_asked_for_later(
     ticker = Ticker(settings, sessions)
     with unit_of_work(sessions) as session:
         session.get_one(Model, loop.model_id).evaluated_until = START
-    ticker.ask_for_closed_days()
+    ticker.ask(closed_days)
     assert loop.all(Run) == []
     loop.reach(START + DAY + timedelta(hours=1))
-    ticker.ask_for_closed_days()
+    ticker.ask(closed_days)
     assert [row.slot for row in loop.all(Run)] == [START + DAY]
 
 
@@ -65,7 +66,7 @@ def test_late_days_of_a_model_are_asked_for_once_while_a_run_waits(
         session.get_one(Model, loop.model_id).evaluated_until = START + DAY
         session.add(LateDay(model_id=loop.model_id, day=START.date(), rev=1))
         runs.ask(session, "reevaluate", START, START, str(loop.model_id))
-    Ticker(settings, sessions).ask_for_late_days()
+    Ticker(settings, sessions).ask(late_days(settings.reevaluate_every))
     assert [row.slot for row in loop.all(Run)] == [START]
 
 

@@ -17,7 +17,7 @@ from core.schema.rows import Kind
 from db.queries.queue.runs import MAX_ATTEMPTS
 from db.session import read_only, unit_of_work
 from db.tables import Model, Quarantine, Run
-from jobs.ticker import Ticker
+from jobs.ticker import Ticker, pulls
 from jobs.wiring import jobs
 from jobs.worker import Queue, Worker
 from monitors.finding import Outcome
@@ -43,8 +43,8 @@ def test_rows_are_pulled_once_by_a_worker_on_a_schedule(
     assert (made["rows"], made["watermark"], made["unavailable"]) == (0, None, None)
     ticker = Ticker(world.settings, sessions)
     worker = Worker(world.settings, sessions, jobs(world.settings, sessions), Queue.PULL)
-    ticker.ask_for_pulls()
-    ticker.ask_for_pulls()
+    ticker.ask(pulls)
+    ticker.ask(pulls)
     assert worker.once()
     assert not worker.once()
     assert world.stored() == values(TIED)
@@ -59,7 +59,7 @@ def test_rows_are_pulled_once_by_a_worker_on_a_schedule(
     assert (now["rows"], now["quarantined"], now["failures"]) == (16, 0, 0)
     assert now["columns"]["mw"] == "number"
     assert now["watermark"] == '{"ids": ["r051"], "value": 8}'
-    ticker.ask_for_pulls()  # it is not due
+    ticker.ask(pulls)  # it is not due
     assert not worker.once()
 
 
@@ -184,10 +184,10 @@ def test_a_change_in_the_middle_of_a_scheduled_pull_lets_it_be_made_again(
         return plain(*given)
 
     monkeypatch.setattr(pull, "pull", while_columns_are_accepted)
-    ticker.ask_for_pulls()
+    ticker.ask(pulls)
     assert worker.once()
     assert world.stored() == []
-    ticker.ask_for_pulls()
+    ticker.ask(pulls)
     assert worker.once()
     assert world.stored() == values(TIED)
 

@@ -240,6 +240,7 @@ def test_templates_are_listed_with_their_parameters(
 
 
 def test_what_is_no_template_is_refused() -> None:
-    assert TEMPLATES._check(TEMPLATES.find("segment_lstm")).name == "segment_lstm"
+    name = "segment_lstm"
+    assert TEMPLATES.checked(name, TEMPLATES.find(name)).name == name
     with pytest.raises(TypeError, match="is no TemplateKind"):
-        TEMPLATES._check(TemplateKind)
+        TEMPLATES.checked(name, TemplateKind)

@@ -4,7 +4,7 @@ import pytest
 
 from core.policy import Policy
 from retrain.rollout import CANARY_STEPS
-from retrain.steps import SOAK, Promote, RollBack, Stall, Stay, StepUp, decide
+from retrain.steps import SOAK, Move, Next, decide
 from retrain.verdict import Outcome, Verdict
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -30,30 +30,54 @@ def _verdict(outcome: Outcome, n_sessions: int = 20) -> Verdict:
 @pytest.mark.parametrize(
     ("verdict", "step", "waited", "expected"),
     [
-        pytest.param(_verdict(Outcome.SUCCESS), 0, DAY, StepUp, id="better goes one step up"),
-        pytest.param(_verdict(Outcome.SUCCESS), LAST, DAY, Promote, id="the last is promotion"),
         pytest.param(
-            _verdict(Outcome.SUCCESS), LAST, SOAK - DAY / 24, Stay, id="each step must soak"
+            _verdict(Outcome.SUCCESS), 0, DAY, Move.STEP_UP, id="better goes one step up"
         ),
         pytest.param(
-            _verdict(Outcome.SUCCESS, 19), 0, 9 * DAY, Stay, id="too few sessions prove nothing"
+            _verdict(Outcome.SUCCESS), LAST, DAY, Move.PROMOTE, id="the last is promotion"
         ),
         pytest.param(
-            _verdict(Outcome.FAIL, 1), 0, 0 * DAY, RollBack, id="harm ends it at once"
+            _verdict(Outcome.SUCCESS),
+            LAST,
+            SOAK - DAY / 24,
+            Move.STAY,
+            id="each step must soak",
         ),
-        pytest.param(_verdict(Outcome.FAIL), LAST, DAY, RollBack, id="at the last step too"),
-        pytest.param(_verdict(Outcome.CONTINUE), 0, 29 * DAY, Stay, id="doubt waits"),
-        pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 29 * DAY, Stay, id="silence waits"),
-        pytest.param(_verdict(Outcome.CONTINUE), 0, 30 * DAY, Stall, id="doubt asks a person"),
-        pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 30 * DAY, Stall, id="so does silence"),
         pytest.param(
-            _verdict(Outcome.SUCCESS, 19), 0, 30 * DAY, Stall, id="nobody came to confirm it"
+            _verdict(Outcome.SUCCESS, 19),
+            0,
+            9 * DAY,
+            Move.STAY,
+            id="too few sessions prove nothing",
         ),
-        pytest.param(_verdict(Outcome.SUCCESS), 0, 30 * DAY, StepUp, id="late, but better"),
+        pytest.param(
+            _verdict(Outcome.FAIL, 1), 0, 0 * DAY, Move.ROLL_BACK, id="harm ends it at once"
+        ),
+        pytest.param(
+            _verdict(Outcome.FAIL), LAST, DAY, Move.ROLL_BACK, id="at the last step too"
+        ),
+        pytest.param(_verdict(Outcome.CONTINUE), 0, 29 * DAY, Move.STAY, id="doubt waits"),
+        pytest.param(_verdict(Outcome.NO_DATA, 0), 0, 29 * DAY, Move.STAY, id="silence waits"),
+        pytest.param(
+            _verdict(Outcome.CONTINUE), 0, 30 * DAY, Move.STALL, id="doubt asks a person"
+        ),
+        pytest.param(
+            _verdict(Outcome.NO_DATA, 0), 0, 30 * DAY, Move.STALL, id="so does silence"
+        ),
+        pytest.param(
+            _verdict(Outcome.SUCCESS, 19),
+            0,
+            30 * DAY,
+            Move.STALL,
+            id="nobody came to confirm it",
+        ),
+        pytest.param(
+            _verdict(Outcome.SUCCESS), 0, 30 * DAY, Move.STEP_UP, id="late, but better"
+        ),
     ],
 )
-def test_decide(verdict: Verdict, step: int, waited: timedelta, expected: type) -> None:
-    assert type(decide(POLICY, verdict, step, NOW - waited, NOW)) is expected
+def test_decide(verdict: Verdict, step: int, waited: timedelta, expected: Move) -> None:
+    assert decide(POLICY, verdict, step, NOW - waited, NOW).move is expected
 
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - {Outcome.SUCCESS}))
@@ -61,16 +85,17 @@ def test_decide(verdict: Verdict, step: int, waited: timedelta, expected: type) 
 def test_only_success_moves_a_canary_up(outcome: Outcome, step: int) -> None:
     for waited in (0 * DAY, DAY, 365 * DAY):
         following = decide(POLICY, _verdict(outcome, 10_000), step, NOW - waited, NOW)
-        assert not isinstance(following, StepUp | Promote)
+        assert following.move not in (Move.STEP_UP, Move.PROMOTE)
 
 
 @pytest.mark.parametrize("outcome", sorted(Outcome))
 @pytest.mark.parametrize("n_sessions", [0, 10_000])
 def test_no_canary_waits_for_ever(outcome: Outcome, n_sessions: int) -> None:
     following = decide(POLICY, _verdict(outcome, n_sessions), 0, NOW - POLICY.max_canary, NOW)
-    assert not isinstance(following, Stay)
+    assert following.move is not Move.STAY
 
 
 def test_a_canary_that_waited_too_long_says_for_what() -> None:
     following = decide(POLICY, _verdict(Outcome.SUCCESS, 19), 0, NOW - 31 * DAY, NOW)
-    assert following == Stall(reason="because; 19 of 20 sessions; waited for 30 days")
+    why = "because; 19 of 20 sessions; waited for 30 days"
+    assert following == Next(move=Move.STALL, reason=why)

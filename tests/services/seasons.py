@@ -18,7 +18,7 @@ from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import connect, read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
-from jobs.ticker import Ticker
+from jobs.ticker import Ticker, trainings
 from jobs.training import training
 from jobs.wiring import starting
 from jobs.worker import Worker
@@ -117,7 +117,7 @@ def train_once(
     settings: Settings, sessions: sessionmaker[Session], drill: Drill = NO_DRILL
 ) -> bool:
     """Ask for what is due, and start it, as the worker does; let a trainer take one run."""
-    Ticker(settings, sessions).ask_for_training()
+    Ticker(settings, sessions).ask(trainings)
     start_once(settings, sessions)
     return Worker(settings, sessions, training(settings, sessions, drill)).once()
 

@@ -18,7 +18,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Delivery, Model, PlatformAlert, Run
 from db.tables import Finding as FindingRow
 from db.tables.queue import RunStatus
-from jobs.ticker import Ticker
+from jobs.ticker import Ticker, closed_days
 from jobs.wiring import jobs
 from jobs.worker import Worker
 from monitors.finding import Outcome
@@ -214,12 +214,12 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
             run.status, run.finished_at, run.attempts = RunStatus.DEAD, day(13), 5
     ticker = Ticker(settings, loop.sessions)
     for _ in range(2):
-        ticker.ask_for_closed_days()
+        ticker.ask(closed_days)
         work_off(loop, settings)
     assert sorted(outcomes(loop)) == [day(n) for n in range(1, 14)]
     assert not any(Outcome.ERROR in found for found in outcomes(loop).values())
     assert loop.model().evaluated_until == day(13)
-    ticker.ask_for_closed_days()
+    ticker.ask(closed_days)
     assert not [
         run for run in loop.all(Run) if run.finished_at is None and run.job != "reevaluate"
     ]

@@ -19,7 +19,7 @@ from db.queries.queue.runs import MAX_ATTEMPTS
 from db.session import read_only, unit_of_work
 from db.tables import Model, Run
 from db.tables.queue import RunStatus
-from jobs.ticker import Ticker
+from jobs.ticker import Ticker, trainings
 from retrain.drill import Drill
 from retrain.gate import Gate
 from retrain.rollout import Phase
@@ -225,7 +225,7 @@ def test_an_outage_is_no_attempt_and_waits(seasons: Seasons) -> None:
 def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(empty: Seasons) -> None:
     with_a_gap(empty)
     result = empty.request("first")
-    Ticker(empty.settings(), empty.sessions).ask_for_training()
+    Ticker(empty.settings(), empty.sessions).ask(trainings)
     assert start_once(empty.settings(), empty.sessions)
     with unit_of_work(empty.sessions) as session:
         session.execute(update(Run).values(lease_until=utcnow() + timedelta(hours=1)))

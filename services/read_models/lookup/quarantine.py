@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
+from core.stored import from_attributes
 from db.queries.log import quarantine
 from services.read_models.lookup.query import RowCursor
 
@@ -62,18 +63,7 @@ def bad_rows(
     """
     place = None if after is None else (after.at, after.id)
     found = quarantine.newest(session, model_id, field, place, limit + 1)
-    rows = [
-        BadRow(
-            kind=row.kind,
-            batch_id=row.batch_id,
-            row=row.row,
-            field=row.field,
-            reason=row.reason,
-            content=row.content,
-            received_at=row.received_at,
-        )
-        for row in found[:limit]
-    ]
+    rows = [from_attributes(BadRow, row) for row in found[:limit]]
     if len(found) <= limit:
         return BadRows(rows=rows, cursor=None)
     last = found[limit - 1]
@@ -83,6 +73,6 @@ def bad_rows(
 def reasons(session: Session, model_id: UUID, now: datetime) -> list[Reason]:
     """Return in which ways rows broke the contract in the last week, most frequent first."""
     return [
-        Reason(kind=row.kind, field=row.field, reason=row.reason, n=row.n, last_at=row.last_at)
+        from_attributes(Reason, row)
         for row in quarantine.by_reason(session, model_id, now - RECENT)
     ]

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Delivery
 from services.platform_faults import platform_alerts
@@ -104,7 +105,9 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
         alarms=tuple(alarms),
         alert_changes=alert_changes(session, only, HISTORY),
         messages=tuple(
-            _message(delivery, channel, model)
+            from_attributes(
+                Message, delivery, channel=channel, model=model, state=state_of(delivery)
+            )
             for delivery, channel, model in overview.deliveries(session, only, HISTORY)
         ),
     )
@@ -115,18 +118,13 @@ def alert_changes(
 ) -> tuple[AlertChange, ...]:
     """Return the newest flips, newest first."""
     return tuple(
-        AlertChange(
-            finding_id=row.finding_id,
+        from_attributes(
+            AlertChange,
+            row,
+            monitor,
             model=model,
             monitor=monitor.name,
-            severity=monitor.severity,
-            flip=row.flip,
-            reason=row.reason,
-            cause=row.cause,
             is_inhibited=row.inhibited,
-            at=row.at,
-            recorded_at=row.recorded_at,
-            notified_at=row.notified_at,
         )
         for row, monitor, model in overview.flips(session, model_id, limit)
     )
@@ -139,18 +137,3 @@ def state_of(delivery: Delivery) -> DeliveryState:
     if delivery.finished_at is not None:
         return DeliveryState.GIVEN_UP
     return DeliveryState.RETRYING if delivery.attempts else DeliveryState.WAITING
-
-
-def _message(delivery: Delivery, channel: str, model: str | None) -> Message:
-    return Message(
-        channel=channel,
-        model=model,
-        type=delivery.type,
-        state=state_of(delivery),
-        attempts=delivery.attempts,
-        last_status=delivery.last_status,
-        last_error=delivery.last_error,
-        created_at=delivery.created_at,
-        finished_at=delivery.finished_at,
-        not_before=delivery.not_before,
-    )

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from alerts.state import Phase
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Champion, Model, Rollout, Version
 from retrain.rollout import Phase as RolloutPhase
@@ -97,9 +98,9 @@ def _health(
         objective = accuracy.threshold
     rollout = opened.get(model.id)
     left = [s.detail.remaining for s in monitor_statuses if s.detail.remaining is not None]
-    return ModelHealth(
-        name=model.name,
-        description=model.description,
+    return from_attributes(
+        ModelHealth,
+        model,
         champion=version.name if version is not None else None,
         health=health_of(monitor_statuses, model.watermark),
         firing=tuple(s for s in monitor_statuses if s.is_enabled and s.phase is Phase.FIRING),
@@ -108,9 +109,7 @@ def _health(
         trend=trend,
         drift=_newest(monitor_statuses, "input_drift"),
         budget=min(left, default=None),
-        watermark=model.watermark,
-        last_received_at=model.last_received_at,
-        rollout=OpenRollout(id=rollout.id, phase=rollout.phase) if rollout else None,
+        rollout=from_attributes(OpenRollout, rollout) if rollout else None,
     )
 
 

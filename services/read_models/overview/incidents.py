@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Finding
 from monitors.finding import Outcome
@@ -68,14 +69,12 @@ def _goes_on(later: Finding, earlier: Finding) -> bool:
 def _incident(rows: Sequence[Finding], monitor: str) -> Incident:
     """Put findings together, the newest first."""
     now, first = rows[0], rows[-1]
-    return Incident(
+    return from_attributes(
+        Incident,
+        now,
         finding_ids=tuple(row.id for row in rows),
         monitor=monitor,
-        outcome=now.outcome,
-        value=now.value,
         worst=max((row.value for row in rows if row.value is not None), default=None),
-        threshold=now.threshold,
-        cause=now.cause,
         since=first.as_of,
         until=now.as_of,
         n_revised=sum(1 for row in rows if row.rev),

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from alerts.state import Phase
+from core.stored import from_attributes
 from db.tables import Alert, Finding, Monitor
 from monitors.false_alarms.false_alarm_rate import Achieved
 from monitors.finding import Outcome
@@ -113,13 +114,13 @@ class MonitorStatus:
     severity: str
     is_enabled: bool
     phase: Phase
-    since: datetime | None
+    since: datetime | None = None
     finding_id: UUID | None
-    outcome: Outcome | None
-    value: float | None
-    threshold: float | None
+    outcome: Outcome | None = None
+    value: float | None = None
+    threshold: float | None = None
     cause: str
-    window_end: datetime | None
+    window_end: datetime | None = None
     promised_days: float | None
     replayed: Achieved | None
     live: Achieved | None
@@ -147,25 +148,20 @@ def status_of(
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
-    return MonitorStatus(
-        name=monitor.name,
-        kind=monitor.kind,
+    return from_attributes(
+        MonitorStatus,
+        monitor,
+        alert,
+        finding,
         about=monitor_config.about(monitor),
-        severity=monitor.severity,
         is_enabled=monitor.enabled,
         phase=phase,
-        since=alert.since if alert is not None else None,
         finding_id=finding.id if finding is not None else None,
-        outcome=finding.outcome if finding is not None else None,
-        value=finding.value if finding is not None else None,
-        threshold=finding.threshold if finding is not None else None,
         cause=cause,
-        window_end=finding.window_end if finding is not None else None,
         promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
         replayed=_replayed(detail),
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
         detail=detail,
-        inhibited_by=alert.inhibited_by if alert is not None else None,
     )
 
 

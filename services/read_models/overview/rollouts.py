@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from core.errors import NotFound
+from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Model, Rollout, RolloutEvent
 from retrain.deadline import Deadline
@@ -157,14 +158,11 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
     if row is None or only not in (None, row[0].model_id):
         raise NotFound(f"no rollout {rollout_id}")
     stored = row[0]
-    return RolloutPage(
+    return from_attributes(
+        RolloutPage,
+        stored,
         line=_line(row),
-        gate=stored.gate,
-        verdict=stored.verdict,
         bars=rule_of(session.get_one(Model, stored.model_id).contract),
-        template=stored.template,
-        trainer=stored.trainer,
-        reference=stored.reference,
         progress=msgspec.convert(stored.progress, Progress),
         events=tuple(_event(event) for event in overview.events(session, [stored.id])),
         days=_days(session, stored),
@@ -187,28 +185,13 @@ def commands_in(phase: Phase) -> tuple[str, ...]:
 
 def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:
     stored, model, base, challenger = row
-    return RolloutLine(
-        id=stored.id,
-        model=model,
-        base=base,
-        challenger=challenger,
-        phase=stored.phase,
-        step=stored.step,
-        reason=stored.reason,
-        requested_at=stored.requested_at,
-        created_at=stored.created_at,
-        finished_at=stored.finished_at,
-    )
+    return from_attributes(RolloutLine, stored, model=model, base=base, challenger=challenger)
 
 
 def _event(row: RolloutEvent) -> RolloutEventLine:
-    return RolloutEventLine(
-        event=row.event,
-        phase=row.phase,
-        cause=row.cause,
-        share=row.detail["share_percent"] / 100 if "share_percent" in row.detail else None,
-        at=row.at,
-        recorded_at=row.recorded_at,
+    percent = row.detail.get("share_percent")
+    return from_attributes(
+        RolloutEventLine, row, share=None if percent is None else percent / 100
     )
 
 

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
-from core.routing import Routing, Served, choose
+from seqwatch.routing import Routing, Served
+
 from retrain.rollout import CANARY_STEPS
 
 OLD, NEW = Served(version="v1", sha256="a"), Served(version="v2", sha256="b")
@@ -14,7 +15,7 @@ def document(share_bp: int, salt: str = "rollout") -> Routing:
 
 
 def taken(share_bp: int, salt: str = "rollout") -> set[str]:
-    return {s for s in SESSIONS if choose(document(share_bp, salt), s) == "v2"}
+    return {s for s in SESSIONS if document(share_bp, salt).choose(s) == "v2"}
 
 
 def test_a_larger_share_only_moves_sessions_to_the_challenger() -> None:
@@ -40,5 +41,5 @@ def test_each_rollout_tries_other_sessions_first() -> None:
 
 def test_without_challenger_the_champion_serves_and_without_both_nobody() -> None:
     alone = Routing(model="m", epoch=1, champion=OLD)
-    assert {choose(alone, s) for s in SESSIONS} == {"v1"}
-    assert choose(Routing(model="m", epoch=0, champion=None), "s") is None
+    assert {alone.choose(s) for s in SESSIONS} == {"v1"}
+    assert Routing(model="m", epoch=0, champion=None).choose("s") is None
