@@ -1,7 +1,8 @@
-"""What a person orders with a button: retrain, pause, promote, roll back, write a report."""
+"""What a person orders with a button: retrain, promote, cancel a backtest, write a report."""
 
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -11,6 +12,7 @@ from db.queries import models
 from db.session import unit_of_work
 from db.tables import Scope
 from services.access import api_keys
+from services.read_models import backtests
 from services.read_models.overview.rollouts import rollout
 from services.read_models.reports import report_status
 from services.rollouts import retraining, rollout_transitions
@@ -52,6 +54,21 @@ def retrain(
         )
         address = f"/rollouts/{opened.id}"
     return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
+
+
+@router.post("/models/{name}/backtests/{backtest_id}/cancel")
+def cancel_backtest(
+    request: Request, name: str, backtest_id: UUID, visitor: VisitorDep, now: NowDep
+) -> Response:
+    """Cancel a backtest. Pressing twice cancels once."""
+    api_keys.require(visitor, Scope.OPERATE, visitor.model_id)
+    with unit_of_work(site(request).sessions) as session:
+        model_id = models.find(session, name).id
+        api_keys.require(visitor, Scope.OPERATE, model_id)
+        backtests.cancel(session, model_id, backtest_id, visitor.name, now)
+    return RedirectResponse(
+        f"/models/{quote(name)}", status_code=HTTPStatus.SEE_OTHER, headers=HEADERS
+    )
 
 
 @router.post("/rollouts/{rollout_id}/{command}")

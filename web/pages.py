@@ -7,11 +7,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
+from db.queries import models
 from db.session import read_only
 from db.tables import Scope
 from services.access.api_keys import Caller, Door
 from services.platform_faults import platform_alerts
+from services.read_models import backtests
 from services.read_models.overview import alerts, fleet, model, rollouts
+from services.read_models.paging import Paging
 from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, signing
 from web.forms import BoundedForms
@@ -66,6 +69,8 @@ def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) ->
     """Show one model."""
     with read_only(site(request).sessions) as session:
         seen = model.model(session, name, visitor.model_id)
+        model_id = models.find(session, name).id
+        requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     return page(
         "model.html",
         visitor=visitor,
@@ -79,6 +84,7 @@ def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) ->
         },
         heat=charts.heat,
         reports=_reports(request, visitor),
+        backtests=requested,
         may_operate=visitor.holds(Scope.OPERATE),
         idempotency_key=uuid4(),
     )
