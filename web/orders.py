@@ -1,6 +1,7 @@
-"""What a person orders with a button: retrain, pause, promote, roll back, write a report."""
+"""What a person orders with a button: retrain, promote, cancel a backtest, write a report."""
 
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Response
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Depends, Form, Response
 from db.queries import models
 from db.tables import Scope
 from services.access import api_keys
+from services.read_models import backtests
 from services.read_models.overview.rollouts import rollout
 from services.read_models.reports import report_status
 from services.rollouts import retraining, rollout_transitions
@@ -43,6 +45,16 @@ def retrain(
         session.flush()
         visit.record(session, "retrain.request", f"{name}/{opened.id}", {"reason": reason})
         return redirect(f"/rollouts/{opened.id}")
+
+
+@router.post("/models/{name}/backtests/{backtest_id}/cancel")
+def cancel_backtest(name: str, backtest_id: UUID, visit: VisitDep) -> Response:
+    """Cancel a backtest. Pressing twice cancels once."""
+    with visit.ordering() as session:
+        model_id = models.find(session, name).id
+        api_keys.require(visit.visitor, Scope.OPERATE, model_id)
+        backtests.cancel(session, model_id, backtest_id, visit.visitor.name, visit.now)
+    return redirect(f"/models/{quote(name)}")
 
 
 @router.post("/rollouts/{rollout_id}/{command}")

@@ -7,9 +7,12 @@ from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.lake_root import LakeRoot
+from db.queries import models
 from services.access.api_keys import Door
 from services.platform_faults import platform_alerts
+from services.read_models import backtests
 from services.read_models.overview import alerts, fleet, model, rollouts
+from services.read_models.paging import Paging
 from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, signing
 from web.forms import BoundedForms
@@ -62,6 +65,8 @@ def show_model(name: str, visit: VisitDep) -> Response:
     """Show one model."""
     with visit.reading() as session:
         seen = model.model(session, name, visit.only)
+        model_id = models.find(session, name).id
+        requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     return visit.page(
         "model.html",
         model=seen,
@@ -73,6 +78,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
         },
         heat=charts.heat,
         reports=_reports(visit),
+        backtests=requested,
         may_operate=visit.may_operate,
         idempotency_key=uuid4(),
     )

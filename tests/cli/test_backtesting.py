@@ -17,7 +17,7 @@ from jobs.wiring import jobs
 from jobs.worker import Worker
 from services.access.api_keys import create_key
 from services.aggregation.fold import PATIENCE, fold_all
-from services.evaluation.backtest import BacktestRequest
+from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.labels.label_join import join_all
 from services.read_models import backtests
 from services.retention.archive import archive_all
@@ -119,3 +119,6 @@ def test_the_days_evaluated_are_counted_on_standard_error(
     fold_all(sessions, LATE)
     assert backtest.run(settings, given()) == 0
     assert "2 of 2 days" in capsys.readouterr().err
+    noted: list[tuple[int, int | None]] = []
+    run_backtest(sessions, model_id, BacktestRequest(), lambda *days: noted.append(days))
+    assert noted == [(0, None), (0, None), (1, 2), (2, 2)]

@@ -1,13 +1,17 @@
 import re
+from datetime import datetime
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.session import read_only
+from db.queries import models
+from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Model, Rollout, RolloutEvent
 from retrain.rollout import Phase
+from services.evaluation.backtest import BacktestRequest
+from services.read_models import backtests
 from tests.web.conftest import Browsers
 
 BUTTON = re.compile(r"<button[^>]*formaction=\"/rollouts/[^/]+/(\w+)\"")
@@ -111,3 +115,27 @@ def test_an_operator_of_one_model_moves_no_other(
     assert browser.post(f"/rollouts/{fleet['canary']}/promote").status_code == 404
     form = {"idempotency_key": "k"}
     assert browser.post("/models/transformer-load/retrain", data=form).status_code == 403
+
+
+def test_a_backtest_is_shown_with_its_progress_and_cancelled_with_a_button(
+    signed_in: Browsers,
+    sessions: sessionmaker[Session],
+    fleet: dict[str, UUID],
+    now: datetime,
+) -> None:
+    with unit_of_work(sessions) as session:
+        model_id = models.find(session, "transformer-load").id
+        asked = backtests.ask(session, model_id, BacktestRequest(), "olga", now)
+    page = "/models/transformer-load"
+    cancel = f"{page}/backtests/{asked.id}/cancel"
+    reader = signed_in("read")
+    assert cancel not in reader.get(page).text
+    assert reader.post(cancel).status_code == 403
+    browser = signed_in("read", "operate")
+    assert cancel in browser.get(page).text
+    for _ in range(2):
+        answer = browser.post(cancel)
+        assert (answer.status_code, answer.headers["location"]) == (303, page)
+    text = browser.get(page).text
+    assert cancel not in text
+    assert "cancelled by read-operate" in text
