@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
-from core.window import Window
+from core.window import Stretches, Window
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
 from monitors.show import View
@@ -74,7 +74,7 @@ class EvaluationContext:
     serving
         The champion of that day, in a backtest not that of today.
     reference
-        The input that the champion was trained on, bounded; None when unknown.
+        The stretches of input that the champion was trained on; none when unknown.
     widest_reference
         The longest reference of any version.
     objective
@@ -95,10 +95,10 @@ class EvaluationContext:
     as_of: datetime
     champion: str | None
     serving: str | None
-    reference: Window | None
-    widest_reference: Window | None
+    reference: Stretches
+    widest_reference: Stretches
     objective: float | None
-    revisions: Mapping[Window, int] = field(default_factory=dict)
+    revisions: Mapping[Stretches, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     zone: Zone = UTC_ZONE
     n_sharing: int = 1
@@ -108,7 +108,7 @@ class EvaluationContext:
         """The event day that has just closed."""
         return Window(self.zone.later(self.as_of, -DAY), self.as_of)
 
-    def reference_of(self, which: ReferenceOf) -> Window | None:
+    def reference_of(self, which: ReferenceOf) -> Stretches:
         """Return one of the references."""
         return self.reference if which is ReferenceOf.CHAMPION else self.widest_reference
 
@@ -190,6 +190,8 @@ class MonitorKind(Generic[P]):
     fit, fitted_on, fits_by_segment
         Learns from the input of a reference, on which reference, and whether the segments lie
         behind the total in it. Returned values are remembered from one evaluation to the next.
+    reads_context
+        It reads context features too: it finds broken inputs, not drift.
     needs_reference
         Without a reference there is no data; else `evaluate` decides.
     interval
@@ -238,6 +240,7 @@ class MonitorKind(Generic[P]):
     fit: Callable[[P, Any], object] | None = None
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False
+    reads_context: bool = False
     needs_reference: bool = True
     interval: Interval = Interval.DAY
     every_grains: Callable[[P], int] | None = None
@@ -256,3 +259,7 @@ class MonitorKind(Generic[P]):
     takes_utc: bool = False
     show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""
+
+    def unread(self, contract: Contract) -> frozenset[str]:
+        """Return the features that it is not given."""
+        return frozenset() if self.reads_context else contract.context

@@ -4,12 +4,11 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field
 
-from api.server.body import Body
+from api.server.body import Body, Stretch, as_stretches
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
-from core.window import Window
 from services.evaluation import backtest
 from services.models.monitor_config import MonitorPlan
 from services.read_models import backtests
@@ -19,19 +18,6 @@ router = APIRouter(
 )
 
 _LOCATION = {"description": "Where to read it.", "schema": {"type": "string"}}
-
-
-class BacktestReference(Body):
-    """A stretch of event time; `until` is not part of it."""
-
-    since: AwareDatetime
-    until: AwareDatetime
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "BacktestReference":
-        if self.until <= self.since:
-            raise ValueError("the reference ends before it begins")
-        return self
 
 
 class BacktestMonitor(Body):
@@ -53,7 +39,7 @@ class BacktestCreate(Body):
 
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
-    reference: BacktestReference | None = None
+    reference: list[Stretch] = Field(default_factory=list)
     reference_days: int | None = Field(default=None, ge=1, le=backtest.MAX_DAYS)
     monitors: list[BacktestMonitor] | None = None
 
@@ -67,11 +53,11 @@ def create_backtest(
     The days are evaluated as they are known then, and nothing but the result is
     stored. Read the address in `Location` until `state` is `done` or `failed`.
     """
-    reference, plans = body.reference, body.monitors
+    plans = body.monitors
     request = backtest.BacktestRequest(
         since=body.since,
         until=body.until,
-        reference=Window(reference.since, reference.until) if reference else None,
+        reference=as_stretches(body.reference),
         reference_days=body.reference_days,
         plans=None if plans is None else tuple(MonitorPlan(**vars(one)) for one in plans),
     )

@@ -12,6 +12,7 @@ from alerts.state import Phase
 from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.window import Stretches
 from db.queries import models
 from db.tables import Alert, Monitor, Version
 from services.platform_faults import set_aside
@@ -47,8 +48,8 @@ class VersionNow:
     ----------
     sha256, n_bytes
         Of its weights; None where somebody else keeps them.
-    reference_start, reference_end
-        Bounds of the input that it was trained on.
+    reference
+        The stretches of input that it was trained on.
     objective
         The standardised error that its accuracy is held to.
     """
@@ -59,8 +60,7 @@ class VersionNow:
     sha256: str | None
     n_bytes: int | None
     manifest: dict[str, Any]
-    reference_start: datetime | None
-    reference_end: datetime | None
+    reference: Stretches
     objective: float | None
     created_at: datetime
 
@@ -134,8 +134,7 @@ def _version(row: Version) -> VersionNow:
         sha256=row.sha256,
         n_bytes=row.n_bytes,
         manifest=row.manifest,
-        reference_start=row.reference_start,
-        reference_end=row.reference_end,
+        reference=row.reference,
         objective=row.objective,
         created_at=row.created_at,
     )
