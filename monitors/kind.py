@@ -73,10 +73,8 @@ class EvaluationContext:
         The name of the version that serves; None before the first.
     serving
         The champion of that day, in a backtest not that of today.
-    reference
-        The stretches of input that the champion was trained on; none when unknown.
-    widest_reference
-        The longest reference of any version.
+    references
+        The stretches of input that kinds are fitted on; absent or empty when unknown.
     objective
         The standardised error that accuracy is held to.
     revisions
@@ -95,9 +93,8 @@ class EvaluationContext:
     as_of: datetime
     champion: str | None
     serving: str | None
-    reference: Stretches
-    widest_reference: Stretches
     objective: float | None
+    references: Mapping[ReferenceOf, Stretches] = field(default_factory=dict)
     revisions: Mapping[Stretches, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     zone: Zone = UTC_ZONE
@@ -107,10 +104,6 @@ class EvaluationContext:
     def last_day(self) -> Window:
         """The event day that has just closed."""
         return Window(self.zone.later(self.as_of, -DAY), self.as_of)
-
-    def reference_of(self, which: ReferenceOf) -> Stretches:
-        """Return one of the references."""
-        return self.reference if which is ReferenceOf.CHAMPION else self.widest_reference
 
     def no_data(self, cause: str) -> Finding:
         """Return the finding of a monitor that has nothing to evaluate."""

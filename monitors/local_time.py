@@ -25,8 +25,10 @@ def local_context(context: EvaluationContext) -> EvaluationContext:
     return replace(
         context,
         as_of=zone.local(context.as_of),
-        reference=tuple(map(zone.locally, context.reference)),
-        widest_reference=tuple(map(zone.locally, context.widest_reference)),
+        references={
+            which: tuple(map(zone.locally, parts))
+            for which, parts in context.references.items()
+        },
         zone=UTC_ZONE,
     )
 

@@ -24,7 +24,7 @@ from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Finding, Json, Outcome
-from monitors.kind import BrokenInput, EvaluationContext, MonitorKind
+from monitors.kind import BrokenInput, EvaluationContext, MonitorKind, ReferenceOf
 from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions
 from services.evaluation import evaluation_context
@@ -293,7 +293,7 @@ def _days(
     request, stretch = of
     base = evaluation_context.load(session, model, stretch.start)
     if request.reference:
-        base = replace(base, reference=request.reference, widest_reference=request.reference)
+        base = replace(base, references=dict.fromkeys(ReferenceOf, request.reference))
     slots = [*base.zone.ends(stretch.start, stretch.end)]
     preparation = Preparation(session, model, baselines, (slots[0], stretch.end), base.champion)
     monitors = [tracker.monitor for tracker in trackers]

@@ -36,7 +36,7 @@ class Baselines:
         self, kind: MonitorKind[Any], params: Any, context: EvaluationContext
     ) -> Key | None:
         """Return what the baseline of a monitor depends on; None where it has none."""
-        reference = context.reference_of(kind.fitted_on)
+        reference = context.references.get(kind.fitted_on, ())
         if kind.fit is None or not reference:
             return None
         unread = kind.unread(context.contract)

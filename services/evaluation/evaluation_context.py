@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
-from core.window import Stretches, Window, duration
+from core.window import Stretches, duration
 from db.queries import models, summaries
 from db.tables import Model, Version
-from monitors.kind import RECENT, EvaluationContext
+from monitors.kind import EvaluationContext, ReferenceOf
 from services.models import monitor_config
 
 
@@ -56,8 +56,7 @@ def load(
         as_of=as_of,
         champion=name,
         serving=name,
-        reference=champion.reference if champion else (),
-        widest_reference=max((v.reference for v in versions), key=duration, default=()),
+        references=references(versions, champion),
         objective=champion.objective if champion else None,
         revisions=revisions(versions),
         features=edges.names if edges else (),
@@ -66,9 +65,14 @@ def load(
     )
 
 
-def lately(as_of: datetime) -> Window:
-    """Return the recent days that most monitors read."""
-    return Window(as_of - RECENT, as_of)
+def references(
+    versions: Iterable[Version], champion: Version | None
+) -> dict[ReferenceOf, Stretches]:
+    """Return what kinds are fitted on, given the versions that were known."""
+    return {
+        ReferenceOf.CHAMPION: () if champion is None else champion.reference,
+        ReferenceOf.WIDEST: max((v.reference for v in versions), key=duration, default=()),
+    }
 
 
 def revisions(versions: Iterable[Version]) -> dict[Stretches, int]:

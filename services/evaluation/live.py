@@ -190,8 +190,6 @@ class LiveMonitors:
             as_of=as_of,
             champion=None,
             serving=None,
-            reference=(),
-            widest_reference=(),
             objective=None,
         )
         one = _Prepared(monitor_id=monitor.id, kind=kind, context=context)

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
-from core.window import Stretches, Window, duration
+from core.window import Stretches, Window
 from db.queries import models
 from db.queries.log import row_counters
 from db.queries.read import nearby
@@ -22,7 +22,7 @@ from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.false_alarms import decision
 from monitors.finding import Outcome
-from monitors.kind import ReferenceOf, Source
+from monitors.kind import Source
 from monitors.show import Text, View, checked
 from monitors.sources import (
     DailyErrors,
@@ -33,7 +33,7 @@ from monitors.sources import (
     WindowProfiles,
 )
 from services.aggregation import outputs, window_profiles
-from services.evaluation import input_history, output_history
+from services.evaluation import evaluation_context, input_history, output_history
 from services.evaluation.prepare import sources_of
 from services.models import monitor_config
 from services.platform_faults.outage import described
@@ -308,8 +308,6 @@ def _reference(session: Session, row: Finding, kind: str) -> Stretches:
         start, end = (datetime.fromisoformat(days[bound]) for bound in ("start", "end"))
         return (Window(start, end),)
     versions = models.versions(session, row.model_id)
-    if of_kind.fitted_on is ReferenceOf.WIDEST:
-        known = [version for version in versions if version.created_at <= row.recorded_at]
-    else:
-        known = [version for version in versions if version.name == row.version]
-    return max((version.reference for version in known), key=duration, default=())
+    champion = next((one for one in versions if one.name == row.version), None)
+    known = [one for one in versions if one.created_at <= row.recorded_at]
+    return evaluation_context.references(known, champion)[of_kind.fitted_on]
