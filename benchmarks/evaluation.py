@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.bar import Bar, report
 from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
 from core.policy import Policy
+from core.window import Window
 from db.migrate import upgrade
 from db.queries import summaries
 from db.session import connect, unit_of_work
@@ -57,8 +58,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
             name="v1",
             contract=model.contract,
             contract_digest="",
-            reference_start=START,
-            reference_end=MIDDLE,
+            reference=(Window(START, MIDDLE),),
             created_at=START,
         )
         session.add(version)

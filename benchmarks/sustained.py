@@ -127,7 +127,7 @@ def prepare(running: Platform, names: tuple[str, ...], plan: Plan) -> None:
     window = Window(start, plan.start)
     with unit_of_work(running.sessions) as session:
         for name in names:
-            version = VersionPlan(name="v1", reference=window)
+            version = VersionPlan(name="v1", reference=(window,))
             plan_version(session, models.find(session, name).id, version, utcnow())
     with httpx.Client(
         base_url=f"http://127.0.0.1:{running.port}",

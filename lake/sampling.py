@@ -1,6 +1,6 @@
 """Bounded random sample of the input of a window."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -15,7 +15,7 @@ _DAY = timedelta(days=1)
 
 
 def sample_input(
-    log: Log, window: Window, features: Sequence[str], n_rows: int, seed: int
+    log: Log, windows: Iterable[Window], features: Sequence[str], n_rows: int, seed: int
 ) -> Floats:
     """Draw steps of input, each as likely as any other.
 
@@ -23,8 +23,8 @@ def sample_input(
     ----------
     log
         The range of event time.
-    window
-        Of event time. It is read day by day, so that memory is bounded by one
+    windows
+        Of event time. They are read day by day, so that memory is bounded by one
         day of input.
     features
         Which.
@@ -42,13 +42,10 @@ def sample_input(
     """
     rng = np.random.default_rng(seed)
     kept, lots = np.empty((0, len(features))), np.empty(0)
-    start = window.start
-    while start < window.end:
-        end = min(start + _DAY, window.end)
+    for day in _days(windows):
         rows = log.predictions(
-            Window(start, end), ["prediction_id", "at", "features"], only=~ds.field("shadow")
+            day, ["prediction_id", "at", "features"], only=~ds.field("shadow")
         )
-        start = end
         if rows is None or not rows.num_rows:
             continue
         steps = by_step(
@@ -60,6 +57,15 @@ def sample_input(
         drawn = np.sort(np.argsort(lots)[:n_rows])
         kept, lots = kept[drawn], lots[drawn]
     return kept
+
+
+def _days(windows: Iterable[Window]) -> Iterator[Window]:
+    for window in windows:
+        start = window.start
+        while start < window.end:
+            end = min(start + _DAY, window.end)
+            yield Window(start, end)
+            start = end
 
 
 def by_step(rows: pa.Table, features: Sequence[str]) -> Floats:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
-from core.window import Window
+from core.window import Stretches, Window
 from monitors.evidence import Evidence
 from monitors.finding import Finding, Json, Outcome
 from monitors.show import View
@@ -73,10 +73,8 @@ class EvaluationContext:
         The name of the version that serves; None before the first.
     serving
         The champion of that day, in a backtest not that of today.
-    reference
-        The input that the champion was trained on, bounded; None when unknown.
-    widest_reference
-        The longest reference of any version.
+    references
+        The stretches of input that kinds are fitted on; absent or empty when unknown.
     objective
         The standardised error that accuracy is held to.
     revisions
@@ -95,10 +93,9 @@ class EvaluationContext:
     as_of: datetime
     champion: str | None
     serving: str | None
-    reference: Window | None
-    widest_reference: Window | None
     objective: float | None
-    revisions: Mapping[Window, int] = field(default_factory=dict)
+    references: Mapping[ReferenceOf, Stretches] = field(default_factory=dict)
+    revisions: Mapping[Stretches, int] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     zone: Zone = UTC_ZONE
     n_sharing: int = 1
@@ -107,10 +104,6 @@ class EvaluationContext:
     def last_day(self) -> Window:
         """The event day that has just closed."""
         return Window(self.zone.later(self.as_of, -DAY), self.as_of)
-
-    def reference_of(self, which: ReferenceOf) -> Window | None:
-        """Return one of the references."""
-        return self.reference if which is ReferenceOf.CHAMPION else self.widest_reference
 
     def no_data(self, cause: str) -> Finding:
         """Return the finding of a monitor that has nothing to evaluate."""
@@ -190,6 +183,8 @@ class MonitorKind(Generic[P]):
     fit, fitted_on, fits_by_segment
         Learns from the input of a reference, on which reference, and whether the segments lie
         behind the total in it. Returned values are remembered from one evaluation to the next.
+    reads_context
+        It reads context features too: it finds broken inputs, not drift.
     needs_reference
         Without a reference there is no data; else `evaluate` decides.
     interval
@@ -238,6 +233,7 @@ class MonitorKind(Generic[P]):
     fit: Callable[[P, Any], object] | None = None
     fitted_on: ReferenceOf = ReferenceOf.CHAMPION
     fits_by_segment: Callable[[P], bool] = lambda _: False
+    reads_context: bool = False
     needs_reference: bool = True
     interval: Interval = Interval.DAY
     every_grains: Callable[[P], int] | None = None
@@ -256,3 +252,7 @@ class MonitorKind(Generic[P]):
     takes_utc: bool = False
     show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""
+
+    def unread(self, contract: Contract) -> frozenset[str]:
+        """Return the features that it is not given."""
+        return frozenset() if self.reads_context else contract.context

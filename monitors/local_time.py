@@ -22,12 +22,13 @@ def local_context(context: EvaluationContext) -> EvaluationContext:
     zone = context.zone
     if zone.is_utc:
         return context
-    reference, widest = context.reference, context.widest_reference
     return replace(
         context,
         as_of=zone.local(context.as_of),
-        reference=None if reference is None else zone.locally(reference),
-        widest_reference=None if widest is None else zone.locally(widest),
+        references={
+            which: tuple(map(zone.locally, parts))
+            for which, parts in context.references.items()
+        },
         zone=UTC_ZONE,
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind, label_schema, prediction_schema
+from core.window import Window
 from db.queries.log import inbox
 from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Version
@@ -74,8 +75,7 @@ def add_served_model(
     with unit_of_work(sessions) as session:
         if reference_days:
             version = session.get_one(Version, version_id)
-            version.reference_start = START
-            version.reference_end = START + timedelta(days=reference_days)
+            version.reference = (Window(START, START + timedelta(days=reference_days)),)
         champion_pointer.move(session, model_id, version_id, 0, START)
         for kind, params in monitors.items():
             plan = MonitorPlan(name=kind, kind=kind, params=dict(params))

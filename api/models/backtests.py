@@ -4,13 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field
 
-from api.server.body import Body
+from api.server.body import Body, Stretch, as_stretches
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
-from core.window import Window
 from db.tables.queue import BacktestState
 from services.evaluation import backtest
 from services.models.monitor_config import MonitorPlan
@@ -22,19 +21,6 @@ router = APIRouter(
 )
 
 _LOCATION = {"description": "Where to read it.", "schema": {"type": "string"}}
-
-
-class BacktestReference(Body):
-    """A stretch of event time; `until` is not part of it."""
-
-    since: AwareDatetime
-    until: AwareDatetime
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "BacktestReference":
-        if self.until <= self.since:
-            raise ValueError("the reference ends before it begins")
-        return self
 
 
 class BacktestMonitor(Body):
@@ -56,7 +42,7 @@ class BacktestCreate(Body):
 
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
-    reference: BacktestReference | None = None
+    reference: list[Stretch] = Field(default_factory=list)
     reference_days: int | None = Field(default=None, ge=1, le=backtest.MAX_DAYS)
     monitors: list[BacktestMonitor] | None = None
 
@@ -70,11 +56,11 @@ def create_backtest(
     The days are evaluated as they are known then, and nothing but the result is
     stored. Read the address in `Location` until `state` is `done`, `failed` or `cancelled`.
     """
-    reference, plans = body.reference, body.monitors
+    plans = body.monitors
     request = backtest.BacktestRequest(
         since=body.since,
         until=body.until,
-        reference=Window(reference.since, reference.until) if reference else None,
+        reference=as_stretches(body.reference),
         reference_days=body.reference_days,
         plans=None if plans is None else tuple(MonitorPlan(**vars(one)) for one in plans),
     )

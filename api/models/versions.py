@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.server.body import Body, ContractBody
+from api.server.body import Body, ContractBody, Stretch, as_stretches
 from api.server.dependencies import (
     ActDep,
     OperateModel,
@@ -20,8 +20,6 @@ from api.server.dependencies import (
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
 from api.server.responses import NOT_MODIFIED, WEIGHTS, created
-from core.errors import Unprocessable
-from core.window import Window
 from retrain.artifact_header import MAX_BYTES
 from services.access.request_body import at_most, read_body
 from services.models import artifacts, registry
@@ -43,19 +41,10 @@ class VersionPut(Body):
     manifest: dict[str, Any] = Field(
         default_factory=dict, description="How it was made; `scaler.std`: the unit of errors."
     )
-    reference_start: AwareDatetime | None = None
-    reference_end: AwareDatetime | None = None
+    reference: list[Stretch] = Field(
+        default_factory=list, description="What it was trained on, in one or more stretches."
+    )
     objective: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    def reference(self) -> Window | None:
-        """Return both ends of the reference, or neither."""
-        if self.reference_start is None and self.reference_end is None:
-            return None
-        if self.reference_start is None or self.reference_end is None:
-            raise Unprocessable("reference_start and reference_end belong together")
-        if self.reference_end <= self.reference_start:
-            raise Unprocessable("reference_end must be after reference_start")
-        return Window(self.reference_start, self.reference_end)
 
 
 @router.get("")
@@ -98,7 +87,7 @@ def put_version(
         name=version,
         contract=body.contract,
         manifest=body.manifest,
-        reference=body.reference(),
+        reference=as_stretches(body.reference),
         objective=body.objective,
     )
     is_new = registry.plan_version(act.session, entry.model_id, plan, act.now)
@@ -128,9 +117,9 @@ def _tagged(version: VersionNow, answer: Response) -> VersionNow:
 
 
 def _tag(version: VersionNow) -> str:
-    reference = version.reference_start, version.reference_end
+    stretches = [(one.start, one.end) for one in version.reference]
     return entity_tag(
-        version.contract.to_json(), version.manifest, version.objective, *reference
+        version.contract.to_json(), version.manifest, version.objective, stretches
     )
 
 

@@ -1,13 +1,22 @@
 """Bodies of requests: which fields they have, and what is wrong with them."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from core.limits import Limits
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.window import Stretches, stretches
 
 
 class Body(BaseModel):
@@ -25,6 +34,18 @@ class Body(BaseModel):
             message = "unknown {unknown}; known: {known}"
             raise PydanticCustomError("unknown_field", message, names)
         return given
+
+
+class Stretch(Body):
+    """A stretch of event time; `end` is not part of it."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+def as_stretches(given: Iterable[Stretch]) -> Stretches:
+    """Return stretches in order, or raise Unprocessable."""
+    return stretches((one.start, one.end) for one in given)
 
 
 def _parsed_by(kind: Any) -> tuple[Any, Any]:

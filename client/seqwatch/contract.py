@@ -72,6 +72,7 @@ _FEATURE_DEFAULTS: dict[str, object] = {
     "vocabulary": [],
     "sensitivity": "none",
     "bucket_edges": [],
+    "context": False,
 }
 _DEFAULTS: dict[str, object] = {
     "stride": 1,

@@ -154,6 +154,11 @@ class Contract:
         return tuple(each.name for each in self.kept if each.dtype is Dtype.NUMBER)
 
     @property
+    def context(self) -> frozenset[str]:
+        """The names of the context features."""
+        return frozenset(feature.name for feature in self.features if feature.context)
+
+    @property
     def is_sensitive(self) -> bool:
         """Whether anything is changed before it is stored."""
         return bool(self.sensitive_fields) or any(

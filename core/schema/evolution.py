@@ -147,8 +147,9 @@ def _feature(old: Feature, new: Feature) -> Iterator[tuple[str, bool]]:
         return
     if old.optional != new.optional:
         yield f"{name} (optional)", old.optional
-    if old.unit != new.unit:
-        yield f"{name} (unit)", False
+    for other in ("unit", "context"):
+        if getattr(old, other) != getattr(new, other):
+            yield f"{name} ({other})", False
     if (old.min_length, old.max_length) != (new.min_length, new.max_length):
         is_narrower = new.min_length > old.min_length or new.max_length < old.max_length
         yield f"{name} (its lengths may only widen)", is_narrower

@@ -65,6 +65,8 @@ class Feature:
         under the model's key, `bucket` (numbers) the middle of its bucket.
     bucket_edges
         Ascending; a value below the first or from the last on becomes that edge.
+    context
+        It explains other inputs, as weather or a set-point does: its own drift is no finding.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Feature:
     vocabulary: tuple[str, ...] = ()
     sensitivity: Sensitivity = Sensitivity.NONE
     bucket_edges: tuple[float, ...] = ()
+    context: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or len(self.name.encode(errors="replace")) > MAX_TEXT_BYTES:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.policy import Policy
 from core.schema.contract import Contract
+from core.window import Stretches
 from db.base import Base
-from db.types import Declared
+from db.types import Declared, Typed
 
 
 class Model(Base):
@@ -49,10 +50,10 @@ class Model(Base):
 class Version(Base):
     """One set of weights, or one that somebody else keeps (`sha256` is None then).
 
-    `reference_start` and `reference_end` bound the input that it was trained
-    on: what its drift is measured against. `objective` is the standardised
-    error that its accuracy is held to. `reference_rev` rises when rows come into
-    the reference late: what was learnt from it is learnt again.
+    `reference` holds the stretches of input that it was trained on: what its drift is
+    measured against. `objective` is the standardised error that its accuracy is held to.
+    `reference_rev` rises when rows come into the reference late: what was learnt from it is
+    learnt again.
     """
 
     __tablename__ = "version"
@@ -66,8 +67,7 @@ class Version(Base):
     sha256: Mapped[str | None]
     n_bytes: Mapped[int | None]
     manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    reference_start: Mapped[datetime | None]
-    reference_end: Mapped[datetime | None]
+    reference: Mapped[Stretches] = mapped_column(Typed(Stretches), default=())
     reference_rev: Mapped[int] = mapped_column(default=0)
     objective: Mapped[float | None]
     created_at: Mapped[datetime]

@@ -108,7 +108,7 @@ def habit(days: Daily, anchor: int) -> Habit:
     anchor
         Weeks are counted in both directions from this day. Left out are those
         with less than four days of values and the days before the first
-        value, by feature.
+        value, by feature, and those that were not read.
     """
     shape = (WEEK, HOURS, len(days.names))
     seen, weeks = np.zeros(shape), np.zeros(shape)
@@ -129,7 +129,7 @@ def _alive(days: Daily, anchor: int) -> Bools:
     n_alive = np.zeros((week[-1] + 1, len(days.names)))
     np.add.at(n_alive, week, has)
     began = np.maximum.accumulate(has, axis=0)
-    alive: Bools = (n_alive[week] >= _ALIVE) & began
+    alive: Bools = (n_alive[week] >= _ALIVE) & began & days.is_read[:, np.newaxis]
     return alive
 
 

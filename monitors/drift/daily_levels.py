@@ -192,6 +192,31 @@ def _is_predictable(levels: Floats) -> Bools:
     return is_enough
 
 
+def is_usable(levels: Floats) -> Bools:
+    """Return of which days the level is known, and expected from days before.
+
+    The first fourteen known days count too: a stretch of days must begin somewhere.
+    """
+    there = np.isfinite(levels)
+    is_first = _running(there)[:-1] < WARM_UP_DAYS
+    usable: Bools = there & (_is_predictable(levels) | is_first)
+    return usable
+
+
+def is_forgotten(known: Bools) -> Bools:
+    """Return which days end eight weeks of unknown days, (day,).
+
+    Examples
+    --------
+    >>> known = np.array([True] + 58 * [False] + [True])
+    >>> np.flatnonzero(is_forgotten(known))
+    array([56, 57, 58])
+    """
+    n, end = np.concatenate([[0], known.cumsum()]), np.arange(1, len(known) + 1)
+    forgotten: Bools = n[end] == n[np.maximum(end - BASELINE_DAYS, 0)]
+    return forgotten
+
+
 def spread(innovations: Floats) -> Floats:
     """Return the spread of the innovations, never 0; NaN is left out.
 

@@ -1,7 +1,7 @@
 """The baseline of input drift, fitted on the reference."""
 
-import itertools
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from monitors.false_alarms.threshold import (
     pool,
 )
 from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp, with_reference
+from monitors.statistics.folds import folds, is_known, reach_into_hole
 from monitors.statistics.seasonality import difference, find_period, window_moments
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding
@@ -33,6 +34,8 @@ _MOST_LEFT_OUT = 0.15
 
 
 _PASSES = 3
+
+Parts: TypeAlias = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,7 @@ class InputDriftBaseline:
     names: tuple[str, ...]
     period: int
     last_day: int
-    screened: tuple[tuple[int, int], ...]
+    screened: Parts
     mean: Floats
     sd: Floats
     pooled: Pool
@@ -121,7 +124,7 @@ class InputDriftBaseline:
     @property
     def n_windows(self) -> int:
         """Return how many windows the reference holds without overlap."""
-        return len(self.mean) // self.params.window_days
+        return int(is_known(self.mean).sum()) // self.params.window_days
 
 
 def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | WarmingUp:
@@ -149,7 +152,8 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
     """
     whole = whole_days(reference)
     period = params.period_hours or find_period(whole.mean)
-    mean, _ = windows_of(whole.mean, period, params.window_days)
+    into_hole = reach_into_hole(whole.mean, -(-period // HOURS) + params.window_days)
+    mean, _ = _windows_of(whole.mean, period, params.window_days, into_hole)
     n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days
     known = with_reference(np.isfinite(mean), params.window_days)
     if not known:
@@ -157,28 +161,35 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
     if len(known) < len(whole.names):  # what the reference does not know teaches nothing
         return fit(reference.of(known), params)
     first_day = first_day_of(whole, period, params.window_days)
+    parts = folds(is_known(mean), _PARTS)
     anomalous, quiet = np.zeros(len(mean), dtype=np.bool_), whole
     level, _ = middle_and_spread(whole.mean)
     for _ in range(_PASSES):  # a large incident hides smaller ones
-        mean, sd = windows_of(quiet.mean, period, params.window_days)
-        away, scale = _scored_apart(mean, sd, params.window_days, rounding(level))
+        mean, sd = _windows_of(quiet.mean, period, params.window_days, into_hole)
+        away, scale = _scored_apart(mean, sd, params.window_days, rounding(level), parts)
         scores = joint_score(away / scale)
         marked = incidents(scores, params.window_days)
         without = _without(whole, _days(anomalous | marked, first_day, params.window_days))
         if not marked.any() or not _has_enough(without, whole, period, params.window_days):
             break
         anomalous, quiet = anomalous | marked, without
-    return _learn(quiet, period, params, _days(anomalous, first_day, params.window_days))
+    screened = _days(anomalous, first_day, params.window_days)
+    return _learn(quiet, period, into_hole, params, screened, parts)
 
 
 def _learn(
-    whole: Hourly, period: int, params: InputDriftParams, screened: tuple[tuple[int, int], ...]
+    whole: Hourly,
+    period: int,
+    into_hole: Bools,
+    params: InputDriftParams,
+    screened: Parts,
+    parts: Parts,
 ) -> InputDriftBaseline:
-    mean, sd = windows_of(whole.mean, period, params.window_days)
+    mean, sd = _windows_of(whole.mean, period, params.window_days, into_hole)
     level_mean, level_sd = middle_and_spread(whole.mean)
     grain = rounding(level_mean)
     _, difference_sd = middle_and_spread(difference(whole.mean, period), grain)
-    away, scale = _scored_apart(mean, sd, params.window_days, grain)
+    away, scale = _scored_apart(mean, sd, params.window_days, grain, parts)
     scale = scale * unit(whole.names, params.feature_weights)
     effects = effect_of(mean, sd, (level_mean, level_sd), difference_sd)
     evaluations = evaluated_scores(away / scale, effects >= params.min_effect)
@@ -202,7 +213,7 @@ def _learn(
     )
 
 
-def _days(marked: Bools, first_day: int, window_days: int) -> tuple[tuple[int, int], ...]:
+def _days(marked: Bools, first_day: int, window_days: int) -> Parts:
     """Return the days `[start, end)`, since the epoch, that the marked evaluations cover."""
     return tuple(
         (first_day + start - window_days + 1, first_day + end)
@@ -210,7 +221,7 @@ def _days(marked: Bools, first_day: int, window_days: int) -> tuple[tuple[int, i
     )
 
 
-def _without(whole: Hourly, anomalous: tuple[tuple[int, int], ...]) -> Hourly:
+def _without(whole: Hourly, anomalous: Parts) -> Hourly:
     """Return the hours with those of some days unknown."""
     mean = whole.mean.copy()
     for start, end in anomalous:
@@ -242,14 +253,22 @@ def windows_of(mean: Floats, period: int, window_days: int) -> tuple[Floats, Flo
     return window_moments(changes, window_days * HOURS, HOURS)
 
 
+def _windows_of(
+    mean: Floats, period: int, window_days: int, into_hole: Bools
+) -> tuple[Floats, Floats]:
+    """Return `windows_of` a reference: those that reach into a hole are unknown."""
+    found = windows_of(mean, period, window_days)
+    first, second = (np.where(into_hole[:, np.newaxis], np.nan, own) for own in found)
+    return first, second
+
+
 def _scored_apart(
-    mean: Floats, sd: Floats, window_days: int, grain: Floats
+    mean: Floats, sd: Floats, window_days: int, grain: Floats, parts: Parts
 ) -> tuple[Floats, Floats]:
     """Score each part of the reference against the others; also give the scales."""
     n = len(mean)
     away = np.empty_like(mean)
-    bounds = np.linspace(0, n, _PARTS + 1).astype(int)
-    for start, end in itertools.pairwise(bounds):
+    for start, end in parts:
         apart = np.r_[0 : max(start - window_days, 0), min(end + window_days, n) : n]
         others = pool(mean[apart], sd[apart], grain)
         away[start:end] = distance(mean[start:end], sd[start:end], others)
@@ -257,8 +276,10 @@ def _scored_apart(
 
 
 def tail_of(away: Floats) -> Floats:
-    """Return the 95 % quantile over windows; 1 for a feature that never moved."""
-    tail = np.quantile(np.where(np.isfinite(away), away, 0.0), 0.95, axis=0)
+    """Return the 95 % quantile over known windows; 1 for a feature that never moved."""
+    there = np.isfinite(away)
+    known = np.where(there, away, 0.0)[there.any(axis=1)]
+    tail = np.quantile(known, 0.95, axis=0) if len(known) else np.zeros(away.shape[1])
     return np.where(tail > 0, tail, 1.0)
 
 

@@ -5,7 +5,6 @@ is piled up day by day (`monitors.statistics.e_detector`), so that a small shift
 is found, at a promised rate of false alarms over all features together.
 """
 
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +16,8 @@ from monitors.drift.daily_levels import (
     calmed,
     clock,
     innovations,
+    is_forgotten,
+    is_usable,
     known_mean,
     levels,
     means_before,
@@ -27,6 +28,7 @@ from monitors.drift.mean_shift_null import quiet_evidence
 from monitors.false_alarms.threshold import FalseAlarmThreshold, middle_and_spread
 from monitors.false_alarms.warm_up import WarmingUp, with_reference
 from monitors.statistics.e_detector import BETS, accumulate, fair_price, payoff
+from monitors.statistics.folds import folds, is_known
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Bools, Floats
@@ -142,7 +144,7 @@ def fit(reference: Hourly, params: MeanShiftParams) -> MeanShiftBaseline | Warmi
         `WarmingUp` while the reference holds fewer than 19 weeks.
     """
     whole = whole_days(reference)
-    there = np.isfinite(levels(whole, *clock(whole)))
+    there = is_usable(levels(whole, *clock(whole)))
     n_weeks = int(there.any(axis=1).sum()) // WEEK
     known = with_reference(there, WEEK)
     if not known:
@@ -245,17 +247,19 @@ def _replayed(whole: Hourly) -> Floats:
     """Return the evidence over the reference, each quarter evaluated by the other three.
 
     NaN on days of which nothing is known. Evidence goes on from one quarter
-    to the next.
+    to the next, but not over eight weeks of which nothing is known.
     """
     n_days = len(whole) // HOURS
     apart = np.full((n_days, len(whole.names)), np.nan)
     paid = np.zeros((*apart.shape, BETS.size))
-    for start, end in itertools.pairwise(np.linspace(0, n_days, _PARTS + 1).astype(int)):
+    known = is_known(whole.mean.reshape(n_days, HOURS, len(whole.names)))
+    for start, end in folds(known, _PARTS):
         mean = whole.mean.copy()
         mean[start * HOURS : end * HOURS] = np.nan
         daily_model = learn(replace(whole, mean=mean))
         seen = surprises(in_units(whole, daily_model), daily_model)[start:end]
         apart[start:end], paid[start:end] = seen, payoff(seen, daily_model.price)
+    paid[is_forgotten(known)] = -np.inf
     there = np.isfinite(apart)
     evidence = joint(accumulate(paid, there), np.ones_like(there))
     evidence[~there.any(axis=1)] = np.nan

@@ -20,7 +20,8 @@ from monitors.drift.daily_levels import (
     spread,
 )
 from monitors.statistics.e_detector import accumulate, fair_price, payoff
-from monitors.summaries.summary import Floats
+from monitors.statistics.folds import is_known
+from monitors.summaries.summary import Bools, Floats, Ints
 
 N_SIMULATIONS = 128
 EVALUATED_DAYS = 448  # of each, the first four weeks of them to pile up as live evidence has
@@ -55,13 +56,17 @@ def quiet_evidence(days: Floats, promised_days: float) -> float:
         In the unit of `monitors.drift.mean_shift.joint`.
     """
     simulations = make(days)
-    evidence = np.concatenate([_evaluated(part, len(days)) for part in simulations], axis=1)
+    n_days = _n_known(days)
+    evidence = np.concatenate([_evaluated(part, n_days) for part in simulations], axis=1)
     shown = min(promised_days, evidence.size / _MIN_CALLS)
     return _limit(evidence, shown) + math.log(_MARGIN * promised_days / shown)
 
 
 def make(days: Floats) -> list[Floats]:
     """Return worlds as long as the reference and the days that are evaluated.
+
+    Days of which nothing is known, as between two stretches of a reference, lengthen no
+    world, and no week is drawn that consists of them for the most part.
 
     Parameters
     ----------
@@ -72,21 +77,33 @@ def make(days: Floats) -> list[Floats]:
     -------
     list of (day, world, feature)
     """
-    n_days, n_features = days.shape
-    n = n_days + EVALUATED_DAYS + _BURN_IN_DAYS
+    n_features = days.shape[1]
+    n = _n_known(days) + EVALUATED_DAYS + _BURN_IN_DAYS
     from_mean = days - known_mean(days)
     before = means_before(from_mean, _LAGS)
     weights = pull(from_mean, before, is_anchored=True)
     shocks = innovations(from_mean, before, weights)[WARM_UP_DAYS:]
+    weeks = _weeks(is_known(shocks))
     shocks = np.nan_to_num(shocks - known_mean(shocks))
     rng = np.random.default_rng(_SEED)
-    starts = rng.integers(0, len(shocks) - WEEK + 1, (N_SIMULATIONS, -(-n // WEEK)))
+    starts = weeks[rng.integers(0, len(weeks), (N_SIMULATIONS, -(-n // WEEK)))]
     drawn = (starts[..., np.newaxis] + np.arange(WEEK)).reshape(N_SIMULATIONS, -1)[:, :n].T
     at_once = max(_SIMULATIONS_AT_ONCE // n_features, 1)
     return [
         _unfold(shocks[drawn[:, first : first + at_once]], weights)[_BURN_IN_DAYS:]
         for first in range(0, N_SIMULATIONS, at_once)
     ]
+
+
+def _n_known(days: Floats) -> int:
+    return int(is_known(days).sum())
+
+
+def _weeks(known: Bools) -> Ints:
+    """Return the first days of weeks of which most days are known, or of all if none is."""
+    n_known = np.convolve(known, np.ones(WEEK), mode="valid")
+    weeks = np.flatnonzero(2 * n_known > WEEK)
+    return weeks if weeks.size else np.arange(n_known.size)
 
 
 def _unfold(shocks: Floats, weights: Floats) -> Floats:

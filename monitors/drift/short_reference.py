@@ -39,7 +39,8 @@ def with_first_impression(
     """
     low = np.vstack([window.low, reference.low]).min(axis=0, initial=np.inf)
     high = np.vstack([window.high, reference.high]).max(axis=0, initial=-np.inf)
-    drawn = resampled(window.counts, reference.counts, borders(edges.values, low, high))
+    bins = borders(edges.values, low, high)
+    drawn = resampled(window.counts, reference.counts, bins, reference.is_read)
     if drawn.top is None:
         return finding
     corrected = [

@@ -17,6 +17,7 @@ from monitors.false_alarms.threshold import (
     middle_and_spread,
 )
 from monitors.input_fault.fault_types import FaultKind, Shape, explain
+from monitors.statistics.folds import holes, is_known
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Floats
@@ -130,16 +131,51 @@ def learn(whole: Hourly, promised_days: float, min_change: float) -> InputFaultB
     min_change
         See `InputFaultParams`.
     """
-    n = len(whole) // HOURS // 2 * HOURS
-    folds = (whole.until(whole.first + n, n), whole.until(whole.first + len(whole), n))
+    both = _two_folds(whole)
     highest = []
-    for learnt, seen in (folds, folds[::-1]):
+    for learnt, seen in (both, both[::-1]):
         other = _learn(learnt, min_change)
-        highest += [
-            _highest(other, evaluation) for evaluation in _evaluations(other, seen.mean)
-        ]
+        for part in evaluable(seen.mean):
+            highest += [_highest(other, one) for one in _evaluations(other, seen.mean[part])]
+            highest += EVALUATION_DAYS * [np.nan]  # an episode ends with its stretch
     promise = fit_threshold(np.array(highest), promised_days, EVALUATION_DAYS)
     return replace(_learn(whole, min_change), alarm_threshold=promise)
+
+
+def evaluable(mean: Floats) -> list[slice]:
+    """Return the stretches of hours that hold an evaluation, and no week without any value.
+
+    A shorter outage is filled, as in a live evaluation; what lies between two stretches of a
+    reference is not.
+
+    Parameters
+    ----------
+    mean : (hour, feature)
+        Of whole days.
+    """
+    known = _known_days(mean)
+    gaps = holes(known)
+    starts, ends = [0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(known)]
+    return [
+        slice(start * HOURS, end * HOURS)
+        for start, end in zip(starts, ends, strict=True)
+        if end - start >= EVALUATION_DAYS
+    ]
+
+
+def _known_days(mean: Floats) -> Flags:
+    return is_known(mean.reshape(len(mean) // HOURS, HOURS, mean.shape[1]))
+
+
+def _two_folds(whole: Hourly) -> tuple[Hourly, Hourly]:
+    """Return two parts with equally many days that are evaluated."""
+    hours = np.concatenate([np.r_[part] for part in evaluable(whole.mean)])
+    days = np.flatnonzero(_known_days(whole.mean))
+    days = days[np.isin(days, hours // HOURS)]
+    n = len(days) // 2
+    end, start = int(days[n - 1] + 1) * HOURS, int(days[-n]) * HOURS
+    last = whole.first + len(whole)
+    return whole.until(whole.first + end, end), whole.until(last, len(whole) - start)
 
 
 def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
@@ -147,8 +183,9 @@ def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
     daily_profile, _ = middle_and_spread(whole.mean.reshape(-1, HOURS * len(whole.names)))
     daily_profile = daily_profile.reshape(HOURS, -1)
     _, level_sd = middle_and_spread(whole.mean)
-    _, departure, yesterday = _cut(filled(whole.mean, daily_profile))
-    after = departure[:, -AFTER * HOURS :]
+    parts = [_cut(filled(whole.mean[part], daily_profile)) for part in evaluable(whole.mean)]
+    after = np.concatenate([departure[:, -AFTER * HOURS :] for _, departure, _ in parts])
+    yesterday = np.concatenate([one for *_, one in parts])
     # Features of any units: what is cut off as rounding must not depend on them.
     in_sd = np.linalg.lstsq(yesterday / level_sd, after.mean(axis=1) / level_sd, rcond=None)[0]
     carry = in_sd * level_sd / level_sd[:, np.newaxis]
@@ -170,7 +207,8 @@ def _learn(whole: Hourly, min_change: float) -> InputFaultBaseline:
         most_missing=missing_share(whole).max(axis=0),
         alarm_threshold=fit_threshold(np.zeros(1), 1.0, 1),
     )
-    return _with_null(baseline, _evaluations(baseline, whole.mean))
+    evaluations = [_evaluations(baseline, whole.mean[part]) for part in evaluable(whole.mean)]
+    return _with_null(baseline, [one for part in evaluations for one in part])
 
 
 def _with_null(

@@ -24,6 +24,7 @@ from monitors.input_fault.cross_feature_model import (
     Evaluation,
     InputFaultBaseline,
     errors_of,
+    evaluable,
     filled,
     last_evaluation,
     learn,
@@ -150,8 +151,10 @@ def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | War
     n_evaluations = len(whole) // HOURS // EVALUATION_DAYS
     # Spelt out, not -1: a model may have no number among its inputs.
     shape = (len(whole) // HOURS, HOURS, len(whole.names))
-    by_day = np.isfinite(whole.mean).reshape(shape)
-    days = np.asarray(by_day.any(axis=1), dtype=np.bool_)
+    there = np.zeros(whole.mean.shape, dtype=np.bool_)
+    for part in evaluable(whole.mean):
+        there[part] = np.isfinite(whole.mean[part])
+    days = np.asarray(there.reshape(shape).any(axis=1), dtype=np.bool_)
     known = with_reference(days, EVALUATION_DAYS)
     if not known:
         most = int(days.sum(axis=0).max(initial=0)) // EVALUATION_DAYS

@@ -14,7 +14,6 @@ from monitors.finding import Finding
 from monitors.kind import Detail, Inputs, MonitorKind, ReferenceOf
 from monitors.show import CellKind, Column, Table, View
 from monitors.sources import RecentInput, Volume
-from monitors.summaries.daily import daily
 from monitors.summaries.input_history import InputHistory
 
 _RECENT, _VOLUME = RecentInput(), Volume()
@@ -22,23 +21,20 @@ _RECENT, _VOLUME = RecentInput(), Volume()
 
 def fit(params: DataQualityParams, reference: InputHistory) -> DataQualityBaseline | WarmingUp:
     """Fit ranges and shares on the days of the longest reference."""
-    edges, summary = reference.of(reference.kept)
     measured = [reference.edges.names[i] for i in reference.measured]
-    days = daily(summary, edges.names, reference.window.start, reference.window.end)
-    return data_quality.fit(days, measured, params)
+    return data_quality.fit(reference.days(reference.kept), measured, params)
 
 
 def evaluate(params: DataQualityParams, inputs: Inputs) -> Finding:
     """Evaluate the last day."""
     recent = inputs[_RECENT]
-    edges, summary = recent.of(recent.kept)
-    days = daily(summary, edges.names, recent.window.start, recent.window.end)
+    days = recent.days(recent.kept)
     found = data_quality.evaluate(
         inputs.fitted, days, inputs[_VOLUME], params, inputs.context.last_day
     )
     figures = found.detail.get("quality")
     known = figures if isinstance(figures, Mapping) else {}
-    lacking = [name for name in edges.names if name not in known] if known else []
+    lacking = [name for name in days.names if name not in known] if known else []
     return replace(found, detail={**found.detail, **unevaluated(lacking)})
 
 
@@ -66,6 +62,7 @@ KIND = MonitorKind(
     show=show,
     fit=fit,
     fitted_on=ReferenceOf.WIDEST,
+    reads_context=True,
     needs_reference=False,
     is_explained_by=data_quality.is_explained,
 )

@@ -16,7 +16,7 @@ from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput
 from monitors.statistics.seasonality import find_period
 from monitors.summaries import bin_resolution
-from monitors.summaries.daily import Daily, daily
+from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import Hourly, whole_days
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import Edges, Floats
@@ -64,7 +64,7 @@ def fit(params: InputDriftParams, reference: InputHistory) -> Fitted:
     return Fitted(
         baseline=baseline,
         totals=totals(reference.of(reference.measured)[1]),
-        days=_days(reference, reference.window) if is_short else None,
+        days=reference.days(reference.measured) if is_short else None,
     )
 
 
@@ -82,7 +82,7 @@ def evaluate(params: InputDriftParams, inputs: Inputs) -> Finding:
         found = with_coverage(found, (), recent)
         window = Window(as_of - timedelta(days=baseline.window_days), as_of)
         edges, _ = recent.of(recent.measured)
-        now = _days(recent, window)
+        now = recent.within(window).days(recent.measured)
         found = with_first_impression(found, now, fitted.days, edges)
         counts = now.counts.sum(axis=0) + fitted.days.counts.sum(axis=0)
         return _with_bins(found, edges, counts)
@@ -90,11 +90,6 @@ def evaluate(params: InputDriftParams, inputs: Inputs) -> Finding:
     edges, summary = recent.within(found.window).of(recent.measured)
     counts = totals(summary).counts + fitted.totals.counts
     return _with_bins(with_distances(found, edges, summary, fitted.totals), edges, counts)
-
-
-def _days(history: InputHistory, window: Window) -> Daily:
-    edges, summary = history.of(history.measured)
-    return daily(summary, edges.names, window.start, window.end)
 
 
 def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:

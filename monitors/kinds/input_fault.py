@@ -70,6 +70,7 @@ KIND = MonitorKind(
     fit=fit,
     fitted_on=ReferenceOf.WIDEST,
     fits_by_segment=lambda params: params.by_segment,
+    reads_context=True,
     severity=Severity.PAGE,
     broken=broken,
     state=_state,

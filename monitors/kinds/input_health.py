@@ -59,5 +59,6 @@ KIND = MonitorKind(
     evaluate=evaluate,
     show=show,
     fit=fit,
+    reads_context=True,
     interval=Interval.GRAIN,
 )

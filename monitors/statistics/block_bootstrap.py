@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.summaries.summary import Floats, Ints
+from monitors.summaries.summary import Bools, Floats, Ints
 
 MIN_DAYS = 14  # of reference: with fewer there is hardly anything to draw from
 DRAWS = 399
@@ -52,7 +52,9 @@ class Resampled:
     block_days: float
 
 
-def resampled(current: Floats, reference: Floats, borders: Floats) -> Resampled:
+def resampled(
+    current: Floats, reference: Floats, borders: Floats, is_read: Bools | None = None
+) -> Resampled:
     """Compare the days of a window by a stationary bootstrap of whole days [1]_.
 
     Parameters
@@ -63,6 +65,9 @@ def resampled(current: Floats, reference: Floats, borders: Floats) -> Resampled:
         On the same edges.
     borders : (feature, bin + 1)
         Where each bin begins and ends (`monitors.statistics.distances.borders`).
+    is_read : (day,)
+        False on days between the stretches of the reference: no block goes over them. All
+        are read by default.
 
     Returns
     -------
@@ -88,14 +93,18 @@ def resampled(current: Floats, reference: Floats, borders: Floats) -> Resampled:
     >>> resampled(days(7, 0.1, 0.4, 0.5), baseline, borders).p < 0.01
     True
     """
+    read = np.arange(len(reference)) if is_read is None else np.flatnonzero(is_read)
+    reference = reference[read]
     both = np.concatenate([reference, current])  # in time order: the window came last
+    goes_on = np.ones(len(both), dtype=np.bool_)
+    goes_on[1 : len(read)] = np.diff(read) == 1
     n_features = both.shape[1]
     varying = [i for i in range(n_features) if _varies_in_both(current[:, i], reference[:, i])]
     out = np.full((6, n_features), np.nan)
     if not varying:
         return _named(out, math.nan, None, math.nan)
     length = float(np.median([block_length(_daily_ranks(both[:, i])) for i in varying]))
-    drawn = _draw(len(both), (DRAWS, len(both)), length)
+    drawn = _draw(goes_on, (DRAWS, len(both)), length)
     now, before = (_times(part, len(both)) for part in np.split(drawn, [len(current)], axis=1))
     is_now = np.arange(len(both)) >= len(reference)
     now, before = np.vstack([is_now, now]), np.vstack([~is_now, before])
@@ -204,13 +213,21 @@ def _daily_ranks(days: Floats) -> Floats:
     return ranks
 
 
-def _draw(n: int, shape: tuple[int, int], length: float) -> Ints:
-    """Draw days in blocks of geometric length; the first day follows the last."""
+def _draw(goes_on: Bools, shape: tuple[int, int], length: float) -> Ints:
+    """Draw days in blocks of geometric length; the first day follows the last.
+
+    Parameters
+    ----------
+    goes_on : (day,)
+        Whether it follows the day before: a block may go on with it.
+    """
+    n = len(goes_on)
     rng = np.random.default_rng(_SEED)
     at = rng.integers(0, n, size=shape)
     begins = rng.random(shape) < 1 / length
     for day in range(1, shape[1]):
-        at[:, day] = np.where(begins[:, day], at[:, day], (at[:, day - 1] + 1) % n)
+        after = (at[:, day - 1] + 1) % n
+        at[:, day] = np.where(begins[:, day] | ~goes_on[after], at[:, day], after)
     return at
 
 

@@ -1,12 +1,12 @@
 """Robust distance of windows from their baseline, view by view."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
+from monitors.statistics.folds import folds, is_known
 from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
 
@@ -91,7 +91,8 @@ def robust_baseline(statistics: Floats, parts: Sequence[Statistic]) -> RobustBas
         weight=np.eye(len(parts)),
     )
     away = np.clip(alone.standardised(statistics), -_CLIP, _CLIP)
-    together = np.einsum("wfi,wfj->fij", away, away) / max(len(away), 1)
+    n = np.maximum(np.isfinite(statistics).any(axis=2).sum(axis=0), 1)
+    together = np.einsum("wfi,wfj->fij", away, away) / n[:, np.newaxis, np.newaxis]
     shrunk = _BELIEVED * together + (1.0 - _BELIEVED) * alone.weight
     return replace(alone, weight=np.linalg.inv(shrunk))
 
@@ -166,9 +167,8 @@ def scored_apart(
     (window, feature, view)
     """
     n = len(seen[0])
-    bounds = np.linspace(0, n, _FOLDS + 1).astype(int)
     scored = []
-    for start, end in itertools.pairwise(bounds):
+    for start, end in folds(is_known(seen[0]), _FOLDS):
         others = np.r_[0 : max(start - overlap, 0), min(end + overlap, n) : n]
         learnt = robust_baselines([own[others] for own in seen], parts)
         scored.append(distances([own[start:end] for own in seen], learnt))
@@ -183,7 +183,7 @@ def farthest(away: Floats, share: float) -> Floats:
     away : (window, feature, view)
         Less than one ordinary spread, and NaN, count as one.
     share
-        How many of the windows are asked; at least one.
+        How many of the known windows are asked; at least one.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def farthest(away: Floats, share: float) -> Floats:
     >>> farthest(away, share=0.5).item()
     4.0
     """
-    n = max(round(share * len(away)), 1)
+    n = max(round(share * int(is_known(away).sum())), 1)
     far = np.sort(np.maximum(np.nan_to_num(away), 1.0), axis=0)[-n:]
     typical: Floats = np.exp(np.log(far).mean(axis=0))
     return typical

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+from monitors.statistics.folds import is_known
 from monitors.statistics.view import Statistic, View, centred, cut, log_size, slide, stack
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import centred_about, rounding
@@ -52,7 +53,8 @@ def find_period(mean: Floats, candidates: tuple[int, ...] = CANDIDATES) -> int:
     """
     half = candidates[0] // 2
     for period in reversed(candidates):
-        if len(mean) < 3 * period:
+        there = is_known(mean)
+        if (there[period:] & there[:-period]).sum() < 2 * period:
             continue
         beside = max(_autocorrelation(mean, period + side) for side in (-half, half))
         if _autocorrelation(mean, period) - beside >= _MIN_PEAK:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
+from core.window import Stretches
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import (
     MAX,
@@ -38,6 +39,8 @@ class Daily:
         Whether any value arrived.
     counts : (day, feature, bin)
         Values per bin of the frozen edges.
+    is_read : (day,)
+        False between the stretches that were read: nothing is known of such a day.
     """
 
     names: tuple[str, ...]
@@ -49,6 +52,7 @@ class Daily:
     high: Floats
     has: Bools
     counts: Floats
+    is_read: Bools
 
     def __len__(self) -> int:
         return len(self.n)
@@ -67,10 +71,17 @@ class Daily:
             high=self.high[start:stop],
             has=self.has[start:stop],
             counts=self.counts[start:stop],
+            is_read=self.is_read[start:stop],
         )
 
 
-def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: datetime) -> Daily:
+def daily(
+    summary: Summary,
+    names: tuple[str, ...],
+    start: datetime,
+    end: datetime,
+    parts: Stretches = (),
+) -> Daily:
     """Lay the whole days of `[start, end)` on a grid.
 
     Parameters
@@ -81,6 +92,9 @@ def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: dateti
         The features, in the order of the summary.
     start, end
         Timezone-aware; a day that is only partly between them is left out.
+    parts
+        The stretches between them that were read, by default all. A day that is only
+        partly within one was not read.
 
     Raises
     ------
@@ -105,7 +119,14 @@ def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: dateti
         raise ValueError(f"{len(names)} names for {n_features} features")
     first, last = -(-chunk_at(start) // HOURS), chunk_at(end) // HOURS
     n_days = max(last - first, 0)
+    is_read = np.full(n_days, not parts)
+    for one in parts:
+        is_read[
+            -(-chunk_at(one.start) // HOURS) - first : chunk_at(one.end) // HOURS - first
+        ] = True
     part = summary.select(first * HOURS, last * HOURS)
+    if parts:
+        part = part.at(is_read[part.chunks // HOURS - first])
     days = part.chunks // HOURS - first
     added = np.zeros((n_days, n_features, SUM))
     low, high = np.full((2, n_days, n_features), np.inf) * np.array([1.0, -1.0])[:, None, None]
@@ -129,4 +150,5 @@ def daily(summary: Summary, names: tuple[str, ...], start: datetime, end: dateti
         high=high,
         has=has.reshape(n_days, HOURS, n_features),
         counts=counts,
+        is_read=is_read,
     )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from core.window import Window
+from core.window import Stretches, Window
 from monitors.summaries import summary
+from monitors.summaries.daily import Daily, daily
 from monitors.summaries.hourly import Hourly, held, hourly
 from monitors.summaries.summary import Edges, Summary
 
@@ -18,6 +19,8 @@ class InputHistory:
     ----------
     window
         Event time.
+    stretches
+        The parts of the window that were read; all of it where there are none.
     edges
         The features, and the bins of each.
     measured, kept
@@ -39,6 +42,7 @@ class InputHistory:
     summary: Summary
     n_total: int | None = None
     step_hours: int = 1
+    stretches: Stretches = ()
 
     @cached_property
     def hours(self) -> Hourly:
@@ -54,10 +58,17 @@ class InputHistory:
         keeps one grid, not one for each day.
         """
         first, end = summary.chunk_at(window.start), summary.chunk_at(window.end)
-        part = replace(self, window=window, summary=self.summary.select(first, end))
+        part = replace(
+            self, window=window, summary=self.summary.select(first, end), stretches=()
+        )
         if "hours" in self.__dict__:
             part.__dict__["hours"] = self.hours.until(end, end - first)
         return part
+
+    def days(self, places: Sequence[int]) -> Daily:
+        """Return some features on a grid of days, by their places."""
+        edges, part = self.of(places)
+        return daily(part, edges.names, self.window.start, self.window.end, self.stretches)
 
     def of(self, places: Sequence[int]) -> tuple[Edges, Summary]:
         """Return what is kept of some features, by their places."""

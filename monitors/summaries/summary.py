@@ -188,7 +188,7 @@ class Summary:
     def select(self, start: int, end: int) -> "Summary":
         """Return the chunks of `[start, end)`."""
         low, high = np.searchsorted(self.chunks, [start, end])
-        return self._at(slice(int(low), int(high)))
+        return self.at(slice(int(low), int(high)))
 
     def of(self, features: Sequence[int]) -> "Summary":
         """Return what is known of some features, by their places."""
@@ -200,9 +200,10 @@ class Summary:
 
     def split(self) -> list["Summary"]:
         """Return one summary per chunk."""
-        return [self._at(slice(i, i + 1)) for i in range(self.chunks.size)]
+        return [self.at(slice(i, i + 1)) for i in range(self.chunks.size)]
 
-    def _at(self, rows: slice) -> "Summary":
+    def at(self, rows: slice | Bools) -> "Summary":
+        """Return some rows."""
         return Summary(
             chunks=self.chunks[rows], moments=self.moments[rows], counts=self.counts[rows]
         )

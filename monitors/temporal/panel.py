@@ -22,6 +22,7 @@ from monitors.false_alarms.threshold import (
     middle_and_spread,
 )
 from monitors.false_alarms.warm_up import WarmingUp, with_reference
+from monitors.statistics.folds import reach_into_hole
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import (
     RobustBaseline,
@@ -257,6 +258,8 @@ def fit(
     centre, spread = middle_and_spread(whole.mean)
     whole = _standardised(whole, centre, spread)
     seen = _measure_apart(whole, views, params.window_days * HOURS, blocks)
+    into_hole = reach_into_hole(whole.mean, lead(views) // HOURS + params.window_days)
+    seen = tuple(np.where(into_hole[:, np.newaxis, np.newaxis], np.nan, own) for own in seen)
     there = np.asarray(np.isfinite(seen[0]).any(axis=2), dtype=np.bool_)
     n_windows = int(there.any(axis=1).sum()) // params.window_days
     known = with_reference(there, params.window_days)

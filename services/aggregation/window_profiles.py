@@ -91,7 +91,7 @@ def _new_blocks(
 ) -> Iterator[Block]:
     has = {block.name for block in known if not isinstance(block, Joint)}
     titles = {block.title for block in known if isinstance(block, Joint)}
-    features = {feature.name: feature for feature in contract.kept}
+    features = {feature.name: feature for feature in contract.kept if not feature.context}
     numbers = [block for block in known if isinstance(block, Numbers)]
     steps = 0
     for i, name in enumerate(edges.names):

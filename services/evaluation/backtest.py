@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
-from core.window import Window
+from core.window import Stretches, Window
 from db.queries import models, summaries
 from db.queries.log import positions, recompute_marks
 from db.session import read_only
@@ -24,7 +24,7 @@ from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Finding, Json, Outcome
-from monitors.kind import BrokenInput, EvaluationContext, MonitorKind
+from monitors.kind import BrokenInput, EvaluationContext, MonitorKind, ReferenceOf
 from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions
 from services.evaluation import evaluation_context
@@ -62,7 +62,7 @@ class BacktestRequest:
 
     since: datetime | None = None
     until: datetime | None = None
-    reference: Window | None = None
+    reference: Stretches = ()
     reference_days: int | None = None
     plans: tuple[MonitorPlan, ...] | None = None
 
@@ -267,7 +267,7 @@ def _with_reference(
         return request
     start = zone.floor(max(first, request.since or first))
     end = zone.later(start, request.reference_days * DAY)
-    return replace(request, reference=Window(start, end))
+    return replace(request, reference=(Window(start, end),))
 
 
 def _first_served(session: Session, model_id: UUID) -> datetime | None:
@@ -281,8 +281,8 @@ def _stretch(session: Session, model: Model, request: BacktestRequest) -> Window
     if first is None or closed is None:
         return None
     start = max(first, request.since or first)
-    if request.reference is not None:
-        start = max(start, request.reference.end)
+    if request.reference:
+        start = max(start, request.reference[-1].end)
     zone = models.zone_of(model)
     start = zone.floor(start)
     end = min(closed, request.until or closed)
@@ -301,8 +301,8 @@ def _days(
     """Read everything once, and cut the part of each day out of it."""
     request, stretch = of
     base = evaluation_context.load(session, model, stretch.start)
-    if request.reference is not None:
-        base = replace(base, reference=request.reference, widest_reference=request.reference)
+    if request.reference:
+        base = replace(base, references=dict.fromkeys(ReferenceOf, request.reference))
     slots = [*base.zone.ends(stretch.start, stretch.end)]
     preparation = Preparation(session, model, baselines, (slots[0], stretch.end), base.champion)
     monitors = [tracker.monitor for tracker in trackers]

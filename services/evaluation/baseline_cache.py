@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.window import Window
+from core.window import Stretches
 from monitors.kind import EvaluationContext, MonitorKind
 
 
@@ -16,7 +16,7 @@ class Key:
     kind: str
     params: str
     by_segment: bool
-    reference: Window
+    reference: Stretches
     revision: int
     features: tuple[str, ...]
 
@@ -36,9 +36,10 @@ class Baselines:
         self, kind: MonitorKind[Any], params: Any, context: EvaluationContext
     ) -> Key | None:
         """Return what the baseline of a monitor depends on; None where it has none."""
-        reference = context.reference_of(kind.fitted_on)
-        if kind.fit is None or reference is None:
+        reference = context.references.get(kind.fitted_on, ())
+        if kind.fit is None or not reference:
             return None
+        unread = kind.unread(context.contract)
         return Key(
             model_id=context.model_id,
             kind=kind.name,
@@ -46,7 +47,7 @@ class Baselines:
             by_segment=kind.fits_by_segment(params),
             reference=reference,
             revision=context.revisions.get(reference, 0),
-            features=context.features,
+            features=tuple(name for name in context.features if name not in unread),
         )
 
     def has(self, key: Key) -> bool:

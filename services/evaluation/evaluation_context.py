@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
-from core.window import Window
+from core.window import Stretches, duration
 from db.queries import models, summaries
 from db.tables import Model, Version
-from monitors.kind import RECENT, EvaluationContext
+from monitors.kind import EvaluationContext, ReferenceOf
 from services.models import monitor_config
 
 
@@ -46,7 +46,6 @@ def load(
     else:
         champion = next((v for v in versions if v.name == past.champion), None)
         versions = [v for v in versions if v.created_at <= past.known_at or v is champion]
-    references = [window for v in versions if (window := bounds(v))]
     edges = summaries.edges(session, model.id)
     name = champion.name if champion else None
     contract = model.contract
@@ -57,8 +56,7 @@ def load(
         as_of=as_of,
         champion=name,
         serving=name,
-        reference=bounds(champion) if champion else None,
-        widest_reference=max(references, key=lambda w: w.end - w.start, default=None),
+        references=references(versions, champion),
         objective=champion.objective if champion else None,
         revisions=revisions(versions),
         features=edges.names if edges else (),
@@ -67,18 +65,22 @@ def load(
     )
 
 
-def lately(as_of: datetime) -> Window:
-    """Return the recent days that most monitors read."""
-    return Window(as_of - RECENT, as_of)
+def references(
+    versions: Iterable[Version], champion: Version | None
+) -> dict[ReferenceOf, Stretches]:
+    """Return what kinds are fitted on, given the versions that were known."""
+    return {
+        ReferenceOf.CHAMPION: () if champion is None else champion.reference,
+        ReferenceOf.WIDEST: max((v.reference for v in versions), key=duration, default=()),
+    }
 
 
-def revisions(versions: Iterable[Version]) -> dict[Window, int]:
+def revisions(versions: Iterable[Version]) -> dict[Stretches, int]:
     """Return how often rows came late into each reference."""
-    found: dict[Window, int] = {}
+    found: dict[Stretches, int] = {}
     for version in versions:
-        window = bounds(version)
-        if window is not None:
-            found[window] = max(found.get(window, 0), version.reference_rev)
+        own = version.reference
+        found[own] = max(found.get(own, 0), version.reference_rev)
     return found
 
 
@@ -86,10 +88,3 @@ def champion_name(session: Session, model_id: UUID) -> str | None:
     """Return the name of the version that serves; None before the first."""
     found = models.champion(session, model_id)
     return found[1].name if found else None
-
-
-def bounds(version: Version) -> Window | None:
-    """Return the reference window of a version, when it has one."""
-    if version.reference_start is None or version.reference_end is None:
-        return None
-    return Window(version.reference_start, version.reference_end)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.schema.contract import Contract
 from core.schema.zone import Zone
-from core.window import Window
+from core.window import Window, span
 from db.queries import summaries
 from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, SLOTS, beside
@@ -26,16 +26,19 @@ HOUR = timedelta(hours=1)
 
 
 def load(
-    session: Session, model: Model, window: Window, *, by_segment: bool = False
+    session: Session, model: Model, *windows: Window, by_segment: bool = False
 ) -> InputHistory:
-    """Read what is kept of the input of all versions in a window.
+    """Read what is kept of the input of all versions in a window, or in some.
 
     Parameters
     ----------
     session
         The open transaction.
-    model, window
-        Whose input, and of when, in UTC.
+    model
+        Whose input.
+    *windows
+        Of when, in UTC: one, or the stretches of a reference. What lies between them is
+        without a value.
     by_segment
         With the numbers of every segment behind those of the total.
 
@@ -49,19 +52,20 @@ def load(
     if edges is None:
         edges = Edges(names=contract.measured, values=np.empty((len(contract.measured), 0)))
     n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
-    seen = summaries.read(session, INPUT, model.id, [window]) or summary.empty(n_known, n_bins)
+    seen = summaries.read(session, INPUT, model.id, windows) or summary.empty(n_known, n_bins)
     zone, kept = Zone(contract.zone), {feature.name for feature in contract.kept}
     history = InputHistory(
-        window=zone.locally(window),
+        window=zone.locally(span(windows)),
         edges=edges,
         measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
         kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
         summary=in_local_time(summary.widen(seen, n_known), zone),
         step_hours=max(contract.step // HOUR, 1),
+        stretches=tuple(map(zone.locally, windows)) if len(windows) > 1 else (),
     )
     if not by_segment:
         return history
-    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, [window])
+    apart = summaries.read(session, INPUT_BY_SEGMENT, model.id, windows)
     if apart is not None:
         apart = in_local_time(apart, zone, SLOTS)
     return _with_segments(session, model, contract, history, apart)

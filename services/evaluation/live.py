@@ -27,13 +27,14 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
+from monitors.context_features import without
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
 from monitors.slo.silence import ARRIVALS, ArrivalHistory, ArrivalProfile, SilentEntity
 from monitors.sources import Arrivals, InputGrains, PulledSources
-from monitors.summaries.grains import INPUT_GRAINS, KEEP
+from monitors.summaries.grains import INPUT_GRAINS, KEEP, Grains
 from services.aggregation import entities
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
@@ -188,15 +189,13 @@ class LiveMonitors:
             as_of=as_of,
             champion=None,
             serving=None,
-            reference=None,
-            widest_reference=None,
             objective=None,
         )
         one = _Prepared(monitor_id=monitor.id, kind=kind, context=context)
         try:
             one.params = registry.parse(monitor.kind, monitor.params)
             for source in kind.sources(one.params):
-                one.values[source] = self._read(session, model, contract, source, as_of)
+                one.values[source] = self._read(session, model, one, source)
             if kind.fit is not None:
                 one.fitted = self._fitted(session, model, monitor, one)
         except Exception as error:
@@ -205,18 +204,12 @@ class LiveMonitors:
             one.error = error
         return one
 
-    def _read(
-        self,
-        session: Session,
-        model: Model,
-        contract: Contract,
-        source: object,
-        as_of: datetime,
-    ) -> object:
+    def _read(self, session: Session, model: Model, one: "_Prepared", source: object) -> object:
+        as_of = one.as_of
         match source:
             case InputGrains():
-                window = Window(as_of - source.n_grains * contract.grain, as_of)
-                return input_history.grains(session, model, contract, window)
+                width = source.n_grains * one.context.contract.grain
+                return _grains(session, model, one, Window(as_of - width, as_of))
             case Arrivals():
                 return self._arrivals(session, model, as_of)
             case PulledSources():
@@ -258,11 +251,9 @@ class LiveMonitors:
             since = select(Alert.since).where(Alert.monitor_id == monitor.id)
             firing = session.scalar(since.where(Alert.since.is_not(None)))
             end = end if firing is None else min(end, firing - HOUR)
-        key: Signature = (end, str(monitor.params))
+        key: Signature = (end, str(monitor.params), one.kind.unread(contract))
         if monitor.id not in known.fits or known.fits[monitor.id][0] != key:
-            before = input_history.grains(
-                session, model, contract, Window(end - FITTED_ON, end)
-            )
+            before = _grains(session, model, one, Window(end - FITTED_ON, end))
             assert one.kind.fit is not None
             known.fits[monitor.id] = (key, one.kind.fit(one.params, before))
         return known.fits[monitor.id][1]
@@ -324,6 +315,12 @@ class _Prepared:
     def as_of(self) -> datetime:
         """The moment that is evaluated."""
         return self.context.as_of
+
+
+def _grains(session: Session, model: Model, one: _Prepared, window: Window) -> Grains:
+    contract = one.context.contract
+    found = input_history.grains(session, model, contract, window)
+    return without(found, one.kind.unread(contract))
 
 
 def _finding(one: _Prepared) -> Finding:

@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.errors import Unprocessable
-from core.window import Window
+from core.window import Stretches
 from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
+from monitors.context_features import without
 from monitors.finding import Json
 from monitors.kind import EvaluationContext, MonitorKind, Source
 from monitors.summaries.input_history import InputHistory
@@ -91,7 +92,7 @@ class Preparation:
         )
         self._baselines = baselines
         self._cuts: dict[Source[Any], Cut[Any]] = {}
-        self._references: dict[tuple[Window, bool], InputHistory] = {}
+        self._references: dict[tuple[Stretches, bool], InputHistory] = {}
 
     def slot(self, monitors: Sequence[Monitor], context: EvaluationContext) -> list[Prepared]:
         """Prepare every monitor for one slot.
@@ -128,7 +129,7 @@ class Preparation:
         for source in sources:
             if source not in values:
                 values[source] = self._cut(source)(context)
-        key = self._baselines.key(kind, params, context)
+        key, unread = self._baselines.key(kind, params, context), kind.unread(context.contract)
         state: Json = None
         if kind.state is not None:
             state = inhibition.state_before(
@@ -138,9 +139,9 @@ class Preparation:
             monitor_id=monitor.id,
             kind=kind,
             params=params,
-            values={source: values[source] for source in sources},
+            values={source: without(values[source], unread) for source in sources},
             key=key,
-            reference=None if key is None else self._reference(key),
+            reference=None if key is None else without(self._reference(key), unread),
             state=state,
         )
 
@@ -157,7 +158,7 @@ class Preparation:
             self._references[which] = input_history.load(
                 self._reading.session,
                 self._reading.model,
-                key.reference,
+                *key.reference,
                 by_segment=key.by_segment,
             )
         return self._references[which]

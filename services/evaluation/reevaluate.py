@@ -186,7 +186,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
     reaches, wanted = [], set[datetime]()
     for mark in marks:
         day = zone.bounds(mark.day)
-        is_reference = any(w.start < day.end and w.end > day.start for w in references)
+        is_reference = any(part.overlaps(day) for part in references)
         reach = model.evaluated_until
         if not is_reference:
             reach = min(reach, zone.later(day.start, back))
@@ -203,7 +203,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
 
 def _references(session: Session, model: Model) -> list[Window]:
     """Return the days that any evaluation is measured against."""
-    found = [*evaluation_context.revisions(models.versions(session, model.id))]
+    found = [part for one in models.versions(session, model.id) for part in one.reference]
     for source in _sources(session, model):
         found += reader(source).references(session, model, source)
     return found

@@ -110,7 +110,10 @@ def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
         raise Unprocessable("the contract has no segments (segment_by)")
     if weights:
         try:
-            check(weights, "feature", contract.measured)
+            unread = registry.find(plan.kind).unread(contract)
+            check(
+                weights, "feature", [name for name in contract.measured if name not in unread]
+            )
         except ValueError as error:
             raise Unprocessable(str(error)) from None
 

@@ -16,7 +16,7 @@ from core.schema.contract import Contract
 from core.schema.evolution import Change, absorb, apart, compare, known_digests, succeed
 from core.schema.rows import REFERENCE
 from core.terms import Terms, rules
-from core.window import Window
+from core.window import Stretches
 from db.queries import models
 from db.queries.unique import insert_unique
 from db.session import read_only
@@ -132,7 +132,7 @@ class VersionPlan:
     name: str
     contract: Contract | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
-    reference: Window | None = None
+    reference: Stretches = ()
     objective: float | None = None
 
 
@@ -290,8 +290,7 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     is_new = version is None
     if version is None:
         version = Version(model_id=model_id, name=plan.name, created_at=now)
-        version.reference_start = plan.reference.start if plan.reference else None
-        version.reference_end = plan.reference.end if plan.reference else None
+        version.reference = plan.reference
         _declare(version, replace(contract, widens=()))
     elif contract != own:
         _declare(version, succeed(own, contract))
@@ -304,14 +303,13 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     return is_new
 
 
-def _refuse_other_origin(version: Version, change: Change, reference: Window | None) -> None:
+def _refuse_other_origin(version: Version, change: Change, reference: Stretches) -> None:
     if change.breaking:
         raise Conflict(
             f"version {version.name!r} exists with another contract, which this one breaks in "
             f"{', '.join(change.breaking)}: declare it with a new version"
         )
-    bounds = (reference.start, reference.end) if reference else (None, None)
-    if (version.reference_start, version.reference_end) != bounds:
+    if version.reference != reference:
         raise Conflict(f"version {version.name!r} exists with another reference")
 
 

@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.stored import from_attributes
+from core.window import Stretches
 from db.queries import models
 from db.tables import Alert, Monitor
 from services.platform_faults import set_aside
@@ -48,8 +49,8 @@ class VersionNow:
     ----------
     sha256, n_bytes
         Of its weights; None where somebody else keeps them.
-    reference_start, reference_end
-        Bounds of the input that it was trained on.
+    reference
+        The stretches of input that it was trained on.
     objective
         The standardised error that its accuracy is held to.
     """
@@ -60,8 +61,7 @@ class VersionNow:
     sha256: str | None
     n_bytes: int | None
     manifest: dict[str, Any]
-    reference_start: datetime | None
-    reference_end: datetime | None
+    reference: Stretches
     objective: float | None
     created_at: datetime
 

@@ -277,8 +277,7 @@ class Trainer:
                 sha256=stored.sha256,
                 n_bytes=stored.n_bytes,
                 manifest=result.manifest.to_json(),
-                reference_start=result.reference.start,
-                reference_end=result.reference.end,
+                reference=(result.reference,),
                 objective=result.objective,
                 created_at=now,
             )

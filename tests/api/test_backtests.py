@@ -124,12 +124,11 @@ def test_an_outage_is_tried_again(
         pytest.param({"until": "2026-01-01T00:00:00"}, "until", id="a time without a zone"),
         pytest.param(
             {
-                "reference": {
-                    "since": "2026-01-02T00:00:00Z",
-                    "until": "2026-01-01T00:00:00Z",
-                }
+                "reference": [
+                    {"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"},
+                ]
             },
-            "ends before it begins",
+            "ends before it starts",
             id="a reference that ends before it begins",
         ),
     ],

@@ -153,7 +153,7 @@ def test_without_a_reference_there_is_no_report(
 ) -> None:
     forget_runs(sessions)
     with unit_of_work(sessions) as session:
-        session.scalars(select(Version)).one().reference_start = None
+        session.scalars(select(Version)).one().reference = ()
     answer = operator.post(f"/v1/findings/{drifted}/report")
     assert answer.status_code == 422
     assert answer.json()["detail"].endswith("version 'v1' has no reference")

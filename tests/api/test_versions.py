@@ -16,9 +16,14 @@ from tests.problems import error_of
 WEIGHTS = save({"weight": np.arange(6.0).reshape(2, 3)})
 OTHER = save({"weight": np.zeros(3)})
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-REFERENCE = {
-    "reference_start": "2025-01-01T00:00:00Z",
-    "reference_end": "2025-12-31T00:00:00+00:00",
+
+
+def stretch(start: str, end: str) -> dict[str, str]:
+    return {"start": f"2025-{start}T00:00:00Z", "end": f"2025-{end}T00:00:00+00:00"}
+
+
+REFERENCE: dict[str, Any] = {
+    "reference": [stretch("06-01", "12-31"), stretch("01-01", "05-01")]
 }
 
 
@@ -31,7 +36,8 @@ def version(operator: TestClient, model: str) -> str:
 
 def test_a_version_takes_the_models_contract(operator: TestClient, version: str) -> None:
     read = operator.get(version).json()
-    assert read["reference_start"] == "2025-01-01T00:00:00Z"
+    starts = [part["start"] for part in read["reference"]]
+    assert starts == ["2025-01-01T00:00:00Z", "2025-06-01T00:00:00Z"]  # in order
     assert read["sha256"] is None
     assert [one["name"] for one in operator.get("/v1/models/grid").json()["versions"]] == ["v1"]
 
@@ -59,12 +65,24 @@ def test_the_same_again_is_fine_and_the_manifest_may_change(
         pytest.param(
             {**REFERENCE, "contract": {**CONTRACT, "horizon": 48}}, 409, "horizon", id="misfit"
         ),
-        pytest.param({"reference_start": "2025-01-01T00:00:00Z"}, 422, "belong", id="half"),
+        pytest.param({"reference": [{"start": "2025-01-01T00:00:00Z"}]}, 422, "end", id="half"),
         pytest.param(
-            {"reference_start": "2025-01-01T00:00:00", "reference_end": "2025-01-02T00:00:00"},
+            {"reference": [{"start": "2025-01-01T00:00:00", "end": "2025-01-02T00:00:00Z"}]},
             422,
             "timezone",
             id="no time zone",
+        ),
+        pytest.param(
+            {"reference": [stretch("03-01", "02-01")]},
+            422,
+            "2025-03-01T00:00:00+00:00 to 2025-02-01T00:00:00+00:00 ends before it starts",
+            id="backwards",
+        ),
+        pytest.param(
+            {"reference": [stretch("01-01", "02-02"), stretch("02-01", "03-01")]},
+            422,
+            "2025-02-01T00:00:00+00:00 to 2025-03-01T00:00:00+00:00 overlaps 2025-01-01",
+            id="an overlap",
         ),
         pytest.param({**REFERENCE, "objective": 0}, 422, "objective", id="objective"),
     ],

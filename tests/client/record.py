@@ -120,8 +120,8 @@ def _compared(found: Any) -> Any:
 def _requests() -> Iterator[tuple[str, Recorded]]:
     """Yield what is recorded: the client's own requests, and the other documented formats."""
     yield "model", _put("", {"contract": CONTRACT, "description": "recorded"})
-    reference = {"reference_start": START.isoformat(), "reference_end": _at(4)}
-    yield "version-v1", _put("/versions/v1", {"manifest": {"seed": 7}, **reference})
+    reference = [{"start": START.isoformat(), "end": _at(4)}]
+    yield "version-v1", _put("/versions/v1", {"manifest": {"seed": 7}, "reference": reference})
     yield "version-v2", _put("/versions/v2", {"objective": 0.4})
     yield (
         "artifact",

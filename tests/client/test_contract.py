@@ -41,6 +41,7 @@ PLAIN: dict[str, Any] = {
                     {"name": "load", "minimum": 0.0, "maximum": 1.5, "optional": True},
                     {"name": "kind", "dtype": "category", "vocabulary": ["a", "b"]},
                     {"name": "age", "sensitivity": "bucket", "bucket_edges": [0, 18.0, 65]},
+                    {"name": "rain", "context": True},
                 ]
             },
             id="features that say more",

@@ -86,6 +86,7 @@ def test_the_digest_does_not_see(spelt_out: dict[str, Any]) -> None:
         pytest.param({"sensitive_fields": {"worker": "drop"}}, id="sensitive fields"),
         pytest.param(with_feature(1, maximum=61), id="range"),
         pytest.param(with_feature(2, bucket_edges=[0, 65]), id="buckets"),
+        pytest.param(with_feature(2, context=True), id="a context feature"),
         pytest.param(with_feature(3, vocabulary=["south", "north"]), id="vocabulary"),
     ],
 )

@@ -150,11 +150,10 @@ def _configure(client: TestClient) -> None:
     _call(client, "PUT", "/v1/channels/hook", {"url": "https://hooks.example/seqwatch"})
     _call(client, "PUT", "/v1/trainers/ours", {"kind": "builtin"})
     _call(client, "PUT", MODEL, {"contract": CONTRACT, "description": "filled"})
-    reference = {
-        "reference_start": (SERVED - N_REFERENCE * DAY).isoformat(),
-        "reference_end": SERVED.isoformat(),
-    }
-    _call(client, "PUT", f"{MODEL}/versions/v1", {"manifest": {"format": FORMAT}, **reference})
+    start = SERVED - N_REFERENCE * DAY
+    reference = [{"start": start.isoformat(), "end": SERVED.isoformat()}]
+    stated = {"manifest": {"format": FORMAT}, "reference": reference}
+    _call(client, "PUT", f"{MODEL}/versions/v1", stated)
     _call(client, "PUT", f"{MODEL}/versions/v2", {})
     weights = save({"weight": np.arange(2.0)})
     assert client.put(f"{MODEL}/versions/v1/artifact", content=weights).status_code == 200

@@ -89,7 +89,7 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
         ).one()
         assert row.outcome is Outcome.BREACH
         told = explain(session, tmp_path, row.id, None, NOW)
-    assert told.reference_start == START
+    assert told.reference[0].start == START
     [table] = told.views
     assert isinstance(table, Table)
     assert table.columns[1].name == "Bias"

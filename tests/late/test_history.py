@@ -108,7 +108,7 @@ def test_other_monitors_and_another_reference_may_be_tried(
     asked = BacktestRequest(
         since=START,
         until=END - 2 * DAY,
-        reference=Window(START, START + 26 * DAY),
+        reference=(Window(START, START + 26 * DAY),),
         plans=(plan,),
     )
     found = run_backtest(sessions, world.model_id, asked)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
 from core.schema.rows import Kind
+from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow
 from monitors.finding import Json, Outcome
@@ -249,8 +250,7 @@ def test_a_finding_explains_itself_by_what_was_said(
     with read_only(sessions) as session:
         told = explain(session, tmp_path, breach.id, None, NOW)
         untold = explain(session, tmp_path, quiet.id, None, NOW)
-    assert told.reference_start == START + DAY
-    assert told.reference_end == breach.as_of - DAY
+    assert told.reference == (Window(START + DAY, breach.as_of - DAY),)
     worst = told.features[0]
     known = breach.detail["features"][worst.name]
     assert worst.name == breach.detail["top"]
@@ -263,7 +263,7 @@ def test_a_finding_explains_itself_by_what_was_said(
     assert worst.moved > 0.2  # what is forecast rose in the last hours of that day
     assert sum(bar.current or 0.0 for bar in worst.bars) == pytest.approx(1.0)
     assert untold.features == ()
-    assert untold.reference_start is None
+    assert untold.reference == ()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

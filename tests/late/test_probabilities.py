@@ -106,7 +106,7 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     with read_only(world.sessions) as session:
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
         listed = lists.accuracy(session, world.model_id, SKY, 90).classes
-    assert told.reference_start == START
+    assert told.reference[0].start == START
     table, reliability = told.views
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["calm", "storm"]

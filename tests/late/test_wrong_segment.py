@@ -95,7 +95,7 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     assert found[CHANGED + 2][1].startswith("errors of load for shop=b are ")
     with read_only(world.sessions) as session:
         told = explain(session, tmp_path, breach_of(session).id, None, NOW)
-    assert told.reference_start == START
+    assert told.reference[0].start == START
     [table] = told.views
     assert isinstance(table, Table)
     assert {row[0] for row in table.rows} == {f"load [shop={shop}]" for shop in SHOPS}

@@ -24,6 +24,7 @@ from api.main import create_app
 from cli.importing.arguments import add_import
 from cli.importing.command import run
 from core.settings import Settings
+from core.window import Window
 from db.queries import models
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Inbox, Quarantine
@@ -67,7 +68,7 @@ class Platform:
         with unit_of_work(self.sessions) as session:
             version = models.find_version(session, models.find(session, model).id, "v1")
             if with_reference:
-                version.reference_start, version.reference_end = START, SERVED
+                version.reference = (Window(START, SERVED),)
             champion_pointer.move(session, version.model_id, version.id, 0, START)
         return model
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
 from core.errors import StaleChampion
+from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Rollout, Version
 from db.tables import Finding as FindingRow
@@ -154,7 +155,7 @@ def test_a_day_is_reevaluated_when_the_champion_changed_meanwhile(
     with unit_of_work(sessions) as session:
         for version_id in loop.versions.values():
             version = session.get_one(Version, version_id)
-            version.reference_start, version.reference_end = day(-30), day(0)
+            version.reference = (Window(day(-30), day(0)),)
     overtaken = partial(evaluate_slot, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
     with pytest.raises(StaleChampion, match="evaluate it again"):
         overtaken()

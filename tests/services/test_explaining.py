@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound
+from core.window import Window
 from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, Monitor, Rollout, RolloutEvent
@@ -86,7 +87,7 @@ def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
     assert (last.since, last.n_evaluations) == (CHANGE, 2)
     calm = told(story, story.finding("input_drift", CHANGE))
     assert (calm.since, calm.n_evaluations) == (None, 0)
-    assert (calm.reference_start, calm.reference_end) == (START, START + 30 * DAY)
+    assert calm.reference == (Window(START, START + 30 * DAY),)
 
 
 def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Session]) -> None:
@@ -292,4 +293,4 @@ def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -
     assert broken.name == FAULT.feature
     assert broken.message.startswith("scaled by 1.80 since")
     # Neither a summary nor a reference is there: nothing else can be said, and nothing fails.
-    assert (broken.mean, broken.bars, found.reference_start) == (None, (), None)
+    assert (broken.mean, broken.bars, found.reference) == (None, (), ())

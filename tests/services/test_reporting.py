@@ -67,7 +67,7 @@ class Grid:
         version_id = add_version(sessions, self.model_id, "v1", {})
         with unit_of_work(sessions) as session:
             version = session.get_one(Version, version_id)
-            version.reference_start, version.reference_end = BEFORE.start, BEFORE.end
+            version.reference = (BEFORE,)
             monitor = Monitor(
                 model_id=self.model_id,
                 name="input_drift",
@@ -210,7 +210,7 @@ def test_a_sample_has_one_row_per_step_and_every_one_when_they_fit(tmp_path: Pat
     shadow = prediction(START, 7, shadow=True, features={"load": [-1.0], "wind": [-1.0]})
     archive(tmp_path, model_id, [*hourly_rows(Window(START, START + DAY), 1.0), shadow])
     log = Log(tmp_path, model_id)
-    steps = sample_input(log, BEFORE, ["load", "wind"], 100, seed=1)
+    steps = sample_input(log, (BEFORE,), ["load", "wind"], 100, seed=1)
     assert steps.shape == (48, 2)
     assert np.isnan(steps[:, 1]).sum() == 24
     assert np.sort(steps[:, 0]).tolist() == sorted([1.0] * 24 + [1.0 + i for i in range(24)])
@@ -227,7 +227,7 @@ def test_a_sample_draws_from_the_whole_window_and_the_same_seed_draws_the_same(
     archive(tmp_path, model_id, rows)
     log = Log(tmp_path, model_id)
     first, again, other = (
-        sample_input(log, BEFORE, ["load"], 600, seed)[:, 0] for seed in (1, 1, 2)
+        sample_input(log, (BEFORE,), ["load"], 600, seed)[:, 0] for seed in (1, 1, 2)
     )
     assert first.tolist() == again.tolist() != other.tolist()
     assert (np.diff(first) >= 0).all()  # in event time: Evidently draws it so
@@ -239,4 +239,4 @@ def test_a_sample_draws_from_the_whole_window_and_the_same_seed_draws_the_same(
 
 
 def test_nothing_was_ever_archived(tmp_path: Path) -> None:
-    assert sample_input(Log(tmp_path, uuid4()), BEFORE, ["load"], 9, seed=1).shape == (0, 1)
+    assert sample_input(Log(tmp_path, uuid4()), (BEFORE,), ["load"], 9, seed=1).shape == (0, 1)

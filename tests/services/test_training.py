@@ -85,7 +85,7 @@ def test_a_first_version_that_beats_the_naive_forecast_serves(empty: Seasons) ->
     assert (version.name, version.objective is not None) == ("v1", True)
     content = path_of(empty.settings().artifacts, "grid", version.sha256 or "").read_bytes()
     assert hashlib.sha256(content).hexdigest() == version.sha256
-    assert version.reference_end == START + (CHANGE - 1) * DAY
+    assert version.reference[0].end == START + (CHANGE - 1) * DAY
     with unit_of_work(empty.sessions) as session:
         champion = routing_of(session, "grid").champion
     assert champion is not None
@@ -123,7 +123,7 @@ def test_after_a_change_a_better_challenger_goes_to_canary(seasons: Seasons) -> 
     assert new.manifest["base"] == "v1"
     assert new.manifest["scaler"] == old.manifest["scaler"]
     assert new.objective == old.objective
-    assert new.reference_start == ONSET
+    assert new.reference[0].start == ONSET
 
 
 def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None:

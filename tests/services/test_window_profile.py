@@ -88,7 +88,7 @@ def test_rows_that_are_turned_round_are_found_named_and_explained(
     assert top.bars
     assert top.days
     assert not top.hours  # what is kept of a day does not tell its hours apart
-    assert page.reference_start == START
+    assert page.reference[0].start == START
     replayed = run_backtest(
         sessions, model_id, BacktestRequest(since=START + (N_DAYS - 6) * DAY)
     )

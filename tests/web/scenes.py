@@ -13,6 +13,7 @@ from alerts.state import Flip, Phase, Reason
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
+from core.window import Window
 from db.tables import (
     Alert,
     Channel,
@@ -93,8 +94,7 @@ def a_version(scene: Scene, model: Model, name: str, **columns: Any) -> Version:
         sha256=scene.chance.bytes(32).hex(),
         n_bytes=412_736,
         manifest={"format": FORMAT},
-        reference_start=START - 480 * DAY,
-        reference_end=START,
+        reference=(Window(START - 480 * DAY, START),),
         objective=OBJECTIVE,
         created_at=scene.now - 2 * DAY,
     )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.settings import Settings
+from core.window import Window
 from db.queries import models, segments
 from db.session import read_only, unit_of_work
 from db.tables import Model
@@ -141,8 +142,8 @@ def test_a_model_names_its_time_zone_and_shows_days_of_it(
         declared = model.contract
         model.contract = replace(declared, zone="Asia/Tokyo")
         [version, *_] = models.versions(session, model.id)
-        version.reference_start = datetime(2026, 1, 4, 15, tzinfo=UTC)
-        version.reference_end = datetime(2026, 2, 4, 15, tzinfo=UTC)
+        start, end = (datetime(2026, month, 4, 15, tzinfo=UTC) for month in (1, 2))
+        version.reference = (Window(start, end),)
     text = read.get(page).text
     assert "<dt>Days in</dt><dd>Asia/Tokyo</dd>" in text
     assert "2026-01-05 to 2026-02-05" in text

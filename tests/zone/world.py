@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.schema.rows import REFERENCE, Kind
 from core.schema.zone import DEFAULT, Zone
+from core.window import Window
 from db.session import unit_of_work
 from db.tables import Version
 from tests.late.world import DAY, Row, World
@@ -41,8 +42,8 @@ def a_world(
     )
     with unit_of_work(sessions) as session:
         [version] = session.query(Version).filter_by(model_id=world.model_id)
-        version.reference_start = zone.start(first)
-        version.reference_end = zone.start(first + n_reference * DAY)
+        end = zone.start(first + n_reference * DAY)
+        version.reference = (Window(zone.start(first), end),)
     return world
 
 

@@ -85,13 +85,15 @@ def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
     if not closed:
         return
     zone = models.zone_of(session.get_one(Model, model_id))
+    late = [zone.bounds(day) for day in closed]
+    of_late = [
+        version.id
+        for version in models.versions(session, model_id)
+        if any(part.overlaps(day) for part in version.reference for day in late)
+    ]
     session.execute(
         update(Version)
-        .where(
-            Version.model_id == model_id,
-            Version.reference_start < zone.bounds(max(closed)).end,
-            Version.reference_end > zone.start(min(closed)),
-        )
+        .where(Version.id.in_(of_late))
         .values(reference_rev=Version.reference_rev + 1)
         .execution_options(synchronize_session=False)
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
-from core.window import Window
+from core.window import Stretches, Window
 from db.queries import models
 from db.queries.log import row_counters
 from db.queries.read import nearby
@@ -22,7 +22,7 @@ from monitors.baselines.segments import segment_of
 from monitors.explanation.implicated_features import ImplicatedFeature, named, started
 from monitors.false_alarms import decision
 from monitors.finding import Outcome
-from monitors.kind import ReferenceOf, Source
+from monitors.kind import Source
 from monitors.show import Text, View, checked
 from monitors.sources import (
     DailyErrors,
@@ -69,8 +69,8 @@ class Explanation:
         How many evaluations in a row breached, up to this one.
     zone
         Whose days and hours of the day are shown.
-    reference_start, reference_end
-        What the window is compared with; None where there is none.
+    reference
+        The stretches that the window is compared with; none where there is none.
     view
         Of a finding on the order of values: where it shows most.
     moved
@@ -112,8 +112,7 @@ class Explanation:
     since: datetime | None
     n_evaluations: int
     zone: str
-    reference_start: datetime | None
-    reference_end: datetime | None
+    reference: Stretches
     view: str | None
     moved: tuple[str, ...]
     features: tuple[FeatureMoved, ...]
@@ -192,7 +191,7 @@ def explain(
         window=zone.locally(window),
         lead=zone.locally(lead),
         recent=of_lead,
-        reference=None if reference is None else counted(reference),
+        reference=counted(*reference) if reference else None,
         by_hour=WindowProfiles not in sources,
     )
 
@@ -227,8 +226,7 @@ def explain(
         since=incident.since,
         n_evaluations=incident.n_evaluations,
         zone=contract.zone,
-        reference_start=None if reference is None else reference.start,
-        reference_end=None if reference is None else reference.end,
+        reference=reference,
         view=names[0].view if names else None,
         moved=tuple(row.detail.get("moved", ())),  # older findings name none
         features=features.moves(material, names),
@@ -300,22 +298,16 @@ def _lead(window: Window, since: datetime | None, zone: Zone) -> Window:
     return Window(zone.floor(zone.later(min(window.start, changed), -LEAD)), window.end)
 
 
-def _reference(session: Session, row: Finding, kind: str) -> Window | None:
+def _reference(session: Session, row: Finding, kind: str) -> Stretches:
     """Return what the finding was compared with."""
     of_kind = registry.stored(kind)
     if of_kind.is_against_reference and of_kind.fit is None:
         days: dict[str, str] | None = row.detail.get("reference")
         if days is None:
-            return None
-        return Window(*(datetime.fromisoformat(days[bound]) for bound in ("start", "end")))
+            return ()
+        start, end = (datetime.fromisoformat(days[bound]) for bound in ("start", "end"))
+        return (Window(start, end),)
     versions = models.versions(session, row.model_id)
-    if of_kind.fitted_on is ReferenceOf.WIDEST:
-        known = [version for version in versions if version.created_at <= row.recorded_at]
-    else:
-        known = [version for version in versions if version.name == row.version]
-    references = [
-        window
-        for version in known
-        if (window := evaluation_context.bounds(version)) is not None
-    ]
-    return max(references, key=lambda each: each.end - each.start, default=None)
+    champion = next((one for one in versions if one.name == row.version), None)
+    known = [one for one in versions if one.created_at <= row.recorded_at]
+    return evaluation_context.references(known, champion)[of_kind.fitted_on]

@@ -10,7 +10,7 @@ from core.errors import NotFound
 from core.schema import task
 from core.schema.task import has_stream
 from core.schema.zone import Zone
-from core.window import Window
+from core.window import Stretches, Window
 from db.queries import models, summaries
 from db.queries.log import row_counters
 from db.queries.read import false_alarm_rates, overview
@@ -74,8 +74,7 @@ class VersionLine:
     sha256: str | None
     n_bytes: int | None
     objective: float | None
-    reference_start: datetime | None
-    reference_end: datetime | None
+    reference: Stretches
     served_days: int
     served_error: float | None
     created_at: datetime
@@ -99,7 +98,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPage:
-    """Everything that the page of one model shows."""
+    """Everything that the page of one model shows.
+
+    Attributes
+    ----------
+    context
+        Features whose own drift is no finding.
+    """
 
     name: str
     description: str
@@ -122,6 +127,7 @@ class ModelPage:
     has_bias: bool
     classes: tuple[ClassReliability, ...]
     drift: DriftTable | None
+    context: tuple[str, ...]
     hours: tuple[ServingHour, ...]
     served: tuple[ServingVersion, ...]
     monitor_statuses: tuple[MonitorStatus, ...]
@@ -191,6 +197,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
             ),
             zone,
         ),
+        context=tuple(sorted(contract.context)),
         hours=serving.by_hour(served, lately),
         served=serving.by_version(served, lately),
         monitor_statuses=monitor_status,
@@ -250,8 +257,7 @@ def _versions(
                 sha256=version.sha256,
                 n_bytes=version.n_bytes,
                 objective=version.objective,
-                reference_start=version.reference_start,
-                reference_end=version.reference_end,
+                reference=version.reference,
                 served_days=len(served),
                 served_error=sum(served) / len(served) if served else None,
                 created_at=version.created_at,

@@ -18,7 +18,6 @@ from db.tables import Finding, Model, Monitor
 from db.tables.queue import RunStatus
 from monitors.explanation.implicated_features import named
 from services.alerting.alert_transitions import REPORT_JOB
-from services.evaluation import evaluation_context
 
 # It names no feature, and is explained by the inputs that moved.
 ACCURACY = "accuracy"
@@ -192,10 +191,7 @@ def _lacks(session: Session, finding: Finding) -> str:
     version = finding.version
     if version is None:
         return "no version served then, so there is no reference"
-    if (
-        evaluation_context.bounds(models.find_version(session, finding.model_id, version))
-        is None
-    ):
+    if not models.find_version(session, finding.model_id, version).reference:
         return f"version {version!r} has no reference"
     return ""
 

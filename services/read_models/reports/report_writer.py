@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import NotFound, Unprocessable
 from core.lake_root import LakeRoot
-from core.window import Window
+from core.window import Stretches, Window
 from db.queries import models
 from db.session import read_only
 from db.tables import Finding, Model, Monitor
 from lake.reading import Log
 from lake.sampling import sample_input
 from monitors.explanation import evidently_report
-from services.evaluation import evaluation_context, input_history
+from services.evaluation import input_history
 from services.read_models.explanations import features
 from services.read_models.reports import report_status
 
@@ -31,7 +31,7 @@ class Subject:
     model_id: UUID
     finding_id: UUID
     features: tuple[str, ...]
-    reference: Window
+    reference: Stretches
     current: Window
 
 
@@ -66,8 +66,8 @@ def write(
         return path
     log, seed = Log(lake, subject.model_id), finding_id.int
     reference, current = (
-        sample_input(log, window, subject.features, ROWS, seed)
-        for window in (subject.reference, subject.current)
+        sample_input(log, windows, subject.features, ROWS, seed)
+        for windows in (subject.reference, (subject.current,))
     )
 
     # decide
@@ -88,8 +88,8 @@ def subject_of(session: Session, finding_id: UUID) -> Subject:
     if finding is None or finding.version is None:
         raise NotFound(f"no finding {finding_id} on a version")
     version = models.find_version(session, finding.model_id, finding.version)
-    reference = evaluation_context.bounds(version)
-    if reference is None:
+    reference = version.reference
+    if not reference:
         raise Unprocessable(f"version {finding.version!r} has no reference")
     model = session.get_one(Model, finding.model_id)
     contract = model.contract
@@ -101,7 +101,7 @@ def subject_of(session: Session, finding_id: UUID) -> Subject:
         )
     window = Window(finding.window_start, finding.window_end)
     if kind == report_status.ACCURACY:
-        columns = _farthest_first(session, model, columns, (window, reference))
+        columns = _farthest_first(session, model, columns, (window,), reference)
     return Subject(
         model_id=finding.model_id,
         finding_id=finding_id,
@@ -112,10 +112,16 @@ def subject_of(session: Session, finding_id: UUID) -> Subject:
 
 
 def _farthest_first(
-    session: Session, model: Model, columns: tuple[str, ...], windows: tuple[Window, Window]
+    session: Session,
+    model: Model,
+    columns: tuple[str, ...],
+    current: Stretches,
+    reference: Stretches,
 ) -> tuple[str, ...]:
     """Order columns as the page of the finding does; what no summary knows comes last."""
-    now, baseline = (input_history.load(session, model, window) for window in windows)
+    now, baseline = (
+        input_history.load(session, model, *parts) for parts in (current, reference)
+    )
     names = [each.feature for each in features.farthest(now, baseline)]
     known = [name for name in names if name in columns]
     return (*known, *(name for name in columns if name not in known))
