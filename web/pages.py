@@ -1,12 +1,11 @@
 """The pages, put together: an application takes them in with `mount`."""
 
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.lake_root import LakeRoot
+from core.settings import Settings
 from db.session import read_only
 from db.tables import Scope
 from services.access.api_keys import Caller, Door
@@ -22,21 +21,16 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(
-    app: FastAPI,
-    *,
-    sessions: sessionmaker[Session],
-    door: Door,
-    public_url: str,
-    reports_folder: Path,
-    lake: LakeRoot,
+    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, settings: Settings
 ) -> None:
     """Add the pages to an application; what begins with one of `API_PATHS` stays the API's."""
     app.state.site = Site(
         sessions=sessions,
         door=door,
-        public_url=public_url,
-        reports=reports_folder,
-        lake=lake,
+        public_url=settings.public_url,
+        reports=settings.reports,
+        lake=settings.lake,
+        summaries=settings.summary_retention,
     )
     app.add_middleware(BoundedForms)
     for room in (signing.router, router, findings.router, lookup.router, orders.router):
@@ -65,7 +59,7 @@ def show_fleet(request: Request, visitor: VisitorDep, now: NowDep) -> Response:
 def show_model(request: Request, name: str, visitor: VisitorDep, now: NowDep) -> Response:
     """Show one model."""
     with read_only(site(request).sessions) as session:
-        seen = model.model(session, name, visitor.model_id)
+        seen = model.model(session, name, visitor.model_id, site(request).summaries)
     return page(
         "model.html",
         visitor=visitor,

@@ -2,23 +2,24 @@
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.errors import Unprocessable
+from core.streams import Level
 from core.window import Window
 from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.finding import Json
 from monitors.kind import EvaluationContext, MonitorKind, Source
+from monitors.sources import reads
 from monitors.summaries.input_history import InputHistory
+from services.aggregation.levels import rolled_up_in
 from services.alerting import inhibition
 from services.evaluation import input_history
 from services.evaluation.baseline_cache import Baselines, Key
@@ -26,6 +27,8 @@ from services.evaluation.readers import Cut, Reading, reader
 from services.platform_faults.outage import is_outage
 
 log = logging.getLogger(__name__)
+
+_REMEDY = "seqwatch rebuild restores them from the log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class Prepared:
         What it is to be fitted on, unless its baseline is remembered.
     state
         The part of its finding before that it reads.
+    rolled_up
+        Which summaries it would need that are no longer kept; empty where there are all.
     """
 
     monitor_id: UUID
@@ -53,6 +58,7 @@ class Prepared:
     key: Key | None = None
     reference: InputHistory | None = None
     state: Json = None
+    rolled_up: str = ""
     error: Exception | None = None
 
 
@@ -92,6 +98,7 @@ class Preparation:
         self._baselines = baselines
         self._cuts: dict[Source[Any], Cut[Any]] = {}
         self._references: dict[tuple[Window, bool], InputHistory] = {}
+        self._rolled_up: dict[tuple[Level, timedelta], datetime | None] = {}
 
     def slot(self, monitors: Sequence[Monitor], context: EvaluationContext) -> list[Prepared]:
         """Prepare every monitor for one slot.
@@ -129,6 +136,9 @@ class Preparation:
             if source not in values:
                 values[source] = self._cut(source)(context)
         key = self._baselines.key(kind, params, context)
+        missing = [self._missing(source, context) for source in sources]
+        if key is not None:
+            missing.append(self._missing_reference(key))
         state: Json = None
         if kind.state is not None:
             state = inhibition.state_before(
@@ -142,7 +152,34 @@ class Preparation:
             key=key,
             reference=None if key is None else self._reference(key),
             state=state,
+            rolled_up=next(filter(None, missing), ""),
         )
+
+    def _missing(self, source: Source[Any], context: EvaluationContext) -> str:
+        """Return which summaries of a source were rolled up that the slot needs."""
+        read = reads(source, context.contract, context.policy)
+        if read is None or read[0] is Level.DAY:
+            return ""
+        level, back = read
+        if read not in self._rolled_up:
+            window = Window(self._reading.first - back, self._reading.last)
+            self._rolled_up[read] = rolled_up_in(
+                self._reading.session, self._reading.model.id, level, window
+            )
+        newest = self._rolled_up[read]
+        if newest is None or newest < context.as_of - back:
+            return ""
+        return f"summaries by {level} up to {newest:%Y-%m-%d} were rolled up; {_REMEDY}"
+
+    def _missing_reference(self, key: Key) -> str:
+        if self._baselines.has(key):
+            return ""
+        newest = rolled_up_in(
+            self._reading.session, self._reading.model.id, Level.HOUR, key.reference
+        )
+        if newest is None:
+            return ""
+        return f"summaries by hour of the reference were rolled up; {_REMEDY}"
 
     def _cut(self, source: Source[Any]) -> Cut[Any]:
         if source not in self._cuts:
@@ -175,11 +212,3 @@ def prepare(
     return Preparation(session, model, baselines, slots, context.champion).slot(
         monitors, context
     )
-
-
-def sources_of(monitor: Monitor) -> list[Source[Any]]:
-    """Return what a monitor reads; nothing where its configuration means nothing."""
-    with suppress(Unprocessable):
-        kind = registry.find(monitor.kind)
-        return [*kind.sources(registry.parse(monitor.kind, monitor.params))]
-    return []

@@ -34,7 +34,6 @@ from monitors.sources import (
 )
 from services.aggregation import outputs, window_profiles
 from services.evaluation import evaluation_context, input_history, output_history
-from services.evaluation.prepare import sources_of
 from services.models import monitor_config
 from services.platform_faults.outage import described
 from services.read_models.explanations import errors, features
@@ -175,7 +174,7 @@ def explain(
     reference = _reference(session, row, monitor.kind)
     shown, of_lead = contract, recent
     counted = partial(input_history.load, session, model)
-    sources = {type(source) for source in sources_of(monitor)}
+    sources = {type(source) for source in monitor_config.sources_of(monitor)}
     if Outputs in sources:
         counted = partial(
             output_history.counted_of, session, model, row.version, by_segment=is_apart
