@@ -134,7 +134,8 @@ def _roll_up(
 ) -> int:
     """Merge rows by slice into rows by hour, and these into rows by day."""
     n_rows = 0
-    for level, to in ((Level.SLICE, Level.HOUR), (Level.HOUR, Level.DAY)):
+    steps = [(Level.SLICE, Level.HOUR), (Level.HOUR, Level.DAY)]
+    for level, to in steps if stream.level is Level.SLICE else steps[1:]:
         for window in _weeks(sessions, plan, stream, level):
             with _locked(sessions, plan) as session:
                 before = summaries.rows(session, [stream], plan.model_id, [window])

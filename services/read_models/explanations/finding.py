@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
+from core.streams import Level
 from core.window import Window
 from db.queries import models
 from db.queries.log import row_counters
@@ -33,6 +34,7 @@ from monitors.sources import (
     WindowProfiles,
 )
 from services.aggregation import outputs, window_profiles
+from services.aggregation.levels import rolled_up_in
 from services.evaluation import evaluation_context, input_history, output_history
 from services.models import monitor_config
 from services.platform_faults.outage import described
@@ -170,6 +172,7 @@ def explain(
     start = min(lead.start, zone.later(around.start, -BASELINE_DAYS * DAY))
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
+    by_hour = rolled_up_in(session, model.id, Level.HOUR, some) is None
     is_apart = "segments" in row.detail
     reference = _reference(session, row, monitor.kind)
     shown, of_lead = contract, recent
@@ -192,7 +195,7 @@ def explain(
         lead=zone.locally(lead),
         recent=of_lead,
         reference=None if reference is None else counted(reference),
-        by_hour=WindowProfiles not in sources,
+        by_hour=by_hour and WindowProfiles not in sources,
     )
 
     # decide
@@ -203,6 +206,7 @@ def explain(
         window=around,
         closed_until=model.evaluated_until,
         recent=recent,
+        by_hour=by_hour,
         finding_id=row.id,
     )
     return Explanation(
