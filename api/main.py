@@ -114,14 +114,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
     for room in ROOMS:
         app.include_router(room.router)
-    pages.mount(
-        app,
-        sessions=sessions,
-        door=parts.door,
-        public_url=settings.public_url,
-        reports_folder=settings.reports,
-        lake=settings.lake,
-    )
+    pages.mount(app, sessions=sessions, door=parts.door, settings=settings)
     app.add_middleware(KeyFirst, keys=keys_shown)
     app.add_middleware(SecurityHeaders)
     return app

@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "fold": ["benchmarks.fold", "--rows", "200000"],
     "drift": ["benchmarks.drift"],
     "evaluation": ["benchmarks.evaluation"],
+    "summary_sizes": ["benchmarks.summary_sizes"],
     "minutes": ["benchmarks.minutes", "--days", "2"],
     "training": ["benchmarks.training"],
     "tests": ["benchmarks.suite_time"],

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from core.errors import Unprocessable
 from core.stored import parsed
+from core.streams import Level
 
 Param: TypeAlias = bool | int | float | str | None  # of a template
 CENTURY = timedelta(days=36_525)  # nothing that anybody decides lasts longer
@@ -60,6 +61,9 @@ class Policy:
     keep_days
         Event days whose rows are kept, up to the newest; None keeps all. Longer
         than retraining waits for labels, or none could ever begin.
+    slice_summary_days, grain_summary_days, hour_summary_days, day_summary_days
+        Event days whose summaries are kept at each level (`core.streams`); None takes
+        the installation's default.
     """
 
     days_between_false_alarms: float = 90.0
@@ -79,6 +83,10 @@ class Policy:
     template_params: Mapping[str, Param] = field(default_factory=dict)
     trainer: str = "builtin"
     keep_days: int | None = None
+    slice_summary_days: int | None = None
+    grain_summary_days: int | None = None
+    hour_summary_days: int | None = None
+    day_summary_days: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -98,6 +106,26 @@ class Policy:
             raise Unprocessable(
                 f"policy: keep_days must be more than {least}: new_label_days and label_delay"
             )
+
+        self._check_summary_days()
+
+    def _check_summary_days(self) -> None:
+        for level, days in self.summary_days.items():
+            if days == 0:
+                raise Unprocessable(f"policy: {level}_summary_days must be at least 1")
+            for finer in level.finer:
+                longer = self.summary_days.get(finer)
+                if longer is not None and longer > days:
+                    raise Unprocessable(
+                        f"policy: {finer}_summary_days must not be more than "
+                        f"{level}_summary_days"
+                    )
+
+    @property
+    def summary_days(self) -> Mapping[Level, int]:
+        """How many days of summaries are kept, of each level that is stated."""
+        found = {level: getattr(self, f"{level}_summary_days") for level in Level}
+        return {level: days for level, days in found.items() if days is not None}
 
     def lateness(self, grain: timedelta) -> timedelta:
         """Return how long after its end an event day, or a grain, is held open.

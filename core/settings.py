@@ -6,7 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -18,6 +24,7 @@ from pydantic_settings import (
 
 from core.errors import Unprocessable
 from core.lake_root import Bucket, lake_root
+from core.streams import SUMMARIES, Retention
 
 
 class _FromFiles(EnvSettingsSource):
@@ -90,6 +97,10 @@ class Settings(BaseSettings):
     lease: Duration = timedelta(seconds=60)
     keep_runs: Duration = timedelta(days=7)
     keep_receipts: Duration = timedelta(days=14)
+    keep_slice_summaries: Duration = SUMMARIES.slice
+    keep_grain_summaries: Duration = SUMMARIES.grain
+    keep_hour_summaries: Duration = Field(default=SUMMARIES.hour, validate_default=True)
+    keep_day_summaries: Duration | None = SUMMARIES.day  # None: for ever
     kserve_wait: Duration = timedelta(minutes=10)
 
     trainer_threads: int = Field(default=1, ge=1)
@@ -117,6 +128,22 @@ class Settings(BaseSettings):
             )
         return given
 
+    @field_validator("keep_day_summaries", mode="before")
+    @classmethod
+    def _for_ever(cls, given: object) -> object:
+        """Read an empty text as no end."""
+        return None if given == "" else given
+
+    @field_validator("keep_hour_summaries", "keep_day_summaries")
+    @classmethod
+    def _longer_than_finer(
+        cls, given: timedelta | None, others: ValidationInfo
+    ) -> timedelta | None:
+        for name in ("keep_slice_summaries", "keep_grain_summaries", "keep_hour_summaries"):
+            if given is not None and given < others.data.get(name, given):
+                raise ValueError(f"must not be less than SEQWATCH_{name.upper()}")
+        return given
+
     @field_validator("lake", mode="before")
     @classmethod
     def _place(cls, given: object, others: ValidationInfo) -> object:
@@ -130,6 +157,16 @@ class Settings(BaseSettings):
     def _split(cls, given: object) -> object:
         """Read a list as people write it in an environment: with commas."""
         return [part for part in given.split(",") if part] if isinstance(given, str) else given
+
+    @property
+    def summary_retention(self) -> Retention:
+        """For what the policy of a model leaves open."""
+        return Retention(
+            slice=self.keep_slice_summaries,
+            grain=self.keep_grain_summaries,
+            hour=self.keep_hour_summaries,
+            day=self.keep_day_summaries,
+        )
 
     @classmethod
     def settings_customise_sources(

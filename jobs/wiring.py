@@ -33,6 +33,7 @@ from services.rollouts import canary, deadlines, trainer, training_runs
 from services.rollouts.start_training import Starter
 from services.sources import definitions
 from services.sources import pull as pulling
+from services.summaries.roll_up import roll_up_all
 
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
@@ -143,6 +144,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
 
     def retain(_: Claim) -> None:
         retention.retain_all(sessions, settings.lake, utcnow())
+        roll_up_all(sessions, settings.summary_retention, utcnow())
 
     def purge(_: Claim) -> None:
         now = utcnow()

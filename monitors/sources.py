@@ -3,7 +3,12 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
 
+from core.policy import Policy
+from core.schema.contract import Contract
+from core.streams import Level
 from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
 from monitors.data_quality.flaws import DayVolume
@@ -12,14 +17,18 @@ from monitors.performance.accuracy import DayErrors
 from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
 from monitors.performance.segment_accuracy import SegmentDays
-from monitors.slo.silence import ArrivalHistory
+from monitors.slo.silence import KEPT, ArrivalHistory
 from monitors.slo.slices import Slices
 from monitors.slo.source_states import SourceState
 from monitors.summaries.grains import Grains
 from monitors.summaries.hourly import Hourly, hourly
 from monitors.summaries.input_history import InputHistory
 from monitors.summaries.summary import Edges, Summary, chunk_at
+from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Layout
+
+FITTED_ON = timedelta(days=7)  # what a monitor by grain is fitted on
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +128,11 @@ class WindowProfiles(Source[ProfileHistory | None]):
     window_days: int
     reference_days: int
 
+    @property
+    def look_back(self) -> timedelta:
+        """How far an evaluation reads, with a week of evaluations before it."""
+        return 7 * (WEEKS + 1) * DAY + self.window_days * DAY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyErrors(Source[DayErrors]):
@@ -191,3 +205,53 @@ class ContractViolations(Source[Violations]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume(Source[DayVolume]):
     """How many rows arrived on the last day, and on those before."""
+
+
+def labels_due(contract: Contract, policy: Policy) -> timedelta:
+    """Return how many whole days pass until all labels of a day are due."""
+    return ceil((contract.horizon * contract.step + policy.label_delay) / DAY) * DAY
+
+
+def reads(
+    source: Source[Any], contract: Contract, policy: Policy
+) -> tuple[Level, timedelta] | None:
+    """Return which summaries are read for a slot, beside references.
+
+    Parameters
+    ----------
+    source
+        What a monitor reads.
+    contract, policy
+        Of the model.
+
+    Returns
+    -------
+    tuple or None
+        The coarsest level that will do, and how far before the end of the slot rows still
+        change what is read. None of a source that reads no summaries.
+    """
+    due = labels_due(contract, policy)
+    found: tuple[Level, timedelta] | None
+    match source:
+        case Arrivals():
+            found = Level.GRAIN, KEPT
+        case SliSlices():
+            found = Level.SLICE, source.period
+        case InputGrains():
+            level = Level.GRAIN if contract.grain < _HOUR else Level.HOUR
+            found = level, max(source.n_grains * contract.grain, FITTED_ON) + DAY
+        case RecentInput():
+            found = Level.HOUR, source.look_back
+        case Outputs():
+            found = Level.HOUR, RECENT
+        case WindowProfiles():
+            found = Level.DAY, source.look_back
+        case DailyErrors():
+            found = Level.DAY, due + (source.n_days + 1) * DAY
+        case SelfReference():
+            found = Level.DAY, due + source.look_back + DAY
+        case ContractViolations() | Volume():
+            found = Level.DAY, RECENT
+        case _:
+            found = None
+    return found

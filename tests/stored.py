@@ -47,6 +47,7 @@ def put(
 ) -> None:
     """Write what a stream holds of a day."""
     at = {"model_id": model_id, "start": midnight(day), "version": version}
+    at["level"] = stream.level
     session.add(SummaryRow(**at, stream=stream.name, payload=stream.to_bytes(content)))
 
 

@@ -1,12 +1,11 @@
 """The pages, put together: an application takes them in with `mount`."""
 
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.lake_root import LakeRoot
+from core.settings import Settings
 from db.queries import models
 from services.access.api_keys import Door
 from services.platform_faults import platform_alerts
@@ -23,21 +22,16 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(
-    app: FastAPI,
-    *,
-    sessions: sessionmaker[Session],
-    door: Door,
-    public_url: str,
-    reports_folder: Path,
-    lake: LakeRoot,
+    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, settings: Settings
 ) -> None:
     """Add the pages to an application; what begins with one of `API_PATHS` stays the API's."""
     app.state.site = Site(
         sessions=sessions,
         door=door,
-        public_url=public_url,
-        reports=reports_folder,
-        lake=lake,
+        public_url=settings.public_url,
+        reports=settings.reports,
+        lake=settings.lake,
+        summaries=settings.summary_retention,
     )
     app.add_middleware(BoundedForms)
     for room in (signing.router, router, findings.router, lookup.router, orders.router):
@@ -64,7 +58,7 @@ def show_fleet(visit: VisitDep) -> Response:
 def show_model(name: str, visit: VisitDep) -> Response:
     """Show one model."""
     with visit.reading() as session:
-        seen = model.model(session, name, visit.only)
+        seen = model.model(session, name, visit.only, visit.site.summaries)
         model_id = models.find(session, name).id
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     return visit.page(

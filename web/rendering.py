@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
+from core.streams import Retention
 from services.access.api_keys import Door
 from web.words import WORDS
 
@@ -55,6 +56,7 @@ class Site:
     public_url: str
     reports: Path
     lake: LakeRoot
+    summaries: Retention
 
     @property
     def is_https(self) -> bool:

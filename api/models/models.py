@@ -66,23 +66,28 @@ def put_model(
     act.record(action, model, body.model_dump(mode="json"))
     parts.directory.forget(model)
     answer.status_code = 201 if is_new else 200
-    return _tagged(model_details.describe(act.session, model), answer)
+    kept = parts.settings.summary_retention
+    return _tagged(model_details.describe(act.session, model, kept), answer)
 
 
 @router.get("")
 def list_models(
-    who: CallerDep, session: ReadDep, paging: PagingDep
+    who: CallerDep, session: ReadDep, parts: PlatformDep, paging: PagingDep
 ) -> Page[model_details.ModelNow]:
     """List the models that this key reaches, by name."""
     names = paging.cut(registry.names_for(session, who))
-    items = [model_details.describe(session, name) for name in names.items]
+    kept = parts.settings.summary_retention
+    items = [model_details.describe(session, name, kept) for name in names.items]
     return Page(items=items, next_cursor=names.next_cursor)
 
 
 @router.get("/{model}")
-def read_model(entry: ReadModel, session: ReadDep, answer: Response) -> model_details.ModelNow:
+def read_model(
+    entry: ReadModel, session: ReadDep, parts: PlatformDep, answer: Response
+) -> model_details.ModelNow:
     """Describe one model; the entity tag changes with its contract, policy and description."""
-    return _tagged(model_details.describe(session, entry.name), answer)
+    kept = parts.settings.summary_retention
+    return _tagged(model_details.describe(session, entry.name, kept), answer)
 
 
 @router.delete("/{model}", status_code=204, response_class=Response)

@@ -42,6 +42,7 @@ class Stage(StrEnum):
     JOIN = "join"
     PAIRING = "pairing"  # of KServe's requests and responses
     RETENTION = "retention"
+    ROLL_UP = "roll_up"  # of summaries
 
 
 class Status(StrEnum):

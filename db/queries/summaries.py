@@ -1,17 +1,17 @@
 """Queries of summaries, whatever their stream."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from core.streams import Additive, Stream
+from core.streams import Additive, Level, Stream
 from core.window import Window
 from db.queries.upsert import upsert
 from db.tables import SummaryLayout, SummaryRow
@@ -33,6 +33,11 @@ class Stored:
     start: datetime
     version: str
     payload: bytes
+    level: Level
+
+
+_FIELDS = tuple(field.name for field in fields(Stored))
+_COLUMNS = tuple(getattr(SummaryRow, name) for name in _FIELDS)
 
 
 def rows(
@@ -54,7 +59,7 @@ def rows(
         Only of these; of all by default.
     """
     found = (
-        select(SummaryRow.stream, SummaryRow.start, SummaryRow.version, SummaryRow.payload)
+        select(*_COLUMNS)
         .where(*_are(streams, model_id), or_(*map(_inside, windows)))
         .order_by(SummaryRow.start, SummaryRow.version, SummaryRow.stream)
     )
@@ -105,7 +110,7 @@ def newest(
 ) -> Stored | None:
     """Return the last row of a version, or of all; None where there is none."""
     found = (
-        select(SummaryRow.stream, SummaryRow.start, SummaryRow.version, SummaryRow.payload)
+        select(*_COLUMNS)
         .where(*_are([stream], model_id))
         .order_by(SummaryRow.start.desc())
         .limit(1)
@@ -119,7 +124,11 @@ def newest(
 def add(
     session: Session, stream: Additive[T], model_id: UUID, version: str, part: T | None
 ) -> None:
-    """Add what was seen of one version to what is stored; None adds nothing."""
+    """Add what was seen of one version to what is stored; None adds nothing.
+
+    A row that was rolled up gets the level of the stream again, so that the next roll-up
+    finds it; an hour of a day that was rolled up lies beside the day until then.
+    """
     if part is None:
         return
     cut = dict(stream.split(part))
@@ -136,11 +145,8 @@ def add(
     if stored:
         whole = stream.from_many([*stored, *new.values()])
         new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
-    _write(session, model_id, [Stored(stream.name, *at) for at in _of(new, version)])
-
-
-def _of(new: Mapping[datetime, bytes], version: str) -> Iterator[tuple[datetime, str, bytes]]:
-    return ((start, version, payload) for start, payload in new.items())
+    own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
+    _write(session, model_id, own)
 
 
 def replace(
@@ -160,32 +166,41 @@ def replace(
     before = rows(session, streams, model_id, [window])
     if {*before} == {*new}:
         return False
-    session.execute(
-        delete(SummaryRow)
-        .where(*_are(streams, model_id), _inside(window))
-        .execution_options(synchronize_session=False)
-    )
+    forget(session, model_id, streams, window)
     _write(session, model_id, new)
     return True
 
 
-def forget(session: Session, model_id: UUID, streams: Sequence[AnyStream]) -> None:
-    """Delete everything that is stored of some streams."""
-    session.execute(
-        delete(SummaryRow)
-        .where(*_are(streams, model_id))
-        .execution_options(synchronize_session=False)
-    )
+def forget(
+    session: Session,
+    model_id: UUID,
+    streams: Sequence[AnyStream],
+    window: Window | None = None,
+) -> int:
+    """Delete what is stored of some streams, in a window or at all; how many rows."""
+    gone = delete(SummaryRow).where(*_are(streams, model_id))
+    if window is not None:
+        gone = gone.where(_inside(window))
+    done = session.execute(gone.execution_options(synchronize_session=False))
+    return cast(CursorResult[None], done).rowcount
 
 
-def forget_before(
-    session: Session, stream: AnyStream, model_id: UUID, before: datetime
-) -> None:
-    """Delete what is stored of a stream from before a moment."""
-    session.execute(
-        delete(SummaryRow)
-        .where(*_are([stream], model_id), SummaryRow.start < before)
-        .execution_options(synchronize_session=False)
+def first_of_levels(
+    session: Session,
+    streams: Sequence[AnyStream],
+    model_id: UUID,
+    window: Window,
+    levels: Sequence[Level],
+    *,
+    last: bool = False,
+) -> datetime | None:
+    """Return the start of the first row of some levels in a window, or of the last one."""
+    start = SummaryRow.start
+    return session.scalar(
+        select(start)
+        .where(*_are(streams, model_id), _inside(window), SummaryRow.level.in_(levels))
+        .order_by(start.desc() if last else start)
+        .limit(1)
     )
 
 
@@ -204,8 +219,7 @@ def take_place(
 
 
 def _write(session: Session, model_id: UUID, new: Sequence[Stored]) -> None:
-    fields = ("stream", "start", "version", "payload")
-    values = [{name: getattr(row, name) for name in fields} for row in new]
+    values = [{name: getattr(row, name) for name in _FIELDS} for row in new]
     upsert(session, SummaryRow, [{"model_id": model_id} | row for row in values])
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.streams import Level
 from db.base import Base
 
 
@@ -13,7 +14,7 @@ class SummaryRow(Base):
     """One stream of one version in one hour, or day, of event time.
 
     What `payload` holds is known to the stream (`monitors.summaries.streams`): a new
-    statistic needs no migration.
+    statistic needs no migration. `level` is the width of its parts.
     """
 
     __tablename__ = "summary"
@@ -22,6 +23,7 @@ class SummaryRow(Base):
     stream: Mapped[str] = mapped_column(primary_key=True)
     start: Mapped[datetime] = mapped_column(primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
+    level: Mapped[Level]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
 
 

@@ -20,6 +20,7 @@ from monitors.slo.cells import N_PLACES, NO_SEGMENT
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.moments import nothing
 from monitors.summaries.serialization import from_many, to_bytes
+from monitors.summaries.streams import as_one_hour
 from monitors.summaries.summary import Edges, Ints, Summary, chunk_start, merge
 
 MOST = 16  # segments with a name of their own
@@ -58,12 +59,24 @@ def by_hour(by_segment: Summary) -> Iterable[tuple[datetime, Summary]]:
         yield chunk_start(hour), by_segment.select(hour * SLOTS, (hour + 1) * SLOTS)
 
 
+def _as_one_hour(by_segment: Summary, start: datetime) -> Summary:
+    return as_one_hour(by_segment, start, SLOTS)
+
+
 # All segments of an hour in one row: they are read, and written, together.
 INPUT_BY_SEGMENT = Additive(
-    name="input_by_segment", to_bytes=to_bytes, from_many=from_many, split=by_hour
+    name="input_by_segment",
+    to_bytes=to_bytes,
+    from_many=from_many,
+    split=by_hour,
+    whole=_as_one_hour,
 )
 OUTPUT_BY_SEGMENT = Additive(
-    name="output_by_segment", to_bytes=to_bytes, from_many=from_many, split=by_hour
+    name="output_by_segment",
+    to_bytes=to_bytes,
+    from_many=from_many,
+    split=by_hour,
+    whole=_as_one_hour,
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import Unprocessable
 from core.schema.rows import SCALARS
-from core.streams import Additive
+from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.summary import Bools, Floats, Ints
 
@@ -279,9 +279,29 @@ def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:
         yield _EPOCH + timedelta(hours=hour), part
 
 
+def as_one_slice(found: CellCounts, start: datetime) -> CellCounts:
+    """Return everything as of one slice, by place and cell.
+
+    Examples
+    --------
+    >>> two = summarise(np.array([0, 3_599_000_000]), np.array([3, 3]))
+    >>> one = as_one_slice(two, _EPOCH)
+    >>> one.slices.tolist(), one.cells.tolist(), one.counts.tolist()
+    ([0], [3], [2])
+    """
+    return _summed(_slice_at(start) * _OF_SLICE + found.keys % _OF_SLICE, found.counts)
+
+
 def stream(name: str) -> Additive[CellCounts]:
     """Return the stream of this name that holds counts by cell."""
-    return Additive(name=name, to_bytes=to_bytes, from_many=from_many, split=_by_hour)
+    return Additive(
+        name=name,
+        to_bytes=to_bytes,
+        from_many=from_many,
+        split=_by_hour,
+        level=Level.SLICE,
+        whole=as_one_slice,
+    )
 
 
 def bins_of(slices: Ints, window: Window, width: timedelta) -> Ints:

@@ -6,7 +6,7 @@ quiet night or weekend is none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.schema.calendar import Calendar
 from core.schema.zone import UTC_ZONE, Zone
+from core.streams import Level
 from core.window import Window
 from monitors.finding import Finding, Outcome, in_words
 from monitors.slo import cells
@@ -21,7 +22,8 @@ from monitors.summaries.local_time import local_hours
 from monitors.summaries.summary import Ints, chunk_start
 
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
-ARRIVALS = cells.stream("arrivals")  # by wall time, of all versions together
+# By wall time, of all versions together.
+ARRIVALS = replace(cells.stream("arrivals"), level=Level.GRAIN, whole=None)
 KEPT = 2 * WEEK  # of arrivals, that a profile is made of
 FEWEST = 30  # slices with predictions, before their gaps mean anything
 _HOURS = WEEK // HOUR

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from core.streams import Additive
+from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.moments import MAX, MIN, N_MISSING, mean_and_sd
 from monitors.summaries.serialization import from_many, to_bytes
@@ -14,7 +14,7 @@ from monitors.summaries.summary import Floats, N, Summary, merge
 
 _HOUR_S, _DAY = 3600, timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-KEEP = timedelta(days=14)  # of event time
+HISTORY = timedelta(days=14)  # rows that come so late are history: of them there are no grains
 
 
 def rolled_up(summary: Summary, grain: timedelta, slots: int = 1) -> Summary:
@@ -53,7 +53,11 @@ def _by_hour(grains: Summary) -> Iterable[tuple[datetime, Summary]]:
 
 
 INPUT_GRAINS = Additive(
-    name="input_grains", to_bytes=to_bytes, from_many=from_many, split=_by_hour
+    name="input_grains",
+    to_bytes=to_bytes,
+    from_many=from_many,
+    split=_by_hour,
+    level=Level.GRAIN,
 )
 
 

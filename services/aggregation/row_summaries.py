@@ -14,7 +14,7 @@ from core.schema.rows import REFERENCE
 from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros
 from monitors.baselines.segments import SLOTS, keys, total
 from monitors.summaries import categories
-from monitors.summaries.grains import KEEP, rolled_up, without_counts
+from monitors.summaries.grains import HISTORY, rolled_up, without_counts
 from monitors.summaries.summary import Edges, Summary, empty, freeze
 from monitors.summaries.values import Column, repeats, summarise
 from services.aggregation import outputs, segments, serving, window_profiles
@@ -140,7 +140,7 @@ def summarise_rows(rows: pa.Table, contract: Contract, edges: Frozen) -> list[Pa
         fine, grains = _input(own, at, contract, of_input), None
         if contract.grain < HOUR:
             whole = total(fine) if contract.segment_by else fine
-            grains = without_counts(whole, contract.grain, _newest(own) - KEEP)
+            grains = without_counts(whole, contract.grain, _newest(own) - HISTORY)
             slots = SLOTS if contract.segment_by else 1
             fine = rolled_up(fine, contract.grain, slots)
         parts.append(

@@ -30,7 +30,6 @@ from monitors.summaries.local_time import local_micros
 from monitors.summaries.streams import WINDOW_PROFILE
 from monitors.summaries.summary import Edges, Summary, chunk_start, empty, widen
 from monitors.temporal import window_profile_schema, window_profile_sums
-from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Block, Joint, Layout, Numbers, Symbols
 from monitors.temporal.window_profile_sums import Lists
 from services.aggregation import serving
@@ -237,11 +236,6 @@ def began(session: Session, model_id: UUID, version: str) -> datetime | None:
 def firsts(session: Session, model_id: UUID) -> list[datetime]:
     """Return when rows of each version began, and of past input."""
     return [*summaries.firsts(session, WINDOW_PROFILE, model_id).values()]
-
-
-def days_back(source: WindowProfiles) -> int:
-    """Return how many days an evaluation needs, with a week of evaluations before it."""
-    return 7 * (WEEKS + 1) + source.window_days
 
 
 def load(

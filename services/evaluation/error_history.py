@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import ceil
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
 from core.schema import task
-from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS
 from core.streams import Stream
 from core.window import Window, midnight
@@ -27,7 +24,13 @@ from monitors.performance.segment_accuracy import (
     SegmentDays,
     of_segments,
 )
-from monitors.sources import ErrorsBySegment, Probabilities, Residuals, SelfReference
+from monitors.sources import (
+    ErrorsBySegment,
+    Probabilities,
+    Residuals,
+    SelfReference,
+    labels_due,
+)
 from services.aggregation import segments
 from services.labels import error_days
 from services.labels.error_days import ERRORS_BY_SEGMENT
@@ -166,12 +169,7 @@ def references(session: Session, model: Model, source: SelfReference) -> list[Wi
 def matured(context: EvaluationContext) -> date:
     """Return the first day whose predictions need not have all their labels yet."""
     end = context.zone.local(context.as_of)
-    return (end - reach(context.contract, context.policy)).date()
-
-
-def reach(contract: Contract, policy: Policy) -> timedelta:
-    """Return how many whole days pass until all labels of a day are due."""
-    return ceil((contract.horizon * contract.step + policy.label_delay) / DAY) * DAY
+    return (end - labels_due(context.contract, context.policy)).date()
 
 
 def daily(session: Session, model: Model, context: EvaluationContext, n_days: int) -> DayErrors:

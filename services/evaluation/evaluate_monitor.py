@@ -32,6 +32,8 @@ def evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baseline
 def _evaluate(prepared: Prepared, context: EvaluationContext, baselines: Baselines) -> Finding:
     if prepared.error is not None:
         raise prepared.error
+    if prepared.rolled_up:
+        return context.no_data(prepared.rolled_up)
     kind, params = prepared.kind, prepared.params
     assert kind is not None
     fit, fitted = kind.fit, None

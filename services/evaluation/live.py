@@ -33,8 +33,8 @@ from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
 from monitors.slo.silence import ARRIVALS, ArrivalHistory, ArrivalProfile, SilentEntity
-from monitors.sources import Arrivals, InputGrains, PulledSources
-from monitors.summaries.grains import INPUT_GRAINS, KEEP, Grains
+from monitors.sources import FITTED_ON, Arrivals, InputGrains, PulledSources
+from monitors.summaries.grains import Grains
 from services.aggregation import entities
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
@@ -47,7 +47,6 @@ from services.sources import states
 log = logging.getLogger(__name__)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-FITTED_ON = timedelta(days=7)
 CLOCK_EVERY = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,7 +80,6 @@ class _Known:
     arrived: _Arrived | None = None
     watermark: datetime | None = None
     clock_at: float = -np.inf
-    trimmed: datetime | None = None
     last: dict[UUID, Signature] = field(default_factory=dict)
 
 
@@ -163,7 +161,12 @@ class LiveMonitors:
         with unit_of_work(self._sessions) as session:
             n_stored = sum(self._store(session, model, *each, now) for each in changed)
             if due[Interval.GRAIN]:
-                self._close(session, model, known, closed)
+                session.execute(
+                    update(Model)
+                    .where(Model.id == model.id)
+                    .values(checked_until=closed)
+                    .execution_options(synchronize_session=False)
+                )
         for one, finding in changed:
             known.last[one.monitor_id] = _signature(finding, one.as_of)
         return n_stored
@@ -283,20 +286,6 @@ class LiveMonitors:
         seen = Seen(version=version, as_of=as_of, is_history=is_history)
         alert_transitions.observe(session, monitor, seen, finding, now)
         return 1
-
-    def _close(
-        self, session: Session, model: Model, known: _Known, closed: datetime | None
-    ) -> None:
-        session.execute(
-            update(Model)
-            .where(Model.id == model.id)
-            .values(checked_until=closed)
-            .execution_options(synchronize_session=False)
-        )
-        if closed is not None and (known.trimmed is None or closed - known.trimmed >= DAY):
-            summaries.forget_before(session, INPUT_GRAINS, model.id, closed - KEEP)
-            summaries.forget_before(session, ARRIVALS, model.id, closed - 2 * silence.KEPT)
-            known.trimmed = closed
 
 
 @dataclass(slots=True, kw_only=True)

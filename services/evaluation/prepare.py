@@ -2,24 +2,25 @@
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.errors import Unprocessable
-from core.window import Stretches
+from core.streams import Level
+from core.window import Stretches, Window
 from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.context_features import without
 from monitors.finding import Json
 from monitors.kind import EvaluationContext, MonitorKind, Source
+from monitors.sources import reads
 from monitors.summaries.input_history import InputHistory
+from services.aggregation.levels import rolled_up_in
 from services.alerting import inhibition
 from services.evaluation import input_history
 from services.evaluation.baseline_cache import Baselines, Key
@@ -27,6 +28,8 @@ from services.evaluation.readers import Cut, Reading, reader
 from services.platform_faults.outage import is_outage
 
 log = logging.getLogger(__name__)
+
+_REMEDY = "seqwatch rebuild restores them from the log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class Prepared:
         What it is to be fitted on, unless its baseline is remembered.
     state
         The part of its finding before that it reads.
+    rolled_up
+        Which summaries it would need that are no longer kept; empty where there are all.
     """
 
     monitor_id: UUID
@@ -54,6 +59,7 @@ class Prepared:
     key: Key | None = None
     reference: InputHistory | None = None
     state: Json = None
+    rolled_up: str = ""
     error: Exception | None = None
 
 
@@ -93,6 +99,7 @@ class Preparation:
         self._baselines = baselines
         self._cuts: dict[Source[Any], Cut[Any]] = {}
         self._references: dict[tuple[Stretches, bool], InputHistory] = {}
+        self._rolled_up: dict[tuple[Level, timedelta], datetime | None] = {}
 
     def slot(self, monitors: Sequence[Monitor], context: EvaluationContext) -> list[Prepared]:
         """Prepare every monitor for one slot.
@@ -130,6 +137,9 @@ class Preparation:
             if source not in values:
                 values[source] = self._cut(source)(context)
         key, unread = self._baselines.key(kind, params, context), kind.unread(context.contract)
+        missing = [self._missing(source, context) for source in sources]
+        if key is not None:
+            missing.append(self._missing_reference(key))
         state: Json = None
         if kind.state is not None:
             state = inhibition.state_before(
@@ -143,7 +153,32 @@ class Preparation:
             key=key,
             reference=None if key is None else without(self._reference(key), unread),
             state=state,
+            rolled_up=next(filter(None, missing), ""),
         )
+
+    def _missing(self, source: Source[Any], context: EvaluationContext) -> str:
+        """Return which summaries of a source were rolled up that the slot needs."""
+        read = reads(source, context.contract, context.policy)
+        if read is None or read[0] is Level.DAY:
+            return ""
+        level, back = read
+        if read not in self._rolled_up:
+            window = Window(self._reading.first - back, self._reading.last)
+            self._rolled_up[read] = rolled_up_in(
+                self._reading.session, self._reading.model.id, level, window
+            )
+        newest = self._rolled_up[read]
+        if newest is None or newest < context.as_of - back:
+            return ""
+        return f"summaries by {level} up to {newest:%Y-%m-%d} were rolled up; {_REMEDY}"
+
+    def _missing_reference(self, key: Key) -> str:
+        if self._baselines.has(key):
+            return ""
+        session, model_id = self._reading.session, self._reading.model.id
+        if not any(rolled_up_in(session, model_id, Level.HOUR, of) for of in key.reference):
+            return ""
+        return f"summaries by hour of the reference were rolled up; {_REMEDY}"
 
     def _cut(self, source: Source[Any]) -> Cut[Any]:
         if source not in self._cuts:
@@ -176,11 +211,3 @@ def prepare(
     return Preparation(session, model, baselines, slots, context.champion).slot(
         monitors, context
     )
-
-
-def sources_of(monitor: Monitor) -> list[Source[Any]]:
-    """Return what a monitor reads; nothing where its configuration means nothing."""
-    with suppress(Unprocessable):
-        kind = registry.find(monitor.kind)
-        return [*kind.sources(registry.parse(monitor.kind, monitor.params))]
-    return []

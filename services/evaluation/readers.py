@@ -9,8 +9,6 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.policy import Policy
-from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from db.queries import models, summaries
@@ -19,7 +17,7 @@ from db.tables import Model
 from monitors.baselines.first_days import reference_of
 from monitors.data_quality.data_quality import LOOK_BACK_WEEKS
 from monitors.data_quality.flaws import DayVolume
-from monitors.kind import DAY, RECENT, EvaluationContext, Source
+from monitors.kind import RECENT, EvaluationContext, Source
 from monitors.slo import sli
 from monitors.slo.burn_rate import SLICE
 from monitors.slo.cells import CellCounts, merged
@@ -75,14 +73,11 @@ class Reader(Generic[S]):
     ----------
     read
         Reads it for all slots; what it returns gives the part of one slot.
-    look_back
-        How far before the end of a slot rows still change what is read for it.
     references
         The days that later slots are measured against, beside the references of versions.
     """
 
     read: Callable[[Reading, S], Cut[Any]]
-    look_back: Callable[[S, Contract, Policy], timedelta]
     references: Callable[[Session, Model, S], list[Window]] = lambda *_: []
 
 
@@ -114,7 +109,7 @@ def _outputs(reading: Reading, source: Outputs) -> Cut[Any]:
 def _profiles(reading: Reading, source: WindowProfiles) -> Cut[Any]:
     found = None
     if reading.champion is not None:
-        lately = reading.zone.locally(reading.back(window_profiles.days_back(source) * DAY))
+        lately = reading.zone.locally(reading.back(source.look_back))
         found = window_profiles.load(
             reading.session, reading.model.id, reading.champion, source, lately
         )
@@ -213,14 +208,8 @@ def _of_day(session: Session, model_id: UUID, context: EvaluationContext) -> Day
     )
 
 
-def _labels_and(source: SelfReference, contract: Contract, policy: Policy) -> timedelta:
-    return error_history.reach(contract, policy) + source.look_back + DAY
-
-
 def _own_reader(load: Callable[..., Any]) -> Reader[Any]:
-    return Reader(
-        read=_self_reference(load), look_back=_labels_and, references=error_history.references
-    )
+    return Reader(read=_self_reference(load), references=error_history.references)
 
 
 def _first_outputs(session: Session, model: Model, source: Outputs) -> list[Window]:
@@ -240,25 +229,16 @@ def _first_days(source: Outputs | WindowProfiles, first: datetime) -> Window:
 
 
 READERS: Mapping[type[Source[Any]], Reader[Any]] = {
-    RecentInput: Reader(read=_input, look_back=lambda source, *_: source.look_back),
-    Outputs: Reader(read=_outputs, look_back=lambda *_: RECENT, references=_first_outputs),
-    WindowProfiles: Reader(
-        read=_profiles,
-        look_back=lambda source, *_: window_profiles.days_back(source) * DAY,
-        references=_first_profiles,
-    ),
-    DailyErrors: Reader(
-        read=_errors,
-        look_back=lambda source, contract, policy: (
-            error_history.reach(contract, policy) + (source.n_days + 1) * DAY
-        ),
-    ),
+    RecentInput: Reader(read=_input),
+    Outputs: Reader(read=_outputs, references=_first_outputs),
+    WindowProfiles: Reader(read=_profiles, references=_first_profiles),
+    DailyErrors: Reader(read=_errors),
     Residuals: _own_reader(error_history.load),
     Probabilities: _own_reader(error_history.load_probabilities),
     ErrorsBySegment: _own_reader(error_history.load_segments),
-    SliSlices: Reader(read=_slices, look_back=lambda source, *_: source.period),
-    ContractViolations: Reader(read=_violations, look_back=lambda *_: RECENT),
-    Volume: Reader(read=_volume, look_back=lambda *_: RECENT),
+    SliSlices: Reader(read=_slices),
+    ContractViolations: Reader(read=_violations),
+    Volume: Reader(read=_volume),
 }
 
 

@@ -27,15 +27,16 @@ from monitors import registry
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import RECENT, Source
 from monitors.slo.serving import SERVING
+from monitors.sources import reads
 from services.alerting import alert_transitions, inhibition
 from services.alerting.alert_transitions import Seen
 from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.evaluation_context import Past
-from services.evaluation.prepare import prepare, sources_of
+from services.evaluation.prepare import prepare
 from services.evaluation.readers import reader
-from services.models.monitor_config import enabled
+from services.models.monitor_config import enabled, sources_of
 
 MAX_SLOTS = 40  # at one go: the other jobs of a worker wait meanwhile
 
@@ -181,12 +182,12 @@ def _plan(session: Session, model: Model) -> Plan | None:
     ]
     if not marks:
         return None
-    references, back = _references(session, model), _look_back(session, model)
+    compared, back = references(session, model), _look_back(session, model)
     first = summaries.first(session, SERVING, model.id)
     reaches, wanted = [], set[datetime]()
     for mark in marks:
         day = zone.bounds(mark.day)
-        is_reference = any(part.overlaps(day) for part in references)
+        is_reference = any(part.overlaps(day) for part in compared)
         reach = model.evaluated_until
         if not is_reference:
             reach = min(reach, zone.later(day.start, back))
@@ -201,7 +202,7 @@ def _plan(session: Session, model: Model) -> Plan | None:
     return Plan(marks=marks, reaches=reaches, slots=sorted(wanted))
 
 
-def _references(session: Session, model: Model) -> list[Window]:
+def references(session: Session, model: Model) -> list[Window]:
     """Return the days that any evaluation is measured against."""
     found = [part for one in models.versions(session, model.id) for part in one.reference]
     for source in _sources(session, model):
@@ -212,11 +213,8 @@ def _references(session: Session, model: Model) -> list[Window]:
 def _look_back(session: Session, model: Model) -> timedelta:
     """Return how long after a day some evaluation still reads it."""
     contract, policy = model.contract, model.policy
-    back = [
-        reader(source).look_back(source, contract, policy)
-        for source in _sources(session, model)
-    ]
-    return max(back, default=RECENT)
+    found = [reads(source, contract, policy) for source in _sources(session, model)]
+    return max((read[1] for read in found if read is not None), default=RECENT)
 
 
 def _sources(session: Session, model: Model) -> set[Source[Any]]:
@@ -251,6 +249,7 @@ def _reevaluate_slot(
             finding=evaluate(one, context, baselines),
         )
         for one in prepared
+        if not one.rolled_up  # its finding stays as it was
     ]
 
     # save

@@ -26,7 +26,7 @@ from core.schema.contract import Contract
 from core.schema.rows import REFERENCE, Kind, Stage
 from core.schema.task import TASKS, LabelKey, Units
 from core.schema.zone import Zone
-from core.streams import Stream
+from core.streams import Level, Stream
 from core.window import Window
 from db.queries import segments as named
 from db.queries import summaries
@@ -271,7 +271,9 @@ def accuracy(
             summed.add(match(history, subject.contract, some, of.season_steps), of)
         has_places = segments.PLACE in own.column_names
         payloads = summed.stored(own.num_rows, shadow=group["shadow"], has_places=has_places)
-        stored += [Stored(name, midnight, group["version"], of) for name, of in payloads]
+        stored += [
+            Stored(name, midnight, group["version"], of, Level.DAY) for name, of in payloads
+        ]
     return stored
 
 

@@ -1,6 +1,7 @@
 """Configuration of the monitors of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -9,15 +10,18 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from core import streams
 from core.errors import Conflict, Unprocessable
 from core.policy import Policy
 from core.schema import task
 from core.schema.contract import Contract
+from core.streams import Level, Need, Retention
 from db.queries.unique import insert_unique
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.baselines.feature_weights import check
-from monitors.kind import Interval, Severity
+from monitors.kind import Interval, Severity, Source
+from monitors.sources import reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,8 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     Raises
     ------
     Unprocessable
-        If the kind, a parameter or the severity is not one, listing those known.
+        If the kind, a parameter or the severity is not one, listing those known; or if it
+        reads summaries for longer than the policy keeps them.
     Conflict
         If the monitor is of another kind: its findings would mean two things.
     """
@@ -87,6 +92,7 @@ def put(session: Session, model_id: UUID, plan: MonitorPlan) -> bool:
     monitor.enabled = plan.enabled
     if is_new:
         insert_unique(session, monitor, f"concurrent creation of monitor {plan.name}; retry")
+    check_retention(session, session.get_one(Model, model_id))
     return is_new
 
 
@@ -116,6 +122,47 @@ def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
             )
         except ValueError as error:
             raise Unprocessable(str(error)) from None
+
+
+def needs(session: Session, model: Model) -> Mapping[Level, Need]:
+    """Return how far back the enabled monitors of a model read summaries, by level."""
+    found: dict[Level, Need] = {}
+    contract, policy = model.contract, model.policy
+    rows = session.scalars(
+        select(Monitor)
+        .where(Monitor.model_id == model.id, Monitor.enabled.is_(True))
+        .order_by(Monitor.name)
+    )
+    for row in rows:
+        for source in sources_of(row):
+            read = reads(source, contract, policy)
+            if read is not None and (read[0] not in found or found[read[0]].back < read[1]):
+                found[read[0]] = Need(back=read[1], monitor=row.name)
+    return found
+
+
+def retention_of(session: Session, model: Model, defaults: Retention) -> Retention:
+    """Return how long summaries of a model are kept."""
+    return defaults.of(model.policy.summary_days, needs(session, model))
+
+
+def sources_of(monitor: Monitor) -> list[Source[Any]]:
+    """Return what a monitor reads; nothing where its configuration means nothing."""
+    with suppress(Unprocessable):
+        kind = registry.find(monitor.kind)
+        return [*kind.sources(registry.parse(monitor.kind, monitor.params))]
+    return []
+
+
+def check_retention(session: Session, model: Model) -> None:
+    """Refuse a policy that keeps summaries shorter than monitors of the model read them.
+
+    Raises
+    ------
+    Unprocessable
+        Naming the entry of the policy, and the monitor.
+    """
+    streams.check(model.policy.summary_days, needs(session, model))
 
 
 def _named(model_id: UUID, name: str) -> Select[Monitor]:

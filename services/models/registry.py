@@ -143,7 +143,8 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
     ------
     Unprocessable
         If the name cannot be part of an address or a path, or the policy names a template
-        or trainer that there is not, or parameters that the template does not take.
+        or trainer that there is not, parameters that the template does not take, or a
+        retention of summaries that is too short for a monitor.
     Conflict
         If the contract breaks the one that rows were stored under, rather than widen it.
     """
@@ -181,6 +182,8 @@ def register(session: Session, registration: Registration, now: datetime) -> boo
         )
         for plan in monitor_config.defaults(policy, contract):
             monitor_config.put(session, model.id, plan)
+    else:
+        monitor_config.check_retention(session, model)
     return is_new
 
 

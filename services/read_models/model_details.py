@@ -13,9 +13,11 @@ from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.stored import from_attributes
+from core.streams import DAY, SUMMARIES, Retention
 from core.window import Stretches
 from db.queries import models
 from db.tables import Alert, Monitor
+from services.models import monitor_config
 from services.platform_faults import set_aside
 
 
@@ -67,6 +69,16 @@ class VersionNow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryDays:
+    """Days of event time for which summaries are kept at each level; None has no end."""
+
+    slice: float
+    grain: float
+    hour: float
+    day: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelNow:
     """One model, and where everything about it stands."""
 
@@ -76,6 +88,7 @@ class ModelNow:
     contract: Contract
     contract_digest: str
     policy: Policy
+    summary_days: SummaryDays
     champion: ChampionNow | None
     watermark: datetime | None
     evaluated_until: datetime | None
@@ -88,8 +101,18 @@ class ModelNow:
     monitors: list[MonitorNow]
 
 
-def describe(session: Session, name: str) -> ModelNow:
-    """Describe one model, or raise NotFound."""
+def describe(session: Session, name: str, defaults: Retention = SUMMARIES) -> ModelNow:
+    """Describe one model, or raise NotFound.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    name
+        Of the model.
+    defaults
+        Retention of summaries of the installation.
+    """
     session.flush()
     model = models.find(session, name)
     serving = models.champion(session, model.id)
@@ -99,6 +122,7 @@ def describe(session: Session, name: str) -> ModelNow:
         ModelNow,
         model,
         contract_digest=model.contract.digest,
+        summary_days=_days(monitor_config.retention_of(session, model, defaults)),
         champion=serving and from_attributes(ChampionNow, serving[0], version=serving[1].name),
         backlog_rows=rows,
         backlog_bytes=size,
@@ -106,6 +130,15 @@ def describe(session: Session, name: str) -> ModelNow:
         open_rollout=rollout.id if rollout else None,
         versions=versions_of(session, model.id),
         monitors=monitors_of(session, model.id),
+    )
+
+
+def _days(kept: Retention) -> SummaryDays:
+    return SummaryDays(
+        slice=kept.slice / DAY,
+        grain=kept.grain / DAY,
+        hour=kept.hour / DAY,
+        day=None if kept.day is None else kept.day / DAY,
     )
 
 

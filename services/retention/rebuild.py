@@ -22,7 +22,7 @@ from core.schema.contract import Contract
 from core.schema.rows import Kind
 from core.schema.zone import Zone
 from core.window import Window, midnight
-from db.queries import summaries
+from db.queries import models, summaries
 from db.queries.log import positions, recompute_marks
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
@@ -36,6 +36,7 @@ from services.aggregation.folded import Frozen, Part, frozen, summaries_of
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.labels import label_join
 from services.retention.archive import archive
+from services.retention.retention import first_kept, first_whole
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def rebuild(
         if not days:
             return 0
         folded.freeze(session, model_id, frozen(session, model_id), edges, now)
-        since = asked.since or zone.day_of(midnight(days[0]))
+        since = _first_day(session.get_one(Model, model_id), days, asked)
         for stream in wanted:
             start = midnight(since) if stream is WINDOW_PROFILE else zone.start(since)
             summaries.take_place(session, model_id, beside[stream.name], stream, start)
@@ -157,6 +158,15 @@ def rebuild(
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, days, archived)
     return len(days)
+
+
+def _first_day(model: Model, days: Collection[date], asked: Request) -> date:
+    """Return the first local day that is replaced: all of its rows are in the log."""
+    first = models.zone_of(model).day_of(midnight(min(days)))
+    kept = first_kept(model)
+    if kept is not None:
+        first = max(first, first_whole(model, kept))
+    return max(first, asked.since or first)
 
 
 def _archive(sessions: sessionmaker[Session], lake_root: LakeRoot, model_id: UUID) -> None:

@@ -31,6 +31,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("LEASE", "soon"),
         ("LEASE", "PT"),
         ("MAX_ROWS", "0"),
+        ("KEEP_HOUR_SUMMARIES", "P13D"),
+        ("KEEP_DAY_SUMMARIES", "P399D"),
         ("WEBHOOK_ALLOW", "10.0.0.0/8,foo"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "mysql://127.0.0.1/seqwatch"),

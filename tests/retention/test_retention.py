@@ -24,6 +24,7 @@ from services.aggregation.fold import fold_all
 from services.labels.error_days import ERRORS, from_bytes
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
+from services.retention.rebuild import Request, rebuild
 from services.retention.retention import first_kept, retain_all
 from tests import stored
 from tests.archive.mortal import LATER
@@ -233,3 +234,16 @@ def test_without_a_policy_everything_is_kept(
 def test_a_policy_that_leaves_nothing_to_train_on_is_refused(keep_days: int) -> None:
     with pytest.raises(Unprocessable, match="keep_days"):
         Policy(keep_days=keep_days)
+
+
+@LITE
+def test_a_rebuild_from_before_the_first_day_that_is_kept_leaves_what_was_counted(
+    sessions: sessionmaker[Session], lake: Path, model_id: UUID
+) -> None:
+    retain_all(sessions, lake, START)
+    with read_only(sessions) as session:
+        before = [row.start for row in stored.rows(session, INPUT)]
+    asked = Request(model_id=model_id, since=START.date())
+    assert rebuild(sessions, lake, asked, LATER) == KEEP
+    with read_only(sessions) as session:
+        assert [row.start for row in stored.rows(session, INPUT)] == before

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.settings import Settings
 from db.session import unit_of_work
 from services.access.api_keys import Door, create_key
 from tests.conftest import Once
@@ -24,14 +25,8 @@ Browsers = Callable[..., TestClient]
 @pytest.fixture
 def app(sessions: sessionmaker[Session], now: datetime, tmp_path: Path) -> FastAPI:
     app = FastAPI()
-    pages.mount(
-        app,
-        sessions=sessions,
-        door=Door(sessions),
-        public_url=HOST,
-        reports_folder=tmp_path / "reports",
-        lake=tmp_path / "lake",
-    )
+    settings = Settings(public_url=HOST, reports=tmp_path / "reports", lake=tmp_path / "lake")
+    pages.mount(app, sessions=sessions, door=Door(sessions), settings=settings)
     app.dependency_overrides[utcnow] = lambda: now
     return app
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import WebSession
 from services.access import browser_sessions
@@ -41,14 +42,8 @@ def test_over_tls_the_cookie_is_kept_to_it(
     sessions: sessionmaker[Session], keyed: Callable[..., str], tmp_path: Path
 ) -> None:
     secure, app = "https://seqwatch.example", FastAPI()
-    pages.mount(
-        app,
-        sessions=sessions,
-        door=Door(sessions),
-        public_url=secure,
-        reports_folder=tmp_path,
-        lake=tmp_path,
-    )
+    settings = Settings(public_url=secure, reports=tmp_path, lake=tmp_path)
+    pages.mount(app, sessions=sessions, door=Door(sessions), settings=settings)
     browser = TestClient(app, base_url=secure, headers={"Origin": secure})
     answer = browser.post("/login", data={"key": keyed("read")}, follow_redirects=False)
     assert "Secure" in answer.headers["set-cookie"]

@@ -459,6 +459,7 @@ def upgrade() -> None:
                 "join",
                 "pairing",
                 "retention",
+                "roll_up",
                 name="stage",
                 native_enum=False,
                 length=32,
@@ -537,6 +538,13 @@ def upgrade() -> None:
         sa.Column("stream", sa.String(), nullable=False),
         sa.Column("start", UtcDateTime(), nullable=False),
         sa.Column("version", sa.String(), nullable=False),
+        sa.Column(
+            "level",
+            sa.Enum(
+                "slice", "grain", "hour", "day", name="level", native_enum=False, length=32
+            ),
+            nullable=False,
+        ),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model_id"], ["model.id"], name=op.f("fk_summary_model_id_model")

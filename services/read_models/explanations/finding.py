@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.schema.zone import Zone
+from core.streams import Level
 from core.window import Stretches, Window
 from db.queries import models
 from db.queries.log import row_counters
@@ -33,8 +34,8 @@ from monitors.sources import (
     WindowProfiles,
 )
 from services.aggregation import outputs, window_profiles
+from services.aggregation.levels import rolled_up_in
 from services.evaluation import evaluation_context, input_history, output_history
-from services.evaluation.prepare import sources_of
 from services.models import monitor_config
 from services.platform_faults.outage import described
 from services.read_models.explanations import errors, features
@@ -170,11 +171,12 @@ def explain(
     start = min(lead.start, zone.later(around.start, -BASELINE_DAYS * DAY))
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
+    by_hour = rolled_up_in(session, model.id, Level.HOUR, some) is None
     is_apart = "segments" in row.detail
     reference = _reference(session, row, monitor.kind)
     shown, of_lead = contract, recent
     counted = partial(input_history.load, session, model)
-    sources = {type(source) for source in sources_of(monitor)}
+    sources = {type(source) for source in monitor_config.sources_of(monitor)}
     if Outputs in sources:
         counted = partial(
             output_history.counted_of, session, model, row.version, by_segment=is_apart
@@ -192,7 +194,7 @@ def explain(
         lead=zone.locally(lead),
         recent=of_lead,
         reference=counted(*reference) if reference else None,
-        by_hour=WindowProfiles not in sources,
+        by_hour=by_hour and WindowProfiles not in sources,
     )
 
     # decide
@@ -203,6 +205,7 @@ def explain(
         window=around,
         closed_until=model.evaluated_until,
         recent=recent,
+        by_hour=by_hour,
         finding_id=row.id,
     )
     return Explanation(

@@ -87,12 +87,15 @@ class Around:
         The end of the last of them that is over; None before any.
     recent
         The summaries of these days and of five weeks before them.
+    by_hour
+        Whether all of these are by hour: none was rolled up to a day.
     """
 
     model: Model
     window: Window
     closed_until: datetime | None
     recent: InputHistory
+    by_hour: bool
     finding_id: UUID
 
 
@@ -110,10 +113,9 @@ def changes(session: Session, around: Around, now: datetime) -> tuple[Change, ..
     end = min(window.end, around.closed_until or window.start)
     if end > window.start:  # of a day that is not over, nobody knows how many rows it gets
         closed = Window(window.start, end)
-        found += [
-            *_traffic(session, model_id, closed, zone),
-            *_gaps(around.recent, closed, zone),
-        ]
+        found += _traffic(session, model_id, closed, zone)
+        if around.by_hour:
+            found += _gaps(around.recent, closed, zone)
     wall = nearby.wall_window(session, model_id, window, now)
     by_people = _acts(session, around.model.name, wall)
     return (*sorted(found, key=lambda each: (each.at, each.sort)), *by_people)
