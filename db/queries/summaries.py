@@ -211,8 +211,12 @@ def _write(session: Session, model_id: UUID, new: Sequence[Stored]) -> None:
 
 def edges(session: Session, model_id: UUID, stream: Additive[Any] = INPUT) -> Edges | None:
     """Return the frozen edges of a model's input, or of its output; None before there are."""
-    row = session.get(SummaryLayout, (model_id, stream.name))
-    return None if row is None else _edges(row.payload)
+    payload = session.scalar(
+        select(SummaryLayout.payload).where(
+            SummaryLayout.model_id == model_id, SummaryLayout.stream == stream.name
+        )
+    )
+    return None if payload is None else _edges(payload)
 
 
 @lru_cache(maxsize=512)
