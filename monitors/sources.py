@@ -177,15 +177,15 @@ class SliSlices(Source[Slices]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violations:
-    """Rows of a day, and how many of them broke the contract, by reason."""
+    """How many rows of a day broke the contract, by reason; `is_silent`: none was served."""
 
-    n_rows: int
+    is_silent: bool
     counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractViolations(Source[Violations]):
-    """Rows of the last day that broke the contract."""
+    """Rows of the last day that broke the contract; live, of the worst day since it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,9 @@ def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
 
 def live(session: Session) -> dict[UUID, list[Monitor]]:
     """Return the monitors that are evaluated by grain or by clock, of each model."""
-    kinds = registry.where(lambda kind: kind.interval is not Interval.DAY)
+    kinds = registry.where(
+        lambda kind: kind.interval is not Interval.DAY or kind.watches_open_days
+    )
     rows = session.scalars(
         select(Monitor)
         .where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
