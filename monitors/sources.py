@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
+from monitors.data_quality.entity_health import EntityInputs
 from monitors.data_quality.flaws import DayVolume
 from monitors.kind import DAY, RECENT, Source
 from monitors.performance.accuracy import DayErrors
@@ -46,6 +47,11 @@ class InputGrains(Source[Grains]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals(Source[ArrivalHistory]):
     """What has arrived so far, and what usually arrives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsByEntity(Source[EntityInputs | None]):
+    """What the inputs of each entity do; None where no prediction names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class World:
         self.monitors: dict[str, UUID] = {}
         with unit_of_work(sessions) as session:
             session.get_one(Model, self.model_id).created_at = START
-            for kind in ("input_health", "silence", "contract_violations"):
+            for kind in ("input_health", "entity_health", "silence", "contract_violations"):
                 monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
             session.flush()
             self.monitors = {row.name: row.id for row in session.scalars(select(Monitor))}
@@ -315,6 +315,35 @@ def test_one_silent_device_of_many_is_named(
     world.send(186, 1)
     world.check()
     assert world.findings("silence")[-1].outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        pytest.param(stuck, "load stuck in 2 of 20 entities", id="stuck"),
+        pytest.param(missing, "wind missing in 2 of 20 entities", id="missing"),
+    ],
+)
+def test_devices_of_many_whose_sensor_fails_are_one_finding_that_names_them(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, broken: Break, said: str
+) -> None:
+    world = World(sessions, monkeypatch, devices=20)
+    for first in range(0, LEARNT, 240):
+        world.send(first, 240, every=15)
+        world.check()
+    began = first + 240
+    for minute in range(began, began + 90, 15):
+        world.send(minute, 15, broken, of=(7, 13), every=15)
+        world.check()
+    [found] = world.breaches("entity_health")
+    assert found.as_of <= START + (began + 60) * MINUTE
+    assert found.cause.startswith(said)
+    [fault] = found.detail["entity_faults"]
+    assert fault["entities"] == ["device 7", "device 13"]
+    assert world.breaches("input_health") == []
+    world.send(began + 90, 30, every=15)
+    world.check()
+    assert world.flips("entity_health") == [Flip.FIRED, Flip.RESOLVED]
 
 
 def test_a_monitor_that_fails_stops_no_other(

@@ -13,7 +13,7 @@ from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from db.queries import sources, summaries
 from db.queries.log import contract_violations
-from db.tables import Model
+from db.tables import EntityState, Model
 from monitors.kind import DAY
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
@@ -23,6 +23,7 @@ from monitors.sources import (
     Arrivals,
     ContractViolations,
     InputGrains,
+    InputsByEntity,
     PulledSources,
     Violations,
 )
@@ -39,6 +40,7 @@ class Remembered:
 
     profile: tuple[datetime, ArrivalProfile | None] | None = None
     longest_interval: tuple[timedelta, timedelta] | None = None
+    entities: EntityState | None = None  # held, so that a session reads it once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,9 @@ def read(
             return input_history.grains(session, model, contract, window)
         case Arrivals():
             return _arrivals(session, model, moment, remembered)
+        case InputsByEntity():
+            remembered.entities = session.get(EntityState, model.id)
+            return entities.inputs(remembered.entities)
         case PulledSources():
             return states.states(session, model.id, moment.as_of, moment.uptime)
         case ContractViolations():
@@ -101,7 +106,8 @@ def _arrivals(
         before = remembered.profile = (now, _profile(session, model.id, model.contract))
     gone, n_entities = list[SilentEntity](), 0
     if model.watermark is not None:
-        gone, n_entities = entities.silent(session, model.id, model.watermark)
+        remembered.entities = session.get(EntityState, model.id)
+        gone, n_entities = entities.silent(remembered.entities, model.watermark)
     age, known = moment.age, remembered.longest_interval
     if age is not None:  # rows that are pulled come up to an interval late
         if known is None or moment.uptime - known[0] >= MINUTE:
