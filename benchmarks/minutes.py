@@ -2,7 +2,8 @@
 
 Run: `python -m benchmarks.minutes [--days 14]`. Quiet days first: every minute is evaluated,
 and alarms are counted. Then, each alone, a sensor that is stuck, one that is missing and one
-rescaled by 10: minutes from the fault to the finding. Then what an evaluated minute costs.
+rescaled by 10: minutes from the fault to the finding. Then what an evaluated minute costs, and
+what 10,000 entities do.
 """
 
 import argparse
@@ -25,15 +26,17 @@ from core.schema.rows import NUMBERS, TIME, Kind, prediction_schema
 from core.window import Window
 from db.migrate import upgrade
 from db.session import connect, read_only, unit_of_work
-from db.tables import Finding, Model
+from db.tables import EntityState, Finding, Model
 from lake.lists import Floats
-from monitors.data_quality import input_health
+from monitors.data_quality import entity_health, input_health
+from monitors.data_quality.entity_health import EntityHealthParams
 from monitors.data_quality.input_health import InputHealthParams
 from monitors.drift import short_term
 from monitors.drift.short_term import ShortTermDriftParams
 from monitors.false_alarms.decision import decide
 from monitors.finding import Outcome
 from monitors.summaries.grains import Grains
+from services.aggregation import entities
 from services.aggregation.fold import fold_all
 from services.evaluation import input_history
 from services.evaluation.live import LiveMonitors
@@ -46,6 +49,8 @@ HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 N_SENSORS, PER_MINUTE, PER_HOUR = 20, 300, 18_000
 SENSORS = tuple(f"sensor{i:02}" for i in range(N_SENSORS))
 PROMISED_DAYS, MOST_FLEET_S = 90.0, 60
+KINDS = ("input_health", "entity_health", "contract_violations", "short_term_drift")
+N_ENTITIES, MOST_FOLD_MS, MOST_ENTITIES_MS = 10_000, 100, 50
 MOST_MINUTES, MOST_CPU_MS, MOST_STATEMENTS, MOST_ALARMS = 5, 5, 10, 1
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in SENSORS),
@@ -127,7 +132,7 @@ class Stream:
             session.add(model)
             session.flush()
             self.model_id: UUID = model.id
-            for kind in ("input_health", "short_term_drift"):
+            for kind in KINDS:
                 monitor_config.put(session, model.id, MonitorPlan(name=kind, kind=kind))
 
     def send(self, n: int, broken: str = "") -> None:
@@ -276,6 +281,34 @@ def cost(sessions: sessionmaker[Session]) -> tuple[float, int]:
     return statistics.median(spent[1:]), int(statistics.median(n_statements[1:]))
 
 
+def entities_cost(sessions: sessionmaker[Session]) -> tuple[float, float]:
+    """Return the CPU in ms that 10,000 entities of 20 inputs take: a fold of all, a grain."""
+    stream, folds = Stream(sessions, "entities", 14), []
+    for _ in range(6):
+        table = rows(stream.plant.values(stream.sample, N_ENTITIES), stream.sample)
+        names = pa.array([f"device {i}" for i in range(N_ENTITIES)])
+        place = table.schema.get_field_index("entity")
+        field = table.schema.field(place)
+        found = entities.seen(
+            table.set_column(place, field, names.cast(field.type)), CONTRACT.measured
+        )
+        assert found is not None
+        began = time.process_time()
+        with unit_of_work(sessions) as session:
+            entities.add(session, stream.model_id, found)
+        folds.append(1000 * (time.process_time() - began))
+        stream.sample += N_ENTITIES
+    grains = []
+    for _ in range(6):
+        began = time.process_time()
+        with read_only(sessions) as session:
+            known = entities.inputs(session.get(EntityState, stream.model_id))
+        window = Window(START, START + MINUTE)
+        entity_health.evaluate(known, EntityHealthParams(), window)
+        grains.append(1000 * (time.process_time() - began))
+    return statistics.median(folds[1:]), statistics.median(grains)
+
+
 def main() -> int:
     """Report the bars."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -294,6 +327,11 @@ def main() -> int:
         report(Bar(name="minutes: a grain", figure=cpu, unit="ms CPU", at_most=MOST_CPU_MS))
         name = "minutes: a grain, statements"
         report(Bar(name=name, figure=statements, unit="", at_most=MOST_STATEMENTS))
+        fold, grain = entities_cost(sessions)
+        name = f"minutes: {N_ENTITIES} entities, a fold"
+        report(Bar(name=name, figure=fold, unit="ms CPU", at_most=MOST_FOLD_MS))
+        name = f"minutes: {N_ENTITIES} entities, a grain"
+        report(Bar(name=name, figure=grain, unit="ms CPU", at_most=MOST_ENTITIES_MS))
         name = "minutes: 100 models, a minute of fold and evaluation"
         seconds = fleet(sessions, 100)
         report(Bar(name=name, figure=seconds, unit="s CPU", at_most=MOST_FLEET_S))

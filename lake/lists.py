@@ -104,6 +104,25 @@ def last_texts(rows: pa.Table, column: str, field: str) -> pa.StringArray:
     return texts.take(pa.array(last, mask=lengths == 0))
 
 
+def last_numbers(rows: pa.Table, column: str, field: str) -> Floats:
+    """Return the last number of each list of one field; NaN where there is none.
+
+    Examples
+    --------
+    >>> lists = pa.array([{"load": [1.0, 2.0]}, None, {"load": [None]}],
+    ...     type=pa.struct([("load", pa.list_(pa.float64()))]))
+    >>> last_numbers(pa.table({"output": lists}), "output", "load")
+    array([ 2., nan, nan])
+    """
+    lists = _lists(rows, column, field)
+    values = numbers(pc.list_flatten(lists))
+    lengths = numbers(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+    if (lengths == 1).all():
+        return values
+    last = np.append(values, np.nan)[np.cumsum(lengths) - 1]
+    return np.where(lengths > 0, last, np.nan)
+
+
 def _lists(rows: pa.Table, column: str, field: str) -> pa.ChunkedArray:
     """Return the lists of a field; nulls where these rows were written before it was added."""
     if rows[column].type.get_field_index(field) < 0:

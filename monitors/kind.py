@@ -191,6 +191,9 @@ class MonitorKind(Generic[P]):
         When it is evaluated. One by grain is fitted on the days before.
     every_grains
         Of a kind by grain: how many grains lie between two evaluations; None for one.
+    watches_open_days
+        Of a kind by day: it is also evaluated, as each grain closes and every ten seconds, on
+        the days that were not evaluated yet. Its counts only grow while a day is open.
     severity
         By default.
     breaches_to_fire, oks_to_resolve
@@ -237,6 +240,7 @@ class MonitorKind(Generic[P]):
     needs_reference: bool = True
     interval: Interval = Interval.DAY
     every_grains: Callable[[P], int] | None = None
+    watches_open_days: bool = False
     severity: Severity = Severity.TICKET
     breaches_to_fire: int = 1
     oks_to_resolve: int = 1

@@ -11,6 +11,7 @@ from core.schema.contract import Contract
 from core.streams import Level
 from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
+from monitors.data_quality.entity_health import EntityInputs
 from monitors.data_quality.flaws import DayVolume
 from monitors.kind import DAY, RECENT, Source
 from monitors.performance.accuracy import DayErrors
@@ -55,6 +56,11 @@ class InputGrains(Source[Grains]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals(Source[ArrivalHistory]):
     """What has arrived so far, and what usually arrives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsByEntity(Source[EntityInputs | None]):
+    """What the inputs of each entity do; None where no prediction names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,15 +197,15 @@ class SliSlices(Source[Slices]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violations:
-    """Rows of a day, and how many of them broke the contract, by reason."""
+    """How many rows of a day broke the contract, by reason; `is_silent`: none was served."""
 
-    n_rows: int
+    is_silent: bool
     counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractViolations(Source[Violations]):
-    """Rows of the last day that broke the contract."""
+    """Rows of the last day that broke the contract; live, of the worst day since it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

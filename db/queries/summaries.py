@@ -8,7 +8,17 @@ from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from core.streams import Additive, Level, Stream
@@ -23,6 +33,9 @@ T = TypeVar("T")
 AnyStream: TypeAlias = Additive[Any] | Stream[Any]
 
 _KEYS = 1_000  # of one IN list
+_EDGES = select(SummaryLayout.payload).where(
+    SummaryLayout.model_id == bindparam("model_id"), SummaryLayout.stream == bindparam("stream")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +71,35 @@ def rows(
     versions
         Only of these; of all by default.
     """
+    given: dict[str, object] = {
+        "model_id": model_id,
+        "streams": [stream.name for stream in streams],
+        "versions": [*versions],
+    }
+    for i, window in enumerate(windows):
+        given |= {f"start{i}": window.start, f"end{i}": window.end}
+    statement = _rows(len(windows), of_versions=bool(versions))
+    return [Stored(*row) for row in session.execute(statement, given)]
+
+
+@lru_cache(maxsize=64)
+def _rows(n_windows: int, *, of_versions: bool) -> Select[str, datetime, str, bytes, Level]:
+    """Return a statement that is read with every grain: it is built once."""
+    inside = [
+        (SummaryRow.start >= bindparam(f"start{i}")) & (SummaryRow.start < bindparam(f"end{i}"))
+        for i in range(n_windows)
+    ]
     found = (
         select(*_COLUMNS)
-        .where(*_are(streams, model_id), or_(*map(_inside, windows)))
+        .where(
+            SummaryRow.model_id == bindparam("model_id"),
+            SummaryRow.stream.in_(bindparam("streams", expanding=True)),
+            or_(*inside),
+        )
         .order_by(SummaryRow.start, SummaryRow.version, SummaryRow.stream)
     )
-    if versions:
-        found = found.where(SummaryRow.version.in_(versions))
-    return [Stored(*row) for row in session.execute(found)]
+    versions = SummaryRow.version.in_(bindparam("versions", expanding=True))
+    return found.where(versions) if of_versions else found
 
 
 def read(
@@ -225,8 +259,8 @@ def _write(session: Session, model_id: UUID, new: Sequence[Stored]) -> None:
 
 def edges(session: Session, model_id: UUID, stream: Additive[Any] = INPUT) -> Edges | None:
     """Return the frozen edges of a model's input, or of its output; None before there are."""
-    row = session.get(SummaryLayout, (model_id, stream.name))
-    return None if row is None else _edges(row.payload)
+    payload = session.scalar(_EDGES, {"model_id": model_id, "stream": stream.name})
+    return None if payload is None else _edges(payload)
 
 
 @lru_cache(maxsize=512)

@@ -52,12 +52,16 @@ class Segment(Base):
 
 
 class EntityState(Base):
-    """When predictions of each entity were made (`services.aggregation.entities`)."""
+    """When predictions of each entity were made (`services.aggregation.entities`).
+
+    `inputs` holds when each of its inputs had a value, and another one (`entity_inputs`).
+    """
 
     __tablename__ = "entity_state"
 
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+    inputs: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SessionScore(Base):

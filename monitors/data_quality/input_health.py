@@ -30,6 +30,7 @@ class InputFaultKind(StrEnum):
 
     MISSING = "missing"
     STUCK = "stuck"
+    INCOMPLETE = "incomplete"
     OUT_OF_RANGE = "out_of_range"
     SPREAD = "spread"
 
@@ -37,6 +38,7 @@ class InputFaultKind(StrEnum):
 _MESSAGES = {
     InputFaultKind.MISSING: "{name}: missing for {lasts}, longest before {longest}",
     InputFaultKind.STUCK: "{name}: stuck for {lasts}, longest before {longest}",
+    InputFaultKind.INCOMPLETE: "{name}: {value:.0%} missing, at most {high:.0%} before",
     InputFaultKind.OUT_OF_RANGE: "{name}: mean {value:.4g} outside {low:.4g} to {high:.4g}",
     InputFaultKind.SPREAD: "{name}: SD {value:.3g} outside {low:.3g} to {high:.3g}",
 }
@@ -56,18 +58,23 @@ class InputHealthParams:
         How many times as large, or as small, as any before the spread may be.
     longer
         How many times as long as ever before an input may be absent or stand still.
+    more_missing
+        How much larger than ever before the share of missing values of a grain may be.
     """
 
     grains: int = 2
     beyond: float = 1.0
     spread_ratio: float = 3.0
     longer: float = 2.0
+    more_missing: float = 0.2
 
     def __post_init__(self) -> None:
         if self.grains < 2:
             raise ValueError("grains must be at least 2")
         if not (self.beyond > 0 and self.spread_ratio > 1 and self.longer >= 1):
             raise ValueError("beyond must be positive, spread_ratio over 1, longer at least 1")
+        if not self.more_missing > 0:
+            raise ValueError("more_missing must be positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +85,8 @@ class InputHealthBaseline:
     ----------
     missing, still
         The longest runs of grains without a value, and without a movement.
+    share
+        The largest share of missing values of a grain; NaN where it is not known yet.
     low, high, sd_low, sd_high
         The extremes of mean and spread of a grain; NaN where they are not known yet.
     alive
@@ -87,6 +96,7 @@ class InputHealthBaseline:
     names: tuple[str, ...]
     missing: Ints
     still: Ints
+    share: Floats
     low: Floats
     high: Floats
     sd_low: Floats
@@ -102,7 +112,7 @@ def fit(before: Grains, *, knows_a_day: bool = True) -> InputHealthBaseline | No
     before
         Some days, without the grains that are evaluated.
     knows_a_day
-        False leaves mean and spread out: they move with the hours of the day.
+        False leaves shares, mean and spread out: they move with the hours of the day.
 
     Returns
     -------
@@ -119,6 +129,7 @@ def fit(before: Grains, *, knows_a_day: bool = True) -> InputHealthBaseline | No
         names=before.names,
         missing=_longest(~there),
         still=_longest(_still(before, rows)),
+        share=-_least(-_shares(before, rows)) if knows_a_day else unknown,
         low=_least(before.mean[rows]) if knows_a_day else unknown,
         high=-_least(-before.mean[rows]) if knows_a_day else unknown,
         sd_low=_least(sd) if knows_a_day else unknown,
@@ -210,6 +221,8 @@ def _faults(
     there = recent.n[rows] > 0
     missing = _last_run(~there) * known.alive
     still = _last_run(_still(recent, rows))
+    shares = _shares(recent, rows)
+    incomplete = _last_run(shares > known.share + params.more_missing)
     mean, sd = recent.mean[rows], recent.sd[rows]
     reach = params.beyond * (known.high - known.low)
     beyond = (mean < known.low - reach) | (mean > known.high + reach)
@@ -235,6 +248,10 @@ def _faults(
         elif still[i] >= stands[i]:
             common |= {"kind": InputFaultKind.STUCK, "longest_before": int(known.still[i])}
             common["n_grains"] = int(still[i])
+        elif incomplete[i] >= params.grains:
+            bounds = (shares[-1, i], 0.0, known.share[i])
+            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
+            common |= {"kind": InputFaultKind.INCOMPLETE, "n_grains": int(incomplete[i])}
         elif outside[i] >= params.grains:
             bounds = (mean[-1, i], known.low[i], known.high[i])
             common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
@@ -258,6 +275,14 @@ def _no_data(window: Window, cause: str) -> Finding:
 def _with_rows(grains: Grains) -> Ints:
     """Return the grains of which rows came: the silence of a whole model is no fault of one."""
     return np.flatnonzero(((grains.n + grains.n_missing) > 0).any(axis=1))
+
+
+def _shares(grains: Grains, rows: Ints) -> Floats:
+    """Return the share of missing values; NaN of too few values to tell, (grain, feature)."""
+    n = (grains.n + grains.n_missing)[rows]
+    enough, missing = n >= _SPREAD_FROM, grains.n_missing[rows]
+    shares: Floats = np.divide(missing, n, out=np.full(n.shape, np.nan), where=enough)
+    return shares
 
 
 def _still(grains: Grains, rows: Ints) -> Bools:

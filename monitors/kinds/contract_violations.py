@@ -10,10 +10,10 @@ _ROWS = ContractViolations()
 
 
 def evaluate(params: ContractViolationParams, inputs: Inputs) -> Finding:
-    """Evaluate the rows of the last day."""
+    """Evaluate the rows of the last day, or of one that is not over."""
     rows = inputs[_ROWS]
     return contract_violations.evaluate(
-        rows.counts, params, inputs.context.last_day, is_silent=not rows.n_rows
+        rows.counts, params, inputs.context.last_day, is_silent=rows.is_silent
     )
 
 
@@ -23,4 +23,5 @@ KIND = MonitorKind(
     params=ContractViolationParams,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,
+    watches_open_days=True,
 )

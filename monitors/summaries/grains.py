@@ -124,6 +124,7 @@ def on_grid(
     inside = (at >= 0) & (at < n)
     moments, at = seen.moments[inside], at[inside]
     grid = np.full((6, n, len(names)), np.nan)
+    grid[:2] = 0.0
     mean, sd = mean_and_sd(moments)
     there = moments[..., N] > 0
     parts = (
@@ -140,8 +141,8 @@ def on_grid(
         names=names,
         start=window.start,
         grain=grain,
-        n=np.nan_to_num(grid[0]),
-        n_missing=np.nan_to_num(grid[1]),
+        n=grid[0],
+        n_missing=grid[1],
         mean=grid[2],
         sd=grid[3],
         low=grid[4],

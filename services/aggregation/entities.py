@@ -1,6 +1,7 @@
-"""When the predictions of each entity were made: whoever falls silent is named.
+"""When the predictions of each entity were made, and what its inputs did.
 
-All entities of a model are one cell: it is read and written with each fold, in arrays.
+All entities of a model are one row: it is read and written with each fold, in arrays. Beyond
+the bound those are left out that were seen least recently.
 """
 
 from collections.abc import Collection
@@ -16,7 +17,10 @@ from sqlalchemy.orm import Session
 from core.schema.rows import REFERENCE
 from db.tables import EntityState
 from lake.lists import Ints, micros
+from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
+from services.aggregation import entity_inputs
+from services.aggregation.entity_inputs import Values
 
 MOST = 10_000  # entities of a model that are followed
 KEPT = timedelta(days=7)  # an entity that is silent for longer has been taken out of service
@@ -42,21 +46,24 @@ class Seen:
         Of the entity of each, ascending.
     times : (prediction,)
         Microseconds since 1970, ascending within an entity.
+    values
+        Of their inputs, in this order.
     """
 
     names: pa.Array
     places: Ints
     times: Ints
+    values: Values
 
 
-def seen(rows: pa.Table) -> Seen | None:
-    """Return when each entity was predicted for; None where rows name none."""
+def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
+    """Return when each entity was predicted for, from what; None where rows name none."""
     entity = rows["entity"]
     if entity.null_count == len(entity):
         return None
     named = pc.and_(pc.is_valid(entity), pc.not_equal(rows["version"], REFERENCE))
     if not pc.all(named).as_py():
-        rows = rows.select(["entity", "at"]).filter(named)
+        rows = rows.select(["entity", "at", "features"]).filter(named)
         if not rows.num_rows:
             return None
     texts = rows["entity"].combine_chunks().cast(pa.string()).dictionary_encode()
@@ -67,26 +74,53 @@ def seen(rows: pa.Table) -> Seen | None:
         order = np.argsort(codes, kind="stable")
     else:
         order = np.lexsort((at, codes))
-    return Seen(names=texts.dictionary, places=codes[order].astype(np.int64), times=at[order])
+    return Seen(
+        names=texts.dictionary,
+        places=codes[order].astype(np.int64),
+        times=at[order],
+        values=entity_inputs.values(rows, inputs, order),
+    )
 
 
 def add(session: Session, model_id: UUID, found: Seen) -> None:
-    """Add predictions to what is known of their entities; of new ones, as many as fit."""
+    """Add predictions to what is known of their entities."""
     row = session.get(EntityState, model_id)
     before = _SCHEMA.empty_table() if row is None else _read(row.payload)
-    payload = _written(_added(before, found))
+    after, kept, places = _added(before, found)
+    last = _seconds(after, "last_us")
+    cells = entity_inputs.read(
+        None if row is None else row.inputs,
+        found.values.inputs,
+        _seconds(before, "last_us"),
+        kept,
+    )
+    places = np.where(places < cells.n_entities, places, -1)
+    is_settled = last - _seconds(after, "first_us") >= SETTLED_SECONDS
+    entity_inputs.follow(cells, found.values, places, found.times, is_settled)
+    payload, inputs = _written(after), entity_inputs.written(cells, last)
     if row is None:
-        session.add(EntityState(model_id=model_id, payload=payload))
+        session.add(EntityState(model_id=model_id, payload=payload, inputs=inputs))
     else:
-        row.payload = payload
+        row.payload, row.inputs = payload, inputs
 
 
-def _added(before: pa.Table, found: Seen) -> pa.Table:
-    """Return what is known with the predictions that are newer than all before them."""
+def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
+    """Add the predictions that are newer than all before them.
+
+    Returns
+    -------
+    after
+        The entities: of too many, those that were seen last.
+    kept : (entity,)
+        The place that each had before; -1 of a new one.
+    places : (prediction,)
+        Of its entity; -1 where it does not count.
+    """
+    n_before = before.num_rows
     at = pc.index_in(found.names, before["entity"].combine_chunks())
     place = pc.fill_null(at, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    new = np.flatnonzero(place < 0)[: max(MOST - before.num_rows, 0)]
-    place[new] = before.num_rows + np.arange(new.size)
+    new = np.flatnonzero(place < 0)
+    place[new] = n_before + np.arange(new.size)
     names = pa.concat_arrays(
         [before["entity"].combine_chunks(), found.names.take(pa.array(new))]
     )
@@ -96,7 +130,8 @@ def _added(before: pa.Table, found: Seen) -> pa.Table:
     )
     is_known = n > 0
     where, times = place[found.places], found.times
-    counts = (where >= 0) & ~(is_known[where] & (times <= last[where]))
+    counts = ~(is_known[where] & (times <= last[where]))
+    of_all = np.where(counts, where, -1)
     where, times = where[counts], times[counts]
     starts = np.flatnonzero(np.diff(where, prepend=-1))
     own = where[starts]
@@ -108,14 +143,17 @@ def _added(before: pa.Table, found: Seen) -> pa.Table:
     np.maximum.at(longest, where, gaps)
     mean = (last - first) / np.maximum(n - 1, 1)
     np.add.at(n_long, where, gaps > _LONG * mean[where])
-    return pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
+    after = pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)
+    if after.num_rows <= MOST:
+        return after, np.where(np.arange(n.size) < n_before, np.arange(n.size), -1), of_all
+    kept = np.sort(np.argsort(last, kind="stable")[-MOST:])
+    moved = np.full(n.size + 1, -1)
+    moved[kept] = np.arange(kept.size)
+    return after.take(pa.array(kept)), np.where(kept < n_before, kept, -1), moved[of_all]
 
 
-def silent(
-    session: Session, model_id: UUID, watermark: datetime
-) -> tuple[list[SilentEntity], int]:
+def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEntity], int]:
     """Return the entities that have fallen silent, and how many are followed."""
-    row = session.get(EntityState, model_id)
     if row is None:
         return [], 0
     known = _read(row.payload)
@@ -134,13 +172,39 @@ def silent(
     return found, known.num_rows
 
 
+def inputs(row: EntityState | None) -> EntityInputs | None:
+    """Return what the inputs of each entity do; None where no prediction names one."""
+    if row is None:
+        return None
+    known = _read(row.payload)
+    last = _seconds(known, "last_us")
+    cells = entity_inputs.read(row.inputs, None, last, np.arange(known.num_rows))
+    of, n = cells.figures, cells.n_entities
+    return EntityInputs(
+        inputs=cells.inputs,
+        entities=known["entity"][:n].to_pylist(),
+        first=_seconds(known, "first_us")[:n],
+        last=last[:n],
+        absent=last[:n] - of["seen"],
+        still=of["seen"] - of["moved"],
+        longest_absent=of["absent"],
+        longest_still=of["still"],
+        n_values=of["n_values"],
+        n_runs=of["n_runs"],
+    )
+
+
 def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
     """Delete what is known of some entities."""
     row = session.get(EntityState, model_id)
     if row is not None and names:
         known = _read(row.payload)
-        kept = pc.invert(pc.is_in(known["entity"], value_set=pa.array(sorted(names))))
-        row.payload = _written(known.filter(kept))
+        is_gone = pc.is_in(known["entity"], value_set=pa.array(sorted(names)))
+        kept, last = np.flatnonzero(~is_gone.to_numpy()), _seconds(known, "last_us")
+        row.payload = _written(known.take(pa.array(kept)))
+        row.inputs = entity_inputs.written(
+            entity_inputs.read(row.inputs, None, last, kept), last[kept]
+        )
 
 
 def names(session: Session, model_id: UUID) -> list[str]:
@@ -151,6 +215,11 @@ def names(session: Session, model_id: UUID) -> list[str]:
 
 def _read(payload: bytes) -> pa.Table:
     return pa.ipc.open_stream(payload).read_all()
+
+
+def _seconds(known: pa.Table, name: str) -> Ints:
+    found: Ints = known[name].to_numpy() // 1_000_000
+    return found
 
 
 def _written(known: pa.Table) -> bytes:

@@ -115,7 +115,7 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
         edges=edges,
         parts=summarise_rows(rows, group.contract, edges),
         times=event_time.look(rows, group.clock, group.policy.lateness(group.contract.grain)),
-        entities=entities.seen(rows),
+        entities=entities.seen(rows, group.contract.measured),
     )
 
 

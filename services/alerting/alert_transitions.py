@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
@@ -43,6 +43,7 @@ def observe(
     An alert flips at the time of the evaluation, not at the end of the window: what
     labels tell about a week is known days after it. A day of history is
     evaluated without notifications: its finding is stored, its alert does not change.
+    Nor does it for a day whose kind has evaluated the days after it meanwhile.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def observe(
         The flip, when the alert has just fired or been resolved.
     """
     # load
-    if seen.is_history:
+    if seen.is_history or _is_overtaken(session, monitor, seen.as_of):
         session.add(row_of(monitor, seen, finding, now))
         return None
     alert = session.scalar(select(Alert).where(Alert.monitor_id == monitor.id))
@@ -82,6 +83,14 @@ def observe(
     if change.flip is Flip.FIRED and registry.stored(monitor.kind).has_report:
         runs.ask(session, REPORT_JOB, now, now, subject=str(row.id))
     return _flip(session, alert, change, occasion)
+
+
+def _is_overtaken(session: Session, monitor: Monitor, as_of: datetime) -> bool:
+    """Return whether a later finding has moved the alert: of days that were open."""
+    if not registry.stored(monitor.kind).watches_open_days:
+        return False
+    later = exists().where(FindingRow.monitor_id == monitor.id, FindingRow.as_of > as_of)
+    return bool(session.scalar(select(later)))
 
 
 def _version_of(seen: Seen, finding: Finding) -> str | None:

@@ -54,10 +54,11 @@ def load(
     n_known, n_bins = len(edges.names), edges.values.shape[-1] + 1
     seen = summaries.read(session, INPUT, model.id, windows) or summary.empty(n_known, n_bins)
     zone, kept = Zone(contract.zone), {feature.name for feature in contract.kept}
+    numbers = {*contract.measured}
     history = InputHistory(
         window=zone.locally(span(windows)),
         edges=edges,
-        measured=tuple(i for i, name in enumerate(edges.names) if name in contract.measured),
+        measured=tuple(i for i, name in enumerate(edges.names) if name in numbers),
         kept=tuple(i for i, name in enumerate(edges.names) if name in kept),
         summary=in_local_time(summary.widen(seen, n_known), zone),
         step_hours=max(contract.step // HOUR, 1),
@@ -88,7 +89,8 @@ def grains(session: Session, model: Model, contract: Contract, window: Window) -
     rows = Window(window.start.replace(minute=0, second=0, microsecond=0), window.end)
     seen = summaries.read(session, INPUT_GRAINS if is_fine else INPUT, model.id, [rows])
     seen = summary.widen(seen or summary.empty(len(names)), len(names))
-    measured = [i for i, name in enumerate(names) if name in contract.measured]
+    numbers = {*contract.measured}
+    measured = [i for i, name in enumerate(names) if name in numbers]
     return on_grid(
         seen.of(measured),
         tuple(names[i] for i in measured),

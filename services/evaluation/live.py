@@ -8,7 +8,7 @@ fitted on the days before, and not on those since an alert fires; it is kept in 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, TypeAlias
@@ -20,9 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Unprocessable
 from core.schema.contract import Contract
-from core.schema.zone import Zone
 from core.window import Window
-from db.queries import models, sources, summaries
+from db.queries import models
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -30,25 +29,23 @@ from monitors import registry
 from monitors.context_features import without
 from monitors.finding import Finding, Json, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
-from monitors.slo import silence
-from monitors.slo.cells import SLICE
-from monitors.slo.silence import ARRIVALS, ArrivalHistory, ArrivalProfile, SilentEntity
-from monitors.sources import FITTED_ON, Arrivals, InputGrains, PulledSources
-from monitors.summaries.grains import Grains
-from services.aggregation import entities
+from monitors.sources import FITTED_ON
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.evaluation import input_history
+from services.evaluation.by_clock import readers
+from services.evaluation.by_clock.readers import Moment, Remembered, open_since
 from services.evaluation.evaluate_monitor import concluded
 from services.models import monitor_config
 from services.platform_faults.outage import described, is_outage
-from services.sources import states
 
 log = logging.getLogger(__name__)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLOCK_EVERY = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_VERDICTS = (Outcome.OK, Outcome.BREACH)
 
 Signature: TypeAlias = tuple[object, ...]
 
@@ -76,7 +73,7 @@ class _Known:
     """What this process remembers of one model; nothing of it is lost with it."""
 
     fits: dict[UUID, tuple[Signature, Any]] = field(default_factory=dict)
-    profile: tuple[datetime, ArrivalProfile | None] | None = None
+    remembered: Remembered = field(default_factory=Remembered)
     arrived: _Arrived | None = None
     watermark: datetime | None = None
     clock_at: float = -np.inf
@@ -134,13 +131,14 @@ class LiveMonitors:
             and (model.checked_until is None or closed > model.checked_until),
             Interval.CLOCK: is_clock_due,
         }
+        if not any(due.values()):
+            return 0
+        due[Interval.DAY] = True  # of an open day: by grain and by clock
         some = [
             one
             for one in monitors
             if due[registry.stored(one.kind).interval] and _is_due(one, model, closed)
         ]
-        if not any(due.values()):
-            return 0
         if due[Interval.CLOCK]:
             known.clock_at = monotonic()
         # load
@@ -155,6 +153,7 @@ class LiveMonitors:
             (one, finding)
             for one, finding in evaluated
             if known.last.get(one.monitor_id) != _signature(finding, one.as_of)
+            and (one.kind.interval is not Interval.DAY or finding.outcome in _VERDICTS)
         ]
         if not changed and not due[Interval.GRAIN]:
             return 0
@@ -180,11 +179,14 @@ class LiveMonitors:
         closed: datetime | None,
         now: datetime,
     ) -> "_Prepared":
-        kind = registry.stored(monitor.kind)
-        as_of = now
-        if kind.interval is not Interval.CLOCK and closed is not None:
-            width = _width(monitor, contract)
-            as_of = _EPOCH + (closed - _EPOCH) // width * width
+        kind, known = registry.stored(monitor.kind), self._known[model.id]
+        as_of, arrived = _as_of(monitor, model, closed, now), known.arrived
+        moment = Moment(
+            as_of=as_of,
+            age=None if arrived is None else arrived.age,
+            is_certain=arrived is not None and arrived.is_new,
+            uptime=timedelta(seconds=monotonic() - self._began),
+        )
         context = EvaluationContext(
             model_id=str(model.id),
             contract=contract,
@@ -198,7 +200,8 @@ class LiveMonitors:
         try:
             one.params = registry.parse(monitor.kind, monitor.params)
             for source in kind.sources(one.params):
-                one.values[source] = self._read(session, model, one, source)
+                found = readers.read(session, model, source, moment, known.remembered)
+                one.values[source] = without(found, kind.unread(contract))
             if kind.fit is not None:
                 one.fitted = self._fitted(session, model, monitor, one)
         except Exception as error:
@@ -206,41 +209,6 @@ class LiveMonitors:
                 raise
             one.error = error
         return one
-
-    def _read(self, session: Session, model: Model, one: "_Prepared", source: object) -> object:
-        as_of = one.as_of
-        match source:
-            case InputGrains():
-                width = source.n_grains * one.context.contract.grain
-                return _grains(session, model, one, Window(as_of - width, as_of))
-            case Arrivals():
-                return self._arrivals(session, model, as_of)
-            case PulledSources():
-                uptime = timedelta(seconds=monotonic() - self._began)
-                return states.states(session, model.id, as_of, uptime)
-            case _:
-                raise TypeError(f"{type(source).__name__} is read day by day alone")
-
-    def _arrivals(self, session: Session, model: Model, now: datetime) -> ArrivalHistory:
-        known = self._known[model.id]
-        if known.profile is None or now - known.profile[0] >= (
-            DAY if known.profile[1] is not None else timedelta(minutes=1)
-        ):
-            known.profile = (now, _profile(session, model))
-        gone, n_entities = list[SilentEntity](), 0
-        if model.watermark is not None:
-            gone, n_entities = entities.silent(session, model.id, model.watermark)
-        age = None if known.arrived is None else known.arrived.age
-        if age is not None:  # rows that are pulled come up to an interval late
-            age = max(age - sources.longest_interval(session, model.id), timedelta(0))
-        return ArrivalHistory(
-            now=now,
-            age=age,
-            is_certain=known.arrived is not None and known.arrived.is_new,
-            profile=known.profile[1],
-            silent=gone,
-            n_entities=n_entities,
-        )
 
     def _fitted(
         self, session: Session, model: Model, monitor: Monitor, one: "_Prepared"
@@ -256,9 +224,12 @@ class LiveMonitors:
             end = end if firing is None else min(end, firing - HOUR)
         key: Signature = (end, str(monitor.params), one.kind.unread(contract))
         if monitor.id not in known.fits or known.fits[monitor.id][0] != key:
-            before = _grains(session, model, one, Window(end - FITTED_ON, end))
+            before = input_history.grains(
+                session, model, contract, Window(end - FITTED_ON, end)
+            )
             assert one.kind.fit is not None
-            known.fits[monitor.id] = (key, one.kind.fit(one.params, before))
+            fitted = one.kind.fit(one.params, without(before, one.kind.unread(contract)))
+            known.fits[monitor.id] = (key, fitted)
         return known.fits[monitor.id][1]
 
     def _store(
@@ -275,11 +246,13 @@ class LiveMonitors:
         )
         as_of = one.as_of
         if newest is not None:
-            if one.kind.interval is Interval.CLOCK:  # it may have been set back
+            if one.kind.interval is not Interval.GRAIN:  # its clock may stand, or be set back
                 as_of = max(as_of, newest.as_of + timedelta.resolution)
             before = _signed(newest.outcome, newest.detail, newest.as_of)
             if newest.as_of >= as_of or before == _signature(finding, one.as_of):
                 return 0
+        if one.kind.interval is Interval.DAY:
+            finding = replace(finding, window=Window(open_since(model, as_of), as_of))
         is_history = model.history_until is not None and as_of <= model.history_until
         champion = models.champion(session, model.id)
         version = champion[1].name if champion else None
@@ -306,12 +279,6 @@ class _Prepared:
         return self.context.as_of
 
 
-def _grains(session: Session, model: Model, one: _Prepared, window: Window) -> Grains:
-    contract = one.context.contract
-    found = input_history.grains(session, model, contract, window)
-    return without(found, one.kind.unread(contract))
-
-
 def _finding(one: _Prepared) -> Finding:
     try:
         if one.error is not None:
@@ -325,9 +292,22 @@ def _finding(one: _Prepared) -> Finding:
         return one.context.without_verdict(Outcome.ERROR, described(error))
 
 
+def _as_of(monitor: Monitor, model: Model, closed: datetime | None, now: datetime) -> datetime:
+    """Return the moment that is evaluated: of the clock, or the end of what has closed."""
+    kind = registry.stored(monitor.kind)
+    if kind.interval is Interval.CLOCK or closed is None:
+        return now
+    if kind.interval is Interval.GRAIN:
+        width = _width(monitor, model.contract)
+        return _EPOCH + (closed - _EPOCH) // width * width
+    # The end of a day has the finding of the whole day.
+    is_end = models.zone_of(model).floor(closed) == closed
+    return closed + is_end * timedelta.resolution
+
+
 def _is_due(monitor: Monitor, model: Model, closed: datetime | None) -> bool:
     """Return whether a window of a monitor has closed since the last evaluation."""
-    if registry.stored(monitor.kind).interval is Interval.CLOCK:
+    if registry.stored(monitor.kind).interval is not Interval.GRAIN:
         return True
     if closed is None or model.checked_until is None:
         return True
@@ -352,18 +332,6 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
         return None
     closed = model.watermark - model.policy.lateness(contract.grain)
     return _EPOCH + (closed - _EPOCH) // contract.grain * contract.grain
-
-
-def _profile(session: Session, model: Model) -> ArrivalProfile | None:
-    newest = summaries.newest(session, ARRIVALS, model.id)
-    if newest is None:
-        return None
-    window = Window(newest.start - silence.KEPT, newest.start + HOUR)
-    arrived = summaries.read(session, ARRIVALS, model.id, [window])
-    assert arrived is not None
-    contract = model.contract
-    week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
-    return silence.profile(np.unique(arrived.slices), SLICE, week)
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:

@@ -171,7 +171,7 @@ def _slices(reading: Reading, source: SliSlices) -> Cut[Any]:
 def _violations(reading: Reading, _: ContractViolations) -> Cut[Any]:
     session, model_id = reading.session, reading.model.id
     return lambda context: Violations(
-        n_rows=serving.n_rows(session, model_id, context.last_day),
+        is_silent=not serving.n_rows(session, model_id, context.last_day),
         counts=_refused(session, model_id, context.last_day),
     )
 

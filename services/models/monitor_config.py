@@ -48,6 +48,7 @@ def defaults(policy: Policy, contract: Contract) -> Iterator[MonitorPlan]:
     yield MonitorPlan(name="contract_violations", kind="contract_violations")
     yield MonitorPlan(name="data_quality", kind="data_quality")
     yield MonitorPlan(name="input_health", kind="input_health")
+    yield MonitorPlan(name="entity_health", kind="entity_health")
     yield MonitorPlan(name="silence", kind="silence")
     if contract.grain < timedelta(hours=1):
         yield MonitorPlan(name="short_term_drift", kind="short_term_drift")
@@ -185,7 +186,9 @@ def enabled(session: Session, model_id: UUID) -> Sequence[Monitor]:
 
 def live(session: Session) -> dict[UUID, list[Monitor]]:
     """Return the monitors that are evaluated by grain or by clock, of each model."""
-    kinds = registry.where(lambda kind: kind.interval is not Interval.DAY)
+    kinds = registry.where(
+        lambda kind: kind.interval is not Interval.DAY or kind.watches_open_days
+    )
     rows = session.scalars(
         select(Monitor)
         .where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))

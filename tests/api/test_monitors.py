@@ -21,6 +21,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
         "accuracy": "accuracy",
         "availability": "burn_rate",
         "data_quality": "data_quality",
+        "entity_health": "entity_health",
         "input_health": "input_health",
         "silence": "silence",
         "input_drift": "input_drift",
@@ -33,6 +34,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
         "accuracy": "page",
         "availability": "page",
         "data_quality": "ticket",
+        "entity_health": "ticket",
         "input_health": "ticket",
         "silence": "page",
         "input_drift": "ticket",
@@ -55,7 +57,7 @@ def test_a_monitor_can_be_added_and_changed(operator: TestClient, model: str) ->
     assert changed.status_code == 200
     assert operator.get(path).json() == changed.json()
     assert (changed.json()["severity"], changed.json()["enabled"]) == ("page", False)
-    assert len(operator.get(f"/v1/models/{model}/monitors").json()["items"]) == 11
+    assert len(operator.get(f"/v1/models/{model}/monitors").json()["items"]) == 12
 
 
 @pytest.mark.parametrize(

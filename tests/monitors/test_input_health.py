@@ -82,6 +82,17 @@ def test_an_input_that_never_had_a_value_is_not_missing() -> None:
     assert faults(before, recent) == []
 
 
+def test_an_input_that_lacks_more_of_its_values_than_before_is_incomplete() -> None:
+    before, recent = noise(1440), noise(60)
+    before[100:140, :2, 1] = np.nan
+    recent[-1:, :5, 1] = np.nan
+    assert faults(before, recent) == []
+    recent[-2:, :5, 1] = np.nan
+    assert faults(before, recent) == [("x1", "incomplete")]
+    recent[-2:, 4, 1] = 50.0  # 40 %, after up to 20 %
+    assert faults(before, recent) == []
+
+
 def test_a_value_that_stands_still_is_stuck_unless_it_often_does() -> None:
     before, recent = noise(1440), noise(60)
     recent[-3:, :, 0] = 51.0

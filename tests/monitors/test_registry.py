@@ -15,8 +15,14 @@ from core.errors import Unprocessable
 from core.window import Window
 from monitors.baselines import first_days
 from monitors.baselines.segments import FIRST, MOST, Label
-from monitors.data_quality import contract_violations, data_quality, input_health
+from monitors.data_quality import (
+    contract_violations,
+    data_quality,
+    entity_health,
+    input_health,
+)
 from monitors.data_quality.contract_violations import ContractViolationParams
+from monitors.data_quality.entity_health import EntityHealthParams, EntityInputs
 from monitors.data_quality.flaws import DataQualityParams, DayVolume
 from monitors.data_quality.input_health import InputHealthParams
 from monitors.drift import (
@@ -125,6 +131,24 @@ def hours_of(values: Floats) -> Grains:
 def by_input_health(values: Floats) -> Finding:
     whole = hours_of(values)
     return input_health.evaluate(input_health.fit(whole), whole, InputHealthParams())
+
+
+def by_entity_health(values: Floats) -> Finding:
+    there = np.isfinite(values).astype(np.int64)
+    longest = there.sum(axis=0, keepdims=True).T
+    known = EntityInputs(
+        inputs=("load",) * values.shape[1],
+        entities=("device",),
+        first=np.array([0]),
+        last=np.array([10**9]),
+        absent=10**6 - longest,
+        still=longest,
+        longest_absent=longest,
+        longest_still=longest // 2,
+        n_values=longest,
+        n_runs=longest,
+    )
+    return entity_health.evaluate(known, EntityHealthParams(), Window(day(0), day(1)))
 
 
 def by_short_term_drift(values: Floats) -> Finding:
@@ -249,6 +273,7 @@ MAX_EVALUATIONS: dict[str, Evaluation] = {
     "mean_shift": by_level,
     "input_fault": by_input_fault,
     "input_health": by_input_health,
+    "entity_health": by_entity_health,
     "short_term_drift": by_short_term_drift,
     "silence": by_silence,
     "source": by_source,

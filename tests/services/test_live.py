@@ -1,6 +1,6 @@
 """What is evaluated by grain and by the clock: found within minutes, and stored once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,15 +10,18 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from alerts.state import Phase
+from alerts.state import Flip, Phase
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
+from db.queries.log import contract_violations
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Finding, Model, Monitor, SourceRow
+from db.tables import Alert, Finding, FlipRow, Model, Monitor, SourceRow
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation import input_history, live
+from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.live import LiveMonitors
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -50,7 +53,7 @@ class World:
         self.monitors: dict[str, UUID] = {}
         with unit_of_work(sessions) as session:
             session.get_one(Model, self.model_id).created_at = START
-            for kind in ("input_health", "silence"):
+            for kind in ("input_health", "entity_health", "silence", "contract_violations"):
                 monitor_config.put(session, self.model_id, MonitorPlan(name=kind, kind=kind))
             session.flush()
             self.monitors = {row.name: row.id for row in session.scalars(select(Monitor))}
@@ -59,22 +62,33 @@ class World:
         patch.setattr(live, "monotonic", lambda: self.seconds)
         self.chance = np.random.default_rng(7)
 
-    def send(self, first: int, n: int, broken: Break | None = None, without: int = -1) -> None:
-        """Send the rows of some minutes; of one device none."""
+    def send(
+        self,
+        first: int,
+        n: int,
+        broken: Break | None = None,
+        *,
+        without: int = -1,
+        of: Collection[int] = range(20),
+        every: int = 1,
+    ) -> None:
+        """Send the rows of some minutes: of one device none, of some devices broken ones."""
         rows = []
-        for minute in range(first, first + n):
+        for minute in range(first, first + n, every):
             day = 2 * np.pi * minute / 1440
             values: Values = {
                 "load": 100 + 20 * np.sin(day) + self.chance.normal(),
                 "wind": 5 + np.cos(day) + self.chance.normal(),
                 "valve": float(self.chance.random() < 0.5),
             }
-            values = values if broken is None else broken(minute, values)
-            features = {name: [value] for name, value in values.items()}
             at = START + minute * MINUTE
             for device in range(max(self.devices, 1)):
                 if device == without:
                     continue
+                own = values
+                if broken is not None and device in of:
+                    own = broken(minute, values)
+                features = {name: [value] for name, value in own.items()}
                 named = {"entity": f"device {device}"} if self.devices else {}
                 fields: dict[str, Any] = {"features": features, "received_at": at, **named}
                 fields["prediction_id"] = f"{minute} {device}"
@@ -116,6 +130,17 @@ class World:
         self.seconds += passed.total_seconds()
         self.wall += passed
         return self.live.run(self.wall)
+
+    def refuse(self, n: int, day: datetime = START) -> None:
+        """Refuse rows of an event day."""
+        with unit_of_work(self.sessions) as session:
+            contract_violations.add(session, {(self.model_id, day.date(), "range"): n})
+
+    def flips(self, monitor: str) -> list[Flip]:
+        with read_only(self.sessions) as session:
+            of = Alert.monitor_id == self.monitors[monitor]
+            rows = select(FlipRow.flip).join(Alert, Alert.id == FlipRow.alert_id).where(of)
+            return [*session.scalars(rows.order_by(FlipRow.at))]
 
     def findings(self, monitor: str) -> list[Finding]:
         with read_only(self.sessions) as session:
@@ -189,6 +214,35 @@ def test_a_fault_that_goes_on_for_days_does_not_become_usual(world: World) -> No
         world.check()
     assert world.phase("input_health") is Phase.FIRING
     assert world.findings("input_health")[-1].outcome is Outcome.BREACH
+
+
+def test_refused_rows_are_found_within_a_grain_and_fire_once_a_day(world: World) -> None:
+    world.send(0, 120)
+    world.check()
+    assert world.flips("contract_violations") == []
+    world.refuse(4)
+    world.send(120, 1)
+    world.check()
+    [found] = world.breaches("contract_violations")
+    assert found.cause == "4 rows did not fit the contract: 4 range"
+    assert (found.window_start, found.window_end) == (START, START + 118 * MINUTE)
+    for first in range(121, 1441 + 60, 60):  # event day and all
+        world.send(first, 60)
+        world.check()
+    assert world.flips("contract_violations") == [Flip.FIRED]
+    evaluate_slot(world.sessions, Baselines(), world.model_id, START + DAY, world.wall)
+    world.check()
+    assert world.flips("contract_violations") == [Flip.FIRED, Flip.RESOLVED]
+    whole = [one for one in world.findings("contract_violations") if one.as_of == START + DAY]
+    assert [(one.outcome, one.value) for one in whole] == [(Outcome.BREACH, 4.0)]
+
+
+def test_where_all_rows_are_refused_and_event_time_stands_they_are_found_by_the_clock(
+    world: World,
+) -> None:
+    world.refuse(4)
+    world.check()
+    assert world.phase("contract_violations") is Phase.FIRING
 
 
 def test_the_silence_of_a_model_is_found_by_the_clock_and_ends_with_a_row(world: World) -> None:
@@ -295,6 +349,35 @@ def test_one_silent_device_of_many_is_named(
     world.send(186, 1)
     world.check()
     assert world.findings("silence")[-1].outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        pytest.param(stuck, "load stuck in 2 of 20 entities", id="stuck"),
+        pytest.param(missing, "wind missing in 2 of 20 entities", id="missing"),
+    ],
+)
+def test_devices_of_many_whose_sensor_fails_are_one_finding_that_names_them(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, broken: Break, said: str
+) -> None:
+    world = World(sessions, monkeypatch, devices=20)
+    for first in range(0, LEARNT, 240):
+        world.send(first, 240, every=15)
+        world.check()
+    began = first + 240
+    for minute in range(began, began + 90, 15):
+        world.send(minute, 15, broken, of=(7, 13), every=15)
+        world.check()
+    [found] = world.breaches("entity_health")
+    assert found.as_of <= START + (began + 60) * MINUTE
+    assert found.cause.startswith(said)
+    [fault] = found.detail["entity_faults"]
+    assert fault["entities"] == ["device 7", "device 13"]
+    assert world.breaches("input_health") == []
+    world.send(began + 90, 30, every=15)
+    world.check()
+    assert world.flips("entity_health") == [Flip.FIRED, Flip.RESOLVED]
 
 
 def test_a_monitor_that_fails_stops_no_other(

@@ -214,6 +214,7 @@ def upgrade() -> None:
         "entity_state",
         sa.Column("model_id", sa.Uuid(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("inputs", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model_id"], ["model.id"], name=op.f("fk_entity_state_model_id_model")
         ),

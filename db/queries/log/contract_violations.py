@@ -45,3 +45,16 @@ def of_days(session: Session, model_id: UUID, window: Window) -> dict[str, int]:
     for reason, n in rows:
         counted[reason] = counted.get(reason, 0) + n
     return counted
+
+
+def since(session: Session, model_id: UUID, day: date | None) -> dict[date, dict[str, int]]:
+    """Return how many rows did not fit, by day and reason: from a day on, or of all days."""
+    rows = select(MismatchDay.day, MismatchDay.reason, MismatchDay.n).where(
+        MismatchDay.model_id == model_id
+    )
+    if day is not None:
+        rows = rows.where(MismatchDay.day >= day)
+    counted: dict[date, dict[str, int]] = {}
+    for of, reason, n in session.execute(rows):
+        counted.setdefault(of, {})[reason] = n
+    return counted

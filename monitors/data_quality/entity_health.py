@@ -1,0 +1,165 @@
+"""Entity health: is every input of every entity alive?
+
+Each entity is measured against itself: how long each of its inputs has had no value, and has
+stood still, against the longest that it ever had. An input of an entity is evaluated once it
+has had 100 values (of a standstill: 100 movements) and its entity is known for a day, so that
+a night is no fault. A fault is learnt as no longer than its limit: one that lasted for days
+hides no later one. What fails together is one finding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from core.window import Window
+from monitors.finding import Finding, Json, Outcome
+from monitors.summaries.summary import Bools, Ints
+
+LONGER, LEAST_SECONDS = 3.0, 120.0
+FEWEST = 100  # values or movements of an input of an entity, before their gaps mean anything
+SETTLED_SECONDS = 86_400  # for which an entity must be known
+KEPT_SECONDS = 7 * 86_400  # an entity that is silent for longer is out of service
+_MAX_NAMED, _MAX_LISTED = 5, 20  # entities in the sentence, and in the detail
+_MAX_FAULTS = 3  # in the sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityHealthParams:
+    """Parameters of `entity_health`.
+
+    Attributes
+    ----------
+    longer
+        How many times as long as ever before an input of an entity may have no value, or
+        stand still.
+    least_seconds
+        And for at least so many seconds more.
+    """
+
+    longer: float = LONGER
+    least_seconds: float = LEAST_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.longer < 1 or self.least_seconds < 0:
+            raise ValueError("longer must be at least 1, least_seconds not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EntityInputs:
+    """What the inputs of each entity do; all times in seconds.
+
+    Attributes
+    ----------
+    inputs, entities
+        The names.
+    first, last : (entity,)
+        The first and the newest prediction, since 1970.
+    absent, still : (input, entity)
+        For how long there has been no value, and the value has stood still.
+    longest_absent, longest_still : (input, entity)
+        The longest that ever was, and is over.
+    n_values, n_runs : (input, entity)
+        How many values there were, and how often they moved.
+    """
+
+    inputs: Sequence[str]
+    entities: Sequence[str]
+    first: Ints
+    last: Ints
+    absent: Ints
+    still: Ints
+    longest_absent: Ints
+    longest_still: Ints
+    n_values: Ints
+    n_runs: Ints
+
+
+def evaluate(known: EntityInputs | None, params: EntityHealthParams, grain: Window) -> Finding:
+    """Evaluate all entities as they are now.
+
+    Parameters
+    ----------
+    known
+        None where predictions name no entity.
+    params
+        How much is too much.
+    grain
+        The last that has closed.
+
+    Returns
+    -------
+    Finding
+        `value` is how many entities have an input at fault, `threshold` 0.
+    """
+    if known is None or not len(known.inputs):
+        cause = "no prediction names an entity" if known is None else "no input is a number"
+        return Finding(
+            outcome=Outcome.NO_DATA, value=None, threshold=None, window=grain, cause=cause
+        )
+    is_evaluated = known.last - known.first >= SETTLED_SECONDS
+    is_evaluated &= known.last.max(initial=0) - known.last < KEPT_SECONDS
+    missing = _beyond(known.absent, known.longest_absent, known.n_values, params)
+    stuck = _beyond(known.still, known.longest_still, known.n_runs, params)
+    at_fault = np.zeros(len(known.entities), dtype=np.bool_)
+    faults: list[Json] = []
+    causes: list[str] = []
+    for fact, flags, duration in (
+        ("missing", missing & is_evaluated, known.absent),
+        ("stuck", stuck & ~missing & is_evaluated, known.still + known.absent),
+    ):
+        at_fault |= flags.any(axis=0)
+        for i in np.flatnonzero(flags.any(axis=1)).tolist():
+            places = np.flatnonzero(flags[i])
+            names = [known.entities[place] for place in places[:_MAX_LISTED].tolist()]
+            since = int((known.last - duration[i])[places].min())
+            started = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=since)).isoformat()
+            faults.append(
+                {
+                    "feature": known.inputs[i],
+                    "fact": fact,
+                    "n_entities": int(places.size),
+                    "entities": names,
+                    "since": started,
+                }
+            )
+            more = f" and {places.size - _MAX_NAMED} more" if places.size > _MAX_NAMED else ""
+            n = f"{places.size} of {len(known.entities)} entities"
+            listed = ", ".join(names[:_MAX_NAMED]) + more
+            causes.append(f"{known.inputs[i]} {fact} in {n} since {started[:16]}Z: {listed}")
+    rest = f"; and {len(causes) - _MAX_FAULTS} more" if len(causes) > _MAX_FAULTS else ""
+    return Finding(
+        outcome=Outcome.BREACH if faults else Outcome.OK,
+        value=float(at_fault.sum()),
+        threshold=0.0,
+        window=grain,
+        cause="; ".join(causes[:_MAX_FAULTS]) + rest,
+        detail={"entity_faults": faults},
+    )
+
+
+def learnt(new: Ints, longest: Ints, is_settled: Bools) -> Ints:
+    """Return the longest duration, now that another is over: of a fault no more than its limit.
+
+    Parameters
+    ----------
+    new, longest
+        The one that is over, and the longest before it.
+    is_settled
+        Whether it was evaluated; before, all is learnt.
+
+    Examples
+    --------
+    >>> settled = np.array([True, True, False])
+    >>> learnt(np.array([90, 86_400, 86_400]), np.array([60, 60, 60]), settled).tolist()
+    [90, 300, 86400]
+    """
+    limit = (LONGER * longest + LEAST_SECONDS).astype(np.int64)
+    kept: Ints = np.where(is_settled, np.minimum(new, limit), new)
+    return np.maximum(longest, kept)
+
+
+def _beyond(now: Ints, longest: Ints, n: Ints, params: EntityHealthParams) -> Bools:
+    found: Bools = (n >= FEWEST) & (now > params.longer * longest + params.least_seconds)
+    return found
