@@ -60,14 +60,17 @@ def _pulled(api: httpx.Client, path: str, given: argparse.Namespace) -> dict[str
     accepts = {"accept_columns": given.accept_columns}
     before = now = _asked(api, "POST", f"{path}/pull", params=accepts)
     until = time.monotonic() + given.wait
-    while _state(now) == _state(before) and time.monotonic() < until:
+    while not _is_pulled(before, now) and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
         now = _asked(api, "GET", path)
     return now
 
 
-def _state(source: Mapping[str, Any]) -> tuple[Any, ...]:
-    return source["last_pulled_at"], source["failures"], source["error"]
+def _is_pulled(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether a pull has ended since: the next page is due at once, if there is one."""
+    names = ("last_pulled_at", "failures", "error")
+    has_more = now["error"] is None and now["next_due_at"] == now["last_pulled_at"]
+    return not has_more and any(now[name] != before[name] for name in names)
 
 
 def _asked(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Limits of a key, and the token bucket that enforces a rate."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from core.errors import Unprocessable
@@ -93,12 +93,8 @@ class Bucket:
     def later(self, at: float) -> "Bucket":
         """Return the bucket as it is at a later moment."""
         gained = max(at - self.at, 0.0) * self.rate
-        return Bucket(
-            rate=self.rate,
-            burst=self.burst,
-            balance=min(self.balance + gained, self.burst),
-            at=max(at, self.at),
-        )
+        balance = min(self.balance + gained, self.burst)
+        return replace(self, balance=balance, at=max(at, self.at))
 
     def charged(self, n_rows: int) -> "Bucket":
         """Return the bucket after a batch.
@@ -111,9 +107,7 @@ class Bucket:
         >>> bucket.charged(1200).later(3.0).balance
         100.0
         """
-        return Bucket(
-            rate=self.rate, burst=self.burst, balance=self.balance - n_rows, at=self.at
-        )
+        return replace(self, balance=self.balance - n_rows)
 
     @property
     def seconds_of_debt(self) -> float:

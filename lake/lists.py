@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from monitors.summaries.categories import codes
 
+DAY_US = 86_400_000_000  # microseconds of a day
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -172,6 +174,11 @@ def longest(rows: pa.Table, column: str, field: str) -> int:
 def numbers(column: pa.ChunkedArray) -> Floats:
     """Return a column of numbers; null becomes NaN."""
     return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def days_of(column: pa.ChunkedArray) -> Ints:
+    """Return the days of times in UTC, counted from 1970."""
+    return micros(column) // DAY_US
 
 
 def micros(column: pa.ChunkedArray) -> Ints:

@@ -69,6 +69,12 @@ class Within:
     last: datetime = END
     before: Place | None = None
 
+    @classmethod
+    def of_day(cls, day: int) -> "Within":
+        """Return the times of a day in UTC, counted from 1970."""
+        midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        return cls(first=midnight, last=midnight + timedelta(days=1, microseconds=-1))
+
     @property
     def rows(self) -> pc.Expression:
         """The same as a condition on rows."""

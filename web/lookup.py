@@ -1,6 +1,6 @@
 """Pages of single rows: predictions, sessions, and what broke the contract."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -81,16 +81,9 @@ class Asked:
 
     def address(self, **more: str) -> str:
         """Return the query of a link that asks the same, and more."""
-        given = {
-            "from": self.since,
-            "until": self.until,
-            "version": self.version,
-            "entity": self.entity,
-            "status": self.status,
-            "labelled": self.labelled,
-            "shadow": self.shadow,
-        }
-        return urlencode({name: text for name, text in (given | more).items() if text})
+        given = {"from": self.since, **asdict(self), **more}
+        shown = {name: text for name, text in given.items() if text and name != "since"}
+        return urlencode(shown)
 
     @property
     def is_open(self) -> bool:

@@ -264,6 +264,11 @@ async def _answer(accepted: Accepted, send: Send) -> None:
                 accepted.n_quarantined,
             )
         )
+    await send_json(body, send)
+
+
+async def send_json(body: bytes, send: Send) -> None:
+    """Answer 200 with JSON."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-from datetime import datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.ingestion.backlog import answered
-from api.ingestion.ingest import Gate, Unpacker, packing_of
+from api.ingestion.ingest import Gate, Unpacker, packing_of, send_json
 from api.server.responses import outcome
 from core.clock import utcnow
 from core.errors import BatchMismatch, Unprocessable, UnsupportedFormat
@@ -62,7 +61,9 @@ class KServeIntake:
             return
         finally:
             ticket.release()
-        await _send(answer, send)
+        # 200 also where rows went to quarantine: the event is kept, and a logger
+        # could do nothing better with another answer than to send it again.
+        await send_json(json.dumps(answer).encode(), send)
 
     async def _subject(
         self, authorization: str | None, query: QueryParams, event: Event
@@ -79,7 +80,7 @@ class KServeIntake:
         )
 
     async def _take(self, event: Event, subject: Subject, ticket: Ticket) -> dict[str, Any]:
-        taken = await run_in_threadpool(self._pairing.take, event, subject, _now())
+        taken = await run_in_threadpool(self._pairing.take, event, subject, utcnow())
         accepted = None
         if taken.batch is not None:
             try:
@@ -91,10 +92,6 @@ class KServeIntake:
             await run_in_threadpool(self._pairing.finish, event, subject)
         metrics.KSERVE_EVENTS.labels(subject.model, taken.became.value).inc()
         return _said(taken.became, accepted)
-
-
-def _now() -> datetime:
-    return utcnow()
 
 
 def bearer(authorization: str | None) -> str | None:
@@ -139,15 +136,6 @@ def _said(became: Became, accepted: Accepted | None) -> dict[str, Any]:
         n_quarantined=accepted.n_quarantined,
     )
     return {"outcome": became.value, **named}
-
-
-async def _send(answer: dict[str, Any], send: Send) -> None:
-    body = json.dumps(answer).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    # 200 also where rows went to quarantine: the event is kept, and a logger
-    # could do nothing better with another answer than to send it again.
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def routes(

@@ -11,11 +11,11 @@ from msgspec import Meta
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
+from api.server.json_route import body_of
 from core.errors import Malformed, Unprocessable
 from monitors import diagnosis
 from monitors.diagnosis import DiagnosisRequest, Table
 from monitors.kind import RECENT
-from services.access.request_body import at_most, read_body
 from services.evaluation import input_history
 
 PLUGIN = "seqwatch-skew"
@@ -172,12 +172,7 @@ _BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMAS["
 
 async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> bytes:
     """Read a permitted caller's body, and no more of it than is compared."""
-    return await read_body(
-        request.headers.get("content-length"),
-        request.receive,
-        at_most(MAX_BYTES),
-        parts.settings.body_time,
-    )
+    return await body_of(request, MAX_BYTES, parts.settings.body_time)
 
 
 @router.post("", openapi_extra={"requestBody": _BODY})

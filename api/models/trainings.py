@@ -11,17 +11,16 @@ from pydantic import BaseModel, Field
 
 from api.server.body import Body
 from api.server.dependencies import CallerDep, NowDep, PlatformDep, SessionDep
-from api.server.json_route import JsonRoute
+from api.server.json_route import JsonRoute, artifact_of
 from api.server.responses import WEIGHTS
 from core.errors import Forbidden, ForeignArtifact
 from db.session import read_only
 from db.tables import Model, Rollout
-from retrain.artifact_header import MAX_BYTES, sha256_of
+from retrain.artifact_header import sha256_of
 from retrain.manifest import TrainingFigures
 from retrain.rollout import Phase
 from retrain.template import Epoch, of_artifact
 from services.access.api_keys import digest_of, token_in
-from services.access.request_body import at_most, read_body
 from services.models import artifacts
 from services.rollouts import received_candidate
 from services.rollouts.received_candidate import TrainingToken
@@ -30,8 +29,6 @@ from services.rollouts.training_state import HandedIn
 router = APIRouter(
     prefix="/v1/rollouts/{rollout_id}/training", tags=["trainers"], route_class=JsonRoute
 )
-
-ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
 
 
 class ProgressReport(Body):
@@ -111,12 +108,7 @@ async def candidate_bytes(
     request: Request, parts: PlatformDep, _: Annotated[None, Depends(awaited)]
 ) -> bytes:
     """Read a trainer's body, and no more of it than an artifact may have."""
-    return await read_body(
-        request.headers.get("content-length"),
-        request.receive,
-        at_most(MAX_BYTES),
-        ARTIFACT_TIMES * parts.settings.body_time,
-    )
+    return await artifact_of(request, parts.settings.body_time)
 
 
 @router.post("/candidate", openapi_extra=WEIGHTS)

@@ -17,11 +17,9 @@ from api.server.dependencies import (
     ServingModel,
     entity_tag,
 )
-from api.server.json_route import JsonRoute
+from api.server.json_route import JsonRoute, artifact_of
 from api.server.paging import PagingDep
 from api.server.responses import NOT_MODIFIED, WEIGHTS, created
-from retrain.artifact_header import MAX_BYTES
-from services.access.request_body import at_most, read_body
 from services.models import artifacts, registry
 from services.read_models.model_details import VersionNow, version_of, versions_of
 from services.read_models.paging import Page
@@ -30,8 +28,6 @@ from services.retention import deletion
 router = APIRouter(
     prefix="/v1/models/{model}/versions", tags=["versions"], route_class=JsonRoute
 )
-
-ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
 
 
 class VersionPut(Body):
@@ -125,12 +121,7 @@ def _tag(version: VersionNow) -> str:
 
 async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:
     """Read a permitted caller's body, and no more of it than an artifact may have."""
-    return await read_body(
-        request.headers.get("content-length"),
-        request.receive,
-        at_most(MAX_BYTES),
-        ARTIFACT_TIMES * parts.settings.body_time,
-    )
+    return await artifact_of(request, parts.settings.body_time)
 
 
 @router.put("/{version}/artifact", openapi_extra=WEIGHTS)

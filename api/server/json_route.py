@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from anyio import to_thread
@@ -11,11 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.types import Scope
 
 from api.server.dependencies import platform
+from retrain.artifact_header import MAX_BYTES
 from services.access.api_keys import token_in
 from services.access.rate_limits import Ticket, allowed
-from services.access.request_body import read_body
+from services.access.request_body import at_most, read_body
 
 MAX_JSON_BYTES = 4 * 2**20  # of a contract, a manifest, a policy: not of rows
+ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
 PARSED_AT_ONCE = 64 * 2**10  # bytes; more are parsed in a thread
 
 
@@ -49,6 +52,17 @@ def _bounded(
             ticket.release()
 
     return answer
+
+
+async def artifact_of(request: Request, within: timedelta) -> bytes:
+    """Read the weights that a request holds; they may take ten times as long as a body."""
+    return await body_of(request, MAX_BYTES, ARTIFACT_TIMES * within)
+
+
+async def body_of(request: Request, max_bytes: int, within: timedelta) -> bytes:
+    """Read a body of so many bytes at most, within so long."""
+    length = request.headers.get("content-length")
+    return await read_body(length, request.receive, at_most(max_bytes), within)
 
 
 class _Read(Request):

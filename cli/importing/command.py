@@ -2,19 +2,17 @@
 
 import argparse
 import os
-import queue
 import sys
-import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from cli.importing import reading, telling
@@ -28,6 +26,7 @@ from core.schema.contract import Contract
 from core.settings import Settings
 from core.terms import Terms
 from services.ingest import Batch, Feed, Format
+from services.ingest.batch import ipc_stream
 from services.ingest.formats.decode import decode
 from services.ingest.mapping import layout as mapping
 from services.ingest.mapping.layout import Layout, MappingOptions, Unit
@@ -191,37 +190,15 @@ class _History:
 
 def _ahead(job: Job) -> Iterator[Parcel]:
     """Yield the batches, read and shaped by another thread while one is on its way."""
-    ready: queue.Queue[Parcel | Exception | None] = queue.Queue(AHEAD)
-    stop = threading.Event()
-
-    def put(item: Parcel | Exception | None) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def read() -> None:
+    parcels = _parcels(job)
+    with ThreadPoolExecutor(1, "reading") as pool:
         try:
-            for parcel in _parcels(job):
-                if not put(parcel):
-                    return
-            put(None)
-        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
-            put(error)
-
-    thread = threading.Thread(target=read, name="reading", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            ready = deque(pool.submit(next, parcels, None) for _ in range(AHEAD))
+            while (parcel := ready.popleft().result()) is not None:
+                ready.append(pool.submit(next, parcels, None))
+                yield parcel
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check(jobs: Sequence[Job], contract: Contract, model: str) -> int:
@@ -238,16 +215,13 @@ def _check(jobs: Sequence[Job], contract: Contract, model: str) -> int:
 
 
 def _faults(parcel: Parcel, terms: Terms, model: str, now: datetime) -> list[dict[str, Any]]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, parcel.table.schema) as stream:
-        stream.write_table(parcel.table)
     batch = Batch(
         model_id=UUID(int=0),
         model=model,
         terms=terms,
         feed=parcel.feed,
         format=Format.ARROW,
-        body=sink.getvalue().to_pybytes(),
+        body=ipc_stream(parcel.table),
     )
     sections, refused = decode({0: batch}, now, len(parcel.table) + 1)
     for error in refused.values():

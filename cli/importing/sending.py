@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from core.errors import AppError
 from services.ingest import Feed
+from services.ingest.batch import ipc_stream
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
 POLL_SECONDS = 1.0  # between two reads of a backtest that runs
@@ -170,7 +171,7 @@ class Platform:
         answer = self._ask(
             "POST",
             f"/{parcel.feed}",
-            content=_body(parcel.table),
+            content=ipc_stream(parcel.table),
             headers={
                 "Content-Type": "application/vnd.apache.arrow.stream",
                 "Idempotency-Key": batch_id,
@@ -231,13 +232,6 @@ def batch_id(parcel: Parcel, file_digest: str, layout_digest: str) -> str:
     """Return what names a batch: the same rows of the same file, read the same way."""
     document = [file_digest, layout_digest, parcel.feed.value, parcel.first, parcel.end]
     return "import-" + hashlib.sha256(json.dumps(document).encode()).hexdigest()[:40]
-
-
-def _body(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:

@@ -7,14 +7,17 @@ for each request would cost more than the request.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 from uuid import UUID
 
 from core.errors import Busy, TooLarge, TooMany
 from core.limits import BURST_SECONDS, MOST, Bucket, Limits
 from core.settings import Settings
+
+K = TypeVar("K")
 
 MAX_BUCKETS = 10_000  # keys whose balance is remembered; a full bucket need not be
 
@@ -179,11 +182,7 @@ class Hall:
             bucket = self._bucket(key_id, allowed)
             _refuse_debt(bucket)
             if key_id not in self._buckets and len(self._buckets) >= MAX_BUCKETS:
-                self._buckets = {
-                    key: bucket
-                    for key, bucket in self._buckets.items()
-                    if bucket.later(self._clock()).balance < bucket.burst
-                }
+                self._buckets = _not_full(self._buckets, self._clock())
             self._buckets[key_id] = bucket.charged(n_rows)
 
     def _bucket(self, key_id: UUID, allowed: Allowed) -> Bucket:
@@ -231,14 +230,15 @@ class Attempts:
             seconds = (1 - balance) / self._rate
             raise TooMany("too many attempts from this address", retry_after=seconds)
         if known is None and len(self._buckets) >= MAX_BUCKETS:
-            self._buckets = {
-                name: bucket
-                for name, bucket in self._buckets.items()
-                if bucket.later(now).balance < bucket.burst
-            }
+            self._buckets = _not_full(self._buckets, now)
         self._buckets[address] = Bucket(
             rate=self._rate, burst=self._burst, balance=balance - 1, at=now
         )
+
+
+def _not_full(buckets: Mapping[K, Bucket], now: float) -> dict[K, Bucket]:
+    """Leave out the full buckets: they need not be remembered."""
+    return {key: one for key, one in buckets.items() if one.later(now).balance < one.burst}
 
 
 def _refuse_debt(bucket: Bucket) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+import pyarrow as pa
+
 from core.errors import RowFault
 from core.schema.contract import Contract
 from core.schema.rows import Kind
@@ -100,3 +102,12 @@ class Accepted:
     is_duplicate: bool = False
     faults: tuple[RowFault, ...] = ()
     duplicates: tuple[int, ...] = ()
+
+
+def ipc_stream(table: pa.Table) -> bytes:
+    """Return a table as the body of a batch in Arrow's format."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body

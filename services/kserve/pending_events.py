@@ -7,11 +7,11 @@ those of values that are masked already.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pyarrow as pa
@@ -76,16 +76,7 @@ def _request(
     now: datetime,
     max_rows: int,
 ) -> tuple[list[Any], dict[str, Any]]:
-    try:
-        read = asked(event.payload, subject.terms.contract)
-    except Unfit as unfit:
-        read = [unfit]
-    _check_size(len(read), max_rows)
-    faults = {
-        str(i): ["features", str(row), {}]
-        for i, row in enumerate(read)
-        if isinstance(row, Unfit)
-    }
+    read, faults = _read(asked, event, subject.terms.contract, max_rows, "features")
     trace = trace_id(event.traceparent) if event.traceparent else None
     sent = {
         i: {
@@ -114,15 +105,7 @@ def _masked(
     places: list[int],
 ) -> list[tuple[int, dict[str, Any]]]:
     """Check and mask rows as those of any batch; note the bad ones, return the others."""
-    batch = Batch(
-        model_id=subject.model_id,
-        model=subject.model,
-        terms=subject.terms,
-        feed=Feed.PREDICTIONS,
-        format=Format.JSON,
-        body=json.dumps({"rows": sent}).encode(),
-        batch_id="half",
-    )
+    batch = _batch(subject, subject.terms, sent, "half")
     sections, refused = decode({0: batch}, now, len(sent))
     if refused:
         raise refused[0]
@@ -142,20 +125,48 @@ def _masked(
 def _response(
     event: Event, contract: Contract, max_rows: int
 ) -> tuple[list[Any], dict[str, Any]]:
-    try:
-        read = answered(event.payload, contract)
-    except Unfit as unfit:
-        read = [unfit]
-    _check_size(len(read), max_rows)
-    faults = {
-        str(i): ["output", str(row), {}] for i, row in enumerate(read) if isinstance(row, Unfit)
-    }
+    read, faults = _read(answered, event, contract, max_rows, "output")
     return [None if isinstance(row, Unfit) else row for row in read], faults
 
 
-def _check_size(n_rows: int, max_rows: int) -> None:
-    if n_rows > max_rows:
+Row = TypeVar("Row")
+
+
+def _read(
+    reader: Callable[[object, Contract], list[Row | Unfit]],
+    event: Event,
+    contract: Contract,
+    max_rows: int,
+    field: str,
+) -> tuple[list[Row | Unfit], dict[str, Any]]:
+    """Read the rows of a payload, and why the others fit no row."""
+    try:
+        read = reader(event.payload, contract)
+    except Unfit as unfit:
+        read = [unfit]
+    if len(read) > max_rows:
         raise TooLarge(f"more than {max_rows} rows in one event")
+    unfit_rows = {i: row for i, row in enumerate(read) if isinstance(row, Unfit)}
+    return read, {str(i): [field, str(row), {}] for i, row in unfit_rows.items()}
+
+
+def _batch(
+    subject: Subject,
+    terms: Terms,
+    rows: list[dict[str, Any]],
+    batch_id: str,
+    faults: Sequence[RowFault] = (),
+) -> Batch:
+    return Batch(
+        model_id=subject.model_id,
+        model=subject.model,
+        terms=terms,
+        feed=Feed.PREDICTIONS,
+        format=Format.JSON,
+        body=json.dumps({"rows": rows}).encode(),
+        batch_id=batch_id,
+        faults=tuple(faults),
+    )
 
 
 def whole(event_id: str, pending_events: Mapping[Part, bytes], subject: Subject) -> Batch:
@@ -183,16 +194,7 @@ def whole(event_id: str, pending_events: Mapping[Part, bytes], subject: Subject)
         )
         if fault is not None:
             faults.append(RowFault(row=i, field=fault[0], reason=fault[1]))
-    return Batch(
-        model_id=subject.model_id,
-        model=subject.model,
-        terms=of_masked(subject.terms),
-        feed=Feed.PREDICTIONS,
-        format=Format.JSON,
-        body=json.dumps({"rows": rows}).encode(),
-        batch_id=batch_id_of(event_id),
-        faults=tuple(faults),
-    )
+    return _batch(subject, of_masked(subject.terms), rows, batch_id_of(event_id), faults)
 
 
 def _row(

@@ -45,10 +45,8 @@ def defaults(policy: Policy, contract: Contract) -> Iterator[MonitorPlan]:
         yield MonitorPlan(name=kind, kind=kind)
     for sli in ("availability", "latency"):
         yield MonitorPlan(name=sli, kind="burn_rate", params={"sli": sli})
-    yield MonitorPlan(name="contract_violations", kind="contract_violations")
-    yield MonitorPlan(name="data_quality", kind="data_quality")
-    yield MonitorPlan(name="input_health", kind="input_health")
-    yield MonitorPlan(name="entity_health", kind="entity_health")
+    for kind in ("contract_violations", "data_quality", "input_health", "entity_health"):
+        yield MonitorPlan(name=kind, kind=kind)
     yield MonitorPlan(name="silence", kind="silence")
     if contract.grain < timedelta(hours=1):
         yield MonitorPlan(name="short_term_drift", kind="short_term_drift")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
-from services.ingest.mapping.cells import is_text
+from services.ingest.formats.columns import is_list, is_text
 
 UNKNOWN = "null"  # the type of a column without a value
 
@@ -22,7 +22,7 @@ def types_of(table: pa.Table) -> dict[str, str]:
 
 _KINDS: Mapping[str, Callable[[pa.DataType], bool]] = {
     UNKNOWN: pa.types.is_null,
-    "text": lambda given: is_text(pa.nulls(0, given)),
+    "text": is_text,
     "time": lambda given: pa.types.is_timestamp(given) or pa.types.is_date(given),
     "number": lambda given: (
         (pa.types.is_primitive(given) and not pa.types.is_temporal(given))
@@ -34,11 +34,7 @@ _KINDS: Mapping[str, Callable[[pa.DataType], bool]] = {
 def _type(given: pa.DataType) -> str:
     if pa.types.is_dictionary(given):
         return _type(given.value_type)
-    if (
-        pa.types.is_list(given)
-        or pa.types.is_large_list(given)
-        or pa.types.is_fixed_size_list(given)
-    ):
+    if is_list(given):
         return f"list of {_type(given.value_type)}"
     return next((name for name, is_one in _KINDS.items() if is_one(given)), str(given))
 

@@ -15,6 +15,7 @@ from core.errors import RowFault, Unprocessable
 from core.schema.rows import Kind
 from core.terms import Terms
 from services.ingest import Batch, Feed, Format
+from services.ingest.batch import ipc_stream
 from services.ingest.formats.decode import Section, decode
 from services.ingest.mapping.layout import Layout, MappingOptions, lay_out
 from services.ingest.mapping.shaping import Shaper
@@ -186,16 +187,13 @@ def _columns_state(
 def _sections(
     source: LoadedSource, shaped: pa.Table, batch_id: str, refused: _Refused, now: datetime
 ) -> list[Section]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, shaped.schema) as stream:
-        stream.write_table(shaped)
     batch = Batch(
         model_id=source.model_id,
         model=source.model,
         terms=source.terms,
         feed=source.feed,
         format=Format.ARROW,
-        body=sink.getvalue().to_pybytes(),
+        body=ipc_stream(shaped),
         batch_id=batch_id,
         faults=tuple(refused.faults.values()),
     )

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import save
 
-from api.models import versions as versions_over_http
+from api.server import json_route
 from core.settings import Settings
 from tests.api.conftest import CONTRACT, Clients
 from tests.problems import error_of
@@ -147,7 +147,7 @@ def test_foreign_artifacts_are_named_and_leave_nothing(
 def test_too_large_an_artifact_is_not_read_to_its_end(
     operator: TestClient, version: str, monkeypatch: pytest.MonkeyPatch, announced: bool
 ) -> None:
-    monkeypatch.setattr(versions_over_http, "MAX_BYTES", 100)
+    monkeypatch.setattr(json_route, "MAX_BYTES", 100)
     content: Any = WEIGHTS if announced else iter([WEIGHTS])
     answer = operator.put(f"{version}/artifact", content=content)
     assert answer.status_code == 413

@@ -6,14 +6,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import moments
-from core.errors import Malformed, TooLarge, Unprocessable
+from core.errors import Malformed, Unprocessable
 from core.schema.names import printable
-from core.schema.rows import REFERENCE, TIME, Status, takes_booleans, wire_schema
+from core.schema.rows import TIME, takes_booleans, wire_schema
 from core.terms import Terms
 from services.ingest.batch import Feed
 from services.ingest.formats.arrow_sizes import refuse_bombs
-from services.ingest.formats.columns import Faults, singles, times
+from services.ingest.formats.columns import (
+    Faults,
+    check_size,
+    is_list,
+    is_text,
+    singles,
+    times,
+)
 from services.ingest.formats.exact_numbers import refuse_inexact
+from services.ingest.formats.row_types import defaults
 
 # What was once found fit, by the bytes that describe it. At most 16 MiB.
 _LAYOUTS: dict[bytes, str] = {}
@@ -43,8 +51,7 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
                 batch.validate(full=True)
                 batches.append(batch)
                 n_rows += batch.num_rows
-                if n_rows > max_rows:
-                    raise TooLarge(f"more than {max_rows} rows in one batch")
+                check_size(n_rows, max_rows)
     except (pa.ArrowException, OSError, KeyError, ValueError, MemoryError):
         raise Malformed("the body is not a complete Arrow IPC stream") from None
     if len({*columns.names}) < len(columns.names):
@@ -103,24 +110,16 @@ def _is_needed(given: pa.DataType) -> bool:
     kinds = pa.types
     if kinds.is_struct(given):
         return all(isinstance(child.name, str) and _is_needed(child.type) for child in given)
-    if kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given):
+    if is_list(given):
         return _is_flat(given.value_type)
     if kinds.is_dictionary(given):
-        return _is_text(given.value_type)
+        return is_text(given.value_type)
     return _is_flat(given)
 
 
 def _is_flat(given: pa.DataType) -> bool:
-    kinds = pa.types
-    return bool(
-        kinds.is_null(given)
-        or kinds.is_boolean(given)
-        or kinds.is_integer(given)
-        or kinds.is_floating(given)
-        or kinds.is_decimal(given)
-        or kinds.is_timestamp(given)
-        or _is_text(given)
-    )
+    is_other = pa.types.is_null(given) or pa.types.is_timestamp(given)
+    return is_other or is_text(given) or _is_number(given)
 
 
 def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults) -> pa.Table:
@@ -144,6 +143,7 @@ def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Fault
     """
     columns = wire_schema(feed.kind, terms.contract)
     given = {name: raw.column(name).combine_chunks() for name in raw.column_names}
+    filled = defaults(feed) | {"arrived_at": pa.scalar(now, TIME)}
     made = []
     for field in columns:
         if field.name == "received_at":
@@ -152,11 +152,14 @@ def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Fault
             made.append(pa.nulls(raw.num_rows, field.type))
         elif pa.types.is_struct(field.type):
             made.append(_struct(given, field, raw.num_rows, terms, faults))
-        elif field.name in given:
-            column = _plain(given.pop(field.name), field, faults)
-            made.append(_with_default(column, field, feed, now))
         else:
-            made.append(_with_default(pa.nulls(raw.num_rows, field.type), field, feed, now))
+            if field.name in given:
+                column = _plain(given.pop(field.name), field, faults)
+            else:
+                column = pa.nulls(raw.num_rows, field.type)
+            if column.null_count and field.name in filled:
+                column = column.fill_null(filled[field.name])
+            made.append(column)
     if given:
         raise Unprocessable(f"unknown column {printable(min(given))!r}")
     return pa.Table.from_arrays(made, schema=columns)
@@ -169,20 +172,12 @@ def _plain(column: pa.Array, field: pa.Field, faults: Faults) -> pa.Array:
         return _moments(column, field.name, faults)
     if column.type == field.type:
         return column
-    if _is_text(field.type) != _is_text(column.type) and not pa.types.is_null(column.type):
+    if is_text(field.type) != is_text(column.type) and not pa.types.is_null(column.type):
         raise _wrong_type(field.name, field.type, column.type)
     try:
         return column.cast(field.type)
     except pa.ArrowException:
         raise _wrong_type(field.name, field.type, column.type) from None
-
-
-def _is_text(given: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(given)
-        or pa.types.is_large_string(given)
-        or pa.types.is_string_view(given)
-    )
 
 
 def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
@@ -193,25 +188,9 @@ def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
         return moments.clipped(column).cast(TIME)
     if pa.types.is_null(given):
         return column.cast(TIME)
-    if _is_text(given):
+    if is_text(given):
         return times(column.to_pylist(), name, faults)
     raise _wrong_type(name, TIME, given)
-
-
-def _with_default(column: pa.Array, field: pa.Field, feed: Feed, now: datetime) -> pa.Array:
-    if field.nullable or column.null_count == 0:
-        return column
-    match field.name:
-        case "status":
-            return column.fill_null(Status.OK.value)
-        case "shadow":
-            return column.fill_null(False)
-        case "arrived_at":
-            return column.fill_null(pa.scalar(now, TIME))
-        case "version" if feed is Feed.REFERENCE:
-            return column.fill_null(REFERENCE)
-        case _:
-            return column
 
 
 def _struct(
@@ -296,7 +275,7 @@ def _lists(column: pa.Array, field: pa.Field, *, fill: bool) -> pa.Array:
 def _is_like(given: pa.DataType, item: pa.DataType) -> bool:
     if pa.types.is_dictionary(given):
         given = given.value_type
-    return _is_text(given) if pa.types.is_string(item) else _is_number(given)
+    return is_text(given) if pa.types.is_string(item) else _is_number(given)
 
 
 def _is_number(given: pa.DataType) -> bool:

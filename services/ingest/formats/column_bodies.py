@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from core.errors import TooLarge, Unprocessable
+from core.errors import Unprocessable
 from core.schema.names import printable
+from services.ingest.formats.columns import check_size
 from services.ingest.formats.row_types import Field
 
 
@@ -62,8 +63,7 @@ def rows_of(columns: object, fields: list[Field], max_rows: int) -> list[object]
         raise Unprocessable("columns must be an object of lists")
     nested = {field.name for field in fields if field.children is not None}
     n_rows = _agree(_untyped(columns, nested))
-    if n_rows > max_rows:
-        raise TooLarge(f"more than {max_rows} rows in one batch")
+    check_size(n_rows, max_rows)
     whole = {name: column for name, column in columns.items() if column is not None}
     may_be_null = {field.name for field in fields if field.is_nullable}
     return [_row(whole, row, may_be_null) for row in range(n_rows)]

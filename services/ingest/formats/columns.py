@@ -5,9 +5,11 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import UNSET
 
 from core import moments
+from core.errors import TooLarge
 from core.schema.names import printable
 from core.schema.rows import TIME
 
@@ -132,6 +134,47 @@ def _listed(value: object, *, fill: bool) -> object:
 
 
 def singles(values: pa.Array) -> pa.Array:
-    """Wrap each number or text in a list of one; a null becomes `[null]`."""
-    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32))
+    """Put each value in a list of its own."""
+    return even_lists(values, 1)
+
+
+def even_lists(values: pa.Array, length: int) -> pa.Array:
+    """Cut values into lists of one length."""
+    offsets = pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32))
     return pa.ListArray.from_arrays(offsets, values, type=pa.list_(values.type))
+
+
+def rows_with(lists: pa.Array, values: Mask) -> Mask:
+    """Return which lists hold any of these values, of all that the lists hold."""
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    found = np.zeros(len(lists), dtype=np.bool_)
+    found[rows[values]] = True
+    return found
+
+
+def is_text(given: pa.DataType) -> bool:
+    """Say whether values of a type are texts."""
+    kinds = pa.types
+    return bool(
+        kinds.is_string(given) or kinds.is_large_string(given) or kinds.is_string_view(given)
+    )
+
+
+def is_list(given: pa.DataType) -> bool:
+    """Say whether values of a type are lists, of any length."""
+    kinds = pa.types
+    return bool(
+        kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given)
+    )
+
+
+def check_size(n_rows: int, max_rows: int) -> None:
+    """Refuse a batch of too many rows.
+
+    Raises
+    ------
+    TooLarge
+        If there are more than `max_rows`.
+    """
+    if n_rows > max_rows:
+        raise TooLarge(f"more than {max_rows} rows in one batch")

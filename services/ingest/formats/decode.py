@@ -8,7 +8,7 @@ import hashlib
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.errors import AppError, NotInstalled, RowFault, TooLarge, Unprocessable
+from core.errors import AppError, NotInstalled, RowFault, Unprocessable
 from core.schema.names import printable
 from core.schema.rows import Kind
 from services.ingest.batch import Batch, Format
 from services.ingest.formats import arrow_rows, encodings, exact_numbers, json_rows
-from services.ingest.formats.columns import Faults, Mask, mask
+from services.ingest.formats.columns import Faults, Ints, Mask, check_size, mask
 from services.ingest.validation import contract_violations, count_unusable, masking, redaction
 from services.ingest.validation.rejected_rows import ArrowContent, RowContent
 from services.ingest.validation.validate import check
@@ -36,7 +36,6 @@ _ENCODINGS = {Format.JSON: encodings.JSON, Format.MSGPACK: encodings.MSGPACK}
 _NO_MISMATCH = contract_violations.Counts()
 
 Content = Callable[[int], dict[str, Any]]
-Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,34 +349,28 @@ def _draft(
     mismatches: contract_violations.Counts,
     now: datetime,
 ) -> Draft:
-    n_kept = int(np.count_nonzero(keep[rows]))
-    if not piece.faults:  # nearly always, and a group has hundreds of them
-        return Draft(
-            no=piece.no,
-            batch=piece.batch,
-            batch_id=piece.batch_id,
-            digest=piece.digest,
-            rows=rows,
-            n_kept=n_kept,
-            faults=(),
-            contents=(),
-            duplicates=duplicates,
-            mismatches=mismatches,
-            unusable_answers=count_unusable.NONE,
-        )
-    ordered = sorted(piece.faults, key=lambda fault: fault.row)
-    contents = [piece.content(fault.row) for fault in ordered]
-    terms, kind = piece.batch.terms, piece.batch.feed.kind
-    return Draft(
+    draft = Draft(
         no=piece.no,
         batch=piece.batch,
         batch_id=piece.batch_id,
         digest=piece.digest,
         rows=rows,
-        n_kept=n_kept,
+        n_kept=int(np.count_nonzero(keep[rows])),
+        faults=(),
+        contents=(),
+        duplicates=duplicates,
+        mismatches=mismatches,
+        unusable_answers=count_unusable.NONE,
+    )
+    if not piece.faults:  # nearly always, and a group has hundreds of them
+        return draft
+    ordered = sorted(piece.faults, key=lambda fault: fault.row)
+    contents = [piece.content(fault.row) for fault in ordered]
+    terms, kind = piece.batch.terms, piece.batch.feed.kind
+    return replace(
+        draft,
         faults=tuple(redaction.fault(fault, kind, terms) for fault in ordered),
         contents=tuple(redaction.content(row, terms) for row in contents),
-        duplicates=duplicates,
         mismatches=mismatches + contract_violations.of_refused(ordered, contents, now),
         unusable_answers=count_unusable.of_refused(ordered, contents, kind, terms, now),
     )
@@ -386,8 +379,7 @@ def _draft(
 def _check_size(n_rows: int, max_rows: int) -> None:
     if n_rows == 0:
         raise Unprocessable("a batch needs at least one row")
-    if n_rows > max_rows:
-        raise TooLarge(f"more than {max_rows} rows in one batch")
+    check_size(n_rows, max_rows)
 
 
 def _identify(batch: Batch, inside: str | None) -> tuple[bytes, str]:

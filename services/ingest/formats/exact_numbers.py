@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.ingest.formats.columns import Faults, Mask
+from services.ingest.formats.columns import Faults, Mask, rows_with
 
 MAX_INTEGER = 2**53
 BOOLEAN = "expected numbers, got booleans: they are for a declared range of 0 to 1"
@@ -42,12 +42,7 @@ def refuse_inexact(column: pa.Array, field: str, faults: Faults, *, booleans: bo
     else:
         return
     if bad is not None and bad.any():
-        rows = np.arange(len(column))
-        if is_list:
-            rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-        found = np.zeros(len(column), np.bool_)
-        found[rows[bad]] = True
-        faults.where(found, field, reason)
+        faults.where(rows_with(column, bad) if is_list else bad, field, reason)
 
 
 def _is_beyond(integers: pa.Array) -> Mask | None:

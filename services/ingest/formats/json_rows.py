@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from core.errors import RowFault, TooLarge, Unprocessable
+from core.errors import RowFault, Unprocessable
 from core.schema.names import printable
 from core.schema.rows import TIME, wire_schema
 from core.terms import Terms
 from services.ingest.batch import Feed
 from services.ingest.formats import column_bodies
-from services.ingest.formats.columns import Faults, lists, times
+from services.ingest.formats.columns import Faults, check_size, lists, times
 from services.ingest.formats.encodings import JSON, Encoding
 from services.ingest.formats.row_types import (
     Field,
@@ -168,8 +168,7 @@ class RowReader:
             rows = column_bodies.rows_of(rows, [*self._fields.values()], max_rows)
         if not isinstance(rows, list):
             raise Unprocessable("rows must be a list")
-        if len(rows) > max_rows:
-            raise TooLarge(f"more than {max_rows} rows in one batch")
+        check_size(len(rows), max_rows)
         return batch_id, rows
 
     def table(self, reads: Sequence[Read], now: datetime, faults: Faults) -> pa.Table:

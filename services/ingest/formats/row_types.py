@@ -24,8 +24,7 @@ _ESCAPE, _BASE = "\ue000", 0xE100
 _ESCAPES = {code: _ESCAPE + chr(_BASE + code) for code in _REFUSED} | {0xE000: 2 * _ESCAPE}
 _ESCAPED = re.compile(f"{_ESCAPE}(.)")
 
-# What a row may leave out although the log always has it.
-_DEFAULTS = {"status": Status.OK.value, "shadow": False, "arrived_at": None}
+_SCALARS = {pa.int64(): INT64, pa.bool_(): bool, pa.float64(): float}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +53,32 @@ class Field:
     fills: frozenset[str] = frozenset()
 
 
+def defaults(feed: Feed) -> dict[str, Any]:
+    """Return what a row may leave out although the log always has it."""
+    of_all = {"status": Status.OK.value, "shadow": False, "arrived_at": None}
+    return of_all | ({"version": REFERENCE} if feed is Feed.REFERENCE else {})
+
+
 def fields(feed: Feed, terms: Terms) -> list[Field]:
     """Return what a row of this feed may hold, in the order of the log."""
-    defaults = dict(_DEFAULTS)
-    if feed is Feed.REFERENCE:
-        defaults["version"] = REFERENCE
+    absent = defaults(feed)
     return [
-        _field(column, defaults, terms)
+        _field(column, absent, terms)
         for column in wire_schema(feed.kind, terms.contract)
         if column.name != "received_at"
         and not (feed is Feed.REFERENCE and column.name == "output")
     ]
 
 
-def _field(column: pa.Field, defaults: dict[str, Any], terms: Terms) -> Field:
-    default = defaults.get(column.name, ...)
+def _field(column: pa.Field, absent: dict[str, Any], terms: Terms) -> Field:
+    default = absent.get(column.name, ...)
     is_nullable = column.nullable or default is None
     if not pa.types.is_struct(column.type):
         return Field(
-            name=column.name, kind=_scalar(column), is_nullable=is_nullable, default=default
+            name=column.name,
+            kind=_SCALARS.get(column.type, str),
+            is_nullable=is_nullable,
+            default=default,
         )
     with_booleans = takes_booleans(terms.contract, column.name)
     children = {
@@ -96,16 +102,6 @@ def _field(column: pa.Field, defaults: dict[str, Any], terms: Terms) -> Field:
 
 def _list(child: pa.Field) -> Any:
     return TEXT_OR_LIST if pa.types.is_string(child.type.value_type) else NUMBER_OR_LIST
-
-
-def _scalar(column: pa.Field) -> Any:
-    if pa.types.is_int64(column.type):
-        return INT64
-    if pa.types.is_boolean(column.type):
-        return bool
-    if pa.types.is_float64(column.type):
-        return float
-    return str
 
 
 def escaped(name: str) -> str:

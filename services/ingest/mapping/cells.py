@@ -16,14 +16,6 @@ _NULLS = pa.array(["NA", "NaN", "nan", "null", "NULL", "None"])
 Refuse: TypeAlias = Callable[[int, str, str], None]
 
 
-def is_text(column: pa.Array) -> bool:
-    """Return whether a column holds texts, in any layout."""
-    kinds, given = pa.types, column.type
-    return bool(
-        kinds.is_string(given) or kinds.is_large_string(given) or kinds.is_string_view(given)
-    )
-
-
 def present(column: pa.Array) -> pa.Array:
     """Return texts, null where one of the words for a missing value stands."""
     texts = column.cast(pa.string())

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from core.errors import Unprocessable
 from core.schema.rows import NUMBERS, TEXTS
+from services.ingest.formats.columns import even_lists, is_text
 from services.ingest.formats.exact_numbers import MAX_INTEGER, REASON
-from services.ingest.mapping.cells import Refuse, cast, is_text, present, without
+from services.ingest.mapping.cells import Refuse, cast, present, without
 
 _LIST = r"^\s*\["
 _FLAGS = {"true": "1", "false": "0"}
@@ -23,7 +24,7 @@ def read(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     contract cannot be, row by row. In text, where only one type can be had, they are refused
     here, as are texts that are no number.
     """
-    if is_text(column):
+    if is_text(column.type):
         column = present(column)
         if pc.any(pc.match_substring_regex(column, _LIST)).as_py():
             return _lists(name, column, refuse)
@@ -40,7 +41,7 @@ def read(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
 
 def flags(column: pa.Array) -> pa.Array:
     """Return the words true and false as 1 and 0, of a number that takes booleans."""
-    if not is_text(column):
+    if not is_text(column.type):
         return column
     texts = column.cast(pa.string())
     for word, number in _FLAGS.items():
@@ -63,7 +64,7 @@ def side_by_side(name: str, columns: Sequence[pa.Array], refuse: Refuse) -> pa.A
         [part.cast(pa.float64()).to_numpy(zero_copy_only=False) for part in parts]
     )
     values = pa.array(flat.ravel(), mask=np.isnan(flat).ravel())
-    return _listed(values, len(parts), NUMBERS)
+    return even_lists(values, len(parts))
 
 
 def categories(columns: Sequence[pa.Array]) -> pa.Array:
@@ -75,9 +76,9 @@ def categories(columns: Sequence[pa.Array]) -> pa.Array:
     if len(columns) > 1:
         parts = [column.cast(pa.string()).to_pylist() for column in columns]
         flat = [text for row in zip(*parts, strict=True) for text in row]
-        return _listed(pa.array(flat, pa.string()), len(columns), TEXTS)
+        return even_lists(pa.array(flat, pa.string()), len(columns))
     (column,) = columns
-    if not is_text(column) or column.null_count == len(column):
+    if not is_text(column.type) or column.null_count == len(column):
         return column
     texts = column.cast(pa.string())
     if not pc.all(pc.match_substring_regex(texts, _LIST)).as_py():
@@ -133,8 +134,3 @@ def _refused(name: str, column: pa.Array, beyond: list[int], refuse: Refuse) -> 
     for row in beyond:
         refuse(row, name, REASON)
     return without(column, beyond) if beyond else column
-
-
-def _listed(values: pa.Array, length: int, wanted: pa.DataType) -> pa.Array:
-    offsets = pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, values, type=wanted)

@@ -8,8 +8,9 @@ from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype
 from core.schema.rows import declared
+from services.ingest.formats.columns import is_text
 from services.ingest.mapping import numbers, times
-from services.ingest.mapping.cells import Refuse, cast, is_text, present
+from services.ingest.mapping.cells import Refuse, cast, present
 from services.ingest.mapping.layout import OF_LABELS, TEXTS, TIMES, Layout
 
 
@@ -135,14 +136,18 @@ def _constant(text: str, n: int) -> pa.Array:
 def _text(name: str, column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if is_text(column) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
+    if (
+        is_text(column.type)
+        or pa.types.is_integer(column.type)
+        or pa.types.is_null(column.type)
+    ):
         return column.cast(pa.string())
     raise Unprocessable(f"{name}: expected text, got {column.type}")
 
 
 def _plain(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     """Return a column that the interface can read itself, but for text from CSV."""
-    if not is_text(column):
+    if not is_text(column.type):
         return column
     column = present(column)
     if name in ("shadow", "session_start", "session_end", "cold_start"):

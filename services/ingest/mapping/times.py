@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from core import moments
 from core.errors import Unprocessable
 from core.schema.rows import TIME
-from services.ingest.mapping.cells import Refuse, converted, is_text, present, without
+from services.ingest.formats.columns import is_text
+from services.ingest.mapping.cells import Refuse, converted, present, without
 from services.ingest.mapping.layout import Unit
 
 _ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
@@ -39,7 +40,7 @@ def read(
     Unprocessable
         If the column holds no times, or its zone or unit is not known.
     """
-    if is_text(column):
+    if is_text(column.type):
         column = _texts(name, present(column), refuse, epoch)
     elif pa.types.is_integer(column.type):
         if epoch is None:

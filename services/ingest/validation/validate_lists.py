@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from core.schema import rows
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST, MAX_TEXT_BYTES, Feature
-from services.ingest.formats.columns import OUT_OF_RANGE, Faults, Mask, mask, within
+from services.ingest.formats.columns import OUT_OF_RANGE, Faults, Mask, mask, rows_with, within
 from services.ingest.formats.exact_numbers import MAX_INTEGER
 
 
@@ -62,10 +62,7 @@ def _check_absent(column: pa.Array, field: str, faults: Faults) -> None:
     """Refuse values of a feature that the version does not take."""
     if column.null_count == len(column):
         return
-    rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-    given = np.zeros(len(column), dtype=np.bool_)
-    given[rows[mask(column.flatten().is_valid())]] = True
-    faults.where(given, field, "unknown field")
+    faults.where(rows_with(column, mask(column.flatten().is_valid())), field, "unknown field")
 
 
 def _check_lengths(lists: _Lists, faults: Faults) -> None:
@@ -88,14 +85,14 @@ def _check_numbers(column: pa.Array, field: str, faults: Faults, *, may_miss: bo
     is_whole = may_miss or not numbers.null_count
     if is_whole and within(numbers, MAX_INTEGER - 1):
         return
-    faults.note_large(_rows_with(column, mask(pc.greater_equal(pc.abs(numbers), MAX_INTEGER))))
+    faults.note_large(rows_with(column, mask(pc.greater_equal(pc.abs(numbers), MAX_INTEGER))))
     if is_whole and within(numbers, LARGEST):
         return
     finite = pc.is_finite(numbers).fill_null(may_miss)
     reason = "NaN or infinite" if may_miss else "missing, NaN or infinite"
-    faults.where(_rows_with(column, ~mask(finite)), field, reason)
+    faults.where(rows_with(column, ~mask(finite)), field, reason)
     beyond = mask(pc.greater(pc.abs(numbers), LARGEST))
-    faults.where(_rows_with(column, beyond), field, OUT_OF_RANGE)
+    faults.where(rows_with(column, beyond), field, OUT_OF_RANGE)
 
 
 def _check_range(column: pa.Array, field: str, feature: Feature, faults: Faults) -> None:
@@ -110,7 +107,7 @@ def _check_range(column: pa.Array, field: str, feature: Feature, faults: Faults)
     if pc.any(outside).as_py():
         bounds = "" if low is None else f" from {low:g}"
         bounds += "" if high is None else f" to {high:g}"
-        faults.where(_rows_with(column, mask(outside)), field, f"expected numbers{bounds}")
+        faults.where(rows_with(column, mask(outside)), field, f"expected numbers{bounds}")
 
 
 def _check_texts(
@@ -118,11 +115,11 @@ def _check_texts(
 ) -> None:
     texts = column.flatten()
     if not may_miss and texts.null_count:
-        faults.where(_rows_with(column, mask(texts.is_null())), field, "missing")
+        faults.where(rows_with(column, mask(texts.is_null())), field, "missing")
     if feature.vocabulary:
         known = pc.is_in(texts, value_set=pa.array([*feature.vocabulary, None], pa.string()))
         if not pc.all(known).as_py():
-            faults.where(_rows_with(column, ~mask(known)), field, "not in the vocabulary")
+            faults.where(rows_with(column, ~mask(known)), field, "not in the vocabulary")
         return
     n_bytes = pc.binary_length(texts)
     for bad, reason in (
@@ -131,12 +128,4 @@ def _check_texts(
         (pc.match_substring(texts, "\0"), "holds a NUL character"),
     ):
         if pc.any(bad).as_py():
-            faults.where(_rows_with(column, mask(bad)), field, reason)
-
-
-def _rows_with(column: pa.Array, bad: Mask) -> Mask:
-    """Return the rows that hold one of the bad values, which lie flat."""
-    rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
-    found = np.zeros(len(column), dtype=np.bool_)
-    found[rows[bad]] = True
-    return found
+            faults.where(rows_with(column, mask(bad)), field, reason)

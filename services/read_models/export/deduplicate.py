@@ -1,17 +1,16 @@
 """Detection of repeated ids within an event day, in bounded memory."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lake.lists import Ints, micros
+from lake.lists import Ints, days_of, micros
 from lake.search import KEYS, Within
 from services.read_models.lookup.snapshot import State
 
-_DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 _EPOCH = date(1970, 1, 1)
 
 
@@ -28,7 +27,7 @@ class Firsts:
         self._seen: set[tuple[int, str]] = set()
         days, hashes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for rows in state.predictions.tables():
-            days.append(micros(rows["at"]) // _DAY_US)
+            days.append(days_of(rows["at"]))
             hashes.append(_hashes(rows["prediction_id"]))
         self._days, self._hashes = np.concatenate(days), np.concatenate(hashes)
 
@@ -40,7 +39,7 @@ class Firsts:
         rows
             Whole rows; each is to be asked for once.
         """
-        days = micros(rows["at"]) // _DAY_US
+        days = days_of(rows["at"])
         keep = np.ones(rows.num_rows, np.bool_)
         for day in np.unique(days).tolist():
             if day not in self._repeated:
@@ -81,16 +80,12 @@ class Firsts:
         return pa.array([name for name, n in n_rows.items() if n > 1], pa.string()), firsts
 
     def _of_day(self, day: int, columns: Sequence[str]) -> Iterator[pa.Table]:
-        midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-        end = midnight + timedelta(days=1, microseconds=-1)
-        return self._state.lake.stream(
-            pc.scalar(True), columns, Within(first=midnight, last=end)
-        )
+        return self._state.lake.stream(pc.scalar(True), columns, Within.of_day(day))
 
     def _every(self, day: int) -> Iterator[pa.Table]:
         yield from self._of_day(day, KEYS)
         for rows in self._state.predictions.tables():
-            is_day = micros(rows["at"]) // _DAY_US == day
+            is_day = days_of(rows["at"]) == day
             yield rows.select(KEYS).filter(pa.array(is_day))
 
 

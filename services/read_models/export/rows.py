@@ -12,6 +12,7 @@ from core.schema import task
 from core.schema.contract import Contract
 from core.schema.rows import NUMBERS, TIME, Kind, label_schema, schema
 from lake.search import Within, loose
+from services.ingest.formats.columns import even_lists
 from services.read_models.export.deduplicate import Firsts
 from services.read_models.lookup.labels import Labelled, about, match
 from services.read_models.lookup.query import Query
@@ -114,8 +115,6 @@ def _joined(rows: pa.Table, found: Labelled, contract: Contract) -> pa.Table:
 
 def _lists(values: Floats) -> pa.Array:
     """Return one list a row; null for NaN."""
-    n_rows, length = values.shape
-    offsets = pa.array(np.arange(n_rows + 1) * length, pa.int32())
     flat = np.ascontiguousarray(values).ravel()
     numbers = pa.array(flat, pa.float64(), mask=np.isnan(flat))
-    return pa.ListArray.from_arrays(offsets, numbers, type=NUMBERS)
+    return even_lists(numbers, values.shape[1])

@@ -7,14 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lake.lists import micros
+from lake.lists import days_of
 from lake.search import KEY_SCHEMA, KEYS, Reach, Stop, Within, newest_of
 from services.read_models.lookup.query import ListCursor
 from services.read_models.lookup.rows import Prediction, complete
 from services.read_models.lookup.snapshot import State
 
 NEAR = timedelta(days=1)  # around a time that the caller remembers
-_DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,5 +74,5 @@ def prediction(
         cursor = ListCursor(at=found.reached, prediction_id=None)
         return Unfinished(cursor=cursor, searched_back_to=found.reached)
     every = newest_of([every], every.num_rows)
-    days = micros(every["at"]) // _DAY_US
+    days = days_of(every["at"])
     return complete(state, every.filter(pa.array(days == np.max(days))))[0]

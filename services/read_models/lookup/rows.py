@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 
 from core.schema.contract import Contract
 from core.schema.rows import Kind, schema
-from lake.lists import micros
+from lake.lists import DAY_US, days_of, micros
 from lake.search import KEY_SCHEMA, KEYS, Within, loose
 from services.read_models.lookup.labels import Labelled, about, match
 from services.read_models.lookup.snapshot import State, conform
 
 _MAX_CELLS = 2_000_000  # steps x targets that are matched with labels at one go
-_DAY_US = timedelta(days=1) // timedelta(microseconds=1)
 
 
 class Store(StrEnum):
@@ -72,13 +71,7 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that is sent."""
-        label = self.label and {
-            "actual": self.label.actual,
-            "error": self.label.error,
-            "loss": self.label.loss,
-            "arrived_at": self.label.arrived_at,
-        }
-        return {**self.fields, "kept_in": self.kept_in, "sent": self.sent, "label": label}
+        return {**self.fields, "kept_in": self.kept_in, "sent": self.sent, "label": self.label}
 
 
 def complete(state: State, keys: pa.Table) -> list[Prediction]:
@@ -109,29 +102,29 @@ def complete(state: State, keys: pa.Table) -> list[Prediction]:
 def _first_received(state: State, keys: pa.Table) -> tuple[pa.Table, list[int]]:
     """Return the keys that were the first of their id on their day, and how many those had."""
     ids = pc.unique(keys["prediction_id"])
-    days = np.unique(micros(keys["at"]) // _DAY_US)
+    days = np.unique(days_of(keys["at"]))
     is_named = pc.field("prediction_id").isin(ids)
     rows = [KEY_SCHEMA.empty_table()]
     for day in days.tolist():
-        rows += state.lake.read(is_named, KEYS, _whole_day(day))
+        rows += state.lake.read(is_named, KEYS, Within.of_day(day))
     for waiting in state.predictions.tables():
         there = waiting.filter(is_named).select(KEYS)
-        is_day = np.isin(micros(there["at"]) // _DAY_US, days)
+        is_day = np.isin(days_of(there["at"]), days)
         rows.append(there.filter(pa.array(is_day)).cast(KEY_SCHEMA))
     firsts: dict[tuple[int, str], tuple[int, int]] = {}
     n_sent: dict[tuple[int, str], int] = {}
     for at, name, received in _tuples(pa.concat_tables(rows)):
-        which = (at // _DAY_US, name)
+        which = (at // DAY_US, name)
         firsts[which] = min(firsts.get(which, (received, at)), (received, at))
         n_sent[which] = n_sent.get(which, 0) + 1
     kept, seen = [], set[tuple[int, str]]()
     for place, (at, name, received) in enumerate(_tuples(keys)):
-        which = (at // _DAY_US, name)
+        which = (at // DAY_US, name)
         if firsts.get(which) == (received, at) and which not in seen:
             seen.add(which)
             kept.append(place)
     chosen = keys.take(pa.array(kept, pa.int64()))
-    return chosen, [n_sent[at // _DAY_US, name] for at, name, _ in _tuples(chosen)]
+    return chosen, [n_sent[at // DAY_US, name] for at, name, _ in _tuples(chosen)]
 
 
 def _tuples(keys: pa.Table) -> Iterator[tuple[int, str, int]]:
@@ -147,7 +140,7 @@ def _whole(state: State, keys: pa.Table) -> tuple[pa.Table, list[Store]]:
     """Return whole rows in the order of their keys, and where each is."""
     wanted = loose(schema(Kind.PREDICTIONS, state.contract))
     is_named = pc.field("prediction_id").isin(keys["prediction_id"].combine_chunks())
-    days = micros(keys["at"]) // _DAY_US
+    days = days_of(keys["at"])
     tables: list[tuple[Store, pa.Table]] = []
     for day in np.unique(days).tolist():
         at = keys["at"].filter(pa.array(days == day))
@@ -170,11 +163,6 @@ def _whole(state: State, keys: pa.Table) -> tuple[pa.Table, list[Store]]:
     return rows.take(pa.array(order, pa.int64())), [stores[place] for place in order]
 
 
-def _whole_day(day: int) -> Within:
-    midnight = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    return Within(first=midnight, last=midnight + timedelta(days=1, microseconds=-1))
-
-
 def most_at_once(contract: Contract) -> int:
     """Return how many predictions may be matched with labels at one go."""
     return max(1, _MAX_CELLS // (contract.horizon * len(contract.targets)))
@@ -183,7 +171,7 @@ def most_at_once(contract: Contract) -> int:
 def _by_day(rows: pa.Table, contract: Contract) -> Iterator[list[int]]:
     """Yield the places of rows of one day, no more at once than memory allows."""
     most = most_at_once(contract)
-    days = micros(rows["at"]) // _DAY_US
+    days = days_of(rows["at"])
     for day in np.unique(days):
         places = np.flatnonzero(days == day).tolist()
         for start in range(0, len(places), most):

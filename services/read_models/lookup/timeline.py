@@ -6,22 +6,13 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.schema.rows import TIME
-from lake.search import KEYS, Reach, Stop, Within
+from lake.search import KEY_SCHEMA, Reach, Stop, Within
 from services.read_models.lookup.query import SessionCursor, named
 from services.read_models.lookup.rows import Prediction, complete
 from services.read_models.lookup.snapshot import State
 
 LONGEST_REST = timedelta(days=7)  # a session is not searched beyond so long a silence
-_COLUMNS = [*KEYS, "step_index"]
-_SCHEMA = pa.schema(
-    [
-        ("at", TIME),
-        ("prediction_id", pa.string()),
-        ("received_at", TIME),
-        ("step_index", pa.int64()),
-    ]
-)
+_SCHEMA = KEY_SCHEMA.append(pa.field("step_index", pa.int64()))
 _ORDER = [("at", "ascending"), ("step_index", "ascending"), ("prediction_id", "ascending")]
 
 
@@ -111,12 +102,13 @@ def _keys(
     """Return the keys of a session in order, and how far back they are all there are."""
     is_it = named("session_id", session_id, state.key)
     waiting = [
-        rows.filter(is_it & span.rows).select(_COLUMNS) for rows in state.predictions.tables()
+        rows.filter(is_it & span.rows).select(_SCHEMA.names)
+        for rows in state.predictions.tables()
     ]
     waiting = [rows for rows in waiting if rows.num_rows]
     first = min((pc.min(rows["at"]).as_py() for rows in waiting), default=None)
     reach = Reach(gap=LONGEST_REST, known=first)
-    found = state.lake.every(is_it, _COLUMNS, within=span, reach=reach, stop=stop)
+    found = state.lake.every(is_it, _SCHEMA.names, within=span, reach=reach, stop=stop)
     tables = [*waiting, *([] if found.keys is None else [found.keys])]
     keys = pa.concat_tables([_SCHEMA.empty_table(), *(each.cast(_SCHEMA) for each in tables)])
     steps = pc.fill_null(keys["step_index"], -1)
