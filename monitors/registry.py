@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from core import plugins
 from core.errors import Unprocessable
 from core.plugins import Registry
+from monitors.detail import Detail
 from monitors.kind import MonitorKind
 
 
@@ -15,16 +16,18 @@ class NoParams:
     """A kind that is unavailable has none."""
 
 
-def _check(loaded: object) -> MonitorKind[Any]:
+def _check(loaded: object) -> MonitorKind[Any, Any]:
     if not isinstance(loaded, MonitorKind):
         raise TypeError(f"{loaded!r} is no MonitorKind")
     return loaded
 
 
-KINDS: Registry[MonitorKind[Any]] = Registry("seqwatch.monitors", "kind of monitor", _check)
+KINDS: Registry[MonitorKind[Any, Any]] = Registry(
+    "seqwatch.monitors", "kind of monitor", _check
+)
 
 
-def find(name: str) -> MonitorKind[Any]:
+def find(name: str) -> MonitorKind[Any, Any]:
     """Return the kind called `name`.
 
     Raises
@@ -35,7 +38,7 @@ def find(name: str) -> MonitorKind[Any]:
     return KINDS.find(name)
 
 
-def stored(name: str) -> MonitorKind[Any]:
+def stored(name: str) -> MonitorKind[Any, Any]:
     """Return the kind of a monitor that exists already.
 
     Where its plug-in is unavailable, or was uninstalled, a stand-in whose evaluation fails
@@ -44,7 +47,7 @@ def stored(name: str) -> MonitorKind[Any]:
     return KINDS.get(name) or _unavailable(name)
 
 
-def _unavailable(name: str) -> MonitorKind[Any]:
+def _unavailable(name: str) -> MonitorKind[Any, Any]:
     why = KINDS.unavailable.get(name, "no such plug-in is installed")
 
     def fail(*_: object) -> NoReturn:
@@ -54,12 +57,19 @@ def _unavailable(name: str) -> MonitorKind[Any]:
         name=name,
         question=f"unavailable: {why}",
         params=NoParams,
+        detail=Detail,
         sources=lambda _: (),
         evaluate=fail,
     )
 
 
-def where(flag: Callable[[MonitorKind[Any]], bool]) -> list[str]:
+def detail(name: str, figures: Mapping[str, Any]) -> Detail:
+    """Return the detail of a stored finding of a kind."""
+    of_kind: Detail = stored(name).detail_of(figures)
+    return of_kind
+
+
+def where(flag: Callable[[MonitorKind[Any, Any]], bool]) -> list[str]:
     """Return the names of the kinds of which something is true.
 
     Examples

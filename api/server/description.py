@@ -15,7 +15,7 @@ from api.server.examples import BODIES
 from api.server.fast_path import Express
 from api.server.ingest_paths import ACCEPTED, OUTCOME
 from api.server.responses import PROBLEM
-from api.server.schemas import add_parameters, refined, row, with_plain_names
+from api.server.schemas import add_figures, refined, row, with_plain_names
 from services.ingest import Feed
 
 router = APIRouter(tags=["description"])
@@ -174,7 +174,7 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(framework_s, None)
     schemas |= {"Problem": _PROBLEM, "Accepted": ACCEPTED}
     schemas |= {f"{feed.title()}Row": row(feed) for feed in Feed}
-    add_parameters(schemas)
+    add_figures(schemas)
     components["schemas"] = refined(schemas)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}

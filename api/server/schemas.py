@@ -60,20 +60,24 @@ def _field(field: Field) -> dict[str, Any]:
     return schema
 
 
-def add_parameters(schemas: dict[str, Any]) -> None:
-    """Describe the parameters of monitors, and of SLIs: of one of them, each with a schema."""
-    kinds, slis = [kind.params for kind in KINDS], [sli.params for sli in SLIS]
-    made, found = msgspec.json.schema_components(
-        [*kinds, *slis], ref_template="#/components/schemas/{name}"
-    )
-    of_kinds, of_slis = made[: len(kinds)], made[len(kinds) :]
-    schemas |= found
-    for body in ("MonitorPut", "MonitorNow", "BacktestMonitor"):
-        schemas[body]["properties"]["params"] = {
-            "description": "By the kind of the monitor; what is absent has its default.",
-            "anyOf": [*of_kinds],
-        }
-    schemas[BurnRateParams.__name__]["properties"]["sli_params"] = {"anyOf": [*of_slis]}
+def add_figures(schemas: dict[str, Any]) -> None:
+    """Describe the parameters and details of monitors, and the parameters of SLIs, each one."""
+    details = [*dict.fromkeys(kind.detail for kind in KINDS)]
+    for bodies, field, types in (
+        (("MonitorPut", "MonitorNow", "BacktestMonitor"), "params", [k.params for k in KINDS]),
+        (("FindingPast", "FirstFinding"), "detail", details),
+        ((BurnRateParams.__name__,), "sli_params", [sli.params for sli in SLIS]),
+    ):
+        described = msgspec.json.schema_components(
+            types, ref_template="#/components/schemas/{name}"
+        )
+        made, found = msgspec.json.decode(msgspec.json.encode(described))
+        schemas |= found
+        for body in bodies:
+            schemas[body]["properties"][field] = {
+                "description": "By the kind; what is absent has its default.",
+                "anyOf": made,
+            }
 
 
 def _plain_name(qualified: re.Match[str]) -> str:

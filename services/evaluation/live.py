@@ -27,7 +27,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
@@ -313,7 +313,7 @@ class _Prepared:
     """A monitor with what it reads, or why that cannot be read."""
 
     monitor_id: UUID
-    kind: MonitorKind[Any]
+    kind: MonitorKind[Any, Any]
     context: EvaluationContext
     params: Any = None
     values: dict[Any, object] = field(default_factory=dict)
@@ -331,7 +331,7 @@ def _finding(one: _Prepared) -> Finding:
         if one.error is not None:
             return one.context.without_verdict(Outcome.ERROR, described(one.error))
         inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
-        return concluded(one.kind.evaluate(one.params, inputs), one.context)
+        return concluded(one.kind.evaluate(one.params, inputs), one.kind, one.context)
     except Exception as error:
         if is_outage(error):
             raise
@@ -381,10 +381,10 @@ def _profile(session: Session, model: Model) -> ArrivalProfile | None:
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:
-    return _signed(finding.outcome, finding.detail, as_of)
+    return _signed(finding.outcome, finding.detail.to_json(), as_of)
 
 
-def _signed(outcome: Outcome, detail: Mapping[str, Json], as_of: datetime) -> Signature:
+def _signed(outcome: Outcome, detail: Mapping[str, Any], as_of: datetime) -> Signature:
     return outcome, json.dumps(_without_numbers(detail), sort_keys=True), as_of.date()
 
 

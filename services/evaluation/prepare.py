@@ -16,7 +16,7 @@ from core.window import Window
 from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
-from monitors.finding import Json
+from monitors.detail import Detail
 from monitors.kind import EvaluationContext, MonitorKind, Source
 from monitors.summaries.input_history import InputHistory
 from services.alerting import inhibition
@@ -47,12 +47,12 @@ class Prepared:
     """
 
     monitor_id: UUID
-    kind: MonitorKind[Any] | None = None
+    kind: MonitorKind[Any, Any] | None = None
     params: Any = None
     values: Mapping[Hashable, object] = field(default_factory=dict)
     key: Key | None = None
     reference: InputHistory | None = None
-    state: Json = None
+    before: Detail | None = None
     error: Exception | None = None
 
 
@@ -129,11 +129,9 @@ class Preparation:
             if source not in values:
                 values[source] = self._cut(source)(context)
         key = self._baselines.key(kind, params, context)
-        state: Json = None
+        before: Detail | None = None
         if kind.state is not None:
-            state = inhibition.state_before(
-                self._reading.session, monitor, kind.state, context.as_of
-            )
+            before = inhibition.newest_detail(self._reading.session, monitor, context.as_of)
         return Prepared(
             monitor_id=monitor.id,
             kind=kind,
@@ -141,7 +139,7 @@ class Preparation:
             values={source: values[source] for source in sources},
             key=key,
             reference=None if key is None else self._reference(key),
-            state=state,
+            before=before,
         )
 
     def _cut(self, source: Source[Any]) -> Cut[Any]:

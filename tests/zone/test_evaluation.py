@@ -43,7 +43,7 @@ def shifted(found: object, by: timedelta) -> object:
             return {key: shifted(value, by) for key, value in found.items()}
         case list() | tuple():
             return [shifted(value, by) for value in found]
-        case str() if found.endswith("+00:00"):
+        case str() if found.endswith("Z"):
             return (datetime.fromisoformat(found) + by).isoformat()
         case str():
             return found
