@@ -19,6 +19,7 @@ class NoParams:
 def _check(loaded: object) -> MonitorKind[Any, Any]:
     if not isinstance(loaded, MonitorKind):
         raise TypeError(f"{loaded!r} is no MonitorKind")
+    loaded.detail()  # each figure has a default
     return loaded
 
 
@@ -64,7 +65,17 @@ def _unavailable(name: str) -> MonitorKind[Any, Any]:
 
 
 def detail(name: str, figures: Mapping[str, Any]) -> Detail:
-    """Return the detail of a stored finding of a kind."""
+    """Return the detail of a stored finding of a kind; without figures where it is unknown.
+
+    Examples
+    --------
+    >>> stored_figures = {"top": "load", "features": {"load": {"score": 3.0}}}
+    >>> detail("input_drift", stored_figures).implicated_features[0].score
+    3.0
+    >>> detail("input_drift", {"top": "load", "features": 3}).top  # no longer decodes
+    >>> detail("uninstalled", stored_figures).top
+    'load'
+    """
     of_kind: Detail = stored(name).detail_of(figures)
     return of_kind
 

@@ -4,6 +4,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from core.schema.zone import UTC_ZONE
 from monitors.detail import Detail
 from monitors.evidence import Evidence
@@ -61,13 +63,11 @@ def concluded(
 
     Raises
     ------
-    TypeError
+    TypeError, ValidationError
         If the detail is not what the kind declares.
     """
     if isinstance(found, Evidence):
         found = decide(found, context.policy.days_between_false_alarms, context.n_sharing)
-    if type(found.detail) is Detail:  # nothing was evaluated
-        found = replace(found, detail=kind.detail_of(found.detail.to_json()))
-    if not isinstance(found.detail, kind.detail):
+    if type(found.detail) not in (Detail, kind.detail):
         raise TypeError(f"expected a {kind.detail.__name__} as detail of kind {kind.name!r}")
-    return found
+    return replace(found, detail=msgspec.convert(found.detail.to_json(), kind.detail))
