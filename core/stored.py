@@ -42,6 +42,12 @@ def parsed(stored: object, kind: type[T], what: str) -> T:
         raise Unprocessable(f"{what}: {why}") from None
 
 
+def parsed_known(stored: Mapping[str, Any], kind: type[T], what: str) -> T:
+    """Read the entries that a dataclass has, of a form that anyone may have written."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return parsed({name: of for name, of in stored.items() if name in known}, kind, what)
+
+
 def _choices(kind: Any, path: str) -> str:
     """Return the values of the enum at a path such as `$.features[0].dtype`."""
     for name, place in re.findall(r"\.(\w+)|(\[[^]]*\])", path):

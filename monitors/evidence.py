@@ -1,11 +1,11 @@
 """Evidence: what a monitor measured; the platform decides by the model's false-alarm budget."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.arrays import Floats
 from core.window import Window
-from monitors.finding import Json
+from monitors.detail import Detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,14 @@ class Cause:
 
     name: str
     probability: float
+
+
+class EvidenceDetail(Detail, frozen=True):
+    """What a finding from evidence holds."""
+
+    effect: float | None = None
+    implicated: tuple[Implicated, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,8 +58,6 @@ class Evidence:
         Evaluations that overlap: so many quiet ones end an alarm.
     per_day
         Evaluations in a day.
-    detail
-        What else is stored.
     """
 
     score: float
@@ -63,4 +69,3 @@ class Evidence:
     causes: Sequence[Cause] = ()
     gap: int = 1
     per_day: float = 1.0
-    detail: Mapping[str, Json] = field(default_factory=dict)

@@ -1,16 +1,15 @@
 """Finding: the result of one evaluation of a monitor."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any
+
+import msgspec
 
 from core.window import Window
-
-# What JSON can hold; a finding is stored as a row, so its detail must fit.
-Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+from monitors.detail import Detail
 
 
 class Outcome(StrEnum):
@@ -38,15 +37,34 @@ class Finding:
     cause
         One sentence: what changed, by how much, since when.
     detail
-        What explains the verdict, as plain JSON.
+        What explains the verdict, as the kind declares it.
     """
 
     outcome: Outcome
-    value: float | None
-    threshold: float | None
+    value: float | None = None
+    threshold: float | None = None
     window: Window
     cause: str = ""
-    detail: Mapping[str, Json] = field(default_factory=dict)
+    detail: Detail = field(default_factory=Detail)
+
+    @classmethod
+    def of(
+        cls, value: float, threshold: float, window: Window, cause: str, detail: Detail
+    ) -> "Finding":
+        """Return the finding of a value that was compared; the cause is that of a breach."""
+        breach = value > threshold
+        return cls(
+            outcome=Outcome.BREACH if breach else Outcome.OK,
+            value=value,
+            threshold=threshold,
+            window=window,
+            cause=cause if breach else "",
+            detail=detail,
+        )
+
+    def with_figures(self, **figures: Any) -> "Finding":
+        """Return the finding with more figures in its detail."""
+        return replace(self, detail=msgspec.structs.replace(self.detail, **figures))
 
 
 def as_json(number: float) -> float | None:

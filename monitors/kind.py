@@ -8,14 +8,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
 
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
 from core.window import Stretches, Window
+from monitors.detail import Detail
 from monitors.evidence import Evidence
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.show import View
 
 DAY = timedelta(days=1)
@@ -23,7 +26,7 @@ RECENT = timedelta(days=36)  # five weeks and a day: the history that most monit
 
 T = TypeVar("T")
 P = TypeVar("P")
-Detail: TypeAlias = Mapping[str, Json]
+D = TypeVar("D", bound=Detail)
 
 
 class Severity(StrEnum):
@@ -111,9 +114,7 @@ class EvaluationContext:
 
     def without_verdict(self, outcome: Outcome, cause: str) -> Finding:
         """Return a finding of the last day that has neither value nor threshold."""
-        return Finding(
-            outcome=outcome, value=None, threshold=None, window=self.last_day, cause=cause
-        )
+        return Finding(outcome=outcome, window=self.last_day, cause=cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +131,14 @@ class Inputs:
         What its `fit` returned for the reference; None where it has no `fit`, or where
         there is no reference.
     state
-        What its `state` returned for its finding before this one; None at the start.
+        What its `state` returned for the detail of its finding before this one; None at the
+        start.
     """
 
     context: EvaluationContext
     values: Mapping[Hashable, object]
     fitted: Any = None
-    state: Json = None
+    state: Any = None
 
     def __getitem__(self, source: Source[T]) -> T:
         """Return what a source gave that the kind has declared."""
@@ -162,7 +164,7 @@ class BrokenInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorKind(Generic[P]):
+class MonitorKind(Generic[P, D]):
     """One kind of monitor.
 
     Attributes
@@ -173,6 +175,9 @@ class MonitorKind(Generic[P]):
         What it answers, for people.
     params
         A frozen dataclass; each field has a default, `__post_init__` raises ValueError.
+    detail
+        A subclass of `Detail`: what its findings hold; `EvidenceDetail` where it returns
+        evidence.
     sources
         What an evaluation reads, given the parameters.
     evaluate
@@ -230,6 +235,7 @@ class MonitorKind(Generic[P]):
     name: str
     question: str
     params: type[P]
+    detail: type[D]
     sources: Callable[[P], Sequence[Source[Any]]]
     evaluate: Callable[[P, Inputs], Finding | Evidence]
     gives_evidence: bool = False
@@ -246,17 +252,24 @@ class MonitorKind(Generic[P]):
     oks_to_resolve: int = 1
     may_retrain: bool = False
     is_against_reference: bool = False
-    is_explained_by: Callable[[Detail, Set[str]], bool] = never
-    broken: Callable[[Detail], Sequence[BrokenInput]] | None = None
-    state: Callable[[Detail], Json] | None = None
+    is_explained_by: Callable[[D, Set[str]], bool] = never
+    broken: Callable[[D], Sequence[BrokenInput]] | None = None
+    state: Callable[[D], object] | None = None
     needs_segments: bool = False
     has_report: bool = False
     names_entities: bool = False
     dates_change: bool = False
     takes_utc: bool = False
-    show: Callable[[Detail, float | None], Sequence[View]] = lambda *_: ()
+    show: Callable[[D, float | None], Sequence[View]] = lambda *_: ()
     about: Callable[[P], str] = lambda _: ""
 
     def unread(self, contract: Contract) -> frozenset[str]:
         """Return the features that it is not given."""
         return frozenset() if self.reads_context else contract.context
+
+    def detail_of(self, stored: Mapping[str, Any]) -> D:
+        """Return the detail of a stored finding; without figures where it does not decode."""
+        try:
+            return msgspec.convert(stored, self.detail)
+        except msgspec.ValidationError:
+            return self.detail()

@@ -5,13 +5,16 @@ else that is stored or sent is in UTC.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from core.schema.zone import UTC_ZONE, Zone
-from monitors.finding import Finding, Json
-from monitors.kind import EvaluationContext
+from monitors.finding import Finding
+from monitors.kind import D, EvaluationContext
 
 # As datetime.isoformat writes UTC, and as messages do.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?\+00:00|Z)")
@@ -37,23 +40,31 @@ def in_utc(finding: Finding, zone: Zone) -> Finding:
     """Return a finding whose times are local as it is stored."""
     if zone.is_utc:
         return finding
-    detail = {name: _moved(value, zone.utc) for name, value in finding.detail.items()}
-    window = zone.instants(finding.window)
     return replace(
-        finding, window=window, cause=_moved_text(finding.cause, zone.utc), detail=detail
+        finding,
+        window=zone.instants(finding.window),
+        cause=_moved_text(finding.cause, zone.utc),
+        detail=_moved_detail(finding.detail, zone.utc),
     )
 
 
-def state_in_local_time(state: Json, zone: Zone) -> Json:
-    """Return what a finding left, with local times."""
-    return state if zone.is_utc else _moved(state, zone.local)
+def local_detail(detail: D, zone: Zone) -> D:
+    """Return the detail of a stored finding with local times."""
+    return detail if zone.is_utc else _moved_detail(detail, zone.local)
 
 
-def _moved(value: Json, move: Callable[[datetime], datetime]) -> Json:
+def _moved_detail(detail: D, move: Callable[[datetime], datetime]) -> D:
+    plain = msgspec.to_builtins(detail, builtin_types=(datetime,))
+    return msgspec.convert(_moved(plain, move), type(detail))
+
+
+def _moved(value: Any, move: Callable[[datetime], datetime]) -> Any:
     match value:
+        case datetime():
+            return move(value)
         case str():
             return _moved_text(value, move)
-        case Mapping():
+        case dict():
             return {name: _moved(of, move) for name, of in value.items()}
         case list() | tuple():
             return [_moved(of, move) for of in value]

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from core import plugins
 from core.errors import Unprocessable
 from core.plugins import Registry
+from monitors.detail import Detail
 from monitors.kind import MonitorKind
 
 
@@ -15,10 +16,10 @@ class NoParams:
     """A kind that is unavailable has none."""
 
 
-KINDS = Registry[MonitorKind[Any]]("seqwatch.monitors", "kind of monitor", MonitorKind)
+KINDS = Registry[MonitorKind[Any, Any]]("seqwatch.monitors", "kind of monitor", MonitorKind)
 
 
-def find(name: str) -> MonitorKind[Any]:
+def find(name: str) -> MonitorKind[Any, Any]:
     """Return the kind called `name`.
 
     Raises
@@ -29,7 +30,7 @@ def find(name: str) -> MonitorKind[Any]:
     return KINDS.find(name)
 
 
-def stored(name: str) -> MonitorKind[Any]:
+def stored(name: str) -> MonitorKind[Any, Any]:
     """Return the kind of a monitor that exists already.
 
     Where its plug-in is unavailable, or was uninstalled, a stand-in whose evaluation fails
@@ -38,7 +39,7 @@ def stored(name: str) -> MonitorKind[Any]:
     return KINDS.get(name) or _unavailable(name)
 
 
-def _unavailable(name: str) -> MonitorKind[Any]:
+def _unavailable(name: str) -> MonitorKind[Any, Any]:
     why = KINDS.unavailable.get(name, "no such plug-in is installed")
 
     def fail(*_: object) -> NoReturn:
@@ -48,12 +49,29 @@ def _unavailable(name: str) -> MonitorKind[Any]:
         name=name,
         question=f"unavailable: {why}",
         params=NoParams,
+        detail=Detail,
         sources=lambda _: (),
         evaluate=fail,
     )
 
 
-def where(flag: Callable[[MonitorKind[Any]], bool]) -> list[str]:
+def detail(name: str, figures: Mapping[str, Any]) -> Detail:
+    """Return the detail of a stored finding of a kind; without figures where it is unknown.
+
+    Examples
+    --------
+    >>> stored_figures = {"top": "load", "features": {"load": {"score": 3.0}}}
+    >>> detail("input_drift", stored_figures).implicated_features[0].score
+    3.0
+    >>> detail("input_drift", {"top": "load", "features": 3}).top  # no longer decodes
+    >>> detail("uninstalled", stored_figures).top
+    'load'
+    """
+    of_kind: Detail = stored(name).detail_of(figures)
+    return of_kind
+
+
+def where(flag: Callable[[MonitorKind[Any, Any]], bool]) -> list[str]:
     """Return the names of the kinds of which something is true.
 
     Examples

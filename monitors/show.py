@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
+
+from monitors.detail import from_numpy
 
 Number: TypeAlias = float | None
 
@@ -147,7 +149,7 @@ def checked(views: Iterable[object]) -> tuple[View, ...]:
         if not isinstance(view, View):
             raise TypeError(f"{type(view).__name__} is no view")
         plain = msgspec.json.decode(
-            msgspec.json.encode(view, enc_hook=_plain, order=None), type=type(view)
+            msgspec.json.encode(view, enc_hook=from_numpy, order=None), type=type(view)
         )
         match plain:
             case Table(columns=columns, rows=rows):
@@ -169,11 +171,6 @@ def checked(views: Iterable[object]) -> tuple[View, ...]:
                 pass
         found.append(plain)
     return tuple(found)
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of numpy as a number."""
-    return value.item()
 
 
 def _same(n: int, *lengths: int) -> None:

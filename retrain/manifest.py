@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from core.errors import Unprocessable
+from core.stored import parsed_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,4 @@ class BaseManifest:
         >>> BaseManifest.from_json({"format": "a 1", "author": "ann"}).format
         'a 1'
         """
-        try:
-            return msgspec.convert(dict(stored), cls)
-        except msgspec.ValidationError as error:
-            raise Unprocessable(f"manifest: {error}") from None
+        return parsed_known(stored, cls, "manifest")

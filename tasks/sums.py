@@ -1,17 +1,35 @@
 """Sums of losses by event day: what is stored, and how accuracy follows from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from core.arrays import Bools, Floats, Ints
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.task import LABELLED, N_SUMS, NAIVE, Scored, Task, Units
+from core.stored import parsed_known
 
 DAY_OF_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedScale:
+    """What a manifest states of the scaler of the targets."""
+
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedUnits:
+    """What is read of a version's manifest, which anyone may have written, to score it."""
+
+    scaler: StatedScale | None = None
+    season_steps: Annotated[int, msgspec.Meta(ge=1)] = DAY_OF_HOURS
 
 
 def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
@@ -32,17 +50,12 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
     array([2., 4.])
     """
     n_targets = len(contract.targets)
-    scaler = manifest.get("scaler") or {}
-    try:
-        std = np.asarray(scaler.get("std", np.ones(n_targets)), dtype=float)
-        season_steps = int(manifest.get("season_steps", DAY_OF_HOURS))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise Unprocessable(f"manifest: scaler or season_steps: {error}") from None
+    stated = parsed_known(manifest, StatedUnits, "manifest")
+    scaler = stated.scaler
+    std = np.ones(n_targets) if scaler is None or scaler.std is None else np.array(scaler.std)
     if std.shape != (n_targets,) or not (std > 0).all():
         raise Unprocessable(f"manifest: scaler.std needs {n_targets} positive numbers")
-    if season_steps < 1:
-        raise Unprocessable("manifest: season_steps must be at least 1")
-    return Units(std=std, season_steps=season_steps)
+    return Units(std=std, season_steps=stated.season_steps)
 
 
 def seasonal_lag(horizon: int, season_steps: int) -> Ints:

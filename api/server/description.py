@@ -19,7 +19,7 @@ from api.server.examples import BODIES
 from api.server.fast_path import Express
 from api.server.ingest_paths import NOTHING_ODD, KServeTaken
 from api.server.responses import PROBLEM, Accepted, problem
-from api.server.schemas import add_components, add_parameters, refined, row, with_plain_names
+from api.server.schemas import add_components, add_figures, refined, row, with_plain_names
 from services.ingest import Feed
 from services.kserve.pairing import Became
 
@@ -180,7 +180,7 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     schemas["Accepted"]["example"] = NOTHING_ODD
     schemas["KServeTaken"]["example"] = {"outcome": Became.PAIRED.value, **NOTHING_ODD}
     schemas |= {f"{feed.title()}Row": row(feed) for feed in Feed}
-    add_parameters(schemas)
+    add_figures(schemas)
     components["schemas"] = refined(schemas)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "A key: `sw_…`."}

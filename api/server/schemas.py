@@ -61,28 +61,30 @@ def _field(field: Field) -> dict[str, Any]:
     return schema
 
 
-def add_components(
-    schemas: dict[str, Any], types: Sequence[type[Any]]
-) -> tuple[dict[str, Any], ...]:
+def add_components(schemas: dict[str, Any], types: Sequence[type[Any]]) -> list[dict[str, Any]]:
     """Add the schemas of types, and of those they are made of; return references to them."""
-    made, found = msgspec.json.schema_components(
+    described = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
+    made, found = msgspec.json.decode(msgspec.json.encode(described))
     schemas |= found
-    return made
+    return [*made]
 
 
-def add_parameters(schemas: dict[str, Any]) -> None:
-    """Describe the parameters of monitors, and of SLIs: of one of them, each with a schema."""
-    kinds, slis = [kind.params for kind in KINDS], [sli.params for sli in SLIS]
-    made = add_components(schemas, [*kinds, *slis])
-    of_kinds, of_slis = made[: len(kinds)], made[len(kinds) :]
-    for body in ("MonitorPut", "MonitorNow", "BacktestMonitor"):
-        schemas[body]["properties"]["params"] = {
-            "description": "By the kind of the monitor; what is absent has its default.",
-            "anyOf": [*of_kinds],
-        }
-    schemas[BurnRateParams.__name__]["properties"]["sli_params"] = {"anyOf": [*of_slis]}
+def add_figures(schemas: dict[str, Any]) -> None:
+    """Describe the parameters and details of monitors, and the parameters of SLIs, each one."""
+    details = [*dict.fromkeys(kind.detail for kind in KINDS)]
+    for bodies, field, types in (
+        (("MonitorPut", "MonitorNow", "BacktestMonitor"), "params", [k.params for k in KINDS]),
+        (("FindingPast", "FirstFinding"), "detail", details),
+        ((BurnRateParams.__name__,), "sli_params", [sli.params for sli in SLIS]),
+    ):
+        made = add_components(schemas, types)
+        for body in bodies:
+            schemas[body]["properties"][field] = {
+                "description": "By the kind; what is absent has its default.",
+                "anyOf": made,
+            }
 
 
 def _plain_name(qualified: re.Match[str]) -> str:

@@ -1,10 +1,10 @@
 """Coverage in a finding's detail: inputs and segments that are not evaluated."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from monitors.baselines.segments import segment_of
-from monitors.finding import Finding, Json
+from monitors.detail import EvaluatedSegments, NotEvaluated
+from monitors.finding import Finding
 from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory
 
@@ -31,10 +31,8 @@ def of_hours(
 ) -> Finding:
     """Add to a finding what `with_coverage` adds, given numbers on a grid of hours."""
     whole = recent.names[:n_total]
-    lacking = unevaluated(
-        [name for name in whole if name not in {*evaluated}] if evaluated else ()
-    )
-    finding = replace(finding, detail={**finding.detail, **lacking})
+    if evaluated:
+        finding = without(finding, [name for name in whole if name not in {*evaluated}])
     if n_total is None:
         return finding
     there = recent.n.sum(axis=0) > 0
@@ -42,22 +40,9 @@ def of_hours(
         segment_of(name) for i, name in enumerate(recent.names) if i >= n_total and there[i]
     }
     known = {segment_of(name) for name in evaluated if name not in {*whole}}
-    segments: dict[str, Json] = {
-        "evaluated": sorted(known),
-        "warming_up": sorted(lately - known),
-    }
-    return replace(finding, detail={**finding.detail, "segments": segments})
+    return finding.with_figures(segments=EvaluatedSegments.of(known, lately))
 
 
-def unevaluated(names: Sequence[str]) -> dict[str, Json]:
-    """Return the entry of a finding's detail for inputs without reference.
-
-    Examples
-    --------
-    >>> unevaluated(["wind"])
-    {'not_evaluated': {'wind': {'outcome': 'no_data', 'reason': 'no_reference'}}}
-    >>> unevaluated([])
-    {}
-    """
-    reasons = {name: {"outcome": "no_data", "reason": "no_reference"} for name in names}
-    return {"not_evaluated": reasons} if reasons else {}
+def without(finding: Finding, names: Sequence[str]) -> Finding:
+    """Add to a finding the inputs that have no reference."""
+    return finding.with_figures(not_evaluated=dict.fromkeys(names, NotEvaluated()))

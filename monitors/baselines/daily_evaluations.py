@@ -1,20 +1,37 @@
 """Shared by monitors with daily evaluations: the last evaluation and its run of breaches."""
 
 import math
+from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
 from core.window import Window
-from monitors.finding import Finding, Outcome
+from monitors.detail import Detail
+from monitors.finding import Finding, Outcome, as_json
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, chunk_start
 
 
-def no_data(window: Window, reason: str) -> Finding:
+def no_data(
+    window: Window, reason: str, detail: Detail | None = None, threshold: float | None = None
+) -> Finding:
     """Return the finding of an evaluation that could not be had."""
+    detail = detail or Detail()
+    outcome = Outcome.NO_DATA
     return Finding(
-        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=reason
+        outcome=outcome, threshold=threshold, window=window, cause=reason, detail=detail
     )
+
+
+def by_view(
+    names: Sequence[str], views: Sequence[str], scores: Floats
+) -> dict[str, dict[str, float | None]]:
+    """Return the scores of an evaluation, (part, view), by the names of parts and views."""
+    return {
+        name: {view: as_json(score) for view, score in zip(views, row, strict=True)}
+        for name, row in zip(names, scores, strict=True)
+    }
 
 
 def what_lacks(joint: Floats, first_day: int, end: int) -> str:
@@ -41,7 +58,7 @@ def what_lacks(joint: Floats, first_day: int, end: int) -> str:
     return ""
 
 
-def since(joint: Floats, first_day: int, threshold: float) -> str | None:
+def since(joint: Floats, first_day: int, threshold: float) -> datetime | None:
     """Return the day on which the run of breaches began that lasts until now.
 
     Parameters
@@ -55,15 +72,15 @@ def since(joint: Floats, first_day: int, threshold: float) -> str | None:
 
     Returns
     -------
-    str or None
+    datetime or None
         The first moment of the last day of its first evaluation; None where the last
         evaluation is no breach.
 
     Examples
     --------
-    >>> since(np.array([9.0, 1.0, 3.0, 4.0]), first_day=0, threshold=2.0)
-    '1970-01-03T00:00:00+00:00'
+    >>> str(since(np.array([9.0, 1.0, 3.0, 4.0]), first_day=0, threshold=2.0))
+    '1970-01-03 00:00:00+00:00'
     """
     quiet = np.flatnonzero(~(joint > threshold))
     run = len(joint) - (int(quiet[-1]) + 1 if quiet.size else 0)
-    return chunk_start((first_day + len(joint) - run) * HOURS).isoformat() if run else None
+    return chunk_start((first_day + len(joint) - run) * HOURS) if run else None

@@ -5,16 +5,20 @@ farthest of all views and parts is held against one limit, from which one promis
 between false alarms follows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+import msgspec
 import numpy as np
 
 from core.window import Window
-from monitors.baselines.daily_evaluations import since
+from monitors.baselines.daily_evaluations import by_view, since
+from monitors.detail import ViewDetail
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold
 from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding
 from monitors.statistics.max_statistic import largest
 from monitors.statistics.robust_distance import (
     RobustBaseline,
@@ -95,7 +99,7 @@ class Evaluated:
     n_windows: int
     alarm_threshold: FalseAlarmThreshold
     value: float
-    since: str | None
+    since: datetime | None
     reference: Window
 
     @property
@@ -113,42 +117,37 @@ class Evaluated:
         return int(np.argmax(np.abs(away)))
 
     def finding(
-        self, window: Window, cause: Callable[[], str], detail: Mapping[str, Json]
+        self,
+        window: Window,
+        cause: Callable[[], str],
+        detail: ViewDetail,
+        names: Sequence[str],
+        views: Sequence[str],
     ) -> Finding:
-        """Return the verdict on the last window; `cause` is asked for of a breach alone."""
-        breach = self.value > self.alarm_threshold.value
-        return Finding(
-            outcome=Outcome.BREACH if breach else Outcome.OK,
-            value=self.value,
-            threshold=self.alarm_threshold.value,
-            window=window,
-            cause=cause() if breach else "",
-            detail=detail,
-        )
+        """Return the verdict on the last window.
 
-    def to_json(self, names: Sequence[str], views: Sequence[str]) -> dict[str, Json]:
-        """Return the shared part of a finding's detail; takes the names of parts and views."""
+        Parameters
+        ----------
+        window
+            That window.
+        cause
+            Called for a breach alone.
+        detail
+            Figures of the kind; the scores are added.
+        names, views
+            Of the parts, and of the views.
+        """
         part, view = self.top
-        achieved = self.alarm_threshold.achieved_days
-        features: dict[str, Json] = {
-            name: {of: as_json(score) for of, score in zip(views, row, strict=True)}
-            for name, row in zip(names, self.scores[-1], strict=True)
-        }
-        return {
-            "promised_days": self.alarm_threshold.promised_days,
-            "achieved_days": None if achieved is None else as_json(achieved),
-            "replayed_days": self.alarm_threshold.replayed_days,
-            "extrapolated": self.alarm_threshold.extrapolated,
-            "n_windows": self.n_windows,
-            "top": names[part],
-            "view": views[view],
-            "features": features,
-            "since": self.since,
-            "reference": {
-                "start": self.reference.start.isoformat(),
-                "end": self.reference.end.isoformat(),
-            },
-        }
+        scores = msgspec.structs.replace(
+            detail,
+            n_windows=self.n_windows,
+            top=names[part],
+            view=views[view],
+            since=self.since,
+            reference=self.reference,
+            features=by_view(names, views, self.scores[-1]),
+        )
+        return verdict(self.alarm_threshold, self.value, window, cause, scores)
 
 
 def over_windows(cells: Floats, window_days: int) -> Floats:
@@ -200,7 +199,7 @@ def evaluate_views(
     first_day: int,
     *,
     alike: bool = False,
-) -> Evaluated | WarmingUp | None:
+) -> Evaluated | str:
     """Hold the last window against those before it, or against the first days.
 
     Parameters
@@ -220,17 +219,18 @@ def evaluate_views(
 
     Returns
     -------
-    Evaluated, or WarmingUp while too few windows are known
-        None where the last window is not known.
+    Evaluated, or str
+        Why the last window is not evaluated: too few windows are known, or too few of its
+        labels are in.
     """
     n_evaluations = len(seen[0])
     reference = [own[: n_reference(n_evaluations, params)] for own in seen]
     there = np.isfinite(reference[0]).any(axis=(1, 2))
     n_windows = int(there.sum()) // params.window_days
     if n_windows < MIN_WINDOWS:
-        return WarmingUp(n_windows=n_windows, window_days=params.window_days)
+        return str(WarmingUp(n_windows=n_windows, window_days=params.window_days))
     if np.isnan(seen[0][-1]).all():
-        return None
+        return f"fewer than {params.min_coverage:.0%} of the labels are in"
     away = scored_apart(reference, parts, params.window_days)
     scale = farthest(away, _OF_EVALUATIONS)
     if alike:

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from core.window import Window
-from monitors.finding import Finding, Outcome
+from monitors.baselines.daily_evaluations import no_data
+from monitors.detail import Detail
+from monitors.finding import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,12 @@ class ContractViolationParams:
     def __post_init__(self) -> None:
         if self.max_per_day < 0:
             raise ValueError("max_per_day must not be negative")
+
+
+class ContractViolationDetail(Detail, frozen=True):
+    """Rows that did not fit, by reason."""
+
+    by_reason: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 def evaluate(
@@ -53,18 +63,10 @@ def evaluate(
     """
     total = sum(counts.values())
     if is_silent and not total:
-        return Finding(
-            outcome=Outcome.NO_DATA, value=None, threshold=None, window=day, cause="no rows"
-        )
+        return no_data(day, "no rows")
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    is_breach = total > params.max_per_day
     rows = "row" if total == 1 else "rows"
     listed = ", ".join(f"{n} {reason}" for reason, n in ordered)
-    return Finding(
-        outcome=Outcome.BREACH if is_breach else Outcome.OK,
-        value=float(total),
-        threshold=float(params.max_per_day),
-        window=day,
-        cause=f"{total} {rows} did not fit the contract: {listed}" if is_breach else "",
-        detail={"by_reason": dict(ordered)},
-    )
+    cause = f"{total} {rows} did not fit the contract: {listed}"
+    detail = ContractViolationDetail(by_reason=dict(ordered))
+    return Finding.of(float(total), float(params.max_per_day), day, cause, detail)

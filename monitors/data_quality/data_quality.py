@@ -7,16 +7,25 @@ is a change of the modelled process, so none is a reason to retrain.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from core.window import Window
 from monitors.data_quality.baseline import WEEK, DataQualityBaseline, Habit, habit, learn, share
-from monitors.data_quality.flaws import REFUSED, DataQualityParams, DayVolume, Fact, Flaw
+from monitors.data_quality.flaws import (
+    REFUSED,
+    DataQualityDetail,
+    DataQualityParams,
+    DayVolume,
+    Fact,
+    FeatureQuality,
+    Flaw,
+)
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, Outcome, as_json
 from monitors.summaries.daily import Daily
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Bools, Floats, chunk_at
@@ -98,14 +107,14 @@ def evaluate(
     end = chunk_at(day.end) // HOURS
     today, before = recent.until(end, 1), recent.until(end - 1, LOOK_BACK_WEEKS * WEEK)
     found = [flaw for fact in Fact if (flaw := _of_rows(fact, volume, params)) is not None]
-    detail: dict[str, Json] = {"rows": volume.n_rows}
+    detail = DataQualityDetail(rows=volume.n_rows)
     why = "the champion has no reference" if baseline is None else ""
     if isinstance(baseline, WarmingUp):
         why = str(baseline)
     elif baseline is not None and len(today):
         evaluation = _measure(baseline, today, before, end - 1)
         found += _of_features(baseline, evaluation, params)
-        detail |= _detail(baseline, evaluation)
+        detail = _detail(baseline, evaluation, detail)
     silent = volume.n_rows == 0 and not today.n.any()
     worst = sorted(found, key=lambda flaw: (-flaw.ratio, flaw.fact, flaw.feature or ""))
     flaws = [flaw for flaw in worst if flaw.ratio > 1]
@@ -115,33 +124,12 @@ def evaluate(
         threshold=1.0,
         window=day,
         cause=_cause(flaws),
-        detail=detail | {"flaws": [flaw.to_json() for flaw in flaws]},
+        detail=msgspec.structs.replace(detail, flaws=tuple(flaws)),
     )
     if flaws or not (why or silent):
         return finding
     cause = "no rows" if silent else why
     return replace(finding, outcome=Outcome.NO_DATA, value=None, threshold=None, cause=cause)
-
-
-def is_explained(detail: Mapping[str, Json], broken: Set[str]) -> bool:
-    """Return whether open input faults explain all of a finding.
-
-    Parameters
-    ----------
-    detail
-        Of the finding.
-    broken
-        The features that `monitors.input_fault.input_fault` follows.
-
-    Examples
-    --------
-    >>> flaws = {"flaws": [{"fact": "missing", "feature": "load"}]}
-    >>> is_explained(flaws, {"load"}), is_explained(flaws, {"wind"})
-    (True, False)
-    """
-    flaws = detail.get("flaws")
-    listed = flaws if isinstance(flaws, list) else []
-    return bool(listed) and all(flaw["feature"] in broken for flaw in listed)
 
 
 def _cause(flaws: Sequence[Flaw]) -> str:
@@ -255,25 +243,28 @@ def _of_features(
     ]
 
 
-def _detail(baseline: DataQualityBaseline, evaluation: _Measured) -> dict[str, Json]:
-    return {
-        "promised_days": baseline.promised_days,
-        "achieved_days": baseline.achieved_days,
-        "reference_days": baseline.n_days,
-        "quality": {
-            name: {
-                "missing": as_json(evaluation.missing[i]),
-                "missing_limit": as_json(baseline.limit["missing"][i]),
-                "repeats": as_json(evaluation.repeats[i]),
-                "repeats_limit": as_json(baseline.limit["repeats"][i]),
-                "gap_hours": as_json(evaluation.gap[i]),
-                "gap_limit": as_json(baseline.limit["gap"][i]),
-                "stale_hours": as_json(evaluation.stale[i]),
-                "constant": bool(evaluation.constant[i]),
-                "beyond": as_json(evaluation.beyond[i]),
-                "new_category": as_json(evaluation.new_category[i]),
-            }
+def _detail(
+    baseline: DataQualityBaseline, evaluation: _Measured, rows: DataQualityDetail
+) -> DataQualityDetail:
+    return msgspec.structs.replace(
+        rows,
+        promised_days=baseline.promised_days,
+        achieved_days=baseline.achieved_days,
+        reference_days=baseline.n_days,
+        quality={
+            name: FeatureQuality(
+                missing=as_json(evaluation.missing[i]),
+                missing_limit=as_json(baseline.limit["missing"][i]),
+                repeats=as_json(evaluation.repeats[i]),
+                repeats_limit=as_json(baseline.limit["repeats"][i]),
+                gap_hours=as_json(evaluation.gap[i]),
+                gap_limit=as_json(baseline.limit["gap"][i]),
+                stale_hours=as_json(evaluation.stale[i]),
+                constant=bool(evaluation.constant[i]),
+                beyond=as_json(evaluation.beyond[i]),
+                new_category=as_json(evaluation.new_category[i]),
+            )
             for i, name in enumerate(baseline.names)
             if math.isfinite(baseline.n[i])
         },
-    }
+    )

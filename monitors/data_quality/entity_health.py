@@ -10,11 +10,13 @@ hides no later one. What fails together is one finding.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 
 from core.window import Window
-from monitors.finding import Finding, Json, Outcome
+from monitors.detail import Detail, ImplicatedFeature, each_once
+from monitors.finding import Finding, Outcome
 from monitors.summaries.summary import Bools, Ints
 
 LONGER, LEAST_SECONDS = 3.0, 120.0
@@ -44,6 +46,28 @@ class EntityHealthParams:
     def __post_init__(self) -> None:
         if self.longer < 1 or self.least_seconds < 0:
             raise ValueError("longer must be at least 1, least_seconds not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityFault:
+    """An input that is missing or stuck, and of which entities: up to 20 by name."""
+
+    feature: str
+    fact: Literal["missing", "stuck"]
+    n_entities: int
+    entities: tuple[str, ...]
+    since: datetime
+
+
+class EntityHealthDetail(Detail, frozen=True):
+    """Inputs of entities at fault."""
+
+    entity_faults: tuple[EntityFault, ...] = ()
+
+    @property
+    def implicated_features(self) -> tuple[ImplicatedFeature, ...]:
+        """The inputs at fault."""
+        return each_once((one.feature, one.fact) for one in self.entity_faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,31 +127,32 @@ def evaluate(known: EntityInputs | None, params: EntityHealthParams, grain: Wind
     missing = _beyond(known.absent, known.longest_absent, known.n_values, params)
     stuck = _beyond(known.still, known.longest_still, known.n_runs, params)
     at_fault = np.zeros(len(known.entities), dtype=np.bool_)
-    faults: list[Json] = []
+    faults: list[EntityFault] = []
     causes: list[str] = []
-    for fact, flags, duration in (
-        ("missing", missing & is_evaluated, known.absent),
-        ("stuck", stuck & ~missing & is_evaluated, known.still + known.absent),
-    ):
+    of_facts: dict[Literal["missing", "stuck"], tuple[Bools, Ints]] = {
+        "missing": (missing & is_evaluated, known.absent),
+        "stuck": (stuck & ~missing & is_evaluated, known.still + known.absent),
+    }
+    for fact, (flags, duration) in of_facts.items():
         at_fault |= flags.any(axis=0)
         for i in np.flatnonzero(flags.any(axis=1)).tolist():
             places = np.flatnonzero(flags[i])
             names = [known.entities[place] for place in places[:_MAX_LISTED].tolist()]
             since = int((known.last - duration[i])[places].min())
-            started = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=since)).isoformat()
-            faults.append(
-                {
-                    "feature": known.inputs[i],
-                    "fact": fact,
-                    "n_entities": int(places.size),
-                    "entities": names,
-                    "since": started,
-                }
+            fault = EntityFault(
+                feature=known.inputs[i],
+                fact=fact,
+                n_entities=int(places.size),
+                entities=tuple(names),
+                since=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=since),
             )
+            faults.append(fault)
             more = f" and {places.size - _MAX_NAMED} more" if places.size > _MAX_NAMED else ""
             n = f"{places.size} of {len(known.entities)} entities"
             listed = ", ".join(names[:_MAX_NAMED]) + more
-            causes.append(f"{known.inputs[i]} {fact} in {n} since {started[:16]}Z: {listed}")
+            causes.append(
+                f"{known.inputs[i]} {fact} in {n} since {fault.since:%Y-%m-%dT%H:%M}Z: {listed}"
+            )
     rest = f"; and {len(causes) - _MAX_FAULTS} more" if len(causes) > _MAX_FAULTS else ""
     return Finding(
         outcome=Outcome.BREACH if faults else Outcome.OK,
@@ -135,7 +160,7 @@ def evaluate(known: EntityInputs | None, params: EntityHealthParams, grain: Wind
         threshold=0.0,
         window=grain,
         cause="; ".join(causes[:_MAX_FAULTS]) + rest,
-        detail={"entity_faults": faults},
+        detail=EntityHealthDetail(entity_faults=tuple(faults)),
     )
 
 

@@ -1,11 +1,13 @@
 """Data quality: what is measured, its limits, and what is beyond them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from monitors.finding import Json, as_json
+import msgspec
+
+from monitors.detail import Detail, ImplicatedFeature, each_once
 
 
 class Fact(StrEnum):
@@ -156,26 +158,53 @@ class Flaw:
             feature=self.feature, value=self.value, typical=typical
         )
 
-    def to_json(self) -> dict[str, Json]:
-        """Return the flaw for a finding's detail."""
-        return {
-            "fact": self.fact.value,
-            "feature": self.feature,
-            "value": as_json(self.value),
-            "baseline": None if self.baseline is None else as_json(self.baseline),
-            "limit": as_json(self.limit),
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFlaw:
-    """A flaw in a finding's detail; infinite numbers are None."""
+class FeatureQuality:
+    """The figures of one feature on one day, and their limits; None where not known."""
 
-    fact: Fact
-    feature: str | None = None
-    value: float | None = None
-    baseline: float | None = None
-    limit: float | None = None
+    missing: float | None = None
+    missing_limit: float | None = None
+    repeats: float | None = None
+    repeats_limit: float | None = None
+    gap_hours: float | None = None
+    gap_limit: float | None = None
+    stale_hours: float | None = None
+    constant: bool = False
+    beyond: float | None = None
+    new_category: float | None = None
+
+
+class DataQualityDetail(Detail, frozen=True):
+    """The rows of a day, what is beyond its limit, and the figures by feature."""
+
+    rows: int | None = None
+    reference_days: int | None = None
+    quality: Mapping[str, FeatureQuality] = msgspec.field(default_factory=dict)
+    flaws: tuple[Flaw, ...] = ()
+
+    @property
+    def implicated_features(self) -> tuple[ImplicatedFeature, ...]:
+        """The features with a flaw, each with its worst."""
+        named = ((flaw.feature, flaw.fact.value) for flaw in self.flaws)
+        return each_once((feature, fact) for feature, fact in named if feature is not None)
+
+    def is_explained(self, broken: Set[str]) -> bool:
+        """Return whether open input faults explain all of a finding.
+
+        Parameters
+        ----------
+        broken
+            The features that `monitors.input_fault.input_fault` follows.
+
+        Examples
+        --------
+        >>> flaw = Flaw(fact=Fact.MISSING, feature="load", value=1.0, baseline=0.0, limit=0.1)
+        >>> found = DataQualityDetail(flaws=(flaw,))
+        >>> found.is_explained({"load"}), found.is_explained({"wind"})
+        (True, False)
+        """
+        return bool(self.flaws) and all(flaw.feature in broken for flaw in self.flaws)
 
 
 def _fold_change(value: float, typical: float) -> float:

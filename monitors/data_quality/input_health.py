@@ -7,21 +7,21 @@ none. There is no null distribution in this: limits are multiples of the extreme
 seen, and the rate of false alarms is measured (docs/monitors.md).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
 from core.window import Window
-from monitors.finding import Finding, Json, Outcome, as_json, in_words
+from monitors.baselines.daily_evaluations import no_data
+from monitors.detail import Detail, ImplicatedFeature, each_once
+from monitors.finding import Finding, as_json, in_words
 from monitors.summaries.grains import Grains
 from monitors.summaries.summary import Bools, Floats, Ints
 
 FEWEST = 60  # grains with rows, before absence and standstill mean anything
 _SPREAD_FROM = 5  # values of a grain, before its spread means anything
-_BOUNDS = ("value", "low", "high")
 _MAX_NAMED = 3  # in the sentence for people; the detail has all
 
 
@@ -143,35 +143,34 @@ class InputHealthFault:
     """One input that is not healthy, since the start of a grain."""
 
     feature: str
-    kind: InputFaultKind
-    grain: timedelta
-    n_grains: int
+    fact: InputFaultKind
+    grains: int
     longest_before: int
-    value: float
-    low: float
-    high: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
 
-    def __str__(self) -> str:
-        return _MESSAGES[self.kind].format(
+    def sentence(self, grain: timedelta) -> str:
+        """Return what is wrong, for people."""
+        return _MESSAGES[self.fact].format(
             name=self.feature,
-            lasts=in_words(self.n_grains * self.grain),
-            longest=in_words(self.longest_before * self.grain),
+            lasts=in_words(self.grains * grain),
+            longest=in_words(self.longest_before * grain),
             value=self.value,
             low=self.low,
             high=self.high,
         )
 
-    def to_json(self) -> dict[str, Json]:
-        """Return the fault for a finding's detail."""
-        return {
-            "feature": self.feature,
-            "fact": self.kind.value,
-            "grains": self.n_grains,
-            "longest_before": self.longest_before,
-            "value": as_json(self.value),
-            "low": as_json(self.low),
-            "high": as_json(self.high),
-        }
+
+class InputHealthDetail(Detail, frozen=True):
+    """Inputs at fault."""
+
+    input_faults: tuple[InputHealthFault, ...] = ()
+
+    @property
+    def implicated_features(self) -> tuple[ImplicatedFeature, ...]:
+        """The inputs at fault."""
+        return each_once((one.feature, one.fact.value) for one in self.input_faults)
 
 
 def evaluate(
@@ -197,22 +196,17 @@ def evaluate(
     window = Window(recent.end - recent.grain, recent.end)
     rows = _with_rows(recent)
     if not recent.names:
-        return _no_data(window, "no input is a number")
+        return no_data(window, "no input is a number")
     if baseline is None:
-        return _no_data(window, f"warming up: fewer than {FEWEST} grains")
+        return no_data(window, f"warming up: fewer than {FEWEST} grains")
     if not rows.size or rows[-1] != len(recent) - 1:
-        return _no_data(window, "no rows")
+        return no_data(window, "no rows")
     faults = _faults(baseline, recent, rows, params)
-    listed = "; ".join(str(fault) for fault in faults[:_MAX_NAMED])
+    listed = "; ".join(fault.sentence(recent.grain) for fault in faults[:_MAX_NAMED])
     rest = len(faults) - _MAX_NAMED
-    return Finding(
-        outcome=Outcome.BREACH if faults else Outcome.OK,
-        value=float(len({fault.feature for fault in faults})),
-        threshold=0.0,
-        window=window,
-        cause=listed + (f"; and {rest} more" if rest > 0 else ""),
-        detail={"input_faults": [fault.to_json() for fault in faults]},
-    )
+    n = float(len({fault.feature for fault in faults}))
+    cause = listed + (f"; and {rest} more" if rest > 0 else "")
+    return Finding.of(n, 0.0, window, cause, InputHealthDetail(input_faults=tuple(faults)))
 
 
 def _faults(
@@ -227,49 +221,33 @@ def _faults(
     reach = params.beyond * (known.high - known.low)
     beyond = (mean < known.low - reach) | (mean > known.high + reach)
     outside = _last_run(beyond & (known.high > known.low))
-    sd_low, sd_high = (
-        known.sd_low / params.spread_ratio,
-        known.sd_high * params.spread_ratio,
-    )
+    sd_low, sd_high = known.sd_low / params.spread_ratio, known.sd_high * params.spread_ratio
     enough = recent.n[rows] >= _SPREAD_FROM
     anomalous = _last_run(((sd < sd_low) | (sd > sd_high)) & enough & (known.sd_high > 0))
     absent = np.maximum(params.grains, 1 + params.longer * known.missing)
     stands = np.maximum(params.grains, 1 + params.longer * known.still)
     found = []
     for i, name in enumerate(recent.names):
-        common: dict[str, Any] = {"feature": name, "grain": recent.grain}
-        common |= {"longest_before": 0} | dict.fromkeys(_BOUNDS, np.nan)
+        longest, bounds = 0, (np.nan, np.nan, np.nan)
         if missing[i] >= absent[i]:
-            common |= {
-                "kind": InputFaultKind.MISSING,
-                "longest_before": int(known.missing[i]),
-            }
-            common["n_grains"] = int(missing[i])
+            fact, n, longest = InputFaultKind.MISSING, missing[i], int(known.missing[i])
         elif still[i] >= stands[i]:
-            common |= {"kind": InputFaultKind.STUCK, "longest_before": int(known.still[i])}
-            common["n_grains"] = int(still[i])
+            fact, n, longest = InputFaultKind.STUCK, still[i], int(known.still[i])
         elif incomplete[i] >= params.grains:
+            fact, n = InputFaultKind.INCOMPLETE, incomplete[i]
             bounds = (shares[-1, i], 0.0, known.share[i])
-            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
-            common |= {"kind": InputFaultKind.INCOMPLETE, "n_grains": int(incomplete[i])}
         elif outside[i] >= params.grains:
+            fact, n = InputFaultKind.OUT_OF_RANGE, outside[i]
             bounds = (mean[-1, i], known.low[i], known.high[i])
-            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
-            common |= {"kind": InputFaultKind.OUT_OF_RANGE, "n_grains": int(outside[i])}
         elif anomalous[i] >= params.grains:
+            fact, n = InputFaultKind.SPREAD, anomalous[i]
             bounds = (sd[-1, i], known.sd_low[i], known.sd_high[i])
-            common |= dict(zip(_BOUNDS, map(float, bounds), strict=True))
-            common |= {"kind": InputFaultKind.SPREAD, "n_grains": int(anomalous[i])}
         else:
             continue
-        found.append(InputHealthFault(**common))
+        value, low, high = map(as_json, bounds)
+        at = InputHealthFault(feature=name, fact=fact, grains=int(n), longest_before=longest)
+        found.append(replace(at, value=value, low=low, high=high))
     return found
-
-
-def _no_data(window: Window, cause: str) -> Finding:
-    return Finding(
-        outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
-    )
 
 
 def _with_rows(grains: Grains) -> Ints:

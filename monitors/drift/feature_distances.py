@@ -1,9 +1,9 @@
 """Distribution distances of each feature from its reference."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from monitors.finding import Finding, Json
+from monitors.drift.input_drift import DriftDetail
+from monitors.finding import Finding
 from monitors.statistics import all_distances
 from monitors.summaries.summary import Edges, Summary
 from monitors.summaries.totals import Totals, totals
@@ -17,19 +17,18 @@ def with_distances(
     Parameters
     ----------
     finding
-        Its detail has `features`; else it is returned as it is.
+        Of drift; without scores it is returned as it is.
     edges
         On which both were counted.
     window, reference
         What is compared.
     """
-    features = finding.detail.get("features")
-    if not isinstance(features, Mapping) or not features:
+    detail = finding.detail
+    if not isinstance(detail, DriftDetail) or not detail.features:
         return finding
     apart = all_distances.between(totals(window), reference, edges)
-    with_them: dict[str, Json] = {
-        name: {**known, "distances": apart.to_json(edges.names.index(name))}
-        for name, known in features.items()
-        if isinstance(known, Mapping)
+    with_them = {
+        name: replace(known, distances=apart.to_json(edges.names.index(name)))
+        for name, known in detail.features.items()
     }
-    return replace(finding, detail={**finding.detail, "features": with_them})
+    return finding.with_figures(features=with_them)

@@ -6,14 +6,17 @@ days between false alarms over all features together, because it is taken from
 running those evaluations over the reference (`monitors.false_alarms.threshold`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
 import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.segments import like
+from monitors.detail import FeatureScore, LeftOut, ScoreDetail
 from monitors.drift.input_drift_baseline import (
     InputDriftBaseline,
     effect_of,
@@ -23,6 +26,8 @@ from monitors.drift.input_drift_baseline import (
     tail_of,
     windows_of,
 )
+from monitors.drift.short_reference import Provisional
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import (
     distance,
     is_constant,
@@ -30,12 +35,51 @@ from monitors.false_alarms.threshold import (
     symmetric_distance,
 )
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json
-from monitors.statistics.false_discovery_rate import moved
+from monitors.finding import Finding, as_json
+from monitors.statistics.false_discovery_rate import names_moved
 from monitors.statistics.seasonality import window_moments
+from monitors.summaries.bin_resolution import CoarseBins
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureDrift(FeatureScore):
+    """How one feature of the input compares with the reference, in its own unit."""
+
+    mean: float | None = None
+    reference_mean: float | None = None
+    sd: float | None = None
+    reference_sd: float | None = None
+    change: float | None = None
+    variability: float | None = None
+    distances: Mapping[str, float | None] = field(default_factory=dict)
+
+
+class DriftDetail(ScoreDetail, frozen=True):
+    """What a test for drift of input or output found.
+
+    Attributes
+    ----------
+    p
+        Conformal p-value of the window.
+    left_out
+        Of the reference.
+    provisional
+        While the reference is too short for a threshold.
+    coarse_bins
+        Where the bins are too coarse.
+    """
+
+    features: Mapping[str, FeatureDrift] = msgspec.field(default_factory=dict)
+    window_days: int | None = None
+    period_hours: int | None = None
+    p: float | None = None
+    n_windows: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    provisional: Provisional | None = None
+    coarse_bins: CoarseBins | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,25 +157,19 @@ def evaluate(
     days = baseline.params.window_days if isinstance(baseline, InputDriftBaseline) else 1
     window = Window(start=chunk_start(end) - timedelta(days=days), end=chunk_start(end))
     if isinstance(baseline, WarmingUp):
-        return no_data(window, str(baseline))
+        return no_data(window, str(baseline), DriftDetail())
     whole = whole_days(like(recent, baseline.names), end)
     daily = evaluate_days(baseline, whole)
     lacks = what_lacks(daily.joint, daily.first_day, end)
     if lacks:
-        return no_data(window, lacks)
-    joint = float(daily.joint[-1])
-    breach = joint > baseline.alarm_threshold.value
+        return no_data(window, lacks, DriftDetail())
     top = _top(baseline, daily)
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=joint,
-        threshold=baseline.alarm_threshold.value,
-        window=window,
-        cause=_cause(baseline, whole, daily, top) if breach else "",
-        detail={
-            **_detail(baseline, whole, daily, top),
-            "moved": _moved(baseline, daily) if breach else [],
-        },
+    return verdict(
+        baseline.alarm_threshold,
+        daily.joint[-1],
+        window,
+        lambda: _cause(baseline, whole, daily, top),
+        _detail(baseline, whole, daily, top),
     )
 
 
@@ -139,13 +177,6 @@ def _top(baseline: InputDriftBaseline, daily: DailyEvaluations) -> int:
     matters = daily.effects[-1] >= baseline.params.min_effect
     scores = np.where(np.isfinite(daily.scores[-1]), daily.scores[-1], -1.0)
     return int(np.argmax(np.where(matters, scores + 1.0, 0.0)))
-
-
-def _moved(baseline: InputDriftBaseline, daily: DailyEvaluations) -> list[str]:
-    """Name what moved, the farthest first."""
-    scores = evaluated_scores(daily.scores[-1], daily.effects[-1] >= baseline.params.min_effect)
-    found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
-    return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
 
 
 def _cause(
@@ -170,10 +201,6 @@ def _lately(baseline: InputDriftBaseline, whole: Hourly) -> tuple[Floats, Floats
     n_hours = baseline.params.window_days * HOURS
     mean, sd = window_moments(whole.mean[-n_hours:], n_hours, HOURS)
     return mean[-1], sd[-1]
-
-
-def _day(day: int) -> str:
-    return chunk_start(day * HOURS).date().isoformat()
 
 
 def conformal_p(baseline: InputDriftBaseline, daily: DailyEvaluations) -> float:
@@ -203,38 +230,32 @@ def conformal_p(baseline: InputDriftBaseline, daily: DailyEvaluations) -> float:
 
 def _detail(
     baseline: InputDriftBaseline, whole: Hourly, daily: DailyEvaluations, top: int
-) -> dict[str, Json]:
-    days = baseline.params.window_days
-    mean, sd = _lately(baseline, whole)
+) -> DriftDetail:
+    limit, (mean, sd) = baseline.alarm_threshold.value, _lately(baseline, whole)
+    scores = evaluated_scores(daily.scores[-1], daily.effects[-1] >= baseline.params.min_effect)
     constant = is_constant(baseline.level_mean, baseline.level_sd)
     ratio = np.where(constant, np.nan, daily.sd[-1] / baseline.difference_sd)
-    features: dict[str, Json] = {
-        name: {
-            "score": as_json(daily.scores[-1, i]),
-            "effect": as_json(daily.effects[-1, i]),
-            "mean": as_json(mean[i]),
-            "reference_mean": as_json(baseline.level_mean[i]),
-            "sd": as_json(sd[i]),
-            "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "change": as_json(daily.mean[-1, i]),
-            "variability": as_json(ratio[i]),
-        }
+    features = {
+        name: FeatureDrift(
+            score=as_json(daily.scores[-1, i]),
+            effect=as_json(daily.effects[-1, i]),
+            mean=as_json(mean[i]),
+            reference_mean=as_json(baseline.level_mean[i]),
+            sd=as_json(sd[i]),
+            reference_sd=0.0 if constant[i] else as_json(baseline.level_sd[i]),
+            change=as_json(daily.mean[-1, i]),
+            variability=as_json(ratio[i]),
+        )
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.alarm_threshold.achieved_days
-    return {
-        "window_days": days,
-        "period_hours": baseline.period,
-        "p": as_json(conformal_p(baseline, daily)),
-        "promised_days": baseline.alarm_threshold.promised_days,
-        "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.alarm_threshold.replayed_days,
-        "extrapolated": baseline.alarm_threshold.extrapolated,
-        "n_windows": baseline.n_windows,
-        "left_out": [
-            {"start": _day(start), "end": _day(end)} for start, end in baseline.screened
-        ],
-        "top": baseline.names[top],
-        "since": since(daily.joint, daily.first_day, baseline.alarm_threshold.value),
-        "features": features,
-    }
+    return DriftDetail(
+        window_days=baseline.params.window_days,
+        period_hours=baseline.period,
+        p=as_json(conformal_p(baseline, daily)),
+        n_windows=baseline.n_windows,
+        left_out=tuple(map(LeftOut.of, baseline.screened)),
+        top=baseline.names[top],
+        since=since(daily.joint, daily.first_day, limit),
+        moved=names_moved(daily.joint[-1], baseline.names, scores, baseline.evaluations, limit),
+        features=features,
+    )

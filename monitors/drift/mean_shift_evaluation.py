@@ -1,19 +1,24 @@
 """Mean shift: evaluation of each closed day by accumulated evidence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, what_lacks
 from monitors.baselines.segments import like
+from monitors.detail import FeatureScore, ScoreDetail
 from monitors.drift.daily_levels import BASELINE_DAYS, LIVELY_DAYS, WARM_UP_DAYS, means_before
 from monitors.drift.mean_shift import MeanShiftBaseline, in_units, joint, surprises
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import in_sd, is_constant
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json, figure
+from monitors.finding import Finding, as_json, figure
 from monitors.statistics.e_detector import BETS, accumulate, began, payoff
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import Floats, chunk_at, chunk_start
@@ -24,6 +29,27 @@ LOOK_BACK = timedelta(days=MEMORY_DAYS + LIVELY_DAYS + BASELINE_DAYS)
 # Of the limit. What a bet holds beyond it would only have to be lost again, when the
 # level is back, before the alert can resolve.
 _CAP = np.exp(2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureShift(FeatureScore):
+    """The mean of one feature before and after it moved, and in the reference."""
+
+    mean: float | None = None
+    mean_before: float | None = None
+    reference_mean: float | None = None
+    reference_sd: float | None = None
+    since: datetime | None = None
+
+
+class MeanShiftDetail(ScoreDetail, frozen=True):
+    """What moved, since when, and by how much: in standard deviations, and in its unit."""
+
+    features: Mapping[str, FeatureShift] = msgspec.field(default_factory=dict)
+    n_weeks: int | None = None
+    direction: Literal["up", "down"] | None = None
+    effect: float | None = None
+    change: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,20 +195,20 @@ def evaluate(
         few = f"fewer than {WARM_UP_DAYS} of the {BASELINE_DAYS} days before are known"
         return no_data(window, few if is_known else lacks)
     evidence, limit = float(evaluations.joint[-1]), baseline.alarm_threshold.value
-    breach = evidence > limit
-    top = _top(baseline, evaluations)
+    breach, top = evidence > limit, _top(baseline, evaluations)
     if breach:
-        window = Window(
-            start=chunk_start(int(evaluations.since[-1, top]) * HOURS), end=window.end
-        )
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=evidence,
-        threshold=limit,
-        window=window,
-        cause=_cause(baseline, evaluations, top) if breach else "",
-        detail=_detail(baseline, evaluations, top, breach=breach),
+        window = Window(start=_since(evaluations, top), end=window.end)
+    return verdict(
+        baseline.alarm_threshold,
+        evidence,
+        window,
+        lambda: _cause(baseline, evaluations, top),
+        _detail(baseline, evaluations, top, breach=breach),
     )
+
+
+def _since(evaluations: MeanShiftEvaluations, feature: int) -> datetime:
+    return chunk_start(int(evaluations.since[-1, feature]) * HOURS)
 
 
 def _top(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations) -> int:
@@ -193,7 +219,6 @@ def _top(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations) -> int:
 def _cause(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int) -> str:
     before, after = evaluations.before[-1, top], evaluations.after[-1, top]
     way = "up" if after > before else "down"
-    since = chunk_start(int(evaluations.since[-1, top]) * HOURS).date().isoformat()
     effect, sd = evaluations.effects[-1, top], baseline.level_sd[top]
     by = (
         f"{effect:+.2f} SD"
@@ -201,41 +226,35 @@ def _cause(baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: 
         else f"{after - before:+.4g} (constant before)"
     )
     return (
-        f"{baseline.names[top]}: mean shifted {way} by {by} since {since}, "
+        f"{baseline.names[top]}: mean shifted {way} by {by} "
+        f"since {_since(evaluations, top):%Y-%m-%d}, "
         f"from {figure(before, sd)} to {figure(after, sd)}"
     )
 
 
 def _detail(
     baseline: MeanShiftBaseline, evaluations: MeanShiftEvaluations, top: int, *, breach: bool
-) -> dict[str, Json]:
+) -> MeanShiftDetail:
     constant = is_constant(baseline.level_mean, baseline.level_sd)
-    features: dict[str, Json] = {
-        name: {
-            "score": as_json(evaluations.scores[-1, i]),
-            "effect": as_json(evaluations.effects[-1, i]),
-            "mean": as_json(evaluations.after[-1, i]),
-            "mean_before": as_json(evaluations.before[-1, i]),
-            "reference_mean": as_json(baseline.level_mean[i]),
-            "reference_sd": 0.0 if constant[i] else as_json(baseline.level_sd[i]),
-            "since": chunk_start(int(evaluations.since[-1, i]) * HOURS).isoformat(),
-        }
+    features = {
+        name: FeatureShift(
+            score=as_json(evaluations.scores[-1, i]),
+            effect=as_json(evaluations.effects[-1, i]),
+            mean=as_json(evaluations.after[-1, i]),
+            mean_before=as_json(evaluations.before[-1, i]),
+            reference_mean=as_json(baseline.level_mean[i]),
+            reference_sd=0.0 if constant[i] else as_json(baseline.level_sd[i]),
+            since=_since(evaluations, i),
+        )
         for i, name in enumerate(baseline.names)
     }
-    achieved = baseline.alarm_threshold.achieved_days
     effect = evaluations.effects[-1, top]
-    return {
-        "promised_days": baseline.alarm_threshold.promised_days,
-        "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.alarm_threshold.replayed_days,
-        "extrapolated": baseline.alarm_threshold.extrapolated,
-        "n_weeks": baseline.n_weeks,
-        "top": baseline.names[top],
-        "direction": "up" if effect > 0 else "down",
-        "effect": as_json(effect),
-        "change": as_json(evaluations.after[-1, top] - evaluations.before[-1, top]),
-        "since": chunk_start(int(evaluations.since[-1, top]) * HOURS).isoformat()
-        if breach
-        else None,
-        "features": features,
-    }
+    return MeanShiftDetail(
+        n_weeks=baseline.n_weeks,
+        top=baseline.names[top],
+        direction="up" if effect > 0 else "down",
+        effect=as_json(effect),
+        change=as_json(evaluations.after[-1, top] - evaluations.before[-1, top]),
+        since=_since(evaluations, top) if breach else None,
+        features=features,
+    )

@@ -7,9 +7,10 @@ what the input does not show: wrong weights, another unit, an output that stands
 still.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
@@ -100,8 +101,5 @@ def evaluate(
         if is_old and (before.n > 0).any(axis=1).mean() < 1 / 2:
             return no_data(finding.window, "fewer than half of the hours have outputs")
         return finding
-    bounds = (
-        chunk_start(hour).isoformat() for hour in (before.first, before.first + len(before))
-    )
-    reference = dict(zip(("start", "end"), bounds, strict=True))
-    return replace(finding, detail={**finding.detail, "reference": reference})
+    start, end = map(chunk_start, (before.first, before.first + len(before)))
+    return finding.with_figures(reference=Window(start, end))

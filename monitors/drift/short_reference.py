@@ -1,10 +1,11 @@
 """Bootstrap test of drift for short references: for reading, without alerts."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitors.finding import Finding, Json, as_json
+from monitors.finding import Finding, as_json
 from monitors.statistics.block_bootstrap import Resampled, resampled
 from monitors.statistics.distances import borders
 from monitors.statistics.rao_scott import Moved, moved
@@ -12,7 +13,23 @@ from monitors.summaries.daily import Daily
 from monitors.summaries.summary import Edges
 
 _LEAST_P = 0.01
-_METHOD = "bootstrap of whole days, provisional"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisional:
+    """How often some feature moves as far as `top` did without any change.
+
+    Attributes
+    ----------
+    features
+        Of each feature the figures of each test, by name; None where it is not known.
+    """
+
+    method: str = "bootstrap of whole days, provisional"
+    p: float
+    top: str
+    block_days: float | None
+    features: Mapping[str, Mapping[str, float | None]]
 
 
 def with_first_impression(
@@ -32,10 +49,9 @@ def with_first_impression(
     Returns
     -------
     Finding
-        `provisional` in the detail holds `p`, how often some feature moves
-        as far as `top` did without any change, and by feature what
-        `monitors.statistics.block_bootstrap` and `monitors.statistics.rao_scott`
-        estimate. The same finding where there is too little data.
+        `provisional` in the detail holds what `monitors.statistics.block_bootstrap` and
+        `monitors.statistics.rao_scott` estimate by feature. The same finding where there is
+        too little data.
     """
     low = np.vstack([window.low, reference.low]).min(axis=0, initial=np.inf)
     high = np.vstack([window.high, reference.high]).max(axis=0, initial=-np.inf)
@@ -47,21 +63,16 @@ def with_first_impression(
         moved(window.counts[:, i].sum(axis=0), reference.counts[:, i])
         for i in range(len(window.names))
     ]
-    features: dict[str, Json] = {
-        name: _provisional(drawn, i, corrected[i]) for i, name in enumerate(window.names)
-    }
-    provisional: dict[str, Json] = {
-        "method": _METHOD,
-        "p": drawn.p,
-        "top": window.names[drawn.top],
-        "block_days": as_json(drawn.block_days),
-        "features": features,
-    }
-    return replace(
-        finding,
-        cause=f"{finding.cause}; {_impression(drawn, drawn.top, window.names[drawn.top])}",
-        detail={**finding.detail, "provisional": provisional},
+    provisional = Provisional(
+        p=drawn.p,
+        top=window.names[drawn.top],
+        block_days=as_json(drawn.block_days),
+        features={
+            name: _provisional(drawn, i, corrected[i]) for i, name in enumerate(window.names)
+        },
     )
+    cause = f"{finding.cause}; {_impression(drawn, drawn.top, window.names[drawn.top])}"
+    return replace(finding, cause=cause).with_figures(provisional=provisional)
 
 
 def _impression(drawn: Resampled, top: int, name: str) -> str:
@@ -74,15 +85,16 @@ def _impression(drawn: Resampled, top: int, name: str) -> str:
     )
 
 
-def _provisional(drawn: Resampled, i: int, corrected: Moved) -> dict[str, Json]:
-    return {
-        "ks_p": as_json(drawn.ks_p[i]),
-        "wasserstein_p": as_json(drawn.wasserstein_p[i]),
-        "median_p": as_json(drawn.median_p[i]),
-        "median": as_json(drawn.median[i]),
-        "median_low": as_json(drawn.low[i]),
-        "median_high": as_json(drawn.high[i]),
-        "p": as_json(corrected.p),
-        "design_effect": as_json(corrected.design_effect),
-        "psi": as_json(corrected.psi),
+def _provisional(drawn: Resampled, i: int, corrected: Moved) -> dict[str, float | None]:
+    figures = {
+        "ks_p": drawn.ks_p[i],
+        "wasserstein_p": drawn.wasserstein_p[i],
+        "median_p": drawn.median_p[i],
+        "median": drawn.median[i],
+        "median_low": drawn.low[i],
+        "median_high": drawn.high[i],
+        "p": corrected.p,
+        "design_effect": corrected.design_effect,
+        "psi": corrected.psi,
     }
+    return {name: as_json(figure) for name, figure in figures.items()}

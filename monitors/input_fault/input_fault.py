@@ -7,17 +7,19 @@ are taken out, the worst first, until the rest is ordinary: if that needs more
 than a quarter of them, no sensor is to blame.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from core.window import Window
+from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.segments import like
-from monitors.false_alarms.threshold import FalseAlarmThreshold
+from monitors.detail import Detail, ImplicatedFeature, each_once
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.warm_up import WarmingUp, with_reference
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.input_fault.cross_feature_model import (
     AFTER,
     EVALUATION_DAYS,
@@ -77,7 +79,7 @@ class InputFaultParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class InputFault:
     """One broken input.
 
     Attributes
@@ -107,28 +109,28 @@ class Fault:
         }[self.kind]
         return f"{self.feature} {what} since {self.since:%Y-%m-%dT%H:%MZ}"
 
-    def to_json(self) -> dict[str, Json]:
-        """Return the fault for a finding's detail."""
-        return {
-            "feature": self.feature,
-            "kind": self.kind.value,
-            "amount": self.amount,
-            "since": self.since.isoformat(),
-            "until": None if self.until is None else self.until.isoformat(),
-        }
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Json]) -> "Fault":
-        """Return what `to_json` wrote."""
-        amount, until = stored["amount"], stored["until"]
-        assert isinstance(amount, int | float)
-        return cls(
-            feature=str(stored["feature"]),
-            kind=FaultKind(str(stored["kind"])),
-            amount=float(amount),
-            since=datetime.fromisoformat(str(stored["since"])),
-            until=None if until is None else datetime.fromisoformat(str(until)),
+class InputFaultDetail(Detail, frozen=True):
+    """The faults that are open, and for some time those that ended."""
+
+    faults: tuple[InputFault, ...] = ()
+
+    @property
+    def open_faults(self) -> list[InputFault]:
+        """Those that have not ended."""
+        return [fault for fault in self.faults if fault.until is None]
+
+    @property
+    def implicated_features(self) -> tuple[ImplicatedFeature, ...]:
+        """The inputs with an open fault."""
+        return each_once(
+            (one.feature, str(one).removeprefix(f"{one.feature} ")) for one in self.open_faults
         )
+
+    @property
+    def started(self) -> datetime | None:
+        """When the first open fault began."""
+        return min((fault.since for fault in self.open_faults), default=None)
 
 
 def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | WarmingUp:
@@ -167,7 +169,7 @@ def fit(reference: Hourly, params: InputFaultParams) -> InputFaultBaseline | War
 def evaluate(
     baseline: InputFaultBaseline | WarmingUp,
     recent: Hourly,
-    previous: Sequence[Fault],
+    previous: Sequence[InputFault],
     as_of: datetime,
 ) -> Finding:
     """Test the last closed days for input faults, and whether open ones have ended.
@@ -179,7 +181,7 @@ def evaluate(
     recent
         The hours before `as_of`, ten days at least.
     previous
-        `detail["faults"]` of the finding before, in full; empty to start.
+        `faults` in the detail of the finding before, in full; empty to start.
     as_of
         Event time, timezone-aware.
 
@@ -191,42 +193,25 @@ def evaluate(
     """
     end = chunk_at(as_of) // HOURS * HOURS
     window = Window(chunk_start(end) - timedelta(days=AFTER), chunk_start(end))
-    finding = Finding(outcome=Outcome.NO_DATA, value=None, threshold=None, window=window)
+    detail = InputFaultDetail(faults=tuple(previous))
     if isinstance(baseline, WarmingUp):
-        return replace(finding, cause=str(baseline), detail=_detail(previous))
+        return no_data(window, str(baseline), detail)
     whole = whole_days(like(recent, baseline.names), end)
     previous = [fault for fault in previous if fault.feature in baseline.names]
     if len(whole) < EVALUATION_DAYS * HOURS or whole.first + len(whole) != end:
         cause = f"the stream is shorter than {EVALUATION_DAYS} days"
-        return replace(finding, cause=cause, detail=_detail(previous))
+        return no_data(window, cause, InputFaultDetail(faults=tuple(previous)))
     known = _followed(baseline, whole, previous)
     found, highest = _found(baseline, whole, known)
-    faults = [*known, *found]
-    broken = [fault for fault in faults if fault.until is None]
+    detail = InputFaultDetail(faults=(*known, *found))
     return replace(
-        finding,
-        outcome=Outcome.BREACH if broken else Outcome.OK,
-        value=highest,
-        threshold=baseline.alarm_threshold.value,
-        cause="; ".join(map(str, broken)),
-        detail=_detail(faults) | _promise(baseline.alarm_threshold),
+        verdict(baseline.alarm_threshold, highest, window, str, detail),
+        outcome=Outcome.BREACH if detail.open_faults else Outcome.OK,
+        cause="; ".join(map(str, detail.open_faults)),
     )
 
 
-def _detail(faults: Sequence[Fault]) -> dict[str, Json]:
-    return {"faults": [fault.to_json() for fault in faults]}
-
-
-def _promise(threshold: FalseAlarmThreshold) -> dict[str, Json]:
-    return {
-        "promised_days": threshold.promised_days,
-        "achieved_days": threshold.achieved_days,
-        "replayed_days": threshold.replayed_days,
-        "extrapolated": threshold.extrapolated,
-    }
-
-
-def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
+def _undone(hours: Hourly, faults: Sequence[InputFault]) -> Floats:
     """Return the hourly means as healthy inputs would have sent them; NaN: unknown."""
     mean = hours.mean.copy()
     for fault in faults:
@@ -244,8 +229,8 @@ def _undone(hours: Hourly, faults: Sequence[Fault]) -> Floats:
 
 
 def _followed(
-    baseline: InputFaultBaseline, hours: Hourly, faults: Sequence[Fault]
-) -> list[Fault]:
+    baseline: InputFaultBaseline, hours: Hourly, faults: Sequence[InputFault]
+) -> list[InputFault]:
     """Close the faults that ended, forget those that ended long ago, measure the rest."""
     now = chunk_start(hours.first + len(hours))
     evaluation = last_evaluation(baseline, _undone(hours, faults))
@@ -260,7 +245,9 @@ def _followed(
     return followed
 
 
-def _end_of_fault(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> datetime | None:
+def _end_of_fault(
+    baseline: InputFaultBaseline, hours: Hourly, fault: InputFault
+) -> datetime | None:
     feature = hours.names.index(fault.feature)
     last_day = hours.first + len(hours) - HOURS
     if fault.kind is FaultKind.STUCK:
@@ -271,8 +258,8 @@ def _end_of_fault(baseline: InputFaultBaseline, hours: Hourly, fault: Fault) -> 
 
 
 def _measured(
-    baseline: InputFaultBaseline, hours: Hourly, evaluation: Evaluation, fault: Fault
-) -> Fault:
+    baseline: InputFaultBaseline, hours: Hourly, evaluation: Evaluation, fault: InputFault
+) -> InputFault:
     """Close a factor or an offset that ended; else measure it on all hours it has had."""
     feature = hours.names.index(fault.feature)
     undone, variance = errors_of(baseline, evaluation, range(len(baseline.names)), feature)
@@ -291,8 +278,8 @@ def _measured(
 
 
 def _found(
-    baseline: InputFaultBaseline, hours: Hourly, known: Sequence[Fault]
-) -> tuple[list[Fault], float]:
+    baseline: InputFaultBaseline, hours: Hourly, known: Sequence[InputFault]
+) -> tuple[list[InputFault], float]:
     """Return the faults that nobody knew, and the highest score."""
     still = {fault.feature for fault in known if fault.until is None}
     silent = [f for f in _silent(baseline, hours) if f.feature not in still]
@@ -303,7 +290,7 @@ def _found(
     blamed = suspects(baseline, evaluation, seeing, budget)
     start = hours.first + len(hours) - len(evaluation.values)
     found = [
-        Fault(
+        InputFault(
             feature=hours.names[i],
             kind=shape.kind,
             amount=shape.amount,
@@ -315,7 +302,7 @@ def _found(
     return [*silent, *found], max((score for _, _, score in blamed), default=0.0)
 
 
-def _silent(baseline: InputFaultBaseline, hours: Hourly) -> list[Fault]:
+def _silent(baseline: InputFaultBaseline, hours: Hourly) -> list[InputFault]:
     """Return the features that repeat or miss more than the reference ever did."""
     end = hours.first + len(hours)
     run = repeat_runs(hours.mean)[-1]
@@ -329,12 +316,14 @@ def _silent(baseline: InputFaultBaseline, hours: Hourly) -> list[Fault]:
         if gone[i]:
             since = chunk_start(end - HOURS)
             faults.append(
-                Fault(
+                InputFault(
                     feature=name, kind=FaultKind.MISSING, amount=float(missing[i]), since=since
                 )
             )
         elif stuck[i]:
             since = chunk_start(end - int(run[i]))
             at = float(hours.mean[-1, i])
-            faults.append(Fault(feature=name, kind=FaultKind.STUCK, amount=at, since=since))
+            faults.append(
+                InputFault(feature=name, kind=FaultKind.STUCK, amount=at, since=since)
+            )
     return faults

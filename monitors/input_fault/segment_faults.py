@@ -13,9 +13,9 @@ import numpy as np
 
 from monitors.baselines.segments import feature_of, like, with_enough
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.input_fault.cross_feature_model import EVALUATION_DAYS, InputFaultBaseline
-from monitors.input_fault.input_fault import Fault, InputFaultParams
+from monitors.input_fault.input_fault import InputFault, InputFaultDetail, InputFaultParams
 from monitors.input_fault.input_fault import evaluate as evaluate_one
 from monitors.input_fault.input_fault import fit as fit_one
 from monitors.summaries.hourly import Hourly
@@ -68,7 +68,7 @@ def fit(
 
 
 def evaluate(
-    blocks: Sequence[Block], recent: Hourly, previous: Sequence[Fault], as_of: datetime
+    blocks: Sequence[Block], recent: Hourly, previous: Sequence[InputFault], as_of: datetime
 ) -> Finding:
     """Evaluate the last closed days of each block, as `input_fault.evaluate` does.
 
@@ -79,7 +79,7 @@ def evaluate(
     recent
         The hours before `as_of`, ten days at least, of all features.
     previous
-        `detail["faults"]` of the finding before, in full; empty to start. Faults of
+        `faults` in the detail of the finding before, in full; empty to start. Faults of
         segments that are in no block are forgotten.
     as_of
         Event time, timezone-aware.
@@ -99,17 +99,17 @@ def evaluate(
         )
         for block in blocks
     ]
-    faults = [fault for one in found for fault in _faults(one)]
+    faults = tuple(fault for one in found for fault in _faults(one))
     evaluated = [one for one in found if one.outcome is not Outcome.NO_DATA]
     if not evaluated:
-        return replace(found[0], detail={**found[0].detail, "faults": faults})
+        return found[0].with_figures(faults=faults)
     worst = max(evaluated, key=_beyond)
     is_breach = any(one.outcome is Outcome.BREACH for one in evaluated)
     return replace(
         worst,
         outcome=Outcome.BREACH if is_breach else Outcome.OK,
         cause="; ".join(one.cause for one in evaluated if one.cause),
-        detail={"faults": faults, **_promise(blocks)},
+        detail=_detail(faults, blocks),
     )
 
 
@@ -119,21 +119,21 @@ def _beyond(finding: Finding) -> float:
     return finding.value / finding.threshold if finding.threshold > 0 else finding.value
 
 
-def _faults(finding: Finding) -> list[Json]:
-    faults = finding.detail["faults"]
-    assert isinstance(faults, list)
-    return faults
+def _faults(finding: Finding) -> tuple[InputFault, ...]:
+    assert isinstance(finding.detail, InputFaultDetail)
+    return finding.detail.faults
 
 
-def _promise(blocks: Sequence[Block]) -> dict[str, Json]:
+def _detail(faults: tuple[InputFault, ...], blocks: Sequence[Block]) -> InputFaultDetail:
     """Return the false alarm rate over all blocks, nominal and achieved on the reference."""
     fitted = [block.fitted for block in blocks if isinstance(block.fitted, InputFaultBaseline)]
     thresholds = [one.alarm_threshold for one in fitted]
     n_episodes = sum(threshold.replayed_episodes for threshold in thresholds)
     days = min(threshold.replayed_days for threshold in thresholds)
-    return {
-        "promised_days": 1.0 / sum(1.0 / threshold.promised_days for threshold in thresholds),
-        "achieved_days": days / n_episodes if n_episodes else None,
-        "replayed_days": days,
-        "extrapolated": any(threshold.extrapolated for threshold in thresholds),
-    }
+    return InputFaultDetail(
+        faults=faults,
+        promised_days=1.0 / sum(1.0 / threshold.promised_days for threshold in thresholds),
+        achieved_days=days / n_episodes if n_episodes else None,
+        replayed_days=days,
+        extrapolated=any(threshold.extrapolated for threshold in thresholds),
+    )

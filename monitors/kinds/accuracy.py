@@ -3,7 +3,7 @@
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, Severity, by_any
 from monitors.performance import accuracy
-from monitors.performance.accuracy import AccuracyParams
+from monitors.performance.accuracy import AccuracyDetail, AccuracyParams
 from monitors.sources import DailyErrors
 
 
@@ -20,6 +20,7 @@ KIND = MonitorKind(
     name="accuracy",
     question="Is the error of the predictions within its objective?",
     params=AccuracyParams,
+    detail=AccuracyDetail,
     sources=lambda params: [_errors(params)],
     evaluate=evaluate,
     severity=Severity.PAGE,

@@ -1,14 +1,10 @@
 """Burn rate: how fast the error budget of an SLI is consumed."""
 
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, MonitorKind, Severity
+from monitors.kind import Inputs, MonitorKind, Severity
 from monitors.show import CellKind, Column, Table, View
 from monitors.slo import burn_rate, sli
-from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.burn_rate import BurnRateDetail, BurnRateParams
 from monitors.sources import SliSlices
 
 
@@ -31,40 +27,23 @@ def about(params: BurnRateParams) -> str:
     return f"SLI {params.sli}: {sli.find(params.sli).question}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counts:
-    good: int
-    bad: int
-    unknown: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tier:
-    tier: str
-    burn: float
-    factor: float
-
-
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: BurnRateDetail, _: float | None) -> list[View]:
     """Show the burn of each tier, and the events of the day by version and segment."""
-    tiers = msgspec.convert(detail.get("tiers", ()), list[_Tier])
     found: list[View] = []
-    if tiers:
+    if detail.tiers:
         columns = (
             Column(name="Tier", unit=CellKind.TEXT),
             Column(name="Fastest burn of the day"),
             Column(name="Limit"),
         )
-        burns = tuple((one.tier, one.burn, one.factor) for one in tiers)
+        burns = tuple((one.tier, one.burn, one.factor) for one in detail.tiers)
         found.append(Table(title="Burn rate", columns=columns, rows=burns))
-    for key, burning, title in (
-        ("versions", "burned_by", "Events by version"),
-        ("by_segment", "burned_by_segments", "Events by segment"),
+    for counts, burning, title in (
+        (detail.versions, detail.burned_by or (), "Events by version"),
+        (detail.by_segment, detail.burned_by_segments, "Events by segment"),
     ):
-        counts = msgspec.convert(detail.get(key, {}), dict[str, _Counts])
-        by = msgspec.convert(detail.get(burning, ()), list[str])
         rows = tuple(
-            (name, one.good, one.bad, one.unknown, "burning" if name in by else "")
+            (name, one.good, one.bad, one.unknown, "burning" if name in burning else "")
             for name, one in counts.items()
         )
         if rows:
@@ -82,6 +61,7 @@ KIND = MonitorKind(
     name="burn_rate",
     question="Is the error budget of an SLI consumed too fast?",
     params=BurnRateParams,
+    detail=BurnRateDetail,
     sources=lambda params: [_slices(params)],
     evaluate=evaluate,
     show=show,

@@ -1,14 +1,9 @@
 """Calibration: predicted probabilities against observed frequencies."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, MonitorKind, by_any
+from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.performance import calibration
-from monitors.performance.calibration import CalibrationParams
+from monitors.performance.calibration import CalibrationDetail, CalibrationParams
 from monitors.performance.reliability import Bin
 from monitors.show import CellKind, Column, Line, Series, Table, View
 from monitors.sources import Probabilities
@@ -26,15 +21,6 @@ def _past(params: CalibrationParams) -> Probabilities:
     return Probabilities(window_days=params.window_days, reference_days=params.reference_days)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Class:
-    predicted: float | None
-    observed: float | None
-    now: Mapping[str, float | None]
-    baseline: Mapping[str, float | None]
-    bins: tuple[Bin, ...]
-
-
 _SHOWN = {"bias": "Bias", "sureness": "Overconfidence", "bins": "Calibration error"}
 _NOTE = (
     "Baseline → window, in probability. Overconfidence: bias of a probability one standard "
@@ -43,9 +29,8 @@ _NOTE = (
 )
 
 
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: CalibrationDetail, _: float | None) -> list[View]:
     """Show each class, and the reliability of the one that moved most."""
-    classes = msgspec.convert(detail.get("classes", {}), dict[str, _Class])
     rows = tuple(
         (
             name,
@@ -53,7 +38,7 @@ def show(detail: Detail, _: float | None) -> list[View]:
             of.observed,
             *((of.baseline.get(key), of.now.get(key)) for key in _SHOWN),
         )
-        for name, of in classes.items()
+        for name, of in detail.classes.items()
     )
     columns = (
         Column(name="Class", unit=CellKind.TEXT),
@@ -64,7 +49,7 @@ def show(detail: Detail, _: float | None) -> list[View]:
     found: list[View] = []
     if rows:
         found.append(Table(title="Calibration", columns=columns, rows=rows, note=_NOTE))
-    found += [_reliability(name, of.bins) for name, of in classes.items() if of.bins]
+    found += [_reliability(name, of.bins) for name, of in detail.classes.items() if of.bins]
     return found
 
 
@@ -81,6 +66,7 @@ KIND = MonitorKind(
     name="calibration",
     question="Do predicted probabilities still match observed frequencies?",
     params=CalibrationParams,
+    detail=CalibrationDetail,
     sources=lambda params: [_past(params)],
     evaluate=evaluate,
     show=show,

@@ -1,7 +1,10 @@
 """Contract violations: rows that violate the contract."""
 
 from monitors.data_quality import contract_violations
-from monitors.data_quality.contract_violations import ContractViolationParams
+from monitors.data_quality.contract_violations import (
+    ContractViolationDetail,
+    ContractViolationParams,
+)
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind
 from monitors.sources import ContractViolations
@@ -21,6 +24,7 @@ KIND = MonitorKind(
     name="contract_violations",
     question="Do rows conform to the contract?",
     params=ContractViolationParams,
+    detail=ContractViolationDetail,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,
     watches_open_days=True,

@@ -1,17 +1,12 @@
 """Data quality: completeness, freshness and range of the input."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-
-import msgspec
-
-from monitors.baselines.coverage import unevaluated
+from monitors.baselines.coverage import without
 from monitors.data_quality import data_quality
 from monitors.data_quality.baseline import DataQualityBaseline
-from monitors.data_quality.flaws import DataQualityParams, StoredFlaw
+from monitors.data_quality.flaws import DataQualityDetail, DataQualityParams
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, MonitorKind, ReferenceOf
+from monitors.kind import Inputs, MonitorKind, ReferenceOf
 from monitors.show import CellKind, Column, Table, View
 from monitors.sources import RecentInput, Volume
 from monitors.summaries.input_history import InputHistory
@@ -32,15 +27,13 @@ def evaluate(params: DataQualityParams, inputs: Inputs) -> Finding:
     found = data_quality.evaluate(
         inputs.fitted, days, inputs[_VOLUME], params, inputs.context.last_day
     )
-    figures = found.detail.get("quality")
-    known = figures if isinstance(figures, Mapping) else {}
-    lacking = [name for name in days.names if name not in known] if known else []
-    return replace(found, detail={**found.detail, **unevaluated(lacking)})
+    assert isinstance(found.detail, DataQualityDetail)
+    known = found.detail.quality
+    return without(found, [name for name in days.names if known and name not in known])
 
 
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: DataQualityDetail, _: float | None) -> list[View]:
     """Show what is beyond its limit."""
-    flaws = msgspec.convert(detail.get("flaws", ()), list[StoredFlaw])
     columns = (
         Column(name="Fact", unit=CellKind.TEXT),
         Column(name="Feature", unit=CellKind.TEXT),
@@ -48,7 +41,7 @@ def show(detail: Detail, _: float | None) -> list[View]:
     )
     rows = tuple(
         (one.fact.value, one.feature or "all rows", one.value, one.baseline, one.limit)
-        for one in flaws
+        for one in detail.flaws
     )
     return [Table(title="What is beyond its limit", columns=columns, rows=rows)] if rows else []
 
@@ -57,6 +50,7 @@ KIND = MonitorKind(
     name="data_quality",
     question="Is the data complete, fresh and within its range?",
     params=DataQualityParams,
+    detail=DataQualityDetail,
     sources=lambda _: [_RECENT, _VOLUME],
     evaluate=evaluate,
     show=show,
@@ -64,5 +58,5 @@ KIND = MonitorKind(
     fitted_on=ReferenceOf.WIDEST,
     reads_context=True,
     needs_reference=False,
-    is_explained_by=data_quality.is_explained,
+    is_explained_by=DataQualityDetail.is_explained,
 )

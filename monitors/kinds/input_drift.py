@@ -8,6 +8,7 @@ from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import inherit, like_fitted, with_enough
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.feature_distances import with_distances
+from monitors.drift.input_drift import DriftDetail
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams
 from monitors.drift.short_reference import with_first_impression
 from monitors.false_alarms.warm_up import WarmingUp
@@ -95,9 +96,7 @@ def evaluate(params: InputDriftParams, inputs: Inputs) -> Finding:
 def _with_bins(finding: Finding, edges: Edges, counts: Floats) -> Finding:
     """Add the features whose bins are too coarse."""
     worst = bin_resolution.coarsest(counts, edges)
-    if worst is None:
-        return finding
-    return replace(finding, detail={**finding.detail, "coarse_bins": worst.to_json()})
+    return finding if worst is None else finding.with_figures(coarse_bins=worst)
 
 
 def _recent(params: InputDriftParams) -> RecentInput:
@@ -108,6 +107,7 @@ KIND = MonitorKind(
     name="input_drift",
     question="Is the input still what the model was trained on?",
     params=InputDriftParams,
+    detail=DriftDetail,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json
+from monitors.finding import Finding
 from monitors.input_fault import segment_faults
-from monitors.input_fault.input_fault import Fault, InputFaultParams
+from monitors.input_fault.input_fault import InputFault, InputFaultDetail, InputFaultParams
 from monitors.input_fault.segment_faults import Block
-from monitors.kind import BrokenInput, Detail, Inputs, MonitorKind, ReferenceOf, Severity
+from monitors.kind import BrokenInput, Inputs, MonitorKind, ReferenceOf, Severity
 from monitors.sources import RecentInput
 from monitors.summaries.input_history import InputHistory
 
@@ -23,24 +23,19 @@ def evaluate(params: InputFaultParams, inputs: Inputs) -> Finding:
     recent, blocks = inputs[_recent(params)], inputs.fitted
     if not recent.hours.names:
         return inputs.context.no_data(NO_NUMBERS)
-    known = faults({"faults": inputs.state})
-    found = segment_faults.evaluate(blocks, recent.hours, known, inputs.context.as_of)
+    found = segment_faults.evaluate(
+        blocks, recent.hours, inputs.state or (), inputs.context.as_of
+    )
     return with_coverage(found, _evaluated(blocks), recent)
 
 
-def faults(detail: Detail) -> tuple[Fault, ...]:
-    """Return the faults in a finding's detail."""
-    stored = detail.get("faults")
-    return tuple(Fault.from_json(one) for one in stored) if isinstance(stored, list) else ()
-
-
-def broken(detail: Detail) -> list[BrokenInput]:
+def broken(detail: InputFaultDetail) -> list[BrokenInput]:
     """Return the inputs with a fault.
 
     A fault is followed for some time after its repair: windows hold its days until then.
     """
     return [
-        BrokenInput(feature=one.feature, description=_described(one)) for one in faults(detail)
+        BrokenInput(feature=one.feature, description=_described(one)) for one in detail.faults
     ]
 
 
@@ -49,12 +44,8 @@ def _evaluated(blocks: Sequence[Block]) -> list[str]:
     return [name for fitted in known for name in fitted.names]
 
 
-def _described(fault: Fault) -> str:
+def _described(fault: InputFault) -> str:
     return str(fault) if fault.until is None else f"{fault} until {fault.until:%Y-%m-%dT%H:%MZ}"
-
-
-def _state(detail: Detail) -> Json:
-    return detail.get("faults", [])
 
 
 def _recent(params: InputFaultParams) -> RecentInput:
@@ -65,6 +56,7 @@ KIND = MonitorKind(
     name="input_fault",
     question="Is a sensor broken, or did its unit change?",
     params=InputFaultParams,
+    detail=InputFaultDetail,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,
@@ -73,5 +65,5 @@ KIND = MonitorKind(
     reads_context=True,
     severity=Severity.PAGE,
     broken=broken,
-    state=_state,
+    state=lambda detail: detail.faults,
 )

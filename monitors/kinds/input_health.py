@@ -1,13 +1,13 @@
 """Input health: missing, stuck and implausible inputs, at the model's grain."""
 
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.data_quality import input_health
-from monitors.data_quality.input_health import InputHealthBaseline, InputHealthParams
+from monitors.data_quality.input_health import (
+    InputHealthBaseline,
+    InputHealthDetail,
+    InputHealthParams,
+)
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, Interval, MonitorKind
+from monitors.kind import Inputs, Interval, MonitorKind
 from monitors.show import CellKind, Column, Table, View
 from monitors.sources import InputGrains
 from monitors.summaries.grains import Grains
@@ -25,28 +25,24 @@ def evaluate(params: InputHealthParams, inputs: Inputs) -> Finding:
     return input_health.evaluate(inputs.fitted, inputs[_GRAINS], params)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fault:
-    feature: str
-    fact: str
-    grains: int
-    longest_before: int
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: InputHealthDetail, _: float | None) -> list[View]:
     """Show each input at fault beside what the days before had."""
-    faults = msgspec.convert(detail.get("input_faults", ()), list[_Fault])
     columns = (
         *(Column(name=name, unit=CellKind.TEXT) for name in ("Input", "Fault")),
         *(Column(name=name, unit=CellKind.COUNT) for name in ("Grains", "Longest before")),
         *(Column(name=name) for name in ("Value", "Lowest before", "Highest before")),
     )
     rows = tuple(
-        (one.feature, one.fact, one.grains, one.longest_before, one.value, one.low, one.high)
-        for one in faults
+        (
+            one.feature,
+            one.fact.value,
+            one.grains,
+            one.longest_before,
+            one.value,
+            one.low,
+            one.high,
+        )
+        for one in detail.input_faults
     )
     return [Table(title="Inputs at fault", columns=columns, rows=rows)] if rows else []
 
@@ -55,6 +51,7 @@ KIND = MonitorKind(
     name="input_health",
     question="Is every input alive and plausible, grain by grain?",
     params=InputHealthParams,
+    detail=InputHealthDetail,
     sources=lambda _: [_GRAINS],
     evaluate=evaluate,
     show=show,

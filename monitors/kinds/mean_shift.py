@@ -4,6 +4,7 @@ from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import like_fitted, names_of, with_enough
 from monitors.drift import mean_shift, mean_shift_evaluation
 from monitors.drift.mean_shift import MeanShiftBaseline, MeanShiftParams
+from monitors.drift.mean_shift_evaluation import MeanShiftDetail
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
@@ -44,6 +45,7 @@ KIND = MonitorKind(
     name="mean_shift",
     question="Has the mean of an input shifted and stayed?",
     params=MeanShiftParams,
+    detail=MeanShiftDetail,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,

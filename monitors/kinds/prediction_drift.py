@@ -1,13 +1,12 @@
 """Prediction drift: the distribution of a version's output against its own first days."""
 
-from collections.abc import Mapping
-
 from core.window import Window
 from monitors.baselines.coverage import of_hours
 from monitors.baselines.first_days import reference_of
 from monitors.baselines.segments import like, with_enough
 from monitors.drift import prediction_drift
 from monitors.drift.feature_distances import with_distances
+from monitors.drift.input_drift import DriftDetail
 from monitors.drift.prediction_drift import PredictionDriftParams
 from monitors.finding import Finding
 from monitors.kind import RECENT, Inputs, MonitorKind, by_any
@@ -32,8 +31,7 @@ def evaluate(params: PredictionDriftParams, inputs: Inputs) -> Finding:
         known = with_enough(before, history.n_total, params.window_days)
         lately = like(recent, known.names)
     found = prediction_drift.evaluate(known, lately, params, context.as_of)
-    features = found.detail.get("features")
-    names = [*features] if isinstance(features, Mapping) else []
+    names = [each.feature for each in found.detail.implicated_features]
     found = of_hours(found, names, recent, history.n_total)
     baseline = totals(history.within(reference))
     return with_distances(found, history.edges, history.within(found.window), baseline)
@@ -51,6 +49,7 @@ KIND = MonitorKind(
     name="prediction_drift",
     question="Is the distribution of predictions still that of the version's first days?",
     params=PredictionDriftParams,
+    detail=DriftDetail,
     sources=lambda params: [_outputs(params)],
     evaluate=evaluate,
     oks_to_resolve=7,

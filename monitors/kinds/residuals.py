@@ -1,14 +1,9 @@
 """Residuals: bias, spread and autocorrelation of the errors."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, MonitorKind, by_any
+from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.performance import residuals
-from monitors.performance.residuals import ResidualParams
+from monitors.performance.residuals import ResidualDetail, ResidualParams
 from monitors.show import Cell, CellKind, Column, Table, View
 from monitors.sources import Residuals
 
@@ -25,12 +20,6 @@ def _past(params: ResidualParams) -> Residuals:
     return Residuals(window_days=params.window_days, reference_days=params.reference_days)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    now: Mapping[str, float | None]
-    baseline: Mapping[str, float | None]
-
-
 _SHOWN = {
     "bias": "Bias",
     "sd": "Spread",
@@ -40,12 +29,11 @@ _SHOWN = {
 }
 
 
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: ResidualDetail, _: float | None) -> list[View]:
     """Show the statistics of each part of the horizon, in the baseline and in the window."""
-    parts = msgspec.convert(detail.get("parts", {}), dict[str, _Part])
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (name, *((part.baseline.get(of), part.now.get(of)) for of in _SHOWN))
-        for name, part in parts.items()
+        for name, part in detail.parts.items()
     )
     columns = (
         Column(name="Steps ahead", unit=CellKind.TEXT),
@@ -63,6 +51,7 @@ KIND = MonitorKind(
     name="residuals",
     question="Do the errors have a pattern that they did not have?",
     params=ResidualParams,
+    detail=ResidualDetail,
     sources=lambda params: [_past(params)],
     evaluate=evaluate,
     show=show,

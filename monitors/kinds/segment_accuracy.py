@@ -1,13 +1,13 @@
 """Segment accuracy: the error of each segment beside the others."""
 
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, MonitorKind, by_any
+from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.performance import segment_accuracy
-from monitors.performance.segment_accuracy import VIEW, SegmentAccuracyParams
+from monitors.performance.segment_accuracy import (
+    VIEW,
+    SegmentAccuracyDetail,
+    SegmentAccuracyParams,
+)
 from monitors.show import CellKind, Column, Table, View
 from monitors.sources import ErrorsBySegment
 
@@ -25,21 +25,12 @@ def _past(params: SegmentAccuracyParams) -> ErrorsBySegment:
     return ErrorsBySegment(window_days=params.window_days, reference_days=params.reference_days)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Segment:
-    error: float | None
-    baseline: float | None
-    times: float | None
-    others: float | None
-
-
-def show(detail: Detail, threshold: float | None) -> list[View]:
+def show(detail: SegmentAccuracyDetail, threshold: float | None) -> list[View]:
     """Show the errors of each segment beside its baseline and the others, the worst first."""
-    segments = msgspec.convert(detail.get("errors", {}), dict[str, _Segment])
-    scores = msgspec.convert(detail.get("features", {}), dict[str, dict[str, float | None]])
+    scores = detail.features
     rows = [
         (name, (of.baseline, of.error), of.times, of.others, scores.get(name, {}).get(VIEW))
-        for name, of in segments.items()
+        for name, of in detail.errors.items()
     ]
     columns = (
         Column(name="Segment", unit=CellKind.TEXT),
@@ -56,6 +47,7 @@ KIND = MonitorKind(
     name="segment_accuracy",
     question="Has the error of one segment alone grown?",
     params=SegmentAccuracyParams,
+    detail=SegmentAccuracyDetail,
     sources=lambda params: [_past(params)],
     evaluate=evaluate,
     show=show,

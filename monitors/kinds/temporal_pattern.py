@@ -12,6 +12,7 @@ from monitors.summaries.hourly import Hourly
 from monitors.summaries.input_history import InputHistory
 from monitors.temporal import panel, temporal_pattern
 from monitors.temporal.panel import TemporalPatternBaseline, TemporalPatternParams
+from monitors.temporal.temporal_pattern import TemporalPatternDetail
 
 
 def fit_hours(
@@ -52,6 +53,7 @@ KIND = MonitorKind(
     name="temporal_pattern",
     question="Do values still follow each other in time as in the reference?",
     params=TemporalPatternParams,
+    detail=TemporalPatternDetail,
     sources=lambda params: [_recent(params)],
     evaluate=evaluate,
     fit=fit,

@@ -5,7 +5,7 @@ from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import WindowProfiles
 from monitors.temporal import window_profile
-from monitors.temporal.window_profile import WindowProfileParams
+from monitors.temporal.window_profile import WindowProfileDetail, WindowProfileParams
 
 
 def evaluate(params: WindowProfileParams, inputs: Inputs) -> Finding:
@@ -31,6 +31,7 @@ KIND = MonitorKind(
     name="window_profile",
     question="Has the within-window structure of the input changed?",
     params=WindowProfileParams,
+    detail=WindowProfileDetail,
     sources=lambda params: [_profiles(params)],
     evaluate=evaluate,
     oks_to_resolve=7,

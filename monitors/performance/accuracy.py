@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Self
 
+import msgspec
 import numpy as np
 
 from core.schema.task import Measure
 from core.window import Window
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.baselines.daily_evaluations import no_data
+from monitors.detail import Detail
+from monitors.finding import Finding, as_json
 from monitors.summaries.summary import Floats, Ints
 
 MARGIN = 1.1  # above the worst window of the backtest: an objective is not a record
@@ -43,20 +47,35 @@ class AccuracyParams:
             raise ValueError("objective must be positive")
 
 
-@dataclass(frozen=True, slots=True)
-class VersionErrors:
-    """Errors of one version in a window: their sum, and values labelled and expected."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledError:
+    """Mean error of a version in a window, and the share of its labels that are in."""
 
-    sum: float
-    n_labelled: int
-    n_expected: int
+    error: float | None
+    coverage: float | None
 
-    def to_json(self) -> dict[str, Json]:
-        """Return mean error and coverage."""
-        return {
-            "error": as_json(self.sum / self.n_labelled) if self.n_labelled else None,
-            "coverage": self.n_labelled / self.n_expected if self.n_expected else None,
-        }
+    @classmethod
+    def of(cls, total: float, n_labelled: int, n_expected: int, **step: int) -> Self:
+        """Return both from the sum of the errors, and from values labelled and expected."""
+        error = as_json(total / n_labelled) if n_labelled else None
+        coverage = as_json(n_labelled / n_expected) if n_expected else None
+        return cls(error=error, coverage=coverage, **step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledStep(LabelledError):
+    """Those of one step of the horizon."""
+
+    step: int
+
+
+class AccuracyDetail(Detail, frozen=True):
+    """Label coverage, what the error is at least, and errors by step and of other versions."""
+
+    coverage: float | None = None
+    at_least: float | None = None
+    per_step: tuple[LabelledStep, ...] = ()
+    other_versions: Mapping[str, LabelledError] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +100,7 @@ class DayErrors:
     sums: Floats
     n_labelled: Ints
     n_expected: Ints
-    others: Mapping[str, VersionErrors] = field(default_factory=dict)
+    others: Mapping[str, LabelledError] = field(default_factory=dict)
     measure: Measure = field(default_factory=lambda: Measure(name="error", unit="SD"))
 
 
@@ -144,32 +163,26 @@ def evaluate(errors: DayErrors, params: AccuracyParams, objective: float | None)
             cause = (
                 f"no forecast of the champion was served, of others: {', '.join(errors.others)}"
             )
-        return _no_data(window, threshold, cause)
+        return no_data(window, cause, threshold=threshold)
     coverage = n_labelled / n_expected
     if coverage < params.min_coverage:
-        return _no_data(window, threshold, f"{coverage:.0%} of the labels are in")
+        cause = f"{coverage:.0%} of the labels are in"
+        return no_data(window, cause, threshold=threshold)
     if threshold is None:
-        return _no_data(window, None, "no objective: none was set, none was derived")
+        return no_data(window, "no objective: none was set, none was derived")
     value = float(errors.sums.sum()) / n_labelled
-    breach = value > threshold
     measure = errors.measure
     cause = (
         f"{measure.name} {measure.text(value)} over {len(errors.days)} days,"
         f" objective {measure.text(threshold)}"
     )
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=value,
-        threshold=threshold,
-        window=window,
-        cause=cause if breach else "",
-        detail={
-            "coverage": coverage,
-            "at_least": float(errors.sums.sum()) / n_expected,
-            "per_step": _per_step(errors),
-            "other_versions": {name: own.to_json() for name, own in errors.others.items()},
-        },
+    detail = AccuracyDetail(
+        coverage=coverage,
+        at_least=float(errors.sums.sum()) / n_expected,
+        per_step=_per_step(errors),
+        other_versions=errors.others,
     )
+    return Finding.of(value, threshold, window, cause, detail)
 
 
 def objective(backtest: Floats, params: AccuracyParams) -> Objective:
@@ -219,26 +232,12 @@ def objective(backtest: Floats, params: AccuracyParams) -> Objective:
     )
 
 
-def _per_step(errors: DayErrors) -> list[dict[str, float | int | None]]:
-    sums, n, expected = (
-        part.sum(axis=0) for part in (errors.sums, errors.n_labelled, errors.n_expected)
-    )
-    return [
-        {
-            "step": step + 1,
-            "error": as_json(sums[step] / n[step]) if n[step] else None,
-            "coverage": as_json(n[step] / expected[step]) if expected[step] else None,
-        }
-        for step in range(len(sums))
-    ]
+def _per_step(errors: DayErrors) -> tuple[LabelledStep, ...]:
+    parts = (errors.sums, errors.n_labelled, errors.n_expected)
+    steps = zip(*(part.sum(axis=0) for part in parts), strict=True)
+    return tuple(LabelledStep.of(*of, step=step) for step, of in enumerate(steps, start=1))
 
 
 def _window(days: tuple[date, ...]) -> Window:
     start = datetime.combine(days[0], time(), UTC)
     return Window(start, datetime.combine(days[-1], time(), UTC) + timedelta(days=1))
-
-
-def _no_data(window: Window, threshold: float | None, reason: str) -> Finding:
-    return Finding(
-        outcome=Outcome.NO_DATA, value=None, threshold=threshold, window=window, cause=reason
-    )

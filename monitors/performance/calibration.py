@@ -8,11 +8,12 @@ one promise of days between false alarms holds over all classes and views.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from monitors.baselines.daily_evaluations import no_data
+from monitors.baselines.daily_evaluations import by_view, no_data
 from monitors.baselines.self_reference import (
     Evaluated,
     SelfReferenceParams,
@@ -20,9 +21,9 @@ from monitors.baselines.self_reference import (
     last_window,
     over_windows,
 )
-from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, as_json
-from monitors.performance.reliability import overall, squared_error, sureness, table
+from monitors.detail import ViewDetail
+from monitors.finding import Finding, as_json
+from monitors.performance.reliability import Bin, overall, squared_error, sureness, table
 from monitors.statistics.view import Statistic
 from monitors.summaries.summary import Floats
 from tasks.calibration_sums import EXPECTED, OBSERVED, PREDICTED, N
@@ -60,6 +61,23 @@ class ProbabilityDays:
     names: tuple[str, ...]
     first_day: int
     cells: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassCalibration:
+    """Predicted and observed frequency of a class; by view, in the window and before."""
+
+    predicted: float | None
+    observed: float | None
+    now: Mapping[str, float | None]
+    baseline: Mapping[str, float | None]
+    bins: tuple[Bin, ...]
+
+
+class CalibrationDetail(ViewDetail, frozen=True):
+    """Scores by class and view, and the figures of each class."""
+
+    classes: Mapping[str, ClassCalibration] = msgspec.field(default_factory=dict)
 
 
 def measure(days: ProbabilityDays, params: CalibrationParams) -> tuple[Floats, ...]:
@@ -107,19 +125,16 @@ def evaluate(days: ProbabilityDays, params: CalibrationParams) -> Finding:
     """
     window = last_window(days.first_day, len(days.cells), params.window_days)
     evaluated = evaluate_views(measure(days, params), [*VIEWS.values()], params, days.first_day)
-    if isinstance(evaluated, WarmingUp):
-        return no_data(window, str(evaluated))
-    if evaluated is None:
-        return no_data(
-            window, f"fewer than {params.min_coverage:.0%} of the probabilities have a label"
-        )
+    if isinstance(evaluated, str):
+        return no_data(window, evaluated)
     now = days.cells[-params.window_days :].sum(axis=0)
-    detail: dict[str, Json] = {
-        **evaluated.to_json([f"class {name}" for name in days.names], [*VIEWS]),
-        "window_days": params.window_days,
-        "classes": _classes(days, evaluated, now),
-    }
-    return evaluated.finding(window, lambda: _cause(days, evaluated, now), detail)
+    detail = CalibrationDetail(
+        window_days=params.window_days, classes=_classes(days, evaluated, now)
+    )
+    names = [f"class {name}" for name in days.names]
+    return evaluated.finding(
+        window, lambda: _cause(days, evaluated, now), detail, names, [*VIEWS]
+    )
 
 
 def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
@@ -145,26 +160,24 @@ def _cause(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> str:
             f"is predicted {how}at {predicted[worst] / n[worst]:.2f} "
             f"and observed at {observed[worst] / n[worst]:.2f}"
         )
-    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since:%Y-%m-%d}"
     return f"class {days.names[part]!r} {text}{when}"
 
 
-def _classes(days: ProbabilityDays, evaluated: Evaluated, now: Floats) -> dict[str, Json]:
-    predicted, observed = overall(now)
-    top, _ = evaluated.top
+def _classes(
+    days: ProbabilityDays, evaluated: Evaluated, now: Floats
+) -> dict[str, ClassCalibration]:
+    (predicted, observed), (top, _) = overall(now), evaluated.top
+    lately = np.column_stack([own[-1, :, 0] for own in evaluated.lately])
+    middle = np.column_stack([own.middle[:, 0] for own in evaluated.robust_baselines])
+    seen, baseline = (by_view(days.names, [*VIEWS], scores) for scores in (lately, middle))
     return {
-        name: {
-            "predicted": as_json(predicted[i]),
-            "observed": as_json(observed[i]),
-            "now": {
-                of: as_json(own[-1, i, 0])
-                for of, own in zip(VIEWS, evaluated.lately, strict=True)
-            },
-            "baseline": {
-                of: as_json(own.middle[i, 0])
-                for of, own in zip(VIEWS, evaluated.robust_baselines, strict=True)
-            },
-            "bins": [asdict(each) for each in table(now[i])] if i == top else [],
-        }
+        name: ClassCalibration(
+            predicted=as_json(predicted[i]),
+            observed=as_json(observed[i]),
+            now=seen[name],
+            baseline=baseline[name],
+            bins=table(now[i]) if i == top else (),
+        )
         for i, name in enumerate(days.names)
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.schema.contract import Contract
 from monitors.baselines.self_reference import over_windows
-from monitors.finding import Json, as_json
+from monitors.finding import as_json
 from monitors.statistics.view import Statistic, log_size, slide
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.moments import centred_about
@@ -204,7 +204,7 @@ def _follow(away: Floats, there: Bools, lag: int) -> Floats:
     return turned
 
 
-def seen_json(values: Sequence[Floats]) -> dict[str, Json]:
+def seen_json(values: Sequence[Floats]) -> dict[str, float | None]:
     """Return what the views saw of one part in one window, in units that people read.
 
     Parameters

@@ -7,7 +7,10 @@ version: a window of some days is compared with those before it, part by part of
 the horizon, and one promise of days between false alarms holds over all parts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from monitors.baselines.daily_evaluations import no_data
 from monitors.baselines.self_reference import (
@@ -16,8 +19,8 @@ from monitors.baselines.self_reference import (
     evaluate_views,
     last_window,
 )
-from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json
+from monitors.detail import ViewDetail
+from monitors.finding import Finding
 from monitors.performance.residual_statistics import (
     VIEWS,
     ErrorDays,
@@ -30,6 +33,20 @@ from monitors.performance.residual_statistics import (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualParams(SelfReferenceParams):
     """Parameters of the test for a pattern in errors, at one false alarm rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualPart:
+    """The statistics of one part of the horizon, in the window and in the baseline."""
+
+    now: Mapping[str, float | None]
+    baseline: Mapping[str, float | None]
+
+
+class ResidualDetail(ViewDetail, frozen=True):
+    """Scores by part and view, and the statistics of each part."""
+
+    parts: Mapping[str, ResidualPart] = msgspec.field(default_factory=dict)
 
 
 def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
@@ -55,16 +72,12 @@ def evaluate(days: ErrorDays, params: ResidualParams) -> Finding:
     window = last_window(days.first_day, len(days.cells), params.window_days)
     seen = measure(days, params.window_days, params.min_coverage)
     evaluated = evaluate_views(seen, [*VIEWS.values()], params, days.first_day)
-    if isinstance(evaluated, WarmingUp):
-        return no_data(window, str(evaluated))
-    if evaluated is None:
-        return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
-    detail: dict[str, Json] = {
-        **evaluated.to_json(days.names, [*VIEWS]),
-        "parts": _parts(days, evaluated),
-        "window_days": params.window_days,
-    }
-    return evaluated.finding(window, lambda: _cause(days, evaluated), detail)
+    if isinstance(evaluated, str):
+        return no_data(window, evaluated)
+    detail = ResidualDetail(window_days=params.window_days, parts=_parts(days, evaluated))
+    return evaluated.finding(
+        window, lambda: _cause(days, evaluated), detail, days.names, [*VIEWS]
+    )
 
 
 def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
@@ -78,15 +91,15 @@ def _cause(days: ErrorDays, evaluated: Evaluated) -> str:
     )
     target, _, steps = days.names[part].rpartition("+")
     plural = "step" if steps == "1" else "steps"
-    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since:%Y-%m-%d}"
     return f"forecasts of {target} {steps.replace('..', ' to ')} {plural} ahead {text}{when}"
 
 
-def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, Json]:
+def _parts(days: ErrorDays, evaluated: Evaluated) -> dict[str, ResidualPart]:
     return {
-        name: {
-            "now": seen_json([own[-1, i] for own in evaluated.lately]),
-            "baseline": seen_json([own.middle[i] for own in evaluated.robust_baselines]),
-        }
+        name: ResidualPart(
+            now=seen_json([own[-1, i] for own in evaluated.lately]),
+            baseline=seen_json([own.middle[i] for own in evaluated.robust_baselines]),
+        )
         for i, name in enumerate(days.names)
     }

@@ -7,9 +7,10 @@ typical is learnt from the labelled forecasts of the same version, and one promi
 between false alarms holds over all segments and targets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from monitors.baselines.daily_evaluations import no_data
@@ -22,8 +23,9 @@ from monitors.baselines.self_reference import (
     n_reference,
     over_windows,
 )
-from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
-from monitors.finding import Finding, Json, as_json
+from monitors.detail import EvaluatedSegments, ViewDetail
+from monitors.false_alarms.warm_up import MIN_WINDOWS
+from monitors.finding import Finding, as_json
 from monitors.statistics.view import Statistic, log_size
 from monitors.summaries.summary import Floats
 
@@ -180,6 +182,22 @@ def _upper_median(values: Floats, axis: int) -> Floats:
     return np.squeeze(middle, axis=axis)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentError:
+    """The error of a segment, its baseline, and how many times that is; of the others too."""
+
+    error: float | None
+    baseline: float | None
+    times: float | None
+    others: float | None
+
+
+class SegmentAccuracyDetail(ViewDetail, frozen=True):
+    """Scores by segment and target, and their errors."""
+
+    errors: Mapping[str, SegmentError] = msgspec.field(default_factory=dict)
+
+
 def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
     """Evaluate the last window of the days.
 
@@ -205,52 +223,48 @@ def evaluate(days: SegmentDays, params: SegmentAccuracyParams) -> Finding:
         return no_data(window, f"not evaluated: {n_segments} segments, at least 3 required")
     seen = measure(days, params)
     evaluated = evaluate_views([seen.apart], [_STATISTICS], params, days.first_day, alike=True)
-    if isinstance(evaluated, WarmingUp):
-        return no_data(window, str(evaluated))
-    if evaluated is None:
-        return no_data(window, f"fewer than {params.min_coverage:.0%} of the labels are in")
-    detail: dict[str, Json] = {
-        **evaluated.to_json(days.names, [VIEW]),
-        "window_days": params.window_days,
-        "errors": _errors(days, seen, params),
-        "segments": _segments(days, seen),
-    }
-    return evaluated.finding(window, lambda: _cause(days, seen, evaluated), detail)
+    if isinstance(evaluated, str):
+        return no_data(window, evaluated)
+    places = np.flatnonzero(np.isfinite(seen.own).any(axis=(0, 2)))
+    known = {days.segments[i] for i in places}
+    detail = SegmentAccuracyDetail(
+        window_days=params.window_days,
+        errors=_errors(days, seen, params),
+        segments=EvaluatedSegments.of(known, _there(days)),
+    )
+    return evaluated.finding(
+        window, lambda: _cause(days, seen, evaluated), detail, days.names, [VIEW]
+    )
 
 
 def _cause(days: SegmentDays, seen: Seen, evaluated: Evaluated) -> str:
     segment, target = divmod(evaluated.top[0], len(days.targets))
     own, common = np.exp([seen.own[-1, segment, target], seen.common[-1, segment, target]])
-    when = "" if evaluated.since is None else f" since {evaluated.since[:10]}"
+    when = "" if evaluated.since is None else f" since {evaluated.since:%Y-%m-%d}"
     return (
         f"errors of {days.targets[target]} for {days.segments[segment]} are {own:.2f} "
         f"times the baseline, those for the others {common:.2f} times{when}"
     )
 
 
-def _errors(days: SegmentDays, seen: Seen, params: SelfReferenceParams) -> dict[str, Json]:
+def _errors(
+    days: SegmentDays, seen: Seen, params: SelfReferenceParams
+) -> dict[str, SegmentError]:
     totals = days.cells[-params.window_days :].sum(axis=0)
     n_targets = len(days.targets)
-    errors: dict[str, Json] = {}
+    errors: dict[str, SegmentError] = {}
     for i, name in enumerate(days.names):
         at = divmod(i, n_targets)
         own, common = seen.own[-1][at], seen.common[-1][at]
         if np.isfinite(own - common):
             error = totals[at][LOSS] / totals[at][LABELLED]
-            errors[name] = {
-                "error": as_json(error),
-                "baseline": as_json(error / np.exp(own)),
-                "times": as_json(np.exp(own)),
-                "others": as_json(np.exp(common)),
-            }
+            errors[name] = SegmentError(
+                error=as_json(error),
+                baseline=as_json(error / np.exp(own)),
+                times=as_json(np.exp(own)),
+                others=as_json(np.exp(common)),
+            )
     return errors
-
-
-def _segments(days: SegmentDays, seen: Seen) -> dict[str, Json]:
-    """Return which segments are evaluated, and which are warming up."""
-    places = np.flatnonzero(np.isfinite(seen.own).any(axis=(0, 2)))
-    evaluated = {days.segments[i] for i in places}
-    return {"evaluated": sorted(evaluated), "warming_up": sorted(_there(days) - evaluated)}
 
 
 def _there(days: SegmentDays) -> set[str]:

@@ -1,14 +1,17 @@
 """Burn rate of the error budget: two windows per tier, exact counts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from core.window import Window
-from monitors.finding import Finding, Json, Outcome
+from monitors.detail import Detail
+from monitors.finding import Finding, Outcome
 from monitors.slo import sli
 from monitors.slo.sli import SliUnit
 from monitors.slo.slices import Counts, Slices
@@ -19,7 +22,7 @@ SLICE = timedelta(minutes=5)  # of event time, that windows are sums of
 MIN_FAILURES = 3  # a single failure at night is not an outage, whatever its share
 
 
-class State(StrEnum):
+class BudgetState(StrEnum):
     """What an evaluation found; those that are no verdict are kept apart."""
 
     BURNING = "burning"
@@ -136,6 +139,53 @@ class BurnRateParams:
         return 1 - Fraction(str(self.share))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierBurn:
+    """The fastest burn of a tier, the factor above which it fires, and whether it does."""
+
+    tier: str
+    burn: float
+    factor: float
+    burning: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """Events of a day."""
+
+    good: int
+    bad: int
+    unknown: int
+
+
+class BurnRateDetail(Detail, frozen=True):
+    """The state of the budget, its tiers, and the events by version and segment.
+
+    Attributes
+    ----------
+    consumed, remaining, bad, total, unknown
+        Of the period: shares of the budget, and events.
+    versions, by_segment
+        Events of the day.
+    burned_by_segments
+        The segments that burn the budget.
+    n_failed
+        Predictions of the day on which the SLI failed.
+    """
+
+    state: BudgetState | None = None
+    consumed: float | None = None
+    remaining: float | None = None
+    bad: int | None = None
+    total: int | None = None
+    unknown: int | None = None
+    tiers: tuple[TierBurn, ...] = ()
+    versions: Mapping[str, EventCounts] = msgspec.field(default_factory=dict)
+    by_segment: Mapping[str, EventCounts] = msgspec.field(default_factory=dict)
+    burned_by_segments: tuple[str, ...] = ()
+    n_failed: int = 0
+
+
 def burns(bad: int, total: int, factor: Fraction, budget: Fraction) -> bool:
     """Return whether bad / total exceeds factor x budget, in whole numbers.
 
@@ -185,59 +235,47 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
     window = Window(as_of - DAY, as_of)
     total = slices.total
     if min(part.min(initial=0) for part in (total.good, total.bad, total.unknown)) < 0:
-        return _undecided(window, State.INVALID, "negative counts", Outcome.ERROR)
+        return _undecided(window, BudgetState.INVALID, "negative counts", Outcome.ERROR)
     if not sum(total.sums(slices.last(DAY))):
         return _without_traffic(slices, params, as_of)
     tiers = [_fastest(slices, tier, params) for tier in TIERS]
     burning = [tier for tier in tiers if tier.burned_by]
     if not burning and (found := _unsure(slices, params, as_of)) is not None:
         return found
-    top = max(burning or tiers, key=lambda tier: tier.burn)
+    top = max(burning or tiers, key=lambda tier: tier.figures.burn)
     good, bad, unknown = total.sums(slices.last(params.period))
     consumed = Fraction(bad, good + bad) / params.budget
     return Finding(
         outcome=Outcome.BREACH if burning else Outcome.OK,
-        value=float(top.burn),
-        threshold=float(top.factor),
+        value=top.figures.burn,
+        threshold=top.figures.factor,
         window=window,
         cause=_cause(params, top, consumed) if burning else "",
-        detail={
-            "state": State.BURNING if burning else State.QUIET,
-            "consumed": float(consumed),
-            "remaining": float(1 - consumed),
-            "bad": bad,
-            "total": good + bad,
-            "unknown": unknown,
-            "tiers": [tier.to_json() for tier in tiers],
-            "versions": _of_day(slices, slices.versions),
-            "burned_by": [*top.burned_by],
-            **_segments(slices, params, top),
-            **_failed(slices),
-        },
+        detail=BurnRateDetail(
+            state=BudgetState.BURNING if burning else BudgetState.QUIET,
+            consumed=float(consumed),
+            remaining=float(1 - consumed),
+            bad=bad,
+            total=good + bad,
+            unknown=unknown,
+            tiers=tuple(tier.figures for tier in tiers),
+            versions=_of_day(slices, slices.versions),
+            burned_by=tuple(top.burned_by),
+            by_segment=_of_day(slices, slices.segments) if params.by_segment else {},
+            burned_by_segments=tuple(top.burned_by_segments) if params.by_segment else (),
+            n_failed=slices.n_failed,
+        ),
     )
-
-
-def _failed(slices: Slices) -> dict[str, Json]:
-    """Return what the detail holds of a day on which the SLI failed."""
-    return {"n_failed": slices.n_failed} if slices.n_failed else {}
-
-
-def _segments(slices: Slices, params: BurnRateParams, top: "_Burn") -> dict[str, Json]:
-    """Return what the detail holds of segments."""
-    if not params.by_segment:
-        return {}
-    counts = _of_day(slices, slices.segments)
-    return {"by_segment": counts, "burned_by_segments": [*top.burned_by_segments]}
 
 
 def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
     window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is None:
         cause = f"no prediction was counted in {params.period_days} days"
-        return _undecided(window, State.NO_TRAFFIC, cause)
+        return _undecided(window, BudgetState.NO_TRAFFIC, cause)
     if as_of - newest >= params.max_staleness:
         return _stale(window, newest)
-    return _undecided(window, State.NO_TRAFFIC, "no prediction was counted on this day")
+    return _undecided(window, BudgetState.NO_TRAFFIC, "no prediction was counted on this day")
 
 
 def _unsure(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding | None:
@@ -250,15 +288,15 @@ def _unsure(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding 
         cause = f"none of the {unknown:,} {params.unit} of this day has a {_words(params)}"
         if slices.n_failed:
             cause += f"; SLI {params.sli} failed on {slices.n_failed:,} predictions"
-        found = _undecided(window, State.UNKNOWN, cause)
-        detail = {"versions": _of_day(slices, slices.versions), **_failed(slices)}
-        return replace(found, detail={**found.detail, **detail})
+        found = _undecided(window, BudgetState.UNKNOWN, cause)
+        versions = _of_day(slices, slices.versions)
+        return found.with_figures(versions=versions, n_failed=slices.n_failed)
     return None
 
 
 def _stale(window: Window, newest: datetime) -> Finding:
     cause = f"no prediction since {newest:%Y-%m-%d %H:%M} UTC"
-    return _undecided(window, State.SOURCE_STALE, cause)
+    return _undecided(window, BudgetState.SOURCE_STALE, cause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,20 +314,10 @@ class _Burn:
         That served in the long window.
     """
 
-    tier: str
-    burn: Fraction
-    factor: Fraction
+    figures: TierBurn
     burned_by: Mapping[str, tuple[int, int]]
     burned_by_segments: Mapping[str, tuple[int, int]]
     n_versions: int
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "tier": self.tier,
-            "burn": float(self.burn),
-            "factor": float(self.factor),
-            "burning": bool(self.burned_by),
-        }
 
 
 def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
@@ -316,11 +344,11 @@ def _fastest(slices: Slices, tier: Tier, params: BurnRateParams) -> _Burn:
     long = slice(max(end - max(1, tier.long // slices.width), 0), end)
     known, segments = _known(slices.versions, long), _known(slices.segments, long)
     limit = factor * budget if fires[top] else None
+    burned_by = _above(known, limit)
+    burn, fires_at = float(shares[top]), float(factor)
     return _Burn(
-        tier=tier.name,
-        burn=shares[top],
-        factor=factor,
-        burned_by=_above(known, limit),
+        figures=TierBurn(tier=tier.name, burn=burn, factor=fires_at, burning=bool(burned_by)),
+        burned_by=burned_by,
         burned_by_segments=_above(segments, limit),
         n_versions=len(known),
     )
@@ -345,20 +373,20 @@ def _above(
     }
 
 
-def _of_day(slices: Slices, parts: Mapping[str, Counts]) -> dict[str, Json]:
+def _of_day(slices: Slices, parts: Mapping[str, Counts]) -> dict[str, EventCounts]:
     """Return the counts of each version, or segment, on the last day."""
-    found: dict[str, Json] = {}
+    found: dict[str, EventCounts] = {}
     for name, counts in sorted(parts.items()):
         good, bad, unknown = counts.sums(slices.last(DAY))
         if good + bad + unknown:
-            found[name] = {"good": good, "bad": bad, "unknown": unknown}
+            found[name] = EventCounts(good=good, bad=bad, unknown=unknown)
     return found
 
 
 def _cause(params: BurnRateParams, top: _Burn, consumed: Fraction) -> str:
     message = (
-        f"{_words(params)} burns {float(top.burn):.1f} times too fast "
-        f"({top.tier} window), {float(consumed):.0%} of the budget is spent"
+        f"{_words(params)} burns {top.figures.burn:.1f} times too fast "
+        f"({top.figures.tier} window), {float(consumed):.0%} of the budget is spent"
     )
     if top.n_versions > 1:
         message += f"; burned by {_listed(top.burned_by)}"
@@ -376,13 +404,7 @@ def _words(params: BurnRateParams) -> str:
 
 
 def _undecided(
-    window: Window, state: State, cause: str, outcome: Outcome = Outcome.NO_DATA
+    window: Window, state: BudgetState, cause: str, outcome: Outcome = Outcome.NO_DATA
 ) -> Finding:
-    return Finding(
-        outcome=outcome,
-        value=None,
-        threshold=None,
-        window=window,
-        cause=cause,
-        detail={"state": state},
-    )
+    detail = BurnRateDetail(state=state)
+    return Finding(outcome=outcome, window=window, cause=cause, detail=detail)

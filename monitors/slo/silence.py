@@ -16,6 +16,7 @@ from core.schema.calendar import Calendar
 from core.schema.zone import UTC_ZONE, Zone
 from core.streams import Level
 from core.window import Window
+from monitors.detail import Detail
 from monitors.finding import Finding, Outcome, in_words
 from monitors.slo import cells
 from monitors.summaries.local_time import local_hours
@@ -149,8 +150,15 @@ def profile(slices: Ints, width: timedelta, week: Week | None = None) -> Arrival
 class SilentEntity:
     """An entity of which nothing has come for longer than ever before."""
 
-    name: str
+    entity: str
     last_at: datetime
+
+
+class SilenceDetail(Detail, frozen=True):
+    """The entities that are silent, the first of them by name, and how many there are."""
+
+    silent_entities: tuple[SilentEntity, ...] = ()
+    n_silent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,34 +200,28 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
     window = Window(now - (age or HOUR.resolution), now)
     if age is None or arrivals.profile is None:
         cause = "no predictions yet" if age is None else "warming up: too few predictions"
-        return Finding(
-            outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=cause
-        )
+        return Finding(outcome=Outcome.NO_DATA, window=window, cause=cause)
     limit = params.limit(arrivals.profile.longest(now))
     cause = ""
     if age > limit:
         expected = f"at most {in_words(limit)} expected at this hour"
         cause = f"no prediction for {in_words(age)}; {expected}"
     elif arrivals.silent:
-        names = ", ".join(one.name for one in arrivals.silent[:_MAX_NAMED])
+        names = ", ".join(one.entity for one in arrivals.silent[:_MAX_NAMED])
         rest = len(arrivals.silent) - _MAX_NAMED
         more = f" and {rest} more" if rest > 0 else ""
         n = f"{len(arrivals.silent)} of {arrivals.n_entities}"
         cause = f"{n} entities silent: {names}{more}"
     if not cause and not arrivals.is_certain:
         waits = "no prediction yet since the worker started"
-        return Finding(
-            outcome=Outcome.NO_DATA, value=None, threshold=None, window=window, cause=waits
-        )
-    listed = [
-        {"entity": one.name, "last_at": one.last_at.isoformat()}
-        for one in arrivals.silent[:_MAX_LISTED]
-    ]
+        return Finding(outcome=Outcome.NO_DATA, window=window, cause=waits)
     return Finding(
         outcome=Outcome.BREACH if cause else Outcome.OK,
         value=age.total_seconds(),
         threshold=limit.total_seconds(),
         window=window,
         cause=cause,
-        detail={"silent_entities": listed, "n_silent": len(arrivals.silent)},
+        detail=SilenceDetail(
+            silent_entities=tuple(arrivals.silent[:_MAX_LISTED]), n_silent=len(arrivals.silent)
+        ),
     )

@@ -4,13 +4,16 @@ A source has stopped when it was read and gave no row for longer than it may: be
 row and its last pull, so that a platform that was down, or a clock that is set, stops none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from core.window import Window
-from monitors.finding import Finding, Outcome, in_words
+from monitors.detail import Detail
+from monitors.finding import Finding, in_words
 
 DAY = timedelta(days=1)
 FEWEST = 10  # arrivals, before their gaps mean anything
@@ -98,13 +101,28 @@ class SourceState:
         return longer * max(after - before for before, after in gaps) + self.every
 
 
-class Fault(StrEnum):
+class SourceFaultKind(StrEnum):
     """What is wrong with a source."""
 
     COLUMNS = "columns"
     FAILING = "failing"
     OVERDUE = "overdue"
     STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFault:
+    """A source, and what is wrong with it."""
+
+    source: str
+    fault: SourceFaultKind
+
+
+class SourceDetail(Detail, frozen=True):
+    """Sources at fault; columns that came since the first page, by source."""
+
+    sources: tuple[SourceFault, ...] = ()
+    new_columns: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 def evaluate(states: Sequence[SourceState], params: SourceParams, now: datetime) -> Finding:
@@ -138,30 +156,25 @@ def evaluate(states: Sequence[SourceState], params: SourceParams, now: datetime)
     if len(found) > _MAX_NAMED:
         causes.append(f"{len(found) - _MAX_NAMED} more")
     since = [one.row_at or one.since for one, _, _ in found]
-    return Finding(
-        outcome=Outcome.BREACH if found else Outcome.OK,
-        value=float(len(found)),
-        threshold=0.0,
-        window=Window(min([*since, now - timedelta.resolution]), now),
-        cause="; ".join(causes),
-        detail={
-            "sources": [{"source": one.name, "fault": fault.value} for one, fault, _ in found],
-            "new_columns": {one.name: [*one.new_columns] for one in states if one.new_columns},
-        },
+    window = Window(min([*since, now - timedelta.resolution]), now)
+    detail = SourceDetail(
+        sources=tuple(SourceFault(source=one.name, fault=fault) for one, fault, _ in found),
+        new_columns={one.name: one.new_columns for one in states if one.new_columns},
     )
+    return Finding.of(float(len(found)), 0.0, window, "; ".join(causes), detail)
 
 
-def _fault(one: SourceState, params: SourceParams) -> tuple[Fault, str] | None:
+def _fault(one: SourceState, params: SourceParams) -> tuple[SourceFaultKind, str] | None:
     if one.changed:
-        return Fault.COLUMNS, one.changed
+        return SourceFaultKind.COLUMNS, one.changed
     if one.n_failures >= params.failures:
-        return Fault.FAILING, f"{one.n_failures} pulls have failed: {one.error}"
+        return SourceFaultKind.FAILING, f"{one.n_failures} pulls have failed: {one.error}"
     if one.overdue > max(OVERDUE, one.every):
-        return Fault.OVERDUE, f"a pull has been due for {in_words(one.overdue)}"
+        return SourceFaultKind.OVERDUE, f"a pull has been due for {in_words(one.overdue)}"
     limit = one.limit(params.longer)
     if limit is not None and one.pulled_at is not None:
         age = one.pulled_at - (one.row_at or one.since)
         if age > limit:
             expected = f"at most {in_words(limit)} expected"
-            return Fault.STOPPED, f"no row for {in_words(age)}; {expected}"
+            return SourceFaultKind.STOPPED, f"no row for {in_words(age)}; {expected}"
     return None

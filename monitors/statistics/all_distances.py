@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from monitors.finding import Json, as_json
+from monitors.finding import as_json
 from monitors.statistics.distances import (
     borders,
     chi_square,
@@ -53,7 +53,7 @@ class Distances:
     wasserstein_normed: Floats
     chi_square: Floats
 
-    def to_json(self, feature: int) -> dict[str, Json]:
+    def to_json(self, feature: int) -> dict[str, float | None]:
         """Return those of one feature for a finding's detail, four digits of each."""
         return {
             each.name: as_json(float(f"{getattr(self, each.name)[feature]:.4g}"))

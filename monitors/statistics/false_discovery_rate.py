@@ -5,6 +5,8 @@ which moved less than that stays unnamed beside one that moved more. Once it is 
 that something moved, each feature may be asked by its own past.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from monitors.summaries.summary import Bools, Floats
@@ -53,3 +55,14 @@ def moved(scores: Floats, null: Floats, limit: float) -> Bools:
     held = ranked <= WRONG_SHARE * np.arange(1, ranked.size + 1) / max(ranked.size, 1)
     least = ranked[held][-1] if held.any() else 0.0
     return np.asarray(there & ((p <= least) | (scores > limit)))
+
+
+def names_moved(
+    joint: float, names: Sequence[str], scores: Floats, null: Floats, limit: float
+) -> tuple[str, ...]:
+    """Return the names of the features that moved, the farthest first; see `moved`.
+
+    Nothing is named unless `joint`, the score of the evaluation, is above the limit.
+    """
+    found = moved(scores, null, limit) if joint > limit else np.zeros(len(names))
+    return tuple(names[i] for i in np.argsort(-scores, kind="stable").tolist() if found[i])

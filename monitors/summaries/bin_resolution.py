@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitors.finding import Json
 from monitors.summaries.summary import Edges, Floats
 
 FULLEST = 3  # bins that are evaluated
@@ -19,19 +18,15 @@ _ENOUGH = 500  # values before the resolution is reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coarse:
+class CoarseBins:
     """The feature with the coarsest bins: so much lies in its three fullest of `n_bins`."""
 
     feature: str
     share: float
     n_bins: int
 
-    def to_json(self) -> dict[str, Json]:
-        """Return it for a finding's detail."""
-        return {"feature": self.feature, "share": self.share, "n_bins": self.n_bins}
 
-
-def coarsest(counts: Floats, edges: Edges) -> Coarse | None:
+def coarsest(counts: Floats, edges: Edges) -> CoarseBins | None:
     """Return the feature with the coarsest bins; None where all are fine enough.
 
     Parameters
@@ -46,7 +41,7 @@ def coarsest(counts: Floats, edges: Edges) -> Coarse | None:
     --------
     >>> edges = Edges(names=("x",), values=np.arange(33.0)[np.newaxis])
     >>> coarsest(np.array([[0.0] * 33 + [1000.0]]), edges)
-    Coarse(feature='x', share=1.0, n_bins=34)
+    CoarseBins(feature='x', share=1.0, n_bins=34)
     >>> coarsest(np.full((1, 34), 100.0), edges)
     """
     n = counts.sum(axis=1)
@@ -59,7 +54,7 @@ def coarsest(counts: Floats, edges: Edges) -> Coarse | None:
     worst = int(np.argmax(share))
     if share[worst] <= _TOO_MUCH:
         return None
-    return Coarse(
+    return CoarseBins(
         feature=edges.names[worst],
         share=round(float(share[worst]), 3),
         n_bins=counts.shape[1],

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from core.window import Window
-from monitors.baselines.daily_evaluations import no_data, since, what_lacks
+from monitors.baselines.daily_evaluations import by_view, no_data, since, what_lacks
+from monitors.detail import ViewDetail
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.warm_up import WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json
-from monitors.statistics.false_discovery_rate import moved
+from monitors.finding import Finding, as_json
+from monitors.statistics.false_discovery_rate import names_moved
 from monitors.statistics.max_statistic import largest
 from monitors.summaries.hourly import HOURS, Hourly, whole_days
 from monitors.summaries.summary import chunk_at, chunk_start
@@ -19,6 +19,14 @@ from monitors.temporal.panel import (
     panel_views,
 )
 from monitors.temporal.panel_explanation import explain
+
+
+class TemporalPatternDetail(ViewDetail, frozen=True):
+    """Scores by feature and view; the statistic that moved most, and how far."""
+
+    season_hours: int | None = None
+    statistic: str | None = None
+    away: float | None = None
 
 
 def evaluate(
@@ -53,49 +61,32 @@ def evaluate(
     lacks = what_lacks(evaluations.joint, evaluations.first_day, end)
     if lacks:
         return no_data(window, lacks)
-    joint = float(evaluations.joint[-1])
-    breach = joint > baseline.alarm_threshold.value
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=joint,
-        threshold=baseline.alarm_threshold.value,
-        window=window,
-        cause=explain(baseline, evaluations).sentence if breach else "",
-        detail=_detail(baseline, evaluations, breach=breach),
+    return verdict(
+        baseline.alarm_threshold,
+        evaluations.joint[-1],
+        window,
+        lambda: explain(baseline, evaluations).sentence,
+        _detail(baseline, evaluations),
     )
 
 
 def _detail(
-    baseline: TemporalPatternBaseline, evaluations: PanelEvaluations, *, breach: bool
-) -> dict[str, Json]:
+    baseline: TemporalPatternBaseline, evaluations: PanelEvaluations
+) -> TemporalPatternDetail:
     views = [view.name for view in panel_views(baseline.params.season_hours)]
-    features: dict[str, Json] = {
-        name: {view: as_json(score) for view, score in zip(views, scores, strict=True)}
-        for name, scores in zip(baseline.names, evaluations.scores[-1], strict=True)
-    }
-    most = explain(baseline, evaluations)
-    achieved = baseline.alarm_threshold.achieved_days
-    return {
-        "window_days": baseline.params.window_days,
-        "season_hours": baseline.params.season_hours,
-        "promised_days": baseline.alarm_threshold.promised_days,
-        "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": baseline.alarm_threshold.replayed_days,
-        "extrapolated": baseline.alarm_threshold.extrapolated,
-        "n_windows": baseline.n_windows,
-        "top": most.feature,
-        "view": most.view,
-        "statistic": most.statistic,
-        "away": as_json(most.away),
-        "moved": _moved(baseline, evaluations) if breach else [],
-        "since": since(
-            evaluations.joint, evaluations.first_day, baseline.alarm_threshold.value
-        ),
-        "features": features,
-    }
-
-
-def _moved(baseline: TemporalPatternBaseline, evaluations: PanelEvaluations) -> list[str]:
+    most, limit = explain(baseline, evaluations), baseline.alarm_threshold.value
     scores = largest(evaluations.scores[-1], axis=1)
-    found = moved(scores, baseline.evaluations, baseline.alarm_threshold.value)
-    return [baseline.names[i] for i in np.argsort(-scores, kind="stable") if found[i]]
+    return TemporalPatternDetail(
+        window_days=baseline.params.window_days,
+        season_hours=baseline.params.season_hours,
+        n_windows=baseline.n_windows,
+        top=most.feature,
+        view=most.view,
+        statistic=most.statistic,
+        away=as_json(most.away),
+        moved=names_moved(
+            evaluations.joint[-1], baseline.names, scores, baseline.evaluations, limit
+        ),
+        since=since(evaluations.joint, evaluations.first_day, limit),
+        features=by_view(baseline.names, views, evaluations.scores[-1]),
+    )

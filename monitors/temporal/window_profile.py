@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
 import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
+from monitors.detail import FeatureScore, LeftOut, ScoreDetail
+from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold, p_value
 from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
-from monitors.finding import Finding, Json, Outcome, as_json
+from monitors.finding import Finding, as_json
 from monitors.statistics.mahalanobis import distance, metric
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, Summary, chunk_at, chunk_start
@@ -66,6 +69,24 @@ class WindowProfileParams:
     def needed_days(self) -> int:
         """How many days a version must have served before it is evaluated."""
         return MIN_WINDOWS * self.window_days + 7 * WEEKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartScore(FeatureScore):
+    """The score of one part of a feature."""
+
+    feature: str = ""
+    part: str = ""
+
+
+class WindowProfileDetail(ScoreDetail, frozen=True):
+    """Scores by the figure that moved most of each part."""
+
+    features: Mapping[str, PartScore] = msgspec.field(default_factory=dict)
+    window_days: int | None = None
+    p: float | None = None
+    n_windows: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -263,25 +284,16 @@ def evaluate(
     joint, scores = scored(learnt, away)
     if lacks := what_lacks(joint, first, end * HOURS):
         return no_data(window, lacks)
-    value, threshold = float(joint[-1]), learnt.alarm_threshold.value
     top = int(np.argmax(np.where(np.isfinite(scores[-1]), scores[-1], -1.0)))
-    breach = value > threshold
-    part = learnt.parts[top]
-    moved = _columns(layout, kept, end, learnt)
+    part, moved = learnt.parts[top], _columns(layout, kept, end, learnt)
     about = f"{part.feature}: {part.message}"
-    return Finding(
-        outcome=Outcome.BREACH if breach else Outcome.OK,
-        value=value,
-        threshold=threshold,
-        window=window,
-        cause=f"{about} changed against the four weeks before ({moved[top]})" if breach else "",
-        detail=_detail(learnt, joint, scores[-1], first, top, moved)
-        | {
-            "reference": {
-                "start": reference.start.isoformat(),
-                "end": reference.end.isoformat(),
-            }
-        },
+    detail = _detail(learnt, joint, scores[-1], first, moved)
+    return verdict(
+        learnt.alarm_threshold,
+        joint[-1],
+        window,
+        lambda: f"{about} changed against the four weeks before ({moved[top]})",
+        msgspec.structs.replace(detail, top=moved[top], reference=reference),
     )
 
 
@@ -303,41 +315,22 @@ def _columns(
 
 
 def _detail(
-    learnt: WindowProfileBaseline,
-    joint: Floats,
-    scores: Floats,
-    first: int,
-    top: int,
-    moved: list[str],
-) -> dict[str, Json]:
-    features: dict[str, Json] = {}
+    learnt: WindowProfileBaseline, joint: Floats, scores: Floats, first: int, moved: list[str]
+) -> WindowProfileDetail:
+    features: dict[str, PartScore] = {}
     for i in np.argsort(-np.where(np.isfinite(scores), scores, -1.0), kind="stable").tolist():
         part = learnt.parts[i]
-        entry: Mapping[str, Json] = {
-            "score": as_json(scores[i]),
-            "feature": part.feature,
-            "part": part.message,
-        }
-        features.setdefault(moved[i], entry)
-    promise = learnt.alarm_threshold
-    achieved = promise.achieved_days
+        score = as_json(scores[i])
+        features.setdefault(
+            moved[i], PartScore(score=score, feature=part.feature, part=part.message)
+        )
     days = learnt.params.window_days
     last = np.concatenate([learnt.joint[(len(learnt.joint) - 1) % days :: days], joint[-1:]])
-    return {
-        "window_days": days,
-        "p": as_json(p_value(last)),
-        "promised_days": promise.promised_days,
-        "achieved_days": None if achieved is None else as_json(achieved),
-        "replayed_days": promise.replayed_days,
-        "extrapolated": promise.extrapolated,
-        "n_windows": int(np.isfinite(learnt.joint).sum()) // days,
-        "left_out": [
-            {bound: chunk_start(day * HOURS).date().isoformat() for bound, day in span}
-            for span in (
-                zip(("start", "end"), stretch, strict=True) for stretch in learnt.screened
-            )
-        ],
-        "top": moved[top],
-        "since": since(joint, first, promise.value),
-        "features": features,
-    }
+    return WindowProfileDetail(
+        window_days=days,
+        p=as_json(p_value(last)),
+        n_windows=int(np.isfinite(learnt.joint).sum()) // days,
+        left_out=tuple(map(LeftOut.of, learnt.screened)),
+        since=since(joint, first, learnt.alarm_threshold.value),
+        features=features,
+    )

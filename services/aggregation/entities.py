@@ -166,7 +166,7 @@ def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEnt
     places = np.flatnonzero(gone)[np.argsort(last[gone], kind="stable")]
     names = known["entity"].take(pa.array(places)).to_pylist()
     found = [
-        SilentEntity(name=name, last_at=_EPOCH + int(at) * _US)
+        SilentEntity(entity=name, last_at=_EPOCH + int(at) * _US)
         for name, at in zip(names, last[places], strict=True)
     ]
     return found, known.num_rows

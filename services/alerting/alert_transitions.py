@@ -76,8 +76,9 @@ def observe(
             _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""
-    if change.flip is Flip.FIRED or finding.detail.get("burned_by") is None:
-        alert.version = _version_of(seen, finding)
+    burned_by = finding.detail.burned_by
+    if change.flip is Flip.FIRED or burned_by is None:
+        alert.version = ", ".join(burned_by or ()) or seen.version
     session.flush()
     occasion = _Occasion(finding.cause, seen.as_of, now, row.id)
     if change.flip is Flip.FIRED and registry.stored(monitor.kind).has_report:
@@ -91,14 +92,6 @@ def _is_overtaken(session: Session, monitor: Monitor, as_of: datetime) -> bool:
         return False
     later = exists().where(FindingRow.monitor_id == monitor.id, FindingRow.as_of > as_of)
     return bool(session.scalar(select(later)))
-
-
-def _version_of(seen: Seen, finding: Finding) -> str | None:
-    """Return the version that an alert is about: of a burn, those that burn."""
-    burned_by = finding.detail.get("burned_by")
-    if isinstance(burned_by, list) and burned_by:
-        return ", ".join(map(str, burned_by))
-    return seen.version
 
 
 def rule_of(kind: str) -> AlertRule:
@@ -122,7 +115,7 @@ def row_of(monitor: Monitor, seen: Seen, finding: Finding, now: datetime) -> Fin
         value=finding.value,
         threshold=finding.threshold,
         cause=finding.cause,
-        detail=dict(finding.detail),
+        detail=finding.detail.to_json(),
         recorded_at=now,
     )
 
@@ -185,8 +178,8 @@ def onset(session: Session, alert: Alert) -> datetime | None:
     contains it. A date that is too early costs nothing: the days before the
     change are merely not new.
     """
-    drifted = session.scalar(
-        select(FindingRow)
+    drifted = session.execute(
+        select(Monitor.kind, FindingRow.detail)
         .join(Monitor, Monitor.id == FindingRow.monitor_id)
         .where(
             FindingRow.model_id == alert.model_id,
@@ -195,7 +188,7 @@ def onset(session: Session, alert: Alert) -> datetime | None:
         )
         .order_by(FindingRow.window_end.desc())
         .limit(1)
-    )
+    ).first()
     first = session.scalar(
         select(FindingRow)
         .where(
@@ -208,10 +201,8 @@ def onset(session: Session, alert: Alert) -> datetime | None:
     )
     if first is None:
         return None
-    since = drifted.detail.get("since") if drifted is not None else None
-    if since is None:
-        return first.window_start
-    return max(datetime.fromisoformat(since), first.window_start)
+    since = None if drifted is None else registry.detail(*drifted).since
+    return first.window_start if since is None else max(since, first.window_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +256,11 @@ def _notify_unless_inhibited(
         .order_by(FindingRow.as_of.desc())
         .limit(1)
     )
-    detail = breach.detail if breach is not None else {}
+    kind = registry.stored(monitor.kind)
+    detail = kind.detail_of({} if breach is None else breach.detail)
     broken = inhibition.broken(session, alert.model_id)
     features = {one.feature for one in broken}
-    if registry.stored(monitor.kind).is_explained_by(detail, features):
+    if kind.is_explained_by(detail, features):
         alert.inhibited_by = "; ".join(one.description for one in broken)
         return
     alert.inhibited_by = None

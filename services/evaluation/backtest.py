@@ -23,7 +23,8 @@ from db.session import read_only
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import registry
-from monitors.finding import Finding, Json, Outcome
+from monitors.detail import Detail
+from monitors.finding import Finding, Outcome
 from monitors.kind import BrokenInput, EvaluationContext, MonitorKind, ReferenceOf
 from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions
@@ -150,11 +151,11 @@ class _Tracker:
     """One monitor on its way through the days."""
 
     plan: MonitorPlan
-    kind: MonitorKind[Any]
+    kind: MonitorKind[Any, Any]
     severity: str
     monitor: Monitor
     state: AlertState = field(default_factory=AlertState)
-    left: Json = None
+    before: Detail | None = None
     broken: Sequence[BrokenInput] = ()
     findings: list[Finding] = field(default_factory=list)
     breach: Finding | None = None
@@ -324,11 +325,10 @@ def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
 
 def _evaluate_day(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
     for tracker, prepared in zip(trackers, day.prepared, strict=True):
-        finding = evaluate(replace(prepared, state=tracker.left), day.context, baselines)
+        finding = evaluate(replace(prepared, before=tracker.before), day.context, baselines)
         tracker.findings.append(finding)
         if finding.outcome is not Outcome.ERROR:
-            if tracker.kind.state is not None:
-                tracker.left = tracker.kind.state(finding.detail)
+            tracker.before = finding.detail
             if tracker.kind.broken is not None:
                 tracker.broken = tracker.kind.broken(finding.detail)
         broken = {one.feature for other in trackers for one in other.broken}
@@ -374,8 +374,7 @@ def _worse(episode: Episode, finding: Finding) -> Episode:
 def _record(tracker: _Tracker) -> Record:
     evaluated = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
     without = [f for f in tracker.findings if f.outcome not in (Outcome.OK, Outcome.BREACH)]
-    achieved = evaluated[-1].detail.get("achieved_days") if evaluated else None
-    promised = evaluated[-1].detail.get("promised_days") if evaluated else None
+    last = evaluated[-1].detail if evaluated else Detail()
     n = len(tracker.episodes)
     return Record(
         monitor=tracker.plan.name,
@@ -386,7 +385,7 @@ def _record(tracker: _Tracker) -> Record:
         n_breaches=sum(f.outcome is Outcome.BREACH for f in evaluated),
         n_episodes=n,
         why_without=without[-1].cause if without else "",
-        promised_days=promised if isinstance(promised, int | float) else None,
-        achieved_days=achieved if isinstance(achieved, int | float) else None,
+        promised_days=last.promised_days,
+        achieved_days=last.achieved_days,
         days_between_episodes=len(evaluated) / n if n else None,
     )

@@ -33,7 +33,7 @@ class Baselines:
         self._fitted: dict[tuple[str, str, str], tuple[Key, Any]] = {}
 
     def key(
-        self, kind: MonitorKind[Any], params: Any, context: EvaluationContext
+        self, kind: MonitorKind[Any, Any], params: Any, context: EvaluationContext
     ) -> Key | None:
         """Return what the baseline of a monitor depends on; None where it has none."""
         reference = context.references.get(kind.fitted_on, ())

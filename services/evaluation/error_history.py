@@ -17,7 +17,7 @@ from db.queries import models, summaries
 from db.tables import Model
 from monitors.baselines.segments import FIRST, MOST
 from monitors.kind import EvaluationContext
-from monitors.performance.accuracy import DayErrors, VersionErrors
+from monitors.performance.accuracy import DayErrors, LabelledError
 from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays, hours_ahead
 from monitors.performance.segment_accuracy import (
@@ -209,6 +209,6 @@ def daily(session: Session, model: Model, context: EvaluationContext, n_days: in
         sums=sums,
         n_labelled=n_labelled,
         n_expected=n_expected,
-        others={name: VersionErrors(*of) for name, of in sorted(others.items())},
+        others={name: LabelledError.of(*of) for name, of in sorted(others.items())},
         measure=of.measure,
     )

@@ -27,7 +27,7 @@ from db.tables import Alert, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors import registry
 from monitors.context_features import without
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.kind import EvaluationContext, Inputs, Interval, MonitorKind
 from monitors.sources import FITTED_ON
 from services.alerting import alert_transitions
@@ -266,7 +266,7 @@ class _Prepared:
     """A monitor with what it reads, or why that cannot be read."""
 
     monitor_id: UUID
-    kind: MonitorKind[Any]
+    kind: MonitorKind[Any, Any]
     context: EvaluationContext
     params: Any = None
     values: dict[Any, object] = field(default_factory=dict)
@@ -284,7 +284,7 @@ def _finding(one: _Prepared) -> Finding:
         if one.error is not None:
             return one.context.without_verdict(Outcome.ERROR, described(one.error))
         inputs = Inputs(context=one.context, values=one.values, fitted=one.fitted)
-        return concluded(one.kind.evaluate(one.params, inputs), one.context)
+        return concluded(one.kind.evaluate(one.params, inputs), one.kind, one.context)
     except Exception as error:
         if is_outage(error):
             raise
@@ -335,10 +335,10 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
 
 
 def _signature(finding: Finding, as_of: datetime) -> Signature:
-    return _signed(finding.outcome, finding.detail, as_of)
+    return _signed(finding.outcome, finding.detail.to_json(), as_of)
 
 
-def _signed(outcome: Outcome, detail: Mapping[str, Json], as_of: datetime) -> Signature:
+def _signed(outcome: Outcome, detail: Mapping[str, Any], as_of: datetime) -> Signature:
     return outcome, json.dumps(_without_numbers(detail), sort_keys=True), as_of.date()
 
 

@@ -16,7 +16,7 @@ from db.queries import models
 from db.tables import Model, Monitor
 from monitors import registry
 from monitors.context_features import without
-from monitors.finding import Json
+from monitors.detail import Detail
 from monitors.kind import EvaluationContext, MonitorKind, Source
 from monitors.sources import reads
 from monitors.summaries.input_history import InputHistory
@@ -53,12 +53,12 @@ class Prepared:
     """
 
     monitor_id: UUID
-    kind: MonitorKind[Any] | None = None
+    kind: MonitorKind[Any, Any] | None = None
     params: Any = None
     values: Mapping[Hashable, object] = field(default_factory=dict)
     key: Key | None = None
     reference: InputHistory | None = None
-    state: Json = None
+    before: Detail | None = None
     rolled_up: str = ""
     error: Exception | None = None
 
@@ -140,11 +140,9 @@ class Preparation:
         missing = [self._missing(source, context) for source in sources]
         if key is not None:
             missing.append(self._missing_reference(key))
-        state: Json = None
+        before: Detail | None = None
         if kind.state is not None:
-            state = inhibition.state_before(
-                self._reading.session, monitor, kind.state, context.as_of
-            )
+            before = inhibition.newest_detail(self._reading.session, monitor, context.as_of)
         return Prepared(
             monitor_id=monitor.id,
             kind=kind,
@@ -152,7 +150,7 @@ class Preparation:
             values={source: without(values[source], unread) for source in sources},
             key=key,
             reference=None if key is None else without(self._reference(key), unread),
-            state=state,
+            before=before,
             rolled_up=next(filter(None, missing), ""),
         )
 

@@ -6,9 +6,8 @@ late rows neither fire nor withdraw it. What a corrected day means for the next
 one is described in `services.alerting.alert_transitions`.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,7 +23,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import registry
-from monitors.finding import Finding, Json, Outcome
+from monitors.finding import Finding, Outcome
 from monitors.kind import RECENT, Source
 from monitors.slo.serving import SERVING
 from monitors.sources import reads
@@ -279,42 +278,33 @@ def _past(session: Session, model: Model, as_of: datetime) -> Past | None:
 
 
 def _save(session: Session, one: Reevaluation, slots: Sequence[datetime], now: datetime) -> int:
-    monitor = session.get_one(Monitor, one.monitor_id)
-    as_of, finding = one.seen.as_of, one.finding
+    monitor, as_of = session.get_one(Monitor, one.monitor_id), one.seen.as_of
     row = session.scalar(
         select(FindingRow).where(FindingRow.monitor_id == monitor.id, FindingRow.as_of == as_of)
     )
+    found = alert_transitions.row_of(monitor, one.seen, one.finding, now)
+    before: Any = None if row is None else _content(row)
+    after = _content(found)
+    if before == after or (row is None and not one.seen.is_history):
+        return 0  # nothing changed, or the monitor was made, or switched on, after that day
     if row is None:
-        if not one.seen.is_history:
-            return 0  # the monitor was made, or switched on, after that day
-        session.add(alert_transitions.row_of(monitor, one.seen, finding, now))
-        before: Any = None
+        session.add(found)
     else:
-        before, after = _stored(row), _to_json(finding)
-        if before == after:
-            return 0
-        if row.first is None:
-            row.first = before
-        row.window_start, row.window_end = finding.window.start, finding.window.end
-        row.outcome, row.value, row.threshold = (
-            finding.outcome,
-            finding.value,
-            finding.threshold,
-        )
-        row.cause, row.detail = finding.cause, dict(finding.detail)
+        row.first = row.first or before
+        for name in ("window_start", "window_end", *after):
+            setattr(row, name, getattr(found, name))
         row.rev += 1
         row.revised_at = now
     # What the next evaluation reads of this finding may have changed.
-    is_changed = _left(session, monitor, as_of, before) != _left(
-        session, monitor, as_of, _to_json(finding)
-    )
+    is_changed = _left(session, monitor, as_of, before) != _left(session, monitor, as_of, after)
     zone = models.zone_of(session.get_one(Model, monitor.model_id))
     if is_changed and zone.later(as_of, DAY) not in slots:
         recompute_marks.mark(session, monitor.model_id, [zone.day_of(as_of)])
     return 1
 
 
-def _stored(row: FindingRow) -> dict[str, Any]:
+def _content(row: FindingRow) -> dict[str, Any]:
+    """Return what is stored of a finding before it is revised."""
     return {
         "outcome": row.outcome.value,
         "value": row.value,
@@ -324,24 +314,17 @@ def _stored(row: FindingRow) -> dict[str, Any]:
     }
 
 
-def _to_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding as it would be read back."""
-    fields = asdict(finding) | {"outcome": finding.outcome.value}
-    del fields["window"]
-    plain: dict[str, Any] = json.loads(json.dumps(fields))
-    return plain
-
-
 def _left(
     session: Session, monitor: Monitor, as_of: datetime, content: dict[str, Any] | None
-) -> Json:
+) -> object:
     """Return what a finding leaves for the next evaluation; one that failed changes nothing."""
     kind = registry.KINDS.get(monitor.kind)
     if kind is None or kind.state is None:
         return None
     if content is None or content["outcome"] == Outcome.ERROR:
-        return inhibition.state_before(session, monitor, kind.state, as_of)
-    return kind.state(content["detail"])
+        newest = inhibition.newest_detail(session, monitor, as_of)
+        return None if newest is None else kind.state(newest)
+    return kind.state(kind.detail_of(content["detail"]))
 
 
 def _settle(session: Session, model_id: UUID, plan: Plan, slots: Sequence[datetime]) -> None:

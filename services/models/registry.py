@@ -25,6 +25,7 @@ from retrain.template import TEMPLATES
 from services.access.api_keys import Caller, require
 from services.access.ttl_cache import Cached
 from services.models import monitor_config, trainer_config
+from tasks.sums import units
 
 TTL = timedelta(seconds=5)  # how long a changed contract may still be read as it was
 
@@ -260,7 +261,8 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
     Raises
     ------
     Unprocessable
-        If the name cannot be part of a path, or means something else.
+        If the name cannot be part of a path, or means something else, or the manifest states
+        no usable scaler.
     Conflict
         If the contract cannot share the model's log, or the version exists
         with a contract that this one breaks, or with another reference.
@@ -280,6 +282,7 @@ def plan_version(session: Session, model_id: UUID, plan: VersionPlan, now: datet
 
     # decide
     contract = plan.contract or own
+    units(plan.manifest, contract)  # refuses what no loss can be measured in
     broken = apart(log, contract)
     if broken:
         raise Conflict(

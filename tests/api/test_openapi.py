@@ -12,6 +12,7 @@ from api.main import create_app
 from api.server.description import TAGS, operations_of
 from api.server.examples import BODIES
 from core.settings import Settings
+from monitors.registry import KINDS
 from tests.api.conftest import Clients
 
 DOCUMENT: dict[str, Any] = create_app(Settings(), sessionmaker()).openapi()
@@ -88,7 +89,7 @@ def test_numbers_that_are_durations_bear_their_unit() -> None:
     duration = re.compile(
         "delay|late|timeout|duration|interval|window|period|cool|stale|seconds|hours|days"
     )
-    unit = re.compile("(^|_)(seconds|hours|days)(_|$)|^steps$|^stage$|^template$")
+    unit = re.compile("(^|_)(seconds|hours|days)(_|$)|^n_|^steps$|^stage$|^template$")
     named = [
         f"{name}.{field}"
         for name, schema in DOCUMENT["components"]["schemas"].items()
@@ -105,17 +106,25 @@ def _types(schema: dict[str, Any]) -> list[str]:
     return own + [kind for one in schema.get("anyOf", ()) for kind in _types(one)]
 
 
-# What is free by its nature: what users send, or what each kind of monitor finds.
+# What is free by its nature: what users send, or what a transition notes.
 FREE = {
     "BadRow.content",
     "Document.info",
     "Document.paths",
-    "FindingPast.detail",
-    "FirstFinding.detail",
     "Step.detail",
     "VersionNow.manifest",
     "VersionPut.manifest",
 }
+
+
+def test_every_kind_of_monitor_has_a_schema_of_its_detail() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    listed = {of["$ref"] for of in schemas["FindingPast"]["properties"]["detail"]["anyOf"]}
+    for kind in KINDS:
+        name = kind.detail.__name__
+        assert f"#/components/schemas/{name}" in listed
+        assert schemas[name]["properties"].keys() == {*kind.detail.__struct_fields__}
+    assert [name for name in schemas if "." in name] == []  # namesakes
 
 
 def test_every_object_has_a_schema() -> None:

@@ -85,6 +85,12 @@ def test_the_same_again_is_fine_and_the_manifest_may_change(
             id="an overlap",
         ),
         pytest.param({**REFERENCE, "objective": 0}, 422, "objective", id="objective"),
+        pytest.param(
+            {**REFERENCE, "manifest": {"scaler": {"std": ["1"]}}},
+            422,
+            "scaler.std",
+            id="scaler",
+        ),
     ],
 )
 def test_what_a_version_came_from_never_changes(

@@ -127,7 +127,7 @@ def test_by_entity_the_labels_of_the_entity_go_too(
                 now=START,
                 age=timedelta(),
                 profile=ArrivalProfile(seconds=np.ones(168)),
-                silent=[SilentEntity(name=who, last_at=START)],
+                silent=[SilentEntity(entity=who, last_at=START)],
                 n_entities=2,
             ),
             SilenceParams(),

@@ -14,7 +14,7 @@ from core.schema.rows import Kind
 from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Champion, Finding, FlipRow
-from monitors.finding import Json, Outcome
+from monitors.finding import Outcome
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
 from services.read_models.explanations.finding import explain
@@ -25,7 +25,7 @@ from tests.killed import assert_killed
 from tests.late.test_same_alarms import alarms, judged
 from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
 from tests.services import mortal
-from tests.services.loop import FAULT, Loop
+from tests.services.loop import Loop
 from tests.streams import HOUR, START, add_version, prediction
 
 pytestmark = pytest.mark.sqlite_first
@@ -88,8 +88,8 @@ def test_it_learns_from_what_the_version_said_and_calls_when_that_changes(
     assert cause.startswith("load+")
     detail: Any = in_order.findings()[NAME, START + 40 * DAY][4]
     assert detail["reference"] == {
-        "start": (START + DAY).isoformat(),
-        "end": (START + 39 * DAY).isoformat(),
+        "start": f"{START + DAY:%Y-%m-%dT%H:%M:%SZ}",
+        "end": f"{START + 39 * DAY:%Y-%m-%dT%H:%M:%SZ}",
     }
     assert set(detail["features"]) == {"load+1", "load+2..3"}
     assert detail["features"]["load+1"]["distances"]["psi"] is not None
@@ -234,8 +234,7 @@ def test_a_broken_input_explains_what_a_model_says(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions, kinds=(NAME, "input_fault"))
-    faults: list[Json] = [FAULT.to_json()]
-    loop.observe("input_fault", Outcome.BREACH, START + DAY, {"faults": faults})
+    loop.break_input(START + DAY)
     loop.observe(NAME, Outcome.BREACH, START + DAY)
     with read_only(sessions) as session:
         told = session.scalars(select(FlipRow.inhibited).order_by(FlipRow.inhibited)).all()

@@ -54,7 +54,7 @@ def test_nothing_expected_is_no_data() -> None:
 def test_each_step_is_told_apart() -> None:
     errors = week(0.4)
     errors.sums[:, 3] *= 2
-    steps = evaluation(errors).detail["per_step"]
+    steps = evaluation(errors).detail.to_json()["per_step"]
     assert isinstance(steps, list)
     assert [step["error"] for step in steps] == pytest.approx([0.4, 0.4, 0.4, 0.8])
 
@@ -62,8 +62,8 @@ def test_each_step_is_told_apart() -> None:
 def test_missing_labels_leave_an_interval() -> None:
     found = evaluation(week(0.6, 0.9))
     assert found.value == pytest.approx(0.6)
-    assert found.detail["at_least"] == pytest.approx(0.54)
-    assert found.detail["coverage"] == pytest.approx(0.9)
+    assert found.detail.to_json()["at_least"] == pytest.approx(0.54)
+    assert found.detail.to_json()["coverage"] == pytest.approx(0.9)
 
 
 def test_the_owners_objective_goes_before_the_derived_one() -> None:

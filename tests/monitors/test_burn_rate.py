@@ -122,7 +122,7 @@ def test_an_outage_that_ended_between_two_evaluations_is_told() -> None:
     )
     found = evaluation(later)
     assert found.outcome is Outcome.BREACH
-    assert found.detail["state"] == "burning"
+    assert found.detail.to_json()["state"] == "burning"
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ def test_what_cannot_be_evaluated_is_not_ok(
 ) -> None:
     slices = slices_of(5 * MINUTE, np.full(600, good), np.full(600, bad), np.full(600, unknown))
     found = evaluation(slices, LATENCY)
-    assert (found.outcome, found.detail["state"]) == (outcome, state)
+    assert (found.outcome, found.detail.to_json()["state"]) == (outcome, state)
 
 
 def test_without_a_latency_the_finding_says_of_how_many() -> None:
     nothing = np.zeros(600, dtype=np.int64)
     found = evaluation(slices_of(5 * MINUTE, nothing, nothing, nothing + 5), LATENCY)
     assert found.cause == "none of the 1,440 predictions of this day has a latency"
-    assert found.detail["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 1440}}
+    assert found.detail.to_json()["versions"] == {"v1": {"good": 0, "bad": 0, "unknown": 1440}}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_predictions_that_stopped_are_not_health(
     good[len(good) - n_silent :] = 0
     params = replace(PARAMS, max_staleness_seconds=staleness_hours * 3600.0)
     found = evaluation(slices_of(5 * MINUTE, good, bad), params)
-    assert found.detail["state"] == state
+    assert found.detail.to_json()["state"] == state
     is_unknown = state in ("source_stale", "no_traffic")
     assert (found.outcome is Outcome.NO_DATA) == is_unknown
     if state == "source_stale":
@@ -211,15 +211,15 @@ def test_the_budget_is_the_services_and_a_burn_names_its_versions(
 ) -> None:
     found = evaluation(of_two(*bad), replace(PARAMS, objective=0.99))
     assert found.outcome is Outcome.BREACH
-    assert found.detail["burned_by"] == burned_by
+    assert found.detail.burned_by == tuple(burned_by)
     assert found.cause.endswith(cause)
-    assert found.detail["total"] == 60_000, "all traffic counts"
+    assert found.detail.to_json()["total"] == 60_000, "all traffic counts"
 
 
 def test_where_nothing_burns_no_version_is_named() -> None:
     found = evaluation(of_two(0, 1), replace(PARAMS, objective=0.95))
-    assert (found.outcome, found.detail["burned_by"]) == (Outcome.OK, [])
-    assert found.detail["versions"] == {
+    assert (found.outcome, found.detail.burned_by) == (Outcome.OK, ())
+    assert found.detail.to_json()["versions"] == {
         "v1": {"good": 21_600, "bad": 0, "unknown": 0},
         "v2": {"good": 6_912, "bad": 288, "unknown": 0},
     }
@@ -227,7 +227,8 @@ def test_where_nothing_burns_no_version_is_named() -> None:
 
 def test_the_budget_may_be_overspent() -> None:
     found = evaluation(outage(60, 1.0))
-    consumed, remaining = found.detail["consumed"], found.detail["remaining"]
+    figures = found.detail.to_json()
+    consumed, remaining = figures["consumed"], figures["remaining"]
     assert isinstance(consumed, float)
     assert isinstance(remaining, float)
     assert consumed == pytest.approx(1000 / 32)

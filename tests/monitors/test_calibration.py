@@ -69,16 +69,16 @@ def test_what_no_longer_holds_is_told_in_words(
 ) -> None:
     before, after = evaluated(*changed(lambda late: late)), evaluated(*changed(change))
     assert before.outcome is Outcome.OK
-    assert before.detail["since"] is None
+    assert before.detail.since is None
     assert after.outcome is Outcome.BREACH
     assert words in after.cause
     assert " and observed at 0." in after.cause
-    assert after.detail["since"] is not None
+    assert after.detail.since is not None
 
 
 def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> None:
     predicted, observed = changed(shifted)
-    detail: Any = evaluated(predicted, observed).detail
+    detail: Any = evaluated(predicted, observed).detail.to_json()
     assert detail["top"] == "class walk"
     assert {name: bool(one["bins"]) for name, one in detail["classes"].items()} == {
         "walk": True,
@@ -95,7 +95,7 @@ def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> Non
 def test_one_that_never_meant_what_it_said_is_no_news() -> None:
     predicted, observed = sessions(N_DAYS, seed=1)
     found = evaluated(sharpened(predicted), observed)
-    baseline: Any = found.detail["classes"]
+    baseline: Any = found.detail.to_json()["classes"]
     assert found.outcome is Outcome.OK
     assert min(one["baseline"]["sureness"] for one in baseline.values()) > 0.05
 
@@ -104,9 +104,7 @@ def test_windows_with_too_few_labels_or_probabilities_say_nothing() -> None:
     predicted, observed = changed(shifted)
     lost = observed.copy()
     lost[CHANGED:, ::2] = math.nan
-    assert (
-        evaluated(predicted, lost).cause == "fewer than 80% of the probabilities have a label"
-    )
+    assert evaluated(predicted, lost).cause == "fewer than 80% of the labels are in"
     predicted[CHANGED:, ::2] = 7.0  # a logit is no probability
     assert evaluated(predicted, observed).outcome is Outcome.NO_DATA
 

@@ -1,4 +1,3 @@
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +10,8 @@ from monitors.finding import Finding, Outcome
 from monitors.input_fault.cross_feature_model import InputFaultBaseline
 from monitors.input_fault.fault_types import FaultKind
 from monitors.input_fault.input_fault import (
-    Fault,
+    InputFault,
+    InputFaultDetail,
     InputFaultParams,
     evaluate,
     fit,
@@ -43,7 +43,7 @@ def watch(
 ) -> dict[int, Finding]:
     """Look at the end of each day, remembering what is open as a service would."""
     found: dict[int, Finding] = {}
-    faults: list[Fault] = []
+    faults: list[InputFault] = []
     hours = grid(mean, names=baseline.names)
     for n in evaluations:
         found[n] = evaluate(baseline, days(hours, n - 14, n), faults, day(n))
@@ -51,12 +51,12 @@ def watch(
     return found
 
 
-def faults_of(finding: Finding) -> list[Fault]:
-    stored = json.loads(json.dumps(finding.detail, allow_nan=False))
-    return [Fault.from_json(fault) for fault in stored["faults"]]
+def faults_of(finding: Finding) -> list[InputFault]:
+    assert isinstance(finding.detail, InputFaultDetail)
+    return [*finding.detail.faults]
 
 
-def open_faults(finding: Finding) -> list[Fault]:
+def open_faults(finding: Finding) -> list[InputFault]:
     return [fault for fault in faults_of(finding) if fault.until is None]
 
 
@@ -176,7 +176,7 @@ def test_two_of_eight_sensors_may_break_together() -> None:
 def test_a_short_reference_is_warming_up() -> None:
     found = fit(grid(plant(100)), InputFaultParams())
     assert found == WarmingUp(n_windows=10, window_days=10)
-    open_fault = Fault(feature="f0", kind=FaultKind.SCALE, amount=2.0, since=day(1))
+    open_fault = InputFault(feature="f0", kind=FaultKind.SCALE, amount=2.0, since=day(1))
     finding = evaluate(found, grid(plant(20)), [open_fault], day(20))
     assert finding.outcome is Outcome.NO_DATA
     assert faults_of(finding) == [open_fault]

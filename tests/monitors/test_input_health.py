@@ -46,10 +46,9 @@ def faults(
     before: Floats, recent: Floats, params: InputHealthParams = PARAMS
 ) -> list[tuple[str, str]]:
     found = input_health.evaluate(input_health.fit(grains(before)), grains(recent), params)
-    listed = found.detail["input_faults"]
-    assert isinstance(listed, list)
+    listed = found.detail.implicated_features
     assert (found.outcome is Outcome.BREACH) == bool(listed)
-    return [(str(one["feature"]), str(one["fact"])) for one in listed]
+    return [(one.feature, one.message.replace(" ", "_")) for one in listed]
 
 
 def test_what_goes_on_as_before_is_healthy() -> None:
@@ -142,9 +141,8 @@ def test_the_start_says_what_is_waited_for() -> None:
     recent = noise(60)
     recent[-5:, :, 0] *= 10  # not yet
     recent[-5:, :, 1] = np.nan
-    listed = input_health.evaluate(young, grains(recent), PARAMS).detail["input_faults"]
-    assert isinstance(listed, list)
-    assert [one["feature"] for one in listed] == ["x1"]
+    found = input_health.evaluate(young, grains(recent), PARAMS)
+    assert [one.feature for one in found.detail.implicated_features] == ["x1"]
 
 
 @pytest.mark.slow

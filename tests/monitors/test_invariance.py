@@ -12,7 +12,7 @@ from monitors.drift.mean_shift import MeanShiftParams
 from monitors.drift.mean_shift import fit as fit_mean_shift
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault
-from monitors.input_fault.input_fault import InputFaultParams
+from monitors.input_fault.input_fault import InputFaultDetail, InputFaultParams
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats
 from monitors.temporal import panel, temporal_pattern
@@ -99,23 +99,21 @@ def learnt() -> dict[str, dict[str, Callable[[Floats, int], Finding]]]:
 
 
 def effects(finding: Finding) -> dict[str, float]:
-    features = finding.detail.get("features", {})
-    assert isinstance(features, Mapping)
     return {
-        name: effect
-        for name, seen in features.items()
-        if isinstance(seen, Mapping) and isinstance(effect := seen.get("effect"), float)
+        each.feature: each.effect
+        for each in finding.detail.implicated_features
+        if each.effect is not None
     }
 
 
 def implicated(finding: Finding) -> object:
-    faults = finding.detail.get("faults", [])
-    assert isinstance(faults, list)
+    detail = finding.detail
+    faults = detail.faults if isinstance(detail, InputFaultDetail) else ()
     return (
-        finding.detail.get("top") if finding.outcome is Outcome.BREACH else None,
-        finding.detail.get("moved"),
-        finding.detail.get("since"),
-        [(fault["feature"], fault["kind"], fault["since"]) for fault in faults],
+        detail.top if finding.outcome is Outcome.BREACH else None,
+        detail.moved,
+        detail.since,
+        [(fault.feature, fault.kind, fault.since) for fault in faults],
     )
 
 

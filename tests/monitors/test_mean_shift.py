@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -53,7 +52,7 @@ def moved(values: Floats, by: float, sensor: int = 2, start: int = MOVED) -> Flo
 
 def test_an_unchanged_stream_is_ok(stream: Floats, baseline: MeanShiftBaseline) -> None:
     found = evaluate(baseline, grid(stream), day(280))
-    assert (found.outcome, found.cause, found.detail["since"]) == (Outcome.OK, "", None)
+    assert (found.outcome, found.cause, found.detail.since) == (Outcome.OK, "", None)
     assert found.window.end - found.window.start == timedelta(days=1)
 
 
@@ -70,7 +69,7 @@ def test_a_level_that_moved_is_named_with_its_way_and_its_day(
     found = evaluate(baseline, grid(moved(stream, by)), day(MOVED + 16))
     assert found.outcome is Outcome.BREACH
     assert found.cause.startswith(words)
-    detail = found.detail
+    detail = found.detail.to_json()
     assert (detail["top"], detail["direction"]) == ("f2", direction)
     # A start is evaluated to be where the evidence is best; four days around it are as good.
     start = day(MOVED - 4).isoformat(), day(MOVED + 4).isoformat()
@@ -78,7 +77,6 @@ def test_a_level_that_moved_is_named_with_its_way_and_its_day(
     assert detail["effect"] == pytest.approx(by, abs=0.5)
     sd = stream[: N_REFERENCE * HOURS, 2].std()
     assert detail["change"] == pytest.approx(by * sd, abs=0.5 * sd)
-    json.dumps(detail, allow_nan=False)
 
 
 def test_a_look_depends_on_the_days_before_it_and_on_no_other_look(

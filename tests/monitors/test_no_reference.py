@@ -72,7 +72,7 @@ def test_an_input_without_a_reference_changes_no_finding(kind: str) -> None:
         assert (found.value, found.threshold) == pytest.approx(
             (expected.value, expected.threshold), rel=1e-9
         )
-        assert found.detail.keys() == expected.detail.keys()
+        assert found.detail.to_json().keys() == expected.detail.to_json().keys()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_input_is_evaluated_once_the_reference_holds_enough_of_it() -> None:
     values[30 * HOURS :, 6] = 50.0 + ar1(0.5, (len(values) - 30 * HOURS,), 9)
     values[230 * HOURS :, 6] += 5.0
     found = finder("input_drift", values)(234)
-    assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f6")
+    assert (found.outcome, found.detail.top) == (Outcome.BREACH, "f6")
 
 
 def test_a_target_without_labels_in_the_reference_is_not_evaluated() -> None:
@@ -126,8 +126,8 @@ def test_a_constant_that_stays_has_no_effect() -> None:
     for kind in ("input_drift", "mean_shift"):
         found = finder(kind, with_constant(0.0))(234)
         assert found.outcome is Outcome.OK
-        assert found.detail["features"]["f5"]["effect"] == 0.0  # type: ignore[index,call-overload]
-        assert found.detail["features"]["f5"]["reference_sd"] == 0.0  # type: ignore[index,call-overload]
+        assert found.detail.to_json()["features"]["f5"]["effect"] == 0.0
+        assert found.detail.to_json()["features"]["f5"]["reference_sd"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_a_constant_that_changes_is_told_of_without_standard_deviations(
     kind: str, said: str, factor: float, offset: float
 ) -> None:
     found = finder(kind, (with_constant(1.0) + offset) * factor)(234)
-    assert (found.outcome, found.detail["top"]) == (Outcome.BREACH, "f5")
-    assert found.detail["features"]["f5"]["effect"] is None  # type: ignore[index,call-overload]
+    assert (found.outcome, found.detail.top) == (Outcome.BREACH, "f5")
+    assert found.detail.to_json()["features"]["f5"]["effect"] is None
     assert found.value is not None
     assert found.value < 1e7
     if (factor, offset) == (1.0, 0.0):

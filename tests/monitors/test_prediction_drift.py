@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import Unprocessable
+from core.window import Window
 from monitors.baselines.first_days import reference_of
 from monitors.drift.prediction_drift import PredictionDriftParams, evaluate
 from monitors.false_alarms.threshold import episodes
@@ -97,14 +98,8 @@ def test_the_reference_grows_to_its_full_length_and_stays() -> None:
     params = PredictionDriftParams(reference_days=60)
     said = noise(200, seed=3)
     at_first, at_last = evaluated(said, 50, params), evaluated(said, 190, params)
-    assert at_first.detail["reference"] == {
-        "start": day(0).isoformat(),
-        "end": day(48).isoformat(),
-    }
-    assert at_last.detail["reference"] == {
-        "start": day(0).isoformat(),
-        "end": day(60).isoformat(),
-    }
+    assert at_first.detail.reference == Window(day(0), day(48))
+    assert at_last.detail.reference == Window(day(0), day(60))
     assert evaluated(said, 191, params).threshold == at_last.threshold
 
 

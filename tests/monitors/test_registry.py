@@ -25,6 +25,7 @@ from monitors.data_quality.contract_violations import ContractViolationParams
 from monitors.data_quality.entity_health import EntityHealthParams, EntityInputs
 from monitors.data_quality.flaws import DataQualityParams, DayVolume
 from monitors.data_quality.input_health import InputHealthParams
+from monitors.detail import Detail
 from monitors.drift import (
     input_drift,
     input_drift_baseline,
@@ -309,7 +310,9 @@ def test_every_kind_is_under_contract() -> None:
 @pytest.mark.parametrize("values", STREAMS)
 def test_every_stream_gets_a_finding_that_fits_into_json(kind: str, values: Floats) -> None:
     finding = MAX_EVALUATIONS[kind](values)
-    json.dumps(finding.detail, allow_nan=False)
+    of_kind, stored = KINDS.find(kind), finding.detail.to_json()
+    if type(finding.detail) is not Detail:
+        assert of_kind.detail_of(json.loads(json.dumps(stored))) == finding.detail
     for number in (finding.value, finding.threshold):
         assert number is None or math.isfinite(number)
     if finding.outcome is Outcome.BREACH:

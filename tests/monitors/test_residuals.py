@@ -76,16 +76,16 @@ def test_what_goes_wrong_at_one_horizon_is_named(
 ) -> None:
     before, after = evaluated(changed(lambda late: late)), evaluated(changed(change))
     assert before.outcome is Outcome.OK
-    assert before.detail["since"] is None
+    assert before.detail.since is None
     assert after.outcome is Outcome.BREACH
     assert after.cause.startswith("forecasts of t0 17 to 24 steps ahead ")
     assert words in after.cause
-    assert (after.detail["top"], after.detail["view"]) == ("t0+17..24", view)
-    assert after.detail["since"] is not None
+    assert (after.detail.top, after.detail.to_json()["view"]) == ("t0+17..24", view)
+    assert after.detail.since is not None
 
 
 def test_the_bias_is_told_beside_what_is_usual() -> None:
-    parts: Any = evaluated(changed(lambda late: late + 0.8)).detail["parts"]
+    parts: Any = evaluated(changed(lambda late: late + 0.8)).detail.to_json()["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
     assert said["baseline"]["bias"] == pytest.approx(0.0, abs=0.2)
@@ -97,7 +97,7 @@ def test_errors_that_shrink_are_no_breach() -> None:
 
 def test_errors_that_overlap_are_no_memory() -> None:
     """Forecasts 24 steps ahead share 23 shocks with those of the hour before."""
-    parts: Any = evaluated(quiet_errors(N_DAYS, seed=5)).detail["parts"]
+    parts: Any = evaluated(quiet_errors(N_DAYS, seed=5)).detail.to_json()["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["repeats"] is None  # the day is the first lag: `season` holds it
     assert said["baseline"]["season"] < 0.1  # one hour apart it is .9
@@ -115,16 +115,16 @@ def test_days_with_too_few_labels_say_nothing() -> None:
 
 def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() -> None:
     params = ResidualParams(window_days=3, reference_days=60)
-    reference: Any = evaluated(quiet_errors(100, seed=4), params).detail["reference"]
+    reference: Any = evaluated(quiet_errors(100, seed=4), params).detail.to_json()["reference"]
     assert (reference["start"], reference["end"]) == (
-        "2016-07-18T00:00:00+00:00",
-        "2016-09-16T00:00:00+00:00",
+        "2016-07-18T00:00:00Z",
+        "2016-09-16T00:00:00Z",
     )
-    early: Any = evaluated(quiet_errors(63, seed=4), params).detail["reference"]
-    assert early["end"] == "2016-09-15T00:00:00+00:00"  # 19 windows
+    early: Any = evaluated(quiet_errors(63, seed=4), params).detail.to_json()["reference"]
+    assert early["end"] == "2016-09-15T00:00:00Z"  # 19 windows
     young = replace(params, reference_days=365)
-    grows: Any = evaluated(quiet_errors(100, seed=4), young).detail["reference"]
-    assert grows["end"] == "2016-09-25T00:00:00+00:00"  # 28 days before the window
+    grows: Any = evaluated(quiet_errors(100, seed=4), young).detail.to_json()["reference"]
+    assert grows["end"] == "2016-09-25T00:00:00Z"  # 28 days before the window
 
 
 def test_what_goes_on_is_breach_until_it_has_lasted_four_weeks() -> None:
@@ -218,6 +218,6 @@ def is_called(errors: Floats, start: int, target: int) -> bool:
         for end in range(start + 1, start + 15)
     ]
     return any(
-        one.outcome is Outcome.BREACH and str(one.detail["top"]).startswith(f"t{target}+")
+        one.outcome is Outcome.BREACH and str(one.detail.top).startswith(f"t{target}+")
         for one in found
     )

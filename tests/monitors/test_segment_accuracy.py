@@ -73,7 +73,7 @@ def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
     assert evaluated(QUIET).outcome is Outcome.OK
     found = evaluated(worse(QUIET, CHANGED, FIRST + 5, 2.0))
     assert found.outcome is Outcome.BREACH
-    detail: Any = found.detail
+    detail: Any = found.detail.to_json()
     assert detail["top"].endswith("[site=5]")
     assert found.cause.startswith("errors of ")
     assert " for site=5 are " in found.cause
@@ -92,7 +92,7 @@ def test_what_makes_all_forecasts_worse_is_no_fault_of_a_segment() -> None:
 def test_a_segment_that_is_forecast_better_calls_nobody_and_moves_no_other() -> None:
     found = evaluated(worse(QUIET, CHANGED, FIRST + 5, 0.2))
     assert found.outcome is Outcome.OK
-    detail: Any = found.detail
+    detail: Any = found.detail.to_json()
     assert detail["features"]["all targets [site=5]"]["relative error"] == 0.0
     assert found.value == pytest.approx(evaluated(QUIET).value, rel=0.5)
 
@@ -101,7 +101,7 @@ def test_a_new_segment_is_learnt_before_it_is_evaluated() -> None:
     late = QUIET.copy()
     late[:110, FIRST + 7] = 0.0
     found = evaluated(worse(late, CHANGED, FIRST + 7, 9.0))
-    detail: Any = found.detail
+    detail: Any = found.detail.to_json()
     assert detail["segments"] == {
         "evaluated": [f"site={i}" for i in range(7)],
         "warming_up": ["site=7"],
@@ -124,7 +124,7 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
     some[CHANGED:, FIRST + 5, :, LABELLED] *= 0.5
     some[CHANGED:, FIRST + 5, :, LOSS] *= 5.0
     found = evaluated(some)
-    detail: Any = found.detail
+    detail: Any = found.detail.to_json()
     assert detail["top"].endswith("[site=2]")
     assert "all targets [site=5]" not in detail["errors"]
     none = QUIET.copy()

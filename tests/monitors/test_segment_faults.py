@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Finding, Outcome
 from monitors.input_fault import input_fault, segment_faults
-from monitors.input_fault.input_fault import Fault, InputFaultParams
+from monitors.input_fault.input_fault import InputFault, InputFaultDetail, InputFaultParams
 from monitors.input_fault.segment_faults import Block
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import Floats, chunk_start
@@ -36,16 +35,16 @@ def learnt(hours: Hourly) -> tuple[Block, ...]:
 
 
 def evaluation(
-    blocks: tuple[Block, ...], hours: Hourly, day: int, previous: tuple[Fault, ...] = ()
+    blocks: tuple[Block, ...], hours: Hourly, day: int, previous: tuple[InputFault, ...] = ()
 ) -> Finding:
     end = hours.first + (N_REFERENCE + day) * HOURS
     recent = hours.until(end, 36 * HOURS)
     return segment_faults.evaluate(blocks, recent, previous, chunk_start(end))
 
 
-def faults_of(finding: Finding) -> tuple[Fault, ...]:
-    stored: Any = finding.detail["faults"]
-    return tuple(Fault.from_json(fault) for fault in stored)
+def faults_of(finding: Finding) -> tuple[InputFault, ...]:
+    assert isinstance(finding.detail, InputFaultDetail)
+    return finding.detail.faults
 
 
 def broken(world: Floats, segment: int | slice = 3, until: int | None = None) -> Floats:
@@ -62,8 +61,8 @@ def test_the_promise_is_split_over_the_blocks_and_told_as_a_whole(
     assert [len(block.names) for block in blocks] == [N_FEATURES] + [N_SEGMENTS] * N_FEATURES
     found = evaluation(blocks, laid_out(world), BROKE)
     assert (found.outcome, found.cause) == (Outcome.OK, "")
-    assert found.detail["promised_days"] == pytest.approx(1095.0)
-    assert found.detail["faults"] == []
+    assert found.detail.promised_days == pytest.approx(1095.0)
+    assert faults_of(found) == ()
 
 
 def test_the_segment_is_named_with_the_hour_and_the_factor(
@@ -94,7 +93,7 @@ def test_a_fault_is_followed_until_the_input_is_repaired(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
     hours = laid_out(broken(world, until=BROKE + 8))
-    known: tuple[Fault, ...] = ()
+    known: tuple[InputFault, ...] = ()
     outcomes = []
     for day in range(BROKE + 1, BROKE + 14):
         found = evaluation(blocks, hours, day, known)
@@ -112,7 +111,7 @@ def test_faults_of_segments_that_are_evaluated_no_longer_are_forgotten(
 ) -> None:
     known = faults_of(evaluation(blocks, laid_out(broken(world)), BROKE + 3))
     gone = tuple(replace(fault, feature="f2 [shop=99]") for fault in known)
-    assert evaluation(blocks, laid_out(world), BROKE, gone).detail["faults"] == []
+    assert faults_of(evaluation(blocks, laid_out(world), BROKE, gone)) == ()
 
 
 def test_of_two_segments_nobody_can_say_which_is_broken(world: Floats) -> None:
@@ -158,7 +157,7 @@ def test_broken_inputs_of_a_segment_are_found_and_quiet_ones_are_not_called() ->
     for seed in range(31, 41):
         quiet = stream(N_REFERENCE + n_live, seed)
         blocks = learnt(laid_out(quiet))
-        known: tuple[Fault, ...] = ()
+        known: tuple[InputFault, ...] = ()
         for day in range(1, n_live):
             now = faults_of(evaluation(blocks, laid_out(quiet), day, known))
             n_false += len({f.since for f in now} - {f.since for f in known})
@@ -185,7 +184,7 @@ def test_the_total_keeps_its_promise_on_features_that_share_their_moods() -> Non
         hours = laid_out(stream(N_REFERENCE + 120, seed)).of([*range(N_FEATURES)])
         reference = hours.until(hours.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)
         blocks = segment_faults.fit(reference, InputFaultParams())
-        known: tuple[Fault, ...] = ()
+        known: tuple[InputFault, ...] = ()
         for day in range(1, 120):
             now = faults_of(evaluation(blocks, hours, day, known))
             n_false += len({f.since for f in now} - {f.since for f in known})

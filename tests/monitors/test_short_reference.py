@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
+from monitors.drift.input_drift import DriftDetail
 from monitors.drift.short_reference import with_first_impression
 from monitors.finding import Finding
 from monitors.summaries.daily import Daily, daily
@@ -32,7 +34,8 @@ def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily, Edges]:
 
 
 def learning() -> Finding:
-    return no_data(Window(START, START + DAY), "warming up: 5 of 19 windows of 7 days")
+    found = no_data(Window(START, START + DAY), "warming up: 5 of 19 windows of 7 days")
+    return replace(found, detail=DriftDetail())
 
 
 def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
@@ -45,7 +48,7 @@ def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
     )
     assert "its median by +1.48" in found.cause
     assert found.cause.endswith("(bootstrap, provisional, no season modelled: never alerts)")
-    told = found.detail["provisional"]
+    told = found.detail.to_json()["provisional"]
     assert isinstance(told, dict)
     assert told["top"] == "wind"
     assert told["p"] < 0.01

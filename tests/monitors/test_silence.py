@@ -91,7 +91,7 @@ def test_before_the_first_prediction_there_is_no_data() -> None:
 
 
 def test_entities_are_one_finding_with_their_list() -> None:
-    gone = [SilentEntity(name=f"pump {i}", last_at=MONDAY) for i in range(7)]
+    gone = [SilentEntity(entity=f"pump {i}", last_at=MONDAY) for i in range(7)]
     usual = arrivals(every=MINUTE)
     found = evaluate(
         ArrivalHistory(now=MONDAY, age=MINUTE, profile=usual, silent=gone, n_entities=40),
@@ -100,7 +100,7 @@ def test_entities_are_one_finding_with_their_list() -> None:
     assert found.cause == (
         "7 of 40 entities silent: pump 0, pump 1, pump 2, pump 3, pump 4 and 2 more"
     )
-    assert found.detail["n_silent"] == 7
+    assert found.detail.to_json()["n_silent"] == 7
 
 
 def local_arrivals(week: Week, days: Sequence[date], hours: range) -> ArrivalProfile:

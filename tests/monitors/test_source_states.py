@@ -61,7 +61,7 @@ def state(**more: Any) -> SourceState:
 def test_what_is_wrong_with_a_source(of: SourceState, fault: str | None) -> None:
     found = evaluate([state(name="other"), of], SourceParams(), NOW + DAY)
     named = [] if fault is None else [{"source": "s", "fault": fault}]
-    assert found.detail["sources"] == named
+    assert found.detail.to_json().get("sources", []) == named
     assert found.outcome is (Outcome.OK if fault is None else Outcome.BREACH)
     assert found.cause.startswith("s: " if fault else "")
 

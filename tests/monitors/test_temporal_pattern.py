@@ -1,4 +1,3 @@
-import json
 from datetime import timedelta
 
 import numpy as np
@@ -27,7 +26,7 @@ def baseline(stream: Floats) -> TemporalPatternBaseline:
 
 def test_an_unchanged_stream_is_ok(stream: Floats, baseline: TemporalPatternBaseline) -> None:
     found = evaluate(baseline, days(grid(stream), 200, 220), day(220))
-    assert (found.outcome, found.cause, found.detail["since"]) == (Outcome.OK, "", None)
+    assert (found.outcome, found.cause, found.detail.since) == (Outcome.OK, "", None)
     assert found.window.end - found.window.start == timedelta(days=3)
 
 
@@ -39,9 +38,9 @@ def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
     found = evaluate(baseline, days(grid(held), 203, 220), day(220))
     assert found.outcome is Outcome.BREACH
     assert found.cause.startswith("f2: mean of the hour before repeated more often")
-    assert (found.detail["top"], found.detail["view"]) == ("f2", "first_difference")
-    assert day(216).isoformat() <= str(found.detail["since"]) <= day(218).isoformat()
-    json.dumps(found.detail, allow_nan=False)
+    assert (found.detail.top, found.detail.to_json()["view"]) == ("f2", "first_difference")
+    assert found.detail.since is not None
+    assert day(216) <= found.detail.since <= day(218)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 
 from core.window import Window
 from monitors.baselines import first_days
-from monitors.explanation.implicated_features import named
 from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.summaries.hourly import HOURS
@@ -282,10 +281,9 @@ def test_what_is_wrong_inside_rows_is_found_and_named(fault: Fault, message: str
     assert found.outcome is Outcome.BREACH
     assert message in found.cause
     assert found.cause.startswith("f0: ")
-    assert named(found.detail)[0].feature.startswith("f0: ")
-    since = found.detail["since"]
-    assert isinstance(since, str)
-    assert since >= day(N_DAYS - 3).isoformat()
+    assert found.detail.implicated_features[0].feature.startswith("f0: ")
+    assert found.detail.since is not None
+    assert found.detail.since >= day(N_DAYS - 3)
 
 
 def test_half_a_window_is_another_length() -> None:

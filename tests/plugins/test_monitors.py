@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,10 +17,15 @@ from db.tables import Delivery, Finding, FlipRow, Monitor
 from monitors import registry
 from monitors.evidence import Evidence
 from monitors.false_alarms.decision import decide
+from monitors.finding import Finding as Found
 from monitors.finding import Outcome
+from monitors.kind import EvaluationContext
 from monitors.show import Bars
+from monitors.slo.silence import SilenceDetail
+from monitors.slo.source_states import SourceDetail
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.evaluate_monitor import concluded
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
@@ -128,3 +134,14 @@ def test_too_little_evidence_is_no_data() -> None:
 def evidence() -> Evidence:
     null = np.abs(np.random.default_rng(3).normal(size=400))
     return Evidence(score=1.0, null=null, window=Window(END - DAY, END), message="x")
+
+
+def test_a_detail_is_what_the_kind_declares() -> None:
+    kind, context = registry.find("silence"), cast(EvaluationContext, None)
+    found = Found(outcome=Outcome.NO_DATA, window=Window(END - DAY, END))
+    assert concluded(found, kind, context).detail == SilenceDetail()
+    with pytest.raises(TypeError, match="expected a SilenceDetail"):
+        concluded(replace(found, detail=SourceDetail()), kind, context)
+    wrong = SilenceDetail(n_silent="two")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n_silent"):
+        concluded(replace(found, detail=wrong), kind, context)

@@ -1,6 +1,5 @@
 """One model whose loop can be driven by hand: its findings, its errors, its rollout."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,9 +24,10 @@ from db.tables import (
     Stream,
     Version,
 )
-from monitors.finding import Finding, Json, Outcome
+from monitors.detail import Detail
+from monitors.finding import Finding, Outcome
 from monitors.input_fault.fault_types import FaultKind
-from monitors.input_fault.input_fault import Fault
+from monitors.input_fault.input_fault import InputFault, InputFaultDetail
 from notify.signing import new_secret
 from retrain.rollout import Event
 from retrain.templates.segment_lstm import FORMAT
@@ -42,7 +42,7 @@ from tests.streams import CONTRACT, START, add_model, add_version
 
 DAY = timedelta(days=1)
 OBJECTIVE = 0.5
-FAULT = Fault(feature="load", kind=FaultKind.SCALE, amount=1.8, since=START)
+FAULT = InputFault(feature="load", kind=FaultKind.SCALE, amount=1.8, since=START)
 # With this contract and policy, the labels of a forecast are due after two event days.
 POLICY = Policy(cool_down_seconds=7 * 86_400, min_canary_sessions=5)
 
@@ -104,7 +104,7 @@ class Loop:
         name: str,
         outcome: Outcome,
         at: datetime,
-        detail: Mapping[str, Json] | None = None,
+        detail: Detail | None = None,
     ) -> None:
         """Let a monitor have found this on the event day that ended at `at`."""
         with unit_of_work(self.sessions) as session:
@@ -116,7 +116,7 @@ class Loop:
         name: str,
         outcome: Outcome,
         at: datetime,
-        detail: Mapping[str, Json] | None = None,
+        detail: Detail | None = None,
     ) -> None:
         finding = Finding(
             outcome=outcome,
@@ -124,7 +124,7 @@ class Loop:
             threshold=0.5,
             window=Window(at - DAY, at),
             cause=f"{name} is wrong" if outcome is Outcome.BREACH else "",
-            detail=detail or {},
+            detail=detail or Detail(),
         )
         monitor = session.scalars(
             select(Monitor).where(Monitor.model_id == self.model_id, Monitor.name == name)
@@ -132,7 +132,7 @@ class Loop:
         alert_transitions.observe(session, monitor, Seen(version="v1", as_of=at), finding, at)
 
     def break_input(self, at: datetime) -> None:
-        self.observe("input_fault", Outcome.BREACH, at, {"faults": [FAULT.to_json()]})
+        self.observe("input_fault", Outcome.BREACH, at, InputFaultDetail(faults=(FAULT,)))
 
     def request(self, key: str = "monday", onset: datetime | None = None) -> UUID:
         with unit_of_work(self.sessions) as session:

@@ -9,6 +9,7 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
+from monitors.input_fault.input_fault import InputFaultDetail
 from services.alerting import alert_transitions, inhibition
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -108,10 +109,10 @@ def test_a_fault_explains_what_is_seen_until_its_days_have_left_the_windows(
 ) -> None:
     loop.break_input(START + DAY)
     repaired = replace(FAULT, until=START + 2 * DAY)
-    detail = {"faults": [repaired.to_json()]}
+    detail = InputFaultDetail(faults=(repaired,))
     loop.observe("input_fault", Outcome.OK, START + 3 * DAY, detail)
     assert wrong_with(loop) == f"{FAULT} until 2026-01-07T00:00Z"
-    loop.observe("input_fault", Outcome.OK, START + 14 * DAY, {"faults": []})
+    loop.observe("input_fault", Outcome.OK, START + 14 * DAY)
     assert wrong_with(loop) is None
 
 

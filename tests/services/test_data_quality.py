@@ -15,6 +15,7 @@ from db.queries.log import contract_violations, row_counters
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, FlipRow, Model, Rollout
 from db.tables import Finding as FindingRow
+from monitors.data_quality.flaws import DataQualityDetail, Fact, Flaw
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
 from services.evaluation import backtest
@@ -213,8 +214,13 @@ def test_a_replay_finds_what_was_found(site: Site) -> None:
     )
 
 
-def flaws(*features: str | None) -> dict[str, Any]:
-    return {"flaws": [{"fact": "missing", "feature": feature} for feature in features]}
+def flaws(*features: str | None) -> DataQualityDetail:
+    return DataQualityDetail(
+        flaws=tuple(
+            Flaw(fact=Fact.MISSING, feature=feature, value=1.0, baseline=0.0, limit=0.1)
+            for feature in features
+        )
+    )
 
 
 @pytest.mark.parametrize(

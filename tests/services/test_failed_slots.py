@@ -22,6 +22,7 @@ from jobs.ticker import Ticker, closed_days
 from jobs.wiring import jobs
 from jobs.worker import Worker
 from monitors.finding import Outcome
+from monitors.input_fault.input_fault import InputFaultDetail
 from monitors.performance import accuracy
 from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
@@ -169,7 +170,7 @@ def test_what_reads_the_faults_of_a_failed_slot_is_evaluated_again(
     evaluate(loop, 3)
     with unit_of_work(loop.sessions) as session:  # as if a fault were followed since
         for row in session.query(FindingRow).filter_by(as_of=day(3)):
-            row.detail = {"faults": [FAULT.to_json()]}
+            row.detail = InputFaultDetail(faults=(FAULT,)).to_json()
     broken(evaluation_context, "load", (4,), KeyError("load"))
     evaluate(loop, 5)
     monkeypatch.undo()

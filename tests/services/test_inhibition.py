@@ -15,7 +15,9 @@ from core.window import Window
 from db.session import unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Monitor
 from db.tables import Finding as FindingRow
-from monitors.finding import Finding, Json, Outcome
+from monitors.data_quality.flaws import DataQualityDetail, Fact, Flaw
+from monitors.finding import Finding, Outcome
+from monitors.input_fault.input_fault import InputFaultDetail
 from services.evaluation import backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
@@ -50,17 +52,19 @@ def evaluate_in(
     session: Session, loop: Loop, kind: str, at: datetime, is_broken: bool, outcome: str
 ) -> None:
     of_input = Outcome.BREACH if is_broken else Outcome.OK
-    known: dict[str, Json] = {"faults": [FAULT.to_json()] if is_broken else []}
+    known = InputFaultDetail(faults=(FAULT,) if is_broken else ())
     loop.observe_in(session, "input_fault", of_input, at, known)
     found, detail = _found(outcome)
     loop.observe_in(session, kind, found, at, detail)
 
 
-def _found(outcome: str) -> tuple[Outcome, dict[str, Json]]:
+def _found(outcome: str) -> tuple[Outcome, DataQualityDetail]:
     """Return what one letter stands for: `l` and `w` name flaws of load and wind."""
-    flaws = FLAWS.get(outcome, [])
-    detail: dict[str, Json] = {"flaws": [{"fact": "missing", "feature": f} for f in flaws]}
-    return (Outcome.BREACH if flaws else OUTCOMES[outcome]), detail
+    flaws = tuple(
+        Flaw(fact=Fact.MISSING, feature=name, value=1.0, baseline=0.0, limit=0.1)
+        for name in FLAWS.get(outcome, ())
+    )
+    return (Outcome.BREACH if flaws else OUTCOMES[outcome]), DataQualityDetail(flaws=flaws)
 
 
 def notified(loop: Loop, kind: str) -> list[tuple[int, str]]:
@@ -234,7 +238,7 @@ def test_the_change_and_its_notification_are_kept_together_or_not_at_all(
 
     def crash() -> None:
         with unit_of_work(sessions) as session:
-            loop.observe_in(session, "input_fault", Outcome.OK, START + 3 * DAY, {"faults": []})
+            loop.observe_in(session, "input_fault", Outcome.OK, START + 3 * DAY)
             loop.observe_in(session, "accuracy", Outcome.BREACH, START + 3 * DAY)
             raise RuntimeError
 

@@ -27,6 +27,7 @@ from jobs.worker import Worker
 from lake import tables
 from lake.reading import Log
 from lake.sampling import sample_input
+from monitors.drift.input_drift import DriftDetail, FeatureDrift
 from monitors.finding import Finding, Outcome
 from services.access.api_keys import create_key
 from services.alerting import alert_transitions
@@ -37,7 +38,9 @@ from tests.streams import CONTRACT, HOUR, START, add_model, add_version, predict
 DAY = timedelta(days=1)
 BEFORE = Window(START, START + 5 * DAY)
 AFTER = Window(START + 5 * DAY, START + 6 * DAY)
-SCORES = {"features": {"load": {"score": 1.0}, "wind": {"score": 3.0}}}
+SCORES = DriftDetail(
+    features={"load": FeatureDrift(score=1.0), "wind": FeatureDrift(score=3.0)}
+)
 
 
 def archive(lake: LakeRoot, model_id: UUID, rows: Sequence[dict[str, object]]) -> None:

@@ -66,7 +66,7 @@ def test_what_was_refused_today_is_asked_for_tomorrow(loop: Loop) -> None:
     loop.break_input(day(1))
     fire(loop)
     assert consider(loop, day(2)) == []
-    loop.observe("input_fault", Outcome.OK, day(3), {"faults": []})
+    loop.observe("input_fault", Outcome.OK, day(3))
     assert len(consider(loop, day(3))) == 1
 
 
@@ -76,7 +76,7 @@ def test_what_has_recovered_is_not_asked_for(loop: Loop) -> None:
     consider(loop, day(2))
     for number in (3, 4):
         loop.observe("accuracy", Outcome.OK, day(number))
-    loop.observe("input_fault", Outcome.OK, day(4), {"faults": []})
+    loop.observe("input_fault", Outcome.OK, day(4))
     assert consider(loop, day(4)) == []
 
 
@@ -92,7 +92,7 @@ def test_a_refusal_is_audited_once_for_each_flip_and_reason(loop: Loop) -> None:
     fire(loop)
     for number in range(2, 6):
         consider(loop, day(number))
-    loop.observe("input_fault", Outcome.OK, day(6), {"faults": []})
+    loop.observe("input_fault", Outcome.OK, day(6))
     for number in range(6, 9):
         consider(loop, day(number))
     assert [reason.partition(" (")[0].partition(":")[0] for reason in refusals(loop)] == [

@@ -2,7 +2,7 @@
 
 from monitors.drift import short_term
 from monitors.drift.short_term import ShortTermBaseline, ShortTermDriftParams
-from monitors.evidence import Evidence
+from monitors.evidence import Evidence, EvidenceDetail
 from monitors.finding import Finding
 from monitors.kind import Inputs, Interval, MonitorKind, by_any
 from monitors.sources import InputGrains
@@ -29,6 +29,7 @@ KIND = MonitorKind(
     name="short_term_drift",
     question="Have level and spread of the input changed within the last minutes or hours?",
     params=ShortTermDriftParams,
+    detail=EvidenceDetail,
     sources=lambda params: [_grains(params)],
     evaluate=evaluate,
     gives_evidence=True,

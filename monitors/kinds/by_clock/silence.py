@@ -1,14 +1,10 @@
 """Silence: predictions have stopped arriving, of a model or of one of its entities."""
 
-from dataclasses import dataclass
-
-import msgspec
-
 from monitors.finding import Finding
-from monitors.kind import Detail, Inputs, Interval, MonitorKind, Severity
+from monitors.kind import Inputs, Interval, MonitorKind, Severity
 from monitors.show import CellKind, Column, Table, View
 from monitors.slo import silence
-from monitors.slo.silence import SilenceParams
+from monitors.slo.silence import SilenceDetail, SilenceParams
 from monitors.sources import Arrivals
 
 _ARRIVALS = Arrivals()
@@ -19,20 +15,13 @@ def evaluate(params: SilenceParams, inputs: Inputs) -> Finding:
     return silence.evaluate(inputs[_ARRIVALS], params)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Silent:
-    entity: str
-    last_at: str
-
-
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: SilenceDetail, _: float | None) -> list[View]:
     """Show which entities are silent, and since when."""
-    silent = msgspec.convert(detail.get("silent_entities", ()), list[_Silent])
     columns = (
         Column(name="Entity", unit=CellKind.TEXT),
         Column(name="Last at", unit=CellKind.TEXT),
     )
-    rows = tuple((one.entity, one.last_at) for one in silent)
+    rows = tuple((one.entity, one.last_at.isoformat()) for one in detail.silent_entities)
     return [Table(title="Silent entities", columns=columns, rows=rows)] if rows else []
 
 
@@ -40,6 +29,7 @@ KIND = MonitorKind(
     name="silence",
     question="Do predictions still arrive?",
     params=SilenceParams,
+    detail=SilenceDetail,
     sources=lambda _: [_ARRIVALS],
     evaluate=evaluate,
     show=show,

@@ -3,7 +3,7 @@
 from monitors.finding import Finding
 from monitors.kind import Inputs, Interval, MonitorKind
 from monitors.slo import source_states
-from monitors.slo.source_states import SourceParams
+from monitors.slo.source_states import SourceDetail, SourceParams
 from monitors.sources import PulledSources
 
 _SOURCES = PulledSources()
@@ -18,6 +18,7 @@ KIND = MonitorKind(
     name="source",
     question="Do the sources give new rows in the mapped columns?",
     params=SourceParams,
+    detail=SourceDetail,
     sources=lambda _: [_SOURCES],
     evaluate=evaluate,
     needs_reference=False,

@@ -10,9 +10,9 @@ from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.window import Window
 from monitors.baselines.segments import feature_of, segment_of
+from monitors.detail import ImplicatedFeature
 from monitors.explanation import contributions
 from monitors.explanation.contributions import Parts
-from monitors.explanation.implicated_features import ImplicatedFeature
 from monitors.finding import as_json
 from monitors.statistics import all_distances
 from monitors.summaries.hourly import HOURS

@@ -20,7 +20,7 @@ from db.queries.read import nearby
 from db.tables import Finding, Model, Monitor
 from monitors import registry
 from monitors.baselines.segments import segment_of
-from monitors.explanation.implicated_features import ImplicatedFeature, named, started
+from monitors.detail import Detail, ImplicatedFeature
 from monitors.false_alarms import decision
 from monitors.finding import Outcome
 from monitors.kind import Source
@@ -162,7 +162,8 @@ def explain(
     row = report_status.visible(session, finding_id, only)
     model = session.get_one(Model, row.model_id)
     monitor = session.get_one(Monitor, row.monitor_id)
-    incident = _incident(session, row)
+    detail = registry.detail(monitor.kind, row.detail)
+    incident = _incident(session, row, detail)
     window = Window(row.window_start, row.window_end)
     contract = model.contract
     zone = Zone(contract.zone)
@@ -172,8 +173,8 @@ def explain(
     some = Window(start, max(lead.end, around.end))
     recent = input_history.load(session, model, some)
     by_hour = rolled_up_in(session, model.id, Level.HOUR, some) is None
-    is_apart = "segments" in row.detail
-    reference = _reference(session, row, monitor.kind)
+    is_apart = detail.segments is not None
+    reference = _reference(session, row, monitor.kind, detail)
     shown, of_lead = contract, recent
     counted = partial(input_history.load, session, model)
     sources = {type(source) for source in monitor_config.sources_of(monitor)}
@@ -199,7 +200,7 @@ def explain(
 
     # decide
     is_accuracy = DailyErrors in sources
-    names = _names(row, sources, material)
+    names = _names(detail, sources, material)
     where = Around(
         model=model,
         window=around,
@@ -231,13 +232,13 @@ def explain(
         zone=contract.zone,
         reference=reference,
         view=names[0].view if names else None,
-        moved=tuple(row.detail.get("moved", ())),  # older findings name none
+        moved=detail.moved,
         features=features.moves(material, names),
         are_inputs=is_accuracy or ErrorsBySegment in sources,
         errors=errors.compare(session, model.id, row.version, contract, material.window)
         if is_accuracy
         else None,
-        views=_views(row, monitor.kind),
+        views=_views(row, monitor.kind, detail),
         nearby_start=around.start,
         nearby_end=around.end,
         nearby=changes(session, where, now),
@@ -246,18 +247,18 @@ def explain(
     )
 
 
-def _views(row: Finding, kind: str) -> tuple[View, ...]:
+def _views(row: Finding, kind: str, detail: Detail) -> tuple[View, ...]:
     """Return what the kind shows; where it cannot, the error instead."""
     try:
-        own = registry.stored(kind).show(row.detail, row.threshold)
-        return checked([*own, *decision.show(row.detail)])
+        own = registry.stored(kind).show(detail, row.threshold)
+        return checked([*own, *decision.show(detail)])
     except Exception as error:
         log.exception("finding %s cannot be shown by its kind %s", row.id, kind)
         return (Text(title="Detail cannot be shown", text=described(error)),)
 
 
 def _names(
-    row: Finding, sources: Set[type[Source[Any]]], material: Material
+    detail: Detail, sources: Set[type[Source[Any]]], material: Material
 ) -> tuple[ImplicatedFeature, ...]:
     """Return the features to show: of errors, the inputs whose values moved farthest."""
     if sources & {Residuals, Probabilities}:
@@ -265,12 +266,12 @@ def _names(
     now, baseline = material.recent.within(material.window), material.reference
     if DailyErrors in sources:
         return features.farthest(now, baseline)
-    if ErrorsBySegment in sources and "top" in row.detail:
-        return features.farthest(now, baseline, segment_of(row.detail["top"]))
-    return named(row.detail)
+    if ErrorsBySegment in sources and detail.top is not None:
+        return features.farthest(now, baseline, segment_of(detail.top))
+    return detail.implicated_features
 
 
-def _incident(session: Session, row: Finding) -> _Incident:
+def _incident(session: Session, row: Finding, detail: Detail) -> _Incident:
     """Return the start and length of the run of breaches."""
     if row.outcome is not Outcome.BREACH:
         return _Incident(since=None, n_evaluations=0)
@@ -285,7 +286,7 @@ def _incident(session: Session, row: Finding) -> _Incident:
     _, start, end = run[-1]
     # The change is before the end of the window; a window of one day is the change.
     first = start if end <= zone.later(start, DAY) else end
-    return _Incident(since=started(row.detail) or first, n_evaluations=len(run))
+    return _Incident(since=detail.started or first, n_evaluations=len(run))
 
 
 def _around(window: Window, since: datetime | None, zone: Zone) -> Window:
@@ -301,15 +302,11 @@ def _lead(window: Window, since: datetime | None, zone: Zone) -> Window:
     return Window(zone.floor(zone.later(min(window.start, changed), -LEAD)), window.end)
 
 
-def _reference(session: Session, row: Finding, kind: str) -> Stretches:
+def _reference(session: Session, row: Finding, kind: str, detail: Detail) -> Stretches:
     """Return what the finding was compared with."""
     of_kind = registry.stored(kind)
     if of_kind.is_against_reference and of_kind.fit is None:
-        days: dict[str, str] | None = row.detail.get("reference")
-        if days is None:
-            return ()
-        start, end = (datetime.fromisoformat(days[bound]) for bound in ("start", "end"))
-        return (Window(start, end),)
+        return () if detail.reference is None else (detail.reference,)
     versions = models.versions(session, row.model_id)
     champion = next((one for one in versions if one.name == row.version), None)
     known = [one for one in versions if one.created_at <= row.recorded_at]

@@ -1,13 +1,14 @@
 """Drift scores by feature and event day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from core.schema.zone import Zone
 from db.tables import Finding
+from monitors.drift.input_drift import DriftDetail, FeatureDrift
 from monitors.finding import Outcome
-from services.read_models.overview.monitor_status import Detail, FeatureDrift
+from monitors.kinds.input_drift import KIND
 
 LISTED = 40
 
@@ -47,7 +48,7 @@ def table(findings: Sequence[Finding], zone: Zone) -> DriftTable | None:
     """Lay the findings of drift out by feature and day; None when none scored a feature."""
     # A window that ends at midnight belongs to the day before it.
     days = {zone.day_of(row.window_end - timedelta.resolution): row for row in findings}
-    details = {day: Detail.read(row.detail) for day, row in days.items()}
+    details = {day: KIND.detail_of(row.detail) for day, row in days.items()}
     scored = {day: detail.features for day, detail in details.items() if detail.features}
     if not scored:
         return None
@@ -70,10 +71,10 @@ def table(findings: Sequence[Finding], zone: Zone) -> DriftTable | None:
     )
 
 
-def _score(detail: Detail, name: str) -> float | None:
+def _score(detail: DriftDetail, name: str) -> float | None:
     feature = detail.features.get(name)
     return feature.score if feature is not None else None
 
 
-def _last(features: dict[str, FeatureDrift], name: str) -> float:
+def _last(features: Mapping[str, FeatureDrift], name: str) -> float:
     return features.get(name, FeatureDrift()).score or 0.0

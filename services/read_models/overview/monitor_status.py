@@ -1,10 +1,8 @@
 """Status of one monitor: its alert and its last finding."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,43 +10,17 @@ import msgspec
 from alerts.state import Phase
 from core.stored import from_attributes
 from db.tables import Alert, Finding, Monitor
+from monitors import registry
+from monitors.detail import Detail, LeftOut, NotEvaluated
+from monitors.drift.input_drift import FeatureDrift
 from monitors.false_alarms.false_alarm_rate import Achieved
 from monitors.finding import Outcome
+from monitors.summaries.bin_resolution import CoarseBins
 from services.models import monitor_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureDrift:
-    """How one feature of the input compares with the reference, in its own unit."""
-
-    score: float | None = None
-    mean: float | None = None
-    reference_mean: float | None = None
-    sd: float | None = None
-    reference_sd: float | None = None
-    effect: float | None = None
-    distances: dict[str, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoarseBins:
-    """The feature of which so large a share lies in the three fullest of its bins."""
-
-    feature: str
-    share: float
-    n_bins: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotEvaluated:
-    """The outcome of one input that a monitor could not evaluate, and why."""
-
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
+class StatusDetail:
     """The parts of a finding's detail that pages show. What a kind has not is None.
 
     Attributes
@@ -57,7 +29,7 @@ class Detail:
         Days between two false alarms: as asked for, and as measured by
         replaying the monitor over its own reference, which had so many days.
     left_out
-        Incidents of the reference: first day, and the day after the last.
+        Incidents of the reference.
     remaining
         Share of the error budget that is left.
     coverage
@@ -71,24 +43,13 @@ class Detail:
     promised_days: float | None = None
     achieved_days: float | None = None
     replayed_days: float | None = None
-    left_out: list[dict[str, str]] = field(default_factory=list)
+    left_out: tuple[LeftOut, ...] = ()
     top: str | None = None
     remaining: float | None = None
     coverage: float | None = None
     coarse_bins: CoarseBins | None = None
     not_evaluated: dict[str, NotEvaluated] = field(default_factory=dict)
     features: dict[str, FeatureDrift] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> "Detail":
-        """Read the stored form; entries of other kinds are passed over.
-
-        Examples
-        --------
-        >>> Detail.read({"remaining": 0.75, "tiers": []}).remaining
-        0.75
-        """
-        return msgspec.convert(stored, cls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +85,7 @@ class MonitorStatus:
     promised_days: float | None
     replayed: Achieved | None
     live: Achieved | None
-    detail: Detail
+    detail: StatusDetail
     inhibited_by: str | None = None
 
 
@@ -144,7 +105,8 @@ def status_of(
         Alarms and evaluated days, from `db.queries.read.false_alarm_rates`.
     """
     phase = alert.phase if alert is not None else Phase.QUIET
-    detail = Detail.read(finding.detail) if finding is not None else Detail()
+    detail = registry.detail(monitor.kind, {} if finding is None else finding.detail)
+    shown = msgspec.convert(detail, StatusDetail, from_attributes=True)
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
@@ -161,7 +123,7 @@ def status_of(
         promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
         replayed=_replayed(detail),
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
-        detail=detail,
+        detail=shown,
     )
 
 

@@ -1,11 +1,9 @@
 """Status and access of Evidently reports on disk."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -16,7 +14,8 @@ from db.queries import models
 from db.queries.queue import runs
 from db.tables import Finding, Model, Monitor
 from db.tables.queue import RunStatus
-from monitors.explanation.implicated_features import named
+from monitors import registry
+from monitors.detail import Detail
 from services.alerting.alert_transitions import REPORT_JOB
 
 # It names no feature, and is explained by the inputs that moved.
@@ -110,9 +109,7 @@ def locate(session: Session, root: Path, finding_id: UUID, only: UUID | None) ->
     return path
 
 
-def columns_of(
-    contract: Contract, detail: Mapping[str, Any], kind: str = ""
-) -> tuple[str, ...]:
+def columns_of(contract: Contract, detail: Detail, kind: str = "") -> tuple[str, ...]:
     """Return the numbers that a finding names, the worst first.
 
     One of accuracy names none, and may be about any: all then.
@@ -120,16 +117,19 @@ def columns_of(
     Examples
     --------
     >>> from core.schema.feature import Feature
+    >>> from monitors.detail import FeatureScore, ScoreDetail
     >>> grid = Contract(
     ...     features=(Feature(name="load"),), targets=("load",),
     ...     step_seconds=3600, input_length=96, horizon=24,
     ... )
-    >>> columns_of(grid, {"features": {"load": {"score": 1.0}, "gone": {"score": 2.0}}})
+    >>> scores = {"load": FeatureScore(score=1.0), "gone": FeatureScore(score=2.0)}
+    >>> columns_of(grid, ScoreDetail(features=scores))
     ('load',)
     """
     if kind == ACCURACY:
         return contract.measured
-    return tuple(each.feature for each in named(detail) if each.feature in contract.measured)
+    named = (each.feature for each in detail.implicated_features)
+    return tuple(name for name in named if name in contract.measured)
 
 
 def status_of(session: Session, root: Path, finding: Finding) -> ReportNow:
@@ -186,7 +186,7 @@ def _lacks(session: Session, finding: Finding) -> str:
     """Return why there can be no report on a finding; "" where there can."""
     contract = session.get_one(Model, finding.model_id).contract
     kind = session.get_one(Monitor, finding.monitor_id).kind
-    if not columns_of(contract, finding.detail, kind):
+    if not columns_of(contract, registry.detail(kind, finding.detail), kind):
         return "it names no feature of the input that is a number"
     version = finding.version
     if version is None:

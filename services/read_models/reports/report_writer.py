@@ -15,6 +15,7 @@ from db.session import read_only
 from db.tables import Finding, Model, Monitor
 from lake.reading import Log
 from lake.sampling import sample_input
+from monitors import registry
 from monitors.explanation import evidently_report
 from services.evaluation import input_history
 from services.read_models.explanations import features
@@ -94,7 +95,7 @@ def subject_of(session: Session, finding_id: UUID) -> Subject:
     model = session.get_one(Model, finding.model_id)
     contract = model.contract
     kind = session.get_one(Monitor, finding.monitor_id).kind
-    columns = report_status.columns_of(contract, finding.detail, kind)
+    columns = report_status.columns_of(contract, registry.detail(kind, finding.detail), kind)
     if not columns:
         raise Unprocessable(
             f"finding {finding_id} names no feature of the input that is a number"

@@ -1,5 +1,6 @@
 """Three sigma: the mean of the last window against those of the windows of the reference."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -7,8 +8,9 @@ import msgspec
 import numpy as np
 
 from core.window import Window
+from monitors.detail import FeatureScore, ScoreDetail
 from monitors.finding import Finding, Outcome
-from monitors.kind import Detail, Inputs, MonitorKind, by_any
+from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.show import Bars, Series, View
 from monitors.sources import RecentInput
 from monitors.summaries.hourly import HOURS, Hourly
@@ -35,6 +37,12 @@ class Fitted:
     names: tuple[str, ...]
     mean: Floats
     sd: Floats
+
+
+class MeanDetail(ScoreDetail, frozen=True):
+    """How many standard deviations the mean of each feature is away."""
+
+    away: Mapping[str, float] = msgspec.field(default_factory=dict)
 
 
 def means(hours: Hourly, window_days: int) -> Floats:
@@ -71,30 +79,30 @@ def evaluate(params: Params, inputs: Inputs) -> Finding:
         threshold=params.n_sd,
         window=window,
         cause=f"{fitted.names[top]}: mean {away[top]:.1f} SD from that of the reference",
-        detail={
-            "features": {fitted.names[top]: {"score": float(away[top])}},
-            "away": {
+        detail=MeanDetail(
+            features={fitted.names[top]: FeatureScore(score=float(away[top]))},
+            away={
                 name: float(one)
                 for name, one in zip(fitted.names, away, strict=True)
                 if np.isfinite(one)
             },
-        },
+        ),
     )
 
 
-def show(detail: Detail, _: float | None) -> list[View]:
+def show(detail: MeanDetail, _: float | None) -> list[View]:
     """Show how many standard deviations each mean is away."""
-    away = msgspec.convert(detail.get("away", {}), dict[str, float])
-    if not away:
+    if not detail.away:
         return []
-    series = Series(name="SD", values=tuple(away.values()))
-    return [Bars(title="Away from the reference", names=tuple(away), series=(series,))]
+    series = Series(name="SD", values=tuple(detail.away.values()))
+    return [Bars(title="Away from the reference", names=tuple(detail.away), series=(series,))]
 
 
 KIND = MonitorKind(
     name="mean_3sd",
     question="Is the mean of the input within three standard deviations of the reference?",
     params=Params,
+    detail=MeanDetail,
     sources=lambda _: [RecentInput()],
     evaluate=evaluate,
     fit=fit,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.window import Window
-from monitors.evidence import Cause, Evidence, Implicated
+from monitors.evidence import Cause, Evidence, EvidenceDetail, Implicated
 from monitors.kind import DAY, Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput
 from monitors.summaries.hourly import HOURS, Hourly
@@ -72,6 +72,7 @@ KIND = MonitorKind(
     name="mean_rank",
     question="Is the mean of the day as usual?",
     params=Params,
+    detail=EvidenceDetail,
     sources=lambda _: [RecentInput()],
     evaluate=evaluate,
     gives_evidence=True,
