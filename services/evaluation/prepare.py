@@ -136,9 +136,8 @@ class Preparation:
             if source not in values:
                 values[source] = self._cut(source)(context)
         key = self._baselines.key(kind, params, context)
-        missing = [self._missing(source, context) for source in sources]
-        if key is not None:
-            missing.append(self._missing_reference(key))
+        missing = [] if key is None else [self._missing_reference(key)]
+        missing += [self._missing(source, context) for source in sources]
         state: Json = None
         if kind.state is not None:
             state = inhibition.state_before(
