@@ -137,9 +137,8 @@ class Preparation:
             if source not in values:
                 values[source] = self._cut(source)(context)
         key, unread = self._baselines.key(kind, params, context), kind.unread(context.contract)
-        missing = [self._missing(source, context) for source in sources]
-        if key is not None:
-            missing.append(self._missing_reference(key))
+        missing = [] if key is None else [self._missing_reference(key)]
+        missing += [self._missing(source, context) for source in sources]
         before: Detail | None = None
         if kind.state is not None:
             before = inhibition.newest_detail(self._reading.session, monitor, context.as_of)

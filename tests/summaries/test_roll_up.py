@@ -17,7 +17,8 @@ from core.schema.rows import Kind
 from core.streams import SUMMARIES, Level
 from db.queries import summaries
 from db.session import read_only, unit_of_work
-from db.tables import Model, SummaryRow, Version
+from db.tables import Finding, Model, SummaryRow, Version
+from monitors.finding import Outcome
 from monitors.summaries.summary import CENTRED, Summary
 from services.aggregation import folded
 from services.aggregation.fold import fold_all
@@ -228,6 +229,24 @@ def test_what_was_rolled_up_is_no_data_in_a_backtest_and_leaves_findings_as_they
     assert after.why_without.startswith("summaries by slice up to 2026-01-1")
     send(sessions, model_id, late(8))
     assert reevaluate(sessions, Baselines(), model_id, LATER).n_revised == 0
+
+
+@LITE
+def test_a_reference_that_was_rolled_up_before_it_was_one_is_no_data(
+    sessions: sessionmaker[Session],
+) -> None:
+    model_id = add(sessions, monitors={"input_fault": {}})
+    roll_up(sessions, SUMMARIES, model_id)
+    slot = START + 11 * DAY - HOUR
+    with unit_of_work(sessions) as session:
+        session.get_one(Model, model_id).evaluated_until = slot - DAY
+        version = session.query(Version).filter_by(model_id=model_id).one()
+        version.reference_start, version.reference_end = START, START + 5 * DAY
+    evaluate_slot(sessions, Baselines(), model_id, slot, LATER)
+    with read_only(sessions) as session:
+        finding = session.query(Finding).one()
+        assert finding.outcome is Outcome.NO_DATA
+        assert finding.cause.startswith("summaries by hour of the reference were rolled up")
 
 
 @LITE
