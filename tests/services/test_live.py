@@ -1,6 +1,7 @@
 """What is evaluated by grain and by the clock: found within minutes, and stored once."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -432,3 +433,12 @@ def test_short_term_drift_is_evaluated_by_whole_windows_after_a_day(
     assert found[-1].outcome is Outcome.BREACH
     assert found[-1].cause.startswith("wind: mean ")
     assert {(one.as_of - START) % (30 * MINUTE) for one in found} == {timedelta()}
+
+    with unit_of_work(sessions) as session:
+        model = session.get_one(Model, world.model_id)
+        features = tuple(replace(one, context=one.name == "wind") for one in CONTRACT.features)
+        model.contract = replace(CONTRACT, features=features)
+    for first in range(LEARNT + 90, LEARNT + 150, 10):
+        world.send(first, 10, scaled)
+        world.check()
+    assert world.findings("short_term_drift")[-1].outcome is Outcome.OK

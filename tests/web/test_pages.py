@@ -142,11 +142,11 @@ def test_a_model_names_its_time_zone_and_shows_days_of_it(
         declared = model.contract
         model.contract = replace(declared, zone="Asia/Tokyo")
         [version, *_] = models.versions(session, model.id)
-        start, end = (datetime(2026, month, 4, 15, tzinfo=UTC) for month in (1, 2))
-        version.reference = (Window(start, end),)
+        starts = [datetime(2026, month, 4, 15, tzinfo=UTC) for month in (1, 2, 3, 4)]
+        version.reference = (Window(*starts[:2]), Window(*starts[2:]))
     text = read.get(page).text
     assert "<dt>Days in</dt><dd>Asia/Tokyo</dd>" in text
-    assert "2026-01-05 to 2026-02-05" in text
+    assert "2026-01-05 to 2026-02-05<br>2026-03-05 to 2026-04-05" in text
 
 
 def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
