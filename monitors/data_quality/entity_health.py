@@ -3,8 +3,9 @@
 Each entity is measured against itself: how long each of its inputs has had no value, and has
 stood still, against the longest that it ever had. An input of an entity is evaluated once it
 has had 100 values (of a standstill: 100 movements) and its entity is known for a day, so that
-a night is no fault. A fault is learnt as no longer than its limit: one that lasted for days
-hides no later one. What fails together is one finding.
+a night is no fault. The first fault of a cell is learnt as no longer than its limit, so that
+it hides no later one; what recurs, as weekends do, is learnt. What fails together is one
+finding.
 """
 
 from collections.abc import Sequence
@@ -164,25 +165,27 @@ def evaluate(known: EntityInputs | None, params: EntityHealthParams, grain: Wind
     )
 
 
-def learnt(new: Ints, longest: Ints, is_settled: Bools) -> Ints:
-    """Return the longest duration, now that another is over: of a fault no more than its limit.
+def learnt(new: Ints, longest: Ints, fault: Ints, is_settled: Bools) -> tuple[Ints, Ints]:
+    """Return the longest duration, and that of a fault, now that another duration is over.
 
     Parameters
     ----------
-    new, longest
-        The one that is over, and the longest before it.
+    new, longest, fault
+        The one that is over, the longest before it, and the longest that was a fault.
     is_settled
         Whether it was evaluated; before, all is learnt.
 
     Examples
     --------
-    >>> settled = np.array([True, True, False])
-    >>> learnt(np.array([90, 86_400, 86_400]), np.array([60, 60, 60]), settled).tolist()
-    [90, 300, 86400]
+    >>> is_settled = np.array([True, True, True, False])
+    >>> new, fault = np.array([90, 86_400, 86_400, 86_400]), np.array([0, 0, 80_000, 0])
+    >>> [figure.tolist() for figure in learnt(new, np.full(4, 60), fault, is_settled)]
+    [[90, 300, 86400, 86400], [0, 86400, 86400, 0]]
     """
     limit = (LONGER * longest + LEAST_SECONDS).astype(np.int64)
-    kept: Ints = np.where(is_settled, np.minimum(new, limit), new)
-    return np.maximum(longest, kept)
+    is_fault = is_settled & (new > limit)
+    kept = np.where(is_fault & (new > 2 * fault), limit, new)
+    return np.maximum(longest, kept), np.where(is_fault, np.maximum(fault, new), fault)
 
 
 def _beyond(now: Ints, longest: Ints, n: Ints, params: EntityHealthParams) -> Bools:

@@ -95,8 +95,8 @@ def add(session: Session, model_id: UUID, found: Seen) -> None:
         kept,
     )
     places = np.where(places < cells.n_entities, places, -1)
-    is_settled = last - _seconds(after, "first_us") >= SETTLED_SECONDS
-    entity_inputs.follow(cells, found.values, places, found.times, is_settled)
+    settled_at = _seconds(after, "first_us") + SETTLED_SECONDS
+    entity_inputs.follow(cells, found.values, places, found.times, settled_at)
     payload, inputs = _written(after), entity_inputs.written(cells, last)
     if row is None:
         session.add(EntityState(model_id=model_id, payload=payload, inputs=inputs))

@@ -18,13 +18,16 @@ from monitors.summaries.summary import Bools
 MOST_CELLS = 200_000  # inputs x entities of a model: 20 inputs of 10,000 entities
 _US = 1_000_000
 _MANY = 65_535  # counts end there
-# Seconds since 1970 of the last value and the last movement; the longest without.
+# Seconds since 1970 of the last value and the last movement; the longest without, and the
+# longest that was a fault.
 _FIGURES = {
     "value": np.uint32,
     "seen": np.uint32,
     "moved": np.uint32,
     "absent": np.uint32,
     "still": np.uint32,
+    "absent_fault": np.uint32,
+    "still_fault": np.uint32,
     "n_values": np.uint16,
     "n_runs": np.uint16,
 }
@@ -71,7 +74,7 @@ class Cells:
         return int(self.figures["value"].shape[1])
 
 
-def follow(cells: Cells, found: Values, places: Ints, times: Ints, is_settled: Bools) -> None:
+def follow(cells: Cells, found: Values, places: Ints, times: Ints, settled_at: Ints) -> None:
     """Add predictions to the state of their entities, in place.
 
     Parameters
@@ -84,8 +87,8 @@ def follow(cells: Cells, found: Values, places: Ints, times: Ints, is_settled: B
         Of the entity of each, those of one together; below 0: none.
     times : (prediction,)
         Microseconds since 1970, ascending within an entity, after all before.
-    is_settled : (entity,)
-        Whether it is evaluated: then a fault is not learnt in full.
+    settled_at : (entity,)
+        From when on, in seconds, what begins is evaluated: then a fault is not learnt in full.
     """
     seconds = times // _US
     for i in range(len(found.inputs)):
@@ -93,38 +96,42 @@ def follow(cells: Cells, found: Values, places: Ints, times: Ints, is_settled: B
         if counts.size:
             of_input = {name: figure[i] for name, figure in cells.figures.items()}
             _follow(
-                of_input, places[counts], seconds[counts], found.hashes[i, counts], is_settled
+                of_input, places[counts], seconds[counts], found.hashes[i, counts], settled_at
             )
 
 
 def _follow(
-    of: dict[str, Ints], places: Ints, seconds: Ints, hashes: Ints, is_settled: Bools
+    of: dict[str, Ints], places: Ints, seconds: Ints, hashes: Ints, settled_at: Ints
 ) -> None:
     starts = np.flatnonzero(np.diff(places, prepend=-1))
     own, ends = places[starts], np.append(starts[1:], places.size) - 1
     is_new = of["n_values"][own] == 0
     first = np.where(is_new, seconds[starts], of["seen"][own])
     gaps = np.maximum.reduceat(seconds - _before(seconds, starts, first), starts)
-    settled = is_settled[own] & (of["n_values"][own] >= FEWEST)
-    of["absent"][own] = learnt(gaps, of["absent"][own], settled)
+    settled = (first >= settled_at[own]) & (of["n_values"][own] >= FEWEST)
+    of["absent"][own], of["absent_fault"][own] = learnt(
+        gaps, of["absent"][own], of["absent_fault"][own], settled
+    )
     has_moved = hashes != _before(hashes, starts, of["value"][own])
     has_moved[starts[is_new]] = True
     at = np.flatnonzero(has_moved)
     if at.size:
-        _move(of, places[at], seconds[at], is_settled)
+        _move(of, places[at], seconds[at], settled_at)
     of["seen"][own], of["value"][own] = seconds[ends], hashes[ends]
     of["n_values"][own] = np.minimum(of["n_values"][own] + ends - starts + 1, _MANY)
 
 
-def _move(of: dict[str, Ints], places: Ints, seconds: Ints, is_settled: Bools) -> None:
+def _move(of: dict[str, Ints], places: Ints, seconds: Ints, settled_at: Ints) -> None:
     """Add the moments at which values have moved; the first one of all ends nothing."""
     starts = np.flatnonzero(np.diff(places, prepend=-1))
     own, ends = places[starts], np.append(starts[1:], places.size) - 1
     is_new = of["n_values"][own] == 0
     first = np.where(is_new, seconds[starts], of["moved"][own])
     runs = np.maximum.reduceat(seconds - _before(seconds, starts, first), starts)
-    settled = is_settled[own] & (of["n_runs"][own] >= FEWEST)
-    of["still"][own] = learnt(runs, of["still"][own], settled)
+    settled = (first >= settled_at[own]) & (of["n_runs"][own] >= FEWEST)
+    of["still"][own], of["still_fault"][own] = learnt(
+        runs, of["still"][own], of["still_fault"][own], settled
+    )
     n_runs = of["n_runs"][own] + ends - starts + 1 - is_new
     of["moved"][own], of["n_runs"][own] = seconds[ends], np.minimum(n_runs, _MANY)
 
