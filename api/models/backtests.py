@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from api.server.body import Body
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
+from core.stored import from_attributes
 from core.window import Window
 from services.evaluation import backtest
 from services.models.monitor_config import MonitorPlan
@@ -68,11 +69,10 @@ def create_backtest(
     stored. Read the address in `Location` until `state` is `done` or `failed`.
     """
     reference, plans = body.reference, body.monitors
-    request = backtest.BacktestRequest(
-        since=body.since,
-        until=body.until,
+    request = from_attributes(
+        backtest.BacktestRequest,
+        body,
         reference=Window(reference.since, reference.until) if reference else None,
-        reference_days=body.reference_days,
         plans=None if plans is None else tuple(MonitorPlan(**vars(one)) for one in plans),
     )
     asked = backtests.ask(act.session, entry.model_id, request, act.caller.name, act.now)
