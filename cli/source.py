@@ -67,7 +67,7 @@ def _pulled(api: httpx.Client, path: str, given: argparse.Namespace) -> dict[str
 
 
 def _is_pulled(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Say whether a pull has ended since: the next page is due at once, if there is one."""
+    """Return whether a pull has ended since: the next page is due at once, if there is one."""
     names = ("last_pulled_at", "failures", "error")
     has_more = now["error"] is None and now["next_due_at"] == now["last_pulled_at"]
     return not has_more and any(now[name] != before[name] for name in names)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.errors import AppError
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
@@ -160,9 +161,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
         deadlines.expire(sessions, now)
 
     def delete_files(claim: Claim) -> None:
-        places = deletion.Places(
-            lake=settings.lake, artifacts=settings.artifacts, reports=settings.reports
-        )
+        places = from_attributes(deletion.Places, settings)
         deletion.delete_files(sessions, places, claim.subject, utcnow())
 
     return {

@@ -124,7 +124,7 @@ def _marks(page: ModelPage, days: Sequence[date]) -> tuple[Mark, ...]:
             tone="bad" if change.flip is Flip.FIRED else "good",
         )
         for change in page.alert_changes
-        if not change.is_inhibited
+        if not change.inhibited
     ]
     milestones = [
         Mark(x=zone.local(stone.at).timestamp(), label=stone.label, tone="accent")

@@ -20,6 +20,7 @@ from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
 from api.server.responses import created
 from core.schema.rows import Kind
+from core.stored import from_attributes
 from db.queries import sources
 from db.tables import SourceRow
 from services.ingest.mapping.layout import MappingOptions, Unit
@@ -74,21 +75,13 @@ class SourcePut(Body):
             for field, of in self.mapping.items()
         }
         within = self.expect_within_seconds
-        return SourcePlan(
+        return from_attributes(
+            SourcePlan,
+            self,
             name=name,
-            kind=self.kind,
-            config=self.config,
-            mapping=MappingOptions(
-                columns=columns,
-                version=self.version,
-                entity=self.entity,
-                timezone=self.timezone,
-                epoch=self.epoch,
-                stream=self.stream,
-            ),
+            mapping=from_attributes(MappingOptions, self, columns=columns),
             every=timedelta(seconds=self.every_seconds),
             expect_within=None if within is None else timedelta(seconds=within),
-            enabled=self.enabled,
         )
 
 

@@ -10,6 +10,7 @@ from api.server.body import Body, Stretch, as_stretches
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from core.stored import from_attributes
 from db.tables.queue import BacktestState
 from services.evaluation import backtest
 from services.models.monitor_config import MonitorPlan
@@ -57,11 +58,10 @@ def create_backtest(
     stored. Read the address in `Location` until `state` is `done`, `failed` or `cancelled`.
     """
     plans = body.monitors
-    request = backtest.BacktestRequest(
-        since=body.since,
-        until=body.until,
+    request = from_attributes(
+        backtest.BacktestRequest,
+        body,
         reference=as_stretches(body.reference),
-        reference_days=body.reference_days,
         plans=None if plans is None else tuple(MonitorPlan(**vars(one)) for one in plans),
     )
     asked = backtests.ask(act.session, entry.model_id, request, act.caller.name, act.now)

@@ -20,6 +20,7 @@ from api.server.paging import PagingDep
 from api.server.responses import created
 from core.errors import NotFound
 from core.policy import Policy
+from core.stored import from_attributes
 from db.tables import Scope
 from services.access import api_keys
 from services.models import registry
@@ -54,12 +55,8 @@ def put_model(
     except NotFound:
         api_keys.require(act.caller, Scope.OPERATE)
     precondition.check(lambda: _locked_tag(act.session, model))
-    registration = registry.Registration(
-        name=model,
-        contract=body.contract,
-        description=body.description,
-        runbook_url=str(body.runbook_url or ""),
-        policy=body.policy,
+    registration = from_attributes(
+        registry.Registration, body, name=model, runbook_url=str(body.runbook_url or "")
     )
     is_new = registry.register(act.session, registration, act.now)
     action = "model.register" if is_new else "model.update"

@@ -14,6 +14,7 @@ from api.server.dependencies import CallerDep, NowDep, PlatformDep, SessionDep
 from api.server.json_route import JsonRoute, artifact_of
 from api.server.responses import WEIGHTS
 from core.errors import Forbidden, ForeignArtifact
+from core.stored import from_attributes
 from db.session import read_only
 from db.tables import Model, Rollout
 from retrain.artifact_header import sha256_of
@@ -132,15 +133,6 @@ def hand_in_candidate(
         rollout = reading.get_one(Rollout, token.rollout_id)
         model = reading.get_one(Model, rollout.model_id).name
     stored = artifacts.store(parts.settings.artifacts, model, content)
-    candidate = HandedIn(
-        sha256=stored.sha256,
-        code=report.code,
-        figures=TrainingFigures(
-            n_windows=report.n_windows,
-            n_epochs=report.n_epochs,
-            seconds=report.training_seconds,
-            validation_error=report.validation_error,
-        ),
-        objective=report.objective,
-    )
+    figures = from_attributes(TrainingFigures, report, seconds=report.training_seconds)
+    candidate = from_attributes(HandedIn, stored, report, figures=figures)
     return TrainingRead(phase=received_candidate.hand_in(session, token, candidate, now).phase)

@@ -20,6 +20,7 @@ from api.server.dependencies import (
 from api.server.json_route import JsonRoute, artifact_of
 from api.server.paging import PagingDep
 from api.server.responses import NOT_MODIFIED, WEIGHTS, created
+from core.stored import from_attributes
 from services.models import artifacts, registry
 from services.read_models.model_details import VersionNow, version_of, versions_of
 from services.read_models.paging import Page
@@ -79,12 +80,8 @@ def put_version(
     act: ActDep,
 ) -> VersionNow:
     """Add a version, or change its manifest or objective."""
-    plan = registry.VersionPlan(
-        name=version,
-        contract=body.contract,
-        manifest=body.manifest,
-        reference=as_stretches(body.reference),
-        objective=body.objective,
+    plan = from_attributes(
+        registry.VersionPlan, body, name=version, reference=as_stretches(body.reference)
     )
     is_new = registry.plan_version(act.session, entry.model_id, plan, act.now)
     action = "version.add" if is_new else "version.update"

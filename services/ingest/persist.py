@@ -71,9 +71,10 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
                 fresh.append(draft)
                 outcomes[draft.no] = _accepted(draft)
             elif key in new:
-                outcomes[draft.no] = _again(draft, firsts[key], _accepted(firsts[key]))
+                first = firsts[key]
+                outcomes[draft.no] = _again(draft, first.digest, _accepted(first))
             else:
-                outcomes[draft.no] = _from_receipt(draft, old[key])
+                outcomes[draft.no] = _again(draft, old[key].digest, old[key])
         kept.append((section, fresh))
 
     # save
@@ -82,13 +83,13 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         if rows.num_rows:
             batch = drafts[0].batch
             keep(session, batch.model_id, batch.feed.kind, rows, now)
-    if bad := [row for _, drafts in kept for draft in drafts for row in _bad_rows(draft, now)]:
+    every = [draft for _, drafts in kept for draft in drafts]
+    if bad := [row for draft in every for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
-        _count_refused(session, [draft for _, drafts in kept for draft in drafts])
-    _count_mismatches(session, [draft for _, drafts in kept for draft in drafts])
-    _count_unusable(session, [draft for _, drafts in kept for draft in drafts])
-    heard_of = {section.drafts[0].batch.model_id for section, drafts in kept if drafts}
-    inbox.sign_of_life(session, heard_of, now)
+        _count_refused(session, every)
+    _count_mismatches(session, every)
+    _count_unusable(session, every)
+    inbox.sign_of_life(session, {draft.batch.model_id for draft in every}, now)
     return outcomes
 
 
@@ -126,24 +127,13 @@ def _accepted(draft: Draft) -> Accepted:
     )
 
 
-def _again(draft: Draft, first: Draft, accepted: Accepted) -> Outcome:
-    if draft.digest != first.digest:
-        return _mismatch(draft)
+def _again(draft: Draft, digest: bytes, first: Accepted | Receipt) -> Outcome:
+    """Answer a batch whose id was used before, by what became of the first."""
+    if draft.digest != digest:
+        return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
     return Accepted(
-        n_accepted=accepted.n_accepted, n_quarantined=accepted.n_quarantined, is_duplicate=True
+        n_accepted=first.n_accepted, n_quarantined=first.n_quarantined, is_duplicate=True
     )
-
-
-def _from_receipt(draft: Draft, receipt: Receipt) -> Outcome:
-    if draft.digest != receipt.digest:
-        return _mismatch(draft)
-    return Accepted(
-        n_accepted=receipt.n_accepted, n_quarantined=receipt.n_quarantined, is_duplicate=True
-    )
-
-
-def _mismatch(draft: Draft) -> BatchMismatch:
-    return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
 
 
 def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class FlipPast:
     Attributes
     ----------
     inhibited
-        Nobody was notified of it.
+        Nobody was notified of it: an input fault explains it, and has an alert of its own.
     at
         Event time; the others are wall time.
     notified_at
@@ -74,6 +74,7 @@ class FlipPast:
     at: datetime
     recorded_at: datetime
     notified_at: datetime | None
+    finding_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

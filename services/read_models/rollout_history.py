@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,49 +16,27 @@ from retrain.deadline import Deadline
 from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, Phase
 from retrain.verdict import Verdict
-from services.read_models.overview.rollouts import Progress
+from services.read_models.overview.rollouts import Progress, RolloutLine, Step
 from services.read_models.paging import Page, Paging
 from services.rollouts import deadlines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One change of a rollout: `at` in event time, `recorded_at` in wall time."""
-
-    event: str
-    phase: Phase
-    cause: str
-    detail: dict[str, Any]
-    at: datetime
-    recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutNow:
+class RolloutNow(RolloutLine):
     """One rollout. `share_percent` is the share of new sessions that the challenger has.
 
     `deadline` is when its phase ends by itself, `reference` what its trainer knows it by.
     """
 
-    id: UUID
-    model: str
-    phase: Phase
-    step: int
     share_percent: float
-    reason: str
-    base: str | None
-    challenger: str | None
     template: str
     trainer: str
     reference: str | None
     onset: datetime | None
-    requested_at: datetime
     not_before: datetime
     gate: Gate | None
     verdict: Verdict | None
     progress: Progress
-    created_at: datetime
-    finished_at: datetime | None
     deadline: Deadline | None
     events: list[Step]
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.policy import Policy
 from core.schema import task
 from core.schema.contract import Contract
+from core.stored import from_attributes
 from db.session import unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
 from retrain import steps, verdict
@@ -84,13 +85,12 @@ def _scored(session: Session, rollout: Rollout, end: date, due: date) -> list[Sc
         .order_by(SessionScore.day, SessionScore.session_id)
     )
     return [
-        Scored(
-            day=row.day,
+        from_attributes(
+            Scored,
+            row,
             is_canary=row.served_by == challenger,
             loss_champion=row.loss_champion if row.day <= due else None,
             loss_challenger=row.loss_challenger if row.day <= due else None,
-            n_failed=row.n_failed,
-            n_failed_shadow=row.n_failed_shadow,
         )
         for row in rows
     ]

@@ -114,15 +114,15 @@ def test(request: TrainingRequest, history: History, candidate: Candidate) -> Te
     sizes = gate.gate_sizes(days, days + request.policy.max_gate // DAY)
     tests = GateTests(start=candidate.gate_start, sizes=sizes, done=0)
     compared, metrics = _compare(request, history, challenger, windows, tests)
-    return Tested(
-        artifact=candidate.artifact,
-        manifest=Manifest(
+    return from_attributes(
+        Tested,
+        candidate,
+        manifest=from_attributes(
+            Manifest,
+            request,
+            candidate,
             format=kind.format,
             template=kind.name,
-            params=request.params,
-            trainer=request.trainer,
-            code=candidate.code,
-            seed=request.seed,
             base=request.base.name if request.base else None,
             data=candidate.rows,
             training=candidate.figures,
@@ -131,8 +131,6 @@ def test(request: TrainingRequest, history: History, candidate: Candidate) -> Te
             season_steps=history.sizes.day,
             sha256=sha256,
         ),
-        reference=candidate.reference,
-        objective=candidate.objective,
         gate=compared,
         tests=replace(tests, done=1),
     )

@@ -11,6 +11,7 @@ from core.backoff import LONGEST
 from core.clock import utcnow
 from core.errors import Unprocessable
 from core.settings import Settings
+from core.stored import from_attributes
 from db.queries import models
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
@@ -130,21 +131,20 @@ class Starter:
         assert state.cut is not None
         assert state.snapshot is not None
         assert state.seed is not None
-        request = StartRequest(
+        request = from_attributes(
+            StartRequest,
+            rollout,
+            state,
+            state.snapshot,
             rollout_id=rollout.id,
             url=f"{self._settings.public_url.rstrip('/')}/v1/rollouts/{rollout.id}/training",
             token=token,
             model=model.name,
             contract=contract,
-            template=rollout.template,
             params=rollout.template_params,
             base=base.name if base else None,
-            onset=rollout.onset,
             learn_from=state.cut - timedelta(days=policy.history_days),
             learn_until=training_history.learn_until(policy, state.cut),
-            predictions=state.snapshot.predictions,
-            labels=state.snapshot.labels,
-            seed=state.seed,
             deadline=now + policy.max_training,
         )
         return used, request

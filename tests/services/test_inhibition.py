@@ -185,7 +185,7 @@ def test_what_inhibits_an_alert_is_shown_while_it_lasts(
             [change] = [
                 t for t in alerts.alert_changes(session, None, 9) if t.monitor == "accuracy"
             ]
-        return alarm.monitor_status.inhibited_by, row.inhibited_by, change.is_inhibited
+        return alarm.monitor_status.inhibited_by, row.inhibited_by, change.inhibited
 
     follow(loop, "accuracy", "##", "bb")
     assert shown() == (str(FAULT), str(FAULT), True)

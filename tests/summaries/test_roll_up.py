@@ -15,6 +15,7 @@ from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.rows import Kind
 from core.streams import SUMMARIES, Level
+from core.window import Window
 from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, SummaryRow, Version
@@ -241,7 +242,7 @@ def test_a_reference_that_was_rolled_up_before_it_was_one_is_no_data(
     with unit_of_work(sessions) as session:
         session.get_one(Model, model_id).evaluated_until = slot - DAY
         version = session.query(Version).filter_by(model_id=model_id).one()
-        version.reference_start, version.reference_end = START, START + 5 * DAY
+        version.reference = (Window(START, START + 5 * DAY),)
     evaluate_slot(sessions, Baselines(), model_id, slot, LATER)
     with read_only(sessions) as session:
         finding = session.query(Finding).one()

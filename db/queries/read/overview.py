@@ -123,21 +123,6 @@ def newest_breaches(
     ).all()
 
 
-def flips(
-    session: Session, model_id: UUID | None, limit: int
-) -> Sequence[Row[FlipRow, Monitor, str]]:
-    """Return the newest flips, newest first, with the monitor and the model's name."""
-    return session.execute(
-        select(FlipRow, Monitor, Model.name)
-        .join(Alert, Alert.id == FlipRow.alert_id)
-        .join(Monitor, Monitor.id == Alert.monitor_id)
-        .join(Model, Model.id == FlipRow.model_id)
-        .where(*_of(FlipRow.model_id, model_id))
-        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
-        .limit(limit)
-    ).all()
-
-
 def deliveries(
     session: Session, model_id: UUID | None, limit: int
 ) -> Sequence[Row[Delivery, str, str | None]]:

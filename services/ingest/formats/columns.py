@@ -153,7 +153,7 @@ def rows_with(lists: pa.Array, values: Mask) -> Mask:
 
 
 def is_text(given: pa.DataType) -> bool:
-    """Say whether values of a type are texts."""
+    """Return whether values of a type are texts."""
     kinds = pa.types
     return bool(
         kinds.is_string(given) or kinds.is_large_string(given) or kinds.is_string_view(given)
@@ -161,7 +161,7 @@ def is_text(given: pa.DataType) -> bool:
 
 
 def is_list(given: pa.DataType) -> bool:
-    """Say whether values of a type are lists, of any length."""
+    """Return whether values of a type are lists, of any length."""
     kinds = pa.types
     return bool(
         kinds.is_list(given) or kinds.is_large_list(given) or kinds.is_fixed_size_list(given)

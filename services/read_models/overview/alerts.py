@@ -7,13 +7,16 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from alerts.state import Flip, Phase, Reason
+from alerts.state import Phase
 from core.stored import from_attributes
 from db.queries.read import overview
 from db.tables import Delivery
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
+from services.read_models import lists
+from services.read_models.lists import FlipPast
 from services.read_models.overview.monitor_status import MonitorStatus, status_of
+from services.read_models.paging import Paging
 
 HISTORY = 100  # rows of history on a page
 
@@ -33,28 +36,6 @@ class Alarm:
 
     model: str
     monitor_status: MonitorStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertChange:
-    """One flip. `at` is event time, `recorded_at` wall time.
-
-    Nobody was notified of an inhibited flip: an input fault explains it and has an
-    alert of its own. `notified_at` (wall time) is later than `recorded_at` where the
-    alert went on firing after the fault had ended.
-    """
-
-    finding_id: UUID | None
-    model: str
-    monitor: str
-    severity: str
-    flip: Flip
-    reason: Reason
-    cause: str
-    is_inhibited: bool
-    at: datetime
-    recorded_at: datetime
-    notified_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +60,7 @@ class AlertsPage:
 
     platform: tuple[OpenFault, ...]
     alarms: tuple[Alarm, ...]
-    alert_changes: tuple[AlertChange, ...]
+    alert_changes: tuple[FlipPast, ...]
     messages: tuple[Message, ...]
 
 
@@ -113,21 +94,9 @@ def alerts(session: Session, only: UUID | None) -> AlertsPage:
     )
 
 
-def alert_changes(
-    session: Session, model_id: UUID | None, limit: int
-) -> tuple[AlertChange, ...]:
+def alert_changes(session: Session, model_id: UUID | None, limit: int) -> tuple[FlipPast, ...]:
     """Return the newest flips, newest first."""
-    return tuple(
-        from_attributes(
-            AlertChange,
-            row,
-            monitor,
-            model=model,
-            monitor=monitor.name,
-            is_inhibited=row.inhibited,
-        )
-        for row, monitor, model in overview.flips(session, model_id, limit)
-    )
+    return tuple(lists.flips(session, model_id, Paging(limit=limit)).items)
 
 
 def state_of(delivery: Delivery) -> DeliveryState:

@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.schema import task
 from core.schema.task import has_stream
 from core.schema.zone import Zone
+from core.stored import from_attributes
 from core.streams import SUMMARIES, Retention
 from core.window import Stretches, Window
 from db.queries import models, summaries
@@ -22,9 +23,10 @@ from services.labels import error_days
 from services.models import monitor_config
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
+from services.read_models.lists import FlipPast
 from services.read_models.overview import drift, incidents, serving
 from services.read_models.overview.accuracy import DayError, StepErrors, by_day, by_step
-from services.read_models.overview.alerts import AlertChange, alert_changes
+from services.read_models.overview.alerts import alert_changes
 from services.read_models.overview.drift import DriftTable
 from services.read_models.overview.incidents import Incident
 from services.read_models.overview.monitor_status import (
@@ -136,7 +138,7 @@ class ModelPage:
     monitor_statuses: tuple[MonitorStatus, ...]
     versions: tuple[VersionLine, ...]
     incidents: tuple[Incident, ...]
-    alert_changes: tuple[AlertChange, ...]
+    alert_changes: tuple[FlipPast, ...]
     rollouts: tuple[RolloutLine, ...]
     milestones: tuple[Milestone, ...]
     refusal: Refusal | None
@@ -184,18 +186,14 @@ def model(
     since = _since(found, SERVING_DAYS)
     lately = Window(since, zone.later(since, timedelta(days=SERVING_DAYS)))
     served = summaries.by_version(session, SERVING, found.id, lately)
-    return ModelPage(
-        name=found.name,
-        description=found.description,
-        runbook_url=found.runbook_url,
+    return from_attributes(
+        ModelPage,
+        found,
         zone=contract.zone,
         summaries=monitor_config.retention_of(session, found, defaults),
         champion=champion.name if champion is not None else None,
         objective=champion.objective if champion is not None else None,
         health=health_of(monitor_status, found.watermark),
-        watermark=found.watermark,
-        evaluated_until=found.evaluated_until,
-        last_received_at=found.last_received_at,
         waiting_rows=models.backlog(session, found.id)[0],
         event_time_anomalies=tuple(sorted(row_counters.of_model(session, found.id).items())),
         step=contract.step,
@@ -263,19 +261,15 @@ def _versions(
             if day.version == version.name and not day.is_shadow and day.error is not None
         ]
         lines.append(
-            VersionLine(
-                name=version.name,
+            from_attributes(
+                VersionLine,
+                version,
                 role=_role(version, champion, origin),
                 parent=origin.base if origin is not None else None,
                 cause=origin.reason if origin is not None else None,
                 rollout_id=origin.id if origin is not None else None,
-                sha256=version.sha256,
-                n_bytes=version.n_bytes,
-                objective=version.objective,
-                reference=version.reference,
                 served_days=len(served),
                 served_error=sum(served) / len(served) if served else None,
-                created_at=version.created_at,
             )
         )
     return tuple(reversed(lines))

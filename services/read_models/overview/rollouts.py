@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.errors import NotFound
 from core.stored import from_attributes
 from db.queries.read import overview
-from db.tables import Model, Rollout, RolloutEvent
+from db.tables import Model, Rollout
 from retrain.deadline import Deadline
 from retrain.gate import Gate
 from retrain.rollout import CANARY_STEPS, OPEN, TRANSITIONS, Phase
@@ -73,18 +74,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutEventLine:
-    """One event of a rollout. `at` is event time, `recorded_at` wall time.
-
-    `share` is the new share of new sessions, 0 to 1, where the event changed it.
-    """
+class Step:
+    """One change of a rollout: `at` in event time, `recorded_at` in wall time."""
 
     event: str
     phase: Phase
     cause: str
-    share: float | None
+    detail: dict[str, Any]
     at: datetime
     recorded_at: datetime
+
+    @property
+    def share(self) -> float | None:
+        """New share of new sessions, 0 to 1, where it changed."""
+        percent = self.detail.get("share_percent")
+        return None if percent is None else percent / 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,7 @@ class RolloutPage:
     trainer: str
     reference: str | None
     progress: Progress
-    events: tuple[RolloutEventLine, ...]
+    events: tuple[Step, ...]
     days: tuple[CanaryDay, ...]
     commands: tuple[str, ...]
     steps: tuple[float, ...]
@@ -164,7 +168,9 @@ def rollout(session: Session, rollout_id: UUID, only: UUID | None) -> RolloutPag
         line=_line(row),
         bars=rule_of(session.get_one(Model, stored.model_id).contract),
         progress=msgspec.convert(stored.progress, Progress),
-        events=tuple(_event(event) for event in overview.events(session, [stored.id])),
+        events=tuple(
+            from_attributes(Step, event) for event in overview.events(session, [stored.id])
+        ),
         days=_days(session, stored),
         commands=commands_in(stored.phase),
         steps=tuple(share / CANARY_STEPS[-1] for share in CANARY_STEPS),
@@ -186,13 +192,6 @@ def commands_in(phase: Phase) -> tuple[str, ...]:
 def _line(row: tuple[Rollout, str, str | None, str | None]) -> RolloutLine:
     stored, model, base, challenger = row
     return from_attributes(RolloutLine, stored, model=model, base=base, challenger=challenger)
-
-
-def _event(row: RolloutEvent) -> RolloutEventLine:
-    percent = row.detail.get("share_percent")
-    return from_attributes(
-        RolloutEventLine, row, share=None if percent is None else percent / 100
-    )
 
 
 def _days(session: Session, stored: Rollout) -> tuple[CanaryDay, ...]:
