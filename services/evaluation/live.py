@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import Unprocessable
@@ -45,6 +45,14 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLOCK_EVERY = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# Built once: they are executed every second, and with every grain.
+_MODELS = select(Model).where(Model.id.in_(bindparam("ids", expanding=True)))
+_CLOSE = (
+    update(Model)
+    .where(Model.id == bindparam("model_id"))
+    .values(checked_until=bindparam("closed"))
+    .execution_options(synchronize_session=False)
+)
 _VERDICTS = (Outcome.OK, Outcome.BREACH)
 
 Signature: TypeAlias = tuple[object, ...]
@@ -101,7 +109,7 @@ class LiveMonitors:
         """
         with read_only(self._sessions) as session:
             monitors = monitor_config.live(session)
-            found = session.scalars(select(Model).where(Model.id.in_(monitors))).all()
+            found = session.scalars(_MODELS, {"ids": [*monitors]}).all()
             session.expunge_all()
         self._known = {model.id: self._known.get(model.id, _Known()) for model in found}
         n_stored = 0
@@ -160,12 +168,7 @@ class LiveMonitors:
         with unit_of_work(self._sessions) as session:
             n_stored = sum(self._store(session, model, *each, now) for each in changed)
             if due[Interval.GRAIN]:
-                session.execute(
-                    update(Model)
-                    .where(Model.id == model.id)
-                    .values(checked_until=closed)
-                    .execution_options(synchronize_session=False)
-                )
+                session.execute(_CLOSE, {"model_id": model.id, "closed": closed})
         for one, finding in changed:
             known.last[one.monitor_id] = _signature(finding, one.as_of)
         return n_stored

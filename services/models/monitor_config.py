@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core import streams
@@ -22,6 +22,12 @@ from monitors import registry
 from monitors.baselines.feature_weights import check
 from monitors.kind import Interval, Severity, Source
 from monitors.sources import reads
+
+_LIVE = (  # built once: it is read every second
+    select(Monitor)
+    .where(Monitor.kind.in_(bindparam("kinds", expanding=True)), Monitor.enabled.is_(True))
+    .order_by(Monitor.name)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +193,8 @@ def live(session: Session) -> dict[UUID, list[Monitor]]:
     kinds = registry.where(
         lambda kind: kind.interval is not Interval.DAY or kind.watches_open_days
     )
-    rows = session.scalars(
-        select(Monitor)
-        .where(Monitor.kind.in_(kinds), Monitor.enabled.is_(True))
-        .order_by(Monitor.name)
-    )
     found: dict[UUID, list[Monitor]] = {}
-    for monitor in rows:
+    for monitor in session.scalars(_LIVE, {"kinds": kinds}):
         found.setdefault(monitor.model_id, []).append(monitor)
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.window import Window
@@ -12,6 +12,10 @@ from db import dialect
 from db.tables import MismatchDay
 
 Key = tuple[UUID, date, str]
+
+_SINCE = select(MismatchDay.day, MismatchDay.reason, MismatchDay.n).where(
+    MismatchDay.model_id == bindparam("model_id"), MismatchDay.day >= bindparam("day")
+)
 
 
 def add(session: Session, counted: Mapping[Key, int]) -> None:
@@ -49,12 +53,8 @@ def of_days(session: Session, model_id: UUID, window: Window) -> dict[str, int]:
 
 def since(session: Session, model_id: UUID, day: date | None) -> dict[date, dict[str, int]]:
     """Return how many rows did not fit, by day and reason: from a day on, or of all days."""
-    rows = select(MismatchDay.day, MismatchDay.reason, MismatchDay.n).where(
-        MismatchDay.model_id == model_id
-    )
-    if day is not None:
-        rows = rows.where(MismatchDay.day >= day)
     counted: dict[date, dict[str, int]] = {}
-    for of, reason, n in session.execute(rows):
+    given = {"model_id": model_id, "day": day or date.min}
+    for of, reason, n in session.execute(_SINCE, given):
         counted.setdefault(of, {})[reason] = n
     return counted
