@@ -88,7 +88,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ----------
     promised_days, achieved_days, replayed_days, extrapolated
         Days between two false alarms: as asked for, and as measured by replaying the monitor
-        over its own reference, which had so many days; whether they are more than that.
+        over its own reference, which had so many days; whether that is too short to show it.
     top
         The feature, class or part that moved most.
     since

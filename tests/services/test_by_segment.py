@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_a_broken_input_of_one_segment_is_named(
     assert outcome == "breach"
     assert "load [shop=b] scaled by 1." in cause
     [fault] = [one for one in detail["faults"] if one["feature"] == "load [shop=b]"]
-    assert fault["since"] == (START + broke * DAY).isoformat()
+    assert datetime.fromisoformat(fault["since"]) == START + broke * DAY
     assert detail["segments"]["evaluated"] == ["shop=a", "shop=b", "shop=c"]
     [record] = run_backtest(sessions, world.model_id, BacktestRequest()).records
     breaches = [said for said in world.findings().values() if said[0] == "breach"]

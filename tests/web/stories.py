@@ -113,7 +113,7 @@ def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
             Outcome.OK,
             value=0.4,
             threshold=14.4,
-            detail={"remaining": remaining, "state": "QUIET"},
+            detail={"remaining": remaining, "state": "quiet"},
         )
     scene.add(
         AuditEvent(
