@@ -1,4 +1,4 @@
-"""The shell's entrance: `seqwatch COMMAND`."""
+"""Run and operate Seqwatch: `seqwatch COMMAND`."""
 
 import argparse
 import logging
@@ -129,7 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         add("skew", "skew:run", "compare what training and serving made of the same rows")
     )
     _add_demo(
-        add("demo", "demo.scenario:play", "watch a real forecaster go wrong and be healed")
+        add(
+            "demo",
+            "demo.scenario:play",
+            "watch a forecaster degrade and be retrained",
+        )
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Watch a real forecaster go wrong and be healed."""
+"""Watch a forecaster degrade, be retrained, tested and promoted."""
 
 import argparse
 import json

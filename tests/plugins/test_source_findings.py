@@ -194,7 +194,10 @@ def test_one_whose_plug_in_was_uninstalled_is_shown_as_unavailable_and_stops_no_
         assert world.pull() == 0
         now = world.read()
         assert now["unavailable"] == "no such plug-in is installed"
-        assert (now["config"], now["error"]) == ({}, "no kind of source 'jsonl'; known: ")
+        assert (now["config"], now["error"]) == (
+            {},
+            "no kind of source 'jsonl'; known: none is installed",
+        )
         world.pull()
         world.pull()
         assert "bills: 3 pulls have failed: no kind of source" in world.check().cause

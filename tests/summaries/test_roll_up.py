@@ -20,6 +20,7 @@ from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, SummaryRow, Version
 from monitors.finding import Outcome
+from monitors.slo.silence import ARRIVALS
 from monitors.summaries.summary import CENTRED, Summary
 from services.aggregation import folded
 from services.aggregation.fold import fold_all
@@ -81,6 +82,8 @@ def facts(sessions: sessionmaker[Session], model_id: UUID) -> Facts:
     found: dict[tuple[str, str, Any], list[bytes]] = {}
     streams = {stream.name: stream for stream in folded.streams()}
     for row in kept(sessions, model_id):
+        if row.stream == ARRIVALS.name:  # by wall time
+            continue
         day = (row.start + HOUR).date()
         found.setdefault((row.stream, row.version, day), []).append(row.payload)
     merged = {}
@@ -190,9 +193,8 @@ def test_hours_of_a_reference_are_kept_and_days_end_with_their_retention(
     hours_of = {2: (23, Level.HOUR)} | by_hour(3, 4, Level.HOUR) | by_hour(7, 12, Level.HOUR)
     assert found == hours_of | dict.fromkeys((5, 6), (1, Level.DAY))
     with unit_of_work(sessions) as session:
-        session.query(Version).filter_by(model_id=model_id).update(
-            {"reference_end": START + DAY}
-        )
+        version = session.query(Version).filter_by(model_id=model_id).one()
+        version.reference = (Window(START, START + DAY),)
     roll_up(sessions, SUMMARIES, model_id)
     assert [*levels(sessions, model_id, "input")] == [*range(5, 13)]
 
