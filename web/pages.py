@@ -31,7 +31,6 @@ def mount(
         public_url=settings.public_url,
         reports=settings.reports,
         lake=settings.lake,
-        summaries=settings.summary_retention,
     )
     app.add_middleware(BoundedForms)
     for room in (signing.router, router, findings.router, lookup.router, orders.router):
@@ -58,7 +57,7 @@ def show_fleet(visit: VisitDep) -> Response:
 def show_model(name: str, visit: VisitDep) -> Response:
     """Show one model."""
     with visit.reading() as session:
-        seen = model.model(session, name, visit.only, visit.site.summaries)
+        seen = model.model(session, name, visit.only)
         model_id = models.find(session, name).id
         requested = backtests.listed(session, model_id, None, Paging(limit=5)).items
     return visit.page(

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
-from core.streams import Retention
 from services.access.api_keys import Door
 from web.words import WORDS
 
@@ -56,7 +55,6 @@ class Site:
     public_url: str
     reports: Path
     lake: LakeRoot
-    summaries: Retention
 
     @property
     def is_https(self) -> bool:

@@ -11,7 +11,6 @@ from core.schema import task
 from core.schema.task import has_stream
 from core.schema.zone import Zone
 from core.stored import from_attributes
-from core.streams import SUMMARIES, Retention
 from core.window import Stretches, Window
 from db.queries import models, summaries
 from db.queries.log import row_counters
@@ -20,7 +19,6 @@ from db.tables import Model, Version
 from monitors.slo.serving import SERVING
 from retrain.rollout import Phase
 from services.labels import error_days
-from services.models import monitor_config
 from services.platform_faults import platform_alerts
 from services.platform_faults.platform_alerts import OpenFault
 from services.read_models.lists import FlipPast
@@ -114,7 +112,6 @@ class ModelPage:
     description: str
     runbook_url: str
     zone: str
-    summaries: Retention
     champion: str | None
     objective: float | None
     health: Health
@@ -147,9 +144,7 @@ class ModelPage:
     platform: tuple[OpenFault, ...]
 
 
-def model(
-    session: Session, name: str, only: UUID | None, defaults: Retention = SUMMARIES
-) -> ModelPage:
+def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     """Describe one model.
 
     Parameters
@@ -158,8 +153,6 @@ def model(
         The open transaction.
     name, only
         Which model, and the one that the reader may see; None sees all.
-    defaults
-        Retention of summaries of the installation.
 
     Raises
     ------
@@ -190,7 +183,6 @@ def model(
         ModelPage,
         found,
         zone=contract.zone,
-        summaries=monitor_config.retention_of(session, found, defaults),
         champion=champion.name if champion is not None else None,
         objective=champion.objective if champion is not None else None,
         health=health_of(monitor_status, found.watermark),
