@@ -40,8 +40,8 @@ check: setup ## Format, lint, types, imports, migrations, docs
 # stays in one process, which fills each database that its tests begin with once.
 check test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
-test: setup ## Run the tests (ARGS=…)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
+test: setup ## Run the tests but for those of `make check` (ARGS=…)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore tests/architecture $(ARGS)
 
 test-slow: setup ## Run the statistical guarantees (minutes)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m slow $(ARGS)

@@ -19,8 +19,9 @@ from retrain.artifact_header import declared_format, sha256_of
 from retrain.rollout import Phase
 from retrain.template import TEMPLATES, Epoch, TemplateKind, of_artifact, predictor
 from tests.api.conftest import CONTRACT, Clients, app, as_key, operator, stranger
+from tests.killed import assert_killed
 from tests.plugins.conftest import uninstalled
-from tests.plugins.fits import KILLED_AFTER, PARAMS, SIZES, train
+from tests.plugins.fits import KILLED_AFTER, PARAMS, SIZES, train, trained_once, until_killed
 from tests.plugins.worlds import logged, policy, world
 from tests.services.seasons import CHANGE, DAY, Seasons, daily
 from tests.streams import START
@@ -77,7 +78,7 @@ def test_what_lists_templates_loads_no_pytorch(site: Path) -> None:
 @EVERY
 @pytest.mark.usefixtures("plugins")
 def test_an_artifact_forecasts_as_what_it_was_made_of(name: str) -> None:
-    trained, content = train(name)
+    trained, content = trained_once(name)
     template, sha256 = TEMPLATES.find(name).load(), sha256_of(content)
     expected = template.predict(trained.fitted, CONTEXTS)
     assert expected.shape == (5, SIZES.horizon, 2)
@@ -98,7 +99,7 @@ def test_an_artifact_forecasts_as_what_it_was_made_of(name: str) -> None:
 @EVERY
 @pytest.mark.usefixtures("plugins")
 def test_a_gap_in_a_context_spoils_no_other_forecast(name: str) -> None:
-    trained, _ = train(name)
+    trained, _ = trained_once(name)
     predict = TEMPLATES.find(name).load().predict
     gap = CONTEXTS.copy()
     gap[2, 4] = np.nan
@@ -121,15 +122,12 @@ def test_the_seed_decides_every_bit(name: str) -> None:
 
 @EVERY
 @pytest.mark.usefixtures("plugins")
-def test_what_was_killed_continues_with_an_equal_result(
-    name: str, site: Path, tmp_path: Path
-) -> None:
-    killed = in_a_process(site, "-m", "tests.plugins.fits", name, str(tmp_path))
-    assert killed.returncode == -9, killed.stderr
+def test_what_was_killed_continues_with_an_equal_result(name: str, tmp_path: Path) -> None:
+    assert_killed(until_killed, name, tmp_path)
     epochs: list[int] = []
     trained, content = train(name, tmp_path, lambda one: epochs.append(one.number))
     assert min(epochs) == KILLED_AFTER + 1  # what was done is not done again
-    expected, artifact = train(name)
+    expected, artifact = trained_once(name)
     assert trained.epochs == expected.epochs
     assert content == artifact
 
