@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.limits import AS_INSTALLED, Limits
 from core.settings import Settings
-from db.migrate import upgrade
+from db.migrate import check, upgrade
 from db.queries import models
 from db.session import connect, unit_of_work
 from db.tables import Scope
@@ -21,6 +21,7 @@ def connected(settings: Settings) -> Iterator[sessionmaker[Session]]:
     """Give one command its sessions."""
     engine = connect(settings.database_url)
     try:
+        check(engine)
         yield sessionmaker(engine, expire_on_commit=False)
     finally:
         engine.dispose()

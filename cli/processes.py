@@ -159,7 +159,7 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise Unprocessable(
             f"cannot listen on {host} port {port}: {error.strerror}; end what uses the port, "
-            "or choose another with SEQWATCH_PORT or --port"
+            "or choose another with SEQWATCH_PORT"
         ) from None
     return listener
 

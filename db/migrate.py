@@ -42,7 +42,10 @@ def check(engine: Engine) -> None:
     """
     with engine.connect() as connection:
         if _revision(connection) is None:
-            raise Unprocessable("the database has no tables yet: run `seqwatch migrate` first")
+            raise Unprocessable(
+                f"the database {engine.url.database} has no tables yet: run "
+                "`seqwatch migrate`, or set SEQWATCH_DATABASE_URL to that of your installation"
+            )
 
 
 def _revision(connection: Connection) -> str | None:

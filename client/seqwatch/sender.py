@@ -208,7 +208,8 @@ class Sender:
             response.headers.get("Retry-After"),
         )
         if not isinstance(answer, Delivered):
-            _log.warning("Seqwatch answered %d: %r", response.status_code, answer)
+            then = answer.reason if isinstance(answer, Refused) else "sent again later"
+            _log.warning("Seqwatch answered %d: %s", response.status_code, then)
         return answer
 
     def _confirm(self, batch: Batch, answer: Delivered) -> None:

@@ -173,11 +173,11 @@ def evaluate(
     order = [int(i) for i in np.argsort(-np.nan_to_num(away, nan=-1.0)) if np.isfinite(away[i])]
     width = params.grains * recent.grain
     effects = (mean - middle.first) / middle.first_spread
-    message = ""
+    before = "a day before" if baseline.is_difference else "the last days"
+    message = f"no value in the window, or {before}"
     if order:
         top = order[0]
         side = "above" if effects[top] > 0 else "below"
-        before = "a day before" if baseline.is_difference else "the last days"
         ratio = np.exp(spread[top] - middle.second[top])
         message = (
             f"{baseline.names[top]}: mean {abs(effects[top]):.1f} SD {side}, spread"

@@ -82,7 +82,7 @@ def decide(evidence: Evidence, days_between_false_alarms: float, n_sharing: int 
     if n < MIN_WINDOWS:
         cause = f"warming up: {n} of {MIN_WINDOWS} evaluations without a change"
     elif not np.isfinite(evidence.score):
-        cause = "no value in the window"
+        cause = evidence.message or "no value in the window"
     if cause:
         return Finding(outcome=Outcome.NO_DATA, window=evidence.window, cause=cause)
     promised = days_between_false_alarms * evidence.per_day * n_sharing

@@ -7,6 +7,7 @@ from monitors.data_quality.contract_violations import (
 )
 from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind
+from monitors.show import CellKind, Column, Table, View
 from monitors.sources import ContractViolations
 
 _ROWS = ContractViolations()
@@ -20,6 +21,16 @@ def evaluate(params: ContractViolationParams, inputs: Inputs) -> Finding:
     )
 
 
+def show(detail: ContractViolationDetail, _: float | None) -> list[View]:
+    """Show how many rows did not fit, by reason."""
+    columns = (
+        Column(name="Reason", unit=CellKind.TEXT),
+        Column(name="Rows", unit=CellKind.COUNT),
+    )
+    rows = tuple((reason.replace("_", " "), n) for reason, n in detail.by_reason.items())
+    return [Table(title="Rows in quarantine", columns=columns, rows=rows)] if rows else []
+
+
 KIND = MonitorKind(
     name="contract_violations",
     question="Do rows conform to the contract?",
@@ -27,5 +38,6 @@ KIND = MonitorKind(
     detail=ContractViolationDetail,
     sources=lambda _: [_ROWS],
     evaluate=evaluate,
+    show=show,
     watches_open_days=True,
 )

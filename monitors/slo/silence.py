@@ -198,12 +198,12 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
     """
     now, age = arrivals.now, arrivals.age
     window = Window(now - (age or HOUR.resolution), now)
-    if age is None or arrivals.profile is None:
+    profile, cause = arrivals.profile, ""
+    if age is None or (profile is None and not arrivals.silent):
         cause = "no predictions yet" if age is None else "warming up: too few predictions"
         return Finding(outcome=Outcome.NO_DATA, window=window, cause=cause)
-    limit = params.limit(arrivals.profile.longest(now))
-    cause = ""
-    if age > limit:
+    limit = None if profile is None else params.limit(profile.longest(now))
+    if limit is not None and age > limit:
         expected = f"at most {in_words(limit)} expected at this hour"
         cause = f"no prediction for {in_words(age)}; {expected}"
     elif arrivals.silent:
@@ -218,7 +218,7 @@ def evaluate(arrivals: ArrivalHistory, params: SilenceParams) -> Finding:
     return Finding(
         outcome=Outcome.BREACH if cause else Outcome.OK,
         value=age.total_seconds(),
-        threshold=limit.total_seconds(),
+        threshold=None if limit is None else limit.total_seconds(),
         window=window,
         cause=cause,
         detail=SilenceDetail(

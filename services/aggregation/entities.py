@@ -28,6 +28,8 @@ FEWEST = 100  # predictions of an entity before its silence means anything
 _LONG = 3  # times the mean: gaps of which a regular sender has at most 1 %
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Longer is an outage, or lies between an import and the first live row: it is not learnt.
+_LONGEST_US = KEPT // (4 * _US)
 _FIGURES = ("n", "first_us", "last_us", "longest_us", "n_long")
 _SCHEMA = pa.schema(
     [pa.field("entity", pa.string()), *(pa.field(name, pa.int64()) for name in _FIGURES)]
@@ -63,11 +65,15 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
         return None
     named = pc.and_(pc.is_valid(entity), pc.not_equal(rows["version"], REFERENCE))
     if not pc.all(named).as_py():
-        rows = rows.select(["entity", "at", "features"]).filter(named)
+        rows = rows.select(["entity", "at", "received_at", "features"]).filter(named)
         if not rows.num_rows:
             return None
     texts = rows["entity"].combine_chunks().cast(pa.string()).dictionary_encode()
-    codes, at = texts.indices.to_numpy(), micros(rows["at"])
+    # A clock that is fast moves an entity no further than to the arrival of its row.
+    codes, at = (
+        texts.indices.to_numpy(),
+        np.minimum(micros(rows["at"]), micros(rows["received_at"])),
+    )
     if len(texts.dictionary) < np.iinfo(np.int16).max:
         codes = codes.astype(np.int16)  # sorted by its digits
     if (at[1:] >= at[:-1]).all():  # as a rule
@@ -140,7 +146,7 @@ def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
     first[own] = np.where(is_known[own], first[own], times[starts])
     np.add.at(n, where, 1)
     np.maximum.at(last, where, times)
-    np.maximum.at(longest, where, gaps)
+    np.maximum.at(longest, where, np.where(gaps > _LONGEST_US, 0, gaps))
     mean = (last - first) / np.maximum(n - 1, 1)
     np.add.at(n_long, where, gaps > _LONG * mean[where])
     after = pa.table([names, n, first, last, longest, n_long], schema=_SCHEMA)

@@ -73,6 +73,8 @@ def observe(
     alert.phase, alert.streak, alert.since = after.phase, after.streak, after.since
     if change is None:
         if alert.phase is Phase.FIRING:
+            if finding.outcome is Outcome.BREACH:
+                alert.cause = finding.cause
             _notify_unless_inhibited(session, alert, monitor, now)
         return None
     alert.cause = finding.cause if change.flip is Flip.FIRED else ""

@@ -25,7 +25,7 @@ from db.tables import Model, Monitor
 from monitors import registry
 from monitors.detail import Detail
 from monitors.finding import Finding, Outcome
-from monitors.kind import BrokenInput, EvaluationContext, MonitorKind, ReferenceOf
+from monitors.kind import BrokenInput, EvaluationContext, Interval, MonitorKind, ReferenceOf
 from monitors.slo.serving import SERVING
 from services.alerting import alert_transitions
 from services.evaluation import evaluation_context
@@ -247,8 +247,25 @@ def _plans(session: Session, model_id: UUID, request: BacktestRequest) -> list[M
     return sorted(plans, key=lambda plan: not finds_broken_input(plan.kind))
 
 
+def check(plan: MonitorPlan) -> None:
+    """Refuse a monitor that no backtest can evaluate.
+
+    Raises
+    ------
+    Unprocessable
+        If its kind, a parameter or its severity is unknown, or it is not evaluated by day.
+    """
+    registry.parse(plan.kind, plan.params)
+    severity_of(plan)
+    if registry.find(plan.kind).interval is not Interval.DAY:
+        raise Unprocessable(
+            f"monitor {plan.name!r}: {plan.kind} is evaluated within minutes, which a "
+            "backtest, day by day, cannot do"
+        )
+
+
 def _tracker(plan: MonitorPlan) -> _Tracker:
-    registry.parse(plan.kind, plan.params)  # refuses what means nothing
+    check(plan)
     # Never stored: it only carries kind and parameters to those who read for a monitor.
     monitor = Monitor(id=uuid4(), name=plan.name, kind=plan.kind, params=dict(plan.params))
     return _Tracker(
@@ -264,7 +281,11 @@ def _with_reference(
 ) -> BacktestRequest:
     """Turn the first days of the stretch into the reference, if so asked."""
     zone, first = models.zone_of(model), _first_served(session, model.id)
-    if request.reference_days is None or first is None:
+    if request.reference_days is None:
+        return request
+    if request.reference:
+        raise Unprocessable("reference or reference_days, not both")
+    if first is None:
         return request
     start = zone.floor(max(first, request.since or first))
     end = zone.later(start, request.reference_days * DAY)

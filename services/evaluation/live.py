@@ -7,9 +7,10 @@ fitted on the days before, and not on those since an alert fires; it is kept in 
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from time import monotonic
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -160,7 +161,7 @@ class LiveMonitors:
         changed = [
             (one, finding)
             for one, finding in evaluated
-            if known.last.get(one.monitor_id) != _signature(finding, one.as_of)
+            if known.last.get(one.monitor_id) != _signature(one, finding)
             and (one.kind.interval is not Interval.DAY or finding.outcome in _VERDICTS)
         ]
         if not changed and not due[Interval.GRAIN]:
@@ -170,7 +171,7 @@ class LiveMonitors:
             if due[Interval.GRAIN]:
                 session.execute(_CLOSE, {"model_id": model.id, "closed": closed})
         for one, finding in changed:
-            known.last[one.monitor_id] = _signature(finding, one.as_of)
+            known.last[one.monitor_id] = _signature(one, finding)
         return n_stored
 
     def _prepared(
@@ -189,6 +190,7 @@ class LiveMonitors:
             age=None if arrived is None else arrived.age,
             is_certain=arrived is not None and arrived.is_new,
             uptime=timedelta(seconds=monotonic() - self._began),
+            today=now.astimezone(UTC).date(),
         )
         context = EvaluationContext(
             model_id=str(model.id),
@@ -251,8 +253,10 @@ class LiveMonitors:
         if newest is not None:
             if one.kind.interval is not Interval.GRAIN:  # its clock may stand, or be set back
                 as_of = max(as_of, newest.as_of + timedelta.resolution)
-            before = _signed(newest.outcome, newest.detail, newest.as_of)
-            if newest.as_of >= as_of or before == _signature(finding, one.as_of):
+            before = _signed(
+                newest.outcome, newest.cause, newest.detail, _day(one, newest.as_of)
+            )
+            if newest.as_of >= as_of or before == _signature(one, finding):
                 return 0
         if one.kind.interval is Interval.DAY:
             finding = replace(finding, window=Window(open_since(model, as_of), as_of))
@@ -337,12 +341,21 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
     return _EPOCH + (closed - _EPOCH) // contract.grain * contract.grain
 
 
-def _signature(finding: Finding, as_of: datetime) -> Signature:
-    return _signed(finding.outcome, finding.detail.to_json(), as_of)
+def _signature(one: _Prepared, finding: Finding) -> Signature:
+    detail = finding.detail.to_json()
+    return _signed(finding.outcome, finding.cause, detail, _day(one, one.as_of))
 
 
-def _signed(outcome: Outcome, detail: Mapping[str, Any], as_of: datetime) -> Signature:
-    return outcome, json.dumps(_without_numbers(detail), sort_keys=True), as_of.date()
+def _signed(
+    outcome: Outcome, cause: str, detail: Mapping[str, Any], day: date | None
+) -> Signature:
+    why = re.sub(r"\d+", "", cause) if outcome is Outcome.NO_DATA else ""
+    return outcome, why, json.dumps(_without_numbers(detail), sort_keys=True), day
+
+
+def _day(one: _Prepared, as_of: datetime) -> date | None:
+    """Return the day for which a finding is stored at least once; None of an open day."""
+    return None if one.kind.interval is Interval.DAY else as_of.date()
 
 
 def _without_numbers(value: object) -> object:

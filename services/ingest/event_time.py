@@ -104,6 +104,11 @@ def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
     )
 
 
+def is_arrival(rows: pa.Table, now: datetime) -> bool:
+    """Return whether any of some rows, received now, is no history."""
+    return bool(pc.max(rows["at"]).as_py() > now - OLD)
+
+
 def _arrivals(received: Ints) -> CellCounts:
     return cells.summarise(received, np.zeros_like(received))
 

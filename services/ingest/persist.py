@@ -22,7 +22,7 @@ from db.queries.log import (
 from db.queries.log.inbox import Key
 from db.tables import Receipt
 from services.ingest import event_time
-from services.ingest.batch import Accepted
+from services.ingest.batch import Accepted, Feed
 from services.ingest.formats.decode import Draft, Section
 
 Outcome = Accepted | AppError
@@ -78,19 +78,29 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         kept.append((section, fresh))
 
     # save
-    for section, drafts in kept:
-        rows = section.kept(drafts)
-        if rows.num_rows:
-            batch = drafts[0].batch
-            keep(session, batch.model_id, batch.feed.kind, rows, now)
+    inbox.sign_of_life(session, _keep(session, kept, now), now)
     every = [draft for _, drafts in kept for draft in drafts]
     if bad := [row for draft in every for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, every)
     _count_mismatches(session, every)
     _count_unusable(session, every)
-    inbox.sign_of_life(session, {draft.batch.model_id for draft in every}, now)
     return outcomes
+
+
+def _keep(
+    session: Session, kept: Iterable[tuple[Section, list[Draft]]], now: datetime
+) -> set[UUID]:
+    """Keep rows; of which models predictions have arrived."""
+    arrived = set[UUID]()
+    for section, drafts in kept:
+        rows = section.kept(drafts)
+        if rows.num_rows:
+            batch = drafts[0].batch
+            keep(session, batch.model_id, batch.feed.kind, rows, now)
+            if batch.feed is Feed.PREDICTIONS and event_time.is_arrival(rows, now):
+                arrived.add(batch.model_id)
+    return arrived
 
 
 def _count_mismatches(session: Session, drafts: Iterable[Draft]) -> None:

@@ -11,16 +11,15 @@ import msgspec
 from sqlalchemy import ColumnElement, CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session, defer, sessionmaker
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, Unprocessable
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
 from db.tables import BacktestRow
 from db.tables.queue import BacktestState
-from monitors import registry
 from services.access.api_keys import audit
+from services.evaluation import backtest
 from services.evaluation.backtest import Backtest, BacktestRequest, run_backtest
-from services.models.monitor_config import severity_of
 from services.platform_faults import failing_jobs
 from services.platform_faults.failing_jobs import Failure
 from services.read_models.paging import Page, Paging
@@ -74,13 +73,14 @@ def ask(
     Raises
     ------
     Unprocessable
-        If the kind, the parameters or the severity of a monitor is unknown.
+        If no backtest can evaluate a monitor, or two references are stated.
     Conflict
         If too many backtests of the model are unfinished.
     """
     for plan in request.plans or ():
-        registry.parse(plan.kind, plan.params)
-        severity_of(plan)
+        backtest.check(plan)
+    if request.reference and request.reference_days is not None:
+        raise Unprocessable("reference or reference_days, not both")
     unfinished = select(func.count()).where(BacktestRow.model_id == model_id, _UNFINISHED)
     if (session.scalar(unfinished) or 0) >= MAX_UNFINISHED:
         raise Conflict(f"{MAX_UNFINISHED} backtests of this model are unfinished")

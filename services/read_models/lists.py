@@ -111,6 +111,7 @@ class FindingPast:
     window_start: datetime
     window_end: datetime
     as_of: datetime
+    recorded_at: datetime
     version: str | None
     detail: dict[str, Any]
     rev: int

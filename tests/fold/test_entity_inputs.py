@@ -26,11 +26,13 @@ def rows(minutes: range, names: list[str]) -> pa.Table:
             value = [float(chance.integers(3)) if chance.random() < 0.7 else None]
             features = {"load": value, "wind": [1.0, float(minute)]}
             at = int(START.timestamp() * 1e6) + (60 * minute + i) * 1_000_000
-            found.append({"entity": name, "at": at, "features": features, "version": "v1"})
+            row = {"entity": name, "at": at, "received_at": at, "features": features}
+            found.append(row | {"version": "v1"})
     schema = pa.schema(
         [
             ("entity", pa.string()),
             ("at", pa.timestamp("us", "UTC")),
+            ("received_at", pa.timestamp("us", "UTC")),
             ("features", pa.struct([(name, pa.list_(pa.float64())) for name in INPUTS])),
             ("version", pa.string()),
         ]

@@ -246,6 +246,34 @@ def test_where_all_rows_are_refused_and_event_time_stands_they_are_found_by_the_
     assert world.phase("contract_violations") is Phase.FIRING
 
 
+def test_a_refused_row_of_a_day_that_event_time_has_not_reached_fires_that_day_alone(
+    world: World,
+) -> None:
+    world.send(0, 120)
+    world.wall = START + 30 * DAY
+    world.refuse(1, START + 30 * DAY)
+    world.check()
+    assert world.phase("contract_violations") is Phase.FIRING
+    world.wall += DAY
+    world.send(120, 60)
+    world.check()
+    assert world.phase("contract_violations") is Phase.QUIET
+
+
+def test_arrivals_while_the_clock_was_ahead_are_left_out(world: World) -> None:
+    world.learn()
+    world.score(START + 400 * DAY, minutes=range(1), at=START + 400 * DAY)
+    world.wall = START + LEARNT * MINUTE
+    world.live = LiveMonitors(world.sessions)
+    for first in range(LEARNT, LEARNT + 180, 60):
+        world.send(first, 60)
+        world.wall = START + (first + 60) * MINUTE
+        world.check()
+    for _ in range(6):
+        world.check(passed=MINUTE)
+    assert world.phase("silence") is Phase.FIRING
+
+
 def test_the_silence_of_a_model_is_found_by_the_clock_and_ends_with_a_row(world: World) -> None:
     world.learn()
     assert world.breaches("silence") == []

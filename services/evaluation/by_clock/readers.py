@@ -56,12 +56,15 @@ class Moment:
         Something has come since this process runs.
     uptime
         For how long it runs.
+    today
+        By the wall clock, in UTC.
     """
 
     as_of: datetime
     age: timedelta | None
     is_certain: bool
     uptime: timedelta
+    today: date
 
 
 def read(
@@ -87,7 +90,7 @@ def read(
         case PulledSources():
             return states.states(session, model.id, moment.as_of, moment.uptime)
         case ContractViolations():
-            return _violations(session, model)
+            return _violations(session, model, moment.today)
         case _:
             raise TypeError(f"{type(source).__name__} is read day by day alone")
 
@@ -102,7 +105,7 @@ def _arrivals(
 ) -> ArrivalHistory:
     now, before = moment.as_of, remembered.profile
     if before is None or now - before[0] >= (DAY if before[1] is not None else MINUTE):
-        before = remembered.profile = (now, _profile(session, model.id, model.contract))
+        before = remembered.profile = (now, _profile(session, model.id, model.contract, now))
     gone, n_entities = list[SilentEntity](), 0
     if model.watermark is not None:
         remembered.entities = session.get(EntityState, model.id)
@@ -123,25 +126,29 @@ def _arrivals(
     )
 
 
-def _profile(session: Session, model_id: UUID, contract: Contract) -> ArrivalProfile | None:
-    newest = summaries.newest(session, ARRIVALS, model_id)
-    if newest is None:
+def _profile(
+    session: Session, model_id: UUID, contract: Contract, now: datetime
+) -> ArrivalProfile | None:
+    # What came after now came while the clock was ahead.
+    arrived = summaries.read(session, ARRIVALS, model_id, [Window(now - silence.KEPT, now)])
+    if arrived is None:
         return None
-    window = Window(newest.start - silence.KEPT, newest.start + HOUR)
-    arrived = summaries.read(session, ARRIVALS, model_id, [window])
-    assert arrived is not None
     week = silence.Week(zone=Zone(contract.zone), calendar=contract.calendar)
     return silence.profile(np.unique(arrived.slices), SLICE, week)
 
 
-def _violations(session: Session, model: Model) -> Violations:
-    """Read the worst of the days that have not been evaluated yet.
+def _violations(session: Session, model: Model, today: date) -> Violations:
+    """Read the worst of the days that have not been evaluated yet, by event time or today.
 
-    Where all rows are refused event time stands, and the days that they name never close.
+    Where all rows are refused event time stands, and the days that they name never close. A
+    row without a usable time counts on the day on which it came, which event time may reach
+    much later: it is a finding on that day alone.
     """
     since = None if model.evaluated_until is None else UTC_ZONE.floor(model.evaluated_until)
     by_day: Mapping[date, Mapping[str, int]] = contract_violations.since(
         session, model.id, None if since is None else since.date()
     )
-    worst = max(by_day.values(), key=lambda counts: sum(counts.values()), default={})
+    newest = today if model.watermark is None else UTC_ZONE.day_of(model.watermark)
+    open_days = [counts for day, counts in by_day.items() if day <= newest or day == today]
+    worst = max(open_days, key=lambda counts: sum(counts.values()), default={})
     return Violations(is_silent=False, counts=worst)

@@ -95,7 +95,7 @@ def status_of(
     finding: Finding | None,
     live: tuple[int, int] | None = None,
 ) -> MonitorStatus:
-    """Put the rows of one monitor together; a firing alert's cause is why it fired.
+    """Put the rows of one monitor together; a firing alert's cause is that of its last breach.
 
     Parameters
     ----------
