@@ -39,6 +39,7 @@ class Model(Base):
     evaluated_until: Mapped[datetime | None]
     checked_until: Mapped[datetime | None]
     last_received_at: Mapped[datetime | None]
+    last_arrival_at: Mapped[datetime | None]
     mask_key: Mapped[bytes | None]
     history_until: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -125,7 +125,7 @@ class LiveMonitors:
 
     def _evaluate(self, model: Model, monitors: Sequence[Monitor], now: datetime) -> int:
         known = self._known[model.id]
-        last_at = model.last_received_at
+        last_at = model.last_arrival_at
         if last_at is not None and (known.arrived is None or known.arrived.last_at != last_at):
             known.arrived = _Arrived(last_at, monotonic(), is_new=known.arrived is not None)
         is_clock_due = monotonic() - known.clock_at >= CLOCK_EVERY.total_seconds()

@@ -110,7 +110,9 @@ def is_arrival(rows: pa.Table, now: datetime) -> bool:
 
 
 def _arrivals(received: Ints) -> CellCounts:
-    return cells.summarise(received, np.zeros_like(received))
+    slices = received // (cells.SLICE // _US)
+    slices = slices[np.diff(slices, prepend=-1) != 0]  # rows of one batch came together
+    return cells.summarise(slices * (cells.SLICE // _US), np.zeros_like(slices))
 
 
 def days_of(hours: Sequence[Ints]) -> list[date]:

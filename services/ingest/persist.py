@@ -78,13 +78,15 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
         kept.append((section, fresh))
 
     # save
-    inbox.sign_of_life(session, _keep(session, kept, now), now)
+    arrived = _keep(session, kept, now)
     every = [draft for _, drafts in kept for draft in drafts]
     if bad := [row for draft in every for row in _bad_rows(draft, now)]:
         inbox.add_quarantined(session, bad)
         _count_refused(session, every)
     _count_mismatches(session, every)
     _count_unusable(session, every)
+    heard_of = {draft.batch.model_id for draft in every}
+    inbox.sign_of_life(session, heard_of, arrived, now)
     return outcomes
 
 

@@ -36,7 +36,7 @@ def test_an_accepted_batch_is_in_the_inbox_when_the_answer_arrives(
         receipt = session.scalars(select(Receipt)).one()
         assert (receipt.batch_id, receipt.n_accepted) == ("b-1", 3)
         assert session.scalars(select(Inbox.group_no)).one() is None
-        assert session.scalars(select(Model.last_received_at)).one() is None  # of long ago
+        assert session.scalars(select(Model.last_received_at)).one() == receipt.received_at
 
 
 def test_only_a_prediction_of_the_last_days_is_an_arrival(
@@ -44,7 +44,7 @@ def test_only_a_prediction_of_the_last_days_is_an_arrival(
 ) -> None:
     def last() -> datetime | None:
         with read_only(sessions) as session:
-            return session.scalars(select(Model.last_received_at)).one()
+            return session.scalars(select(Model.last_arrival_at)).one()
 
     now = utcnow().isoformat()
     assert client.post(LABELS, json=label()).status_code == 200

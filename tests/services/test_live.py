@@ -102,7 +102,7 @@ class World:
         )
         with unit_of_work(self.sessions) as session:
             newest = START + (first + n - 1) * MINUTE
-            session.get_one(Model, self.model_id).last_received_at = newest
+            session.get_one(Model, self.model_id).last_arrival_at = newest
         fold_all(self.sessions, START + 1000 * DAY)
         self.wall = max(self.wall, newest)
 
@@ -116,7 +116,7 @@ class World:
         whole = table(Kind.PREDICTIONS, rows, CONTRACT)
         keep(self.sessions, self.model_id, Kind.PREDICTIONS, whole)
         with unit_of_work(self.sessions) as session:
-            session.get_one(Model, self.model_id).last_received_at = at
+            session.get_one(Model, self.model_id).last_arrival_at = at
         fold_all(self.sessions, at)
         self.wall = max(self.wall, at)
         self.check()

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("evaluated_until", UtcDateTime(), nullable=True),
         sa.Column("checked_until", UtcDateTime(), nullable=True),
         sa.Column("last_received_at", UtcDateTime(), nullable=True),
+        sa.Column("last_arrival_at", UtcDateTime(), nullable=True),
         sa.Column("mask_key", sa.LargeBinary(), nullable=True),
         sa.Column("history_until", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),

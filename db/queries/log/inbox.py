@@ -1,11 +1,11 @@
 """Queries of the inbox: receipts, payloads, quarantined rows, backlog."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Column, Update, bindparam, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -32,17 +32,20 @@ _ADD_RECEIPTS = {
     for dialect, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
 }
 _MODEL = Base.metadata.tables["model"]
-_SIGN_OF_LIFE = (
-    update(_MODEL)
-    .where(
-        _MODEL.c.id == bindparam("whose"),
-        or_(
-            _MODEL.c.last_received_at.is_(None),
-            _MODEL.c.last_received_at < bindparam("late"),
-        ),
+
+
+def _moved_to_now(column: Column[datetime]) -> Update:
+    """Return the statement; a time that is ahead was noted before the clock was set back."""
+    is_due = or_(column.is_(None), column < bindparam("late"), column > bindparam("seen"))
+    return (
+        update(_MODEL)
+        .where(_MODEL.c.id == bindparam("whose"), is_due)
+        .values({column: bindparam("seen")})
     )
-    .values(last_received_at=bindparam("seen"))
-)
+
+
+_SIGN_OF_LIFE = _moved_to_now(_MODEL.c.last_received_at)
+_ARRIVAL = _moved_to_now(_MODEL.c.last_arrival_at)
 _INBOX = Base.metadata.tables["inbox"]
 _ADD_ENTRY = insert(_INBOX).returning(_INBOX.c.id)
 _ADD_PAYLOAD = insert(Base.metadata.tables["inbox_payload"])
@@ -106,11 +109,16 @@ def add_quarantined(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     session.connection().execute(_ADD_QUARANTINED, rows)
 
 
-def sign_of_life(session: Session, model_ids: Iterable[UUID], now: datetime) -> None:
-    """Note when models were last heard of."""
+def sign_of_life(
+    session: Session, model_ids: Iterable[UUID], arrived: Set[UUID], now: datetime
+) -> None:
+    """Note when models were last heard of, and when predictions of some last arrived."""
     connection, late = session.connection(), now - SIGN_OF_LIFE_EVERY
     for model_id in sorted(model_ids):  # in one order, so that no two replicas lock crosswise
-        connection.execute(_SIGN_OF_LIFE, {"whose": model_id, "late": late, "seen": now})
+        given = {"whose": model_id, "late": late, "seen": now}
+        connection.execute(_SIGN_OF_LIFE, given)
+        if model_id in arrived:
+            connection.execute(_ARRIVAL, given)
 
 
 class Backlog(NamedTuple):
