@@ -110,9 +110,7 @@ def is_arrival(rows: pa.Table, now: datetime) -> bool:
 
 
 def _arrivals(received: Ints) -> CellCounts:
-    slices = received // (cells.SLICE // _US)
-    slices = slices[np.diff(slices, prepend=-1) != 0]  # rows of one batch came together
-    return cells.summarise(slices * (cells.SLICE // _US), np.zeros_like(slices))
+    return cells.summarise(received, np.zeros_like(received))
 
 
 def days_of(hours: Sequence[Ints]) -> list[date]:
