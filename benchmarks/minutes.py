@@ -39,7 +39,7 @@ from monitors.summaries.grains import Grains
 from services.aggregation import entities
 from services.aggregation.fold import fold_all
 from services.evaluation import input_history
-from services.evaluation.live import LiveMonitors
+from services.evaluation.by_clock.live import LiveMonitors
 from services.ingest import persist
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan

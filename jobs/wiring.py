@@ -20,7 +20,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
 from services.evaluation.baseline_cache import Baselines
-from services.evaluation.live import LiveMonitors
+from services.evaluation.by_clock.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
 from services.kserve.pairing import sweep

@@ -12,7 +12,7 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.terms import Terms
 from monitors.registry import KINDS
-from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.objective import BurnRateParams
 from monitors.slo.sli import SLIS
 from services.ingest import Feed
 from services.ingest.formats.row_types import Field, fields

@@ -4,7 +4,7 @@ from monitors.finding import Finding
 from monitors.kind import Inputs, MonitorKind, Severity
 from monitors.show import CellKind, Column, Table, View
 from monitors.slo import burn_rate, sli
-from monitors.slo.burn_rate import BurnRateDetail, BurnRateParams
+from monitors.slo.objective import BurnRateDetail, BurnRateParams
 from monitors.sources import SliSlices
 
 

@@ -5,16 +5,14 @@ is evaluated as it is known now, late rows and labels included, and measured
 against what the champion was trained on, or against any other stretch.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from alerts.state import AlertState, Flip, Phase, step
 from core.errors import Unprocessable
 from core.window import Stretches, Window
 from db.queries import models, summaries
@@ -23,13 +21,12 @@ from db.session import read_only
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors import registry
-from monitors.detail import Detail
-from monitors.finding import Finding, Outcome
-from monitors.kind import BrokenInput, EvaluationContext, Interval, MonitorKind, ReferenceOf
+from monitors.finding import Outcome
+from monitors.kind import EvaluationContext, Interval, ReferenceOf
 from monitors.slo.serving import SERVING
-from services.alerting import alert_transitions
 from services.evaluation import evaluation_context
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.episodes import Episode, Record, Tracker, follow, record
 from services.evaluation.evaluate_monitor import evaluate
 from services.evaluation.prepare import Preparation, Prepared
 from services.models.monitor_config import (
@@ -69,62 +66,6 @@ class BacktestRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Episode:
-    """An alert of the backtest: from its first breach to its end.
-
-    Attributes
-    ----------
-    since, until
-        Event time; `until` is None while it still fired at the end.
-    n_days
-        Days with a breach.
-    worst
-        The highest value of them.
-    inhibited
-        A broken input explained it as long as it fired: nobody would have been notified.
-    """
-
-    monitor: str
-    kind: str
-    severity: str
-    since: datetime
-    until: datetime | None
-    n_days: int
-    worst: float | None
-    cause: str
-    inhibited: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Evaluations of one monitor, and their outcomes.
-
-    Attributes
-    ----------
-    n_evaluated, n_without
-        Days with a verdict, and days without one.
-    why_without
-        The cause of the last day without a verdict.
-    promised_days, achieved_days
-        Between two false alarms: as asked for, and as measured on the reference.
-    days_between_episodes
-        As replayed: all of them, the true ones too.
-    """
-
-    monitor: str
-    kind: str
-    severity: str
-    n_evaluated: int
-    n_without: int
-    n_breaches: int
-    n_episodes: int
-    why_without: str
-    promised_days: float | None
-    achieved_days: float | None
-    days_between_episodes: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
     """Result of a backtest, the oldest episode first.
 
@@ -144,22 +85,6 @@ class Backtest:
     waiting_days: int = 0
     records: tuple[Record, ...] = ()
     episodes: tuple[Episode, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tracker:
-    """One monitor on its way through the days."""
-
-    plan: MonitorPlan
-    kind: MonitorKind[Any, Any]
-    severity: str
-    monitor: Monitor
-    state: AlertState = field(default_factory=AlertState)
-    before: Detail | None = None
-    broken: Sequence[BrokenInput] = ()
-    findings: list[Finding] = field(default_factory=list)
-    breach: Finding | None = None
-    episodes: list[Episode] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +146,7 @@ def run_backtest(
         n_days=len(days),
         waiting_rows=waiting_rows,
         waiting_days=waiting_days,
-        records=tuple(_record(tracker) for tracker in trackers),
+        records=tuple(record(tracker) for tracker in trackers),
         episodes=tuple(sorted(episodes, key=lambda one: (one.since, one.monitor))),
     )
 
@@ -264,11 +189,11 @@ def check(plan: MonitorPlan) -> None:
         )
 
 
-def _tracker(plan: MonitorPlan) -> _Tracker:
+def _tracker(plan: MonitorPlan) -> Tracker:
     check(plan)
     # Never stored: it only carries kind and parameters to those who read for a monitor.
     monitor = Monitor(id=uuid4(), name=plan.name, kind=plan.kind, params=dict(plan.params))
-    return _Tracker(
+    return Tracker(
         plan=plan,
         kind=registry.find(plan.kind),
         severity=severity_of(plan),
@@ -316,7 +241,7 @@ def _stretch(session: Session, model: Model, request: BacktestRequest) -> Window
 def _days(
     session: Session,
     model: Model,
-    trackers: Sequence[_Tracker],
+    trackers: Sequence[Tracker],
     of: tuple[BacktestRequest, Window],
     baselines: Baselines,
 ) -> Iterator[_Day]:
@@ -344,7 +269,7 @@ def _served_by(session: Session, model_id: UUID) -> dict[datetime, str | None]:
     return dict(rows.all())
 
 
-def _evaluate_day(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines) -> None:
+def _evaluate_day(trackers: Sequence[Tracker], day: _Day, baselines: Baselines) -> None:
     for tracker, prepared in zip(trackers, day.prepared, strict=True):
         finding = evaluate(replace(prepared, before=tracker.before), day.context, baselines)
         tracker.findings.append(finding)
@@ -353,60 +278,4 @@ def _evaluate_day(trackers: Sequence[_Tracker], day: _Day, baselines: Baselines)
             if tracker.kind.broken is not None:
                 tracker.broken = tracker.kind.broken(finding.detail)
         broken = {one.feature for other in trackers for one in other.broken}
-        _step(tracker, finding, day.context.as_of, broken)
-
-
-def _step(tracker: _Tracker, finding: Finding, as_of: datetime, broken: Set[str]) -> None:
-    rule = alert_transitions.rule_of(tracker.plan.kind)
-    tracker.state, change = step(rule, tracker.state, finding.outcome, as_of)
-    if finding.outcome is Outcome.BREACH:
-        tracker.breach = finding
-    episodes = tracker.episodes
-    if change is not None and change.flip is Flip.FIRED:
-        assert tracker.state.since is not None
-        episodes.append(
-            Episode(
-                monitor=tracker.plan.name,
-                kind=tracker.plan.kind,
-                severity=tracker.severity,
-                since=tracker.state.since,
-                until=None,
-                n_days=rule.breaches_to_fire - 1,
-                worst=None,
-                cause=finding.cause,
-                inhibited=True,
-            )
-        )
-    if change is not None and change.flip is Flip.RESOLVED:
-        episodes[-1] = replace(episodes[-1], until=as_of)
-    elif tracker.state.phase is Phase.FIRING:
-        assert tracker.breach is not None
-        still = tracker.kind.is_explained_by(tracker.breach.detail, broken)
-        episodes[-1] = replace(episodes[-1], inhibited=episodes[-1].inhibited and still)
-        if finding.outcome is Outcome.BREACH:
-            episodes[-1] = _worse(episodes[-1], finding)
-
-
-def _worse(episode: Episode, finding: Finding) -> Episode:
-    values = [value for value in (episode.worst, finding.value) if value is not None]
-    return replace(episode, n_days=episode.n_days + 1, worst=max(values, default=None))
-
-
-def _record(tracker: _Tracker) -> Record:
-    evaluated = [f for f in tracker.findings if f.outcome in (Outcome.OK, Outcome.BREACH)]
-    without = [f for f in tracker.findings if f.outcome not in (Outcome.OK, Outcome.BREACH)]
-    last = evaluated[-1].detail if evaluated else Detail()
-    n = len(tracker.episodes)
-    return Record(
-        monitor=tracker.plan.name,
-        kind=tracker.plan.kind,
-        severity=tracker.severity,
-        n_evaluated=len(evaluated),
-        n_without=len(without),
-        n_breaches=sum(f.outcome is Outcome.BREACH for f in evaluated),
-        n_episodes=n,
-        why_without=without[-1].cause if without else "",
-        promised_days=last.promised_days,
-        achieved_days=last.achieved_days,
-        days_between_episodes=len(evaluated) / n if n else None,
-    )
+        follow(tracker, finding, day.context.as_of, broken)

@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import Unprocessable
 from monitors.finding import Finding, Outcome
-from monitors.slo.burn_rate import TIERS, BurnRateParams, burns, evaluate
+from monitors.slo.burn_rate import burns, evaluate
+from monitors.slo.objective import TIERS, BurnRateParams
 from monitors.slo.slices import Counts, Slices
 from monitors.summaries.summary import Ints
 

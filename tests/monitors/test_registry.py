@@ -55,7 +55,7 @@ from monitors.performance.residuals import ResidualParams
 from monitors.performance.segment_accuracy import SegmentAccuracyParams, of_segments
 from monitors.registry import KINDS, find, parse, where
 from monitors.slo import burn_rate, silence, source_states
-from monitors.slo.burn_rate import BurnRateParams
+from monitors.slo.objective import BurnRateParams
 from monitors.slo.silence import ArrivalHistory, SilenceParams, profile
 from monitors.slo.slices import Counts, Slices
 from monitors.slo.source_states import SourceParams, SourceState

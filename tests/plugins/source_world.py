@@ -17,7 +17,7 @@ from core.schema.rows import Kind
 from core.settings import Settings
 from db.session import read_only
 from db.tables import Alert, Finding, Monitor, Quarantine, SourceRow
-from services.evaluation.live import LiveMonitors
+from services.evaluation.by_clock.live import LiveMonitors
 from services.sources.pull import Puller
 from tests.streams import waiting_rows
 

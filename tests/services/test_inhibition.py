@@ -18,7 +18,7 @@ from db.tables import Finding as FindingRow
 from monitors.data_quality.flaws import DataQualityDetail, Fact, Flaw
 from monitors.finding import Finding, Outcome
 from monitors.input_fault.input_fault import InputFaultDetail
-from services.evaluation import backtest
+from services.evaluation import backtest, episodes
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models import lists
@@ -310,5 +310,5 @@ def _replayed(kind: str, days: list[tuple[str, str]]) -> int:
             cause="",
             detail=detail,
         )
-        backtest._step(tracker, finding, at, {FAULT.feature} if fault == "#" else set())
+        episodes.follow(tracker, finding, at, {FAULT.feature} if fault == "#" else set())
     return sum(not episode.inhibited for episode in tracker.episodes)

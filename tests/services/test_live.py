@@ -20,10 +20,11 @@ from db.session import read_only, unit_of_work
 from db.tables import Alert, Finding, FlipRow, Model, Monitor, SourceRow
 from monitors.finding import Outcome
 from services.aggregation.fold import fold_all
-from services.evaluation import input_history, live
+from services.evaluation import input_history
 from services.evaluation.baseline_cache import Baselines
+from services.evaluation.by_clock import live
+from services.evaluation.by_clock.live import LiveMonitors
 from services.evaluation.evaluate_slot import evaluate_slot
-from services.evaluation.live import LiveMonitors
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.streams import START, add_model, keep, prediction, table
