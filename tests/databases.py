@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import psycopg
+import pytest
 from sqlalchemy.engine import make_url
 
 import db.tables  # noqa: F401 - the metadata know the tables that were imported
 from db.base import Base
 from db.migrate import upgrade
 from db.session import connect
+
+# Of a test that does not run on PostgreSQL.
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 # A table comes after those to which it refers.
 TABLES = [table.name for table in Base.metadata.sorted_tables]

@@ -46,6 +46,7 @@ from services.retention.erasure import NotDrained, erase
 from services.retention.erasure_requests import ask
 from tests import stored
 from tests.archive.mortal import LATER
+from tests.databases import ON_SQLITE
 from tests.erasure.rows import (
     ALWAYS,
     ENTITY,
@@ -62,8 +63,6 @@ from tests.erasure.rows import (
 )
 from tests.erasure.traces import traces
 from tests.streams import CONTRACT, START, add_model, keep, prediction, table
-
-LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.mark.usefixtures("kept_where")
@@ -155,7 +154,7 @@ def test_by_entity_the_labels_of_the_entity_go_too(
         assert session.get_one(Erasure, erasure_id).n_lake == 30
 
 
-@LITE
+@ON_SQLITE
 def test_a_name_is_found_as_it_was_sent_and_as_it_was_hashed(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -178,7 +177,7 @@ def test_a_name_is_found_as_it_was_sent_and_as_it_was_hashed(
     assert traces(lake, stored) == []
 
 
-@LITE
+@ON_SQLITE
 def test_what_is_never_stored_cannot_be_erased(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions)
     with unit_of_work(sessions) as session:
@@ -190,7 +189,7 @@ def test_what_is_never_stored_cannot_be_erased(sessions: sessionmaker[Session]) 
         want(sessions, model_id, "trace_id")
 
 
-@LITE
+@ON_SQLITE
 def test_who_asks_twice_is_served_once_and_no_name_is_written_down(
     sessions: sessionmaker[Session], lake: Path, tmp_path: Path
 ) -> None:
@@ -208,7 +207,7 @@ def test_who_asks_twice_is_served_once_and_no_name_is_written_down(
         }
 
 
-@LITE
+@ON_SQLITE
 def test_nobody_s_rows_go_when_nobody_is_found(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -222,7 +221,7 @@ def test_nobody_s_rows_go_when_nobody_is_found(
     assert (predictions(lake, model_id), labels(lake, model_id)) == before
 
 
-@LITE
+@ON_SQLITE
 @pytest.mark.parametrize("name", ["it's", 'a"b', "back\\slash", "100%_", "é\U0001f4a3"])
 def test_names_of_any_letters_are_erased(
     sessions: sessionmaker[Session], lake: Path, name: str
@@ -236,7 +235,7 @@ def test_names_of_any_letters_are_erased(
     assert [row["session_id"] for row in predictions(lake, model_id)] == [STAYS]
 
 
-@LITE
+@ON_SQLITE
 def test_a_writer_that_had_begun_appends_nothing_and_begins_again(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -257,7 +256,7 @@ def test_a_writer_that_had_begun_appends_nothing_and_begins_again(
     assert len(predictions(lake, model_id)) == 11
 
 
-@LITE
+@ON_SQLITE
 def test_files_of_a_writer_that_died_are_removed(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -273,7 +272,7 @@ def test_files_of_a_writer_that_died_are_removed(
     assert traces(lake, GONE) == []
 
 
-@LITE
+@ON_SQLITE
 def test_what_is_not_folded_yet_is_erased_by_a_later_run(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -287,7 +286,7 @@ def test_what_is_not_folded_yet_is_erased_by_a_later_run(
     assert predictions(lake, model_id) == []
 
 
-@LITE
+@ON_SQLITE
 def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: Path) -> None:
     model_id = add_model(sessions)
     send(sessions, model_id, 0, 5)
@@ -306,7 +305,7 @@ def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: 
     assert Log(lake, model_id, Snapshot()).newest_day() is None
 
 
-@LITE
+@ON_SQLITE
 def test_the_log_tells_the_range_of_no_text(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -375,7 +374,7 @@ def test_a_join_that_had_read_the_rows_is_void(
     assert join_all(sessions, lake, LATER) == 1
 
 
-@LITE
+@ON_SQLITE
 @pytest.mark.usefixtures("kept_where")
 def test_while_others_write_fold_and_archive_no_other_row_is_lost(
     sessions: sessionmaker[Session], lake: Path
@@ -413,7 +412,7 @@ def test_while_others_write_fold_and_archive_no_other_row_is_lost(
     assert counts == [2 * 60, 20]
 
 
-@LITE
+@ON_SQLITE
 def test_an_old_log_that_tells_texts_is_cut(
     sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,7 +430,7 @@ def test_an_old_log_that_tells_texts_is_cut(
     assert fold_all(sessions, LATER) == archive_all(sessions, lake, LATER) == 0
 
 
-@LITE
+@ON_SQLITE
 def test_an_erasure_of_another_model_is_not_done(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:

@@ -21,6 +21,7 @@ from db.tables import Quarantine
 from services.ingest import Batch, Feed, Format
 from services.ingest.formats.decode import decode
 from services.ingest.formats.decompress import MAX_RATIO, Packing, unpack
+from tests.databases import ON_SQLITE
 from tests.ingest.conftest import CONTRACT, Rows, Stored, answered, as_json, label, prediction
 from tests.problems import error_of
 
@@ -67,10 +68,9 @@ PACKINGS = [
         id="zstd",
     ),
 ]
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("headers", "packed"), PACKINGS)
 @pytest.mark.parametrize(("content_type", "encode"), ENCODINGS)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -106,7 +106,7 @@ def test_every_form_of_a_batch_stores_the_same_rows(
     assert in_log[2]["output"] is None
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("content_type", "encode"), ENCODINGS[:2])
 def test_labels_come_in_columns_too_and_may_be_partial(
     client: TestClient, stored: Stored, content_type: str, encode: Callable[[object], bytes]
@@ -124,7 +124,7 @@ def whole(**changes: Any) -> dict[str, Any]:
     return {**as_columns([prediction(), prediction(prediction_id="p-2")])["columns"], **changes}
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("content_type", "encode"), ENCODINGS[:2])
 @pytest.mark.parametrize(
     ("columns", "detail"),
@@ -158,7 +158,7 @@ def test_columns_that_do_not_fit_together_are_refused_by_name(
     assert stored() == []
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("content_type", "encode"), ENCODINGS[:2])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_bad_row_is_named_in_every_shape(
     assert contents[-1]["prediction_id"] == "bad"
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     "body",
     [
@@ -219,7 +219,7 @@ def test_what_is_no_msgpack_is_malformed(
     assert stored() == []
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     "value",
     [
@@ -241,7 +241,7 @@ def test_msgpack_values_that_json_has_not_are_a_fault_of_their_row(
     assert len(stored()) == 1
 
 
-@SQLITE
+@ON_SQLITE
 def test_the_same_batch_is_a_duplicate_however_it_is_packed(
     client: TestClient, stored: Stored
 ) -> None:
@@ -259,7 +259,7 @@ def test_the_same_batch_is_a_duplicate_however_it_is_packed(
 LONG = b" " * 300_000  # of JSON: nothing
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("encoding", "body", "status"),
     [
@@ -305,7 +305,7 @@ def test_members_of_one_gzip_stream_are_one_body() -> None:
     assert unpack(gzip.compress(b"[1,") + gzip.compress(b"2]"), Packing.GZIP, 100) == b"[1,2]"
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("content_type", "encode"), ENCODINGS[:2])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_row_whose_id_stood_before_is_dropped_and_named(
@@ -359,7 +359,7 @@ def test_a_repeated_id_is_found_beside_batches_without_a_good_row(ids: list[str]
     assert not refused
 
 
-@SQLITE
+@ON_SQLITE
 def test_served_and_shadow_may_share_an_id_and_labels_may_repeat_one(
     client: TestClient, stored: Stored
 ) -> None:
@@ -368,7 +368,7 @@ def test_served_and_shadow_may_share_an_id_and_labels_may_repeat_one(
     assert client.post(LABELS, json={"rows": [label(), label()]}).json() == answered(2)
 
 
-@SQLITE
+@ON_SQLITE
 def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
     client: TestClient, settings: object
 ) -> None:
@@ -385,7 +385,7 @@ def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("traceparent", "expected"),
     [

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.databases import ON_SQLITE
 from tests.ingest.conftest import Rows, Stored, arrow_body, as_json, label, prediction
 from tests.ingest.test_formats import as_columns, as_rows
 
 PREDICTIONS, LABELS = "/v1/models/grid/predictions", "/v1/models/grid/labels"
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FORMS = [
     pytest.param("application/json", lambda rows: as_json(as_rows(rows)), id="JSON rows"),
     pytest.param("application/json", lambda rows: as_json(as_columns(rows)), id="JSON columns"),
@@ -56,7 +56,7 @@ def sent(client: TestClient, path: str, content_type: str, body: bytes) -> Any:
     return client.post(path, content=body, headers={"Content-Type": content_type}).json()
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("path", "change", "field"), BEYOND)
 @pytest.mark.parametrize(("content_type", "encode"), FORMS)
 def test_a_number_beyond_the_largest_is_quarantined_as_out_of_range(
@@ -73,7 +73,7 @@ def test_a_number_beyond_the_largest_is_quarantined_as_out_of_range(
     ]
 
 
-@SQLITE
+@ON_SQLITE
 def test_the_largest_and_the_smallest_magnitudes_are_taken(
     client: TestClient, stored: Stored
 ) -> None:

@@ -28,11 +28,11 @@ from services.platform_faults import set_aside
 from services.platform_faults.set_aside import LONGEST_DELAY
 from services.read_models.lookup import snapshot
 from services.retention.archive import archive, archive_all
+from tests.databases import ON_SQLITE
 from tests.ingest.conftest import arrow_body
 from tests.ingest.test_durability import running
 from tests.streams import START, add_model, prediction, table, waiting_rows
 
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LATE = START + timedelta(hours=1)
 N_LARGE = 8_000  # rows of a payload that gets a file
 
@@ -95,7 +95,7 @@ def test_a_file_goes_when_its_rows_are_in_the_lake(
         assert seen.log.last_group(Kind.PREDICTIONS) == 1
 
 
-@SQLITE
+@ON_SQLITE
 def test_only_what_no_entry_names_is_swept(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions)
     send(sessions, model_id, N_LARGE)
@@ -109,7 +109,7 @@ def test_only_what_no_entry_names_is_swept(sessions: sessionmaker[Session]) -> N
     assert payload_files.sweep(sessions) == 0
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_transaction_that_fails_names_no_file(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions)
     with sessions() as session:
@@ -122,7 +122,7 @@ def test_a_transaction_that_fails_names_no_file(sessions: sessionmaker[Session])
     assert files(sessions) == []
 
 
-@SQLITE
+@ON_SQLITE
 def test_nothing_is_swept_while_a_file_waits_for_its_transaction(
     sessions: sessionmaker[Session],
 ) -> None:
@@ -141,7 +141,7 @@ def test_nothing_is_swept_while_a_file_waits_for_its_transaction(
     assert len(waiting_rows(sessions)) == N_LARGE
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_lookup_whose_file_has_gone_looks_again(
     sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +163,7 @@ def test_a_lookup_whose_file_has_gone_looks_again(
     assert moved
 
 
-@SQLITE
+@ON_SQLITE
 def test_an_archive_that_was_overtaken_leaves_it_to_the_other(
     sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +194,7 @@ def reasons(sessions: sessionmaker[Session], model_id: UUID) -> list[str]:
     return [row.stage.value for row in aside]
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
     sessions: sessionmaker[Session], settings: Settings
 ) -> None:
@@ -213,7 +213,7 @@ def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
     assert reasons(sessions, model_id) == ["archive"]
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_broken_disk_is_a_refusal_that_says_when_to_come_again(
     settings: Settings,
     sessions: sessionmaker[Session],
@@ -262,7 +262,7 @@ def rows_of_the_contract(n: int, name: str = "p") -> pa.Table:
 
 
 @pytest.mark.slow
-@SQLITE
+@ON_SQLITE
 @pytest.mark.usefixtures("model")
 def test_killed_while_files_are_written_every_acknowledged_row_is_there_once(
     settings: Settings, sessions: sessionmaker[Session], token: str

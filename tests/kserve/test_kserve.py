@@ -19,6 +19,7 @@ from db.queries.log import row_counters
 from db.session import read_only, unit_of_work
 from db.tables import Model, Quarantine
 from services.kserve.pairing import UNANSWERED, UNASKED, sweep
+from tests.databases import ON_SQLITE
 from tests.kserve.conftest import (
     ANSWERED_AT,
     ASKED_AT,
@@ -31,7 +32,6 @@ from tests.kserve.conftest import (
     waiting,
 )
 
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WAIT = timedelta(minutes=10)
 
 
@@ -160,7 +160,7 @@ REQUESTS = [
 ]  # fmt: skip
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("payload", "load", "temp"), REQUESTS)
 def test_requests_map_to_the_features_of_the_contract(
     logger: Logger, stored: Stored, payload: object, load: list[float], temp: list[float]
@@ -173,7 +173,7 @@ def test_requests_map_to_the_features_of_the_contract(
     assert row["prediction_id"] == "e-1"
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     "payload",
     [
@@ -200,7 +200,7 @@ def test_responses_map_to_the_targets(logger: Logger, stored: Stored, payload: o
     assert stored()[0]["output"] == {"load": [1.0, 2.0]}
 
 
-@SQLITE
+@ON_SQLITE
 def test_tensors_of_the_binary_extension_are_read(logger: Logger, stored: Stored) -> None:
     def tensor(name: str, shape: list[int], datatype: str, size: int) -> dict[str, Any]:
         parameters = {"binary_data_size": size}
@@ -220,7 +220,7 @@ def test_tensors_of_the_binary_extension_are_read(logger: Logger, stored: Stored
     assert row["output"] == {"load": [1.0, 2.0]}
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_request_says_whose_it_is(logger: Logger, stored: Stored) -> None:
     inputs = V2[0]["inputs"]
     logger.binary(
@@ -238,14 +238,14 @@ def test_a_request_says_whose_it_is(logger: Logger, stored: Stored) -> None:
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@SQLITE
+@ON_SQLITE
 def test_the_trace_of_the_request_is_kept(logger: Logger, stored: Stored) -> None:
     logger.binary(REQUEST, V1[0], traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
     logger.binary(RESPONSE, V1[1], traceparent="nonsense")
     assert {row["trace_id"] for row in stored()} == {TRACE}
 
 
-@SQLITE
+@ON_SQLITE
 def test_the_version_is_that_of_the_address_the_event_or_the_response(
     client: TestClient, stored: Stored
 ) -> None:
@@ -308,7 +308,7 @@ BAD_PAIRS = [
 ]  # fmt: skip
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(("request_", "response", "field"), BAD_PAIRS)
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["request first", "response first"])
 def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
@@ -333,7 +333,7 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
     assert stored() == []
 
 
-@SQLITE
+@ON_SQLITE
 def test_of_one_event_the_good_rows_are_kept(logger: Logger, stored: Stored) -> None:
     logger.binary(REQUEST, {"instances": [[1, 2], [1], [3, 4], [None, float("nan")], [5, 6]]})
     said = logger.binary(RESPONSE, {"predictions": [[1, 2], [1, 2], ["x", 2], [1, 2], [3, 4]]})
@@ -342,7 +342,7 @@ def test_of_one_event_the_good_rows_are_kept(logger: Logger, stored: Stored) -> 
     assert [row["prediction_id"] for row in stored()] == ["e-1:0", "e-1:4"]
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_half_waits_no_longer_when_the_clock_is_set_back(
     logger: Logger, sessions: sessionmaker[Session], model: str
 ) -> None:
@@ -392,7 +392,7 @@ FOREIGN = [
 ]
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize("mode", ["binary", "structured"])
 @pytest.mark.parametrize(("changes", "status", "detail"), FOREIGN)
 def test_a_foreign_event_is_refused_with_a_clear_error(
@@ -409,7 +409,7 @@ def test_a_foreign_event_is_refused_with_a_clear_error(
     assert waiting(sessions) == []
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
@@ -443,7 +443,7 @@ def test_what_is_no_event_is_refused(
     assert client.post("/v1/kserve", content=body, headers=sent).status_code == status
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_payload_may_be_base64_and_the_body_packed(
     client: TestClient, stored: Stored
 ) -> None:
@@ -470,7 +470,7 @@ def test_a_payload_may_be_base64_and_the_body_packed(
     assert len(stored()) == 2
 
 
-@SQLITE
+@ON_SQLITE
 def test_the_key_may_be_the_password_of_the_address(
     client: TestClient, token: str, stored: Stored
 ) -> None:
@@ -481,7 +481,7 @@ def test_the_key_may_be_the_password_of_the_address(
     assert logger.binary(RESPONSE, V1[1]).json()["outcome"] == "paired"
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_key_that_may_not_send_sends_nothing(
     client: TestClient, sessions: sessionmaker[Session]
 ) -> None:

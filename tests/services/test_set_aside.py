@@ -49,6 +49,7 @@ from services.retention import discard as discarding
 from services.retention.archive import archive_all
 from services.retention.discard import Discarded, discard
 from services.retention.retention import retain_all
+from tests.databases import ON_SQLITE
 from tests.fold.test_fold import send, stored
 from tests.streams import (
     HOUR,
@@ -61,7 +62,6 @@ from tests.streams import (
 )
 
 LATE = START + PATIENCE
-SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def poison(number: int = 0, **fields: Any) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def test_events_of_one_model_that_cannot_be_read_stop_no_other(
     assert aside(sessions, ill) == []
 
 
-@SQLITE
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("outcomes", "n_aside", "raises"),
     [
@@ -372,7 +372,7 @@ def test_a_stream_set_aside_takes_no_room_from_those_that_go_on(
     assert full_aside(waiting, 3 * n_bytes) == {(ill, Kind.PREDICTIONS)}
 
 
-@SQLITE
+@ON_SQLITE
 def test_it_is_shown_counted_and_discarded_over_http(
     sessions: sessionmaker[Session], settings: Settings
 ) -> None:
@@ -396,7 +396,7 @@ def test_it_is_shown_counted_and_discarded_over_http(
         assert client.get("/v1/models/grid").json()["set_aside"] == []
 
 
-@SQLITE
+@ON_SQLITE
 def test_a_batch_of_an_older_version_that_was_discarded_is_a_duplicate(
     sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
