@@ -1,7 +1,5 @@
 """After an erasure nothing names the session; everything else is as it was."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,37 +16,23 @@ from core.schema.rows import Kind
 from db.queries import segments
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
-from db.tables import (
-    Erasure,
-    Finding,
-    Model,
-    Monitor,
-    Quarantine,
-    Rollout,
-    Run,
-    SessionScore,
-)
-from lake import tables
-from lake.reading import Log, Snapshot, SnapshotGone
+from db.tables import Erasure, Finding, Model, Monitor, Quarantine, Rollout, Run, SessionScore
 from monitors.slo import silence
 from monitors.slo.silence import ArrivalHistory, ArrivalProfile, SilenceParams, SilentEntity
 from monitors.summaries.streams import INPUT
 from retrain.rollout import Phase
 from services.aggregation import entities
-from services.aggregation.fold import fold_all
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import Seen
 from services.labels.label_join import join_all
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
-from services.retention.archive import archive_all
 from services.retention.erasure import NotDrained, erase
 from services.retention.erasure_requests import ask
 from tests import stored
 from tests.archive.mortal import LATER
 from tests.databases import ON_SQLITE
 from tests.erasure.rows import (
-    ALWAYS,
     ENTITY,
     GONE,
     STAYS,
@@ -236,43 +220,6 @@ def test_names_of_any_letters_are_erased(
 
 
 @ON_SQLITE
-def test_a_writer_that_had_begun_appends_nothing_and_begins_again(
-    sessions: sessionmaker[Session], lake: Path
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 5)
-    finish(sessions, lake)
-    begun = tables.open_table(lake, model_id, Kind.PREDICTIONS)
-    assert begun is not None
-    want(sessions, model_id)
-    erase(sessions, lake, model_id, LATER)
-
-    late = table(Kind.PREDICTIONS, [prediction(START, 99, session_id=STAYS)])
-    with pytest.raises(tables.LakeMoved):
-        tables.append(begun, tables.stamped(Kind.PREDICTIONS, CONTRACT, late), 2)
-    keep(sessions, model_id, Kind.PREDICTIONS, late)
-    finish(sessions, lake)
-
-    assert len(predictions(lake, model_id)) == 11
-
-
-@ON_SQLITE
-def test_files_of_a_writer_that_died_are_removed(
-    sessions: sessionmaker[Session], lake: Path
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 5)
-    finish(sessions, lake)
-    [one, *_] = sorted(lake.rglob("predictions/day=*/*.parquet"))
-    orphan = one.with_name("part-00000-never-committed.parquet")
-    orphan.write_bytes(one.read_bytes())
-    want(sessions, model_id)
-    erase(sessions, lake, model_id, LATER)
-    assert not orphan.exists()
-    assert traces(lake, GONE) == []
-
-
-@ON_SQLITE
 def test_what_is_not_folded_yet_is_erased_by_a_later_run(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
@@ -284,37 +231,6 @@ def test_what_is_not_folded_yet_is_erased_by_a_later_run(
         erase(sessions, lake, model_id, START)  # too little to fold, and just received
     assert erase(sessions, lake, model_id, LATER) == 1
     assert predictions(lake, model_id) == []
-
-
-@ON_SQLITE
-def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: Path) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 5)
-    finish(sessions, lake)
-    pinned = Log(lake, model_id).snapshot
-    reading = Log(lake, model_id)
-    want(sessions, model_id)
-    erase(sessions, lake, model_id, LATER)
-
-    with pytest.raises(SnapshotGone):
-        Log(lake, model_id, pinned)
-    found = reading.predictions(ALWAYS, ["session_id"])  # its files are gone: it looks again
-    assert found is not None
-    assert set(found["session_id"].to_pylist()) == {None, STAYS}
-    assert Log(lake, model_id, Log(lake, model_id).snapshot).newest_day() is not None
-    assert Log(lake, model_id, Snapshot()).newest_day() is None
-
-
-@ON_SQLITE
-def test_the_log_tells_the_range_of_no_text(
-    sessions: sessionmaker[Session], lake: Path
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 5)
-    finish(sessions, lake)
-    told = "".join(path.read_text() for path in lake.rglob("_delta_log/*.json"))
-    assert "minValues" in told
-    assert GONE not in told
 
 
 def test_summaries_stay_and_scores_of_the_session_go(
@@ -357,77 +273,6 @@ def test_summaries_stay_and_scores_of_the_session_go(
         assert [row.payload for row in stored.rows(session, INPUT)] == before
         assert {day for _, day, _ in positions.dirty_days(session)} == {START.date()}
         assert all(rev < 0 for _, _, rev in positions.dirty_days(session))
-
-
-def test_a_join_that_had_read_the_rows_is_void(
-    sessions: sessionmaker[Session], lake: Path
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 5)
-    finish(sessions, lake)
-    with read_only(sessions) as session:
-        [(_, day, seen)] = positions.dirty_days(session, model_id)
-    want(sessions, model_id)
-    erase(sessions, lake, model_id, LATER)
-    with unit_of_work(sessions) as session:
-        assert not positions.clean(session, model_id, day, seen)
-    assert join_all(sessions, lake, LATER) == 1
-
-
-@ON_SQLITE
-@pytest.mark.usefixtures("kept_where")
-def test_while_others_write_fold_and_archive_no_other_row_is_lost(
-    sessions: sessionmaker[Session], lake: Path
-) -> None:
-    model_id = add_model(sessions)
-    send(sessions, model_id, 0, 50)
-    finish(sessions, lake)
-    n_sent, stop = 50, threading.Event()
-
-    def archive() -> None:
-        while not stop.is_set():
-            finish(sessions, lake)
-
-    erasures = []
-    with ThreadPoolExecutor(2) as pool:
-        archivers = [pool.submit(archive) for _ in range(2)]
-        try:
-            for _ in range(2):
-                send(sessions, model_id, n_sent, 10)
-                n_sent += 10
-                erasures.append(want(sessions, model_id))
-                assert erase(sessions, lake, model_id, LATER) == 1
-        finally:
-            stop.set()
-        for archiver in archivers:
-            archiver.result()
-    finish(sessions, lake)
-
-    left = predictions(lake, model_id)
-    assert sorted(number(row) for row in left) == sorted(2 * [*range(n_sent)])
-    assert not any(names(row) for row in left)
-    assert traces(lake, GONE) == []
-    with read_only(sessions) as session:
-        counts = [session.get_one(Erasure, each).n_lake for each in erasures]
-    assert counts == [2 * 60, 20]
-
-
-@ON_SQLITE
-def test_an_old_log_that_tells_texts_is_cut(
-    sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "statistics", lambda _: "prediction_id,session_id")
-    model_id = add_model(sessions)
-    for i in range(3):
-        send(sessions, model_id, 10 * i, 10)
-        finish(sessions, lake)
-    monkeypatch.undo()
-    told = "".join(path.read_text() for path in lake.rglob("predictions/_delta_log/*.json"))
-    assert GONE in told
-    want(sessions, model_id)
-    erase(sessions, lake, model_id, LATER)
-    assert traces(lake, GONE) == []
-    assert fold_all(sessions, LATER) == archive_all(sessions, lake, LATER) == 0
 
 
 @ON_SQLITE

@@ -17,6 +17,9 @@ from db.tables import Model
 from services.access.api_keys import create_key
 from tests.streams import waiting_rows
 
+PREDICTIONS = "/v1/models/grid/predictions"
+LABELS = "/v1/models/grid/labels"
+
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind é.1", max_length=3)),
     targets=("load", "price"),

@@ -5,11 +5,9 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.ingest.conftest import Stored, answered, arrow_body, prediction
+from tests.ingest.conftest import LABELS, PREDICTIONS, Stored, answered, arrow_body, prediction
 from tests.problems import error_of
 
-PREDICTIONS = "/v1/models/grid/predictions"
-LABELS = "/v1/models/grid/labels"
 ARROW = {"Content-Type": "application/vnd.apache.arrow.stream"}
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

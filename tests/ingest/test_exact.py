@@ -15,10 +15,8 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature
 from db.session import unit_of_work
 from db.tables import Model
-from tests.ingest.conftest import Stored, arrow_body, label, prediction
+from tests.ingest.conftest import LABELS, PREDICTIONS, Stored, arrow_body, label, prediction
 
-PREDICTIONS = "/v1/models/grid/predictions"
-LABELS = "/v1/models/grid/labels"
 JSON, MSGPACK = "application/json", "application/msgpack"
 ARROW = "application/vnd.apache.arrow.stream"
 SAFE = 2**53

@@ -2,11 +2,8 @@
 
 import gzip
 import math
-import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pyarrow as pa
@@ -15,48 +12,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.terms import Terms
 from db.session import read_only
 from db.tables import Quarantine
-from services.ingest import Batch, Feed, Format
-from services.ingest.formats.decode import decode
-from services.ingest.formats.decompress import MAX_RATIO, Packing, unpack
 from tests.databases import ON_SQLITE
-from tests.ingest.conftest import CONTRACT, Rows, Stored, answered, as_json, label, prediction
+from tests.ingest.conftest import LABELS, PREDICTIONS, Rows, Stored, answered, prediction
+from tests.ingest.formats import ENCODINGS, MSGPACK, SHAPES, as_columns
 from tests.problems import error_of
 
-PREDICTIONS = "/v1/models/grid/predictions"
-LABELS = "/v1/models/grid/labels"
-JSON = "application/json"
-MSGPACK = "application/msgpack"
-
-
-def as_rows(rows: Rows) -> dict[str, Any]:
-    return {"rows": rows}
-
-
-def as_columns(rows: Rows) -> dict[str, Any]:
-    """Turn rows on their side; a field that one row has and another has not is null there."""
-    columns: dict[str, Any] = {}
-    for name in {name: None for row in rows for name in row}:
-        values = [row.get(name) for row in rows]
-        nested = next((value for value in values if isinstance(value, dict)), None)
-        columns[name] = (
-            values
-            if nested is None
-            else {child: [(value or {}).get(child) for value in values] for child in nested}
-        )
-    return {"columns": columns}
-
-
-Written = tuple[str, bytes]
-SHAPES = [pytest.param(as_rows, id="rows"), pytest.param(as_columns, id="columns")]
-ENCODINGS = [
-    pytest.param(JSON, as_json, id="JSON"),
-    pytest.param(MSGPACK, msgspec.msgpack.encode, id="msgpack"),
-    pytest.param("application/vnd.msgpack", msgspec.msgpack.encode, id="vnd.msgpack"),
-    pytest.param("application/x-msgpack; v=5", msgspec.msgpack.encode, id="x-msgpack"),
-]
 PACKINGS = [
     pytest.param({}, bytes, id="plain"),
     pytest.param({"Content-Encoding": "identity"}, bytes, id="identity"),
@@ -239,170 +201,3 @@ def test_msgpack_values_that_json_has_not_are_a_fault_of_their_row(
         (0, "prediction_id")
     ]
     assert len(stored()) == 1
-
-
-@ON_SQLITE
-def test_the_same_batch_is_a_duplicate_however_it_is_packed(
-    client: TestClient, stored: Stored
-) -> None:
-    body = as_json(prediction())
-    headers = {"Content-Type": JSON}
-    assert client.post(PREDICTIONS, content=body, headers=headers).json() == answered(1)
-    packed = {"gzip": gzip.compress(body), "zstd": pa.compress(body, "zstd", asbytes=True)}
-    for name, content in packed.items():
-        sent = {**headers, "Content-Encoding": name}
-        again = client.post(PREDICTIONS, content=content, headers=sent)
-        assert again.json() == answered(1, duplicate=True)
-    assert len(stored()) == 1
-
-
-LONG = b" " * 300_000  # of JSON: nothing
-
-
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("encoding", "body", "status"),
-    [
-        pytest.param("gzip", gzip.compress(LONG), 413, id="a gzip bomb"),
-        pytest.param("zstd", pa.compress(LONG, "zstd", asbytes=True), 413, id="a zstd bomb"),
-        pytest.param("gzip", gzip.compress(as_json(prediction()))[:-9], 400, id="gzip cut off"),
-        pytest.param(
-            "zstd", pa.compress(as_json(prediction()), "zstd", asbytes=True)[:-1], 400,
-            id="zstd cut off",
-        ),
-        pytest.param("gzip", b"", 400, id="empty gzip"),
-        pytest.param("zstd", b"", 400, id="empty zstd"),
-        pytest.param("gzip", gzip.compress(as_json(prediction())) + b"x", 400, id="a rest"),
-        pytest.param("gzip", zlib.compress(as_json(prediction())), 400, id="zlib for gzip"),
-    ],
-)  # fmt: skip
-def test_a_packed_body_that_is_too_large_or_broken_is_refused(
-    client: TestClient, stored: Stored, encoding: str, body: bytes, status: int
-) -> None:
-    headers = {"Content-Type": JSON, "Content-Encoding": encoding}
-    assert client.post(PREDICTIONS, content=body, headers=headers).status_code == status
-    assert stored() == []
-
-
-@pytest.mark.parametrize("packing", Packing)
-def test_a_body_of_nothing_but_repetition_is_refused_before_it_is_unpacked(
-    packing: Packing,
-) -> None:
-    body = bytes(64 * 2**20)
-    packed = (
-        gzip.compress(body, 9)
-        if packing is Packing.GZIP
-        else pa.compress(body, "zstd", asbytes=True)
-    )
-    assert len(packed) * MAX_RATIO < len(body)
-    before = pa.total_allocated_bytes()
-    with pytest.raises(Exception, match="times its size"):
-        unpack(packed, packing, len(body))
-    assert pa.total_allocated_bytes() == before
-
-
-def test_members_of_one_gzip_stream_are_one_body() -> None:
-    assert unpack(gzip.compress(b"[1,") + gzip.compress(b"2]"), Packing.GZIP, 100) == b"[1,2]"
-
-
-@ON_SQLITE
-@pytest.mark.parametrize(("content_type", "encode"), ENCODINGS[:2])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_row_whose_id_stood_before_is_dropped_and_named(
-    client: TestClient,
-    stored: Stored,
-    shape: Callable[[Rows], Any],
-    content_type: str,
-    encode: Callable[[object], bytes],
-) -> None:
-    rows = [
-        prediction(prediction_id="a", at="no time"),
-        prediction(prediction_id="a", entity="first good one"),
-        prediction(prediction_id="b", entity=None),
-        prediction(prediction_id="a", entity="repeats"),
-        prediction(prediction_id="b", entity="repeats"),
-    ]
-    headers = {"Content-Type": content_type}
-    answer = client.post(PREDICTIONS, content=encode(shape(rows)), headers=headers)
-    said = answer.json()
-    assert (answer.status_code, said["accepted"], said["quarantined"]) == (422, 2, 1)
-    assert said["duplicates"] == [3, 4]
-    assert [row["row"] for row in said["errors"]] == [0]
-    assert [row["entity"] for row in stored()] == ["first good one", None]
-
-
-@pytest.mark.parametrize(
-    "ids",
-    [
-        pytest.param(["b", "b"], id="side by side"),
-        pytest.param(["b", "a", "b"], id="apart"),
-    ],
-)
-def test_a_repeated_id_is_found_beside_batches_without_a_good_row(ids: list[str]) -> None:
-    rows = [prediction(prediction_id=name) for name in ids]
-    broken = as_json({"rows": [prediction(unheard_of=1)]})
-    bodies = [as_json({"rows": rows}), *[broken] * (len(ids) - 1)]
-    model_id, terms = uuid4(), Terms(contract=CONTRACT)
-    batches = {
-        no: Batch(
-            model_id=model_id,
-            model="grid",
-            terms=terms,
-            feed=Feed.PREDICTIONS,
-            format=Format.JSON,
-            body=body,
-        )
-        for no, body in enumerate(bodies)
-    }
-    (section,), refused = decode(batches, datetime(2026, 1, 2, tzinfo=UTC), max_rows=10)
-    assert section.drafts[0].duplicates == (len(ids) - 1,)
-    assert not refused
-
-
-@ON_SQLITE
-def test_served_and_shadow_may_share_an_id_and_labels_may_repeat_one(
-    client: TestClient, stored: Stored
-) -> None:
-    both = {"rows": [prediction(), prediction(shadow=True, version="v2")]}
-    assert client.post(PREDICTIONS, json=both).json() == answered(2)
-    assert client.post(LABELS, json={"rows": [label(), label()]}).json() == answered(2)
-
-
-@ON_SQLITE
-def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
-    client: TestClient, settings: object
-) -> None:
-    from api.server.responses import MAX_NAMED, outcome
-    from core.errors import RowFault
-
-    faults = [RowFault(row=row, field="at", reason="missing") for row in range(MAX_NAMED + 7)]
-    said = outcome(n_accepted=0, faults=faults, duplicates=range(MAX_NAMED + 2))
-    assert (len(said["errors"]), said["more_errors"]) == (MAX_NAMED, 7)
-    assert (len(said["duplicates"]), said["more_duplicates"]) == (MAX_NAMED, 2)
-    assert said["quarantined"] == MAX_NAMED + 7
-
-
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("traceparent", "expected"),
-    [
-        pytest.param(f"00-{TRACE}-00f067aa0ba902b7-01", TRACE, id="valid"),
-        pytest.param(f"cc-{TRACE}-00f067aa0ba902b7-01-later", TRACE, id="a later version"),
-        pytest.param(f"00-{'0' * 32}-00f067aa0ba902b7-01", None, id="all zero"),
-        pytest.param(f"00-{TRACE}-{'0' * 16}-01", None, id="no parent"),
-        pytest.param(f"ff-{TRACE}-00f067aa0ba902b7-01", None, id="no version"),
-        pytest.param(f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None, id="capitals"),
-        pytest.param(f"00-{TRACE}-00f067aa0ba902b7-01-x", None, id="too long"),
-        pytest.param("what is this", None, id="something else"),
-    ],
-)
-def test_rows_without_a_trace_id_take_that_of_their_request(
-    client: TestClient, stored: Stored, traceparent: str, expected: str | None
-) -> None:
-    rows = [prediction(), prediction(prediction_id="p-2", trace_id="own")]
-    headers = {"traceparent": traceparent}
-    assert client.post(PREDICTIONS, json={"rows": rows}, headers=headers).json() == answered(2)
-    assert [row["trace_id"] for row in stored()] == [expected, "own"]

@@ -10,11 +10,17 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from db.session import read_only
 from db.tables import Inbox, Model, Quarantine, Receipt
-from tests.ingest.conftest import Stored, answered, as_json, label, prediction
+from tests.ingest.conftest import (
+    LABELS,
+    PREDICTIONS,
+    Stored,
+    answered,
+    as_json,
+    label,
+    prediction,
+)
 from tests.problems import error_of
 
-PREDICTIONS = "/v1/models/grid/predictions"
-LABELS = "/v1/models/grid/labels"
 JSON = {"Content-Type": "application/json"}
 
 

@@ -9,10 +9,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.databases import ON_SQLITE
-from tests.ingest.conftest import Rows, Stored, arrow_body, as_json, label, prediction
-from tests.ingest.test_formats import as_columns, as_rows
+from tests.ingest.conftest import (
+    LABELS,
+    PREDICTIONS,
+    Rows,
+    Stored,
+    arrow_body,
+    as_json,
+    label,
+    prediction,
+)
+from tests.ingest.formats import as_columns, as_rows
 
-PREDICTIONS, LABELS = "/v1/models/grid/predictions", "/v1/models/grid/labels"
 FORMS = [
     pytest.param("application/json", lambda rows: as_json(as_rows(rows)), id="JSON rows"),
     pytest.param("application/json", lambda rows: as_json(as_columns(rows)), id="JSON columns"),

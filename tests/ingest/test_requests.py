@@ -15,10 +15,9 @@ from db.session import read_only, unit_of_work
 from db.tables import Inbox, Model, Receipt
 from services.access.api_keys import create_key
 from services.ingest import Accepted, Batch, Committer, Feed, Format
-from tests.ingest.conftest import CONTRACT, Stored, answered, as_json, prediction
+from tests.ingest.conftest import CONTRACT, PREDICTIONS, Stored, answered, as_json, prediction
 from tests.problems import error_of
 
-PREDICTIONS = "/v1/models/grid/predictions"
 TERMS = Terms(contract=CONTRACT)
 
 

@@ -5,11 +5,12 @@ import numpy as np
 from monitors.summaries.hourly import HOURS
 from monitors.summaries.summary import Floats, Ints, Summary, chunk_at
 from monitors.temporal import window_profile_sums
-from monitors.temporal.window_profile_schema import LAGS, Joint, Layout, Numbers
+from monitors.temporal.window_profile_schema import LAGS, Joint, Layout, Numbers, Symbols
 from monitors.temporal.window_profile_sums import Lists
 from tests.monitors.streams import START
 
 STEPS = 12
+SYMBOLS = Symbols(name="s", texts=("a", "b", "c"))
 
 
 def layout_of(n_features: int, padding: float | None = None, scale: float = 1.0) -> Layout:

@@ -1,6 +1,5 @@
 """A stream whose rows cannot be processed is set aside, and stops no other."""
 
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from uuid import UUID
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
@@ -21,7 +19,6 @@ from core.schema.contract import Contract
 from core.schema.feature import Feature, Sensitivity
 from core.schema.rows import Kind, Stage
 from core.settings import Settings
-from db.payload_files import PayloadGone
 from db.queries.log import inbox, positions
 from db.session import read_only, unit_of_work
 from db.tables import (
@@ -33,7 +30,6 @@ from db.tables import (
     PlatformAlert,
     Quarantine,
     Scope,
-    SetAside,
 )
 from db.tables.kserve import Part
 from monitors.summaries.summary import N
@@ -44,22 +40,14 @@ from services.aggregation import row_summaries
 from services.aggregation.fold import PATIENCE, fold_all
 from services.kserve.pairing import sweep
 from services.platform_faults import platform_alerts, set_aside
-from services.platform_faults.set_aside import FIRST_DELAY, LONGEST_DELAY, Aside, work_through
+from services.platform_faults.set_aside import FIRST_DELAY, LONGEST_DELAY, Aside
 from services.retention import discard as discarding
 from services.retention.archive import archive_all
 from services.retention.discard import Discarded, discard
 from services.retention.retention import retain_all
 from tests.databases import ON_SQLITE
 from tests.fold.test_fold import send, stored
-from tests.streams import (
-    HOUR,
-    START,
-    add_model,
-    keep,
-    prediction,
-    table,
-    waiting_rows,
-)
+from tests.streams import HOUR, START, add_model, keep, prediction, table, waiting_rows
 
 LATE = START + PATIENCE
 
@@ -305,54 +293,6 @@ def test_events_of_one_model_that_cannot_be_read_stop_no_other(
     assert moved == Discarded(n_batches=1, n_rows=1)
     assert sweep(sessions, lambda: LATE, timedelta(seconds=1)) == 0
     assert aside(sessions, ill) == []
-
-
-@ON_SQLITE
-@pytest.mark.parametrize(
-    ("outcomes", "n_aside", "raises"),
-    [
-        pytest.param([OSError(), 0], 1, False, id="another got through"),
-        pytest.param([OSError(), OSError()], 0, True, id="none got through"),
-        pytest.param([ValueError(), ValueError()], 2, False, id="errors of rows"),
-        pytest.param([PayloadGone(), PayloadGone()], 2, False, id="a lost file"),
-    ],
-)  # fmt: skip
-def test_errors_of_the_surroundings_set_no_stream_aside(
-    sessions: sessionmaker[Session], outcomes: list[Any], n_aside: int, raises: bool
-) -> None:
-    streams = [(add_model(sessions, name=f"m-{i}"), Kind.LABELS) for i in range(2)]
-    told = dict(zip(streams, outcomes, strict=True))
-
-    def act(model_id: UUID, kind: Kind) -> int:
-        outcome = told[model_id, kind]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return int(outcome)
-
-    if raises:
-        with pytest.raises(OSError):  # noqa: PT011
-            work_through(sessions, Stage.ARCHIVE, streams, act, START)
-    else:
-        work_through(sessions, Stage.ARCHIVE, streams, act, START)
-    with read_only(sessions) as session:
-        assert len(session.scalars(select(SetAside)).all()) == n_aside
-
-
-def test_a_database_that_does_not_answer_is_raised_at_once(
-    sessions: sessionmaker[Session],
-) -> None:
-    streams = [(add_model(sessions, name=f"m-{i}"), Kind.LABELS) for i in range(2)]
-    calls = []
-    locked = sqlite3.OperationalError("locked")
-    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
-
-    def act(model_id: UUID, _: Kind) -> int:
-        calls.append(model_id)
-        raise OperationalError("SELECT 1", {}, locked)
-
-    with pytest.raises(OperationalError):
-        work_through(sessions, Stage.FOLD, streams, act, START)
-    assert len(calls) == 1
 
 
 def test_a_stream_set_aside_takes_no_room_from_those_that_go_on(

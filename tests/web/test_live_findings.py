@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import read_only
 from db.tables import Model
-from tests.services.test_live import LEARNT, MINUTE, World, stuck
+from tests.services.live_world import LEARNT, MINUTE, World, stuck
 from tests.web.conftest import Browsers
 
 
