@@ -14,15 +14,15 @@ from typing import Any
 
 import httpx
 
-from seqwatch.batch import Kind, Row, rows_of
 from seqwatch.contract import Declared
 from seqwatch.copies import settle
+from seqwatch.delivery.batch import Kind, Row, rows_of
+from seqwatch.delivery.pipeline import Pipeline
+from seqwatch.delivery.sender import Target
 from seqwatch.forks import on_fork
 from seqwatch.options import Counts, Options
-from seqwatch.pipeline import Pipeline
 from seqwatch.prediction import Prediction
 from seqwatch.request import current
-from seqwatch.sender import Target
 
 _log = logging.getLogger("seqwatch")
 

@@ -54,7 +54,7 @@ def test_no_folder_holds_more_than_fifteen_modules() -> None:
     """Migrations aside: there is one more with each change of the tables."""
     folders = Counter(
         path.parent
-        for path in modules(*FLOORS)
+        for path in modules(*FLOORS, "client")
         if path.stem != "__init__" and path.parent.name != "versions"
     )
     assert {str(folder): n for folder, n in folders.items() if n > 15} == {}

@@ -1,7 +1,14 @@
 import json
 
 import pytest
-from seqwatch.answers import LONGEST_DELAY, Again, Delivered, Refused, delay, read_answer
+from seqwatch.delivery.answers import (
+    LONGEST_DELAY,
+    Again,
+    Delivered,
+    Refused,
+    delay,
+    read_answer,
+)
 
 
 def _body(**fields: object) -> bytes:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqwatch import batch as batches
-from seqwatch.batch import Batch, Kind, encode, pack
 from seqwatch.copies import settle
+from seqwatch.delivery import batch as batches
+from seqwatch.delivery.batch import Batch, Kind, encode, pack
 
 
 @pytest.fixture(params=["with msgspec", "without"], autouse=True)

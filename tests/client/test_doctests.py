@@ -7,7 +7,11 @@ import pkgutil
 import pytest
 import seqwatch
 
-MODULES = [module.name for module in pkgutil.iter_modules(seqwatch.__path__, "seqwatch.")]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(seqwatch.__path__, "seqwatch.")
+    if not module.ispkg
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from seqwatch.folders import claim
+from seqwatch.delivery.folders import claim
 
 from tests.client.api import Answer, Api
 

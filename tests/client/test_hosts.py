@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from seqwatch import Monitor, Options
-from seqwatch.spool import Spool
+from seqwatch.delivery.spool import Spool
 
 from tests.client.api import Api
 

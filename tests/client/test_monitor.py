@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from seqwatch import Monitor, Options
-from seqwatch.batch import Kind, pack
+from seqwatch.delivery.batch import Kind, pack
 
 from tests.client.api import Answer, Api
 
@@ -238,7 +238,7 @@ HOST = """
 import sys, time
 from pathlib import Path
 from seqwatch import Monitor, Options
-from seqwatch.batch import Kind, pack
+from seqwatch.delivery.batch import Kind, pack
 options = Options(linger_seconds=0.005, batch_rows=7)
 monitor = Monitor(sys.argv[1], "k", "load", Path(sys.argv[2]), options)
 for i in range(int(sys.argv[3])):

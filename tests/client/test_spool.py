@@ -2,8 +2,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from seqwatch.batch import Batch, Kind, pack
-from seqwatch.spool import Spool
+from seqwatch.delivery.batch import Batch, Kind, pack
+from seqwatch.delivery.spool import Spool
 
 ROOM = 2**20
 
@@ -171,7 +171,7 @@ def test_a_spool_of_the_first_release_is_adopted(tmp_path: Path) -> None:
 def test_segments_are_rotated_and_deleted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seqwatch.spool.SEGMENT_BYTES", 1)
+    monkeypatch.setattr("seqwatch.delivery.spool.SEGMENT_BYTES", 1)
     spool = _open(tmp_path)
     for batch in _batches(3):
         spool.append(batch)

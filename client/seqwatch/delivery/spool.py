@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from seqwatch.batch import Batch, checksum
-from seqwatch.folders import Folder, claim, orphans
+from seqwatch.delivery.batch import Batch, checksum
+from seqwatch.delivery.folders import Folder, claim, orphans
 
 _FRAME = struct.Struct("<II")  # length and checksum of what follows
 SEGMENT_BYTES = 8 * 2**20

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from seqwatch.batch import Kind, Row, encode, pack, parts
+from seqwatch.delivery.batch import Kind, Row, encode, pack, parts
+from seqwatch.delivery.sender import Ledger, Sender, Target
+from seqwatch.delivery.spool import Spool
 from seqwatch.options import Counts
-from seqwatch.sender import Ledger, Sender, Target
-from seqwatch.spool import Spool
 
 _log = logging.getLogger("seqwatch")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 
-from seqwatch.answers import Again, Delivered, Refused, delay, read_answer
-from seqwatch.batch import Batch, Kind, Row
+from seqwatch.delivery.answers import Again, Delivered, Refused, delay, read_answer
+from seqwatch.delivery.batch import Batch, Kind, Row
+from seqwatch.delivery.spool import Spool, Waiting
 from seqwatch.options import Options
-from seqwatch.spool import Spool, Waiting
 
 _log = logging.getLogger("seqwatch")
 _random = secrets.SystemRandom()
