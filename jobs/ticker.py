@@ -210,13 +210,18 @@ class Ticker:
                     job.modify(next_run_time=utcnow())
 
     def ask(self, wanted: Wanted) -> None:
-        """Ask for runs, in a transaction of their own where there are any."""
+        """Ask for the runs that are not open, in one transaction where there are any.
+
+        A backlog is only read: to write it anew at each tick would hold the database's lock
+        the longer, the longer the backlog is.
+        """
         now = utcnow()
         with read_only(self._sessions) as session:
-            found = [*wanted(session, now)]
+            found = {*wanted(session, now)}
+            found -= runs.open_slots(session, {job for job, _, _ in found}) if found else set()
         if found:
             with unit_of_work(self._sessions) as session:
-                for job, subject, slot in found:
+                for job, subject, slot in sorted(found):
                     runs.ask(session, job, slot, now, subject, again=wanted in AGAIN)
 
     def start(self) -> None:

@@ -22,7 +22,7 @@ from services.evaluation import failed_slots, schedule
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.by_clock.live import LiveMonitors
 from services.evaluation.reevaluate import evaluate_again, reevaluate
-from services.evaluation.slots import evaluate_until
+from services.evaluation.slots import evaluate_until, waiting
 from services.kserve.pairing import sweep
 from services.labels.label_join import join_all
 from services.read_models import backtests
@@ -39,7 +39,6 @@ from services.summaries.roll_up import roll_up_all
 
 def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
     """Return the jobs by name, each bound to this process's database and folders."""
-    baselines = Baselines()
     sender = Sender(
         allow=settings.webhook_allow,
         timeout=settings.webhook_timeout,
@@ -56,25 +55,6 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         archive_all(sessions, settings.lake, utcnow())
         join_all(sessions, settings.lake, utcnow())
 
-    def evaluate_day(claim: Claim) -> None:
-        model_id, now = UUID(claim.subject), utcnow()
-        catch_up(sessions, settings.lake, model_id, now)
-        evaluate_until(sessions, baselines, model_id, claim.slot, now)
-        canary.evaluate(sessions, model_id, utcnow())
-        deadlines.expire(sessions, utcnow(), model_id)
-
-    def reevaluate_late(claim: Claim) -> None:
-        model_id, now = UUID(claim.subject), utcnow()
-        catch_up(sessions, settings.lake, model_id, now)
-        if not reevaluate(sessions, baselines, model_id, now).is_whole:
-            with unit_of_work(sessions) as session:
-                runs.ask(session, "reevaluate", now, now, claim.subject)
-
-    def retry_failed_slots(claim: Claim) -> None:
-        model_id, now = UUID(claim.subject), utcnow()
-        catch_up(sessions, settings.lake, model_id, now)
-        evaluate_again(sessions, baselines, model_id, claim.slot, now)
-
     def deliver(_: Claim) -> None:
         deliver_all(sessions, sender, utcnow)
 
@@ -90,14 +70,44 @@ def jobs(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Jo
         "fold": Job(Queue.FOLD, fold),
         "kserve": Job(Queue.FOLD, pair_events),
         "deliver": Job(Queue.DELIVERY, deliver),
-        schedule.JOB: Job(Queue.EVALUATION, evaluate_day),
-        "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
-        failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
         "archive": Job(Queue.ARCHIVE, archive),
+        **_evaluating(settings, sessions),
         **starting(settings, sessions, sender),
         definitions.JOB: Job(Queue.PULL, pull, pulling.record_failure),
         **_requested(settings, sessions),
         **_tidying(settings, sessions),
+    }
+
+
+def _evaluating(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str, Job]:
+    """Return the jobs that evaluate days of models, with what references teach in memory."""
+    baselines = Baselines()
+
+    def evaluate_day(claim: Claim) -> None:
+        model_id, now = UUID(claim.subject), utcnow()
+        slots = waiting(sessions, model_id)
+        if slots and slots[0] <= claim.slot:  # else a run before has evaluated it with its own
+            catch_up(sessions, settings.lake, model_id, now)
+            evaluate_until(sessions, baselines, model_id, max(claim.slot, slots[-1]), now)
+        canary.evaluate(sessions, model_id, utcnow())
+        deadlines.expire(sessions, utcnow(), model_id)
+
+    def reevaluate_late(claim: Claim) -> None:
+        model_id, now = UUID(claim.subject), utcnow()
+        catch_up(sessions, settings.lake, model_id, now)
+        if not reevaluate(sessions, baselines, model_id, now).is_whole:
+            with unit_of_work(sessions) as session:
+                runs.ask(session, "reevaluate", now, now, claim.subject)
+
+    def retry_failed_slots(claim: Claim) -> None:
+        model_id, now = UUID(claim.subject), utcnow()
+        catch_up(sessions, settings.lake, model_id, now)
+        evaluate_again(sessions, baselines, model_id, claim.slot, now)
+
+    return {
+        schedule.JOB: Job(Queue.EVALUATION, evaluate_day),
+        "reevaluate": Job(Queue.EVALUATION, reevaluate_late),
+        failed_slots.RETRY_JOB: Job(Queue.EVALUATION, retry_failed_slots),
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,6 +16,15 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
+
+MAX_SLOTS = 16  # of one model at one go: the others get their turn
+
+
+def waiting(sessions: sessionmaker[Session], model_id: UUID) -> list[datetime]:
+    """Return the next closed slots of a model that are not evaluated, in order."""
+    with read_only(sessions) as session:
+        model = session.get_one(Model, model_id)
+        return [*islice(schedule.due_of(session, model), MAX_SLOTS)]
 
 
 def evaluate_until(
@@ -56,7 +66,7 @@ def evaluate_until(
         An outage: nothing of the slot was stored.
     """
     n_slots = 0
-    while (slot := _next(sessions, model_id)) is not None and slot <= until:
+    while (slots := waiting(sessions, model_id)) and (slot := slots[0]) <= until:
         try:
             evaluate_slot(sessions, baselines, model_id, slot, now)
         except StaleChampion:
@@ -68,9 +78,3 @@ def evaluate_until(
             failed_slots.record(sessions, model_id, slot, described(error), now)
         n_slots += 1
     return n_slots
-
-
-def _next(sessions: sessionmaker[Session], model_id: UUID) -> datetime | None:
-    with read_only(sessions) as session:
-        model = session.get_one(Model, model_id)
-        return next(schedule.due_of(session, model), None)

@@ -4,6 +4,7 @@ from functools import partial
 from threading import Event
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
@@ -42,6 +43,29 @@ def test_two_tickers_ask_for_a_closed_day_once(
     asked = sorted((row.job, row.subject, row.slot) for row in loop.all(Run))
     subject = str(loop.model_id)
     assert asked == [("evaluate", subject, START + number * DAY) for number in (1, 2, 3)]
+
+
+def test_a_backlog_that_waits_is_read_and_not_written_again(
+    settings: Settings, sessions: sessionmaker[Session]
+) -> None:
+    loop = Loop(sessions)
+    loop.serve(1, error=0.1)
+    loop.reach(START + 3 * DAY + timedelta(hours=1))
+    ticker, statements = Ticker(settings, sessions), list[str]()
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement.split()[0])
+
+    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
+    try:
+        ticker.ask(closed_days)
+        assert "INSERT" in statements
+        statements.clear()
+        ticker.ask(closed_days)
+    finally:
+        event.remove(sessions.kw["bind"], "before_cursor_execute", note)
+    assert statements
+    assert {*statements} <= {"BEGIN", "SELECT"}
 
 
 def test_a_day_that_closes_later_is_asked_for_later(

@@ -226,16 +226,16 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
     ]
 
 
-def test_a_run_of_a_later_slot_evaluates_the_earlier_ones_first(
+def test_a_run_evaluates_all_closed_slots_in_order(
     loop: Loop, settings: Settings
 ) -> None:
     with unit_of_work(loop.sessions) as session:
         runs.ask(session, "evaluate", day(5), day(14), str(loop.model_id))
     work_off(loop, settings)
-    assert sorted(outcomes(loop)) == [day(n) for n in range(1, 6)]
-    assert {
-        len([r for r in loop.all(FindingRow) if r.as_of == day(n)]) for n in range(1, 6)
-    } == {len(KINDS)}
+    slots = [day(n) for n in range(1, 14)]
+    assert sorted(outcomes(loop)) == slots
+    found = loop.all(FindingRow)
+    assert {len([r for r in found if r.as_of == slot]) for slot in slots} == {len(KINDS)}
 
 
 def test_a_database_that_fails_meanwhile_makes_no_finding(loop: Loop) -> None:

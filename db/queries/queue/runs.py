@@ -128,6 +128,14 @@ def is_open(session: Session, job: str, subject: str = "") -> bool:
     return bool(session.scalar(select(open_run)))
 
 
+def open_slots(session: Session, jobs: Collection[str]) -> set[tuple[str, str, datetime]]:
+    """Return job, subject and slot of the runs of some jobs that wait or run."""
+    found = select(Run.job, Run.subject, Run.slot).where(
+        Run.job.in_(jobs), Run.finished_at.is_(None)
+    )
+    return {(job, subject, slot) for job, subject, slot in session.execute(found)}
+
+
 def open_subjects(session: Session, job: str) -> set[str]:
     """Return the first words of the subjects about which a run of a job waits or runs."""
     found = select(Run.subject).where(Run.job == job, Run.finished_at.is_(None))
