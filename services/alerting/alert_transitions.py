@@ -236,7 +236,7 @@ def _flip(session: Session, alert: Alert, change: Change, occasion: _Occasion) -
         _notify_unless_inhibited(session, alert, monitor, occasion.now)
         return flip
     # Who was notified that it fires is notified that it is resolved, and nobody else.
-    fired = _last_fired(session, alert)
+    fired = deliveries.last_fired(session, alert.id)
     session.add(flip)
     session.flush()
     alert.inhibited_by = None
@@ -249,7 +249,7 @@ def _notify_unless_inhibited(
     session: Session, alert: Alert, monitor: Monitor, now: datetime
 ) -> None:
     """Notify that an alert fires, once, as soon as no input fault inhibits it."""
-    fired = _last_fired(session, alert)
+    fired = deliveries.last_fired(session, alert.id)
     if fired is None or not fired.inhibited:
         return
     breach = session.scalar(
@@ -274,12 +274,3 @@ def _notify(
 ) -> None:
     flip.inhibited, flip.notified_at = False, now
     deliveries.add_for_flip(session, flip, now, breach)
-
-
-def _last_fired(session: Session, alert: Alert) -> FlipRow | None:
-    return session.scalar(
-        select(FlipRow)
-        .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
-        .order_by(FlipRow.recorded_at.desc(), FlipRow.at.desc())
-        .limit(1)
-    )

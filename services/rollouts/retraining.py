@@ -8,15 +8,15 @@ from uuid import UUID
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from alerts.state import Flip, Phase
+from alerts.state import Phase
 from core.errors import RetrainRefused, Unprocessable
 from core.policy import Policy
 from core.schema.rows import Kind
 from db.queries import models, summaries
+from db.queries.queue import deliveries
 from db.tables import (
     Alert,
     AuditEvent,
-    FlipRow,
     Inbox,
     Model,
     Monitor,
@@ -160,12 +160,7 @@ def consider(session: Session, model: Model, day_end: datetime, now: datetime) -
     ):
         if not registry.stored(monitor.kind).may_retrain:
             continue
-        fired = session.scalar(
-            select(FlipRow)
-            .where(FlipRow.alert_id == alert.id, FlipRow.flip == Flip.FIRED)
-            .order_by(FlipRow.recorded_at.desc())
-            .limit(1)
-        )
+        fired = deliveries.last_fired(session, alert.id)
         assert fired is not None, "a firing alert has fired"
         try:
             request(

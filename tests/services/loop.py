@@ -105,10 +105,11 @@ class Loop:
         outcome: Outcome,
         at: datetime,
         detail: Detail | None = None,
+        now: datetime | None = None,
     ) -> None:
         """Let a monitor have found this on the event day that ended at `at`."""
         with unit_of_work(self.sessions) as session:
-            self.observe_in(session, name, outcome, at, detail)
+            self.observe_in(session, name, outcome, at, detail, now)
 
     def observe_in(
         self,
@@ -117,6 +118,7 @@ class Loop:
         outcome: Outcome,
         at: datetime,
         detail: Detail | None = None,
+        now: datetime | None = None,
     ) -> None:
         finding = Finding(
             outcome=outcome,
@@ -129,7 +131,8 @@ class Loop:
         monitor = session.scalars(
             select(Monitor).where(Monitor.model_id == self.model_id, Monitor.name == name)
         ).one()
-        alert_transitions.observe(session, monitor, Seen(version="v1", as_of=at), finding, at)
+        seen = Seen(version="v1", as_of=at)
+        alert_transitions.observe(session, monitor, seen, finding, now or at)
 
     def break_input(self, at: datetime) -> None:
         self.observe("input_fault", Outcome.BREACH, at, InputFaultDetail(faults=(FAULT,)))

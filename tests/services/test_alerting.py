@@ -51,6 +51,18 @@ def test_an_alert_that_recovers_tells_those_who_heard_it_fire(loop: Loop) -> Non
     assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
 
 
+def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> None:
+    """The alert that had fired by the later clock was taken for the last one."""
+    breach, ok = [Outcome.BREACH] * 2, [Outcome.OK] * 2
+    for day, outcome in enumerate(breach + ok, start=1):
+        loop.observe("accuracy", outcome, START + day * DAY, now=START + (40 + day) * DAY)
+    for day, outcome in enumerate(breach + ok, start=5):
+        loop.observe("accuracy", outcome, START + day * DAY)
+    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"] * 2
+    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+
+
 def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> None:
     def crash() -> None:
         with unit_of_work(loop.sessions) as session:

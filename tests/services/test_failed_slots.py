@@ -226,9 +226,7 @@ def test_a_day_that_was_given_up_before_is_evaluated_all_the_same(
     ]
 
 
-def test_a_run_evaluates_all_closed_slots_in_order(
-    loop: Loop, settings: Settings
-) -> None:
+def test_a_run_evaluates_all_closed_slots_in_order(loop: Loop, settings: Settings) -> None:
     with unit_of_work(loop.sessions) as session:
         runs.ask(session, "evaluate", day(5), day(14), str(loop.model_id))
     work_off(loop, settings)

@@ -93,7 +93,9 @@ def add_for_flip(
     if flip.flip is Flip.FIRED:
         kind, channels = Type.ALERT_FIRING, wanting(session, monitor.severity)
     else:
-        kind, channels = Type.ALERT_RESOLVED, _notified_of_firing(session, alert.id)
+        fired = last_fired(session, alert.id)
+        channels = [] if fired is None else _notified_of(session, fired.id)
+        kind = Type.ALERT_RESOLVED
     content = {
         "model": model.name,
         "monitor": monitor.name,
@@ -339,15 +341,14 @@ def _add(
         )
 
 
-def _notified_of_firing(session: Session, alert_id: UUID) -> list[Channel]:
-    last = (
-        select(FlipRow.id)
+def last_fired(session: Session, alert_id: UUID) -> FlipRow | None:
+    """Return when an alert fired last, in event time: the wall clock may have been set back."""
+    return session.scalar(
+        select(FlipRow)
         .where(FlipRow.alert_id == alert_id, FlipRow.flip == Flip.FIRED)
         .order_by(FlipRow.at.desc())
         .limit(1)
     )
-    cause_id = session.scalar(last)
-    return [] if cause_id is None else _notified_of(session, cause_id)
 
 
 def _notified_of(session: Session, cause_id: UUID) -> list[Channel]:
