@@ -82,7 +82,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
                 )
                 for _ in NAMES
             ]
-            summaries.add(session, INPUT, model.id, version, summarise(columns, edges))
+            summaries.add(session, model.id, [(INPUT, version, summarise(columns, edges))])
         return model.id
 
 

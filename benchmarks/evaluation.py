@@ -64,7 +64,7 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         session.add(version)
         session.flush()
         session.add(Champion(model_id=model_id, version_id=version.id, rev=1, since=START))
-        summaries.add(session, SERVING, model_id, "v1", served)
+        summaries.add(session, model_id, [(SERVING, "v1", served)])
         for plan in monitor_config.defaults(Policy(), model.contract):
             monitor_config.put(session, model_id, plan)
         model.watermark = END

@@ -80,7 +80,7 @@ def put_served(
     seconds[: len(latency)] = latency
     times = np.full(n, int(at.timestamp()) * 1_000_000)
     found = served(times, np.arange(n) >= n - n_failed, seconds)
-    summaries.add(session, SERVING, model_id, version, found)
+    summaries.add(session, model_id, [(SERVING, version, found)])
 
 
 def served(at: Ints, failed: Bools, latency: Floats) -> CellCounts:

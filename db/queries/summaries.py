@@ -1,7 +1,7 @@
 """Queries of summaries, whatever their stream."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -31,10 +31,19 @@ from monitors.temporal.window_profile_schema import Layout
 
 T = TypeVar("T")
 AnyStream: TypeAlias = Additive[Any] | Stream[Any]
+Part: TypeAlias = tuple[Additive[Any], str, Any]  # stream, version, and what was seen
 
 _KEYS = 1_000  # of one IN list
 _EDGES = select(SummaryLayout.payload).where(
     SummaryLayout.model_id == bindparam("model_id"), SummaryLayout.stream == bindparam("stream")
+)
+_AT_STARTS = select(
+    SummaryRow.stream, SummaryRow.version, SummaryRow.start, SummaryRow.payload
+).where(
+    SummaryRow.model_id == bindparam("model_id"),
+    SummaryRow.stream.in_(bindparam("streams", expanding=True)),
+    SummaryRow.version.in_(bindparam("versions", expanding=True)),
+    SummaryRow.start.in_(bindparam("starts", expanding=True)),
 )
 
 
@@ -155,32 +164,56 @@ def newest(
     return None if row is None else Stored(*row)
 
 
-def add(
-    session: Session, stream: Additive[T], model_id: UUID, version: str, part: T | None
-) -> None:
-    """Add what was seen of one version to what is stored; None adds nothing.
+def add(session: Session, model_id: UUID, parts: Iterable[Part]) -> None:
+    """Add what was seen to what is stored, in one statement that reads and one that writes.
 
     A row that was rolled up gets the level of the stream again, so that the next roll-up
     finds it; an hour of a day that was rolled up lies beside the day until then.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    model_id
+        The model.
+    parts
+        Stream, version and what was seen, each stream and version once; None adds nothing.
     """
-    if part is None:
-        return
-    cut = dict(stream.split(part))
-    stored: list[bytes] = []
-    for starts in _batched(cut):
-        stored += session.scalars(
-            select(SummaryRow.payload).where(
-                *_are([stream], model_id),
-                SummaryRow.version == version,
-                SummaryRow.start.in_(starts),
-            )
-        )
-    new = {start: stream.to_bytes(one) for start, one in cut.items()}
-    if stored:
-        whole = stream.from_many([*stored, *new.values()])
-        new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
-    own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
+    cuts = {
+        (stream, version): dict(stream.split(seen))
+        for stream, version, seen in parts
+        if seen is not None
+    }
+    stored = _payloads(session, model_id, cuts)
+    own = []
+    for (stream, version), cut in cuts.items():
+        new = {start: stream.to_bytes(one) for start, one in cut.items()}
+        old = [of for start in cut if (of := stored.get((stream.name, version, start)))]
+        if old:
+            whole = stream.from_many([*old, *new.values()])
+            new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
+        own += [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
     _write(session, model_id, own)
+
+
+def _payloads(
+    session: Session,
+    model_id: UUID,
+    cuts: Mapping[tuple[Additive[Any], str], Mapping[datetime, object]],
+) -> dict[tuple[str, str, datetime], bytes]:
+    """Return what is stored at the same starts, by stream, version and start."""
+    of = {
+        "model_id": model_id,
+        "streams": list({stream.name for stream, _ in cuts}),
+        "versions": list({version for _, version in cuts}),
+    }
+    stored: dict[tuple[str, str, datetime], bytes] = {}
+    for starts in _batched({start for cut in cuts.values() for start in cut}):
+        for name, version, start, payload in session.execute(
+            _AT_STARTS, {**of, "starts": starts}
+        ):
+            stored[name, version, start] = payload
+    return stored
 
 
 def replace(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lake.lists import Ints, last_numbers
+from lake.lists import Floats, Ints, last_numbers
 from monitors.data_quality.entity_health import FEWEST, learnt
 from monitors.summaries.summary import Bools
 
@@ -42,13 +42,12 @@ class Values:
     ----------
     inputs
         The names.
-    hashes, are_there : (input, prediction)
-        Equal where values are equal, as a rule; and whether there is one.
+    numbers : (input, prediction)
+        NaN or infinite where there is none.
     """
 
     inputs: tuple[str, ...]
-    hashes: Ints
-    are_there: Bools
+    numbers: Floats
 
 
 def values(rows: pa.Table, inputs: tuple[str, ...], order: Ints) -> Values:
@@ -56,9 +55,7 @@ def values(rows: pa.Table, inputs: tuple[str, ...], order: Ints) -> Values:
     found = np.empty((len(inputs), len(order)))
     for i, name in enumerate(inputs):
         found[i] = last_numbers(rows, "features", name)[order]
-    bits = (found + 0.0).view(np.uint64)  # -0.0 is 0.0
-    hashes = (bits ^ (bits >> np.uint64(32))).astype(np.uint32).astype(np.int64)
-    return Values(inputs=inputs, hashes=hashes, are_there=np.isfinite(found))
+    return Values(inputs=inputs, numbers=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +69,41 @@ class Cells:
     def n_entities(self) -> int:
         """Of how many entities."""
         return int(self.figures["value"].shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Runs:
+    """Moments of some entities, those of one together and in order.
+
+    Attributes
+    ----------
+    own, starts, n : (entity,)
+        Its place, where its moments begin, and how many they are.
+    first, last, widest : (entity,)
+        The first and the last moment, and the longest time between two, in seconds.
+    """
+
+    own: Ints
+    starts: Ints
+    n: Ints
+    first: Ints
+    last: Ints
+    widest: Ints
+
+
+def _runs(places: Ints, seconds: Ints) -> _Runs:
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    gaps = np.diff(seconds, prepend=0)
+    gaps[starts] = 0
+    n = np.diff(starts, append=places.size)
+    return _Runs(
+        own=places[starts],
+        starts=starts,
+        n=n,
+        first=seconds[starts],
+        last=seconds[starts + n - 1],
+        widest=np.maximum.reduceat(gaps, starts),
+    )
 
 
 def follow(cells: Cells, found: Values, places: Ints, times: Ints, settled_at: Ints) -> None:
@@ -90,58 +122,81 @@ def follow(cells: Cells, found: Values, places: Ints, times: Ints, settled_at: I
     settled_at : (entity,)
         From when on, in seconds, what begins is evaluated: then a fault is not learnt in full.
     """
-    seconds = times // _US
-    for i in range(len(found.inputs)):
-        counts = np.flatnonzero(found.are_there[i] & (places >= 0))
-        if counts.size:
-            of_input = {name: figure[i] for name, figure in cells.figures.items()}
-            _follow(
-                of_input, places[counts], seconds[counts], found.hashes[i, counts], settled_at
-            )
+    counts = places >= 0
+    numbers = found.numbers if counts.all() else found.numbers[:, counts]
+    places, seconds = places[counts], times[counts] // _US
+    whole = _runs(places, seconds) if places.size else None
+    for i, own in enumerate(numbers):
+        there = np.isfinite(own)
+        if whole is None or not there.any():
+            continue
+        of = {name: figure[i] for name, figure in cells.figures.items()}
+        if there.all():
+            _follow(of, whole, places, seconds, own, settled_at)
+        else:
+            some, at = places[there], seconds[there]
+            _follow(of, _runs(some, at), some, at, own[there], settled_at)
 
 
 def _follow(
-    of: dict[str, Ints], places: Ints, seconds: Ints, hashes: Ints, settled_at: Ints
+    of: dict[str, Ints],
+    came: _Runs,
+    places: Ints,
+    seconds: Ints,
+    numbers: Floats,
+    settled_at: Ints,
 ) -> None:
-    starts = np.flatnonzero(np.diff(places, prepend=-1))
-    own, ends = places[starts], np.append(starts[1:], places.size) - 1
-    is_new = of["n_values"][own] == 0
-    first = np.where(is_new, seconds[starts], of["seen"][own])
-    gaps = np.maximum.reduceat(seconds - _before(seconds, starts, first), starts)
-    settled = (first >= settled_at[own]) & (of["n_values"][own] >= FEWEST)
-    of["absent"][own], of["absent_fault"][own] = learnt(
-        gaps, of["absent"][own], of["absent_fault"][own], settled
+    is_new = of["n_values"][came.own] == 0
+    has_moved = np.empty(numbers.size, np.bool_)
+    has_moved[1:] = numbers[1:] != numbers[:-1]
+    first = _hashes(numbers[came.starts])
+    has_moved[came.starts] = is_new | (first != of["value"][came.own])
+    if has_moved.any():
+        moved = _runs(places[has_moved], seconds[has_moved])
+        is_first = of["n_values"][moved.own] == 0  # it ends nothing
+        _extend(of, moved, ("moved", "still", "n_runs"), is_first, settled_at)
+    of["value"][came.own] = _hashes(numbers[came.starts + came.n - 1])
+    _extend(of, came, ("seen", "absent", "n_values"), is_new, settled_at)
+    # A first value ends no duration, but it is a value.
+    of["n_values"][came.own] = np.minimum(of["n_values"][came.own] + is_new, _MANY)
+
+
+def _hashes(numbers: Floats) -> Ints:
+    """Return numbers of 32 bits that are equal where values are equal, as a rule."""
+    bits = (numbers + 0.0).view(np.uint64)  # -0.0 is 0.0
+    return (bits ^ (bits >> np.uint64(32))).astype(np.uint32).astype(np.int64)
+
+
+def _extend(
+    of: dict[str, Ints],
+    runs: _Runs,
+    names: tuple[str, str, str],
+    is_new: Bools,
+    settled_at: Ints,
+) -> None:
+    """Learn how long it lasted from one moment to the next; the first one of all ends nothing.
+
+    Parameters
+    ----------
+    of
+        The figures of one input, by name.
+    runs
+        The moments.
+    names
+        Of the last moment, the longest duration and the count of durations.
+    is_new, settled_at
+        Of the entities of the runs, and of all.
+    """
+    last, longest, count = names
+    own, fault = runs.own, f"{longest}_fault"
+    since = np.where(is_new, runs.first, of[last][own])
+    durations = np.maximum(runs.widest, runs.first - since)
+    settled = (since >= settled_at[own]) & (of[count][own] >= FEWEST)
+    of[longest][own], of[fault][own] = learnt(
+        durations, of[longest][own], of[fault][own], settled
     )
-    has_moved = hashes != _before(hashes, starts, of["value"][own])
-    has_moved[starts[is_new]] = True
-    at = np.flatnonzero(has_moved)
-    if at.size:
-        _move(of, places[at], seconds[at], settled_at)
-    of["seen"][own], of["value"][own] = seconds[ends], hashes[ends]
-    of["n_values"][own] = np.minimum(of["n_values"][own] + ends - starts + 1, _MANY)
-
-
-def _move(of: dict[str, Ints], places: Ints, seconds: Ints, settled_at: Ints) -> None:
-    """Add the moments at which values have moved; the first one of all ends nothing."""
-    starts = np.flatnonzero(np.diff(places, prepend=-1))
-    own, ends = places[starts], np.append(starts[1:], places.size) - 1
-    is_new = of["n_values"][own] == 0
-    first = np.where(is_new, seconds[starts], of["moved"][own])
-    runs = np.maximum.reduceat(seconds - _before(seconds, starts, first), starts)
-    settled = (first >= settled_at[own]) & (of["n_runs"][own] >= FEWEST)
-    of["still"][own], of["still_fault"][own] = learnt(
-        runs, of["still"][own], of["still_fault"][own], settled
-    )
-    n_runs = of["n_runs"][own] + ends - starts + 1 - is_new
-    of["moved"][own], of["n_runs"][own] = seconds[ends], np.minimum(n_runs, _MANY)
-
-
-def _before(values: Ints, starts: Ints, first: Ints) -> Ints:
-    """Return the value before each one, of the same entity."""
-    before = np.empty_like(values)
-    before[1:] = values[:-1]
-    before[starts] = first
-    return before
+    of[count][own] = np.minimum(of[count][own] + runs.n - is_new, _MANY)
+    of[last][own] = runs.last
 
 
 def read(payload: bytes | None, inputs: Sequence[str] | None, last: Ints, kept: Ints) -> Cells:

@@ -114,13 +114,10 @@ def frozen(session: Session, model_id: UUID) -> Frozen:
 def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
     """Add what was made of one group to what is stored."""
     freeze(session, model_id, made.before, made.edges, now)
-    for part in made.parts:
-        for stream, summary in summaries_of(part):
-            summaries.add(session, stream, model_id, part.version, summary)
+    seen = [one for part in made.parts for one in summaries_of(part)]
+    summaries.add(session, model_id, [*seen, (ARRIVALS, "", made.times.arrivals)])
     if made.entities is not None:
         entities.add(session, model_id, made.entities)
-    if made.times.arrivals.keys.size:
-        summaries.add(session, ARRIVALS, model_id, "", made.times.arrivals)
     _keep_time(session, model_id, made.parts, made.times)
 
 
@@ -153,8 +150,8 @@ def streams() -> tuple[Additive[Any], ...]:
     return (*STREAMS, *map(cells.stream, sli.counted()))
 
 
-def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
-    """Return each stream with what there is to add to it; None where there is nothing."""
+def summaries_of(part: Part) -> list[summaries.Part]:
+    """Return each stream with the version and what there is to add; None where nothing is."""
     made = (
         part.input,
         part.output,
@@ -164,7 +161,8 @@ def summaries_of(part: Part) -> list[tuple[Additive[Any], Any]]:
         part.grains,
     )
     of_slis = [(cells.stream(name), found) for name, found in part.cells.items()]
-    return [*zip(STREAMS, made, strict=True), *of_slis]
+    both = (*zip(STREAMS, made, strict=True), *of_slis)
+    return [(stream, part.version, seen) for stream, seen in both]
 
 
 def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:

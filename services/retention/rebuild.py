@@ -135,11 +135,12 @@ def rebuild(
     for day in days if wanted else ():
         edges, parts = _summarised(history, day, contract, edges)
         with unit_of_work(sessions) as session:
-            for part in parts:
-                for stream, made in summaries_of(part):
-                    if stream.name in beside:
-                        of = beside[stream.name]
-                        summaries.add(session, of, model_id, part.version, made)
+            seen = [one for part in parts for one in summaries_of(part)]
+            summaries.add(
+                session,
+                model_id,
+                [(beside[of.name], v, made) for of, v, made in seen if of.name in beside],
+            )
         log.info("model %s: the summaries of %s are rebuilt", model_id, day)
 
     # save
