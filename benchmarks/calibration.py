@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.quality import tables
 from benchmarks.quality.series import FOLDER
+from core.durations import DAY
 from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
 from monitors.performance.calibration import CalibrationParams, ProbabilityDays, evaluate
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--window-days", type=int, default=7)
     given = parser.parse_args()
-    params = CalibrationParams(window_days=given.window_days)
+    params = CalibrationParams(window=given.window_days * DAY)
     odds, up = served(given.seed)
     quiet = days_of(odds, up)
     print(f"{len(odds)} days served, right in {((odds > 0) == (up > 0)).mean():.1%}")

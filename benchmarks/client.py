@@ -34,7 +34,7 @@ UNSAMPLED_BAR = 5.0  # microseconds
 CONTRACT = {
     "features": [{"name": f"feature_{i}"} for i in range(N_FEATURES)],
     "targets": ["load"],
-    "step_seconds": 60,
+    "step": "PT1M",
     "input_length": N_STEPS,
     "horizon": HORIZON,
 }

@@ -6,13 +6,14 @@ days after it are evaluated. `docs/time.md` shows a run.
 
 import argparse
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from scipy.signal import lfilter
 
 from benchmarks.quality import tables
+from core.durations import DAY
 from core.schema.zone import Zone, changes
 from monitors.drift import input_drift, input_drift_baseline, mean_shift, mean_shift_evaluation
 from monitors.drift.input_drift_baseline import InputDriftParams
@@ -27,7 +28,6 @@ from monitors.summaries.summary import Floats, Summary, chunk_at
 from monitors.temporal import panel, temporal_pattern
 from monitors.temporal.panel import TemporalPatternParams
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_AFTER = 150, 69  # days
 SEEDS = (1, 2, 3)
 CASES = (  # midnights of days on which clocks are changed, and are not in the 150 days before

@@ -24,6 +24,7 @@ import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE
@@ -56,7 +57,7 @@ def fill(sessions: sessionmaker[Session]) -> UUID:
     contract = Contract(
         features=tuple(Feature(name=name) for name in NAMES),
         targets=("y",),
-        step_seconds=3600,
+        step=HOUR,
         input_length=1,
         horizon=1,
     )

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
 from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
+from core.durations import DAY
 from core.policy import Policy
 from core.window import Window
 from db.migrate import upgrade
@@ -33,7 +34,6 @@ from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import monitor_config
 
-DAY = timedelta(days=1)
 CPU_MS = 600  # half as fast as on a quiet machine
 STATEMENTS = 70
 MIDDLE = START + timedelta(days=REFERENCE_DAYS)

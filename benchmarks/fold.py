@@ -24,6 +24,7 @@ import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import NUMBERS, TIME, Kind, prediction_schema
@@ -47,7 +48,7 @@ def contract(n_features: int, n_targets: int, horizon: int) -> Contract:
     return Contract(
         features=tuple(Feature(name=f"f{i}") for i in range(n_features)),
         targets=tuple(f"t{i}" for i in range(n_targets)),
-        step_seconds=3600,
+        step=HOUR,
         input_length=96,
         horizon=horizon,
     )

@@ -28,6 +28,7 @@ from sqlalchemy.orm import sessionmaker
 from benchmarks.bar import Bar, report
 from benchmarks.load import MARKER, Measured, Shape, load, load_at
 from core.clock import utcnow
+from core.durations import MINUTE
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from db.migrate import upgrade
@@ -49,7 +50,7 @@ FEATURES = [f"feature_{i}" for i in range(N_FEATURES)]
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in FEATURES),
     targets=("load",),
-    step_seconds=60,
+    step=MINUTE,
     input_length=1,
     horizon=1,
 )

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind, label_schema, prediction_schema
@@ -30,11 +31,10 @@ from services.read_models.lookup.query import Query
 from services.read_models.lookup.snapshot import open_snapshot
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-DAY = timedelta(days=1)
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind")),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=24,
     horizon=6,
 )

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +20,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
+from core.durations import DAY, HOUR, MINUTE, SECOND
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import NUMBERS, TIME, Kind, prediction_schema
@@ -45,7 +46,6 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 N_SENSORS, PER_MINUTE, PER_HOUR = 20, 300, 18_000
 SENSORS = tuple(f"sensor{i:02}" for i in range(N_SENSORS))
 PROMISED_DAYS, MOST_FLEET_S = 90.0, 60
@@ -55,7 +55,7 @@ MOST_MINUTES, MOST_CPU_MS, MOST_STATEMENTS, MOST_ALARMS = 5, 5, 10, 1
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in SENSORS),
     targets=(SENSORS[0],),
-    step_seconds=1,
+    step=SECOND,
     input_length=1,
     horizon=1,
 )

@@ -355,7 +355,7 @@ def main() -> None:
     parser.add_argument("--window-days", type=int, default=WindowProfileParams().window_days)
     asked = parser.parse_args()
     params = WindowProfileParams(
-        days_between_false_alarms=PROMISE, window_days=asked.window_days
+        days_between_false_alarms=PROMISE, window=asked.window_days * DAY
     )
     for name in asked.series:
         for stream, faults in _streams(name):

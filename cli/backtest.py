@@ -16,6 +16,7 @@ from cli.database import connected
 from cli.importing import telling
 from cli.importing.progress import Progress
 from core.clock import utcnow
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.queries import models
@@ -62,7 +63,7 @@ def _found(
     asked = BacktestRequest(
         since=given.since,
         until=given.until,
-        reference_days=given.reference_days,
+        reference_length=given.reference_days and given.reference_days * DAY,
         plans=plans,
     )
     _wait(sessions, model_id, given.wait)

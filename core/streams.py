@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from core.durations import DAY, Duration, to_text
 from core.errors import Unprocessable
 
 T = TypeVar("T")
-DAY = timedelta(days=1)
 LATE = 7 * DAY  # rows that come so late are still evaluated again
 _ENDLESS = timedelta.max
 
@@ -125,10 +125,10 @@ class Retention:
         Then they are deleted; None keeps them for ever.
     """
 
-    slice: timedelta = 14 * DAY
-    grain: timedelta = 14 * DAY
-    hour: timedelta = 400 * DAY
-    day: timedelta | None = None
+    slice: Duration = 14 * DAY
+    grain: Duration = 14 * DAY
+    hour: Duration = 400 * DAY
+    day: Duration | None = None
 
     def __post_init__(self) -> None:
         if not max(self.slice, self.grain) <= self.hour <= (self.day or _ENDLESS):
@@ -137,7 +137,7 @@ class Retention:
                 "and these not longer than those of days"
             )
 
-    def of(self, days: Mapping[Level, int], needs: Mapping[Level, Need]) -> "Retention":
+    def of(self, stated: Mapping[Level, timedelta], needs: Mapping[Level, Need]) -> "Retention":
         """Return the retention of a model.
 
         The default of a level is extended where monitors read more, or where a finer level
@@ -145,19 +145,18 @@ class Retention:
 
         Parameters
         ----------
-        days
-            What its policy states.
+        stated
+            By its policy.
         needs
             What its monitors read.
 
         Examples
         --------
         >>> needs = {Level.SLICE: Need(back=30 * DAY, monitor="availability")}
-        >>> kept = Retention().of({Level.GRAIN: 500}, needs)
+        >>> kept = Retention().of({Level.GRAIN: 500 * DAY}, needs)
         >>> kept.slice.days, kept.grain.days, kept.hour.days, kept.day
         (37, 500, 500, None)
         """
-        stated = {level: n * DAY for level, n in days.items()}
         most = min(stated.get(level, _ENDLESS) for level in (Level.HOUR, Level.DAY))
         found: dict[Level, timedelta] = {}
         for level, default in (
@@ -183,7 +182,7 @@ class Retention:
 SUMMARIES = Retention()  # by default
 
 
-def check(days: Mapping[Level, int], needs: Mapping[Level, Need]) -> None:
+def check(stated: Mapping[Level, timedelta], needs: Mapping[Level, Need]) -> None:
     """Refuse a retention that is shorter than what the monitors of a model read.
 
     Raises
@@ -191,13 +190,13 @@ def check(days: Mapping[Level, int], needs: Mapping[Level, Need]) -> None:
     Unprocessable
         Naming the monitor that reads more.
     """
-    for level, n in days.items():
+    for level, kept in stated.items():
         for of in (*level.finer, level):
             need = needs.get(of)
-            if need is not None and need.kept > n * DAY:
-                least = -(-need.kept // DAY)
+            if need is not None and need.kept > kept:
+                least = to_text(-(-need.kept // DAY) * DAY)
                 raise Unprocessable(
-                    f"policy: {level}_summary_days must be at least {least}: monitor "
+                    f"policy: keep_{level}_summaries must be at least {least}: monitor "
                     f"{need.monitor!r} reads {need.back / DAY:.4g} days of summaries by {of}, "
                     f"and rows may come {LATE.days} days late"
                 )

@@ -1,13 +1,13 @@
 """What every table shares."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Enum, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase
 
-from db.types import UtcDateTime
+from db.types import Seconds, UtcDateTime
 
 # SQLite gives row ids by itself only to a column of type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -33,5 +33,6 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         datetime: UtcDateTime,
+        timedelta: Seconds,
         StrEnum: Enum(StrEnum, native_enum=False, length=32, values_callable=_values),
     }

@@ -12,10 +12,9 @@ from typing import TypeAlias
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core import backoff
 from core.clock import utcnow
 from core.settings import Settings
-from db.queries.queue import runs
+from db.queries.queue import backoff, runs
 from db.queries.queue.runs import MAX_ATTEMPTS, Claim
 from db.session import read_only, unit_of_work
 from db.tables.queue import RunStatus

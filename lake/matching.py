@@ -123,7 +123,7 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
     """
     labels = by_arrival(labels.filter(pc.is_in(labels["entity"], entities)))
     places, arrived = places_of(labels["entity"], entities), micros(labels["arrived_at"])
-    began, step = micros(labels["target_at"]), contract.step_seconds * 1_000_000
+    began, step = micros(labels["target_at"]), contract.step_us
     flats = [flatten(labels, "actual", target) for target in contract.targets]
     moments = [began[flat.rows] + flat.steps * step for flat in flats]
     times = np.unique(np.concatenate(moments)) if moments else np.empty(0, np.int64)
@@ -144,6 +144,6 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
 
 def target_times(rows: pa.Table, contract: Contract) -> Ints:
     """Return what each step of each forecast is about, as (prediction, step)."""
-    step = contract.step_seconds * 1_000_000
+    step = contract.step_us
     ahead = np.arange(1, contract.horizon + 1) * step
     return micros(rows["at"])[:, None] + ahead

@@ -1,17 +1,15 @@
 """Bounded random sample of the input of a window."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from core.durations import DAY
 from core.window import Window
 from lake.lists import Floats, flatten
 from lake.reading import Log
-
-_DAY = timedelta(days=1)
 
 
 def sample_input(
@@ -63,7 +61,7 @@ def _days(windows: Iterable[Window]) -> Iterator[Window]:
     for window in windows:
         start = window.start
         while start < window.end:
-            end = min(start + _DAY, window.end)
+            end = min(start + DAY, window.end)
             yield Window(start, end)
             start = end
 

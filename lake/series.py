@@ -157,7 +157,7 @@ def _named(
     if labels is None or not labels.num_rows:
         return None
     of = pc.index_in(labels["prediction_id"], rows["prediction_id"].combine_chunks())
-    first = pc.add(rows["at"].take(of).cast(pa.int64()), contract.step_seconds * 1_000_000)
+    first = pc.add(rows["at"].take(of).cast(pa.int64()), contract.step_us)
     return (
         labels.append_column("entity", rows["entity"].take(of))
         .append_column("target_at", first.cast(rows.schema.field("at").type))

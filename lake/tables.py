@@ -111,7 +111,7 @@ def _span(rows: pa.Table, contract: Contract) -> pa.ChunkedArray:
         for each in task.of(contract).label(contract)
     ]
     longest = pc.max_element_wise(*lengths).cast(pa.int64())
-    step = contract.step_seconds * 1_000_000
+    step = contract.step_us
     return pc.multiply(pc.max_element_wise(pc.subtract(longest, 1), 0), step)
 
 

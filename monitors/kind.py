@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from core.durations import DAY
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
@@ -21,7 +22,6 @@ from monitors.evidence import Evidence
 from monitors.finding import Finding, Outcome
 from monitors.show import View
 
-DAY = timedelta(days=1)
 RECENT = timedelta(days=36)  # five weeks and a day: the history that most monitors read
 
 T = TypeVar("T")

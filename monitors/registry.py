@@ -92,7 +92,7 @@ def parse(name: str, params: Mapping[str, object]) -> Any:
 
     Examples
     --------
-    >>> parse("input_drift", {"window_days": 14}).window_days
+    >>> parse("input_drift", {"window": "P14D"}).window_days
     14
     """
     return plugins.parse(name, find(name).params, params)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.streams import Level
@@ -13,7 +14,7 @@ from core.window import Window
 from monitors.baselines.self_reference import EVALUATIONS_BACK
 from monitors.data_quality.entity_health import EntityInputs
 from monitors.data_quality.flaws import DayVolume
-from monitors.kind import DAY, RECENT, Source
+from monitors.kind import RECENT, Source
 from monitors.performance.accuracy import DayErrors
 from monitors.performance.calibration import ProbabilityDays
 from monitors.performance.residual_statistics import ErrorDays
@@ -29,7 +30,6 @@ from monitors.temporal.window_profile_days import WEEKS
 from monitors.temporal.window_profile_schema import Layout
 
 FITTED_ON = timedelta(days=7)  # what a monitor by grain is fitted on
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +244,7 @@ def reads(
         case SliSlices():
             found = Level.SLICE, source.period
         case InputGrains():
-            level = Level.GRAIN if contract.grain < _HOUR else Level.HOUR
+            level = Level.GRAIN if contract.grain < HOUR else Level.HOUR
             found = level, max(source.n_grains * contract.grain, FITTED_ON) + DAY
         case RecentInput():
             found = Level.HOUR, source.look_back

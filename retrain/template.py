@@ -220,9 +220,10 @@ def forecasts_own_inputs(contract: Contract) -> list[str]:
 
     Examples
     --------
+    >>> from core.durations import MINUTE
     >>> from core.schema.feature import Feature
     >>> forecasts_own_inputs(Contract(features=(Feature(name="x"),), targets=("y",),
-    ...     step_seconds=60, input_length=1, horizon=1))
+    ...     step=MINUTE, input_length=1, horizon=1))
     ['the template forecasts its own inputs; not among them: y']
     """
     reasons = []

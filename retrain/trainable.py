@@ -57,8 +57,9 @@ def can_retrain(material: Material, policy: Policy) -> tuple[str, ...]:
 
     Examples
     --------
+    >>> from core.durations import MINUTE
     >>> from core.schema.feature import Feature
-    >>> contract = Contract(features=(Feature(name="x"),), targets=("y",), step_seconds=60,
+    >>> contract = Contract(features=(Feature(name="x"),), targets=("y",), step=MINUTE,
     ...     input_length=1, horizon=1)
     >>> can_retrain(Material(contract=contract, base=None, watermark=None, first_event=None,
     ...     has_labels=True), Policy())[0]

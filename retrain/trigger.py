@@ -1,7 +1,7 @@
 """Trigger of automatic retraining: a decision with its reason."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeAlias
 
 from core.policy import Policy
@@ -67,10 +67,11 @@ def decide(policy: Policy, situation: Situation) -> Decision:
 
     Examples
     --------
+    >>> from core.durations import DAY
     >>> from datetime import UTC
     >>> day = datetime(2026, 3, 1, tzinfo=UTC)
     >>> calm = dict(open_rollout=None, last_finished=None, input_fault=None)
-    >>> policy = Policy(new_label_days=14, label_delay_seconds=86400)
+    >>> policy = Policy(new_labels=14 * DAY, label_delay=DAY)
     >>> decide(policy, Situation(at=day, onset=day, is_automatic=True, **calm))
     Request(not_before=datetime.datetime(2026, 3, 16, 0, 0, tzinfo=datetime.timezone.utc))
     """
@@ -79,7 +80,7 @@ def decide(policy: Policy, situation: Situation) -> Decision:
         return Refuse(reason=reason)
     if situation.onset is None:
         return Request(not_before=situation.at)
-    enough = situation.onset + timedelta(days=policy.new_label_days) + policy.label_delay
+    enough = situation.onset + policy.new_labels + policy.label_delay
     return Request(not_before=max(situation.at, enough))
 
 

@@ -43,9 +43,10 @@ def units(manifest: Mapping[str, Any], contract: Contract) -> Units:
 
     Examples
     --------
+    >>> from core.durations import MINUTE
     >>> from core.schema.feature import Feature
     >>> contract = Contract(features=(Feature(name="x"),), targets=("a", "b"),
-    ...     step_seconds=60, input_length=1, horizon=1)
+    ...     step=MINUTE, input_length=1, horizon=1)
     >>> units({"scaler": {"mean": [0, 0], "std": [2, 4]}}, contract).std
     array([2., 4.])
     """

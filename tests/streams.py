@@ -9,6 +9,7 @@ import pyarrow as pa
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind, label_schema, prediction_schema
@@ -21,11 +22,10 @@ from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind")),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )

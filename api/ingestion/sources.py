@@ -1,7 +1,6 @@
 """Sources of a model over HTTP: where its predictions and labels are pulled from."""
 
-from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -19,6 +18,7 @@ from api.server.dependencies import (
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
 from api.server.responses import created
+from core.durations import MINUTE, Duration
 from core.schema.rows import Kind
 from core.stored import from_attributes
 from db.queries import sources
@@ -31,8 +31,6 @@ from services.sources import definitions
 from services.sources.definitions import SourceNow, SourcePlan
 
 router = APIRouter(prefix="/v1/models/{model}/sources", tags=["sources"], route_class=JsonRoute)
-
-Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3e9, allow_inf_nan=False)]
 
 
 class SourcePut(Body):
@@ -50,9 +48,9 @@ class SourcePut(Body):
         For all rows.
     timezone, epoch
         Zone of times without one; unit of whole numbers as times.
-    every_seconds
+    every
         Between two pulls.
-    expect_within_seconds
+    expect_within
         Longest time without a row; by default by its own arrivals.
     """
 
@@ -64,8 +62,8 @@ class SourcePut(Body):
     entity: str | None = None
     timezone: str | None = None
     epoch: Unit | None = None
-    every_seconds: Seconds = 300.0
-    expect_within_seconds: Seconds | None = None
+    every: Duration = 5 * MINUTE
+    expect_within: Duration | None = None
     enabled: bool = True
 
     def plan(self, name: str) -> SourcePlan:
@@ -74,14 +72,11 @@ class SourcePut(Body):
             field: (of,) if isinstance(of, str) else tuple(of)
             for field, of in self.mapping.items()
         }
-        within = self.expect_within_seconds
         return from_attributes(
             SourcePlan,
             self,
             name=name,
             mapping=from_attributes(MappingOptions, self, columns=columns),
-            every=timedelta(seconds=self.every_seconds),
-            expect_within=None if within is None else timedelta(seconds=within),
         )
 
 
@@ -159,8 +154,8 @@ def _tag(source: SourceRow) -> str:
         source.config,
         source.stream,
         source.mapping,
-        source.every_seconds,
-        source.expect_within_seconds,
+        source.every,
+        source.expect_within,
         source.enabled,
     )
 

@@ -10,6 +10,7 @@ from api.server.body import Body, Stretch, as_stretches
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
+from core.durations import Duration
 from core.stored import from_attributes
 from db.tables.queue import BacktestState
 from services.evaluation import backtest
@@ -38,13 +39,13 @@ class BacktestCreate(Body):
 
     The default of `since` and `until` is every served day that has closed; of the
     reference, the champion's; of the monitors, those of the model that are enabled.
-    `reference_days` takes so many of the first days as the reference.
+    `reference_length` takes the first days as the reference.
     """
 
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     reference: list[Stretch] = Field(default_factory=list)
-    reference_days: int | None = Field(default=None, ge=1, le=backtest.MAX_DAYS)
+    reference_length: Duration | None = None
     monitors: list[BacktestMonitor] | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 CONTRACT: dict[str, Any] = {
     "features": [{"name": "load", "max_length": 24}, {"name": "temperature"}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 96,
     "horizon": 2,
 }
@@ -61,7 +61,7 @@ BODIES: dict[str, Any] = {
     "put_history": {"until": "2026-01-01T00:00:00Z"},
     "create_backtest": {
         "since": "2026-01-01T00:00:00Z",
-        "reference_days": 60,
+        "reference_length": "P60D",
         "monitors": [
             {
                 "name": "strict",
@@ -82,8 +82,8 @@ BODIES: dict[str, Any] = {
         "stream": "labels",
         "mapping": {"entity": "meter", "target_at": "read_at", "actual.load": "mw"},
         "timezone": "Europe/Berlin",
-        "every_seconds": 900,
-        "expect_within_seconds": 7200,
+        "every": "PT15M",
+        "expect_within": "PT2H",
     },
     "create_key": {"name": "forecaster", "scopes": ["ingest"]},
     "retrain": {"reason": "new sensors since May"},

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from core.durations import SECOND
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.terms import Terms
@@ -20,7 +21,7 @@ from services.ingest.formats.row_types import Field, fields
 _ANY_CONTRACT = Contract(
     features=(Feature(name="feature"),),
     targets=("target",),
-    step_seconds=1,
+    step=SECOND,
     input_length=1,
     horizon=1,
 )

@@ -15,6 +15,7 @@ from cli.demo.platform import Platform
 from cli.demo.result import render, summarise
 from cli.demo.stage import MODEL, Stage
 from cli.demo.timeline import Timeline, progress
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.policy import Policy
 from core.settings import Settings
@@ -39,7 +40,7 @@ CALM_DAYS = 4  # played on after the error is back to normal
 FAULTY, FACTOR = "HULL", 1.8  # a sensor that was replaced by one of another unit
 TRAINING_PACE = 2.0  # seconds of wall time per event day while the trainer is at work
 TRAINING_SECONDS = 600.0  # on a machine with other things to do
-POLICY = Policy(label_delay_seconds=48 * 3600.0, new_label_days=20, gate_days=6)
+POLICY = Policy(label_delay=2 * DAY, new_labels=20 * DAY, gate_window=6 * DAY)
 
 
 @dataclass(kw_only=True)

@@ -251,7 +251,7 @@ def _backtest(platform: Platform, given: argparse.Namespace) -> None:
         time.sleep(POLL_SECONDS)
     try:
         days = given.reference_days
-        request = {} if days is None else {"reference_days": days}
+        request = {} if days is None else {"reference_length": f"P{days}D"}
         telling.backtest(platform.backtest(request, given.wait), sys.stdout)
     except ImportRefused as error:
         _write(f"no backtest: {error}")

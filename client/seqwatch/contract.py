@@ -47,7 +47,7 @@ def digest(document: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> said = {"features": [{"name": "load"}], "targets": ["load"], "step_seconds": 60,
+    >>> said = {"features": [{"name": "load"}], "targets": ["load"], "step": "PT1M",
     ...         "input_length": 24, "horizon": 1}
     >>> digest(said) == digest({**said, "stride": 1, "padding_value": 0.0})
     True

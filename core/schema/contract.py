@@ -9,6 +9,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any
 
+from core.durations import DAY, SECOND, Duration, to_text
 from core.errors import Unprocessable
 from core.schema.calendar import Calendar
 from core.schema.feature import Dtype, Feature, Sensitivity
@@ -21,7 +22,7 @@ GRAINS = (
     *(timedelta(hours=1), timedelta(days=1)),
 )
 MAX_STEPS = 10_000  # of one window: as many as a forecast row can sensibly carry
-MAX_STEP_SECONDS = 7 * 86_400  # a window of the most steps stays within the calendar
+MAX_STEP = 7 * DAY  # a window of the most steps stays within the calendar
 
 # Fields of a row that may name a person or a machine, and what may become of them.
 CONCEALABLE = ("entity", "session_id", "trace_id", "worker")
@@ -35,7 +36,7 @@ ENTITY = "entity"  # as `segment_by`: the field of the row, not a feature
 _ALWAYS = {
     "features",
     "targets",
-    "step_seconds",
+    "step",
     "input_length",
     "horizon",
     "name",
@@ -63,7 +64,7 @@ class Contract:
         The inputs, in the order in which the model takes them.
     targets
         The outputs; a forecast carries one list of `horizon` numbers for each.
-    step_seconds
+    step
         Time between two steps of a series.
     input_length
         Steps of input before the forecast.
@@ -97,7 +98,7 @@ class Contract:
 
     features: tuple[Feature, ...]
     targets: tuple[str, ...]
-    step_seconds: int
+    step: Duration
     input_length: int
     horizon: int
     stride: int = 1
@@ -121,9 +122,9 @@ class Contract:
         Zone(self.zone)
 
     @property
-    def step(self) -> timedelta:
-        """Time between two steps of a series."""
-        return timedelta(seconds=self.step_seconds)
+    def step_us(self) -> int:
+        """Microseconds of a step."""
+        return self.step // timedelta.resolution
 
     @property
     def grain(self) -> timedelta:
@@ -132,7 +133,7 @@ class Contract:
         Examples
         --------
         >>> one = Contract(features=(Feature(name="load"),), targets=("load",),
-        ...     step_seconds=90, input_length=96, horizon=24)
+        ...     step=90 * SECOND, input_length=96, horizon=24)
         >>> str(one.grain)
         '0:05:00'
         """
@@ -178,9 +179,10 @@ class Contract:
 
         Examples
         --------
+        >>> from core.durations import HOUR
         >>> one = Contract(
         ...     features=(Feature(name="load"),), targets=("load",),
-        ...     step_seconds=3600, input_length=96, horizon=24,
+        ...     step=HOUR, input_length=96, horizon=24,
         ... )
         >>> Contract.from_json(one.to_json()).digest == one.digest
         True
@@ -214,12 +216,12 @@ class Contract:
             raise Unprocessable("label_map: names of classes must be unique and not empty")
 
     def _check_lengths(self) -> None:
-        if min(self.step_seconds, self.input_length, self.horizon) < 1:
-            raise Unprocessable("step_seconds, input_length and horizon must be at least 1")
+        if min(self.input_length, self.horizon) < 1:
+            raise Unprocessable("input_length and horizon must be at least 1")
+        if self.step % SECOND or not SECOND <= self.step <= MAX_STEP:
+            raise Unprocessable(f"step must be whole seconds, PT1S to {to_text(MAX_STEP)}")
         if max(self.input_length, self.horizon) > MAX_STEPS:
             raise Unprocessable(f"input_length and horizon must be at most {MAX_STEPS}")
-        if self.step_seconds > MAX_STEP_SECONDS:
-            raise Unprocessable(f"step_seconds must be at most {MAX_STEP_SECONDS}")
         if not 1 <= self.stride <= MAX_STEPS:
             raise Unprocessable(f"stride must be 1 to {MAX_STEPS}")
         if not isfinite(self.padding_value):
@@ -273,7 +275,7 @@ def _sparse(declared: Contract | Feature | Calendar) -> dict[str, Any]:
     for each in fields(declared):
         value = getattr(declared, each.name)
         if each.name in _ALWAYS or (each.compare and value != _default(each)):
-            form[each.name] = _plain(value)
+            form[each.name] = to_text(value) if isinstance(value, timedelta) else _plain(value)
     return form
 
 

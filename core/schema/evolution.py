@@ -10,7 +10,7 @@ from core.schema.feature import STRICTNESS, Feature, Sensitivity
 _FIXED = (
     "task",
     "targets",
-    "step_seconds",
+    "step",
     "horizon",
     "input_length",
     "stride",
@@ -42,9 +42,10 @@ def compare(old: Contract, new: Contract) -> Change:
 
     Examples
     --------
+    >>> from core.durations import HOUR
     >>> old = Contract(
     ...     features=(Feature(name="load"),), targets=("load",),
-    ...     step_seconds=3600, input_length=96, horizon=24,
+    ...     step=HOUR, input_length=96, horizon=24,
     ... )
     >>> wind = Feature(name="wind", optional=True)
     >>> compare(old, replace(old, features=(*old.features, wind)))
@@ -67,9 +68,7 @@ def apart(log: Contract, new: Contract) -> tuple[str, ...]:
     """
     found = [
         name
-        for name in (
-            *("task", "targets", "step_seconds", "horizon", "sensitive_fields", "zone"),
-        )
+        for name in (*("task", "targets", "step", "horizon", "sensitive_fields", "zone"),)
         if getattr(log, name) != getattr(new, name)
     ]
     if new.segment_by not in ("", log.segment_by):

@@ -13,11 +13,11 @@ from difflib import get_close_matches
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.window import Window, midnight
 
 DEFAULT = "UTC"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -25,27 +25,25 @@ def due(session: Session, now: datetime) -> list[tuple[UUID, datetime]]:
     One that is due later than its schedule allows was pulled before the clock was set back.
     """
     rows = session.execute(
-        select(SourceRow.id, SourceRow.next_due_at, SourceRow.every_seconds).where(
+        select(SourceRow.id, SourceRow.next_due_at, SourceRow.every).where(
             SourceRow.enabled.is_(True)
         )
     )
     return [
-        (source_id, at)
-        for source_id, at, seconds in rows
-        if not now < at <= now + timedelta(seconds=seconds) + SKEW
+        (source_id, at) for source_id, at, every in rows if not now < at <= now + every + SKEW
     ]
 
 
 def longest_interval(session: Session, model_id: UUID) -> timedelta:
     """Return how far apart predictions of a model may be pulled; zero where none are."""
-    seconds = session.scalar(
-        select(func.max(SourceRow.every_seconds)).where(
+    longest = session.scalar(
+        select(func.max(SourceRow.every)).where(
             SourceRow.model_id == model_id,
             SourceRow.stream == Kind.PREDICTIONS,
             SourceRow.enabled.is_(True),
         )
     )
-    return timedelta(seconds=seconds or 0.0)
+    return longest or timedelta(0)
 
 
 def write(session: Session, source_id: UUID, rev: int, **values: object) -> bool:

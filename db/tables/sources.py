@@ -1,6 +1,6 @@
 """The table of sources of rows, with how far each is pulled."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,8 +30,8 @@ class SourceRow(Base):
     config: Mapped[dict[str, Any]]
     stream: Mapped[Kind]
     mapping: Mapped[dict[str, Any]]
-    every_seconds: Mapped[float]
-    expect_within_seconds: Mapped[float | None]
+    every: Mapped[timedelta] = mapped_column("every_seconds")
+    expect_within: Mapped[timedelta | None] = mapped_column("expect_within_seconds")
     enabled: Mapped[bool]
     created_at: Mapped[datetime]
 

@@ -26,7 +26,7 @@ N_HOURS = 17_420  # of the generated series, the length of ETTh1
 CONTRACT = Contract(
     features=tuple(Feature(name=name, max_length=24) for name in CHANNELS),
     targets=CHANNELS,
-    step_seconds=3600,
+    step=HOUR,
     input_length=96,
     horizon=24,
 )

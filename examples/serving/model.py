@@ -39,7 +39,7 @@ CONTRACT: dict[str, Any] = {
         *state_features(Forecaster()),
     ],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": N_STEPS,
     "horizon": HORIZON,
 }

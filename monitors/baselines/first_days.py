@@ -1,11 +1,10 @@
 """The first days of a version, as its reference."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
+from core.durations import DAY
 from core.window import Window
-
-_DAY = timedelta(days=1)
 
 
 class OwnReference(Protocol):
@@ -56,5 +55,5 @@ def reference_of(params: OwnReference, first: datetime, as_of: datetime) -> Wind
     start, end = (
         at.replace(hour=0, minute=0, second=0, microsecond=0) for at in (first, as_of)
     )
-    end = min(start + params.reference_days * _DAY, end - params.window_days * _DAY)
-    return Window(start, max(end, start + _DAY))
+    end = min(start + params.reference_days * DAY, end - params.window_days * DAY)
+    return Window(start, max(end, start + DAY))

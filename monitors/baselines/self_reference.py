@@ -12,8 +12,10 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
+from core.durations import require_days
 from core.window import Window
 from monitors.baselines.daily_evaluations import by_view, since
+from monitors.baselines.windows import OwnReferenceParams
 from monitors.detail import ViewDetail
 from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold
@@ -40,17 +42,17 @@ LASTING_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelfReferenceParams:
+class SelfReferenceParams(OwnReferenceParams):
     """Parameters of a test against the version's own labelled past.
 
     Attributes
     ----------
     days_between_false_alarms
         The promise, over all targets and views together. Larger means later alarms.
-    window_days
+    window
         Length of a window. Longer sees smaller changes, later; labels of 20 windows
         must be in before the version is evaluated.
-    reference_days
+    reference
         The version is measured against so many of its own first days. While
         they last, against those that end 28 days before the window, or sooner if
         they would be fewer than 19 windows.
@@ -59,18 +61,13 @@ class SelfReferenceParams:
     """
 
     days_between_false_alarms: float = 90.0
-    window_days: int = 7
-    reference_days: int = 365
     min_coverage: float = 0.8
 
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:
             raise ValueError("days_between_false_alarms must be positive")
-        if self.window_days < 1:
-            raise ValueError("window_days must be at least 1")
-        least = (MIN_WINDOWS + 1) * self.window_days
-        if self.reference_days < least:
-            raise ValueError(f"reference_days must be at least {least}")
+        require_days("window", self.window)
+        require_days("reference", self.reference, (MIN_WINDOWS + 1) * self.window_days)
         if not 0 < self.min_coverage <= 1:
             raise ValueError("min_coverage must be in (0, 1]")
 
@@ -182,7 +179,8 @@ def n_reference(n_windows: int, params: SelfReferenceParams) -> int:
 
     Examples
     --------
-    >>> params = SelfReferenceParams(window_days=7)
+    >>> from core.durations import DAY
+    >>> params = SelfReferenceParams(window=7 * DAY)
     >>> [n_reference(n, params) for n in (7, 120, 140, 150, 175, 500)]
     [0, 113, 133, 133, 140, 359]
     """

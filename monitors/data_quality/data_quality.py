@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from core.durations import HOUR
 from core.window import Window
 from monitors.data_quality.baseline import WEEK, DataQualityBaseline, Habit, habit, learn, share
 from monitors.data_quality.flaws import (
@@ -57,7 +58,7 @@ def fit(
     floors = {
         "missing": params.min_missing,
         "repeats": params.min_repeats,
-        "gap": params.min_gap_hours,
+        "gap": params.min_gap / HOUR,
     }
     return learn(reference, measured, floors, params.days_between_false_alarms)
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from core.durations import Duration
 from core.window import Window
 from monitors.detail import Detail, ImplicatedFeature, each_once
 from monitors.finding import Finding, Outcome
@@ -37,16 +38,16 @@ class EntityHealthParams:
     longer
         How many times as long as ever before an input of an entity may have no value, or
         stand still.
-    least_seconds
-        And for at least so many seconds more.
+    at_least
+        And for at least so long more.
     """
 
     longer: float = LONGER
-    least_seconds: float = LEAST_SECONDS
+    at_least: Duration = timedelta(seconds=LEAST_SECONDS)
 
     def __post_init__(self) -> None:
-        if self.longer < 1 or self.least_seconds < 0:
-            raise ValueError("longer must be at least 1, least_seconds not negative")
+        if self.longer < 1 or self.at_least < timedelta(0):
+            raise ValueError("longer must be at least 1, at_least not negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,5 +190,6 @@ def learnt(new: Ints, longest: Ints, fault: Ints, is_settled: Bools) -> tuple[In
 
 
 def _beyond(now: Ints, longest: Ints, n: Ints, params: EntityHealthParams) -> Bools:
-    found: Bools = (n >= FEWEST) & (now > params.longer * longest + params.least_seconds)
+    limit = params.longer * longest + params.at_least.total_seconds()
+    found: Bools = (n >= FEWEST) & (now > limit)
     return found

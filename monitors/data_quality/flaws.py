@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from core.durations import HOUR, Duration
 from monitors.detail import Detail, ImplicatedFeature, each_once
 
 
@@ -68,8 +69,8 @@ class DataQualityParams:
     min_missing, min_repeats
         Up to this share of a feature's values more than in the baseline is never too
         much.
-    min_gap_hours
-        Up to so many hours without a value more than in the baseline are never too many.
+    min_gap
+        Up to so long without a value more than in the baseline is never too long.
     max_beyond
         How far a value may lie outside of the reference's, as a multiple of
         their range.
@@ -86,7 +87,7 @@ class DataQualityParams:
     days_between_false_alarms: float = 365.0
     min_missing: float = 0.05
     min_repeats: float = 0.2
-    min_gap_hours: float = 3.0
+    min_gap: Duration = 3 * HOUR
     max_beyond: float = 1.0
     max_new_category: float = 0.01
     max_volume_ratio: float = 4.0
@@ -95,7 +96,8 @@ class DataQualityParams:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if not value > type(value)(0):
                 raise ValueError(f"{name} must be positive")
         if not self.max_volume_ratio > 1:
             raise ValueError("max_volume_ratio must be more than 1")

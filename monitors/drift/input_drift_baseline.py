@@ -5,8 +5,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from core.durations import HOUR, Duration, require_days
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.reference_incidents import incidents, stretches
+from monitors.baselines.windows import WindowParams
 from monitors.false_alarms.threshold import (
     FalseAlarmThreshold,
     Pool,
@@ -39,18 +41,18 @@ Parts: TypeAlias = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputDriftParams:
+class InputDriftParams(WindowParams):
     """Parameters of `input_drift`.
 
     Attributes
     ----------
     days_between_false_alarms
         The promise, over all features together. Larger means later alarms.
-    window_days
+    window
         Length of a window. Longer sees smaller changes, later; the reference
         must hold 19 windows.
-    period_hours
-        The season; found from the reference when None.
+    season
+        In whole hours; found from the reference when None.
     min_effect
         A smaller change is never an alarm, however sure: the mean moves by
         this many standard deviations of the level, or the standard deviation
@@ -65,8 +67,7 @@ class InputDriftParams:
     """
 
     days_between_false_alarms: float = 90.0
-    window_days: int = 7
-    period_hours: int | None = None
+    season: Duration | None = None
     min_effect: float = 0.25
     feature_weights: Weights = field(default_factory=dict)
     by_segment: bool = False
@@ -75,12 +76,16 @@ class InputDriftParams:
         check(self.feature_weights, "feature")
         if self.days_between_false_alarms <= 0:
             raise ValueError("days_between_false_alarms must be positive")
-        if self.window_days < 1:
-            raise ValueError("window_days must be at least 1")
-        if self.period_hours is not None and self.period_hours < 1:
-            raise ValueError("period_hours must be at least 1")
+        require_days("window", self.window)
+        if self.season is not None and (self.season < HOUR or self.season % HOUR):
+            raise ValueError("season must be whole hours, at least PT1H")
         if self.min_effect < 0:
             raise ValueError("min_effect must not be negative")
+
+    @property
+    def period(self) -> int | None:
+        """Hours of the season."""
+        return None if self.season is None else self.season // HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,7 +156,7 @@ def fit(reference: Hourly, params: InputDriftParams) -> InputDriftBaseline | War
        Testing", Wiley, 1993 (the maximum over features).
     """
     whole = whole_days(reference)
-    period = params.period_hours or find_period(whole.mean)
+    period = params.period or find_period(whole.mean)
     into_hole = reach_into_hole(whole.mean, -(-period // HOURS) + params.window_days)
     mean, _ = _windows_of(whole.mean, period, params.window_days, into_hole)
     n_windows = int(np.isfinite(mean).any(axis=1).sum()) // params.window_days

@@ -2,16 +2,18 @@
 
 Drift of outputs instead of input, against those of the same version in its
 first days: no reference comes with a version, so the null distribution grows
-with its outputs, until it holds `reference_days`. It needs no label, and it sees
+with its outputs, until it holds `reference`. It needs no label, and it sees
 what the input does not show: wrong weights, another unit, an output that stands
 still.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from core.durations import DAY, Duration, require_days
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
+from monitors.baselines.windows import OwnReferenceParams
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.false_alarms.warm_up import MIN_WINDOWS, WarmingUp
@@ -19,12 +21,11 @@ from monitors.finding import Finding
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.summary import chunk_start
 
-_DAY = timedelta(days=1)
 _SEASON_DAYS = 8  # a week, and the day that it begins within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionDriftParams:
+class PredictionDriftParams(OwnReferenceParams):
     """Parameters of `prediction_drift`.
 
     Attributes
@@ -32,14 +33,14 @@ class PredictionDriftParams:
     days_between_false_alarms
         The promise, over all targets and steps ahead together. Larger means
         later alarms.
-    window_days
+    window
         Length of a window. Longer sees smaller changes, later; the version
         must have served for 19 windows before it is evaluated.
-    period_hours
-        The season; found from the reference when None.
+    season
+        In whole hours; found from the reference when None.
     min_effect
         A smaller change is never an alarm, however sure; as for drift.
-    reference_days
+    reference
         The version is measured against so many of its own first days. While
         they last, against those before the window.
     by_segment
@@ -47,24 +48,22 @@ class PredictionDriftParams:
     """
 
     days_between_false_alarms: float = 90.0
-    window_days: int = 2
-    period_hours: int | None = None
+    window: Duration = 2 * DAY
+    season: Duration | None = None
     min_effect: float = 0.25
-    reference_days: int = 365
     by_segment: bool = False
 
     def __post_init__(self) -> None:
         least = MIN_WINDOWS * self.like_drift.window_days + _SEASON_DAYS
-        if self.reference_days < least:
-            raise ValueError(f"reference_days must be at least {least}")
+        require_days("reference", self.reference, least)
 
     @property
     def like_drift(self) -> InputDriftParams:
         """The same, as drift takes it."""
         return InputDriftParams(
             days_between_false_alarms=self.days_between_false_alarms,
-            window_days=self.window_days,
-            period_hours=self.period_hours,
+            window=self.window,
+            season=self.season,
             min_effect=self.min_effect,
         )
 

@@ -7,10 +7,11 @@ is farthest.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
+from core.durations import DAY
 from core.window import Window
 from monitors.evidence import Evidence, Implicated
 from monitors.false_alarms.threshold import Pool, distance, pool
@@ -19,7 +20,6 @@ from monitors.summaries.grains import Grains
 from monitors.summaries.moments import rounding
 from monitors.summaries.summary import Floats
 
-DAY = timedelta(days=1)
 DIFFERENCES_FROM = 2  # days of differences: before, windows are compared as they are
 _MAX_NAMED = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

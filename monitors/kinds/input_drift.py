@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from core.durations import HOUR
 from core.window import Window
 from monitors.baselines.coverage import NO_NUMBERS, with_coverage
 from monitors.baselines.segments import inherit, like_fitted, with_enough
@@ -51,10 +52,10 @@ def fit_hours(
         return input_drift_baseline.fit(hours, params)
     enough = with_enough(hours, n_total, params.window_days)
     # All have the total's season: that of a segment with few rows is hard to estimate.
-    period = params.period_hours or find_period(whole_days(hours).mean[:, :n_total])
+    period = params.period or find_period(whole_days(hours).mean[:, :n_total])
     weights = inherit(params.feature_weights, enough.names, n_total)
     return input_drift_baseline.fit(
-        enough, replace(params, period_hours=period, feature_weights=weights)
+        enough, replace(params, season=period * HOUR, feature_weights=weights)
     )
 
 

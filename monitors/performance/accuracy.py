@@ -8,9 +8,11 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from core.durations import require_days
 from core.schema.task import Measure
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
+from monitors.baselines.windows import WindowParams
 from monitors.detail import Detail
 from monitors.finding import Finding, as_json
 from monitors.summaries.summary import Floats, Ints
@@ -20,12 +22,12 @@ FLOOR = 1.25  # times the typical error: less is not worth a page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccuracyParams:
+class AccuracyParams(WindowParams):
     """Parameters of `accuracy`.
 
     Attributes
     ----------
-    window_days
+    window
         Days of forecasts that are evaluated together.
     min_coverage
         Share of labels, among those expected, below which the outcome is `NO_DATA`.
@@ -34,13 +36,11 @@ class AccuracyParams:
         the first version was trained.
     """
 
-    window_days: int = 7
     min_coverage: float = 0.8
     objective: float | None = None
 
     def __post_init__(self) -> None:
-        if self.window_days < 1:
-            raise ValueError("window_days must be at least 1")
+        require_days("window", self.window)
         if not 0 < self.min_coverage <= 1:
             raise ValueError("min_coverage must be in (0, 1]")
         if self.objective is not None and not self.objective > 0:

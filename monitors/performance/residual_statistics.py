@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from monitors.baselines.self_reference import over_windows
 from monitors.finding import as_json
@@ -21,8 +22,6 @@ from tasks.residual_sums import (
     SUM,
     N,
 )
-
-_HOUR_SECONDS = 3600
 
 # Pairs of hours that a correlation is taken over, at least.
 _PAIRS = 8
@@ -73,11 +72,11 @@ def hours_ahead(contract: Contract) -> tuple[int, ...]:
     Examples
     --------
     >>> hours_ahead(Contract.from_json({"features": [{"name": "x"}], "targets": ["x"],
-    ...     "step_seconds": 900, "input_length": 1, "horizon": 24}))
+    ...     "step": "PT15M", "input_length": 1, "horizon": 24}))
     (1, 1, 4, 6)
     """
     ahead = [
-        math.ceil(part.stop * contract.step_seconds / _HOUR_SECONDS)
+        math.ceil(part.stop * contract.step / HOUR)
         for part in horizon_buckets.parts(contract.horizon)
     ]
     return tuple(ahead) * len(contract.targets)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+from core.durations import DAY
 from core.window import Window
 from monitors.finding import Finding, Outcome
 from monitors.slo.objective import (
@@ -18,7 +19,6 @@ from monitors.slo.objective import (
 )
 from monitors.slo.slices import Counts, Slices
 
-DAY = timedelta(days=1)
 SLICE = timedelta(minutes=5)  # of event time, that windows are sums of
 MIN_FAILURES = 3  # a single failure at night is not an outage, whatever its share
 
@@ -108,7 +108,7 @@ def evaluate(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding
 def _without_traffic(slices: Slices, params: BurnRateParams, as_of: datetime) -> Finding:
     window, newest = Window(as_of - DAY, as_of), slices.newest(as_of)
     if newest is None:
-        cause = f"no prediction was counted in {params.period_days} days"
+        cause = f"no prediction was counted in {params.period.days} days"
         return _undecided(window, BudgetState.NO_TRAFFIC, cause)
     if as_of - newest >= params.max_staleness:
         return _stale(window, newest)

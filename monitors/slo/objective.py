@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from core.durations import DAY, HOUR, Duration, require_days
 from monitors.detail import Detail
 from monitors.slo import sli
 from monitors.slo.sli import SliUnit
 
-HOUR = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
 
 
@@ -76,9 +76,9 @@ class BurnRateParams:
         Parameters of the SLI; what is absent has its default.
     objective
         Share of predictions that must be good, in (0, 1); None takes that of the SLI.
-    period_days
+    period
         For which the objective holds.
-    max_staleness_seconds
+    max_staleness
         Without a prediction for so long before the end of the day (event time),
         a budget that does not burn is `no_data`, state `source_stale`.
     by_segment
@@ -88,19 +88,20 @@ class BurnRateParams:
     sli: str = "availability"
     sli_params: Mapping[str, Any] = field(default_factory=dict)
     objective: float | None = None
-    period_days: int = 30
-    max_staleness_seconds: float = 86_400.0
+    period: Duration = 30 * DAY
+    max_staleness: Duration = DAY
     by_segment: bool = False
 
     def __post_init__(self) -> None:
         sli.parse(self.sli, self.sli_params)
         if not 0 < self.share < 1:
             raise ValueError("objective must be in (0, 1)")
-        if self.max_staleness_seconds <= 0:
-            raise ValueError("durations must be positive")
+        require_days("period", self.period)
+        if self.max_staleness <= timedelta(0):
+            raise ValueError("max_staleness must be positive")
         for tier in TIERS:
             if self.period < tier.long:
-                raise ValueError(f"period_days is shorter than the window of tier {tier.name}")
+                raise ValueError(f"period is shorter than the window of tier {tier.name}")
             factor = tier.factor(self.period)
             if factor * self.budget >= 1:
                 raise ValueError(
@@ -117,16 +118,6 @@ class BurnRateParams:
     def unit(self) -> SliUnit:
         """What is counted."""
         return sli.find(self.sli).unit
-
-    @property
-    def period(self) -> timedelta:
-        """For which the objective holds."""
-        return timedelta(days=self.period_days)
-
-    @property
-    def max_staleness(self) -> timedelta:
-        """How long before the end of the day predictions may have stopped."""
-        return timedelta(seconds=self.max_staleness_seconds)
 
     @property
     def budget(self) -> Fraction:

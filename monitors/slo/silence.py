@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from core.durations import MINUTE, Duration
 from core.schema.calendar import Calendar
 from core.schema.zone import UTC_ZONE, Zone
 from core.streams import Level
@@ -42,20 +43,20 @@ class SilenceParams:
     ----------
     longer
         How many times as long as in the baseline nothing may arrive.
-    least_seconds
-        And for at least so many seconds more.
+    at_least
+        And for at least so long more.
     """
 
     longer: float = 2.0
-    least_seconds: float = 120.0
+    at_least: Duration = 2 * MINUTE
 
     def __post_init__(self) -> None:
-        if self.longer < 1 or self.least_seconds < 0:
-            raise ValueError("longer must be at least 1, least_seconds not negative")
+        if self.longer < 1 or self.at_least < timedelta(0):
+            raise ValueError("longer must be at least 1, at_least not negative")
 
     def limit(self, longest: timedelta) -> timedelta:
         """Return how long nothing may arrive, given the longest gap of the baseline."""
-        return self.longer * longest + timedelta(seconds=self.least_seconds)
+        return self.longer * longest + self.at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,8 +174,8 @@ def parse(name: str, params: Mapping[str, object]) -> Any:
 
     Examples
     --------
-    >>> parse("latency", {}).slower_than_seconds
-    1.0
+    >>> str(parse("latency", {}).slower_than)
+    '0:00:01'
     """
     return plugins.parse(name, find(name).params, params)
 

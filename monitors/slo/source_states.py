@@ -11,11 +11,11 @@ from enum import StrEnum
 
 import msgspec
 
+from core.durations import DAY
 from core.window import Window
 from monitors.detail import Detail
 from monitors.finding import Finding, in_words
 
-DAY = timedelta(days=1)
 FEWEST = 10  # arrivals, before their gaps mean anything
 OVERDUE = timedelta(minutes=15)  # at least, after which a pull does not just take its time
 _MAX_NAMED = 5  # in the sentence for people; the detail has all

@@ -14,8 +14,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from core.durations import DAY, HOUR, Duration, require_days
 from monitors.baselines.feature_weights import Weights, check, unit
 from monitors.baselines.segments import feature_of, like
+from monitors.baselines.windows import WindowParams
 from monitors.false_alarms.threshold import (
     FalseAlarmThreshold,
     fit_threshold,
@@ -159,7 +161,7 @@ def symmetric_scores(statistics: Sequence[Floats], views: Sequence[View]) -> Flo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TemporalPatternParams:
+class TemporalPatternParams(WindowParams):
     """Parameters of `temporal_pattern`.
 
     Attributes
@@ -167,12 +169,12 @@ class TemporalPatternParams:
     days_between_false_alarms
         The promise, over all views and features together. Larger means later
         alarms.
-    window_days
+    window
         Length of a window; at least two, so that there are paces between the
         harmonics of the day. Longer sees smaller changes, later; the
         reference must hold 19 windows.
-    season_hours
-        The season of the differences and of the longest lag.
+    season
+        In whole hours: of the differences and of the longest lag.
     feature_weights, view_weights
         By how much scores are multiplied before the largest counts: 1 where
         absent, 0 for what is not evaluated.
@@ -182,8 +184,7 @@ class TemporalPatternParams:
     """
 
     days_between_false_alarms: float = 90.0
-    window_days: int = 7
-    season_hours: int = HOURS
+    season: Duration = DAY
     feature_weights: Weights = field(default_factory=dict)
     view_weights: Weights = field(default_factory=dict)
     by_segment: bool = False
@@ -191,12 +192,16 @@ class TemporalPatternParams:
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:
             raise ValueError("days_between_false_alarms must be positive")
-        if self.window_days < 2:
-            raise ValueError("window_days must be at least 2")
-        if not 1 < self.season_hours < self.window_days * HOURS:
-            raise ValueError("season_hours must be above 1 and less than a window")
+        require_days("window", self.window, 2)
+        if self.season % HOUR or not HOUR < self.season < self.window:
+            raise ValueError("season must be whole hours, above PT1H and less than a window")
         check(self.feature_weights, "feature")
         check(self.view_weights, "view", (view.name for view in panel_views()))
+
+    @property
+    def season_hours(self) -> int:
+        """Hours of the season."""
+        return self.season // HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,14 +10,16 @@ evaluations of the first days of the version (`monitors.false_alarms.threshold`)
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 import numpy as np
 
+from core.durations import DAY, Duration, require_days
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data, since, what_lacks
 from monitors.baselines.reference_incidents import incidents, stretches
+from monitors.baselines.windows import OwnReferenceParams
 from monitors.detail import FeatureScore, LeftOut, ScoreDetail
 from monitors.false_alarms.decision import verdict
 from monitors.false_alarms.threshold import FalseAlarmThreshold, fit_threshold, p_value
@@ -29,7 +31,6 @@ from monitors.summaries.summary import Floats, Summary, chunk_at, chunk_start
 from monitors.temporal.window_profile_days import WEEKS, Part, changes, parts_of
 from monitors.temporal.window_profile_schema import Layout
 
-_DAY = timedelta(days=1)
 _GAP = 7  # quiet evaluations that end an episode, as they end an alert
 _MOST_LEFT_OUT = 0.15
 _PARTS = 4  # as for drift
@@ -37,7 +38,7 @@ _LEAST_SCALE = 0.1  # of what never changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowProfileParams:
+class WindowProfileParams(OwnReferenceParams):
     """Parameters of `window_profile`.
 
     Attributes
@@ -45,25 +46,22 @@ class WindowProfileParams:
     days_between_false_alarms
         The promise, over all parts of all features together. Larger means
         later alarms.
-    window_days
+    window
         Length of a window. Longer sees smaller changes, later; the version
         must have served for 19 windows and four weeks before it is evaluated.
-    reference_days
+    reference
         The version is measured against so many of its own first days. While
         they last, against those before the window.
     """
 
     days_between_false_alarms: float = 90.0
-    window_days: int = 3
-    reference_days: int = 365
+    window: Duration = 3 * DAY
 
     def __post_init__(self) -> None:
         if self.days_between_false_alarms <= 0:
             raise ValueError("days_between_false_alarms must be positive")
-        if self.window_days < 1:
-            raise ValueError("window_days must be at least 1")
-        if self.reference_days < self.needed_days:
-            raise ValueError(f"reference_days must be at least {self.needed_days}")
+        require_days("window", self.window)
+        require_days("reference", self.reference, self.needed_days)
 
     @property
     def needed_days(self) -> int:
@@ -266,7 +264,7 @@ def evaluate(
     >>> from datetime import UTC
     >>> from monitors.summaries.summary import empty
     >>> at = datetime(2026, 3, 1, tzinfo=UTC)
-    >>> days = Window(at - timedelta(days=80), at)
+    >>> days = Window(at - 80 * DAY, at)
     >>> evaluate(Layout(blocks=()), empty(0), days, WindowProfileParams(), at).cause
     'warming up: 0 of 19 windows of 3 days'
     """

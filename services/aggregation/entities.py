@@ -166,7 +166,7 @@ def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEnt
     n, _, last, longest, n_long = (known[name].to_numpy() for name in _FIGURES)
     now = (watermark - _EPOCH) // _US
     params = SilenceParams()
-    limit = params.longer * longest + 1e6 * params.least_seconds
+    limit = params.longer * longest + params.at_least / _US
     is_regular = (n >= FEWEST) & (100 * n_long <= n)
     gone = is_regular & (now - last > limit) & (now - last < KEPT // _US)
     places = np.flatnonzero(gone)[np.argsort(last[gone], kind="stable")]

@@ -184,7 +184,7 @@ def _output(rows: pa.Table, contract: Contract, edges: Edges | None) -> Summary 
 def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summary:
     if not edges.names:
         return empty(0, edges.values.shape[-1] + 1)
-    step = contract.step_seconds * 1_000_000
+    step = contract.step_us
     of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
     columns: list[Column] = []
     before: Flat | None = None

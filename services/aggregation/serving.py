@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session
 
+from core.durations import HOUR
 from core.window import Window
 from db.queries import summaries
 from lake.lists import Floats, Ints, micros, numbers
@@ -19,8 +19,6 @@ from monitors.slo.serving import SERVING, N, table
 from services.aggregation import segments
 
 log = logging.getLogger(__name__)
-
-HOUR = timedelta(hours=1)
 
 
 def count(rows: pa.Table, at: Ints) -> Mapping[str, CellCounts]:

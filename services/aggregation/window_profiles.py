@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import Session
 
+from core.durations import DAY
 from core.schema.contract import Contract, Padding
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE
@@ -34,7 +35,6 @@ from monitors.temporal.window_profile_schema import Block, Joint, Layout, Number
 from monitors.temporal.window_profile_sums import Lists
 from services.aggregation import serving
 
-DAY = timedelta(days=1)
 _DAY_US = DAY // timedelta(microseconds=1)
 _TOGETHER, _STATES = "features together", "hidden states together"
 _OF_STATES = "state."  # how the client calls what it samples of a recurrent layer
@@ -126,7 +126,7 @@ def _has_few_texts(feature: Feature) -> bool:
 
 def _numbers(feature: Feature, contract: Contract, edges: list[float], length: int) -> Numbers:
     centre, scale = window_profile_schema.centre_and_scale(edges)
-    a_day = max(86_400 // contract.step_seconds, 1)
+    a_day = max(DAY // contract.step, 1)
     lags = sorted({*window_profile_schema.LAGS, a_day})
     is_padded = contract.padding is not Padding.NONE
     return Numbers(

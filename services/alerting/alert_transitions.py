@@ -1,13 +1,14 @@
 """Transitions of alerts: finding to state, flip to notification."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from alerts.state import AlertRule, AlertState, Change, Flip, Phase, retire, step
+from core.durations import DAY
 from db.queries import models
 from db.queries.queue import deliveries, runs
 from db.tables import Alert, FlipRow, Model, Monitor
@@ -16,7 +17,6 @@ from monitors import registry
 from monitors.finding import Finding, Outcome
 from services.alerting import inhibition
 
-DAY = timedelta(days=1)
 REPORT_JOB = "report"  # its subject is the finding
 
 

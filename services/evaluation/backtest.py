@@ -7,12 +7,13 @@ against what the champion was trained on, or against any other stretch.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, Duration
 from core.errors import Unprocessable
 from core.window import Stretches, Window
 from db.queries import models, summaries
@@ -36,7 +37,6 @@ from services.models.monitor_config import (
     severity_of,
 )
 
-DAY = timedelta(days=1)
 MAX_DAYS = 3_660
 
 
@@ -52,8 +52,8 @@ class BacktestRequest:
     reference
         Measured against this instead of against the champion's reference; its
         days are not evaluated.
-    reference_days
-        The first so many days of the stretch are that reference.
+    reference_length
+        The first days of the stretch are that reference.
     plans
         Monitors to try; by default those that the model has.
     """
@@ -61,7 +61,7 @@ class BacktestRequest:
     since: datetime | None = None
     until: datetime | None = None
     reference: Stretches = ()
-    reference_days: int | None = None
+    reference_length: Duration | None = None
     plans: tuple[MonitorPlan, ...] | None = None
 
 
@@ -206,14 +206,14 @@ def _with_reference(
 ) -> BacktestRequest:
     """Turn the first days of the stretch into the reference, if so asked."""
     zone, first = models.zone_of(model), _first_served(session, model.id)
-    if request.reference_days is None:
+    if request.reference_length is None:
         return request
     if request.reference:
-        raise Unprocessable("reference or reference_days, not both")
+        raise Unprocessable("reference or reference_length, not both")
     if first is None:
         return request
     start = zone.floor(max(first, request.since or first))
-    end = zone.later(start, request.reference_days * DAY)
+    end = zone.later(start, request.reference_length)
     return replace(request, reference=(Window(start, end),))
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.durations import DAY
 from core.schema import task
 from core.schema.task import EXPECTED, LABELLED, LOSS
 from core.streams import Stream
@@ -38,7 +39,6 @@ from tasks import calibration_sums, horizon_buckets, residual_sums
 from tasks.calibration_sums import CALIBRATION
 from tasks.residual_sums import RESIDUALS
 
-DAY = timedelta(days=1)
 _EPOCH = date(1970, 1, 1)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.durations import DAY
 from core.errors import Conflict
 from core.window import Window
 from db.queries import models
@@ -17,7 +18,7 @@ from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor
 from monitors.finding import Finding, Outcome
 from services.alerting import alert_transitions
-from services.alerting.alert_transitions import DAY, Seen
+from services.alerting.alert_transitions import Seen
 from services.evaluation import evaluation_context
 from services.models.monitor_config import enabled
 from services.platform_faults import platform_alerts

@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.zone import Zone
 from core.window import Window, span
@@ -21,8 +22,6 @@ from monitors.summaries.local_time import in_local_time
 from monitors.summaries.streams import INPUT
 from monitors.summaries.summary import Edges
 from services.aggregation import segments
-
-HOUR = timedelta(hours=1)
 
 
 def load(

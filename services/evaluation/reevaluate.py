@@ -15,10 +15,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.window import Window
 from db.queries import models, summaries
 from db.queries.log import recompute_marks
-from db.queries.log.recompute_marks import DAY, Mark
+from db.queries.log.recompute_marks import Mark
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
 from db.tables import Model, Monitor

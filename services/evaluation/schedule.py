@@ -29,7 +29,7 @@ def due_of(session: Session, model: Model) -> Iterator[datetime]:
     end = model.evaluated_until or _first_day(session, model)
     if end is None or model.watermark is None:
         return
-    closed = model.watermark - model.policy.lateness(model.contract.grain)
+    closed = model.watermark - model.policy.lateness_of(model.contract.grain)
     yield from models.zone_of(model).ends(end, closed)
 
 

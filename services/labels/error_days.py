@@ -3,13 +3,14 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from core.arrays import Floats
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.schema import task
 from core.schema.contract import Contract
@@ -19,7 +20,6 @@ from core.streams import Stream
 from core.window import Window, midnight
 from db.queries import summaries
 
-DAY = timedelta(days=1)
 _HEADER = struct.Struct("<BBxxq")  # format, sums of a cell, predictions
 _FORMAT = 2
 

@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
@@ -54,7 +55,6 @@ from tasks.sums import losses, units
 
 log = logging.getLogger(__name__)
 
-DAY = timedelta(days=1)
 _OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7

@@ -24,7 +24,7 @@ def match(history: Log, contract: Contract, rows: pa.Table, season_steps: int) -
         lists, none = labels.match_lists(rows, found), np.empty((rows.num_rows, 0, 0))
         of_rows = None if lists is None else lists[0]
         return Matched(rows=rows, predicted=none, actual=none, naive=none, labels=of_rows)
-    lag = seasonal_lag(contract.horizon, season_steps) * contract.step_seconds * 1_000_000
+    lag = seasonal_lag(contract.horizon, season_steps) * contract.step_us
     found = labels.read(history, contract, rows, labels.span(contract, rows, back=lag))
     actual, _ = labels.match(contract, rows, found)
     naive = np.full(actual.shape, np.nan)

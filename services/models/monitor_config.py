@@ -148,7 +148,7 @@ def needs(session: Session, model: Model) -> Mapping[Level, Need]:
 
 def retention_of(session: Session, model: Model, defaults: Retention) -> Retention:
     """Return how long summaries of a model are kept."""
-    return defaults.of(model.policy.summary_days, needs(session, model))
+    return defaults.of(model.policy.summary_retention, needs(session, model))
 
 
 def sources_of(monitor: Monitor) -> list[Source[Any]]:
@@ -167,7 +167,7 @@ def check_retention(session: Session, model: Model) -> None:
     Unprocessable
         Naming the entry of the policy, and the monitor.
     """
-    streams.check(model.policy.summary_days, needs(session, model))
+    streams.check(model.policy.summary_retention, needs(session, model))
 
 
 def _named(model_id: UUID, name: str) -> Select[Monitor]:

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session, defer, sessionmaker
 
+from core.durations import DAY
 from core.errors import Conflict, NotFound, Unprocessable
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
@@ -79,8 +80,11 @@ def ask(
     """
     for plan in request.plans or ():
         backtest.check(plan)
-    if request.reference and request.reference_days is not None:
-        raise Unprocessable("reference or reference_days, not both")
+    length = request.reference_length
+    if request.reference and length is not None:
+        raise Unprocessable("reference or reference_length, not both")
+    if length is not None and (length % DAY or not DAY <= length <= backtest.MAX_DAYS * DAY):
+        raise Unprocessable(f"reference_length: whole days, at most {backtest.MAX_DAYS}")
     unfinished = select(func.count()).where(BacktestRow.model_id == model_id, _UNFINISHED)
     if (session.scalar(unfinished) or 0) >= MAX_UNFINISHED:
         raise Conflict(f"{MAX_UNFINISHED} backtests of this model are unfinished")

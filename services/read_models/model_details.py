@@ -13,7 +13,7 @@ from core.errors import NotFound
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.stored import from_attributes
-from core.streams import DAY, SUMMARIES, Retention
+from core.streams import SUMMARIES, Retention
 from core.window import Stretches
 from db.queries import models
 from db.tables import Alert, Monitor
@@ -69,16 +69,6 @@ class VersionNow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryDays:
-    """Days of event time for which summaries are kept at each level; None has no end."""
-
-    slice: float
-    grain: float
-    hour: float
-    day: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelNow:
     """One model, and where everything about it stands."""
 
@@ -88,7 +78,7 @@ class ModelNow:
     contract: Contract
     contract_digest: str
     policy: Policy
-    summary_days: SummaryDays
+    summary_retention: Retention
     champion: ChampionNow | None
     watermark: datetime | None
     evaluated_until: datetime | None
@@ -122,7 +112,7 @@ def describe(session: Session, name: str, defaults: Retention = SUMMARIES) -> Mo
         ModelNow,
         model,
         contract_digest=model.contract.digest,
-        summary_days=_days(monitor_config.retention_of(session, model, defaults)),
+        summary_retention=monitor_config.retention_of(session, model, defaults),
         champion=serving and from_attributes(ChampionNow, serving[0], version=serving[1].name),
         backlog_rows=rows,
         backlog_bytes=size,
@@ -130,15 +120,6 @@ def describe(session: Session, name: str, defaults: Retention = SUMMARIES) -> Mo
         open_rollout=rollout.id if rollout else None,
         versions=versions_of(session, model.id),
         monitors=monitors_of(session, model.id),
-    )
-
-
-def _days(kept: Retention) -> SummaryDays:
-    return SummaryDays(
-        slice=kept.slice / DAY,
-        grain=kept.grain / DAY,
-        hour=kept.hour / DAY,
-        day=None if kept.day is None else kept.day / DAY,
     )
 
 

@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
@@ -38,7 +39,6 @@ from services.retention.retention import first_kept, first_whole
 
 MAX_BYTES = 64 * 2**20  # of payload in one append
 MAX_APPENDS = 64  # of one stream in one call: the others get their turn
-DAY = timedelta(days=1)
 _DAY_US = DAY // timedelta(microseconds=1)
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -218,7 +218,7 @@ def dirty(history: Log, kind: Kind, contract: Contract, rows: pa.Table) -> set[d
 
 def _reached(labels: pa.Table, contract: Contract) -> Iterator[int]:
     """Yield the days, since 1970, of the forecasts that reach some labels."""
-    step = contract.step_seconds * 1_000_000
+    step = contract.step_us
     first = (micros(labels["target_at"]) - contract.horizon * step) // _DAY_US
     if task.of(contract).compares_lists:
         step = 0  # they are about the moment of the prediction

@@ -8,7 +8,7 @@ of the model wait in the inbox: what is counted is in the log, and nothing else 
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import chain
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Conflict, Unprocessable
 from core.lake_root import LakeRoot
 from core.schema.contract import Contract
@@ -41,7 +42,6 @@ from services.retention.retention import first_kept, first_whole
 log = logging.getLogger(__name__)
 
 JOB = folded.REBUILD_JOB  # its subject is model, first day and streams
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MANY = 500_000  # rows of a day that is read hour by hour
 _COLUMNS = (  # beside those that SLIs read
     *("prediction_id", "version", "at", "entity", "features", "output", "status"),

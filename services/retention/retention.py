@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind, Stage
 from db.queries import models
@@ -32,10 +33,10 @@ READING = (Phase.REQUESTED, Phase.TRAINING, Phase.GATING)
 
 def first_kept(model: Model) -> date | None:
     """Return the first event day whose rows are kept; None keeps all."""
-    keep = model.policy.keep_days
+    keep = model.policy.keep_rows
     if keep is None or model.watermark is None:
         return None
-    return model.watermark.date() - timedelta(days=keep - 1)
+    return model.watermark.date() - keep + DAY
 
 
 def first_whole(model: Model, first: date) -> date:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.policy import Policy
 from core.schema import task
 from core.schema.contract import Contract
@@ -19,7 +20,6 @@ from retrain.steps import Move
 from retrain.verdict import Rule, Scored, Verdict
 from services.rollouts import rollout_transitions
 
-DAY = timedelta(days=1)
 EVENTS = {
     Move.PROMOTE: Event.CANARY_PASSED,
     Move.ROLL_BACK: Event.CANARY_FAILED,

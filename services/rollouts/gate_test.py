@@ -1,10 +1,11 @@
 """Test of a candidate at the gate, whoever trained it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
+from core.durations import DAY
 from core.errors import ForeignArtifact
 from core.stored import from_attributes
 from core.window import Window
@@ -24,8 +25,6 @@ from services.rollouts.training_history import (
     read_history,
 )
 from services.rollouts.training_state import HandedIn
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

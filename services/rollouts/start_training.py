@@ -7,13 +7,13 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.backoff import LONGEST
 from core.clock import utcnow
 from core.errors import Unprocessable
 from core.settings import Settings
 from core.stored import from_attributes
 from db.queries import models
 from db.queries.queue import runs
+from db.queries.queue.backoff import LONGEST
 from db.queries.queue.runs import Claim
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, RolloutEvent, Version
@@ -143,7 +143,7 @@ class Starter:
             contract=contract,
             params=rollout.template_params,
             base=base.name if base else None,
-            learn_from=state.cut - timedelta(days=policy.history_days),
+            learn_from=state.cut - policy.training_history,
             learn_until=training_history.learn_until(policy, state.cut),
             deadline=now + policy.max_training,
         )

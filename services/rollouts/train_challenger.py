@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core import __version__
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.stored import from_attributes
 from core.window import Window
@@ -89,7 +90,8 @@ def _plan(request: TrainingRequest, history: History, onset: int | None) -> Plan
     series = history.inputs, history.targets
     if onset is None:
         return plan.first(*series, history.end, history.sizes)
-    return plan.renewal(*series, onset, request.policy.gate_days, history.end, history.sizes)
+    gate_days = request.policy.gate_window // DAY
+    return plan.renewal(*series, onset, gate_days, history.end, history.sizes)
 
 
 def _objective(

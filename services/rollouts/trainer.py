@@ -4,13 +4,14 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.durations import DAY
 from core.settings import Settings
 from core.stored import from_attributes
 from db.queries import models
@@ -43,7 +44,6 @@ from services.rollouts.training_state import HandedIn
 log = logging.getLogger(__name__)
 
 AT_WORK = (Phase.TRAINING, Phase.GATING)
-DAY = timedelta(days=1)
 
 
 class Superseded(Exception):

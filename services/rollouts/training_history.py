@@ -7,6 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.contract import Contract
@@ -19,8 +20,6 @@ from retrain.manifest import Scaler
 from retrain.plan import Sizes
 from retrain.windows import Floats
 from services.models.artifacts import path_of
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ class History:
 
 def learn_until(policy: Policy, cut: datetime) -> datetime:
     """Return where the gate of a candidate from elsewhere begins: its last labelled days."""
-    return cut - policy.label_delay - policy.gate_days * DAY
+    return cut - policy.label_delay - policy.gate_window
 
 
 def is_there(settings: Settings, model_id: UUID, pinned: Snapshot) -> bool:
@@ -149,7 +148,7 @@ def read_history(request: TrainingRequest, since: datetime | None = None) -> His
     """
     contract = request.contract
     log = Log(request.settings.lake, request.model_id, request.snapshot)
-    since = since or request.cut - timedelta(days=request.policy.history_days)
+    since = since or request.cut - request.policy.training_history
     series = training_series(log, contract, Window(since, request.cut + contract.step))
     known = ~np.isnan(series.inputs).all(axis=(0, 2))
     if not known.any():

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.durations import Duration, to_text
 from core.errors import Conflict, NotFound, Unprocessable
 from core.schema.rows import Kind
 from core.stored import from_attributes, parsed
@@ -92,8 +93,8 @@ class SourceNow:
     entity: str | None
     timezone: str | None
     epoch: layout.Unit | None
-    every_seconds: float
-    expect_within_seconds: float | None
+    every: Duration
+    expect_within: Duration | None
     enabled: bool
     created_at: datetime
     unavailable: str | None
@@ -134,10 +135,10 @@ def put(session: Session, model_id: UUID, plan: SourcePlan, now: datetime) -> bo
     if plan.stream is Kind.LABELS and plan.mapping.version is not None:
         raise Unprocessable("version: labels have no version")
     if not LEAST_EVERY <= plan.every <= MOST_EVERY:
-        bounds = f"{LEAST_EVERY.total_seconds():g} to {MOST_EVERY.total_seconds():g}"
-        raise Unprocessable(f"every_seconds: expected {bounds}")
+        bounds = f"{to_text(LEAST_EVERY)} to {to_text(MOST_EVERY)}"
+        raise Unprocessable(f"every: expected {bounds}")
     if plan.expect_within is not None and plan.expect_within < plan.every:
-        raise Unprocessable("expect_within_seconds: expected at least every_seconds")
+        raise Unprocessable("expect_within: expected at least every")
     if source is not None and (source.kind, source.stream) != (plan.kind, plan.stream):
         was = f"{source.stream.value} of kind {source.kind!r}"
         raise Conflict(
@@ -146,8 +147,8 @@ def put(session: Session, model_id: UUID, plan: SourcePlan, now: datetime) -> bo
     stated: dict[str, Any] = {
         "config": kind.stored(plan.config, source.config if source else None),
         "mapping": json.loads(json.dumps(asdict(plan.mapping))),
-        "every_seconds": plan.every.total_seconds(),
-        "expect_within_seconds": plan.expect_within and plan.expect_within.total_seconds(),
+        "every": plan.every,
+        "expect_within": plan.expect_within,
         "enabled": plan.enabled,
     }
 

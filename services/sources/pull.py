@@ -14,13 +14,13 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core import backoff
 from core.errors import AppError
 from core.schema.names import printable
 from core.settings import Settings
 from core.stored import from_attributes
 from db.queries import models, sources
 from db.queries.log import inbox
+from db.queries.queue import backoff
 from db.queries.queue.runs import Claim
 from db.session import read_only, unit_of_work
 from db.tables import Model, SourceRow
@@ -134,7 +134,7 @@ def record_failure(session: Session, claim: Claim, failure: Failure, now: dateti
     failing_jobs.record(session, claim, failure, now)
     source = session.get(SourceRow, UUID(claim.subject)) if failure.is_last else None
     if source is not None:
-        due = now + max(timedelta(seconds=source.every_seconds), backoff.LONGEST)
+        due = now + max(source.every, backoff.LONGEST)
         sources.write(
             session,
             source.id,
@@ -154,7 +154,6 @@ def _load(session: Session, source_id: UUID) -> LoadedSource | None:
         LoadedSource,
         row,
         options=options_of(row),
-        every=timedelta(seconds=row.every_seconds),
         after=None if row.watermark is None else json.loads(row.watermark),
         is_stopped=row.changed is not None and row.changed == row.error,
         arrivals=tuple(row.arrivals),

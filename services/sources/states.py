@@ -31,12 +31,6 @@ def states(
         from_attributes(
             SourceState,
             row,
-            every=timedelta(seconds=row.every_seconds),
-            expect_within=(
-                None
-                if row.expect_within_seconds is None
-                else timedelta(seconds=row.expect_within_seconds)
-            ),
             since=row.created_at,
             arrivals=tuple(map(datetime.fromisoformat, row.arrivals)),
             error=row.error or "",

@@ -17,7 +17,7 @@ from services.access.api_keys import create_key
 CONTRACT: dict[str, Any] = {
     "features": [{"name": "load"}, {"name": "temperature", "max_length": 24}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 96,
     "horizon": 24,
 }

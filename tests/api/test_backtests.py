@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.settings import Settings
 from db.session import unit_of_work
@@ -41,7 +42,7 @@ def ask(client: TestClient, **body: Any) -> str:
 
 
 def test_a_backtest_is_queued_and_then_done(operator: TestClient, work: Work) -> None:
-    where = ask(operator, monitors=[MONITOR], reference_days=3)
+    where = ask(operator, monitors=[MONITOR], reference_length="P3D")
     assert operator.get(where).json()["state"] == "queued"
     assert work()
     read = operator.get(where).json()
@@ -53,10 +54,10 @@ def test_a_backtest_is_queued_and_then_done(operator: TestClient, work: Work) ->
 def test_while_it_runs_it_tells_the_days_that_are_evaluated(
     operator: TestClient, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where, seen = ask(operator, reference_days=7), []
+    where, seen = ask(operator, reference_length="P7D"), []
 
     def evaluate(_: object, __: UUID, asked: BacktestRequest, note: Any) -> Backtest:
-        assert asked == BacktestRequest(reference_days=7)
+        assert asked == BacktestRequest(reference_length=7 * DAY)
         seen.append(operator.get(where).json())
         note(3, 40)
         seen.append(operator.get(where).json())
@@ -120,7 +121,7 @@ def test_an_outage_is_tried_again(
         pytest.param(
             {"monitors": [MONITOR | {"severity": "loud"}]}, "known: page, ticket", id="severity"
         ),
-        pytest.param({"reference_days": 0}, "reference_days", id="no days"),
+        pytest.param({"reference_length": "PT0S"}, "reference_length", id="no days"),
         pytest.param({"until": "2026-01-01T00:00:00"}, "until", id="a time without a zone"),
         pytest.param(
             {

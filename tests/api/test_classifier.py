@@ -17,7 +17,7 @@ CONTRACT = {
     "targets": CLASSES,
     "label_map": CLASSES,
     "task": "classification",
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 24,
     "horizon": 1,
 }

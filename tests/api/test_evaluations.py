@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from cli.main import main
 from core.clock import utcnow
+from core.durations import DAY
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
@@ -17,7 +18,7 @@ from jobs.worker import Worker
 from services.access.api_keys import create_key
 from services.evaluation import failed_slots
 from services.platform_faults import platform_alerts
-from tests.services.loop import DAY, Loop
+from tests.services.loop import Loop
 from tests.streams import START
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Finding, Model, Monitor, Run, Version
@@ -18,7 +19,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_writer
 from tests.api.conftest import Clients
 from tests.conftest import Once
-from tests.services.story import CHANGE, DAY, Story, evaluated_story
+from tests.services.story import CHANGE, Story, evaluated_story
 from tests.streams import CONTRACT, START
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -62,7 +62,7 @@ def test_registering_the_same_again_changes_nothing(operator: TestClient, model:
         pytest.param({"features": [{"name": "load"}]}, 409, id="a feature is gone"),
         pytest.param({"targets": ["load", "price"]}, 409, id="a target more"),
         pytest.param({"horizon": 48}, 409, id="another horizon"),
-        pytest.param({"step_seconds": 900}, 409, id="another step"),
+        pytest.param({"step": "PT15M"}, 409, id="another step"),
         pytest.param({"zone": "Asia/Tokyo"}, 409, id="another time zone"),
         pytest.param({"calendar": {"holidays": ["2026-12-25"]}}, 200, id="a holiday"),
     ],

@@ -9,7 +9,7 @@ def test_every_model_begins_with_the_default_monitors(operator: TestClient) -> N
         "contract": {
             "features": [{"name": "load"}],
             "targets": ["load"],
-            "step_seconds": 3600,
+            "step": "PT1H",
             "input_length": 96,
             "horizon": 24,
         },

@@ -18,7 +18,7 @@ THINGS = [
     pytest.param(
         "/v1/models/grid/monitors/own",
         {"kind": "input_drift"},
-        {"kind": "input_drift", "params": {"window_days": 14}},
+        {"kind": "input_drift", "params": {"window": "P14D"}},
         id="monitor",
     ),
     pytest.param(

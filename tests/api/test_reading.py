@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
+from core.durations import DAY
 from core.schema.rows import Kind
 from db.queries import models
 from db.queries.read import false_alarm_rates
@@ -18,7 +19,6 @@ from tests import stored
 from tests.api.conftest import CONTRACT, Clients
 from tests.api.test_paging import pages
 
-DAY = timedelta(days=1)
 PROMISE = {"promised_days": 90.0, "achieved_days": 100.0, "replayed_days": 300.0}
 
 

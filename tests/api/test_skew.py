@@ -33,7 +33,7 @@ CONTRACT: dict[str, Any] = {
         {"name": "kind", "dtype": "category"},
     ],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 24,
     "horizon": 2,
     "scaler": {"load": [20.0, 5.0], "age": [40.0, 10.0]},

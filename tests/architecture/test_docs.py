@@ -111,7 +111,7 @@ def test_the_examples_of_the_interface_are_accepted(
     contract = {
         "features": [{"name": "load", "max_length": 24}, {"name": "temperature"}],
         "targets": ["load"],
-        "step_seconds": 3600,
+        "step": "PT1H",
         "input_length": 96,
         "horizon": 2,
     }

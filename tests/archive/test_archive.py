@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.queries.log import positions
@@ -21,19 +22,9 @@ from lake.storage import LakeAstray
 from services.aggregation.fold import PATIENCE, decode, fold_all
 from services.platform_faults import set_aside
 from services.retention.archive import archive, archive_all, forget_receipts
-from tests.streams import (
-    CONTRACT,
-    HOUR,
-    START,
-    add_model,
-    keep,
-    label,
-    prediction,
-    table,
-)
+from tests.streams import CONTRACT, START, add_model, keep, label, prediction, table
 
 LATE = START + PATIENCE
-DAY = timedelta(days=1)
 ALWAYS = Window(START - 400 * DAY, START + 400 * DAY)
 
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.queries.log import positions
@@ -29,10 +29,9 @@ from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests import stored
 from tests.archive.mortal import LATER
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
-DAY = timedelta(days=1)
 
 
 @contextmanager

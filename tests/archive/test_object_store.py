@@ -10,6 +10,7 @@ from deltalake.exceptions import DeltaError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.session import read_only
@@ -21,7 +22,7 @@ from services.aggregation.fold import PATIENCE, fold_all
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests.objectstore import Running
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, keep, label, prediction, table
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

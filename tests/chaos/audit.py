@@ -5,7 +5,7 @@ Reads event day by event day, so that memory is bounded by one day of rows.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema.rows import REFERENCE, Kind
 from core.streams import Additive
@@ -45,7 +46,6 @@ from tests.streams import CONTRACT
 
 ERROR_STREAMS = streams_of(CONTRACT)  # of forecasters
 
-DAY = timedelta(days=1)
 TOLERANCE = 1e-9  # of sums of floats, relative: they were added in another order
 
 ALWAYS = [Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))]

@@ -71,7 +71,7 @@ def closed_slots(session: Session, model: Model) -> list[datetime]:
     first = summaries.first(session, SERVING, model.id)
     if first is None or model.watermark is None:
         return []
-    closed = model.watermark - model.policy.lateness(model.contract.grain)
+    closed = model.watermark - model.policy.lateness_of(model.contract.grain)
     return [*UTC_ZONE.ends(UTC_ZONE.floor(first), closed)]
 
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = {
     "features": [{"name": "load"}, {"name": "wind", "max_length": 3}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 3,
     "horizon": 3,
     "segment_by": "entity",  # of which there are more than have a place of their own

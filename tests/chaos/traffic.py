@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 HOURS_PER_BATCH = 6
 BATCHES_PER_DAY = 24 // HOURS_PER_BATCH
 ENTITIES = ("e1", "e2")

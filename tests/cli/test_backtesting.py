@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from cli import backtest
 from core.clock import utcnow
+from core.durations import HOUR
 from core.settings import Settings
 from db.session import unit_of_work
 from db.tables import Scope
@@ -22,7 +23,7 @@ from services.labels.label_join import join_all
 from services.read_models import backtests
 from services.retention.archive import archive_all
 from tests.fold.test_fold import send
-from tests.streams import HOUR, START, add_model, prediction
+from tests.streams import START, add_model, prediction
 
 LATE = START + PATIENCE
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -41,7 +41,7 @@ CONTRACT: dict[str, Any] = {
         {"name": "area", "dtype": "category", "optional": True},
     ],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 4,
     "horizon": 2,
 }

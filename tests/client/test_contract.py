@@ -13,7 +13,7 @@ from tests.client.api import Api
 PLAIN: dict[str, Any] = {
     "features": [{"name": "load"}, {"name": "wind", "unit": "m/s", "max_length": 24}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 24,
     "horizon": 2,
 }

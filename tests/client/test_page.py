@@ -22,7 +22,7 @@ CONTRACT = Contract.from_json(
     {
         "features": [{"name": "load"}, {"name": "temperature"}],
         "targets": ["load"],
-        "step_seconds": 3600,
+        "step": "PT1H",
         "input_length": 24,
         "horizon": 3,
     }

@@ -8,6 +8,7 @@ import pytest
 from seqwatch import Monitor, Options
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.settings import Settings
@@ -16,7 +17,7 @@ from tests.client.platform import START, Platform
 CONTRACT = Contract(
     features=(Feature(name="load"),),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=2,
 )

@@ -13,7 +13,7 @@ FAST = Options(linger_seconds=0.01, defaults={"version": "v1", "worker": "w-1"})
 CONTRACT = {
     "features": [{"name": "load"}, {"name": "wind"}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 3,
     "horizon": 2,
 }

@@ -40,7 +40,7 @@ FEATURES: list[dict[str, Any]] = [
 CONTRACT: dict[str, Any] = {
     "features": FEATURES,
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 2,
     "horizon": 1,
 }

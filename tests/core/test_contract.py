@@ -41,7 +41,7 @@ def with_feature(number: int, **changed: Any) -> dict[str, Any]:
 
 def test_a_contract_of_the_first_days_keeps_its_digest() -> None:
     assert Contract.from_json(CONTRACT).digest == (
-        "275138c7013865001face62f37a28883f6133d5344efb29c1a61f12a9af63592"
+        "3e6a206d6ee3ad8e73ecf198e9396ed7e2765e75fcefce1c1ddaf4efe013b805"
     )
 
 
@@ -231,7 +231,7 @@ def test_what_only_widens_the_contract(changed: dict[str, Any], widening: str) -
     [
         pytest.param({"input_length": 48}, id="another look-back"),
         pytest.param({"horizon": 12}, id="another horizon"),
-        pytest.param({"step_seconds": 900}, id="another step"),
+        pytest.param({"step": "PT15M"}, id="another step"),
         pytest.param({"targets": ["price"]}, id="another target"),
         pytest.param({"stride": 1}, id="another stride"),
         pytest.param({"padding": "right"}, id="the other side"),

@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
+from core.durations import DAY, to_text
 from core.errors import Unprocessable
 from core.policy import Policy
-from core.schema.contract import MAX_STEP_SECONDS, MAX_STEPS, Contract
+from core.schema.contract import MAX_STEP, MAX_STEPS, Contract
 
 CONTRACT = {
     "features": [{"name": "load"}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 96,
     "horizon": 24,
 }
@@ -28,8 +29,8 @@ CONTRACT = {
         pytest.param({"horizon": 0}, "must be at least 1", id="no horizon"),
         pytest.param({"horizon": MAX_STEPS + 1}, "at most 10000", id="an endless horizon"),
         pytest.param({"input_length": 10**12}, "at most 10000", id="an endless past"),
-        pytest.param({"step_seconds": 10**18}, "at most 604800", id="an endless step"),
-        pytest.param({"step_seconds": 1.5}, "step_seconds", id="half a second more"),
+        pytest.param({"step": "P100000000D"}, "PT1S to P7D", id="an endless step"),
+        pytest.param({"step": "PT1.5S"}, "whole seconds", id="half a second more"),
         pytest.param({"features": "load"}, "features", id="a name where a list belongs"),
         pytest.param(
             {"features": [{"name": "load", "min_length": 3, "max_length": 2}]},
@@ -66,7 +67,7 @@ def test_the_digest_depends_on_what_is_declared_and_on_nothing_else() -> None:
 
 
 def test_the_longest_window_stays_within_the_calendar() -> None:
-    extremes = {"horizon": MAX_STEPS, "step_seconds": MAX_STEP_SECONDS}
+    extremes = {"horizon": MAX_STEPS, "step": to_text(MAX_STEP)}
     contract = Contract.from_json({**CONTRACT, **extremes})
     assert (contract.horizon * contract.step).days < 200 * 366
 
@@ -75,17 +76,25 @@ def test_the_longest_window_stays_within_the_calendar() -> None:
     ("changed", "message"),
     [
         pytest.param({"gate_day": 3}, "unknown gate_day; known: days_between", id="misspelt"),
-        pytest.param({"gate_days": 0}, "1 <= gate_days < new_label_days", id="no gate"),
-        pytest.param({"gate_days": 14}, "1 <= gate_days", id="nothing left to learn from"),
-        pytest.param({"gate_days": 2.5}, "gate_days", id="half a day"),
-        pytest.param({"cool_down_seconds": -1}, "must not be negative", id="negative"),
-        pytest.param({"cool_down_seconds": 1e20}, "cool_down_seconds must not", id="for ever"),
-        pytest.param({"history_days": 10**9}, "history_days must not be more", id="long past"),
-        pytest.param({"label_delay_seconds": float("nan")}, "negative", id="no number"),
+        pytest.param({"gate_window": "PT0S"}, "P1D <= gate_window < new_labels", id="no gate"),
         pytest.param(
-            {"days_between_false_alarms": float("inf")}, "must not be more", id="never"
+            {"gate_window": "P14D"}, "P1D <= gate_window", id="nothing left to learn from"
         ),
-        pytest.param({"days_between_false_alarms": 0.5}, "at least 1", id="twice a day"),
+        pytest.param(
+            {"gate_window": "P2DT12H"}, "gate_window must be whole days", id="half a day"
+        ),
+        pytest.param({"cool_down": "-PT1S"}, "must not be negative", id="negative"),
+        pytest.param({"cool_down": "P40000D"}, "cool_down must not", id="for ever"),
+        pytest.param(
+            {"training_history": "P40000D"}, "training_history must not be more", id="long past"
+        ),
+        pytest.param(
+            {"label_delay": 129_600},
+            "ISO 8601 duration such as P7D or PT36H, got `int` - at `\\$.label_delay`",
+            id="a number",
+        ),
+        pytest.param({"days_between_false_alarms": float("inf")}, "must be 1 to", id="never"),
+        pytest.param({"days_between_false_alarms": 0.5}, "must be 1 to", id="twice a day"),
         pytest.param({"retrain_on_accuracy": 1}, "bool", id="one is not yes"),
     ],
 )
@@ -99,4 +108,4 @@ def test_a_policy_that_means_nothing_is_refused_by_name(
 def test_what_a_policy_does_not_say_takes_its_default() -> None:
     assert Policy.from_json({}) == Policy()
     assert Policy.from_json(Policy().to_json()) == Policy()
-    assert Policy.from_json({"history_days": 30}).history_days == 30
+    assert Policy.from_json({"training_history": "P30D"}).training_history == 30 * DAY

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import DAY
 from core.settings import Settings
 from db.migrate import CONFIG, upgrade
 from db.queries import models
@@ -40,14 +41,13 @@ from tests.templates import SQLITE
 FILLED = Path(__file__).parent / "filled"
 MODEL = "/v1/models/load"
 MANIFEST = "manifest.json"
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 8, 4  # days
 SERVED = START + N_REFERENCE * DAY
 NOW = SERVED + (N_SERVED + 3) * DAY
 CONTRACT: dict[str, Any] = {
     "features": [{"name": "load"}],
     "targets": ["load"],
-    "step_seconds": 3600,
+    "step": "PT1H",
     "input_length": 4,
     "horizon": 2,
     "segment_by": "entity",

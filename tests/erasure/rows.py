@@ -1,13 +1,13 @@
 """Rows of a session that is to go, of one that is to stay, and of none."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.session import unit_of_work
@@ -20,9 +20,8 @@ from services.aggregation.fold import fold_all
 from services.retention.archive import archive_all
 from services.retention.erasure_requests import ask
 from tests.archive.mortal import LATER
-from tests.streams import HOUR, START, keep, label, prediction, table
+from tests.streams import START, keep, label, prediction, table
 
-DAY = timedelta(days=1)
 ALWAYS = Window(START - 400 * DAY, START + 400 * DAY)
 GONE = "session-that-goes-7f3a"
 STAYS = "session-that-stays-19bc"

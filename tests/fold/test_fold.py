@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.queries import summaries
@@ -26,7 +27,7 @@ from services.aggregation.fold import PATIENCE, fold, fold_all
 from services.ingest import persist
 from services.read_models.overview import serving
 from tests.stored import rows, whole
-from tests.streams import HOUR, START, add_model, keep, label, prediction
+from tests.streams import START, add_model, keep, label, prediction
 from tests.streams import table as rows_of
 
 LATE = START + PATIENCE

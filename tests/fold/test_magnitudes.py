@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.durations import HOUR
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import LARGEST, Feature
@@ -17,7 +18,7 @@ from monitors.summaries.summary import CENTRED, MAX, MIN, N_MISSING, SUM, N, mer
 from services.aggregation.fold import Group, summarised
 from services.aggregation.folded import Frozen
 from tasks.sums import parts, total
-from tests.streams import HOUR, START, prediction, table
+from tests.streams import START, prediction, table
 
 CONTRACT = Contract(
     features=(
@@ -27,7 +28,7 @@ CONTRACT = Contract(
         Feature(name="area", optional=True),
     ),
     targets=("load", "price"),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )

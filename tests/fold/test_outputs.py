@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
@@ -32,14 +33,14 @@ from services.aggregation.fold import PATIENCE, fold, fold_all
 from tasks import horizon_buckets
 from tests.stored import drop, whole
 from tests.stored import rows as rows_of
-from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
+from tests.streams import CONTRACT, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
 # Its targets are no features of it: nothing says beforehand where they lie.
 DERIVED = Contract(
     features=(Feature(name="load"),),
     targets=("cost", "price"),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=24,
 )
@@ -264,7 +265,7 @@ def test_a_day_of_seven_targets_and_24_steps_is_small(sessions: sessionmaker[Ses
     contract = Contract(
         features=(Feature(name="load"),),
         targets=targets,
-        step_seconds=3600,
+        step=HOUR,
         input_length=4,
         horizon=24,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
 from core.streams import Additive
@@ -29,7 +30,7 @@ from monitors.summaries.summary import SUM, N, Summary, chunk_at
 from services.aggregation.fold import PATIENCE, fold_all
 from tests.stored import rows as rows_of
 from tests.stored import whole
-from tests.streams import CONTRACT, HOUR, START, add_model, keep, prediction, table
+from tests.streams import CONTRACT, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
 BY_ENTITY = replace(CONTRACT, segment_by="entity")

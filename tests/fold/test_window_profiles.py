@@ -1,6 +1,5 @@
 """Fold: what rows are like inside is summed exactly once, of the same rows each time."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract, Padding
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
@@ -20,10 +20,9 @@ from monitors.temporal.window_profile_schema import DAILY_ROWS, Joint, Layout, N
 from services.aggregation.fold import PATIENCE, fold_all
 from tests.stored import rows as rows_of
 from tests.stored import whole
-from tests.streams import HOUR, START, add_model, keep, prediction, table
+from tests.streams import START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
-DAY = timedelta(days=1)
 TEXTS = ("idle", "open", "shut")
 CONTRACT = Contract(
     features=(
@@ -32,7 +31,7 @@ CONTRACT = Contract(
         Feature(name="valve", dtype=Dtype.CATEGORY, vocabulary=TEXTS),
     ),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )
@@ -230,7 +229,7 @@ def test_padding_is_looked_for_where_the_contract_has_it(
     padded = Contract(
         features=(Feature(name="load"),),
         targets=("load",),
-        step_seconds=3600,
+        step=HOUR,
         input_length=4,
         horizon=3,
         padding=Padding.LEFT,
@@ -269,7 +268,7 @@ def test_only_few_known_texts_are_counted_by_what_follows(
     sessions: sessionmaker[Session], feature: Feature
 ) -> None:
     contract = Contract(
-        features=(feature,), targets=("y",), step_seconds=3600, input_length=4, horizon=3
+        features=(feature,), targets=("y",), step=HOUR, input_length=4, horizon=3
     )
     model_id = add_model(sessions, contract)
     rows = [prediction(START, 1, features={"v": ["t1", "t2"]}, output={"y": [1.0, 2.0, 3.0]})]
@@ -287,7 +286,7 @@ def test_hidden_states_are_input_and_are_evaluated_together(
             *(Feature(name=name, max_length=1, optional=True) for name in names),
         ),
         targets=("load",),
-        step_seconds=3600,
+        step=HOUR,
         input_length=4,
         horizon=3,
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from core.durations import HOUR
 from core.errors import ForeignArtifact
 from core.schema.contract import Contract
 from core.schema.feature import Feature
@@ -22,7 +23,7 @@ from tests.client.api import Answer, Api, Seen
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="oil")),
     targets=("load", "oil"),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )

@@ -1,13 +1,13 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from core.durations import HOUR
 from core.errors import Unprocessable
 from examples.forecaster.sessions import Sessions, Step, UnknownSession
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 LENGTH = 4
 
 

@@ -3,6 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from seqwatch import ArtifactUnavailable, Routing, Served
 
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from examples.forecaster.versions import Forecast, VersionFailed, Versions
@@ -10,7 +11,7 @@ from examples.forecaster.versions import Forecast, VersionFailed, Versions
 CONTRACT = Contract(
     features=(Feature(name="load"),),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )

@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from cli.importing import reading
+from core.durations import HOUR
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
@@ -29,7 +30,7 @@ CONTRACT = Contract(
         Feature(name="area", dtype=Dtype.CATEGORY),
     ),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=1,
 )

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from cli.importing.arguments import add_import
 from cli.importing.command import run
+from core.durations import HOUR
 from core.errors import AppError, Unprocessable
 from core.schema.rows import Kind
 from core.settings import Settings
@@ -34,7 +35,7 @@ from services.access.api_keys import create_key
 from services.aggregation.fold import fold_all
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
-from tests.streams import HOUR, START, add_model
+from tests.streams import START, add_model
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

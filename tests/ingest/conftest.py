@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.settings import Settings
@@ -23,7 +24,7 @@ LABELS = "/v1/models/grid/labels"
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind é.1", max_length=3)),
     targets=("load", "price"),
-    step_seconds=3600,
+    step=HOUR,
     input_length=3,
     horizon=2,
 )

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import MINUTE
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from db.session import unit_of_work
@@ -101,7 +102,7 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
         targets=("no", "yes"),
         label_map=("no", "yes"),
         task="classification",
-        step_seconds=60,
+        step=MINUTE,
         input_length=1,
         horizon=1,
     )

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import MINUTE
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
@@ -43,7 +44,7 @@ def contract(name: str) -> Contract:
     return Contract(
         features=(Feature(name=name), Feature(name="k" + name, dtype=Dtype.CATEGORY)),
         targets=(name, "t" + name),
-        step_seconds=60,
+        step=MINUTE,
         input_length=1,
         horizon=1,
     )
@@ -139,13 +140,13 @@ def test_a_control_character_is_refused_at_registration_with_its_place(
 ) -> None:
     usual: dict[str, Any] = {"features": (Feature(name="a"),), "targets": ("y",)}
     odd = Contract(
-        **{**usual, **build(f"ab{chr(code)}")}, step_seconds=60, input_length=1, horizon=1
+        **{**usual, **build(f"ab{chr(code)}")}, step=MINUTE, input_length=1, horizon=1
     )
     reason = f"{field}: character 3 is the control character U+{code:04X}"
     with pytest.raises(Unprocessable) as refusal:
         register(session, Registration(name="odd", contract=odd), NOW)
     assert str(refusal.value) == reason
-    plain = Contract(**usual, step_seconds=60, input_length=1, horizon=1)
+    plain = Contract(**usual, step=MINUTE, input_length=1, horizon=1)
     register(session, Registration(name="plain", contract=plain), NOW)
     model = models.find(session, "plain")
     with pytest.raises(Unprocessable, match="control character"):

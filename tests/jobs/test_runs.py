@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from db.queries.queue import runs
 from db.queries.queue.runs import Claim
 from db.session import unit_of_work
@@ -99,9 +100,6 @@ def test_an_outage_never_gives_a_run_up(sessions: sessionmaker[Session], now: da
             status = runs.give_back(session, taken, "the lake is away", at, is_outage=True)
         assert status is RunStatus.TODO
         at += timedelta(seconds=73)  # a minute and its jitter
-
-
-HOUR = timedelta(hours=1)
 
 
 def test_a_run_that_waits_and_a_lease_are_due_when_the_clock_is_set_back(

@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.settings import Settings
 from db.queries.queue import runs
 from db.session import unit_of_work
 from db.tables import LateDay, Model, Run
 from jobs.ticker import Ticker, closed_days, late_days, slot_of
-from tests.services.loop import DAY, Loop, at_once
+from tests.services.loop import Loop, at_once
 from tests.streams import START
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
 from core.clock import utcnow
+from core.durations import HOUR
 from core.schema.rows import Kind
 from core.settings import Settings
 from db.queries.queue import runs
@@ -21,7 +22,7 @@ from db.tables.queue import RunStatus
 from jobs.wiring import jobs
 from jobs.worker import Job, Queue, Worker
 from services.platform_faults import failing_jobs, platform_alerts
-from tests.streams import HOUR, START, add_model
+from tests.streams import START, add_model
 
 
 @pytest.fixture

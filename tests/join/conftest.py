@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.rows import Kind
 from core.streams import Stream
 from db.session import read_only
@@ -18,7 +19,7 @@ from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tasks.residual_sums import RESIDUALS
 from tests import stored
-from tests.streams import HOUR, START, add_model, keep, table
+from tests.streams import START, add_model, keep, table
 
 LATE = START + PATIENCE
 TODAY = START.date()

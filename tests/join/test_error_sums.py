@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.feature import Dtype, Feature
 from core.schema.rows import Kind
 from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
@@ -22,7 +23,6 @@ from tests import stored
 from tests.join.conftest import AT, FORECAST, LATE, World
 from tests.streams import (
     CONTRACT,
-    HOUR,
     START,
     add_model,
     add_version,

@@ -1,12 +1,12 @@
 """Join: what was predicted with what happened."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.task import EXPECTED, LABELLED, LOSS, N_SUMS
 from db.queries.log import positions
 from db.session import read_only, unit_of_work
@@ -18,9 +18,7 @@ from services.platform_faults import set_aside
 from services.retention.archive import archive_all
 from tests import stored
 from tests.join.conftest import AT, FORECAST, LATE, World
-from tests.streams import HOUR, START, add_version, label, prediction
-
-DAY = timedelta(days=1)
+from tests.streams import START, add_version, label, prediction
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

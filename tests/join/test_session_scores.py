@@ -5,11 +5,12 @@ from uuid import UUID
 
 import pytest
 
+from core.durations import HOUR
 from db.session import unit_of_work
 from db.tables import Rollout
 from retrain.rollout import Phase
 from tests.join.conftest import AT, World
-from tests.streams import HOUR, START, add_version, label, prediction
+from tests.streams import START, add_version, label, prediction
 
 
 def open_canary(world: World) -> UUID:

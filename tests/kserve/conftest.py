@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.settings import Settings
@@ -20,7 +21,7 @@ from tests.streams import waiting_rows
 CONTRACT = Contract(
     features=(Feature(name="load", max_length=3), Feature(name="temp", max_length=3)),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=3,
     horizon=2,
 )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.masking import hashed, new_key
@@ -40,7 +41,7 @@ CONTRACT = Contract(
         Feature(name="name", dtype=Dtype.CATEGORY, sensitivity=Sensitivity.DROP),
     ),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=1,
     horizon=1,
     sensitive_fields={"entity": Sensitivity.HASH, "session_id": Sensitivity.DROP},

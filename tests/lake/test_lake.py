@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from deltalake import DeltaTable
 
+from core.durations import DAY, HOUR
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind
 from core.window import Window
 from lake import tables
 from lake.reading import Log, Snapshot
 from lake.series import training_series
-from tests.streams import CONTRACT, HOUR, START, label, prediction, table
-
-DAY = timedelta(days=1)
+from tests.streams import CONTRACT, START, label, prediction, table
 
 
 class Place:

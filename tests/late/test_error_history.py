@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model
@@ -21,8 +22,8 @@ from services.read_models.explanations.finding import explain
 from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.conftest import Once
-from tests.late.world import DAY, NOW, Row, World
-from tests.streams import HOUR, START, label, prediction
+from tests.late.world import NOW, Row, World
+from tests.streams import START, label, prediction
 
 pytestmark = pytest.mark.sqlite_first
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.rows import Kind
 from db.queries.log import row_counters
@@ -18,9 +19,8 @@ from db.tables import LogCount, Model
 from services.aggregation.fold import fold_all
 from services.evaluation import schedule
 from services.ingest import event_time
-from tests.streams import HOUR, START, add_model, keep, prediction, table
+from tests.streams import START, add_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 NOW = START + 100 * DAY
 NOON = START + 12 * HOUR
 
@@ -142,7 +142,7 @@ def test_a_longer_lateness_makes_fewer_rows_late(sessions: sessionmaker[Session]
     for name, lateness, n_late in (("short", 3600.0, 1), ("long", 7200.0, 0)):
         model_id = add_model(sessions, name=name)
         with unit_of_work(sessions) as session:
-            policy = Policy(lateness_seconds=lateness)
+            policy = Policy(lateness=timedelta(seconds=lateness))
             session.get_one(Model, model_id).policy = policy
         rows = at((DAY + HOUR, DAY + HOUR), (HOUR, DAY + HOUR))
         keep(sessions, model_id, Kind.PREDICTIONS, rows)

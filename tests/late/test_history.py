@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import DAY
 from core.settings import Settings
 from core.window import Window
 from db.session import unit_of_work
@@ -21,7 +22,7 @@ from notify.signing import new_secret
 from services.access.api_keys import create_key
 from services.evaluation.backtest import Backtest, BacktestRequest, run_backtest
 from services.models.monitor_config import MonitorPlan
-from tests.late.world import DAY, KINDS, World, hours
+from tests.late.world import KINDS, World, hours
 from tests.streams import START
 
 pytestmark = pytest.mark.sqlite_first
@@ -115,7 +116,7 @@ def test_other_monitors_and_another_reference_may_be_tried(
     [record] = found.records
     assert (found.since, found.n_days) == (START + 26 * DAY, 5)
     assert record.n_breaches == record.n_evaluated > 0
-    first_days = BacktestRequest(until=END, reference_days=2, plans=(plan,))
+    first_days = BacktestRequest(until=END, reference_length=2 * DAY, plans=(plan,))
     assert run_backtest(sessions, world.model_id, first_days).n_days == N_SERVED - 3
     [episode] = found.episodes
     assert (episode.monitor, episode.until) == ("strict", None)

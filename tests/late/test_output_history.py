@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.window import Window
 from db.session import read_only, unit_of_work
@@ -23,10 +24,10 @@ from services.rollouts import set_champion
 from tests.conftest import Once
 from tests.killed import assert_killed
 from tests.late.test_same_alarms import alarms, judged
-from tests.late.world import BY_SHOP, DAY, NOW, Row, World, hours, in_shops, shuffled
+from tests.late.world import BY_SHOP, NOW, Row, World, hours, in_shops, shuffled
 from tests.services import mortal
 from tests.services.loop import Loop
-from tests.streams import HOUR, START, add_version, prediction
+from tests.streams import START, add_version, prediction
 
 pytestmark = pytest.mark.sqlite_first
 

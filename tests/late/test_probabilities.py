@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
@@ -24,8 +25,8 @@ from tasks.calibration_sums import CALIBRATION, EXPECTED
 from tasks.residual_sums import RESIDUALS
 from tests import stored
 from tests.conftest import Once
-from tests.late.world import DAY, NOW, Row, World
-from tests.streams import CONTRACT, HOUR, START, label, prediction
+from tests.late.world import NOW, Row, World
+from tests.streams import CONTRACT, START, label, prediction
 
 # On PostgreSQL `test_error_history.py` reads what is joined by day.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

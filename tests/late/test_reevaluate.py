@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from db.queries.log import recompute_marks
 from db.session import unit_of_work
@@ -21,19 +22,9 @@ from services.evaluation.reevaluate import reevaluate
 from tests.conftest import Once
 from tests.killed import assert_killed
 from tests.late import mortal
-from tests.late.world import (
-    BY_SHOP,
-    DAY,
-    KINDS,
-    NOW,
-    Row,
-    World,
-    hours,
-    in_shops,
-    shuffled,
-)
+from tests.late.world import BY_SHOP, KINDS, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import at_once
-from tests.streams import HOUR, START, prediction
+from tests.streams import START, prediction
 
 pytestmark = pytest.mark.sqlite_first
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from db.tables import Alert, FlipRow, Monitor
 from services.evaluation.baseline_cache import Baselines
 from tests.conftest import Once
 from tests.killed import assert_killed
-from tests.late.world import DAY, KINDS, World, hours
+from tests.late.world import KINDS, World, hours
 from tests.services import mortal
 from tests.streams import START
 

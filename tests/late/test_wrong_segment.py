@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
@@ -19,8 +20,8 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
 from tests.conftest import Once
-from tests.late.world import BY_SHOP, DAY, NOW, SHOPS, Row, World
-from tests.streams import HOUR, START, label, prediction
+from tests.late.world import BY_SHOP, NOW, SHOPS, Row, World
+from tests.streams import START, label, prediction
 
 # On PostgreSQL `test_error_history.py` reads what is joined by day.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
@@ -31,20 +32,10 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
-from tests.streams import (
-    CONTRACT,
-    HOUR,
-    START,
-    add_served_model,
-    keep,
-    label,
-    prediction,
-    table,
-)
+from tests.streams import CONTRACT, START, add_served_model, keep, label, prediction, table
 
-DAY = timedelta(days=1)
 NOW = START + 900 * DAY
-POLICY = Policy(label_delay_seconds=86_400.0)
+POLICY = Policy(label_delay=DAY)
 KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
 
 SHOPS = ("a", "b", "c")
@@ -75,13 +66,13 @@ class World:
         self.baselines = Baselines()
         self.contract = contract
         by_segment = {"by_segment": True} if contract.segment_by else {}
-        by_day = {"window_days": drift_days}
+        by_day = {"window": f"P{drift_days}D"}
         params: dict[str, dict[str, Any]] = {
-            "accuracy": {"objective": 0.6, "window_days": 4},
+            "accuracy": {"objective": 0.6, "window": "P4D"},
             "calibration": by_day,
-            "input_drift": {**by_day, "period_hours": 24, **by_segment},
+            "input_drift": {**by_day, "season": "PT24H", **by_segment},
             "mean_shift": by_segment,
-            "prediction_drift": {**by_day, "period_hours": 24, **by_segment},
+            "prediction_drift": {**by_day, "season": "PT24H", **by_segment},
             "residuals": by_day,
             "segment_accuracy": by_day,
         }

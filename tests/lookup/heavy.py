@@ -7,7 +7,6 @@ in a process of its own too.
 import multiprocessing
 import resource
 import sys
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy.orm import sessionmaker
 
+from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind, prediction_schema
 from db.migrate import upgrade
@@ -26,7 +26,6 @@ from services.read_models.lookup.query import Query
 from tests.streams import CONTRACT, START, add_model
 
 APPEND = 100_000
-DAY = timedelta(days=1)
 
 
 def rows(first: int, n: int, begin: int) -> pa.Table:

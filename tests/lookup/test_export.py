@@ -15,11 +15,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cli.main import main
+from core.durations import DAY, HOUR
 from core.settings import Settings
 from tests.lookup.conftest import Place
-from tests.streams import HOUR, START, label, prediction
+from tests.streams import START, label, prediction
 
-DAY = timedelta(days=1)
 EXPORT = "/v1/models/grid/export"
 
 

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.masking import hashed
 from db.session import unit_of_work
 from db.tables import Model
 from lake import search
 from services.read_models.lookup import paged
 from tests.lookup.conftest import Get, Place
-from tests.streams import HOUR, START, label, prediction
-
-DAY = timedelta(days=1)
+from tests.streams import START, label, prediction
 
 
 def test_an_id_is_found_in_the_inbox_and_in_the_lake(get: Get, place: Place) -> None:

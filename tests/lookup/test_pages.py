@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE
 from tests.lookup.conftest import Get, Place
-from tests.streams import HOUR, START, label, prediction
-
-DAY = timedelta(days=1)
+from tests.streams import START, label, prediction
 
 
 def ids(answer: Any) -> list[str]:

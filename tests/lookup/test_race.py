@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.errors import Busy
 from core.lake_root import LakeRoot
 from db.queries.log import unarchived
@@ -19,7 +20,7 @@ from services.read_models.lookup.query import Query
 from services.read_models.lookup.rows import Prediction
 from services.read_models.lookup.snapshot import open_snapshot
 from tests.lookup.conftest import Place
-from tests.streams import HOUR, START, prediction
+from tests.streams import START, prediction
 
 N = 40
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from monitors.drift.input_drift import evaluate
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
 from monitors.statistics.all_distances import between
@@ -48,7 +49,7 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
         now, before = halves(summary)
         ks.append(float(between(totals(now), totals(before), edges).ks[0]))
         hours = hourly(summary, ("x",), START, day(N_DAYS))
-        params = InputDriftParams(window_days=5, period_hours=24)
+        params = InputDriftParams(window=5 * DAY, season=DAY)
         learnt = fit(hours.until(chunk_at(day(CHANGED)), CHANGED * 24), params)
         assert isinstance(learnt, InputDriftBaseline)
         scores.append(evaluate(learnt, hours, day(N_DAYS)).value)

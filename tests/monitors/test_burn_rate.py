@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import DAY, HOUR, MINUTE
 from core.errors import Unprocessable
 from monitors.finding import Finding, Outcome
 from monitors.slo.burn_rate import burns, evaluate
@@ -14,7 +15,6 @@ from monitors.slo.slices import Counts, Slices
 from monitors.summaries.summary import Ints
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 PARAMS = BurnRateParams(objective=0.999)
 LATENCY = replace(PARAMS, sli="latency")
 
@@ -72,17 +72,17 @@ def test_factors_follow_from_shares(days: int, factors: tuple[float, ...]) -> No
     [
         pytest.param({"objective": 0.9}, "can never fire", id="a budget too large to burn"),
         pytest.param({"objective": 1.0}, "in \\(0, 1\\)", id="no budget at all"),
-        pytest.param({"period_days": 0}, "shorter than the window", id="no period"),
-        pytest.param({"max_staleness_seconds": 0.0}, "positive", id="no pause at all"),
+        pytest.param({"period": 0 * DAY}, "at least P1D", id="no period"),
+        pytest.param({"max_staleness": 0 * DAY}, "positive", id="no pause at all"),
         pytest.param({"sli": "joy"}, "known: availability, latency", id="no such SLI"),
         pytest.param(
-            {"sli": "latency", "sli_params": {"slower_than_seconds": 0.0}},
-            "latency: slower_than_seconds must be positive",
+            {"sli": "latency", "sli_params": {"slower_than": "PT0S"}},
+            "latency: slower_than must be positive",
             id="nothing is that fast",
         ),
         pytest.param(
-            {"sli_params": {"slower_than_seconds": 1.0}},
-            "availability: no slower_than_seconds",
+            {"sli_params": {"slower_than": "PT1S"}},
+            "availability: no slower_than",
             id="a parameter of another SLI",
         ),
     ],
@@ -172,7 +172,7 @@ def test_predictions_that_stopped_are_not_health(
         bad[len(bad) - n_silent - 6 : len(bad) - n_silent] = n_bad
     good = np.full(60 * 12, 10) - bad
     good[len(good) - n_silent :] = 0
-    params = replace(PARAMS, max_staleness_seconds=staleness_hours * 3600.0)
+    params = replace(PARAMS, max_staleness=staleness_hours * HOUR)
     found = evaluation(slices_of(5 * MINUTE, good, bad), params)
     assert found.detail.to_json()["state"] == state
     is_unknown = state in ("source_stale", "no_traffic")

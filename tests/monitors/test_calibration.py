@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from core.errors import Unprocessable
 from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
@@ -31,7 +32,7 @@ from tests.monitors.probabilities import (
     shifted,
 )
 
-PARAMS = CalibrationParams(window_days=3)
+PARAMS = CalibrationParams(window=3 * DAY)
 N_DAYS, CHANGED = 104, 100
 
 
@@ -182,8 +183,8 @@ def test_an_error_that_is_there_is_told_whole() -> None:
 @pytest.mark.parametrize(
     "params",
     [
-        pytest.param({"reference_days": 100}, id="20 windows do not fit"),
-        pytest.param({"window_days": 0}, id="no window"),
+        pytest.param({"reference": "P100D"}, id="20 windows do not fit"),
+        pytest.param({"window": "PT0S"}, id="no window"),
         pytest.param({"min_coverage": 0.0}, id="no label needed"),
         pytest.param({"days_between_false_alarms": 0}, id="no promise"),
     ],
@@ -203,7 +204,7 @@ def evaluations(of_days: Floats, params: CalibrationParams, first: int = 1) -> l
 def test_false_alarms_are_about_as_frequent_as_promised() -> None:
     """12 streams of 200 days with a promise of one in 30; three sigma of a Poisson count."""
     params = CalibrationParams(
-        window_days=2, days_between_false_alarms=30.0, reference_days=120
+        window=2 * DAY, days_between_false_alarms=30.0, reference=120 * DAY
     )
     n_days, n_alarms = 0, 0
     for i in range(12):

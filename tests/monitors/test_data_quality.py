@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,8 +320,9 @@ def test_missing_values_are_found_the_day_they_go(share: float) -> None:
 
 def test_a_limit_of_none_is_no_limit() -> None:
     for name in ("min_missing", "max_refused", "days_between_false_alarms"):
+        of_none: dict[str, Any] = {name: 0.0}
         with pytest.raises(ValueError, match=f"{name} must be positive"):
-            DataQualityParams(**{name: 0.0})
+            DataQualityParams(**of_none)
     with pytest.raises(ValueError, match="more than 1"):
         DataQualityParams(max_volume_ratio=0.5)
     with pytest.raises(ValueError, match="must be positive"):

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from monitors.drift import input_drift, input_drift_baseline
 from monitors.drift.input_drift_baseline import InputDriftParams
 from monitors.false_alarms.warm_up import WarmingUp
@@ -25,7 +26,7 @@ def evaluations(room: Any, params: Callable[..., Any], stream: Floats, **weights
     """Learn from the first days, and look at the others."""
     reference = grid(stream[: N_REFERENCE * HOURS])
     fit = input_drift_baseline.fit if room is input_drift else room.fit
-    baseline = fit(reference, params(window_days=3, **weights))
+    baseline = fit(reference, params(window=3 * DAY, **weights))
     assert not isinstance(baseline, WarmingUp)
     return room.evaluate_days(baseline, days(grid(stream), N_REFERENCE + 3, N_DAYS))
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from core.durations import DAY, HOUR
 from monitors.drift.input_drift import conformal_p, evaluate, evaluate_days
 from monitors.drift.input_drift_baseline import InputDriftBaseline, InputDriftParams, fit
 from monitors.false_alarms.threshold import episodes
@@ -13,7 +14,7 @@ from monitors.statistics.seasonality import difference, find_period, window_mome
 from monitors.summaries.summary import Floats
 from tests.monitors.streams import ar1, day, days, etth1, grid, plant
 
-QUICK = InputDriftParams(window_days=3, days_between_false_alarms=90.0)
+QUICK = InputDriftParams(window=3 * DAY, days_between_false_alarms=90.0)
 
 
 def learned(mean: Floats, params: InputDriftParams = QUICK) -> InputDriftBaseline:
@@ -75,11 +76,11 @@ def test_a_season_is_found_and_can_be_overridden() -> None:
     weekly = np.sin(2 * np.pi * hour / 24) + (hour % 168 < 120)
     assert find_period(weekly[:, None]) == 168
     assert find_period(ar1(0.9, (5000, 4), 3)) == 24
-    assert learned(plant(90), InputDriftParams(window_days=3, period_hours=48)).period == 48
+    assert learned(plant(90), InputDriftParams(window=3 * DAY, season=48 * HOUR)).period == 48
 
 
 def test_a_short_reference_is_warming_up() -> None:
-    found = fit(grid(plant(40)), InputDriftParams(window_days=3, period_hours=24))
+    found = fit(grid(plant(40)), InputDriftParams(window=3 * DAY, season=24 * HOUR))
     assert found == WarmingUp(n_windows=12, window_days=3)
     finding = evaluate(found, grid(plant(20)), day(20))
     assert finding.outcome is Outcome.NO_DATA
@@ -159,7 +160,7 @@ def test_window_moments_agree_with_numpy() -> None:
 def test_the_p_value_holds_its_size(phi: float) -> None:
     """300 streams, nominal 5 %: 0.05 + 3 standard errors (0.0126) is 0.088."""
     n_streams, n_days = 300, 66
-    params = InputDriftParams(window_days=3, period_hours=24, min_effect=0.0)
+    params = InputDriftParams(window=3 * DAY, season=24 * HOUR, min_effect=0.0)
     rejected = 0
     for seed in range(n_streams):
         series = ar1(phi, (n_days * 24, 2), seed)
@@ -172,7 +173,7 @@ def test_the_p_value_holds_its_size(phi: float) -> None:
 @pytest.mark.parametrize("phi", [0.5, 0.9, 0.97])
 def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
     """40 streams of 100 days, one in 30 promised: 133 expected, 133 + 3 sqrt is 168."""
-    params = InputDriftParams(window_days=7, days_between_false_alarms=30.0, min_effect=0.0)
+    params = InputDriftParams(window=7 * DAY, days_between_false_alarms=30.0, min_effect=0.0)
     n_alarms = 0
     for seed in range(40):
         series = ar1(phi, (300 * 24, 5), 1000 + seed)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from core.durations import DAY
 from monitors.false_alarms.threshold import conformal_p, episodes
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.statistics.max_statistic import largest
@@ -31,7 +32,7 @@ from tests.monitors.streams import ar1, days, ett, etth1, grid, plant
 Fault: TypeAlias = Callable[[Floats, np.random.Generator, float], Floats]
 
 WEEK = 168
-QUICK = TemporalPatternParams(window_days=3)
+QUICK = TemporalPatternParams(window=3 * DAY)
 VIEWS = panel_views()
 
 
@@ -140,8 +141,8 @@ def test_a_look_is_the_same_however_much_came_before(
     ("wrong", "why"),
     [
         pytest.param({"days_between_false_alarms": 0.0}, "positive", id="no promise"),
-        pytest.param({"window_days": 1}, "at least 2", id="a window of a day"),
-        pytest.param({"season_hours": 168}, "less than a window", id="a season too long"),
+        pytest.param({"window": DAY}, "at least P2D", id="a window of a day"),
+        pytest.param({"season": 7 * DAY}, "less than a window", id="a season too long"),
     ],
 )
 def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, Any], why: str) -> None:

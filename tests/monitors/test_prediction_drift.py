@@ -6,6 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.window import Window
 from monitors.baselines.first_days import reference_of
@@ -95,7 +96,7 @@ def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
 
 
 def test_the_reference_grows_to_its_full_length_and_stays() -> None:
-    params = PredictionDriftParams(reference_days=60)
+    params = PredictionDriftParams(reference=60 * DAY)
     said = noise(200, seed=3)
     at_first, at_last = evaluated(said, 50, params), evaluated(said, 190, params)
     assert at_first.detail.reference == Window(day(0), day(48))
@@ -114,9 +115,9 @@ def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
 @pytest.mark.parametrize(
     "params",
     [
-        pytest.param({"reference_days": 45}, id="19 windows do not fit"),
-        pytest.param({"window_days": 20}, id="nor longer ones into a year"),
-        pytest.param({"window_days": 0}, id="no window"),
+        pytest.param({"reference": "P45D"}, id="19 windows do not fit"),
+        pytest.param({"window": "P20D"}, id="nor longer ones into a year"),
+        pytest.param({"window": "PT0S"}, id="no window"),
         pytest.param({"min_effect": -1.0}, id="as drift refuses it"),
     ],
 )
@@ -137,7 +138,7 @@ def alarms(said: Floats, params: PredictionDriftParams) -> tuple[int, int]:
 @pytest.mark.parametrize("phi", [0.6, 0.95])
 def test_false_alarms_are_no_more_frequent_than_promised(phi: float) -> None:
     """10 streams of 200 days, one in 30 promised; the windows while it learns count too."""
-    params = PredictionDriftParams(days_between_false_alarms=30.0, reference_days=120)
+    params = PredictionDriftParams(days_between_false_alarms=30.0, reference=120 * DAY)
     found = [alarms(noise(200, seed=9_000 + seed, phi=phi), params) for seed in range(10)]
     n_days, n_alarms = np.sum(found, axis=0)
     expected = n_days / 30.0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from core.errors import Unprocessable
 from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
@@ -19,7 +20,7 @@ from tasks.residual_sums import CENTRED, RESIDUALS, N, sums
 from tests.monitors.errors import cells, error_days, forecast_errors, quiet_errors
 from tests.monitors.streams import ett
 
-PARAMS = ResidualParams(window_days=3)
+PARAMS = ResidualParams(window=3 * DAY)
 FAR = slice(16, 24)  # the steps of the last part
 N_DAYS, CHANGED = 104, 100
 
@@ -114,7 +115,7 @@ def test_days_with_too_few_labels_say_nothing() -> None:
 
 
 def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() -> None:
-    params = ResidualParams(window_days=3, reference_days=60)
+    params = ResidualParams(window=3 * DAY, reference=60 * DAY)
     reference: Any = evaluated(quiet_errors(100, seed=4), params).detail.to_json()["reference"]
     assert (reference["start"], reference["end"]) == (
         "2016-07-18T00:00:00Z",
@@ -122,7 +123,7 @@ def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() 
     )
     early: Any = evaluated(quiet_errors(63, seed=4), params).detail.to_json()["reference"]
     assert early["end"] == "2016-09-15T00:00:00Z"  # 19 windows
-    young = replace(params, reference_days=365)
+    young = replace(params, reference=365 * DAY)
     grows: Any = evaluated(quiet_errors(100, seed=4), young).detail.to_json()["reference"]
     assert grows["end"] == "2016-09-25T00:00:00Z"  # 28 days before the window
 
@@ -130,7 +131,7 @@ def test_the_reference_ends_before_what_lasts_and_does_not_outgrow_its_length() 
 def test_what_goes_on_is_breach_until_it_has_lasted_four_weeks() -> None:
     bias = quiet_errors(150, seed=5)
     bias[100 * HOURS :] += 0.8
-    params = ResidualParams(window_days=3)
+    params = ResidualParams(window=3 * DAY)
     outcomes = [
         evaluate(error_days(cells(bias[: end * HOURS])), params).outcome
         for end in range(103, 151)
@@ -155,8 +156,8 @@ def test_the_sums_of_two_sets_of_forecasts_add_up_and_their_order_does_not_matte
 @pytest.mark.parametrize(
     "params",
     [
-        pytest.param({"reference_days": 100}, id="20 windows do not fit"),
-        pytest.param({"window_days": 0}, id="no window"),
+        pytest.param({"reference": "P100D"}, id="20 windows do not fit"),
+        pytest.param({"window": "PT0S"}, id="no window"),
         pytest.param({"min_coverage": 0.0}, id="no label needed"),
         pytest.param({"days_between_false_alarms": 0}, id="no promise"),
     ],
@@ -177,7 +178,7 @@ def alarms(of_days: Floats, params: ResidualParams) -> tuple[int, int]:
 @pytest.mark.slow
 def test_false_alarms_are_no_more_frequent_than_promised() -> None:
     """12 streams of 200 days with a promise of one in 30; three sigma of a Poisson count."""
-    params = ResidualParams(window_days=2, days_between_false_alarms=30.0, reference_days=120)
+    params = ResidualParams(window=2 * DAY, days_between_false_alarms=30.0, reference=120 * DAY)
     found = [alarms(cells(quiet_errors(200, seed=7_000 + i)), params) for i in range(12)]
     n_days, n_alarms = np.sum(found, axis=0)
     expected = n_days / 30.0

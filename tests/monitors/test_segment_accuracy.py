@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from monitors.baselines.segments import FIRST, MOST, OTHER, Label
 from monitors.false_alarms.threshold import episodes
 from monitors.finding import Finding, Outcome
@@ -21,7 +22,7 @@ from monitors.performance.segment_accuracy import (
 from monitors.summaries.summary import Bools, Floats
 
 N_SEGMENTS, N_TARGETS, A_DAY = 8, 3, 96
-PARAMS = SegmentAccuracyParams(window_days=3)
+PARAMS = SegmentAccuracyParams(window=3 * DAY)
 LABEL = Label(by="site", names={FIRST + i: str(i) for i in range(N_SEGMENTS)})
 TARGETS = tuple(f"t{i}" for i in range(N_TARGETS))
 FIRST_DAY = 17_000
@@ -172,7 +173,7 @@ def test_the_promise_holds_over_all_segments() -> None:
     Were each part measured by its own farthest windows, there would be 58.
     """
     params = SegmentAccuracyParams(
-        window_days=3, days_between_false_alarms=30.0, reference_days=200
+        window=3 * DAY, days_between_false_alarms=30.0, reference=200 * DAY
     )
     n_worlds, n_live, alarms = 12, 120, 0
     for seed in range(n_worlds):

@@ -1,9 +1,10 @@
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
+from core.durations import DAY
 from core.window import Window
 from monitors.baselines.daily_evaluations import no_data
 from monitors.drift.input_drift import DriftDetail
@@ -15,7 +16,6 @@ from monitors.summaries.values import Column, summarise
 from tests.monitors.streams import ar1
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 NAMES = ("load", "wind")
 N_REFERENCE, N_NOW = 40, 7
 

@@ -1,17 +1,17 @@
 """A source that stops, fails, is overdue or changes: found by the clock, and named."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from core.durations import DAY, HOUR, MINUTE
 from core.errors import Unprocessable
 from monitors.finding import Outcome
 from monitors.registry import parse
 from monitors.slo.source_states import SourceParams, SourceState, evaluate
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 HOURLY = tuple(NOW - HOUR * n for n in reversed(range(48)))
 
 

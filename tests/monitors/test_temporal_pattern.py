@@ -3,6 +3,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from monitors.false_alarms.warm_up import WarmingUp
 from monitors.finding import Outcome
 from monitors.summaries.hourly import HOURS
@@ -19,7 +20,7 @@ def stream() -> Floats:
 
 @pytest.fixture(scope="module")
 def baseline(stream: Floats) -> TemporalPatternBaseline:
-    baseline = fit(grid(stream[: 200 * HOURS]), TemporalPatternParams(window_days=3))
+    baseline = fit(grid(stream[: 200 * HOURS]), TemporalPatternParams(window=3 * DAY))
     assert isinstance(baseline, TemporalPatternBaseline)
     return baseline
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
+from core.durations import DAY
 from core.window import Window
 from monitors.baselines import first_days
 from monitors.false_alarms.threshold import episodes
@@ -24,7 +25,7 @@ from tests.monitors.window_profiles import STEPS, SYMBOLS, kept_of, layout_of, s
 Fault: TypeAlias = Callable[[Floats], Floats]
 N_DAYS = 160
 PLANT = plant(N_DAYS)
-PARAMS = WindowProfileParams(window_days=2)
+PARAMS = WindowProfileParams(window=2 * DAY)
 
 
 def evaluated(fault: Fault, days: int = 3, layout: Layout | None = None) -> Finding:
@@ -98,7 +99,7 @@ def test_features_that_part_company_change_only_the_sketch_of_both() -> None:
     values = (
         10 + 3 * np.column_stack([shared, shared]) + 0.3 * rng.normal(size=(len(shared), 2))
     )
-    layout, params = layout_of(2), WindowProfileParams(window_days=5)
+    layout, params = layout_of(2), WindowProfileParams(window=5 * DAY)
     rows = windows(values)
     # The second feature's windows are those of other rows of the same day.
     apart = rows.copy()
@@ -173,15 +174,13 @@ def test_a_day_without_rows_is_unknown_and_the_others_are_evaluated() -> None:
     ("params", "message"),
     [
         pytest.param({"days_between_false_alarms": 0.0}, "must be positive", id="no promise"),
-        pytest.param({"window_days": 0}, "at least 1", id="no window"),
-        pytest.param({"reference_days": 60}, "at least 85", id="too short a reference"),
+        pytest.param({"window": 0 * DAY}, "at least P1D", id="no window"),
+        pytest.param({"reference": 60 * DAY}, "at least P85D", id="too short a reference"),
     ],
 )
-def test_parameters_that_mean_nothing_are_refused(
-    params: dict[str, float], message: str
-) -> None:
+def test_parameters_that_mean_nothing_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        WindowProfileParams(**params)  # type: ignore[arg-type]
+        WindowProfileParams(**params)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.settings import Settings
 from services.aggregation.fold import fold_all
 from services.retention.archive import archive_all
@@ -30,7 +31,7 @@ from tests.pipeline.world import (
     comparable,
     platform,
 )
-from tests.streams import HOUR, START
+from tests.streams import START
 
 N_SLOW = int(os.environ.get("SEQWATCH_TEST_PIPELINE_EXAMPLES", "200"))
 MAX_MAGNITUDE = 1e100  # beyond it a row is quarantined
@@ -116,7 +117,7 @@ def goes_through(api: Platform, features: dict[str, Input], target: str) -> None
             for name, each in features.items()
         ],
         "targets": [target],
-        "step_seconds": 3600,
+        "step": "PT1H",
         "input_length": 4,
         "horizon": 2,
     }

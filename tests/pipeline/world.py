@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.main import create_app
 from cli.importing.arguments import add_import
 from cli.importing.command import run
+from core.durations import DAY
 from core.settings import Settings
 from core.window import Window
 from db.queries import models
@@ -37,7 +37,6 @@ from services.models import champion_pointer
 from services.retention.archive import archive_all
 from tests.streams import START
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 12, 3  # days
 NOW = START + 36_500 * DAY  # when the worker runs, whatever the clock of the machine says
 SERVED = START + N_REFERENCE * DAY

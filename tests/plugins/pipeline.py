@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from core.durations import from_text
 from retrain.artifact_header import sha256_of
 from retrain.plan import Sizes
 from retrain.template import TEMPLATES, Epoch, FitRun, TrainingSet
@@ -23,7 +24,7 @@ def candidate(asked: dict[str, Any], client: httpx.Client) -> None:
     """Train on what this pipeline knows of the series, until the moment that it may."""
     contract = asked["contract"]
     until = datetime.fromisoformat(asked["learn_until"]) - START
-    n_steps = int(until.total_seconds()) // contract["step_seconds"]
+    n_steps = until // from_text(contract["step"])
     series = daily().reshape(1, -1, 1)[:, :n_steps]
     length, horizon = contract["input_length"], contract["horizon"]
     border = int(0.9 * n_steps)

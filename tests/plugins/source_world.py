@@ -66,7 +66,7 @@ class World:
         self.url = f"/v1/models/{model}/sources"
 
     def put(self, name: str = "bills", **more: Any) -> dict[str, Any]:
-        body = {"kind": "jsonl", "stream": "labels", "mapping": MAPPING, "every_seconds": 60}
+        body = {"kind": "jsonl", "stream": "labels", "mapping": MAPPING, "every": "PT1M"}
         body["config"] = {"path": str(self.path)}
         answer = self.client.put(f"{self.url}/{name}", json=body | more)
         assert answer.status_code in (200, 201), answer.text

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from cli.main import main
+from core.durations import DAY
 from core.errors import Unprocessable
 from core.window import Window
 from db.session import read_only
@@ -31,7 +32,7 @@ from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import uninstalled
-from tests.services.story import DAY, END, NOW, Story
+from tests.services.story import END, NOW, Story
 
 KINDS = {"mean_3sd": {"n_sd": 5.0}, "data_quality": {}}
 

@@ -1,6 +1,6 @@
 """An SLI from another distribution works from its rows to its notification and its page."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from cli.main import main
+from core.durations import DAY, MINUTE
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.schema.rows import Kind
@@ -38,7 +39,6 @@ from tests.streams import CONTRACT, START, add_served_model, keep, prediction, t
 
 __all__ = ["app", "as_key", "operator", "stranger"]  # fixtures
 
-DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 END = START + 2 * DAY
 LATER = START + 100 * DAY
 STREAM = "sli_queue_length"

@@ -35,9 +35,9 @@ __all__ = ["app", "as_key", "model", "operator", "stranger", "world"]  # fixture
         pytest.param({"mapping": {"entity": ["a", "b"]}}, "entity is one value", id="many"),
         pytest.param({"version": "v1"}, "version: labels have no", id="version"),
         pytest.param({"timezone": "Mars"}, "no time zone 'Mars'", id="zone"),
-        pytest.param({"every_seconds": 1}, "every_seconds: expected 5 to", id="often"),
-        pytest.param({"every_seconds": -1}, "every_seconds", id="never"),
-        pytest.param({"expect_within_seconds": 30}, "expect_within_seconds", id="soon"),
+        pytest.param({"every": "PT1S"}, "every: expected PT5S to", id="often"),
+        pytest.param({"every": "-PT1S"}, "every", id="never"),
+        pytest.param({"expect_within": "PT30S"}, "expect_within", id="soon"),
         pytest.param({"watermark": 7}, "watermark", id="unknown"),
     ],
 )
@@ -45,7 +45,7 @@ def test_a_definition_that_is_none_is_refused(
     world: World, body: dict[str, Any], why: str
 ) -> None:
     good = {"kind": "jsonl", "config": {"path": "/x"}, "stream": "labels", "mapping": MAPPING}
-    answer = world.client.put(f"{world.url}/bills", json={**good, "every_seconds": 60, **body})
+    answer = world.client.put(f"{world.url}/bills", json={**good, "every": "PT1M", **body})
     assert answer.status_code == 422
     assert why in answer.text
     assert world.client.get(world.url).json()["items"] == []
@@ -74,7 +74,7 @@ def test_definitions_are_listed_changed_under_a_precondition_and_deleted(
     tag = {"If-Match": answer.headers["ETag"]}
     world.pull()
     body: dict[str, Any] = {"kind": "jsonl", "config": {"path": str(world.path)}}
-    body |= {"stream": "labels", "mapping": MAPPING, "every_seconds": 90}
+    body |= {"stream": "labels", "mapping": MAPPING, "every": "PT90S"}
     changed = world.client.put(f"{world.url}/bills", json=body, headers=tag)
     assert (changed.status_code, changed.json()["rows"]) == (200, len(TIED))
     with read_only(world.sessions) as session:

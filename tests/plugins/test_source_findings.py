@@ -39,7 +39,7 @@ def test_a_source_that_stops_fires_an_alert_until_rows_come(
 ) -> None:
     add_channel(sessions, "team", "http://127.0.0.1:1/", NOW, "ticket")
     append(world.path, [label(1)])
-    world.put(expect_within_seconds=7200)
+    world.put(expect_within="PT2H")
     world.pull()
     assert world.check().outcome is Outcome.OK
     world.pull(passed=HOUR)

@@ -1,13 +1,14 @@
 """What every task keeps, of ours and of plug-ins."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from core.durations import HOUR
 from core.schema import rows, task
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
@@ -16,11 +17,10 @@ from monitors import registry
 from tasks.sums import by_place, metrics, parts, total, width
 from tests.api.conftest import stranger as stranger
 
-HOUR = timedelta(hours=1)
 BASE = Contract(
     features=(Feature(name="x", max_length=24),),
     targets=("y",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=24,
     horizon=1,
 )

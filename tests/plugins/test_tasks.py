@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import NotInstalled
 from core.schema import rows
 from core.schema.rows import Kind
@@ -34,8 +35,6 @@ from tests.plugins.conftest import uninstalled
 from tests.plugins.test_task_contract import BASE, CONTRACTS, WORDS
 
 __all__ = ["app", "as_key"]  # fixtures
-
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def wrong_by(offset: float) -> Callable[[int], tuple[list[float], list[float]]]:
@@ -94,7 +93,7 @@ def test_a_task_is_logged_joined_evaluated_and_shown(
         causes = session.scalars(of.order_by(Finding.as_of)).all()
     assert any(cause.startswith(TASKS.find(name).measure.name) for cause in causes)
     plan = MonitorPlan(
-        name="tried", kind="accuracy", params={"objective": 0.1, "window_days": 1}
+        name="tried", kind="accuracy", params={"objective": 0.1, "window": "P1D"}
     )
     found = run_backtest(sessions, model_id, BacktestRequest(plans=(plan,)))
     assert found.episodes
@@ -122,11 +121,11 @@ def signed_in(
 def register(operator: TestClient, sessions: sessionmaker[Session], name: str) -> UUID:
     body = {
         "contract": CONTRACTS[name].to_json(),
-        "policy": {"label_delay_seconds": 3600.0, "lateness_seconds": 0.0},
+        "policy": {"label_delay": "PT1H", "lateness": "PT0S"},
     }
     answer = operator.put("/v1/models/plug", json=body)
     assert answer.status_code == 201, answer.text
-    params = {"objective": 0.1, "window_days": 1}
+    params = {"objective": 0.1, "window": "P1D"}
     monitor = {"kind": "accuracy", "params": params}
     assert operator.put("/v1/models/plug/monitors/accuracy", json=monitor).is_success
     with read_only(sessions) as session:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from safetensors.numpy import save
 
 from cli.main import main
+from core.durations import DAY
 from core.errors import ForeignArtifact, RetrainRefused, Unprocessable
 from retrain.artifact_header import declared_format, sha256_of
 from retrain.rollout import Phase
@@ -23,7 +24,7 @@ from tests.killed import assert_killed
 from tests.plugins.conftest import uninstalled
 from tests.plugins.fits import KILLED_AFTER, PARAMS, SIZES, train, trained_once, until_killed
 from tests.plugins.worlds import logged, policy, world
-from tests.services.seasons import CHANGE, DAY, Seasons, daily
+from tests.services.seasons import CHANGE, Seasons, daily
 from tests.streams import START
 
 __all__ = ["app", "as_key", "logged", "operator", "stranger", "world"]  # fixtures

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from cli.main import main
+from core.durations import DAY
 from core.errors import RetrainRefused, Unprocessable
 from core.plugins import Loaded
 from core.schema.contract import Contract
@@ -37,7 +38,6 @@ from notify.trainer import (
 )
 from retrain.rollout import Phase
 from services.rollouts.rollout_transitions import command
-from services.rollouts.training_history import DAY
 from tests.api.conftest import CONTRACT
 from tests.plugins.conftest import uninstalled
 from tests.plugins.worlds import (

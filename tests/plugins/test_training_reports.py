@@ -15,11 +15,11 @@ from sqlalchemy import update
 
 from api.server.description import operations_of
 from core.clock import utcnow
+from core.durations import DAY
 from db.session import unit_of_work
 from db.tables import Rollout, RolloutEvent
 from retrain.artifact_header import sha256_of
 from retrain.rollout import Phase
-from services.rollouts.training_history import DAY
 from tests.plugins.worlds import (
     app,
     bearer,

@@ -16,12 +16,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from api.main import create_app
+from core.durations import HOUR
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from services.access.api_keys import create_key
 from services.retention.catch_up import catch_up
 from tests.services.seasons import CHANGE, Seasons, daily, opened
-from tests.streams import HOUR, START
+from tests.streams import START
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Summaries are made again from the log: the same, to the bit, whatever was lost of them."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.errors import Conflict, Unprocessable
 from core.schema.rows import Kind
 from db.queries.queue import runs
@@ -26,7 +26,6 @@ from tests import stored
 from tests.late.world import BY_SHOP, hours, in_shops
 from tests.streams import START, add_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 LATER = START + 100 * DAY
 
 

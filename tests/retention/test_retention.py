@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.rows import Kind
@@ -31,11 +32,10 @@ from tests.archive.mortal import LATER
 from tests.erasure.mortal import work
 from tests.erasure.rows import ALWAYS
 from tests.killed import assert_killed
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-DAY = timedelta(days=1)
 N_DAYS, KEEP, A_DAY = 21, 18, 4  # the last: rows of each kind
 FIRST = START.date() + timedelta(days=N_DAYS - KEEP)
 
@@ -55,7 +55,7 @@ def model_id(sessions: sessionmaker[Session], lake: Path) -> UUID:
     told = [label(at, [1.0]) for at in hours]
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, told))
     finish(sessions, lake)
-    policy(sessions, model_id, keep_days=KEEP)
+    policy(sessions, model_id, keep_rows=KEEP * DAY)
     return model_id
 
 
@@ -230,10 +230,10 @@ def test_without_a_policy_everything_is_kept(
         assert first_kept(session.get_one(Model, model_id)) is None
 
 
-@pytest.mark.parametrize("keep_days", [0, 16, 40_000])
-def test_a_policy_that_leaves_nothing_to_train_on_is_refused(keep_days: int) -> None:
-    with pytest.raises(Unprocessable, match="keep_days"):
-        Policy(keep_days=keep_days)
+@pytest.mark.parametrize("n_days", [0, 16, 40_000])
+def test_a_policy_that_leaves_nothing_to_train_on_is_refused(n_days: int) -> None:
+    with pytest.raises(Unprocessable, match="keep_rows"):
+        Policy(keep_rows=n_days * DAY)
 
 
 @LITE

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from core.durations import DAY
 from core.policy import Policy
 from retrain.gate import MIN_BLOCKS, Gate, Outcome, Rule, compare
 
@@ -111,6 +112,6 @@ def test_a_large_difference_shows_within_four_days(effect: float, expected: Outc
 
 @pytest.mark.slow
 def test_a_fifth_less_error_shows_within_the_days_that_the_policy_keeps() -> None:
-    n_days = Policy().gate_days
+    n_days = Policy().gate_window // DAY
     passed = sum(_run(s, n_days, -0.2).outcome is Outcome.PASSED for s in range(300))
     assert passed >= 0.97 * 300

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.durations import DAY
 from core.errors import Conflict
 from core.policy import CENTURY, Policy
 from db.tables import Rollout
@@ -63,7 +64,7 @@ def test_what_is_over_has_no_deadline(phase: Phase) -> None:
 def test_a_request_that_waits_for_labels_is_given_the_time_that_they_take() -> None:
     later = START + timedelta(days=15)
     entered = Entered(phase=Phase.REQUESTED, at=START, recorded_at=START, not_before=later)
-    until = deadline(Policy(max_training_seconds=86_400.0), entered)
+    until = deadline(Policy(max_training=DAY), entered)
     assert until is not None
     assert (until.event_time, until.wall_time) == (None, later + timedelta(days=1))
 

@@ -2,14 +2,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.durations import DAY
 from core.policy import Policy
 from retrain.rollout import CANARY_STEPS
 from retrain.steps import SOAK, Move, Next, decide
 from retrain.verdict import Outcome, Verdict
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-POLICY = Policy(min_canary_sessions=20, max_canary_seconds=30 * 86_400)
+POLICY = Policy(min_canary_sessions=20, max_canary=30 * DAY)
 LAST = len(CANARY_STEPS) - 1
 
 

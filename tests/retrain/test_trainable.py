@@ -1,22 +1,22 @@
 """Every reason for which a training must fail is known before it begins."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from retrain.templates.segment_lstm import FORMAT
 from retrain.trainable import Base, Material, can_retrain
 
-DAY = timedelta(days=1)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind")),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=96,
     horizon=24,
 )

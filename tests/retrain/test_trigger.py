@@ -1,14 +1,14 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
+from core.durations import DAY
 from core.policy import Policy
 from retrain.trigger import Decision, Refuse, Request, Situation, decide
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-POLICY = Policy(new_label_days=14, label_delay_seconds=86_400, cool_down_seconds=7 * 86_400)
+POLICY = Policy(new_labels=14 * DAY, label_delay=DAY, cool_down=7 * DAY)
 CALM = Situation(
     at=NOW,
     open_rollout=None,

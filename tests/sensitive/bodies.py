@@ -28,7 +28,7 @@ CONTRACT = Contract.from_json(
             {"name": "name", "dtype": "category", "sensitivity": "drop"},
         ],
         "targets": ["load"],
-        "step_seconds": 3600,
+        "step": "PT1H",
         "input_length": 2,
         "horizon": 2,
         "sensitive_fields": {

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
+from core.durations import DAY, MINUTE
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
@@ -25,13 +26,12 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.streams import START, add_model, keep, prediction, table
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LEARNT = 26 * 60  # minutes
 SENSORS = ("load", "wind", "valve")
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in SENSORS),
     targets=("load",),
-    step_seconds=60,
+    step=MINUTE,
     input_length=1,
     horizon=3,
 )

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.policy import Policy
 from core.schema.rows import Kind
 from core.window import Window
@@ -40,11 +41,10 @@ from services.rollouts.retraining import Cause
 from tests import stored
 from tests.streams import CONTRACT, START, add_model, add_version
 
-DAY = timedelta(days=1)
 OBJECTIVE = 0.5
 FAULT = InputFault(feature="load", kind=FaultKind.SCALE, amount=1.8, since=START)
 # With this contract and policy, the labels of a forecast are due after two event days.
-POLICY = Policy(cool_down_seconds=7 * 86_400, min_canary_sessions=5)
+POLICY = Policy(cool_down=7 * DAY, min_canary_sessions=5)
 
 
 class Loop:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
@@ -29,14 +30,13 @@ from services.retention.catch_up import catch_up
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
 from tests.services.mortal import settings_of
-from tests.streams import HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import START, add_model, keep, label, prediction, table
 
-DAY = timedelta(days=1)
 N_DAYS, CHANGE, STEPS = 130, 70, 8  # days, the day of the change, steps a day
 CONTRACT = Contract(
     features=(Feature(name="load"),),
     targets=("load",),
-    step_seconds=3 * 3600,
+    step=3 * HOUR,
     input_length=8,
     horizon=4,
 )

@@ -1,7 +1,7 @@
 """A model whose load rises in the evenings of its last days, and what happened besides."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
 from core.schema.rows import REFERENCE, Kind
@@ -19,16 +20,15 @@ from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.retention.archive import archive_all
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_CALM, N_RISEN = 30, 14, 3  # days
 CHANGE = START + (N_REFERENCE + N_CALM) * DAY
 END = CHANGE + N_RISEN * DAY
 NOW = START + 400 * DAY
 EVENING, RISE = range(18, 24), 8.0
 GAP = range(2, 8)  # hours without wind on the first two risen days
-KINDS = {"input_drift": {"window_days": 1, "period_hours": 24}, "data_quality": {}}
+KINDS = {"input_drift": {"window": "P1D", "season": "PT24H"}, "data_quality": {}}
 CONTRACT = Contract(
     features=(
         Feature(name="load", unit="kW"),
@@ -43,7 +43,7 @@ CONTRACT = Contract(
         Feature(name="tariff", dtype=Dtype.CATEGORY, vocabulary=("day", "night")),
     ),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )

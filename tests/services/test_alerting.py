@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
+from core.durations import DAY
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
@@ -13,7 +14,7 @@ from monitors.input_fault.input_fault import InputFaultDetail
 from services.alerting import alert_transitions, inhibition
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
-from tests.services.loop import DAY, FAULT, Loop
+from tests.services.loop import FAULT, Loop
 from tests.streams import START
 
 KINDS = ("accuracy", "input_drift", "mean_shift", "temporal_pattern", "input_fault")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.rows import Kind
 from core.schema.task import TASKS, Matched, Units
 from db.session import read_only
@@ -17,7 +18,7 @@ from services.labels.error_days import ErrorDay
 from services.labels.label_join import join_all
 from services.read_models.overview.accuracy import by_day, by_step
 from services.retention.archive import archive_all
-from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, prediction, table
+from tests.streams import CONTRACT, START, add_model, keep, label, prediction, table
 
 RARE = replace(
     CONTRACT, targets=("no", "yes"), label_map=("no", "yes"), horizon=1, task="classification"

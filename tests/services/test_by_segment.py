@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE, Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding
@@ -28,9 +29,9 @@ from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
-from tests.late.world import BY_SHOP, DAY, Row, World
+from tests.late.world import BY_SHOP, Row, World
 from tests.monitors.segmented import N_FEATURES, laid_out, stream
-from tests.streams import HOUR, START, prediction
+from tests.streams import START, prediction
 
 pytestmark = pytest.mark.sqlite_first
 

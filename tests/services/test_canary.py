@@ -1,12 +1,13 @@
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from db.session import read_only, unit_of_work
 from db.tables import Model, RolloutEvent, SessionScore
 from retrain.rollout import CANARY_STEPS, Phase
 from retrain.verdict import Verdict
 from services.rollouts import canary, rollout_transitions
-from tests.services.loop import DAY, TO_CANARY, Loop
+from tests.services.loop import TO_CANARY, Loop
 from tests.streams import START
 
 # A session of a day, three hours ahead, labels a day and a half late: known on the third day.
@@ -157,7 +158,7 @@ def test_a_challenger_that_fails_its_requests_is_rolled_back_however_well_it_for
 def test_a_canary_without_a_verdict_waits_for_a_person(
     world: Canary, new: float | None
 ) -> None:
-    world.policy(max_canary_seconds=20 * 86_400.0)
+    world.policy(max_canary=20 * DAY)
     if new is not None:
         world.score(0, 60, new=new)
     world.look(19)

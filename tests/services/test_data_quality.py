@@ -1,13 +1,13 @@
 """From rows that come in to a finding on the quality of a day, and to who is told."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
 from core.schema.rows import REFERENCE, Kind
@@ -23,11 +23,10 @@ from services.evaluation.backtest import BacktestRequest
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from tests.services.loop import Loop
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
 pytestmark = pytest.mark.sqlite_first
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 24, 10
 NOW = START + 400 * DAY
 CONTRACT = Contract(
@@ -37,7 +36,7 @@ CONTRACT = Contract(
         Feature(name="area", dtype=Dtype.CATEGORY, vocabulary=("north", "south", "moon")),
     ),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=4,
     horizon=3,
 )
@@ -49,7 +48,7 @@ class Site:
 
     def __init__(self, sessions: sessionmaker[Session], kind: str = "data_quality") -> None:
         self.sessions = sessions
-        params = {"window_days": 1, "period_hours": 24} if kind == "input_drift" else {}
+        params = {"window": "P1D", "season": "PT24H"} if kind == "input_drift" else {}
         self.model_id = add_served_model(
             sessions, CONTRACT, reference_days=N_REFERENCE, monitors={kind: params}
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from db.session import read_only, unit_of_work
 from db.tables import Delivery, Rollout, RolloutEvent
 from retrain.gate import Rule, compare
@@ -13,7 +14,7 @@ from retrain.rollout import Event, Phase
 from services.read_models.overview import rollouts as pages
 from services.rollouts import deadlines, retraining
 from services.rollouts.retraining import Cause
-from tests.services.loop import DAY, TO_CANARY, Loop
+from tests.services.loop import TO_CANARY, Loop
 from tests.streams import START
 
 AT_THE_GATE = (Event.START, Event.TRAINED, Event.GATE_INCONCLUSIVE)
@@ -80,7 +81,7 @@ def test_a_stream_that_is_replayed_reaches_its_deadline_by_its_own_clock(loop: L
 def test_the_page_shows_the_deadline_and_the_policy_moves_it(loop: Loop) -> None:
     made = loop.request()
     loop.move(made, *AT_THE_GATE)
-    loop.policy(max_gate_seconds=10 * 86_400.0)
+    loop.policy(max_gate=10 * DAY)
 
     def shown() -> tuple[datetime | None, datetime]:
         with read_only(loop.sessions) as session:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
+from core.durations import DAY, HOUR
 from core.errors import StaleChampion
 from core.window import Window
 from db.session import read_only, unit_of_work
@@ -22,8 +23,8 @@ from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
 from tests.killed import assert_killed
 from tests.services import mortal
-from tests.services.loop import DAY, POLICY, Loop, at_once
-from tests.streams import HOUR, START
+from tests.services.loop import POLICY, Loop, at_once
+from tests.streams import START
 
 KINDS = ("accuracy", "burn_rate", "input_drift", "input_fault")
 
@@ -111,13 +112,13 @@ def test_only_days_whose_labels_are_due_are_evaluated_for_accuracy(loop: Loop) -
 def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> None:
     """The same days are evaluated twice then, two event days in a row."""
     look(loop, 9)
-    loop.policy(label_delay_seconds=POLICY.label_delay_seconds + 86_400)
+    loop.policy(label_delay=POLICY.label_delay + DAY)
     assert look(loop, 10) == len(KINDS)
 
 
 def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
-        plan = MonitorPlan(name="forever", kind="accuracy", params={"window_days": 10**8})
+        plan = MonitorPlan(name="forever", kind="accuracy", params={"window": "P100000000D"})
         monitor_config.put(session, loop.model_id, plan)
     assert look(loop, 10) == len(KINDS) + 1
     failed = [row for row in loop.all(FindingRow) if row.outcome is Outcome.ERROR]

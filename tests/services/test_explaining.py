@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import NotFound
 from core.window import Window
 from db.queries.log import contract_violations
@@ -24,18 +25,8 @@ from services.read_models.explanations.nearby import Sort
 from tests import stored
 from tests.conftest import Once
 from tests.services.loop import FAULT, Loop
-from tests.services.story import (
-    CHANGE,
-    DAY,
-    END,
-    EVENING,
-    GAP,
-    NOW,
-    RISE,
-    Story,
-    evaluated_story,
-)
-from tests.streams import HOUR, START
+from tests.services.story import CHANGE, END, EVENING, GAP, NOW, RISE, Story, evaluated_story
+from tests.streams import START
 
 NOWHERE = Path("no/reports/here")
 

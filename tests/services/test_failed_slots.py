@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.platform import PlatformFault
+from core.durations import DAY
 from core.errors import Conflict, NotFound
 from core.settings import Settings
 from db.queries.log import recompute_marks
@@ -28,7 +29,7 @@ from services.evaluation import evaluation_context, failed_slots
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.reevaluate import evaluate_again, reevaluate
 from services.evaluation.slots import evaluate_until
-from tests.services.loop import DAY, FAULT, Loop
+from tests.services.loop import FAULT, Loop
 from tests.streams import START
 
 KINDS = ("accuracy", "burn_rate", "input_fault")

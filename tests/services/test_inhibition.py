@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
+from core.durations import DAY
 from core.window import Window
 from db.session import unit_of_work
 from db.tables import Alert, Channel, Delivery, FlipRow, Monitor
@@ -23,7 +24,7 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.read_models import lists
 from services.read_models.overview import alerts
-from tests.services.loop import DAY, FAULT, Loop
+from tests.services.loop import FAULT, Loop
 from tests.streams import START
 
 OUTCOMES = {"b": Outcome.BREACH, "o": Outcome.OK, "-": Outcome.NO_DATA, "e": Outcome.ERROR}

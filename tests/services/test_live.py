@@ -9,6 +9,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
+from core.durations import DAY, MINUTE
 from db.session import unit_of_work
 from db.tables import Model, Monitor
 from monitors.finding import Outcome
@@ -19,9 +20,7 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.services.live_world import (
     CONTRACT,
-    DAY,
     LEARNT,
-    MINUTE,
     Break,
     Values,
     World,

@@ -1,12 +1,13 @@
 """From rows that come in to a finding on a level that moved, however they came."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE, Kind
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
@@ -17,11 +18,10 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from tests.conftest import Once
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
 pytestmark = pytest.mark.sqlite_first
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, MOVED = 140, 14, 144
 FIRST_SCAN = N_REFERENCE + 3
 NOW = START + 400 * DAY

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
@@ -21,21 +22,20 @@ from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from services.read_models.overview import model as overview
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED = 50, 6
 NOW = START + 400 * DAY
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="wind", optional=True)),
     targets=("load",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=1,
     horizon=3,
 )
 KINDS = {
-    "input_drift": {"window_days": 1, "days_between_false_alarms": 1000.0},
-    "temporal_pattern": {"window_days": 2, "days_between_false_alarms": 1000.0},
+    "input_drift": {"window": "P1D", "days_between_false_alarms": 1000.0},
+    "temporal_pattern": {"window": "P2D", "days_between_false_alarms": 1000.0},
     "data_quality": {},
 }
 Found: TypeAlias = tuple[str, Outcome, str, dict[str, Any]]

@@ -1,13 +1,13 @@
 """From rows to findings: a stream in another unit, or on another level, is evaluated alike."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import REFERENCE, Kind
@@ -20,16 +20,15 @@ from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from tests.monitors.streams import plant
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_DAYS, ONSET = 196, 204, 199
 NOW = START + 400 * DAY
 NAMES = tuple(f"f{i}" for i in range(6))
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in NAMES),
     targets=("f0",),
-    step_seconds=3600,
+    step=HOUR,
     input_length=1,
     horizon=3,
 )

@@ -1,7 +1,7 @@
 """From a drift alert that fires to a report that people can open."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
 from api.main import create_app
+from core.durations import DAY, HOUR
 from core.errors import NotFound
 from core.lake_root import LakeRoot
 from core.schema.rows import Kind
@@ -33,9 +34,8 @@ from services.access.api_keys import create_key
 from services.alerting import alert_transitions
 from services.alerting.alert_transitions import REPORT_JOB, Seen
 from services.read_models.reports import report_status, report_writer
-from tests.streams import CONTRACT, HOUR, START, add_model, add_version, prediction, table
+from tests.streams import CONTRACT, START, add_model, add_version, prediction, table
 
-DAY = timedelta(days=1)
 BEFORE = Window(START, START + 5 * DAY)
 AFTER = Window(START + 5 * DAY, START + 6 * DAY)
 SCORES = DriftDetail(

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Conflict, NotFound, RetrainRefused
 from db.session import unit_of_work
 from db.tables import AuditEvent, Delivery, FlipRow, Model, Rollout, RolloutEvent
@@ -14,8 +15,8 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
-from tests.services.loop import DAY, Loop, at_once
-from tests.streams import HOUR, START
+from tests.services.loop import Loop, at_once
+from tests.streams import START
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 from alerts.state import Flip, Reason
+from core.durations import DAY
 from core.errors import AppError, Conflict, NotFound, StaleChampion, Unprocessable
 from core.routing import Routing
 from db.session import read_only, unit_of_work
@@ -17,7 +18,7 @@ from retrain.rollout import Event, Phase
 from services.models import champion_pointer
 from services.rollouts import rollout_transitions, set_champion
 from tests import stored
-from tests.services.loop import DAY, TO_CANARY, Loop, at_once
+from tests.services.loop import TO_CANARY, Loop, at_once
 from tests.streams import START
 
 

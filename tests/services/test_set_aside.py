@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from alerts.platform import PlatformFault
 from api.main import create_app
 from core.clock import utcnow
+from core.durations import DAY, HOUR
 from core.errors import Conflict
 from core.policy import Policy
 from core.schema.contract import Contract
@@ -47,7 +48,7 @@ from services.retention.discard import Discarded, discard
 from services.retention.retention import retain_all
 from tests.databases import ON_SQLITE
 from tests.fold.test_fold import send, stored
-from tests.streams import HOUR, START, add_model, keep, prediction, table, waiting_rows
+from tests.streams import START, add_model, keep, prediction, table, waiting_rows
 
 LATE = START + PATIENCE
 
@@ -231,7 +232,7 @@ def test_of_a_model_with_sensitive_values_no_value_is_told(
     contract = Contract(
         features=(Feature(name="load"), Feature(name="wind")),
         targets=("load",),
-        step_seconds=3600,
+        step=HOUR,
         input_length=4,
         horizon=3,
         sensitive_fields={"entity": Sensitivity.HASH},
@@ -260,8 +261,8 @@ def test_retention_of_one_model_that_fails_stops_no_other(
     fold_all(sessions, LATE)
     archive_all(sessions, tmp_path, LATE)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, ill).policy_text = '{"keep_days": "ages"}'
-        session.get_one(Model, well).policy = Policy(keep_days=20)
+        session.get_one(Model, ill).policy_text = '{"keep_rows": "ages"}'
+        session.get_one(Model, well).policy = Policy(keep_rows=20 * DAY)
 
     assert retain_all(sessions, tmp_path, LATE) == 1
 

@@ -4,12 +4,13 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
+from core.durations import DAY, HOUR, MINUTE
 from core.schema.rows import Kind
 from db.session import unit_of_work
 from db.tables import SourceRow
 from monitors.finding import Outcome
 from services.evaluation.by_clock.live import LiveMonitors
-from tests.services.live_world import DAY, HOUR, LEARNT, MINUTE, World
+from tests.services.live_world import LEARNT, World
 from tests.streams import START
 
 
@@ -52,7 +53,7 @@ def test_predictions_that_are_pulled_are_silent_between_two_pulls(world: World) 
     world.learn()
     with unit_of_work(world.sessions) as session:
         source = SourceRow(model_id=world.model_id, name="s", kind="k", config={}, mapping={})
-        source.stream, source.enabled, source.every_seconds = Kind.PREDICTIONS, True, 900.0
+        source.stream, source.enabled, source.every = Kind.PREDICTIONS, True, 15 * MINUTE
         source.created_at = source.next_due_at = START
         session.add(source)
     for _ in range(16):

@@ -1,13 +1,13 @@
 """From a reference of two stretches, with a fault between them, to findings."""
 
 from collections.abc import Collection
-from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE, Kind
 from core.window import Stretches, Window
 from db.queries.log import recompute_marks
@@ -18,14 +18,13 @@ from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 HOLE, N_REFERENCE, N_DAYS = range(25, 34), 60, 63
 NOW = START + 400 * DAY
 KINDS = {
-    "input_drift": {"window_days": 1, "days_between_false_alarms": 1000.0},
-    "temporal_pattern": {"window_days": 2, "days_between_false_alarms": 1000.0},
+    "input_drift": {"window": "P1D", "days_between_false_alarms": 1000.0},
+    "temporal_pattern": {"window": "P2D", "days_between_false_alarms": 1000.0},
     "data_quality": {},
 }
 Found: TypeAlias = dict[str, tuple[Outcome, float | None, float | None]]

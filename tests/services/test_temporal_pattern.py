@@ -1,10 +1,9 @@
 """From rows that come in to a finding on their order."""
 
-from datetime import timedelta
-
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE, Kind
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
@@ -13,12 +12,11 @@ from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
 from tests.monitors.streams import ar1
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 N_REFERENCE, N_SERVED, N_HELD = 46, 6, 2
 NOW = START + 100 * DAY
-PARAMS = {"window_days": 2, "days_between_false_alarms": 10.0}
+PARAMS = {"window": "P2D", "days_between_false_alarms": 10.0}
 
 
 def serve(sessions: sessionmaker[Session], load: Floats, wind: Floats) -> list[FindingRow]:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from core.clock import utcnow
+from core.durations import DAY
 from core.errors import RetrainRefused
 from core.settings import Settings
 from db.queries.queue import runs
@@ -30,16 +31,7 @@ from services.rollouts.rollout_transitions import command, routing_of
 from tests.killed import assert_killed
 from tests.services import mortal
 from tests.services.loop import at_once
-from tests.services.seasons import (
-    CHANGE,
-    DAY,
-    N_DAYS,
-    Seasons,
-    daily,
-    opened,
-    seasoned,
-    start_once,
-)
+from tests.services.seasons import CHANGE, N_DAYS, Seasons, daily, opened, seasoned, start_once
 from tests.streams import START
 
 ONSET = START + CHANGE * DAY
@@ -162,7 +154,7 @@ def test_what_can_never_work_is_refused_before_a_rollout_opens(empty: Seasons) -
 
 def test_an_inconclusive_gate_is_tested_again_when_labels_have_come(seasons: Seasons) -> None:
     with unit_of_work(seasons.sessions) as session:
-        session.execute(update(Model).values(policy_text='{"gate_days": 2}'))
+        session.execute(update(Model).values(policy_text='{"gate_window": "P2D"}'))
     result = seasons.request("renewal", ONSET)
     assert seasons.train()
     waiting = seasons.rollout(result)

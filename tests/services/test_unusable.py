@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Sensitivity
 from core.schema.masking import hashed
@@ -32,8 +33,8 @@ from services.read_models.overview import rollouts as pages
 from services.retention import retention
 from services.retention.archive import archive_all
 from services.rollouts import canary
-from tests.services.loop import DAY, TO_CANARY, Loop
-from tests.streams import CONTRACT, HOUR, START, add_model, keep, label, table
+from tests.services.loop import TO_CANARY, Loop
+from tests.streams import CONTRACT, START, add_model, keep, label, table
 
 NOW = START + 200 * DAY
 LATER = NOW + DAY  # when nothing waits for more

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from db.session import unit_of_work
 from db.tables import Alert, Monitor
 from db.tables import Finding as FindingRow
@@ -15,7 +16,7 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.models import champion_pointer, monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests import stored
-from tests.services.loop import DAY, OBJECTIVE, Loop
+from tests.services.loop import OBJECTIVE, Loop
 from tests.streams import CONTRACT, START
 
 NOON = DAY / 2

@@ -1,6 +1,5 @@
 """From rows that carry windows to a finding on what they are like inside, and its page."""
 
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -9,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from db.session import read_only, unit_of_work
 from db.tables import Finding as FindingRow
@@ -22,12 +22,11 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from services.read_models.explanations.finding import explain
 from tests.monitors.streams import plant
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
-DAY = timedelta(days=1)
 N_DAYS, N_BROKEN, STEPS = 60, 2, 12
 NOW = START + 100 * DAY
-PARAMS = {"window_days": 1, "days_between_false_alarms": 10.0}
+PARAMS = {"window": "P1D", "days_between_false_alarms": 10.0}
 
 
 def rows_of(values: Floats, first_day: int, end_day: int) -> list[dict[str, object]]:

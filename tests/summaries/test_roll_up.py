@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.rows import Kind
@@ -36,15 +37,16 @@ from services.retention.archive import archive_all
 from services.retention.rebuild import Request
 from services.summaries.roll_up import roll_up, roll_up_all
 from tests.late.world import BY_SHOP, hours, in_shops
-from tests.streams import HOUR, START, add_served_model, keep, prediction, table
+from tests.streams import START, add_served_model, keep, prediction, table
 
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-DAY = timedelta(days=1)
 N_REFERENCE, N_DAYS = 2, 12
 LATER = START + 100 * DAY
 CONTRACT = replace(BY_SHOP, zone="Europe/Berlin")
 # Of the days that end with the first hour of the last one.
-KEPT = Policy(slice_summary_days=2, grain_summary_days=2, hour_summary_days=5)
+KEPT = Policy(
+    keep_slice_summaries=2 * DAY, keep_grain_summaries=2 * DAY, keep_hour_summaries=5 * DAY
+)
 Facts = Mapping[tuple[str, str, Any], Any]
 
 
@@ -186,7 +188,7 @@ def test_hours_of_a_reference_are_kept_and_days_end_with_their_retention(
 ) -> None:
     model_id = add(sessions, reference_days=4)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, model_id).policy = replace(KEPT, day_summary_days=7)
+        session.get_one(Model, model_id).policy = replace(KEPT, keep_day_summaries=7 * DAY)
     roll_up(sessions, SUMMARIES, model_id)
     found = levels(sessions, model_id, "input")
     # The reference ends at midnight of UTC, an hour after day 4 begins in Berlin.
@@ -219,7 +221,7 @@ def test_a_rebuild_restores_what_was_rolled_up_and_keeps_days_without_rows(
 def test_what_was_rolled_up_is_no_data_in_a_backtest_and_leaves_findings_as_they_were(
     sessions: sessionmaker[Session],
 ) -> None:
-    model_id = add(sessions, monitors={"burn_rate": {"period_days": 3}})
+    model_id = add(sessions, monitors={"burn_rate": {"period": "P3D"}})
     slot = START + 10 * DAY - HOUR
     request = BacktestRequest(since=slot - 2 * DAY)
     [before] = run_backtest(sessions, model_id, request).records
@@ -262,26 +264,32 @@ def test_what_the_monitors_read_is_kept_and_a_policy_that_keeps_less_is_refused(
         model = session.query(Model).one()
         kept = monitor_config.retention_of(session, model, SUMMARIES)
         assert (kept.slice, kept.hour, kept.day) == (37 * DAY, 400 * DAY, None)
-        plan = MonitorPlan(name="quarter", kind="burn_rate", params={"period_days": 90})
+        plan = MonitorPlan(name="quarter", kind="burn_rate", params={"period": "P90D"})
         monitor_config.put(session, model.id, plan)
         assert monitor_config.retention_of(session, model, SUMMARIES).slice == 97 * DAY
-        why = "slice_summary_days must be at least 97: monitor 'quarter' reads 90 days"
+        why = "keep_slice_summaries must be at least P97D: monitor 'quarter' reads 90 days"
         with pytest.raises(Unprocessable, match=why):
-            register(session, replace(asked, policy=Policy(slice_summary_days=60)), now)
-        register(session, replace(asked, policy=Policy(slice_summary_days=97)), now)
-        plan = MonitorPlan(name="year", kind="burn_rate", params={"period_days": 91})
-        with pytest.raises(Unprocessable, match="at least 98: monitor 'year'"):
+            register(session, replace(asked, policy=Policy(keep_slice_summaries=60 * DAY)), now)
+        register(session, replace(asked, policy=Policy(keep_slice_summaries=97 * DAY)), now)
+        plan = MonitorPlan(name="year", kind="burn_rate", params={"period": "P91D"})
+        with pytest.raises(Unprocessable, match="at least P98D: monitor 'year'"):
             monitor_config.put(session, model.id, plan)
 
 
 @pytest.mark.parametrize(
     ("stated", "why"),
     [
-        ({"grain_summary_days": 0}, "at least 1"),
-        ({"slice_summary_days": 50, "hour_summary_days": 49}, "slice_summary_days must not"),
-        ({"hour_summary_days": 50, "day_summary_days": 49}, "hour_summary_days must not"),
+        ({"keep_grain_summaries": 0 * DAY}, "at least P1D"),
+        (
+            {"keep_slice_summaries": 50 * DAY, "keep_hour_summaries": 49 * DAY},
+            "slice_summaries must not",
+        ),
+        (
+            {"keep_hour_summaries": 50 * DAY, "keep_day_summaries": 49 * DAY},
+            "hour_summaries must not",
+        ),
     ],
 )
-def test_a_coarser_level_is_kept_at_least_as_long(stated: dict[str, int], why: str) -> None:
+def test_a_coarser_level_is_kept_at_least_as_long(stated: dict[str, Any], why: str) -> None:
     with pytest.raises(Unprocessable, match=why):
-        Policy(**stated)  # type: ignore[arg-type]
+        Policy(**stated)

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase, Reason
+from core.durations import DAY, HOUR
 from core.schema.contract import Contract
 from core.schema.feature import Feature
 from core.schema.rows import Kind
@@ -40,12 +41,11 @@ CHANNELS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 CONTRACT = Contract(
     features=tuple(Feature(name=name) for name in CHANNELS),
     targets=CHANNELS,
-    step_seconds=3600,
+    step=HOUR,
     input_length=96,
     horizon=24,
 )
 START = datetime(2018, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 N_DAYS = 70
 SHIFT, PROMOTED = 36, 56  # days
 OBJECTIVE = 0.44

@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip, Phase
+from core.durations import DAY
 from db.tables import (
     AuditEvent,
     Champion,
@@ -17,7 +18,6 @@ from db.tables import (
 from monitors.finding import Outcome
 from retrain.rollout import Phase as Step
 from tests.web.scenes import (
-    DAY,
     N_DAYS,
     OBJECTIVE,
     PROMOTED,

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.clock import utcnow
+from core.durations import DAY
 from db.session import read_only, unit_of_work
 from db.tables import AuditEvent, Finding, Model, Run
 from db.tables.queue import RunStatus
@@ -18,7 +19,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_status
 from tests.conftest import Once
 from tests.monitors.streams import ar1
-from tests.services.story import CHANGE, DAY, NOW, Story, evaluated_story
+from tests.services.story import CHANGE, NOW, Story, evaluated_story
 from tests.services.test_temporal_pattern import N_HELD, N_REFERENCE, N_SERVED, serve
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
@@ -107,7 +108,7 @@ def test_a_budget_that_burns_shows_its_sli_and_its_events(
     signed_in: Browsers, app: FastAPI, sessions: sessionmaker[Session]
 ) -> None:
     app.dependency_overrides[utcnow] = lambda: NOW
-    late = {"sli": "latency", "sli_params": {"slower_than_seconds": 0.1}}
+    late = {"sli": "latency", "sli_params": {"slower_than": "PT0.1S"}}
     story = Story(sessions, kinds={"burn_rate": late})
     finding_id, browser = story.finding("burn_rate", CHANGE + DAY), signed_in("read")
     page = browser.get(f"/findings/{finding_id}").text

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import MINUTE
 from db.session import read_only
 from db.tables import Model
-from tests.services.live_world import LEARNT, MINUTE, World, stuck
+from tests.services.live_world import LEARNT, World, stuck
 from tests.web.conftest import Browsers
 
 

@@ -10,13 +10,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import HOUR
 from core.schema.rows import Kind
 from db.session import unit_of_work
 from db.tables import Quarantine
 from services.aggregation.fold import PATIENCE, fold_all
 from services.read_models.lookup import paged
 from services.retention.archive import archive_all
-from tests.streams import HOUR, START, add_model, add_version, keep, label, prediction, table
+from tests.streams import START, add_model, add_version, keep, label, prediction, table
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
 

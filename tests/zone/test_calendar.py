@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY
 from core.schema.calendar import Calendar, Weekday
 from core.schema.zone import Zone
 from db.session import read_only
@@ -13,7 +14,7 @@ from db.tables import Finding
 from monitors.finding import Outcome
 from services.read_models.explanations.finding import explain
 from services.read_models.explanations.nearby import Sort
-from tests.late.world import DAY, NOW
+from tests.late.world import NOW
 from tests.zone.world import a_world, by_day, rows
 
 FIRST, N_DAYS = date(2026, 2, 2), 40  # a Monday

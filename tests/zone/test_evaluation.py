@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import Kind
 from core.schema.zone import UTC_ZONE, Zone
 from db.queries.log import contract_violations
@@ -17,8 +18,7 @@ from services.evaluation import failed_slots, schedule
 from services.evaluation.backtest import BacktestRequest, run_backtest
 from services.evaluation.reevaluate import evaluate_again
 from services.retention.rebuild import Request, rebuild
-from tests.late.world import BY_SHOP, DAY, NOW, World, in_shops, shuffled
-from tests.streams import HOUR
+from tests.late.world import BY_SHOP, NOW, World, in_shops, shuffled
 from tests.zone.world import a_world, by_day, rows
 
 N_REFERENCE, N_SERVED = 24, 9

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.policy import Policy
 from core.schema.rows import Kind
 from core.schema.zone import Zone
@@ -17,8 +18,8 @@ from services.retention.erasure import erase
 from services.retention.retention import retain_all
 from tests.archive.mortal import LATER
 from tests.erasure.rows import want
-from tests.late.world import BY_SHOP, DAY, NOW, Row, World, in_shops
-from tests.streams import HOUR, label
+from tests.late.world import BY_SHOP, NOW, Row, World, in_shops
+from tests.streams import label
 from tests.zone.world import a_world, rows
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -83,7 +84,7 @@ def test_what_was_counted_of_a_day_stays_when_its_first_hours_are_dropped(
     world.work()
     before = counted(world)
     with unit_of_work(sessions) as session:
-        session.get_one(Model, world.model_id).policy = Policy(keep_days=17)
+        session.get_one(Model, world.model_id).policy = Policy(keep_rows=17 * DAY)
     assert retain_all(sessions, tmp_path, NOW) > 0
     times = [row["at"] for kind, row in every if kind is Kind.PREDICTIONS]
     world.send((Kind.LABELS, label(at, [9.0], arrived_at=at + 3 * DAY)) for at in times)

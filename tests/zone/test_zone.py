@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from core.durations import HOUR
 from core.errors import Unprocessable
-from core.schema.zone import HOUR, UTC_ZONE, Zone, changes
+from core.schema.zone import UTC_ZONE, Zone, changes
 from monitors.summaries.hourly import hourly
 from monitors.summaries.local_time import in_local_time, local_hours, local_micros
 from monitors.summaries.summary import Edges, N, Summary, chunk_at

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.schema.rows import REFERENCE, Kind
 from core.schema.zone import DEFAULT, Zone
 from core.window import Window
 from db.session import unit_of_work
 from db.tables import Version
-from tests.late.world import DAY, Row, World
-from tests.streams import CONTRACT, HOUR, label, prediction
+from tests.late.world import Row, World
+from tests.streams import CONTRACT, label, prediction
 
 KINDS = (
     *("accuracy", "burn_rate", "data_quality", "input_drift", "input_fault", "mean_shift"),

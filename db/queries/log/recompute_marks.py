@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from math import ceil
 from typing import cast
 from uuid import UUID, uuid4
@@ -10,11 +10,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from core.durations import DAY
 from db import dialect
 from db.queries import models
 from db.tables import LateDay, Model, Version
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def settled(model: Model) -> datetime | None:
     """
     if model.watermark is None:
         return model.evaluated_until
-    closed = model.watermark - model.policy.lateness(model.contract.grain)
+    closed = model.watermark - model.policy.lateness_of(model.contract.grain)
     end = models.zone_of(model).floor(closed)
     return end if model.evaluated_until is None else max(end, model.evaluated_until)
 

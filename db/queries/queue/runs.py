@@ -18,9 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from core import backoff
 from db import dialect
-from db.queries.queue import leases
+from db.queries.queue import backoff, leases
 from db.queries.queue.leases import is_due
 from db.tables import Run
 from db.tables.queue import RunStatus

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.durations import MINUTE
 from core.errors import AppError, TooLarge, Unprocessable
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature
@@ -16,7 +17,7 @@ from seqwatch_skew.skew import MAX_COLUMNS, MAX_VALUES, SKEW, Compared
 CONTRACT = Contract(
     features=(Feature(name="load"), Feature(name="kind", dtype=Dtype.CATEGORY)),
     targets=("load",),
-    step_seconds=900,
+    step=15 * MINUTE,
     input_length=24,
     horizon=2,
     scaler={"load": (20.0, 5.0)},

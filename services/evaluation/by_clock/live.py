@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.schema.contract import Contract
 from core.window import Window
@@ -42,7 +43,6 @@ from services.platform_faults.outage import described, is_outage
 
 log = logging.getLogger(__name__)
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLOCK_EVERY = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -337,7 +337,7 @@ def closed_until(model: Model, contract: Contract) -> datetime | None:
     """Return the end of the last grain that has closed; None before any."""
     if model.watermark is None:
         return None
-    closed = model.watermark - model.policy.lateness(contract.grain)
+    closed = model.watermark - model.policy.lateness_of(contract.grain)
     return _EPOCH + (closed - _EPOCH) // contract.grain * contract.grain
 
 

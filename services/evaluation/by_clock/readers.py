@@ -8,13 +8,13 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.durations import DAY, MINUTE
 from core.schema.contract import Contract
 from core.schema.zone import UTC_ZONE, Zone
 from core.window import Window
 from db.queries import sources, summaries
 from db.queries.log import contract_violations
 from db.tables import EntityState, Model
-from monitors.kind import DAY
 from monitors.slo import silence
 from monitors.slo.cells import SLICE
 from monitors.slo.silence import ARRIVALS, ArrivalHistory, ArrivalProfile, SilentEntity
@@ -29,8 +29,6 @@ from monitors.sources import (
 from services.aggregation import entities
 from services.evaluation import input_history
 from services.sources import states
-
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(slots=True)

@@ -48,8 +48,9 @@ def content(row: dict[str, Any], terms: Terms) -> dict[str, Any]:
 
     Examples
     --------
+    >>> from core.durations import MINUTE
     >>> from core.schema.feature import Feature, Sensitivity
-    >>> secret = Contract(features=(Feature(name="x"),), targets=("y",), step_seconds=60,
+    >>> secret = Contract(features=(Feature(name="x"),), targets=("y",), step=MINUTE,
     ...     input_length=1, horizon=1, sensitive_fields={"entity": Sensitivity.DROP})
     >>> content({"version": "v1", "entity": "Ann", "cost": "Ann"}, Terms(contract=secret))
     {'version': 'v1', 'entity': '(masked)', 'cost': '(masked)'}

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.durations import DAY
 from core.schema.zone import Zone
 from core.streams import Level
 from core.window import Stretches, Window
@@ -47,7 +48,6 @@ from services.read_models.reports.report_status import ReportNow
 
 log = logging.getLogger(__name__)
 
-DAY = timedelta(days=1)
 NEAR = timedelta(days=3)  # before and after the change
 LONGEST_LOOKBACK = timedelta(days=14)  # how far back a window may put the change
 LEAD = timedelta(days=14)  # shown before the change

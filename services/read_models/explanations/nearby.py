@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.durations import DAY, HOUR
 from core.schema.calendar import Calendar
 from core.schema.zone import Zone
 from core.window import Window, midnight
@@ -26,7 +27,6 @@ from monitors.summaries.local_time import local_hours
 from monitors.summaries.summary import chunk_at
 from retrain.rollout import Phase
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BASELINE_DAYS = context.WEEKS * 7  # before the first that is evaluated
 
 # What happens to a challenger before it serves anybody changes nothing outside.

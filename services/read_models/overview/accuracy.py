@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from core.durations import DAY
 from core.schema import task
 from core.schema.contract import Contract
 from core.schema.task import EXPECTED, LABELLED, LOSS, NAIVE
@@ -15,7 +16,6 @@ from core.window import Window, midnight
 from services.labels.error_days import ErrorDay
 from tasks.sums import metrics
 
-DAY = timedelta(days=1)
 WEEK = timedelta(days=7)  # over which the error by step is a mean
 
 Cells = NDArray[np.float64]

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
+from core.durations import HOUR
 from core.window import Window
 from monitors.slo.cells import CellCounts
 from monitors.slo.serving import DEGRADED, FAILED, LATENCY, WIDTH, N, quantile, table
 from monitors.summaries.summary import Ints
-
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,11 +116,12 @@ def columns_of(contract: Contract, detail: Detail, kind: str = "") -> tuple[str,
 
     Examples
     --------
+    >>> from core.durations import HOUR
     >>> from core.schema.feature import Feature
     >>> from monitors.detail import FeatureScore, ScoreDetail
     >>> grid = Contract(
     ...     features=(Feature(name="load"),), targets=("load",),
-    ...     step_seconds=3600, input_length=96, horizon=24,
+    ...     step=HOUR, input_length=96, horizon=24,
     ... )
     >>> scores = {"load": FeatureScore(score=1.0), "gone": FeatureScore(score=2.0)}
     >>> columns_of(grid, ScoreDetail(features=scores))

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.durations import DAY
 from core.window import Window
 from monitors.evidence import Cause, Evidence, EvidenceDetail, Implicated
-from monitors.kind import DAY, Inputs, MonitorKind, by_any
+from monitors.kind import Inputs, MonitorKind, by_any
 from monitors.sources import RecentInput
 from monitors.summaries.hourly import HOURS, Hourly
 from monitors.summaries.input_history import InputHistory

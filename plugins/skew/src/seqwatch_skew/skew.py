@@ -276,7 +276,7 @@ def _pairs(
         online=online,
         seconds=seconds,
         # Rows follow each other as they like; only steps of a window are a step apart.
-        step_seconds=None if contract is None or is_single else contract.step_seconds,
+        step_seconds=None if contract is None or is_single else contract.step.total_seconds(),
         scaler={} if contract is None else _scalers(group, contract),
         tolerance=tolerance,
     )
