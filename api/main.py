@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.alerting import alerts, channels, evaluations, findings
@@ -25,6 +25,7 @@ from api.server import description, errors
 from api.server.authentication import KeyFirst, Keys
 from api.server.dependencies import Platform
 from api.server.description import Application
+from api.server.parameters import refuse_unknown
 from api.server.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
@@ -37,6 +38,7 @@ from services.kserve.pairing import Pairing
 from services.models.registry import ModelCache
 from web import pages
 
+OPERATIONS = (health, metrics)  # asked by Prometheus and by load balancers
 ROOMS = (
     alerts,
     backtests,
@@ -45,11 +47,9 @@ ROOMS = (
     erasures,
     evaluations,
     findings,
-    health,
     history,
     keys,
     lookup,
-    metrics,
     models,
     monitors,
     plugins,
@@ -112,8 +112,10 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     pairing = Pairing(sessions, settings.max_rows)
     app.express(ingest.routes(gate, committer, settings))
     app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
-    for room in ROOMS:
+    for room in OPERATIONS:
         app.include_router(room.router)
+    for room in ROOMS:
+        app.include_router(room.router, dependencies=[Depends(refuse_unknown)])
     pages.mount(app, sessions=sessions, door=parts.door, settings=settings)
     app.add_middleware(KeyFirst, keys=keys_shown)
     app.add_middleware(SecurityHeaders)

@@ -37,7 +37,7 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     if form is None:
         raise Unprocessable(f"--format: one of {', '.join(Format)}")
     query = Query(
-        since=_moment("from", given.since),
+        since=_moment("since", given.since),
         until=_moment("until", given.until),
         version=given.version,
         entity=given.entity,

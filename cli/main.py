@@ -205,7 +205,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=["csv", "parquet", "arrow"], help="by default after the file's name"
     )
-    parser.add_argument("--from", dest="since", metavar="MOMENT", help="event time, included")
+    parser.add_argument("--since", metavar="MOMENT", help="event time, included")
     parser.add_argument("--until", metavar="MOMENT", help="event time, not included")
     for name in ("version", "entity", "session", "status"):
         parser.add_argument(f"--{name}", help=f"only of this {name}")

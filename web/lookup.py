@@ -1,6 +1,6 @@
 """Pages of single rows: predictions, sessions, and what broke the contract."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -70,7 +70,7 @@ class Asked:
         if self.status and self.status not in [*Status]:
             raise Unprocessable(f"status: one of {', '.join(Status)}")
         return Wanted(
-            since=_moment("from", self.since),
+            since=_moment("since", self.since),
             until=_moment("until", self.until),
             version=self.version or None,
             entity=self.entity or None,
@@ -81,9 +81,8 @@ class Asked:
 
     def address(self, **more: str) -> str:
         """Return the query of a link that asks the same, and more."""
-        given = {"from": self.since, **asdict(self), **more}
-        shown = {name: text for name, text in given.items() if text and name != "since"}
-        return urlencode(shown)
+        given = {**asdict(self), **more}
+        return urlencode({name: text for name, text in given.items() if text})
 
     @property
     def is_open(self) -> bool:
@@ -112,9 +111,7 @@ def _choice(text: str) -> bool | None:
 def asked(request: Request) -> Asked:
     """Read the filter of the address."""
     given = request.query_params
-    names = ("until", "version", "entity", "status", "labelled", "shadow")
-    texts = {name: given.get(name, "").strip()[:1024] for name in names}
-    return Asked(since=given.get("from", "").strip()[:64], **texts)
+    return Asked(**{one.name: given.get(one.name, "").strip()[:1024] for one in fields(Asked)})
 
 
 AskedDep = Annotated[Asked, Depends(asked)]

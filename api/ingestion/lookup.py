@@ -107,7 +107,7 @@ class SessionPage(PredictionPage):
 class FilterRead(BaseModel):
     """Which predictions; what is left out is left open."""
 
-    since: Moment | None = Field(None, alias="from", description="Event time, included.")
+    since: Moment | None = Field(None, description="Event time, included.")
     until: Moment | None = Field(None, description="Event time, not included.")
     version: str | None = Field(None, max_length=MAX_TEXT)
     entity: str | None = Field(None, max_length=MAX_TEXT)

@@ -65,7 +65,7 @@ def add_backtest(command: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="list the backtests requested over the API"
     )
     instead.add_argument("--cancel", type=UUID, metavar="ID", help="cancel one of them")
-    option("--from", dest="since", type=_moment, metavar="DAY", help="by default the first")
+    option("--since", type=_moment, metavar="DAY", help="by default the first")
     option("--until", type=_moment, metavar="DAY", help="by default the last that has closed")
     option(
         "--monitor-file",

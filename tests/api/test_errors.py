@@ -37,6 +37,16 @@ def test_a_key_that_only_reads_changes_nothing(
             assert answer.status_code in (403, 422), (verb, path, answer.text)
 
 
+def test_an_unknown_query_parameter_is_refused_by_name(app: FastAPI, as_key: Clients) -> None:
+    """A filter that was misspelt returned everything."""
+    reader = as_key("admin", "read")
+    paths = [path for path, verbs in app.openapi()["paths"].items() if "get" in verbs]
+    for path in {*paths} - OPEN_TO_ALL - {"/metrics"}:
+        answer = reader.get(path, params={"limt": 1})
+        assert (answer.status_code, error_of(answer)) == (422, "Unprocessable"), path
+        assert "query parameter limt: unknown; known: " in answer.json()["detail"], path
+
+
 def test_an_unknown_address_has_the_same_shape(stranger: TestClient) -> None:
     answer = stranger.get("/v2")
     assert answer.status_code == 404

@@ -137,14 +137,14 @@ def test_the_shell_writes_the_same_file(
     place.archive()
     target = tmp_path / "out.parquet"
 
-    done = main(["export", "grid", str(target), "--from", "2026-01-05T06:00:00Z"])
+    done = main(["export", "grid", str(target), "--since", "2026-01-05T06:00:00Z"])
 
     assert done == 0
     assert pq.read_table(target).num_rows == 24
     assert "24 rows" in capsys.readouterr().err
     assert [*tmp_path.glob("*.unfinished")] == []
     assert main(["export", "grid", str(tmp_path / "out")]) == 1
-    assert main(["export", "grid", str(target), "--from", "yesterday"]) == 1
+    assert main(["export", "grid", str(target), "--since", "yesterday"]) == 1
     assert main(["export", "nothing", str(target)]) == 1
 
 

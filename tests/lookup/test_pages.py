@@ -115,9 +115,9 @@ def test_every_field_comes_back_as_it_was_sent(get: Get, place: Place) -> None:
     ("params", "found"),
     [
         pytest.param({}, "abcde", id="all but past input"),
-        pytest.param({"from": START + DAY}, "de", id="from, included"),
+        pytest.param({"since": START + DAY}, "de", id="since, included"),
         pytest.param({"until": START + DAY}, "abc", id="until, not included"),
-        pytest.param({"from": START + HOUR, "until": START + DAY}, "bc", id="both"),
+        pytest.param({"since": START + HOUR, "until": START + DAY}, "bc", id="both"),
         pytest.param({"version": "v2"}, "b", id="version"),
         pytest.param({"version": REFERENCE}, "r", id="past input by name"),
         pytest.param({"entity": "e2"}, "c", id="entity"),
@@ -212,12 +212,12 @@ def test_labels_meet_their_predictions_wherever_both_are(
     [
         pytest.param({"cursor": "x"}, id="no cursor"),
         pytest.param({"cursor": "WyIwMDAxLTAxLTAxVDAwOjAwOjAwIixudWxsXQ"}, id="no zone"),
-        pytest.param({"from": "2026-01-05T00:00:00"}, id="time without zone"),
-        pytest.param({"from": "0001-01-01T00:00:00+14:00"}, id="before any calendar"),
+        pytest.param({"since": "2026-01-05T00:00:00"}, id="time without zone"),
+        pytest.param({"since": "0001-01-01T00:00:00+14:00"}, id="before any calendar"),
         pytest.param({"limit": 1001}, id="too many"),
         pytest.param({"status": "fine"}, id="unknown status"),
         pytest.param(
-            {"from": "2026-01-05T00:00:00Z", "until": "2026-01-05T00:00:00Z"}, id="empty span"
+            {"since": "2026-01-05T00:00:00Z", "until": "2026-01-05T00:00:00Z"}, id="empty span"
         ),
     ],
 )

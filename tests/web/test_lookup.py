@@ -109,7 +109,7 @@ def test_pages_of_rows_are_well_formed_and_show(
     [
         pytest.param("predictions", 200, "No prediction was logged yet", id="no rows"),
         pytest.param("predictions?status=error", 200, "Nothing fits", id="nothing fits"),
-        pytest.param("predictions?from=yesterday", 422, "not a time", id="no time"),
+        pytest.param("predictions?since=yesterday", 422, "not a time", id="no time"),
         pytest.param("predictions?status=fine", 422, "status: one of", id="no status"),
         pytest.param("predictions?cursor=x", 422, "cursor", id="no cursor"),
         pytest.param("predictions/none", 404, "No prediction of grid", id="no such id"),
@@ -157,7 +157,7 @@ def test_a_list_is_turned_page_by_page_and_saved_as_a_file(
     assert "p010" not in second
     assert 'rel="next"' not in second
 
-    saved = browser.get("/models/grid/export?format=csv&version=v1&from=2026-01-05T06:00")
+    saved = browser.get("/models/grid/export?format=csv&version=v1&since=2026-01-05T06:00")
     assert saved.text.count("\n") == 1 + 54
     assert saved.headers["content-disposition"] == 'attachment; filename="grid.csv"'
 
