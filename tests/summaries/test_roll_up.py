@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,6 @@ from core.policy import Policy
 from core.schema.rows import Kind
 from core.streams import SUMMARIES, Level
 from core.window import Window
-from db.queries import summaries
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, SummaryRow, Version
 from monitors.finding import Outcome
@@ -36,8 +36,11 @@ from services.retention import rebuild
 from services.retention.archive import archive_all
 from services.retention.rebuild import Request
 from services.summaries.roll_up import roll_up, roll_up_all
+from tests.killed import assert_killed
 from tests.late.world import BY_SHOP, hours, in_shops
+from tests.services.loop import at_once
 from tests.streams import START, add_served_model, keep, prediction, table
+from tests.summaries import mortal
 
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 N_REFERENCE, N_DAYS = 2, 12
@@ -157,29 +160,34 @@ def test_rows_that_come_late_for_a_day_are_merged_into_it(
         assert levels(sessions, model_id, stream)[N_REFERENCE] == (1, Level.DAY)
 
 
-@LITE
 @pytest.mark.parametrize("n_writes", [1, 5])
 def test_killed_in_between_the_next_run_does_the_rest(
-    sessions: sessionmaker[Session],
-    model_id: UUID,
-    n_writes: int,
-    monkeypatch: pytest.MonkeyPatch,
+    sessions: sessionmaker[Session], model_id: UUID, n_writes: int, database_url: str
 ) -> None:
-    before, calls, write = facts(sessions, model_id), iter(range(n_writes)), summaries._write
-
-    def dies(*given: Any) -> None:  # when the rows before were deleted
-        if next(calls, None) is None:
-            raise OSError("killed")
-        write(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(summaries, "_write", dies)
-        with pytest.raises(OSError, match="killed"):
-            roll_up(sessions, SUMMARIES, model_id)
+    before = facts(sessions, model_id)
+    assert_killed(mortal.work, database_url, model_id, n_writes)
     assert facts(sessions, model_id) == before
     roll_up(sessions, SUMMARIES, model_id)
     assert facts(sessions, model_id) == before
     assert levels(sessions, model_id, "serving")[N_REFERENCE] == (1, Level.DAY)
+
+
+def test_rows_folded_while_summaries_are_rolled_up_count_once(
+    sessions: sessionmaker[Session], model_id: UUID
+) -> None:
+    twin = add(sessions, "twin")
+    for day in range(N_REFERENCE, 7):
+        send(sessions, twin, late(day))
+
+    def fold_them() -> None:
+        for day in range(N_REFERENCE, 7):
+            send(sessions, model_id, late(day))
+
+    rolled, folded_too = at_once(partial(roll_up, sessions, SUMMARIES, model_id), fold_them)
+    assert (rolled > 0, folded_too) == (True, None)
+    assert facts(sessions, model_id) == facts(sessions, twin)
+    roll_up(sessions, SUMMARIES, model_id)
+    assert facts(sessions, model_id) == facts(sessions, twin)
 
 
 @LITE
