@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "drift": ["benchmarks.drift"],
     "evaluation": ["benchmarks.evaluation"],
     "summary_sizes": ["benchmarks.summary_sizes"],
+    "fleet": ["benchmarks.fleet", "--models", "100"],
     "minutes": ["benchmarks.minutes", "--days", "2"],
     "training": ["benchmarks.training"],
     "tests": ["benchmarks.suite_time"],

@@ -9,17 +9,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
 from benchmarks.drift import CURRENT_DAYS, REFERENCE_DAYS, START, fill
+from benchmarks.statements import statements
 from core.durations import DAY
 from core.policy import Policy
 from core.window import Window
@@ -70,21 +68,6 @@ def prepare(sessions: sessionmaker[Session]) -> UUID:
         model.watermark = END
         model.evaluated_until = END - 12 * DAY
     return model_id
-
-
-@contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """Collect the SQL statements that are executed meanwhile."""
-    seen: list[str] = []
-
-    def note(_: object, __: object, statement: str, *___: object) -> None:
-        seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def main() -> int:

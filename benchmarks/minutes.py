@@ -16,10 +16,11 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.bar import Bar, report
+from benchmarks.statements import statements
 from core.durations import DAY, HOUR, MINUTE, SECOND
 from core.schema.contract import Contract
 from core.schema.feature import Feature
@@ -263,21 +264,14 @@ def cost(sessions: sessionmaker[Session]) -> tuple[float, int]:
     for _ in range(30):
         stream.send(PER_HOUR)
         live.run(stream.now)
-    spent, seen = [], list[str]()
-
-    def note(*given: object) -> None:
-        seen.append(str(given[2]))
-
-    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
-    n_statements = []
+    spent, n_statements = [], []
     for _ in range(20):
         stream.send(PER_MINUTE)
-        seen.clear()
         began = time.process_time()
-        live.run(stream.now)
+        with statements(sessions.kw["bind"]) as seen:
+            live.run(stream.now)
+            n_statements.append(len(seen))
         spent.append(1000 * (time.process_time() - began))
-        n_statements.append(len(seen))
-    event.remove(sessions.kw["bind"], "before_cursor_execute", note)
     return statistics.median(spent[1:]), int(statistics.median(n_statements[1:]))
 
 
@@ -318,7 +312,7 @@ def main() -> int:
         engine = connect(f"sqlite:///{folder}/seqwatch.sqlite")
         upgrade(engine)
         sessions = sessionmaker(engine, expire_on_commit=False)
-        cpu, statements = cost(sessions)
+        cpu, n_statements = cost(sessions)
         for fault in ("stuck", "missing", "rescaled"):
             minutes = broken(sessions, fault)
             name = f"minutes: a sensor that is {fault} is found"
@@ -326,7 +320,7 @@ def main() -> int:
             report(Bar(name=name, figure=figure, unit="min", at_most=MOST_MINUTES))
         report(Bar(name="minutes: a grain", figure=cpu, unit="ms CPU", at_most=MOST_CPU_MS))
         name = "minutes: a grain, statements"
-        report(Bar(name=name, figure=statements, unit="", at_most=MOST_STATEMENTS))
+        report(Bar(name=name, figure=n_statements, unit="", at_most=MOST_STATEMENTS))
         fold, grain = entities_cost(sessions)
         name = f"minutes: {N_ENTITIES} entities, a fold"
         report(Bar(name=name, figure=fold, unit="ms CPU", at_most=MOST_FOLD_MS))

@@ -16,6 +16,7 @@ from jobs.ticker import PURGE_EVERY
 from jobs.worker import Job, Queue
 from notify.sender import Sender
 from services.aggregation.fold import fold_all
+from services.alerting import alarm_counts
 from services.alerting.alert_transitions import REPORT_JOB
 from services.alerting.deliver import deliver_all
 from services.evaluation import failed_slots, schedule
@@ -156,6 +157,7 @@ def _tidying(settings: Settings, sessions: sessionmaker[Session]) -> Mapping[str
     def retain(_: Claim) -> None:
         retention.retain_all(sessions, settings.lake, utcnow())
         roll_up_all(sessions, settings.summary_retention, utcnow())
+        alarm_counts.keep_all(sessions)
 
     def purge(_: Claim) -> None:
         now = utcnow()

@@ -11,6 +11,7 @@ from api.server.body import Body
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from core.errors import Unprocessable
+from db.queries.read import false_alarm_rates
 from db.tables import Model
 from services.evaluation import backtest
 
@@ -46,6 +47,8 @@ def put_history(body: HistoryPut, entry: OperateModel, act: ActDep) -> HistoryRe
     if body.until is not None and body.until > act.now:
         raise Unprocessable("history ends in the past: later days are watched")
     act.session.get_one(Model, entry.model_id).history_until = body.until
+    act.session.flush()
+    false_alarm_rates.keep(act.session, [entry.model_id])
     act.record("model.history", entry.name, body.model_dump(mode="json"))
     return _history(act.session, entry.model_id)
 

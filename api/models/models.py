@@ -74,7 +74,7 @@ def list_models(
     """List the models that this key reaches, by name."""
     names = paging.cut(registry.names_for(session, who))
     kept = parts.settings.summary_retention
-    items = [model_details.describe(session, name, kept) for name in names.items]
+    items = model_details.describe_all(session, names.items, kept)
     return Page(items=items, next_cursor=names.next_cursor)
 
 

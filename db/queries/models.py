@@ -1,5 +1,6 @@
 """Queries of models, versions and the champion."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -53,12 +54,12 @@ def zone_of(model: Model) -> Zone:
     return Zone(model.contract.zone)
 
 
-def versions(session: Session, model_id: UUID) -> list[Version]:
-    """Return a model's versions, oldest first."""
+def versions(session: Session, *model_ids: UUID) -> list[Version]:
+    """Return the versions of some models, oldest first."""
     return [
         *session.scalars(
             select(Version)
-            .where(Version.model_id == model_id)
+            .where(Version.model_id.in_(model_ids))
             .order_by(Version.created_at, Version.name)
         )
     ]
@@ -76,12 +77,17 @@ def champion(session: Session, model_id: UUID) -> tuple[Champion, Version] | Non
 
 def backlog(session: Session, model_id: UUID) -> tuple[int, int]:
     """Return rows and bytes that are accepted but not yet in the lake."""
-    rows, size = session.execute(
-        select(
-            func.coalesce(func.sum(Inbox.n_rows), 0), func.coalesce(func.sum(Inbox.n_bytes), 0)
-        ).where(Inbox.model_id == model_id)
-    ).one()
-    return int(rows), int(size)
+    return backlogs(session, [model_id]).get(model_id, (0, 0))
+
+
+def backlogs(session: Session, model_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
+    """Return rows and bytes that are accepted but not yet in the lake, by model with any."""
+    found = session.execute(
+        select(Inbox.model_id, func.sum(Inbox.n_rows), func.sum(Inbox.n_bytes))
+        .where(Inbox.model_id.in_(model_ids))
+        .group_by(Inbox.model_id)
+    )
+    return {model_id: (int(rows), int(size)) for model_id, rows, size in found}
 
 
 def open_rollout(session: Session, model_id: UUID) -> Rollout | None:

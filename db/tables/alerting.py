@@ -63,7 +63,8 @@ class Alert(Base):
     """Where the alert of one monitor stands.
 
     `inhibited_by` names the input faults while they keep a firing alert from
-    being notified.
+    being notified. `n_alarms` and `n_evaluated` count alarms and evaluated days up to
+    `counted_until` (`db.queries.read.false_alarm_rates`).
     """
 
     __tablename__ = "alert"
@@ -77,6 +78,9 @@ class Alert(Base):
     version: Mapped[str | None]
     cause: Mapped[str] = mapped_column(default="")
     inhibited_by: Mapped[str | None]
+    n_alarms: Mapped[int] = mapped_column(default=0)
+    n_evaluated: Mapped[int] = mapped_column(default=0)
+    counted_until: Mapped[datetime | None]
 
 
 class FlipRow(Base):
@@ -87,7 +91,10 @@ class FlipRow(Base):
     """
 
     __tablename__ = "flip"
-    __table_args__ = (Index("ix_flip_model_id_at", "model_id", "at"),)
+    __table_args__ = (
+        Index("ix_flip_model_id_at", "model_id", "at"),
+        Index("ix_flip_alert_id_at", "alert_id", "at"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     alert_id: Mapped[UUID] = mapped_column(ForeignKey("alert.id"))

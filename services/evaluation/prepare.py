@@ -25,6 +25,7 @@ from services.alerting import inhibition
 from services.evaluation import input_history
 from services.evaluation.baseline_cache import Baselines, Key
 from services.evaluation.readers import Cut, Reading, reader
+from services.models import monitor_config
 from services.platform_faults.outage import is_outage
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Preparation:
         context: EvaluationContext,
         values: dict[Source[Any], object],
     ) -> Prepared:
-        kind, params = registry.find(monitor.kind), registry.parse(monitor.kind, monitor.params)
+        kind, params = registry.find(monitor.kind), monitor_config.params_of(monitor)
         sources = kind.sources(params)
         for source in sources:
             if source not in values:

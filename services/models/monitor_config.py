@@ -1,12 +1,14 @@
 """Configuration of the monitors of a model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
@@ -129,33 +131,53 @@ def _check_names(session: Session, model_id: UUID, plan: MonitorPlan) -> None:
             raise Unprocessable(str(error)) from None
 
 
-def needs(session: Session, model: Model) -> Mapping[Level, Need]:
+def of_models(session: Session, model_ids: Collection[UUID]) -> dict[UUID, list[Monitor]]:
+    """Return the monitors of some models, by name."""
+    found = dict[UUID, list[Monitor]]((model_id, []) for model_id in model_ids)
+    rows = select(Monitor).where(Monitor.model_id.in_(model_ids)).order_by(Monitor.name)
+    for row in session.scalars(rows):
+        found[row.model_id].append(row)
+    return found
+
+
+def needs(model: Model, monitors: Iterable[Monitor]) -> Mapping[Level, Need]:
     """Return how far back the enabled monitors of a model read summaries, by level."""
     found: dict[Level, Need] = {}
     contract, policy = model.contract, model.policy
-    rows = session.scalars(
-        select(Monitor)
-        .where(Monitor.model_id == model.id, Monitor.enabled.is_(True))
-        .order_by(Monitor.name)
-    )
-    for row in rows:
-        for source in sources_of(row):
+    for row in monitors:
+        for source in sources_of(row) if row.enabled else ():
             read = reads(source, contract, policy)
             if read is not None and (read[0] not in found or found[read[0]].back < read[1]):
                 found[read[0]] = Need(back=read[1], monitor=row.name)
     return found
 
 
-def retention_of(session: Session, model: Model, defaults: Retention) -> Retention:
+def retention_of(model: Model, monitors: Iterable[Monitor], defaults: Retention) -> Retention:
     """Return how long summaries of a model are kept."""
-    return defaults.of(model.policy.summary_retention, needs(session, model))
+    return defaults.of(model.policy.summary_retention, needs(model, monitors))
+
+
+def params_of(monitor: Monitor) -> Any:
+    """Read the parameters of a monitor; equal ones are read once.
+
+    Raises
+    ------
+    Unprocessable
+        If its kind is unavailable, or they mean nothing.
+    """
+    return _parsed(monitor.kind, msgspec.json.encode(monitor.params))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(kind: str, params: bytes) -> Any:
+    return registry.parse(kind, msgspec.json.decode(params))
 
 
 def sources_of(monitor: Monitor) -> list[Source[Any]]:
     """Return what a monitor reads; nothing where its configuration means nothing."""
     with suppress(Unprocessable):
         kind = registry.find(monitor.kind)
-        return [*kind.sources(registry.parse(monitor.kind, monitor.params))]
+        return [*kind.sources(params_of(monitor))]
     return []
 
 
@@ -167,7 +189,8 @@ def check_retention(session: Session, model: Model) -> None:
     Unprocessable
         Naming the entry of the policy, and the monitor.
     """
-    streams.check(model.policy.summary_retention, needs(session, model))
+    monitors = of_models(session, [model.id])[model.id]
+    streams.check(model.policy.summary_retention, needs(model, monitors))
 
 
 def _named(model_id: UUID, name: str) -> Select[Monitor]:
@@ -218,7 +241,7 @@ def about(monitor: Monitor) -> str:
     """Return what a monitor evaluates beyond the question of its kind, or why it cannot be."""
     try:
         kind = registry.find(monitor.kind)
-        return kind.about(registry.parse(monitor.kind, monitor.params))
+        return kind.about(params_of(monitor))
     except Unprocessable as error:
         return str(error)
 

@@ -6,7 +6,7 @@ after an upgrade, or after the batches at fault were discarded.
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -236,8 +236,13 @@ def released(session: Session, stage: Stage, stream: Stream, now: datetime) -> N
 
 def of_model(session: Session, model_id: UUID) -> list[Aside]:
     """Return what is set aside of a model."""
-    mine = select(SetAside).where(SetAside.model_id == model_id)
-    return [
-        from_attributes(Aside, row, stream=row.kind)
-        for row in session.scalars(mine.order_by(SetAside.kind, SetAside.stage))
-    ]
+    return of_models(session, [model_id])[model_id]
+
+
+def of_models(session: Session, model_ids: Collection[UUID]) -> dict[UUID, list[Aside]]:
+    """Return what is set aside, by model."""
+    found = dict[UUID, list[Aside]]((model_id, []) for model_id in model_ids)
+    rows = select(SetAside).where(SetAside.model_id.in_(model_ids))
+    for row in session.scalars(rows.order_by(SetAside.kind, SetAside.stage)):
+        found[row.model_id].append(from_attributes(Aside, row, stream=row.kind))
+    return found

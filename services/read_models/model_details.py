@@ -1,5 +1,7 @@
 """Details of one model: champion, versions, monitors, backlog."""
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +18,8 @@ from core.stored import from_attributes
 from core.streams import SUMMARIES, Retention
 from core.window import Stretches
 from db.queries import models
-from db.tables import Alert, Monitor
+from db.queries.read import overview
+from db.tables import Alert, Champion, Monitor, Version
 from services.models import monitor_config
 from services.platform_faults import set_aside
 
@@ -92,35 +95,56 @@ class ModelNow:
 
 
 def describe(session: Session, name: str, defaults: Retention = SUMMARIES) -> ModelNow:
-    """Describe one model, or raise NotFound.
+    """Describe one model, or raise NotFound; else as `describe_all`."""
+    session.flush()
+    return describe_all(session, [models.find(session, name).name], defaults)[0]
+
+
+def describe_all(
+    session: Session, names: Sequence[str], defaults: Retention = SUMMARIES
+) -> list[ModelNow]:
+    """Describe some models, by name, in as many statements as one needs.
 
     Parameters
     ----------
     session
         The open transaction.
-    name
-        Of the model.
+    names
+        Of the models; unknown ones are left out.
     defaults
         Retention of summaries of the installation.
     """
-    session.flush()
-    model = models.find(session, name)
-    serving = models.champion(session, model.id)
-    rollout = models.open_rollout(session, model.id)
-    rows, size = models.backlog(session, model.id)
-    return from_attributes(
-        ModelNow,
-        model,
-        contract_digest=model.contract.digest,
-        summary_retention=monitor_config.retention_of(session, model, defaults),
-        champion=serving and from_attributes(ChampionNow, serving[0], version=serving[1].name),
-        backlog_rows=rows,
-        backlog_bytes=size,
-        set_aside=set_aside.of_model(session, model.id),
-        open_rollout=rollout.id if rollout else None,
-        versions=versions_of(session, model.id),
-        monitors=monitors_of(session, model.id),
-    )
+    rows = overview.models(session, names=names)
+    ids = [model.id for model, _, _ in rows]
+    rollouts = {row.model_id: row.id for row in overview.open_rollouts(session, ids)}
+    backlogs, alerts = models.backlogs(session, ids), _alerts(session, ids)
+    aside = set_aside.of_models(session, ids)
+    monitors = monitor_config.of_models(session, ids)
+    versions = defaultdict[UUID, list[VersionNow]](list)
+    for row in models.versions(session, *ids):
+        versions[row.model_id].append(from_attributes(VersionNow, row))
+    return [
+        from_attributes(
+            ModelNow,
+            model,
+            contract_digest=model.contract.digest,
+            summary_retention=monitor_config.retention_of(model, monitors[model.id], defaults),
+            champion=_champion(champion, version),
+            backlog_rows=backlogs.get(model.id, (0, 0))[0],
+            backlog_bytes=backlogs.get(model.id, (0, 0))[1],
+            set_aside=aside[model.id],
+            open_rollout=rollouts.get(model.id),
+            versions=versions[model.id],
+            monitors=[_monitor(one, alerts.get(one.id)) for one in monitors[model.id]],
+        )
+        for model, champion, version in rows
+    ]
+
+
+def _champion(champion: Champion | None, version: Version | None) -> ChampionNow | None:
+    if champion is None or version is None:
+        return None
+    return from_attributes(ChampionNow, champion, version=version.name)
 
 
 def versions_of(session: Session, model_id: UUID) -> list[VersionNow]:
@@ -143,20 +167,20 @@ def monitor_of(session: Session, model_id: UUID, name: str) -> MonitorNow:
 
 def monitors_of(session: Session, model_id: UUID) -> list[MonitorNow]:
     """Return a model's monitors by name, each with its alert."""
-    monitors = session.scalars(
-        select(Monitor).where(Monitor.model_id == model_id).order_by(Monitor.name)
+    alerts = _alerts(session, [model_id])
+    rows = monitor_config.of_models(session, [model_id])[model_id]
+    return [_monitor(row, alerts.get(row.id)) for row in rows]
+
+
+def _monitor(monitor: Monitor, alert: Alert | None) -> MonitorNow:
+    return from_attributes(
+        MonitorNow,
+        monitor,
+        phase=Phase.QUIET if alert is None else alert.phase,
+        since=None if alert is None else alert.since,
     )
-    alerts = {
-        alert.monitor_id: alert
-        for alert in session.scalars(select(Alert).where(Alert.model_id == model_id))
-    }
-    return [
-        from_attributes(
-            MonitorNow,
-            monitor,
-            phase=Phase.QUIET if alert is None else alert.phase,
-            since=None if alert is None else alert.since,
-        )
-        for monitor in monitors
-        for alert in [alerts.get(monitor.id)]
-    ]
+
+
+def _alerts(session: Session, model_ids: Collection[UUID]) -> dict[UUID, Alert]:
+    found = session.scalars(select(Alert).where(Alert.model_id.in_(model_ids)))
+    return {alert.monitor_id: alert for alert in found}

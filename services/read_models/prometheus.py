@@ -5,8 +5,10 @@ process. Described in docs/metrics.md.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
@@ -21,6 +23,7 @@ from db.tables import (
     Alert,
     Champion,
     Delivery,
+    Finding,
     Inbox,
     Model,
     Monitor,
@@ -35,18 +38,24 @@ from services.access.capacity import Disks, backlog, shortages
 from services.platform_faults import platform_alerts
 from services.read_models.overview.monitor_status import status_of
 
+Served: TypeAlias = tuple[Model, Champion | None, Version | None]
+Watched: TypeAlias = tuple[Monitor, Alert | None, Finding | None]
+
 
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     """Read every gauge, and what is counted in the database."""
+    rows = overview.models(session)
+    names = {model.id: model.name for model, _, _ in rows}
+    monitors = overview.monitor_statuses(session, names)
     yield from _backlog(session, now)
     yield _set_aside(session)
-    yield from _models(session)
+    yield from _models(model for model, _, _ in rows)
     yield from _sources(session)
     yield _log_rows(session)
-    yield _firing(session)
+    yield _firing(names, monitors)
     yield _platform(session)
-    yield from _promises(session)
-    yield _champions(session)
+    yield from _promises(session, names, monitors)
+    yield _champions(rows)
     yield _rollouts(session)
     yield from _queues(session, now)
 
@@ -110,7 +119,7 @@ def capacity(
     )
 
 
-def _models(session: Session) -> Iterator[GaugeMetricFamily]:
+def _models(models: Iterable[Model]) -> Iterator[GaugeMetricFamily]:
     watermark = GaugeMetricFamily(
         "seqwatch_watermark_timestamp_seconds",
         "The newest event time that was folded.",
@@ -126,7 +135,7 @@ def _models(session: Session) -> Iterator[GaugeMetricFamily]:
         "Event time that was folded and not yet evaluated.",
         labels=["model"],
     )
-    for model in session.scalars(select(Model)):
+    for model in models:
         if model.last_received_at is not None:
             received.add_metric([model.name], model.last_received_at.timestamp())
         if model.watermark is None:
@@ -168,19 +177,16 @@ def _log_rows(session: Session) -> CounterMetricFamily:
     return rows
 
 
-def _firing(session: Session) -> GaugeMetricFamily:
+def _firing(names: Mapping[UUID, str], monitors: Sequence[Watched]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(
         "seqwatch_alert_firing",
         "1 while the alert of a monitor fires, else 0.",
         labels=["model", "monitor", "severity"],
     )
-    rows = session.execute(
-        select(Model.name, Monitor.name, Monitor.severity, Alert.phase)
-        .join(Monitor, Monitor.model_id == Model.id)
-        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
-    )
-    for model, monitor, severity, phase in rows:
-        gauge.add_metric([model, monitor, severity], float(phase is Phase.FIRING))
+    for monitor, alert, _ in monitors:
+        is_firing = alert is not None and alert.phase is Phase.FIRING
+        labels = [names[monitor.model_id], monitor.name, monitor.severity]
+        gauge.add_metric(labels, float(is_firing))
     return gauge
 
 
@@ -194,7 +200,9 @@ def _platform(session: Session) -> GaugeMetricFamily:
     return gauge
 
 
-def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
+def _promises(
+    session: Session, names: Mapping[UUID, str], monitors: Sequence[Watched]
+) -> Iterator[GaugeMetricFamily]:
     promised = GaugeMetricFamily(
         "seqwatch_false_alarm_promised_days",
         "Days between two false alarms, as asked for.",
@@ -210,9 +218,8 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
         "Share of a feature's values in the three fullest bins, where above a half.",
         labels=["model", "monitor", "feature"],
     )
-    names = dict(session.execute(select(Model.id, Model.name)).all())
-    live = false_alarm_rates.live(session, names)
-    for row in overview.monitor_statuses(session, names):
+    live = false_alarm_rates.live(session, (alert for _, alert, _ in monitors))
+    for row in monitors:
         monitor_status = status_of(*row, live=live.get(row[0].id))
         bins = monitor_status.detail.coarse_bins
         if (
@@ -239,17 +246,13 @@ def _promises(session: Session) -> Iterator[GaugeMetricFamily]:
     yield from (promised, achieved, coarse)
 
 
-def _champions(session: Session) -> GaugeMetricFamily:
+def _champions(rows: Iterable[Served]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(
         "seqwatch_champion_info", "1 for the version that serves.", labels=["model", "version"]
     )
-    serving = session.execute(
-        select(Model.name, Version.name)
-        .join(Champion, Champion.model_id == Model.id)
-        .join(Version, Version.id == Champion.version_id)
-    )
-    for model, version in serving:
-        gauge.add_metric([model, version], 1.0)
+    for model, _, version in rows:
+        if version is not None:
+            gauge.add_metric([model.name, version.name], 1.0)
     return gauge
 
 

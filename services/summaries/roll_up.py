@@ -105,7 +105,8 @@ def roll_up(sessions: sessionmaker[Session], defaults: Retention, model_id: UUID
 def _plan(session: Session, model: Model, defaults: Retention) -> Plan | None:
     if model.watermark is None or model.evaluated_until is None:
         return None  # no evaluation has read them yet
-    kept = monitor_config.retention_of(session, model, defaults)
+    monitors = monitor_config.of_models(session, [model.id])[model.id]
+    kept = monitor_config.retention_of(model, monitors, defaults)
     zone, end = models.zone_of(model), min(model.watermark, model.evaluated_until)
     compared = references(session, model)
     return Plan(

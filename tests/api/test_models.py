@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from benchmarks.statements import statements
 from db.session import read_only
 from db.tables import AuditEvent, Model
 from tests.api.conftest import CONTRACT, Clients
@@ -143,3 +144,17 @@ def test_absent_models_are_not_found(operator: TestClient) -> None:
     answer = operator.get("/v1/models/absent")
     assert answer.status_code == 404
     assert (error_of(answer), answer.json()["detail"]) == ("NotFound", "no model 'absent'")
+
+
+def test_more_models_are_listed_in_as_many_statements(
+    operator: TestClient, sessions: sessionmaker[Session]
+) -> None:
+    numbers = []
+    for n_models in (1, 4):
+        for i in range(n_models):
+            answer = operator.put(f"/v1/models/model-{i}", json={"contract": CONTRACT})
+            assert answer.status_code in (200, 201)
+        with statements(sessions.kw["bind"]) as seen:
+            assert len(operator.get("/v1/models").json()["items"]) == n_models
+            numbers.append(len(seen))
+    assert numbers[0] == numbers[1] <= 15

@@ -187,7 +187,8 @@ def test_what_is_known_of_the_past_is_no_alarm_of_ours(
 
     def counted() -> list[tuple[int, int]]:
         with unit_of_work(sessions) as session:
-            return [*false_alarm_rates.live(session, [models.find(session, model).id]).values()]
+            of_model = session.query(Alert).filter_by(model_id=models.find(session, model).id)
+            return [*false_alarm_rates.live(session, of_model).values()]
 
     assert counted() == [(1, 3)]
     with unit_of_work(sessions) as session:

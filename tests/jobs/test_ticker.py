@@ -4,9 +4,9 @@ from functools import partial
 from threading import Event
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
+from benchmarks.statements import statements
 from core.durations import DAY
 from core.settings import Settings
 from db.queries.queue import runs
@@ -52,21 +52,13 @@ def test_a_backlog_that_waits_is_read_and_not_written_again(
     loop = Loop(sessions)
     loop.serve(1, error=0.1)
     loop.reach(START + 3 * DAY + timedelta(hours=1))
-    ticker, statements = Ticker(settings, sessions), list[str]()
-
-    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement.split()[0])
-
-    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
-    try:
+    ticker = Ticker(settings, sessions)
+    with statements(sessions.kw["bind"]) as first:
         ticker.ask(closed_days)
-        assert "INSERT" in statements
-        statements.clear()
+        assert "INSERT" in {one.split()[0] for one in first}
+    with statements(sessions.kw["bind"]) as second:
         ticker.ask(closed_days)
-    finally:
-        event.remove(sessions.kw["bind"], "before_cursor_execute", note)
-    assert statements
-    assert {*statements} <= {"BEGIN", "SELECT"}
+        assert {one.split()[0] for one in second} == {"SELECT"}
 
 
 def test_a_day_that_closes_later_is_asked_for_later(

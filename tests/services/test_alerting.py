@@ -6,12 +6,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase, Reason
 from core.durations import DAY
+from db.queries.read import false_alarm_rates
 from db.session import read_only, unit_of_work
 from db.tables import Alert, Delivery, FlipRow, Model, Monitor
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from monitors.input_fault.input_fault import InputFaultDetail
-from services.alerting import alert_transitions, inhibition
+from services.alerting import alarm_counts, alert_transitions, inhibition
 from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from tests.services.loop import FAULT, Loop
@@ -175,3 +176,28 @@ def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
     assert (content["value"], content["threshold"]) == (1.0, 0.5)
     [finding] = loop.all(FindingRow)
     assert content["finding_url"] == f"/findings/{finding.id}"
+
+
+def test_alarms_and_days_are_counted_the_same_from_what_is_kept(loop: Loop) -> None:
+    def counts() -> list[tuple[int, int]]:
+        with read_only(loop.sessions) as session:
+            return [*false_alarm_rates.live(session, session.query(Alert)).values()]
+
+    def find(first: int, outcomes: list[Outcome]) -> None:
+        for day, outcome in enumerate(outcomes, start=first):
+            loop.observe("accuracy", outcome, START + day * DAY)
+
+    find(1, [Outcome.BREACH] * 2 + [Outcome.OK] * 2 + [Outcome.NO_DATA])
+    assert counts() == [(1, 4)]
+    alarm_counts.keep_all(loop.sessions)
+    [alert] = loop.all(Alert)
+    assert (alert.n_alarms, alert.n_evaluated) == (1, 4)
+    assert alert.counted_until == START + 5 * DAY
+    assert counts() == [(1, 4)]
+    find(6, [Outcome.BREACH] * 2)
+    assert counts() == [(2, 6)]
+    with unit_of_work(loop.sessions) as session:
+        session.get_one(Model, loop.model_id).history_until = START + 4 * DAY
+        session.flush()
+        false_alarm_rates.keep(session, [loop.model_id])
+    assert counts() == [(1, 2)]

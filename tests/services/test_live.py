@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Flip, Phase
+from benchmarks.statements import statements
 from core.durations import DAY, MINUTE
 from db.session import unit_of_work
 from db.tables import Model, Monitor
@@ -165,15 +165,9 @@ def test_a_monitor_that_fails_stops_no_other(
 def test_a_grain_costs_few_statements(world: World, sessions: sessionmaker[Session]) -> None:
     world.learn()
     world.send(LEARNT, 1)
-    seen: list[str] = []
-
-    def note(*given: Any) -> None:
-        seen.append(given[2])
-
-    event.listen(sessions.kw["bind"], "before_cursor_execute", note)
-    world.check()
-    event.remove(sessions.kw["bind"], "before_cursor_execute", note)
-    assert len(seen) <= 10, seen
+    with statements(sessions.kw["bind"]) as seen:
+        world.check()
+        assert 0 < len(seen) <= 10, seen
 
 
 @pytest.mark.sqlite_first

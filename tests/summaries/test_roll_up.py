@@ -16,7 +16,7 @@ from core.durations import DAY, HOUR
 from core.errors import Unprocessable
 from core.policy import Policy
 from core.schema.rows import Kind
-from core.streams import SUMMARIES, Level
+from core.streams import SUMMARIES, Level, Retention
 from core.window import Window
 from db.session import read_only, unit_of_work
 from db.tables import Finding, Model, SummaryRow, Version
@@ -115,6 +115,11 @@ def kept(sessions: sessionmaker[Session], model_id: UUID) -> list[SummaryRow]:
         rows = session.query(SummaryRow).filter_by(model_id=model_id).all()
         session.expunge_all()
         return rows
+
+
+def retention(session: Session, model: Model) -> Retention:
+    monitors = monitor_config.of_models(session, [model.id])[model.id]
+    return monitor_config.retention_of(model, monitors, SUMMARIES)
 
 
 def levels(sessions: sessionmaker[Session], model_id: UUID, stream: str) -> dict[Any, Any]:
@@ -270,11 +275,11 @@ def test_what_the_monitors_read_is_kept_and_a_policy_that_keeps_less_is_refused(
     with unit_of_work(sessions) as session:
         register(session, asked, now)
         model = session.query(Model).one()
-        kept = monitor_config.retention_of(session, model, SUMMARIES)
+        kept = retention(session, model)
         assert (kept.slice, kept.hour, kept.day) == (37 * DAY, 400 * DAY, None)
         plan = MonitorPlan(name="quarter", kind="burn_rate", params={"period": "P90D"})
         monitor_config.put(session, model.id, plan)
-        assert monitor_config.retention_of(session, model, SUMMARIES).slice == 97 * DAY
+        assert retention(session, model).slice == 97 * DAY
         why = "keep_slice_summaries must be at least P97D: monitor 'quarter' reads 90 days"
         with pytest.raises(Unprocessable, match=why):
             register(session, replace(asked, policy=Policy(keep_slice_summaries=60 * DAY)), now)

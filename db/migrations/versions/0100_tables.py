@@ -621,6 +621,9 @@ def upgrade() -> None:
         sa.Column("version", sa.String(), nullable=True),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("inhibited_by", sa.String(), nullable=True),
+        sa.Column("n_alarms", sa.Integer(), nullable=False),
+        sa.Column("n_evaluated", sa.Integer(), nullable=False),
+        sa.Column("counted_until", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["model_id"], ["model.id"], name=op.f("fk_alert_model_id_model")
         ),
@@ -748,6 +751,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("flip", schema=None) as batch_op:
         batch_op.create_index("ix_flip_model_id_at", ["model_id", "at"], unique=False)
+        batch_op.create_index("ix_flip_alert_id_at", ["alert_id", "at"], unique=False)
 
     op.create_table(
         "rollout",

@@ -1,19 +1,25 @@
-"""Counts of alarms and evaluated days by monitor, since a model began."""
+"""Counts of alarms and evaluated days by monitor, since a model began.
 
-from collections.abc import Collection
-from datetime import datetime
+They are kept beside the alert once a day, and only what came since is counted when they are
+read: neither a page nor a scrape takes longer because an installation is older.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from alerts.state import Flip
 from db.tables import Alert, Finding, FlipRow, Model
 from monitors.finding import Outcome
 
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 
-def live(session: Session, model_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
-    """Count alarms, and the days that were evaluated, of each monitor.
+
+def live(session: Session, alerts: Iterable[Alert | None]) -> dict[UUID, tuple[int, int]]:
+    """Count alarms, and the days that were evaluated, of each monitor with an alert.
 
     Days of history that was brought in, days without a verdict, and alarms
     that a broken input explains, are left out.
@@ -23,30 +29,69 @@ def live(session: Session, model_ids: Collection[UUID]) -> dict[UUID, tuple[int,
     dict
         Alarms and days by monitor; only monitors that evaluated a day.
     """
-    days = session.execute(
-        select(Finding.monitor_id, func.count())
-        .join(Model, Model.id == Finding.model_id)
+    kept = [alert for alert in alerts if alert is not None]
+    model_ids = {alert.model_id for alert in kept}
+    alarms, days = _since(session, model_ids, func.coalesce(Alert.counted_until, _BEGIN))
+    found = {
+        of.monitor_id: (
+            of.n_alarms + alarms.get(of.monitor_id, 0),
+            of.n_evaluated + days.get(of.monitor_id, 0),
+        )
+        for of in kept
+    }
+    return {monitor_id: counts for monitor_id, counts in found.items() if counts[1]}
+
+
+def keep(session: Session, model_ids: Collection[UUID]) -> None:
+    """Count everything anew, and keep the counts beside the alerts."""
+    alarms, days = _since(session, model_ids, None)
+    newest = (
+        select(func.max(Finding.as_of))
+        .where(Finding.monitor_id == Alert.monitor_id)
+        .scalar_subquery()
+    )
+    for alert in session.scalars(select(Alert).where(Alert.model_id.in_(model_ids))):
+        alert.n_alarms = alarms.get(alert.monitor_id, 0)
+        alert.n_evaluated = days.get(alert.monitor_id, 0)
+    session.flush()
+    session.execute(
+        update(Alert)
+        .where(Alert.model_id.in_(model_ids))
+        .values(counted_until=newest)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _since(
+    session: Session, model_ids: Collection[UUID], since: ColumnElement[datetime] | None
+) -> tuple[dict[UUID, int], dict[UUID, int]]:
+    """Count alarms and evaluated days by monitor, after a time of each alert or in all."""
+    days = (
+        select(Alert.monitor_id, func.count())
+        .join(Finding, Finding.monitor_id == Alert.monitor_id)
+        .join(Model, Model.id == Alert.model_id)
         .where(
-            Finding.model_id.in_(model_ids),
+            Alert.model_id.in_(model_ids),
             Finding.outcome.in_([Outcome.OK, Outcome.BREACH]),
             _is_live(Finding.as_of),
         )
-        .group_by(Finding.monitor_id)
+        .group_by(Alert.monitor_id)
     )
-    alarms = session.execute(
+    alarms = (
         select(Alert.monitor_id, func.count())
         .join(FlipRow, FlipRow.alert_id == Alert.id)
-        .join(Model, Model.id == FlipRow.model_id)
+        .join(Model, Model.id == Alert.model_id)
         .where(
-            FlipRow.model_id.in_(model_ids),
+            Alert.model_id.in_(model_ids),
             FlipRow.flip == Flip.FIRED,
             FlipRow.inhibited.is_(False),
             _is_live(FlipRow.at),
         )
         .group_by(Alert.monitor_id)
     )
-    called = dict(alarms.all())
-    return {monitor_id: (called.get(monitor_id, 0), n) for monitor_id, n in days}
+    if since is not None:
+        days, alarms = days.where(Finding.as_of > since), alarms.where(FlipRow.at > since)
+    return dict(session.execute(alarms).all()), dict(session.execute(days).all())
 
 
 def _is_live(moment: SQLColumnExpression[datetime]) -> ColumnElement[bool]:

@@ -1,12 +1,13 @@
 """Queries of the pages: summaries and small tables, no raw rows."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Row,
+    ScalarSelect,
     Select,
     SQLColumnExpression,
     case,
@@ -34,6 +35,8 @@ from db.tables import (
 )
 from monitors.finding import Outcome
 
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def _of(
     column: SQLColumnExpression[UUID], model_id: UUID | None
@@ -42,14 +45,15 @@ def _of(
 
 
 def models(
-    session: Session, only: UUID | None
+    session: Session, only: UUID | None = None, names: Collection[str] | None = None
 ) -> list[tuple[Model, Champion | None, Version | None]]:
-    """Return every model, or one, with its champion; both None before the first."""
+    """Return every model, or some, with its champion; both None before the first."""
+    among = () if names is None else (Model.name.in_(names),)
     query = (
         select(Model, Champion, Version)
         .outerjoin(Champion, Champion.model_id == Model.id)
         .outerjoin(Version, Version.id == Champion.version_id)
-        .where(*_of(Model.id, only))
+        .where(*_of(Model.id, only), *among)
         .order_by(Model.name)
     )
     return [(*row,) for row in session.execute(query)]
@@ -59,16 +63,11 @@ def monitor_statuses(
     session: Session, model_ids: Collection[UUID]
 ) -> list[tuple[Monitor, Alert | None, Finding | None]]:
     """Return every monitor with its alert and its newest finding; None where there is none."""
-    newest = (
-        select(func.max(Finding.window_end))
-        .where(Finding.monitor_id == Monitor.id)
-        .correlate(Monitor)
-        .scalar_subquery()
-    )
+    newest = _nth_newest(0)
     query = (
         select(Monitor, Alert, Finding)
         .outerjoin(Alert, Alert.monitor_id == Monitor.id)
-        .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.window_end == newest))
+        .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == newest))
         .where(Monitor.model_id.in_(model_ids))
         .order_by(Monitor.model_id, Monitor.name)
     )
@@ -79,20 +78,26 @@ def trend(
     session: Session, model_ids: Collection[UUID], kind: str, n: int
 ) -> Sequence[Row[UUID, float | None]]:
     """Return the values of the last `n` findings of one kind of monitor, oldest first."""
-    place = func.row_number().over(
-        partition_by=Finding.monitor_id, order_by=Finding.window_end.desc()
-    )
-    recent = (
-        select(Finding.model_id, Finding.window_end, Finding.value, place.label("place"))
-        .join(Monitor, Monitor.id == Finding.monitor_id)
-        .where(Monitor.kind == kind, Finding.model_id.in_(model_ids))
-        .subquery()
-    )
+    first = func.coalesce(_nth_newest(n - 1), _BEGIN)
     return session.execute(
-        select(recent.c.model_id, recent.c.value)
-        .where(recent.c.place <= n)
-        .order_by(recent.c.model_id, recent.c.window_end)
+        select(Finding.model_id, Finding.value)
+        .join(Monitor, Monitor.id == Finding.monitor_id)
+        .where(Monitor.kind == kind, Monitor.model_id.in_(model_ids), Finding.as_of >= first)
+        .order_by(Finding.model_id, Finding.as_of)
     ).all()
+
+
+def _nth_newest(n: int) -> ScalarSelect[datetime]:
+    """Return the time of the newest finding of a monitor but `n`: read from an index."""
+    return (
+        select(Finding.as_of)
+        .where(Finding.monitor_id == Monitor.id)
+        .order_by(Finding.as_of.desc())
+        .offset(n)
+        .limit(1)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )
 
 
 def findings_since(

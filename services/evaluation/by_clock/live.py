@@ -203,7 +203,7 @@ class LiveMonitors:
         )
         one = _Prepared(monitor_id=monitor.id, kind=kind, context=context)
         try:
-            one.params = registry.parse(monitor.kind, monitor.params)
+            one.params = monitor_config.params_of(monitor)
             for source in kind.sources(one.params):
                 found = readers.read(session, model, source, moment, known.remembered)
                 one.values[source] = without(found, kind.unread(contract))
@@ -328,7 +328,7 @@ def _width(monitor: Monitor, contract: Contract) -> timedelta:
     if every is None:
         return contract.grain
     try:
-        return every(registry.parse(monitor.kind, monitor.params)) * contract.grain
+        return every(monitor_config.params_of(monitor)) * contract.grain
     except Unprocessable:  # the evaluation ends in this error
         return contract.grain
 

@@ -164,11 +164,9 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
         raise NotFound(f"no model {name!r}")
     contract = found.contract
     zone = Zone(contract.zone)
-    live = false_alarm_rates.live(session, [found.id])
-    monitor_status = tuple(
-        status_of(*row, live=live.get(row[0].id))
-        for row in overview.monitor_statuses(session, [found.id])
-    )
+    monitors = overview.monitor_statuses(session, [found.id])
+    live = false_alarm_rates.live(session, (alert for _, alert, _ in monitors))
+    monitor_status = tuple(status_of(*row, live=live.get(row[0].id)) for row in monitors)
     chunks = error_days.read(
         session, found.id, contract, (zone.day_of(_since(found, ACCURACY_DAYS)), None)
     )
