@@ -98,7 +98,7 @@ def test_bad_rows_are_listed(app: FastAPI, stranger: TestClient) -> None:
     assert answer["errors"] == [{"row": 3, "field": "at", "reason": "has no time zone"}]
 
 
-def test_busy_says_when_to_come_back(app: FastAPI, stranger: TestClient) -> None:
+def test_busy_states_when_to_retry(app: FastAPI, stranger: TestClient) -> None:
     @app.get("/busy")
     def busy() -> None:
         raise Busy("the queue is full")

@@ -275,7 +275,7 @@ def test_the_shell_reads_what_an_export_writes(
     ],
 )
 @pytest.mark.usefixtures("model")
-def test_the_shell_says_what_it_cannot_compare(
+def test_the_shell_reports_what_it_cannot_compare(
     configured: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     offline = write(configured / "golden.csv", golden(LOAD))

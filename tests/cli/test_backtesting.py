@@ -85,7 +85,7 @@ def test_it_waits_until_every_row_is_joined(
 
 
 @SQLITE
-def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Settings) -> None:
+def test_over_http_it_is_reported_too(sessions: sessionmaker[Session], settings: Settings) -> None:
     send(sessions, add_model(sessions), prediction(START))
     with unit_of_work(sessions) as session:
         token = create_key(session, "k", [Scope.OPERATE, Scope.READ], None, utcnow())

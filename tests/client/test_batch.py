@@ -33,7 +33,7 @@ def _encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         ),
     ],
 )
-def test_a_row_is_said_in_json(value: object, text: bytes) -> None:
+def test_a_row_is_encoded_in_json(value: object, text: bytes) -> None:
     assert _said({"x": value}) == b'{"x":' + text + b"}"
 
 
@@ -51,7 +51,7 @@ def _said(row: dict[str, object]) -> bytes:
         pytest.param(b"bytes", id="bytes"),
     ],
 )
-def test_what_json_cannot_say_is_refused(value: object) -> None:
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         _said({"x": value})
 

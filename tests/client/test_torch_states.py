@@ -230,7 +230,7 @@ def test_dropout_in_training_leaves_the_gates_out_and_keeps_the_states() -> None
     assert "state.encoder.l0.reset.mean" not in found
 
 
-def test_one_call_in_n_is_sampled_and_the_others_say_nothing() -> None:
+def test_one_call_in_n_is_sampled_and_the_others_return_nothing() -> None:
     module = nn.GRU(INPUT, HIDDEN)
     states = StateSampler(module, every=3)
     said = []

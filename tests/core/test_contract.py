@@ -45,7 +45,7 @@ def test_a_contract_of_the_first_days_keeps_its_digest() -> None:
     )
 
 
-def test_what_is_stored_is_what_was_said() -> None:
+def test_a_stored_contract_is_the_declared_one() -> None:
     contract = Contract.from_json(FULL)
     assert contract.to_json()["features"][3] == {
         **AREA,
@@ -322,7 +322,7 @@ def test_a_row_may_leave_out_what_some_version_does_not_take() -> None:
         ),
     ],
 )
-def test_segments_are_told_apart_by_what_is_kept(changed: dict[str, Any], reason: str) -> None:
+def test_segments_are_defined_by_a_stored_field(changed: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unprocessable, match=f"segment_by: .*{reason}"):
         Contract.from_json({**FULL, **changed})
     hashed = {"segment_by": "entity", "sensitive_fields": {"entity": "hash"}}

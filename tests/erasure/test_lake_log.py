@@ -18,7 +18,7 @@ from tests.streams import add_model
 
 
 @ON_SQLITE
-def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: Path) -> None:
+def test_past_states_are_gone_and_reading_them_raises_an_error(sessions: sessionmaker[Session], lake: Path) -> None:
     model_id = add_model(sessions)
     send(sessions, model_id, 0, 5)
     finish(sessions, lake)
@@ -37,7 +37,7 @@ def test_past_states_are_gone_and_say_so(sessions: sessionmaker[Session], lake: 
 
 
 @ON_SQLITE
-def test_the_log_tells_the_range_of_no_text(
+def test_the_log_holds_the_range_of_no_text(
     sessions: sessionmaker[Session], lake: Path
 ) -> None:
     model_id = add_model(sessions)
@@ -49,7 +49,7 @@ def test_the_log_tells_the_range_of_no_text(
 
 
 @ON_SQLITE
-def test_an_old_log_that_tells_texts_is_cut(
+def test_an_old_log_that_holds_texts_is_cut(
     sessions: sessionmaker[Session], lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "statistics", lambda _: "prediction_id,session_id")

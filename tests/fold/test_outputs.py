@@ -97,7 +97,7 @@ def test_a_forecast_belongs_to_the_hour_in_which_it_was_made(
     assert predicted.counts[0].sum(axis=1).tolist() == [1, 2]
 
 
-def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Session]) -> None:
+def test_groups_in_any_order_add_up_to_what_was_predicted(sessions: sessionmaker[Session]) -> None:
     model_id = add_model(sessions, DERIVED)
     chance = np.random.default_rng(11)
     values = chance.normal(size=(60, 2, 24))

@@ -168,7 +168,7 @@ def test_what_seqwatch_confirms_is_written_down(
     assert written == list(registry.logged()) == ["s:0:v1", "t:0:v1"]
 
 
-def test_without_any_version_the_service_says_that_it_is_not_ready(start: Start) -> None:
+def test_without_any_version_the_service_reports_that_it_is_not_ready(start: Start) -> None:
     with start() as service:
         assert service.get("/health").status_code == 503
         response = service.post("/sessions/steps", json={"items": [item()]})

@@ -178,7 +178,7 @@ def test_labels_come_once_late_and_on_the_day_they_arrive(
     assert late.max() <= 30
 
 
-def test_the_history_says_what_was_read_before_the_service_opened(
+def test_the_history_is_what_was_read_before_the_service_opened(
     service: Service, registry: Registry, new_stream: NewStream
 ) -> None:
     stream = new_stream()

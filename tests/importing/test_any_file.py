@@ -190,7 +190,7 @@ def test_a_category_may_be_a_list_and_a_text_may_hold_a_line_break(tmp_path: Pat
     assert (first["features.load"], second["features.area"]) == ([1.0, None], [None])
 
 
-def test_a_category_that_only_looks_like_a_list_is_a_text(tmp_path: Path) -> None:
+def test_a_category_in_brackets_is_a_text(tmp_path: Path) -> None:
     path = csv(tmp_path, "2026-01-01T00:00:00Z,1,0,[x],e")
     assert shaped(path)[0]["features.area"] == "[x]"
 

@@ -179,7 +179,7 @@ def test_past_input_has_no_version_and_makes_no_history(
         assert session.scalars(select(Model.history_until)).one() is None
 
 
-def test_what_is_wrong_is_said_in_one_sentence(place: Place) -> None:
+def test_what_is_wrong_is_reported_in_one_sentence(place: Place) -> None:
     path = csv(place, past(5))
     with pytest.raises(Unprocessable, match="state it as timezone"):
         place.bring(path, "--map", "at=when", "--map", "output.load=h1,h2,h3")

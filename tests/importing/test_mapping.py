@@ -74,7 +74,7 @@ def test_what_is_no_mapping(given: list[str], message: str) -> None:
         pytest.param({"at": ("seen",)}, "", id="the feature is found by its own name"),
     ],
 )
-def test_what_cannot_be_laid_out_is_said(
+def test_what_cannot_be_laid_out_is_reported(
     columns: dict[str, tuple[str, ...]], message: str
 ) -> None:
     options = MappingOptions(columns=columns, version="v1")

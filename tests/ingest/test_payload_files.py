@@ -142,7 +142,7 @@ def test_nothing_is_swept_while_a_file_waits_for_its_transaction(
 
 
 @ON_SQLITE
-def test_a_lookup_whose_file_has_gone_looks_again(
+def test_a_lookup_whose_file_has_gone_is_repeated(
     sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model_id = add_model(sessions)
@@ -214,7 +214,7 @@ def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
 
 
 @ON_SQLITE
-def test_a_broken_disk_is_a_refusal_that_says_when_to_come_again(
+def test_a_broken_disk_is_a_refusal_that_states_when_to_retry(
     settings: Settings,
     sessions: sessionmaker[Session],
     model: str,

@@ -21,7 +21,7 @@ from tests.problems import error_of
 TERMS = Terms(contract=CONTRACT)
 
 
-def test_the_same_batch_again_changes_nothing_and_says_so(
+def test_the_same_batch_again_changes_nothing_and_is_reported_as_duplicate(
     client: TestClient, stored: Stored
 ) -> None:
     batch = {"batch_id": "b-1", "rows": [prediction()]}
@@ -156,7 +156,7 @@ def batch_of(batch_id: str, *ids: str) -> bytes:
     return as_json({"batch_id": batch_id, "rows": rows})
 
 
-def test_batches_of_one_group_are_told_apart(
+def test_batches_of_one_group_are_distinguished(
     sessions: sessionmaker[Session], model: str, stored: Stored
 ) -> None:
     sender = Sender(sessions, model)

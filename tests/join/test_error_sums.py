@@ -69,7 +69,7 @@ def test_without_a_label_of_a_season_ago_the_naive_error_is_unknown(world: World
 
 
 @pytest.mark.parametrize("by", ["entity", "shop"])
-def test_errors_are_told_by_segment(
+def test_errors_are_reported_by_segment(
     sessions: sessionmaker[Session], tmp_path: Path, by: str
 ) -> None:
     shop = Feature(name="shop", dtype=Dtype.CATEGORY, optional=True)

@@ -100,7 +100,7 @@ def test_tensors_of_the_binary_extension_are_read(logger: Logger, stored: Stored
 
 
 @ON_SQLITE
-def test_a_request_says_whose_it_is(logger: Logger, stored: Stored) -> None:
+def test_a_request_holds_its_session_and_entity(logger: Logger, stored: Stored) -> None:
     inputs = V2[0]["inputs"]
     logger.binary(
         REQUEST, {"inputs": inputs, "parameters": {"session_id": "s", "x": 1}}, id="2"

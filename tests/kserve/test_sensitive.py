@@ -104,7 +104,7 @@ BAD = [
 
 @pytest.mark.parametrize("instance", BAD)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_said(
+def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_returned(
     logger: Logger, stored: Stored, sessions: sessionmaker[Session], instance: object
 ) -> None:
     first = logger.structured(REQUEST, {"instances": [instance]})

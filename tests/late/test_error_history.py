@@ -81,7 +81,7 @@ def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) ->
     assert "SD too high, baseline " in found[CHANGED + 2][1]
 
 
-def test_the_page_of_the_finding_tells_what_errors_look_like(
+def test_the_page_of_the_finding_describes_the_errors(
     world: World, tmp_path: Path
 ) -> None:
     with read_only(world.sessions) as session:
@@ -116,7 +116,7 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
     told = run_backtest(world.sessions, world.model_id, BacktestRequest())
     [record] = told.records
     live = said(world)

@@ -46,7 +46,7 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
     return world
 
 
-def test_history_is_evaluated_and_told_to_nobody(
+def test_history_is_evaluated_without_notifications(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     live = past(sessions, tmp_path / "lake")
@@ -123,7 +123,7 @@ def test_other_monitors_and_another_reference_may_be_tried(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_without_a_reference_a_replay_says_what_is_missing(
+def test_without_a_reference_a_replay_reports_what_is_missing(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = past(sessions, tmp_path)

@@ -71,7 +71,7 @@ def outcomes(world: World) -> list[tuple[Outcome, str]]:
     return [(Outcome(str(row[0])), str(row[3])) for _, row in found]
 
 
-def test_it_learns_from_what_the_version_said_and_calls_when_that_changes(
+def test_it_learns_from_the_predictions_of_the_version_and_alarms_when_they_change(
     in_order: World,
 ) -> None:
     found = outcomes(in_order)
@@ -185,7 +185,7 @@ def test_a_replay_finds_what_was_found(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_a_challenger_says_is_not_what_the_champion_said(
+def test_predictions_of_a_challenger_are_not_counted_for_the_champion(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = world_of(sessions, tmp_path, "challenged")
@@ -207,7 +207,7 @@ def test_what_a_challenger_says_is_not_what_the_champion_said(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_new_champion_is_measured_against_what_it_says_itself(
+def test_a_new_champion_is_compared_with_its_own_predictions(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = world_of(sessions, tmp_path, "crowned")
@@ -231,7 +231,7 @@ def test_a_new_champion_is_measured_against_what_it_says_itself(
     assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned what v2 says by now
 
 
-def test_a_broken_input_explains_what_a_model_says(
+def test_an_input_fault_explains_prediction_drift(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions, kinds=(NAME, "input_fault"))
@@ -242,7 +242,7 @@ def test_a_broken_input_explains_what_a_model_says(
     assert told == [False, True]
 
 
-def test_a_finding_explains_itself_by_what_was_said(
+def test_a_finding_is_explained_by_what_was_predicted(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     breach = next(row for row in in_order.rows(Finding) if row.outcome is Outcome.BREACH)
@@ -267,7 +267,7 @@ def test_a_finding_explains_itself_by_what_was_said(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_was_said_of_one_segment_alone_is_found_there(
+def test_drift_of_the_predictions_of_one_segment_is_found_there(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     def told_apart(row: dict[str, Any], at: Any) -> dict[str, Any]:
@@ -303,7 +303,7 @@ def test_what_was_said_of_one_segment_alone_is_found_there(
     assert worst.mean == pytest.approx(breach.detail["features"][worst.name]["mean"])
 
 
-def test_nobody_serves_and_nothing_was_said(
+def test_without_a_champion_or_predictions_there_is_no_data(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = world_of(sessions, tmp_path, "silent")

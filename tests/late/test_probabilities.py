@@ -122,7 +122,7 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
     told = run_backtest(world.sessions, world.model_id, BacktestRequest())
     [record] = told.records
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
@@ -145,7 +145,7 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     assert said(world)[CHANGED + 2][0] == "ok"
 
 
-def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> None:
+def test_days_joined_before_probabilities_were_kept_are_not_evaluated(world: World) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
     source = Probabilities(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
@@ -162,7 +162,7 @@ def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> 
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 
-def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
+def test_what_is_no_classifier_keeps_no_probabilities_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = claimed(sessions, tmp_path, replace(SKY, task="forecast"), n_days=6)

@@ -155,7 +155,7 @@ def burn_of(world: World, day: int) -> tuple[object, ...]:
     return world.findings()["burn_rate", START + (day + 1) * DAY]
 
 
-def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: World) -> None:
+def test_a_revised_finding_keeps_its_first_values_and_notifies_nobody(world: World) -> None:
     before, alerts = world.findings(), [(a.phase, a.streak) for a in world.rows(Alert)]
     flips, rollouts = len(world.rows(FlipRow)), len(world.rows(Rollout))
     world.send(failures(25))
@@ -193,7 +193,7 @@ def test_looking_again_without_news_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_look_at_a_time_ends_where_one_go_does(twins: list[World]) -> None:
+def test_one_evaluation_at_a_time_ends_where_all_at_once_do(twins: list[World]) -> None:
     world, twin = twins
     for one, at_a_time in ((world, 1), (twin, 40)):
         one.send([*failures(24), *failures(28)])
@@ -213,7 +213,7 @@ def test_rows_into_a_closed_day_mark_it_and_rows_into_an_open_one_do_not(world: 
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_labels_that_came_after_the_look_are_taken_in(
+def test_labels_that_came_after_the_evaluation_are_taken_in(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)
@@ -261,7 +261,7 @@ def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_came_before_the_first_look_is_no_reason_for_a_second(
+def test_what_came_before_the_first_evaluation_is_no_reason_for_a_second(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)

@@ -107,7 +107,7 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     assert baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
     [record] = run_backtest(world.sessions, world.model_id, BacktestRequest()).records
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
 
@@ -127,7 +127,7 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
-def test_it_is_refused_where_the_contract_tells_no_segments_apart(
+def test_it_is_refused_where_the_contract_has_no_segments(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path / "lake", "plain", N_REFERENCE, kinds=())

@@ -52,7 +52,7 @@ def test_a_disk_is_low_until_a_quarter_more_is_free() -> None:
     assert said == [False, True, True, True, False, False, True]
 
 
-def test_nobody_looks_when_no_space_is_asked_for() -> None:
+def test_the_disk_is_not_read_when_no_space_is_required() -> None:
     disk = Disk(0)
     assert Disks(Settings(min_free_bytes=0), disk.look, disk.clock).low() is None
 
@@ -76,7 +76,7 @@ def test_only_disks_that_can_be_seen_from_here_are_watched() -> None:
         ),
     ],
 )
-def test_what_is_short_is_said_in_words(waiting: Backlog, begins: list[str]) -> None:
+def test_what_is_short_is_reported_in_words(waiting: Backlog, begins: list[str]) -> None:
     settings = Settings(max_backlog_bytes=2**20, max_backlog_age=timedelta(minutes=1))
     disk = Disk(2**40)
     said = shortages(settings, Disks(settings, disk.look, disk.clock), waiting)

@@ -60,7 +60,7 @@ def test_what_is_not_there_is_not_found(get: Get, place: Place, path: str) -> No
     assert get(path, 404)["type"] == "urn:seqwatch:error:NotFound"
 
 
-def test_an_id_is_not_looked_for_far_from_a_time_that_is_told(get: Get, place: Place) -> None:
+def test_an_id_is_not_searched_far_from_a_given_time(get: Get, place: Place) -> None:
     place.send(prediction(START, prediction_id="p"))
     assert "of that time" in get("predictions/p", 404, at="2026-01-20T00:00:00Z")["detail"]
 
@@ -83,7 +83,7 @@ def spread_over(place: Place, n_days: int) -> None:
 
 
 @pytest.mark.usefixtures("no_time")
-def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
+def test_a_search_that_runs_out_of_time_returns_how_far_it_came_and_goes_on(
     get: Get, place: Place
 ) -> None:
     spread_over(place, 4)
@@ -100,7 +100,7 @@ def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
 
 
 @pytest.mark.usefixtures("no_time")
-def test_a_page_that_runs_out_of_time_says_so(get: Get, place: Place) -> None:
+def test_a_page_that_runs_out_of_time_returns_how_far_it_searched(get: Get, place: Place) -> None:
     spread_over(place, 4)
     first = get("predictions", session="long")
     assert (first["items"], first["searched_back_to"][:10]) == ([], "2026-01-07")
@@ -139,7 +139,7 @@ def steps(n: int, **fields: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("limit", [1, 10, 35, 36, 100])
-def test_a_session_is_told_in_order_across_inbox_and_lake(
+def test_a_session_is_returned_in_order_across_inbox_and_lake(
     get: Get, place: Place, limit: int
 ) -> None:
     rows = steps(36)
@@ -163,7 +163,7 @@ def test_a_session_is_told_in_order_across_inbox_and_lake(
     assert (told[0]["session_start"], told[-1]["session_end"]) == (True, True)
 
 
-def test_steps_of_one_moment_are_told_by_their_number(get: Get, place: Place) -> None:
+def test_steps_of_one_moment_are_ordered_by_their_number(get: Get, place: Place) -> None:
     at_once = [row | {"at": START} for row in steps(12)]
     place.send(*reversed(at_once))
     place.archive()

@@ -131,7 +131,7 @@ def test_lookups_beside_a_running_archive_see_every_row_once(
         assert not least or isinstance(found, Prediction)
 
 
-def test_a_session_maker_is_not_needed_after_the_look(
+def test_a_session_maker_is_not_needed_after_the_snapshot(
     place: Place, sessions: sessionmaker[Session]
 ) -> None:
     """No transaction is open while files are read: what waits was copied."""

@@ -57,7 +57,7 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
     assert scores[0] == scores[1]
 
 
-def test_it_is_told_of_the_edges_of_one_night_and_not_of_those_of_the_reference() -> None:
+def test_edges_of_one_night_are_reported_and_those_of_the_reference_are_not() -> None:
     values = stream()
     fine, blunt = (freeze({"x": source}) for source in (values, nights()))
     assert coarsest(totals(summed(values, fine)).counts, fine) is None
@@ -79,7 +79,7 @@ FULL = np.r_[np.zeros(33), 1000.0]
         pytest.param(LINE, np.zeros(34), id="nor of none"),
     ],
 )
-def test_of_what_nothing_is_told(edges: Floats, counts: Floats) -> None:
+def test_nothing_is_reported(edges: Floats, counts: Floats) -> None:
     assert coarsest(counts[np.newaxis], Edges(names=("x",), values=edges[np.newaxis])) is None
 
 

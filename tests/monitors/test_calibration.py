@@ -65,7 +65,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
         pytest.param(shifted, "class 'walk' is predicted at 0.", id="one class"),
     ],
 )
-def test_what_no_longer_holds_is_told_in_words(
+def test_what_no_longer_holds_is_reported_in_words(
     change: Callable[[Floats], Floats], words: str
 ) -> None:
     before, after = evaluated(*changed(lambda late: late)), evaluated(*changed(change))
@@ -93,7 +93,7 @@ def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> Non
     assert walk["now"]["bias"] == pytest.approx(walk["predicted"] - walk["observed"])
 
 
-def test_one_that_never_meant_what_it_said_is_no_news() -> None:
+def test_one_that_was_never_calibrated_is_no_breach() -> None:
     predicted, observed = sessions(N_DAYS, seed=1)
     found = evaluated(sharpened(predicted), observed)
     baseline: Any = found.detail.to_json()["classes"]
@@ -101,7 +101,7 @@ def test_one_that_never_meant_what_it_said_is_no_news() -> None:
     assert min(one["baseline"]["sureness"] for one in baseline.values()) > 0.05
 
 
-def test_windows_with_too_few_labels_or_probabilities_say_nothing() -> None:
+def test_windows_with_too_few_labels_or_probabilities_are_no_data() -> None:
     predicted, observed = changed(shifted)
     lost = observed.copy()
     lost[CHANGED:, ::2] = math.nan
@@ -168,7 +168,7 @@ def test_few_labels_of_a_calibrated_classifier_show_no_error(n: int) -> None:
     assert plain.mean() > 20 * abs(debiased.mean())
 
 
-def test_an_error_that_is_there_is_told_whole() -> None:
+def test_an_error_that_is_there_is_estimated_without_bias() -> None:
     chance = np.random.default_rng(1)
     predicted = np.full((60, 1, 1), 0.8)
     found = [
@@ -219,7 +219,7 @@ def test_false_alarms_are_about_as_frequent_as_promised() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [sharpened, shifted])
-def test_claims_that_no_longer_hold_are_found_within_two_weeks(
+def test_probabilities_that_no_longer_hold_are_found_within_two_weeks(
     change: Callable[[Floats], Floats],
 ) -> None:
     """15 streams with half a year of reference; who always calls, or never, fails."""

@@ -36,13 +36,13 @@ def test_volume_is_compared_with_the_same_weekday(rows: float, *, is_odd: bool) 
     assert [odd.day for odd in volume_anomalies(days, 21)] == ([25] if is_odd else [])
 
 
-def test_one_week_with_rows_says_nothing_about_what_is_usual() -> None:
+def test_one_week_with_rows_is_no_baseline() -> None:
     assert volume_anomalies(np.array([0.0] * 7 + [10.0] * 7 + [99.0]), 14) == []
     assert volume_anomalies(np.array([99.0]), 0) == []
 
 
 @pytest.mark.parametrize("odd", [latency_anomalies, failure_anomalies])
-def test_without_days_before_nothing_is_odd(
+def test_without_days_before_nothing_is_anomalous(
     odd: Callable[[Floats, int], list[Anomaly]],
 ) -> None:
     assert odd(np.array([9.0]), 0) == []
@@ -50,11 +50,11 @@ def test_without_days_before_nothing_is_odd(
     assert odd(np.array([1.0] * 5 + [np.nan]), 5) == []
 
 
-def test_a_slower_day_is_told_from_the_width_of_a_bin() -> None:
+def test_a_slower_day_is_distinguished_from_the_width_of_a_bin() -> None:
     assert latency_anomalies(np.array([1.0] * 5 + [1.59, 1.61]), 5)[0].day == 6
 
 
-def test_few_failures_are_none_however_many_times_the_usual() -> None:
+def test_few_failures_are_no_anomaly_however_many_times_the_baseline() -> None:
     assert failure_anomalies(np.array([0.0001] * 5 + [0.009]), 5) == []
     assert len(failure_anomalies(np.array([0.0001] * 5 + [0.011]), 5)) == 1
     assert failure_anomalies(np.array([0.2] * 5 + [0.5]), 5) == []

@@ -191,7 +191,7 @@ def test_rows_are_held_to_numbers(
         assert said in finding.cause
 
 
-def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> None:
+def test_a_day_without_rows_is_a_fault_where_rows_are_normal(quiet: Stream) -> None:
     quiet = replace(quiet, sent=quiet.sent.copy())
     quiet.sent[LAST] = 0
     finding = evaluated(quiet, volume=DayVolume(n_rows=0, baseline=(24,) * 5))

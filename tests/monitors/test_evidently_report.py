@@ -57,7 +57,7 @@ def test_a_column_that_is_empty_in_one_sample_is_summarised_and_not_tested() -> 
     assert theirs["MissingValueCount(column=oil)"] == {"count": 500, "share": 1.0}
 
 
-def test_nothing_to_compare_is_said_so() -> None:
+def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(ValueError, match="no column has a value in both samples"):
         evidently_report.compare(NAMES, sample(1), np.full((9, 2), np.nan))
 
@@ -122,7 +122,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_names_cannot_end_its_script()
     )
 
 
-def test_a_report_does_not_load_what_would_tell_its_makers() -> None:
+def test_a_report_does_not_load_telemetry() -> None:
     evidently_report.compare(NAMES, sample(1), sample(2))
     assert {"evidently.telemetry", "iterative_telemetry"} & {*sys.modules} == set()
 

@@ -141,7 +141,7 @@ def test_a_constant_that_stays_has_no_effect() -> None:
 )
 @pytest.mark.parametrize("factor", [1e-12, 1.0])
 @pytest.mark.parametrize("offset", [0.0, -5.0])
-def test_a_constant_that_changes_is_told_of_without_standard_deviations(
+def test_a_constant_that_changes_is_reported_without_standard_deviations(
     kind: str, said: str, factor: float, offset: float
 ) -> None:
     found = finder(kind, (with_constant(1.0) + offset) * factor)(234)

@@ -83,7 +83,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
         pytest.param(lambda said: 0.0 * said, "drifted: ", id="it stands still"),
     ],
 )
-def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
+def test_a_model_that_predicts_something_else_is_noticed_on_the_second_day(
     change: object, word: str
 ) -> None:
     said = noise(100, seed=2)
@@ -104,7 +104,7 @@ def test_the_reference_grows_to_its_full_length_and_stays() -> None:
     assert evaluated(said, 191, params).threshold == at_last.threshold
 
 
-def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
+def test_a_model_that_predicts_once_a_day_is_not_evaluated() -> None:
     said = noise(80, seed=4)
     said[np.arange(len(said)) % HOURS != 6] = math.nan
     found = evaluated(said, 80)

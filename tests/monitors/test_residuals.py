@@ -85,7 +85,7 @@ def test_what_goes_wrong_at_one_horizon_is_named(
     assert after.detail.since is not None
 
 
-def test_the_bias_is_told_beside_what_is_usual() -> None:
+def test_the_bias_is_reported_beside_its_baseline() -> None:
     parts: Any = evaluated(changed(lambda late: late + 0.8)).detail.to_json()["parts"]
     said = parts["t0+17..24"]
     assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
@@ -104,7 +104,7 @@ def test_errors_that_overlap_are_no_memory() -> None:
     assert said["baseline"]["season"] < 0.1  # one hour apart it is .9
 
 
-def test_days_with_too_few_labels_say_nothing() -> None:
+def test_days_with_too_few_labels_are_no_data() -> None:
     errors = changed(lambda late: late + 0.8)
     errors[CHANGED * HOURS :: 2] = math.nan
     found = evaluated(errors)

@@ -142,7 +142,7 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
         pytest.param(3, ("ok", ""), id="three"),
     ],
 )
-def test_of_two_segments_nobody_can_say_which_has_changed(
+def test_of_two_segments_it_is_unknown_which_has_changed(
     n_segments: int, said: tuple[str, str]
 ) -> None:
     few = QUIET.copy()

@@ -58,6 +58,6 @@ def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
-def test_before_two_weeks_nothing_is_said() -> None:
+def test_before_two_weeks_there_is_no_provisional_finding() -> None:
     stream = ar1(0.5, ((5 + N_NOW) * 24, 2), 7)
     assert with_first_impression(learning(), *on_days(stream, 5)) == learning()

@@ -54,7 +54,7 @@ def same(a: Summary, b: Summary) -> None:
 
 @pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "in any order"])
 @pytest.mark.parametrize("hours", [2, 30, 300], ids=["long", "middling", "short"])
-def test_a_summary_says_what_a_loop_over_rows_would_say(
+def test_a_summary_equals_a_loop_over_rows(
     edges: Edges, hours: int, shuffled: bool
 ) -> None:
     columns = rows(1, hours=hours, shuffled=shuffled)

@@ -52,7 +52,7 @@ def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
         pytest.param(220, 220, "shorter than a window", id="nothing at all"),
     ],
 )
-def test_without_a_window_nothing_is_said(
+def test_without_a_window_there_is_no_data(
     stream: Floats, baseline: TemporalPatternBaseline, start: int, end: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(220))

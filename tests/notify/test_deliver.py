@@ -187,7 +187,7 @@ def test_one_channel_does_not_wait_for_another(
     assert "ConnectError" in str(broken[0].last_error)
 
 
-def test_gone_closes_the_channel_and_tells_the_others(
+def test_gone_closes_the_channel_and_notifies_the_others(
     sessions: sessionmaker[Session],
     tell: Tell,
     sender: Sender,

@@ -218,7 +218,7 @@ def test_an_input_that_once_broke_something_goes_through(api: Platform, example:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_odd_names_and_texts_go_through_on_postgresql(api: Platform) -> None:
+def test_unexpected_names_and_texts_go_through_on_postgresql(api: Platform) -> None:
     goes_through(api, next(iter(EXAMPLES.values())), QUOTED)
 
 

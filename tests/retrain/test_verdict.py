@@ -101,7 +101,7 @@ def _at_most(promise: float, n_runs: int) -> float:
         ),
     ],
 )
-def test_judge(sessions: list[Scored], expected: Outcome) -> None:
+def test_the_verdict_is_decided_by_the_sessions(sessions: list[Scored], expected: Outcome) -> None:
     assert evaluate(sessions, 0.05, RULE).outcome is expected
 
 
@@ -235,7 +235,7 @@ def test_failures_end_a_canary_before_any_label_is_in() -> None:
     assert verdict.n_days == 0
 
 
-def test_failures_say_nothing_when_everybody_has_the_challenger() -> None:
+def test_failures_are_no_evidence_when_everybody_has_the_challenger() -> None:
     assert evaluate(_failures(1, 0.5, 1.0), 1.0, RULE).e_failures == 1.0
 
 

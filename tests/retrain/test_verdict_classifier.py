@@ -37,13 +37,13 @@ def _rare(n_days: int, *, challenger_says_no: bool) -> list[Scored]:
     return sessions
 
 
-def test_a_model_that_always_says_no_is_not_better_than_a_calibrated_one() -> None:
+def test_a_model_that_always_predicts_no_is_not_better_than_a_calibrated_one() -> None:
     sessions = _rare(40, challenger_says_no=True)
     assert evaluate(sessions, 0.05, Rule()).outcome is Outcome.SUCCESS  # most sessions deceive
     assert evaluate(sessions, 0.05, RULE).outcome is Outcome.FAIL
 
 
-def test_a_calibrated_model_replaces_one_that_always_says_no() -> None:
+def test_a_calibrated_model_replaces_one_that_always_predicts_no() -> None:
     found = evaluate(_rare(40, challenger_says_no=False), 0.05, RULE)
     assert found.outcome is Outcome.SUCCESS
     assert found.mean is not None

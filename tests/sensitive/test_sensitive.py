@@ -73,7 +73,7 @@ def leaks(said: Iterable[tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
     return [(where, forms) for where, what in said if (forms := found_in(what))]
 
 
-def test_a_secret_in_json_is_stored_and_said_nowhere(
+def test_a_secret_in_json_is_stored_and_returned_nowhere(
     settings: Settings,
     sessions: sessionmaker[Session],
     engine: Engine,

@@ -62,7 +62,7 @@ def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[ErrorDay]:
         return error_days.read(session, model_id, RARE, (START.date(), None))
 
 
-def test_a_calibrated_model_beats_one_that_always_says_no(chunks: list[ErrorDay]) -> None:
+def test_a_calibrated_model_beats_one_that_always_predicts_no(chunks: list[ErrorDay]) -> None:
     p, happened = map(np.array, claims())
     assert happened.mean() < np.abs(p - happened).mean()  # which is why |p - y| is not used
     error = {day.version: day.error for day in by_day(chunks, RARE)}

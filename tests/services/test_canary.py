@@ -74,7 +74,7 @@ def test_only_days_whose_labels_are_all_due_count(world: Canary) -> None:
 
 
 @on_sqlite
-def test_a_block_of_evidence_is_the_same_whenever_one_looks(world: Canary) -> None:
+def test_a_block_of_evidence_is_the_same_whenever_it_is_evaluated(world: Canary) -> None:
     world.score(0, 1, new=0.5)
     early = world.look(REACH)
     world.score(1, 20, new=0.9)

@@ -25,7 +25,7 @@ def asked(sessions: sessionmaker[Session]) -> Metric:
 @pytest.mark.parametrize(
     "drift_days", [pytest.param(1, id="judging"), pytest.param(2, id="warming_up")]
 )
-def test_bins_that_were_frozen_at_night_are_told_of(
+def test_bins_that_were_frozen_at_night_are_reported(
     sessions: sessionmaker[Session], tmp_path: Path, n_first: int | None, drift_days: int
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE, drift_days, kinds=("input_drift",))

@@ -140,7 +140,7 @@ DAYS = [
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("change", "feature", "said"), DAYS)
-def test_a_day_that_is_incomplete_is_told(
+def test_a_day_that_is_incomplete_is_reported(
     site: Site, change: Any, feature: str, said: str
 ) -> None:
     site.serve(change(site.today()))
@@ -230,7 +230,7 @@ def flaws(*features: str | None) -> DataQualityDetail:
         pytest.param((None,), True, id="of the rows"),
     ],
 )
-def test_what_an_input_fault_has_told_is_not_told_again(
+def test_what_an_input_fault_has_notified_is_not_notified_again(
     sessions: sessionmaker[Session], features: tuple[str | None, ...], is_told: bool
 ) -> None:
     loop = Loop(sessions, kinds=("input_fault", "data_quality"))
@@ -244,7 +244,7 @@ def test_what_an_input_fault_has_told_is_not_told_again(
     assert loop.all(Rollout) == []
 
 
-def test_drift_says_how_far_each_feature_is_away(sessions: sessionmaker[Session]) -> None:
+def test_drift_reports_how_far_each_feature_is_away(sessions: sessionmaker[Session]) -> None:
     site = Site(sessions, "input_drift")
     moved = [
         {

@@ -68,7 +68,7 @@ def test_a_day_that_was_evaluated_is_not_reevaluated(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_the_same(
+def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_finds_the_same(
     loop: Loop, database_url: str
 ) -> None:
     twin = Loop(loop.sessions, name="twin", kinds=KINDS)
@@ -116,7 +116,7 @@ def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> N
     assert look(loop, 10) == len(KINDS)
 
 
-def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:
+def test_a_monitor_that_cannot_be_evaluated_is_an_error_and_stops_no_other(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="forever", kind="accuracy", params={"window": "P100000000D"})
         monitor_config.put(session, loop.model_id, plan)
@@ -125,7 +125,7 @@ def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -
     assert [row.cause.partition(":")[0] for row in failed] == ["OverflowError"]
 
 
-def test_a_monitor_that_is_switched_off_says_nothing(loop: Loop) -> None:
+def test_a_monitor_that_is_switched_off_is_not_evaluated(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="accuracy", kind="accuracy", enabled=False)
         monitor_config.put(session, loop.model_id, plan)

@@ -47,7 +47,7 @@ def message(found: Explanation, sort: Sort) -> list[str]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
+def test_what_moved_is_reported_in_its_unit_and_adds_up(story: Story) -> None:
     found = told(story, story.finding("input_drift", CHANGE + DAY))
     load = found.features[0]
     assert (load.name, load.unit) == ("load", "kW")
@@ -72,7 +72,7 @@ def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
+def test_since_is_the_start_of_the_run_of_breaches(story: Story) -> None:
     first, last = (told(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2))
     assert (first.since, first.n_evaluations) == (CHANGE, 1)
     assert (last.since, last.n_evaluations) == (CHANGE, 2)
@@ -196,7 +196,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_only_the_first_few_features_are_told_in_full(story: Story) -> None:
+def test_only_the_first_few_features_are_explained_in_full(story: Story) -> None:
     found = told(story, story.finding("input_drift", CHANGE + DAY))
     assert len(found.features) == 3  # a category does not drift
     assert [bool(each.bars) for each in found.features] == [True] * SHOWN
@@ -213,7 +213,7 @@ def test_nothing_reads_raw_rows(story: Story, sessions: sessionmaker[Session]) -
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_errors_are_told_by_step_and_day_and_add_up(sessions: sessionmaker[Session]) -> None:
+def test_errors_are_reported_by_step_and_day_and_add_up(sessions: sessionmaker[Session]) -> None:
     loop = Loop(sessions, kinds=("accuracy",))
     loop.serve(10, 0.3)
     loop.serve(4, 0.9, first=10)
@@ -259,7 +259,7 @@ def test_every_finding_of_every_monitor_can_be_explained(
         assert session.query(Model).count() == 1
 
 
-def test_wall_time_is_found_through_the_looks(story: Story) -> None:
+def test_wall_time_is_found_through_the_evaluations(story: Story) -> None:
     """An act counts by when the model's clock was near, not by what the calendar says."""
     with unit_of_work(story.sessions) as session:
         # The evaluations before the change were recorded an hour after their days.
@@ -273,7 +273,7 @@ def test_wall_time_is_found_through_the_looks(story: Story) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -> None:
+def test_an_input_fault_is_explained_with_its_hour(sessions: sessionmaker[Session]) -> None:
     loop = Loop(sessions, kinds=("input_fault",))
     loop.break_input(START + 3 * DAY)
     with read_only(sessions) as session:

@@ -155,7 +155,7 @@ def test_who_is_notified(
     assert follow(watched(sessions, kind), kind, faults, outcomes) == expected
 
 
-def test_a_late_notification_says_since_when_and_why_now(
+def test_a_late_notification_states_since_when_and_why_now(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = watched(sessions, "accuracy")

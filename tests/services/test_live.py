@@ -67,7 +67,7 @@ def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
 
 
 @pytest.mark.sqlite_first
-def test_a_fault_that_goes_on_for_days_does_not_become_usual(world: World) -> None:
+def test_a_fault_that_goes_on_for_days_does_not_become_the_baseline(world: World) -> None:
     world.learn()
     for first in range(LEARNT, LEARNT + 3 * 1440, 60):
         world.send(first, 60, rescaled)

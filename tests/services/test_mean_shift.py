@@ -93,7 +93,7 @@ def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_new_worker_each_day_says_the_same(
+def test_a_new_worker_each_day_finds_the_same(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
     world = World(sessions, "in pieces")
@@ -120,7 +120,7 @@ def test_days_that_come_late_end_in_the_same_findings(
     assert world.findings() == at_once.findings()
 
 
-def test_a_backtest_says_what_was_found(
+def test_a_backtest_returns_what_was_found(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
     said = run_backtest(

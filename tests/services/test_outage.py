@@ -74,7 +74,7 @@ def wrapped() -> Exception:
         pytest.param(pa.ArrowInvalid("not a Parquet file"), False, id="a broken file"),
     ],
 )
-def test_outages_are_told_from_errors_of_our_own(error: Exception, expected: bool) -> None:
+def test_outages_are_distinguished_from_errors_of_our_own(error: Exception, expected: bool) -> None:
     assert is_outage(error) is expected
 
 

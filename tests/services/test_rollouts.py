@@ -180,7 +180,7 @@ def test_an_order_must_be_known_and_its_rollout_exist(loop: Loop) -> None:
         loop.order(uuid4(), "pause")
 
 
-def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop) -> None:
+def test_of_orders_at_once_one_is_carried_out_and_the_others_are_conflicts(loop: Loop) -> None:
     made = loop.request()
     loop.move(made, *TO_CANARY)
     orders = ("promote", "rollback", "promote", "rollback")
@@ -194,7 +194,7 @@ def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop
     assert champion.rev == (2 if promoted else 1)
 
 
-def test_of_two_who_make_a_champion_from_the_same_revision_one_is_told(loop: Loop) -> None:
+def test_of_two_who_make_a_champion_from_the_same_revision_one_is_refused(loop: Loop) -> None:
     def promote() -> int:
         with unit_of_work(loop.sessions) as session:
             return set_champion.set_champion(session, loop.model_id, "v2", 1, START)

@@ -226,7 +226,7 @@ def test_an_entry_that_was_discarded_meanwhile_is_not_folded(
         assert positions.position(session, model_id, Kind.PREDICTIONS) == (0, 0)
 
 
-def test_of_a_model_with_sensitive_values_no_value_is_told(
+def test_of_a_model_with_sensitive_values_no_value_is_reported(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     contract = Contract(

@@ -124,7 +124,7 @@ def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None
     assert seasons.rollout(result).phase is Phase.REJECTED
 
 
-def test_a_gate_that_the_operator_bypassed_lets_it_through_and_says_so(
+def test_a_gate_that_the_operator_bypassed_lets_it_through_and_records_it(
     seasons: Seasons,
 ) -> None:
     result = seasons.request("renewal", ONSET)

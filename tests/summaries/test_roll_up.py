@@ -132,7 +132,7 @@ def by_hour(first: int, last: int, level: Level) -> dict[Any, Any]:
     return {day: (24 if day < N_DAYS else 1, level) for day in range(first, last + 1)}
 
 
-def test_each_level_is_kept_as_long_as_the_policy_says_and_days_hold_what_hours_held(
+def test_each_level_is_kept_as_long_as_the_policy_requires_and_days_hold_what_hours_held(
     sessions: sessionmaker[Session], model_id: UUID
 ) -> None:
     before = facts(sessions, model_id)

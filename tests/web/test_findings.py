@@ -130,7 +130,7 @@ def test_other_pages_link_to_it(signed_in: Browsers, story: Story, drifted: UUID
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_fires_links_to_its_last_look(
+def test_what_fires_links_to_its_last_finding(
     signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
 ) -> None:
     with read_only(sessions) as session:
@@ -168,7 +168,7 @@ STATES = [
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("status", "error", "shown", "has_button"), STATES)
-def test_the_page_says_where_the_report_stands(
+def test_the_page_shows_the_state_of_the_report(
     signed_in: Browsers,
     sessions: sessionmaker[Session],
     drifted: UUID,

@@ -112,7 +112,7 @@ def test_the_drawing_library_comes_with_its_licence() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_empty_platform_says_what_to_do_next(signed_in: Browsers, path: str) -> None:
+def test_an_empty_platform_shows_what_to_do_next(signed_in: Browsers, path: str) -> None:
     answer = signed_in("read").get(path)
     assert answer.status_code == 200
     outline(answer.text)
@@ -277,7 +277,7 @@ def test_what_others_wrote_is_escaped(signed_in: Browsers, fleet: dict[str, UUID
         "/rollouts/00000000-0000-0000-0000-000000000000",
     ],
 )
-def test_what_is_not_there_is_a_page_that_says_so(signed_in: Browsers, path: str) -> None:
+def test_what_is_not_there_is_a_page_with_status_404(signed_in: Browsers, path: str) -> None:
     answer = signed_in("read").get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")

@@ -92,7 +92,7 @@ def test_what_was_counted_of_a_day_stays_when_its_first_hours_are_dropped(
     assert counted(world) == before
 
 
-def test_history_is_evaluated_by_local_days_and_told_to_nobody(
+def test_history_is_evaluated_by_local_days_without_notifications(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     zone = Zone("Europe/Berlin")
