@@ -33,7 +33,7 @@ def test_a_key_that_only_reads_changes_nothing(
     for path, verbs in app.openapi()["paths"].items():
         for verb in {*verbs} - {"get"}:
             answer = reader.request(verb, path.replace("{model}", model), json={})
-            # 422: the body was looked at first. It says nothing about what is stored.
+            # 422: the body was checked first. It shows nothing of what is stored.
             assert answer.status_code in (403, 422), (verb, path, answer.text)
 
 

@@ -107,8 +107,8 @@ def test_a_report_is_asked_for_once_and_found_where_it_was_promised(
     assert "load" in operator.get(done.json()["url"]).text
     assert runs(sessions) == 1
     with read_only(sessions) as session:
-        said = select(AuditEvent.subject).where(AuditEvent.action == "report.ask")
-        assert session.scalars(said).all() == [str(drifted)]
+        subjects = select(AuditEvent.subject).where(AuditEvent.action == "report.ask")
+        assert session.scalars(subjects).all() == [str(drifted)]
 
 
 def test_a_report_that_was_given_up_can_be_asked_for_again(

@@ -1,4 +1,4 @@
-"""The description is valid, complete, and says what is so."""
+"""The description of the API is valid, complete and correct."""
 
 import re
 from typing import Any

@@ -24,7 +24,7 @@ PROMISE = {"promised_days": 90.0, "achieved_days": 100.0, "replayed_days": 300.0
 
 @pytest.fixture
 def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
-    """Three judged days: the second breached, and the alert fires since."""
+    """Three evaluated days: the second breached, and the alert fires since."""
     with unit_of_work(sessions) as session:
         row = models.find(session, model)
         row.watermark, row.evaluated_until = now, now - timedelta(hours=2)

@@ -1,4 +1,4 @@
-"""What the documentation says about the code is so, and it leaves nothing out."""
+"""The documentation agrees with the code, and leaves nothing out."""
 
 import ast
 import re

@@ -74,13 +74,13 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
     assert sorted(predictions["prediction_id"].to_pylist()) == sorted(
         prediction(START + (i % 60) * HOUR, i)["prediction_id"] for i in range(n)
     )
-    told = labels["actual"].to_pylist()
-    assert sorted(actual["load"][0] for actual in told) == list(range(n))
+    labelled = labels["actual"].to_pylist()
+    assert sorted(actual["load"][0] for actual in labelled) == list(range(n))
     with read_only(sessions) as session:
         chunks = stored.whole(session, INPUT)
         assert chunks.moments[:, 0, N].sum() == n
-        said = stored.whole(session, OUTPUT)
-        assert said.moments[..., N].sum() == 3 * n  # steps of a forecast
+        outputs = stored.whole(session, OUTPUT)
+        assert outputs.moments[..., N].sum() == 3 * n  # steps of a forecast
         days = [from_bytes(row.payload) for row in stored.rows(session, ERRORS)]
         assert serving.n_rows(session, model_id, window) == n
         assert sum(day.n_predictions for day in days) == n

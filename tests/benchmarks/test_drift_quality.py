@@ -1,4 +1,4 @@
-"""The parts of the comparison: it must be able to tell a good detector from a bad one."""
+"""The parts of the comparison: it must rank a good detector above a bad one."""
 
 import json
 import math

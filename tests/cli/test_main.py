@@ -69,7 +69,7 @@ def test_an_empty_database_is_brought_to_the_newest_schema(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND", id="no command"),
         pytest.param(["sing"], "invalid choice: 'sing'", id="an unknown command"),
@@ -78,12 +78,12 @@ def test_an_empty_database_is_brought_to_the_newest_schema(
     ],
 )
 def test_what_cannot_be_done_is_reported(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_the_version_is_the_changelogs(capsys: pytest.CaptureFixture[str]) -> None:

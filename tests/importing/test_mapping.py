@@ -21,8 +21,8 @@ MAP = {
 
 
 def shaper(columns: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Shaper:
-    said = MappingOptions(columns=columns or MAP, version="v1", **options)
-    return Shaper(lay_out(COLUMNS, CONTRACT, said), CONTRACT, "d" * 64)
+    mapping = MappingOptions(columns=columns or MAP, version="v1", **options)
+    return Shaper(lay_out(COLUMNS, CONTRACT, mapping), CONTRACT, "d" * 64)
 
 
 def rows(when: pa.Array | None = None, **columns: Any) -> pa.Table:

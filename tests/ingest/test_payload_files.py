@@ -68,10 +68,10 @@ def test_what_is_large_goes_beside_sqlite_and_into_any_other_database(
     send(sessions, model_id, N_LARGE)
     send(sessions, model_id, 5, N_LARGE)
 
-    told, small = named(sessions)
+    large, small = named(sessions)
     assert small is None
     is_sqlite = database_url.startswith("sqlite")
-    assert [path.name for path in files(sessions)] == ([told] if is_sqlite else [])
+    assert [path.name for path in files(sessions)] == ([large] if is_sqlite else [])
     with read_only(sessions) as session:
         assert len(session.scalars(select(InboxPayload)).all()) == (1 if is_sqlite else 2)
     sent = [row["prediction_id"] for row in waiting_rows(sessions)]

@@ -65,7 +65,12 @@ def test_an_id_in_the_body_goes_before_the_header(
         pytest.param({"Content-Encoding": "gzip, zstd"}, 415, "UnsupportedFormat", id="twice"),
         pytest.param({"Content-Encoding": "gzip"}, 400, "Malformed", id="not gzip at all"),
         pytest.param({"Content-Encoding": "zstd"}, 400, "Malformed", id="not zstd at all"),
-        pytest.param({"Content-Length": "65537"}, 413, "TooLarge", id="too long, it says"),
+        pytest.param(
+            {"Content-Length": "65537"},
+            413,
+            "TooLarge",
+            id="a declared length that is too long",
+        ),
         pytest.param({"Authorization": ""}, 401, "Unauthorized", id="no key"),
         pytest.param({"Authorization": "Bearer sw_x"}, 401, "Unauthorized", id="unknown key"),
         pytest.param({"Idempotency-Key": "x" * 201}, 422, "Unprocessable", id="endless id"),

@@ -48,8 +48,8 @@ def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
-    drifts = [told for (name, _), told in in_order.findings().items() if name == "input_drift"]
-    details: list[Any] = [told[4] for told in drifts]
+    drifts = [row for (name, _), row in in_order.findings().items() if name == "input_drift"]
+    details: list[Any] = [row[4] for row in drifts]
     assert details[-1]["segments"] == {
         "evaluated": ["shop=a", "shop=b", "shop=c"],
         "warming_up": [],
@@ -71,8 +71,8 @@ def live(world: World, days: Sequence[Sequence[Row]]) -> None:
 @pytest.mark.parametrize(
     ("n_reference", "n_served", "drift_days"),
     [
-        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn judge"),
-        pytest.param(200, 40, 7, id="every monitor judges", marks=pytest.mark.slow),
+        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn rate"),
+        pytest.param(200, 40, 7, id="every monitor", marks=pytest.mark.slow),
     ],
 )
 def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
@@ -226,7 +226,7 @@ def test_labels_that_came_after_the_evaluation_are_taken_in(
     world.send(held_back)
     world.reevaluate()
 
-    outcomes = {said[0] for (name, _), said in world.findings().items() if name == "accuracy"}
+    outcomes = {row[0] for (name, _), row in world.findings().items() if name == "accuracy"}
     assert Outcome.BREACH in outcomes
     assert {row.outcome for row in world.revised()} == {Outcome.OK, Outcome.BREACH}
 
@@ -280,7 +280,7 @@ def test_what_came_before_the_first_evaluation_is_no_reason_for_a_second(
 def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     threshold = world.findings()["input_drift", START + 30 * DAY][2]
     at = START + 15 * DAY
-    odd = [
+    irregular = [
         (
             Kind.PREDICTIONS,
             prediction(
@@ -292,30 +292,31 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
         )
         for i in range(24)
     ]
-    world.send(odd)
+    world.send(irregular)
     world.reevaluate()
     again = world.findings()["input_drift", START + 30 * DAY]
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
         recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])
     world.baselines = Baselines()
-    assert world.reevaluate() == 0  # a worker that starts afresh says the same
+    assert world.reevaluate() == 0  # a worker that starts afresh finds the same
 
 
 @pytest.mark.parametrize(
     "point",
     [
         pytest.param(
-            "services.evaluation.reevaluate _save after", id="in the middle of saving a look"
+            "services.evaluation.reevaluate _save after",
+            id="in the middle of saving an evaluation",
         ),
         *(
             pytest.param(
                 f"services.evaluation.reevaluate {point}", id=name, marks=pytest.mark.slow
             )
             for point, name in {
-                "_reevaluate_slot before": "before the first look",
-                "_reevaluate_slot after": "after the first look",
-                "_settle before": "with all looks saved",
+                "_reevaluate_slot before": "before the first evaluation",
+                "_reevaluate_slot after": "after the first evaluation",
+                "_settle before": "with all evaluations saved",
                 "_settle after": "before the marks are off",
             }.items()
         ),
@@ -352,8 +353,8 @@ def test_ids_that_were_sent_again_are_counted_once_a_day_each(world: World) -> N
 def test_two_workers_that_evaluate_again_at_once_revise_once(world: World) -> None:
     world.send(failures(25))
     world.work()
-    look = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)
-    results = at_once(look, look)
+    evaluation = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)
+    results = at_once(evaluation, evaluation)
     assert [one for one in results if isinstance(one, Exception)] == []
     world.reevaluate()
     assert world.late_days() == []

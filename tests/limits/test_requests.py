@@ -115,8 +115,8 @@ def test_limits_are_declared_when_a_key_is_made(admin: TestClient) -> None:
     body = {"name": "ci", "scopes": ["ingest"], "limits": limits}
     assert admin.post("/v1/keys", json=body).status_code == 201
     shown = {key["name"]: key["limits"] for key in admin.get("/v1/keys").json()["items"]}
-    unsaid = asdict(Limits())
-    assert shown == {"admin": unsaid, "ci": unsaid | limits}
+    defaults = asdict(Limits())
+    assert shown == {"admin": defaults, "ci": defaults | limits}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

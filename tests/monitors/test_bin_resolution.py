@@ -35,7 +35,7 @@ def summed(values: Floats, edges: Edges) -> Summary:
     return summarise([Column(values=values, chunks=hours, repeats=never)], edges)
 
 
-def halves(summary: Summary) -> tuple[Summary, Summary]:
+def parts(summary: Summary) -> tuple[Summary, Summary]:
     first = chunk_at(START)
     middle = first + CHANGED * 24
     return summary.select(middle, first + N_DAYS * 24), summary.select(first, middle)
@@ -46,7 +46,7 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
     for source in (values[: CHANGED * 24], nights()):
         edges = freeze({"x": source})
         summary = summed(values, edges)
-        now, before = halves(summary)
+        now, before = parts(summary)
         ks.append(float(between(totals(now), totals(before), edges).ks[0]))
         hours = hourly(summary, ("x",), START, day(N_DAYS))
         params = InputDriftParams(window=5 * DAY, season=DAY)
@@ -75,7 +75,7 @@ FULL = np.r_[np.zeros(33), 1000.0]
     ("edges", "counts"),
     [
         pytest.param(np.sort(LINE % 2), FULL, id="values that recur fill few bins"),
-        pytest.param(LINE, FULL / 3, id="of few values nothing is said"),
+        pytest.param(LINE, FULL / 3, id="few values"),
         pytest.param(LINE, np.zeros(34), id="nor of none"),
     ],
 )

@@ -139,7 +139,7 @@ def rates(phi: float, n_days: int, shift: float, n: int) -> tuple[float, float]:
 def test_its_size_is_near_its_nominal_size(phi: float, n_days: int) -> None:
     n = 400
     called, held = rates(phi, n_days, 0.0, n)
-    # The docs say .03 to .10 of quiet weeks and .83 to .92 of intervals, of other streams.
+    # The docs have .03 to .10 of quiet weeks and .83 to .92 of intervals, of other streams.
     assert 0.03 - 2.6 * math.sqrt(0.03 * 0.97 / n) <= called
     assert called <= 0.10 + 2.6 * math.sqrt(0.1 * 0.9 / n)
     assert abs(held - 0.875) <= 0.045 + 2.6 * math.sqrt(0.875 * 0.125 / n)

@@ -1,4 +1,4 @@
-"""Calibration: whether claims come true as often as they say."""
+"""Calibration: whether events are as frequent as their predicted probabilities."""
 
 import math
 from collections.abc import Callable
@@ -51,11 +51,11 @@ def changed(change: Callable[[Floats], Floats], seed: int = 1) -> tuple[Floats, 
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     of_days = cells(*sessions(70, seed=3))
     found = [evaluate(claim_days(of_days[:end]), PARAMS) for end in range(1, 71)]
-    learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
-    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
-    assert len(learning) == 57 + 2 + 3 - 1  # as of `residual`
-    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
+    warming_up = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
+    assert warming_up[0] == "warming up: 0 of 19 windows of 3 days"
+    assert warming_up[-1] == "warming up: 18 of 19 windows of 3 days"
+    assert len(warming_up) == 57 + 2 + 3 - 1  # as of `residual`
+    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(warming_up) :]}
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_nothing_has_no_figures() -> None:
 
 def naive(total: Floats) -> float:
     """Return the mean square error by claim as it is usually taken."""
-    told = [each for each in table(total) if each.n]
-    n = sum(each.n for each in told)
+    bins = [each for each in table(total) if each.n]
+    n = sum(each.n for each in bins)
     return sum(
-        each.n / n * ((each.predicted or 0.0) - (each.observed or 0.0)) ** 2 for each in told
+        each.n / n * ((each.predicted or 0.0) - (each.observed or 0.0)) ** 2 for each in bins
     )
 
 
 @pytest.mark.parametrize("n", [20, 60, 300])
 def test_few_labels_of_a_calibrated_classifier_show_no_error(n: int) -> None:
-    """2,000 draws; claims lie in the middle of bins, where nothing but chance is taken off."""
+    """2,000 draws; probabilities in the middle of bins, so that only chance is taken off."""
     chance = np.random.default_rng(n)
     taken: list[tuple[float, float]] = []
     for _ in range(2_000):

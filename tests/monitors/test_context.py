@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("rows", "is_odd"),
+    ("rows", "is_anomalous"),
     [
         pytest.param(150.0, False, id="half as many again"),
         pytest.param(151.0, True, id="more than that"),
@@ -30,10 +30,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
         pytest.param(0.0, True, id="none"),
     ],
 )
-def test_volume_is_compared_with_the_same_weekday(rows: float, *, is_odd: bool) -> None:
+def test_volume_is_compared_with_the_same_weekday(rows: float, *, is_anomalous: bool) -> None:
     weeks = np.tile([10.0, 20.0, 30.0, 40.0, 100.0, 60.0, 70.0], 3)
     days = np.append(weeks, [10.0, 20.0, 30.0, 40.0, rows])
-    assert [odd.day for odd in volume_anomalies(days, 21)] == ([25] if is_odd else [])
+    assert [found.day for found in volume_anomalies(days, 21)] == ([25] if is_anomalous else [])
 
 
 def test_one_week_with_rows_is_no_baseline() -> None:
@@ -41,13 +41,13 @@ def test_one_week_with_rows_is_no_baseline() -> None:
     assert volume_anomalies(np.array([99.0]), 0) == []
 
 
-@pytest.mark.parametrize("odd", [latency_anomalies, failure_anomalies])
+@pytest.mark.parametrize("anomalies", [latency_anomalies, failure_anomalies])
 def test_without_days_before_nothing_is_anomalous(
-    odd: Callable[[Floats, int], list[Anomaly]],
+    anomalies: Callable[[Floats, int], list[Anomaly]],
 ) -> None:
-    assert odd(np.array([9.0]), 0) == []
-    assert odd(np.array([np.nan] * 5 + [9.0]), 5) == []
-    assert odd(np.array([1.0] * 5 + [np.nan]), 5) == []
+    assert anomalies(np.array([9.0]), 0) == []
+    assert anomalies(np.array([np.nan] * 5 + [9.0]), 5) == []
+    assert anomalies(np.array([1.0] * 5 + [np.nan]), 5) == []
 
 
 def test_a_slower_day_is_distinguished_from_the_width_of_a_bin() -> None:

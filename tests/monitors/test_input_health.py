@@ -1,4 +1,4 @@
-"""Input health: what is usual is learnt, and only what goes well beyond it is a fault."""
+"""Input health: the baseline is learnt, and only what goes well beyond it is a fault."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -176,9 +176,9 @@ def test_an_empty_day_is_no_data(stream: Floats, baseline: MeanShiftBaseline) ->
 
 
 def test_a_short_reference_is_warming_up(stream: Floats) -> None:
-    learning = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
-    assert learning == WarmingUp(n_windows=18, window_days=7)
-    assert evaluate(learning, grid(stream), day(220)).cause == str(learning)
+    warming_up = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
+    assert warming_up == WarmingUp(n_windows=18, window_days=7)
+    assert evaluate(warming_up, grid(stream), day(220)).cause == str(warming_up)
 
 
 def test_the_threshold_states_what_backs_it(baseline: MeanShiftBaseline) -> None:

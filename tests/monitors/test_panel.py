@@ -336,7 +336,7 @@ def table_of(series: Floats, n_seeds: int) -> dict[str, Row]:
                     alone = near.copy()
                     values = near[24 : 24 + WEEK, sensor]
                     alone[24 : 24 + WEEK, sensor] = fault(values, rng, deviation[sensor])
-                    # The week and the one after it, which looks back a day.
+                    # The week and the one after it, which reads back a day.
                     part = measure(grid(alone), VIEWS, WEEK, WEEK)
                     for seen, new in zip(broken, part, strict=True):
                         seen[week : week + len(new), sensor] = new[:, sensor]

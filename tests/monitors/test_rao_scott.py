@@ -88,7 +88,7 @@ def test_its_size_is_that_of_the_docs(phi: float, n_days: int, expected: float) 
     n = 400
     spread = math.sqrt(expected * (1 - expected) / n)
     found = rate(phi, n_days, 0.0, n, seed=1000)
-    # What the docs say are two digits of another run: both are uncertain.
+    # The figures of the docs are two digits of another run: both are uncertain.
     assert abs(found - expected) <= 2.6 * math.sqrt(2) * spread
 
 

@@ -1,4 +1,4 @@
-"""A broken input of one segment is told from a world that changed, and named."""
+"""An input fault of one segment is distinguished from a changed world, and named."""
 
 import sys
 from dataclasses import replace

@@ -69,6 +69,6 @@ def test_an_empty_window_is_no_data(stream: Floats, baseline: TemporalPatternBas
 
 
 def test_a_short_reference_is_warming_up(stream: Floats) -> None:
-    learning = WarmingUp(n_windows=12, window_days=3)
-    found = evaluate(learning, days(grid(stream), 200, 220), day(220))
-    assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(learning))
+    warming_up = WarmingUp(n_windows=12, window_days=3)
+    found = evaluate(warming_up, days(grid(stream), 200, 220), day(220))
+    assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(warming_up))

@@ -77,7 +77,7 @@ def test_one_damaged_byte_is_noticed() -> None:
         pytest.param(
             _altered(config=asdict(CONFIG) | {"segment": 5}),
             "5 steps do not",
-            id="odd segment",
+            id="segment of another length",
         ),
         pytest.param(
             _altered(config=asdict(CONFIG) | {"width": 16}), "do not fit", id="other width"

@@ -19,7 +19,7 @@ SIZES = Sizes(input_length=4, horizon=3, day=24)
 
 
 def _persistence(contexts: Floats) -> Floats:
-    """Say nothing but the last value: its weights are zero."""
+    """Predict the last value: its weights are zero."""
     network = SegmentLstm(CONFIG)
     with torch.no_grad():
         for weights in network.parameters():

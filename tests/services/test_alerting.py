@@ -42,14 +42,16 @@ def test_silence_and_failures_never_resolve_an_alert(loop: Loop) -> None:
     assert flips(loop) == [(Flip.FIRED, False)]
 
 
-def test_an_alert_that_resolves_notifies_those_who_were_notified_of_its_firing(loop: Loop) -> None:
+def test_an_alert_that_resolves_notifies_those_who_were_notified_of_its_firing(
+    loop: Loop,
+) -> None:
     outcomes = [Outcome.BREACH] * 2 + [Outcome.OK] * 2
     for day, outcome in enumerate(outcomes, start=1):
         loop.observe("accuracy", outcome, START + day * DAY)
     assert flips(loop) == [(Flip.FIRED, False), (Flip.RESOLVED, False)]
-    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
-    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"]
-    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+    deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"]
+    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> None:
@@ -59,9 +61,9 @@ def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> Non
         loop.observe("accuracy", outcome, START + day * DAY, now=START + (40 + day) * DAY)
     for day, outcome in enumerate(breach + ok, start=5):
         loop.observe("accuracy", outcome, START + day * DAY)
-    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
-    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"] * 2
-    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+    deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"] * 2
+    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> None:

@@ -1,4 +1,4 @@
-"""A finding says what moved, since when, and what else changed then."""
+"""A finding states what moved, since when, and what else changed then."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ def story(once: Once) -> Story:
     return made
 
 
-def told(story: Story, finding_id: UUID) -> Explanation:
+def explained(story: Story, finding_id: UUID) -> Explanation:
     with read_only(story.sessions) as session:
         return explain(session, NOWHERE, finding_id, None, NOW)
 
@@ -48,7 +48,7 @@ def message(found: Explanation, sort: Sort) -> list[str]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_moved_is_reported_in_its_unit_and_adds_up(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(story, story.finding("input_drift", CHANGE + DAY))
     load = found.features[0]
     assert (load.name, load.unit) == ("load", "kW")
     # A quarter of the hours rose by 8 kW; 72 values with a spread of 1 around their hour's
@@ -73,10 +73,12 @@ def test_what_moved_is_reported_in_its_unit_and_adds_up(story: Story) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_since_is_the_start_of_the_run_of_breaches(story: Story) -> None:
-    first, last = (told(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2))
+    first, last = (
+        explained(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2)
+    )
     assert (first.since, first.n_evaluations) == (CHANGE, 1)
     assert (last.since, last.n_evaluations) == (CHANGE, 2)
-    calm = told(story, story.finding("input_drift", CHANGE))
+    calm = explained(story, story.finding("input_drift", CHANGE))
     assert (calm.since, calm.n_evaluations) == (None, 0)
     assert calm.reference == (Window(START, START + 30 * DAY),)
 
@@ -112,7 +114,7 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
                 )
             )
         _acts(session)
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(story, story.finding("input_drift", CHANGE + DAY))
     assert message(found, Sort.VOLUME) == ["72 rows; median of this weekday: 24"]
     gap = "no value of wind in 6 hours that always had one, from 02:00"
     assert message(found, Sort.GAP) == [gap] * 2
@@ -147,21 +149,21 @@ def _acts(session: Session) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_calm_day_has_nothing_beside_it(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE - DAY))
+    found = explained(story, story.finding("input_drift", CHANGE - DAY))
     assert found.nearby_start < CHANGE < found.nearby_end
     assert [one for one in found.nearby if one.at < CHANGE] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_day_that_is_not_over_has_no_volume(story: Story) -> None:
-    found = told(story, story.finding("input_drift", END))
+    found = explained(story, story.finding("input_drift", END))
     assert found.nearby_end > END
     assert [one for one in found.nearby if one.at >= END and one.sort is Sort.VOLUME] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_quality_names_its_flaws_and_the_features_of_them(story: Story) -> None:
-    found = told(story, story.finding("data_quality", CHANGE + DAY))
+    found = explained(story, story.finding("data_quality", CHANGE + DAY))
     [table] = found.views
     assert isinstance(table, Table)
     assert ("gap", "wind") in {row[:2] for row in table.rows}
@@ -186,7 +188,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
                 for name in ("age", "area", "tariff")
             ]
         }
-    age, area, tariff = told(story, finding_id).features
+    age, area, tariff = explained(story, finding_id).features
     assert (age.low, age.high, age.sensitivity.value) == (20.0, 60.0, "bucket")
     labels = {bar.label for bar in area.bars}
     assert labels
@@ -197,23 +199,25 @@ def test_what_is_sensitive_shows_only_what_was_stored(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_only_the_first_few_features_are_explained_in_full(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(story, story.finding("input_drift", CHANGE + DAY))
     assert len(found.features) == 3  # a category does not drift
     assert [bool(each.bars) for each in found.features] == [True] * SHOWN
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nothing_reads_raw_rows(story: Story, sessions: sessionmaker[Session]) -> None:
-    """Without the summaries there is nothing to show, and the page says so all the same."""
+    """Without the summaries a finding keeps its score, but has no mean and no bars."""
     with unit_of_work(sessions) as session:
         stored.drop(session, INPUT)
-    load = told(story, story.finding("input_drift", CHANGE + DAY)).features[0]
+    load = explained(story, story.finding("input_drift", CHANGE + DAY)).features[0]
     assert (load.n, load.mean, load.bars) == (0, None, ())
     assert load.score is not None
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_errors_are_reported_by_step_and_day_and_add_up(sessions: sessionmaker[Session]) -> None:
+def test_errors_are_reported_by_step_and_day_and_add_up(
+    sessions: sessionmaker[Session],
+) -> None:
     loop = Loop(sessions, kinds=("accuracy",))
     loop.serve(10, 0.3)
     loop.serve(4, 0.9, first=10)
@@ -260,7 +264,7 @@ def test_every_finding_of_every_monitor_can_be_explained(
 
 
 def test_wall_time_is_found_through_the_evaluations(story: Story) -> None:
-    """An act counts by when the model's clock was near, not by what the calendar says."""
+    """An act counts by when the model's clock was near, not by the calendar."""
     with unit_of_work(story.sessions) as session:
         # The evaluations before the change were recorded an hour after their days.
         audit(session, "ann", "monitor.update", "grid/then", {}, CHANGE - DAY)
@@ -268,7 +272,7 @@ def test_wall_time_is_found_through_the_evaluations(story: Story) -> None:
         session.query(Finding).filter(Finding.as_of >= END).update(
             {"recorded_at": END + HOUR}, synchronize_session=False
         )
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(story, story.finding("input_drift", CHANGE + DAY))
     assert message(found, Sort.SETTINGS) == ["monitor then changed by ann"]
 
 
@@ -283,5 +287,5 @@ def test_an_input_fault_is_explained_with_its_hour(sessions: sessionmaker[Sessio
     [broken] = found.features
     assert broken.name == FAULT.feature
     assert broken.message.startswith("scaled by 1.80 since")
-    # Neither a summary nor a reference is there: nothing else can be said, and nothing fails.
+    # Neither a summary nor a reference is there: nothing else is reported, and nothing fails.
     assert (broken.mean, broken.bars, found.reference) == (None, (), ())

@@ -297,7 +297,7 @@ def _now(session: Session, loop: Loop, kind: str) -> tuple[Phase, list[str]]:
 
 
 def _replayed(kind: str, days: list[tuple[str, str]]) -> int:
-    """Return of how many episodes the back-test says that somebody was notified."""
+    """Return of how many episodes somebody was notified, by the backtest."""
     plan = MonitorPlan(name=kind, kind=kind)
     tracker = backtest._tracker(plan)
     for day, (fault, outcome) in enumerate(days, start=1):

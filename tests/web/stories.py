@@ -51,7 +51,7 @@ def fleet(session: Session, now: datetime, seed: int = 7) -> dict[str, UUID]:
     )
     scene.add(channel)
     healed = _healed(scene, channel)
-    return healed | _in_canary(scene, channel) | _learning(scene) | _failing(scene)
+    return healed | _in_canary(scene, channel) | _warming_up(scene) | _failing(scene)
 
 
 def _healed(scene: Scene, channel: Channel) -> dict[str, UUID]:
@@ -163,7 +163,7 @@ def _promoted(scene: Scene, model: Model, v1: Version, v2: Version) -> tuple[UUI
         finished_at=scene.now - timedelta(minutes=45),
     )
     rollout.verdict = sessions(scene, rollout, ("v1", "v2"), 10, 0.5, 0.3)
-    say = (
+    events = (
         ("requested", Step.REQUESTED, rollout.reason, 44),
         ("start", Step.TRAINING, "14 days of labels since the change are in", 46),
         ("trained", Step.GATING, "best epoch 9 of 14, 21 s", 46),
@@ -172,7 +172,7 @@ def _promoted(scene: Scene, model: Model, v1: Version, v2: Version) -> tuple[UUI
         ("step_up", Step.CANARY, "better: evidence 48.1 after 5 days", 53),
         ("step_up", Step.CANARY, "better: evidence 103 after 6 days", 55),
     )
-    for event, phase, cause, day in say:
+    for event, phase, cause, day in events:
         an_event(scene, rollout, event, phase, cause, day)
     cause = "better: evidence 215 after 7 days"
     last = an_event(scene, rollout, "canary_passed", Step.PROMOTED, cause, PROMOTED)
@@ -242,7 +242,7 @@ def _in_canary(scene: Scene, channel: Channel) -> dict[str, UUID]:
     return {"canary": rollout.id}
 
 
-def _learning(scene: Scene) -> dict[str, UUID]:
+def _warming_up(scene: Scene) -> dict[str, UUID]:
     model = a_model(scene, "tariff-classifier", watermark=START + 9 * DAY)
     monitor, _ = a_monitor(scene, model, "input_drift", "input_drift", "ticket")
     a_finding(scene, monitor, 8, Outcome.NO_DATA, cause="warming up: 12 of 19 windows")

@@ -212,8 +212,8 @@ def test_the_button_asks_once_and_leads_to_the_report(
         assert answer.headers["location"] == f"/findings/{drifted}#report"
     with read_only(sessions) as session:
         assert session.scalars(select(Run.subject)).all() == [str(drifted)]
-        said = session.scalars(select(AuditEvent.action)).all()
-        assert [*said].count("report.ask") == 1
+        actions = session.scalars(select(AuditEvent.action)).all()
+        assert [*actions].count("report.ask") == 1
     path = report_status.path_of(tmp_path / "reports", story.model_id, drifted)
     path.parent.mkdir(parents=True)
     path.write_text("the report")

@@ -203,7 +203,7 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        pytest.param("/", "HULL scaled by 1.80", id="the fleet tells why a model fires"),
+        pytest.param("/", "HULL scaled by 1.80", id="the fleet shows why a model fires"),
         pytest.param("/", "monitor failed", id="a broken monitor is not good health"),
         pytest.param("/", "62 % </span>", id="the smallest error budget"),
         pytest.param("/models/transformer-load", "once in 90 days", id="what is promised"),
@@ -211,7 +211,7 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
         pytest.param(
             "/models/transformer-load",
             "93 % of MUFL lies in 3 of 34",
-            id="where bins tell values apart no longer",
+            id="where bins no longer distinguish values",
         ),
         pytest.param(
             "/models/transformer-load",
@@ -224,10 +224,12 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
         ),
         pytest.param("/models/transformer-load", "refused", id="why nothing was retrained"),
         pytest.param(
-            "/models/transformer-load", "in a row, since", id="days of one breach are told once"
+            "/models/transformer-load",
+            "in a row, since",
+            id="days of one breach are shown once",
         ),
         pytest.param("/alerts", "recovered", id="why an alert was resolved"),
-        pytest.param("/alerts", "not sent", id="an inhibited flip says so"),
+        pytest.param("/alerts", "not sent", id="an inhibited flip is marked"),
         pytest.param("/alerts", "HTTP 503", id="a message that does not get through"),
         pytest.param("/rollouts", "asked for by ops", id="the reason of a rollout"),
     ],
