@@ -28,7 +28,7 @@ from services.labels.error_days import ERRORS, from_bytes
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests import stored
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.streams import START, add_model, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def worker(url: str, lake: Path, *point: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.archive.mortal", url, str(lake), *point],
+        [sys.executable, "-m", "tests.archive.crashing", url, str(lake), *point],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

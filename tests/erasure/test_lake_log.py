@@ -10,7 +10,7 @@ from lake.reading import Log, Snapshot, SnapshotGone
 from services.aggregation.fold import fold_all
 from services.retention.archive import archive_all
 from services.retention.erasure import erase
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.databases import ON_SQLITE
 from tests.erasure.rows import ALWAYS, GONE, STAYS, finish, send, want
 from tests.erasure.traces import traces

@@ -25,7 +25,7 @@ from tests.conftest import Once
 from tests.killed import assert_killed
 from tests.late.test_same_alarms import alarms, without_distances
 from tests.late.world import BY_SHOP, NOW, Row, World, hours, in_shops, shuffled
-from tests.services import mortal
+from tests.services import crashing
 from tests.services.loop import Loop
 from tests.streams import START, add_version, prediction
 
@@ -165,7 +165,7 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     )
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
-        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
+        assert_killed(crashing.evaluate, database_url, world.model_id, day_end, *point.split())
     world.evaluate_slot()
     assert world.findings() == in_order.findings()
 

@@ -21,7 +21,7 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from tests.conftest import Once
 from tests.killed import assert_killed
-from tests.late import mortal
+from tests.late import crashing
 from tests.late.world import BY_SHOP, KINDS, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import at_once
 from tests.streams import START, prediction
@@ -330,7 +330,7 @@ def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
         one.send(failures(25))
         one.work()
     twin.reevaluate()
-    assert_killed(mortal.work, database_url, world.model_id, *point.split())
+    assert_killed(crashing.work, database_url, world.model_id, *point.split())
     assert world.late_days() != []
     world.reevaluate()
     assert world.findings() == twin.findings()

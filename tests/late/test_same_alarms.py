@@ -14,7 +14,7 @@ from services.evaluation.baseline_cache import Baselines
 from tests.conftest import Once
 from tests.killed import assert_killed
 from tests.late.world import KINDS, World, hours
-from tests.services import mortal
+from tests.services import crashing
 from tests.streams import START
 
 N_SERVED = 9
@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_every_day(
     world.work()
     for number, point in enumerate(case.points, start=case.n_reference + 1):
         day_end = START + number * DAY
-        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
+        assert_killed(crashing.evaluate, database_url, world.model_id, day_end, *point.split())
         assert (world.model().evaluated_until or START) < day_end
     world.evaluate_slot()
     assert alarms(world) == alarms(at_once)

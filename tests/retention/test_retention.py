@@ -28,8 +28,8 @@ from services.retention.archive import archive_all
 from services.retention.rebuild import Request, rebuild
 from services.retention.retention import first_kept, retain_all
 from tests import stored
-from tests.archive.mortal import LATER
-from tests.erasure.mortal import work
+from tests.archive.crashing import LATER
+from tests.erasure.crashing import work
 from tests.erasure.rows import ALWAYS
 from tests.killed import assert_killed
 from tests.streams import START, add_model, keep, label, prediction, table

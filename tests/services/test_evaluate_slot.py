@@ -22,7 +22,7 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
 from tests.killed import assert_killed
-from tests.services import mortal
+from tests.services import crashing
 from tests.services.loop import POLICY, Loop, at_once
 from tests.streams import START
 
@@ -79,7 +79,7 @@ def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_finds_t
     evaluate_day(loop, 8)
     before = findings(loop)
     point = ["services.rollouts.retraining", "consider", "after"]
-    assert_killed(mortal.evaluate, database_url, loop.model_id, day(9), *point)
+    assert_killed(crashing.evaluate, database_url, loop.model_id, day(9), *point)
     assert findings(loop) == before
     assert loop.all(FlipRow, model_id=loop.model_id) == []
     assert loop.all(Rollout, model_id=loop.model_id) == []

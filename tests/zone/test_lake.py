@@ -16,7 +16,7 @@ from db.tables import Alert, DirtyDay, FlipRow, Model, SummaryRow
 from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, from_bytes
 from services.retention.erasure import erase
 from services.retention.retention import retain_all
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.erasure.rows import want
 from tests.late.world import BY_SHOP, NOW, Row, World, in_shops
 from tests.streams import label
