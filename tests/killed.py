@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing import get_context
 
 _CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.erasure.mortal", "tests.late.mortal"])
+_CONTEXT.set_forkserver_preload(["tests.erasure.crashing", "tests.late.crashing"])
 
 
 def assert_killed(work: Callable[..., None], *given: object, seconds: float = 240) -> None:

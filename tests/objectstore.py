@@ -1,4 +1,4 @@
-"""A small S3 server, enough for the lake, that can be told to refuse writes.
+"""A small S3 server, enough for the lake, that refuses writes on request.
 
 Run: `python -m tests.objectstore PORT [REFUSE_FILE]`. It keeps everything in
 memory. While the file exists, every write is answered 503; with `cut` in it, it is done
@@ -43,7 +43,7 @@ class Store(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def fault(self) -> str | None:
-        """Say what befalls a write: `refuse` it, or `cut` the answer off."""
+        """Return what befalls a write: `refuse` it, or `cut` the answer off."""
         if self._refuse is not None and self._refuse.exists():
             return "cut" if "cut" in self._refuse.read_text() else "refuse"
         return None
@@ -71,7 +71,7 @@ class _Request(BaseHTTPRequestHandler):
     server: Store
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def setup(self) -> None:
         super().setup()

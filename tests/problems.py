@@ -1,4 +1,4 @@
-"""What problem details say."""
+"""What problem details hold."""
 
 from httpx2 import Response
 

@@ -84,8 +84,8 @@ def add_served_model(
 
 
 def prediction(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:
-    """Return a row that says what `fields` says and otherwise what is usual."""
-    usual = {
+    """Return a row of `fields`, and of defaults otherwise."""
+    defaults = {
         "prediction_id": f"p-{number}-{at.isoformat()}",
         "version": "v1",
         "at": at,
@@ -96,18 +96,18 @@ def prediction(at: datetime, number: int = 0, **fields: Any) -> dict[str, Any]:
         "shadow": False,
         "received_at": max(at, START),
     }
-    return usual | fields
+    return defaults | fields
 
 
 def label(target_at: datetime | None, actual: Sequence[float | None], **fields: Any) -> Any:
-    usual = {
+    defaults = {
         "entity": "e1" if target_at else None,
         "target_at": target_at,
         "actual": {"load": list(actual)},
         "arrived_at": (target_at or START) + HOUR,
         "received_at": START,
     }
-    return usual | fields
+    return defaults | fields
 
 
 def table(

@@ -74,7 +74,7 @@ class Demo:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-1:] == [role]:
                     return child.pid
-        except psutil.Error:  # it died as we looked
+        except psutil.Error:  # it died meanwhile
             return None
         return None
 

@@ -99,7 +99,7 @@ def _words(line: str) -> list[str]:
 
 
 def renew() -> int:
-    """Write the copy; 1 where the changelog does not say what was taken away."""
+    """Write the copy; 1 where the changelog does not name what was taken away."""
     document = current()
     lost = taken_away(committed(), document) if COPY.exists() else []
     silent = unmentioned(lost)

@@ -99,7 +99,7 @@ def test_a_channel_can_be_tried(admin: TestClient, receiver: Receiver) -> None:
     )
 
 
-def test_trying_says_what_is_wrong(admin: TestClient) -> None:
+def test_a_test_notification_reports_what_is_wrong(admin: TestClient) -> None:
     admin.put("/v1/channels/me", json={"url": "https://10.1.2.3/"})
     tried = admin.post("/v1/channels/me/test").json()
     assert (tried["status"], tried["error"]) == (None, "10.1.2.3 is not a public address")

@@ -51,7 +51,7 @@ def test_a_backtest_is_queued_and_then_done(operator: TestClient, work: Work) ->
     assert read["finished_at"] is not None
 
 
-def test_while_it_runs_it_tells_the_days_that_are_evaluated(
+def test_while_it_runs_it_reports_the_days_that_are_evaluated(
     operator: TestClient, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, seen = ask(operator, reference_length="P7D"), []

@@ -1,4 +1,4 @@
-"""What is wrong with a body is said by name, with what is known."""
+"""An error of a body names the field, with what is known."""
 
 from typing import Any
 

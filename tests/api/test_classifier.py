@@ -1,4 +1,4 @@
-"""A classifier logs a probability for each class: what it claims is held against what was."""
+"""A classifier logs a probability for each class: they are compared with the labels."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,8 @@ CONTRACT = {
 @pytest.mark.parametrize(
     ("predicted", "storms", "bias"),
     [
-        pytest.param(0.75, 6, 0.0, id="it means what it says"),
-        pytest.param(0.75, 2, 0.5, id="it says storm too surely"),
+        pytest.param(0.75, 6, 0.0, id="calibrated"),
+        pytest.param(0.75, 2, 0.5, id="over-confident of storm"),
     ],
 )
 def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
@@ -64,23 +64,23 @@ def test_the_bias_of_a_class_is_how_much_too_surely_it_is_named(
         sender.post("/v1/models/sky/labels", json={"rows": labels}),
     ]
     assert [answer.is_success for answer in answers] == [True, True], answers[0].text
-    later = now + timedelta(days=1000)  # whatever the clock of the writer says
+    later = now + timedelta(days=1000)  # whatever the clock of the writer shows
     fold_all(sessions, later)
     archive_all(sessions, tmp_path / "lake", later)
     join_all(sessions, tmp_path / "lake", later)
 
-    told = operator.get("/v1/models/sky/accuracy").json()
+    answer = operator.get("/v1/models/sky/accuracy").json()
 
-    found = {part["part"]: part for part in told["parts"]}
+    found = {part["part"]: part for part in answer["parts"]}
     assert {name: part["n"] for name, part in found.items()} == {"calm+1": 8, "storm+1": 8}
     assert found["storm+1"]["bias"] == pytest.approx(bias)
     assert found["calm+1"]["bias"] == pytest.approx(-bias)
     # The error of a class is its part of the Brier score, which is the sum over classes.
     part = (8 - storms) / 8 * predicted**2 + storms / 8 * (1 - predicted) ** 2
     assert found["storm+1"]["error"] == pytest.approx(part)
-    assert told["days"][0]["error"] == pytest.approx(2 * part)
-    assert told["days"][0]["coverage"] == 1.0
-    storm = next(one for one in told["classes"] if one["name"] == "storm")
+    assert answer["days"][0]["error"] == pytest.approx(2 * part)
+    assert answer["days"][0]["coverage"] == 1.0
+    storm = next(one for one in answer["classes"] if one["name"] == "storm")
     assert (storm["version"], storm["n"]) == ("v1", 8)
     assert storm["predicted"] == pytest.approx(predicted)
     assert storm["observed"] == pytest.approx(storms / 8)

@@ -221,8 +221,8 @@ def test_files_that_were_removed_halfway_are_removed_by_the_next_run(
 
     assert isinstance(places.lake, Path)
     folder = places.lake / str(ids["load"])
-    with monkeypatch.context() as mortal:
-        mortal.setattr(os, "unlink", dies)
+    with monkeypatch.context() as crashing:
+        crashing.setattr(os, "unlink", dies)
         with pytest.raises(OSError, match="killed"):
             deletion.delete_files(sessions, places, f"{ids['load']} load", now)
     assert folder.exists()

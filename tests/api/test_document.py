@@ -100,9 +100,9 @@ def test_a_generated_client_makes_the_round_trip(
         text=True,
         env={**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}"},
     )
-    told = made.stdout + made.stderr
-    assert "will not be generated" not in told, told
-    assert "Unable to" not in told, told
+    output = made.stdout + made.stderr
+    assert "will not be generated" not in output, output
+    assert "Unable to" not in output, output
     with unit_of_work(app.state.platform.sessions) as session:
         key = create_key(session, "generated", ["admin"], None, now)
     label = BODIES["send_labels"]["rows"][0]

@@ -33,7 +33,7 @@ def test_a_key_that_only_reads_changes_nothing(
     for path, verbs in app.openapi()["paths"].items():
         for verb in {*verbs} - {"get"}:
             answer = reader.request(verb, path.replace("{model}", model), json={})
-            # 422: the body was looked at first. It says nothing about what is stored.
+            # 422: the body was checked first. It shows nothing of what is stored.
             assert answer.status_code in (403, 422), (verb, path, answer.text)
 
 
@@ -98,7 +98,7 @@ def test_bad_rows_are_listed(app: FastAPI, stranger: TestClient) -> None:
     assert answer["errors"] == [{"row": 3, "field": "at", "reason": "has no time zone"}]
 
 
-def test_busy_says_when_to_come_back(app: FastAPI, stranger: TestClient) -> None:
+def test_busy_states_when_to_retry(app: FastAPI, stranger: TestClient) -> None:
     @app.get("/busy")
     def busy() -> None:
         raise Busy("the queue is full")

@@ -19,26 +19,26 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_writer
 from tests.api.conftest import Clients
 from tests.conftest import Once
-from tests.services.story import CHANGE, Story, evaluated_story
+from tests.services.drifted_model import CHANGE, DriftedModel, evaluated_drifted_model
 from tests.streams import CONTRACT, START
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def story(once: Once) -> Story:
-    made: Story = once(evaluated_story, "archived")
+def drifted_model(once: Once) -> DriftedModel:
+    made: DriftedModel = once(evaluated_drifted_model, "archived")
     return made
 
 
 @pytest.fixture
-def operator(story: Story, as_key: Clients) -> TestClient:
+def operator(drifted_model: DriftedModel, as_key: Clients) -> TestClient:
     return as_key("operate", "read")
 
 
 @pytest.fixture
-def drifted(story: Story) -> UUID:
-    return story.finding("input_drift", CHANGE + DAY)
+def drifted(drifted_model: DriftedModel) -> UUID:
+    return drifted_model.finding("input_drift", CHANGE + DAY)
 
 
 def other_model(sessions: sessionmaker[Session]) -> UUID:
@@ -60,8 +60,10 @@ def forget_runs(sessions: sessionmaker[Session]) -> None:
         session.query(Run).delete()
 
 
-def test_a_finding_is_explained_as_json(as_key: Clients, story: Story, drifted: UUID) -> None:
-    answer = as_key("read", model_id=story.model_id).get(f"/v1/findings/{drifted}")
+def test_a_finding_is_explained_as_json(
+    as_key: Clients, drifted_model: DriftedModel, drifted: UUID
+) -> None:
+    answer = as_key("read", model_id=drifted_model.model_id).get(f"/v1/findings/{drifted}")
     assert answer.status_code == 200
     found = answer.json()
     assert (found["model"], found["kind"], found["outcome"]) == (
@@ -107,8 +109,8 @@ def test_a_report_is_asked_for_once_and_found_where_it_was_promised(
     assert "load" in operator.get(done.json()["url"]).text
     assert runs(sessions) == 1
     with read_only(sessions) as session:
-        said = select(AuditEvent.subject).where(AuditEvent.action == "report.ask")
-        assert session.scalars(said).all() == [str(drifted)]
+        subjects = select(AuditEvent.subject).where(AuditEvent.action == "report.ask")
+        assert session.scalars(subjects).all() == [str(drifted)]
 
 
 def test_a_report_that_was_given_up_can_be_asked_for_again(
@@ -170,18 +172,23 @@ DETAILS = {
 
 
 def test_findings_of_other_kinds_get_a_report_too(
-    operator: TestClient, sessions: sessionmaker[Session], settings: Settings, story: Story
+    operator: TestClient,
+    sessions: sessionmaker[Session],
+    settings: Settings,
+    drifted_model: DriftedModel,
 ) -> None:
     forget_runs(sessions)
-    made = {"data_quality": story.finding("data_quality", CHANGE + DAY)}
+    made = {"data_quality": drifted_model.finding("data_quality", CHANGE + DAY)}
     with unit_of_work(sessions) as session:
         for kind, detail in DETAILS.items():
-            monitor = Monitor(model_id=story.model_id, name=kind, kind=kind, severity="ticket")
+            monitor = Monitor(
+                model_id=drifted_model.model_id, name=kind, kind=kind, severity="ticket"
+            )
             session.add(monitor)
             session.flush()
             finding = Finding(
                 monitor_id=monitor.id,
-                model_id=story.model_id,
+                model_id=drifted_model.model_id,
                 version="v1",
                 window_start=CHANGE - DAY,
                 window_end=CHANGE + DAY,

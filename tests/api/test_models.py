@@ -134,8 +134,8 @@ def test_a_key_for_one_model_sees_that_one_only(
     assert narrow.put(f"/v1/models/{model}", json=put).status_code == 200
     foreign = narrow.get("/v1/models/other")
     absent = narrow.get("/v1/models/absent")
-    said = [{**one.json(), "instance": None} for one in (foreign, absent)]
-    assert said[0] == said[1]
+    answers = [{**one.json(), "instance": None} for one in (foreign, absent)]
+    assert answers[0] == answers[1]
     assert error_of(foreign) == "Forbidden"
     assert narrow.put("/v1/models/new", json=put).status_code == 403
 

@@ -1,4 +1,4 @@
-"""The description is valid, complete, and says what is so."""
+"""The description of the API is valid, complete and correct."""
 
 import re
 from typing import Any
@@ -48,7 +48,7 @@ def test_every_part_is_referred_to() -> None:
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
-def test_an_operation_says_what_it_does_and_what_may_go_wrong(
+def test_an_operation_describes_what_it_does_and_what_may_go_wrong(
     path: str, operation: dict[str, Any]
 ) -> None:
     assert len(operation["tags"]) == 1

@@ -24,7 +24,7 @@ PROMISE = {"promised_days": 90.0, "achieved_days": 100.0, "replayed_days": 300.0
 
 @pytest.fixture
 def history(model: str, sessions: sessionmaker[Session], now: datetime) -> None:
-    """Three judged days: the second breached, and the alert fires since."""
+    """Three evaluated days: the second breached, and the alert fires since."""
     with unit_of_work(sessions) as session:
         row = models.find(session, model)
         row.watermark, row.evaluated_until = now, now - timedelta(hours=2)
@@ -113,7 +113,7 @@ def test_findings_come_newest_first_and_by_outcome(operator: TestClient, model: 
     assert operator.get(path, params={"limit": 0}).status_code == 422
 
 
-def test_accuracy_is_told_by_day_and_by_step(
+def test_accuracy_is_reported_by_day_and_by_step(
     operator: TestClient, model: str, sessions: sessionmaker[Session], now: datetime
 ) -> None:
     path = f"/v1/models/{model}/accuracy"
@@ -156,7 +156,7 @@ def test_a_key_for_another_model_sees_none_of_it(
 
 
 @pytest.mark.usefixtures("history")
-def test_metrics_say_where_everything_stands(operator: TestClient, model: str) -> None:
+def test_metrics_report_the_state_of_everything(operator: TestClient, model: str) -> None:
     answer = operator.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     lines = answer.text.splitlines()

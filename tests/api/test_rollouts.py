@@ -159,10 +159,10 @@ def test_a_person_may_stop_and_go_on_and_decide(
 ) -> None:
     assert operator.get(canary).json()["share_percent"] == 5.0
     for order, phase in (("pause", "paused"), ("resume", "canary"), ("promote", "promoted")):
-        answer = operator.post(f"{canary}/{order}", json={"reason": "looks good"})
+        answer = operator.post(f"{canary}/{order}", json={"reason": "error is low"})
         assert (answer.status_code, answer.json()["phase"]) == (200, phase), answer.text
     last = operator.get(canary).json()["events"][-1]
-    assert (last["event"], last["cause"]) == ("promote", "operate-read-all: looks good")
+    assert (last["event"], last["cause"]) == ("promote", "operate-read-all: error is low")
     read = operator.get(champion).json()
     assert (read["champion"]["version"], read["open_rollout"]) == ("v2", None)
     late = operator.post(f"{canary}/rollback", json={})

@@ -136,7 +136,7 @@ def test_of_a_sensitive_feature_no_value_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "said"),
+    ("content", "status", "message"),
     [
         pytest.param(b"{", 400, "no JSON", id="no JSON"),
         pytest.param(b'{"at": ' + b"[" * 100_000, 422, "$.at", id="deep"),
@@ -151,11 +151,11 @@ def test_of_a_sensitive_feature_no_value_is_shown(
     ],
 )
 def test_a_body_that_is_no_comparison_is_refused(
-    model: str, as_key: Clients, content: bytes, status: int, said: str
+    model: str, as_key: Clients, content: bytes, status: int, message: str
 ) -> None:
     answer = as_key("read").post(model, content=content)
     assert answer.status_code == status
-    assert said in answer.json()["detail"]
+    assert message in answer.json()["detail"]
     assert "73131" not in answer.text
 
 
@@ -230,9 +230,9 @@ def test_the_shell_compares_files_by_id(
     offline = write(configured / f"golden.{ending}", golden(LOAD))
     online = write(configured / f"served.{ending}", golden(32 + 1.8 * LOAD[order], order))
     assert main(["skew", offline, online, "--model", "grid"]) == 1
-    said = capsys.readouterr().out
-    assert "load: explained: another unit, factor 1.8 (degrees Celsius to degrees F" in said
-    assert "not compared: note" in said
+    output = capsys.readouterr().out
+    assert "load: explained: another unit, factor 1.8 (degrees Celsius to degrees F" in output
+    assert "not compared: note" in output
     assert main(["skew", offline, offline, "--column", "load"]) == 0
     assert "60 rows as golden vectors: passed" in capsys.readouterr().out
 
@@ -263,7 +263,7 @@ def test_the_shell_reads_what_an_export_writes(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         pytest.param(["nowhere.csv"], "no file", id="no file"),
         pytest.param(["other.csv"], "no prediction_id is in both", id="other rows"),
@@ -275,12 +275,12 @@ def test_the_shell_reads_what_an_export_writes(
     ],
 )
 @pytest.mark.usefixtures("model")
-def test_the_shell_says_what_it_cannot_compare(
-    configured: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+def test_the_shell_reports_what_it_cannot_compare(
+    configured: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     offline = write(configured / "golden.csv", golden(LOAD))
     write(configured / "other.csv", golden(LOAD, range(100, 160)))
     write(configured / "twice.csv", golden(LOAD, [1] * 60))
     online, *more = arguments
     assert main(["skew", offline, str(configured / online), *more]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

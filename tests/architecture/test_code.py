@@ -80,7 +80,7 @@ def test_weights_are_never_unpickled() -> None:
     assert unpickled == []
 
 
-def test_names_say_what_they_mean() -> None:
+def test_names_are_not_vague() -> None:
     """Files, classes and functions; methods may bear a framework's name."""
     vague = []
     for path in modules(*FLOORS):

@@ -1,4 +1,4 @@
-"""What the documentation says about the code is so, and it leaves nothing out."""
+"""The documentation agrees with the code, and leaves nothing out."""
 
 import ast
 import re
@@ -128,7 +128,7 @@ def test_the_examples_of_the_interface_are_accepted(
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in pages()])
-def test_what_a_page_tells_to_type_exists(page: Path) -> None:
+def test_the_commands_of_a_page_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     typed = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -170,7 +170,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=p.stem) for p in DECISIONS])
-def test_a_decision_says_why_what_else_and_what_keeps_it(page: Path) -> None:
+def test_a_decision_has_a_context_alternatives_and_a_check(page: Path) -> None:
     headings = re.findall(r"^## (.+)$", page.read_text("utf-8"), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Check"]
 

@@ -83,10 +83,23 @@ TO_DO = (
     "db/migrations",
     "examples",
     "plugins/skew/tests",
-    "tests",
 )
 # Names that the folders still to do define, and the others use.
 DEFINED_THERE = frozenset({"look"})
+# The same, by module of the tests: an entry goes when its word is renamed in the product.
+USED_IN_TESTS: Mapping[str, str] = {
+    "tests/access/test_access.py": "door",
+    "tests/api/test_gate.py": "door",
+    "tests/api/test_skew.py": "said",
+    "tests/forecaster/conftest.py": "look",
+    "tests/forecaster/test_stream.py": "look",
+    "tests/ingest/test_unpack.py": "hall",
+    "tests/limits/test_hall.py": "hall",
+    "tests/web/conftest.py": "door",
+    "tests/web/test_signing.py": "door",
+}
+# The words themselves are listed here.
+THIS_MODULE = "tests/architecture/test_glossary.py"
 
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 WORDS = re.compile(r"[A-Za-z]+")
@@ -95,7 +108,8 @@ WORDS = re.compile(r"[A-Za-z]+")
 def renamed() -> Iterator[Path]:
     """Yield every module of the folders that keep to the glossary."""
     for path in modules():
-        if not name_of(path).startswith(tuple(f"{folder}/" for folder in TO_DO)):
+        name = name_of(path)
+        if name != THIS_MODULE and not name.startswith(tuple(f"{folder}/" for folder in TO_DO)):
             yield path
 
 
@@ -147,8 +161,10 @@ def faults(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=name_of(p)) for p in renamed()])
 def test_a_module_uses_the_terms_of_the_glossary(path: Path) -> None:
-    assert private_parts(path.stem) == []
-    assert faults(path.read_text("utf-8")) == []
+    used = USED_IN_TESTS.get(name_of(path))
+    assert [word for word in private_parts(path.stem) if word != used] == []
+    found = faults(path.read_text("utf-8"))
+    assert [fault for fault in found if f": {used};" not in fault] == []
 
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

@@ -43,7 +43,9 @@ def send(sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, objec
     fold_all(sessions, LATE)
 
 
-def tell(sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, object]) -> None:
+def send_labels(
+    sessions: sessionmaker[Session], model_id: UUID, *rows: dict[str, object]
+) -> None:
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, rows))
     fold_all(sessions, LATE)
 
@@ -254,7 +256,7 @@ def test_a_label_marks_the_days_whose_forecasts_it_reaches(
         for _, day, rev in positions.dirty_days(session):
             positions.clean(session, model_id, day, rev)
 
-    tell(sessions, model_id, labelled(served[4]["prediction_id"]))
+    send_labels(sessions, model_id, labelled(served[4]["prediction_id"]))
     archive_all(sessions, lake, LATE)
 
     assert marked(sessions) == expected
@@ -267,7 +269,7 @@ def test_a_mark_never_bears_the_same_number_twice(
     seen = []
     for i in range(3):
         send(sessions, model_id, prediction(START, i))
-        tell(sessions, model_id, label(START + HOUR, [1.0]))
+        send_labels(sessions, model_id, label(START + HOUR, [1.0]))
         archive_all(sessions, lake, LATE)
         with unit_of_work(sessions) as session:
             [(_, day, rev)] = positions.dirty_days(session, model_id)

@@ -28,7 +28,7 @@ from services.labels.error_days import ERRORS, from_bytes
 from services.labels.label_join import join_all
 from services.retention.archive import archive_all
 from tests import stored
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.streams import START, add_model, keep, label, prediction, table
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def worker(url: str, lake: Path, *point: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.archive.mortal", url, str(lake), *point],
+        [sys.executable, "-m", "tests.archive.crashing", url, str(lake), *point],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -74,13 +74,13 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
     assert sorted(predictions["prediction_id"].to_pylist()) == sorted(
         prediction(START + (i % 60) * HOUR, i)["prediction_id"] for i in range(n)
     )
-    told = labels["actual"].to_pylist()
-    assert sorted(actual["load"][0] for actual in told) == list(range(n))
+    labelled = labels["actual"].to_pylist()
+    assert sorted(actual["load"][0] for actual in labelled) == list(range(n))
     with read_only(sessions) as session:
         chunks = stored.whole(session, INPUT)
         assert chunks.moments[:, 0, N].sum() == n
-        said = stored.whole(session, OUTPUT)
-        assert said.moments[..., N].sum() == 3 * n  # steps of a forecast
+        outputs = stored.whole(session, OUTPUT)
+        assert outputs.moments[..., N].sum() == 3 * n  # steps of a forecast
         days = [from_bytes(row.payload) for row in stored.rows(session, ERRORS)]
         assert serving.n_rows(session, model_id, window) == n
         assert sum(day.n_predictions for day in days) == n

@@ -68,12 +68,12 @@ def test_a_failed_archive_is_made_up_for(
 
     history = Log(lake, model_id)
     found = history.predictions(ALWAYS, ["prediction_id"])
-    told = history.labels(ALWAYS, ["actual"])
+    labelled = history.labels(ALWAYS, ["actual"])
     assert found is not None
-    assert told is not None
+    assert labelled is not None
     ids = [prediction(START + i * HOUR, i)["prediction_id"] for i in range(30)]
     assert sorted(found["prediction_id"].to_pylist()) == sorted(ids)
-    assert sorted(row["load"][0] for row in told["actual"].to_pylist()) == list(range(30))
+    assert sorted(row["load"][0] for row in labelled["actual"].to_pylist()) == list(range(30))
     with read_only(sessions) as session:
         assert session.scalars(select(Inbox.n_rows)).all() == []
 

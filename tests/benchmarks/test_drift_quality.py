@@ -1,4 +1,4 @@
-"""The parts of the comparison: it must be able to tell a good detector from a bad one."""
+"""The parts of the comparison: it must rank a good detector above a bad one."""
 
 import json
 import math
@@ -167,7 +167,7 @@ def test_ours_hold_their_size(detector: Weekly) -> None:
     assert weeks.ask(KolmogorovSmirnov(), trials).alarm.mean() > 0.5
 
 
-def test_power_tells_a_seen_fault_from_an_unseen_one() -> None:
+def test_power_distinguishes_a_detected_fault_from_a_missed_one() -> None:
     trials = weeks.one_week_out(SERIES, 1, corrupt_each=10, strengths=(1,))
     for detector, rate in ((Always(), 1.0), (Never(), 0.0)):
         found = weeks.ask(detector, trials)

@@ -1,4 +1,4 @@
-"""Is every acknowledged row in the log once, and does every summary say what the log says?
+"""Is every acknowledged row in the log once, and does every summary agree with the log?
 
 Reads event day by event day, so that memory is bounded by one day of rows.
 """

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from tests.chaos.audit import Check, same
 from tests.chaos.faulty_receiver import Fault
-from tests.chaos.trial import PROGRESS_SECONDS, NoProgress, Trial, report, say, trial
+from tests.chaos.trial import PROGRESS_SECONDS, NoProgress, Trial, report, trial, write_line
 
 # One after the other, each relative to the true time: the clock jumps back, ahead, far
 # ahead, and far back.
@@ -105,14 +105,14 @@ def run(kind: str, seconds: float, day_seconds: float) -> list[Check]:
             on_small_disk=os.geteuid() == 0,  # in memory: faster
         ) as running:
             running.wait_for_slots(2)
-            say(f"{kind}: the clock of the platform moves")
+            write_line(f"{kind}: the clock of the platform moves")
             for offset in OFFSETS:
                 try:
                     outcome = jump(running, offset_file, offset, seconds)
                 except NoProgress as error:
                     outcome = f"NOT RECOVERED {error}"
                     stuck.append(offset)
-                say(f"  {offset:>4}: {outcome}")
+                write_line(f"  {offset:>4}: {outcome}")
                 if stuck:
                     break
             checks = [same("offsets at which the platform stood still", [], stuck)]

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that hangs, refuses connections, or answers 500 when told to."""
+"""A receiver of webhooks that hangs, refuses connections, or answers 500 on request."""
 
 import socket
 import threading

@@ -23,7 +23,7 @@ from tests.chaos import clock
 from tests.chaos.audit import Check, same
 from tests.chaos.faulty_receiver import Fault
 from tests.chaos.outage import full, locked
-from tests.chaos.trial import NoProgress, Trial, report, say, trial
+from tests.chaos.trial import NoProgress, Trial, report, trial, write_line
 
 SHORT, LONG = (10.0, 30.0), 300.0  # seconds
 SHARE_OF_PAIRS = 0.25  # of the rounds, in which two things are away together
@@ -127,7 +127,7 @@ def outages(running: Trial) -> dict[str, dict[str, Outage]]:
 
 
 def play(running: Trial, rounds: Sequence[Round], ways: Mapping[str, Outage]) -> list[Check]:
-    """Take away what each round says, and wait each time until the platform has caught up."""
+    """Take away what each round names, and wait each time until the platform has caught up."""
     stuck = []
     for number, one in enumerate(rounds, 1):
         before = running.n_findings()
@@ -141,7 +141,7 @@ def play(running: Trial, rounds: Sequence[Round], ways: Mapping[str, Outage]) ->
             recovered = f"NOT RECOVERED {error}"
             stuck.append(f"round {number}")
         running.note_deaths()
-        say(
+        write_line(
             f"  round {number:2}: {' and '.join(one.outages)} for {one.seconds:.0f} s, "
             f"{recovered}, {running.n_findings() - before} findings since"
         )
@@ -165,7 +165,7 @@ def run(
         ways = {name: way for each in by_thing.values() for name, way in each.items()}
         names = {thing: [*by_thing[thing]] for thing in things if thing in by_thing}
         running.wait_for_slots(2)
-        say(f"{kind}, seed {seed}: {len(lengths)} rounds")
+        write_line(f"{kind}, seed {seed}: {len(lengths)} rounds")
         checks = play(running, plan(lengths, names, random.Random(seed)), ways)
         checks += running.finish()
     report(f"{kind}, {time.monotonic() - began:.0f} s", checks)

@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.3
 
 
 def is_broken(day: int) -> bool:
-    """Tell whether the model fails, and sends what breaks its contract, on an event day."""
+    """Return whether the model fails, and sends what breaks its contract, on an event day."""
     return day % CYCLE in BROKEN
 
 
@@ -142,5 +142,5 @@ class Sender:
 
 
 def _is_quarantined(answer: httpx.Response) -> bool:
-    """Tell whether all rows were kept but the one that breaks the contract."""
+    """Return whether all rows were kept but the one that breaks the contract."""
     return answer.status_code == 422 and answer.json().get("quarantined") == 1

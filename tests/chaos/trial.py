@@ -105,11 +105,11 @@ class Trial:
     def _left(self, due: tuple[dict[str, datetime], int, int], *, notifications: bool) -> str:
         slots, entry, delivery = due
         with read_only(self.stage.sessions) as session:
-            judged = {m.name: m.evaluated_until for m in session.scalars(select(Model))}
+            evaluated = {m.name: m.evaluated_until for m in session.scalars(select(Model))}
             late = [
-                f"{name} evaluated to {judged[name]} of {slot}"
+                f"{name} evaluated to {evaluated[name]} of {slot}"
                 for name, slot in slots.items()
-                if (until := judged[name]) is None or until < slot
+                if (until := evaluated[name]) is None or until < slot
             ]
             oldest = session.scalar(select(func.min(Inbox.id)))
             if oldest is not None and oldest <= entry:
@@ -135,12 +135,12 @@ class Trial:
         began = time.monotonic()
         while time.monotonic() - began < PROGRESS_SECONDS:
             with read_only(self.stage.sessions) as session:
-                judged = [
+                evaluated = [
                     sum(slot <= model.evaluated_until for slot in closed_slots(session, model))
                     for model in session.scalars(select(Model))
                     if model.evaluated_until is not None
                 ]
-            if len(judged) == len(MODELS) and min(judged) >= n:
+            if len(evaluated) == len(MODELS) and min(evaluated) >= n:
                 return
             time.sleep(0.5)
         raise NoProgress(f"fewer than {n} slots are evaluated; see {self.stage.home}/log")
@@ -249,7 +249,7 @@ def trial(
                 sender.abandon()
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Print at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -258,8 +258,8 @@ def say(text: str) -> None:
 def report(title: str, checks: Sequence[Check]) -> None:
     """Print a verdict, what is wrong, and how much was compared."""
     n_wrong = sum(not check.is_ok for check in checks)
-    say(f"{title}: {len(checks)} checks, {n_wrong} wrong")
-    say(
+    write_line(f"{title}: {len(checks)} checks, {n_wrong} wrong")
+    write_line(
         table_of(
             c for c in checks if not c.is_ok or "notification" in c.what or "slots" in c.what
         )

@@ -1,4 +1,4 @@
-"""A backtest says what is not yet in it, and waits for it on request."""
+"""A backtest reports what is not yet in it, and waits for it on request."""
 
 import argparse
 from typing import Any
@@ -30,7 +30,7 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def given(**fields: Any) -> argparse.Namespace:
-    usual = {
+    defaults = {
         "model": "grid",
         "since": None,
         "until": None,
@@ -41,7 +41,7 @@ def given(**fields: Any) -> argparse.Namespace:
         "list": False,
         "cancel": None,
     }
-    return argparse.Namespace(**usual | fields)
+    return argparse.Namespace(**defaults | fields)
 
 
 @SQLITE
@@ -85,7 +85,9 @@ def test_it_waits_until_every_row_is_joined(
 
 
 @SQLITE
-def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Settings) -> None:
+def test_over_http_it_is_reported_too(
+    sessions: sessionmaker[Session], settings: Settings
+) -> None:
     send(sessions, add_model(sessions), prediction(START))
     with unit_of_work(sessions) as session:
         token = create_key(session, "k", [Scope.OPERATE, Scope.READ], None, utcnow())
@@ -93,8 +95,8 @@ def test_over_http_it_is_said_too(sessions: sessionmaker[Session], settings: Set
     with TestClient(create_app(settings, sessions), headers=headers) as client:
         where = client.post("/v1/models/grid/backtests", json={}).headers["Location"]
         assert Worker(settings, sessions, jobs(settings, sessions)).once()
-        told = client.get(where).json()["result"]
-    assert (told["waiting_rows"], told["waiting_days"]) == (1, 0)
+        result = client.get(where).json()["result"]
+    assert (result["waiting_rows"], result["waiting_days"]) == (1, 0)
 
 
 @SQLITE

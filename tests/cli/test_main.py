@@ -69,7 +69,7 @@ def test_an_empty_database_is_brought_to_the_newest_schema(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND", id="no command"),
         pytest.param(["sing"], "invalid choice: 'sing'", id="an unknown command"),
@@ -77,13 +77,13 @@ def test_an_empty_database_is_brought_to_the_newest_schema(
         pytest.param(["demo", "--no-change", "--fault", "unit"], "not allowed", id="both"),
     ],
 )
-def test_what_cannot_be_done_is_said(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_done_is_reported(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_the_version_is_the_changelogs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +125,7 @@ def free_port() -> int:
 @pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("role", ["worker", "trainer", "api"])
-def test_a_role_ends_in_order_when_it_is_told_to(role: str) -> None:
+def test_a_role_ends_in_order_on_a_signal(role: str) -> None:
     port = free_port()
     process = subprocess.Popen(
         platform_command(role), cwd=ROOT, env={**os.environ, "SEQWATCH_PORT": str(port)}

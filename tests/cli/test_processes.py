@@ -64,9 +64,9 @@ def test_a_process_that_ends_instead_of_serving_is_reported_with_its_log(
 
 
 def test_processes_see_what_they_are_given(supervisor: Supervisor, tmp_path: Path) -> None:
-    tell = "import os; print(os.environ['SEQWATCH_COLOUR'], 'PATH' in os.environ, flush=True); "
-    supervisor.start("told", [sys.executable, "-c", tell + PATIENT])
-    log = tmp_path / "logs" / "told.log"
+    code = "import os; print(os.environ['SEQWATCH_COLOUR'], 'PATH' in os.environ, flush=True); "
+    supervisor.start("printed", [sys.executable, "-c", code + PATIENT])
+    log = tmp_path / "logs" / "printed.log"
     until(lambda: "blue True" in log.read_text())
 
 

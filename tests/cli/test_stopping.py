@@ -1,4 +1,4 @@
-"""A process that cannot end by itself ends all the same, and says where it hangs."""
+"""A process that cannot end by itself ends all the same, and reports where it hangs."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A small real server that answers as it is told to, and keeps what it was sent."""
+"""A small real server that gives configured answers, and keeps what it was sent."""
 
 import gzip
 import json

@@ -170,7 +170,7 @@ def _at(hour: int) -> str:
 
 
 def _row(name: str, hour: int, **fields: Any) -> Row:
-    usual: Row = {
+    defaults: Row = {
         "prediction_id": name,
         "version": "v1",
         "at": _at(hour),
@@ -178,7 +178,7 @@ def _row(name: str, hour: int, **fields: Any) -> Row:
         "features": {"load": [1.0, 2.5], "wind": [3.0], "area": ["north"]},
         "output": {"load": [7.25, 7.5]},
     }
-    return {k: value for k, value in (usual | fields).items() if value is not None}
+    return {k: value for k, value in (defaults | fields).items() if value is not None}
 
 
 def _put(path: str, document: Row) -> Recorded:

@@ -34,7 +34,7 @@ FAULTS = [
             200,
             _body(accepted=2, duplicate=True, quarantined=1),
             Delivered(n_accepted=2, n_rejected=1, faulty=None),
-            id="a duplicate with rejects does not say which",
+            id="a duplicate with rejects does not name which",
         ),
         pytest.param(
             422,

@@ -93,12 +93,12 @@ def test_a_row_logged_while_the_body_is_streamed_goes_on_at_once(api: Api) -> No
     assert (row["trace_id"], row["status"]) == (TRACE, "ok")
 
 
-def test_what_a_row_says_itself_is_left_alone(api: Api) -> None:
+def test_a_status_that_a_row_sets_itself_is_kept(api: Api) -> None:
     row = _logged(api, lambda m: _run(Watch(_app(lambda: _log(m, status="degraded")))))
     assert row["status"] == "degraded"
 
 
-def test_the_exception_of_a_service_passes_and_its_row_says_error(api: Api) -> None:
+def test_the_exception_of_a_service_passes_and_its_row_has_status_error(api: Api) -> None:
     def run(monitor: Monitor) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             _log(monitor)
@@ -151,7 +151,7 @@ def test_a_thread_of_the_service_belongs_to_the_request(api: Api) -> None:
         pytest.param(None, None, id="none"),
     ],
 )
-def test_a_traceparent_is_read_as_the_standard_says(
+def test_a_traceparent_is_read_as_the_standard_defines_it(
     header: str | None, trace_id: str | None
 ) -> None:
     assert trace_id_of(header) == trace_id

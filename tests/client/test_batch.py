@@ -33,12 +33,12 @@ def _encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         ),
     ],
 )
-def test_a_row_is_said_in_json(value: object, text: bytes) -> None:
-    assert _said({"x": value}) == b'{"x":' + text + b"}"
+def test_a_row_is_encoded_in_json(value: object, text: bytes) -> None:
+    assert _encoded({"x": value}) == b'{"x":' + text + b"}"
 
 
-def _said(row: dict[str, object]) -> bytes:
-    """As a row is said that was logged."""
+def _encoded(row: dict[str, object]) -> bytes:
+    """Encode a row as it is logged."""
     settle(row)
     return encode(row)
 
@@ -51,14 +51,14 @@ def _said(row: dict[str, object]) -> bytes:
         pytest.param(b"bytes", id="bytes"),
     ],
 )
-def test_what_json_cannot_say_is_refused(value: object) -> None:
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
-        _said({"x": value})
+        _encoded({"x": value})
 
 
-@pytest.mark.parametrize("say", [encode, settle])
+@pytest.mark.parametrize("write", [encode, settle])
 def test_what_holds_itself_is_refused_without_a_deep_stack(
-    say: Callable[[dict[str, object]], object],
+    write: Callable[[dict[str, object]], object],
 ) -> None:
     knot: list[object] = []
     knot.append(knot)
@@ -72,7 +72,7 @@ def test_what_holds_itself_is_refused_without_a_deep_stack(
     sys.setprofile(count)
     try:
         with pytest.raises((ValueError, RecursionError)):
-            say({"x": knot})
+            write({"x": knot})
     finally:
         sys.setprofile(None)
     assert deepest < 200

@@ -23,12 +23,16 @@ PLAIN: dict[str, Any] = {
     "more",
     [
         pytest.param({}, id="what was always there"),
-        pytest.param({"stride": 1, "padding": "none", "label_map": []}, id="defaults, said"),
-        pytest.param({"padding": "left", "padding_value": 1.0}, id="a whole number, said so"),
+        pytest.param(
+            {"stride": 1, "padding": "none", "label_map": []}, id="defaults, declared"
+        ),
+        pytest.param(
+            {"padding": "left", "padding_value": 1.0}, id="a whole number, as a float"
+        ),
         pytest.param({"scaler": {"load": [0.5, 2.0]}}, id="a scaler"),
         pytest.param({"label_map": ["low", "high"]}, id="classes"),
         pytest.param({"sensitive_fields": {"entity": "hash"}}, id="sensitive fields"),
-        pytest.param({"zone": "UTC", "calendar": {}, "segment_by": ""}, id="no zone, said"),
+        pytest.param({"zone": "UTC", "calendar": {}, "segment_by": ""}, id="no zone, declared"),
         pytest.param({"zone": "Asia/Tokyo", "segment_by": "entity"}, id="a zone"),
         pytest.param(
             {"calendar": {"business_days": ["monday"], "holidays": []}}, id="business days"
@@ -44,7 +48,7 @@ PLAIN: dict[str, Any] = {
                     {"name": "rain", "context": True},
                 ]
             },
-            id="features that say more",
+            id="features with more fields",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """The examples, each against the real API.
 
 FastAPI is the real one. TorchServe and Triton cannot be installed beside our
-other dependencies: their classes are called as their documentation says, with
+other dependencies: their classes are called as their documentation shows, with
 small stand-ins for what the two would pass.
 """
 

@@ -29,7 +29,7 @@ FAST = Options(linger_seconds=0.01, timeout_seconds=5.0, close_seconds=0.1)
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """A server that accepts connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 

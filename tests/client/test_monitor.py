@@ -147,7 +147,7 @@ def test_bodies_are_compressed_until_an_api_does_not_read_them(api: Api) -> None
     assert api.kept_ids == ["p-1", "p-2", "p-3"]
 
 
-def test_halves_bear_the_same_ids_when_they_are_sent_again(api: Api) -> None:
+def test_the_two_parts_of_a_batch_keep_their_ids_when_they_are_sent_again(api: Api) -> None:
     batch = pack(Kind.PREDICTIONS, [b'{"prediction_id":"p-%d"}' % i for i in range(3)], "c")
     first, second = batch.halves()
     assert batch.halves() == (first, second)

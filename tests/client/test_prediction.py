@@ -29,7 +29,7 @@ def _logged(
     return [row for seen in api.seen for row in seen.rows]
 
 
-def test_what_a_prediction_does_not_say_is_filled_in(api: Api) -> None:
+def test_fields_that_a_prediction_leaves_out_are_filled_in(api: Api) -> None:
     ids: list[str] = []
 
     def run(monitor: Monitor) -> None:

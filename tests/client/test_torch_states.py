@@ -230,14 +230,14 @@ def test_dropout_in_training_leaves_the_gates_out_and_keeps_the_states() -> None
     assert "state.encoder.l0.reset.mean" not in found
 
 
-def test_one_call_in_n_is_sampled_and_the_others_say_nothing() -> None:
+def test_one_call_in_n_is_sampled_and_the_others_return_nothing() -> None:
     module = nn.GRU(INPUT, HIDDEN)
     states = StateSampler(module, every=3)
-    said = []
+    sampled = []
     for _ in range(7):
         module(torch.zeros(STEPS, 1, INPUT))
-        said.append(bool(states.features()))
-    assert said == [True, False, False, True, False, False, True]
+        sampled.append(bool(states.features()))
+    assert sampled == [True, False, False, True, False, False, True]
 
 
 def test_a_model_serves_the_same_with_and_without() -> None:

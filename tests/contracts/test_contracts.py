@@ -188,7 +188,7 @@ def test_a_version_may_not_come_apart_from_its_log(client: TestClient) -> None:
         answer = client.put("/v1/models/grid/versions/v3", json={"contract": contract})
         assert answer.status_code == 409
         assert word in answer.json()["detail"]
-    again = put(client, CONTRACT)  # whoever speaks of the model need not know of v2
+    again = put(client, CONTRACT)  # a declaration of the model need not name v2
     names = [feature["name"] for feature in again["contract"]["features"]]
     assert names == ["load", "area", "rain"]
     assert put(client, NEXT, "v2")["contract"]["input_length"] == 4

@@ -1,4 +1,4 @@
-"""What the pages say of contracts is so."""
+"""The pages agree with the code on contracts."""
 
 import json
 import re

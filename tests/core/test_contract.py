@@ -1,4 +1,4 @@
-"""What a contract says beyond the columns, and the name that stays the same."""
+"""What a contract holds beyond the columns, and the name that stays the same."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,7 @@ def test_a_contract_of_the_first_days_keeps_its_digest() -> None:
     )
 
 
-def test_what_is_stored_is_what_was_said() -> None:
+def test_a_stored_contract_is_the_declared_one() -> None:
     contract = Contract.from_json(FULL)
     assert contract.to_json()["features"][3] == {
         **AREA,
@@ -239,7 +239,7 @@ def test_what_only_widens_the_contract(changed: dict[str, Any], widening: str) -
         pytest.param({"scaler": {"load": [30, 5]}}, id="another scale"),
         pytest.param({"scaler": {}}, id="no scale"),
         pytest.param({"label_map": ["storm", "calm"]}, id="classes swapped"),
-        pytest.param({"sensitive_fields": {"worker": "drop"}}, id="a secret told"),
+        pytest.param({"sensitive_fields": {"worker": "drop"}}, id="a secret exposed"),
         pytest.param({"features": FULL["features"][:-1]}, id="a feature less"),
         pytest.param({"features": [*FULL["features"], {"name": "rain"}]}, id="a feature more"),
         pytest.param({"features": FULL["features"][::-1]}, id="another order"),
@@ -248,7 +248,9 @@ def test_what_only_widens_the_contract(changed: dict[str, Any], widening: str) -
         pytest.param(with_feature(1, optional=False), id="optional no more"),
         pytest.param(with_feature(1, maximum=50), id="a narrower range"),
         pytest.param(with_feature(2, bucket_edges=[0, 65]), id="other buckets"),
-        pytest.param(with_feature(2, sensitivity="none", bucket_edges=()), id="told as it is"),
+        pytest.param(
+            with_feature(2, sensitivity="none", bucket_edges=()), id="stored as it is"
+        ),
         pytest.param(with_feature(3, dtype="number", vocabulary=()), id="a number now"),
         pytest.param(with_feature(3, vocabulary=["north"]), id="a text less"),
         pytest.param(
@@ -269,7 +271,7 @@ def test_what_breaks_the_contract(changed: dict[str, Any]) -> None:
         pytest.param({"features": FULL["features"][:2]}, (), id="fewer features"),
         pytest.param(with_feature(1, maximum=5), (), id="a narrower range"),
         pytest.param({"horizon": 12}, ("horizon",), id="another horizon"),
-        pytest.param({"sensitive_fields": {}}, ("sensitive_fields",), id="secrets told"),
+        pytest.param({"sensitive_fields": {}}, ("sensitive_fields",), id="secrets exposed"),
         pytest.param(
             with_feature(1, dtype="category", minimum=None, maximum=None),
             ("features.wind (dtype)",),
@@ -322,7 +324,7 @@ def test_a_row_may_leave_out_what_some_version_does_not_take() -> None:
         ),
     ],
 )
-def test_segments_are_told_apart_by_what_is_kept(changed: dict[str, Any], reason: str) -> None:
+def test_segments_are_defined_by_a_stored_field(changed: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unprocessable, match=f"segment_by: .*{reason}"):
         Contract.from_json({**FULL, **changed})
     hashed = {"segment_by": "entity", "sensitive_fields": {"entity": "hash"}}
@@ -336,7 +338,7 @@ def test_segments_may_begin_but_neither_change_nor_end() -> None:
     assert compare(apart_by, old).breaking == ("segment_by",)
     other = Contract.from_json({**FULL, "segment_by": FULL["features"][3]["name"]})
     assert compare(apart_by, other).breaking == ("segment_by",)
-    assert apart(apart_by, old) == ()  # a version need not speak of them
+    assert apart(apart_by, old) == ()  # a version need not name them
     assert apart(old, apart_by) == ("segment_by",)
 
 

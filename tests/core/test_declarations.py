@@ -105,7 +105,7 @@ def test_a_policy_that_means_nothing_is_refused_by_name(
         Policy.from_json(changed)
 
 
-def test_what_a_policy_does_not_say_takes_its_default() -> None:
+def test_fields_that_a_policy_leaves_out_take_their_defaults() -> None:
     assert Policy.from_json({}) == Policy()
     assert Policy.from_json(Policy().to_json()) == Policy()
     assert Policy.from_json({"training_history": "P30D"}).training_history == 30 * DAY

@@ -45,9 +45,9 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(
 ) -> None:
     monkeypatch.setenv(f"SEQWATCH_{name}", value)
     assert main(["migrate"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"SEQWATCH_{name}: ")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"SEQWATCH_{name}: ")
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_value_and_a_file_are_one_too_many(
     monkeypatch.setenv("SEQWATCH_DATABASE_URL_FILE", "url")
     monkeypatch.setenv("SEQWATCH_DATABASE_URL", "sqlite:///seqwatch.sqlite")
     assert main(["migrate"]) == 2
-    said = capsys.readouterr().err
-    assert "SEQWATCH_DATABASE_URL and SEQWATCH_DATABASE_URL_FILE are both set" in said
+    message = capsys.readouterr().err
+    assert "SEQWATCH_DATABASE_URL and SEQWATCH_DATABASE_URL_FILE are both set" in message
 
 
 def test_a_file_that_is_no_text_is_named(

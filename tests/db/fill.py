@@ -108,7 +108,7 @@ def label(hour: int) -> dict[str, Any]:
 
 
 def fill(settings: Settings, sessions: sessionmaker[Session]) -> Manifest:
-    """Fill an empty installation, and say what is in it."""
+    """Fill an empty installation, and return what is in it."""
     with unit_of_work(sessions) as session:
         key = create_key(session, "filled", ["admin"], None, START)
     headers = {"Authorization": f"Bearer {key}"}

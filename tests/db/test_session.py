@@ -11,7 +11,7 @@ from db.session import connect
     ("query", "connect_timeout"),
     [
         pytest.param({}, "10", id="by default"),
-        pytest.param({"connect_timeout": "3"}, "3", id="as the URL says"),
+        pytest.param({"connect_timeout": "3"}, "3", id="as in the URL"),
     ],
 )
 def test_a_postgres_server_that_vanishes_is_noticed_within_a_minute(

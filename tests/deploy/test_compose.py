@@ -121,20 +121,20 @@ def test_the_services_of_compose_start_become_ready_and_end_when_asked(
 
 @pytest.mark.parametrize("service", OURS)
 def test_our_containers_can_do_no_more_than_they_must(service: str) -> None:
-    said = SERVICES[service]
-    assert said["read_only"] is True
-    assert said["cap_drop"] == ["ALL"]
-    assert said["security_opt"] == ["no-new-privileges:true"]
+    definition = SERVICES[service]
+    assert definition["read_only"] is True
+    assert definition["cap_drop"] == ["ALL"]
+    assert definition["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_nothing_is_reachable_from_outside_this_machine() -> None:
-    ports = [port for said in SERVICES.values() for port in said.get("ports", [])]
+    ports = [port for each in SERVICES.values() for port in each.get("ports", [])]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 def test_every_image_names_its_version() -> None:
-    foreign = [said["image"] for name, said in SERVICES.items() if name not in OURS]
+    foreign = [definition["image"] for name, definition in SERVICES.items() if name not in OURS]
     assert [image for image in foreign if ":" not in image or image.endswith(":latest")] == []
 
 

@@ -22,14 +22,14 @@ def threshold(alert: str) -> int:
 
 
 @pytest.mark.parametrize("alert", sorted(RULES))
-def test_a_rule_says_how_bad_it_is_and_what_it_means(alert: str) -> None:
+def test_a_rule_has_a_severity_and_a_summary(alert: str) -> None:
     rule = RULES[alert]
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith((".", "?"))
     assert re.fullmatch(r"\d+m", rule.get("for", "1m"))
 
 
-def test_each_limit_is_told_of_before_it_is_met() -> None:
+def test_each_limit_has_an_alert_before_it_is_reached() -> None:
     settings = Settings()
     assert threshold("SeqwatchBacklogFull") < settings.max_backlog_bytes
     assert threshold("SeqwatchWaitingRoomFull") < settings.max_waiting_bytes

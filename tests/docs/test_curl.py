@@ -1,4 +1,4 @@
-"""Every curl that the pages print does what they say, typed as it stands."""
+"""Every curl of the pages does what they describe, typed as it stands."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the README and the pages tell people to type does what they say."""
+"""The commands of the README and the pages do what they describe."""
 
 import re
 from datetime import UTC, datetime

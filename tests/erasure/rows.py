@@ -19,7 +19,7 @@ from lake.tables import open_table
 from services.aggregation.fold import fold_all
 from services.retention.archive import archive_all
 from services.retention.erasure_requests import ask
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.streams import START, keep, label, prediction, table
 
 ALWAYS = Window(START - 400 * DAY, START + 400 * DAY)

@@ -14,7 +14,7 @@ from db.tables import Erasure
 from lake import tables
 from services.labels.label_join import join_all
 from services.retention.erasure import erase
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.databases import ON_SQLITE
 from tests.erasure.rows import GONE, STAYS, finish, names, number, predictions, send, want
 from tests.erasure.traces import traces

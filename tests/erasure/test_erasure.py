@@ -30,7 +30,7 @@ from services.models.monitor_config import MonitorPlan
 from services.retention.erasure import NotDrained, erase
 from services.retention.erasure_requests import ask
 from tests import stored
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.databases import ON_SQLITE
 from tests.erasure.rows import (
     ENTITY,

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from db.session import read_only
 from db.tables import Erasure
 from services.retention.erasure import erase
-from tests.archive.mortal import LATER
-from tests.erasure.mortal import work
+from tests.archive.crashing import LATER
+from tests.erasure.crashing import work
 from tests.erasure.rows import (
     GONE,
     STAYS,

@@ -108,7 +108,7 @@ def test_the_shell_asks_too_and_reads_the_name_from_the_standard_input(
         assert [str(one.id) for one in session.scalars(select(Erasure))] == [first]
 
 
-def test_what_failed_is_asked_for_again_and_says_why(
+def test_a_failed_erasure_can_be_requested_again_and_has_a_reason(
     settings: Settings, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_model(sessions)

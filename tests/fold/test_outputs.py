@@ -1,4 +1,4 @@
-"""Fold: what a model said is summarised exactly once, in the hour in which it said it."""
+"""Fold: outputs are summarised exactly once, in the hour in which they were predicted."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -36,7 +36,7 @@ from tests.stored import rows as rows_of
 from tests.streams import CONTRACT, START, add_model, keep, prediction, table
 
 LATE = START + PATIENCE
-# Its targets are no features of it: nothing says beforehand where they lie.
+# Its targets are no features of it: nothing defines beforehand where they lie.
 DERIVED = Contract(
     features=(Feature(name="load"),),
     targets=("cost", "price"),
@@ -97,7 +97,9 @@ def test_a_forecast_belongs_to_the_hour_in_which_it_was_made(
     assert predicted.counts[0].sum(axis=1).tolist() == [1, 2]
 
 
-def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Session]) -> None:
+def test_groups_in_any_order_add_up_to_what_was_predicted(
+    sessions: sessionmaker[Session],
+) -> None:
     model_id = add_model(sessions, DERIVED)
     chance = np.random.default_rng(11)
     values = chance.normal(size=(60, 2, 24))
@@ -128,17 +130,17 @@ def test_groups_in_any_order_add_up_to_what_was_said(sessions: sessionmaker[Sess
 
 
 @pytest.mark.parametrize(
-    ("fields", "n_said"),
+    ("fields", "n_predicted"),
     [
         pytest.param({}, 1, id="what was served counts"),
         pytest.param({"status": "degraded"}, 1, id="degraded or not"),
-        pytest.param({"shadow": True}, 0, id="nobody was told what a shadow says"),
-        pytest.param({"status": "error", "output": None}, 0, id="a failure says nothing"),
+        pytest.param({"shadow": True}, 0, id="a shadow is not counted"),
+        pytest.param({"status": "error", "output": None}, 0, id="a failure has no output"),
         pytest.param({"version": REFERENCE, "output": None}, 0, id="nor does past input"),
     ],
 )
 def test_what_counts(
-    sessions: sessionmaker[Session], fields: dict[str, Any], n_said: int
+    sessions: sessionmaker[Session], fields: dict[str, Any], n_predicted: int
 ) -> None:
     model_id = add_model(sessions)
     send(sessions, model_id, prediction(START, **fields), prediction(START, 1, version="v2"))
@@ -147,7 +149,7 @@ def test_what_counts(
 
     with read_only(sessions) as session:
         versions = [row.version for row in rows_of(session, OUTPUT)]
-    assert versions == [*["v1"] * n_said, "v2"]
+    assert versions == [*["v1"] * n_predicted, "v2"]
 
 
 def test_a_stream_without_outputs_has_no_summaries_of_them(
@@ -287,4 +289,4 @@ def test_a_day_of_seven_targets_and_24_steps_is_small(sessions: sessionmaker[Ses
         payloads = [row.payload for row in rows_of(session, OUTPUT)]
     assert len(payloads) == 24
     per_target = sum(map(len, payloads)) / len(targets)
-    assert 7_000 < per_target < 7_300  # bytes a day, as docs/operate.md says
+    assert 7_000 < per_target < 7_300  # bytes a day, as in docs/operate.md

@@ -223,7 +223,7 @@ def test_the_share_of_a_day_is_set_with_its_first_row(sessions: sessionmaker[Ses
     assert known.newest == first + 1
 
 
-def test_padding_is_looked_for_where_the_contract_has_it(
+def test_padding_is_searched_where_the_contract_has_it(
     sessions: sessionmaker[Session],
 ) -> None:
     padded = Contract(

@@ -1,4 +1,4 @@
-"""A registry that speaks real HTTP, with weights that are one number."""
+"""A registry with real HTTP, with weights that are one number."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ FAILS_WHEN_ASKED = -1.0
 
 
 def load(content: bytes, sha256: str, *, horizon: int = 3) -> Forecast:
-    """Forecast the last value plus a weight, which tells windows and versions apart."""
+    """Forecast the last value plus a weight, which differs between windows and versions."""
     assert hashlib.sha256(content).hexdigest() == sha256
     try:
         weight = float(content)
@@ -117,5 +117,5 @@ def item(session: str = "s", step_index: int = 0, **fields: object) -> dict[str,
 def ask(service: TestClient, *items: dict[str, object]) -> list[dict[str, Any]]:
     response = service.post("/sessions/steps", json={"items": items})
     assert response.status_code == 200, response.text
-    said: list[dict[str, Any]] = response.json()["items"]
-    return said
+    answers: list[dict[str, Any]] = response.json()["items"]
+    return answers

@@ -13,15 +13,15 @@ from tests.forecaster.registry import VALUES, Registry, Start, ask, item
 def test_a_step_is_forecast_and_logged(registry: Registry, start: Start) -> None:
     registry.publish(v1=b"100")
     with start() as service:
-        (said,) = ask(service, item())
+        (answer,) = ask(service, item())
         ask(service, item(step_index=1, end=True))
         assert service.get("/health").json()["versions"] == ["v1"]
-    assert said["output"] == {"load": [106.0] * 3, "oil": [160.0] * 3}
+    assert answer["output"] == {"load": [106.0] * 3, "oil": [160.0] * 3}
     rows = registry.logged()
     assert list(rows) == ["s:0:v1", "s:1:v1"]
     first, last = rows.values()
     assert first["features"] == VALUES
-    assert first["output"] == said["output"]
+    assert first["output"] == answer["output"]
     assert first["status"] == "ok"
     assert (first["session_start"], first["session_end"]) == (True, False)
     assert (last["session_start"], last["session_end"]) == (False, True)
@@ -35,8 +35,8 @@ def test_every_session_is_scored_by_the_other_version_too(
     registry.publish(v1=b"100", v2=b"200", share_bp=5000, is_shadowed=True)
     names = [f"s-{i}" for i in range(20)]
     with start() as service:
-        said = ask(service, *(item(name) for name in names))
-    served = {one["session_id"]: one["version"] for one in said}
+        answers = ask(service, *(item(name) for name in names))
+    served = {one["session_id"]: one["version"] for one in answers}
     assert set(served.values()) == {"v1", "v2"}
     rows = registry.logged()
     assert len(rows) == 40
@@ -54,7 +54,7 @@ def test_a_session_stays_with_the_version_that_began_it(
     with start() as service:
         ask(service, item())
         registry.publish(v1=b"100", v2=b"200", share_bp=10_000)
-        _look(service)
+        _refresh(service)
         pinned, new = ask(service, item(step_index=1), item("t"))
     assert (pinned["version"], new["version"]) == ("v1", "v2")
 
@@ -66,10 +66,10 @@ def test_after_a_roll_back_its_sessions_go_on_with_the_champion(
     with start() as service:
         assert ask(service, item())[0]["version"] == "v2"
         registry.publish(v1=b"100")
-        _look(service)
-        (said,) = ask(service, item(step_index=1, values={"load": [7.0], "oil": [70.0]}))
-    assert said["version"] == "v1"
-    assert said["output"]["load"][0] == 107.0
+        _refresh(service)
+        (answer,) = ask(service, item(step_index=1, values={"load": [7.0], "oil": [70.0]}))
+    assert answer["version"] == "v1"
+    assert answer["output"]["load"][0] == 107.0
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_after_a_roll_back_its_sessions_go_on_with_the_champion(
     [
         pytest.param(b"-1", id="it breaks down when asked"),
         pytest.param(b"\x80pickle", id="it is no weights"),
-        pytest.param(b"nan", id="it says what is not a number"),
+        pytest.param(b"nan", id="it predicts what is not a number"),
     ],
 )
 def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
@@ -85,9 +85,9 @@ def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
 ) -> None:
     registry.publish(v1=b"100", v2=challenger, share_bp=10_000, is_shadowed=True)
     with start() as service:
-        (said,) = ask(service, item())
-    assert said["version"] == "v1"
-    assert said["output"]["load"][0] == 106.0
+        (answer,) = ask(service, item())
+    assert answer["version"] == "v1"
+    assert answer["output"]["load"][0] == 106.0
     rows = registry.logged()
     assert {name: row["status"] for name, row in rows.items()} == {
         "s:0:v2": "error",
@@ -99,8 +99,8 @@ def test_a_challenger_that_fails_is_replaced_and_its_failure_logged(
 def test_a_shadow_that_fails_is_logged_and_not_felt(registry: Registry, start: Start) -> None:
     registry.publish(v1=b"100", v2=b"-1", share_bp=0, is_shadowed=True)
     with start() as service:
-        (said,) = ask(service, item())
-    assert said["version"] == "v1"
+        (answer,) = ask(service, item())
+    assert answer["version"] == "v1"
     statuses = {name: row["status"] for name, row in registry.logged().items()}
     assert statuses == {"s:0:v1": "ok", "s:0:v2:shadow": "error"}
 
@@ -168,7 +168,7 @@ def test_what_seqwatch_confirms_is_written_down(
     assert written == list(registry.logged()) == ["s:0:v1", "t:0:v1"]
 
 
-def test_without_any_version_the_service_says_that_it_is_not_ready(start: Start) -> None:
+def test_without_any_version_the_service_reports_that_it_is_not_ready(start: Start) -> None:
     with start() as service:
         assert service.get("/health").status_code == 503
         response = service.post("/sessions/steps", json={"items": [item()]})
@@ -204,8 +204,8 @@ def test_what_makes_no_sense_is_refused_with_the_reason(
     assert not registry.kept
 
 
-def _look(service: TestClient) -> None:
-    """Make the service look at the routing now, instead of waiting for its next look."""
+def _refresh(service: TestClient) -> None:
+    """Make the service read the routing now, instead of waiting for its next read."""
     app: Any = service.app
     assert app.state.router.refresh()
 

@@ -130,7 +130,7 @@ def test_every_hour_of_every_entity_is_logged_exactly_once_over_days(
     for entity, name in enumerate(WORLD.entities):
         parts = sorted(logged[name])
         hours = N_HISTORY + _offset(entity) + STRIDE * np.arange(len(parts))
-        # pydantic reads "…+00:00" and the log says the same moment
+        # pydantic reads "…+00:00" and the log has the same moment
         assert [at for at, _ in parts] == [time_of(int(hour)).isoformat() for hour in hours]
         values = np.concatenate([np.array(columns).T for _, columns in parts])
         start = hours[0] - STRIDE + 1
@@ -178,7 +178,7 @@ def test_labels_come_once_late_and_on_the_day_they_arrive(
     assert late.max() <= 30
 
 
-def test_the_history_says_what_was_read_before_the_service_opened(
+def test_the_history_is_what_was_read_before_the_service_opened(
     service: Service, registry: Registry, new_stream: NewStream
 ) -> None:
     stream = new_stream()

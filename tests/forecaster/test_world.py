@@ -40,7 +40,7 @@ def test_nothing_befalls_a_quiet_world() -> None:
     assert len(set(QUIET.entities)) == 3
 
 
-def test_a_shift_is_true_and_begins_when_it_is_said_to() -> None:
+def test_a_shift_is_true_and_begins_at_the_configured_time() -> None:
     shifted = _world(Scenario(kind=Kind.SHIFT, at=AT))
     assert shifted.observed is shifted.actual
     assert (shifted.actual[:, :AT] == QUIET.actual[:, :AT]).all()

@@ -61,7 +61,7 @@ def seeds() -> list[Body]:
     table = pa.Table.from_pylist(rows)
     found: list[Body] = []
     arrow = [_arrow(table, compression) for compression in (None, "lz4", "zstd")]
-    arrow += [_arrow(odd) for odd in odd_tables(table)]
+    arrow += [_arrow(each) for each in unexpected_tables(table)]
     found += [(Format.ARROW.value, body, {}) for body in arrow]
     for content in ({"rows": rows}, {"columns": columns}, rows[0]):
         found.append((Format.JSON.value, json.dumps(content).encode(), {}))
@@ -73,12 +73,12 @@ def seeds() -> list[Body]:
     return found
 
 
-def odd_tables(table: pa.Table) -> Iterator[pa.Table]:
+def unexpected_tables(table: pa.Table) -> Iterator[pa.Table]:
     """Yield the table with columns of types that a sender may come up with."""
     n, ids = table.num_rows, table["prediction_id"].combine_chunks()
     numbers = pa.array([float(i) for i in range(n)])
     places = pa.array([*range(n)], pa.int32())
-    odd = [
+    unexpected = [
         ids.dictionary_encode(),
         pa.array(ids.to_pylist(), pa.large_string()),
         pa.array(ids.to_pylist(), pa.string_view()),
@@ -95,7 +95,7 @@ def odd_tables(table: pa.Table) -> Iterator[pa.Table]:
         ),
     ]
     at = table.schema.get_field_index("prediction_id")
-    for column in odd:
+    for column in unexpected:
         yield table.set_column(at, "prediction_id", column)
         yield (
             table.drop_columns(["features"])

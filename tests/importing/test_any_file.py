@@ -26,7 +26,7 @@ from services.ingest.mapping.shaping import Shaper
 CONTRACT = Contract(
     features=(
         Feature(name="load"),
-        Feature(name="door", minimum=0, maximum=1),
+        Feature(name="valve", minimum=0, maximum=1),
         Feature(name="area", dtype=Dtype.CATEGORY),
     ),
     targets=("load",),
@@ -47,7 +47,7 @@ def shaped(path: Path, **options: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def csv(folder: Path, *lines: str, head: str = "at,load,door,area,entity") -> Path:
+def csv(folder: Path, *lines: str, head: str = "at,load,valve,area,entity") -> Path:
     path = folder / "past.csv"
     path.write_text("\n".join([head, *lines]) + "\n")
     return path
@@ -66,8 +66,8 @@ def test_words_for_null_are_texts_where_the_field_is_one(tmp_path: Path, word: s
         f"2026-01-01T00:00:00Z,1,0,{word},{word}",
         "2026-01-01T01:00:00Z,,,,",
     )
-    told, empty = shaped(path)
-    assert (told["features.area"], told["entity"]) == (word, word)
+    row, empty = shaped(path)
+    assert (row["features.area"], row["entity"]) == (word, word)
     assert (empty["features.area"], empty["entity"], empty["features.load"]) == (None,) * 3
 
 
@@ -122,17 +122,17 @@ def test_rfc_3339_may_be_written_in_lower_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("local", "said"),
+    ("local", "message"),
     [
         pytest.param("2026-03-29 02:30:00", "does not exist in Europe/Berlin", id="skipped"),
         pytest.param("2026-10-25 02:30:00", "exists twice in Europe/Berlin", id="repeated"),
     ],
 )
 def test_a_local_time_that_a_zone_has_not_once_is_named_with_its_row(
-    tmp_path: Path, local: str, said: str
+    tmp_path: Path, local: str, message: str
 ) -> None:
     path = csv(tmp_path, *["2026-01-01 00:00:00,1,0,a,e"] * 5, f"{local},1,0,a,e")
-    with pytest.raises(Unprocessable, match=f"row 5, at: {said}"):
+    with pytest.raises(Unprocessable, match=f"row 5, at: {message}"):
         shaped(path, timezone="Europe/Berlin")
 
 
@@ -143,9 +143,9 @@ def test_dates_are_midnight_in_the_zone(tmp_path: Path) -> None:
 
 
 def test_decimals_become_floats_and_booleans_stay_for_the_platform(tmp_path: Path) -> None:
-    path = parquet(tmp_path, load=[Decimal("1.25")], door=[True])
+    path = parquet(tmp_path, load=[Decimal("1.25")], valve=[True])
     (row,) = shaped(path)
-    assert (row["features.load"], row["features.door"]) == (1.25, True)
+    assert (row["features.load"], row["features.valve"]) == (1.25, True)
 
 
 def test_booleans_in_text_are_numbers_only_where_a_range_of_0_to_1_is_declared(
@@ -154,7 +154,7 @@ def test_booleans_in_text_are_numbers_only_where_a_range_of_0_to_1_is_declared(
     rows = shaped(
         csv(tmp_path, "2026-01-01T00:00:00Z,1,true,a,e", "2026-01-01T01:00:00Z,1,False,a,e")
     )
-    assert [row["features.door"] for row in rows] == [1.0, 0.0]
+    assert [row["features.valve"] for row in rows] == [1.0, 0.0]
     with pytest.raises(Unprocessable, match=r"row 1, features\.load: expected double"):
         shaped(csv(tmp_path, "2026-01-01T00:00:00Z,1,1,a,e", "2026-01-01T01:00:00Z,true,0,a,e"))
 
@@ -190,7 +190,7 @@ def test_a_category_may_be_a_list_and_a_text_may_hold_a_line_break(tmp_path: Pat
     assert (first["features.load"], second["features.area"]) == ([1.0, None], [None])
 
 
-def test_a_category_that_only_looks_like_a_list_is_a_text(tmp_path: Path) -> None:
+def test_a_category_in_brackets_is_a_text(tmp_path: Path) -> None:
     path = csv(tmp_path, "2026-01-01T00:00:00Z,1,0,[x],e")
     assert shaped(path)[0]["features.area"] == "[x]"
 
@@ -202,7 +202,7 @@ def write(folder: Path, table: pa.Table, **how: Any) -> None:
 TABLE = pa.table(
     {"at": [f"2026-01-01T0{i}:00:00Z" for i in range(4)], "load": [0.0, 1.0, 2.0, 3.0]}
 )
-WIDER = TABLE.append_column("door", pa.array([1.0] * 4)).append_column("area", [["a"] * 4])
+WIDER = TABLE.append_column("valve", pa.array([1.0] * 4)).append_column("area", [["a"] * 4])
 
 
 def grown(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""An import ends with every row once, however often it was killed, and says what it did."""
+"""An import ends with every row once, however often it was killed, and reports what it did."""
 
 import argparse
 import os
@@ -155,10 +155,10 @@ def test_bad_rows_are_named_by_their_place_in_the_file(
     assert "2 rows would be refused; nothing was sent" in checked
 
     assert place.bring(path, *MAP, "--batch-rows", "100") == 1
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert kept(sessions, Kind.PREDICTIONS) == 498
-    assert "498 accepted, 2 in quarantine" in said
-    for text in (checked, said):
+    assert "498 accepted, 2 in quarantine" in printed
+    for text in (checked, printed):
         assert "row 7, output.load" in text
         assert "row 333, output.load" in text
     with read_only(sessions) as session:
@@ -179,7 +179,7 @@ def test_past_input_has_no_version_and_makes_no_history(
         assert session.scalars(select(Model.history_until)).one() is None
 
 
-def test_what_is_wrong_is_said_in_one_sentence(place: Place) -> None:
+def test_what_is_wrong_is_reported_in_one_sentence(place: Place) -> None:
     path = csv(place, past(5))
     with pytest.raises(Unprocessable, match="state it as timezone"):
         place.bring(path, "--map", "at=when", "--map", "output.load=h1,h2,h3")
@@ -205,8 +205,8 @@ def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
     ]
     chance, n_killed = np.random.default_rng(1), 0
     while True:
-        with (place.folder / "said").open("ab") as said:
-            process = subprocess.Popen(command, stderr=said, stdout=said)
+        with (place.folder / "output").open("ab") as output:
+            process = subprocess.Popen(command, stderr=output, stdout=output)
         n_done = _n_receipts(sessions)
         until = n_done + int(chance.integers(5, 60))
         while process.poll() is None and _n_receipts(sessions) < until:
@@ -216,7 +216,7 @@ def test_an_import_that_is_killed_again_and_again_ends_with_every_row_once(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         n_killed += 1
-    assert process.returncode == 0, (place.folder / "said").read_text("utf-8")[-2000:]
+    assert process.returncode == 0, (place.folder / "output").read_text("utf-8")[-2000:]
     assert n_killed >= 5
     assert (kept(sessions, Kind.PREDICTIONS), kept(sessions, Kind.LABELS)) == (20_000, 20_000)
     now = START + timedelta(days=1000)

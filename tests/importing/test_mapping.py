@@ -21,8 +21,8 @@ MAP = {
 
 
 def shaper(columns: dict[str, tuple[str, ...]] | None = None, **options: Any) -> Shaper:
-    said = MappingOptions(columns=columns or MAP, version="v1", **options)
-    return Shaper(lay_out(COLUMNS, CONTRACT, said), CONTRACT, "d" * 64)
+    mapping = MappingOptions(columns=columns or MAP, version="v1", **options)
+    return Shaper(lay_out(COLUMNS, CONTRACT, mapping), CONTRACT, "d" * 64)
 
 
 def rows(when: pa.Array | None = None, **columns: Any) -> pa.Table:
@@ -74,7 +74,7 @@ def test_what_is_no_mapping(given: list[str], message: str) -> None:
         pytest.param({"at": ("seen",)}, "", id="the feature is found by its own name"),
     ],
 )
-def test_what_cannot_be_laid_out_is_said(
+def test_what_cannot_be_laid_out_is_reported(
     columns: dict[str, tuple[str, ...]], message: str
 ) -> None:
     options = MappingOptions(columns=columns, version="v1")

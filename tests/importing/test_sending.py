@@ -1,4 +1,4 @@
-"""Sending waits as long as it is asked to, and says how far it is."""
+"""Sending waits as long as it is asked to, and reports how far it is."""
 
 import sys
 from pathlib import Path
@@ -28,10 +28,10 @@ def test_busy_is_waited_for_as_long_as_the_platform_asks() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         ids.append(request.headers["idempotency-key"])
-        said = answers[len(ids) - 1]
-        if isinstance(said, Exception):
-            raise said
-        return said
+        outcome = answers[len(ids) - 1]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     paused: list[float] = []
     platform = Platform("http://x", "k", "m", lambda _: None, paused.append)
@@ -95,8 +95,8 @@ def test_a_journal_that_was_torn_by_a_kill_is_read_as_far_as_it_goes(tmp_path: P
         file.write('{"batch": "b", "acc')
     journal = Journal(path)
     assert journal.get("b") is None
-    said = journal.get("a")
-    assert said is not None
-    assert (said["accepted"], said["quarantined"]) == (3, 1)
+    entry = journal.get("a")
+    assert entry is not None
+    assert (entry["accepted"], entry["quarantined"]) == (3, 1)
     journal.add("c", 1, 0)
     assert Journal(path).get("c") is not None

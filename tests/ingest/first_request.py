@@ -48,18 +48,18 @@ async def ask(app: FastAPI, token: str) -> tuple[int, set[str]]:
         "path": "/v1/models/grid/predictions",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    said: list[Message] = []
+    sent: list[Message] = []
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
-        said.append(message)
+        sent.append(message)
 
     async with app.router.lifespan_context(app):
         before = {*sys.modules}
         await app(scope, receive, send)
-    return said[0]["status"], {*sys.modules} - before
+    return sent[0]["status"], {*sys.modules} - before
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def running(
 
 
 class Sender(threading.Thread):
-    """Sends good and bad rows until the server is gone; remembers what it was told."""
+    """Sends good and bad rows until the server is gone; keeps the answers."""
 
     def __init__(self, no: int, address: str, token: str) -> None:
         super().__init__()

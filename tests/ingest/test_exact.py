@@ -98,7 +98,7 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
     client: TestClient, sessions: sessionmaker[Session], stored: Stored, kind: str
 ) -> None:
     contract = Contract(
-        features=(Feature(name="door", minimum=0, maximum=1), Feature(name="x")),
+        features=(Feature(name="valve", minimum=0, maximum=1), Feature(name="x")),
         targets=("no", "yes"),
         label_map=("no", "yes"),
         task="classification",
@@ -119,12 +119,12 @@ def test_booleans_are_0_and_1_where_a_range_of_0_to_1_is_declared(
             "prediction_id": f"p{i}",
             "version": "v1",
             "at": "2026-01-01T00:00:00Z",
-            "features": {"door": door, "x": [1.0]},
+            "features": {"valve": valve, "x": [1.0]},
         }
-        for i, door in enumerate([[True], [False], [None]])
+        for i, valve in enumerate([[True], [False], [None]])
     ]
     assert post(client, kind, rows, "/v1/models/flags/predictions")["accepted"] == 3
-    assert [row["features"]["door"] for row in stored()] == [[1.0], [0.0], [None]]
+    assert [row["features"]["valve"] for row in stored()] == [[1.0], [0.0], [None]]
     labels = [{"prediction_id": "p0", "actual": {"no": [False], "yes": [True]}}]
     assert post(client, kind, labels, "/v1/models/flags/labels")["accepted"] == 1
     assert stored()[-1]["actual"] == {"no": [0.0], "yes": [1.0]}

@@ -50,7 +50,7 @@ def test_every_form_of_a_batch_stores_the_same_rows(
         prediction(prediction_id="p-2", features={"load": None, "wind é.1": [1.0, None]}),
         prediction(prediction_id="p-3", status="timeout", output=None, shadow=True),
     ]
-    if shape is as_columns:  # which say of all rows what they say of one
+    if shape is as_columns:  # which hold of all rows what they hold of one
         rows = [{"status": "ok", "shadow": False, "entity": None, **row} for row in rows]
     body = encode({"batch_id": "b", **shape(rows)})
     sent = {"Content-Type": content_type, **headers}
@@ -166,7 +166,7 @@ def test_a_bad_row_is_named_in_every_shape(
     "body",
     [
         pytest.param(b"", id="nothing"),
-        pytest.param(b"\xdd\xff\xff\xff\xff", id="four billion elements, it says"),
+        pytest.param(b"\xdd\xff\xff\xff\xff", id="four billion elements declared"),
         pytest.param(b"\x91" * 50_000, id="nested beyond reason"),
         pytest.param(b"\x81\xa2\xff\xfe\x01", id="text that is not UTF-8"),
         pytest.param(b"\x81\x80\x01", id="a key that is a map"),

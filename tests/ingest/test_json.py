@@ -179,10 +179,10 @@ def test_a_bad_row_is_named_and_the_others_are_kept(
     rows.append(prediction(prediction_id="p-2"))
     answer = client.post(PREDICTIONS, content=as_json({"rows": rows}), headers=JSON)
     assert answer.status_code == 422
-    told = answer.json()
+    body = answer.json()
     assert error_of(answer) == "BadRows"
-    assert told["accepted"] == 2
-    assert told["errors"] == [{"row": 1, "field": field, "reason": reason}]
+    assert body["accepted"] == 2
+    assert body["errors"] == [{"row": 1, "field": field, "reason": reason}]
     assert [row["prediction_id"] for row in stored()] == ["p-1", "p-2"]
 
 

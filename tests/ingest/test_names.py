@@ -19,13 +19,13 @@ from db.tables import Model
 from services.models.registry import Registration, VersionPlan, plan_version, register
 from tests.ingest.conftest import Stored, arrow_body
 
-PATH = "/v1/models/odd/predictions"
+PATH = "/v1/models/named/predictions"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = (
     '"',
     "\\",
     r"\\Processor(_Total)\% Processor Time",
-    'say "load"',
+    'quoted "load"',
     "a/b c",
     " spaces ",
     ".dot",
@@ -52,7 +52,7 @@ def contract(name: str) -> Contract:
 
 def add(sessions: sessionmaker[Session], name: str) -> None:
     with unit_of_work(sessions) as session:
-        session.add(Model(name="odd", contract=contract(name), created_at=NOW))
+        session.add(Model(name="named", contract=contract(name), created_at=NOW))
 
 
 def rows(name: str, n: int = 3) -> list[dict[str, Any]]:
@@ -138,21 +138,21 @@ def test_a_fault_names_the_field_as_the_contract_does(
 def test_a_control_character_is_refused_at_registration_with_its_place(
     session: Session, field: str, build: Any, code: int
 ) -> None:
-    usual: dict[str, Any] = {"features": (Feature(name="a"),), "targets": ("y",)}
-    odd = Contract(
-        **{**usual, **build(f"ab{chr(code)}")}, step=MINUTE, input_length=1, horizon=1
+    defaults: dict[str, Any] = {"features": (Feature(name="a"),), "targets": ("y",)}
+    unexpected = Contract(
+        **{**defaults, **build(f"ab{chr(code)}")}, step=MINUTE, input_length=1, horizon=1
     )
     reason = f"{field}: character 3 is the control character U+{code:04X}"
     with pytest.raises(Unprocessable) as refusal:
-        register(session, Registration(name="odd", contract=odd), NOW)
+        register(session, Registration(name="named", contract=unexpected), NOW)
     assert str(refusal.value) == reason
-    plain = Contract(**usual, step=MINUTE, input_length=1, horizon=1)
+    plain = Contract(**defaults, step=MINUTE, input_length=1, horizon=1)
     register(session, Registration(name="plain", contract=plain), NOW)
     model = models.find(session, "plain")
     with pytest.raises(Unprocessable, match="control character"):
-        plan_version(session, model.id, VersionPlan(name="v2", contract=odd), NOW)
+        plan_version(session, model.id, VersionPlan(name="v2", contract=unexpected), NOW)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_printable_name_is_registered(session: Session, name: str) -> None:
-    assert register(session, Registration(name="odd", contract=contract(name)), NOW)
+    assert register(session, Registration(name="named", contract=contract(name)), NOW)

@@ -73,10 +73,10 @@ def test_a_number_beyond_the_largest_is_quarantined_as_out_of_range(
     make = prediction if path == PREDICTIONS else label
     rows: Rows = [make(prediction_id="bad", **change), make(prediction_id="good")]
 
-    told = sent(client, path, content_type, encode(rows))
+    outcome = sent(client, path, content_type, encode(rows))
 
-    assert told["accepted"] == 1
-    assert [(row["row"], row["field"], row["reason"]) for row in told["errors"]] == [
+    assert outcome["accepted"] == 1
+    assert [(row["row"], row["field"], row["reason"]) for row in outcome["errors"]] == [
         (0, field, "out_of_range")
     ]
 
@@ -88,7 +88,7 @@ def test_the_largest_and_the_smallest_magnitudes_are_taken(
     wild = [1e100, -1e100, 5e-324]
     row = prediction(features={"load": 1e100, "wind é.1": wild})
 
-    told = sent(client, PREDICTIONS, "application/json", json.dumps(row).encode())
+    outcome = sent(client, PREDICTIONS, "application/json", json.dumps(row).encode())
 
-    assert told["accepted"] == 1
+    assert outcome["accepted"] == 1
     assert stored()[0]["features"]["wind é.1"] == wild

@@ -68,10 +68,10 @@ def test_what_is_large_goes_beside_sqlite_and_into_any_other_database(
     send(sessions, model_id, N_LARGE)
     send(sessions, model_id, 5, N_LARGE)
 
-    told, small = named(sessions)
+    large, small = named(sessions)
     assert small is None
     is_sqlite = database_url.startswith("sqlite")
-    assert [path.name for path in files(sessions)] == ([told] if is_sqlite else [])
+    assert [path.name for path in files(sessions)] == ([large] if is_sqlite else [])
     with read_only(sessions) as session:
         assert len(session.scalars(select(InboxPayload)).all()) == (1 if is_sqlite else 2)
     sent = [row["prediction_id"] for row in waiting_rows(sessions)]
@@ -142,7 +142,7 @@ def test_nothing_is_swept_while_a_file_waits_for_its_transaction(
 
 
 @ON_SQLITE
-def test_a_lookup_whose_file_has_gone_looks_again(
+def test_a_lookup_whose_file_has_gone_is_repeated(
     sessions: sessionmaker[Session], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model_id = add_model(sessions)
@@ -214,7 +214,7 @@ def test_a_file_that_is_lost_sets_the_stream_aside_until_it_is_back(
 
 
 @ON_SQLITE
-def test_a_broken_disk_is_a_refusal_that_says_when_to_come_again(
+def test_a_broken_disk_is_a_refusal_that_states_when_to_retry(
     settings: Settings,
     sessions: sessionmaker[Session],
     model: str,

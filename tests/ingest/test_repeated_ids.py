@@ -47,10 +47,10 @@ def test_a_row_whose_id_stood_before_is_dropped_and_named(
     ]
     headers = {"Content-Type": content_type}
     answer = client.post(PREDICTIONS, content=encode(shape(rows)), headers=headers)
-    said = answer.json()
-    assert (answer.status_code, said["accepted"], said["quarantined"]) == (422, 2, 1)
-    assert said["duplicates"] == [3, 4]
-    assert [row["row"] for row in said["errors"]] == [0]
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["quarantined"]) == (422, 2, 1)
+    assert body["duplicates"] == [3, 4]
+    assert [row["row"] for row in body["errors"]] == [0]
     assert [row["entity"] for row in stored()] == ["first good one", None]
 
 
@@ -96,7 +96,7 @@ def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
     client: TestClient, settings: object
 ) -> None:
     faults = [RowFault(row=row, field="at", reason="missing") for row in range(MAX_NAMED + 7)]
-    said = outcome(n_accepted=0, faults=faults, duplicates=range(MAX_NAMED + 2))
-    assert (len(said["errors"]), said["more_errors"]) == (MAX_NAMED, 7)
-    assert (len(said["duplicates"]), said["more_duplicates"]) == (MAX_NAMED, 2)
-    assert said["quarantined"] == MAX_NAMED + 7
+    body = outcome(n_accepted=0, faults=faults, duplicates=range(MAX_NAMED + 2))
+    assert (len(body["errors"]), body["more_errors"]) == (MAX_NAMED, 7)
+    assert (len(body["duplicates"]), body["more_duplicates"]) == (MAX_NAMED, 2)
+    assert body["quarantined"] == MAX_NAMED + 7

@@ -21,7 +21,7 @@ from tests.problems import error_of
 TERMS = Terms(contract=CONTRACT)
 
 
-def test_the_same_batch_again_changes_nothing_and_says_so(
+def test_the_same_batch_again_changes_nothing_and_is_reported_as_duplicate(
     client: TestClient, stored: Stored
 ) -> None:
     batch = {"batch_id": "b-1", "rows": [prediction()]}
@@ -65,7 +65,12 @@ def test_an_id_in_the_body_goes_before_the_header(
         pytest.param({"Content-Encoding": "gzip, zstd"}, 415, "UnsupportedFormat", id="twice"),
         pytest.param({"Content-Encoding": "gzip"}, 400, "Malformed", id="not gzip at all"),
         pytest.param({"Content-Encoding": "zstd"}, 400, "Malformed", id="not zstd at all"),
-        pytest.param({"Content-Length": "65537"}, 413, "TooLarge", id="too long, it says"),
+        pytest.param(
+            {"Content-Length": "65537"},
+            413,
+            "TooLarge",
+            id="a declared length that is too long",
+        ),
         pytest.param({"Authorization": ""}, 401, "Unauthorized", id="no key"),
         pytest.param({"Authorization": "Bearer sw_x"}, 401, "Unauthorized", id="unknown key"),
         pytest.param({"Idempotency-Key": "x" * 201}, 422, "Unprocessable", id="endless id"),
@@ -156,7 +161,7 @@ def batch_of(batch_id: str, *ids: str) -> bytes:
     return as_json({"batch_id": batch_id, "rows": rows})
 
 
-def test_batches_of_one_group_are_told_apart(
+def test_batches_of_one_group_are_distinguished(
     sessions: sessionmaker[Session], model: str, stored: Stored
 ) -> None:
     sender = Sender(sessions, model)

@@ -298,7 +298,7 @@ def test_workers_at_once_do_a_run_once(
     assert len(done) == 1
 
 
-def test_receipts_are_as_old_as_the_worker_has_run_whatever_the_clock_says(
+def test_receipts_are_as_old_as_the_worker_has_run_whatever_the_clock_shows(
     settings: Settings, sessions: sessionmaker[Session]
 ) -> None:
     three = settings.model_copy(update={"keep_receipts": timedelta(hours=2)})

@@ -37,7 +37,7 @@ class World:
     def send(self, *rows: dict[str, Any]) -> None:
         keep(self.sessions, self.model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
 
-    def tell(self, *rows: dict[str, Any]) -> None:
+    def send_labels(self, *rows: dict[str, Any]) -> None:
         keep(self.sessions, self.model_id, Kind.LABELS, table(Kind.LABELS, rows))
 
     def settle(self) -> int:

@@ -36,7 +36,7 @@ from tests.streams import (
 def test_errors_are_in_units_of_the_versions_scaler(world: World) -> None:
     add_version(world.sessions, world.model_id, "v1", {"scaler": {"mean": [0.0], "std": [4.0]}})
     world.send(prediction(AT, output=FORECAST))
-    world.tell(label(AT + HOUR, [3.0, 2.0, 3.0]))
+    world.send_labels(label(AT + HOUR, [3.0, 2.0, 3.0]))
     world.settle()
 
     assert world.chunk()[:, LOSS].tolist() == [0.5, 0.0, 0.0]
@@ -48,20 +48,20 @@ def test_the_naive_forecast_repeats_the_season(
     add_version(world.sessions, world.model_id, "v1", {"season_steps": 2})
     at = START + 4 * HOUR
     world.send(prediction(at, 1, output=FORECAST), prediction(at, 2, output=FORECAST))
-    world.tell(label(at - HOUR, [10.0, 20.0, 11.0, 22.0, 13.0]))
+    world.send_labels(label(at - HOUR, [10.0, 20.0, 11.0, 22.0, 13.0]))
     world.settle()
 
-    # Steps 1 and 2 look two steps back, step 3 looks four.
+    # Steps 1 and 2 are compared with two steps back, step 3 with four.
     assert world.chunk()[:, NAIVE].tolist() == [2.0, 4.0, 6.0]
 
-    world.tell(label(at + HOUR, [12.0], arrived_at=at + 9 * HOUR))
+    world.send_labels(label(at + HOUR, [12.0], arrived_at=at + 9 * HOUR))
     world.settle()
     assert world.chunk()[:, NAIVE].tolist() == [4.0, 4.0, 6.0]
 
 
 def test_without_a_label_of_a_season_ago_the_naive_error_is_unknown(world: World) -> None:
     world.send(prediction(AT, output=FORECAST))
-    world.tell(label(AT + HOUR, [1.0]))
+    world.send_labels(label(AT + HOUR, [1.0]))
     world.settle()
 
     assert np.isnan(world.chunk()[0, NAIVE])
@@ -69,13 +69,13 @@ def test_without_a_label_of_a_season_ago_the_naive_error_is_unknown(world: World
 
 
 @pytest.mark.parametrize("by", ["entity", "shop"])
-def test_errors_are_told_by_segment(
+def test_errors_are_reported_by_segment(
     sessions: sessionmaker[Session], tmp_path: Path, by: str
 ) -> None:
     shop = Feature(name="shop", dtype=Dtype.CATEGORY, optional=True)
     contract = replace(CONTRACT, features=(*CONTRACT.features, shop), segment_by=by)
     model_id = add_model(sessions, contract)
-    said = {"a": 3.0, "b": 5.0, None: 9.0}
+    errors = {"a": 3.0, "b": 5.0, None: 9.0}
     rows = [
         prediction(
             START + i * HOUR,
@@ -85,7 +85,7 @@ def test_errors_are_told_by_segment(
             output={"load": [value, value, value]},
         )
         for i in range(4)
-        for name, value in said.items()
+        for name, value in errors.items()
     ]
     rows = [row | {"prediction_id": f"p{i}"} for i, row in enumerate(rows)]
     again = rows[0] | {"features": {"load": [1.0], "wind": [2.0], "shop": ["b"]}}
@@ -121,7 +121,7 @@ def test_errors_are_kept_with_their_sign_and_hour_part_by_part_of_the_horizon(
         prediction(AT, prediction_id="p", output=FORECAST),
         prediction(AT + HOUR, prediction_id="q", output=FORECAST),
     )
-    world.tell(label(AT + HOUR, [0.0]), label(AT + 2 * HOUR, [4.0]))
+    world.send_labels(label(AT + HOUR, [0.0]), label(AT + 2 * HOUR, [4.0]))
     world.settle()
 
     first, rest = world.residuals()

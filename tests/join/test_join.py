@@ -76,7 +76,7 @@ def test_a_label_finds_its_steps(
     world: World, labels: list[Any], errors: list[float | None]
 ) -> None:
     world.send(prediction(AT, prediction_id="p", output=FORECAST))
-    world.tell(*labels) if labels else None
+    world.send_labels(*labels) if labels else None
     world.settle()
 
     sums = world.chunk()
@@ -90,7 +90,7 @@ def test_a_label_finds_its_steps(
 def test_late_labels_replace_the_day(world: World) -> None:
     world.send(prediction(AT, output=FORECAST), prediction(AT + DAY, output=FORECAST))
     assert world.settle() == 2
-    world.tell(label(AT + DAY + HOUR, [1.0]))
+    world.send_labels(label(AT + DAY + HOUR, [1.0]))
     assert world.settle() == 1
     assert world.settle() == 0
 

@@ -54,7 +54,7 @@ def test_both_versions_are_scored_on_the_same_cells_and_in_one_measure(world: Wo
     open_canary(world)
     world.send(*both("s1", AT, 3.0, 2.0), *both("s1", AT + HOUR, 5.0, 2.0))
     world.send(*both("s2", AT, 1.0, 1.0, entity="e2"))
-    world.tell(label(AT + HOUR, [1.0, 1.0]))
+    world.send_labels(label(AT + HOUR, [1.0, 1.0]))
     world.settle()
 
     one, two = world.scores()
@@ -73,7 +73,7 @@ def test_a_session_over_midnight_is_one_session_of_its_first_day(world: World) -
     world.settle()
     world.send(*both("s", late + 3 * HOUR, 1.0, 1.0))
     world.settle()
-    world.tell(label(late + HOUR, [1.0] * 6))
+    world.send_labels(label(late + HOUR, [1.0] * 6))
     world.settle()
 
     [score] = world.scores()

@@ -64,18 +64,20 @@ class Logger:
 
     def binary(self, kind: str, payload: object, **changes: str | None) -> Any:
         """Send attributes as headers; `None` leaves one away."""
-        said = {**attributes(kind), **changes}
-        headers = {f"ce-{name}": value for name, value in said.items() if value is not None}
+        chosen = {**attributes(kind), **changes}
+        headers = {f"ce-{name}": value for name, value in chosen.items() if value is not None}
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         headers["Content-Type"] = "application/json"
         return self.client.post("/v1/kserve?version=v1", content=body, headers=headers)
 
     def structured(self, kind: str, payload: object, **changes: object) -> Any:
         """Send one JSON document."""
-        said = {name: v for name, v in {**attributes(kind), **changes}.items() if v is not None}
+        chosen = {
+            name: v for name, v in {**attributes(kind), **changes}.items() if v is not None
+        }
         return self.client.post(
             "/v1/kserve?version=v1",
-            content=json.dumps({**said, "data": payload}),
+            content=json.dumps({**chosen, "data": payload}),
             headers={"Content-Type": "application/cloudevents+json; charset=utf-8"},
         )
 

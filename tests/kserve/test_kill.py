@@ -9,7 +9,7 @@ from core.clock import utcnow
 from services.kserve.pairing import sweep
 from tests.killed import assert_killed
 from tests.kserve.conftest import REQUEST, RESPONSE, V1, Logger, Stored, waiting
-from tests.kserve.mortal import take
+from tests.kserve.crashing import take
 
 POINTS = [
     pytest.param(("db.queries.log.kserve", "add", "before"), 0, id="before the half is stored"),

@@ -132,7 +132,7 @@ def test_a_half_waits_no_longer_when_the_clock_is_set_back(
     assert sweep(sessions, lambda: now + WAIT, WAIT) == 1
 
 
-def test_a_half_that_stays_alone_becomes_what_it_says(
+def test_an_unpaired_event_becomes_a_row_of_its_own_content(
     logger: Logger, stored: Stored, sessions: sessionmaker[Session], model: str
 ) -> None:
     logger.binary(REQUEST, V1[0], id="asked")

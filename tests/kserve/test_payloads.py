@@ -45,8 +45,8 @@ def test_requests_map_to_the_features_of_the_contract(
     logger: Logger, stored: Stored, payload: object, load: list[float], temp: list[float]
 ) -> None:
     logger.binary(REQUEST, payload)
-    said = logger.binary(RESPONSE, {"predictions": [[1, 2]]}).json()
-    assert (said["accepted"], said["errors"]) == (1, [])
+    answer = logger.binary(RESPONSE, {"predictions": [[1, 2]]}).json()
+    assert (answer["accepted"], answer["errors"]) == (1, [])
     (row,) = stored()
     assert row["features"] == {"load": load, "temp": temp}
     assert row["prediction_id"] == "e-1"
@@ -74,8 +74,8 @@ def test_requests_map_to_the_features_of_the_contract(
 )  # fmt: skip
 def test_responses_map_to_the_targets(logger: Logger, stored: Stored, payload: object) -> None:
     logger.binary(REQUEST, {"instances": [[1, 10]]})
-    said = logger.binary(RESPONSE, payload).json()
-    assert (said["accepted"], said["errors"]) == (1, [])
+    answer = logger.binary(RESPONSE, payload).json()
+    assert (answer["accepted"], answer["errors"]) == (1, [])
     assert stored()[0]["output"] == {"load": [1.0, 2.0]}
 
 
@@ -100,7 +100,7 @@ def test_tensors_of_the_binary_extension_are_read(logger: Logger, stored: Stored
 
 
 @ON_SQLITE
-def test_a_request_says_whose_it_is(logger: Logger, stored: Stored) -> None:
+def test_a_request_holds_its_session_and_entity(logger: Logger, stored: Stored) -> None:
     inputs = V2[0]["inputs"]
     logger.binary(
         REQUEST, {"inputs": inputs, "parameters": {"session_id": "s", "x": 1}}, id="2"
@@ -135,20 +135,20 @@ def test_the_version_is_that_of_the_address_the_event_or_the_response(
         }  # fmt: skip
         return client.post(path, content=json.dumps(payload), headers=headers)
 
-    asked, said = {"instances": [[1, 2]]}, {"predictions": [[1, 2]]}
-    send("/v1/kserve?model=grid&version=a", REQUEST, asked, "1", modelversion="b")
-    send("/v1/kserve?model=grid&version=a", RESPONSE, said, "1")
-    send("/v1/kserve?model=grid", REQUEST, asked, "2", modelversion="b")
-    send("/v1/kserve?model=grid", RESPONSE, said, "2")
+    request, response = {"instances": [[1, 2]]}, {"predictions": [[1, 2]]}
+    send("/v1/kserve?model=grid&version=a", REQUEST, request, "1", modelversion="b")
+    send("/v1/kserve?model=grid&version=a", RESPONSE, response, "1")
+    send("/v1/kserve?model=grid", REQUEST, request, "2", modelversion="b")
+    send("/v1/kserve?model=grid", RESPONSE, response, "2")
     output = {"name": "y", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
     answer = {"model_version": "c", "outputs": [output]}
-    send("/v1/kserve", REQUEST, asked, "3", inferenceservicename="grid")
+    send("/v1/kserve", REQUEST, request, "3", inferenceservicename="grid")
     send("/v1/kserve", RESPONSE, answer, "3", inferenceservicename="grid")
     assert [row["version"] for row in stored()] == ["a", "b", "c"]
-    send("/v1/kserve?model=grid", REQUEST, asked, "4")
-    nobody = send("/v1/kserve?model=grid", RESPONSE, said, "4").json()
+    send("/v1/kserve?model=grid", REQUEST, request, "4")
+    nobody = send("/v1/kserve?model=grid", RESPONSE, response, "4").json()
     assert [(row["field"], nobody["accepted"]) for row in nobody["errors"]] == [("version", 0)]
-    assert send("/v1/kserve", REQUEST, asked, "5").status_code == 422
+    assert send("/v1/kserve", REQUEST, request, "5").status_code == 422
 
 
 BAD_PAIRS = [
@@ -202,12 +202,12 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
     pending_events = [(REQUEST, request_), (RESPONSE, response)]
     answers = [logger.binary(*pending_events[part]) for part in order]
     assert [answer.status_code for answer in answers] == [200, 200]
-    said = answers[1].json()
-    assert (said["outcome"], said["accepted"], said["quarantined"]) == ("paired", 0, 1)
-    assert said["errors"][0]["field"] == field
+    answer = answers[1].json()
+    assert (answer["outcome"], answer["accepted"], answer["quarantined"]) == ("paired", 0, 1)
+    assert answer["errors"][0]["field"] == field
     with read_only(sessions) as session:
         row = session.scalars(select(Quarantine)).one()
-        assert (row.field, row.reason) == (field, said["errors"][0]["reason"])
+        assert (row.field, row.reason) == (field, answer["errors"][0]["reason"])
         assert row.content["prediction_id"] == "e-1"
     assert stored() == []
 
@@ -215,7 +215,9 @@ def test_what_does_not_fit_goes_to_quarantine_with_the_reason(
 @ON_SQLITE
 def test_of_one_event_the_good_rows_are_kept(logger: Logger, stored: Stored) -> None:
     logger.binary(REQUEST, {"instances": [[1, 2], [1], [3, 4], [None, float("nan")], [5, 6]]})
-    said = logger.binary(RESPONSE, {"predictions": [[1, 2], [1, 2], ["x", 2], [1, 2], [3, 4]]})
-    named = [(row["row"], row["field"]) for row in said.json()["errors"]]
+    response = logger.binary(
+        RESPONSE, {"predictions": [[1, 2], [1, 2], ["x", 2], [1, 2], [3, 4]]}
+    )
+    named = [(row["row"], row["field"]) for row in response.json()["errors"]]
     assert named == [(1, "features"), (2, "output"), (3, "features.temp")]
     assert [row["prediction_id"] for row in stored()] == ["e-1:0", "e-1:4"]

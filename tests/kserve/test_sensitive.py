@@ -76,8 +76,8 @@ def test_what_is_sensitive_is_masked_before_it_waits_and_once_only(
     (pending_event,) = waiting(sessions)
     assert SECRET.encode() not in pending_event
     assert b"41.5" not in pending_event
-    said = logger.binary(RESPONSE, {"predictions": [3]}).json()
-    assert (said["accepted"], said["errors"]) == (1, [])
+    answer = logger.binary(RESPONSE, {"predictions": [3]}).json()
+    assert (answer["accepted"], answer["errors"]) == (1, [])
     (row,) = stored()
     assert row["features"] == {
         "load": [1.0],
@@ -104,7 +104,7 @@ BAD = [
 
 @pytest.mark.parametrize("instance", BAD)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_said(
+def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_returned(
     logger: Logger, stored: Stored, sessions: sessionmaker[Session], instance: object
 ) -> None:
     first = logger.structured(REQUEST, {"instances": [instance]})
@@ -116,8 +116,8 @@ def test_of_a_request_that_does_not_fit_nothing_sensitive_is_kept_or_said(
         contents = [json.dumps(c) for c in session.scalars(select(Quarantine.content))]
         reasons = [*session.scalars(select(Quarantine.field + Quarantine.reason))]
     kept = [*pending_events, *(text.encode() for text in [*contents, *reasons])]
-    said = [first.content, second.content]
-    assert [text for text in [*kept, *said] if SECRET.encode() in text] == []
+    answers = [first.content, second.content]
+    assert [text for text in [*kept, *answers] if SECRET.encode() in text] == []
     assert stored() == []
 
 

@@ -39,10 +39,10 @@ def rows(bias: Callable[[int], float]) -> list[list[Row]]:
     for day in range(N_REFERENCE + N_SERVED):
         of_day: list[Row] = []
         for i in range(24 * day, 24 * day + 24):
-            said = load[i + 1 : i + 4] + 0.3 * chance.normal(size=3)
-            said[1:] += bias(day)
+            predicted = load[i + 1 : i + 4] + 0.3 * chance.normal(size=3)
+            predicted[1:] += bias(day)
             at = START + i * HOUR
-            served = prediction(at, output={"load": said.tolist()})
+            served = prediction(at, output={"load": predicted.tolist()})
             of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, label(at, [load[i]]))]
         days.append(of_day)
     return days
@@ -66,12 +66,12 @@ def world(once: Once) -> World:
     return made
 
 
-def said(world: World) -> list[tuple[str, str]]:
+def outcomes(world: World) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
 
 
 def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) -> None:
-    found = said(world)
+    found = outcomes(world)
     assert found[0][1] == "no label of a forecast of the champion is due"
     assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     # The labels of a day are due two days after it has closed.
@@ -81,17 +81,15 @@ def test_a_bias_at_one_horizon_is_found_when_its_labels_are_due(world: World) ->
     assert "SD too high, baseline " in found[CHANGED + 2][1]
 
 
-def test_the_page_of_the_finding_tells_what_errors_look_like(
-    world: World, tmp_path: Path
-) -> None:
+def test_the_page_of_the_finding_describes_the_errors(world: World, tmp_path: Path) -> None:
     with read_only(world.sessions) as session:
         row = session.scalars(
             select(Finding).where(Finding.as_of == START + (CHANGED + 3) * DAY)
         ).one()
         assert row.outcome is Outcome.BREACH
-        told = explain(session, tmp_path, row.id, None, NOW)
-    assert told.reference[0].start == START
-    [table] = told.views
+        explanation = explain(session, tmp_path, row.id, None, NOW)
+    assert explanation.reference[0].start == START
+    [table] = explanation.views
     assert isinstance(table, Table)
     assert table.columns[1].name == "Bias"
     bias = {row[0]: row[1] for row in table.rows}
@@ -100,9 +98,9 @@ def test_the_page_of_the_finding_tells_what_errors_look_like(
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
-    before = said(world)
+    before = outcomes(world)
     assert before[CHANGED + 2][0] == "breach"
-    # The forecasts were right, and the sensor that told what happened was not.
+    # The forecasts were right, and the sensor of the label was not.
     named = [
         (Kind.LABELS, label(None, row["output"]["load"], prediction_id=row["prediction_id"]))
         for day in rows(drifting)[CHANGED:]
@@ -111,15 +109,15 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     ]
     world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
     assert world.reevaluate() > 0
-    assert said(world)[CHANGED + 2][0] == "ok"
+    assert outcomes(world)[CHANGED + 2][0] == "ok"
     firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
-    told = run_backtest(world.sessions, world.model_id, BacktestRequest())
-    [record] = told.records
-    live = said(world)
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
+    backtest = run_backtest(world.sessions, world.model_id, BacktestRequest())
+    [record] = backtest.records
+    live = outcomes(world)
     assert record.n_breaches == sum(outcome == "breach" for outcome, _ in live)
 
 

@@ -1,4 +1,4 @@
-"""Each oddity of time has a rule and a count, and none moves the clock too far."""
+"""Each anomaly of event time has a rule and a count, and none moves the clock too far."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -78,7 +78,7 @@ def at(*rows: tuple[timedelta, timedelta], **fields: Any) -> Any:
         ),
     ],
 )
-def test_what_is_odd(
+def test_what_is_unexpected_is_counted(
     rows: list[tuple[timedelta, timedelta]], clock: timedelta, expected: dict[str, int]
 ) -> None:
     seen = event_time.look(at(*rows), None, HOUR)
@@ -86,7 +86,7 @@ def test_what_is_odd(
     assert {name: n for name, n in seen.counts.items() if n} == expected
 
 
-def test_past_input_is_about_the_past_and_no_oddity() -> None:
+def test_past_input_is_about_the_past_and_no_anomaly() -> None:
     rows = at((DAY, DAY), (HOUR, DAY), version="reference", output=None)
     seen = event_time.look(rows, START + 9 * DAY, HOUR)
     assert (seen.clock, sum(seen.counts.values())) == (START + 9 * DAY, 0)
@@ -102,7 +102,7 @@ def test_the_counts_do_not_depend_on_how_rows_are_cut_into_groups(
         prediction(NOON + event * HOUR, i, received_at=NOON + arrival * HOUR, features=FEATURES)
         for i, (event, arrival) in enumerate(zip(events, arrivals, strict=True))
     ]
-    said = []
+    results = []
     for name, n_cuts in (("whole", 0), ("cut", 40)):
         model_id = add_model(sessions, name=name)
         cuts = sorted({0, 300, *chance.integers(1, 300, n_cuts).tolist()})
@@ -111,14 +111,14 @@ def test_the_counts_do_not_depend_on_how_rows_are_cut_into_groups(
             keep(sessions, model_id, Kind.PREDICTIONS, part)
             fold_all(sessions, NOW)
         with read_only(sessions) as session:
-            said.append(
+            results.append(
                 (
                     session.get_one(Model, model_id).watermark,
                     {row.name: row.n for row in _counted(session, model_id)},
                 )
             )
-    assert said[0] == said[1]
-    assert said[0][1].keys() == {"out_of_order", "late", "ahead"}
+    assert results[0] == results[1]
+    assert results[0][1].keys() == {"out_of_order", "late", "ahead"}
 
 
 FEATURES = {"load": [1.0], "wind": [2.0]}

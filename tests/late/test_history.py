@@ -1,4 +1,4 @@
-"""Days that are brought in after the fact: looked at, told to nobody, and replayed at will."""
+"""Imported past days: evaluated without notifications, and replayed at will."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def past(sessions: sessionmaker[Session], folder: Path) -> World:
     return world
 
 
-def test_history_is_evaluated_and_told_to_nobody(
+def test_history_is_evaluated_without_notifications(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     live = past(sessions, tmp_path / "lake")
@@ -88,9 +88,9 @@ def test_a_replay_finds_what_was_found_and_writes_nothing(
     assert (found.since, found.until) == (START + N_REFERENCE * DAY, END - DAY)
     assert {record.monitor for record in found.records} == {*KINDS}
     for record in found.records:
-        said = [s for (name, _), s in before.items() if name == record.monitor]
-        assert record.n_breaches == sum(s[0] == Outcome.BREACH for s in said)
-        assert record.n_without == sum(s[0] == Outcome.NO_DATA for s in said)
+        rows = [s for (name, _), s in before.items() if name == record.monitor]
+        assert record.n_breaches == sum(s[0] == Outcome.BREACH for s in rows)
+        assert record.n_without == sum(s[0] == Outcome.NO_DATA for s in rows)
     fired = {flip.at for flip in world.rows(FlipRow) if flip.flip == "fired"}
     assert {one.since for one in found.episodes} <= {
         at - back * DAY for at in fired for back in (0, 1)
@@ -123,7 +123,7 @@ def test_other_monitors_and_another_reference_may_be_tried(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_without_a_reference_a_replay_says_what_is_missing(
+def test_without_a_reference_a_replay_reports_what_is_missing(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = past(sessions, tmp_path)
@@ -150,8 +150,8 @@ def test_history_and_backtest_over_http(
     with TestClient(create_app(settings, sessions), headers=headers) as client:
         until = {"until": END.isoformat().replace("+00:00", "Z")}
         nothing_waits = {"waiting_rows": 0, "waiting_days": 0}
-        told = client.get("/v1/models/grid/history").json()
-        assert told == {"until": None} | nothing_waits
+        answer = client.get("/v1/models/grid/history").json()
+        assert answer == {"until": None} | nothing_waits
         assert client.put("/v1/models/grid/history", json=until).json() == until | nothing_waits
         assert world.model().history_until == END
         future = {"until": (utcnow() + DAY).isoformat()}

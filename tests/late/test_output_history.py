@@ -1,4 +1,4 @@
-"""What a model says is evaluated alike however its rows came, and whoever died meanwhile."""
+"""Outputs are evaluated alike however their rows came, and whichever worker died."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,15 +23,15 @@ from services.read_models.prometheus import gauges
 from services.rollouts import set_champion
 from tests.conftest import Once
 from tests.killed import assert_killed
-from tests.late.test_same_alarms import alarms, judged
+from tests.late.test_same_alarms import alarms, without_distances
 from tests.late.world import BY_SHOP, NOW, Row, World, hours, in_shops, shuffled
-from tests.services import mortal
+from tests.services import crashing
 from tests.services.loop import Loop
 from tests.streams import START, add_version, prediction
 
 pytestmark = pytest.mark.sqlite_first
 
-# One day of the reference, so that the model begins to speak on day 1. The load rises in the
+# One day of the reference, so that the model begins to predict on day 1. The load rises in the
 # middle of what is served, three days after the first evaluation with 19 windows behind it.
 N_REFERENCE, N_SERVED = 1, 50
 NAME = "prediction_drift"
@@ -71,16 +71,16 @@ def outcomes(world: World) -> list[tuple[Outcome, str]]:
     return [(Outcome(str(row[0])), str(row[3])) for _, row in found]
 
 
-def test_it_learns_from_what_the_version_said_and_calls_when_that_changes(
+def test_it_learns_from_the_predictions_of_the_version_and_alarms_when_they_change(
     in_order: World,
 ) -> None:
     found = outcomes(in_order)
-    learning = [cause for outcome, cause in found if outcome is Outcome.NO_DATA]
+    warming_up = [cause for outcome, cause in found if outcome is Outcome.NO_DATA]
     # A season and the window on trial are no windows of the reference.
-    assert learning[0].startswith("warming up: 0 of 19 windows of 1 day")
-    assert len(learning) == 20
-    assert learning[-1].startswith("warming up: 18 of 19")
-    verdicts = [outcome for outcome, _ in found[len(learning) :]]
+    assert warming_up[0].startswith("warming up: 0 of 19 windows of 1 day")
+    assert len(warming_up) == 20
+    assert warming_up[-1].startswith("warming up: 18 of 19")
+    verdicts = [outcome for outcome, _ in found[len(warming_up) :]]
     assert verdicts[:4] == [Outcome.OK] * 4
     assert [(flip, at) for _, at, flip, *_ in alarms(in_order)][:1] == [
         (Flip.FIRED.value, START + (N_REFERENCE + N_SERVED // 2 + 1) * DAY)
@@ -145,8 +145,8 @@ def test_events_in_pieces_and_a_new_worker_for_each_give_the_same_alarms(
         world.send([rows[i] for i in piece])
         world.baselines = Baselines()
         world.evaluate_slot()
-    assert [told[1:] for told in alarms(world)] == [told[1:] for told in alarms(in_order)]
-    assert judged(world) == judged(in_order)
+    assert [alarm[1:] for alarm in alarms(world)] == [alarm[1:] for alarm in alarms(in_order)]
+    assert without_distances(world) == without_distances(in_order)
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_a_worker_that_is_killed_gives_the_same_alarms(
     )
     for number, point in enumerate(points, start=N_REFERENCE + 1):
         day_end = START + number * DAY
-        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
+        assert_killed(crashing.evaluate, database_url, world.model_id, day_end, *point.split())
     world.evaluate_slot()
     assert world.findings() == in_order.findings()
 
@@ -185,7 +185,7 @@ def test_a_replay_finds_what_was_found(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_a_challenger_says_is_not_what_the_champion_said(
+def test_predictions_of_a_challenger_are_not_counted_for_the_champion(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = world_of(sessions, tmp_path, "challenged")
@@ -207,10 +207,10 @@ def test_what_a_challenger_says_is_not_what_the_champion_said(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_new_champion_is_measured_against_what_it_says_itself(
+def test_a_new_champion_is_compared_with_its_own_predictions(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
-    world = world_of(sessions, tmp_path, "crowned")
+    world = world_of(sessions, tmp_path, "promoted")
     first = N_REFERENCE + N_SERVED // 2 + 3
     served(world, DAYS[:first])
     assert {alert.phase for alert in world.rows(Alert)} == {Phase.FIRING}
@@ -228,30 +228,30 @@ def test_a_new_champion_is_measured_against_what_it_says_itself(
 
     assert outcomes(world)[first - N_REFERENCE - 1][1] == "v2 has predicted nothing"
     assert outcomes(world)[first + 8][1].startswith("warming up: ")
-    assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned what v2 says by now
+    assert outcomes(world)[-1] == (Outcome.OK, "")  # it has learned the outputs of v2 by now
 
 
-def test_a_broken_input_explains_what_a_model_says(
+def test_an_input_fault_explains_prediction_drift(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions, kinds=(NAME, "input_fault"))
     loop.break_input(START + DAY)
     loop.observe(NAME, Outcome.BREACH, START + DAY)
     with read_only(sessions) as session:
-        told = session.scalars(select(FlipRow.inhibited).order_by(FlipRow.inhibited)).all()
-    assert told == [False, True]
+        inhibited = session.scalars(select(FlipRow.inhibited).order_by(FlipRow.inhibited)).all()
+    assert inhibited == [False, True]
 
 
-def test_a_finding_explains_itself_by_what_was_said(
+def test_a_finding_is_explained_by_what_was_predicted(
     in_order: World, sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     breach = next(row for row in in_order.rows(Finding) if row.outcome is Outcome.BREACH)
     quiet = next(row for row in in_order.rows(Finding) if row.outcome is Outcome.NO_DATA)
     with read_only(sessions) as session:
-        told = explain(session, tmp_path, breach.id, None, NOW)
-        untold = explain(session, tmp_path, quiet.id, None, NOW)
-    assert told.reference == (Window(START + DAY, breach.as_of - DAY),)
-    worst = told.features[0]
+        explanation = explain(session, tmp_path, breach.id, None, NOW)
+        no_explanation = explain(session, tmp_path, quiet.id, None, NOW)
+    assert explanation.reference == (Window(START + DAY, breach.as_of - DAY),)
+    worst = explanation.features[0]
     known = breach.detail["features"][worst.name]
     assert worst.name == breach.detail["top"]
     assert worst.mean == pytest.approx(known["mean"])
@@ -262,27 +262,27 @@ def test_a_finding_explains_itself_by_what_was_said(
     assert worst.moved is not None
     assert worst.moved > 0.2  # what is forecast rose in the last hours of that day
     assert sum(bar.current or 0.0 for bar in worst.bars) == pytest.approx(1.0)
-    assert untold.features == ()
-    assert untold.reference == ()
+    assert no_explanation.features == ()
+    assert no_explanation.reference == ()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_was_said_of_one_segment_alone_is_found_there(
+def test_drift_of_the_predictions_of_one_segment_is_found_there(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
-    def told_apart(row: dict[str, Any], at: Any) -> dict[str, Any]:
+    def opposed(row: dict[str, Any], at: Any) -> dict[str, Any]:
         """Let forecasts for one shop rise by what those for another fall."""
         is_late = at >= START + 30 * DAY
         by = {"b": 4.0, "c": -4.0}.get(row["features"]["shop"][0], 0.0) if is_late else 0.0
         hour = (at - START) // HOUR % 24
         noise = chance.normal(scale=0.3)
-        said = [2 * np.sin(2 * np.pi * (hour + k) / 24) + noise + by for k in (1, 2, 3)]
-        return row | {"output": None if row["output"] is None else {"load": said}}
+        values = [2 * np.sin(2 * np.pi * (hour + k) / 24) + noise + by for k in (1, 2, 3)]
+        return row | {"output": None if row["output"] is None else {"load": values}}
 
     chance = np.random.default_rng(4)
     world = World(sessions, tmp_path, "shops", N_REFERENCE, kinds=(NAME,), contract=BY_SHOP)
     days = [
-        [(of, told_apart(row, row["at"])) for of, row in rows if of is Kind.PREDICTIONS]
+        [(of, opposed(row, row["at"])) for of, row in rows if of is Kind.PREDICTIONS]
         for rows in in_shops(DAYS[:35])
     ]
     served(world, days)
@@ -303,7 +303,7 @@ def test_what_was_said_of_one_segment_alone_is_found_there(
     assert worst.mean == pytest.approx(breach.detail["features"][worst.name]["mean"])
 
 
-def test_nobody_serves_and_nothing_was_said(
+def test_without_a_champion_or_predictions_there_is_no_data(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = world_of(sessions, tmp_path, "silent")

@@ -43,7 +43,7 @@ SKY = replace(
 
 
 def rows() -> list[list[Row]]:
-    """Return days of claims and labels; from a day on storms are claimed too surely."""
+    """Return days of probabilities and labels; from a day on that of a storm is too high."""
     chance = np.random.default_rng(11)
     days: list[list[Row]] = []
     for day in range(N_REFERENCE + N_SERVED):
@@ -57,8 +57,8 @@ def rows() -> list[list[Row]]:
             served = prediction(at, output=output)
             actual = {"calm": [1 - observed], "storm": [observed]}
             named = {"prediction_id": served["prediction_id"], "received_at": at + HOUR}
-            told = label(None, [], **named) | {"actual": actual, "arrived_at": at + HOUR}
-            of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
+            labelled = label(None, [], **named) | {"actual": actual, "arrived_at": at + HOUR}
+            of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, labelled)]
         days.append(of_day)
     return days
 
@@ -84,7 +84,7 @@ def claimed(
     return made
 
 
-def said(world: World) -> list[tuple[str, str]]:
+def outcomes(world: World) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
 
 
@@ -99,16 +99,16 @@ def breach_of(session: Session) -> Finding:
 def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     world: World, tmp_path: Path
 ) -> None:
-    found = said(world)
+    found = outcomes(world)
     assert found[0][1] == "no probability of the champion has a label that is due"
     assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     with read_only(world.sessions) as session:
-        told = explain(session, tmp_path, breach_of(session).id, None, NOW)
+        explanation = explain(session, tmp_path, breach_of(session).id, None, NOW)
         listed = lists.accuracy(session, world.model_id, SKY, 90).classes
-    assert told.reference[0].start == START
-    table, reliability = told.views
+    assert explanation.reference[0].start == START
+    table, reliability = explanation.views
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["calm", "storm"]
     _, predicted, observed, (bias, _), *_ = cast(Any, table.rows[1])
@@ -116,20 +116,20 @@ def test_a_class_that_is_claimed_too_surely_is_found_when_its_labels_are_due(
     assert observed == pytest.approx(0.5, abs=0.15)
     assert bias == pytest.approx(0.0, abs=0.05)
     assert isinstance(reliability, Line)
-    assert reliability.title.split()[2].rstrip(",") in told.cause
+    assert reliability.title.split()[2].rstrip(",") in explanation.cause
     assert [one.name for one in listed] == ["calm", "storm"]
     assert listed[1].predicted - listed[1].observed == pytest.approx(0.25 * 6 / 7, abs=0.05)
     assert listed[1].error == pytest.approx(0.25, abs=0.07)
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
-    told = run_backtest(world.sessions, world.model_id, BacktestRequest())
-    [record] = told.records
-    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
+    backtest = run_backtest(world.sessions, world.model_id, BacktestRequest())
+    [record] = backtest.records
+    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in outcomes(world)) > 0
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
-    # It did storm as often as was claimed, and the label was wrong.
+    # Storms were as frequent as predicted, and the label was wrong.
     chance = np.random.default_rng(5)
     corrected = []
     for day in rows()[CHANGED:]:
@@ -138,14 +138,14 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
                 storm = float(chance.random() < row["output"]["storm"][0])
                 actual = {"calm": [1 - storm], "storm": [storm]}
                 named = {"prediction_id": row["prediction_id"], "arrived_at": NOW}
-                told = label(None, [], **named) | {"actual": actual}
-                corrected.append((Kind.LABELS, told))
+                labelled = label(None, [], **named) | {"actual": actual}
+                corrected.append((Kind.LABELS, labelled))
     world.send((kind, row | {"received_at": NOW}) for kind, row in corrected)
     assert world.reevaluate() > 0
-    assert said(world)[CHANGED + 2][0] == "ok"
+    assert outcomes(world)[CHANGED + 2][0] == "ok"
 
 
-def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> None:
+def test_days_joined_before_probabilities_were_kept_are_not_evaluated(world: World) -> None:
     end = (START + (N_REFERENCE + N_SERVED) * DAY).date()
     source = Probabilities(window_days=1, reference_days=365)
     with unit_of_work(world.sessions) as session:
@@ -162,11 +162,11 @@ def test_days_joined_before_claims_were_kept_are_not_evaluated(world: World) -> 
         assert lists.accuracy(session, world.model_id, SKY, 90).classes == ()
 
 
-def test_what_is_no_classifier_keeps_no_claims_and_is_not_evaluated(
+def test_what_is_no_classifier_keeps_no_probabilities_and_is_not_evaluated(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = claimed(sessions, tmp_path, replace(SKY, task="forecast"), n_days=6)
     with read_only(world.sessions) as session:
         assert stored.rows(session, RESIDUALS) != []
         assert stored.rows(session, CALIBRATION) == []
-    assert {outcome for outcome, _ in said(world)} == {"no_data"}
+    assert {outcome for outcome, _ in outcomes(world)} == {"no_data"}

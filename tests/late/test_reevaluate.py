@@ -21,7 +21,7 @@ from services.evaluation.evaluate_slot import evaluate_slot
 from services.evaluation.reevaluate import reevaluate
 from tests.conftest import Once
 from tests.killed import assert_killed
-from tests.late import mortal
+from tests.late import crashing
 from tests.late.world import BY_SHOP, KINDS, NOW, Row, World, hours, in_shops, shuffled
 from tests.services.loop import at_once
 from tests.streams import START, prediction
@@ -48,8 +48,8 @@ def test_what_is_evaluated_by_segment_does_not_depend_on_when_rows_come(
 
     assert changed.summaries() == in_order.summaries()
     assert changed.findings() == in_order.findings()
-    drifts = [told for (name, _), told in in_order.findings().items() if name == "input_drift"]
-    details: list[Any] = [told[4] for told in drifts]
+    drifts = [row for (name, _), row in in_order.findings().items() if name == "input_drift"]
+    details: list[Any] = [row[4] for row in drifts]
     assert details[-1]["segments"] == {
         "evaluated": ["shop=a", "shop=b", "shop=c"],
         "warming_up": [],
@@ -71,8 +71,8 @@ def live(world: World, days: Sequence[Sequence[Row]]) -> None:
 @pytest.mark.parametrize(
     ("n_reference", "n_served", "drift_days"),
     [
-        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn judge"),
-        pytest.param(200, 40, 7, id="every monitor judges", marks=pytest.mark.slow),
+        pytest.param(N_REFERENCE, N_SERVED, 1, id="drift, accuracy and burn rate"),
+        pytest.param(200, 40, 7, id="every monitor", marks=pytest.mark.slow),
     ],
 )
 def test_rows_that_came_days_late_end_in_the_numbers_of_a_stream_in_order(
@@ -155,7 +155,7 @@ def burn_of(world: World, day: int) -> tuple[object, ...]:
     return world.findings()["burn_rate", START + (day + 1) * DAY]
 
 
-def test_a_revised_finding_keeps_what_it_said_first_and_tells_nobody(world: World) -> None:
+def test_a_revised_finding_keeps_its_first_values_and_notifies_nobody(world: World) -> None:
     before, alerts = world.findings(), [(a.phase, a.streak) for a in world.rows(Alert)]
     flips, rollouts = len(world.rows(FlipRow)), len(world.rows(Rollout))
     world.send(failures(25))
@@ -193,7 +193,7 @@ def test_looking_again_without_news_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_look_at_a_time_ends_where_one_go_does(twins: list[World]) -> None:
+def test_one_evaluation_at_a_time_ends_where_all_at_once_do(twins: list[World]) -> None:
     world, twin = twins
     for one, at_a_time in ((world, 1), (twin, 40)):
         one.send([*failures(24), *failures(28)])
@@ -213,7 +213,7 @@ def test_rows_into_a_closed_day_mark_it_and_rows_into_an_open_one_do_not(world: 
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_labels_that_came_after_the_look_are_taken_in(
+def test_labels_that_came_after_the_evaluation_are_taken_in(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)
@@ -226,7 +226,7 @@ def test_labels_that_came_after_the_look_are_taken_in(
     world.send(held_back)
     world.reevaluate()
 
-    outcomes = {said[0] for (name, _), said in world.findings().items() if name == "accuracy"}
+    outcomes = {row[0] for (name, _), row in world.findings().items() if name == "accuracy"}
     assert Outcome.BREACH in outcomes
     assert {row.outcome for row in world.revised()} == {Outcome.OK, Outcome.BREACH}
 
@@ -261,7 +261,7 @@ def test_rows_that_come_while_a_day_is_evaluated_are_not_lost(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_came_before_the_first_look_is_no_reason_for_a_second(
+def test_what_came_before_the_first_evaluation_is_no_reason_for_a_second(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE)
@@ -280,7 +280,7 @@ def test_what_came_before_the_first_look_is_no_reason_for_a_second(
 def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
     threshold = world.findings()["input_drift", START + 30 * DAY][2]
     at = START + 15 * DAY
-    odd = [
+    irregular = [
         (
             Kind.PREDICTIONS,
             prediction(
@@ -292,30 +292,31 @@ def test_a_reference_that_got_late_rows_is_learnt_again(world: World) -> None:
         )
         for i in range(24)
     ]
-    world.send(odd)
+    world.send(irregular)
     world.reevaluate()
     again = world.findings()["input_drift", START + 30 * DAY]
     assert again[2] != threshold
     with unit_of_work(world.sessions) as session:
         recompute_marks.mark(session, world.model_id, [(START + 25 * DAY).date()])
     world.baselines = Baselines()
-    assert world.reevaluate() == 0  # a worker that starts afresh says the same
+    assert world.reevaluate() == 0  # a worker that starts afresh finds the same
 
 
 @pytest.mark.parametrize(
     "point",
     [
         pytest.param(
-            "services.evaluation.reevaluate _save after", id="in the middle of saving a look"
+            "services.evaluation.reevaluate _save after",
+            id="in the middle of saving an evaluation",
         ),
         *(
             pytest.param(
                 f"services.evaluation.reevaluate {point}", id=name, marks=pytest.mark.slow
             )
             for point, name in {
-                "_reevaluate_slot before": "before the first look",
-                "_reevaluate_slot after": "after the first look",
-                "_settle before": "with all looks saved",
+                "_reevaluate_slot before": "before the first evaluation",
+                "_reevaluate_slot after": "after the first evaluation",
+                "_settle before": "with all evaluations saved",
                 "_settle after": "before the marks are off",
             }.items()
         ),
@@ -329,7 +330,7 @@ def test_a_worker_that_dies_while_it_reevaluates_loses_nothing(
         one.send(failures(25))
         one.work()
     twin.reevaluate()
-    assert_killed(mortal.work, database_url, world.model_id, *point.split())
+    assert_killed(crashing.work, database_url, world.model_id, *point.split())
     assert world.late_days() != []
     world.reevaluate()
     assert world.findings() == twin.findings()
@@ -352,8 +353,8 @@ def test_ids_that_were_sent_again_are_counted_once_a_day_each(world: World) -> N
 def test_two_workers_that_evaluate_again_at_once_revise_once(world: World) -> None:
     world.send(failures(25))
     world.work()
-    look = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)
-    results = at_once(look, look)
+    evaluation = partial(reevaluate, world.sessions, world.baselines, world.model_id, NOW)
+    results = at_once(evaluation, evaluation)
     assert [one for one in results if isinstance(one, Exception)] == []
     world.reevaluate()
     assert world.late_days() == []

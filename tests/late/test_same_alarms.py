@@ -14,7 +14,7 @@ from services.evaluation.baseline_cache import Baselines
 from tests.conftest import Once
 from tests.killed import assert_killed
 from tests.late.world import KINDS, World, hours
-from tests.services import mortal
+from tests.services import crashing
 from tests.streams import START
 
 N_SERVED = 9
@@ -22,7 +22,7 @@ N_SERVED = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Which monitors look, behind how many days of reference, and where a worker dies."""
+    """Monitors, days of reference, and where a worker dies."""
 
     kinds: Sequence[str]
     n_reference: int
@@ -77,26 +77,26 @@ def alarms(world: World) -> list[tuple[object, ...]]:
     )
 
 
-def judged(world: World) -> dict[tuple[str, datetime], tuple[object, ...]]:
+def without_distances(world: World) -> dict[tuple[str, datetime], tuple[object, ...]]:
     """Return all findings without the distances.
 
     Bins are frozen from the first values that are folded together; where they
     lie decides nothing, but shows in the fourth digit of what is counted in them.
     """
     plain: dict[tuple[str, datetime], tuple[object, ...]] = {}
-    for key, (*said, detail) in world.findings().items():
+    for key, (*rest, detail) in world.findings().items():
         assert isinstance(detail, dict)
         features = detail.get("features", {})
         bare = {
             name: {figure: value for figure, value in one.items() if figure != "distances"}
             for name, one in features.items()
         }
-        plain[key] = (*said, detail | {"features": bare})
+        plain[key] = (*rest, detail | {"features": bare})
     return plain
 
 
-def looked_at_once(sessions: sessionmaker[Session], folder: Path, case: Case) -> World:
-    """Return a model whose events all came before anybody looked."""
+def evaluated_at_once(sessions: sessionmaker[Session], folder: Path, case: Case) -> World:
+    """Return a model whose events all came before the first evaluation."""
     world = a_world(sessions, folder, "at once", case)
     world.send(row for rows in hours(case.n_reference, N_SERVED) for row in rows)
     world.evaluate_slot()
@@ -106,7 +106,7 @@ def looked_at_once(sessions: sessionmaker[Session], folder: Path, case: Case) ->
 
 @pytest.fixture
 def at_once(once: Once, case: Case) -> World:
-    made: World = once(looked_at_once, case)
+    made: World = once(evaluated_at_once, case)
     return made
 
 
@@ -138,7 +138,7 @@ def test_events_in_pieces_and_a_new_worker_each_day(
         world.baselines = Baselines()  # nothing is remembered
         world.evaluate_slot()
     assert alarms(world) == alarms(at_once)
-    assert judged(world) == judged(at_once)
+    assert without_distances(world) == without_distances(at_once)
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_every_day(
     world.work()
     for number, point in enumerate(case.points, start=case.n_reference + 1):
         day_end = START + number * DAY
-        assert_killed(mortal.evaluate, database_url, world.model_id, day_end, *point.split())
+        assert_killed(crashing.evaluate, database_url, world.model_id, day_end, *point.split())
         assert (world.model().evaluated_until or START) < day_end
     world.evaluate_slot()
     assert alarms(world) == alarms(at_once)

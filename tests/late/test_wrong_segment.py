@@ -42,7 +42,7 @@ def rows() -> list[list[Row]]:
             for shop in SHOPS:
                 off = 3.0 if shop == WRONG and day >= CHANGED else 1.0
                 observed = chance.normal(size=3)
-                said = observed + 0.3 * off * chance.normal(size=3)
+                predicted = observed + 0.3 * off * chance.normal(size=3)
                 name = f"{shop}-{at.isoformat()}"
                 features = {"load": [1.0], "wind": [2.0], "shop": [shop]}
                 served = prediction(
@@ -50,11 +50,11 @@ def rows() -> list[list[Row]]:
                     prediction_id=name,
                     entity=shop,
                     features=features,
-                    output={"load": said.tolist()},
+                    output={"load": predicted.tolist()},
                 )
-                told = label(None, observed.tolist(), prediction_id=name)
-                told |= {"arrived_at": at + 4 * HOUR, "received_at": at + 4 * HOUR}
-                of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, told)]
+                labelled = label(None, observed.tolist(), prediction_id=name)
+                labelled |= {"arrived_at": at + 4 * HOUR, "received_at": at + 4 * HOUR}
+                of_day += [(Kind.PREDICTIONS, served), (Kind.LABELS, labelled)]
         days.append(of_day)
     return days
 
@@ -83,21 +83,21 @@ def breach_of(session: Session) -> Finding:
     return row
 
 
-def said(world: World) -> list[tuple[str, str]]:
+def outcomes(world: World) -> list[tuple[str, str]]:
     return [(str(row[0]), str(row[3])) for _, row in sorted(world.findings().items())]
 
 
 def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Path) -> None:
-    found = said(world)
+    found = outcomes(world)
     assert found[0][1] == "no label of a forecast of the champion for a segment is due"
     assert found[5][1].startswith("warming up: 3 of 19 windows of 1 day")
     assert found[CHANGED + 1][0] == "ok"
     assert found[CHANGED + 2][0] == "breach"
     assert found[CHANGED + 2][1].startswith("errors of load for shop=b are ")
     with read_only(world.sessions) as session:
-        told = explain(session, tmp_path, breach_of(session).id, None, NOW)
-    assert told.reference[0].start == START
-    [table] = told.views
+        explanation = explain(session, tmp_path, breach_of(session).id, None, NOW)
+    assert explanation.reference[0].start == START
+    [table] = explanation.views
     assert isinstance(table, Table)
     assert {row[0] for row in table.rows} == {f"load [shop={shop}]" for shop in SHOPS}
     worst, (baseline, _), times, others, _ = cast(Any, table.rows[0])
@@ -107,13 +107,13 @@ def test_the_segment_is_named_when_its_labels_are_due(world: World, tmp_path: Pa
     assert baseline == pytest.approx(0.24, abs=0.05)  # of a normal error of 0.3
 
 
-def test_a_backtest_says_what_was_said(world: World) -> None:
+def test_a_backtest_returns_the_findings_of_the_live_run(world: World) -> None:
     [record] = run_backtest(world.sessions, world.model_id, BacktestRequest()).records
-    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in said(world)) > 0
+    assert record.n_breaches == sum(outcome == "breach" for outcome, _ in outcomes(world)) > 0
 
 
 def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
-    # The forecasts were right, and the sensor that told what happened was not.
+    # The forecasts were right, and the sensor of the label was not.
     named = [
         (Kind.LABELS, label(None, row["output"]["load"], prediction_id=row["prediction_id"]))
         for day in rows()[CHANGED:]
@@ -122,12 +122,12 @@ def test_labels_that_are_corrected_take_the_finding_back(world: World) -> None:
     ]
     world.send((kind, row | {"arrived_at": NOW, "received_at": NOW}) for kind, row in named)
     assert world.reevaluate() > 0
-    assert said(world)[CHANGED + 2][0] == "ok"
+    assert outcomes(world)[CHANGED + 2][0] == "ok"
     firsts: dict[Any, Any] = {row.as_of: row.first for row in world.revised()}
     assert firsts[START + (CHANGED + 3) * DAY]["outcome"] == "breach"
 
 
-def test_it_is_refused_where_the_contract_tells_no_segments_apart(
+def test_it_is_refused_where_the_contract_has_no_segments(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     world = World(sessions, tmp_path / "lake", "plain", N_REFERENCE, kinds=())

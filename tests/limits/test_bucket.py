@@ -43,7 +43,7 @@ def test_wrong_limits_are_refused_by_name(stored: dict[str, object], message: st
         Limits.from_json(stored)
 
 
-def test_only_what_is_said_is_stored() -> None:
+def test_only_declared_limits_are_stored() -> None:
     assert Limits(rows=5).to_json() == {"rows": 5}
     assert Limits.from_json({}) == AS_INSTALLED
 

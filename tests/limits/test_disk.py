@@ -29,12 +29,12 @@ LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 class Disk:
-    """A disk whose free space is what a test says."""
+    """A disk whose free space a test sets."""
 
     def __init__(self, free: int) -> None:
         self.free, self.at = free, 0.0
 
-    def look(self, _: Path) -> int:
+    def read_free(self, _: Path) -> int:
         return self.free
 
     def clock(self) -> float:
@@ -44,24 +44,24 @@ class Disk:
 
 def test_a_disk_is_low_until_a_quarter_more_is_free() -> None:
     disk = Disk(1000)
-    disks = Disks(Settings(min_free_bytes=100), disk.look, disk.clock)
-    said = []
+    disks = Disks(Settings(min_free_bytes=100), disk.read_free, disk.clock)
+    are_low = []
     for free in (101, 99, 110, 124, 125, 101, 99):
         disk.free = free
-        said.append(disks.low() is not None)
-    assert said == [False, True, True, True, False, False, True]
+        are_low.append(disks.low() is not None)
+    assert are_low == [False, True, True, True, False, False, True]
 
 
-def test_nobody_looks_when_no_space_is_asked_for() -> None:
+def test_the_disk_is_not_read_when_no_space_is_required() -> None:
     disk = Disk(0)
-    assert Disks(Settings(min_free_bytes=0), disk.look, disk.clock).low() is None
+    assert Disks(Settings(min_free_bytes=0), disk.read_free, disk.clock).low() is None
 
 
 def test_only_disks_that_can_be_seen_from_here_are_watched() -> None:
     disk = Disk(7)
     far = Settings(database_url="postgresql+psycopg://u@h/d")
-    assert Disks(far, disk.look, disk.clock).free() == {"lake": 7}
-    assert set(Disks(Settings(), disk.look, disk.clock).free()) == {"database", "lake"}
+    assert Disks(far, disk.read_free, disk.clock).free() == {"lake": 7}
+    assert set(Disks(Settings(), disk.read_free, disk.clock).free()) == {"database", "lake"}
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_only_disks_that_can_be_seen_from_here_are_watched() -> None:
         ),
     ],
 )
-def test_what_is_short_is_said_in_words(waiting: Backlog, begins: list[str]) -> None:
+def test_what_is_short_is_reported_in_words(waiting: Backlog, begins: list[str]) -> None:
     settings = Settings(max_backlog_bytes=2**20, max_backlog_age=timedelta(minutes=1))
     disk = Disk(2**40)
-    said = shortages(settings, Disks(settings, disk.look, disk.clock), waiting)
-    assert [each[: len(begin)] for each, begin in zip(said, begins, strict=True)] == begins
+    found = shortages(settings, Disks(settings, disk.read_free, disk.clock), waiting)
+    assert [each[: len(begin)] for each, begin in zip(found, begins, strict=True)] == begins
 
 
 def test_a_backlog_is_full_until_it_is_well_below() -> None:

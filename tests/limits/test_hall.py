@@ -15,8 +15,8 @@ ROOM = 1200
 
 
 def may(**changes: int) -> Allowed:
-    usual = {"body_bytes": ROOM, "rows": 1000, "rows_per_second": 0, "burst_rows": 0}
-    return Allowed(**{**usual, "waiting_bytes": ROOM, **changes})
+    defaults = {"body_bytes": ROOM, "rows": 1000, "rows_per_second": 0, "burst_rows": 0}
+    return Allowed(**{**defaults, "waiting_bytes": ROOM, **changes})
 
 
 def filled(hall: Hall, key_id: UUID, n_bytes: int = 10) -> int:
@@ -110,7 +110,7 @@ def rate(per_second: int) -> Allowed:
     return allowed(Limits(rows_per_second=per_second, burst_rows=per_second), Settings())
 
 
-def test_who_is_in_debt_is_told_for_how_long() -> None:
+def test_who_is_in_debt_is_answered_for_how_long() -> None:
     clock = Clock()
     hall, key = Hall(ROOM, clock), uuid4()
     hall.enter(key, rate(100)).charge(350)  # 100 at once, 250 of debt

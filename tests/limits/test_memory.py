@@ -77,7 +77,7 @@ def tokens(sessions: sessionmaker[Session]) -> list[str]:
 
 
 class Large(threading.Thread):
-    """Sends one body of 32 MiB in pieces; slowly, until told to hurry."""
+    """Sends one body of 32 MiB in pieces; slowly, until `hurry` is set."""
 
     def __init__(self, host: str, port: int, token: str, hurry: threading.Event) -> None:
         super().__init__(daemon=True)

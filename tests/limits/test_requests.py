@@ -81,7 +81,7 @@ def test_more_rows_than_the_key_may_send_at_once_are_refused(
     assert (again["accepted"], again["duplicate"]) == (3, False)
 
 
-def test_a_key_over_its_rate_is_told_when_to_come_again(sender: Sender) -> None:
+def test_a_key_over_its_rate_is_answered_when_to_retry(sender: Sender) -> None:
     client, other = sender(rows_per_second=1, burst_rows=5), sender("other")
     assert client.post(PREDICTIONS, content=batch(0, 25)).status_code == 200
     answer = client.post(PREDICTIONS, content=batch(25, 1))
@@ -110,13 +110,13 @@ def admin(settings: Settings, sessions: sessionmaker[Session]) -> Iterator[TestC
         yield client
 
 
-def test_limits_are_said_when_a_key_is_made(admin: TestClient) -> None:
+def test_limits_are_declared_when_a_key_is_made(admin: TestClient) -> None:
     limits = {"rows_per_second": 500, "body_bytes": 1000}
     body = {"name": "ci", "scopes": ["ingest"], "limits": limits}
     assert admin.post("/v1/keys", json=body).status_code == 201
     shown = {key["name"]: key["limits"] for key in admin.get("/v1/keys").json()["items"]}
-    unsaid = asdict(Limits())
-    assert shown == {"admin": unsaid, "ci": unsaid | limits}
+    defaults = asdict(Limits())
+    assert shown == {"admin": defaults, "ci": defaults | limits}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

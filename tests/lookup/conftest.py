@@ -39,7 +39,7 @@ class Place:
         rows = tuple(row | {"received_at": received_at} for row in rows)
         keep(self.sessions, self.model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
 
-    def tell(self, *rows: Row) -> None:
+    def send_labels(self, *rows: Row) -> None:
         """Put labels into the inbox, as one batch."""
         keep(self.sessions, self.model_id, Kind.LABELS, table(Kind.LABELS, rows))
 

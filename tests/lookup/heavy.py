@@ -79,10 +79,10 @@ def main() -> None:
     order = ExportRequest(model_id=UUID(model), query=Query(), form=form)
     counted = [0]
 
-    def told(n: int) -> None:
+    def report(n: int) -> None:
         counted[0] += n
 
-    n_bytes = sum(len(piece) for piece in export(sessions, lake, order, told))
+    n_bytes = sum(len(piece) for piece in export(sessions, lake, order, report))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(counted[0], n_bytes, most)  # noqa: T201
 

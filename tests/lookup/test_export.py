@@ -85,7 +85,7 @@ def test_filters_repeats_and_labels_are_as_in_the_lists(
         prediction(START + HOUR, prediction_id="q", entity="e2"),
         prediction(START + DAY, prediction_id="p", cost=3.0),
     )
-    place.tell(label(START + 2 * HOUR, [0.5]))
+    place.send_labels(label(START + 2 * HOUR, [0.5]))
 
     params = {"format": "arrow", "with_labels": "true", "entity": "e1"}
     rows = in_order(read(client.get(EXPORT, params=params).content, "arrow").to_pylist())

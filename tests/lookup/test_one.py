@@ -18,7 +18,7 @@ from tests.streams import START, label, prediction
 
 def test_an_id_is_found_in_the_inbox_and_in_the_lake(get: Get, place: Place) -> None:
     place.send(prediction(START, prediction_id="s17:4/a b"), prediction(START + DAY, 1))
-    place.tell(label(START + HOUR, [0.5]))
+    place.send_labels(label(START + HOUR, [0.5]))
 
     from_inbox = get("predictions/s17:4/a b")
     place.archive()
@@ -60,14 +60,14 @@ def test_what_is_not_there_is_not_found(get: Get, place: Place, path: str) -> No
     assert get(path, 404)["type"] == "urn:seqwatch:error:NotFound"
 
 
-def test_an_id_is_not_looked_for_far_from_a_time_that_is_told(get: Get, place: Place) -> None:
+def test_an_id_is_not_searched_far_from_a_given_time(get: Get, place: Place) -> None:
     place.send(prediction(START, prediction_id="p"))
     assert "of that time" in get("predictions/p", 404, at="2026-01-20T00:00:00Z")["detail"]
 
 
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let time be up after one look at one file."""
+    """Let time be up after one file is read."""
     monkeypatch.setattr(paged, "PATIENCE", timedelta(0))
     monkeypatch.setattr(search, "FIRST_SCAN", 1)
 
@@ -83,7 +83,7 @@ def spread_over(place: Place, n_days: int) -> None:
 
 
 @pytest.mark.usefixtures("no_time")
-def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
+def test_a_search_that_runs_out_of_time_returns_how_far_it_came_and_goes_on(
     get: Get, place: Place
 ) -> None:
     spread_over(place, 4)
@@ -100,7 +100,9 @@ def test_a_search_that_runs_out_of_time_says_how_far_it_came_and_goes_on(
 
 
 @pytest.mark.usefixtures("no_time")
-def test_a_page_that_runs_out_of_time_says_so(get: Get, place: Place) -> None:
+def test_a_page_that_runs_out_of_time_returns_how_far_it_searched(
+    get: Get, place: Place
+) -> None:
     spread_over(place, 4)
     first = get("predictions", session="long")
     assert (first["items"], first["searched_back_to"][:10]) == ([], "2026-01-07")
@@ -139,7 +141,7 @@ def steps(n: int, **fields: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("limit", [1, 10, 35, 36, 100])
-def test_a_session_is_told_in_order_across_inbox_and_lake(
+def test_a_session_is_returned_in_order_across_inbox_and_lake(
     get: Get, place: Place, limit: int
 ) -> None:
     rows = steps(36)
@@ -147,11 +149,11 @@ def test_a_session_is_told_in_order_across_inbox_and_lake(
     place.archive()
     place.send(*rows[::2])
 
-    told: list[Any] = []
+    steps_found: list[Any] = []
     cursor: str | None = None
-    while not told or cursor:
+    while not steps_found or cursor:
         answer = get("sessions/s", limit=limit, **({"cursor": cursor} if cursor else {}))
-        told += answer["items"]
+        steps_found += answer["items"]
         cursor = answer["next_cursor"]
         assert (answer["n_rows"], answer["session_id"]) == (36, "s")
         assert (answer["first"], answer["last"]) == (
@@ -159,11 +161,11 @@ def test_a_session_is_told_in_order_across_inbox_and_lake(
             "2026-01-06T11:00:00Z",
         )
 
-    assert [row["step_index"] for row in told] == [*range(36)]
-    assert (told[0]["session_start"], told[-1]["session_end"]) == (True, True)
+    assert [row["step_index"] for row in steps_found] == [*range(36)]
+    assert (steps_found[0]["session_start"], steps_found[-1]["session_end"]) == (True, True)
 
 
-def test_steps_of_one_moment_are_told_by_their_number(get: Get, place: Place) -> None:
+def test_steps_of_one_moment_are_ordered_by_their_number(get: Get, place: Place) -> None:
     at_once = [row | {"at": START} for row in steps(12)]
     place.send(*reversed(at_once))
     place.archive()

@@ -142,7 +142,7 @@ def test_filters(
         prediction(START + DAY + HOUR, prediction_id="e", status="timeout"),
         prediction(START, prediction_id="r", version=REFERENCE, output=None),
     )
-    place.tell(label(None, [1.0], prediction_id="a", entity=None))
+    place.send_labels(label(None, [1.0], prediction_id="a", entity=None))
     if is_archived:
         place.archive()
 
@@ -189,7 +189,7 @@ def test_labels_meet_their_predictions_wherever_both_are(
     ]
     if rows_archived:
         place.archive()
-    place.tell(*labels)
+    place.send_labels(*labels)
     if labels_archived:
         place.archive()
 

@@ -121,17 +121,17 @@ def test_lookups_beside_a_running_archive_see_every_row_once(
                 for rows in batches(seen, Query(), with_labels=False)
                 for name in rows["prediction_id"].to_pylist()
             ]
-            told = timeline.timeline(seen, "s", None, 1000, lambda: False)
+            session_timeline = timeline.timeline(seen, "s", None, 1000, lambda: False)
             newest = paged.page(seen, Query(), None, 10, lambda: False).rows
             found = least and by_id.prediction(seen, f"p{least - 1:04}", stop=lambda: False)
         assert sorted(exported) == [f"p{i:04}" for i in range(len(exported))]
         assert len(exported) >= least
-        assert told is None or told.n_rows == len(exported)
+        assert session_timeline is None or session_timeline.n_rows == len(exported)
         assert [row.fields["prediction_id"] for row in newest] == sorted(exported)[-10:][::-1]
         assert not least or isinstance(found, Prediction)
 
 
-def test_a_session_maker_is_not_needed_after_the_look(
+def test_a_session_maker_is_not_needed_after_the_snapshot(
     place: Place, sessions: sessionmaker[Session]
 ) -> None:
     """No transaction is open while files are read: what waits was copied."""

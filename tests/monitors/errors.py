@@ -27,7 +27,7 @@ def cells(errors: Floats) -> Floats:
 
 
 def error_days(of_days: Floats) -> ErrorDays:
-    """Return days from `cells` as what one version erred, from its first day on."""
+    """Return days from `cells` as the errors of one version, from its first day on."""
     targets = tuple(f"t{i}" for i in range(of_days.shape[1] // len(AHEAD)))
     return ErrorDays(
         names=horizon_buckets.names(targets, HORIZON),

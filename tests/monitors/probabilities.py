@@ -15,11 +15,11 @@ _LASTS = 0.7  # how far a day's mood lasts until the next
 
 
 def sessions(n_days: int, seed: int) -> tuple[Floats, Floats]:
-    """Return claims that mean what they say, and what happened, of sessions that hang together.
+    """Return calibrated probabilities and what happened, of dependent sessions.
 
-    What a session holds, and what kind of day it is, move its claims; the chance that decides
-    what happens is shared within a session. So labels depend on each other, and still
-    each happens as often as is claimed.
+    What a session holds, and what kind of day it is, move its probabilities; the chance that
+    decides what happens is shared within a session. So labels depend on each other, and still
+    each happens as often as predicted.
 
     Returns
     -------
@@ -51,12 +51,12 @@ def softmax(logits: Floats) -> Floats:
 
 
 def sharpened(predicted: Floats) -> Floats:
-    """Return claims at half the temperature: over-confident."""
+    """Return probabilities at half the temperature: over-confident."""
     return softmax(2.0 * np.log(predicted))
 
 
 def shifted(predicted: Floats) -> Floats:
-    """Return claims in which the odds of the first class are 2.5 times as high."""
+    """Return probabilities in which the odds of the first class are 2.5 times as high."""
     return softmax(np.log(predicted) + np.log([2.5, 1.0, 1.0]))
 
 

@@ -51,7 +51,7 @@ def test_nothing_expected_is_no_data() -> None:
     assert found.outcome is Outcome.NO_DATA
 
 
-def test_each_step_is_told_apart() -> None:
+def test_each_step_has_its_own_error() -> None:
     errors = week(0.4)
     errors.sums[:, 3] *= 2
     steps = evaluation(errors).detail.to_json()["per_step"]

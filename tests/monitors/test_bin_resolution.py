@@ -35,7 +35,7 @@ def summed(values: Floats, edges: Edges) -> Summary:
     return summarise([Column(values=values, chunks=hours, repeats=never)], edges)
 
 
-def halves(summary: Summary) -> tuple[Summary, Summary]:
+def parts(summary: Summary) -> tuple[Summary, Summary]:
     first = chunk_at(START)
     middle = first + CHANGED * 24
     return summary.select(middle, first + N_DAYS * 24), summary.select(first, middle)
@@ -46,7 +46,7 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
     for source in (values[: CHANGED * 24], nights()):
         edges = freeze({"x": source})
         summary = summed(values, edges)
-        now, before = halves(summary)
+        now, before = parts(summary)
         ks.append(float(between(totals(now), totals(before), edges).ks[0]))
         hours = hourly(summary, ("x",), START, day(N_DAYS))
         params = InputDriftParams(window=5 * DAY, season=DAY)
@@ -57,7 +57,7 @@ def test_edges_of_one_night_blunt_distances_and_leave_scores_alone() -> None:
     assert scores[0] == scores[1]
 
 
-def test_it_is_told_of_the_edges_of_one_night_and_not_of_those_of_the_reference() -> None:
+def test_edges_of_one_night_are_reported_and_those_of_the_reference_are_not() -> None:
     values = stream()
     fine, blunt = (freeze({"x": source}) for source in (values, nights()))
     assert coarsest(totals(summed(values, fine)).counts, fine) is None
@@ -75,11 +75,11 @@ FULL = np.r_[np.zeros(33), 1000.0]
     ("edges", "counts"),
     [
         pytest.param(np.sort(LINE % 2), FULL, id="values that recur fill few bins"),
-        pytest.param(LINE, FULL / 3, id="of few values nothing is said"),
+        pytest.param(LINE, FULL / 3, id="few values"),
         pytest.param(LINE, np.zeros(34), id="nor of none"),
     ],
 )
-def test_of_what_nothing_is_told(edges: Floats, counts: Floats) -> None:
+def test_nothing_is_reported(edges: Floats, counts: Floats) -> None:
     assert coarsest(counts[np.newaxis], Edges(names=("x",), values=edges[np.newaxis])) is None
 
 

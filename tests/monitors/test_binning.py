@@ -30,8 +30,8 @@ EDGES = [
 @pytest.mark.parametrize("n_values", [1, MANY])
 def test_bins_are_those_that_a_search_finds(edges: Floats, n_values: int) -> None:
     beside = [edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)]
-    odd = [[0.0, -0.0, np.inf, -np.inf, HUGE, -HUGE, TINY], RNG.normal(size=1000)]
-    values = np.concatenate([*beside, *odd])
+    extreme = [[0.0, -0.0, np.inf, -np.inf, HUGE, -HUGE, TINY], RNG.normal(size=1000)]
+    values = np.concatenate([*beside, *extreme])
     found = Bins(edges, n_values).of(values)
     assert np.array_equal(found, np.searchsorted(edges, values, side="right"))
 

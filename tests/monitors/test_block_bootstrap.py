@@ -25,7 +25,7 @@ WINDOW = 7  # days
         (0.97, 126, 8, 16.837432702341115),
     ],
 )
-def test_blocks_are_as_long_as_another_implementation_says(
+def test_blocks_are_as_long_as_those_of_another_implementation(
     phi: float, n: int, seed: int, expected: float
 ) -> None:
     assert block_length(ar1(phi, (n,), seed)) == pytest.approx(expected, rel=1e-9)
@@ -54,7 +54,7 @@ def asked(values: Floats, n_days: int) -> Resampled:
     return resampled(days[n_days:], days[:n_days], around)
 
 
-def test_the_feature_that_moved_is_on_top_and_where_it_went_is_told() -> None:
+def test_the_feature_that_moved_is_on_top_with_the_interval_of_its_shift() -> None:
     x = ar1(0.5, ((60 + WINDOW) * 24, 3), 1)
     x[60 * 24 :, 1] += 1.0
     found = asked(x, 60)
@@ -103,7 +103,7 @@ GRID = np.array([[0.0, 1.0, 2.0, 3.0]])
         pytest.param(np.ones((0, 1, 3)), np.ones((30, 1, 3)), id="no day"),
     ],
 )
-def test_where_nothing_can_be_said(current: Floats, reference: Floats) -> None:
+def test_where_nothing_can_be_tested(current: Floats, reference: Floats) -> None:
     found = resampled(current, reference, GRID)
     assert found.top is None
     assert math.isnan(found.p)
@@ -136,10 +136,10 @@ def rates(phi: float, n_days: int, shift: float, n: int) -> tuple[float, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("n_days", [21, 42, 126])
-def test_its_size_is_near_what_it_says(phi: float, n_days: int) -> None:
+def test_its_size_is_near_its_nominal_size(phi: float, n_days: int) -> None:
     n = 400
     called, held = rates(phi, n_days, 0.0, n)
-    # The docs say .03 to .10 of quiet weeks and .83 to .92 of intervals, of other streams.
+    # The docs have .03 to .10 of quiet weeks and .83 to .92 of intervals, of other streams.
     assert 0.03 - 2.6 * math.sqrt(0.03 * 0.97 / n) <= called
     assert called <= 0.10 + 2.6 * math.sqrt(0.1 * 0.9 / n)
     assert abs(held - 0.875) <= 0.045 + 2.6 * math.sqrt(0.875 * 0.125 / n)

@@ -48,7 +48,7 @@ def evaluation(slices: Slices, params: BurnRateParams = PARAMS) -> Finding:
         pytest.param(0.008, 270.0, id="0.8 per cent by the slow tier"),
     ],
 )
-def test_detection_takes_as_long_as_the_closed_form_says(share: float, minutes: float) -> None:
+def test_detection_takes_as_long_as_in_the_closed_form(share: float, minutes: float) -> None:
     """t = L f eps / e, for 99.9 % over 30 days; one slice of 6 s either way."""
     assert evaluation(outage(minutes - 0.15, share)).outcome is Outcome.OK
     assert evaluation(outage(minutes + 0.15, share)).outcome is Outcome.BREACH
@@ -113,7 +113,7 @@ def test_two_failures_never_burn() -> None:
     assert evaluation(slices_of(5 * MINUTE, good, bad)).outcome is Outcome.BREACH
 
 
-def test_an_outage_that_ended_between_two_evaluations_is_told() -> None:
+def test_an_outage_that_ended_between_two_evaluations_is_reported() -> None:
     slices = outage(60, 1.0, width=5 * MINUTE)
     ended = np.zeros(60, dtype=np.int64)
     later = slices_of(
@@ -145,7 +145,7 @@ def test_what_cannot_be_evaluated_is_not_ok(
     assert (found.outcome, found.detail.to_json()["state"]) == (outcome, state)
 
 
-def test_without_a_latency_the_finding_says_of_how_many() -> None:
+def test_without_a_latency_the_finding_states_of_how_many() -> None:
     nothing = np.zeros(600, dtype=np.int64)
     found = evaluation(slices_of(5 * MINUTE, nothing, nothing, nothing + 5), LATENCY)
     assert found.cause == "none of the 1,440 predictions of this day has a latency"

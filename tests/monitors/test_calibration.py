@@ -1,4 +1,4 @@
-"""Calibration: whether claims come true as often as they say."""
+"""Calibration: whether events are as frequent as their predicted probabilities."""
 
 import math
 from collections.abc import Callable
@@ -51,11 +51,11 @@ def changed(change: Callable[[Floats], Floats], seed: int = 1) -> tuple[Floats, 
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     of_days = cells(*sessions(70, seed=3))
     found = [evaluate(claim_days(of_days[:end]), PARAMS) for end in range(1, 71)]
-    learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
-    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
-    assert len(learning) == 57 + 2 + 3 - 1  # as of `residual`
-    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
+    warming_up = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
+    assert warming_up[0] == "warming up: 0 of 19 windows of 3 days"
+    assert warming_up[-1] == "warming up: 18 of 19 windows of 3 days"
+    assert len(warming_up) == 57 + 2 + 3 - 1  # as of `residual`
+    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(warming_up) :]}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
         pytest.param(shifted, "class 'walk' is predicted at 0.", id="one class"),
     ],
 )
-def test_what_no_longer_holds_is_told_in_words(
+def test_what_no_longer_holds_is_reported_in_words(
     change: Callable[[Floats], Floats], words: str
 ) -> None:
     before, after = evaluated(*changed(lambda late: late)), evaluated(*changed(change))
@@ -93,7 +93,7 @@ def test_the_finding_holds_the_reliability_of_the_class_that_moved_most() -> Non
     assert walk["now"]["bias"] == pytest.approx(walk["predicted"] - walk["observed"])
 
 
-def test_one_that_never_meant_what_it_said_is_no_news() -> None:
+def test_one_that_was_never_calibrated_is_no_breach() -> None:
     predicted, observed = sessions(N_DAYS, seed=1)
     found = evaluated(sharpened(predicted), observed)
     baseline: Any = found.detail.to_json()["classes"]
@@ -101,7 +101,7 @@ def test_one_that_never_meant_what_it_said_is_no_news() -> None:
     assert min(one["baseline"]["sureness"] for one in baseline.values()) > 0.05
 
 
-def test_windows_with_too_few_labels_or_probabilities_say_nothing() -> None:
+def test_windows_with_too_few_labels_or_probabilities_are_no_data() -> None:
     predicted, observed = changed(shifted)
     lost = observed.copy()
     lost[CHANGED:, ::2] = math.nan
@@ -142,16 +142,16 @@ def test_nothing_has_no_figures() -> None:
 
 def naive(total: Floats) -> float:
     """Return the mean square error by claim as it is usually taken."""
-    told = [each for each in table(total) if each.n]
-    n = sum(each.n for each in told)
+    bins = [each for each in table(total) if each.n]
+    n = sum(each.n for each in bins)
     return sum(
-        each.n / n * ((each.predicted or 0.0) - (each.observed or 0.0)) ** 2 for each in told
+        each.n / n * ((each.predicted or 0.0) - (each.observed or 0.0)) ** 2 for each in bins
     )
 
 
 @pytest.mark.parametrize("n", [20, 60, 300])
 def test_few_labels_of_a_calibrated_classifier_show_no_error(n: int) -> None:
-    """2,000 draws; claims lie in the middle of bins, where nothing but chance is taken off."""
+    """2,000 draws; probabilities in the middle of bins, so that only chance is taken off."""
     chance = np.random.default_rng(n)
     taken: list[tuple[float, float]] = []
     for _ in range(2_000):
@@ -168,7 +168,7 @@ def test_few_labels_of_a_calibrated_classifier_show_no_error(n: int) -> None:
     assert plain.mean() > 20 * abs(debiased.mean())
 
 
-def test_an_error_that_is_there_is_told_whole() -> None:
+def test_an_error_that_is_there_is_estimated_without_bias() -> None:
     chance = np.random.default_rng(1)
     predicted = np.full((60, 1, 1), 0.8)
     found = [
@@ -219,7 +219,7 @@ def test_false_alarms_are_about_as_frequent_as_promised() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [sharpened, shifted])
-def test_claims_that_no_longer_hold_are_found_within_two_weeks(
+def test_probabilities_that_no_longer_hold_are_found_within_two_weeks(
     change: Callable[[Floats], Floats],
 ) -> None:
     """15 streams with half a year of reference; who always calls, or never, fails."""

@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("rows", "is_odd"),
+    ("rows", "is_anomalous"),
     [
         pytest.param(150.0, False, id="half as many again"),
         pytest.param(151.0, True, id="more than that"),
@@ -30,31 +30,31 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
         pytest.param(0.0, True, id="none"),
     ],
 )
-def test_volume_is_compared_with_the_same_weekday(rows: float, *, is_odd: bool) -> None:
+def test_volume_is_compared_with_the_same_weekday(rows: float, *, is_anomalous: bool) -> None:
     weeks = np.tile([10.0, 20.0, 30.0, 40.0, 100.0, 60.0, 70.0], 3)
     days = np.append(weeks, [10.0, 20.0, 30.0, 40.0, rows])
-    assert [odd.day for odd in volume_anomalies(days, 21)] == ([25] if is_odd else [])
+    assert [found.day for found in volume_anomalies(days, 21)] == ([25] if is_anomalous else [])
 
 
-def test_one_week_with_rows_says_nothing_about_what_is_usual() -> None:
+def test_one_week_with_rows_is_no_baseline() -> None:
     assert volume_anomalies(np.array([0.0] * 7 + [10.0] * 7 + [99.0]), 14) == []
     assert volume_anomalies(np.array([99.0]), 0) == []
 
 
-@pytest.mark.parametrize("odd", [latency_anomalies, failure_anomalies])
-def test_without_days_before_nothing_is_odd(
-    odd: Callable[[Floats, int], list[Anomaly]],
+@pytest.mark.parametrize("anomalies", [latency_anomalies, failure_anomalies])
+def test_without_days_before_nothing_is_anomalous(
+    anomalies: Callable[[Floats, int], list[Anomaly]],
 ) -> None:
-    assert odd(np.array([9.0]), 0) == []
-    assert odd(np.array([np.nan] * 5 + [9.0]), 5) == []
-    assert odd(np.array([1.0] * 5 + [np.nan]), 5) == []
+    assert anomalies(np.array([9.0]), 0) == []
+    assert anomalies(np.array([np.nan] * 5 + [9.0]), 5) == []
+    assert anomalies(np.array([1.0] * 5 + [np.nan]), 5) == []
 
 
-def test_a_slower_day_is_told_from_the_width_of_a_bin() -> None:
+def test_a_slower_day_is_distinguished_from_the_width_of_a_bin() -> None:
     assert latency_anomalies(np.array([1.0] * 5 + [1.59, 1.61]), 5)[0].day == 6
 
 
-def test_few_failures_are_none_however_many_times_the_usual() -> None:
+def test_few_failures_are_no_anomaly_however_many_times_the_baseline() -> None:
     assert failure_anomalies(np.array([0.0001] * 5 + [0.009]), 5) == []
     assert len(failure_anomalies(np.array([0.0001] * 5 + [0.011]), 5)) == 1
     assert failure_anomalies(np.array([0.2] * 5 + [0.5]), 5) == []

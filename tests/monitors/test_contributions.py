@@ -53,7 +53,7 @@ def test_parts_add_up_to_what_the_mean_moved(
     assert days.sum() == pytest.approx(mean(now) - mean(before), abs=1e-9)
 
 
-def test_an_hour_that_only_became_rarer_is_told_apart_from_one_that_rose() -> None:
+def test_an_hour_that_only_became_rarer_is_distinguished_from_one_that_rose() -> None:
     before = parts(np.array([1.0, 1.0]), np.array([0.0, 10.0]))
     rose = parts_moved(parts(np.array([1.0, 1.0]), np.array([0.0, 14.0])), before)
     assert rose.tolist() == [0.0, 2.0]
@@ -63,7 +63,7 @@ def test_an_hour_that_only_became_rarer_is_told_apart_from_one_that_rose() -> No
     assert (rarer > 0).all()
 
 
-def test_bars_hold_all_values_and_look_like_a_histogram() -> None:
+def test_bars_hold_all_values_and_equal_a_histogram() -> None:
     chance = np.random.default_rng(2)
     before, now = chance.normal(0, 1, 20_000), chance.normal(1, 2, 20_000)
     edges = freeze({"x": before})
@@ -85,7 +85,7 @@ def test_bars_hold_all_values_and_look_like_a_histogram() -> None:
         pytest.param(np.repeat([0.0, 1.0], 25), np.array([0.0, 1.0, 1.0]), id="two values"),
     ],
 )
-def test_bars_of_odd_distributions_lose_nothing(before: Floats, now: Floats) -> None:
+def test_bars_of_unexpected_distributions_lose_nothing(before: Floats, now: Floats) -> None:
     edges = freeze({"x": before})
     found = bars(totals(window(now, edges)), totals(window(before, edges)), edges, 0)
     assert (np.diff(found.borders) > 0).all()

@@ -141,14 +141,14 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "fact", "said"), FAULTS)
-def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], said: str) -> None:
+@pytest.mark.parametrize(("change", "fact", "words"), FAULTS)
+def test_a_fault_of_one_day_is_named(change: Change, fact: tuple[str, str], words: str) -> None:
     stream = ordinary()
     change(stream, LAST)
     finding = evaluated(stream)
     assert finding.outcome is Outcome.BREACH
     assert fact in facts(finding)
-    assert said in finding.cause
+    assert words in finding.cause
     assert finding.value is not None
     assert finding.value > 1
 
@@ -161,12 +161,14 @@ def test_a_day_like_the_others_is_no_fault(quiet: Stream) -> None:
 
 
 ARRIVALS = [
-    pytest.param({}, None, id="as usual"),
+    pytest.param({}, None, id="as the baseline"),
     pytest.param({"n_rows": 2_000}, None, id="doubled volume"),
     pytest.param({"n_rows": 500}, None, id="half of it, on a holiday"),
     pytest.param({"n_rows": 4_100}, "4100 rows, baseline 1002", id="four times as many"),
     pytest.param({"n_rows": 200}, "200 rows, baseline 1002", id="a fifth"),
-    pytest.param({"n_rows": 9_000, "baseline": (1_000, 0, 0)}, None, id="too few weeks to say"),
+    pytest.param(
+        {"n_rows": 9_000, "baseline": (1_000, 0, 0)}, None, id="too few weeks for a baseline"
+    ),
     pytest.param({"n_duplicates": 5}, None, id="few that came twice"),
     pytest.param({"n_duplicates": 30}, "3.0% of the rows are duplicates", id="many"),
     pytest.param({"refused": {"range": 30}}, "2.9% of the rows refused: out", id="range"),
@@ -178,20 +180,20 @@ ARRIVALS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), ARRIVALS)
+@pytest.mark.parametrize(("change", "words"), ARRIVALS)
 def test_rows_are_held_to_numbers(
-    quiet: Stream, change: dict[str, object], said: str | None
+    quiet: Stream, change: dict[str, object], words: str | None
 ) -> None:
     baseline = {"n_rows": 1_000, "baseline": (1_000, 990, 1_010, 1_005, 0)}
     finding = evaluated(quiet, volume=DayVolume(**(baseline | change)))  # type: ignore[arg-type]
-    if said is None:
+    if words is None:
         assert finding.outcome is Outcome.OK, finding.cause
     else:
         assert finding.outcome is Outcome.BREACH
-        assert said in finding.cause
+        assert words in finding.cause
 
 
-def test_a_day_without_rows_is_a_fault_where_rows_are_usual(quiet: Stream) -> None:
+def test_a_day_without_rows_is_a_fault_where_rows_are_normal(quiet: Stream) -> None:
     quiet = replace(quiet, sent=quiet.sent.copy())
     quiet.sent[LAST] = 0
     finding = evaluated(quiet, volume=DayVolume(n_rows=0, baseline=(24,) * 5))
@@ -232,10 +234,10 @@ def test_without_enough_reference_features_are_not_evaluated(quiet: Stream) -> N
     found = data_quality.fit(short, ("load",), PARAMS)
     assert found == WarmingUp(n_windows=18, window_days=1)
     window = Window(day(TODAY), day(N_DAYS))
-    for baseline, said in ((found, "18 of 19 windows"), (None, "no reference")):
+    for baseline, words in ((found, "18 of 19 windows"), (None, "no reference")):
         calm = data_quality.evaluate(baseline, days, DayVolume(n_rows=24), PARAMS, window)
         assert calm.outcome is Outcome.NO_DATA
-        assert said in calm.cause
+        assert words in calm.cause
         twice = DayVolume(n_rows=24, n_duplicates=20)
         loud = data_quality.evaluate(baseline, days, twice, PARAMS, window)
         assert loud.outcome is Outcome.BREACH

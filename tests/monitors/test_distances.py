@@ -329,7 +329,7 @@ def test_distances_are_the_same_from_both_sides(current: Floats, reference: Floa
 
 @settings(max_examples=60, deadline=None)
 @given(COUNTS, COUNTS, st.integers(1, 8))
-def test_wider_bins_never_add_to_what_shares_tell(
+def test_wider_bins_never_increase_a_distance_of_shares(
     current: Floats, reference: Floats, at: int
 ) -> None:
     """Also: a bin that is empty in both windows may be cut anywhere."""

@@ -57,7 +57,7 @@ def test_a_column_that_is_empty_in_one_sample_is_summarised_and_not_tested() -> 
     assert theirs["MissingValueCount(column=oil)"] == {"count": 500, "share": 1.0}
 
 
-def test_nothing_to_compare_is_said_so() -> None:
+def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(ValueError, match="no column has a value in both samples"):
         evidently_report.compare(NAMES, sample(1), np.full((9, 2), np.nan))
 
@@ -71,7 +71,7 @@ def neighbours(value: float) -> Floats:
     return np.where(np.arange(N) % 2, value, np.nextafter(value, np.inf))
 
 
-ODD = {
+EXTREME = {
     "constant": (np.full(N, 3.0), np.full(N, 3.0)),
     "two neighbouring doubles": (neighbours(1.0), neighbours(1.0)),
     "large constant": (np.full(N, 2.0**60), np.full(N, 1e13)),
@@ -91,7 +91,7 @@ ODD = {
 
 
 def test_a_report_is_written_for_two_neighbouring_doubles() -> None:
-    reference, current = (each.reshape(-1, 1) for each in ODD["two neighbouring doubles"])
+    reference, current = (each.reshape(-1, 1) for each in EXTREME["two neighbouring doubles"])
     metrics = evidently_report.compare(["load"], reference, current).dict()["metrics"]
     name = "load (shown as constant: differs in the last digits only)"
     assert {metric["metric_name"]: metric["value"] for metric in metrics}[
@@ -101,10 +101,12 @@ def test_a_report_is_written_for_two_neighbouring_doubles() -> None:
 
 @pytest.mark.slow
 def test_a_report_is_written_for_every_kind_of_feature() -> None:
-    reference, current = (np.column_stack([each[i] for each in ODD.values()]) for i in range(2))
-    snapshot = evidently_report.compare([*ODD], reference, current)
+    reference, current = (
+        np.column_stack([each[i] for each in EXTREME.values()]) for i in range(2)
+    )
+    snapshot = evidently_report.compare([*EXTREME], reference, current)
     page = evidently_report.html(snapshot)
-    for name in ODD:
+    for name in EXTREME:
         assert name in page
     assert "two neighbouring doubles (shown as constant" in page
     assert "large / 1e+99" in page
@@ -122,7 +124,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_names_cannot_end_its_script()
     )
 
 
-def test_a_report_does_not_load_what_would_tell_its_makers() -> None:
+def test_a_report_does_not_load_telemetry() -> None:
     evidently_report.compare(NAMES, sample(1), sample(2))
     assert {"evidently.telemetry", "iterative_telemetry"} & {*sys.modules} == set()
 

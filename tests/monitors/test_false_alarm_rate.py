@@ -8,7 +8,7 @@ from monitors.false_alarms.false_alarm_rate import Achieved
 
 
 @pytest.mark.parametrize("expected", [0.5, 2.0, 5.0, 20.0])
-def test_the_bounds_hold_the_rate_as_often_as_they_say(expected: float) -> None:
+def test_the_bounds_hold_the_rate_at_their_confidence(expected: float) -> None:
     """Exactly: over all counts that are likely enough to matter."""
     days, counts = 360.0, np.arange(200)
     chance = stats.poisson.pmf(counts, expected)
@@ -29,6 +29,6 @@ def test_a_promise_is_called_broken_as_seldom_as_the_level_allows() -> None:
     assert thrice[broken].sum() > 0.8
 
 
-def test_no_day_says_nothing() -> None:
+def test_without_a_day_there_is_no_interval() -> None:
     nothing = Achieved(n_alarms=0, days=0.0)
     assert all(math.isnan(bound) for bound in nothing.interval())

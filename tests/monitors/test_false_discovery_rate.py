@@ -6,8 +6,8 @@ import pytest
 from monitors.statistics.false_discovery_rate import WRONG_SHARE, moved
 from monitors.summaries.summary import Bools, Floats
 
-N_LOOKS = 400
-USUAL = np.tile(np.linspace(0.0, 1.0, N_LOOKS)[:, np.newaxis], 4)
+N_EVALUATIONS = 400
+BASELINE = np.tile(np.linspace(0.0, 1.0, N_EVALUATIONS)[:, np.newaxis], 4)
 NAN = math.nan
 
 
@@ -23,17 +23,17 @@ NAN = math.nan
     ],
 )
 def test_who_is_named(scores: list[float], expected: list[int]) -> None:
-    found = moved(np.array(scores), USUAL, limit=2.0)
+    found = moved(np.array(scores), BASELINE, limit=2.0)
     assert np.flatnonzero(found).tolist() == expected
 
 
 def test_a_past_too_short_for_a_list_still_names_what_is_above_the_limit() -> None:
-    short, scores = USUAL[:: N_LOOKS // 5], np.array([3.0, 1.5, 0.5, 0.5])
+    short, scores = BASELINE[:: N_EVALUATIONS // 5], np.array([3.0, 1.5, 0.5, 0.5])
     assert np.flatnonzero(moved(scores, short, limit=2.0)).tolist() == [0]
 
 
 def test_a_past_with_gaps_is_counted_without_them() -> None:
-    gaps = USUAL.copy()
+    gaps = BASELINE.copy()
     gaps[::2, 1] = NAN
     gaps[:, 2] = NAN
     found = moved(np.array([0.5, 3.0, 3.0, 0.5]), gaps, limit=9.0)
@@ -42,8 +42,8 @@ def test_a_past_with_gaps_is_counted_without_them() -> None:
 
 def one_plant(rng: np.random.Generator, n_moved: int) -> tuple[Bools, Bools]:
     """Return who moved and who is named, of twenty sensors that share half of their mood."""
-    shared = rng.normal(size=(N_LOOKS + 1, 1))
-    own = rng.normal(size=(N_LOOKS + 1, 20))
+    shared = rng.normal(size=(N_EVALUATIONS + 1, 1))
+    own = rng.normal(size=(N_EVALUATIONS + 1, 20))
     scores: Floats = np.abs(np.sqrt(0.5) * shared + np.sqrt(0.5) * own)
     truly = np.arange(20) < n_moved
     scores[-1, truly] += 4.0

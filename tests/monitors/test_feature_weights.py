@@ -15,7 +15,7 @@ from monitors.temporal.panel import TemporalPatternParams
 from tests.monitors.streams import days, grid, plant
 
 N_REFERENCE, N_DAYS = 200, 230
-JUDGES = [
+METHODS = [
     pytest.param(input_drift, InputDriftParams, id="input_drift"),
     pytest.param(panel, TemporalPatternParams, id="panel"),
 ]
@@ -31,7 +31,7 @@ def evaluations(room: Any, params: Callable[..., Any], stream: Floats, **weights
     return room.evaluate_days(baseline, days(grid(stream), N_REFERENCE + 3, N_DAYS))
 
 
-@pytest.mark.parametrize(("room", "params"), JUDGES)
+@pytest.mark.parametrize(("room", "params"), METHODS)
 def test_a_weight_multiplies_the_scores_of_its_feature(
     room: Any, params: Callable[..., Any]
 ) -> None:
@@ -41,7 +41,7 @@ def test_a_weight_multiplies_the_scores_of_its_feature(
     assert np.array_equal(weighed.scores[:, 2:], plain.scores[:, 2:], equal_nan=True)
 
 
-@pytest.mark.parametrize(("room", "params"), JUDGES)
+@pytest.mark.parametrize(("room", "params"), METHODS)
 def test_what_weighs_nothing_is_not_evaluated(room: Any, params: Callable[..., Any]) -> None:
     stream = plant(N_DAYS)
     broken = stream.copy()
@@ -49,7 +49,7 @@ def test_what_weighs_nothing_is_not_evaluated(room: Any, params: Callable[..., A
     without = {"feature_weights": {NAMES[0]: 0.0}}
     quiet = evaluations(room, params, stream, **without).joint
     assert evaluations(room, params, broken).joint[-1] > 2 * quiet[-1]
-    if room is input_drift:  # the panel looks at each in the company of the others
+    if room is input_drift:  # the panel evaluates each together with the others
         assert np.array_equal(evaluations(room, params, broken, **without).joint, quiet)
 
 

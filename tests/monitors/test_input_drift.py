@@ -95,7 +95,7 @@ def test_a_short_reference_is_warming_up() -> None:
         pytest.param(211, 211, 211, "shorter than a window", id="nothing at all"),
     ],
 )
-def test_without_a_window_nothing_is_said(
+def test_without_a_window_there_is_no_data(
     stream: Floats, baseline: InputDriftBaseline, start: int, end: int, as_of: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(as_of))
@@ -130,7 +130,7 @@ def test_a_sure_but_small_change_is_no_alarm() -> None:
     assert found.outcome is Outcome.OK
 
 
-def test_the_hour_of_the_look_changes_nothing(
+def test_the_hour_of_the_evaluation_changes_nothing(
     stream: Floats, baseline: InputDriftBaseline
 ) -> None:
     at_midnight = evaluate(baseline, days(grid(stream), 190, 211), day(211))
@@ -195,7 +195,7 @@ def test_weeks_of_etth1_are_alike_for_the_monitor() -> None:
     assert 0.0 < np.mean(rejected) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / len(rejected))
 
 
-def test_always_and_never_firing_are_told_apart_from_keeping_the_promise() -> None:
+def test_always_and_never_firing_are_distinguished_from_keeping_the_promise() -> None:
     series = etth1()
     baseline = learned(series[: 320 * 24], InputDriftParams())
     joint = evaluate_days(baseline, days(grid(series), 306, 480)).joint

@@ -1,4 +1,4 @@
-"""Input health: what is usual is learnt, and only what goes well beyond it is a fault."""
+"""Input health: the baseline is learnt, and only what goes well beyond it is a fault."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -127,13 +127,13 @@ def test_a_rescaled_input_around_zero_has_another_spread() -> None:
     assert fault in ("spread", "out_of_range")
 
 
-def test_one_odd_grain_is_no_fault() -> None:
+def test_one_anomalous_grain_is_no_fault() -> None:
     recent = noise(60)
     recent[-1, :, 0] = 1e9
     assert faults(noise(1440), recent) == []
 
 
-def test_the_start_says_what_is_waited_for() -> None:
+def test_the_start_reports_what_is_waited_for() -> None:
     few = input_health.fit(grains(noise(FEWEST - 1)))
     found = input_health.evaluate(few, grains(noise(5)), PARAMS)
     assert (found.outcome, "warming up" in found.cause) == (Outcome.NO_DATA, True)

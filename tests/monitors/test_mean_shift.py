@@ -79,7 +79,7 @@ def test_a_level_that_moved_is_named_with_its_way_and_its_day(
     assert detail["change"] == pytest.approx(by * sd, abs=0.5 * sd)
 
 
-def test_a_look_depends_on_the_days_before_it_and_on_no_other_look(
+def test_an_evaluation_depends_on_the_days_before_it_and_on_no_other_evaluation(
     stream: Floats, baseline: MeanShiftBaseline
 ) -> None:
     hours = grid(moved(stream, 2.0))
@@ -131,7 +131,7 @@ def test_a_level_that_follows_the_year_does_not_call() -> None:
     )  # promised: 360 / 90
 
 
-def test_evidence_ends_when_the_new_level_is_the_usual_one(
+def test_evidence_ends_when_the_new_level_is_the_baseline(
     stream: Floats, baseline: MeanShiftBaseline
 ) -> None:
     values = moved(np.concatenate([stream, plant(200, seed=9)]), 2.0)
@@ -159,7 +159,7 @@ def test_the_bets_pay_one_on_the_days_that_priced_them_or_less() -> None:
         pytest.param(210, 220, "fewer than 14 of the 56 days", id="it has just begun"),
     ],
 )
-def test_without_days_nothing_is_said(
+def test_without_days_there_is_no_data(
     stream: Floats, baseline: MeanShiftBaseline, start: int, end: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(220))
@@ -176,12 +176,12 @@ def test_an_empty_day_is_no_data(stream: Floats, baseline: MeanShiftBaseline) ->
 
 
 def test_a_short_reference_is_warming_up(stream: Floats) -> None:
-    learning = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
-    assert learning == WarmingUp(n_windows=18, window_days=7)
-    assert evaluate(learning, grid(stream), day(220)).cause == str(learning)
+    warming_up = fit(grid(stream[: 130 * HOURS]), MeanShiftParams())
+    assert warming_up == WarmingUp(n_windows=18, window_days=7)
+    assert evaluate(warming_up, grid(stream), day(220)).cause == str(warming_up)
 
 
-def test_the_contract_says_what_backs_it(baseline: MeanShiftBaseline) -> None:
+def test_the_threshold_states_what_backs_it(baseline: MeanShiftBaseline) -> None:
     backed = baseline.alarm_threshold
     assert (backed.promised_days, backed.extrapolated) == (90.0, False)
     assert 180 <= backed.replayed_days <= N_REFERENCE

@@ -131,7 +131,7 @@ def test_a_constant_that_stays_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "words"),
     [
         pytest.param(
             "input_drift", "f5 was constant at 5 in the reference, mean 5.", id="input_drift"
@@ -141,8 +141,8 @@ def test_a_constant_that_stays_has_no_effect() -> None:
 )
 @pytest.mark.parametrize("factor", [1e-12, 1.0])
 @pytest.mark.parametrize("offset", [0.0, -5.0])
-def test_a_constant_that_changes_is_told_of_without_standard_deviations(
-    kind: str, said: str, factor: float, offset: float
+def test_a_constant_that_changes_is_reported_without_standard_deviations(
+    kind: str, words: str, factor: float, offset: float
 ) -> None:
     found = finder(kind, (with_constant(1.0) + offset) * factor)(234)
     assert (found.outcome, found.detail.top) == (Outcome.BREACH, "f5")
@@ -150,7 +150,7 @@ def test_a_constant_that_changes_is_told_of_without_standard_deviations(
     assert found.value is not None
     assert found.value < 1e7
     if (factor, offset) == (1.0, 0.0):
-        assert said in found.cause
+        assert words in found.cause
 
 
 def test_the_baseline_holds_only_what_is_evaluated() -> None:

@@ -91,7 +91,7 @@ def test_an_unchanged_stream_stays_below_the_threshold(
         ),
     ],
 )
-def test_a_sequence_fault_is_seen_and_told(
+def test_a_sequence_fault_is_detected_and_reported(
     stream: Floats, baseline: TemporalPatternBaseline, fault: Fault, views: set[str]
 ) -> None:
     broken = stream.copy()
@@ -127,7 +127,7 @@ def test_a_short_reference_is_warming_up() -> None:
     assert fit(grid(plant(40)), QUICK) == WarmingUp(n_windows=12, window_days=3)
 
 
-def test_a_look_is_the_same_however_much_came_before(
+def test_an_evaluation_is_the_same_however_much_came_before(
     stream: Floats, baseline: TemporalPatternBaseline
 ) -> None:
     long = evaluate_days(baseline, days(grid(stream), 200, 224))
@@ -145,7 +145,7 @@ def test_a_look_is_the_same_however_much_came_before(
         pytest.param({"season": 7 * DAY}, "less than a window", id="a season too long"),
     ],
 )
-def test_what_cannot_be_looked_for_is_refused(wrong: dict[str, Any], why: str) -> None:
+def test_what_cannot_be_detected_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         TemporalPatternParams(**wrong)
 
@@ -205,7 +205,7 @@ def test_what_falls_far_now_and_then_is_not_forgiven_for_rising() -> None:
     assert distance(fall, dipped).item() < 0.1 * distance(fall, plain).item()
 
 
-def test_a_statistic_that_may_be_low_says_nothing_when_it_is() -> None:
+def test_a_statistic_that_may_be_low_has_distance_zero_when_it_is() -> None:
     own = robust_baseline(bells(), PARTS)
     high, low = np.array([[[0.0, 5.0]]]), np.array([[[0.0, -5.0]]])
     assert distance(high, own).item() > 4.0
@@ -336,7 +336,7 @@ def table_of(series: Floats, n_seeds: int) -> dict[str, Row]:
                     alone = near.copy()
                     values = near[24 : 24 + WEEK, sensor]
                     alone[24 : 24 + WEEK, sensor] = fault(values, rng, deviation[sensor])
-                    # The week and the one after it, which looks back a day.
+                    # The week and the one after it, which reads back a day.
                     part = measure(grid(alone), VIEWS, WEEK, WEEK)
                     for seen, new in zip(broken, part, strict=True):
                         seen[week : week + len(new), sensor] = new[:, sensor]

@@ -55,22 +55,22 @@ def noise(n_days: int, seed: int, phi: float = 0.9) -> Floats:
     return forecasts(season + ar1(phi, (n, 2), seed))
 
 
-def evaluated(said: Floats, on: int, params: PredictionDriftParams = PARAMS) -> Finding:
-    """Look at the end of a day, of a version that began to speak on day 0."""
+def evaluated(outputs: Floats, on: int, params: PredictionDriftParams = PARAMS) -> Finding:
+    """Evaluate at the end of a day a version whose first prediction was on day 0."""
     reference = reference_of(params, day(0), day(on))
-    hours = grid(said[: on * HOURS])
+    hours = grid(outputs[: on * HOURS])
     before = days(hours, 0, (reference.end - START).days)
     return evaluate(before, days(hours, max(on - 36, 0), on), params, day(on))
 
 
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
-    said = noise(60, seed=1)
-    early = [evaluated(said, on) for on in range(1, 60)]
+    outputs = noise(60, seed=1)
+    early = [evaluated(outputs, on) for on in range(1, 60)]
     causes = [finding.cause for finding in early if finding.outcome is Outcome.NO_DATA]
     assert causes[0] == "warming up: 0 of 19 windows of 2 days"
     assert causes[-1] == "warming up: 18 of 19 windows of 2 days"
     assert {finding.outcome for finding in early[len(causes) :]} == {Outcome.OK}
-    # 38 looks a day apart; before the first of them a season of a week and a window, and
+    # 38 evaluations a day apart; before the first of them a season of a week and a window, and
     # after the last the window on trial. The season is a day before there are three weeks.
     assert len(causes) == 38 + 7 + 1 + 1
 
@@ -78,18 +78,18 @@ def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        pytest.param(lambda said: said + 3.0, "mean +", id="an offset"),
-        pytest.param(lambda said: said * 3.0, "variability x ", id="another unit"),
-        pytest.param(lambda said: 0.0 * said, "drifted: ", id="it stands still"),
+        pytest.param(lambda outputs: outputs + 3.0, "mean +", id="an offset"),
+        pytest.param(lambda outputs: outputs * 3.0, "variability x ", id="another unit"),
+        pytest.param(lambda outputs: 0.0 * outputs, "drifted: ", id="constant"),
     ],
 )
-def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
+def test_a_model_that_predicts_something_else_is_noticed_on_the_second_day(
     change: object, word: str
 ) -> None:
-    said = noise(100, seed=2)
+    outputs = noise(100, seed=2)
     assert callable(change)
-    said[90 * HOURS :] = change(said[90 * HOURS :])
-    found = [evaluated(said, on) for on in (90, 91, 92)]
+    outputs[90 * HOURS :] = change(outputs[90 * HOURS :])
+    found = [evaluated(outputs, on) for on in (90, 91, 92)]
     assert found[0].outcome is Outcome.OK
     assert Outcome.BREACH in {finding.outcome for finding in found[1:]}
     assert word in found[-1].cause
@@ -97,17 +97,17 @@ def test_a_model_that_says_something_else_is_noticed_on_the_second_day(
 
 def test_the_reference_grows_to_its_full_length_and_stays() -> None:
     params = PredictionDriftParams(reference=60 * DAY)
-    said = noise(200, seed=3)
-    at_first, at_last = evaluated(said, 50, params), evaluated(said, 190, params)
+    outputs = noise(200, seed=3)
+    at_first, at_last = evaluated(outputs, 50, params), evaluated(outputs, 190, params)
     assert at_first.detail.reference == Window(day(0), day(48))
     assert at_last.detail.reference == Window(day(0), day(60))
-    assert evaluated(said, 191, params).threshold == at_last.threshold
+    assert evaluated(outputs, 191, params).threshold == at_last.threshold
 
 
-def test_a_model_that_speaks_once_a_day_is_not_evaluated() -> None:
-    said = noise(80, seed=4)
-    said[np.arange(len(said)) % HOURS != 6] = math.nan
-    found = evaluated(said, 80)
+def test_a_model_that_predicts_once_a_day_is_not_evaluated() -> None:
+    outputs = noise(80, seed=4)
+    outputs[np.arange(len(outputs)) % HOURS != 6] = math.nan
+    found = evaluated(outputs, 80)
     assert found.outcome is Outcome.NO_DATA
     assert found.cause == "fewer than half of the hours have outputs"
 
@@ -126,9 +126,11 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
         parse("prediction_drift", params)
 
 
-def alarms(said: Floats, params: PredictionDriftParams) -> tuple[int, int]:
+def alarms(outputs: Floats, params: PredictionDriftParams) -> tuple[int, int]:
     """Evaluate every day; return how many had a verdict, and how many episodes there were."""
-    found = [evaluated(said, on, params).outcome for on in range(1, len(said) // HOURS + 1)]
+    found = [
+        evaluated(outputs, on, params).outcome for on in range(1, len(outputs) // HOURS + 1)
+    ]
     verdicts = sum(outcome is not Outcome.NO_DATA for outcome in found)
     breaches = np.array([outcome is Outcome.BREACH for outcome in found])
     return verdicts, episodes(breaches, params.window_days)

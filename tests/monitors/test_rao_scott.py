@@ -62,11 +62,11 @@ NAN = math.nan
         ),
     ],
 )
-def test_where_nothing_can_be_said(current: Floats, reference: Floats, p: float) -> None:
+def test_where_nothing_can_be_tested(current: Floats, reference: Floats, p: float) -> None:
     assert moved(current, reference).p == pytest.approx(p, nan_ok=True)
 
 
-def test_days_without_a_value_say_nothing() -> None:
+def test_days_without_a_value_change_nothing() -> None:
     x = ar1(0.5, (40 * 24, 1), 5)[:, 0]
     days = counted(x, freeze({"x": x}).values[0])
     gaps = np.insert(days[7:], [3, 20], 0.0, axis=0)
@@ -84,11 +84,11 @@ def test_days_without_a_value_say_nothing() -> None:
         pytest.param(0.9, 21, 0.13, id="much memory, 21 days"),
     ],
 )
-def test_its_size_is_what_the_docs_say(phi: float, n_days: int, expected: float) -> None:
+def test_its_size_is_that_of_the_docs(phi: float, n_days: int, expected: float) -> None:
     n = 400
     spread = math.sqrt(expected * (1 - expected) / n)
     found = rate(phi, n_days, 0.0, n, seed=1000)
-    # What the docs say are two digits of another run: both are uncertain.
+    # The figures of the docs are two digits of another run: both are uncertain.
     assert abs(found - expected) <= 2.6 * math.sqrt(2) * spread
 
 

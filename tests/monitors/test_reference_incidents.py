@@ -77,7 +77,7 @@ def test_one_that_is_half_incidents_is_taken_as_it_is() -> None:
     assert learnt(values).screened == ()
 
 
-def test_too_few_episodes_say_nothing() -> None:
+def test_too_few_episodes_are_no_incident() -> None:
     scores = np.zeros(60)
     scores[30] = 100.0
     assert not incidents(scores, gap=7).any()

@@ -221,12 +221,12 @@ def by_calibration(values: Floats) -> Finding:
     by_day = values.reshape(-1, 24, 1, values.shape[1])
     predicted = 0.5 + 0.5 * np.tanh(by_day)
     observed = np.where(np.isfinite(by_day), np.roll(by_day, 1, axis=1) > 0, math.nan)
-    claims = ProbabilityDays(
+    probabilities = ProbabilityDays(
         names=tuple(f"f{i}" for i in range(values.shape[1])),
         first_day=chunk_at(day(0)) // 24,
         cells=np.array([*map(calibration_sums.sums, predicted, observed)]),
     )
-    return calibration.evaluate(claims, CalibrationParams())
+    return calibration.evaluate(probabilities, CalibrationParams())
 
 
 def by_burn(values: Floats) -> Finding:

@@ -50,14 +50,14 @@ def far_off(late: Floats) -> Floats:
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     of_days = cells(quiet_errors(70, seed=3))
     found = [evaluate(error_days(of_days[:end]), PARAMS) for end in range(1, 71)]
-    learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
-    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
-    # 57 looks a day apart, the two days that the first window begins with, and the three of
-    # the window on trial, which is compared with what was before it; less the first verdict.
-    assert len(learning) == 57 + 2 + 3 - 1
-    assert found[len(learning)].outcome is Outcome.OK
-    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
+    warming_up = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
+    assert warming_up[0] == "warming up: 0 of 19 windows of 3 days"
+    assert warming_up[-1] == "warming up: 18 of 19 windows of 3 days"
+    # 57 evaluations a day apart, the two days that the first window begins with, and the three
+    # of the window on trial, which is compared with what was before it; less the first verdict.
+    assert len(warming_up) == 57 + 2 + 3 - 1
+    assert found[len(warming_up)].outcome is Outcome.OK
+    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(warming_up) :]}
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_what_goes_wrong_at_one_horizon_is_named(
     assert after.detail.since is not None
 
 
-def test_the_bias_is_told_beside_what_is_usual() -> None:
+def test_the_bias_is_reported_beside_its_baseline() -> None:
     parts: Any = evaluated(changed(lambda late: late + 0.8)).detail.to_json()["parts"]
-    said = parts["t0+17..24"]
-    assert said["now"]["bias"] == pytest.approx(0.8, abs=0.4)
-    assert said["baseline"]["bias"] == pytest.approx(0.0, abs=0.2)
+    found = parts["t0+17..24"]
+    assert found["now"]["bias"] == pytest.approx(0.8, abs=0.4)
+    assert found["baseline"]["bias"] == pytest.approx(0.0, abs=0.2)
 
 
 def test_errors_that_shrink_are_no_breach() -> None:
@@ -99,12 +99,12 @@ def test_errors_that_shrink_are_no_breach() -> None:
 def test_errors_that_overlap_are_no_memory() -> None:
     """Forecasts 24 steps ahead share 23 shocks with those of the hour before."""
     parts: Any = evaluated(quiet_errors(N_DAYS, seed=5)).detail.to_json()["parts"]
-    said = parts["t0+17..24"]
-    assert said["now"]["repeats"] is None  # the day is the first lag: `season` holds it
-    assert said["baseline"]["season"] < 0.1  # one hour apart it is .9
+    found = parts["t0+17..24"]
+    assert found["now"]["repeats"] is None  # the day is the first lag: `season` holds it
+    assert found["baseline"]["season"] < 0.1  # one hour apart it is .9
 
 
-def test_days_with_too_few_labels_say_nothing() -> None:
+def test_days_with_too_few_labels_are_no_data() -> None:
     errors = changed(lambda late: late + 0.8)
     errors[CHANGED * HOURS :: 2] = math.nan
     found = evaluated(errors)

@@ -78,9 +78,9 @@ def test_a_segment_that_is_forecast_worse_is_named_with_how_much() -> None:
     assert detail["top"].endswith("[site=5]")
     assert found.cause.startswith("errors of ")
     assert " for site=5 are " in found.cause
-    told = detail["errors"]["all targets [site=5]"]
-    assert told["times"] / told["others"] == pytest.approx(2.0, rel=0.2)
-    assert told["error"] == pytest.approx(told["baseline"] * told["times"])
+    site = detail["errors"]["all targets [site=5]"]
+    assert site["times"] / site["others"] == pytest.approx(2.0, rel=0.2)
+    assert site["error"] == pytest.approx(site["baseline"] * site["times"])
     assert detail["since"] is not None
 
 
@@ -113,11 +113,11 @@ def test_a_new_segment_is_learnt_before_it_is_evaluated() -> None:
 
 def test_it_learns_until_it_has_19_windows_of_its_own() -> None:
     found = [evaluate(laid(QUIET[:end]), PARAMS) for end in range(1, 71)]
-    learning = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
-    assert learning[0] == "warming up: 0 of 19 windows of 3 days"
-    assert learning[-1] == "warming up: 18 of 19 windows of 3 days"
-    assert len(learning) == 57 + 2 + 3 - 1  # as of `residual`
-    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(learning) :]}
+    warming_up = [finding.cause for finding in found if finding.outcome is Outcome.NO_DATA]
+    assert warming_up[0] == "warming up: 0 of 19 windows of 3 days"
+    assert warming_up[-1] == "warming up: 18 of 19 windows of 3 days"
+    assert len(warming_up) == 57 + 2 + 3 - 1  # as of `residual`
+    assert Outcome.NO_DATA not in {finding.outcome for finding in found[len(warming_up) :]}
 
 
 def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
@@ -134,7 +134,7 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_segments", "said"),
+    ("n_segments", "expected"),
     [
         pytest.param(
             2, ("no_data", "not evaluated: 2 segments, at least 3 required"), id="two"
@@ -142,13 +142,13 @@ def test_labels_that_are_missing_of_a_segment_leave_only_it_out() -> None:
         pytest.param(3, ("ok", ""), id="three"),
     ],
 )
-def test_of_two_segments_nobody_can_say_which_has_changed(
-    n_segments: int, said: tuple[str, str]
+def test_of_two_segments_it_is_unknown_which_has_changed(
+    n_segments: int, expected: tuple[str, str]
 ) -> None:
     few = QUIET.copy()
     few[:, FIRST + n_segments :] = 0.0
     found = evaluated(few)
-    assert (found.outcome.value, found.cause) == said
+    assert (found.outcome.value, found.cause) == expected
 
 
 def test_what_is_pooled_is_not_evaluated() -> None:
@@ -159,7 +159,7 @@ def test_what_is_pooled_is_not_evaluated() -> None:
     assert evaluated(pooled).value == evaluated(QUIET).value
 
 
-def looked(of_days: Floats, params: SegmentAccuracyParams, first: int) -> Bools:
+def evaluated_days(of_days: Floats, params: SegmentAccuracyParams, first: int) -> Bools:
     """Evaluate each day from `first` on; True where it breaches."""
     found = [evaluated(of_days[:end], params) for end in range(first, len(of_days) + 1)]
     assert Outcome.NO_DATA not in {one.outcome for one in found}
@@ -177,7 +177,7 @@ def test_the_promise_holds_over_all_segments() -> None:
     )
     n_worlds, n_live, alarms = 12, 120, 0
     for seed in range(n_worlds):
-        breach = looked(sums(200 + n_live, 100 + seed), params, 201)
+        breach = evaluated_days(sums(200 + n_live, 100 + seed), params, 201)
         alarms += episodes(breach, 3)
     expected = n_worlds * n_live / 30.0
     sys.stdout.write(f"{alarms} episodes where {expected:.0f} were promised\n")
@@ -191,6 +191,6 @@ def test_a_segment_that_is_off_more_is_found_within_two_weeks(times: float, leas
     n_found = 0
     for seed in range(15):
         of_days = worse(sums(379, 300 + seed), 365, FIRST + 3, times)
-        n_found += bool(looked(of_days, SegmentAccuracyParams(), 366).any())
+        n_found += bool(evaluated_days(of_days, SegmentAccuracyParams(), 366).any())
     sys.stdout.write(f"times {times}: found {n_found} of 15\n")
     assert n_found >= least

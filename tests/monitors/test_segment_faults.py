@@ -1,4 +1,4 @@
-"""A broken input of one segment is told from a world that changed, and named."""
+"""An input fault of one segment is distinguished from a changed world, and named."""
 
 import sys
 from dataclasses import replace
@@ -55,7 +55,7 @@ def broken(world: Floats, segment: int | slice = 3, until: int | None = None) ->
     return out
 
 
-def test_the_promise_is_split_over_the_blocks_and_told_as_a_whole(
+def test_the_promise_is_split_over_the_blocks_and_reported_as_a_whole(
     world: Floats, blocks: tuple[Block, ...]
 ) -> None:
     assert [len(block.names) for block in blocks] == [N_FEATURES] + [N_SEGMENTS] * N_FEATURES
@@ -114,7 +114,7 @@ def test_faults_of_segments_that_are_evaluated_no_longer_are_forgotten(
     assert faults_of(evaluation(blocks, laid_out(world), BROKE, gone)) == ()
 
 
-def test_of_two_segments_nobody_can_say_which_is_broken(world: Floats) -> None:
+def test_of_two_segments_it_is_unknown_which_is_broken(world: Floats) -> None:
     hours = laid_out(world)
     some = hours.of([*range(3 * N_FEATURES)])
     reference = some.until(some.first + N_REFERENCE * HOURS, N_REFERENCE * HOURS)

@@ -33,7 +33,7 @@ def on_days(stream: Floats, n_reference: int) -> tuple[Daily, Daily, Edges]:
     return daily(summary, NAMES, middle, end), daily(summary, NAMES, START, middle), edges
 
 
-def learning() -> Finding:
+def warming_up() -> Finding:
     found = no_data(Window(START, START + DAY), "warming up: 5 of 19 windows of 7 days")
     return replace(found, detail=DriftDetail())
 
@@ -41,23 +41,23 @@ def learning() -> Finding:
 def test_the_feature_that_moved_most_is_named_and_nobody_is_called() -> None:
     stream = ar1(0.5, ((N_REFERENCE + N_NOW) * 24, 2), 6)
     stream[N_REFERENCE * 24 :, 1] += 1.5
-    found = with_first_impression(learning(), *on_days(stream, N_REFERENCE))
-    assert found.outcome == learning().outcome
+    found = with_first_impression(warming_up(), *on_days(stream, N_REFERENCE))
+    assert found.outcome == warming_up().outcome
     assert found.cause.startswith(
         "warming up: 5 of 19 windows of 7 days; so far wind moved most"
     )
     assert "its median by +1.48" in found.cause
     assert found.cause.endswith("(bootstrap, provisional, no season modelled: never alerts)")
-    told = found.detail.to_json()["provisional"]
-    assert isinstance(told, dict)
-    assert told["top"] == "wind"
-    assert told["p"] < 0.01
-    wind = told["features"]["wind"]
+    provisional = found.detail.to_json()["provisional"]
+    assert isinstance(provisional, dict)
+    assert provisional["top"] == "wind"
+    assert provisional["p"] < 0.01
+    wind = provisional["features"]["wind"]
     assert wind["median_low"] < 1.5 < wind["median_high"]
-    assert wind["p"] < 0.01 < told["features"]["load"]["p"]
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert wind["p"] < 0.01 < provisional["features"]["load"]["p"]
+    assert json.loads(json.dumps(provisional, allow_nan=False)) == provisional
 
 
-def test_before_two_weeks_nothing_is_said() -> None:
+def test_before_two_weeks_there_is_no_provisional_finding() -> None:
     stream = ar1(0.5, ((5 + N_NOW) * 24, 2), 7)
-    assert with_first_impression(learning(), *on_days(stream, 5)) == learning()
+    assert with_first_impression(warming_up(), *on_days(stream, 5)) == warming_up()

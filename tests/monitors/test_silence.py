@@ -37,12 +37,12 @@ def arrivals(
     return found
 
 
-def silent_after(usual: ArrivalProfile, last: datetime) -> timedelta:
+def silent_after(normal: ArrivalProfile, last: datetime) -> timedelta:
     """Return after how many minutes without a row there is a breach."""
     for minutes in range(1, 20_000):
         now = last + minutes * MINUTE
         found = evaluate(
-            ArrivalHistory(now=now, age=now - last, profile=usual), SilenceParams()
+            ArrivalHistory(now=now, age=now - last, profile=normal), SilenceParams()
         )
         if found.outcome is Outcome.BREACH:
             return now - last
@@ -50,32 +50,32 @@ def silent_after(usual: ArrivalProfile, last: datetime) -> timedelta:
 
 
 def test_a_stream_of_seconds_is_silent_within_five_minutes() -> None:
-    usual = arrivals(every=timedelta(seconds=30), days=3)
-    assert silent_after(usual, MONDAY + 3 * DAY) <= 5 * MINUTE
+    normal = arrivals(every=timedelta(seconds=30), days=3)
+    assert silent_after(normal, MONDAY + 3 * DAY) <= 5 * MINUTE
 
 
 def test_an_hourly_model_is_silent_after_two_hours_and_a_little() -> None:
-    usual = arrivals(every=HOUR)
-    assert 2 * HOUR < silent_after(usual, MONDAY + 14 * DAY) <= 3 * HOUR
+    normal = arrivals(every=HOUR)
+    assert 2 * HOUR < silent_after(normal, MONDAY + 14 * DAY) <= 3 * HOUR
 
 
 def test_a_nightly_batch_is_late_only_after_the_night() -> None:
-    usual = arrivals(every=5 * MINUTE, hours=range(2, 3))
+    normal = arrivals(every=5 * MINUTE, hours=range(2, 3))
     last = MONDAY + 14 * DAY + 2 * HOUR + 55 * MINUTE
-    assert silent_after(usual, last) > 23 * HOUR + 5 * MINUTE
+    assert silent_after(normal, last) > 23 * HOUR + 5 * MINUTE
 
 
 def test_office_hours_are_learnt_by_the_weekday() -> None:
-    usual = arrivals(every=MINUTE, days=15, hours=range(8, 18), weekdays=range(5))
+    normal = arrivals(every=MINUTE, days=15, hours=range(8, 18), weekdays=range(5))
     friday = MONDAY + 18 * DAY + 17 * HOUR + 59 * MINUTE
-    assert silent_after(usual, friday) > 62 * HOUR
+    assert silent_after(normal, friday) > 62 * HOUR
     wednesday_noon = MONDAY + 16 * DAY + 12 * HOUR
-    assert silent_after(usual, wednesday_noon) <= 5 * MINUTE
+    assert silent_after(normal, wednesday_noon) <= 5 * MINUTE
 
 
 def test_of_a_few_days_each_is_taken_to_be_like_the_others() -> None:
-    usual = arrivals(every=MINUTE, days=3, hours=range(8, 18))
-    assert silent_after(usual, MONDAY + 3 * DAY + 17 * HOUR + 59 * MINUTE) > 14 * HOUR
+    normal = arrivals(every=MINUTE, days=3, hours=range(8, 18))
+    assert silent_after(normal, MONDAY + 3 * DAY + 17 * HOUR + 59 * MINUTE) > 14 * HOUR
 
 
 @pytest.mark.parametrize("slices", [np.arange(29), np.arange(100)])
@@ -92,9 +92,9 @@ def test_before_the_first_prediction_there_is_no_data() -> None:
 
 def test_entities_are_one_finding_with_their_list() -> None:
     gone = [SilentEntity(entity=f"pump {i}", last_at=MONDAY) for i in range(7)]
-    usual = arrivals(every=MINUTE)
+    normal = arrivals(every=MINUTE)
     found = evaluate(
-        ArrivalHistory(now=MONDAY, age=MINUTE, profile=usual, silent=gone, n_entities=40),
+        ArrivalHistory(now=MONDAY, age=MINUTE, profile=normal, silent=gone, n_entities=40),
         SilenceParams(),
     )
     assert found.cause == (
@@ -115,12 +115,12 @@ def local_arrivals(week: Week, days: Sequence[date], hours: range) -> ArrivalPro
 def test_hours_of_the_week_follow_a_clock_change() -> None:
     week = Week(zone=Zone("Europe/Berlin"))
     before = [date(2026, 10, 10) + timedelta(days=n) for n in range(15)]  # up to the 24th
-    usual = local_arrivals(week, before, range(8, 18))
+    normal = local_arrivals(week, before, range(8, 18))
     morning = week.zone.start(date(2026, 10, 27)) + 8 * HOUR
     evening = morning - 14 * HOUR
-    assert usual.longest(morning) > 13 * HOUR
-    assert usual.longest(morning + 4 * HOUR) < 2 * MINUTE
-    assert silent_after(usual, evening) == 16 * HOUR  # two hours after work has begun
+    assert normal.longest(morning) > 13 * HOUR
+    assert normal.longest(morning + 4 * HOUR) < 2 * MINUTE
+    assert silent_after(normal, evening) == 16 * HOUR  # two hours after work has begun
     in_utc = local_arrivals(Week(), before, range(6, 16))
     assert silent_after(in_utc, evening) == 15 * HOUR
 
@@ -132,9 +132,9 @@ def test_a_holiday_is_as_quiet_as_a_day_without_business() -> None:
     christmas = date(2026, 12, 16)  # a Wednesday
     calendar = Calendar(business_days=business, holidays=(christmas,))
     plain = local_arrivals(Week(), open_days, range(8, 18))
-    usual = local_arrivals(Week(calendar=calendar), open_days, range(8, 18))
+    normal = local_arrivals(Week(calendar=calendar), open_days, range(8, 18))
     evening = datetime(2026, 12, 15, 17, 59, tzinfo=UTC)
     assert silent_after(plain, evening) < 17 * HOUR  # on the morning of the holiday
-    assert 39 * HOUR < silent_after(usual, evening) < 40 * HOUR  # on the one after it
+    assert 39 * HOUR < silent_after(normal, evening) < 40 * HOUR  # on the one after it
     noon = datetime(2026, 12, 17, 12, tzinfo=UTC)
-    assert silent_after(usual, noon) <= 5 * MINUTE
+    assert silent_after(normal, noon) <= 5 * MINUTE

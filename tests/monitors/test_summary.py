@@ -54,9 +54,7 @@ def same(a: Summary, b: Summary) -> None:
 
 @pytest.mark.parametrize("shuffled", [False, True], ids=["in order", "in any order"])
 @pytest.mark.parametrize("hours", [2, 30, 300], ids=["long", "middling", "short"])
-def test_a_summary_says_what_a_loop_over_rows_would_say(
-    edges: Edges, hours: int, shuffled: bool
-) -> None:
+def test_a_summary_equals_a_loop_over_rows(edges: Edges, hours: int, shuffled: bool) -> None:
     columns = rows(1, hours=hours, shuffled=shuffled)
     summary = summarise(columns, edges)
     for i, column in enumerate(columns):
@@ -66,8 +64,8 @@ def test_a_summary_says_what_a_loop_over_rows_would_say(
             moments = summary.moments[j, i]
             assert moments[N] == there.size == summary.counts[j, i].sum()
             assert moments[N_MISSING] == inside.sum() - there.size
-            told = column.repeats & (abs(column.values) < 1e150)
-            assert moments[N_REPEAT] == (told & inside).sum()
+            repeated = column.repeats & (abs(column.values) < 1e150)
+            assert moments[N_REPEAT] == (repeated & inside).sum()
             assert math.isclose(moments[SUM], there.sum())
             centred = there.var() * there.size if there.size else 0.0
             assert math.isclose(moments[CENTRED], centred, rel_tol=1e-12)

@@ -52,7 +52,7 @@ def test_a_held_sensor_is_named_with_what_it_does_and_since_when(
         pytest.param(220, 220, "shorter than a window", id="nothing at all"),
     ],
 )
-def test_without_a_window_nothing_is_said(
+def test_without_a_window_there_is_no_data(
     stream: Floats, baseline: TemporalPatternBaseline, start: int, end: int, reason: str
 ) -> None:
     found = evaluate(baseline, days(grid(stream), start, end), day(220))
@@ -69,6 +69,6 @@ def test_an_empty_window_is_no_data(stream: Floats, baseline: TemporalPatternBas
 
 
 def test_a_short_reference_is_warming_up(stream: Floats) -> None:
-    learning = WarmingUp(n_windows=12, window_days=3)
-    found = evaluate(learning, days(grid(stream), 200, 220), day(220))
-    assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(learning))
+    warming_up = WarmingUp(n_windows=12, window_days=3)
+    found = evaluate(warming_up, days(grid(stream), 200, 220), day(220))
+    assert (found.outcome, found.cause) == (Outcome.NO_DATA, str(warming_up))

@@ -11,7 +11,7 @@ from monitors.false_alarms.threshold import episodes, fit_threshold, p_value, sy
     [
         pytest.param([0, 0, 0], 2, 0, id="quiet"),
         pytest.param([1, 1, 1], 2, 1, id="a run is one"),
-        pytest.param([1, 0, 0, 1], 2, 2, id="a gap of three looks parts two"),
+        pytest.param([1, 0, 0, 1], 2, 2, id="a gap of three evaluations parts two"),
         pytest.param([1, 0, 1], 2, 1, id="a shorter gap does not"),
     ],
 )
@@ -26,7 +26,7 @@ def test_episodes(breaches: list[int], gap: int, n: int) -> None:
         pytest.param([1.0, 2.0, 3.0, 0.0], 1.0, id="the smallest"),
         pytest.param([1.0, math.nan, 3.0, 9.0], 1 / 3, id="a window without data is no rival"),
         pytest.param([5.0, 5.0], 1.0, id="a tie is not unusual"),
-        pytest.param([1.0, math.nan], math.nan, id="nothing to judge"),
+        pytest.param([1.0, math.nan], math.nan, id="nothing to evaluate"),
     ],
 )
 def test_p_value(values: list[float], p: float) -> None:

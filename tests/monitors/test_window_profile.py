@@ -89,7 +89,7 @@ def test_quiet_rows_are_no_breach() -> None:
     assert evaluated(lambda rows: rows).outcome is Outcome.OK
 
 
-def test_a_change_that_lasts_is_usual_after_four_weeks() -> None:
+def test_a_change_that_lasts_is_the_baseline_after_four_weeks() -> None:
     assert evaluated(lambda rows: rows[..., STEPS // 2 :], days=31).outcome is Outcome.OK
 
 
@@ -148,7 +148,7 @@ def test_symbols_in_reverse_order_are_found() -> None:
     assert "s: which text follows which" in found.cause
 
 
-def test_a_scale_is_told_of_units_not_of_the_unit() -> None:
+def test_a_scale_does_not_depend_on_the_unit() -> None:
     layout = layout_of(PLANT.shape[1])
     plain = kept_of(layout, PLANT)
     large = kept_of(layout_of(PLANT.shape[1], scale=1e60), PLANT * 1e60)

@@ -130,7 +130,7 @@ def test_the_frequencies_of_a_sketch_never_change() -> None:
 FROZEN = [-0.172448131, 0.163025163, 0.050165978]
 
 
-def test_figures_are_what_they_say() -> None:
+def test_figures_have_the_values_of_their_names() -> None:
     rows = np.array([[1.0, 3.0, 2.0, 2.0]])
     lists = Lists(values=rows.ravel(), lengths=np.array([4]))
     phase = np.array([np.pi / 2])

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 @contextmanager
 def hanging(first: bytes = b"", then: bytes = b"", every: float = 0.05) -> Iterator[str]:
-    """Accept, send `first`, and then `then` again and again; with neither, say nothing.
+    """Accept, send `first`, and then `then` again and again; with neither, send nothing.
 
     Yields
     ------

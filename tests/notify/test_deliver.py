@@ -23,7 +23,7 @@ from services.alerting.deliver import deliver_all, record
 from tests.notify.receiver import Receiver, running
 from tests.streams import CONTRACT
 
-Tell = Callable[[Flip], None]
+RecordFlip = Callable[[Flip], None]
 
 
 def add_channel(
@@ -58,7 +58,7 @@ def watched(session: Session, now: datetime) -> Alert:
 
 
 @pytest.fixture
-def tell(sessions: sessionmaker[Session], now: datetime) -> Tell:
+def record_flip(sessions: sessionmaker[Session], now: datetime) -> RecordFlip:
     """Let the alert of one model flip, each time one hour of event time later."""
     with unit_of_work(sessions) as session:
         alert_id = watched(session, now).id
@@ -93,7 +93,7 @@ def outbox(sessions: sessionmaker[Session]) -> list[Delivery]:
 
 def test_a_flip_reaches_each_channel_that_wants_it(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
@@ -101,7 +101,7 @@ def test_a_flip_reaches_each_channel_that_wants_it(
     add_channel(sessions, "on-call", receiver.url + "/a", now, "page")
     add_channel(sessions, "team", receiver.url + "/b", now, "page", "ticket")
     add_channel(sessions, "diary", receiver.url + "/c", now, "ticket")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     assert deliver_all(sessions, sender, lambda: now) == 2
     assert {one.path for one in receiver.received} == {"/hook/a", "/hook/b"}
     assert receiver.received[0].content == {
@@ -129,15 +129,15 @@ def test_a_flip_reaches_each_channel_that_wants_it(
 
 def test_a_resolution_never_overtakes_its_alert(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     add_channel(sessions, "on-call", receiver.url, now, "page")
     receiver.statuses = [503, 503]
-    tell(Flip.FIRED)
-    tell(Flip.RESOLVED)
+    record_flip(Flip.FIRED)
+    record_flip(Flip.RESOLVED)
     assert deliver_all(sessions, sender, lambda: now) == 1
     assert receiver.types == ["alert.firing"]
     later = now + timedelta(seconds=10)
@@ -153,17 +153,17 @@ def test_a_resolution_never_overtakes_its_alert(
 
 def test_who_heard_it_fire_hears_it_end(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     add_channel(sessions, "on-call", receiver.url + "/a", now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     add_channel(sessions, "late", receiver.url + "/b", now, "page")
     with unit_of_work(sessions) as session:
         session.scalars(select(Channel).where(Channel.name == "on-call")).one().severities = []
-    tell(Flip.RESOLVED)
+    record_flip(Flip.RESOLVED)
     deliver_all(sessions, sender, lambda: now)
     assert [one.path for one in receiver.received] == ["/hook/a", "/hook/a"]
     assert receiver.types == ["alert.firing", "alert.resolved"]
@@ -171,15 +171,15 @@ def test_who_heard_it_fire_hears_it_end(
 
 def test_one_channel_does_not_wait_for_another(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     add_channel(sessions, "broken", "http://127.0.0.1:1/", now, "page")
     add_channel(sessions, "on-call", receiver.url, now, "page")
-    tell(Flip.FIRED)
-    tell(Flip.RESOLVED)
+    record_flip(Flip.FIRED)
+    record_flip(Flip.RESOLVED)
     deliver_all(sessions, sender, lambda: now)
     assert receiver.types == ["alert.firing", "alert.resolved"]
     broken = [row for row in outbox(sessions) if not row.delivered]
@@ -187,9 +187,9 @@ def test_one_channel_does_not_wait_for_another(
     assert "ConnectError" in str(broken[0].last_error)
 
 
-def test_gone_closes_the_channel_and_tells_the_others(
+def test_gone_closes_the_channel_and_notifies_the_others(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
@@ -197,8 +197,8 @@ def test_gone_closes_the_channel_and_tells_the_others(
     with running() as other:
         add_channel(sessions, "on-call", receiver.url, now, "page", "ticket")
         add_channel(sessions, "team", other.url, now, "ticket")
-        tell(Flip.FIRED)
-        tell(Flip.RESOLVED)
+        record_flip(Flip.FIRED)
+        record_flip(Flip.RESOLVED)
         receiver.statuses = [410]
         deliver_all(sessions, sender, lambda: now)
         assert receiver.types == ["alert.firing"]
@@ -212,13 +212,13 @@ def test_gone_closes_the_channel_and_tells_the_others(
 
 def test_patience_ends_with_the_reason_kept(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     add_channel(sessions, "on-call", receiver.url, now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     receiver.statuses = [500] * 20
     for day in range(20):
         at = now + timedelta(days=2 * day)
@@ -231,7 +231,7 @@ def test_patience_ends_with_the_reason_kept(
 
 def test_a_message_leaves_although_the_clock_was_set_back(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
@@ -239,7 +239,7 @@ def test_a_message_leaves_although_the_clock_was_set_back(
     """New, leased by a worker that died, and after a first failure."""
     for name in ("new", "leased", "failed"):
         add_channel(sessions, name, f"{receiver.url}/{name}", now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     with unit_of_work(sessions) as session:
         _, leased, failed = session.scalars(select(Delivery).order_by(Delivery.seq))
         leased.lease_until = now + timedelta(minutes=1)
@@ -249,10 +249,10 @@ def test_a_message_leaves_although_the_clock_was_set_back(
 
 
 def test_a_claim_that_was_lost_writes_nothing(
-    sessions: sessionmaker[Session], tell: Tell, now: datetime
+    sessions: sessionmaker[Session], record_flip: RecordFlip, now: datetime
 ) -> None:
     add_channel(sessions, "on-call", "https://hooks.example", now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     lease = timedelta(minutes=1)
     longest = Longest(lease=lease, delays=LONGEST)
     [row] = outbox(sessions)
@@ -271,14 +271,14 @@ def test_a_claim_that_was_lost_writes_nothing(
 
 def test_many_workers_send_each_message_once(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     for number in range(20):
         add_channel(sessions, f"channel-{number}", receiver.url, now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     barrier = Barrier(4)
 
     def work() -> None:
@@ -319,13 +319,13 @@ deliver_all(sessionmaker(connect(sys.argv[1])), sender, lambda: now)
 def test_who_dies_after_sending_sends_again_under_the_same_id(
     sessions: sessionmaker[Session],
     database_url: str,
-    tell: Tell,
+    record_flip: RecordFlip,
     sender: Sender,
     receiver: Receiver,
     now: datetime,
 ) -> None:
     add_channel(sessions, "on-call", receiver.url, now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     command = [sys.executable, "-c", DIES_AFTER_SENDING, database_url, now.isoformat()]
     died = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": "."})
     assert died.returncode == -signal.SIGKILL

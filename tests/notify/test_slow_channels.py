@@ -90,7 +90,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        pytest.param(b"", b"", id="accepts and says nothing"),
+        pytest.param(b"", b"", id="accepts and sends nothing"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nX: ", b"x", id="sends one byte of a header at a time"
         ),
@@ -196,7 +196,7 @@ def test_a_lease_outlasts_an_attempt_that_takes_its_whole_time(
 
 
 class Stuck(Sender):
-    """A name lookup that returns when the test says so, which no time-out bounds."""
+    """A name lookup that returns when the test lets it, which no time-out bounds."""
 
     def __init__(self, until: Event) -> None:
         super().__init__(allow=(), timeout=timedelta(seconds=0.1), public_url="https://w")

@@ -102,15 +102,15 @@ def test_proxies_of_the_environment_are_not_used(
 def test_the_address_that_was_checked_is_the_one_that_is_used(
     receiver: Receiver, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_up: list[str] = []
+    resolved: list[str] = []
     resolve = socket.getaddrinfo
 
     def moving(host: str, *rest: object, **more: object) -> object:
         """Answer a permitted address first, another one ever after."""
-        looked_up.append(host)
+        resolved.append(host)
         if host != "moving.example":
             return resolve(host, *rest, **more)  # type: ignore[arg-type]
-        first = looked_up.count(host) == 1
+        first = resolved.count(host) == 1
         address = ("127.0.0.1" if first else "127.0.0.2", receiver.port)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
 
@@ -119,7 +119,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(
         allow=[ip_network("127.0.0.1/32")], timeout=timedelta(seconds=5), public_url="https://w"
     )
     assert post(sender, f"http://moving.example:{receiver.port}/", now).status == 204
-    assert looked_up.count("moving.example") == 1
+    assert resolved.count("moving.example") == 1
     assert receiver.received[0].headers["host"] == f"moving.example:{receiver.port}"
 
 
@@ -166,13 +166,13 @@ def test_an_endless_answer_is_not_read(sender: Sender, now: datetime) -> None:
 def test_an_answer_that_is_not_http_is_quoted_nowhere(sender: Sender, now: datetime) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def tell() -> None:
+        def send() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
                 connection.sendall(b"a secret of the receiver\r\n\r\n")
 
-        thread = Thread(target=tell)
+        thread = Thread(target=send)
         thread.start()
         answer = post(sender, f"http://127.0.0.1:{listener.getsockname()[1]}/", now)
         thread.join()

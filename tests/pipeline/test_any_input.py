@@ -144,7 +144,7 @@ def goes_through(api: Platform, features: dict[str, Input], target: str) -> None
         (each.cause, each.detail) for each in api.findings(model) if each.outcome == "error"
     ]
     assert not failed
-    api.look_at_pages(model)
+    api.open_pages(model)
     exported = api.export(model, "parquet")
     assert len(comparable(exported)) == n_served
     for form in ("parquet", "csv"):
@@ -157,7 +157,7 @@ def goes_through(api: Platform, features: dict[str, Input], target: str) -> None
 
 
 def _is_bad(row: Row) -> bool:
-    """Say whether a row holds what is no measurement."""
+    """Return whether a row holds what is no measurement."""
     values = [value for values in row["features"].values() for value in values]
     return any(isinstance(each, float) and abs(each) > MAX_MAGNITUDE for each in values)
 
@@ -196,7 +196,7 @@ def plain(**changes: Any) -> Input:
 
 # Each holds what was once a fault of its own.
 EXAMPLES = {
-    "a performance counter, a text that says NA": {
+    "a performance counter, the text NA": {
         QUOTED: plain(null_every=7, bad_every=5),
         'k "x"': plain(is_text=True, is_optional=True),
     },
@@ -218,7 +218,7 @@ def test_an_input_that_once_broke_something_goes_through(api: Platform, example:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_odd_names_and_texts_go_through_on_postgresql(api: Platform) -> None:
+def test_unexpected_names_and_texts_go_through_on_postgresql(api: Platform) -> None:
     goes_through(api, next(iter(EXAMPLES.values())), QUOTED)
 
 

@@ -38,7 +38,7 @@ from services.retention.archive import archive_all
 from tests.streams import START
 
 N_REFERENCE, N_SERVED = 12, 3  # days
-NOW = START + 36_500 * DAY  # when the worker runs, whatever the clock of the machine says
+NOW = START + 36_500 * DAY  # when the worker runs, whatever the clock of the machine shows
 SERVED = START + N_REFERENCE * DAY
 JSON, MSGPACK = "application/json", "application/msgpack"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -113,7 +113,7 @@ class Platform:
             session.expunge_all()
             return found
 
-    def look_at_pages(self, model: str) -> None:
+    def open_pages(self, model: str) -> None:
         """Open every page and every list that shows the model."""
         paths = ["/", "/alerts", f"/models/{model}", f"/models/{model}/quarantine"]
         paths += [f"/models/{model}/predictions"]

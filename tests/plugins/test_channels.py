@@ -22,10 +22,10 @@ from services.alerting.deliver import deliver_all
 from tests.api.conftest import Clients, app, as_key, stranger
 from tests.notify.conftest import receiver, sender
 from tests.notify.receiver import Receiver
-from tests.notify.test_deliver import Tell, add_channel, outbox, tell
+from tests.notify.test_deliver import RecordFlip, add_channel, outbox, record_flip
 from tests.plugins.conftest import uninstalled
 
-__all__ = ["app", "as_key", "receiver", "sender", "stranger", "tell"]  # fixtures
+__all__ = ["app", "as_key", "receiver", "record_flip", "sender", "stranger"]  # fixtures
 
 BODY = b'{"type":"channel.test","timestamp":"2026-01-08T00:00:00Z","data":{"url":"/"}}'
 # A configuration of each kind, whose receiver is not there.
@@ -98,7 +98,7 @@ def test_what_is_no_result_is_a_failed_attempt(
 @pytest.mark.usefixtures("plugins")
 def test_an_alert_is_delivered_through_a_plug_in(
     sessions: sessionmaker[Session],
-    tell: Tell,
+    record_flip: RecordFlip,
     admin: TestClient,
     sender: Sender,
     tmp_path: Path,
@@ -110,8 +110,8 @@ def test_an_alert_is_delivered_through_a_plug_in(
     assert {"kind": "file", "config": {"path": str(path)}}.items() <= made.json().items()
     assert (made.json()["url"], made.json()["secret"]) == (None, None)
     assert admin.post("/v1/channels/diary/test").json()["error"] is None
-    tell(Flip.FIRED)
-    tell(Flip.RESOLVED)
+    record_flip(Flip.FIRED)
+    record_flip(Flip.RESOLVED)
     assert deliver_all(sessions, sender, utcnow) == 2
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     types = ["channel.test", "alert.firing", "alert.resolved"]
@@ -161,7 +161,7 @@ def test_one_that_was_uninstalled_is_retried_and_stops_no_other(
     sessions: sessionmaker[Session],
     plugins: None,
     site: Path,
-    tell: Tell,
+    record_flip: RecordFlip,
     admin: TestClient,
     sender: Sender,
     receiver: Receiver,
@@ -171,7 +171,7 @@ def test_one_that_was_uninstalled_is_retried_and_stops_no_other(
     admin.put("/v1/channels/diary", json={"kind": "file", "config": {"path": str(path)}})
     now = utcnow()
     add_channel(sessions, "on-call", receiver.url, now, "page")
-    tell(Flip.FIRED)
+    record_flip(Flip.FIRED)
     with uninstalled(site):
         assert deliver_all(sessions, sender, lambda: now) == 2
         assert receiver.types == ["alert.firing"]

@@ -32,7 +32,7 @@ from services.models.monitor_config import MonitorPlan
 from services.read_models.explanations.finding import explain
 from tests.notify.test_deliver import add_channel
 from tests.plugins.conftest import uninstalled
-from tests.services.story import END, NOW, Story
+from tests.services.drifted_model import END, NOW, DriftedModel
 
 KINDS = {"mean_3sd": {"n_sd": 5.0}, "data_quality": {}}
 
@@ -54,7 +54,7 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     add_channel(sessions, "team", "http://127.0.0.1:1/", NOW, "ticket")
-    story = Story(sessions, kinds=KINDS)
+    drifted_model = DriftedModel(sessions, kinds=KINDS)
     found = findings(sessions, "mean_3sd")
     assert [one.outcome for one in found] == [Outcome.OK] * 2 + [Outcome.BREACH] * 3
     assert found[-1].cause.startswith("load: mean ")
@@ -67,7 +67,7 @@ def test_a_plug_in_is_evaluated_alerts_and_is_in_the_backtest(
     assert bars.series[0].values[bars.names.index("load")] == found[-1].value
     plan = MonitorPlan(name="sigma", kind="mean_3sd", params=KINDS["mean_3sd"])
     tried = run_backtest(
-        sessions, story.model_id, BacktestRequest(plans=(plan,), since=END - 5 * DAY)
+        sessions, drifted_model.model_id, BacktestRequest(plans=(plan,), since=END - 5 * DAY)
     )
     assert [(one.monitor, one.n_days) for one in tried.episodes] == [("sigma", 3)]
 
@@ -85,10 +85,13 @@ def test_one_that_cannot_be_imported_or_takes_a_name_in_use_is_unavailable() -> 
 def test_one_that_was_uninstalled_stops_nothing_and_its_findings_stay(
     sessions: sessionmaker[Session], plugins: None, site: Path
 ) -> None:
-    story = Story(sessions, kinds=KINDS)
+    drifted_model = DriftedModel(sessions, kinds=KINDS)
     before = findings(sessions, "mean_3sd")
     with uninstalled(site):
-        assert evaluate_slot(sessions, Baselines(), story.model_id, END + DAY, END + DAY) == 2
+        assert (
+            evaluate_slot(sessions, Baselines(), drifted_model.model_id, END + DAY, END + DAY)
+            == 2
+        )
         *earlier, last = findings(sessions, "mean_3sd")
         assert [one.id for one in earlier] == [one.id for one in before]
         assert last.outcome is Outcome.ERROR
@@ -111,7 +114,7 @@ def test_the_shell_lists_plug_ins_and_those_that_are_unavailable(
 def test_the_platform_decides_on_evidence_by_the_budget_of_the_model(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
-    Story(sessions, kinds={"mean_rank": {}})
+    DriftedModel(sessions, kinds={"mean_rank": {}})
     found = findings(sessions, "mean_rank")
     assert [one.outcome for one in found] == [Outcome.OK] * 2 + [Outcome.BREACH] * 3
     assert found[-1].value is not None

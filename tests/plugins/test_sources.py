@@ -27,7 +27,7 @@ from sources import kind as extension
 from sources.kind import Page
 from tests.api.conftest import CONTRACT, app, as_key, model, operator, stranger
 from tests.killed import assert_killed
-from tests.plugins import mortal
+from tests.plugins import crashing
 from tests.plugins.source_world import MINUTE, NOW, TIED, World, append, label, values, world
 from tests.services.loop import at_once
 from tests.streams import waiting_rows
@@ -135,7 +135,7 @@ def test_every_row_counts_once_wherever_a_worker_was_killed(
     with monkeypatch.context() as patch:
         patch.setattr(pull, "MAX_PAGES", 1)
         assert world.pull() == 3
-    assert_killed(mortal.pull, database_url, world.id(), module, function, when)
+    assert_killed(crashing.pull, database_url, world.id(), module, function, when)
     assert world.pull() == len(TIED) - 3
     assert world.stored() == values(TIED)
     assert world.read()["rows"] == len(TIED)

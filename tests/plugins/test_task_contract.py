@@ -106,12 +106,12 @@ def test_every_task_keeps_its_contract(name: str) -> None:
     matched = some(contract, seed=3)
     scored = of.score(contract, units, matched)
     check_shapes(of, contract, scored)
-    halves = [
+    chunks = [
         of.score(contract, units, cut(matched, each)) for each in (slice(0, 5), slice(5, 12))
     ]
     summed = total(parts(scored))
     assert summed.shape[-1] == width(of) + 1
-    np.testing.assert_allclose(sum(total(parts(each)) for each in halves), summed)
+    np.testing.assert_allclose(sum(total(parts(each)) for each in chunks), summed)
     np.testing.assert_allclose(
         sum(sums for _, sums in by_place(parts(scored), np.arange(12) // 4)), summed
     )

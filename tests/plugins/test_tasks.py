@@ -80,10 +80,10 @@ def test_a_task_is_logged_joined_evaluated_and_shown(
     work(settings, sessions, now)
     browser = signed_in(stranger, sessions, now)
 
-    told = operator.get("/v1/models/plug/accuracy").json()
-    errors = [day["error"] for day in told["days"]]
+    answer = operator.get("/v1/models/plug/accuracy").json()
+    errors = [day["error"] for day in answer["days"]]
     assert errors[:5] == pytest.approx([0.25] * 5, abs=0.01)
-    [line] = told["steps"]
+    [line] = answer["steps"]
     assert line["metrics"] == pytest.approx(METRICS[name])
     for slot_model, at in slots(sessions):
         assert slot_model == str(model_id)
@@ -172,7 +172,7 @@ def send(
 
 
 def work(settings: Settings, sessions: sessionmaker[Session], now: datetime) -> None:
-    later = now + timedelta(days=1000)  # whatever the clock of the writer says
+    later = now + timedelta(days=1000)  # whatever the clock of the writer shows
     fold_all(sessions, later)
     archive_all(sessions, settings.lake, later)
     join_all(sessions, settings.lake, later)

@@ -28,8 +28,8 @@ from services.retention.archive import archive_all
 from services.retention.rebuild import Request, rebuild
 from services.retention.retention import first_kept, retain_all
 from tests import stored
-from tests.archive.mortal import LATER
-from tests.erasure.mortal import work
+from tests.archive.crashing import LATER
+from tests.erasure.crashing import work
 from tests.erasure.rows import ALWAYS
 from tests.killed import assert_killed
 from tests.streams import START, add_model, keep, label, prediction, table
@@ -52,8 +52,8 @@ def model_id(sessions: sessionmaker[Session], lake: Path) -> UUID:
     hours = [START + i * 6 * HOUR for i in range(A_DAY * N_DAYS)]
     rows = [prediction(at, i) for i, at in enumerate(hours)]
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows))
-    told = [label(at, [1.0]) for at in hours]
-    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, told))
+    labels = [label(at, [1.0]) for at in hours]
+    keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels))
     finish(sessions, lake)
     policy(sessions, model_id, keep_rows=KEEP * DAY)
     return model_id

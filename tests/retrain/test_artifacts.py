@@ -77,7 +77,7 @@ def test_one_damaged_byte_is_noticed() -> None:
         pytest.param(
             _altered(config=asdict(CONFIG) | {"segment": 5}),
             "5 steps do not",
-            id="odd segment",
+            id="segment of another length",
         ),
         pytest.param(
             _altered(config=asdict(CONFIG) | {"width": 16}), "do not fit", id="other width"
@@ -111,7 +111,7 @@ def test_a_foreign_artifact_is_refused_by_name(content: bytes, message: str) -> 
 
 
 @pytest.mark.parametrize("width", [50_000, 2**40])
-def test_a_config_that_claims_a_giant_costs_no_memory(width: int) -> None:
+def test_a_config_that_declares_a_giant_costs_no_memory(width: int) -> None:
     content = _altered(config=asdict(CONFIG) | {"width": width})
     tracemalloc.start()
     with pytest.raises(ForeignArtifact, match="do not fit"):
@@ -145,7 +145,7 @@ def test_a_good_file_may_begin_like_a_pickle() -> None:
     assert check_header(content).shapes == {"a": (1,)}
 
 
-def test_the_header_tells_the_shapes() -> None:
+def test_the_header_holds_the_shapes() -> None:
     assert check_header(encode(_forecaster())).shapes["network.output.bias"] == (6,)
 
 

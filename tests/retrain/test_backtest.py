@@ -19,7 +19,7 @@ SIZES = Sizes(input_length=4, horizon=3, day=24)
 
 
 def _persistence(contexts: Floats) -> Floats:
-    """Say nothing but the last value: its weights are zero."""
+    """Predict the last value: its weights are zero."""
     network = SegmentLstm(CONFIG)
     with torch.no_grad():
         for weights in network.parameters():
@@ -56,7 +56,7 @@ def test_the_seasonal_naive_is_perfect_for_what_repeats(horizon: int) -> None:
     np.testing.assert_allclose(errors, 0.0, atol=1e-12)
 
 
-def test_before_the_first_season_the_seasonal_naive_says_nothing() -> None:
+def test_before_the_first_season_the_seasonal_naive_has_no_error() -> None:
     series = np.arange(40.0)[np.newaxis, :, np.newaxis]
     errors = seasonal_naive((series, series), spread(1, 8, 9, 1), 4, 10, np.ones(1))
     np.testing.assert_array_equal(errors, [[np.nan, np.nan, 10.0, 10.0]])

@@ -125,20 +125,20 @@ def test_training_leaves_its_base_alone(
     assert _error(waves, trained) == before
 
 
-def test_progress_is_told_and_may_end_the_training(waves: NDArray[np.float64]) -> None:
+def test_progress_is_reported_and_may_end_the_training(waves: NDArray[np.float64]) -> None:
     class Stopped(Exception):
         pass
 
-    told: list[Epoch] = []
+    reported: list[Epoch] = []
 
     def stop_after_two(epoch: Epoch) -> None:
-        told.append(epoch)
+        reported.append(epoch)
         if epoch.number == 2:
             raise Stopped
 
     with pytest.raises(Stopped):
         fit((waves, waves), on_progress=stop_after_two)
-    assert [epoch.number for epoch in told] == [1, 2]
+    assert [epoch.number for epoch in reported] == [1, 2]
 
 
 def test_training_ends_when_its_time_is_up(waves: NDArray[np.float64]) -> None:
@@ -151,7 +151,7 @@ def test_training_ends_when_nothing_gets_better(waves: NDArray[np.float64]) -> N
     assert len(trained.epochs) == 3
 
 
-def test_a_plateau_halves_the_learning_rate(waves: NDArray[np.float64]) -> None:
+def test_a_plateau_divides_the_step_size_by_two(waves: NDArray[np.float64]) -> None:
     long = replace(RECIPE, max_epochs=25, patience=25, learning_rate=3e-2)
     rates = [e.learning_rate or 0.0 for e in fit((waves, waves), long).epochs]
     assert rates[-1] < rates[0]

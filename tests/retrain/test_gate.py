@@ -38,7 +38,7 @@ def test_better_on_average_but_only_by_one_day_is_no_proof() -> None:
 
 
 @pytest.mark.parametrize("n_days", range(MIN_BLOCKS))
-def test_too_few_days_say_nothing_however_good_they_are(n_days: int) -> None:
+def test_too_few_days_are_inconclusive_however_good_they_are(n_days: int) -> None:
     old = _losses(1, n_days)
     gate = compare(old, 0.1 * old, Rule())
     assert gate.outcome is Outcome.INCONCLUSIVE

@@ -74,7 +74,7 @@ def test_nobody_is_promoted_without_having_passed_the_gate_or_a_person() -> None
     assert Phase.PROMOTED not in _reachable(Phase.REQUESTED, without=ways)
 
 
-def test_the_final_phases_are_those_that_say_how_it_ended() -> None:
+def test_the_final_phases_are_those_that_name_an_end() -> None:
     assert {Phase.PROMOTED, Phase.REJECTED, Phase.ROLLED_BACK, Phase.FAILED} == FINAL
 
 

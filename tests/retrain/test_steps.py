@@ -95,7 +95,7 @@ def test_no_canary_waits_for_ever(outcome: Outcome, n_sessions: int) -> None:
     assert following.move is not Move.STAY
 
 
-def test_a_canary_that_waited_too_long_says_for_what() -> None:
+def test_a_canary_that_waited_too_long_states_for_what() -> None:
     following = decide(POLICY, _verdict(Outcome.SUCCESS, 19), 0, NOW - 31 * DAY, NOW)
     why = "because; 19 of 20 sessions; waited for 30 days"
     assert following == Next(move=Move.STALL, reason=why)

@@ -104,11 +104,11 @@ def test_where_a_trainer_can_work_there_is_no_reason() -> None:
         ),
     ],
 )
-def test_each_reason_is_told(changes: dict[str, object], reason: str) -> None:
+def test_each_reason_is_reported(changes: dict[str, object], reason: str) -> None:
     assert why_not(**changes) == (reason,)
 
 
-def test_all_reasons_are_told_at_once() -> None:
+def test_all_reasons_are_reported_at_once() -> None:
     price = replace(CONTRACT, targets=("price",))
     base = replace(BASE, has_weights=False)
     assert len(why_not(contract=price, base=base, has_labels=False)) == 3

@@ -101,7 +101,9 @@ def _at_most(promise: float, n_runs: int) -> float:
         ),
     ],
 )
-def test_judge(sessions: list[Scored], expected: Outcome) -> None:
+def test_the_verdict_is_decided_by_the_sessions(
+    sessions: list[Scored], expected: Outcome
+) -> None:
     assert evaluate(sessions, 0.05, RULE).outcome is expected
 
 
@@ -207,8 +209,8 @@ def _failures(seed: int, share: float, odds: float, n: int = 400) -> list[Scored
 
 
 def _ever_fails(failed: list[Scored], share: float) -> bool:
-    looks = range(20, len(failed) + 1, 20)
-    return any(evaluate(failed[:n], share, RULE).outcome is Outcome.FAIL for n in looks)
+    evaluations = range(20, len(failed) + 1, 20)
+    return any(evaluate(failed[:n], share, RULE).outcome is Outcome.FAIL for n in evaluations)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
@@ -235,7 +237,7 @@ def test_failures_end_a_canary_before_any_label_is_in() -> None:
     assert verdict.n_days == 0
 
 
-def test_failures_say_nothing_when_everybody_has_the_challenger() -> None:
+def test_failures_are_no_evidence_when_everybody_has_the_challenger() -> None:
     assert evaluate(_failures(1, 0.5, 1.0), 1.0, RULE).e_failures == 1.0
 
 
@@ -251,7 +253,7 @@ def _null(n_runs: int, spread: float, memory: float, noise: float) -> Floats:
 
 
 def _ever_promoted(means: Floats) -> NDArray[np.bool_]:
-    """Tell for each run (run, day) whether an evaluation after every day ever finds success."""
+    """Return for each run (run, day) whether a daily evaluation ever finds success."""
     bar = 1 / RULE.alpha
     return np.array([(evidence(-run, RULE.clip) >= bar).any() for run in means])
 
@@ -275,7 +277,7 @@ def test_a_day_is_the_mean_of_its_cut_sessions_however_many() -> None:
         pytest.param(0.10, 0.3, 0.1, 0.06, id="a memory of 0.3, wild"),
         pytest.param(0.05, 0.5, 0.1, 0.06, id="a memory of 0.5"),
         pytest.param(0.05, 0.5, NOISE, 0.06, id="a memory of 0.5, noisy sessions"),
-        # Beyond, the promised rate of 5 % is not kept. These say what is.
+        # Beyond, the promised rate of 5 % is not kept. These are the rates that are.
         pytest.param(0.10, 0.5, 0.1, 0.08, id="a memory of 0.5, wild: 8 percent"),
         pytest.param(0.05, 0.8, 0.1, 0.10, id="a memory of 0.8: 10 percent"),
         pytest.param(0.10, 0.8, 0.1, 0.18, id="a memory of 0.8, wild: 18 percent"),
@@ -284,7 +286,7 @@ def test_a_day_is_the_mean_of_its_cut_sessions_however_many() -> None:
 def test_equal_versions_are_promoted_no_more_often_than(
     spread: float, memory: float, noise: float, promise: float
 ) -> None:
-    # Over 90 days, though a canary waits for a person after 60. A spread of 0.05 is a usual
+    # Over 90 days, though a canary waits for a person after 60. A spread of 0.05 is a normal
     # day on which one error is 10 % larger than the other's; wild is twice that.
     n_runs = 1000
     ever = _ever_promoted(_null(n_runs, spread, memory, noise))

@@ -17,7 +17,7 @@ def _brier(p: NDArray[np.float64], happened: NDArray[np.float64]) -> float:
     return float(2 * ((p - happened) ** 2).mean())
 
 
-def _rare(n_days: int, *, challenger_says_no: bool) -> list[Scored]:
+def _rare(n_days: int, *, challenger_predicts_no: bool) -> list[Scored]:
     """Return sessions of a rare class: always "no" against a calibrated model."""
     chance, sessions = np.random.default_rng(18), []
     for day in range(n_days):
@@ -25,7 +25,7 @@ def _rare(n_days: int, *, challenger_says_no: bool) -> list[Scored]:
             p = 1 / (1 + np.exp(4.15 - 2.05 * chance.standard_normal(8)))
             happened = (chance.random(8) < p).astype(float)
             losses = [_brier(p, happened), _brier(np.zeros(8), happened)]
-            old, new = losses if challenger_says_no else losses[::-1]
+            old, new = losses if challenger_predicts_no else losses[::-1]
             sessions.append(
                 Scored(
                     day=FIRST + timedelta(days=day),
@@ -37,14 +37,14 @@ def _rare(n_days: int, *, challenger_says_no: bool) -> list[Scored]:
     return sessions
 
 
-def test_a_model_that_always_says_no_is_not_better_than_a_calibrated_one() -> None:
-    sessions = _rare(40, challenger_says_no=True)
+def test_a_model_that_always_predicts_no_is_not_better_than_a_calibrated_one() -> None:
+    sessions = _rare(40, challenger_predicts_no=True)
     assert evaluate(sessions, 0.05, Rule()).outcome is Outcome.SUCCESS  # most sessions deceive
     assert evaluate(sessions, 0.05, RULE).outcome is Outcome.FAIL
 
 
-def test_a_calibrated_model_replaces_one_that_always_says_no() -> None:
-    found = evaluate(_rare(40, challenger_says_no=False), 0.05, RULE)
+def test_a_calibrated_model_replaces_one_that_always_predicts_no() -> None:
+    found = evaluate(_rare(40, challenger_predicts_no=False), 0.05, RULE)
     assert found.outcome is Outcome.SUCCESS
     assert found.mean is not None
     assert -0.1 < found.mean < 0

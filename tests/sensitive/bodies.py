@@ -16,7 +16,7 @@ from services.ingest.formats.decompress import Packing
 
 SECRET = "Zx81Secret"
 SECRET_NUMBER = 31337.4242
-TRACE = "5ec2e7" * 5 + "5e"  # what a secret looks like in hex
+TRACE = "5ec2e7" * 5 + "5e"  # a secret in hex
 
 CONTRACT = Contract.from_json(
     {

@@ -53,7 +53,7 @@ def questions() -> Iterator[str]:
 def send_and_ask(
     client: httpx.Client | TestClient, some: Iterable[Body], settings: Settings, engine: Engine
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield all that is said and stored, while rows wait and when they are archived."""
+    """Yield all that is returned and stored, while rows wait and when they are archived."""
     for body in some:
         answer = send(client, body)
         assert answer.status_code in ((200,) if body.is_good else (200, 400, 422)), answer.text
@@ -69,11 +69,11 @@ def send_and_ask(
     yield from everything_stored(engine)
 
 
-def leaks(said: Iterable[tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
-    return [(where, forms) for where, what in said if (forms := found_in(what))]
+def leaks(outputs: Iterable[tuple[str, bytes]]) -> list[tuple[str, list[bytes]]]:
+    return [(where, forms) for where, what in outputs if (forms := found_in(what))]
 
 
-def test_a_secret_in_json_is_stored_and_said_nowhere(
+def test_a_secret_in_json_is_stored_and_returned_nowhere(
     settings: Settings,
     sessions: sessionmaker[Session],
     engine: Engine,
@@ -83,10 +83,10 @@ def test_a_secret_in_json_is_stored_and_said_nowhere(
     plain = [body for body in bodies() if body.is_plain_json]
     key = {"Authorization": f"Bearer {token}"}
     with TestClient(create_app(settings, sessions), headers=key) as client:
-        said = [*send_and_ask(client, plain, settings, engine)]
+        outputs = [*send_and_ask(client, plain, settings, engine)]
         found = client.get(f"/v1/models/grid/sessions/{SECRET}-session")
     assert len(plain) > 50
-    assert leaks(said) == []
+    assert leaks(outputs) == []
     assert leaks([("log", caplog.text.encode())]) == []
     assert found.status_code == 200  # whoever knows the session still finds it
 
@@ -95,8 +95,8 @@ def test_a_secret_in_json_is_stored_and_said_nowhere(
         reasons = {*session.scalars(select(MismatchDay.reason))}
         kept = session.scalars(select(Quarantine.content)).all()
     assert reasons >= {"type", "unknown_field", "missing", "text", "contract", "not_finite"}
-    told = [(row.get("prediction_id"), row.get("version"), row.get("entity")) for row in kept]
-    assert ("p-0", "v1", "(masked)") in told
+    ids = [(row.get("prediction_id"), row.get("version"), row.get("entity")) for row in kept]
+    assert ("p-0", "v1", "(masked)") in ids
     rows = Log(settings.lake, model_id).predictions(
         Window(DAY, DAY + timedelta(days=1)), ["features", "session_id", "trace_id", "worker"]
     )
@@ -120,7 +120,7 @@ def test_a_secret_in_any_format_is_in_no_file_of_a_real_server(
     with running(settings, log=folder / "server.log") as (address, _):
         key = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=address, headers=key, timeout=30) as client:
-            said = [*send_and_ask(client, bodies(), settings, engine)]
-    assert leaks(said) == []
+            outputs = [*send_and_ask(client, bodies(), settings, engine)]
+    assert leaks(outputs) == []
     assert leaks(everything_in(folder)) == []
     assert any(folder.rglob("*.parquet"))

@@ -185,7 +185,7 @@ def at_once(*acts: Any) -> list[Any]:
         barrier.wait()
         try:
             return act()
-        except Exception as error:  # noqa: BLE001 - the caller looks at it
+        except Exception as error:  # noqa: BLE001 - the caller checks it
             return error
 
     with ThreadPoolExecutor(len(acts)) as pool:

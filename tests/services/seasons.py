@@ -29,7 +29,7 @@ from services.aggregation.fold import fold_all
 from services.retention.catch_up import catch_up
 from services.rollouts import retraining
 from services.rollouts.retraining import Cause
-from tests.services.mortal import settings_of
+from tests.services.crashing import settings_of
 from tests.streams import START, add_model, keep, label, prediction, table
 
 N_DAYS, CHANGE, STEPS = 130, 70, 8  # days, the day of the change, steps a day

@@ -43,14 +43,16 @@ def test_silence_and_failures_never_resolve_an_alert(loop: Loop) -> None:
     assert flips(loop) == [(Flip.FIRED, False)]
 
 
-def test_an_alert_that_recovers_tells_those_who_heard_it_fire(loop: Loop) -> None:
+def test_an_alert_that_resolves_notifies_those_who_were_notified_of_its_firing(
+    loop: Loop,
+) -> None:
     outcomes = [Outcome.BREACH] * 2 + [Outcome.OK] * 2
     for day, outcome in enumerate(outcomes, start=1):
         loop.observe("accuracy", outcome, START + day * DAY)
     assert flips(loop) == [(Flip.FIRED, False), (Flip.RESOLVED, False)]
-    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
-    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"]
-    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+    deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"]
+    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> None:
@@ -60,9 +62,9 @@ def test_an_alert_is_notified_although_the_clock_was_set_back(loop: Loop) -> Non
         loop.observe("accuracy", outcome, START + day * DAY, now=START + (40 + day) * DAY)
     for day, outcome in enumerate(breach + ok, start=5):
         loop.observe("accuracy", outcome, START + day * DAY)
-    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
-    assert [row.type.rpartition(".")[2] for row in told] == ["firing", "resolved"] * 2
-    assert {row.cause_id for row in told} == {flip.id for flip in loop.all(FlipRow)}
+    deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    assert [row.type.rpartition(".")[2] for row in deliveries] == ["firing", "resolved"] * 2
+    assert {row.cause_id for row in deliveries} == {flip.id for flip in loop.all(FlipRow)}
 
 
 def test_a_flip_and_its_message_are_kept_together_or_not_at_all(loop: Loop) -> None:
@@ -98,7 +100,7 @@ def test_a_broken_input_inhibits_what_follows_from_it(loop: Loop, name: str) -> 
     assert len(loop.all(Delivery)) == 1
 
 
-def test_serving_that_fails_is_told_although_the_input_is_broken(
+def test_serving_that_fails_is_notified_although_the_input_is_broken(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = Loop(sessions, kinds=("input_fault", "burn_rate"))
@@ -112,7 +114,7 @@ def wrong_with(loop: Loop) -> str | None:
         return inhibition.of_model(session, loop.model_id)
 
 
-def test_a_look_that_broke_forgets_no_fault(loop: Loop) -> None:
+def test_a_failed_evaluation_forgets_no_fault(loop: Loop) -> None:
     loop.break_input(START + DAY)
     loop.observe("input_fault", Outcome.ERROR, START + 2 * DAY)
     assert wrong_with(loop) == str(FAULT)
@@ -164,7 +166,7 @@ def test_a_promotion_retires_what_was_measured_against_the_old_reference_only(
     assert [row.type for row in loop.all(Delivery)].count("alert.resolved") == 3
 
 
-def test_what_a_message_says_is_what_was_found(loop: Loop) -> None:
+def test_a_message_holds_what_was_found(loop: Loop) -> None:
     loop.observe("input_drift", Outcome.BREACH, START + DAY)
     [message] = loop.all(Delivery)
     content = json.loads(message.body)["data"]

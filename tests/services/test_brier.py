@@ -26,7 +26,7 @@ RARE = replace(
 N = 2000
 
 
-def claims() -> tuple[list[float], list[float]]:
+def probabilities() -> tuple[list[float], list[float]]:
     """Return calibrated probabilities of a rare event, with an AUC near .929, and events."""
     chance = np.random.default_rng(18)
     p = 1 / (1 + np.exp(4.15 - 2.05 * chance.standard_normal(N)))
@@ -38,7 +38,7 @@ def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[ErrorDay]:
     """One day on which "calibrated" served, and "always no" in shadow."""
     model_id = add_model(sessions, RARE)
     rows, labels = [], []
-    for i, (p, happened) in enumerate(zip(*claims(), strict=True)):
+    for i, (p, happened) in enumerate(zip(*probabilities(), strict=True)):
         at = START + i * (20 * HOUR / N)
         actual = {"no": [1 - happened], "yes": [happened]}
         for version, claimed in (("calibrated", p), ("always no", 0.0)):
@@ -50,8 +50,8 @@ def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[ErrorDay]:
                 "prediction_id": name,
             }
             rows.append(prediction(at, output=output, **fields))
-            told = {"prediction_id": name, "arrived_at": at + HOUR}
-            labels.append(label(None, [], **told) | {"actual": actual})
+            of_label = {"prediction_id": name, "arrived_at": at + HOUR}
+            labels.append(label(None, [], **of_label) | {"actual": actual})
     keep(sessions, model_id, Kind.PREDICTIONS, table(Kind.PREDICTIONS, rows, RARE))
     keep(sessions, model_id, Kind.LABELS, table(Kind.LABELS, labels, RARE))
     later = START + 1000 * HOUR
@@ -62,8 +62,8 @@ def chunks(sessions: sessionmaker[Session], tmp_path: Path) -> list[ErrorDay]:
         return error_days.read(session, model_id, RARE, (START.date(), None))
 
 
-def test_a_calibrated_model_beats_one_that_always_says_no(chunks: list[ErrorDay]) -> None:
-    p, happened = map(np.array, claims())
+def test_a_calibrated_model_beats_one_that_always_predicts_no(chunks: list[ErrorDay]) -> None:
+    p, happened = map(np.array, probabilities())
     assert happened.mean() < np.abs(p - happened).mean()  # which is why |p - y| is not used
     error = {day.version: day.error for day in by_day(chunks, RARE)}
     assert error["always no"] == pytest.approx(2 * happened.mean())

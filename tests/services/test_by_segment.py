@@ -119,7 +119,7 @@ def test_a_new_segment_that_is_like_the_others_alarms_nobody(
 
     found = world.findings()
     assert len(found) == N_SERVED - 1
-    assert {told[0] for told in found.values()} == {"ok"}
+    assert {row[0] for row in found.values()} == {"ok"}
     detail: Any = last(world)[4]
     assert detail["segments"] == {"evaluated": ["shop=a", "shop=b"], "warming_up": ["shop=c"]}
     assert "load [shop=c]" not in detail["features"]
@@ -152,7 +152,7 @@ def test_a_broken_input_of_one_segment_is_named(
     assert datetime.fromisoformat(fault["since"]) == START + broke * DAY
     assert detail["segments"]["evaluated"] == ["shop=a", "shop=b", "shop=c"]
     [record] = run_backtest(sessions, world.model_id, BacktestRequest()).records
-    breaches = [said for said in world.findings().values() if said[0] == "breach"]
+    breaches = [row for row in world.findings().values() if row[0] == "breach"]
     assert record.n_breaches == len(breaches) > 0
 
 
@@ -174,13 +174,13 @@ def test_a_level_that_moves_in_one_segment_and_stays_is_named(
     assert cause.startswith(f"{detail['top']}: mean shifted ")
     assert abs(detail["features"]["load"]["effect"]) < 0.1  # one rose as the other fell
     assert detail["segments"] == {"evaluated": ["shop=a", "shop=b", "shop=c"], "warming_up": []}
-    told = run_backtest(sessions, world.model_id, BacktestRequest())
-    [record] = told.records
-    breaches = [said for said in world.findings().values() if said[0] == "breach"]
+    backtest = run_backtest(sessions, world.model_id, BacktestRequest())
+    [record] = backtest.records
+    breaches = [row for row in world.findings().values() if row[0] == "breach"]
     assert record.n_breaches == len(breaches) > 0
 
 
-def look(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
+def evaluated(kind: str, hours: Hourly, n_reference: int, n_live: int) -> Any:
     """Return which of the live days breach."""
     end = hours.first + n_reference * HOURS
     reference = hours.until(end, n_reference * HOURS)
@@ -208,7 +208,7 @@ def test_eight_segments_of_seven_features_keep_the_promise(kind: str, n_worlds: 
     """At most as many alarms as a rate of one in 90 days shows in 99 of 100 runs."""
     n_live, alarms = 244, 0
     for seed in range(1, n_worlds + 1):
-        breach = look(kind, laid_out(stream(365 + n_live, seed)), 365, n_live)
+        breach = evaluated(kind, laid_out(stream(365 + n_live, seed)), 365, n_live)
         alarms += calls_of_level(breach) if kind == "mean_shift" else episodes(breach, 7)
     expected = n_worlds * n_live / 90.0
     sys.stdout.write(f"{kind}: {alarms} alarms, {expected:.0f} promised\n")
@@ -229,7 +229,7 @@ def test_what_moves_in_one_segment_of_eight_is_found_there_sooner(kind: str, day
         moved += size * (noise if kind == "temporal_pattern" else 4.0)
         hours = laid_out(world)
         for found, some in ((by_segment, hours), (total, hours.of(range(N_FEATURES)))):
-            late = np.flatnonzero(look(kind, some, 365, 60)[10:])
+            late = np.flatnonzero(evaluated(kind, some, 365, 60)[10:])
             found.append(int(late[0]) + 1 if late.size else 50)
     sooner = np.array(by_segment) < np.array(total)
     assert np.median(by_segment) <= days

@@ -27,7 +27,7 @@ class Canary(Loop):
         self.move(self.id, *TO_CANARY)
 
     def score(self, first: int, n_days: int, new: float, n_failed: int = 0) -> None:
-        """Store eight sessions a day: the champion erred by 1, the challenger by `new`."""
+        """Store eight sessions a day: error 1 of the champion, `new` of the challenger."""
         with unit_of_work(self.sessions) as session:
             for number in range(first, first + n_days):
                 for one in range(8):
@@ -46,8 +46,8 @@ class Canary(Loop):
                         )
                     )
 
-    def look(self, day: int) -> Verdict | None:
-        """Look at the canary when the event day that ends then was evaluated."""
+    def evaluate(self, day: int) -> Verdict | None:
+        """Evaluate the canary when the event day that ends then was evaluated."""
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             model = session.get_one(Model, self.model_id)
@@ -68,23 +68,23 @@ def world(sessions: sessionmaker[Session]) -> Canary:
 def test_only_days_whose_labels_are_all_due_count(world: Canary) -> None:
     world.score(0, 10, new=0.5)
     for day in range(REACH, REACH + 3):
-        found = world.look(day)
+        found = world.evaluate(day)
         assert found is not None
         assert (found.n_days, found.n_sessions) == (day - REACH + 1, 8 * (day - REACH + 1))
 
 
 @on_sqlite
-def test_a_block_of_evidence_is_the_same_whenever_one_looks(world: Canary) -> None:
+def test_a_block_of_evidence_is_the_same_whenever_it_is_evaluated(world: Canary) -> None:
     world.score(0, 1, new=0.5)
-    early = world.look(REACH)
+    early = world.evaluate(REACH)
     world.score(1, 20, new=0.9)
-    assert world.look(REACH) == early
+    assert world.evaluate(REACH) == early
 
 
 @on_sqlite
 def test_before_any_label_there_is_no_verdict_and_nothing_moves(world: Canary) -> None:
     world.score(0, 10, new=0.5)
-    found = world.look(1)
+    found = world.evaluate(1)
     assert found is not None
     assert found.outcome == "no_data"
     assert world.state == (Phase.CANARY, 0)
@@ -94,7 +94,7 @@ def test_a_better_challenger_steps_up_day_by_day_and_is_promoted(world: Canary) 
     world.score(0, 60, new=0.5)
     states: list[tuple[Phase, int]] = []
     for day in range(REACH, 40):
-        world.look(day)
+        world.evaluate(day)
         if not states or states[-1] != world.state:
             states.append(world.state)
     promoted = (Phase.PROMOTED, len(CANARY_STEPS) - 1)
@@ -105,17 +105,17 @@ def test_a_better_challenger_steps_up_day_by_day_and_is_promoted(world: Canary) 
     assert champion.version == "v2"
     events = [row.event for row in world.all(RolloutEvent)]
     assert (events.count("step_up"), events.count("canary_passed")) == (3, 1)
-    assert world.look(41) is None
+    assert world.evaluate(41) is None
 
 
 @on_sqlite
 def test_each_step_soaks_for_a_day(world: Canary) -> None:
     world.score(0, 60, new=0.5)
-    world.look(20)
+    world.evaluate(20)
     assert world.state == (Phase.CANARY, 1)
-    world.look(20)
+    world.evaluate(20)
     assert world.state == (Phase.CANARY, 1)
-    world.look(21)
+    world.evaluate(21)
     assert world.state == (Phase.CANARY, 2)
 
 
@@ -123,13 +123,13 @@ def test_each_step_soaks_for_a_day(world: Canary) -> None:
 def test_a_step_needs_as_many_sessions_as_the_owner_asked_for(world: Canary) -> None:
     world.policy(min_canary_sessions=1000)
     world.score(0, 60, new=0.5)
-    world.look(30)
+    world.evaluate(30)
     assert world.state == (Phase.CANARY, 0)
 
 
 def test_a_worse_challenger_is_rolled_back(world: Canary) -> None:
     world.score(0, 60, new=2.0)
-    world.look(30)
+    world.evaluate(30)
     assert world.state == (Phase.ROLLED_BACK, 0)
     rollout = world.rollout(world.id)
     assert rollout.verdict is not None
@@ -147,7 +147,7 @@ def test_a_challenger_that_fails_its_requests_is_rolled_back_however_well_it_for
     world: Canary,
 ) -> None:
     world.score(0, 30, new=0.5, n_failed=1)
-    world.look(30)
+    world.evaluate(30)
     assert world.state[0] is Phase.ROLLED_BACK
 
 
@@ -161,14 +161,14 @@ def test_a_canary_without_a_verdict_waits_for_a_person(
     world.policy(max_canary=20 * DAY)
     if new is not None:
         world.score(0, 60, new=new)
-    world.look(19)
+    world.evaluate(19)
     assert world.state == (Phase.CANARY, 0)
-    world.look(20)
+    world.evaluate(20)
     assert world.state == (Phase.PAUSED, 0)
-    assert world.look(21) is None
+    assert world.evaluate(21) is None
     world.order(world.id, "resume")
     assert world.state == (Phase.CANARY, 0)
-    world.look(22)
+    world.evaluate(22)
     assert world.state == (Phase.CANARY, 0)
 
 

@@ -1,4 +1,4 @@
-"""From a first batch that came at night to what is said of the bins."""
+"""From a first batch that came at night to the report of coarse bins."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ def asked(sessions: sessionmaker[Session]) -> Metric:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("n_first", [pytest.param(4, id="night"), pytest.param(None, id="all")])
 @pytest.mark.parametrize(
-    "drift_days", [pytest.param(1, id="judging"), pytest.param(2, id="warming_up")]
+    "drift_days", [pytest.param(1, id="evaluating"), pytest.param(2, id="warming_up")]
 )
-def test_bins_that_were_frozen_at_night_are_told_of(
+def test_bins_that_were_frozen_at_night_are_reported(
     sessions: sessionmaker[Session], tmp_path: Path, n_first: int | None, drift_days: int
 ) -> None:
     world = World(sessions, tmp_path, "grid", N_REFERENCE, drift_days, kinds=("input_drift",))
@@ -34,13 +34,16 @@ def test_bins_that_were_frozen_at_night_are_told_of(
     world.work()
     world.send(rows[n_first:] if n_first else [])
     world.evaluate_slot()
-    told = {detail.get("coarse_bins") is not None for *_, detail in world.findings().values()}  # type: ignore[attr-defined]
+    shown = {
+        detail.get("coarse_bins") is not None  # type: ignore[attr-defined]
+        for *_, detail in world.findings().values()
+    }
     samples = asked(sessions).samples
     if n_first is None:
-        assert told == {False}
+        assert shown == {False}
         assert samples == []
         return
-    assert told == {True}
+    assert shown == {True}
     (sample,) = samples
     assert sample.labels["model"] == "grid"
     assert sample.value > 0.5

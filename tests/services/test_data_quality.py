@@ -1,4 +1,4 @@
-"""From rows that come in to a finding on the quality of a day, and to who is told."""
+"""From rows that come in to a finding on the quality of a day, and to who is notified."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -139,15 +139,15 @@ DAYS = [
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(("change", "feature", "said"), DAYS)
-def test_a_day_that_is_incomplete_is_told(
-    site: Site, change: Any, feature: str, said: str
+@pytest.mark.parametrize(("change", "feature", "words"), DAYS)
+def test_a_day_that_is_incomplete_is_reported(
+    site: Site, change: Any, feature: str, words: str
 ) -> None:
     site.serve(change(site.today()))
     found = site.evaluate_slot()
     assert found.outcome is Outcome.BREACH
     assert feature in found.cause
-    assert said in found.cause
+    assert words in found.cause
 
 
 def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site) -> None:
@@ -167,7 +167,7 @@ def test_rows_that_were_refused_or_came_twice_are_facts_of_their_day(site: Site)
 def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     sessions: sessionmaker[Session],
 ) -> None:
-    """The weekday must have been served twice before there is a usual number."""
+    """The weekday must have been served twice before there is a baseline."""
     site = Site(sessions)
     for day in range(N_REFERENCE + 22):
         site.send(site.rows(day))
@@ -187,9 +187,11 @@ def test_half_or_double_the_rows_of_a_weekday_are_no_fault(
     for day in range(N_REFERENCE, N_REFERENCE + 24):
         evaluate_slot(sessions, baselines, site.model_id, START + (day + 1) * DAY, NOW)
     with read_only(sessions) as session:
-        said = {row.as_of: (row.outcome, row.cause) for row in session.query(FindingRow).all()}
-    assert said[START + (N_REFERENCE + 23) * DAY] == (Outcome.OK, "")
-    assert said[START + (N_REFERENCE + 24) * DAY] == (
+        outcomes = {
+            row.as_of: (row.outcome, row.cause) for row in session.query(FindingRow).all()
+        }
+    assert outcomes[START + (N_REFERENCE + 23) * DAY] == (Outcome.OK, "")
+    assert outcomes[START + (N_REFERENCE + 24) * DAY] == (
         Outcome.BREACH,
         "144 rows, baseline 24",
     )
@@ -223,28 +225,30 @@ def flaws(*features: str | None) -> DataQualityDetail:
 
 
 @pytest.mark.parametrize(
-    ("features", "is_told"),
+    ("features", "is_notified"),
     [
         pytest.param(("load",), False, id="of the broken feature alone: it has paged already"),
         pytest.param(("load", "wind"), True, id="of another feature too"),
         pytest.param((None,), True, id="of the rows"),
     ],
 )
-def test_what_an_input_fault_has_told_is_not_told_again(
-    sessions: sessionmaker[Session], features: tuple[str | None, ...], is_told: bool
+def test_what_an_input_fault_has_notified_is_not_notified_again(
+    sessions: sessionmaker[Session], features: tuple[str | None, ...], is_notified: bool
 ) -> None:
     loop = Loop(sessions, kinds=("input_fault", "data_quality"))
     loop.listen("ticket")
     loop.break_input(START + DAY)
     loop.observe("data_quality", Outcome.BREACH, START + DAY, flaws(*features))
     inhibited = {row.reason: row.inhibited for row in loop.all(FlipRow)}
-    assert len(loop.all(Delivery)) == is_told
-    assert sorted(row.inhibited for row in loop.all(FlipRow)) == sorted([False, not is_told])
+    assert len(loop.all(Delivery)) == is_notified
+    assert sorted(row.inhibited for row in loop.all(FlipRow)) == sorted(
+        [False, not is_notified]
+    )
     assert inhibited
     assert loop.all(Rollout) == []
 
 
-def test_drift_says_how_far_each_feature_is_away(sessions: sessionmaker[Session]) -> None:
+def test_drift_reports_how_far_each_feature_is_away(sessions: sessionmaker[Session]) -> None:
     site = Site(sessions, "input_drift")
     moved = [
         {

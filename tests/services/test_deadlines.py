@@ -92,7 +92,7 @@ def test_the_page_shows_the_deadline_and_the_policy_moves_it(loop: Loop) -> None
     assert shown() == (START + 10 * DAY, START + 10 * DAY)
 
 
-def test_after_an_inconclusive_gate_the_cool_down_starts_and_followers_are_told(
+def test_after_an_inconclusive_gate_the_cool_down_starts_and_followers_are_notified(
     loop: Loop,
 ) -> None:
     loop.listen("ticket")

@@ -22,7 +22,7 @@ from services.models import monitor_config
 from services.models.monitor_config import MonitorPlan
 from services.rollouts import set_champion
 from tests.killed import assert_killed
-from tests.services import mortal
+from tests.services import crashing
 from tests.services.loop import POLICY, Loop, at_once
 from tests.streams import START
 
@@ -41,60 +41,60 @@ def day(number: int) -> datetime:
     return START + number * DAY
 
 
-def look(loop: Loop, number: int) -> int:
+def evaluate_day(loop: Loop, number: int) -> int:
     """Evaluate one event day."""
     return evaluate_slot(loop.sessions, Baselines(), loop.model_id, day(number), day(14))
 
 
-def said(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
+def findings(loop: Loop) -> list[tuple[datetime, str, str, float | None]]:
     """Return all that was found, in order."""
     rows = loop.all(FindingRow, model_id=loop.model_id)
     return sorted((row.as_of, row.outcome, row.cause, row.value) for row in rows)
 
 
 def test_a_day_that_two_workers_evaluate_at_once_is_evaluated_once(loop: Loop) -> None:
-    counts = at_once(*(partial(look, loop, 3) for _ in range(3)))
+    counts = at_once(*(partial(evaluate_day, loop, 3) for _ in range(3)))
     assert sorted(counts) == [0, 0, len(KINDS)]
-    assert len(said(loop)) == len(KINDS)
+    assert len(findings(loop)) == len(KINDS)
     assert loop.model().evaluated_until == day(3)
 
 
 def test_a_day_that_was_evaluated_is_not_reevaluated(loop: Loop) -> None:
-    assert look(loop, 3) == len(KINDS)
-    before = said(loop)
-    assert look(loop, 3) == 0
-    assert look(loop, 2) == 0
-    assert said(loop) == before
+    assert evaluate_day(loop, 3) == len(KINDS)
+    before = findings(loop)
+    assert evaluate_day(loop, 3) == 0
+    assert evaluate_day(loop, 2) == 0
+    assert findings(loop) == before
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_says_the_same(
+def test_a_worker_that_dies_before_it_commits_leaves_nothing_and_another_finds_the_same(
     loop: Loop, database_url: str
 ) -> None:
     twin = Loop(loop.sessions, name="twin", kinds=KINDS)
     twin.serve(12, error=0.9)
     twin.reach(START + 14 * DAY)
     for number in (8, 9):
-        look(twin, number)
-    look(loop, 8)
-    before = said(loop)
+        evaluate_day(twin, number)
+    evaluate_day(loop, 8)
+    before = findings(loop)
     point = ["services.rollouts.retraining", "consider", "after"]
-    assert_killed(mortal.evaluate, database_url, loop.model_id, day(9), *point)
-    assert said(loop) == before
+    assert_killed(crashing.evaluate, database_url, loop.model_id, day(9), *point)
+    assert findings(loop) == before
     assert loop.all(FlipRow, model_id=loop.model_id) == []
     assert loop.all(Rollout, model_id=loop.model_id) == []
-    assert look(loop, 9) == len(KINDS)
-    assert said(loop) == said(twin)
+    assert evaluate_day(loop, 9) == len(KINDS)
+    assert findings(loop) == findings(twin)
     assert len(loop.all(Rollout, model_id=loop.model_id)) == 1
 
 
 def test_errors_above_the_objective_fire_and_ask_in_one_transaction(loop: Loop) -> None:
     loop.listen("page")
     # The second day's labels are all due on the fourth; one breach is not yet an alert.
-    look(loop, 9)
+    evaluate_day(loop, 9)
     [alert] = [row for row in loop.all(Alert) if row.streak]
     assert (alert.phase, loop.all(Rollout)) == (Phase.PENDING, [])
-    look(loop, 10)
+    evaluate_day(loop, 10)
     [flip] = loop.all(FlipRow)
     assert (flip.at, flip.inhibited) == (day(10), False)
     [rollout] = loop.all(Rollout)
@@ -104,32 +104,32 @@ def test_errors_above_the_objective_fire_and_ask_in_one_transaction(loop: Loop) 
 
 
 def test_only_days_whose_labels_are_due_are_evaluated_for_accuracy(loop: Loop) -> None:
-    look(loop, 10)
+    evaluate_day(loop, 10)
     [accuracy] = [row for row in loop.all(FindingRow) if row.outcome is Outcome.BREACH]
     assert accuracy.window_end == day(8)
 
 
 def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> None:
     """The same days are evaluated twice then, two event days in a row."""
-    look(loop, 9)
+    evaluate_day(loop, 9)
     loop.policy(label_delay=POLICY.label_delay + DAY)
-    assert look(loop, 10) == len(KINDS)
+    assert evaluate_day(loop, 10) == len(KINDS)
 
 
-def test_a_monitor_that_cannot_look_is_an_error_and_stops_no_other(loop: Loop) -> None:
+def test_a_monitor_that_cannot_be_evaluated_is_an_error_and_stops_no_other(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="forever", kind="accuracy", params={"window": "P100000000D"})
         monitor_config.put(session, loop.model_id, plan)
-    assert look(loop, 10) == len(KINDS) + 1
+    assert evaluate_day(loop, 10) == len(KINDS) + 1
     failed = [row for row in loop.all(FindingRow) if row.outcome is Outcome.ERROR]
     assert [row.cause.partition(":")[0] for row in failed] == ["OverflowError"]
 
 
-def test_a_monitor_that_is_switched_off_says_nothing(loop: Loop) -> None:
+def test_a_monitor_that_is_switched_off_is_not_evaluated(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
         plan = MonitorPlan(name="accuracy", kind="accuracy", enabled=False)
         monitor_config.put(session, loop.model_id, plan)
-    assert look(loop, 10) == len(KINDS) - 1
+    assert evaluate_day(loop, 10) == len(KINDS) - 1
 
 
 class Overtaken(Baselines):
@@ -160,7 +160,7 @@ def test_a_day_is_reevaluated_when_the_champion_changed_meanwhile(
     overtaken = partial(evaluate_slot, sessions, Overtaken(loop), loop.model_id, day(3), day(3))
     with pytest.raises(StaleChampion, match="evaluate it again"):
         overtaken()
-    assert said(loop) == []
+    assert findings(loop) == []
     assert overtaken() == 1
     assert [row.version for row in loop.all(FindingRow)] == ["v2"]
 
@@ -173,8 +173,8 @@ def test_people_who_ask_while_days_are_evaluated_wait_for_nobody_for_ever(
         loop = Loop(sessions, name=f"model {number}", kinds=("accuracy",))
         loop.serve(12, error=0.9)
         loop.reach(day(14))
-        look(loop, 9)
-        evaluated, asked = at_once(partial(look, loop, 10), loop.request)
+        evaluate_day(loop, 9)
+        evaluated, asked = at_once(partial(evaluate_day, loop, 10), loop.request)
         assert evaluated == 1
         assert isinstance(asked, UUID) or "under way" in str(asked)
         assert len(loop.all(Rollout, model_id=loop.model_id)) == 1

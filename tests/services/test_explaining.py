@@ -1,4 +1,4 @@
-"""A finding says what moved, since when, and what else changed then."""
+"""A finding states what moved, since when, and what else changed then."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -24,21 +24,30 @@ from services.read_models.explanations.finding import Explanation, explain
 from services.read_models.explanations.nearby import Sort
 from tests import stored
 from tests.conftest import Once
+from tests.services.drifted_model import (
+    CHANGE,
+    END,
+    EVENING,
+    GAP,
+    NOW,
+    RISE,
+    DriftedModel,
+    evaluated_drifted_model,
+)
 from tests.services.loop import FAULT, Loop
-from tests.services.story import CHANGE, END, EVENING, GAP, NOW, RISE, Story, evaluated_story
 from tests.streams import START
 
 NOWHERE = Path("no/reports/here")
 
 
 @pytest.fixture
-def story(once: Once) -> Story:
-    made: Story = once(evaluated_story)
+def drifted_model(once: Once) -> DriftedModel:
+    made: DriftedModel = once(evaluated_drifted_model)
     return made
 
 
-def told(story: Story, finding_id: UUID) -> Explanation:
-    with read_only(story.sessions) as session:
+def explained(drifted_model: DriftedModel, finding_id: UUID) -> Explanation:
+    with read_only(drifted_model.sessions) as session:
         return explain(session, NOWHERE, finding_id, None, NOW)
 
 
@@ -47,8 +56,8 @@ def message(found: Explanation, sort: Sort) -> list[str]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+def test_what_moved_is_reported_in_its_unit_and_adds_up(drifted_model: DriftedModel) -> None:
+    found = explained(drifted_model, drifted_model.finding("input_drift", CHANGE + DAY))
     load = found.features[0]
     assert (load.name, load.unit) == ("load", "kW")
     # A quarter of the hours rose by 8 kW; 72 values with a spread of 1 around their hour's
@@ -72,23 +81,28 @@ def test_what_moved_is_told_in_its_unit_and_adds_up(story: Story) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_since_is_told_by_the_run_of_breaches(story: Story) -> None:
-    first, last = (told(story, story.finding("data_quality", CHANGE + n * DAY)) for n in (1, 2))
+def test_since_is_the_start_of_the_run_of_breaches(drifted_model: DriftedModel) -> None:
+    first, last = (
+        explained(drifted_model, drifted_model.finding("data_quality", CHANGE + n * DAY))
+        for n in (1, 2)
+    )
     assert (first.since, first.n_evaluations) == (CHANGE, 1)
     assert (last.since, last.n_evaluations) == (CHANGE, 2)
-    calm = told(story, story.finding("input_drift", CHANGE))
+    calm = explained(drifted_model, drifted_model.finding("input_drift", CHANGE))
     assert (calm.since, calm.n_evaluations) == (None, 0)
     assert calm.reference == (Window(START, START + 30 * DAY),)
 
 
-def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Session]) -> None:
+def test_what_else_changed_then_is_found(
+    drifted_model: DriftedModel, sessions: sessionmaker[Session]
+) -> None:
     with unit_of_work(sessions) as session:
-        contract_violations.add(session, {(story.model_id, CHANGE.date(), "range"): 7})
+        contract_violations.add(session, {(drifted_model.model_id, CHANGE.date(), "range"): 7})
         contract_violations.add(
-            session, {(story.model_id, (CHANGE - 20 * DAY).date(), "range"): 9}
+            session, {(drifted_model.model_id, (CHANGE - 20 * DAY).date(), "range"): 9}
         )
         rollout = Rollout(
-            model_id=story.model_id,
+            model_id=drifted_model.model_id,
             idempotency_key="k",
             reason="",
             phase=Phase.PROMOTED,
@@ -112,7 +126,7 @@ def test_what_else_changed_then_is_found(story: Story, sessions: sessionmaker[Se
                 )
             )
         _acts(session)
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(drifted_model, drifted_model.finding("input_drift", CHANGE + DAY))
     assert message(found, Sort.VOLUME) == ["72 rows; median of this weekday: 24"]
     gap = "no value of wind in 6 hours that always had one, from 02:00"
     assert message(found, Sort.GAP) == [gap] * 2
@@ -146,22 +160,22 @@ def _acts(session: Session) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_calm_day_has_nothing_beside_it(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE - DAY))
+def test_a_calm_day_has_nothing_beside_it(drifted_model: DriftedModel) -> None:
+    found = explained(drifted_model, drifted_model.finding("input_drift", CHANGE - DAY))
     assert found.nearby_start < CHANGE < found.nearby_end
     assert [one for one in found.nearby if one.at < CHANGE] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_day_that_is_not_over_has_no_volume(story: Story) -> None:
-    found = told(story, story.finding("input_drift", END))
+def test_a_day_that_is_not_over_has_no_volume(drifted_model: DriftedModel) -> None:
+    found = explained(drifted_model, drifted_model.finding("input_drift", END))
     assert found.nearby_end > END
     assert [one for one in found.nearby if one.at >= END and one.sort is Sort.VOLUME] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_quality_names_its_flaws_and_the_features_of_them(story: Story) -> None:
-    found = told(story, story.finding("data_quality", CHANGE + DAY))
+def test_quality_names_its_flaws_and_the_features_of_them(drifted_model: DriftedModel) -> None:
+    found = explained(drifted_model, drifted_model.finding("data_quality", CHANGE + DAY))
     [table] = found.views
     assert isinstance(table, Table)
     assert ("gap", "wind") in {row[:2] for row in table.rows}
@@ -174,9 +188,9 @@ def test_quality_names_its_flaws_and_the_features_of_them(story: Story) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_sensitive_shows_only_what_was_stored(
-    story: Story, sessions: sessionmaker[Session]
+    drifted_model: DriftedModel, sessions: sessionmaker[Session]
 ) -> None:
-    finding_id = story.finding("data_quality", CHANGE + DAY)
+    finding_id = drifted_model.finding("data_quality", CHANGE + DAY)
     with unit_of_work(sessions) as session:
         row = session.get_one(Finding, finding_id)
         facts = {"value": 1.0, "baseline": 0.0, "limit": 0.5}
@@ -186,7 +200,7 @@ def test_what_is_sensitive_shows_only_what_was_stored(
                 for name in ("age", "area", "tariff")
             ]
         }
-    age, area, tariff = told(story, finding_id).features
+    age, area, tariff = explained(drifted_model, finding_id).features
     assert (age.low, age.high, age.sensitivity.value) == (20.0, 60.0, "bucket")
     labels = {bar.label for bar in area.bars}
     assert labels
@@ -196,24 +210,30 @@ def test_what_is_sensitive_shows_only_what_was_stored(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_only_the_first_few_features_are_told_in_full(story: Story) -> None:
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+def test_only_the_first_few_features_are_explained_in_full(drifted_model: DriftedModel) -> None:
+    found = explained(drifted_model, drifted_model.finding("input_drift", CHANGE + DAY))
     assert len(found.features) == 3  # a category does not drift
     assert [bool(each.bars) for each in found.features] == [True] * SHOWN
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_nothing_reads_raw_rows(story: Story, sessions: sessionmaker[Session]) -> None:
-    """Without the summaries there is nothing to show, and the page says so all the same."""
+def test_nothing_reads_raw_rows(
+    drifted_model: DriftedModel, sessions: sessionmaker[Session]
+) -> None:
+    """Without the summaries a finding keeps its score, but has no mean and no bars."""
     with unit_of_work(sessions) as session:
         stored.drop(session, INPUT)
-    load = told(story, story.finding("input_drift", CHANGE + DAY)).features[0]
+    load = explained(
+        drifted_model, drifted_model.finding("input_drift", CHANGE + DAY)
+    ).features[0]
     assert (load.n, load.mean, load.bars) == (0, None, ())
     assert load.score is not None
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_errors_are_told_by_step_and_day_and_add_up(sessions: sessionmaker[Session]) -> None:
+def test_errors_are_reported_by_step_and_day_and_add_up(
+    sessions: sessionmaker[Session],
+) -> None:
     loop = Loop(sessions, kinds=("accuracy",))
     loop.serve(10, 0.3)
     loop.serve(4, 0.9, first=10)
@@ -236,19 +256,21 @@ def test_errors_are_told_by_step_and_day_and_add_up(sessions: sessionmaker[Sessi
 
 
 def test_a_finding_of_another_model_is_not_found(
-    story: Story, sessions: sessionmaker[Session]
+    drifted_model: DriftedModel, sessions: sessionmaker[Session]
 ) -> None:
-    finding_id = story.finding("input_drift", CHANGE + DAY)
+    finding_id = drifted_model.finding("input_drift", CHANGE + DAY)
     with read_only(sessions) as session:
         for which, only in ((finding_id, uuid4()), (uuid4(), None)):
             with pytest.raises(NotFound):
                 explain(session, NOWHERE, which, only, NOW)
-        assert explain(session, NOWHERE, finding_id, story.model_id, NOW).model == "grid"
+        assert (
+            explain(session, NOWHERE, finding_id, drifted_model.model_id, NOW).model == "grid"
+        )
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_finding_of_every_monitor_can_be_explained(
-    story: Story, sessions: sessionmaker[Session]
+    drifted_model: DriftedModel, sessions: sessionmaker[Session]
 ) -> None:
     with read_only(sessions) as session:
         every = session.query(Finding.id, Monitor.kind).join(
@@ -259,21 +281,21 @@ def test_every_finding_of_every_monitor_can_be_explained(
         assert session.query(Model).count() == 1
 
 
-def test_wall_time_is_found_through_the_looks(story: Story) -> None:
-    """An act counts by when the model's clock was near, not by what the calendar says."""
-    with unit_of_work(story.sessions) as session:
+def test_wall_time_is_found_through_the_evaluations(drifted_model: DriftedModel) -> None:
+    """An act counts by when the model's clock was near, not by the calendar."""
+    with unit_of_work(drifted_model.sessions) as session:
         # The evaluations before the change were recorded an hour after their days.
         audit(session, "ann", "monitor.update", "grid/then", {}, CHANGE - DAY)
         audit(session, "ann", "monitor.update", "grid/later", {}, END + timedelta(days=30))
         session.query(Finding).filter(Finding.as_of >= END).update(
             {"recorded_at": END + HOUR}, synchronize_session=False
         )
-    found = told(story, story.finding("input_drift", CHANGE + DAY))
+    found = explained(drifted_model, drifted_model.finding("input_drift", CHANGE + DAY))
     assert message(found, Sort.SETTINGS) == ["monitor then changed by ann"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -> None:
+def test_an_input_fault_is_explained_with_its_hour(sessions: sessionmaker[Session]) -> None:
     loop = Loop(sessions, kinds=("input_fault",))
     loop.break_input(START + 3 * DAY)
     with read_only(sessions) as session:
@@ -283,5 +305,5 @@ def test_a_broken_input_is_told_with_its_hour(sessions: sessionmaker[Session]) -
     [broken] = found.features
     assert broken.name == FAULT.feature
     assert broken.message.startswith("scaled by 1.80 since")
-    # Neither a summary nor a reference is there: nothing else can be said, and nothing fails.
+    # Neither a summary nor a reference is there: nothing else is reported, and nothing fails.
     assert (broken.mean, broken.bars, found.reference) == (None, (), ())

@@ -57,7 +57,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
         def wrong(*given: Any) -> Any:
             about = [one for one in given if isinstance(one, datetime)] or [given[0].days[-1]]
-            if about[0] in [day(n) for n in days] or about[0] in [scene_day(n) for n in days]:
+            if about[0] in [day(n) for n in days] or about[0] in [label_day(n) for n in days]:
                 raise error
             return right(*given)
 
@@ -67,7 +67,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     monkeypatch.undo()
 
 
-def scene_day(number: int) -> Any:
+def label_day(number: int) -> Any:
     """Return the last day whose labels are due at the end of a day: `accuracy` sees it last."""
     return day(number - 3).date()
 

@@ -155,7 +155,7 @@ def test_who_is_notified(
     assert follow(watched(sessions, kind), kind, faults, outcomes) == expected
 
 
-def test_a_late_notification_says_since_when_and_why_now(
+def test_a_late_notification_states_since_when_and_why_now(
     sessions: sessionmaker[Session],
 ) -> None:
     loop = watched(sessions, "accuracy")
@@ -297,7 +297,7 @@ def _now(session: Session, loop: Loop, kind: str) -> tuple[Phase, list[str]]:
 
 
 def _replayed(kind: str, days: list[tuple[str, str]]) -> int:
-    """Return of how many episodes the back-test says that somebody was notified."""
+    """Return of how many episodes somebody was notified, by the backtest."""
     plan = MonitorPlan(name=kind, kind=kind)
     tracker = backtest._tracker(plan)
     for day, (fault, outcome) in enumerate(days, start=1):

@@ -67,7 +67,7 @@ def test_a_broken_input_is_found_within_five_grains_and_its_repair_too(
 
 
 @pytest.mark.sqlite_first
-def test_a_fault_that_goes_on_for_days_does_not_become_usual(world: World) -> None:
+def test_a_fault_that_goes_on_for_days_does_not_become_the_baseline(world: World) -> None:
     world.learn()
     for first in range(LEARNT, LEARNT + 3 * 1440, 60):
         world.send(first, 60, rescaled)
@@ -120,14 +120,17 @@ def test_a_refused_row_of_a_day_that_event_time_has_not_reached_fires_that_day_a
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         pytest.param(stuck, "load stuck in 2 of 20 entities", id="stuck"),
         pytest.param(missing, "wind missing in 2 of 20 entities", id="missing"),
     ],
 )
 def test_devices_of_many_whose_sensor_fails_are_one_finding_that_names_them(
-    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, broken: Break, said: str
+    sessions: sessionmaker[Session],
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Break,
+    message: str,
 ) -> None:
     world = World(sessions, monkeypatch, devices=20)
     for first in range(0, LEARNT, 240):
@@ -139,7 +142,7 @@ def test_devices_of_many_whose_sensor_fails_are_one_finding_that_names_them(
         world.check()
     [found] = world.breaches("entity_health")
     assert found.as_of <= START + (began + 60) * MINUTE
-    assert found.cause.startswith(said)
+    assert found.cause.startswith(message)
     [fault] = found.detail["entity_faults"]
     assert fault["entities"] == ["device 7", "device 13"]
     assert world.breaches("input_health") == []

@@ -93,7 +93,7 @@ def test_a_level_that_moved_is_found_and_named(at_once: World) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_new_worker_each_day_says_the_same(
+def test_a_new_worker_each_day_finds_the_same(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
     world = World(sessions, "in pieces")
@@ -109,7 +109,7 @@ def test_days_that_come_late_end_in_the_same_findings(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
     world, baselines = World(sessions, "late"), Baselines()
-    late = N_REFERENCE - 60  # older than what any other monitor looks back to
+    late = N_REFERENCE - 60  # older than what any other monitor reads
     world.send(0, late)
     world.send(late + 1, N_REFERENCE + N_SERVED)
     for day in range(FIRST_SCAN, N_REFERENCE + N_SERVED + 1):
@@ -120,13 +120,13 @@ def test_days_that_come_late_end_in_the_same_findings(
     assert world.findings() == at_once.findings()
 
 
-def test_a_backtest_says_what_was_found(
+def test_a_backtest_returns_what_was_found(
     at_once: World, sessions: sessionmaker[Session]
 ) -> None:
-    said = run_backtest(
+    backtest = run_backtest(
         sessions, at_once.model_id, BacktestRequest(since=START + (FIRST_SCAN - 1) * DAY)
     )
-    (record,), (episode,) = said.records, said.episodes
+    (record,), (episode,) = backtest.records, backtest.episodes
     found = at_once.findings()
     breaches = [at for at, (outcome, *_) in found.items() if outcome == Outcome.BREACH]
     assert (record.n_evaluated, record.n_breaches) == (len(found), len(breaches))

@@ -86,7 +86,7 @@ def evaluated(
             .join(Monitor, Monitor.id == FindingRow.monitor_id)
             .order_by(FindingRow.as_of)
         )
-        return [(kind, *told) for kind, *told in session.execute(query)]
+        return [(kind, *rest) for kind, *rest in session.execute(query)]
 
 
 def test_a_model_without_any_input_that_can_be_evaluated_is_no_error(

@@ -72,8 +72,8 @@ def found_in(sessions: sessionmaker[Session], name: str, values: Floats) -> Foun
 
 
 def effects(detail: Mapping[str, Any]) -> dict[str, float]:
-    told = detail.get("features", {}).items()
-    return {name: one["effect"] for name, one in told if one.get("effect") is not None}
+    features = detail.get("features", {}).items()
+    return {name: one["effect"] for name, one in features if one.get("effect") is not None}
 
 
 @pytest.mark.slow

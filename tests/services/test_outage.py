@@ -15,7 +15,7 @@ from services.platform_faults.outage import described, is_outage
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("said SQLite")
+    error = sqlite3.OperationalError("from SQLite")
     error.sqlite_errorcode = code
     return error
 
@@ -74,7 +74,9 @@ def wrapped() -> Exception:
         pytest.param(pa.ArrowInvalid("not a Parquet file"), False, id="a broken file"),
     ],
 )
-def test_outages_are_told_from_errors_of_our_own(error: Exception, expected: bool) -> None:
+def test_outages_are_distinguished_from_errors_of_our_own(
+    error: Exception, expected: bool
+) -> None:
     assert is_outage(error) is expected
 
 

@@ -47,7 +47,7 @@ def refusals(loop: Loop) -> list[str]:
     return [row.detail["reason"] for row in rows]
 
 
-def test_an_alert_that_fires_asks_once_and_says_why(loop: Loop) -> None:
+def test_an_alert_that_fires_requests_once_with_its_reason(loop: Loop) -> None:
     assert consider(loop, day(1)) == []
     fire(loop)
     [rollout] = consider(loop, day(2))
@@ -179,7 +179,7 @@ def test_an_unknown_model_is_not_found(sessions: sessionmaker[Session]) -> None:
         ask(session, "grid")
 
 
-def test_a_request_is_told_to_nobody_and_its_end_to_those_who_follow(loop: Loop) -> None:
+def test_a_request_notifies_nobody_and_its_end_those_who_follow(loop: Loop) -> None:
     loop.listen("ticket")
     made = loop.request()
     assert loop.all(Delivery) == []

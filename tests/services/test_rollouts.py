@@ -142,12 +142,12 @@ def test_a_first_version_cannot_be_compared_and_is_promoted_by_a_person(loop: Lo
 def test_each_order_is_written_down_with_who_gave_it_and_why(loop: Loop) -> None:
     made = loop.request()
     loop.move(made, *TO_CANARY)
-    loop.order(made, "pause", "looks odd")
+    loop.order(made, "pause", "error is high")
     loop.order(made, "rollback")
     rows = sorted(loop.all(RolloutEvent), key=lambda row: row.phase in ("rolled_back",))
-    told = {row.event: (row.phase, row.cause) for row in rows}
-    assert told["pause"] == (Phase.PAUSED, "ann: looks odd")
-    assert told["abort"] == (Phase.ROLLED_BACK, "ann")
+    moves = {row.event: (row.phase, row.cause) for row in rows}
+    assert moves["pause"] == (Phase.PAUSED, "ann: error is high")
+    assert moves["abort"] == (Phase.ROLLED_BACK, "ann")
     assert loop.rollout(made).finished_at == START
 
 
@@ -180,7 +180,7 @@ def test_an_order_must_be_known_and_its_rollout_exist(loop: Loop) -> None:
         loop.order(uuid4(), "pause")
 
 
-def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop) -> None:
+def test_of_orders_at_once_one_is_carried_out_and_the_others_are_conflicts(loop: Loop) -> None:
     made = loop.request()
     loop.move(made, *TO_CANARY)
     orders = ("promote", "rollback", "promote", "rollback")
@@ -194,7 +194,7 @@ def test_of_orders_at_once_one_is_carried_out_and_the_others_are_told(loop: Loop
     assert champion.rev == (2 if promoted else 1)
 
 
-def test_of_two_who_make_a_champion_from_the_same_revision_one_is_told(loop: Loop) -> None:
+def test_of_two_who_make_a_champion_from_the_same_revision_one_is_refused(loop: Loop) -> None:
     def promote() -> int:
         with unit_of_work(loop.sessions) as session:
             return set_champion.set_champion(session, loop.model_id, "v2", 1, START)
@@ -230,9 +230,9 @@ def test_who_follows_hears_of_the_canary_and_of_its_end(loop: Loop) -> None:
     made = loop.request()
     loop.move(made, *TO_CANARY)
     loop.order(made, "promote")
-    told = sorted(loop.all(Delivery), key=lambda row: row.seq)
+    deliveries = sorted(loop.all(Delivery), key=lambda row: row.seq)
     events = {row.id: row.event for row in loop.all(RolloutEvent)}
-    assert [events[row.cause_id] for row in told] == ["gate_passed", "promote"]
+    assert [events[row.cause_id] for row in deliveries] == ["gate_passed", "promote"]
 
 
 def test_a_lost_move_leaves_no_event_and_no_message(loop: Loop) -> None:

@@ -226,7 +226,7 @@ def test_an_entry_that_was_discarded_meanwhile_is_not_folded(
         assert positions.position(session, model_id, Kind.PREDICTIONS) == (0, 0)
 
 
-def test_of_a_model_with_sensitive_values_no_value_is_told(
+def test_of_a_model_with_sensitive_values_no_value_is_reported(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     contract = Contract(
@@ -324,8 +324,12 @@ def test_it_is_shown_counted_and_discarded_over_http(
         token = create_key(session, "k", [Scope.OPERATE, Scope.READ], None, utcnow())
     app = create_app(settings, sessions)
     with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
-        (told,) = client.get("/v1/models/grid").json()["set_aside"]
-        assert (told["stream"], told["stage"], told["attempts"]) == ("predictions", "fold", 1)
+        (stopped,) = client.get("/v1/models/grid").json()["set_aside"]
+        assert (stopped["stream"], stopped["stage"], stopped["attempts"]) == (
+            "predictions",
+            "fold",
+            1,
+        )
         line = 'seqwatch_streams_set_aside{model="grid",stage="fold",stream="predictions"} 1.0'
         assert line in client.get("/metrics").text
         assert "degraded: 1 stream_set_aside" in client.get("/ready").text
@@ -370,8 +374,8 @@ def test_a_batch_of_an_older_version_that_was_discarded_is_a_duplicate(
         again = sent()
         assert (again["accepted"], again["duplicate"]) == (1, True)
         (bad,) = client.get("/v1/models/grid/quarantine").json()["items"]
-        told = (bad["batch_id"], bad["row"], bad["field"], bad["reason"])
-        assert told == ("b-1", 0, "features.wind", "out_of_range")
+        named = (bad["batch_id"], bad["row"], bad["field"], bad["reason"])
+        assert named == ("b-1", 0, "features.wind", "out_of_range")
         good = row | {"prediction_id": "b", "features": {"load": 1.0, "wind": 2.0}}
         assert client.post("/v1/models/grid/predictions", json=good).json()["accepted"] == 1
     assert fold_all(sessions, utcnow() + PATIENCE) == 1

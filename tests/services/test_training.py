@@ -29,7 +29,7 @@ from services.retention import erasure, erasure_requests
 from services.rollouts import train_challenger, training_runs
 from services.rollouts.rollout_transitions import command, routing_of
 from tests.killed import assert_killed
-from tests.services import mortal
+from tests.services import crashing
 from tests.services.loop import at_once
 from tests.services.seasons import CHANGE, N_DAYS, Seasons, daily, opened, seasoned, start_once
 from tests.streams import START
@@ -124,7 +124,7 @@ def test_a_sabotaged_challenger_is_stopped_at_the_gate(seasons: Seasons) -> None
     assert seasons.rollout(result).phase is Phase.REJECTED
 
 
-def test_a_gate_that_the_operator_bypassed_lets_it_through_and_says_so(
+def test_a_gate_that_the_operator_bypassed_lets_it_through_and_records_it(
     seasons: Seasons,
 ) -> None:
     result = seasons.request("renewal", ONSET)
@@ -310,7 +310,7 @@ def test_a_rollout_over_which_trainers_keep_dying_fails(seasons: Seasons) -> Non
 
 def die(seasons: Seasons, *point: str) -> None:
     """Let a trainer of its own process begin, and die at a point."""
-    assert_killed(mortal.train, seasons.url, seasons.folder, *point)
+    assert_killed(crashing.train, seasons.url, seasons.folder, *point)
     assert not seasons.train()  # the lease still holds
     hurry(seasons)
 

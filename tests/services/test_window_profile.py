@@ -86,7 +86,7 @@ def test_rows_that_are_turned_round_are_found_named_and_explained(
     assert top.n_reference == 24 * (N_DAYS - 1)
     assert top.bars
     assert top.days
-    assert not top.hours  # what is kept of a day does not tell its hours apart
+    assert not top.hours  # what is kept of a day does not distinguish its hours
     assert page.reference[0].start == START
     replayed = run_backtest(
         sessions, model_id, BacktestRequest(since=START + (N_DAYS - 6) * DAY)

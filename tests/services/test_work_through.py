@@ -32,10 +32,10 @@ def test_errors_of_the_surroundings_set_no_stream_aside(
     sessions: sessionmaker[Session], outcomes: list[Any], n_aside: int, raises: bool
 ) -> None:
     streams = [(add_model(sessions, name=f"m-{i}"), Kind.LABELS) for i in range(2)]
-    told = dict(zip(streams, outcomes, strict=True))
+    outcome_of = dict(zip(streams, outcomes, strict=True))
 
     def act(model_id: UUID, kind: Kind) -> int:
-        outcome = told[model_id, kind]
+        outcome = outcome_of[model_id, kind]
         if isinstance(outcome, Exception):
             raise outcome
         return int(outcome)

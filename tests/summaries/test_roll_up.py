@@ -40,7 +40,7 @@ from tests.killed import assert_killed
 from tests.late.world import BY_SHOP, hours, in_shops
 from tests.services.loop import at_once
 from tests.streams import START, add_served_model, keep, prediction, table
-from tests.summaries import mortal
+from tests.summaries import crashing
 
 LITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 N_REFERENCE, N_DAYS = 2, 12
@@ -137,7 +137,7 @@ def by_hour(first: int, last: int, level: Level) -> dict[Any, Any]:
     return {day: (24 if day < N_DAYS else 1, level) for day in range(first, last + 1)}
 
 
-def test_each_level_is_kept_as_long_as_the_policy_says_and_days_hold_what_hours_held(
+def test_each_level_is_kept_as_long_as_the_policy_requires_and_days_hold_what_hours_held(
     sessions: sessionmaker[Session], model_id: UUID
 ) -> None:
     before = facts(sessions, model_id)
@@ -170,7 +170,7 @@ def test_killed_in_between_the_next_run_does_the_rest(
     sessions: sessionmaker[Session], model_id: UUID, n_writes: int, database_url: str
 ) -> None:
     before = facts(sessions, model_id)
-    assert_killed(mortal.work, database_url, model_id, n_writes)
+    assert_killed(crashing.work, database_url, model_id, n_writes)
     assert facts(sessions, model_id) == before
     roll_up(sessions, SUMMARIES, model_id)
     assert facts(sessions, model_id) == before

@@ -13,7 +13,7 @@ from core.settings import Settings
 from db.session import unit_of_work
 from services.access.api_keys import Door, create_key
 from tests.conftest import Once
-from tests.web import stories
+from tests.web import fleet_rows
 from web import pages
 
 HOST = "http://seqwatch.example"
@@ -61,11 +61,11 @@ def signed_in(app: FastAPI, keyed: Callable[..., str]) -> Browsers:
 
 def fill_fleet(sessions: sessionmaker[Session], _: Path, now: datetime) -> dict[str, UUID]:
     with unit_of_work(sessions) as session:
-        return stories.fleet(session, now)
+        return fleet_rows.fleet(session, now)
 
 
 @pytest.fixture
 def fleet(once: Once, now: datetime) -> dict[str, UUID]:
-    """The rows of `tests.web.stories`; the ids of its rollouts."""
+    """The rows of `tests.web.fleet_rows`; the ids of its rollouts."""
     made: dict[str, UUID] = once(fill_fleet, now)
     return made

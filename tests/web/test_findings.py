@@ -19,7 +19,7 @@ from services.alerting.alert_transitions import REPORT_JOB
 from services.read_models.reports import report_status
 from tests.conftest import Once
 from tests.monitors.streams import ar1
-from tests.services.story import CHANGE, NOW, Story, evaluated_story
+from tests.services.drifted_model import CHANGE, NOW, DriftedModel, evaluated_drifted_model
 from tests.services.test_temporal_pattern import N_HELD, N_REFERENCE, N_SERVED, serve
 from tests.web.conftest import Browsers
 from tests.web.test_pages import outline
@@ -28,21 +28,24 @@ BUTTON = "Write an Evidently report"
 
 
 @pytest.fixture
-def story(once: Once, app: FastAPI) -> Story:
+def drifted_model(once: Once, app: FastAPI) -> DriftedModel:
     app.dependency_overrides[utcnow] = lambda: NOW
-    made: Story = once(evaluated_story)
+    made: DriftedModel = once(evaluated_drifted_model)
     return made
 
 
 @pytest.fixture
-def drifted(story: Story) -> UUID:
-    return story.finding("input_drift", CHANGE + DAY)
+def drifted(drifted_model: DriftedModel) -> UUID:
+    return drifted_model.finding("input_drift", CHANGE + DAY)
 
 
 def test_the_page_is_well_formed_and_every_chart_has_a_table(
-    signed_in: Browsers, story: Story, drifted: UUID
+    signed_in: Browsers, drifted_model: DriftedModel, drifted: UUID
 ) -> None:
-    quality, browser = story.finding("data_quality", CHANGE + DAY), signed_in("read", "operate")
+    quality, browser = (
+        drifted_model.finding("data_quality", CHANGE + DAY),
+        signed_in("read", "operate"),
+    )
     for finding_id in (drifted, quality):
         answer = browser.get(f"/findings/{finding_id}")
         assert answer.status_code == 200
@@ -109,8 +112,8 @@ def test_a_budget_that_burns_shows_its_sli_and_its_events(
 ) -> None:
     app.dependency_overrides[utcnow] = lambda: NOW
     late = {"sli": "latency", "sli_params": {"slower_than": "PT0.1S"}}
-    story = Story(sessions, kinds={"burn_rate": late})
-    finding_id, browser = story.finding("burn_rate", CHANGE + DAY), signed_in("read")
+    drifted_model = DriftedModel(sessions, kinds={"burn_rate": late})
+    finding_id, browser = drifted_model.finding("burn_rate", CHANGE + DAY), signed_in("read")
     page = browser.get(f"/findings/{finding_id}").text
     outline(page)
     about = "SLI latency: Did predictions succeed in time?"
@@ -123,14 +126,16 @@ def test_a_budget_that_burns_shows_its_sli_and_its_events(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_other_pages_link_to_it(signed_in: Browsers, story: Story, drifted: UUID) -> None:
+def test_other_pages_link_to_it(
+    signed_in: Browsers, drifted_model: DriftedModel, drifted: UUID
+) -> None:
     browser = signed_in("read")
     for path in ("/models/grid", "/alerts"):
         assert f'href="/findings/{drifted}"' in browser.get(path).text
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_fires_links_to_its_last_look(
+def test_what_fires_links_to_its_last_finding(
     signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
 ) -> None:
     with read_only(sessions) as session:
@@ -168,7 +173,7 @@ STATES = [
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("status", "error", "shown", "has_button"), STATES)
-def test_the_page_says_where_the_report_stands(
+def test_the_page_shows_the_state_of_the_report(
     signed_in: Browsers,
     sessions: sessionmaker[Session],
     drifted: UUID,
@@ -199,7 +204,7 @@ def test_the_button_asks_once_and_leads_to_the_report(
     signed_in: Browsers,
     sessions: sessionmaker[Session],
     tmp_path: Path,
-    story: Story,
+    drifted_model: DriftedModel,
     drifted: UUID,
 ) -> None:
     with unit_of_work(sessions) as session:
@@ -212,9 +217,9 @@ def test_the_button_asks_once_and_leads_to_the_report(
         assert answer.headers["location"] == f"/findings/{drifted}#report"
     with read_only(sessions) as session:
         assert session.scalars(select(Run.subject)).all() == [str(drifted)]
-        said = session.scalars(select(AuditEvent.action)).all()
-        assert [*said].count("report.ask") == 1
-    path = report_status.path_of(tmp_path / "reports", story.model_id, drifted)
+        actions = session.scalars(select(AuditEvent.action)).all()
+        assert [*actions].count("report.ask") == 1
+    path = report_status.path_of(tmp_path / "reports", drifted_model.model_id, drifted)
     path.parent.mkdir(parents=True)
     path.write_text("the report")
     assert browser.post(address).headers["location"] == address

@@ -118,7 +118,7 @@ def test_pages_of_rows_are_well_formed_and_show(
     ],
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_what_is_not_there_is_said(
+def test_what_is_not_there_is_reported(
     browser: TestClient, fill: Fill, path: str, status: int, shown: str
 ) -> None:
     fill()
@@ -175,7 +175,7 @@ def test_a_search_that_ran_out_of_time_offers_to_go_on(
     outline(answer.text)
 
 
-def test_quarantine_tells_reasons_and_rows(
+def test_quarantine_shows_reasons_and_rows(
     browser: TestClient, fill: Fill, sessions: sessionmaker[Session], now: datetime
 ) -> None:
     model_id = fill()

@@ -73,7 +73,7 @@ def test_a_button_moves_the_rollout_and_keeps_the_reason(
         assert session.scalars(audited).one().subject == str(fleet["canary"])
 
 
-def test_an_order_that_the_phase_forbids_is_a_page_that_says_so(
+def test_an_order_that_the_phase_forbids_is_a_page_with_the_reason(
     signed_in: Browsers, fleet: dict[str, UUID]
 ) -> None:
     browser = signed_in("read", "operate")
@@ -98,7 +98,7 @@ def test_pressing_retrain_twice_asks_once(
     assert "read-operate : new turbine" in browser.get(answers[0].headers["location"]).text
 
 
-def test_a_refused_retraining_says_why(signed_in: Browsers, fleet: dict[str, UUID]) -> None:
+def test_a_refused_retraining_states_why(signed_in: Browsers, fleet: dict[str, UUID]) -> None:
     answer = signed_in("read", "operate").post(
         "/models/pump-station-anomaly/retrain", data={"idempotency_key": "k"}
     )

@@ -112,7 +112,7 @@ def test_the_drawing_library_comes_with_its_licence() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_empty_platform_says_what_to_do_next(signed_in: Browsers, path: str) -> None:
+def test_an_empty_platform_shows_what_to_do_next(signed_in: Browsers, path: str) -> None:
     answer = signed_in("read").get(path)
     assert answer.status_code == 200
     outline(answer.text)
@@ -203,7 +203,7 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        pytest.param("/", "HULL scaled by 1.80", id="the fleet tells why a model fires"),
+        pytest.param("/", "HULL scaled by 1.80", id="the fleet shows why a model fires"),
         pytest.param("/", "monitor failed", id="a broken monitor is not good health"),
         pytest.param("/", "62 % </span>", id="the smallest error budget"),
         pytest.param("/models/transformer-load", "once in 90 days", id="what is promised"),
@@ -211,7 +211,7 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
         pytest.param(
             "/models/transformer-load",
             "93 % of MUFL lies in 3 of 34",
-            id="where bins tell values apart no longer",
+            id="where bins no longer distinguish values",
         ),
         pytest.param(
             "/models/transformer-load",
@@ -224,10 +224,12 @@ def test_a_model_shows_its_segments_those_that_are_wrong_most_first(
         ),
         pytest.param("/models/transformer-load", "refused", id="why nothing was retrained"),
         pytest.param(
-            "/models/transformer-load", "in a row, since", id="days of one breach are told once"
+            "/models/transformer-load",
+            "in a row, since",
+            id="days of one breach are shown once",
         ),
         pytest.param("/alerts", "recovered", id="why an alert was resolved"),
-        pytest.param("/alerts", "not sent", id="an inhibited flip says so"),
+        pytest.param("/alerts", "not sent", id="an inhibited flip is marked"),
         pytest.param("/alerts", "HTTP 503", id="a message that does not get through"),
         pytest.param("/rollouts", "asked for by ops", id="the reason of a rollout"),
     ],
@@ -277,7 +279,7 @@ def test_what_others_wrote_is_escaped(signed_in: Browsers, fleet: dict[str, UUID
         "/rollouts/00000000-0000-0000-0000-000000000000",
     ],
 )
-def test_what_is_not_there_is_a_page_that_says_so(signed_in: Browsers, path: str) -> None:
+def test_what_is_not_there_is_a_page_with_status_404(signed_in: Browsers, path: str) -> None:
     answer = signed_in("read").get(path)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")

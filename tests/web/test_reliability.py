@@ -15,7 +15,7 @@ from tests.web.test_pages import outline
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_claims_and_what_happened_are_shown_by_class(
+def test_probabilities_and_what_happened_are_shown_by_class(
     signed_in: Browsers, once: Once, sessions: sessionmaker[Session]
 ) -> None:
     once(claimed, SKY)
@@ -39,7 +39,7 @@ def test_claims_and_what_happened_are_shown_by_class(
 
 
 @pytest.mark.usefixtures("fleet")
-def test_the_page_of_a_model_that_is_no_classifier_says_nothing_of_claims(
+def test_the_page_of_a_model_that_is_no_classifier_has_no_calibration(
     signed_in: Browsers,
 ) -> None:
     assert "<h2>Calibration" not in signed_in("read").get("/models/transformer-load").text

@@ -20,7 +20,7 @@ from web.rendering import COOKIE
 
 
 @pytest.mark.parametrize("path", ["/", "/alerts", "/rollouts", "/models/a", "/session"])
-def test_a_stranger_is_shown_to_the_door(stranger: TestClient, path: str) -> None:
+def test_a_stranger_is_redirected_to_the_login(stranger: TestClient, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/login?next={path}"

@@ -13,7 +13,7 @@ from tests.web.test_pages import outline
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_errors_are_shown_beside_what_is_usual_and_beside_the_others(
+def test_errors_are_shown_beside_their_baseline_and_beside_the_others(
     signed_in: Browsers, once: Once, sessions: sessionmaker[Session]
 ) -> None:
     once(wrong_at_last)

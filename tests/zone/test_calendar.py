@@ -66,13 +66,13 @@ def test_the_explanation_of_a_finding_names_a_holiday_and_days_of_the_zone(
     assert {row.as_of for row in breaches}
     for row in breaches:
         with read_only(sessions) as session:
-            told = explain(session, tmp_path, row.id, None, NOW)
-        assert told.zone == zone.name
-        holidays = [one for one in told.nearby if one.sort is Sort.HOLIDAY]
+            explanation = explain(session, tmp_path, row.id, None, NOW)
+        assert explanation.zone == zone.name
+        holidays = [one for one in explanation.nearby if one.sort is Sort.HOLIDAY]
         assert [one.at for one in holidays] == [zone.start(change)]
-        assert told.nearby_start == zone.floor(told.nearby_start)
+        assert explanation.nearby_start == zone.floor(explanation.nearby_start)
         last = zone.day_of(row.window_end - timedelta.resolution)
-        for feature in told.features[:1]:
+        for feature in explanation.features[:1]:
             assert [day.day for day in feature.days][-1] == last
             assert {day.n for day in feature.days if day.day > first + 24 * DAY} <= {24, 96}
             assert len(feature.hours) == 24

@@ -255,8 +255,8 @@ def test_each_refused_row_is_evaluated_once_although_they_are_counted_by_day_of_
     world.send(row for of_day in rows(zone, first, 1, 8, lags=1) for row in of_day)
     world.evaluate_slot()
     found = [row for row in world.rows(Finding) if "rows" not in row.detail]
-    told = [row.detail.get("by_reason", {}).get("range", 0) for row in found]
+    counts = [row.detail.get("by_reason", {}).get("range", 0) for row in found]
     begun, end = (zone.start(first + n * DAY).date() for n in (1, 8))
-    assert sum(told) == sum(n for day, n in days.items() if begun <= day < end)
-    assert len(told) == 7
+    assert sum(counts) == sum(n for day, n in days.items() if begun <= day < end)
+    assert len(counts) == 7
     assert "error" not in {row.outcome.value for row in world.rows(Finding)}

@@ -16,7 +16,7 @@ from db.tables import Alert, DirtyDay, FlipRow, Model, SummaryRow
 from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, from_bytes
 from services.retention.erasure import erase
 from services.retention.retention import retain_all
-from tests.archive.mortal import LATER
+from tests.archive.crashing import LATER
 from tests.erasure.rows import want
 from tests.late.world import BY_SHOP, NOW, Row, World, in_shops
 from tests.streams import label
@@ -92,7 +92,7 @@ def test_what_was_counted_of_a_day_stays_when_its_first_hours_are_dropped(
     assert counted(world) == before
 
 
-def test_history_is_evaluated_by_local_days_and_told_to_nobody(
+def test_history_is_evaluated_by_local_days_without_notifications(
     sessions: sessionmaker[Session], tmp_path: Path
 ) -> None:
     zone = Zone("Europe/Berlin")

@@ -9,7 +9,7 @@ from core.streams import SUMMARIES
 from db.queries import summaries
 from db.session import connect
 from services.summaries.roll_up import roll_up
-from tests.archive.mortal import die
+from tests.archive.crashing import die
 
 
 def work(url: str, model_id: UUID, n_writes: int) -> None:

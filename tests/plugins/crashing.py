@@ -8,7 +8,7 @@ from core.clock import utcnow
 from core.settings import Settings
 from db.session import connect
 from services.sources.pull import Puller
-from tests.archive.mortal import arm
+from tests.archive.crashing import arm
 
 
 def pull(url: str, source: UUID, module: str, function: str, when: str) -> None:

@@ -8,7 +8,7 @@ from db.session import connect
 from services.aggregation.fold import fold_all
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.reevaluate import reevaluate
-from tests.archive.mortal import arm
+from tests.archive.crashing import arm
 from tests.late.world import NOW
 
 

@@ -52,8 +52,8 @@ OBJECTIVE = 0.44
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One session, one moment of recording, one source of chance."""
+class TableWriter:
+    """Writes rows: one session, one moment of recording, one source of chance."""
 
     session: Session
     now: datetime
@@ -69,43 +69,43 @@ class Scene:
         self.session.add(row)
 
 
-def a_model(scene: Scene, name: str, description: str = "", **columns: Any) -> Model:
+def a_model(writer: TableWriter, name: str, description: str = "", **columns: Any) -> Model:
     model = Model(
         name=name,
         description=description,
         runbook_url="https://wiki.example/runbook",
         contract=CONTRACT,
-        last_received_at=scene.now - timedelta(minutes=2),
-        created_at=scene.now - 3 * DAY,
+        last_received_at=writer.now - timedelta(minutes=2),
+        created_at=writer.now - 3 * DAY,
     )
     for column, value in columns.items():
         setattr(model, column, value)
-    scene.add(model)
-    scene.add(Stream(model_id=model.id, kind=Kind.LABELS))
+    writer.add(model)
+    writer.add(Stream(model_id=model.id, kind=Kind.LABELS))
     return model
 
 
-def a_version(scene: Scene, model: Model, name: str, **columns: Any) -> Version:
+def a_version(writer: TableWriter, model: Model, name: str, **columns: Any) -> Version:
     version = Version(
         model_id=model.id,
         name=name,
         contract=model.contract,
         contract_digest=CONTRACT.digest,
-        sha256=scene.chance.bytes(32).hex(),
+        sha256=writer.chance.bytes(32).hex(),
         n_bytes=412_736,
         manifest={"format": FORMAT},
         reference=(Window(START - 480 * DAY, START),),
         objective=OBJECTIVE,
-        created_at=scene.now - 2 * DAY,
+        created_at=writer.now - 2 * DAY,
     )
     for column, value in columns.items():
         setattr(version, column, value)
-    scene.add(version)
+    writer.add(version)
     return version
 
 
 def a_monitor(
-    scene: Scene,
+    writer: TableWriter,
     model: Model,
     name: str,
     kind: str,
@@ -114,14 +114,14 @@ def a_monitor(
     **columns: Any,
 ) -> tuple[Monitor, Alert]:
     monitor = Monitor(model_id=model.id, name=name, kind=kind, severity=severity)
-    scene.add(monitor)
+    writer.add(monitor)
     alert = Alert(monitor_id=monitor.id, model_id=model.id, phase=phase, **columns)
-    scene.add(alert)
+    writer.add(alert)
     return monitor, alert
 
 
 def a_finding(
-    scene: Scene, monitor: Monitor, day: int, outcome: Outcome, **columns: Any
+    writer: TableWriter, monitor: Monitor, day: int, outcome: Outcome, **columns: Any
 ) -> Finding:
     end = START + (day + 1) * DAY
     finding = Finding(
@@ -131,15 +131,15 @@ def a_finding(
         window_end=end,
         as_of=end,
         outcome=outcome,
-        recorded_at=scene.now,
+        recorded_at=writer.now,
         **columns,
     )
-    scene.add_last(finding)
+    writer.add_last(finding)
     return finding
 
 
 def a_flip(
-    scene: Scene, alert: Alert, flip: Flip, day: int, cause: str, channel: Channel | None
+    writer: TableWriter, alert: Alert, flip: Flip, day: int, cause: str, channel: Channel | None
 ) -> None:
     row = FlipRow(
         alert_id=alert.id,
@@ -149,33 +149,33 @@ def a_flip(
         cause=cause,
         inhibited=channel is None,
         at=START + day * DAY,
-        recorded_at=scene.now - (N_DAYS - day) * timedelta(minutes=3),
+        recorded_at=writer.now - (N_DAYS - day) * timedelta(minutes=3),
     )
-    scene.add(row)
+    writer.add(row)
     if channel is not None:
-        a_delivery(scene, channel, row.id, f"alert.{'firing' if flip is Flip.FIRED else flip}")
+        a_delivery(writer, channel, row.id, f"alert.{'firing' if flip is Flip.FIRED else flip}")
 
 
 def a_delivery(
-    scene: Scene, channel: Channel, cause_id: UUID, kind: str, **columns: Any
+    writer: TableWriter, channel: Channel, cause_id: UUID, kind: str, **columns: Any
 ) -> None:
-    columns = {"delivered": True, "attempts": 1, "finished_at": scene.now} | columns
-    scene.add_last(
+    columns = {"delivered": True, "attempts": 1, "finished_at": writer.now} | columns
+    writer.add_last(
         Delivery(
             channel_id=channel.id,
             cause_id=cause_id,
             subject="alert",
             type=kind,
             body=b"{}",
-            created_at=scene.now,
-            not_before=scene.now + timedelta(minutes=4),
+            created_at=writer.now,
+            not_before=writer.now + timedelta(minutes=4),
             **columns,
         )
     )
 
 
 def accuracy(
-    scene: Scene,
+    writer: TableWriter,
     model: Model,
     version: str,
     days: Sequence[int],
@@ -189,13 +189,13 @@ def accuracy(
         expected = 64.0
         labelled = np.full((CONTRACT.horizon, len(CHANNELS)), expected)
         labelled *= {N_DAYS - 1: 0.0, N_DAYS - 2: 0.55}.get(day, 1.0)
-        error = labelled * steps * mean * (1 + 0.04 * scene.chance.standard_normal())
+        error = labelled * steps * mean * (1 + 0.04 * writer.chance.standard_normal())
         cells = np.stack(
             [np.full_like(labelled, expected), labelled, error, error**2, 0.8 * labelled],
             axis=2,
         )
         stored.put_errors(
-            scene.session,
+            writer.session,
             model.id,
             (START + day * DAY).date(),
             version,
@@ -205,27 +205,27 @@ def accuracy(
         )
 
 
-def serving(scene: Scene, model: Model, version: str) -> None:
+def serving(writer: TableWriter, model: Model, version: str) -> None:
     for hour in range(24 * 7):
-        n = int(40 + 25 * np.sin(hour / 24 * 2 * np.pi) + scene.chance.integers(10))
+        n = int(40 + 25 * np.sin(hour / 24 * 2 * np.pi) + writer.chance.integers(10))
         slow = 4.0 if 60 <= hour < 66 else 0.0
-        latency = 10 ** (-1.9 + 0.1 * slow + 0.22 * scene.chance.standard_normal(n))
-        n_failed = int(scene.chance.binomial(n, 0.06 if slow else 0.002))
+        latency = 10 ** (-1.9 + 0.1 * slow + 0.22 * writer.chance.standard_normal(n))
+        n_failed = int(writer.chance.binomial(n, 0.06 if slow else 0.002))
         at = START + (N_DAYS - 7) * DAY + timedelta(hours=hour)
-        stored.put_served(scene.session, model.id, version, at, n, n_failed, latency)
+        stored.put_served(writer.session, model.id, version, at, n, n_failed, latency)
 
 
-def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding:
+def drift(writer: TableWriter, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding:
     """Write four weeks of findings: three features move on the day of the shift."""
     threshold, finding = 4.2, None
     for day in range(last_day - 27, last_day + 1):
         ramp = np.clip((day - (last_day - 16)) / 7, 0, 1)
-        scores = 1.5 + 0.8 * scene.chance.random(len(CHANNELS))
+        scores = 1.5 + 0.8 * writer.chance.random(len(CHANNELS))
         scores += ramp * np.array([5.1, 3.9, 0.3, 0.4, 2.1, 0.2, 0.6])
         top = int(scores.argmax())
         breach = bool(scores.max() > threshold)
         finding = a_finding(
-            scene,
+            writer,
             monitor,
             day,
             Outcome.BREACH if breach else Outcome.OK,
@@ -256,7 +256,11 @@ def drift(scene: Scene, monitor: Monitor, last_day: int = N_DAYS - 1) -> Finding
 
 
 def a_rollout(
-    scene: Scene, model: Model, base: Version | None, challenger: Version | None, **columns: Any
+    writer: TableWriter,
+    model: Model,
+    base: Version | None,
+    challenger: Version | None,
+    **columns: Any,
 ) -> Rollout:
     rollout = Rollout(
         model_id=model.id,
@@ -266,15 +270,15 @@ def a_rollout(
         champion_rev=1,
         requested_at=START + (PROMOTED - 12) * DAY,
         not_before=START + (PROMOTED - 10) * DAY,
-        created_at=scene.now - timedelta(hours=6),
+        created_at=writer.now - timedelta(hours=6),
         **columns,
     )
-    scene.add(rollout)
+    writer.add(rollout)
     return rollout
 
 
 def an_event(
-    scene: Scene,
+    writer: TableWriter,
     rollout: Rollout,
     event: str,
     phase: Step,
@@ -289,21 +293,21 @@ def an_event(
         cause=cause,
         detail=detail,
         at=START + day * DAY,
-        recorded_at=scene.now - (N_DAYS - day) * timedelta(minutes=3),
+        recorded_at=writer.now - (N_DAYS - day) * timedelta(minutes=3),
     )
-    scene.add(row)
+    writer.add(row)
     return row.id
 
 
-def gate(scene: Scene, change: float) -> Gate:
+def gate(writer: TableWriter, change: float) -> Gate:
     steps = np.linspace(0.45, 0.8, CONTRACT.horizon)
-    champion = steps * (1 + 0.05 * scene.chance.standard_normal((5, CONTRACT.horizon)))
-    noise = 1 + 0.02 * scene.chance.standard_normal((5, CONTRACT.horizon))
+    champion = steps * (1 + 0.05 * writer.chance.standard_normal((5, CONTRACT.horizon)))
+    noise = 1 + 0.02 * writer.chance.standard_normal((5, CONTRACT.horizon))
     return compare(champion, champion * (1 + change) * noise, GateRule())
 
 
 def sessions(
-    scene: Scene,
+    writer: TableWriter,
     rollout: Rollout,
     names: tuple[str, str],
     n_days: int,
@@ -315,11 +319,11 @@ def sessions(
     for day in range(n_days):
         on = date(2018, 2, 20) + day * DAY
         for i in range(40):
-            is_canary = bool(scene.chance.random() < share)
-            old = float(0.6 * np.exp(0.2 * scene.chance.standard_normal()))
-            new = float(old * (1 - gain) * np.exp(0.1 * scene.chance.standard_normal()))
+            is_canary = bool(writer.chance.random() < share)
+            old = float(0.6 * np.exp(0.2 * writer.chance.standard_normal()))
+            new = float(old * (1 - gain) * np.exp(0.1 * writer.chance.standard_normal()))
             losses = (None, None) if day == n_days - 1 else (old, new)
-            scene.add_last(
+            writer.add_last(
                 SessionScore(
                     rollout_id=rollout.id,
                     session_id=f"{on}-{i}",

@@ -1,6 +1,6 @@
 """A worker that dies as if by `kill -9`: at one named point, or whenever it is killed.
 
-Run: `python -m tests.archive.mortal URL LAKE [MODULE FUNCTION before|after]`
+Run: `python -m tests.archive.crashing URL LAKE [MODULE FUNCTION before|after]`
 """
 
 import importlib

@@ -10,7 +10,7 @@ from core.settings import Settings
 from db.session import connect
 from services.evaluation.baseline_cache import Baselines
 from services.evaluation.evaluate_slot import evaluate_slot
-from tests.archive.mortal import arm
+from tests.archive.crashing import arm
 
 
 def settings_of(url: str, folder: Path) -> Settings:

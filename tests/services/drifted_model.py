@@ -49,14 +49,14 @@ CONTRACT = Contract(
 )
 
 
-def evaluated_story(
+def evaluated_drifted_model(
     sessions: sessionmaker[Session], folder: Path, where: str = "in the inbox"
-) -> "Story":
-    """Return a story; its rows are in the lake of the folder when they are archived."""
-    return Story(sessions, folder / "lake" if where == "archived" else None)
+) -> "DriftedModel":
+    """Return the model; its rows are in the lake of the folder when they are archived."""
+    return DriftedModel(sessions, folder / "lake" if where == "archived" else None)
 
 
-class Story:
+class DriftedModel:
     """The model "grid", its reference and what it served; everything is evaluated."""
 
     def __init__(

@@ -9,7 +9,7 @@ from core.clock import utcnow
 from db.session import connect
 from services.retention.erasure import erase
 from services.retention.retention import retain_all
-from tests.archive.mortal import LATER, arm
+from tests.archive.crashing import LATER, arm
 
 
 def work(role: str, url: str, lake: Path, model_id: UUID, *point: str) -> None:
