@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
 from db.queries import models
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from services.platform_faults import platform_alerts
 from services.read_models import backtests
 from services.read_models.overview import alerts, fleet, model, rollouts
@@ -22,19 +22,23 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(
-    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, settings: Settings
+    app: FastAPI,
+    *,
+    sessions: sessionmaker[Session],
+    authenticator: Authenticator,
+    settings: Settings,
 ) -> None:
     """Add the pages to an application; what begins with one of `API_PATHS` stays the API's."""
     app.state.site = Site(
         sessions=sessions,
-        door=door,
+        authenticator=authenticator,
         public_url=settings.public_url,
         reports=settings.reports,
         lake=settings.lake,
     )
     app.add_middleware(BoundedForms)
-    for room in (signing.router, router, findings.router, lookup.router, orders.router):
-        app.include_router(room)
+    for each in (signing.router, router, findings.router, lookup.router, orders.router):
+        app.include_router(each)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 
 

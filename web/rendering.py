@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from web.words import WORDS
 
 FOLDER = Path(__file__).parent
@@ -48,10 +48,10 @@ _pages.filters.update(WORDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the pages are served from."""
+    """The settings and parts that the pages use."""
 
     sessions: sessionmaker[Session]
-    door: Door
+    authenticator: Authenticator
     public_url: str
     reports: Path
     lake: LakeRoot
@@ -73,7 +73,7 @@ class Static(StaticFiles):
 
 
 def site(request: Request) -> Site:
-    """Return what the pages are served from."""
+    """Return the settings and parts that the pages use."""
     found = request.app.state.site
     assert isinstance(found, Site)
     return found
@@ -100,7 +100,7 @@ def come_from_here(request: Request) -> None:
 
 
 class PageRoute(APIRoute):
-    """Answers errors with pages: a stranger is shown to the door, others read what is wrong."""
+    """Answers errors with pages; without a session, with a redirect to the sign-in page."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's function, wrapped."""

@@ -120,7 +120,7 @@ def sign_in(
     """Open a session for a key that may read."""
     ours = site(request)
     try:
-        caller = ours.door.admit(key.strip())
+        caller = ours.authenticator.authenticate(key.strip())
         with unit_of_work(ours.sessions) as session:
             token = browser_sessions.sign_in(session, caller, now)
     except (Unauthorized, Forbidden) as refusal:

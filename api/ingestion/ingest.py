@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.ingestion.backlog import answered
-from api.server.authentication import Keys
+from api.server.authentication import AsyncAuthenticator
 from api.server.responses import outcome
 from core.errors import BadRows, UnsupportedFormat
 from core.settings import Settings
@@ -64,8 +64,10 @@ class Admitted:
 class Gate:
     """Says who may send to which model, without holding up the event loop."""
 
-    def __init__(self, keys: Keys, directory: ModelCache, settings: Settings) -> None:
-        self._keys = keys
+    def __init__(
+        self, authenticator: AsyncAuthenticator, directory: ModelCache, settings: Settings
+    ) -> None:
+        self._authenticator = authenticator
         self._directory = directory
         self._settings = settings
         self._admitted: dict[tuple[str | None, str], tuple[float, Admitted]] = {}
@@ -92,7 +94,7 @@ class Gate:
     async def _learn(self, key: tuple[str | None, str], asked_at: float) -> Admitted:
         authorization, model = key
         try:
-            caller = await self._keys.admit(authorization)
+            caller = await self._authenticator.authenticate(authorization)
             entry = await run_in_threadpool(
                 self._directory.reach, caller, KeyScope.INGEST, model
             )
@@ -108,7 +110,7 @@ class Gate:
 
     async def sender(self, authorization: str | None) -> Sender:
         """Return who sends, before it is known to which model."""
-        caller = await self._keys.admit(authorization)
+        caller = await self._authenticator.authenticate(authorization)
         require(caller, KeyScope.INGEST, caller.model_id)
         return Sender(key_id=caller.key_id, allowed=allowed(caller.limits, self._settings))
 

@@ -72,6 +72,6 @@ def create_key(body: KeyCreate, _: AdminDep, parts: PlatformDep, act: ActDep) ->
 
 @router.delete("/{name}", status_code=204, response_class=Response)
 def revoke_key(name: str, _: AdminDep, act: ActDep) -> None:
-    """Close a key for good; doors notice within seconds."""
+    """Revoke a key permanently; it may be accepted for some seconds more."""
     api_keys.revoke_key(act.session, name, act.now)
     act.record("key.revoke", name)

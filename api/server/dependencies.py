@@ -1,4 +1,4 @@
-"""What a route may ask for."""
+"""Dependencies of the routes: sessions, caller, model, scopes, preconditions."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Scope
 from notify.sender import Sender
-from services.access.api_keys import Caller, Door, audit, require, token_in
+from services.access.api_keys import Authenticator, Caller, audit, require, token_in
 from services.access.capacity import Disks
 from services.access.rate_limits import Hall
 from services.models.registry import Entry, ModelCache
@@ -30,7 +30,7 @@ class Platform:
 
     settings: Settings
     sessions: sessionmaker[Session]
-    door: Door
+    authenticator: Authenticator
     directory: ModelCache
     hall: Hall
     disks: Disks
@@ -38,7 +38,7 @@ class Platform:
 
 
 def platform(request: Request) -> Platform:
-    """Return the parts that the application was put together from."""
+    """Return the shared parts of the application."""
     parts = request.app.state.platform
     assert isinstance(parts, Platform)
     return parts
@@ -48,13 +48,13 @@ PlatformDep = Annotated[Platform, Depends(platform)]
 
 
 def session(parts: PlatformDep) -> Iterator[Session]:
-    """Give the request its unit of work."""
+    """Yield the session of the request's transaction; it is committed at the end."""
     with unit_of_work(parts.sessions) as open_session:
         yield open_session
 
 
 def reading(parts: PlatformDep) -> Iterator[Session]:
-    """Give the request one consistent state to read, behind no writer."""
+    """Yield a read-only session on one consistent snapshot; it waits for no writer."""
     with read_only(parts.sessions) as open_session:
         yield open_session
 
@@ -71,8 +71,8 @@ _KEY = APIKeyHeader(
 
 
 def caller(parts: PlatformDep, authorization: Annotated[str | None, Security(_KEY)]) -> Caller:
-    """Return who asks; nobody is anonymous."""
-    return parts.door.admit(token_in(authorization))
+    """Return the caller of the request; anonymous requests are refused."""
+    return parts.authenticator.authenticate(token_in(authorization))
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -87,12 +87,12 @@ class Act:
     now: datetime
 
     def record(self, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
-        """Write the change down beside itself."""
+        """Add an entry to the audit log, in the transaction of the change."""
         audit(self.session, self.caller.name, action, subject, detail or {}, self.now)
 
 
 def act(who: CallerDep, session: SessionDep, now: NowDep) -> Act:
-    """Begin a change; the route says what it needs, and records what it did."""
+    """Return the change; the route checks its scope, and records what it changed."""
     return Act(caller=who, session=session, now=now)
 
 
@@ -106,7 +106,7 @@ class Model:
         self._scopes = scopes
 
     def __call__(self, model: str, parts: PlatformDep, who: CallerDep) -> Entry:
-        """Find the model, or refuse; any one of the scopes suffices."""
+        """Return the model, or raise NotFound or Forbidden; any one of the scopes suffices."""
         scope = next((one for one in self._scopes if who.holds(one)), self._scopes[0])
         return parts.directory.reach(who, scope, model)
 
@@ -132,7 +132,7 @@ ReachDep = Annotated[UUID | None, Depends(reach)]
 
 
 def admin(who: CallerDep) -> Caller:
-    """Let only administrators of the whole installation pass."""
+    """Return a caller with scope `admin` for all models, or raise Forbidden."""
     require(who, Scope.ADMIN)
     return who
 

@@ -36,7 +36,9 @@ def _bounded(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         parts = platform(request)
-        caller = parts.door.admit(token_in(request.headers.get("authorization")))
+        caller = parts.authenticator.authenticate(
+            token_in(request.headers.get("authorization"))
+        )
         limits = allowed(caller.limits, parts.settings)
         room = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
         ticket = Ticket(parts.hall, caller.key_id, room)

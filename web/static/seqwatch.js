@@ -175,9 +175,9 @@
     });
   };
 
-  const letIn = async (door) => {
+  const openIfSignedIn = async (dialog) => {
     const answer = await fetch("/session", { redirect: "manual" });
-    if (answer.ok) location.replace(door.dataset.next);
+    if (answer.ok) location.replace(dialog.dataset.next);
   };
 
   drawAll();
@@ -191,6 +191,6 @@
 
   const main = document.querySelector("main");
   if (main.dataset.live) setInterval(() => refresh(main).catch(() => {}), 1000 * Number(main.dataset.live));
-  const door = document.querySelector(".door[data-next]");
-  if (door) letIn(door).catch(() => {});
+  const dialog = document.querySelector(".dialog[data-next]");
+  if (dialog) openIfSignedIn(dialog).catch(() => {});
 })();
