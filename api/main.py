@@ -32,7 +32,7 @@ from core.settings import Settings
 from notify.sender import Sender
 from services.access.api_keys import Authenticator
 from services.access.capacity import Disks
-from services.access.rate_limits import Hall
+from services.access.rate_limits import BodyLimiter
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
 from services.models.registry import ModelCache
@@ -71,7 +71,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions=sessions,
         authenticator=Authenticator(sessions),
         directory=ModelCache(sessions),
-        hall=Hall(settings.max_waiting_bytes),
+        limiter=BodyLimiter(settings.max_waiting_bytes),
         disks=Disks(settings),
         sender=Sender(
             allow=settings.webhook_allow,
@@ -83,7 +83,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions,
         max_rows=settings.max_rows,
         max_backlog_bytes=settings.max_backlog_bytes,
-        hall=parts.hall,
+        limiter=parts.limiter,
         disks=parts.disks,
     )
 
@@ -108,10 +108,10 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     authenticator = AsyncAuthenticator(parts.authenticator)
     errors.install(app)
     # First, because nearly all requests are for these routes.
-    gate = ingest.Gate(authenticator, parts.directory, settings)
+    access = ingest.IngestAccess(authenticator, parts.directory, settings)
     pairing = Pairing(sessions, settings.max_rows)
-    app.express(ingest.routes(gate, committer, settings))
-    app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
+    app.express(ingest.routes(access, committer, settings))
+    app.router.routes.extend(kserve.routes(access, pairing, committer, settings))
     for module in OPERATIONS:
         app.include_router(module.router)
     for module in ROUTERS:

@@ -20,7 +20,7 @@ from db.tables import Scope
 from notify.sender import Sender
 from services.access.api_keys import Authenticator, Caller, audit, require, token_in
 from services.access.capacity import Disks
-from services.access.rate_limits import Hall
+from services.access.rate_limits import BodyLimiter
 from services.models.registry import Entry, ModelCache
 
 
@@ -32,7 +32,7 @@ class Platform:
     sessions: sessionmaker[Session]
     authenticator: Authenticator
     directory: ModelCache
-    hall: Hall
+    limiter: BodyLimiter
     disks: Disks
     sender: Sender
 

@@ -19,11 +19,8 @@ from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Rollout, Scope
 from services.access.ttl_cache import Cached
 
-API_PATHS = (
-    "/v1/",
-    "/metrics",
-    "/openapi.json",
-)  # these need a key, the pages a session cookie
+# Paths that need a key; the pages need a session cookie.
+API_PATHS = ("/v1/", "/metrics", "/openapi.json")
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
 NO_KEY = "send a key: Authorization: Bearer sw_…"

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.ingestion.ingest import Gate
+from api.ingestion.ingest import IngestAccess
 from api.server.authentication import AsyncAuthenticator
 from core.clock import utcnow
 from core.errors import Unauthorized
@@ -31,19 +31,21 @@ def authenticator(sessions: sessionmaker[Session]) -> Counted:
 
 
 @pytest.fixture
-def gate(authenticator: Counted, sessions: sessionmaker[Session], settings: Settings) -> Gate:
-    return Gate(AsyncAuthenticator(authenticator), ModelCache(sessions), settings)
+def access(
+    authenticator: Counted, sessions: sessionmaker[Session], settings: Settings
+) -> IngestAccess:
+    return IngestAccess(AsyncAuthenticator(authenticator), ModelCache(sessions), settings)
 
 
 def test_many_who_come_at_once_are_asked_for_once(
-    gate: Gate, authenticator: Counted, sessions: sessionmaker[Session], model: str
+    access: IngestAccess, authenticator: Counted, sessions: sessionmaker[Session], model: str
 ) -> None:
     with unit_of_work(sessions) as session:
         token = create_key(session, "sender", ["ingest"], None, utcnow())
 
     async def come() -> set[str]:
         entries = await asyncio.gather(
-            *(gate.admit(f"Bearer {token}", model) for _ in range(50))
+            *(access.entry(f"Bearer {token}", model) for _ in range(50))
         )
         return {entry.name for entry in entries}
 
@@ -52,10 +54,10 @@ def test_many_who_come_at_once_are_asked_for_once(
 
 
 def test_a_refusal_is_for_all_who_wait_and_not_for_those_who_come_later(
-    gate: Gate, authenticator: Counted, model: str
+    access: IngestAccess, authenticator: Counted, model: str
 ) -> None:
     async def come() -> list[object]:
-        tries = (gate.admit(f"Bearer sw_{'x' * 43}", model) for _ in range(5))
+        tries = (access.entry(f"Bearer sw_{'x' * 43}", model) for _ in range(5))
         return list(await asyncio.gather(*tries, return_exceptions=True))
 
     for n_asked in (1, 2):
@@ -64,14 +66,14 @@ def test_a_refusal_is_for_all_who_wait_and_not_for_those_who_come_later(
 
 
 def test_who_hangs_up_does_not_take_the_answer_from_the_others(
-    gate: Gate, sessions: sessionmaker[Session], model: str
+    access: IngestAccess, sessions: sessionmaker[Session], model: str
 ) -> None:
     with unit_of_work(sessions) as session:
         token = create_key(session, "sender", ["ingest"], None, utcnow())
 
     async def come() -> str:
         first, second = (
-            asyncio.create_task(gate.admit(f"Bearer {token}", model)) for _ in range(2)
+            asyncio.create_task(access.entry(f"Bearer {token}", model)) for _ in range(2)
         )
         await asyncio.sleep(0)  # both wait
         first.cancel()
