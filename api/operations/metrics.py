@@ -27,7 +27,7 @@ class _Read(Collector):
 
 @router.get("/metrics", response_class=Response)
 def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -> Response:
-    """Answer one scrape; the key must reach all models."""
+    """Answer one scrape; the key must give access to all models."""
     api_keys.require(who, Scope.READ)
     installation = CollectorRegistry()
     of_here = capacity(parts.settings, parts.disks, session, now)

@@ -100,7 +100,7 @@ ActDep = Annotated[Act, Depends(act)]
 
 
 class Model:
-    """The model in the address, for a caller who may do this with it."""
+    """The model in the address, for a caller with one of the scopes."""
 
     def __init__(self, *scopes: Scope) -> None:
         self._scopes = scopes
@@ -114,7 +114,7 @@ class Model:
 ReadModel = Annotated[Entry, Depends(Model(Scope.READ))]
 OperateModel = Annotated[Entry, Depends(Model(Scope.OPERATE))]
 AdminModel = Annotated[Entry, Depends(Model(Scope.ADMIN))]
-# An inference service holds an ingest key, and must find out what to load.
+# An inference service has an ingest key, and reads which version to load.
 ServingModel = Annotated[Entry, Depends(Model(Scope.READ, Scope.INGEST))]
 
 
@@ -161,12 +161,12 @@ class Precondition:
         self._if_match = if_match
 
     def check(self, read_tag: Callable[[], str]) -> None:
-        """Refuse to change what is not, or no more, in the state that the header names.
+        """Refuse to change a resource whose state is not the one that the header names.
 
         Parameters
         ----------
         read_tag
-            Locks the thing and returns its tag, or raises NotFound.
+            Locks the resource and returns its tag, or raises NotFound.
 
         Raises
         ------
