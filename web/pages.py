@@ -1,4 +1,4 @@
-"""The pages, put together: an application takes them in with `mount`."""
+"""The pages: `mount` adds them to an application."""
 
 from uuid import UUID, uuid4
 
@@ -83,7 +83,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
 
 @router.get("/alerts")
 def show_alerts(visit: VisitDep) -> Response:
-    """Show what fires, what changed, and who was told."""
+    """Show the firing alerts, their flips, and the notifications."""
     with visit.reading() as session:
         seen = alerts.alerts(session, visit.only)
     return visit.page("alerts.html", alerts=seen, reports=_reports(visit))
@@ -103,7 +103,7 @@ def show_rollouts(visit: VisitDep) -> Response:
 
 @router.get("/rollouts/{rollout_id}")
 def show_rollout(rollout_id: UUID, visit: VisitDep) -> Response:
-    """Show one challenger on its way."""
+    """Show the progress of one challenger."""
     with visit.reading() as session:
         seen = rollouts.rollout(session, rollout_id, visit.only)
     base, challenger = seen.line.base or "seasonal naive", seen.line.challenger or "challenger"
