@@ -70,23 +70,13 @@ ALLOWED_NAMES = frozenset(
         "_look_back",
         "look_up",
         "_look_up",
+        "look_every",  # a setting of the example service
     }
 )
+# Fields of responses: a client reads them under these names.
+PUBLISHED: Mapping[str, str] = {"api/models/skew.py": "said"}
 # Still to do: these folders have names and sentences of before the glossary.
-TO_DO = (
-    "api",
-    "web",
-    "client",
-    "notify",
-    "services/access",
-    "services/ingest",
-    "db/migrations",
-    "examples",
-    "plugins/skew/tests",
-    "tests",
-)
-# Names that the folders still to do define, and the others use.
-DEFINED_THERE = frozenset({"look"})
+TO_DO = ("tests",)
 
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 WORDS = re.compile(r"[A-Za-z]+")
@@ -130,7 +120,7 @@ def private_words(text: str) -> list[str]:
 
 
 def private_parts(name: str) -> list[str]:
-    if name in ALLOWED_NAMES | DEFINED_THERE:
+    if name in ALLOWED_NAMES:
         return []
     parts = (part.casefold() for part in PARTS.findall(name))
     return [part for part in parts if part in BANNED or part in BANNED_NAMES]
@@ -148,7 +138,9 @@ def faults(source: str) -> list[str]:
 @pytest.mark.parametrize("path", [pytest.param(p, id=name_of(p)) for p in renamed()])
 def test_a_module_uses_the_terms_of_the_glossary(path: Path) -> None:
     assert private_parts(path.stem) == []
-    assert faults(path.read_text("utf-8")) == []
+    published = PUBLISHED.get(name_of(path))
+    found = faults(path.read_text("utf-8"))
+    assert [fault for fault in found if f": {published};" not in fault] == []
 
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
