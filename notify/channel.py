@@ -1,7 +1,7 @@
 """Extension point for channels: what a kind declares, and its arguments.
 
 A kind is one module that ends in `KIND = ChannelKind(...)`, registered in the entry point
-group `seqwatch.channels` under its name. `notify/webhook.py` is ours.
+group `seqwatch.channels` under its name. `notify/webhook.py` is the built-in one.
 """
 
 import logging
@@ -68,7 +68,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disable:
-    """The receiver wants no notification any more, neither this nor another."""
+    """The receiver accepts neither this notification nor any other."""
 
     error: str
     status: int | None = None

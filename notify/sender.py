@@ -39,7 +39,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """The receiver's address is not one that we may connect to."""
+    """Connections to the receiver's address are not allowed."""
 
 
 @cache  # 30 ms to read the certificates

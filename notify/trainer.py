@@ -1,7 +1,7 @@
 """Extension point for trainers: what a kind declares, and its arguments.
 
 A kind is one module that ends in `KIND = TrainerKind(...)`, registered in the entry point
-group `seqwatch.trainers` under its name. `services/rollouts/builtin_trainer.py` is ours.
+group `seqwatch.trainers` under its name. `services/rollouts/builtin_trainer.py` is built in.
 
 `start` returns a reference, never a result. Progress, failure and the candidate arrive later:
 the trainer posts them to `StartRequest.url` under a token of this training alone.
@@ -23,7 +23,7 @@ from notify.sender import Sender
 
 log = logging.getLogger(__name__)
 
-BUILTIN = "builtin"  # the name of ours: as a kind, and as a trainer that needs no configuration
+BUILTIN = "builtin"  # as a kind, and as a trainer that needs no configuration
 
 C = TypeVar("C")
 

@@ -58,7 +58,7 @@ class Site:
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach us over TLS; the cookie is kept to it then."""
+        """Whether browsers use TLS; then the cookie is limited to it."""
         return urlsplit(self.public_url).scheme == "https"
 
 

@@ -33,7 +33,7 @@ class _Round:
         self._is_called = False
         while self._answered:
             waiter, answer = self._answered.popleft()
-            if waiter.done():  # nobody waits any longer
+            if waiter.done():  # its coroutine was cancelled
                 continue
             error = answer.exception()
             if error is None:

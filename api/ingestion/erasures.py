@@ -37,7 +37,7 @@ class ErasureAsk(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """How many rows were removed, by store.
+    """Numbers of removed rows, by store.
 
     `log` counts predictions and labels; `waiting`, unpaired events of KServe.
     """

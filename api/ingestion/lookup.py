@@ -43,7 +43,7 @@ Moment = Annotated[
 
 
 class LabelRead(BaseModel):
-    """What happened, by target and step; null where it is not known yet.
+    """Labels by target and step; null where one has not arrived yet.
 
     `error` is prediction minus label, empty where the task compares lists;
     `loss` is that of the task over the whole prediction, in natural units.

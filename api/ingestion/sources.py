@@ -34,7 +34,7 @@ router = APIRouter(prefix="/v1/models/{model}/sources", tags=["sources"], route_
 
 
 class SourcePut(Body):
-    """Where rows are pulled from, and which column is which field.
+    """Configuration of a source, and the mapping of its columns to fields.
 
     Attributes
     ----------

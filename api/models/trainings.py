@@ -1,4 +1,4 @@
-"""What a trainer reports, under the token that its training was started with.
+"""Reports of a trainer, with the token that its training was started with.
 
 The token has no scope: it gives access only to these routes, of its rollout.
 """

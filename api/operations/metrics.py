@@ -16,7 +16,7 @@ router = APIRouter(tags=["metrics"])
 
 
 class _Read(Collector):
-    """What was read for this scrape."""
+    """Metric families read for one scrape."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

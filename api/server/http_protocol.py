@@ -26,7 +26,7 @@ DISCARDED_BYTES = 2**20  # of a refused body that are read, so that its sender s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long a connection may take, in seconds.
+    """Time limits of a connection, in seconds.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from services.kserve.pairing import Became
 _ANSWERS = {
     "200": "On disk, or already there (`duplicate`).",
     "400": "The body cannot be read.",
-    "401": "No key, or one that we do not know.",
+    "401": "No key, or an unknown one.",
     "403": "The key does not reach this far.",
     "404": "No such model.",
     "408": "The body did not arrive in time.",

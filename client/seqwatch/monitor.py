@@ -61,7 +61,7 @@ class Monitor:
 
     Examples
     --------
-    >>> monitor = Monitor("http://127.0.0.1:9", "sw_key", "load")  # nobody listens there
+    >>> monitor = Monitor("http://127.0.0.1:9", "sw_key", "load")  # no server there
     >>> monitor.log(
     ...     version="v1", prediction_id="p-1", features={"load": [1.0]}, output={"load": [2.0]}
     ... )

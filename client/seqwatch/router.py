@@ -104,7 +104,7 @@ class Router:
     def choose(self, session_id: str) -> str | None:
         """Return the version for a new session; None when no document is known yet."""
         if self._is_following and self._thread is None:
-            self._start_polling()  # we are in a forked child
+            self._start_polling()  # in a forked child
         return self._current.choose(session_id) if self._current else None
 
     def refresh(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the example's world is made of: a fleet, a change of regime, a fault, a generator.
+"""Parts of the example's world: a fleet, a change of regime, a fault, a generator.
 
 Everything is made at run time and nothing is kept: the real series may be
 used as it is, and altered copies of it may not be published.

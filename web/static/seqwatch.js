@@ -1,5 +1,5 @@
-// Draws the charts from the JSON beside them, keeps live pages fresh, and lets a visitor who
-// followed a link from elsewhere in. Pages say everything in tables without it.
+// Draws the charts from the JSON beside them, refreshes live pages, and redirects a signed-in
+// visitor from the sign-in page. Without it pages show all values in tables.
 "use strict";
 
 (() => {
@@ -150,7 +150,7 @@
     document.querySelectorAll("[data-chart]").forEach(draw);
   };
 
-  // A live page is fetched again and its content exchanged, unless somebody is in the middle of it.
+  // A live page is fetched again and its content exchanged, unless it is in use.
   const isBusy = (main) =>
     document.hidden || main.querySelector("details[open]") || [...main.querySelectorAll("input:not([type=hidden])")].some((field) => field.value || field === document.activeElement) || main.querySelector(".uplot:hover");
 

@@ -37,7 +37,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingOptions:
-    """How a table is read.
+    """Options for reading a table.
 
     Attributes
     ----------
