@@ -62,10 +62,7 @@ class Authorized:
 
 
 class IngestAccess:
-    """Authorizes ingest requests and finds their models, without blocking the event loop.
-
-    Results are cached for `AUTHORIZED_SECONDS`.
-    """
+    """Authorizes ingest requests and finds their models; results are cached."""
 
     def __init__(
         self, authenticator: AsyncAuthenticator, directory: ModelCache, settings: Settings
@@ -76,12 +73,8 @@ class IngestAccess:
         self._authorized: dict[tuple[str | None, str], tuple[float, Authorized]] = {}
         self._running: dict[tuple[str | None, str], asyncio.Task[Authorized]] = {}
 
-    async def entry(self, authorization: str | None, model: str) -> Entry:
-        """Return the model, or raise Unauthorized, Forbidden or NotFound."""
-        return (await self.authorize(authorization, model)).entry
-
     async def authorize(self, authorization: str | None, model: str) -> Authorized:
-        """Return the model and the key with its limits, or raise as `entry` does."""
+        """Return model and key, or raise Unauthorized, Forbidden or NotFound."""
         key = authorization, model
         known = self._authorized.get(key)
         asked_at = time.monotonic()

@@ -32,9 +32,8 @@ class AsyncAuthenticator:
         known = self._authenticator.cached(token)
         if known is not None:
             return known
-        return await to_thread.run_sync(
-            self._authenticator.authenticate, token, limiter=self._limiter
-        )
+        authenticate = self._authenticator.authenticate
+        return await to_thread.run_sync(authenticate, token, limiter=self._limiter)
 
 
 class RequireKey:
@@ -48,9 +47,8 @@ class RequireKey:
         """Serve one request."""
         if _needs_key(scope):
             try:
-                await self._authenticator.authenticate(
-                    Headers(scope=scope).get("authorization")
-                )
+                authorization = Headers(scope=scope).get("authorization")
+                await self._authenticator.authenticate(authorization)
             except Exception as error:  # noqa: BLE001 - rendered as every error is
                 answer = errors.answer(Request(scope), error)
                 await answer(scope, receive, send)

@@ -36,9 +36,8 @@ def _bounded(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         parts = platform(request)
-        caller = parts.authenticator.authenticate(
-            token_in(request.headers.get("authorization"))
-        )
+        token = token_in(request.headers.get("authorization"))
+        caller = parts.authenticator.authenticate(token)
         limits = allowed(caller.limits, parts.settings)
         bounded = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
         reservation = Reservation(parts.limiter, caller.key_id, bounded)

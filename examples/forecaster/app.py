@@ -47,9 +47,7 @@ class ServiceSettings(BaseSettings):
     look_every: timedelta = timedelta(seconds=1)
     time_to_live: timedelta = timedelta(days=2)
     max_sessions: int = Field(default=10_000, ge=1)
-    acknowledged: Path | None = (
-        None  # file of the ids that Seqwatch has acknowledged, one a line
-    )
+    acknowledged: Path | None = None  # file for the acknowledged ids, one a line
 
 
 class Item(BaseModel):

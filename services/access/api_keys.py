@@ -19,8 +19,7 @@ from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Rollout, Scope
 from services.access.ttl_cache import Cached
 
-# Paths that need a key; the pages need a session cookie.
-API_PATHS = ("/v1/", "/metrics", "/openapi.json")
+API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # need a key; pages need a cookie
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
 NO_KEY = "send a key: Authorization: Bearer sw_…"

@@ -48,10 +48,7 @@ def allowed(limits: Limits, settings: Settings) -> Allowed:
 
 
 class Reservation:
-    """The bytes that one request holds, from before its body is read until it is answered.
-
-    Not thread-safe.
-    """
+    """Bytes held by a request, from before its body is read to its answer; not thread-safe."""
 
     __slots__ = ("_is_charged", "_limiter", "_n_bytes", "allowed", "key_id")
 
@@ -78,9 +75,8 @@ class Reservation:
         if n_bytes > self._n_bytes:
             if n_bytes > self.allowed.body_bytes:
                 raise TooLarge(f"a body may have {self.allowed.body_bytes} bytes")
-            self._limiter.reserve(
-                self.key_id, n_bytes - self._n_bytes, self.allowed.waiting_bytes
-            )
+            n_more = n_bytes - self._n_bytes
+            self._limiter.reserve(self.key_id, n_more, self.allowed.waiting_bytes)
             self._n_bytes = n_bytes
 
     def release(self) -> None:

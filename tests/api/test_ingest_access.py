@@ -44,10 +44,10 @@ def test_many_who_come_at_once_are_asked_for_once(
         token = create_key(session, "sender", ["ingest"], None, utcnow())
 
     async def come() -> set[str]:
-        entries = await asyncio.gather(
-            *(access.entry(f"Bearer {token}", model) for _ in range(50))
+        authorized = await asyncio.gather(
+            *(access.authorize(f"Bearer {token}", model) for _ in range(50))
         )
-        return {entry.name for entry in entries}
+        return {each.entry.name for each in authorized}
 
     assert asyncio.run(come()) == {model}
     assert authenticator.n_asked == 1
@@ -57,7 +57,7 @@ def test_a_refusal_is_for_all_who_wait_and_not_for_those_who_come_later(
     access: IngestAccess, authenticator: Counted, model: str
 ) -> None:
     async def come() -> list[object]:
-        tries = (access.entry(f"Bearer sw_{'x' * 43}", model) for _ in range(5))
+        tries = (access.authorize(f"Bearer sw_{'x' * 43}", model) for _ in range(5))
         return list(await asyncio.gather(*tries, return_exceptions=True))
 
     for n_asked in (1, 2):
@@ -73,10 +73,10 @@ def test_who_hangs_up_does_not_take_the_answer_from_the_others(
 
     async def come() -> str:
         first, second = (
-            asyncio.create_task(access.entry(f"Bearer {token}", model)) for _ in range(2)
+            asyncio.create_task(access.authorize(f"Bearer {token}", model)) for _ in range(2)
         )
         await asyncio.sleep(0)  # both wait
         first.cancel()
-        return (await second).name
+        return (await second).entry.name
 
     assert asyncio.run(come()) == model
