@@ -1,4 +1,4 @@
-"""Put the application together."""
+"""The application, built from its parts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from api.models import (
 )
 from api.operations import health, keys, metrics, plugins
 from api.server import description, errors
-from api.server.authentication import KeyFirst, Keys
+from api.server.authentication import AsyncAuthenticator, RequireKey
 from api.server.dependencies import Platform
 from api.server.description import Application
 from api.server.parameters import refuse_unknown
@@ -30,16 +30,16 @@ from api.server.security import SecurityHeaders
 from core import __version__
 from core.settings import Settings
 from notify.sender import Sender
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from services.access.capacity import Disks
-from services.access.rate_limits import Hall
+from services.access.rate_limits import BodyLimiter
 from services.ingest import Committer
 from services.kserve.pairing import Pairing
 from services.models.registry import ModelCache
 from web import pages
 
 OPERATIONS = (health, metrics)  # asked by Prometheus and by load balancers
-ROOMS = (
+ROUTERS = (
     alerts,
     backtests,
     channels,
@@ -69,9 +69,9 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
     parts = Platform(
         settings=settings,
         sessions=sessions,
-        door=Door(sessions),
+        authenticator=Authenticator(sessions),
         directory=ModelCache(sessions),
-        hall=Hall(settings.max_waiting_bytes),
+        limiter=BodyLimiter(settings.max_waiting_bytes),
         disks=Disks(settings),
         sender=Sender(
             allow=settings.webhook_allow,
@@ -83,7 +83,7 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         sessions,
         max_rows=settings.max_rows,
         max_backlog_bytes=settings.max_backlog_bytes,
-        hall=parts.hall,
+        limiter=parts.limiter,
         disks=parts.disks,
     )
 
@@ -95,28 +95,28 @@ def create_app(settings: Settings, sessions: sessionmaker[Session]) -> FastAPI:
         finally:
             committer.stop()
 
-    # The framework's own description is open to all, and its pages load scripts from
-    # elsewhere: ours is behind a key, for any viewer.
+    # FastAPI's OpenAPI route needs no key, and its pages load scripts from other hosts:
+    # module `description` serves the document with authentication.
     app = Application(
         title="Seqwatch",
         version=__version__,
         openapi_url=None,
         lifespan=lifespan,
-        redirect_slashes=False,  # to where the request's own header Host says
+        redirect_slashes=False,  # the redirect would go to the host in the header Host
     )
     app.state.platform = parts
-    keys_shown = Keys(parts.door)
+    authenticator = AsyncAuthenticator(parts.authenticator)
     errors.install(app)
-    # First, because nearly all requests are for these.
-    gate = ingest.Gate(keys_shown, parts.directory, settings)
+    # First, because nearly all requests are for these routes.
+    access = ingest.IngestAccess(authenticator, parts.directory, settings)
     pairing = Pairing(sessions, settings.max_rows)
-    app.express(ingest.routes(gate, committer, settings))
-    app.router.routes.extend(kserve.routes(gate, pairing, committer, settings))
-    for room in OPERATIONS:
-        app.include_router(room.router)
-    for room in ROOMS:
-        app.include_router(room.router, dependencies=[Depends(refuse_unknown)])
-    pages.mount(app, sessions=sessions, door=parts.door, settings=settings)
-    app.add_middleware(KeyFirst, keys=keys_shown)
+    app.express(ingest.routes(access, committer, settings))
+    app.router.routes.extend(kserve.routes(access, pairing, committer, settings))
+    for module in OPERATIONS:
+        app.include_router(module.router)
+    for module in ROUTERS:
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown)])
+    pages.mount(app, sessions=sessions, authenticator=parts.authenticator, settings=settings)
+    app.add_middleware(RequireKey, authenticator=authenticator)
     app.add_middleware(SecurityHeaders)
     return app

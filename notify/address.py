@@ -1,4 +1,4 @@
-"""Where may a message go? Users name receivers; our own network is not theirs to reach."""
+"""Addresses of receivers: users name them, and private networks are refused."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Receiver:
 
 
 def parse(url: str) -> Receiver:
-    """Read a receiver's URL. Whether it may be reached shows when it is resolved.
+    """Parse a receiver's URL. Its address is checked when it is resolved.
 
     Raises
     ------
@@ -105,14 +105,14 @@ def parse(url: str) -> Receiver:
 
 
 def refusal(receiver: Receiver, address: str, allow: Iterable[Network]) -> str | None:
-    """Say why a message may not go to this address; None when it may.
+    """Return the reason why messages to this address are refused; None if they are not.
 
     Parameters
     ----------
     receiver
         From the URL.
     address
-        What its host resolves to, at this moment.
+        The address to which its host resolves now.
     allow
         The operator's networks: inside them any port, and plain http.
 

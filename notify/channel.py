@@ -1,7 +1,7 @@
-"""The extension point for channels: what a kind declares, and what it is given.
+"""Extension point for channels: what a kind declares, and its arguments.
 
 A kind is one module that ends in `KIND = ChannelKind(...)`, registered in the entry point
-group `seqwatch.channels` under its name. `notify/webhook.py` is ours.
+group `seqwatch.channels` under its name. `notify/webhook.py` is the built-in one.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Notifications that leave together; one for now.
+    """Notifications that are sent together; at present one.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disable:
-    """The receiver wants no notification any more, neither this nor another."""
+    """The receiver accepts neither this notification nor any other."""
 
     error: str
     status: int | None = None
@@ -97,7 +97,7 @@ CHANNELS = Registry[ChannelKind[Any]]("seqwatch.channels", "kind of channel", Ch
 def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) -> Sent:
     """Make one attempt through a channel of the kind `name`.
 
-    Whatever goes wrong is in what is returned, nothing is raised: a kind that is unavailable,
+    Every failure is a result, none is raised: a kind that is unavailable,
     an exception of a plug-in, and a result of another type.
     """
     try:
@@ -105,7 +105,7 @@ def send(name: str, config: Mapping[str, object], group: Group, sender: Sender) 
         return _checked(kind.send(kind.parsed(config), group, sender))
     except Unprocessable as error:
         return Retry(error=str(error))
-    except Exception as error:  # what nobody foresaw in one channel must not stop the others
+    except Exception as error:  # an unexpected error of one channel must not stop the others
         log.exception("delivery %s failed", group.id)
         return Retry(error=f"{type(error).__name__}: {error}")
 

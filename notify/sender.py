@@ -20,7 +20,7 @@ from notify.address import Network, Receiver, parse, refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of one attempt.
+    """Result of one attempt.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """The receiver's address is not one that we may connect to."""
+    """Connections to the receiver's address are not allowed."""
 
 
 @cache  # 30 ms to read the certificates
@@ -53,11 +53,11 @@ class Sender:
     Parameters
     ----------
     allow
-        Networks of the operator in which receivers may live.
+        Networks of the operator in which receivers are allowed.
     timeout
-        For a whole attempt, but for the time that resolving the name takes.
+        For a whole attempt, without the time of resolving the name.
     public_url
-        Where this installation is found, for links in messages.
+        Address of this installation, for links in messages.
     tls
         Which certificates to trust; the system's by default.
     """
@@ -76,7 +76,7 @@ class Sender:
         self._tls = tls or _system_trust()
 
     def post(self, url: str, headers: Mapping[str, str], content: bytes) -> Answer:
-        """Make one attempt. Whatever goes wrong is in the answer, nothing is raised."""
+        """Make one attempt. Every failure is in the answer, none is raised."""
         try:
             receiver = parse(url)
             sent: dict[bytes | str, bytes | str] = {
@@ -118,9 +118,9 @@ class Sender:
 
 
 class _CheckedBackend(httpcore.NetworkBackend):
-    """Connects to the very address that was checked, within one deadline for everything.
+    """Connects to exactly the address that was checked, within one deadline for everything.
 
-    A name that is checked and then resolved again may have moved in between.
+    A name that is resolved again after the check may give another address.
     """
 
     def __init__(self, receiver: Receiver, allow: tuple[Network, ...], seconds: float) -> None:
@@ -160,7 +160,7 @@ class _CheckedBackend(httpcore.NetworkBackend):
 
 
 class _BoundedStream(httpcore.NetworkStream):
-    """A connection that ends at its deadline, however slowly the other side drips."""
+    """A connection that ends at its deadline, however slowly the receiver sends."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream
@@ -201,7 +201,7 @@ def _left(deadline: float) -> float:
 
 
 def _retry_after(headers: list[tuple[bytes, bytes]]) -> timedelta | None:
-    """Read the header where it counts seconds; a date is left to our own schedule."""
+    """Return the header's delay if it is in seconds; a date is ignored."""
     for name, value in headers:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 9:
             return timedelta(seconds=int(value))

@@ -1,4 +1,4 @@
-"""Signatures by which a receiver knows that a message is ours: Standard Webhooks 1.0.0."""
+"""Signatures with which a receiver verifies messages: Standard Webhooks 1.0.0."""
 
 import base64
 import binascii
@@ -13,12 +13,12 @@ SHORTEST, LONGEST = 24, 64  # bytes of a secret, by the specification
 
 
 def new_secret() -> str:
-    """Return a fresh secret, in the form that receivers' libraries take."""
+    """Return a new secret, in the form that receivers' libraries accept."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def check_secret(secret: str) -> None:
-    """Refuse a secret that receivers' libraries would not take, saying why.
+    """Refuse a secret that receivers' libraries do not accept, with the reason.
 
     Raises
     ------

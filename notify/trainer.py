@@ -1,7 +1,7 @@
-"""The extension point for trainers: what a kind declares, and what it is given.
+"""Extension point for trainers: what a kind declares, and its arguments.
 
 A kind is one module that ends in `KIND = TrainerKind(...)`, registered in the entry point
-group `seqwatch.trainers` under its name. `services/rollouts/builtin_trainer.py` is ours.
+group `seqwatch.trainers` under its name. `services/rollouts/builtin_trainer.py` is built in.
 
 `start` returns a reference, never a result. Progress, failure and the candidate arrive later:
 the trainer posts them to `StartRequest.url` under a token of this training alone.
@@ -23,7 +23,7 @@ from notify.sender import Sender
 
 log = logging.getLogger(__name__)
 
-BUILTIN = "builtin"  # the name of ours: as a kind, and as a trainer that needs no configuration
+BUILTIN = "builtin"  # as a kind, and as a trainer that needs no configuration
 
 C = TypeVar("C")
 
@@ -78,7 +78,7 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The training was handed over; `reference` finds it, to cancel it."""
+    """The training was submitted; `reference` identifies it, to cancel it."""
 
     reference: str
 
@@ -101,7 +101,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The trainer never takes it: the rollout fails with the reason."""
+    """The trainer refuses the training: the rollout fails with the reason."""
 
     reason: str
 
@@ -111,7 +111,7 @@ Start: TypeAlias = Started | Retry | Refused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """What a trainer may use.
+    """Functions of the platform that a trainer may use.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class TrainerKind(Configured[C]):
     Attributes
     ----------
     start
-        Hands a training over, within seconds. What is raised is tried again, and so is a start
+        Submits a training, within seconds. It is repeated after an exception, and after a start
         whose process died: it may be called twice for a rollout.
     cancel
         Ends a training whose rollout is over, given its reference; nothing where it has ended.
@@ -150,7 +150,7 @@ def start(
 ) -> Start:
     """Start a training by the kind `name`.
 
-    Whatever goes wrong is in what is returned, nothing is raised: a kind that is unavailable
+    Every failure is a result, none is raised: a kind that is unavailable
     refuses; an exception of a plug-in, and a result of another type, are tried again.
     """
     try:
@@ -164,7 +164,7 @@ def start(
 
     try:
         return _checked(kind.start(parsed, request, platform), shown)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - of one: others are not stopped
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - other starts are not stopped
         text = shown(f"{type(error).__name__}: {error}")
         log.error("rollout %s could not be started: %s", request.rollout_id, text)  # noqa: TRY400
         return Retry(error=text)

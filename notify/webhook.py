@@ -13,7 +13,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookConfig:
-    """Where to, and the secret that receivers check signatures by; one is made by default."""
+    """URL, and the secret with which receivers verify signatures; by default a new one."""
 
     url: str
     secret: str = field(default_factory=new_secret, metadata=SECRET, repr=False)

@@ -1,4 +1,4 @@
-"""What a chart draws, as JSON for `static/charts.js`, and the small ones as SVG paths."""
+"""Charts as JSON for `static/charts.js`, and sparklines as SVG paths."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -43,7 +43,7 @@ def curve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A vertical line: something happened here."""
+    """A vertical line that marks an event."""
 
     x: float
     label: str
@@ -77,7 +77,7 @@ class Chart:
 
 
 def accuracy(page: ModelPage) -> Chart:
-    """Draw the error by event day and version, how many labels are in, and what happened."""
+    """Draw the error by event day and version, the label coverage, and events."""
     days = sorted({day.day for day in page.days})
     served = [day for day in page.days if not day.is_shadow]
     coverage = {day.day: day.coverage for day in served}

@@ -1,4 +1,4 @@
-"""What the charts of one finding draw."""
+"""Charts of one finding."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from services.read_models.explanations.finding import Explanation
 from services.read_models.explanations.nearby import Change, Sort
 from web.charts import Chart, Mark, curve, midnight
 
-# What the mean follows by itself: a mark for each would hide the others.
+# Regular changes, which the mean follows: a mark for each would hide the others.
 _UNMARKED = (Sort.LATE, Sort.REPEATED)
 
 
@@ -55,7 +55,7 @@ def _clock(hours: Sequence[Hour], now: str, before: str, *, from_zero: bool) -> 
 
 
 def days(feature: FeatureMoved, found: Explanation) -> Chart:
-    """Draw the mean of each day, and what happened."""
+    """Draw the mean of each day, and events."""
     shown = [midnight(day.day) for day in feature.days]
     return Chart(
         x=tuple(shown),
@@ -92,7 +92,7 @@ def steps(errors: Errors) -> Chart:
 
 
 def error_days(errors: Errors, found: Explanation) -> Chart:
-    """Draw the error of each day, its limit, and what happened."""
+    """Draw the error of each day, its limit, and events."""
     shown = [midnight(day.day) for day in errors.days]
     limit = curve("Limit", (found.threshold,) * len(shown), "limit", "dashed")
     error = curve("Error", (day.error for day in errors.days), "one")
@@ -118,5 +118,5 @@ def _mark(change: Change, zone: Zone) -> Mark:
 
 
 def _x(at: datetime, zone: Zone) -> float:
-    """Return where a moment is among days of local time."""
+    """Return the position of a time on an axis of local days."""
     return zone.local(at).timestamp()

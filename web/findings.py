@@ -24,7 +24,7 @@ MOST = 3  # hours and days that are named
 
 @router.get("/findings/{finding_id}")
 def show_finding(finding_id: UUID, visit: VisitDep) -> Response:
-    """Show what explains a finding."""
+    """Show the explanation of a finding."""
     with visit.reading() as session:
         found = explain(session, visit.site.reports, finding_id, visit.only, visit.now)
     return visit.page(
@@ -47,12 +47,12 @@ def show_report(finding_id: UUID, visit: VisitDep) -> Response:
 
 
 def most_hours(feature: FeatureMoved) -> Sequence[Hour]:
-    """Return the hours that did most of what the mean moved, the most first."""
+    """Return the hours with the largest part in the change of the mean, largest first."""
     return _most(feature.hours, feature.moved)
 
 
 def most_days(feature: FeatureMoved) -> Sequence[Day]:
-    """Return the days of the window that did most of it, the most first."""
+    """Return the days of the window with the largest part in it, largest first."""
     return _most(feature.days, feature.moved)
 
 

@@ -1,4 +1,4 @@
-"""Forms: small, from a browser that is signed in, and read only after that is known."""
+"""Forms: bounded in size, and read only after the session is checked."""
 
 import re
 from datetime import timedelta
@@ -18,17 +18,17 @@ from web.rendering import COOKIE, page, site, to_sign_in
 
 MAX_FORM_BYTES = 16 * 2**10
 FORM_TIME = timedelta(seconds=10)
-N_LOOK_UPS = 2  # of sessions at a time: unknown cookies leave threads for everybody else
+MAX_SESSION_QUERIES = 2  # at a time, so that unknown cookies leave threads for others
 URLENCODED = "application/x-www-form-urlencoded"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # as `secrets.token_urlsafe` writes them
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # as `secrets.token_urlsafe` encodes 32 bytes
 
 
 class BoundedForms:
-    """Refuses a form unread: of whoever is not signed in, or signs in too often."""
+    """Refuses a form before it is read: without a session, or at too many sign-ins."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._limiter = CapacityLimiter(N_LOOK_UPS)
+        self._limiter = CapacityLimiter(MAX_SESSION_QUERIES)
         self._sign_ins = Attempts(per_second=1.0, burst=30.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ class BoundedForms:
         return await read_body(declared, receive, at_most(MAX_FORM_BYTES), FORM_TIME)
 
     async def _check_session(self, request: Request) -> None:
-        """Raise Unauthorized where the cookie is none of ours; the route checks what it may."""
+        """Raise Unauthorized for an unknown cookie; the route checks the scopes."""
         token = request.cookies.get(COOKIE, "")
         if _TOKEN.fullmatch(token) is None:
             raise Unauthorized("sign in with a key")

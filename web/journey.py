@@ -1,4 +1,4 @@
-"""How far a rollout has come, and how much its verdict still needs."""
+"""Progress of a rollout, and of the evidence of its verdict."""
 
 from dataclasses import dataclass
 from math import log
@@ -14,7 +14,7 @@ BEFORE_CANARY = (Phase.REQUESTED, Phase.TRAINING, Phase.GATING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One stop on the way of a rollout."""
+    """One phase in the progress of a rollout."""
 
     name: str
     state: Literal["done", "now", "ahead", "lost"]
@@ -22,7 +22,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One e-value beside its bar; `fill` is the part of it reached, in percent by logarithm."""
+    """One e-value and its threshold; `fill` is the share reached, in percent by logarithm."""
 
     claim: str
     value: float
@@ -32,7 +32,7 @@ class Evidence:
 
 
 def way(rollout: RolloutPage) -> tuple[Stop, ...]:
-    """Return every stop, from the request to the promotion, and where the rollout is.
+    """Return every phase, from the request to the promotion, and that of the rollout.
 
     A first version has no canary: there is no champion to compare it with.
     """
@@ -61,7 +61,7 @@ def _place(phase: Phase, rollout: RolloutPage) -> int:
 
 
 def evidence(verdict: Verdict | None, bars: Rule) -> tuple[Evidence, ...]:
-    """Return the three questions of the verdict; nothing before the first look."""
+    """Return the three e-values of the verdict; nothing before the first verdict."""
     if verdict is None:
         return ()
     success, harm = 1 / bars.alpha, 1 / bars.alpha_harm

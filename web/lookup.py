@@ -1,4 +1,4 @@
-"""Pages of single rows: predictions, sessions, and what broke the contract."""
+"""Pages of single rows: predictions, sessions and quarantine."""
 
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ SubjectDep = Annotated[Subject, Depends(find_subject)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A filter as a form sends it: everything is text, and empty is open."""
+    """A filter as a form sends it: all fields are texts, and an empty one does not filter."""
 
     since: str = ""
     until: str = ""
@@ -60,7 +60,7 @@ class Asked:
 
     @property
     def wanted(self) -> Wanted:
-        """The same as values.
+        """Return the filter as values.
 
         Raises
         ------
@@ -80,13 +80,13 @@ class Asked:
         )
 
     def address(self, **more: str) -> str:
-        """Return the query of a link that asks the same, and more."""
+        """Return the query of a link with this filter, and more fields."""
         given = {**asdict(self), **more}
         return urlencode({name: text for name, text in given.items() if text})
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is narrowed."""
+        """Whether no field filters."""
         return not self.address()
 
 
@@ -152,7 +152,7 @@ def show_predictions(
 
 @router.get("/find")
 def find(of: SubjectDep, by: str = "prediction", text: str = "") -> Response:
-    """Lead to a prediction, a session, or the predictions of an entity."""
+    """Redirect to a prediction, a session, or the predictions of an entity."""
     base = f"/models/{quote(of.name)}"
     if not text.strip():
         address = f"{base}/predictions"
@@ -189,7 +189,7 @@ def save(
 def show_prediction(
     request: Request, prediction_id: str, of: SubjectDep, visit: VisitDep
 ) -> Response:
-    """Show one prediction: what went in, what came out, what happened."""
+    """Show one prediction: its input, its output and its label."""
     given = request.query_params
     cursor = given.get("cursor", "")[:2048]
     with open_snapshot(visit.site.sessions, visit.site.lake, of.model_id) as state:
@@ -238,7 +238,7 @@ def show_session(
         session_id=session_id,
         session=found,
         steps=[
-            (row, traces.said(row, before))
+            (row, traces.events(row, before))
             for row, before in zip(found.rows, versions, strict=False)
         ],
         next=written(found.cursor) if found.cursor else "",
@@ -255,7 +255,7 @@ def show_quarantine(
     field: str = "",
     cursor: Cursor = "",
 ) -> Response:
-    """Show what broke the contract: in which ways, and the latest rows."""
+    """Show the rows in quarantine: counts by reason, and the latest rows."""
     after = read(cursor, RowCursor) if cursor else None
     with visit.reading() as session:
         found = quarantine.bad_rows(session, of.model_id, field or None, after, ROWS)

@@ -1,4 +1,4 @@
-"""What a person orders with a button: retrain, promote, cancel a backtest, write a report."""
+"""Actions of the pages: retrain, promote, cancel a backtest, write a report."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -30,7 +30,7 @@ def retrain(
     idempotency_key: Annotated[str, Form(min_length=1, max_length=200)],
     reason: Reason = "",
 ) -> Response:
-    """Ask for a challenger. Pressing twice asks once."""
+    """Request a challenger. Pressing twice requests one."""
     who = visit.visitor
     with visit.ordering() as session:
         api_keys.require(who, Scope.OPERATE, models.find(session, name).id)
@@ -59,7 +59,7 @@ def cancel_backtest(name: str, backtest_id: UUID, visit: VisitDep) -> Response:
 
 @router.post("/rollouts/{rollout_id}/{command}")
 def order(rollout_id: UUID, command: str, visit: VisitDep, reason: Reason = "") -> Response:
-    """Do what the button says, with the reason that was given."""
+    """Execute the command of a button, with the given reason."""
     with visit.ordering() as session:
         rollout(session, rollout_id, visit.only)
         rollout_transitions.command(
@@ -71,7 +71,7 @@ def order(rollout_id: UUID, command: str, visit: VisitDep, reason: Reason = "") 
 
 @router.post("/findings/{finding_id}/report")
 def write_report(finding_id: UUID, visit: VisitDep) -> Response:
-    """Have the Evidently report on a finding written. Pressing twice asks once."""
+    """Request the Evidently report on a finding. Pressing twice requests one."""
     reports = visit.site.reports
     with visit.ordering() as session:
         finding = report_status.visible(session, finding_id, visit.only)

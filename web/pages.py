@@ -1,4 +1,4 @@
-"""The pages, put together: an application takes them in with `mount`."""
+"""The pages: `mount` adds them to an application."""
 
 from uuid import UUID, uuid4
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.settings import Settings
 from db.queries import models
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from services.platform_faults import platform_alerts
 from services.read_models import backtests
 from services.read_models.overview import alerts, fleet, model, rollouts
@@ -22,19 +22,23 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def mount(
-    app: FastAPI, *, sessions: sessionmaker[Session], door: Door, settings: Settings
+    app: FastAPI,
+    *,
+    sessions: sessionmaker[Session],
+    authenticator: Authenticator,
+    settings: Settings,
 ) -> None:
     """Add the pages to an application; what begins with one of `API_PATHS` stays the API's."""
     app.state.site = Site(
         sessions=sessions,
-        door=door,
+        authenticator=authenticator,
         public_url=settings.public_url,
         reports=settings.reports,
         lake=settings.lake,
     )
     app.add_middleware(BoundedForms)
-    for room in (signing.router, router, findings.router, lookup.router, orders.router):
-        app.include_router(room)
+    for each in (signing.router, router, findings.router, lookup.router, orders.router):
+        app.include_router(each)
     app.mount("/static", Static(directory=FOLDER / "static"), name="static")
 
 
@@ -79,7 +83,7 @@ def show_model(name: str, visit: VisitDep) -> Response:
 
 @router.get("/alerts")
 def show_alerts(visit: VisitDep) -> Response:
-    """Show what fires, what changed, and who was told."""
+    """Show the firing alerts, their flips, and the notifications."""
     with visit.reading() as session:
         seen = alerts.alerts(session, visit.only)
     return visit.page("alerts.html", alerts=seen, reports=_reports(visit))
@@ -99,7 +103,7 @@ def show_rollouts(visit: VisitDep) -> Response:
 
 @router.get("/rollouts/{rollout_id}")
 def show_rollout(rollout_id: UUID, visit: VisitDep) -> Response:
-    """Show one challenger on its way."""
+    """Show the progress of one challenger."""
     with visit.reading() as session:
         seen = rollouts.rollout(session, rollout_id, visit.only)
     base, challenger = seen.line.base or "seasonal naive", seen.line.challenger or "challenger"

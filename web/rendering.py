@@ -1,4 +1,4 @@
-"""From a template and values to a page, with the headers that keep it to itself."""
+"""Renders templates to pages, with the security headers of the pages."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.errors import AppError, Forbidden, Unauthorized
 from core.lake_root import LakeRoot
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from web.words import WORDS
 
 FOLDER = Path(__file__).parent
 COOKIE = "seqwatch_session"
 
-# Everything comes from here, nothing runs inline, nobody frames us.
+# All content comes from this origin, no inline scripts, no frames.
 # Referrer-Policy: with `no-referrer` a browser would send `Origin: null` with
-# our own forms, and we could not tell them from somebody else's.
+# forms of these pages, which could not be told apart from those of other sites.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -48,39 +48,39 @@ _pages.filters.update(WORDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the pages are served from."""
+    """The settings and parts that the pages use."""
 
     sessions: sessionmaker[Session]
-    door: Door
+    authenticator: Authenticator
     public_url: str
     reports: Path
     lake: LakeRoot
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach us over TLS; the cookie is kept to it then."""
+        """Whether browsers use TLS; then the cookie is limited to it."""
         return urlsplit(self.public_url).scheme == "https"
 
 
 class Static(StaticFiles):
-    """Our own files: a browser keeps them, and asks each time whether they changed."""
+    """Static files: a browser caches them, and revalidates them each time."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Answer with a file, or that it is the same as before."""
+        """Answer with a file, or 304."""
         answer = super().file_response(*args, **kwargs)
         answer.headers["Cache-Control"] = "no-cache"
         return answer
 
 
 def site(request: Request) -> Site:
-    """Return what the pages are served from."""
+    """Return the settings and parts that the pages use."""
     found = request.app.state.site
     assert isinstance(found, Site)
     return found
 
 
 def page(name: str, *, status: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
-    """Render one page; a value that the template needs and does not get is an error."""
+    """Render one page; a missing value of the template is an error."""
     html = _pages.get_template(name).render(status=status, **values)
     return HTMLResponse(html, status_code=status, headers=HEADERS)
 
@@ -100,7 +100,7 @@ def come_from_here(request: Request) -> None:
 
 
 class PageRoute(APIRoute):
-    """Answers errors with pages: a stranger is shown to the door, others read what is wrong."""
+    """Answers errors with pages; without a session, with a redirect to the sign-in page."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's function, wrapped."""
@@ -121,7 +121,7 @@ class PageRoute(APIRoute):
 
 
 def to_sign_in(request: Request) -> RedirectResponse:
-    """Send a browser to the sign-in page, and back to where it wanted to go."""
+    """Redirect to the sign-in page, which redirects back to the requested page."""
     wanted = request.url.path if request.method == "GET" else "/"
     return redirect(f"/login?next={quote(wanted)}")
 

@@ -26,7 +26,7 @@ NowDep = Annotated[datetime, Depends(utcnow)]
 
 
 def visitor(request: Request, now: NowDep) -> Caller:
-    """Return whose browser this is, or raise Unauthorized."""
+    """Return the caller of the browser's session, or raise Unauthorized."""
     with read_only(site(request).sessions) as session:
         return browser_sessions.who(session, request.cookies.get(COOKIE), now)
 
@@ -36,7 +36,7 @@ VisitorDep = Annotated[Caller, Depends(visitor)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A request for a page: of whom, when, and to which site."""
+    """A request for a page: its caller, its time and its site."""
 
     visitor: Caller
     now: datetime
@@ -48,7 +48,7 @@ class Visit:
         return self.visitor.model_id
 
     def reading(self) -> AbstractContextManager[Session]:
-        """Open one consistent state to read."""
+        """Open a read-only session on one consistent snapshot."""
         return read_only(self.site.sessions)
 
     def page(self, name: str, **values: Any) -> HTMLResponse:
@@ -57,7 +57,7 @@ class Visit:
 
     @contextmanager
     def ordering(self) -> Iterator[Session]:
-        """Open a transaction for an order, for who may give one."""
+        """Open a transaction for an action, or raise Forbidden."""
         api_keys.require(self.visitor, Scope.OPERATE, self.only)
         with unit_of_work(self.site.sessions) as session:
             yield session
@@ -65,17 +65,17 @@ class Visit:
     def record(
         self, session: Session, action: str, subject: str, detail: dict[str, Any]
     ) -> None:
-        """Write an order down beside what it changes."""
+        """Add an action to the audit log, in the transaction of the change."""
         api_keys.audit(session, self.visitor.name, action, subject, detail, self.now)
 
     @property
     def may_operate(self) -> bool:
-        """Whether the visitor may give orders."""
+        """Whether the visitor has scope `operate`."""
         return self.visitor.holds(Scope.OPERATE)
 
 
 def visit(request: Request, visitor: VisitorDep, now: NowDep) -> Visit:
-    """Return whose request this is."""
+    """Return the request with its caller."""
     return Visit(visitor=visitor, now=now, site=site(request))
 
 
@@ -102,10 +102,10 @@ def ask(next: str = "/") -> Response:
 
 @router.get("/session")
 def is_signed_in(visitor: VisitorDep) -> Response:
-    """Say that this browser is signed in.
+    """Return the name of the caller if this browser is signed in.
 
-    The cookie does not travel with a link on somebody else's page. The sign-in
-    page, which is ours, asks here whether there is one after all.
+    A browser does not send the cookie with a link from another site. The sign-in
+    page, which is on this site, requests this address to find out whether there is one.
     """
     return Response(visitor.name, media_type="text/plain", headers=HEADERS)
 
@@ -120,7 +120,7 @@ def sign_in(
     """Open a session for a key that may read."""
     ours = site(request)
     try:
-        caller = ours.door.admit(key.strip())
+        caller = ours.authenticator.authenticate(key.strip())
         with unit_of_work(ours.sessions) as session:
             token = browser_sessions.sign_in(session, caller, now)
     except (Unauthorized, Forbidden) as refusal:

@@ -22,7 +22,7 @@ class Trace:
 
 
 def prediction(row: Prediction, contract: Contract) -> list[Trace]:
-    """Draw each target with its forecast and what happened, then the windows of input."""
+    """Draw each target with its forecast and its label, then the windows of input."""
     at, step = row.fields["at"], contract.step
     output = row.fields["output"] or {}
     inputs = row.fields["features"] or {}
@@ -82,7 +82,7 @@ def _chart(before: Points, forecast: Points, actual: Points, at: datetime) -> Ch
 
 
 def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
-    """Draw the next step as it was forecast and as it happened, with what befell."""
+    """Draw forecast and label of the next step, with the events of the session."""
     x = tuple(_next(row, contract) for row in rows)
     lines = []
     for i, target in enumerate(contract.targets[:2]):
@@ -122,13 +122,13 @@ def _next(row: Prediction, contract: Contract) -> float:
 def _marks(rows: Sequence[Prediction], contract: Contract) -> Iterable[Mark]:
     before: str | None = None
     for row in rows:
-        for word, tone in said(row, before):
+        for word, tone in events(row, before):
             yield Mark(x=_next(row, contract), label=word, tone=tone)
         before = row.fields["version"]
 
 
-def said(row: Prediction, version_before: str | None) -> list[tuple[str, str]]:
-    """Return what befell a session at one step, in words, each with its tone."""
+def events(row: Prediction, version_before: str | None) -> list[tuple[str, str]]:
+    """Return the events of a session at one step, in words, each with its tone."""
     fields = row.fields
     words = [
         ("starts", "accent", fields["session_start"]),

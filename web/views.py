@@ -1,4 +1,4 @@
-"""What the typed views of a finding need to be drawn."""
+"""Charts of the typed views of a finding."""
 
 from monitors import show as shown
 from monitors.show import Bars, HeatMap, Histogram, Line, Matrix, Number, View

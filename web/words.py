@@ -1,4 +1,4 @@
-"""How figures and moments are written on a page."""
+"""Template filters: figures and times as text."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ LONG = 4_000  # characters of one document
 
 
 def rate(achieved: Achieved) -> str:
-    """Write how often a monitor called, with the bounds that this leaves.
+    """Write the rate of alerts of a monitor, with its confidence interval.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Channels over HTTP. A secret is shown once: when it is made."""
+"""Channels over HTTP. A secret is returned once: when it is created."""
 
 from datetime import datetime
 from typing import TypeAlias
@@ -40,7 +40,7 @@ class ChannelPut(Body):
     kind
         `webhook`, or that of a plug-in.
     config
-        As the kind declares it. A secret that is left out is kept, or made.
+        As the kind declares it. A secret that is left out is kept, or generated.
     url, secret
         Of a webhook: short for `config`.
     """
@@ -73,13 +73,13 @@ class ChannelRead(BaseModel):
 
 
 class ChannelMade(ChannelRead):
-    """A channel, with the secret that receivers check its messages by."""
+    """A channel, with the secret with which receivers verify its messages."""
 
     secret: str | None = None
 
 
 class AttemptRead(BaseModel):
-    """What came of a test message."""
+    """Result of a test message."""
 
     message_id: UUID
     status: int | None
@@ -110,7 +110,7 @@ def put_channel(
     act: ActDep,
     precondition: PreconditionDep,
 ) -> ChannelMade:
-    """Add a channel, change it, or open it again; a secret is made when none is given."""
+    """Add, change or reopen a channel; a secret is generated when none is given."""
     registry.check_name("channel", name)
     precondition.check(lambda: _locked_tag(act.session, name))
     short = {"url": body.url, "secret": body.secret and body.secret.get_secret_value()}
@@ -129,7 +129,7 @@ def put_channel(
 
 @router.delete("/{name}", status_code=204, response_class=Response)
 def close_channel(name: str, _: AdminDep, act: ActDep, precondition: PreconditionDep) -> None:
-    """Send nothing more there."""
+    """Close a channel: no further notification is sent to it."""
     precondition.check(lambda: _locked_tag(act.session, name))
     channels.close(act.session, name, act.now)
     act.record("channel.close", name)

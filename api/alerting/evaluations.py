@@ -1,4 +1,4 @@
-"""Evaluations that failed, and are run again, over HTTP."""
+"""Repeating failed evaluations over HTTP."""
 
 from collections.abc import Sequence
 from datetime import datetime

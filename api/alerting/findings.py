@@ -1,4 +1,4 @@
-"""One finding over HTTP: what explains it, and the Evidently report on it."""
+"""One finding over HTTP: its explanation, and the Evidently report on it."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/findings/{finding_id}", tags=["alerts"])
 
 
 class ReportRead(BaseModel):
-    """Where the report on a finding stands, and where it is or will be."""
+    """Status of the report on a finding, and its address."""
 
     state: State
     why: str
@@ -29,7 +29,7 @@ class ReportRead(BaseModel):
 def read_finding(
     finding_id: UUID, who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep
 ) -> Explanation:
-    """Explain a finding: what moved, since when, and what else changed then."""
+    """Explain a finding: what changed, since when, and other changes at that time."""
     api_keys.require(who, Scope.READ, who.model_id)
     return explain(session, parts.settings.reports, finding_id, who.model_id, now)
 
@@ -53,9 +53,9 @@ def read_report(
 def write_report(
     finding_id: UUID, answer: Response, act: ActDep, parts: PlatformDep
 ) -> ReportRead:
-    """Have the Evidently report on a finding written.
+    """Request the Evidently report on a finding.
 
-    200 when there is one; 202 when it will be, also when it was asked for before.
+    200 when it is written; 202 when it will be, also when it was requested before.
     """
     api_keys.require(act.caller, Scope.OPERATE, act.caller.model_id)
     finding = report_status.visible(act.session, finding_id, act.caller.model_id)

@@ -1,4 +1,4 @@
-"""How a coroutine waits for what a thread will answer."""
+"""Lets coroutines wait for futures that a thread completes."""
 
 import asyncio
 from collections import deque
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class _Round:
-    """What was answered since the event loop last looked.
+    """Futures completed since the event loop last delivered them.
 
-    One call wakes the loop for a whole group of answers; a call for each of
-    them costs both threads more than the answers do.
+    One call wakes the loop for a whole group of answers; a call for each
+    answer would cost both threads more than the answers themselves.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -22,10 +22,10 @@ class _Round:
         self._is_called = False
 
     def add(self, waiter: asyncio.Future[T], answer: Future[T]) -> None:
-        """Note an answer; from the thread that gave it."""
+        """Add a completed future; called from the thread that completed it."""
         self._answered.append((waiter, answer))
         if not self._is_called and not self._loop.is_closed():
-            # After the append: what comes late calls once more.
+            # After the append: an answer added later calls again.
             self._is_called = True
             self._loop.call_soon_threadsafe(self._deliver)
 
@@ -33,7 +33,7 @@ class _Round:
         self._is_called = False
         while self._answered:
             waiter, answer = self._answered.popleft()
-            if waiter.done():  # nobody waits any longer
+            if waiter.done():  # its coroutine was cancelled
                 continue
             error = answer.exception()
             if error is None:
@@ -46,7 +46,7 @@ _rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Round] = WeakKeyDictionar
 
 
 async def answered(answer: Future[T]) -> T:
-    """Wait for an answer. Who stops waiting does not take back what was asked for."""
+    """Wait for a future. Cancelling the wait does not cancel the future."""
     loop = asyncio.get_running_loop()
     turn = _rounds.get(loop)
     if turn is None:

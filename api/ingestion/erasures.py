@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/models", tags=["erasures"], route_class=JsonRoute
 
 
 class ErasureAsk(Body):
-    """Whom it is about, as it was sent: either a session or an entity."""
+    """What to erase, as it was sent: either a session or an entity."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -37,9 +37,9 @@ class ErasureAsk(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """How many rows were removed, by where they were.
+    """Numbers of removed rows, by store.
 
-    `log` counts predictions and labels; `waiting`, halves of KServe's events.
+    `log` counts predictions and labels; `waiting`, unpaired events of KServe.
     """
 
     log: int
@@ -49,10 +49,10 @@ class Erased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureRead:
-    """One erasure. Whom it was about is not told: only a digest is kept.
+    """One erasure. The session or entity is not returned: only a digest is stored.
 
     `error` is the kind of the last failure of one that is not finished; it is
-    tried again.
+    repeated.
     """
 
     id: UUID
@@ -67,7 +67,7 @@ class ErasureRead:
 
 @router.post("/{model}/erasures", status_code=202)
 def erase(body: ErasureAsk, entry: AdminModel, act: ActDep) -> ErasureRead:
-    """Ask that everything about a session or an entity be erased; a worker does it."""
+    """Request the erasure of all rows of a session or an entity; a worker does it."""
     field = "entity" if body.session_id is None else "session_id"
     text = body.session_id or body.entity
     assert text is not None
@@ -80,7 +80,7 @@ def erase(body: ErasureAsk, entry: AdminModel, act: ActDep) -> ErasureRead:
 
 @router.get("/{model}/erasures")
 def list_erasures(entry: AdminModel, session: ReadDep, paging: PagingDep) -> Page[ErasureRead]:
-    """List what was asked to be erased, newest first, and what became of it."""
+    """List the requested erasures and their results, newest first."""
     asked = [_read(one) for one in stored.of_model(session, entry.model_id)]
     return paging.cut(asked, lambda one: str(one.id))
 

@@ -1,7 +1,7 @@
-"""The way in for predictions, references and labels.
+"""Ingest endpoints for predictions, references and labels.
 
-Plain ASGI: this route carries nearly all traffic, and a request spends less
-time here than the framework's dependency resolution would take.
+Plain ASGI: these routes carry nearly all traffic, and a request takes less
+time than FastAPI's resolution of dependencies alone.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.ingestion.backlog import answered
-from api.server.authentication import Keys
+from api.server.authentication import AsyncAuthenticator
 from api.server.responses import outcome
 from core.errors import BadRows, UnsupportedFormat
 from core.settings import Settings
 from db.tables import Scope as KeyScope
 from services.access.api_keys import plausible_token, require
-from services.access.rate_limits import Allowed, Ticket, allowed
+from services.access.rate_limits import Allowed, Reservation, allowed
 from services.access.request_body import Disconnected, read_body
 from services.ingest import Accepted, Batch, Committer, Feed, Format, metrics
 from services.ingest.batch import ALIASES
@@ -33,121 +33,119 @@ from services.ingest.formats.decompress import Packing, unpack
 from services.ingest.tracing import trace_id
 from services.models.registry import Entry, ModelCache
 
-# How long an answer of the door is kept here, so that it is asked in a thread
-# and not in the event loop. Adds to the door's own time to live.
-ADMITTED_SECONDS = 1.0
-MAX_ADMITTED = 10_000
+# How long a result is cached here, because the authenticator must be called in a
+# thread. Adds to the time to live of the authenticator's own cache.
+AUTHORIZED_SECONDS = 1.0
+MAX_AUTHORIZED = 10_000
 
-# A small body unpacks in less time than another thread takes to wake up: it may
-# become no more than a megabyte. Of the large ones only so many do at a time.
+# A smaller body is unpacked in the event loop, in less time than a switch of threads
+# takes: it becomes at most a megabyte. Larger ones are unpacked in this many threads.
 UNPACKED_AT_ONCE = 4096  # bytes
 N_UNPACKING = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Who sends, and how much of it."""
+    """A key that may send, and its limits."""
 
     key_id: UUID
     allowed: Allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """Who may send what to which model."""
+class Authorized:
+    """A model, and the key that may send to it, with its limits."""
 
     entry: Entry
     key_id: UUID
     allowed: Allowed
 
 
-class Gate:
-    """Says who may send to which model, without holding up the event loop."""
+class IngestAccess:
+    """Authorizes ingest requests and finds their models; results are cached."""
 
-    def __init__(self, keys: Keys, directory: ModelCache, settings: Settings) -> None:
-        self._keys = keys
+    def __init__(
+        self, authenticator: AsyncAuthenticator, directory: ModelCache, settings: Settings
+    ) -> None:
+        self._authenticator = authenticator
         self._directory = directory
         self._settings = settings
-        self._admitted: dict[tuple[str | None, str], tuple[float, Admitted]] = {}
-        self._asked: dict[tuple[str | None, str], asyncio.Task[Admitted]] = {}
+        self._authorized: dict[tuple[str | None, str], tuple[float, Authorized]] = {}
+        self._running: dict[tuple[str | None, str], asyncio.Task[Authorized]] = {}
 
-    async def admit(self, authorization: str | None, model: str) -> Entry:
-        """Return the model, or raise what the door or the directory raises."""
-        return (await self.enter(authorization, model)).entry
-
-    async def enter(self, authorization: str | None, model: str) -> Admitted:
-        """Return the model and what the key may send, or raise as `admit` does."""
+    async def authorize(self, authorization: str | None, model: str) -> Authorized:
+        """Return model and key, or raise Unauthorized, Forbidden or NotFound."""
         key = authorization, model
-        known = self._admitted.get(key)
+        known = self._authorized.get(key)
         asked_at = time.monotonic()
         if known is not None and asked_at < known[0]:
             return known[1]
-        plausible_token(authorization)  # before a task is made for it
-        # When an answer is out of date all connections find it so: one asks, all listen.
-        asked = self._asked.get(key)
-        if asked is None:
-            asked = self._asked[key] = asyncio.create_task(self._learn(key, asked_at))
-        return await asyncio.shield(asked)
+        plausible_token(authorization)  # before a task is created for it
+        # Many connections find a result expired at the same time: they share one query.
+        running = self._running.get(key)
+        if running is None:
+            running = self._running[key] = asyncio.create_task(self._query(key, asked_at))
+        return await asyncio.shield(running)
 
-    async def _learn(self, key: tuple[str | None, str], asked_at: float) -> Admitted:
+    async def _query(self, key: tuple[str | None, str], asked_at: float) -> Authorized:
         authorization, model = key
         try:
-            caller = await self._keys.admit(authorization)
+            caller = await self._authenticator.authenticate(authorization)
             entry = await run_in_threadpool(
                 self._directory.reach, caller, KeyScope.INGEST, model
             )
         finally:
-            del self._asked[key]
-        admitted = Admitted(
+            del self._running[key]
+        authorized = Authorized(
             entry=entry, key_id=caller.key_id, allowed=allowed(caller.limits, self._settings)
         )
-        if len(self._admitted) >= MAX_ADMITTED:
-            self._admitted.clear()
-        self._admitted[key] = asked_at + ADMITTED_SECONDS, admitted
-        return admitted
+        if len(self._authorized) >= MAX_AUTHORIZED:
+            self._authorized.clear()
+        self._authorized[key] = asked_at + AUTHORIZED_SECONDS, authorized
+        return authorized
 
     async def sender(self, authorization: str | None) -> Sender:
-        """Return who sends, before it is known to which model."""
-        caller = await self._keys.admit(authorization)
+        """Return the key and its limits, before the model is known."""
+        caller = await self._authenticator.authenticate(authorization)
         require(caller, KeyScope.INGEST, caller.model_id)
         return Sender(key_id=caller.key_id, allowed=allowed(caller.limits, self._settings))
 
 
-class Intake:
-    """One way in: reads a body whole, hands it over, answers when it is on disk."""
+class IngestEndpoint:
+    """Endpoint of one stream: reads a body, submits it, answers when it is on disk."""
 
     def __init__(
-        self, feed: Feed, gate: Gate, committer: Committer, settings: Settings
+        self, feed: Feed, access: IngestAccess, committer: Committer, settings: Settings
     ) -> None:
         self._feed = feed
-        self._gate = gate
+        self._access = access
         self._committer = committer
         self._within = settings.body_time
         self._unpacker = Unpacker()
         self._seconds = metrics.REQUEST_SECONDS.labels(feed.kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; errors are rendered where all errors are."""
+        """Serve one request; the application's error handlers render exceptions."""
         started = time.monotonic()
         headers = Headers(scope=scope)
-        admitted = await self._gate.enter(
+        authorized = await self._access.authorize(
             headers.get("authorization"), scope["path_params"]["model"]
         )
         read_as, packing = format_of(headers), packing_of(headers)
-        ticket = self._committer.enter(admitted.key_id, admitted.allowed)
+        reservation = self._committer.admit(authorized.key_id, authorized.allowed)
         try:
             body = await read_body(
-                headers.get("content-length"), receive, ticket.need, self._within
+                headers.get("content-length"), receive, reservation.grow_to, self._within
             )
             if packing is not None:
-                body = await self._unpacker(body, packing, ticket)
-            batch = self._batch(admitted.entry, headers, read_as, body)
-            answer = self._committer.submit(batch, ticket)
+                body = await self._unpacker(body, packing, reservation)
+            batch = self._batch(authorized.entry, headers, read_as, body)
+            answer = self._committer.submit(batch, reservation)
         except Disconnected:
-            ticket.release()
+            reservation.release()
             return
-        except BaseException:  # also when the request is cancelled: its room is for others
-            ticket.release()
+        except BaseException:  # also when the request is cancelled: releases its bytes
+            reservation.release()
             raise
         accepted = await answered(answer)
         self._seconds.observe(time.monotonic() - started)
@@ -170,12 +168,12 @@ class Intake:
 
 
 def format_of(headers: Headers) -> Format:
-    """Return how the body is to be read.
+    """Return the format of the body, by the header Content-Type.
 
     Raises
     ------
     UnsupportedFormat
-        If it is of another content type.
+        If the content type is another.
     """
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -185,12 +183,12 @@ def format_of(headers: Headers) -> Format:
 
 
 def packing_of(headers: Headers) -> Packing | None:
-    """Return how the body is compressed; None where it is not.
+    """Return the compression of the body; None if there is none.
 
     Raises
     ------
     UnsupportedFormat
-        If in another way, or in several at once.
+        If the content encoding is another, or there are several.
     """
     given = ",".join(headers.getlist("content-encoding")).strip().lower()
     if given in ("", "identity"):
@@ -204,7 +202,7 @@ def packing_of(headers: Headers) -> Packing | None:
 
 
 def trace_of(headers: Headers) -> str | None:
-    """Return the trace that the request belongs to, if it says so in W3C's words."""
+    """Return the trace of the request, from the W3C header `traceparent`."""
     given = headers.get("traceparent")
     if given is None:
         return None
@@ -215,26 +213,26 @@ def trace_of(headers: Headers) -> str | None:
 
 
 class Unpacker:
-    """Unpacks bodies without holding up the event loop: few at a time, and one of each key.
+    """Unpacks bodies without blocking the event loop: few at a time, and one of each key.
 
-    So a body waits for at most one of every other key, however many those have sent.
+    So a body waits for at most one body of every other key.
     """
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(N_UNPACKING)
         self._turns: dict[UUID, tuple[Lock, int]] = {}
 
-    async def __call__(self, body: bytes, packing: Packing, ticket: Ticket) -> bytes:
-        """Return what was compressed, once it has room."""
-        max_bytes = ticket.allowed.body_bytes
+    async def __call__(self, body: bytes, packing: Packing, reservation: Reservation) -> bytes:
+        """Return the unpacked body, after its bytes are reserved."""
+        max_bytes = reservation.allowed.body_bytes
         if len(body) <= UNPACKED_AT_ONCE:
             unpacked = unpack(body, packing, max_bytes)
         else:
-            async with self._turn(ticket.key_id):
+            async with self._turn(reservation.key_id):
                 unpacked = await to_thread.run_sync(
                     unpack, body, packing, max_bytes, limiter=self._limiter
                 )
-        ticket.need(len(unpacked))
+        reservation.grow_to(len(unpacked))
         return unpacked
 
     @asynccontextmanager
@@ -274,12 +272,12 @@ async def send_json(body: bytes, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def routes(gate: Gate, committer: Committer, settings: Settings) -> list[Route]:
-    """Return the three ways in; to be put before all other routes."""
+def routes(access: IngestAccess, committer: Committer, settings: Settings) -> list[Route]:
+    """Return the three ingest routes; to be placed before all other routes."""
     return [
         Route(
             f"/v1/models/{{model}}/{feed}",
-            Intake(feed, gate, committer, settings),
+            IngestEndpoint(feed, access, committer, settings),
             methods=["POST"],
             name=f"send_{feed}",
         )

@@ -1,4 +1,4 @@
-"""The way in for the events of KServe's logger."""
+"""Ingest endpoint for the events of KServe's logger."""
 
 import base64
 import binascii
@@ -11,12 +11,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.ingestion.backlog import answered
-from api.ingestion.ingest import Gate, Unpacker, packing_of, send_json
+from api.ingestion.ingest import IngestAccess, Unpacker, packing_of, send_json
 from api.server.responses import outcome
 from core.clock import utcnow
 from core.errors import BatchMismatch, Unprocessable, UnsupportedFormat
 from core.settings import Settings
-from services.access.rate_limits import Ticket
+from services.access.rate_limits import Reservation
 from services.access.request_body import Disconnected, read_body
 from services.ingest import Accepted, Committer, metrics
 from services.ingest.formats.encodings import JSON
@@ -27,42 +27,42 @@ from services.kserve.pending_events import Subject
 PATH = "/v1/kserve"
 
 
-class KServeIntake:
-    """Takes one event, keeps it, and answers when it is on disk."""
+class KServeEndpoint:
+    """Stores one event, and answers when it is on disk."""
 
     def __init__(
-        self, gate: Gate, pairing: Pairing, committer: Committer, settings: Settings
+        self, access: IngestAccess, pairing: Pairing, committer: Committer, settings: Settings
     ) -> None:
-        self._gate = gate
+        self._access = access
         self._pairing = pairing
         self._committer = committer
         self._within = settings.body_time
         self._unpacker = Unpacker()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; errors are rendered where all errors are."""
+        """Serve one request; the application's error handlers render exceptions."""
         headers = Headers(scope=scope)
         query = QueryParams(scope["query_string"])
         authorization = bearer(headers.get("authorization"))
-        sender = await self._gate.sender(authorization)
+        sender = await self._access.sender(authorization)
         is_structured, packing = _is_structured(headers), packing_of(headers)
-        ticket = self._committer.enter(sender.key_id, sender.allowed)
+        reservation = self._committer.admit(sender.key_id, sender.allowed)
         try:
             body = await read_body(
-                headers.get("content-length"), receive, ticket.need, self._within
+                headers.get("content-length"), receive, reservation.grow_to, self._within
             )
             if packing is not None:
-                body = await self._unpacker(body, packing, ticket)
+                body = await self._unpacker(body, packing, reservation)
             JSON.refuse_bombs(body)
             event = from_document(body) if is_structured else from_headers(headers, body)
             subject = await self._subject(authorization, query, event)
-            answer = await self._take(event, subject, ticket)
+            answer = await self._take(event, subject, reservation)
         except Disconnected:
             return
         finally:
-            ticket.release()
-        # 200 also where rows went to quarantine: the event is kept, and a logger
-        # could do nothing better with another answer than to send it again.
+            reservation.release()
+        # 200 also if rows are quarantined: the event is stored, and a logger would
+        # send it again after any other status.
         await send_json(json.dumps(answer).encode(), send)
 
     async def _subject(
@@ -71,7 +71,7 @@ class KServeIntake:
         model = query.get("model") or event.model
         if not model:
             raise Unprocessable("name the model: ?model= or the event's inferenceservicename")
-        entry = (await self._gate.enter(authorization, model)).entry
+        entry = (await self._access.authorize(authorization, model)).entry
         return Subject(
             model_id=entry.model_id,
             model=entry.name,
@@ -79,25 +79,27 @@ class KServeIntake:
             version=query.get("version"),
         )
 
-    async def _take(self, event: Event, subject: Subject, ticket: Ticket) -> dict[str, Any]:
+    async def _take(
+        self, event: Event, subject: Subject, reservation: Reservation
+    ) -> dict[str, Any]:
         taken = await run_in_threadpool(self._pairing.take, event, subject, utcnow())
         accepted = None
         if taken.batch is not None:
             try:
-                answer = self._committer.submit(taken.batch, ticket)
+                answer = self._committer.submit(taken.batch, reservation)
                 accepted = await answered(answer)
             except BatchMismatch:
-                # One half waited too long, and the prediction was made without the other.
+                # One event expired, and the prediction was stored without the other.
                 taken = Taken(became=Became.DUPLICATE)
             await run_in_threadpool(self._pairing.finish, event, subject)
         metrics.KSERVE_EVENTS.labels(subject.model, taken.became.value).inc()
-        return _said(taken.became, accepted)
+        return _answer(taken.became, accepted)
 
 
 def bearer(authorization: str | None) -> str | None:
-    """Return how a key is shown, also where the sender can only show a password.
+    """Return a Bearer header, also of a sender that can only send a password.
 
-    KServe's logger sends no header of one's own, but the user and password of
+    KServe's logger sends no configurable headers, but the user and password of
     its URL: `http://any:sw_…@host/v1/kserve`.
     """
     scheme, _, given = (authorization or "").partition(" ")
@@ -111,7 +113,7 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def _is_structured(headers: Headers) -> bool:
-    """Say in which mode an event comes.
+    """Return whether an event is in structured mode; otherwise it is in binary mode.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def _is_structured(headers: Headers) -> bool:
     return False
 
 
-def _said(became: Became, accepted: Accepted | None) -> dict[str, Any]:
+def _answer(became: Became, accepted: Accepted | None) -> dict[str, Any]:
     if accepted is None:
         return {"outcome": became.value, **outcome(n_accepted=0)}
     named = outcome(
@@ -139,8 +141,8 @@ def _said(became: Became, accepted: Accepted | None) -> dict[str, Any]:
 
 
 def routes(
-    gate: Gate, pairing: Pairing, committer: Committer, settings: Settings
+    access: IngestAccess, pairing: Pairing, committer: Committer, settings: Settings
 ) -> list[Route]:
-    """Return the way in."""
-    intake = KServeIntake(gate, pairing, committer, settings)
-    return [Route(PATH, intake, methods=["POST"], name="send_kserve_event")]
+    """Return the route."""
+    endpoint = KServeEndpoint(access, pairing, committer, settings)
+    return [Route(PATH, endpoint, methods=["POST"], name="send_kserve_event")]

@@ -1,4 +1,4 @@
-"""Find what was predicted: by id, by session, by filter; and what broke the contract."""
+"""Look up predictions by id, session or filter, and rows that broke the contract."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -43,9 +43,9 @@ Moment = Annotated[
 
 
 class LabelRead(BaseModel):
-    """What happened, by target and step; null where it is not known yet.
+    """Labels by target and step; null where one has not arrived yet.
 
-    `error` is what was predicted less what happened, empty where the task compares lists;
+    `error` is prediction minus label, empty where the task compares lists;
     `loss` is that of the task over the whole prediction, in natural units.
     """
 
@@ -56,7 +56,7 @@ class LabelRead(BaseModel):
 
 
 class PredictionRead(BaseModel):
-    """One prediction, where it is kept now, how often it was sent, and what happened."""
+    """One prediction, where it is stored, how often it was sent, and its label."""
 
     prediction_id: str
     version: str
@@ -86,8 +86,8 @@ class PredictionRead(BaseModel):
 class PredictionPage(BaseModel):
     """Predictions, newest event first; `next_cursor` is null on the last page.
 
-    `searched_back_to` is set when time was up before the page was full: go on
-    with the cursor.
+    `searched_back_to` is set when the time limit was reached before the page was
+    full: continue with the cursor.
     """
 
     items: list[PredictionRead]
@@ -105,7 +105,7 @@ class SessionPage(PredictionPage):
 
 
 class FilterRead(BaseModel):
-    """Which predictions; what is left out is left open."""
+    """Filter of predictions; a field that is left out does not filter."""
 
     since: Moment | None = Field(None, description="Event time, included.")
     until: Moment | None = Field(None, description="Event time, not included.")
@@ -135,7 +135,7 @@ def list_predictions(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List predictions, newest event first, with what became of them."""
+    """List predictions with their labels, newest event first."""
     after = read(cursor, ListCursor) if cursor else None
     with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         page = paged.page(state, query, after, limit, paged.within())
@@ -160,7 +160,7 @@ def export_predictions(
     format: Annotated[Format, Query(description="Of the file.")] = Format.CSV,
     with_labels: Annotated[bool, Query(description="Add what happened.")] = False,
 ) -> Response:
-    """Take out predictions as a file, however many, the oldest event day first."""
+    """Export any number of predictions as a file, the oldest event day first."""
     order = ExportRequest(
         model_id=entry.model_id, query=query, form=format, with_labels=with_labels
     )
@@ -168,8 +168,8 @@ def export_predictions(
 
 
 def stream(pieces: Iterator[bytes], name: str, form: Format) -> Response:
-    """Answer with a file that is written while it is read."""
-    first = next(pieces)  # what goes wrong at once still has a status of its own
+    """Answer with a file that is streamed."""
+    first = next(pieces)  # an error before the first piece still has its own status
     return StreamingResponse(
         chain([first], pieces),
         media_type=form.media_type,
@@ -210,7 +210,7 @@ def read_session(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Show a session from its first step to its last."""
+    """Return a session from its first step to its last."""
     after = read(cursor, SessionCursor) if cursor else None
     with open_snapshot(parts.sessions, parts.settings.lake, entry.model_id) as state:
         found = timeline.timeline(state, session_id, after, limit, paged.within())
@@ -246,5 +246,5 @@ def list_quarantine(
 
 
 def _json(content: dict[str, Any]) -> Response:
-    """Answer with rows, past the framework's own checks: they would take most of the time."""
+    """Answer with rows, without FastAPI's validation: it would take most of the time."""
     return Response(msgspec.json.encode(content), media_type="application/json")

@@ -34,7 +34,7 @@ router = APIRouter(prefix="/v1/models/{model}/sources", tags=["sources"], route_
 
 
 class SourcePut(Body):
-    """Where rows are pulled from, and which column is which field.
+    """Configuration of a source, and the mapping of its columns to fields.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class SourcePut(Body):
 
 @router.get("")
 def list_sources(entry: ReadModel, session: ReadDep, paging: PagingDep) -> Page[SourceNow]:
-    """List a model's sources with how far each is pulled, by name."""
+    """List a model's sources with their watermarks, by name."""
     found = map(definitions.described, sources.of_model(session, entry.model_id))
     return paging.cut([*found], lambda source: source.name)
 
@@ -104,7 +104,7 @@ def put_source(
     act: ActDep,
     precondition: PreconditionDep,
 ) -> SourceNow:
-    """Add a source, or change it; it is pulled on from its watermark.
+    """Add a source, or change it; pulls continue from its watermark.
 
     Another configuration or mapping accepts its columns as they are at the next pull.
     """
@@ -136,7 +136,7 @@ def pull_source(
     act: ActDep,
     accept_columns: Annotated[bool, Query()] = False,
 ) -> SourceNow:
-    """Ask for a pull now; a worker does it, also where the source is not enabled.
+    """Request a pull now; a worker does it, also where the source is not enabled.
 
     With `accept_columns` the columns that the source has then take the place of those that
     its first page had.

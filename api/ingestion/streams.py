@@ -1,4 +1,4 @@
-"""What is done about a stream that is set aside."""
+"""Discarding the rows because of which a stream is set aside, over HTTP."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -11,7 +11,7 @@ router = APIRouter(prefix="/v1/models/{model}/streams", tags=["streams"])
 
 
 class DiscardedRead(BaseModel):
-    """What was moved to quarantine; small batches that came together count as one."""
+    """What was moved to quarantine; small batches of one group count as one."""
 
     stream: str
     batches: int
@@ -22,7 +22,7 @@ class DiscardedRead(BaseModel):
 def discard_stream(
     stream: Feed, entry: OperateModel, parts: PlatformDep, who: CallerDep, now: NowDep
 ) -> DiscardedRead:
-    """Move the rows that hold a stream up to quarantine, after which it goes on."""
+    """Move the rows that block a stream to quarantine, after which it continues."""
     kind, lake = stream.kind, parts.settings.lake
     moved = discard(parts.sessions, lake, entry.model_id, kind, who.name, now)
     return DiscardedRead(stream=kind.value, batches=moved.n_batches, rows=moved.n_rows)

@@ -26,7 +26,7 @@ _LOCATION = {"description": "Where to read it.", "schema": {"type": "string"}}
 
 
 class BacktestMonitor(Body):
-    """A monitor to try; without a severity it takes its kind's."""
+    """A monitor to evaluate; the default severity is that of its kind."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class BacktestMonitor(Body):
 
 
 class BacktestCreate(Body):
-    """Which days, measured against what, by which monitors; all have defaults.
+    """The days, the reference and the monitors of a backtest; all have defaults.
 
     The default of `since` and `until` is every served day that has closed; of the
     reference, the champion's; of the monitors, those of the model that are enabled.
@@ -53,7 +53,7 @@ class BacktestCreate(Body):
 def create_backtest(
     body: BacktestCreate, entry: OperateModel, act: ActDep, answer: Response
 ) -> backtests.BacktestNow:
-    """Ask what monitors would have found on past days; a worker evaluates them.
+    """Request a backtest: findings of monitors on past days; a worker evaluates them.
 
     The days are evaluated as they are known then, and nothing but the result is
     stored. Read the address in `Location` until `state` is `done`, `failed` or `cancelled`.
@@ -85,7 +85,7 @@ def list_backtests(
 def read_backtest(
     backtest_id: UUID, entry: ReadModel, session: ReadDep
 ) -> backtests.BacktestNow:
-    """Return where a backtest stands, and its result when it is done."""
+    """Return the state of a backtest, and its result when it is done."""
     return backtests.read(session, entry.model_id, backtest_id)
 
 
@@ -95,6 +95,6 @@ def cancel_backtest(
 ) -> backtests.BacktestNow:
     """Cancel a backtest: a worker that runs it stops within seconds and stores no result.
 
-    One that was cancelled before stays as it is; 409 if it is done or has failed.
+    No effect on one that was cancelled before; 409 if it is done or has failed.
     """
     return backtests.cancel(act.session, entry.model_id, backtest_id, act.caller.name, act.now)

@@ -1,4 +1,4 @@
-"""What was brought in after the fact, over HTTP."""
+"""The history of a model over HTTP: event time that was imported."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,13 +19,13 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["history"], route_class=Js
 
 
 class HistoryPut(Body):
-    """Event time up to `until` was brought in after the fact; null when none was."""
+    """Event time up to `until` is history; null when none is."""
 
     until: AwareDatetime | None
 
 
 class HistoryRead(BaseModel):
-    """What is history, and how much of all that was sent is not yet taken in.
+    """The end of history, and how many of the rows sent are not yet processed.
 
     `waiting_rows` are not in the lake, `waiting_days` not joined with their labels.
     """
@@ -37,13 +37,13 @@ class HistoryRead(BaseModel):
 
 @router.get("/history")
 def read_history(entry: ReadModel, session: ReadDep) -> HistoryRead:
-    """Say up to when event time is history: looked at, and told to nobody."""
+    """Return the end of history: event time before it causes no notifications."""
     return _history(session, entry.model_id)
 
 
 @router.put("/history")
 def put_history(body: HistoryPut, entry: OperateModel, act: ActDep) -> HistoryRead:
-    """Say up to when event time is history: its days fire no alert and retrain nothing."""
+    """Set the end of history: days before it fire no alert and cause no retraining."""
     if body.until is not None and body.until > act.now:
         raise Unprocessable("history ends in the past: later days are watched")
     act.session.get_one(Model, entry.model_id).history_until = body.until

@@ -71,7 +71,7 @@ def put_model(
 def list_models(
     who: CallerDep, session: ReadDep, parts: PlatformDep, paging: PagingDep
 ) -> Page[model_details.ModelNow]:
-    """List the models that this key reaches, by name."""
+    """List the models that this key gives access to, by name."""
     names = paging.cut(registry.names_for(session, who))
     kept = parts.settings.summary_retention
     items = model_details.describe_all(session, names.items, kept)

@@ -29,7 +29,7 @@ router = APIRouter(
 
 
 class MonitorPut(Body):
-    """What to watch; without a severity it takes its kind's."""
+    """Kind and parameters of a monitor; the default severity is that of its kind."""
 
     kind: str
     params: dict[str, Any] = Field(default_factory=dict)

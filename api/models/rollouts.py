@@ -41,13 +41,13 @@ class RetrainCreate(Body):
 
 
 class CommandCreate(Body):
-    """Why a person decides."""
+    """Reason of a person's decision."""
 
     reason: str = Field(default="", max_length=1000)
 
 
 class ChampionPut(Body):
-    """Which version shall serve, and the revision that the decision was made upon."""
+    """The version that is to serve, and the revision on which the decision is based."""
 
     version: str
     expected_rev: int = Field(ge=0)
@@ -73,7 +73,7 @@ def retrain(
     act: ActDep,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> rollout_history.RolloutNow:
-    """Ask for a retrained model; the same Idempotency-Key asks only once."""
+    """Request a retraining; requests with the same Idempotency-Key count once."""
     rollout = retraining.request(
         act.session,
         entry.name,
@@ -105,7 +105,7 @@ def read_rollout(
 
 @router.get("/rollouts/{rollout_id}/verdict")
 def read_verdict(rollout_id: UUID, who: CallerDep, session: ReadDep) -> VerdictRead:
-    """Say what the canary has shown so far."""
+    """Return the newest verdict of the canary."""
     api_keys.require(who, Scope.READ, who.model_id)
     row = rollout_history.find(session, rollout_id)
     api_keys.require(who, Scope.READ, row.model_id)
@@ -133,7 +133,7 @@ def read_routing(
     session: ReadDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Say who serves what share of new sessions; the entity tag is the epoch."""
+    """Return the share of new sessions by version; the entity tag is the epoch."""
     routing = rollout_transitions.routing_of(session, entry.name)
     headers = {"ETag": f'"{routing.epoch}"', "Cache-Control": "private, no-cache"}
     if if_none_match == headers["ETag"]:
@@ -143,7 +143,7 @@ def read_routing(
 
 @router.put("/models/{model}/champion")
 def put_champion(body: ChampionPut, entry: OperateModel, act: ActDep) -> RevisionRead:
-    """Let a version serve, by a person's choice; answers the new revision."""
+    """Make a version the champion, by a person's choice; returns the new revision."""
     rev = make_champion(act.session, entry.model_id, body.version, body.expected_rev, act.now)
     act.record("champion.move", f"{entry.name}/{body.version}", {"rev": rev})
     return RevisionRead(rev=rev)

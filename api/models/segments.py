@@ -19,5 +19,5 @@ def read_segments(
     days: Annotated[int, Query(ge=1, le=RECENT.days)] = segments.DAYS,
     version: Annotated[str | None, Query(max_length=100)] = None,
 ) -> segments.Segments:
-    """Say what each segment sent lately, and how wrong the forecasts for it were."""
+    """Return the recent input of each segment, and the errors of its forecasts."""
     return segments.segments(session, session.get_one(Model, entry.model_id), days, version)

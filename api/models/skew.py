@@ -44,35 +44,34 @@ class Read(BaseModel):
 
 
 class FaultRead(Read):
-    """One fault: its name, in words, and its parameters.
+    """One fault: its name, its description, and its parameters.
 
     Attributes
     ----------
     fault
-        What was done to a feature on its way to the model.
+        The change of a feature between training and serving.
     """
 
     fault: Fault
-    said: str
+    message: str
     parameters: dict[str, float | str]
 
 
 def _faults(found: Iterable[Any]) -> list[dict[str, object]]:
     return [
-        {"fault": one.fault, "said": one.message, "parameters": {**one.parameters}}
+        {"fault": one.fault, "message": one.message, "parameters": {**one.parameters}}
         for one in found
     ]
 
 
 class FeatureSkewRead(Read):
-    """One column, compared; `faults` in the order in which they were made.
+    """Comparison of one column; `faults` in the order in which they were applied.
 
     Attributes
     ----------
     verdict
         `equal` to the last bit; `close` within the tolerance; `explained` by named faults;
-        `unexplained`; `undetermined`, because too few pairs or a feature that never varies
-        can show nothing.
+        `unexplained`; `undetermined`: too few pairs, or a feature that does not vary.
     """
 
     name: str
@@ -96,7 +95,7 @@ class GoldenRead(Read):
 
 
 class SkewRead(Read):
-    """How far online is from offline, and what was done to it."""
+    """Difference between online and offline, and the faults that explain it."""
 
     n_rows: int
     features: list[FeatureSkewRead]
@@ -104,23 +103,23 @@ class SkewRead(Read):
 
 
 class ScalerParity(Read):
-    """One feature's scaler, held against its input.
+    """Comparison of one feature's scaler with its input.
 
     Attributes
     ----------
     verdict
         `parity`: within error. `moved`: beyond error, and still nearest to what the contract
         declares, as by a season. `double_scaling`, `not_scaled`: what the input would be then.
-        `other_scaler`: far off, and no name fits. `undetermined`: too little is known.
+        `other_scaler`: beyond error, and no named case fits. `undetermined`: too few values.
     n_days
         With values.
     n_effective
-        How many independent days they are worth, for the mean; at most all.
+        Effective number of independent days, for the mean; at most `n_days`.
     mean, sd
         Of the scaled input: 0 and 1 when the scaler fits.
     mean_error, sd_error
-        How far off these may be by chance, so that a sound scaler is called off once in a
-        hundred comparisons of all features.
+        Random error of these, so that a correct scaler is called wrong in 1 % of the
+        comparisons of all features.
     """
 
     name: str
@@ -153,7 +152,7 @@ Columns = Annotated[
 
 
 class Sides(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Two tables of the same rows, as columns."""
+    """Two tables of the same rows, by column."""
 
     offline: Columns
     online: Columns
@@ -171,13 +170,13 @@ _BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMAS["
 
 
 async def body_bytes(request: Request, parts: PlatformDep, _: ReadModel) -> bytes:
-    """Read a permitted caller's body, and no more of it than is compared."""
+    """Read the body of an authorized caller, up to the largest size that is compared."""
     return await body_of(request, MAX_BYTES, parts.settings.body_time)
 
 
 @router.post("", openapi_extra={"requestBody": _BODY})
 def compare_skew(content: Annotated[bytes, Depends(body_bytes)], entry: ReadModel) -> SkewRead:
-    """Compare what training and serving made of the same events, and name the fault.
+    """Compare the features of training and serving of the same events, and name the fault.
 
     Nothing is stored. Of a sensitive feature no number in its unit is shown.
     """
@@ -204,9 +203,9 @@ def read_scaler_parity(
     days: Annotated[int, Query(ge=14, le=RECENT.days)] = 28,
     logged: Logged = Logged.RAW,
 ) -> ScalersRead:
-    """Hold the scaler that the contract declares against the last days of input.
+    """Compare the scaler that the contract declares with the last days of input.
 
-    `logged` says whether rows hold values before the scaler (`raw`) or after it.
+    `logged`: whether rows hold values before the scaler (`raw`) or after it.
     """
     parity = diagnosis.find("scaler_parity", PLUGIN)
     history = input_history.recent_hours(session, entry.model_id, days)

@@ -1,6 +1,6 @@
-"""What a trainer reports, under the token that its training was started with.
+"""Reports of a trainer, with the token that its training was started with.
 
-The token has no scope: it opens these routes, of its rollout, alone.
+The token has no scope: it gives access only to these routes, of its rollout.
 """
 
 from typing import Annotated
@@ -61,13 +61,13 @@ class CandidateReport(BaseModel):
 
 
 class TrainingRead(BaseModel):
-    """Where the rollout of a training stands."""
+    """State of the rollout of a training."""
 
     phase: Phase
 
 
 def training_token(rollout_id: UUID, who: CallerDep, request: Request) -> TrainingToken:
-    """Let the trainer of this rollout pass."""
+    """Return the token of this rollout's training; other callers are refused."""
     if who.rollout_id != rollout_id:
         raise Forbidden("only the token that this rollout's trainer was started with opens it")
     token = token_in(request.headers.get("authorization")) or ""
@@ -100,7 +100,7 @@ ReportDep = Annotated[CandidateReport, Query()]
 
 
 def awaited(token: TokenDep, report: ReportDep, parts: PlatformDep, now: NowDep) -> None:
-    """Refuse a token that is void or used up, before anything is read and stored."""
+    """Refuse a token that is void or used, before the body is read."""
     with read_only(parts.sessions) as session:
         received_candidate.check(session, token, report.sha256, now)
 
@@ -108,7 +108,7 @@ def awaited(token: TokenDep, report: ReportDep, parts: PlatformDep, now: NowDep)
 async def candidate_bytes(
     request: Request, parts: PlatformDep, _: Annotated[None, Depends(awaited)]
 ) -> bytes:
-    """Read a trainer's body, and no more of it than an artifact may have."""
+    """Read a trainer's body, up to the largest size of an artifact."""
     return await artifact_of(request, parts.settings.body_time)
 
 
@@ -121,9 +121,9 @@ def hand_in_candidate(
     session: SessionDep,
     now: NowDep,
 ) -> TrainingRead:
-    """Hand in the candidate, safetensors in the format of an installed template.
+    """Submit the candidate, safetensors in the format of an installed template.
 
-    It uses the token up, and is tested at the gate.
+    The token is void afterwards, and the candidate is tested at the gate.
     """
     if sha256_of(content) != report.sha256:
         raise ForeignArtifact("the checksum is another: damaged on its way")

@@ -61,7 +61,7 @@ def read_version(
 def as_read(
     version: str, entry: OperateModel, act: ActDep, precondition: PreconditionDep
 ) -> None:
-    """Refuse to change a version that is not as the caller has read it."""
+    """Refuse to change a version that has changed since the caller read it."""
 
     def tag() -> str:
         registry.lock(act.session, entry.name)
@@ -117,7 +117,7 @@ def _tag(version: VersionNow) -> str:
 
 
 async def artifact_bytes(request: Request, parts: PlatformDep, _: OperateModel) -> bytes:
-    """Read a permitted caller's body, and no more of it than an artifact may have."""
+    """Read the body of an authorized caller, up to the largest size of an artifact."""
     return await artifact_of(request, parts.settings.body_time)
 
 
@@ -130,8 +130,8 @@ def put_artifact(
     act: ActDep,
 ) -> VersionNow:
     """Store a version's weights: safetensors, and nothing else."""
-    # The file comes first, and no transaction is open while it is written: should the
-    # rest fail, a file that nobody names does no harm.
+    # The file is written first, without an open transaction: if the rest fails, the file
+    # is referenced by no row.
     stored = artifacts.store(parts.settings.artifacts, entry.name, content)
     if artifacts.attach(act.session, entry.model_id, version, stored):
         act.record("artifact.store", f"{entry.name}/{version}", {"sha256": stored.sha256})

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it work? The only addresses that need no key."""
+"""Liveness and readiness: the only addresses that need no key."""
 
 from collections import Counter
 
@@ -36,7 +36,7 @@ def ready(parts: PlatformDep, now: NowDep) -> Response:
             session.execute(text("SELECT 1 FROM model LIMIT 1"))
             waiting = backlog(session, now)
             kinds.update(alert.kind for alert in platform_alerts.open_alerts(session))
-    except SQLAlchemyError:  # its words may hold an address: they are in the log
+    except SQLAlchemyError:  # its message may hold an address: it is in the log
         short = ["the database does not answer, or does not bear our schema"]
     else:
         short = shortages(parts.settings, parts.disks, waiting)

@@ -1,4 +1,4 @@
-"""Keys over HTTP. A token is shown once: when it is made."""
+"""Keys over HTTP. A token is returned once: when it is created."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=JsonRoute)
 
 
 class KeyCreate(BaseModel):
-    """A key to make; with a model, it reaches that one only.
+    """A key to create; with a model, it gives access to that model only.
 
-    `limits` is what it may send, where that is less than the installation takes.
+    `limits` is what it may send, where that is less than the installation allows.
     """
 
     name: str
@@ -32,7 +32,7 @@ class KeyCreate(BaseModel):
 
 
 class KeyMade(BaseModel):
-    """A fresh key. Its token cannot be read again."""
+    """A new key. Its token cannot be read again."""
 
     name: str
     token: str
@@ -60,7 +60,7 @@ def list_keys(_: AdminDep, session: ReadDep, paging: PagingDep) -> Page[KeyRead]
 
 @router.post("", status_code=201, responses={404: {"description": "There is no such model."}})
 def create_key(body: KeyCreate, _: AdminDep, parts: PlatformDep, act: ActDep) -> KeyMade:
-    """Make a key."""
+    """Create a key."""
     registry.check_name("key", body.name)
     model_id = parts.directory.find(body.model).model_id if body.model else None
     token = api_keys.create_key(
@@ -72,6 +72,6 @@ def create_key(body: KeyCreate, _: AdminDep, parts: PlatformDep, act: ActDep) ->
 
 @router.delete("/{name}", status_code=204, response_class=Response)
 def revoke_key(name: str, _: AdminDep, act: ActDep) -> None:
-    """Close a key for good; doors notice within seconds."""
+    """Revoke a key permanently; it may be accepted for some seconds more."""
     api_keys.revoke_key(act.session, name, act.now)
     act.record("key.revoke", name)

@@ -16,7 +16,7 @@ router = APIRouter(tags=["metrics"])
 
 
 class _Read(Collector):
-    """What was read for this scrape."""
+    """Metric families read for one scrape."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -27,7 +27,7 @@ class _Read(Collector):
 
 @router.get("/metrics", response_class=Response)
 def metrics(who: CallerDep, parts: PlatformDep, session: ReadDep, now: NowDep) -> Response:
-    """Answer one scrape; the key must reach all models."""
+    """Answer one scrape; the key must give access to all models."""
     api_keys.require(who, Scope.READ)
     installation = CollectorRegistry()
     of_here = capacity(parts.settings, parts.disks, session, now)

@@ -1,4 +1,4 @@
-"""Bodies of requests: which fields they have, and what is wrong with them."""
+"""Request bodies: their fields, and errors in them."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any

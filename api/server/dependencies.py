@@ -1,4 +1,4 @@
-"""What a route may ask for."""
+"""Dependencies of the routes: sessions, caller, model, scopes, preconditions."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import Scope
 from notify.sender import Sender
-from services.access.api_keys import Caller, Door, audit, require, token_in
+from services.access.api_keys import Authenticator, Caller, audit, require, token_in
 from services.access.capacity import Disks
-from services.access.rate_limits import Hall
+from services.access.rate_limits import BodyLimiter
 from services.models.registry import Entry, ModelCache
 
 
@@ -30,15 +30,15 @@ class Platform:
 
     settings: Settings
     sessions: sessionmaker[Session]
-    door: Door
+    authenticator: Authenticator
     directory: ModelCache
-    hall: Hall
+    limiter: BodyLimiter
     disks: Disks
     sender: Sender
 
 
 def platform(request: Request) -> Platform:
-    """Return the parts that the application was put together from."""
+    """Return the shared parts of the application."""
     parts = request.app.state.platform
     assert isinstance(parts, Platform)
     return parts
@@ -48,13 +48,13 @@ PlatformDep = Annotated[Platform, Depends(platform)]
 
 
 def session(parts: PlatformDep) -> Iterator[Session]:
-    """Give the request its unit of work."""
+    """Yield the session of the request's transaction; it is committed at the end."""
     with unit_of_work(parts.sessions) as open_session:
         yield open_session
 
 
 def reading(parts: PlatformDep) -> Iterator[Session]:
-    """Give the request one consistent state to read, behind no writer."""
+    """Yield a read-only session on one consistent snapshot; it waits for no writer."""
     with read_only(parts.sessions) as open_session:
         yield open_session
 
@@ -71,8 +71,8 @@ _KEY = APIKeyHeader(
 
 
 def caller(parts: PlatformDep, authorization: Annotated[str | None, Security(_KEY)]) -> Caller:
-    """Return who asks; nobody is anonymous."""
-    return parts.door.admit(token_in(authorization))
+    """Return the caller of the request; anonymous requests are refused."""
+    return parts.authenticator.authenticate(token_in(authorization))
 
 
 CallerDep = Annotated[Caller, Depends(caller)]
@@ -87,12 +87,12 @@ class Act:
     now: datetime
 
     def record(self, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
-        """Write the change down beside itself."""
+        """Add an entry to the audit log, in the transaction of the change."""
         audit(self.session, self.caller.name, action, subject, detail or {}, self.now)
 
 
 def act(who: CallerDep, session: SessionDep, now: NowDep) -> Act:
-    """Begin a change; the route says what it needs, and records what it did."""
+    """Return the change; the route checks its scope, and records what it changed."""
     return Act(caller=who, session=session, now=now)
 
 
@@ -100,13 +100,13 @@ ActDep = Annotated[Act, Depends(act)]
 
 
 class Model:
-    """The model in the address, for a caller who may do this with it."""
+    """The model in the address, for a caller with one of the scopes."""
 
     def __init__(self, *scopes: Scope) -> None:
         self._scopes = scopes
 
     def __call__(self, model: str, parts: PlatformDep, who: CallerDep) -> Entry:
-        """Find the model, or refuse; any one of the scopes suffices."""
+        """Return the model, or raise NotFound or Forbidden; any one of the scopes suffices."""
         scope = next((one for one in self._scopes if who.holds(one)), self._scopes[0])
         return parts.directory.reach(who, scope, model)
 
@@ -114,7 +114,7 @@ class Model:
 ReadModel = Annotated[Entry, Depends(Model(Scope.READ))]
 OperateModel = Annotated[Entry, Depends(Model(Scope.OPERATE))]
 AdminModel = Annotated[Entry, Depends(Model(Scope.ADMIN))]
-# An inference service holds an ingest key, and must find out what to load.
+# An inference service has an ingest key, and reads which version to load.
 ServingModel = Annotated[Entry, Depends(Model(Scope.READ, Scope.INGEST))]
 
 
@@ -132,7 +132,7 @@ ReachDep = Annotated[UUID | None, Depends(reach)]
 
 
 def admin(who: CallerDep) -> Caller:
-    """Let only administrators of the whole installation pass."""
+    """Return a caller with scope `admin` for all models, or raise Forbidden."""
     require(who, Scope.ADMIN)
     return who
 
@@ -161,12 +161,12 @@ class Precondition:
         self._if_match = if_match
 
     def check(self, read_tag: Callable[[], str]) -> None:
-        """Refuse to change what is not, or no more, in the state that the header names.
+        """Refuse to change a resource whose state is not the one that the header names.
 
         Parameters
         ----------
         read_tag
-            Locks the thing and returns its tag, or raises NotFound.
+            Locks the resource and returns its tag, or raises NotFound.
 
         Raises
         ------

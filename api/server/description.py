@@ -1,4 +1,4 @@
-"""The description of this API, for viewers and generators of clients."""
+"""The OpenAPI document of this API, for viewers and generators of clients."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from api.server import ingest_paths
 from api.server.dependencies import CallerDep
 from api.server.examples import BODIES
 from api.server.fast_path import Express
-from api.server.ingest_paths import NOTHING_ODD, KServeTaken
+from api.server.ingest_paths import ALL_ACCEPTED, KServeTaken
 from api.server.responses import PROBLEM, Accepted, problem
 from api.server.schemas import add_components, add_figures, refined, row, with_plain_names
 from services.ingest import Feed
@@ -26,36 +26,36 @@ from services.kserve.pairing import Became
 router = APIRouter(tags=["description"])
 
 ABOUT = """\
-Watches deployed sequence models: takes what they predicted and what really happened, says when
-something is wrong, retrains, and proves the successor before it is promoted.
+Monitors deployed sequence models: stores predictions and labels, raises alerts, retrains, and
+tests the challenger before it is promoted.
 
-Every request but `/health` and `/ready` shows a key: `Authorization: Bearer sw_…`. Times are
+Every request but `/health` and `/ready` sends a key: `Authorization: Bearer sw_…`. Times are
 ISO 8601 with a zone. Every error is a problem (RFC 9457) whose `type` ends in the error's name.
 A connection may also be refused with 400, 408, 431, 501 or 503 before it is read, and a bug
 is answered with 500."""
 
 TAGS = {
-    "ingest": "Send what was predicted, what it was trained on, and what really happened.",
-    "lookup": "Find predictions, sessions and rows in quarantine again.",
+    "ingest": "Send predictions, references and labels.",
+    "lookup": "Look up predictions, sessions and rows in quarantine.",
     "models": "Models with their contracts and policies.",
     "versions": "Versions of a model, and their weights.",
-    "segments": "What a model sees and how wrong it is, by segment.",
-    "monitors": "What is looked at, and how strictly.",
-    "alerts": "What the monitors found, and who had to hear of it.",
-    "rollouts": "Retraining, canary and who serves.",
-    "channels": "Webhooks that are told.",
-    "keys": "Who may do what.",
-    "erasures": "Rows about somebody, erased for good.",
+    "segments": "Input and errors of a model, by segment.",
+    "monitors": "Monitors of a model, with their parameters.",
+    "alerts": "Findings, alerts and their flips.",
+    "rollouts": "Retraining, canary, routing and champion.",
+    "channels": "Receivers of notifications.",
+    "keys": "API keys and their scopes.",
+    "erasures": "Permanent deletion of the rows of a session or entity.",
     "streams": "Rows that cannot be processed, and how to discard them.",
-    "trainers": "Who trains challengers, and what a trainer reports.",
+    "trainers": "Trainers of challengers, and their reports.",
     "plugins": "Installed plug-ins of each extension point.",
     "sources": "Predictions and labels that are pulled on a schedule.",
-    "skew": "What serving does to the input that training did not.",
-    "history": "What was brought in after the fact.",
-    "backtests": "What monitors would have found on past days.",
+    "skew": "Differences between features of training and serving.",
+    "history": "Imported past event time.",
+    "backtests": "Evaluation of monitors on past days, without effect.",
     "kserve": "The events of KServe's logger.",
-    "metrics": "For Prometheus.",
-    "health": "For whoever restarts or routes to this process.",
+    "metrics": "Metrics for Prometheus.",
+    "health": "Liveness and readiness, for orchestrators and load balancers.",
     "description": "This document.",
 }
 
@@ -63,9 +63,9 @@ _WRONG = {
     HTTPStatus.BAD_REQUEST: "The body cannot be read.",
     HTTPStatus.UNAUTHORIZED: "No key, or an unknown one.",
     HTTPStatus.FORBIDDEN: "The key lacks the scope, or is for another model.",
-    HTTPStatus.NOT_FOUND: "There is no such thing.",
+    HTTPStatus.NOT_FOUND: "There is no such resource.",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
-    HTTPStatus.CONFLICT: "The thing is in another state; `detail` says which.",
+    HTTPStatus.CONFLICT: "The resource is in another state; `detail` names it.",
     HTTPStatus.PRECONDITION_FAILED: "Changed since the answer that `If-Match` names.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "More bytes than allowed.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A value is not as described; `errors` names each.",
@@ -74,7 +74,7 @@ _WRONG = {
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """Problem details (RFC 9457). Of a batch with bad rows, also which ones."""
+    """Problem details (RFC 9457). For a batch with bad rows, also the rows."""
 
     type: Annotated[
         str,
@@ -126,12 +126,12 @@ class Document(BaseModel):
     paths: dict[str, Any]
 
 
-# Operations that change nothing, and so meet nothing in another state.
+# Operations that change nothing, and so never answer 409.
 _WITHOUT_CONFLICT = {"compare_skew", "try_channel"}
 
 
 class Application(FastAPI):
-    """An application that knows plain ASGI routes: it describes them, and serves them first."""
+    """An application with plain ASGI routes, which it describes, and serves first."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(
@@ -140,7 +140,7 @@ class Application(FastAPI):
         self._serve: ASGIApp = super().__call__
 
     def express(self, routes: Sequence[Route]) -> None:
-        """Serve these past all layers; they are the first of the router's too."""
+        """Serve these routes without middleware; they are also the first of the router."""
         self.router.routes.extend(routes)
         self._serve = Express(self._serve, routes)
 
@@ -167,7 +167,7 @@ def openapi(request: Request, _: CallerDep) -> dict[str, Any]:
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
-    """Complete what the framework says: plain routes, one shape of errors, examples, tags."""
+    """Complete FastAPI's document: plain routes, one shape of errors, examples, tags."""
     for path, operations in ingest_paths.openapi_paths().items():
         document["paths"].setdefault(path, {}).update(operations)
     components = document.setdefault("components", {})
@@ -177,8 +177,8 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     add_components(schemas, (Problem, Accepted, KServeTaken))
     schemas["Problem"]["properties"] |= schemas["Accepted"]["properties"]
     schemas["Problem"]["example"] = _EXAMPLE
-    schemas["Accepted"]["example"] = NOTHING_ODD
-    schemas["KServeTaken"]["example"] = {"outcome": Became.PAIRED.value, **NOTHING_ODD}
+    schemas["Accepted"]["example"] = ALL_ACCEPTED
+    schemas["KServeTaken"]["example"] = {"outcome": Became.PAIRED.value, **ALL_ACCEPTED}
     schemas |= {f"{feed.title()}Row": row(feed) for feed in Feed}
     add_figures(schemas)
     components["schemas"] = refined(schemas)
@@ -202,7 +202,7 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_tags(operations: dict[str, Any]) -> None:
-    """Describe the entity tag of what may be changed under a precondition."""
+    """Describe the entity tags of resources that can be changed under a precondition."""
     takes = [one for each in operations.values() for one in each.get("parameters", ())]
     if not any(one["name"] == "If-Match" for one in takes):
         return
@@ -224,17 +224,17 @@ def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
     first, _, rest = operation.pop("description", "").partition("\n\n")
-    if first:  # the docstring says it better than the function's name
+    if first:  # instead of a summary from the function's name
         operation["summary"] = " ".join(first.split()).rstrip(".")
         operation["description"] = rest or first
     else:
         operation["description"] = operation["summary"]
         operation["summary"] = operation["summary"].rstrip(".")
-    operation.setdefault("security", [])  # said aloud: it needs no key
+    operation.setdefault("security", [])  # explicit: it needs no key
     responses = operation["responses"]
     for status in _statuses(method, path, operation):
         answer = responses.setdefault(str(status.value), {"description": _WRONG[status]})
-        if answer["description"] == "Validation Error":  # the framework's own
+        if answer["description"] == "Validation Error":  # FastAPI's own
             answer["description"] = _WRONG[status]
     if operation["security"]:
         for status, answer in responses.items():
@@ -251,7 +251,7 @@ def _refine(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def _statuses(method: str, path: str, operation: dict[str, Any]) -> Iterator[HTTPStatus]:
-    """Yield what a request may meet, by what it needs."""
+    """Yield the error statuses that a request may get."""
     named = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
     if operation["security"]:
         yield HTTPStatus.UNAUTHORIZED

@@ -110,19 +110,19 @@ def _message(fault: Mapping[str, Any]) -> str:
 
 
 def render_http(request: Request, error: Exception) -> Problem:
-    """Answer what the framework refuses by itself: no such address, no such method."""
+    """Answer errors of Starlette itself: no such address, no such method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     return Problem(request, name_of(status), status, str(error.detail), headers=error.headers)
 
 
 def render_stale(request: Request, _: Exception) -> Problem:
-    """Answer a race that was lost: the row was changed after it was read."""
+    """Answer a write conflict: the row was changed after it was read."""
     return render(request, Conflict("another request changed this meanwhile; read it again"))
 
 
 def render_unavailable(request: Request, error: Exception) -> Problem:
-    """Answer while the database does not: it is gone, locked for long, or its disk is full."""
+    """Answer while the database is unavailable: down, locked for long, or its disk is full."""
     assert isinstance(error, DBAPIError)
     if not is_outage(error):
         return render_bug(request, error)
@@ -138,7 +138,7 @@ def render_bug(request: Request, error: Exception) -> Problem:
 
 
 def _route(request: Request) -> str:
-    """Return the address as declared: a path that was asked for may name a person."""
+    """Return the address as declared: the requested path may name a person."""
     return str(getattr(request.scope.get("route"), "path", "an address without a route"))
 
 

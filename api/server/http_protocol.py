@@ -26,7 +26,7 @@ DISCARDED_BYTES = 2**20  # of a refused body that are read, so that its sender s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long a connection may take, in seconds.
+    """Time limits of a connection, in seconds.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             self._n_unused = 0
             self._is_head_new = self._has_request = True
-            self.headers = []  # trailers are no headers: nobody looked at them in time
+            self.headers = []  # trailers are no headers: they arrive after the checks
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body, or discard it where the answer has been given."""
@@ -254,7 +254,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._wait_for_request()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; first for the rest of a body that nobody wanted."""
+        """Wait for the next request; first discard the rest of an unread body."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
@@ -274,7 +274,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._abort_later()
 
     def resume_writing(self) -> None:
-        """Go on: the peer has read."""
+        """Continue: the peer has read."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -298,7 +298,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
-        """Answer, and close; what was on its way is discarded for a moment."""
+        """Answer, and close; bytes in transit are discarded for `times.discard`."""
         self._is_refused = True
         if self._has_open_response():
             self._refusal = status, why
@@ -321,7 +321,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close()
 
     def _close(self) -> None:
-        """Close; in the end even where the peer does not read what it asked for."""
+        """Close; after a time limit also if the peer does not read the response."""
         self._stop_timer()
         self.transport.close()
         if self.transport.get_write_buffer_size():
@@ -363,7 +363,7 @@ class _HalfRead:
 
 
 def protocol(settings: Settings, times: Times | None = None) -> Callable[..., BoundedProtocol]:
-    """Return what makes the protocol of a connection, for uvicorn's `http`."""
+    """Return the factory of a connection's protocol, for uvicorn's `http`."""
     connections = Connections(
         most=settings.max_connections,
         most_per_address=settings.max_connections_per_address,

@@ -1,4 +1,4 @@
-"""What the description says of the ways in, which are plain ASGI routes."""
+"""OpenAPI paths of the ingest endpoints, which are plain ASGI routes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,29 +14,29 @@ from services.kserve.pairing import Became
 _ANSWERS = {
     "200": "On disk, or already there (`duplicate`).",
     "400": "The body cannot be read.",
-    "401": "No key, or one that we do not know.",
+    "401": "No key, or an unknown one.",
     "403": "The key does not reach this far.",
     "404": "No such model.",
     "408": "The body did not arrive in time.",
     "409": "The batch id was used for other content.",
     "413": "More bytes or rows than allowed.",
-    "415": "A content type or content encoding that we do not read.",
+    "415": "A content type or content encoding that is not supported.",
     "422": "Some rows break the contract and are in quarantine; the others are kept.",
     "429": "More rows than the key may send: try again after `Retry-After` seconds.",
     "503": "Try again after `Retry-After` seconds.",
 }
 
 _SUMMARY = {
-    Feed.PREDICTIONS: "Keep predictions that were served.",
-    Feed.REFERENCE: "Keep past input that no model has served, to compare with.",
-    Feed.LABELS: "Keep what really happened.",
+    Feed.PREDICTIONS: "Store predictions that were served.",
+    Feed.REFERENCE: "Store past input that no model has served, as the reference.",
+    Feed.LABELS: "Store labels.",
 }
 
-NOTHING_ODD = outcome(n_accepted=2)
+ALL_ACCEPTED = outcome(n_accepted=2)
 
 
 class KServeTaken(Accepted, kw_only=True):
-    """What became of an event."""
+    """Result of an event."""
 
     outcome: Became
 
@@ -121,7 +121,7 @@ _OF_FEEDS = (
 
 
 def openapi_paths() -> dict[str, Any]:
-    """Return what these routes add to `paths` of the API's description."""
+    """Return the entries of these routes in `paths` of the OpenAPI document."""
     feeds = {f"/v1/models/{{model}}/{feed}": {"post": _feed(feed)} for feed in Feed}
     return {**feeds, "/v1/kserve": {"post": _kserve()}}
 
@@ -150,15 +150,15 @@ def _feed(feed: Feed) -> dict[str, Any]:
 def _kserve() -> dict[str, Any]:
     texts = {
         "200": "The event is on disk; with `paired`, so is the prediction.",
-        "409": "The rows of both halves are in quarantine under another id.",
-        "415": "No CloudEvent, several at once, or a content encoding that we do not read.",
+        "409": "The rows of both events are in quarantine under another id.",
+        "415": "No CloudEvent, several at once, or a content encoding that is not supported.",
         "422": "No event of KServe's logger, or one that names no model.",
     }
     answers: dict[str, Any] = {
         status: {"description": texts.get(status, text)} for status, text in _ANSWERS.items()
     }
-    said = {"$ref": "#/components/schemas/KServeTaken"}
-    answers["200"]["content"] = {"application/json": {"schema": said}}
+    schema = {"$ref": "#/components/schemas/KServeTaken"}
+    answers["200"]["content"] = {"application/json": {"schema": schema}}
     del answers["409"]
     return {
         "operationId": "take_event",

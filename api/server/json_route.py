@@ -1,4 +1,4 @@
-"""Routes that read JSON: bounded in bytes and time, and parsed beside the event loop."""
+"""Routes with a JSON body: bounded in bytes and time, and parsed outside the event loop."""
 
 import json
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,16 +14,16 @@ from starlette.types import Scope
 from api.server.dependencies import platform
 from retrain.artifact_header import MAX_BYTES
 from services.access.api_keys import token_in
-from services.access.rate_limits import Ticket, allowed
+from services.access.rate_limits import Reservation, allowed
 from services.access.request_body import at_most, read_body
 
 MAX_JSON_BYTES = 4 * 2**20  # of a contract, a manifest, a policy: not of rows
-ARTIFACT_TIMES = 10  # as long as another body may an artifact take to arrive
+ARTIFACT_TIMES = 10  # time limit of an artifact, as a multiple of that of other bodies
 PARSED_AT_ONCE = 64 * 2**10  # bytes; more are parsed in a thread
 
 
 class JsonRoute(APIRoute):
-    """Reads a body within the limits of its key; the framework reads it whole, whoever asks."""
+    """Reads a body within the limits of its key; FastAPI would read it without limits."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the route's function, wrapped."""
@@ -36,31 +36,32 @@ def _bounded(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         parts = platform(request)
-        caller = parts.door.admit(token_in(request.headers.get("authorization")))
+        token = token_in(request.headers.get("authorization"))
+        caller = parts.authenticator.authenticate(token)
         limits = allowed(caller.limits, parts.settings)
-        room = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
-        ticket = Ticket(parts.hall, caller.key_id, room)
+        bounded = replace(limits, body_bytes=min(limits.body_bytes, MAX_JSON_BYTES))
+        reservation = Reservation(parts.limiter, caller.key_id, bounded)
         try:
             body = await read_body(
                 request.headers.get("content-length"),
                 request.receive,
-                ticket.need,
+                reservation.grow_to,
                 parts.settings.body_time,
             )
             return await inner(_Read(request.scope, body))
         finally:
-            ticket.release()
+            reservation.release()
 
     return answer
 
 
 async def artifact_of(request: Request, within: timedelta) -> bytes:
-    """Read the weights that a request holds; they may take ten times as long as a body."""
+    """Read the weights in a body; their time limit is ten times that of other bodies."""
     return await body_of(request, MAX_BYTES, ARTIFACT_TIMES * within)
 
 
 async def body_of(request: Request, max_bytes: int, within: timedelta) -> bytes:
-    """Read a body of so many bytes at most, within so long."""
+    """Read a body of at most `max_bytes` within a time limit."""
     length = request.headers.get("content-length")
     return await read_body(length, request.receive, at_most(max_bytes), within)
 
@@ -79,7 +80,7 @@ class _Read(Request):
 
 
 def parsed(body: bytes) -> Any:
-    """Parse JSON whose texts a database and UTF-8 can hold.
+    """Parse JSON whose strings can be stored in a database and encoded as UTF-8.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def parsed(body: bytes) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text of a document, names too."""
+    """Yield every string of a document, names included."""
     waiting = [value]
     while waiting:
         match waiting.pop():

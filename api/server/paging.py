@@ -1,4 +1,4 @@
-"""Which page of a list a request asks for: every list takes `limit` and `cursor`."""
+"""The page of a list: every list takes `limit` and `cursor`."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ Cursor = Annotated[
 
 
 def paging(limit: Limit = 100, cursor: Cursor = None) -> Paging:
-    """Read which page is asked for."""
+    """Return the requested page."""
     return Paging(limit=limit, cursor=cursor)
 
 

@@ -1,4 +1,4 @@
-"""The shapes of answers: problem details, and what became of a batch of rows."""
+"""The shapes of responses: problem details, and the result of a batch of rows."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ More: TypeAlias = Annotated[int, Meta(description="How many more there are.")] |
 
 
 class BadValue(msgspec.Struct, kw_only=True):
-    """One thing that is wrong."""
+    """One invalid value."""
 
     row: Annotated[int, Meta(description="Its place in a batch, from 0.")] | UnsetType = UNSET
     field: str
@@ -52,7 +52,7 @@ class Accepted(msgspec.Struct, kw_only=True):
 
 
 def created(kind: type[Any]) -> dict[int | str, dict[str, Any]]:
-    """Declare that a thing may be new; else it was there and has changed."""
+    """Declare 201 for a resource that is created; 200 is for one that is changed."""
     return {201: {"model": kind, "description": "It is new."}}
 
 
@@ -94,20 +94,20 @@ def outcome(
     faults: Sequence[RowFault] = (),
     n_quarantined: int | None = None,
 ) -> dict[str, Any]:
-    """Return what became of a batch, row by row where it was not kept.
+    """Return the result of a batch, with each row that was not stored.
 
     Parameters
     ----------
     n_accepted
-        Rows that were kept.
+        Rows that were stored.
     is_duplicate
-        The batch was here before.
+        The batch was received before.
     duplicates, faults
         The rows that were dropped, and those that are in quarantine.
     n_quarantined
-        As many as `faults`, unless the rows are not known any more.
+        By default the number of `faults`; given where the rows are no longer known.
     """
-    said = Accepted(
+    accepted = Accepted(
         accepted=n_accepted,
         duplicate=is_duplicate,
         duplicates=[*duplicates[:MAX_NAMED]],
@@ -119,7 +119,7 @@ def outcome(
         more_duplicates=_more(duplicates),
         more_errors=_more(faults),
     )
-    answer: dict[str, Any] = msgspec.to_builtins(said)
+    answer: dict[str, Any] = msgspec.to_builtins(accepted)
     return answer
 
 

@@ -1,4 +1,4 @@
-"""Schemas of the description that the framework cannot make by itself."""
+"""Schemas of the OpenAPI document that FastAPI does not generate."""
 
 import inspect
 import json
@@ -25,7 +25,7 @@ _ANY_CONTRACT = Contract(
     input_length=1,
     horizon=1,
 )
-# Which names there are, and whether they are numbers or texts, is for the contract to say.
+# The contract of a model defines the names, and whether they are numbers or texts.
 _VALUE = ["number", "string", "boolean", "null"]
 _VALUES = {
     "type": "object",
@@ -110,7 +110,7 @@ def with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
 def refined(schemas: dict[str, Any]) -> dict[str, Any]:
     """Return the schemas of a document, the attributes of dataclasses described one by one.
 
-    A docstring says what they mean, in a section of its own.
+    Their descriptions come from the section Attributes of the docstring.
     """
     for name, schema in schemas.items():
         schema["title"] = name

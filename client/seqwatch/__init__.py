@@ -1,4 +1,4 @@
-"""What an inference service needs to be watched by Seqwatch."""
+"""Client of Seqwatch for inference services: logs predictions and labels."""
 
 from seqwatch.monitor import Monitor
 from seqwatch.options import Counts, Options

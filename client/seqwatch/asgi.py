@@ -1,4 +1,4 @@
-"""ASGI middleware: what is logged during a request knows its trace, status and time."""
+"""ASGI middleware: adds trace, status and latency of a request to rows logged in it."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -14,12 +14,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Watch:
-    """Gives the predictions logged during a request what only the request knows.
+    """Adds the data of a request to the predictions logged during it.
 
     `trace_id` comes from the W3C `traceparent`; `status` and `latency_seconds`
-    from the response, where the row does not say them itself. A row waits for
+    from the response, where the row does not have them itself. A row waits for
     the start of the response, not for its end: a stream may never end. The
-    messages themselves pass as they are.
+    messages themselves are not changed.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Watch:
         self._paths = tuple(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or pass on what is none."""
+        """Serve one request; other scopes are passed on."""
         if scope["type"] != "http" or not scope["path"].startswith(self._paths):
             await self._app(scope, receive, send)
             return
@@ -60,7 +60,7 @@ class Watch:
             request.respond("error")
             raise
         finally:
-            request.respond("ok")  # nothing was answered, and nothing went wrong
+            request.respond("ok")  # no response, and no error
             request.finish()
             current.reset(token)
 

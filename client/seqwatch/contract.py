@@ -1,4 +1,4 @@
-"""The contract under which rows are logged, as far as the client needs it."""
+"""The contract of logged rows, as far as the client needs it."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """The names that a contract declares, in its order, and the digest that names it.
+    """The names that a contract declares, in its order, and its digest.
 
     `features` are those that every row has: the columns of an array.
     """
@@ -35,7 +35,7 @@ class Declared:
             raise ValueError(f"not a contract: {error!r}") from None
 
     def named(self, row: dict[str, Any]) -> None:
-        """Give arrays their names: columns are the contract's features, or its targets."""
+        """Split arrays by name: their columns are the contract's features, or its targets."""
         for field, names in (("features", self.features), ("output", self.targets)):
             value = row.get(field)
             if hasattr(value, "ndim"):
@@ -43,13 +43,13 @@ class Declared:
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """Return SHA-256 of the canonical JSON: the contract's name on the platform.
+    """Return SHA-256 of the canonical JSON, which identifies the contract.
 
     Examples
     --------
-    >>> said = {"features": [{"name": "load"}], "targets": ["load"], "step": "PT1M",
+    >>> declared = {"features": [{"name": "load"}], "targets": ["load"], "step": "PT1M",
     ...         "input_length": 24, "horizon": 1}
-    >>> digest(said) == digest({**said, "stride": 1, "padding_value": 0.0})
+    >>> digest(declared) == digest({**declared, "stride": 1, "padding_value": 0.0})
     True
     """
     calendar = _sparse(document.get("calendar", {}), _CALENDAR_DEFAULTS)
@@ -61,8 +61,8 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-# The platform's rule, to the bit: these entries of a feature are always part of
-# the canonical form, every other entry only where it differs from its default.
+# Exactly the platform's rule: these entries of a feature are always part of the
+# canonical form, every other entry only where it differs from its default.
 _ALWAYS = {"unit": "", "min_length": 1, "max_length": 4096}
 _FEATURE_DEFAULTS: dict[str, object] = {
     "dtype": "number",
@@ -89,8 +89,8 @@ _DEFAULTS: dict[str, object] = {
 _CALENDAR_DEFAULTS: dict[str, object] = {"business_days": [], "holidays": []}
 
 
-def _sparse(said: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
-    plain = {name: _plain(value) for name, value in said.items() if name != "widens"}
+def _sparse(declared: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:
+    plain = {name: _plain(value) for name, value in declared.items() if name != "widens"}
     return {
         name: value
         for name, value in plain.items()

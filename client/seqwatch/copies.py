@@ -1,4 +1,4 @@
-"""A row as it was when it was logged, whatever the host does to its arrays afterwards."""
+"""Copies of logged rows, so that the host may change its arrays afterwards."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 try:
     from numpy import ndarray
-except ImportError:  # numpy is used when it is there
+except ImportError:  # numpy is optional
 
     class ndarray:  # type: ignore[no-redef]  # noqa: N801, D101
         copy = None
@@ -14,16 +14,16 @@ except ImportError:  # numpy is used when it is there
 
 _ATOMS: frozenset[type] = frozenset({float, int, str, bool, type(None)})
 
-# What holds itself is not followed to the end of the stack: there the
-# interpreter may give up, and with it the host. A window within a feature is three.
+# A value that contains itself is not followed to the end of the stack, where the
+# interpreter may crash, and with it the host. A window within a feature is three.
 MAX_DEPTH = 32
 
 
 def settle(taken: dict[str, Any], depth: int = 0) -> None:
-    """Replace, in place, every value of a row that could still change.
+    """Replace, in place, every mutable value of a row by a copy.
 
-    Arrays and lists are copied in C; what else knows `tolist` (a tensor, a
-    series) is read now. This is all that `log` does to the content of a row:
+    Arrays and lists are copied in C; other values with `tolist` (a tensor, a
+    series) are read now. This is all that `log` does to the content of a row:
     the rest is left to the packing thread. Raises ValueError for a row that is
     nested more than `MAX_DEPTH` deep.
     """

@@ -1,4 +1,4 @@
-"""What holds threads, locks or connections starts afresh in a forked child."""
+"""Reinitialises objects with threads, locks or connections in a forked child."""
 
 import os
 from typing import Protocol
@@ -6,10 +6,10 @@ from weakref import WeakSet
 
 
 class Forked(Protocol):
-    """Something that must not go on in a child as it was in the parent."""
+    """An object whose state must not be shared by parent and child."""
 
     def renew(self) -> None:
-        """Start afresh. Runs in the child, before anything else does."""
+        """Reinitialise. Runs in the child, before anything else does."""
 
 
 _alive: "WeakSet[Forked]" = WeakSet()

@@ -1,4 +1,4 @@
-"""Log predictions and labels from the serving process, without ever slowing or breaking it."""
+"""Logs predictions and labels from the serving process, without blocking or raising in it."""
 
 import atexit
 import logging
@@ -26,13 +26,13 @@ from seqwatch.request import current
 
 _log = logging.getLogger("seqwatch")
 
-# Found once: `log` pays for every dot.
+# Looked up once: each attribute access slows `log`.
 _PREDICTIONS = Kind.PREDICTIONS
 _current = current.get
 
 
 class Monitor:
-    """Log what a model predicted and what really happened.
+    """Log the predictions of a model, and their labels.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class Monitor:
     spool
         A folder for what is not acknowledged yet; it waits there, also while
         the API or this process is down. Any number of processes may share it:
-        each takes a folder of its own in it, and sends what dead ones left.
-        None keeps everything in memory.
+        each uses its own folder in it, and sends what dead processes left. None
+        keeps all batches in memory.
     options
         See `Options`.
     contract
@@ -61,7 +61,7 @@ class Monitor:
 
     Examples
     --------
-    >>> monitor = Monitor("http://127.0.0.1:9", "sw_key", "load")  # nobody listens there
+    >>> monitor = Monitor("http://127.0.0.1:9", "sw_key", "load")  # no server there
     >>> monitor.log(
     ...     version="v1", prediction_id="p-1", features={"load": [1.0]}, output={"load": [2.0]}
     ... )
@@ -94,21 +94,21 @@ class Monitor:
             contract=self._declared.digest if self._declared else None,
             prepare=partial(_prepare, self._declared),
         )
-        self._name_afresh()
+        self._new_id_prefix()
         self._pipe = Pipeline(self._target)
         self._pipe.open()
         on_fork(self)
         atexit.register(self.close)
 
     def log(self, row: Row | None = None, /, **fields: object) -> str:
-        """Take one prediction. Returns at once and never raises.
+        """Log one prediction. Returns at once and never raises.
 
         Parameters
         ----------
         row
             The prediction as one mapping.
         fields
-            Or field by field; these win over `row`, and `row` over the defaults.
+            Or field by field; these override `row`, and `row` the defaults.
 
         Returns
         -------
@@ -129,8 +129,8 @@ class Monitor:
                 self._pipe.take(_PREDICTIONS, taken)
             else:
                 self._hold(taken)
-            return name  # type: ignore[return-value]  # the API refuses what is no string
-        except Exception as error:  # noqa: BLE001 - nothing of ours may break the host
+            return name  # type: ignore[return-value]  # the API refuses an id that is no string
+        except Exception as error:  # noqa: BLE001 - no error of the client may reach the host
             return self._drop(error)
 
     def predict(self, **fields: object) -> Prediction:
@@ -151,30 +151,30 @@ class Monitor:
         return Prediction(self, fields)
 
     def log_many(self, columns: Mapping[str, Sequence[object]]) -> None:
-        """Take predictions as columns of equal length. Never raises."""
+        """Log predictions, as columns of equal length. Never raises."""
         for row in self._rows(columns):
             self.log(row)
 
     def label(self, row: Row | None = None, /, **fields: object) -> None:
-        """Take one label, as a mapping or field by field. Never raises."""
+        """Log one label, as a mapping or field by field. Never raises."""
         try:
             taken = {**row, **fields} if row else dict(fields)
             settle(taken)
             self._pipe.take(Kind.LABELS, taken)
-        except Exception as error:  # noqa: BLE001 - nothing of ours may break the host
+        except Exception as error:  # noqa: BLE001 - no error of the client may reach the host
             self._drop(error)
 
     def label_many(self, columns: Mapping[str, Sequence[object]]) -> None:
-        """Take labels as columns of equal length. Never raises."""
+        """Log labels, as columns of equal length. Never raises."""
         for row in self._rows(columns):
             self.label(row)
 
     def counts(self) -> Counts:
-        """Say where the rows went."""
+        """Return the counts of rows by state."""
         return self._pipe.counts()
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until nothing waits any more.
+        """Wait until no row is unsent.
 
         It blocks: in asyncio, `await asyncio.to_thread(monitor.flush)`.
 
@@ -186,20 +186,20 @@ class Monitor:
         Returns
         -------
         bool
-            True when every row was acknowledged or dropped; False when the
-            time was over first. What waits in a spool is on the disk then,
+            True when every row was acknowledged or dropped; False at the time
+            limit. Batches in a spool are on disk then,
             unless the disk hangs.
         """
         return self._pipe.flush(timeout)
 
     def close(self, timeout: float | None = None) -> None:
-        """Flush, then stop. What is not sent by then stays in the spool.
+        """Flush, then stop. Unsent batches stay in the spool.
 
         Parameters
         ----------
         timeout
             In seconds; `Options.close_seconds` when None. A request or a disk
-            that hangs is left behind half a second later.
+            that hangs is not waited for longer than half a second more.
         """
         atexit.unregister(self.close)
         self._pipe.close(self._target.options.close_seconds if timeout is None else timeout)
@@ -209,9 +209,9 @@ class Monitor:
         return f"{self._prefix}{next(self._numbers):x}"
 
     def renew(self) -> None:
-        """Start afresh in a forked child: what the parent logged is the parent's to send."""
+        """Reinitialise in a forked child: the parent sends what it has logged."""
         parents = self._pipe
-        self._name_afresh()
+        self._new_id_prefix()
         self._pipe = Pipeline(self._target)
         parents.spool.abandon()
         # multiprocessing ends its children without the handlers of `atexit`.
@@ -219,7 +219,7 @@ class Monitor:
         if util is not None:
             util.register_after_fork(self, _close_with_the_child)
 
-    def _name_afresh(self) -> None:
+    def _new_id_prefix(self) -> None:
         self._prefix = f"{secrets.token_hex(8)}-"
         self._numbers = count()
 
@@ -236,13 +236,13 @@ class Monitor:
     def _rows(self, columns: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
         try:
             return list(rows_of(columns))
-        except Exception as error:  # noqa: BLE001 - nothing of ours may break the host
+        except Exception as error:  # noqa: BLE001 - no error of the client may reach the host
             self._drop(error)
             return []
 
     def _drop(self, error: Exception) -> str:
         name = type(error).__name__
-        if name not in self._warned:  # once each: the host's log is not ours to fill
+        if name not in self._warned:  # once each, to limit the messages in the host's log
             self._warned.add(name)
             _log.warning("what was logged is not a row: %s", name)
         self._pipe.refuse("not_rows")
@@ -250,7 +250,7 @@ class Monitor:
 
 
 def _prepare(declared: Declared | None, row: dict[str, Any]) -> Row:
-    """Finish a row, in the packing thread: whatever `log` can leave for later."""
+    """Complete a row, in the packing thread: the steps that `log` leaves out."""
     at = row.pop("_at", None)
     if at is not None:
         row["at"] = datetime.fromtimestamp(at / 1e9, UTC).isoformat()

@@ -1,4 +1,4 @@
-"""How much the client keeps, and what became of the rows: two values."""
+"""Options of the client, and its counts of rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,35 +6,35 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What every row says, how much is kept, and how long it may wait.
+    """Defaults of rows, sizes of buffers, and time limits.
 
     Attributes
     ----------
     defaults
-        Fields of every prediction that does not say them, e.g. `version`.
+        Fields of every prediction that does not have them, e.g. `version`.
     max_rows
         Rows in the buffer between `log` and the packing thread; more are dropped.
     batch_rows, batch_bytes
         A batch is closed when it holds this much.
     linger_seconds
-        A row waits this long for company, at most. It is also what a process
-        that is killed may lose: rows that are not yet in the spool.
+        A row waits at most this long for others of its batch. A process that is
+        killed may lose rows of this time: they are not yet in the spool.
     max_spool_bytes
-        Bound of what waits on the disk for the API; more is dropped.
+        Limit of the bytes on disk that wait for the API; more is dropped.
     max_memory_bytes
-        Bound of the batches that wait in memory: all of them without a spool,
-        and those for which the disk had no room.
+        Limit of the bytes of batches in memory: all of them without a spool,
+        and those that did not fit on the disk.
     compress
-        Send bodies gzipped. An API that does not read them gets them plain.
+        Send bodies gzipped. An API that refuses them gets them plain.
     timeout_seconds
         Of one request.
     close_seconds
-        How long the end of the process waits for what is still unsent.
+        How long the end of the process waits for unsent rows.
     adopt_seconds
-        How often to look for spools that dead processes left under the same folder.
+        Interval of the search for spools of dead processes under the same folder.
     on_acknowledged
         Called from the sending thread with the ids of the predictions that
-        the API has confirmed to keep. Ids of a batch that an earlier process
+        the API has acknowledged. Ids of a batch that an earlier process
         sent, and of which some rows were refused, are left out.
     """
 
@@ -66,9 +66,9 @@ _EXPOSED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Where the rows went, since the start of this process.
+    """Counts of rows by state, since the start of this process.
 
-    `logged` rows were given to us, and `recovered` lay in the spool. Each of
+    `logged` rows were passed to `log`, and `recovered` were in the spool. Each of
     them is `buffered` (lost if the process is killed), `spooled`,
     `acknowledged`, `rejected` (the API keeps it in quarantine) or in
     `dropped`, by reason: buffer_full, spool_full, not_json, not_rows, duplicate,

@@ -1,4 +1,4 @@
-"""One prediction while it is made: what goes in, what comes out, how long, how it ended."""
+"""One prediction while it is computed: input, output, latency and status."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Prediction:
     """Times a prediction and logs it when the block ends, however it ends.
 
-    Made by `Monitor.predict`; works with `with` and with `async with`. An
+    Returned by `Monitor.predict`; works with `with` and with `async with`. An
     exception passes through unchanged.
 
     Attributes
@@ -25,7 +25,7 @@ class Prediction:
         `ok`, unless it is set in the block or an exception ends it: `timeout`
         for a TimeoutError or a cancelled task, `error` for any other.
     fields
-        Everything else that the row says; may be added to.
+        All other fields of the row; more may be added.
     """
 
     __slots__ = (
@@ -77,8 +77,8 @@ class Prediction:
         self.__exit__(kind, error, trace)
 
 
-def _status(kind: type[BaseException] | None, said: str | None) -> str:
+def _status(kind: type[BaseException] | None, status: str | None) -> str:
     if kind is None:
-        return said or "ok"
+        return status or "ok"
     is_timeout = issubclass(kind, TimeoutError | asyncio.CancelledError)
     return "timeout" if is_timeout else "error"

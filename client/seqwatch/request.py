@@ -1,4 +1,4 @@
-"""The request that is being served, as rows logged during it see it."""
+"""The request that is being served, for the rows logged during it."""
 
 import re
 import threading
@@ -18,7 +18,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 class Request:
-    """One request: rows wait in it until its response begins, and learn from it.
+    """One request: rows wait in it until its response begins, for its status.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Request:
         self._lock = threading.Lock()
 
     def hold(self, emit: Emit, row: dict[str, Any]) -> None:
-        """Take a row; it goes on as soon as its status is known."""
+        """Hold a row until its status is known."""
         with self._lock:
             if self._status is None:
                 self._rows.append((emit, row))
@@ -48,7 +48,7 @@ class Request:
         self._emit(emit, row)
 
     def respond(self, status: str) -> None:
-        """Say how it went, once: when the response begins, or fails to."""
+        """Set the status, once: when the response begins, or fails to."""
         with self._lock:
             if self._status is not None:
                 return
@@ -58,7 +58,7 @@ class Request:
             self._emit(emit, row)
 
     def finish(self) -> None:
-        """Say that the response is complete: what is logged now is not part of it."""
+        """Mark the response as complete: rows logged later are not part of it."""
         self._is_done = True
 
     def _emit(self, emit: Emit, row: dict[str, Any]) -> None:

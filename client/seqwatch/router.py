@@ -1,4 +1,4 @@
-"""Follow the routing document, and fetch the artifacts that it names."""
+"""Polls the routing document, and fetches the artifacts that it names."""
 
 import atexit
 import hashlib
@@ -17,12 +17,12 @@ from seqwatch.routing import Routing
 
 _log = logging.getLogger("seqwatch")
 
-TIMEOUT = 10.0  # seconds, of one look or one artifact
-FIRST_TIMEOUT = 2.0  # of the look before a service serves: it must start without us
+TIMEOUT = 10.0  # seconds, of one request
+FIRST_TIMEOUT = 2.0  # of the request before a service serves: it must start without the API
 
 
 class ArtifactUnavailable(Exception):
-    """The artifact cannot be had now: the API is away, or sent other bytes."""
+    """The artifact is not available now: the API is down, or sent other bytes."""
 
 
 class Router:
@@ -34,13 +34,13 @@ class Router:
         Of the Seqwatch API.
     cache
         A folder for the last document and the artifacts. With it a service
-        starts, and goes on, while Seqwatch is down.
+        starts, and continues, while Seqwatch is down.
     every
-        Seconds between two looks.
+        Seconds between two requests of the document.
     prepare
         Called in the background with a new document before it becomes
         current, e.g. to load and warm up the versions that it names. When it
-        raises, the old document stays, and the next look tries again.
+        raises, the old document stays, and the next request tries again.
 
     Raises
     ------
@@ -68,31 +68,31 @@ class Router:
         self._current: Routing | None = None
         self._etag: str | None = None
         self._is_following = False
-        self._begin_afresh()
+        self._reset()
         cache.mkdir(parents=True, exist_ok=True)
         on_fork(self)
 
     @property
     def current(self) -> Routing | None:
-        """The document in force; None until the first was seen and prepared."""
+        """The current document; None until the first was received and prepared."""
         return self._current
 
     @property
     def champion(self) -> str | None:
-        """The version to fall back on when another one fails."""
+        """The version to serve when another one fails."""
         routing = self._current
         return routing.champion.version if routing and routing.champion else None
 
     def start(self) -> None:
-        """Read the document, or the one of last time, and keep looking in the background."""
-        if not self._look(FIRST_TIMEOUT) and self._current is None:
-            self._recall()
+        """Read the document, or the cached one, and start polling in the background."""
+        if not self._fetch_document(FIRST_TIMEOUT) and self._current is None:
+            self._read_cached()
         self._is_following = True
-        self._keep_looking()
+        self._start_polling()
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         atexit.unregister(self.close)
         self._is_following = False
         self._stop.set()
@@ -104,38 +104,38 @@ class Router:
     def choose(self, session_id: str) -> str | None:
         """Return the version for a new session; None when no document is known yet."""
         if self._is_following and self._thread is None:
-            self._keep_looking()  # we are in a forked child
+            self._start_polling()  # in a forked child
         return self._current.choose(session_id) if self._current else None
 
     def refresh(self) -> bool:
-        """Look once, now.
+        """Request the document once, now.
 
         Returns
         -------
         bool
-            True when the document in force is the API's.
+            True when the current document is the API's.
         """
-        return self._look(TIMEOUT)
+        return self._fetch_document(TIMEOUT)
 
     def renew(self) -> None:
-        """Start afresh in a forked child, with the document of the parent."""
-        self._begin_afresh()
+        """Reinitialise in a forked child, with the document of the parent."""
+        self._reset()
 
-    def _begin_afresh(self) -> None:
+    def _reset(self) -> None:
         self._http: httpx.Client | None = None
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def _keep_looking(self) -> None:
+    def _start_polling(self) -> None:
         thread = threading.Thread(
             target=self._follow, name=f"seqwatch-routing-{self._model}", daemon=True
         )
         with self._starting:
             if self._thread is not None:
                 return
-            with suppress(RuntimeError):  # no thread can be had now; the next choice tries
+            with suppress(RuntimeError):  # no thread can be started now; the next choice tries
                 thread.start()
                 self._thread = thread
 
@@ -145,7 +145,7 @@ class Router:
             self._http = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT)
         return self._http
 
-    def _look(self, timeout: float) -> bool:
+    def _fetch_document(self, timeout: float) -> bool:
         with self._lock:
             headers = {"If-None-Match": self._etag} if self._etag else {}
             try:
@@ -200,13 +200,13 @@ class Router:
         try:
             if self._prepare is not None:
                 self._prepare(routing)
-        except Exception:  # noqa: BLE001 - the host's code must not end our thread
+        except Exception:  # noqa: BLE001 - an error of the host must not end this thread
             _log.exception("routing epoch %d could not be prepared", routing.epoch)
             return False
         self._current = routing
         return True
 
-    def _recall(self) -> None:
+    def _read_cached(self) -> None:
         try:
             routing = Routing.from_json(self._document.read_bytes())
         except (OSError, ValueError):
@@ -218,12 +218,12 @@ class Router:
         while not stop.wait(self._every):
             try:
                 self.refresh()
-            except Exception:  # noqa: BLE001 - no surprise may end this thread
-                _log.exception("the routing could not be looked up")
+            except Exception:  # noqa: BLE001 - no error may end this thread
+                _log.exception("the routing could not be read")
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file whole: a reader sees the old content or the new, never half."""
+    """Replace a file atomically: a reader gets the old content or the new."""
     with NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)
         file.flush()

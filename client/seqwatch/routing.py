@@ -1,4 +1,4 @@
-"""Who serves a session: the routing document and the rule that reads it."""
+"""The routing document, and the choice of the version of a session."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ N_BUCKETS = 10_000  # a share is counted in basis points
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A version, and the checksum of its artifact (None: the host has its own)."""
+    """A version, and the checksum of its artifact (None: an artifact of the host)."""
 
     version: str
     sha256: str | None
@@ -18,7 +18,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """The document that says who serves what share of new sessions.
+    """The routing document: the share of new sessions by version.
 
     Attributes
     ----------

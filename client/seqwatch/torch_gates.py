@@ -1,6 +1,6 @@
-"""The gates of an LSTM or GRU, computed again from what went in and what came out.
+"""The gates of an LSTM or GRU, recomputed from its inputs and outputs.
 
-The fused kernels do not give their gates. But a gate depends only on the input
+The fused kernels do not return their gates. But a gate depends only on the input
 and on the hidden state one step before, and the hidden states are the layer's
 output: one matrix product for all steps gives them, without a loop.
 """
@@ -25,7 +25,7 @@ CANDIDATES = frozenset({"cell", "new"})  # these are a tanh, the others a sigmoi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a recurrent module, with every layout made the same.
+    """One call of a recurrent module, in one layout for all modules.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Call:
         return steps[:, None] < self.lengths[None, :]
 
     def first(self, n_rows: int) -> "Call":
-        """Return the call as it would have been for the first rows alone."""
+        """Return the call restricted to the first rows."""
         return Call(
             inputs=self.inputs[:, :n_rows],
             outputs=self.outputs[:, :n_rows],
@@ -71,7 +71,7 @@ def read_call(
     before: Tensor | tuple[Tensor, Tensor] | None,
     returned: tuple[Tensor | PackedSequence, Tensor | tuple[Tensor, Tensor]],
 ) -> Call:
-    """Bring a call to one layout, whatever the module's own is."""
+    """Return a call in the common layout, whatever the module's own is."""
     outputs, after = returned
     inputs, lengths, is_single = _steps_first(module, given)
     states = _states(after, is_single)

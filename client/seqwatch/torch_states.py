@@ -34,7 +34,7 @@ MODULE_MEASURES = ("pre_norm", "pre_digest", "post_digest", "output_non_finite")
 
 
 class StateSampler:
-    """Summarises what the recurrent layers of a model remember, every n-th call.
+    """Summarises the states and gates of the recurrent layers of a model, every n-th call.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class StateSampler:
             raise ValueError("every: at least 1")
         self._every = every
         self._calls = count()
-        # What a call has left belongs to its thread alone.
+        # The summary of a call belongs to its thread.
         self._local = threading.local()
         self._hooks = [model.register_forward_pre_hook(self._begin)]
         for name, module in _recurrent(model):
-            # One closure for each module: the hook is not told the module's name.
+            # One hook for each module: it does not get the module's name.
             hook = _Hook(self._local, name)
             self._hooks.append(module.register_forward_hook(hook, with_kwargs=True))
 
@@ -87,7 +87,7 @@ class StateSampler:
         return {name: [values[row]] for name, values in seen.items() if 0 <= row < len(values)}
 
     def close(self) -> None:
-        """Leave the model as it was."""
+        """Remove the hooks from the model."""
         for hook in self._hooks:
             hook.remove()
 
@@ -113,7 +113,7 @@ class _Hook:
         try:
             with torch.no_grad():
                 self._local.seen.update(_summary(self._name, module, given, named, returned))
-        except Exception:  # noqa: BLE001 - a summary is not worth a prediction
+        except Exception:  # noqa: BLE001 - an error here must not fail the prediction
             if not self._is_warned:
                 self._is_warned = True
                 _log.exception("the states of %s could not be summarised", self._name)
@@ -185,8 +185,8 @@ def _summary(
 
 def _n_rows(module: Recurrent, call: Call) -> int:
     n_steps, n_rows, _ = call.inputs.shape
-    room = MAX_ELEMENTS // (n_steps * 4 * module.hidden_size)
-    return max(min(n_rows, MAX_ROWS, room), 1)
+    most = MAX_ELEMENTS // (n_steps * 4 * module.hidden_size)
+    return max(min(n_rows, MAX_ROWS, most), 1)
 
 
 def _of_states(label: str, module: Recurrent, call: Call) -> dict[str, Tensor]:
@@ -229,7 +229,7 @@ def _non_finite(values: Tensor) -> Tensor:
 
 
 def _digests(states: tuple[Tensor, ...]) -> list[float]:
-    """Name the states of each row by a number: equal states, equal numbers."""
+    """Return a digest of the states of each row, as a number."""
     rows = torch.cat([state.transpose(0, 1).flatten(1) for state in states], dim=1)
     stored = rows.float().contiguous().cpu().numpy()
     return [

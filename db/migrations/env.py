@@ -12,8 +12,8 @@ from db.tables import Base
 from db.types import Typed, UtcDateTime
 
 
-def _spell(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Write our own column types: of moments by name, of dataclasses as JSON."""
+def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
+    """Render our own column types: of times by name, of dataclasses as JSON."""
     if kind == "type" and isinstance(item, UtcDateTime):
         autogen.imports.add("from db.types import UtcDateTime")
         return "UtcDateTime()"
@@ -27,7 +27,7 @@ def _migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
-        render_item=_spell,
+        render_item=_render,
         compare_type=True,
     )
     with context.begin_transaction():

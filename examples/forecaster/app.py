@@ -1,7 +1,7 @@
-"""An inference service as it might stand anywhere, watched by Seqwatch.
+"""An inference service that is monitored by Seqwatch.
 
-It keeps the sessions, follows the routing document, and logs what it says. It
-goes on with the last document while Seqwatch is down. How an artifact becomes
+It keeps the sessions, follows the routing document, and logs its predictions. It
+continues with the last document while Seqwatch is down. How an artifact becomes
 a forecast function is an argument: nothing here knows torch.
 """
 
@@ -28,8 +28,8 @@ from examples.forecaster.serving import Answer, Forecaster
 from examples.forecaster.sessions import Sessions, Step, UnknownSession
 from examples.forecaster.versions import Load, VersionFailed, Versions
 
-# What a killed process may lose of its log. Event time may run a thousand times
-# faster here than in life, so that the client's default would be days of it.
+# How much of its log a killed process may lose. Event time may run a thousand times
+# faster than wall time here: the client's default would be days of it.
 LINGER_SECONDS = 0.05
 
 
@@ -47,7 +47,7 @@ class ServiceSettings(BaseSettings):
     look_every: timedelta = timedelta(seconds=1)
     time_to_live: timedelta = timedelta(days=2)
     max_sessions: int = Field(default=10_000, ge=1)
-    acknowledged: Path | None = None  # takes the ids that Seqwatch has confirmed, one a line
+    acknowledged: Path | None = None  # file for the acknowledged ids, one a line
 
 
 class Item(BaseModel):
@@ -66,13 +66,13 @@ class Item(BaseModel):
 
 
 class Steps(BaseModel):
-    """What is asked in one request."""
+    """The steps of one request."""
 
     items: Annotated[list[Item], Field(min_length=1, max_length=4096)]
 
 
 class Forecasted(BaseModel):
-    """What was said to one step."""
+    """The forecast of one step."""
 
     session_id: str
     prediction_id: str
@@ -138,7 +138,7 @@ def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> Fas
     def steps(asked: Steps) -> Forecasts:
         forecaster: Forecaster = app.state.forecaster
         answers = forecaster.serve([_step(contract, item) for item in asked.items])
-        return Forecasts.model_construct(items=[_said(contract, one) for one in answers])
+        return Forecasts.model_construct(items=[_forecasted(contract, one) for one in answers])
 
     @app.get("/health")
     def health() -> JSONResponse:
@@ -158,7 +158,7 @@ def create_app(settings: ServiceSettings, contract: Contract, load: Load) -> Fas
 
 
 def _recorder(path: Path | None) -> Callable[[Sequence[str]], None] | None:
-    """Return what writes confirmed ids down, each line whole."""
+    """Return a function that writes acknowledged ids to a file, in whole lines."""
     if path is None:
         return None
 
@@ -195,7 +195,7 @@ def _columns(contract: Contract, columns: dict[str, list[float]]) -> NDArray[np.
     return np.array([columns[name] for name in contract.feature_names], dtype=np.float64).T
 
 
-def _said(contract: Contract, answer: Answer) -> Forecasted:
+def _forecasted(contract: Contract, answer: Answer) -> Forecasted:
     columns: list[list[float]] = answer.values.T.tolist()
     return Forecasted.model_construct(
         session_id=answer.session_id,

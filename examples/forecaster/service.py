@@ -17,7 +17,7 @@ def load(content: bytes, sha256: str) -> Forecast:
 def main() -> None:
     """Serve with the settings of the environment."""
     settings = ServiceSettings()
-    torch.set_num_threads(1)  # small batches: more threads only get in each other's way
+    torch.set_num_threads(1)  # small batches: more threads are slower
     app = create_app(settings, CONTRACT, load)
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning")
 

@@ -1,4 +1,4 @@
-"""Forecast the steps of many sessions at once, and log what was said."""
+"""Forecasts the steps of many sessions at once, and logs the forecasts."""
 
 import threading
 import time
@@ -34,8 +34,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What one version said to one step, or that it failed."""
+class _Result:
+    """The forecast of one version for one step, or its failure."""
 
     version: str
     values: NDArray[np.float64] | None
@@ -52,7 +52,7 @@ class _Said:
         return Status.DEGRADED if self.is_fallback else Status.OK
 
     def prediction_id(self, step: Step) -> str:
-        """Name it the same when the step is sent again, so that it counts once."""
+        """Return the id, equal when the step is sent again, so that it counts once."""
         name = f"{step.session_id}:{step.step_index}:{self.version}"
         return f"{name}:shadow" if self.is_shadow else name
 
@@ -65,7 +65,7 @@ class Forecaster:
     contract
         Names the channels, in the order of the windows.
     routing
-        Returns the document in force.
+        Returns the current document.
     worker
         The name of this process in the log.
     """
@@ -92,7 +92,7 @@ class Forecaster:
         """Forecast every step, in the order given.
 
         A challenger that fails is replaced by the champion for this step, and
-        its failure is logged. While the routing says so, every step is also
+        its failure is logged. While the routing is shadowed, every step is also
         scored by the other version, which is logged as shadow and not served.
 
         Raises
@@ -124,8 +124,8 @@ class Forecaster:
     def _keep_pinned(self, routing: Routing, step: Step, session: OpenSession) -> None:
         """Keep the version that began a session, unless it was taken out of service.
 
-        The window of inputs is all the state there is, so that another version
-        can go on from it warm.
+        The window of inputs is the whole state, so that another version can continue
+        from it without a cold start.
         """
         if session.version not in {served.version for served in routing.served}:
             session.version = self._choice(routing, step)
@@ -152,11 +152,11 @@ class Forecaster:
             is_shadow=True,
         )
         answers = []
-        for step, *said in zip(steps, pinned, rescued, shadows, strict=True):
-            for one in said:
+        for step, *results in zip(steps, pinned, rescued, shadows, strict=True):
+            for one in results:
                 if one is not None:
                     self._monitor.log(self._row(step, one))
-            answers.append(_answer(step, said[1] or said[0]))
+            answers.append(_answer(step, results[1] or results[0]))
         return _complete(answers, champion)
 
     def _ask(
@@ -165,20 +165,20 @@ class Forecaster:
         held: Sequence[OpenSession],
         *,
         is_shadow: bool = False,
-    ) -> list[_Said | None]:
-        """Ask each version once, for all the steps that want it."""
-        said: list[_Said | None] = [None] * len(held)
+    ) -> list[_Result | None]:
+        """Forecast once with each version, for all of its steps."""
+        results: list[_Result | None] = [None] * len(held)
         for version in sorted({one for one in wanted if one is not None}):
             where = [i for i, one in enumerate(wanted) if one == version]
             is_cold = self._versions.is_cold(version)
             forecasts: Sequence[NDArray[np.float64] | None] = [None] * len(where)
             started = time.monotonic()
-            with suppress(VersionFailed):  # said with a value that is None
+            with suppress(VersionFailed):  # recorded with values None
                 windows = np.stack([held[i].window for i in where])
                 forecasts = list(self._versions.forecast(version, windows))
             seconds = time.monotonic() - started
             for i, values in zip(where, forecasts, strict=True):
-                said[i] = _Said(
+                results[i] = _Result(
                     version=version,
                     values=values,
                     is_shadow=is_shadow,
@@ -187,9 +187,9 @@ class Forecaster:
                     latency_seconds=seconds,
                     batch_size=len(where),
                 )
-        return said
+        return results
 
-    def _row(self, step: Step, one: _Said) -> dict[str, object]:
+    def _row(self, step: Step, one: _Result) -> dict[str, object]:
         row: dict[str, object] = {
             "prediction_id": one.prediction_id(step),
             "version": one.version,
@@ -220,7 +220,7 @@ def _shadow(routing: Routing, version: str) -> str | None:
     return others[0] if others else None
 
 
-def _answer(step: Step, one: _Said | None) -> Answer | None:
+def _answer(step: Step, one: _Result | None) -> Answer | None:
     if one is None or one.values is None:
         return None
     return Answer(

@@ -1,4 +1,4 @@
-"""The state of open sessions: the last hours that each has seen, and who serves it."""
+"""The state of open sessions: the last hours of input of each, and its version."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from core.errors import Conflict, Unprocessable
 
 
 class UnknownSession(Conflict):
-    """A step came for sessions that we do not hold; start them again with their context."""
+    """A step of unknown sessions; they must be started again with their context."""
 
     def __init__(self, session_ids: Sequence[str]) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class Step:
     at
         Event time of the last of `values`.
     step_index
-        Counts the steps of a session from 0. A step that is sent again bears
+        Counts the steps of a session from 0. A step that is sent again has
         the same number and changes nothing.
     values : (k, channel)
         The new hours, oldest first.
@@ -51,13 +51,13 @@ class Step:
 
     @property
     def is_start(self) -> bool:
-        """A start brings its context along."""
+        """Whether the step starts a session: it has a context."""
         return self.context is not None
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenSession:
-    """What is remembered between two steps."""
+    """State of a session between two steps."""
 
     window: NDArray[np.float64]
     version: str
@@ -71,12 +71,12 @@ class Sessions:
     Parameters
     ----------
     input_length
-        Hours that a version looks back.
+        Hours of input of a version.
     time_to_live
         A session whose last step is this much older than the newest step of
-        all is forgotten. Event time: a history may be replayed at any speed.
+        all is removed. Event time: a history may be replayed at any speed.
     max_open
-        Above this the session that was idle longest is forgotten.
+        Above this the session that was idle longest is removed.
     """
 
     def __init__(self, input_length: int, time_to_live: timedelta, max_open: int) -> None:
@@ -90,7 +90,7 @@ class Sessions:
         return len(self._open)
 
     def check(self, steps: Sequence[Step]) -> None:
-        """Refuse all of a request before any of it has an effect.
+        """Check all steps of a request before any has an effect.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Sessions:
             raise UnknownSession(unknown)
 
     def take(self, step: Step, version: str) -> OpenSession:
-        """Bring a session up to a step that was checked.
+        """Update a session by a step that was checked.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Sessions:
         return held
 
     def settle(self, steps: Sequence[Step]) -> None:
-        """Forget the sessions that have ended, expired, or no longer fit."""
+        """Remove the sessions that have ended, have expired, or exceed `max_open`."""
         for step in steps:
             if step.is_end:
                 self._open.pop(step.session_id, None)

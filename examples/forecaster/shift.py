@@ -1,4 +1,4 @@
-"""What the example's world is made of: a fleet, a change of regime, a fault, a generator.
+"""Parts of the example's world: a fleet, a change of regime, a fault, a generator.
 
 Everything is made at run time and nothing is kept: the real series may be
 used as it is, and altered copies of it may not be published.
@@ -55,7 +55,7 @@ def shift(values: NDArray[np.float64], hours: NDArray[np.int64]) -> NDArray[np.f
 
 
 def is_weekend(hours: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell for each hour of the series whether it is on a Saturday or a Sunday."""
+    """Return for each hour of the series whether it is on a Saturday or a Sunday."""
     weekend: NDArray[np.bool_] = (hours // DAY + FIRST_WEEKDAY) % 7 >= 5
     return weekend
 
@@ -68,14 +68,14 @@ def fault(values: NDArray[np.float64], channel: int, factor: float) -> NDArray[n
 
 
 def fleet(series: NDArray[np.float64], n_entities: int, seed: int) -> NDArray[np.float64]:
-    """Make relatives of one real transformer: each with its own gains and a little noise.
+    """Derive a fleet from one real transformer: each with its own gains and a little noise.
 
     Parameters
     ----------
     series : (hour, channel)
         The real one.
     n_entities
-        How many relatives.
+        Size of the fleet.
     seed
         Same seed, same fleet.
 
@@ -94,11 +94,11 @@ def fleet(series: NDArray[np.float64], n_entities: int, seed: int) -> NDArray[np
 
 
 def synthetic(n_hours: int, seed: int) -> NDArray[np.float64]:
-    """Return a series (hour, channel) like that of a transformer, where none is at hand.
+    """Return a synthetic series (hour, channel) like that of a transformer.
 
     Seven channels share three loads (useful, useless, weather), with a daily
     and a weekly season whose shape and strength wander, a slow trend, and
-    noise with a memory of hours. About as hard to forecast as ETTh1.
+    noise that is autocorrelated over hours. About as hard to forecast as ETTh1.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def synthetic(n_hours: int, seed: int) -> NDArray[np.float64]:
 def _wander(
     random: np.random.Generator, n_hours: int, memory_hours: float
 ) -> NDArray[np.float64]:
-    """Return noise (hour,) of unit variance that forgets within `memory_hours`."""
+    """Return noise (hour,) of unit variance, autocorrelated over `memory_hours`."""
     phi = np.exp(-1.0 / memory_hours)
     shocks = random.normal(size=n_hours) * np.sqrt(1 - phi**2)
     wandering: NDArray[np.float64] = lfilter([1.0], [1.0, -phi], shocks)

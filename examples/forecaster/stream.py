@@ -1,7 +1,7 @@
-"""Play a fleet against the service and the API, one event day at a time.
+"""Replays a fleet against the service and the API, one event day at a time.
 
-The stream knows the truth, so that it can say how wrong the service was on
-each day whatever Seqwatch thinks of it.
+The stream has the true values, so that it can return the error of the service on
+each day independently of Seqwatch.
 """
 
 import time
@@ -37,20 +37,20 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _JSON = {"Content-Type": "application/json"}
 PAUSE = 0.1  # seconds between two attempts
 
-# A process that is killed comes back; one that answers with these is on its way.
+# A killed process is restarted; one that answers with these is starting.
 _AWAY = frozenset({429, 502, 503, 504})
 
 
 class Unreachable(AppError):
-    """The other side stayed away for longer than we have patience."""
+    """The service or the API was unreachable for longer than `patience`."""
 
 
 class Refused(AppError):
-    """The other side answered, and not with what we asked for."""
+    """The service or the API answered with an error."""
 
 
 class Stream:
-    """The users of the service, and the meters that know later what was true.
+    """The users of the service, and the meters that send labels later.
 
     Every entity opens one session a day, at the hour of its group, and sends
     its new hours every six. All entities of one hour go into one request.
@@ -65,7 +65,7 @@ class Stream:
     model
         Its name at Seqwatch.
     patience
-        Seconds for which a side that is away is asked again.
+        Seconds for which an unreachable service is retried.
     seed
         Of the delays of labels.
     """
@@ -91,11 +91,11 @@ class Stream:
 
     @property
     def n_days(self) -> int:
-        """Days that can be played, with the truth known for every forecast."""
+        """Days that can be replayed, with true values for every forecast."""
         return (self._world.n_hours - N_HISTORY - CONTRACT.horizon) // DAY
 
     def send_history(self) -> int:
-        """Tell Seqwatch what was read, and what was known, before the service opened.
+        """Send the readings and labels from before the start of the service.
 
         Sending it again changes nothing.
 
@@ -115,19 +115,19 @@ class Stream:
         return n_rows
 
     def step(self, day: int) -> None:
-        """Play one event day: every session, then the labels that fall due.
+        """Replay one event day: every session, then the labels that arrive on it.
 
         Parameters
         ----------
         day
-            Counted from the opening of the service, from 0.
+            Counted from the start of the service, from 0.
 
         Raises
         ------
         Unreachable
-            When one side stays away.
+            When the service or the API is unreachable.
         Refused
-            When one side refuses what we send, or breaks down over it.
+            When the service or the API answers with an error.
         """
         first_hour = N_HISTORY + day * DAY
         for hour in range(DAY):
@@ -138,20 +138,20 @@ class Stream:
             self._send_table("labels", table, f"labels-{first_hour}")
 
     def play_hour(self, day: int, hour: int) -> None:
-        """Play the sessions that have a step in one hour of a day. Raises like `step`."""
+        """Replay the sessions that have a step in one hour of a day. Raises like `step`."""
         group, is_between = divmod(hour % STRIDE, STAGGER)
         entities = range(group, len(self._world.entities), STRIDE // STAGGER)
         if entities and not is_between:
             self._ask(day, N_HISTORY + day * DAY + hour, hour // STRIDE, entities)
 
     def served_error(self, day: int) -> float:
-        """Say how wrong the forecasts of one day were.
+        """Return the error of the forecasts of one day.
 
         Returns
         -------
         float
             Mean absolute error over entities, steps, channels and hours ahead,
-            in standard deviations of each channel before the service opened.
+            in standard deviations of each channel before the start of the service.
             NaN when nothing was served on that day.
         """
         errors = self._errors.get(day)
@@ -161,7 +161,7 @@ class Stream:
         items = [self._item(day, hour, step_index, entity) for entity in entities]
         response = self._post_steps(items)
         if response.status_code == httpx.codes.CONFLICT:
-            # The service was restarted and has lost its sessions: give them back.
+            # The service was restarted without its sessions: start them again.
             lost = set(response.json()["sessions"])
             items = [
                 self._start(item, hour, entity) if item["session_id"] in lost else item
@@ -169,7 +169,7 @@ class Stream:
             ]
             response = self._post_steps(items)
         _expect_ok(response)
-        self._judge(day, hour, entities, response.json()["items"])
+        self._record_errors(day, hour, entities, response.json()["items"])
 
     def _post_steps(self, items: Sequence[dict[str, object]]) -> httpx.Response:
         content = msgspec.json.encode({"items": items})
@@ -197,7 +197,7 @@ class Stream:
         columns: list[list[float]] = self._world.observed[entity, start:end].T.tolist()
         return dict(zip(CHANNELS, columns, strict=True))
 
-    def _judge(
+    def _record_errors(
         self,
         day: int,
         hour: int,
@@ -205,9 +205,9 @@ class Stream:
         answers: Iterable[dict[str, dict[str, list[float]]]],
     ) -> None:
         for entity, answer in zip(entities, answers, strict=True):
-            said = np.array([answer["output"][name] for name in CHANNELS]).T
+            predicted = np.array([answer["output"][name] for name in CHANNELS]).T
             true = self._world.actual[entity, hour + 1 : hour + 1 + CONTRACT.horizon]
-            error: NDArray[np.float64] = np.abs(said - true) / self._scale
+            error: NDArray[np.float64] = np.abs(predicted - true) / self._scale
             self._errors[day][entity, hour] = float(error.mean())
 
     def _send_table(self, route: str, table: pa.Table, batch_id: str) -> None:

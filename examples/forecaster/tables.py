@@ -1,4 +1,4 @@
-"""The history of a fleet, as the Arrow tables that the API takes."""
+"""The history of a fleet, as Arrow tables for the API."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ DAYS_PER_TABLE = 60  # of 16 entities: 1.3 MB, well below the limit of one reque
 
 
 def reference_tables(world: World) -> Iterator[pa.Table]:
-    """Yield what the fleet read before the service opened: one row per entity and day."""
+    """Yield the readings from before the service opened: one row per entity and day."""
     for first in range(0, N_HISTORY // DAY, DAYS_PER_TABLE):
         days = range(first, min(first + DAYS_PER_TABLE, N_HISTORY // DAY))
         where = [(entity, day) for day in days for entity in range(len(world.entities))]
@@ -44,7 +44,7 @@ def label_tables(world: World, arrivals: NDArray[np.float64]) -> Iterator[pa.Tab
 def label_table(
     world: World, where: Sequence[tuple[int, int]], arrivals: NDArray[np.float64]
 ) -> pa.Table:
-    """Return the labels of some (entity, day): what really happened, and when it was known."""
+    """Return the labels of some (entity, day), with their times of arrival."""
     first_hours = np.array([day for _, day in where]) * DAY
     return pa.table(
         {
@@ -57,7 +57,7 @@ def label_table(
 
 
 def label_arrivals(world: World, seed: int) -> NDArray[np.float64]:
-    """Return when the label of each day is known.
+    """Return the time of arrival of the label of each day.
 
     Parameters
     ----------

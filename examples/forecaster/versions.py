@@ -1,4 +1,4 @@
-"""The versions that a service holds in memory, each loaded before it is asked."""
+"""The versions that a service holds in memory, each loaded before its first use."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ class VersionFailed(Exception):
 
 
 class Versions:
-    """What the routing document names, ready to forecast.
+    """The loaded versions of the routing document.
 
     Parameters
     ----------
     load
         Turns the bytes of an artifact, and their checksum, into a forecast
-        function. May raise anything when they are no such thing.
+        function. May raise any exception for another content.
     contract
         The shapes that a version must take and give.
     """
@@ -42,11 +42,11 @@ class Versions:
         self._served: set[str] = set()
 
     def prepare(self, routing: Routing, fetch: Fetch) -> None:
-        """Load what a new document names and forget what it does not.
+        """Load the versions of a new document, and unload all others.
 
         A challenger that cannot be loaded is kept as one that always fails:
         its failures are logged and count against it. A champion that cannot
-        be loaded keeps the new document from taking effect.
+        be loaded prevents the new document from taking effect.
 
         Raises
         ------
@@ -62,8 +62,8 @@ class Versions:
                 is_champion = served == routing.champion
                 known = self._take(served, fetch, is_champion=is_champion)
             loaded[served] = known
-        # Whole dictionaries are swapped: a request that runs meanwhile sees the
-        # old ones or the new ones.
+        # Whole dictionaries are replaced: a concurrent request uses the old ones or the
+        # new ones.
         self._loaded = loaded
         self._by_name = {served.version: known for served, known in loaded.items()}
 
@@ -72,7 +72,7 @@ class Versions:
         return tuple(self._by_name)
 
     def is_cold(self, version: str) -> bool:
-        """Say whether this process has never forecast with a version before."""
+        """Return whether this process has never forecast with a version before."""
         return version not in self._served
 
     def forecast(self, version: str, windows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,8 +93,8 @@ class Versions:
         Raises
         ------
         VersionFailed
-            When the version is not loaded, breaks down, or answers with
-            something that is not a number.
+            When the version is not loaded, raises, or returns values that are
+            not numbers.
         """
         known = self._by_name.get(version)
         if known is None:

@@ -1,4 +1,4 @@
-"""The fleet that the example serves: hourly readings of transformers, and what befalls them."""
+"""The fleet of the example: hourly readings of transformers, and scenarios of changes."""
 
 import csv
 import os
@@ -33,7 +33,7 @@ CONTRACT = Contract(
 
 
 class Kind(StrEnum):
-    """What befalls the fleet."""
+    """Kind of a scenario."""
 
     NONE = "none"
     SHIFT = "shift"
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What happens, and when.
+    """A change of the fleet, and its time.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Scenario:
     channel, factor
         Of the fault.
     until
-        The hour at which the fault is mended, or None.
+        The hour at which the fault ends, or None.
     """
 
     kind: Kind = Kind.NONE
@@ -71,7 +71,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class World:
-    """What the sensors report, and what is true.
+    """The readings of the sensors, and the true values.
 
     Attributes
     ----------
@@ -96,19 +96,19 @@ class World:
 def make_world(
     series: NDArray[np.float64], *, n_entities: int, seed: int, scenario: Scenario
 ) -> World:
-    """Let a scenario befall a fleet.
+    """Return a fleet to which a scenario is applied.
 
     Parameters
     ----------
     series : (hour, channel)
-        One real transformer; each entity is a relative of it.
+        One real transformer, from which each entity is derived.
     n_entities, seed
-        Size of the fleet, and what makes its members differ.
+        Size of the fleet, and seed of the differences of its entities.
 
     Returns
     -------
     World
-        The same for the same arguments, to the bit.
+        Equal for equal arguments, to the bit.
     """
     actual = shift.fleet(series, n_entities, seed)
     hours = np.arange(scenario.at, actual.shape[1])
@@ -130,7 +130,7 @@ def make_world(
 
 
 def find_series(path: Path | None = None) -> Path | None:
-    """Return the file of ETTh1: the one given, or where `SEQWATCH_DATA` says, or None.
+    """Return the file of ETTh1: the one given, or that in `SEQWATCH_DATA`, or None.
 
     Raises
     ------

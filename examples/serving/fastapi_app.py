@@ -47,13 +47,13 @@ def create_app(
     @app.post("/forecasts")
     def forecast(question: Question) -> dict[str, object]:
         version = router.choose(question.session_id) or default
-        if version not in models:  # a challenger that we could not load
+        if version not in models:  # a challenger that could not be loaded
             version = router.champion or default
         windows = torch.tensor([[question.load, question.temperature]]).transpose(1, 2)
         with torch.no_grad():
             output, _ = models[version](windows)
         values: list[float] = output[0].tolist()
-        # Status, time taken and trace come from the request that this belongs to.
+        # Status, latency and trace come from the request.
         prediction_id = monitor.log(
             version=version,
             session_id=question.session_id,

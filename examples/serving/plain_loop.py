@@ -1,4 +1,4 @@
-"""A loop that forecasts hour after hour, carries the state on, and labels what came true."""
+"""A loop that forecasts hour after hour with a state, and logs labels."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ def serve(
     entity: str,
     every: int = 10,
 ) -> list[list[float]]:
-    """Forecast after every hour, and say what the hour really was.
+    """Forecast after every hour, and log its label.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def serve(
                 **states.features(),
             }
             prediction.output = {"load": output[0].tolist()}
-        # What the hour before forecast has just come true.
+        # The label of the previous hour's forecast has just arrived.
         monitor.label(entity=entity, target_at=at, actual={"load": [float(values[0])]})
         forecasts.append(output[0].tolist())
     states.close()

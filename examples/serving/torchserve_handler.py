@@ -31,7 +31,7 @@ class Handler:
             TorchServe's: `manifest` names the model and its version.
         """
         model = context.manifest["model"]
-        # The workers share the folder: each takes a place of its own in it.
+        # The workers share the folder: each uses its own subfolder.
         self._monitor = Monitor(
             os.environ["SEQWATCH_URL"],
             os.environ["SEQWATCH_KEY"],

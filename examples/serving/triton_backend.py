@@ -1,7 +1,7 @@
 """A model of Triton's Python backend: `model.py` of a model repository.
 
 Triton calls `initialize` once in each instance's process, and `execute` with
-the requests that it has put together.
+the requests that it has batched.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Who may come in, and how far."""
+"""API keys: authentication, scopes, creation, revocation, and the audit log."""
 
 import hashlib
 import re
@@ -19,29 +19,29 @@ from db.session import read_only
 from db.tables import ApiKey, AuditEvent, Rollout, Scope
 from services.access.ttl_cache import Cached
 
-API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # a key opens these, a cookie the pages
+API_PATHS = ("/v1/", "/metrics", "/openapi.json")  # need a key; pages need a cookie
 PREFIX = "sw_"
 N_RANDOM_BYTES = 32
 NO_KEY = "send a key: Authorization: Bearer sw_…"
 TRAINING_PREFIX = "swt_"
-# As `secrets.token_urlsafe` writes them.
+# 32 random bytes as `secrets.token_urlsafe` encodes them.
 _TOKEN = re.compile(rf"({PREFIX}|{TRAINING_PREFIX})[A-Za-z0-9_-]{{43}}")
-TTL = timedelta(seconds=5)  # how long a revoked key may still open
+TTL = timedelta(seconds=5)  # how long a revoked key may still be accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A known key.
+    """An authenticated key.
 
     Attributes
     ----------
     model_id
-        The only model that the key reaches; None reaches all of them.
+        The only model that the key gives access to; None gives access to all.
     limits
-        What it may send, where that is less than the installation takes.
+        What it may send, where that is less than the installation allows.
     rollout_id
-        The rollout whose training the token is for: it has no scope, and opens nothing but
-        what its trainer reports. None of a key.
+        The rollout whose training the token is for: it has no scope, and gives access only
+        to the routes on which its trainer reports. None of a key.
     """
 
     key_id: UUID
@@ -52,19 +52,19 @@ class Caller:
     rollout_id: UUID | None = None
 
     def holds(self, scope: Scope) -> bool:
-        """Say whether the key opens this; `admin` opens everything."""
+        """Return whether the key has this scope; `admin` includes all scopes."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-class Door:
-    """Lets known keys in. Remembers them for a moment; strangers not at all."""
+class Authenticator:
+    """Authenticates tokens. Known keys are cached for `ttl`; unknown tokens are not cached."""
 
     def __init__(self, sessions: sessionmaker[Session], ttl: timedelta = TTL) -> None:
         self._sessions = sessions
         self._callers = Cached(self._look_up, ttl)
 
-    def admit(self, token: str | None) -> Caller:
-        """Return who shows this token.
+    def authenticate(self, token: str | None) -> Caller:
+        """Return the caller that a token belongs to.
 
         Raises
         ------
@@ -75,9 +75,9 @@ class Door:
             raise Unauthorized(NO_KEY)
         return self._callers.get(digest_of(token))
 
-    def remembered(self, token: str) -> Caller | None:
-        """Return who shows this token, if that was asked a moment ago; reads no database."""
-        return self._callers.remembered(digest_of(token))
+    def cached(self, token: str) -> Caller | None:
+        """Return the caller of a token if it is in the cache; reads no database."""
+        return self._callers.cached(digest_of(token))
 
     def _look_up(self, digest: bytes) -> Caller:
         with read_only(self._sessions) as session:
@@ -146,12 +146,12 @@ def token_in(authorization: str | None) -> str | None:
 
 
 def plausible_token(authorization: str | None) -> str:
-    """Return the token of a header, if it may be one of ours; no database is asked for others.
+    """Return the token of a header if it has the form of a key; reads no database.
 
     Raises
     ------
     Unauthorized
-        If there is none, or none that `create_key` could have made.
+        If there is none, or it does not have the form of a key or a training token.
     """
     token = token_in(authorization)
     if not token:
@@ -162,22 +162,22 @@ def plausible_token(authorization: str | None) -> str:
 
 
 def require(caller: Caller, scope: Scope, model_id: UUID | None = None) -> None:
-    """Let the caller pass, or say what is missing.
+    """Check that a caller has a scope, for one model or for the whole installation.
 
     Parameters
     ----------
     caller
-        Who asks.
+        The caller of the request.
     scope
-        What the request needs.
+        The scope that the request needs.
     model_id
         The model that the request is about; None when it is about the whole
-        installation, which a key for one model does not reach.
+        installation, to which a key for one model has no access.
 
     Raises
     ------
     Forbidden
-        Naming the scope, or saying that the key is for another model.
+        If the scope is missing, or the key is for another model.
     """
     if not caller.holds(scope):
         raise Forbidden(f"key {caller.name!r} lacks the scope {scope}")
@@ -193,7 +193,7 @@ def create_key(
     now: datetime,
     limits: Limits = AS_INSTALLED,
 ) -> str:
-    """Make a key and return its token, which cannot be read again.
+    """Create a key and return its token, which cannot be read again.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def keys(session: Session) -> list[ApiKey]:
 
 
 def revoke_key(session: Session, name: str, now: datetime) -> None:
-    """Close a key for good. Doors notice within their time to live.
+    """Revoke a key permanently. Authenticators accept it for at most their `ttl` more.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def audit(
     detail: dict[str, Any],
     now: datetime,
 ) -> None:
-    """Write down that somebody changed something, in the transaction of the change."""
+    """Record a change in the audit log, in the transaction of the change."""
     session.add(
         AuditEvent(actor=actor, action=action, subject=subject, detail=detail, recorded_at=now)
     )

@@ -1,4 +1,4 @@
-"""A browser shows a key once, and is known by a cookie from then on."""
+"""Browser sessions: a key is exchanged for a cookie."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from db.queries.queue.leases import is_due
 from db.tables import ApiKey, Scope, WebSession
 from services.access.api_keys import Caller, caller_of, digest_of, require
 
-LASTS = timedelta(hours=12)  # one working day: then the key is asked for again
+LASTS = timedelta(hours=12)  # one working day: then the key must be entered again
 
 
 def sign_in(session: Session, caller: Caller, now: datetime) -> str:
@@ -32,7 +32,7 @@ def sign_in(session: Session, caller: Caller, now: datetime) -> str:
 
 
 def who(session: Session, token: str | None, now: datetime) -> Caller:
-    """Return whose browser this is.
+    """Return the caller that a session cookie belongs to.
 
     Raises
     ------
@@ -54,6 +54,6 @@ def who(session: Session, token: str | None, now: datetime) -> Caller:
 
 
 def sign_out(session: Session, token: str | None) -> None:
-    """End a browser session; one that is over already stays over."""
+    """End a browser session; no effect if it has ended."""
     if token:
         session.execute(delete(WebSession).where(WebSession.digest == digest_of(token)))

@@ -1,7 +1,7 @@
-"""Is there room for more: on the disks, and in the backlog?
+"""Limits on free disk space and on the backlog, above which nothing more is accepted.
 
-What is refused here would otherwise fail later, and less kindly. Each limit
-lets go somewhat below where it takes hold, so that nothing flutters.
+Without them a write would fail later. Each limit has hysteresis: it is lifted
+somewhat below the value at which it is applied.
 """
 
 import shutil
@@ -19,23 +19,23 @@ from core.schema.rows import Kind
 from core.settings import Settings
 from db.queries.log import inbox
 
-LOOK_EVERY = 0.2  # seconds between two looks at the disks
-REGAINED = 1.25  # of the least free space: then it is enough again
-RELIEVED = 0.9  # of the largest backlog
-SHARE_ASIDE = 0.25  # of the largest backlog, for one stream that is set aside
+CHECK_EVERY = 0.2  # seconds between two readings of the free space
+REGAINED = 1.25  # times the least free space: the limit is lifted
+RELIEVED = 0.9  # times the largest backlog: the limit is lifted
+SHARE_ASIDE = 0.25  # times the largest backlog, for one stream that is set aside
 
 FreeBytes = Callable[[Path], int]
 
 
 def free_bytes(path: Path) -> int:
-    """Return the free space of the disk that a path lies on, or will lie on."""
+    """Return the free bytes of the disk that holds a path, or will hold it."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
 
 
 def stores(settings: Settings) -> dict[str, Path]:
-    """Return the folders on disks that we fill; what lies elsewhere is not seen from here."""
+    """Return the local folders that data is written to; remote stores are left out."""
     found = {}
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and url.database:
@@ -46,14 +46,14 @@ def stores(settings: Settings) -> dict[str, Path]:
 
 
 class Disks:
-    """Watches the free space of the disks that we fill.
+    """Checks the free space of the local disks that data is written to.
 
     Parameters
     ----------
     settings
-        Name the folders, and the least space that is to stay free.
+        With the folders, and the least space that must stay free.
     free
-        How to look.
+        Returns the free bytes of the disk of a path.
     clock
         Seconds; goes forward only.
     """
@@ -68,7 +68,7 @@ class Disks:
         self._least = settings.min_free_bytes
         self._free = free
         self._clock = clock
-        self._looked_at = -LOOK_EVERY
+        self._checked_at = -CHECK_EVERY
         self._low: str | None = None
 
     def free(self) -> dict[str, int]:
@@ -76,9 +76,9 @@ class Disks:
         return {name: self._free(path) for name, path in self._stores.items()}
 
     def low(self) -> str | None:
-        """Say which disk is nearly full; None while all have room."""
-        if self._least and self._clock() - self._looked_at >= LOOK_EVERY:
-            self._looked_at = self._clock()
+        """Return a message that names the disk that is nearly full; None if none is."""
+        if self._least and self._clock() - self._checked_at >= CHECK_EVERY:
+            self._checked_at = self._clock()
             enough = self._least * (REGAINED if self._low else 1.0)
             tight = [name for name, free in self.free().items() if free < enough]
             self._low = (
@@ -92,21 +92,21 @@ class Disks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is accepted and not yet in the lake, of all streams but those set aside."""
+    """The backlog of all streams except those set aside."""
 
     n_bytes: int
     age: timedelta
 
 
 def backlog(session: Session, now: datetime) -> Backlog:
-    """Read the backlog of all streams that go on."""
+    """Read the backlog of all streams except those set aside."""
     n_bytes, oldest, _ = inbox.backlog(session)
     age = now - oldest if oldest else timedelta(0)
     return Backlog(n_bytes=n_bytes, age=max(age, timedelta(0)))
 
 
 def is_full(n_bytes: int, most: int, was_full: bool) -> bool:
-    """Say whether the backlog is over its limit, or not yet well below it again.
+    """Return whether the backlog is over its limit, or not yet 10 % below it again.
 
     Examples
     --------
@@ -117,10 +117,10 @@ def is_full(n_bytes: int, most: int, was_full: bool) -> bool:
 
 
 def full_aside(waiting: inbox.Backlog, most: int) -> frozenset[tuple[UUID, Kind]]:
-    """Return the streams set aside of which nothing more is taken.
+    """Return the streams set aside of which nothing more is accepted.
 
-    Each may hold a share of the largest backlog, and all of them together with the others
-    the whole: a stream that is stuck takes no room from those that go on.
+    Each may hold a share of the largest backlog, and all of them together with the other
+    streams the whole of it: a stream that is stuck does not block the others.
 
     Examples
     --------
@@ -138,17 +138,17 @@ def full_aside(waiting: inbox.Backlog, most: int) -> frozenset[tuple[UUID, Kind]
 
 
 def shortages(settings: Settings, disks: Disks, waiting: Backlog) -> list[str]:
-    """Say everything that keeps us from taking more, in words for an operator."""
-    said = [disks.low()]
+    """Return a message for each limit because of which nothing more is accepted."""
+    messages = [disks.low()]
     if waiting.n_bytes > settings.max_backlog_bytes:
-        said.append(
+        messages.append(
             f"{waiting.n_bytes} bytes wait for the archive: "
             f"more than SEQWATCH_MAX_BACKLOG_BYTES ({settings.max_backlog_bytes})"
         )
     if waiting.age > settings.max_backlog_age:
         most = settings.max_backlog_age.total_seconds()
-        said.append(
+        messages.append(
             f"rows have waited {waiting.age.total_seconds():.0f} s for the archive: "
             f"longer than SEQWATCH_MAX_BACKLOG_AGE ({most:.0f} s)"
         )
-    return [each for each in said if each]
+    return [each for each in messages if each]

@@ -1,8 +1,8 @@
-"""Limits that hold before memory grows: room for bodies, and a rate of rows, for each key.
+"""Limits per key on the bytes of waiting requests and on the rate of rows.
 
-All of this is about one process. With n replicas a key has n times its rate
-and its room: the replicas share nothing but the database, and to ask that
-for each request would cost more than the request.
+They are checked before memory is allocated, and hold for one process. With n
+replicas a key has n times its rate and its bytes: the replicas share only the
+database, and a query for each request would cost more than the request.
 """
 
 import time
@@ -19,12 +19,12 @@ from core.settings import Settings
 
 K = TypeVar("K")
 
-MAX_BUCKETS = 10_000  # keys whose balance is remembered; a full bucket need not be
+MAX_BUCKETS = 10_000  # keys whose balance is stored; a full bucket need not be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """What a key may send, with what the installation says filled in; no rate is 0."""
+    """Limits of a key, completed with the settings of the installation; rate 0 is no limit."""
 
     body_bytes: int
     rows: int
@@ -34,11 +34,11 @@ class Allowed:
 
 
 def allowed(limits: Limits, settings: Settings) -> Allowed:
-    """Fill in what a key's limits leave open; none is wider than the installation's."""
+    """Return a key's limits, completed from the settings; the settings are upper bounds."""
     rate = limits.rows_per_second or settings.max_rows_per_second
     waiting = min(limits.waiting_bytes or MOST, settings.max_waiting_bytes)
     return Allowed(
-        # What never has room is refused for good, not for now.
+        # A body that never fits is refused with 413 at once, not with 503 each time.
         body_bytes=min(limits.body_bytes or MOST, settings.max_body_bytes, waiting),
         rows=min(limits.rows or MOST, settings.max_rows),
         rows_per_second=rate,
@@ -47,78 +47,76 @@ def allowed(limits: Limits, settings: Settings) -> Allowed:
     )
 
 
-class Ticket:
-    """The room of one request, from before its body is read until it is answered.
+class Reservation:
+    """Bytes held by a request, from before its body is read to its answer; not thread-safe."""
 
-    Not to be shared by threads that use it at the same time.
-    """
+    __slots__ = ("_is_charged", "_limiter", "_n_bytes", "allowed", "key_id")
 
-    __slots__ = ("_hall", "_is_charged", "_n_bytes", "allowed", "key_id")
-
-    def __init__(self, hall: "Hall", key_id: UUID, allowed: Allowed) -> None:
-        self._hall = hall
+    def __init__(self, limiter: "BodyLimiter", key_id: UUID, allowed: Allowed) -> None:
+        self._limiter = limiter
         self._n_bytes = 0
         self._is_charged = False
         self.key_id = key_id
         self.allowed = allowed
 
-    def need(self, n_bytes: int) -> None:
-        """Have room for a body of this size, before it is in memory.
+    def grow_to(self, n_bytes: int) -> None:
+        """Reserve the bytes of a body of this size, before it is in memory.
 
-        Call it with the declared size, then, as the body grows, with what has
-        come: only what goes beyond what was held before counts.
+        Call it with the declared size, then, as the body grows, with the size
+        so far: only bytes beyond those already reserved are added.
 
         Raises
         ------
         TooLarge
-            If the key may not send so much at once.
+            If the body is larger than the key may send.
         Busy
-            If there is no room now, or the key has filled its share of it.
+            If too few bytes are free now, or the key has reserved its share of them.
         """
         if n_bytes > self._n_bytes:
             if n_bytes > self.allowed.body_bytes:
                 raise TooLarge(f"a body may have {self.allowed.body_bytes} bytes")
-            self._hall.take(self.key_id, n_bytes - self._n_bytes, self.allowed.waiting_bytes)
+            n_more = n_bytes - self._n_bytes
+            self._limiter.reserve(self.key_id, n_more, self.allowed.waiting_bytes)
             self._n_bytes = n_bytes
 
     def release(self) -> None:
-        """Give the room back; once is enough, twice does no harm."""
+        """Release the bytes; a second call has no effect."""
         if self._n_bytes:
-            self._hall.give_back(self.key_id, self._n_bytes)
+            self._limiter.release(self.key_id, self._n_bytes)
             self._n_bytes = 0
 
     def charge(self, n_rows: int) -> None:
-        """Count the rows of a decoded batch; once, however often it is decoded.
+        """Count the rows of a decoded batch against the rate; also if repeated, once.
 
         Raises
         ------
         TooLarge
-            If the key may not send so many at once.
+            If the batch has more rows than the key may send.
         TooMany
-            If the key is in debt from batches before; nothing is counted then.
+            If earlier batches have exceeded the rate; nothing is counted then.
         """
         if n_rows > self.allowed.rows:
             raise TooLarge(f"more than {self.allowed.rows} rows in one batch")
         if not self._is_charged:
-            self._hall.charge(self.key_id, self.allowed, n_rows)
+            self._limiter.charge(self.key_id, self.allowed, n_rows)
             self._is_charged = True
 
-    def counts_rows(self, max_rows: int) -> bool:
-        """Say whether the key may send fewer rows than anybody may."""
+    def is_row_limited(self, max_rows: int) -> bool:
+        """Return whether the key has a rate, or may send fewer rows in a batch than others."""
         return bool(self.allowed.rows_per_second) or self.allowed.rows < max_rows
 
 
-class Hall:
-    """Where requests wait: bounded in bytes, and shared fairly among keys.
+class BodyLimiter:
+    """Bounds the bytes of waiting requests, and shares them fairly among keys.
 
-    A key may hold as much as is still free. So one alone fills half of the
-    room, two a third each, and n leave 1/(n + 1) free for whoever comes next:
-    nobody is locked out by somebody else's queue [1]_.
+    Dynamic threshold [1]_: a key may hold as many bytes as are still free. One
+    key alone gets half of them, two get a third each, and n keys leave 1/(n + 1)
+    free for a further key, so that no key is blocked by the queues of others.
 
     Parameters
     ----------
     max_bytes
-        Of all requests together.
+        Limit for all requests together.
     clock
         Seconds; goes forward only.
 
@@ -139,11 +137,11 @@ class Hall:
 
     @property
     def n_bytes(self) -> int:
-        """How much is held now."""
+        """The bytes reserved now."""
         return self._n_bytes
 
-    def enter(self, key_id: UUID, allowed: Allowed) -> Ticket:
-        """Let a request in that has not been read yet.
+    def admit(self, key_id: UUID, allowed: Allowed) -> Reservation:
+        """Return an empty reservation for a request that has not been read yet.
 
         Raises
         ------
@@ -153,10 +151,10 @@ class Hall:
         if allowed.rows_per_second and key_id in self._buckets:
             with self._lock:
                 _refuse_debt(self._bucket(key_id, allowed))
-        return Ticket(self, key_id, allowed)
+        return Reservation(self, key_id, allowed)
 
-    def take(self, key_id: UUID, n_bytes: int, most: int) -> None:
-        """Hold room for a key, or raise Busy."""
+    def reserve(self, key_id: UUID, n_bytes: int, most: int) -> None:
+        """Reserve bytes for a key, which may hold `most`, or raise Busy."""
         with self._lock:
             held = self._held.get(key_id, 0) + n_bytes
             free = self._max_bytes - self._n_bytes - n_bytes
@@ -166,8 +164,8 @@ class Hall:
             self._held[key_id] = held
             self._n_bytes += n_bytes
 
-    def give_back(self, key_id: UUID, n_bytes: int) -> None:
-        """Give room back."""
+    def release(self, key_id: UUID, n_bytes: int) -> None:
+        """Release bytes of a key."""
         with self._lock:
             self._n_bytes -= n_bytes
             self._held[key_id] -= n_bytes
@@ -195,12 +193,12 @@ class Hall:
 
 
 class Attempts:
-    """A rate of attempts for each address, before anything of an attempt is read.
+    """Limits the rate of attempts per address, before the request is read.
 
     Parameters
     ----------
     per_second, burst
-        In the long run, and at once after a rest.
+        Attempts in the long run, and at once after a pause.
     clock
         Seconds; goes forward only.
     """
@@ -221,7 +219,7 @@ class Attempts:
         Raises
         ------
         TooMany
-            If there were more than the rate allows.
+            If the address has made more attempts than the rate allows.
         """
         now = self._clock()
         known = self._buckets.get(address)
@@ -237,7 +235,7 @@ class Attempts:
 
 
 def _not_full(buckets: Mapping[K, Bucket], now: float) -> dict[K, Bucket]:
-    """Leave out the full buckets: they need not be remembered."""
+    """Return the buckets that are not full: the others need not be stored."""
     return {key: one for key, one in buckets.items() if one.later(now).balance < one.burst}
 
 

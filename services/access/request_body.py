@@ -13,49 +13,49 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Disconnected(Malformed):
-    """The caller hung up before the body was complete."""
+    """The client disconnected before the body was complete."""
 
 
 def at_most(max_bytes: int) -> Callable[[int], None]:
-    """Return what refuses a body of more bytes."""
+    """Return a check that raises TooLarge for more than `max_bytes`."""
 
-    def need(n_bytes: int) -> None:
+    def reserve(n_bytes: int) -> None:
         if n_bytes > max_bytes:
             raise TooLarge(f"a body may have at most {max_bytes} bytes")
 
-    return need
+    return reserve
 
 
 async def read_body(
-    declared: str | None, receive: Receive, need: Callable[[int], None], within: timedelta
+    declared: str | None, receive: Receive, reserve: Callable[[int], None], within: timedelta
 ) -> bytes:
-    """Read a body whole, after it was given room.
+    """Read a whole body, after its bytes are reserved.
 
     Parameters
     ----------
     declared
         Its `Content-Length`, if there is one.
     receive
-        As ASGI has it.
-    need
-        Raises where there is no room for so many bytes; called with the declared
-        length, then with what has come so far.
+        The `receive` of ASGI.
+    reserve
+        Called with the declared length, then with the length so far; raises if so
+        many bytes cannot be held.
     within
-        How long all of it may take.
+        Time limit for the whole body.
 
     Raises
     ------
     TooLarge, Busy
-        If its declared length, or what has come so far, has no room.
+        If `reserve` refuses the declared length, or the length so far.
     TooSlow
-        If it takes longer than it may.
+        If it takes longer than `within`.
     Disconnected
-        If the caller hangs up.
+        If the client disconnects.
     """
     declared = declared or "0"
     if not (declared.isascii() and declared.isdecimal()) or len(declared) > MAX_DIGITS:
         raise TooLarge("the header Content-Length is not a number of bytes")
-    need(int(declared))
+    reserve(int(declared))
     parts, n_bytes = [], 0
     try:
         async with asyncio.timeout(within.total_seconds()):
@@ -65,7 +65,7 @@ async def read_body(
                     raise Disconnected
                 part = message.get("body", b"")
                 n_bytes += len(part)
-                need(n_bytes)
+                reserve(n_bytes)
                 parts.append(part)
                 if not message.get("more_body", False):
                     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,4 +1,4 @@
-"""What was read a moment ago, kept for a moment."""
+"""Cache with a time to live."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,8 @@ MAX_ENTRIES = 10_000
 class Cached(Generic[Key, Value]):
     """Calls `load` at most once per key and time to live; safe under threads.
 
-    What `load` raises is not kept: an unknown name is looked up each time, so
-    a model or a key that was just made is found at once.
+    Exceptions of `load` are not cached: an unknown name is loaded each time, so
+    a model or a key that was just created is found at once.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Cached(Generic[Key, Value]):
         self._lock = Lock()
 
     def get(self, key: Key) -> Value:
-        """Return what `load` says, or said at most one time to live ago."""
+        """Return what `load` returns, or returned at most one time to live ago."""
         # The age counts from before the read: whatever changed after that is seen in time.
         read_at = self._clock()
         entry = self._entries.get(key)
@@ -51,12 +51,12 @@ class Cached(Generic[Key, Value]):
             self._entries[key] = (read_at + self._ttl, value)
         return value
 
-    def remembered(self, key: Key) -> Value | None:
-        """Return what is kept, without calling `load`."""
+    def cached(self, key: Key) -> Value | None:
+        """Return the cached value, or None; does not call `load`."""
         entry = self._entries.get(key)
         return entry[1] if entry is not None and self._clock() < entry[0] else None
 
     def forget(self, key: Key) -> None:
-        """Read it anew next time."""
+        """Drop an entry: the next `get` calls `load`."""
         with self._lock:
             self._entries.pop(key, None)

@@ -114,7 +114,7 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
         before=group.before,
         edges=edges,
         parts=summarise_rows(rows, group.contract, edges),
-        times=event_time.look(
+        times=event_time.examine(
             rows, group.clock, group.policy.lateness_of(group.contract.grain)
         ),
         entities=entities.seen(rows, group.contract.measured),

@@ -1,4 +1,4 @@
-"""From a request body to the answer 'kept': decode, check, commit in groups."""
+"""Ingestion: request bodies are decoded, validated and committed in groups."""
 
 from services.ingest.batch import Accepted, Batch, Feed, Format
 from services.ingest.group_commit import Committer

@@ -1,4 +1,4 @@
-"""What comes in, and what is answered."""
+"""Batches and their results."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ from core.terms import Terms
 
 
 class Feed(StrEnum):
-    """The three ways in. The reference is a prediction that no model has served."""
+    """The three ingest routes. Reference rows are predictions that no model has served."""
 
     PREDICTIONS = "predictions"
     REFERENCE = "reference"
@@ -21,12 +21,12 @@ class Feed(StrEnum):
 
     @property
     def kind(self) -> Kind:
-        """The stream that the rows join."""
+        """The stream that the rows belong to."""
         return Kind.LABELS if self is Feed.LABELS else Kind.PREDICTIONS
 
 
 class Format(StrEnum):
-    """The bodies that we read, by content type."""
+    """Supported formats of bodies, by content type."""
 
     JSON = "application/json"
     MSGPACK = "application/msgpack"
@@ -42,25 +42,25 @@ ALIASES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One request, still as it came over the wire.
+    """One request, with its body as received.
 
     Attributes
     ----------
     model_id, model
-        Whose rows they are; the name is for metrics.
+        The model of the rows; the name is for metrics.
     terms
-        What the rows must keep to, and what of them may be stored.
+        The contract of the rows, and which values may be stored.
     batch_id
-        From the `Idempotency-Key` header. A `batch_id` inside the body goes
-        before it; without either, the hash of the body names the batch.
+        From the `Idempotency-Key` header. A `batch_id` inside the body has
+        precedence; without either, the hash of the body is the id.
     body
-        Unpacked: the same batch is the same whether it was compressed or not.
+        Unpacked, so that a compressed and a plain body are the same batch.
     contract_digest
-        Of the contract that the sender believes in; None when it does not say.
+        Digest of the contract that the sender uses; None when it sends none.
     trace_id
-        From the `traceparent` header, for the rows that bear none.
+        From the `traceparent` header, for the rows without one.
     faults
-        What is known to be wrong with rows before any is read.
+        Faults of rows that are known before the body is read.
     """
 
     model_id: UUID
@@ -87,14 +87,14 @@ class Accepted:
     Attributes
     ----------
     n_accepted, n_quarantined
-        Rows that were kept, and rows that broke the contract.
+        Rows that were stored, and rows that broke the contract.
     is_duplicate
-        The batch was here before; nothing was changed.
+        The batch was received before; nothing was changed.
     faults
         One for each quarantined row, by row; empty in the answer to a duplicate.
     duplicates
-        Rows whose `prediction_id` stood in the batch before: dropped, the
-        first one counts. Empty in the answer to a duplicate.
+        Rows with the `prediction_id` of an earlier row of the batch: dropped.
+        Empty in the answer to a duplicate.
     """
 
     n_accepted: int

@@ -1,6 +1,6 @@
-"""What is odd about the times of rows, and how far they may move a model's clock.
+"""Anomalies in the times of rows, and the clock of a model (its newest event time).
 
-The rules are told in docs/time.md.
+docs/time.md describes the rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 _US = timedelta(microseconds=1)
 _DAY_US = timedelta(days=1) // _US
-OLD = timedelta(days=2)  # a row that is older when it comes is history, and no arrival
+OLD = timedelta(days=2)  # a row older than this when received is history, not an arrival
 
 
-class Oddity(StrEnum):
-    """How a row's time may be odd. The last two are kept out of the log, in quarantine."""
+class TimeAnomaly(StrEnum):
+    """Anomaly of a row's time. Rows of the last two kinds are quarantined."""
 
     OUT_OF_ORDER = "out_of_order"
     LATE = "late"
@@ -36,22 +36,23 @@ class Oddity(StrEnum):
     BEFORE_1970 = "before_1970"
 
 
-# As services.ingest.validation.validate words them.
-_REFUSED = {"in the future": Oddity.FUTURE, "before 1970-01-02": Oddity.BEFORE_1970}
+# Reasons of services.ingest.validation.validate.
+_REFUSED = {"in the future": TimeAnomaly.FUTURE, "before 1970-01-02": TimeAnomaly.BEFORE_1970}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """What the times of some rows amount to.
+    """Summary of the times of some rows.
 
     Attributes
     ----------
     clock
         The newest event time that can be true.
     counts
-        Rows by what is odd about them.
+        Number of rows by anomaly.
     arrivals
-        By ten seconds of wall time: rows that came within two days, without the reference.
+        Rows received within two days of their time, by ten seconds of wall time, without the
+        reference.
     """
 
     clock: datetime
@@ -59,22 +60,21 @@ class Times:
     arrivals: CellCounts
 
 
-def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
-    """Look at the times of rows in the order in which they came.
+def examine(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
+    """Count the anomalies in the times of rows, in the order in which they were received.
 
-    Nothing happens after it is reported: a row that is ahead of its own
-    arrival has a clock that is fast, and moves the model's no further than to
-    the moment at which it arrived. Each row is compared with what the rows
-    before it had shown, so that the counts do not depend on how rows are cut
-    into groups. Past input (the reference) is neither late nor out of order:
-    it is about the past.
+    An event cannot be after its report: a row whose time is ahead of its
+    arrival comes from a fast clock, and advances the model's clock only to its
+    time of arrival. Each row is compared with the newest time of the rows
+    before it, so that the counts do not depend on how rows are grouped. Past
+    input (the reference) is neither late nor out of order.
 
     Parameters
     ----------
     rows
         Predictions, with `at`, `received_at` and `version`; at least one.
     clock
-        The model's clock before them.
+        The model's clock before these rows.
     lateness
         How long after its end an event day is held open.
     """
@@ -96,16 +96,16 @@ def look(rows: pa.Table, clock: datetime | None, lateness: timedelta) -> Times:
     return Times(
         clock=_EPOCH + newest * _US,
         counts={
-            Oddity.OUT_OF_ORDER: int(older.sum()),
-            Oddity.LATE: int(late.sum()),
-            Oddity.AHEAD: int(((at > received) & served).sum()),
+            TimeAnomaly.OUT_OF_ORDER: int(older.sum()),
+            TimeAnomaly.LATE: int(late.sum()),
+            TimeAnomaly.AHEAD: int(((at > received) & served).sum()),
         },
         arrivals=_arrivals(received[served & (received - at < OLD // _US)]),
     )
 
 
 def is_arrival(rows: pa.Table, now: datetime) -> bool:
-    """Return whether any of some rows, received now, is no history."""
+    """Return whether any of the rows, received now, is an arrival and not history."""
     return bool(pc.max(rows["at"]).as_py() > now - OLD)
 
 
@@ -128,7 +128,7 @@ def days_of(hours: Sequence[Ints]) -> list[date]:
 
 
 def refused(faults: Sequence[RowFault]) -> dict[str, int]:
-    """Count the rows that are kept out of the log because of their time.
+    """Count the rows that are quarantined because of their time.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def refused(faults: Sequence[RowFault]) -> dict[str, int]:
     """
     counts: dict[str, int] = {}
     for fault in faults:
-        oddity = _REFUSED.get(fault.reason)
-        if oddity is not None:
-            counts[oddity.value] = counts.get(oddity.value, 0) + 1
+        anomaly = _REFUSED.get(fault.reason)
+        if anomaly is not None:
+            counts[anomaly.value] = counts.get(anomaly.value, 0) + 1
     return counts

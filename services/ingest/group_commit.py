@@ -1,4 +1,4 @@
-"""One commit for many requests: whoever waits shares the next flush to disk."""
+"""Group commit: the batches of all waiting requests are stored in one transaction."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ from core.schema.rows import Kind
 from db.queries.log import inbox
 from db.session import read_only, unit_of_work
 from services.access.capacity import Disks, full_aside, is_full
-from services.access.rate_limits import Allowed, Hall, Ticket
+from services.access.rate_limits import Allowed, BodyLimiter, Reservation
 from services.ingest import metrics
 from services.ingest.batch import Accepted, Batch
 from services.ingest.formats.decode import Section, decode
@@ -29,22 +29,22 @@ from services.ingest.persist import Outcome, store
 
 log = logging.getLogger("seqwatch.ingest")
 
-MAX_WAITING_BYTES = 128 * 2**20  # unless a hall is given
+MAX_WAITING_BYTES = 128 * 2**20  # unless a limiter is given
 MAX_WAITING = 10_000
 MAX_GROUP_BYTES = 4 * 2**20
 MAX_GROUP = 1024
-# Seconds. Where a group had company, the next is not begun for the first who
-# comes: the others' requests are on their way.
+# Seconds. After a group of several batches the next is not begun with the first
+# batch: those of the other clients follow within this time.
 LINGER = 0.002
-# A group of this size is stored while the next is decoded: both let other threads run.
-# To hand over a small one costs more than it saves.
+# A group of this size is stored while the next is decoded: both release the GIL.
+# Passing a smaller group to the other thread costs more than it saves.
 OVERLAP_BYTES = 256 * 2**10
-OUTAGE_SECONDS = 2.0  # after which it pays to try a database again that did not answer
-DISK_SECONDS = 30.0  # and a disk that was full
-ASIDE_SECONDS = 60.0  # before a full stream that is set aside is tried again
-BACKLOG_EVERY = 5.0  # seconds between two looks at how far the archive is behind
+OUTAGE_SECONDS = 2.0  # Retry-After while the database is not available
+DISK_SECONDS = 30.0  # Retry-After while a disk is full
+ASIDE_SECONDS = 60.0  # Retry-After of a full stream that is set aside
+BACKLOG_EVERY = 5.0  # seconds between two readings of the backlog
 
-# What the platform hands over by itself is bounded by the room alone.
+# Batches of the platform itself are limited only by the free bytes.
 OURSELVES = UUID(int=0)
 UNLIMITED = Allowed(
     body_bytes=2**63, rows=2**63, rows_per_second=0.0, burst_rows=0.0, waiting_bytes=2**63
@@ -55,12 +55,12 @@ UNLIMITED = Allowed(
 class _Waiting:
     batch: Batch
     answer: Future[Accepted]
-    ticket: Ticket
+    reservation: Reservation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decoded:
-    """A group, ready to be stored; why some of it cannot be, by place in the group."""
+    """A decoded group; `refused` holds the errors of batches by their index in the group."""
 
     sections: Sequence[Section]
     refused: Mapping[int, AppError]
@@ -68,27 +68,27 @@ class _Decoded:
 
 
 class Committer:
-    """Takes batches from any thread, stores them in groups, answers when they are on disk.
+    """Stores batches from any thread in groups; their futures are done when they are on disk.
 
-    One thread decodes and commits: two that do both were measured, and halve the
-    groups instead of doubling the rate, because a group costs much and a row
-    little. Only a large group is stored by a second thread, in its turn.
+    One thread decodes and commits. Two such threads were measured: they halve the
+    size of the groups and do not double the rate, because the cost of a group is
+    mostly fixed. Only large groups are stored by a second thread, in order.
 
     Parameters
     ----------
     sessions
-        Where to.
+        Sessions of the database.
     max_rows
-        Of one batch.
+        Limit for one batch.
     max_backlog_bytes
-        Above this size of the inbox nothing more is taken: then the archive
-        is broken, and the disk is what is left to protect.
+        Above this size of the inbox nothing more is accepted, so that a broken
+        archive does not fill the disk.
     clock
-        When a group was received.
-    hall
-        Where bodies have their room; by default one of its own.
+        Returns the time at which a group is received.
+    limiter
+        Limits the bytes of waiting bodies; by default one of its own.
     disks
-        Nothing is taken while one is nearly full; by default nobody looks.
+        Nothing is accepted while one is nearly full; by default not checked.
     """
 
     def __init__(
@@ -98,18 +98,18 @@ class Committer:
         max_rows: int,
         max_backlog_bytes: int,
         clock: Callable[[], datetime] = utcnow,
-        hall: Hall | None = None,
+        limiter: BodyLimiter | None = None,
         disks: Disks | None = None,
     ) -> None:
         self._sessions = sessions
         self._max_rows = max_rows
         self._max_backlog_bytes = max_backlog_bytes
         self._clock = clock
-        # A SimpleQueue, not a condition: to put does not wake the other thread
-        # in the middle of the event loop's work.
+        # A SimpleQueue, not a condition: `put` does not switch to the other thread
+        # while the event loop runs.
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._hall = hall or Hall(MAX_WAITING_BYTES)
-        metrics.WAITING_BYTES.set_function(lambda: self._hall.n_bytes)
+        self._limiter = limiter or BodyLimiter(MAX_WAITING_BYTES)
+        metrics.WAITING_BYTES.set_function(lambda: self._limiter.n_bytes)
         self._disks = disks
         self._n_last = 0
         self._is_full = False
@@ -119,17 +119,17 @@ class Committer:
         self._is_open = True
         self._thread: Thread | None = None
         self._storer: ThreadPoolExecutor | None = None
-        self._stored: Future[None] | None = None  # the group that the storer has in hand
+        self._stored: Future[None] | None = None  # the group that the storer stores
 
     def start(self) -> None:
-        """Begin to store."""
+        """Start the threads."""
         self._is_open = True
         self._storer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._thread = Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Store what was taken, then end."""
+        """Store the accepted batches, then end the threads."""
         with self._lock:
             self._is_open = False
             self._waiting.put(None)
@@ -138,15 +138,15 @@ class Committer:
         if self._storer is not None:
             self._storer.shutdown()
 
-    def enter(self, key_id: UUID, allowed: Allowed) -> Ticket:
-        """Let a request in whose body has not been read yet.
+    def admit(self, key_id: UUID, allowed: Allowed) -> Reservation:
+        """Return an empty reservation for a request whose body has not been read yet.
 
         Raises
         ------
         TooMany
             If its key has sent more rows than it may.
         Busy
-            If nothing is taken now.
+            If nothing is accepted now: shutdown, a full disk or a full inbox.
         """
         if not self._is_open:
             raise Busy("shutting down")
@@ -155,37 +155,37 @@ class Committer:
             raise Busy(low, retry_after=DISK_SECONDS)
         if self._is_full:
             raise Busy("the inbox is full: the archive is behind", BACKLOG_EVERY)
-        return self._hall.enter(key_id, allowed)
+        return self._limiter.admit(key_id, allowed)
 
-    def submit(self, batch: Batch, ticket: Ticket | None = None) -> Future[Accepted]:
-        """Take a batch; the future is done when the batch is on disk, or refused.
+    def submit(self, batch: Batch, reservation: Reservation | None = None) -> Future[Accepted]:
+        """Queue a batch; the future is done when the batch is on disk, or refused.
 
         Parameters
         ----------
         batch
-            Whole.
-        ticket
-            From `enter`. It is released when the batch is answered, or by the
-            caller if this raises. By default one that the platform itself gives.
+            The batch, with its whole body.
+        reservation
+            From `admit`. It is released when the batch is answered, or by the
+            caller if this raises. By default one of the platform itself.
 
         Raises
         ------
         Busy
-            If too much is waiting already, here or for the archive.
+            If too many batches wait already, here or for the archive.
         """
-        if ticket is None:
-            ticket = self.enter(OURSELVES, UNLIMITED)
+        if reservation is None:
+            reservation = self.admit(OURSELVES, UNLIMITED)
         if (batch.model_id, batch.feed.kind) in self._full_aside:
-            ticket.release()
+            reservation.release()
             raise Busy(f"{batch.feed.kind.value} of this model are set aside", ASIDE_SECONDS)
-        ticket.need(len(batch.body))
+        reservation.grow_to(len(batch.body))
         answer: Future[Accepted] = Future()
         with self._lock:
             if not self._is_open or self._waiting.qsize() >= MAX_WAITING:
-                ticket.release()
+                reservation.release()
                 raise Busy("too many batches are waiting for the disk")
-            answer.add_done_callback(lambda _: ticket.release())
-            self._waiting.put(_Waiting(batch=batch, answer=answer, ticket=ticket))
+            answer.add_done_callback(lambda _: reservation.release())
+            self._waiting.put(_Waiting(batch=batch, answer=answer, reservation=reservation))
         return answer
 
     def _run(self) -> None:
@@ -193,16 +193,16 @@ class Committer:
             if group:
                 self._guard(group, self._commit)
             if time.monotonic() - self._backlog_read_at >= BACKLOG_EVERY:
-                self._guard((), lambda _: self.look_at_backlog())
+                self._guard((), lambda _: self.read_backlog())
 
     def _guard(
         self, group: Sequence[_Waiting], act: Callable[[Sequence[_Waiting]], None]
     ) -> None:
-        """Do the outermost step of a thread: record what fails, answer, go on."""
+        """Call a function; log its exception and set it on the futures of the group."""
         try:
             act(group)
         except Exception as error:  # noqa: BLE001
-            # Where, and not what: the message of an error may quote a value of a row.
+            # The traceback without the message, which may quote a value of a row.
             kind = type(error).__name__
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error("a group of %d batches failed: %s\n%s", len(group), kind, where)  # noqa: TRY400
@@ -233,7 +233,7 @@ class Committer:
         return group
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Decode a group here; store it here too or, if it is large, on the other thread."""
+        """Decode a group, and store it in this thread or, if it is large, in the other."""
         try:
             decoded = self._decode(group)
         except Exception:
@@ -256,13 +256,13 @@ class Committer:
         now = self._clock()
         batches = {no: each.batch for no, each in enumerate(group)}
         sections, refused = decode(batches, now, self._max_rows)
-        if any(each.ticket.counts_rows(self._max_rows) for each in group):
+        if any(each.reservation.is_row_limited(self._max_rows) for each in group):
             limited = [_within_limits(section, group, refused) for section in sections]
             sections = [section for section in limited if section.drafts]
         return _Decoded(sections=sections, refused=refused, now=now)
 
     def _one_by_one(self, group: Sequence[_Waiting]) -> None:
-        """Do each batch alone, because the others must not suffer for one."""
+        """Store each batch in a group of its own, so that the error of one affects no other."""
         for each in group:
             self._guard([each], lambda one: self._finish(one, self._decode(one)))
 
@@ -316,8 +316,8 @@ class Committer:
         for (model, kind, became, is_rows), n in tally.items():
             (metrics.ROWS if is_rows else metrics.BATCHES).labels(model, kind, became).inc(n)
 
-    def look_at_backlog(self) -> None:
-        """Ask how much the archive has not taken yet; otherwise done every few seconds."""
+    def read_backlog(self) -> None:
+        """Read the size of the backlog; otherwise done every few seconds."""
         self._backlog_read_at = time.monotonic()
         try:
             with read_only(self._sessions) as session:
@@ -332,12 +332,12 @@ class Committer:
 def _within_limits(
     section: Section, group: Sequence[_Waiting], refused: dict[int, AppError]
 ) -> Section:
-    """Leave out the batches that are over their keys' limits, and note why."""
+    """Return the batches within the limits of their keys; add the others to `refused`."""
     kept = []
     for draft in section.drafts:
         n_rows = draft.n_kept + len(draft.faults) + len(draft.duplicates)
         try:
-            group[draft.no].ticket.charge(n_rows)
+            group[draft.no].reservation.charge(n_rows)
         except (TooLarge, TooMany) as error:
             refused[draft.no] = error
         else:

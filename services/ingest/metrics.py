@@ -1,4 +1,4 @@
-"""What ingest counts about itself; described in docs/metrics.md."""
+"""Prometheus metrics of ingestion; described in docs/metrics.md."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -27,18 +27,18 @@ from services.ingest.formats.decode import Draft, Section
 
 Outcome = Accepted | AppError
 
-# Most columns are empty or repeat themselves, and bytes that are not written need
-# not be flushed. Threads would cost more in meeting than they save in work.
+# Most columns are empty or repetitive, and fewer bytes are faster to flush. Threads
+# would cost more in synchronisation than they save.
 _COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[int, Outcome]:
-    """Keep every batch that was not here before.
+    """Store every batch that was not received before.
 
     Parameters
     ----------
     session
-        Whose commit makes the answers true.
+        The results hold once it is committed.
     sections
         The decoded group; at least one.
     now
@@ -47,8 +47,8 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     Returns
     -------
     dict
-        The answer for each batch, by its place in the group. A batch that was
-        here before is answered from its receipt; one whose id was used for
+        The result of each batch, by its index in the group. A batch that was
+        received before gets the result of its receipt; one whose id was used for
         other content gets BatchMismatch.
     """
     # load
@@ -56,7 +56,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
     for section in sections:
         for draft in section.drafts:
             firsts.setdefault(_key(draft), draft)
-    named = [_receipt(firsts[key], now) for key in sorted(firsts)]  # in one order: no deadlocks
+    named = [_receipt(firsts[key], now) for key in sorted(firsts)]  # sorted to avoid deadlocks
     new = inbox.add_receipts(session, named)
     old = inbox.receipts(session, firsts.keys() - new) if len(new) < len(firsts) else {}
 
@@ -93,7 +93,7 @@ def store(session: Session, sections: Iterable[Section], now: datetime) -> dict[
 def _keep(
     session: Session, kept: Iterable[tuple[Section, list[Draft]]], now: datetime
 ) -> set[UUID]:
-    """Keep rows; of which models predictions have arrived."""
+    """Store rows; return the models that have got predictions which are arrivals."""
     arrived = set[UUID]()
     for section, drafts in kept:
         rows = section.kept(drafts)
@@ -114,7 +114,7 @@ def _count_mismatches(session: Session, drafts: Iterable[Draft]) -> None:
             counted[model_id, day, reason.value] += n
             days[model_id].add(day)
     contract_violations.add(session, counted)
-    for model_id in sorted(days):  # in one order: no deadlocks
+    for model_id in sorted(days):  # sorted to avoid deadlocks
         recompute_marks.mark_closed(session, model_id, days[model_id])
 
 
@@ -140,7 +140,7 @@ def _accepted(draft: Draft) -> Accepted:
 
 
 def _again(draft: Draft, digest: bytes, first: Accepted | Receipt) -> Outcome:
-    """Answer a batch whose id was used before, by what became of the first."""
+    """Return the result of a batch whose id was used before, by that of the first."""
     if draft.digest != digest:
         return BatchMismatch(f"batch {draft.batch_id!r} was sent before with other content")
     return Accepted(
@@ -161,12 +161,12 @@ def _receipt(draft: Draft, now: datetime) -> dict[str, Any]:
 def keep(
     session: Session, model_id: UUID, kind: Kind, rows: pa.Table, received_at: datetime
 ) -> None:
-    """Put rows into the inbox: into the database or, if they are many, a file beside it.
+    """Store rows in the inbox: in the database or, if they are many, in a file beside it.
 
     Parameters
     ----------
     session
-        Of a transaction that writes.
+        Session of a writing transaction.
     model_id, kind
         The stream.
     rows
@@ -199,7 +199,7 @@ def _write(rows: pa.Table, sink: pa.NativeFile) -> None:
 
 
 def _count_refused(session: Session, drafts: list[Draft]) -> None:
-    """Count the rows whose time nobody can believe, in one order: no deadlocks."""
+    """Count the rows with an impossible time, in sorted order to avoid deadlocks."""
     for draft in sorted(drafts, key=lambda draft: draft.batch.model_id):
         row_counters.add(session, draft.batch.model_id, event_time.refused(draft.faults))
 

@@ -1,8 +1,8 @@
-"""Which trace does a request belong to? W3C Trace Context, level 1."""
+"""Trace of a request: W3C Trace Context, level 1."""
 
 import re
 
-# Later versions of the format may say more behind another dash.
+# Later versions of the format may have more fields after another dash.
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}"
     r"(?P<more>-.*)?"

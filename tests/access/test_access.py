@@ -10,8 +10,8 @@ from core.errors import Conflict, Forbidden, Unauthorized
 from db.session import read_only, unit_of_work
 from db.tables import ApiKey, Scope
 from services.access.api_keys import (
+    Authenticator,
     Caller,
-    Door,
     create_key,
     digest_of,
     require,
@@ -81,20 +81,20 @@ def test_a_known_key_is_let_in_until_it_is_revoked(
 ) -> None:
     with unit_of_work(sessions) as session:
         token = create_key(session, "ci", ["read", "ingest"], None, now)
-    door = Door(sessions, ttl=timedelta(0))
-    who = door.admit(token)
+    authenticator = Authenticator(sessions, ttl=timedelta(0))
+    who = authenticator.authenticate(token)
     assert (who.name, who.scopes) == ("ci", frozenset({Scope.READ, Scope.INGEST}))
     with unit_of_work(sessions) as session:
         revoke_key(session, "ci", now)
     with pytest.raises(Unauthorized):
-        door.admit(token)
+        authenticator.authenticate(token)
 
 
 @pytest.mark.parametrize("token", [None, "", "sw_guess", "é"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_strangers_stay_out(sessions: sessionmaker[Session], token: str | None) -> None:
     with pytest.raises(Unauthorized):
-        Door(sessions).admit(token)
+        Authenticator(sessions).authenticate(token)
 
 
 def test_names_of_keys_are_never_used_again(session: Session, now: datetime) -> None:

@@ -155,7 +155,7 @@ def test_a_bug_in_the_short_way_keeps_its_trace_in_the_log(
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("api.ingestion.ingest.Intake._batch", fail)
+    monkeypatch.setattr("api.ingestion.ingest.IngestEndpoint._batch", fail)
     answer = as_key("ingest").post(f"/v1/models/{model}/predictions", json={})
     assert answer.status_code == 500
     assert error_of(answer) == "InternalError"

@@ -99,7 +99,7 @@ def test_the_example_is_a_unit(as_key: Clients, operator: TestClient) -> None:
     operator.put("/v1/models/load", json=BODIES["put_model"])
     found = compared(as_key("read"), "/v1/models/load/skew", BODIES["compare_skew"])
     [fault] = found["features"][0]["faults"]
-    assert fault["said"] == "another unit, factor 1000 (kilo)"
+    assert fault["message"] == "another unit, factor 1000 (kilo)"
     assert found["golden"]["reasons"][0] == "24 vectors, and 50 are needed"
 
 

@@ -15,7 +15,7 @@ from cli.processes import platform_command
 from core import __version__
 from db.session import connect
 from db.tables import ApiKey, Scope
-from services.access.api_keys import Door
+from services.access.api_keys import Authenticator
 from tests.streams import add_model
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_a_key_is_printed_once_and_only_its_digest_is_kept(
     assert main(["key", "forecaster", "--scope", "ingest", "--model", "grid"]) == 0
     token = capsys.readouterr().out.strip()
     assert token.startswith("sw_")
-    caller = Door(sessions).admit(token)
+    caller = Authenticator(sessions).authenticate(token)
     assert (caller.name, caller.scopes, caller.model_id) == (
         "forecaster",
         frozenset({Scope.INGEST}),

@@ -149,8 +149,8 @@ def test_bodies_are_compressed_until_an_api_does_not_read_them(api: Api) -> None
 
 def test_the_two_parts_of_a_batch_keep_their_ids_when_they_are_sent_again(api: Api) -> None:
     batch = pack(Kind.PREDICTIONS, [b'{"prediction_id":"p-%d"}' % i for i in range(3)], "c")
-    first, second = batch.halves()
-    assert batch.halves() == (first, second)
+    first, second = batch.split()
+    assert batch.split() == (first, second)
     assert (first.n_rows, second.n_rows, first.contract) == (1, 2, "c")
     assert first.batch_id != second.batch_id != batch.batch_id
 

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.types import ASGIApp, Message
 
-from api.main import ROOMS, create_app
+from api.main import ROUTERS, create_app
 from api.server.json_route import MAX_JSON_BYTES, JsonRoute
 from core.settings import Settings
 from services.ingest import Feed
@@ -70,7 +70,7 @@ def ask(app: ASGIApp, method: str, path: str, **headers: str) -> int:
 
 ROUTES = [
     route
-    for part in (*ROOMS, pages, signing, findings, orders, lookup)
+    for part in (*ROUTERS, pages, signing, findings, orders, lookup)
     for route in part.router.routes
     if isinstance(route, APIRoute)
 ]

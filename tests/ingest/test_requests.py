@@ -211,12 +211,12 @@ def test_nothing_more_is_taken_while_the_archive_is_far_behind(
     try:
         sender.submit(batch_of("a", "p-1"))
         sender.answers[0].result(timeout=10)
-        sender.committer.look_at_backlog()
+        sender.committer.read_backlog()
         with pytest.raises(Busy, match="archive"):
             sender.submit(batch_of("b", "p-2"))
         with unit_of_work(sessions) as session:
             session.execute(delete(Inbox))
-        sender.committer.look_at_backlog()
+        sender.committer.read_backlog()
         sender.submit(batch_of("b", "p-2"))
     finally:
         sender.committer.stop()

@@ -11,7 +11,7 @@ import pytest
 
 from api.ingestion.ingest import Unpacker
 from core.errors import Busy
-from services.access.rate_limits import Allowed, Hall, Ticket
+from services.access.rate_limits import Allowed, BodyLimiter, Reservation
 from services.ingest.formats.decompress import Packing, unpack
 
 EMPTY = gzip.compress(b"")
@@ -59,11 +59,11 @@ def test_a_body_waits_for_no_more_than_one_of_every_other_key(
     monkeypatch.setattr("api.ingestion.ingest.N_UNPACKING", 1)  # threads run in any order
 
     async def come() -> None:
-        unpacker, hall = Unpacker(), Hall(2**30)
+        unpacker, limiter = Unpacker(), BodyLimiter(2**30)
         one, other = uuid4(), uuid4()
 
         async def send(key: Any, name: bytes) -> None:
-            await unpacker(name * 10_000, Packing.GZIP, Ticket(hall, key, ALLOWED))
+            await unpacker(name * 10_000, Packing.GZIP, Reservation(limiter, key, ALLOWED))
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(50):
@@ -77,17 +77,17 @@ def test_a_body_waits_for_no_more_than_one_of_every_other_key(
 
 
 def test_what_was_unpacked_needs_room_too() -> None:
-    hall = Hall(2**22)
+    limiter = BodyLimiter(2**22)
     packed = gzip.compress(os.urandom(3 * 2**18).hex().encode())
 
-    async def come(ticket: Ticket) -> None:
-        await Unpacker()(packed, Packing.GZIP, ticket)
+    async def come(reservation: Reservation) -> None:
+        await Unpacker()(packed, Packing.GZIP, reservation)
 
-    first, second = (Ticket(hall, uuid4(), ALLOWED) for _ in range(2))
+    first, second = (Reservation(limiter, uuid4(), ALLOWED) for _ in range(2))
     asyncio.run(come(first))
     with pytest.raises(Busy):
         asyncio.run(come(second))
     first.release()
     asyncio.run(come(second))
     second.release()
-    assert hall.n_bytes == 0
+    assert limiter.n_bytes == 0

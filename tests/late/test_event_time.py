@@ -81,14 +81,14 @@ def at(*rows: tuple[timedelta, timedelta], **fields: Any) -> Any:
 def test_what_is_unexpected_is_counted(
     rows: list[tuple[timedelta, timedelta]], clock: timedelta, expected: dict[str, int]
 ) -> None:
-    seen = event_time.look(at(*rows), None, HOUR)
+    seen = event_time.examine(at(*rows), None, HOUR)
     assert seen.clock == START + clock
     assert {name: n for name, n in seen.counts.items() if n} == expected
 
 
 def test_past_input_is_about_the_past_and_no_anomaly() -> None:
     rows = at((DAY, DAY), (HOUR, DAY), version="reference", output=None)
-    seen = event_time.look(rows, START + 9 * DAY, HOUR)
+    seen = event_time.examine(rows, START + 9 * DAY, HOUR)
     assert (seen.clock, sum(seen.counts.values())) == (START + 9 * DAY, 0)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.clock import utcnow
 from core.settings import Settings
 from db.session import unit_of_work
-from services.access.api_keys import Door, create_key
+from services.access.api_keys import Authenticator, create_key
 from tests.conftest import Once
 from tests.web import fleet_rows
 from web import pages
@@ -26,7 +26,9 @@ Browsers = Callable[..., TestClient]
 def app(sessions: sessionmaker[Session], now: datetime, tmp_path: Path) -> FastAPI:
     app = FastAPI()
     settings = Settings(public_url=HOST, reports=tmp_path / "reports", lake=tmp_path / "lake")
-    pages.mount(app, sessions=sessions, door=Door(sessions), settings=settings)
+    pages.mount(
+        app, sessions=sessions, authenticator=Authenticator(sessions), settings=settings
+    )
     app.dependency_overrides[utcnow] = lambda: now
     return app
 

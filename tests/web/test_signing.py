@@ -13,7 +13,7 @@ from core.settings import Settings
 from db.session import read_only, unit_of_work
 from db.tables import WebSession
 from services.access import browser_sessions
-from services.access.api_keys import Door, revoke_key
+from services.access.api_keys import Authenticator, revoke_key
 from tests.web.conftest import HOST, Browsers
 from web import pages
 from web.rendering import COOKIE
@@ -43,7 +43,9 @@ def test_over_tls_the_cookie_is_kept_to_it(
 ) -> None:
     secure, app = "https://seqwatch.example", FastAPI()
     settings = Settings(public_url=secure, reports=tmp_path, lake=tmp_path)
-    pages.mount(app, sessions=sessions, door=Door(sessions), settings=settings)
+    pages.mount(
+        app, sessions=sessions, authenticator=Authenticator(sessions), settings=settings
+    )
     browser = TestClient(app, base_url=secure, headers={"Origin": secure})
     answer = browser.post("/login", data={"key": keyed("read")}, follow_redirects=False)
     assert "Secure" in answer.headers["set-cookie"]

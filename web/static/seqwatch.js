@@ -1,5 +1,5 @@
-// Draws the charts from the JSON beside them, keeps live pages fresh, and lets a visitor who
-// followed a link from elsewhere in. Pages say everything in tables without it.
+// Draws the charts from the JSON beside them, refreshes live pages, and redirects a signed-in
+// visitor from the sign-in page. Without it pages show all values in tables.
 "use strict";
 
 (() => {
@@ -150,7 +150,7 @@
     document.querySelectorAll("[data-chart]").forEach(draw);
   };
 
-  // A live page is fetched again and its content exchanged, unless somebody is in the middle of it.
+  // A live page is fetched again and its content exchanged, unless it is in use.
   const isBusy = (main) =>
     document.hidden || main.querySelector("details[open]") || [...main.querySelectorAll("input:not([type=hidden])")].some((field) => field.value || field === document.activeElement) || main.querySelector(".uplot:hover");
 
@@ -175,9 +175,9 @@
     });
   };
 
-  const letIn = async (door) => {
+  const openIfSignedIn = async (dialog) => {
     const answer = await fetch("/session", { redirect: "manual" });
-    if (answer.ok) location.replace(door.dataset.next);
+    if (answer.ok) location.replace(dialog.dataset.next);
   };
 
   drawAll();
@@ -191,6 +191,6 @@
 
   const main = document.querySelector("main");
   if (main.dataset.live) setInterval(() => refresh(main).catch(() => {}), 1000 * Number(main.dataset.live));
-  const door = document.querySelector(".door[data-next]");
-  if (door) letIn(door).catch(() => {});
+  const dialog = document.querySelector(".dialog[data-next]");
+  if (dialog) openIfSignedIn(dialog).catch(() => {});
 })();

@@ -1,4 +1,4 @@
-"""What follows an answer of the API, or its silence, as a value."""
+"""What to do after a response of the API, or without one, as a value."""
 
 import json
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 FIRST_DELAY = 0.2  # seconds
 LONGEST_DELAY = 30.0  # seconds
 
-# The operator can mend these without us (a key, a model not yet registered),
-# and the others pass by themselves.
+# The operator can repair these (a key, a model not yet registered), and the others
+# are temporary.
 _PASSING = frozenset({401, 403, 404, 408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The batch is kept over there; sending it again would change nothing.
+    """The API has stored the batch; sending it again would change nothing.
 
     `faulty` are the indices of the rows that went to quarantine, or None when
-    the answer does not say which of them (a batch that was delivered before,
-    or more than an answer lists). `n_doubled` rows bore the id of another row
+    the answer does not list them (a batch that was delivered before,
+    or more than an answer lists). `n_doubled` rows had the id of another row
     of the batch.
     """
 
@@ -32,8 +32,8 @@ class Delivered:
 class Again:
     """Try later; no sooner than `after` seconds when the server asked for it.
 
-    `is_crash` when the server broke down over it: perhaps over this very
-    batch, so that others should have their turn first.
+    `is_crash` when the server failed with it: perhaps because of this batch, so
+    that others should be sent first.
     """
 
     after: float | None = None
@@ -42,7 +42,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """It would be refused for ever: drop the batch, and count why."""
+    """It would always be refused: drop the batch, and count the reason."""
 
     reason: str
 
@@ -50,7 +50,7 @@ class Refused:
 def read_answer(
     status: int, body: bytes, n_rows: int, retry_after: str | None = None
 ) -> Delivered | Again | Refused:
-    """Decide what an answer means for the batch that was sent.
+    """Decide what to do with a batch after its response.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def delay(attempts: int, jitter: float) -> float:
     attempts
         Failed attempts so far, at least 1.
     jitter
-        A random number in [0, 1): services that lost the API together must
-        not come back together.
+        A random number in [0, 1): services that lost the API at the same time must
+        not return at the same time.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rows become batches: the unit that is spooled, sent and acknowledged."""
+"""Batches of rows: the unit that is spooled, sent and acknowledged."""
 
 import json
 import math
@@ -25,9 +25,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Rows under one id, as they go over the wire.
+    """Rows under one id, as they are sent.
 
-    The id is made once. A batch that is sent again, even by the next process,
+    The id is generated once. A batch that is sent again, even by the next process,
     carries the same id, and the API counts it once. `contract` is the digest
     of the contract under which the rows were logged, if it is known.
     """
@@ -58,11 +58,11 @@ class Batch:
             contract=contract[0] if contract else None,
         )
 
-    def halves(self) -> "tuple[Batch, Batch]":
-        """Return two batches of half the rows each, under ids that follow from this one's.
+    def split(self) -> "tuple[Batch, Batch]":
+        """Return two batches of half the rows each, with ids derived from this one's.
 
-        They are the same whenever this batch is halved, so that rows that were
-        acknowledged before a crash are not counted again after it.
+        The result is always equal, so that rows that were acknowledged before a
+        crash are not counted again after it.
         """
         rows = json.loads(self.body)["rows"]
         middle = len(rows) // 2
@@ -86,37 +86,37 @@ class Batch:
 def encode(row: Row) -> bytes:
     """Return one row as JSON.
 
-    Not-a-number becomes null, the API's word for a missing value. An infinity
-    stays one, so that the API puts the row into quarantine and says why. Numpy
-    arrays and numbers and aware datetimes are understood. With msgspec
-    installed, rows without holes are encoded by it, several times faster.
+    NaN becomes null, the API's missing value. An infinity is kept, so that the
+    API puts the row into quarantine with a reason. Numpy arrays and numbers and
+    aware datetimes are supported. With msgspec installed, rows without missing
+    values are encoded by it, several times faster.
 
     Raises
     ------
     TypeError, ValueError, RecursionError
-        When the row holds something that JSON cannot say, or itself.
+        When the row holds a value that JSON cannot represent, or itself.
     """
     if _fast is not None:
         try:
-            said = _fast(row)
+            encoded = _fast(row)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001, S110 - the strict way says what is wrong
+        except Exception:  # noqa: BLE001, S110 - the strict encoder names the error
             pass
         else:
-            # It says null for infinity too: with a null in it, the strict way decides.
-            if b"null" not in said:
-                return said
+            # msgspec writes null for infinity too: after a null the strict encoder is used.
+            if b"null" not in encoded:
+                return encoded
     try:
-        text = _say(row)
+        text = _encode_strict(row)
     except ValueError:
-        # Rare, so that only rows with holes pay for the walk.
-        text = _say_infinity(_without_nan(row))
+        # Rare, so that only rows with NaN are copied.
+        text = _encode_infinity(_without_nan(row))
     return text.encode()
 
 
 def pack(kind: Kind, rows: Sequence[bytes], contract: str | None = None) -> Batch:
-    """Make a batch of encoded rows, under a new id."""
+    """Return a batch of encoded rows, under a new id."""
     return _under(uuid4().hex, kind, rows, contract)
 
 
@@ -138,7 +138,7 @@ def rows_of(columns: Mapping[str, Sequence[object]]) -> Iterator[dict[str, objec
 
 
 def checksum(stored: bytes) -> int:
-    """Return what a spooled frame is checked against."""
+    """Return the checksum of a spooled frame."""
     return zlib.crc32(stored)
 
 
@@ -186,10 +186,10 @@ def _without_nan(value: Any, depth: int = 0) -> Any:
 # Not as ASCII: half a surrogate pair then fails here, where it costs one row,
 # and not at the API, where it would cost the batch.
 _SHAPE: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
-_say = json.JSONEncoder(default=_plain, allow_nan=False, **_SHAPE).encode
-_say_infinity = json.JSONEncoder(**_SHAPE).encode
+_encode_strict = json.JSONEncoder(default=_plain, allow_nan=False, **_SHAPE).encode
+_encode_infinity = json.JSONEncoder(**_SHAPE).encode
 _fast: Callable[[object], bytes] | None = None
-with suppress(ImportError):  # used when it is there
+with suppress(ImportError):  # optional
     from msgspec.json import Encoder
 
     _fast = Encoder(enc_hook=_plain).encode

@@ -1,4 +1,4 @@
-"""Spool folders: one for each process, taken by lock, left to others by death."""
+"""Spool folders: one for each process, locked while it lives, then free for others."""
 
 import fcntl
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ SEGMENTS = "*.spool"
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Folder:
-    """A folder that this process holds: nobody else writes, reads or deletes there.
+    """A folder that this process has locked: no other process uses it.
 
     The lock is the kernel's, on the file `lock`, so that it ends with the
-    process, however it ends, and whoever has its number afterwards. The file
-    stays: deleting it would let two hold the folder.
+    process, however it ends, also if its number is used again. The file is not
+    deleted: otherwise two processes could lock the folder.
     """
 
     path: Path
@@ -24,16 +24,16 @@ class Folder:
     n_segments: int = 0
 
     def segments(self) -> list[Path]:
-        """Return the segments that lie here, oldest first."""
+        """Return the segments in this folder, oldest first."""
         return sorted(self.path.glob(SEGMENTS))
 
     def release(self) -> None:
-        """Leave the folder to whoever comes."""
+        """Unlock the folder."""
         self.guard.close()
 
 
 def claim(base: Path) -> Folder:
-    """Take the first folder under `base` that nobody holds.
+    """Lock and return the first free folder under `base`.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def claim(base: Path) -> Folder:
 
 
 def orphans(base: Path) -> Iterator[Folder]:
-    """Take each folder in which a dead process has left something.
+    """Lock and yield each folder in which a dead process has left segments.
 
-    The base itself counts: releases before 0.2 spooled right into it.
+    The base itself is one of them: releases before 0.2 spooled directly into it.
     """
     for path in (base, *sorted(base.glob("[0-9]" * 4))):
         if not any(path.glob(SEGMENTS)):

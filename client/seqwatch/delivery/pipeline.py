@@ -1,4 +1,4 @@
-"""From the buffer to the spool: one thread that the host never waits for."""
+"""Packs rows from the buffer into the spool, in a thread that never blocks the host."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ from seqwatch.options import Counts
 
 _log = logging.getLogger("seqwatch")
 
-# The packing thread works this long, then lets the host have the interpreter:
-# a thread that only computes would keep it for 5 ms at a time.
+# The packing thread runs this long, then releases the interpreter lock: a thread that
+# only computes would keep it for 5 ms at a time.
 _WORK_SECONDS = 0.0005
 _PAUSE_SECONDS = 0.0002
-_POLL_SECONDS = 0.02  # how often a lingering row looks whether its batch is full
-_LAST_SECONDS = 0.2  # what a thread gets to finish after the deadline of `close`
+_POLL_SECONDS = 0.02  # how often a waiting row checks whether its batch is full
+_LAST_SECONDS = 0.2  # time for a thread to finish after the deadline of `close`
 
 
 class Pipeline:
     """The buffer, the two threads and the spool, of one process.
 
-    `take` is all that the host's threads call in passing: it takes no lock
-    that another thread could hold for long, and it starts the threads when
-    the first row comes, so that a forked child has them only if it logs.
+    `take` is the only function called in the host's threads for each row: it
+    takes no lock that another thread could hold for long, and it starts the threads
+    at the first row, so that a forked child has them only if it logs.
     """
 
     def __init__(self, target: Target) -> None:
@@ -42,7 +42,7 @@ class Pipeline:
         # True while the packing thread sleeps without a limit, or is not there yet.
         self._is_resting = True
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        self._door = threading.RLock()  # reentrant: a signal's handler may log too
+        self._lock = threading.RLock()  # reentrant: a signal handler may log too
         self._refused: Counter[str] = Counter()
         self._ledger = Ledger()
         self._n_packing = 0
@@ -63,13 +63,13 @@ class Pipeline:
             self.refuse("closed" if self._ledger.is_closing else "buffer_full")
             return
         self._buffer.append((kind, row))
-        # Waking the thread for every row would cost the host more than the row.
+        # Waking the thread for every row would cost more than the row itself.
         if self._is_resting:
             self._wake()
 
     def refuse(self, reason: str, n_rows: int = 1) -> None:
-        """Count rows that did not get into the buffer."""
-        with self._door:
+        """Count rows that were not put into the buffer."""
+        with self._lock:
             self._refused[reason] += n_rows
 
     def open(self) -> None:
@@ -86,15 +86,15 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the threads, once."""
-        with self._door:
+        with self._lock:
             for thread in (self._packing, self._sending):
                 if thread.ident is None:
                     thread.start()
             self._is_started = True
 
     def counts(self) -> Counts:
-        """Say where the rows went."""
-        with self._ledger.changed, self._door:
+        """Return the counts of rows by state."""
+        with self._ledger.changed, self._lock:
             n_buffered = len(self._buffer)
             return Counts(
                 logged=self._ledger.tally["packed"] + n_buffered + self._refused.total(),
@@ -108,7 +108,7 @@ class Pipeline:
             )
 
     def flush(self, timeout: float) -> bool:
-        """Wait until nothing waits any more; False when the time was over first."""
+        """Wait until no row is unsent; False at the time limit."""
         if not self._is_started and not self._buffer:
             return True
         self.start()
@@ -123,7 +123,7 @@ class Pipeline:
         return is_empty
 
     def close(self, timeout: float) -> None:
-        """Flush, then stop; returns soon after `timeout` whatever hangs."""
+        """Flush, then stop; returns soon after `timeout`, also if the disk or API hangs."""
         deadline = time.monotonic() + timeout
         self.flush(timeout)
         with self._ledger.changed:
@@ -137,18 +137,18 @@ class Pipeline:
             if thread is not threading.current_thread():
                 thread.join(max(deadline - time.monotonic(), 0.0) + _LAST_SECONDS)
         if not self._packing.is_alive():
-            n_late = len(self._buffer)  # they came between the flush and the end
+            n_late = len(self._buffer)  # logged between the flush and the end
             self._buffer.clear()
             self.refuse("closed", n_late)
 
     def _sync(self) -> None:
-        """Force what waits to the disk, in a thread: the disk may hang."""
+        """Flush the spool to disk, in a thread: the disk may hang."""
 
         def sync() -> None:
             with suppress(OSError):
                 self.spool.sync()
 
-        with suppress(RuntimeError):  # at the very end no thread can be had
+        with suppress(RuntimeError):  # at interpreter exit no thread can be started
             syncing = threading.Thread(target=sync, daemon=True)
             syncing.start()
             syncing.join(_LAST_SECONDS)
@@ -157,7 +157,7 @@ class Pipeline:
         self._is_resting = False
         try:
             self.start()
-        except RuntimeError as error:  # no thread can be had now; the next row tries again
+        except RuntimeError as error:  # no thread can be started now; the next row tries again
             self._is_resting = True
             _log.warning("the sending threads do not start: %s", error)
         self._wakes.put(None)
@@ -169,23 +169,23 @@ class Pipeline:
 
     def _pack_all(self) -> None:
         try:
-            self.spool.open()  # in a child; the parent's is open since it was made
+            self.spool.open()  # in a child; the parent's is open from the start
         except OSError as error:
             _log.warning("there is no spool, rows wait in memory: %s", error)
         while self._rest_until_rows():
             self._linger()
             while self._pack_some():
                 pass
-        # A row that came too late is counted by `close`.
+        # A row logged too late is counted by `close`.
 
     def _rest_until_rows(self) -> bool:
-        """Sleep until there are rows; False when there will be none any more."""
+        """Sleep until there are rows; False after `close`."""
         while not self._buffer:
             if self._ledger.is_closing:
                 return False
             self._is_resting = True
-            # Looked at again after the flag is up: a row that came in between
-            # either saw the flag, or is seen here.
+            # Checked again after the flag is set: the thread of a row logged in between
+            # either has read the flag, or the row is found here.
             if not self._buffer:
                 self._wakes.get()
         self._is_resting = False
@@ -218,7 +218,7 @@ class Pipeline:
         return True
 
     def _next_rows(self) -> dict[Kind, list[Row]]:
-        """Take rows by kind: a label between two predictions does not part their batch."""
+        """Take rows by kind: a label between two predictions does not split their batch."""
         rows: dict[Kind, list[Row]] = {}
         for _ in range(min(len(self._buffer), self._options.batch_rows)):
             kind, row = self._buffer.popleft()
@@ -239,7 +239,7 @@ class Pipeline:
                     _log.warning("a row was dropped: %s", name)
                 dropped["not_json"] += 1
             if time.monotonic() - began > _WORK_SECONDS:
-                if len(self._buffer) < self._max_rows // 10:  # else we fall behind
+                if len(self._buffer) < self._max_rows // 10:  # else packing falls behind
                     time.sleep(_PAUSE_SECONDS)
                 began = time.monotonic()
         for part in parts(encoded, self._options.batch_bytes):

@@ -1,4 +1,4 @@
-"""From the spool to the API: one thread that tries until it is told what became of a batch."""
+"""Sends batches from the spool to the API, in one thread, until each has a final result."""
 
 import gzip
 import logging
@@ -21,7 +21,7 @@ from seqwatch.options import Options
 _log = logging.getLogger("seqwatch")
 _random = secrets.SystemRandom()
 
-# One row may be the reason, or that there are too many: the others are worth another try.
+# One row may be the reason, or the number of rows: the others are sent again.
 _HALVED = frozenset({"refused_400", "refused_413", "refused_422"})
 
 Outcome = tuple[Batch, Delivered | Refused]
@@ -29,7 +29,7 @@ Outcome = tuple[Batch, Delivered | Refused]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where rows go, and as what.
+    """Destination and format of rows.
 
     `prepare` turns a logged row into the one that is sent; it runs in the
     packing thread.
@@ -45,7 +45,7 @@ class Target:
 
 
 class Ledger:
-    """What the two threads and the waiting callers share, under `changed`."""
+    """State shared by the two threads and the waiting callers, under `changed`."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -56,7 +56,7 @@ class Ledger:
 
 
 class Sender:
-    """Sends the batches of a spool in order, each until it is answered for good."""
+    """Sends the batches of a spool in order, each until its result is final."""
 
     def __init__(self, target: Target, spool: Spool, ledger: Ledger) -> None:
         self._target = target
@@ -67,22 +67,22 @@ class Sender:
         self._http: httpx.Client | None = None
 
     def connect(self) -> None:
-        """Make the HTTP client.
+        """Create the HTTP client.
 
         Called before any thread runs: httpx imports parts of itself here, and
         a fork in the middle of an import would leave the child half of it.
         """
-        "localhost".encode("idna")  # the first look-up of a name would import the codec
+        "localhost".encode("idna")  # the first resolution of a name would import the codec
         self._http = self._connect()
 
     def run(self, packing: threading.Thread) -> None:
         """Send until the end; `packing` is waited for before the spool is closed."""
         http = self._http or self._connect()
         failures = 0
-        look_at = 0.0
+        adopt_at = 0.0
         while not self._is_over():
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + self._options.adopt_seconds
+            if time.monotonic() >= adopt_at:
+                adopt_at = time.monotonic() + self._options.adopt_seconds
                 self._adopt()
             with self._ledger.changed:
                 self._ledger.changed.wait_for(
@@ -120,7 +120,7 @@ class Sender:
             _log.warning("the spools of former processes cannot be read: %s", error)
 
     def _rest(self, seconds: float) -> None:
-        """Wait; an end of the process, or a flush that begins, is waited out no longer."""
+        """Wait; the end of the process, or a new flush, ends the wait."""
         with self._ledger.changed:
             flushing = self._ledger.n_flushing
             self._ledger.changed.wait_for(
@@ -130,7 +130,7 @@ class Sender:
     def _attempt(self, http: httpx.Client, waiting: Waiting) -> Again | None:
         try:
             return self._send(http, waiting)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is kept
+        except Exception as error:  # noqa: BLE001 - the batch is kept after any error
             _log.warning("a batch could not be sent: %r", error)
             return Again()
 
@@ -153,14 +153,14 @@ class Sender:
         return None
 
     def _deliver(self, http: httpx.Client, batch: Batch) -> "list[Outcome] | Again":
-        """Send a batch; one that is refused for its content, by halves."""
+        """Send a batch; split one that is refused for its content."""
         answer = self._post(http, batch)
         if isinstance(answer, Again):
             return answer
         if isinstance(answer, Delivered) or batch.n_rows == 1 or answer.reason not in _HALVED:
             return [(batch, answer)]
         outcomes: list[Outcome] = []
-        for half in batch.halves():
+        for half in batch.split():
             part = self._deliver(http, half)
             if isinstance(part, Again):
                 return part  # both are sent again, under the same ids
@@ -197,7 +197,7 @@ class Sender:
             _log.info("Seqwatch does not answer: %r", error)
             return Again()
         if response.status_code == httpx.codes.UNSUPPORTED_MEDIA_TYPE and not self._is_plain:
-            self._is_plain = True  # an API from before compression
+            self._is_plain = True  # an API without support of compression
             return self._post(http, batch)
         with self._ledger.changed:
             self._ledger.tally["sent"] += batch.n_rows
@@ -218,5 +218,5 @@ class Sender:
             return
         try:
             notify(batch.prediction_ids(answer.faulty))
-        except Exception:  # noqa: BLE001 - the host's code must not end our thread
+        except Exception:  # noqa: BLE001 - an error of the host must not end this thread
             _log.exception("on_acknowledged failed")

@@ -1,4 +1,4 @@
-"""Batches wait here until they are acknowledged: on disk, so that they survive the process."""
+"""Spool: batches on disk until they are acknowledged, so that they survive the process."""
 
 import os
 import struct
@@ -28,7 +28,7 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """One batch that waits: where it lies, and how many rows it holds."""
+    """One waiting batch: its place in a segment, and its number of rows."""
 
     n_rows: int
     n_bytes: int
@@ -49,12 +49,12 @@ class Spool:
     Parameters
     ----------
     base
-        The folder under which every process has a folder of its own; None
-        keeps batches in memory.
+        The folder in which every process has its own folder; None keeps
+        batches in memory.
     max_bytes
-        Bound of what waits on the disk. A batch that would pass it is not taken.
+        Limit of the bytes on disk. A batch that would exceed it is not accepted.
     max_memory_bytes
-        The same for what waits in memory.
+        Limit of the bytes in memory.
 
     Notes
     -----
@@ -62,7 +62,7 @@ class Spool:
     flushed to disk when a segment is full and on `sync`. A process that dies
     loses nothing that was appended; a machine that dies may lose the last
     segment since the last sync. When the disk is full, or until `open`, the
-    batch waits in memory: the way to the API may still be open.
+    batch waits in memory: the API may still be reachable.
     """
 
     def __init__(self, base: Path | None, max_bytes: int, max_memory_bytes: int) -> None:
@@ -80,7 +80,7 @@ class Spool:
         self._next = 0
 
     def open(self) -> None:
-        """Take a folder, and queue what lies in it. Raises OSError when there is none."""
+        """Lock a folder, and queue its batches. Raises OSError when there is none."""
         if self._base is None or self._own is not None:
             return
         with self._lock:
@@ -88,7 +88,7 @@ class Spool:
             self._recover(self._own)
 
     def adopt(self) -> None:
-        """Queue what dead processes have left under the same base."""
+        """Queue the batches that dead processes have left under the same base."""
         if self._own is None or self._base is None:
             return
         for folder in orphans(self._base):
@@ -103,11 +103,11 @@ class Spool:
 
     @property
     def n_recovered(self) -> int:
-        """Rows that former processes had left."""
+        """Rows that earlier processes had left."""
         return self._n_recovered
 
     def append(self, batch: Batch) -> bool:
-        """Keep a batch; False when there is no room for it."""
+        """Store a batch; False when it does not fit."""
         stored = batch.to_bytes()
         with self._lock:
             waiting = self._kept(batch, stored)
@@ -116,7 +116,7 @@ class Spool:
             return waiting is not None
 
     def oldest(self) -> Waiting | None:
-        """Return the batch that waits longest, without taking it away."""
+        """Return the oldest batch, without removing it."""
         with self._lock:
             return self._queue[0] if self._queue else None
 
@@ -133,7 +133,7 @@ class Spool:
             return None
 
     def remove(self, waiting: Waiting) -> None:
-        """Forget the oldest batch, which was acknowledged or given up."""
+        """Remove the oldest batch, which was acknowledged or dropped."""
         with self._lock:
             assert self._queue[0] is waiting
             self._queue.popleft()
@@ -146,19 +146,19 @@ class Spool:
             self._drop_if_done(waiting.segment)
 
     def postpone(self, waiting: Waiting) -> None:
-        """Let the others go before the oldest batch."""
+        """Move the oldest batch behind the others."""
         with self._lock:
             assert self._queue[0] is waiting
             self._queue.rotate(-1)
 
     def sync(self) -> None:
-        """Force what was appended to the disk. Raises OSError when that fails."""
+        """Flush to disk what was appended. Raises OSError when that fails."""
         with self._lock:
             if self._writer is not None:
                 os.fsync(self._writer.file.fileno())
 
     def close(self) -> None:
-        """Let go of every folder; what waits stays there for the next process."""
+        """Unlock every folder; waiting batches stay there for the next process."""
         with self._lock:
             with suppress(OSError):
                 self._close_writer()
@@ -250,7 +250,7 @@ class Spool:
             folder.release()
 
     def _recover(self, folder: Folder) -> bool:
-        """Queue what a former process left; False when there was nothing."""
+        """Queue what an earlier process left; False when there was nothing."""
         before = self._n_rows
         for path in folder.segments():
             if folder is self._own and path.stem.isdecimal():
@@ -266,7 +266,7 @@ class Spool:
 
 
 def _frames(path: Path, segment: _Segment) -> Iterator[Waiting]:
-    """Yield what is whole; a torn last frame ends the segment."""
+    """Yield the complete frames; an incomplete last frame ends the segment."""
     with path.open("rb") as file:
         while True:
             offset = file.tell()
@@ -275,7 +275,7 @@ def _frames(path: Path, segment: _Segment) -> Iterator[Waiting]:
                 return
             try:
                 n_rows = Batch.from_bytes(stored).n_rows
-            except ValueError:  # whole, but not ours
+            except ValueError:  # complete, but not of this format
                 continue
             yield Waiting(n_rows=n_rows, n_bytes=len(stored), segment=segment, offset=offset)
 

@@ -222,7 +222,7 @@ def test_a_calendar_feature_of_scattered_rows_shows_the_time_zone() -> None:
         assert (named.fault, named.parameters["seconds"]) == (Fault.TIME_ZONE, 7_200.0)
 
 
-def test_a_fault_of_some_rows_says_of_how_many(rows: Floats) -> None:
+def test_a_fault_of_some_rows_states_of_how_many(rows: Floats) -> None:
     online = rows.copy()
     online[: N_ROWS // 4] *= 1000
     [named] = first(rows, online).faults
@@ -339,7 +339,7 @@ def test_few_pairs_suffice_for_a_fill_value_of_a_fine_sensor(rows: Floats) -> No
     assert (named.fault, named.parameters["value"]) == (Fault.FILL_VALUE, -1.0)
 
 
-def test_where_two_names_fit_both_are_told() -> None:
+def test_where_two_names_fit_both_are_reported() -> None:
     ramp = np.arange(100.0)[:, None]
     skew = first(ramp[1:], late(ramp)[1:])
     assert {kinds(skew), *skew.also} == {(Fault.OFFSET,), (Fault.LAG,)}

@@ -27,7 +27,7 @@ def scaled(values: Floats) -> Floats:
 
 
 def hours(values: Floats, sd: float = 0.0) -> Hourly:
-    """Lay values on hours; within an hour nothing varies unless said."""
+    """Lay values on hours; within an hour nothing varies by default."""
     return replace(grid(values), sd=np.full(values.shape, sd))
 
 
@@ -55,7 +55,7 @@ def verdict(values: Floats, logged: Logged = Logged.RAW) -> Parity:
         pytest.param(np.full((672, 1), CENTER), Logged.RAW, Parity.UNDETERMINED, id="still"),
     ],
 )
-def test_the_input_says_what_became_of_the_scaler(
+def test_the_input_shows_what_became_of_the_scaler(
     values: Floats, logged: Logged, expected: Parity
 ) -> None:
     assert verdict(values, logged) is expected

@@ -48,7 +48,7 @@ def columns(column: list[Any], n: int = 1) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("offline", "online", "error", "said"),
+    ("offline", "online", "error", "message"),
     [
         pytest.param({}, {}, Unprocessable, "no column", id="nothing"),
         pytest.param({"load": []}, {"load": []}, Unprocessable, "no row", id="no row"),
@@ -77,11 +77,11 @@ def columns(column: list[Any], n: int = 1) -> dict[str, list[Any]]:
     ],
 )
 def test_a_refusal_names_the_place(
-    offline: Any, online: Any, error: type[AppError], said: str
+    offline: Any, online: Any, error: type[AppError], message: str
 ) -> None:
     with pytest.raises(error) as refused:
         compare(offline, online, CONTRACT)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "7313" not in str(refused.value)
 
 
@@ -103,7 +103,7 @@ def test_times_are_one_for_each_row() -> None:
         compare({"load": LOAD}, {"load": LOAD}, CONTRACT, at)
 
 
-def test_the_contract_says_how_far_apart_the_steps_of_a_window_are() -> None:
+def test_the_contract_defines_how_far_apart_the_steps_of_a_window_are() -> None:
     windows = np.random.default_rng(1).normal(size=(10, 24)).tolist()
     late = [[None] * 8 + window[:-8] for window in windows]  # two hours of quarters
     [found] = compare({"load": windows}, {"load": late}, CONTRACT).features

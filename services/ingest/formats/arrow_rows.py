@@ -23,7 +23,7 @@ from services.ingest.formats.columns import (
 from services.ingest.formats.exact_numbers import refuse_inexact
 from services.ingest.formats.row_types import defaults
 
-# What was once found fit, by the bytes that describe it. At most 16 MiB.
+# Layouts that were checked, by the bytes that describe them. At most 16 MiB.
 _LAYOUTS: dict[bytes, str] = {}
 MAX_LAYOUTS = 1024
 MAX_HEAD = 16 * 2**10
@@ -31,7 +31,7 @@ _CONTINUED = b"\xff" * 4
 
 
 def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
-    """Read an IPC stream that nobody vouches for.
+    """Read an untrusted IPC stream.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read(body: bytes, max_rows: int, max_bytes: int) -> pa.Table:
             columns = stream.schema
             layout(head_of(body), columns)
             for batch in stream:
-                # Offsets are the sender's: unchecked, they would make us read foreign memory.
+                # Offsets are untrusted: without a check, memory outside the body would be read.
                 batch.validate(full=True)
                 batches.append(batch)
                 n_rows += batch.num_rows
@@ -72,18 +72,18 @@ def head_of(body: bytes) -> bytes:
 
 
 def layout(head: bytes, columns: pa.Schema) -> str:
-    """Return what columns are called and hold; a sender's are looked at once.
+    """Return names and types of columns as text; each layout is checked once.
 
     Raises
     ------
     Unprocessable
-        If one is of a type that no row needs.
+        If one has an unsupported type.
     ValueError
         If a name, at any depth, is no text.
     """
     known = _LAYOUTS.get(head)
     if known is None:
-        _refuse_odd_types(columns)
+        _refuse_unsupported_types(columns)
         known = columns.to_string(show_schema_metadata=False)
         if len(_LAYOUTS) >= MAX_LAYOUTS:
             _LAYOUTS.clear()
@@ -92,11 +92,11 @@ def layout(head: bytes, columns: pa.Schema) -> str:
     return known
 
 
-def _refuse_odd_types(columns: pa.Schema) -> None:
-    """Refuse what no row needs: views of lists, unions, run ends, maps, extensions.
+def _refuse_unsupported_types(columns: pa.Schema) -> None:
+    """Refuse unsupported types: views of lists, unions, run ends, maps, extensions.
 
-    Arrow's kernels support them here and there, and check them as little. A name
-    that is no text raises where it is read, and each is read here.
+    Arrow's kernels support and validate them only in part. A name that is no text
+    raises where it is read, and every name is read here.
     """
     for field in columns:
         name = field.name
@@ -123,7 +123,7 @@ def _is_flat(given: pa.DataType) -> bool:
 
 
 def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Faults) -> pa.Table:
-    """Bring columns into the form of the wire schema.
+    """Convert columns to the wire schema.
 
     Parameters
     ----------
@@ -132,9 +132,9 @@ def to_log(raw: pa.Table, feed: Feed, terms: Terms, now: datetime, faults: Fault
     feed, terms
         What the columns should be.
     now
-        For the columns that say when we received a row.
+        Time of receipt, for the columns that hold it.
     faults
-        Takes what is wrong with single rows.
+        Collects the faults of single rows.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def _moments(column: pa.Array, name: str, faults: Faults) -> pa.Array:
 def _struct(
     given: dict[str, pa.Array], field: pa.Field, n_rows: int, terms: Terms, faults: Faults
 ) -> pa.Array:
-    """Take a struct column, or the flat columns `features.NAME`, out of what was given."""
+    """Return a struct column, from a struct or from flat columns `features.NAME`."""
     children, is_null = _children(given, field)
     wanted = [child.name for child in field.type]
     unknown = children.keys() - {*wanted}

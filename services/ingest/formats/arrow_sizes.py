@@ -1,8 +1,8 @@
-"""How large would an Arrow stream be? Read from its headers, before anything is unpacked.
+"""Size of an Arrow stream after unpacking, from its headers, before it is unpacked.
 
 A few kilobytes of zstd unpack to gigabytes. Arrow's reader unpacks a batch whole before it can
 be asked for its size, so the sizes are summed here first: each compressed buffer begins with
-its own. What is not compressed may be a bomb too: a hundred columns may all name the same
+its own. An uncompressed stream may be a bomb too: a hundred columns may refer to the same
 bytes, which are a hundred times as many once they are copied. The layout is that of Message.fbs
 and of the IPC format in Arrow's documentation.
 """
@@ -23,7 +23,7 @@ def refuse_bombs(body: bytes, max_bytes: int) -> None:
     Raises
     ------
     TooLarge
-        If its buffers together say that they are larger.
+        If the declared sizes of its buffers add up to more.
     Malformed
         If its headers point outside of it.
     """
@@ -79,7 +79,7 @@ def _unpacked(body: bytes, start: int, records: "_Table") -> Iterator[int]:
 
 
 def _within(at: int, body: bytes) -> int:
-    """Return a place that is in the body: what is negative would be counted from its end."""
+    """Return an offset inside the body, or raise: a negative one would count from its end."""
     if not 0 <= at < len(body):
         raise IndexError
     return at

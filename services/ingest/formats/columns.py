@@ -20,18 +20,18 @@ OUT_OF_RANGE = "out_of_range"  # a number whose magnitude no measurement has
 
 
 class Faults:
-    """What is wrong, by row; the first fault found in a row is the one reported."""
+    """Faults by row; the first fault found in a row is the one reported."""
 
     def __init__(self) -> None:
         self.by_row: dict[int, tuple[str, str]] = {}
         self.large: set[int] = set()
 
     def add(self, row: int, field: str, reason: str) -> None:
-        """Note that one row is bad."""
+        """Add a fault of one row."""
         self.by_row.setdefault(row, (printable(field), reason))
 
     def where(self, bad: Mask, field: str, reason: str) -> None:
-        """Note all rows at which `bad : (row,)` is true."""
+        """Add a fault of all rows at which `bad : (row,)` is true."""
         for row in np.flatnonzero(bad):
             self.add(int(row), field, reason)
 
@@ -40,7 +40,7 @@ class Faults:
         self.large.update(np.flatnonzero(large).tolist())
 
     def among(self, rows: Ints) -> "Faults":
-        """Return what takes the faults of some rows only, counted from 0."""
+        """Return a view that adds faults of some rows only, counted from 0."""
         return _Among(self, rows)
 
 
@@ -65,7 +65,7 @@ def mask(values: pa.Array) -> Mask:
 
 
 def within(numbers: pa.Array, largest: float) -> bool:
-    """Say whether no magnitude is above a limit, and none is NaN; nulls are left out.
+    """Return whether no magnitude is above a limit, and none is NaN; nulls are left out.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def lists(values: Sequence[object], wanted: pa.DataType, *, fill: bool) -> pa.Ar
         Whether None is one missing value, `[null]`. If not, it stays null, as
         UNSET always does.
     """
-    try:  # what the first value suggests; the others may be of another form
+    try:  # by the type of the first value; the others may be of another
         if values and type(values[0]) is list:
             if not (fill and None in values):
                 return pa.array(values, wanted)

@@ -1,4 +1,4 @@
-"""Turn the bodies of one group into tables: what can be kept, and what is wrong with the rest.
+"""Decode the bodies of one group into tables of good rows, and faults of the others.
 
 Bodies of the same model, feed and format are decoded together: fixed costs per
 column are then paid once for a hundred small requests.
@@ -28,7 +28,7 @@ from services.ingest.validation.rejected_rows import ArrowContent, RowContent
 from services.ingest.validation.validate import check
 
 MAX_BATCH_ID = 200  # characters
-# Arrow is compressed on the wire by some: how far a body may unpack.
+# Largest unpacked size of an Arrow body, which may be compressed.
 MAX_UNPACKED = 8
 
 _ENCODINGS = {Format.JSON: encodings.JSON, Format.MSGPACK: encodings.MSGPACK}
@@ -45,9 +45,9 @@ class Draft:
     Attributes
     ----------
     no
-        Its place in the group.
+        Its index in the group.
     digest
-        SHA-256 of the body: what "the same batch again" means.
+        SHA-256 of the body, by which a repeated batch is recognised.
     rows
         Its rows in the table of its section, good and bad.
     n_kept
@@ -55,7 +55,7 @@ class Draft:
     faults
         One for each row that broke the contract.
     contents
-        Those rows as they were sent, in the same order, fit for JSON; masked if need be.
+        Those rows as they were sent, in the same order, as JSON values; masked if sensitive.
     duplicates
         Rows that repeat the id of a good row before them.
     mismatches
@@ -81,7 +81,7 @@ class Draft:
 class Section:
     """The batches of one model and feed that were decoded together.
 
-    `keep : (row,)` marks the rows of `table` that keep to the contract.
+    `keep : (row,)` marks the rows of `table` that conform to the contract.
     """
 
     table: pa.Table
@@ -100,7 +100,7 @@ class Section:
 
 @dataclass(slots=True, kw_only=True)
 class _Piece:
-    """The rows of one batch, before they are laid behind those of the others."""
+    """The rows of one batch, before they are concatenated with those of the others."""
 
     no: int
     batch: Batch
@@ -120,18 +120,18 @@ def decode(
     Parameters
     ----------
     batches
-        By their place in the group.
+        By their index in the group.
     now
         When they were received.
     max_rows
-        Of one batch.
+        Limit for one batch.
 
     Returns
     -------
     sections
-        What can be stored.
+        The rows that can be stored.
     refused
-        Why the other batches cannot, by their place in the group.
+        The errors of the other batches, by their index in the group.
     """
     alike: dict[Any, dict[int, Batch]] = defaultdict(dict)
     for no, batch in batches.items():
@@ -214,7 +214,7 @@ def _read_arrow(
             if len(alike) == 1:
                 refused[alike[0][0].no] = error
                 continue
-            for one in alike:  # find the batch that the others must not suffer for
+            for one in alike:  # find the invalid batch, so that the others are decoded
                 try:
                     sections.append(_arrow_section([one], now))
                 except AppError as its_error:
@@ -282,7 +282,7 @@ def _with_trace_ids(table: pa.Table, pieces: list[_Piece]) -> pa.Table:
 
 
 def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Mask) -> Ints:
-    """Return the good rows whose id a good row before them in their batch bears."""
+    """Return the good rows whose id an earlier good row of their batch has."""
     none = np.empty(0, dtype=np.int64)
     if pieces[0].batch.feed.kind is not Kind.PREDICTIONS:
         return none  # a label may be corrected, also in one batch
@@ -306,13 +306,13 @@ def _repeated(table: pa.Table, pieces: list[_Piece], starts: list[int], keep: Ma
 
 
 def _are_distinct(ids: pa.Array) -> bool:
-    """Say whether no id stands twice. Most batches' ascend, which is soon seen."""
+    """Return whether all ids are distinct. Ascending ids, the usual case, are found fast."""
     ascend = pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1)), skip_nulls=False)
     return ascend.as_py() is True or pc.count_distinct(ids).as_py() == len(ids)
 
 
 def _note_known(piece: _Piece, start: int, faults: Faults) -> None:
-    """Let what is known of a row before it is read go before what its reader says."""
+    """Give faults that are known before reading precedence over those of the reader."""
     known = {fault.row: fault for fault in piece.batch.faults}
     piece.faults = [known.get(fault.row, fault) for fault in piece.faults]
     for place, position in enumerate(piece.positions):
@@ -330,7 +330,7 @@ def _note(piece: _Piece, bad: list[int], start: int, faults: Faults) -> None:
 def _foreign(
     batch: Batch, table: pa.Table, rows: slice, keep: Mask, now: datetime
 ) -> contract_violations.Counts:
-    """Count the good rows of a batch that was made under a contract that we do not know."""
+    """Count the good rows of a batch whose contract is not declared here."""
     if batch.contract_digest is None or batch.contract_digest in batch.terms.digests:
         return _NO_MISMATCH
     own = table.slice(rows.start, rows.stop - rows.start).filter(pa.array(keep[rows]))

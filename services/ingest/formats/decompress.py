@@ -1,4 +1,4 @@
-"""Compressed bodies: unpacked piece by piece, and never further than is allowed."""
+"""Unpacking of compressed bodies, piece by piece, up to a size limit."""
 
 from enum import StrEnum
 
@@ -6,15 +6,15 @@ import pyarrow as pa
 
 from core.errors import Malformed, TooLarge
 
-# A body that unpacks to more than so many times its size holds nothing but repetition.
+# A body that unpacks to more than this multiple of its size holds only repetition.
 # Rows have ids and times, and compress to a twentieth.
 MAX_RATIO = 200
-ALWAYS_ALLOWED = 2**20  # bytes; a few rows may well repeat themselves
+ALWAYS_ALLOWED = 2**20  # bytes; a few rows may be equal
 _PIECE = 2**18  # bytes that are unpacked at once
 
 
 class Packing(StrEnum):
-    """The content encodings that we read."""
+    """Supported content encodings."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -25,21 +25,21 @@ _BEGINS = {Packing.GZIP: b"\x1f\x8b", Packing.ZSTD: b""}
 
 
 def unpack(body: bytes, packing: Packing, max_bytes: int) -> bytes:
-    """Return what was compressed.
+    """Return the unpacked body.
 
     Parameters
     ----------
     body
-        As it came over the wire.
+        The body as received.
     packing
-        What the sender says it is.
+        Its declared content encoding.
     max_bytes
-        Of the result. Never more than one piece beyond it is held.
+        Limit of the result. At most one piece beyond it is held in memory.
 
     Raises
     ------
     TooLarge
-        If it unpacks to more, or is suspiciously small for what it holds.
+        If it unpacks to more, or its compression ratio is too high.
     Malformed
         If it is something else, or ends early.
 

@@ -22,18 +22,18 @@ class Decoder(Protocol):
 
 
 class Encoding:
-    """One way to write rows and columns down.
+    """An encoding of rows and columns.
 
     Parameters
     ----------
     name
         For messages.
     typed
-        Makes the decoder of a type: fast, and strict.
+        Returns the decoder of a type: fast, and strict.
     untyped
-        Reads whatever is there, so that bad rows can be named.
+        Decodes any value, so that bad rows can be named.
     count_containers
-        At least as many as a body holds.
+        Returns an upper bound of the lists and objects in a body.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Encoding:
             raise TooLarge(f"more than {MAX_CONTAINERS} lists and objects in one body")
 
     def untyped(self, body: bytes) -> Any:
-        """Read a body without expecting anything of it.
+        """Decode a body of any structure.
 
         Raises
         ------

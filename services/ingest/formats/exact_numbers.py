@@ -20,7 +20,7 @@ _GROUPS = ("features", "output", "actual")
 
 
 def refuse_inexact(column: pa.Array, field: str, faults: Faults, *, booleans: bool) -> None:
-    """Note the rows of an Arrow column whose numbers would not be stored as they were sent.
+    """Add faults for rows of an Arrow column whose numbers cannot be stored exactly.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def refuse_inexact(column: pa.Array, field: str, faults: Faults, *, booleans: bo
     field
         Its name, for the faults.
     faults
-        Takes the rows.
+        Collects the faults.
     booleans
         Whether true and false are numbers of this field.
     """
@@ -60,7 +60,7 @@ def _is_beyond(integers: pa.Array) -> Mask | None:
 
 
 def note(row: int, sent: Mapping[str, Any], faults: Faults) -> None:
-    """Note the first integer beyond 2^53 in a row as it was sent."""
+    """Add a fault for the first integer beyond 2^53 in a row as it was sent."""
     for group in _GROUPS:
         lists = sent.get(group)
         for name, value in lists.items() if isinstance(lists, dict) else ():

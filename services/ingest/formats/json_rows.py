@@ -33,8 +33,8 @@ from services.ingest.formats.row_types import (
     unescaped,
 )
 
-# Rows that are held as objects at a time. More of them than the processor's cache
-# holds, and each takes three times as long to read.
+# Rows that are held as objects at a time. If they exceed the processor's cache,
+# reading each takes three times as long.
 MAX_HELD = 2048
 
 _WHERE = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
@@ -140,7 +140,7 @@ class RowReader:
         return _rows(batch_id, rows, positions, faults)
 
     def _escaped(self, content: object) -> object:
-        """Give the lists of a row the names that their types have."""
+        """Rename the lists of a row to the escaped names of their types."""
         if not self._are_escaped or not isinstance(content, dict):
             return content
         return {
@@ -151,7 +151,7 @@ class RowReader:
         }
 
     def raw_rows(self, body: bytes, max_rows: int) -> tuple[str | None, list[object]]:
-        """Read a body without expecting anything of its rows: its id, and the rows."""
+        """Decode a body with rows of any structure: return its id and the rows."""
         content = self._encoding.untyped(body)
         if not isinstance(content, dict):
             raise Unprocessable("the body must be an object: one row, or a batch with 'rows'")
@@ -172,7 +172,7 @@ class RowReader:
         return batch_id, rows
 
     def table(self, reads: Sequence[Read], now: datetime, faults: Faults) -> pa.Table:
-        """Turn rows, of one body or of many, into the columns of the log."""
+        """Convert rows, of one body or of many, to the columns of the log."""
         parts = _merged(reads)
         n_rows = sum(read.n_rows for read in reads)
         columns = []
@@ -194,7 +194,7 @@ class RowReader:
 
 
 class Growing:
-    """A table of the rows of many bodies, made while they are read."""
+    """A table that is built from the rows of many bodies while they are read."""
 
     def __init__(self, reader: RowReader, now: datetime, faults: Faults) -> None:
         self._reader = reader
@@ -206,7 +206,7 @@ class Growing:
         self._n_rows = 0
 
     def add(self, read: Read) -> None:
-        """Lay the rows of one more body behind the others; they are taken out of `read`."""
+        """Append the rows of one more body; they are removed from `read`."""
         self._held.append(read)
         self._n_held += read.n_rows
         if self._n_held >= MAX_HELD:
@@ -241,7 +241,7 @@ def _rows(
 
 
 def _merged(reads: Sequence[Read]) -> list[Read]:
-    """Lay rows beside rows: the fixed cost per column is then paid once for many bodies."""
+    """Merge the rows of many bodies, so that the fixed cost per column is paid once."""
     merged: list[Read] = []
     for read in reads:
         if merged and read.columns is None and merged[-1].columns is None:
@@ -293,7 +293,7 @@ def _lists_of(part: Read, field: Field) -> tuple[Any, list[list[Any]]]:
     names = [f"f{i}" for i in range(len(field.children))]
     if part.columns is None:
         structs = [*map(attrgetter(field.name), part.rows)]
-        if all(structs):  # as nearly always: then each value is read without a look
+        if all(structs):  # nearly always: then no value is checked
             children = [[*map(attrgetter(name), structs)] for name in names]
             return np.zeros(len(structs), np.bool_), children
         is_null = np.fromiter((each is None for each in structs), np.bool_, len(structs))

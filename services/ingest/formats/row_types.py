@@ -1,4 +1,4 @@
-"""What a row and a column of one feed look like, as types that decode fast."""
+"""Types of the rows and columns of one feed, for fast decoding."""
 
 import re
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ _SCALARS = {pa.int64(): INT64, pa.bool_(): bool, pa.float64(): float}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One name that a row may bear.
+    """One field that a row may have.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Field:
         The lists of a struct by their names in the contract, each with its
         type; None for a plain value.
     may_miss
-        Which of them need not be there.
+        Which children may be absent.
     fills
-        Of which null says that one value is missing, and not that the list is.
+        Children whose null is one missing value, and not a missing list.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Field:
 
 
 def defaults(feed: Feed) -> dict[str, Any]:
-    """Return what a row may leave out although the log always has it."""
+    """Return the defaults of fields that a row may omit although the log requires them."""
     of_all = {"status": Status.OK.value, "shadow": False, "arrived_at": None}
     return of_all | ({"version": REFERENCE} if feed is Feed.REFERENCE else {})
 
 
 def fields(feed: Feed, terms: Terms) -> list[Field]:
-    """Return what a row of this feed may hold, in the order of the log."""
+    """Return the fields of a row of this feed, in the order of the log."""
     absent = defaults(feed)
     return [
         _field(column, absent, terms)
@@ -116,14 +116,14 @@ def escaped(name: str) -> str:
 
 
 def unescaped(name: str) -> str:
-    """Return a name, or a path of names, of the contract from those that its type has."""
+    """Return the contract's form of an escaped name, or of a path of escaped names."""
     return _ESCAPED.sub(
         lambda found: _ESCAPE if found[1] == _ESCAPE else chr(ord(found[1]) - _BASE), name
     )
 
 
 def are_escaped(fields: Iterable[Field]) -> bool:
-    """Say whether JSON escapes a name of the contract, which types cannot express."""
+    """Return whether JSON escapes a name of the contract, which types cannot express."""
     return any(escaped(name) != name for each in fields for name in each.children or ())
 
 
@@ -175,7 +175,7 @@ def _lists(field: Field, children: dict[str, Any]) -> type[msgspec.Struct]:
 
 def _struct(name: str, fields: list[Any], rename: dict[str, str]) -> type[msgspec.Struct]:
     # gc=False: rows hold no cycles, and a hundred thousand of them would
-    # otherwise wake the collector again and again.
+    # otherwise start the garbage collector many times.
     return msgspec.defstruct(
         name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True, gc=False
     )

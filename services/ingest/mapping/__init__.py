@@ -1,1 +1,1 @@
-"""Rows of a file or a source, brought into the columns that ingestion takes."""
+"""Mapping of the rows of a file or a source to the columns of ingestion."""

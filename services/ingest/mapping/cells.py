@@ -1,4 +1,4 @@
-"""Text of a table, read as another type; a row that cannot be read is refused."""
+"""Conversion of text columns to other types; a row that cannot be read is refused."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 # texts they are texts: there only the empty field is null.
 _NULLS = pa.array(["NA", "NaN", "nan", "null", "NULL", "None"])
 
-# Takes a row of the table, its field and a reason. It raises, or notes it: then its value
-# becomes null.
+# Called with a row of the table, its field and a reason. It raises, or records the fault:
+# then the value becomes null.
 Refuse: TypeAlias = Callable[[int, str, str], None]
 
 
 def present(column: pa.Array) -> pa.Array:
-    """Return texts, null where one of the words for a missing value stands."""
+    """Return texts, with null for each word for a missing value."""
     texts = column.cast(pa.string())
     is_null = pc.is_in(texts, value_set=_NULLS)
     return (

@@ -1,4 +1,4 @@
-"""Which column of a file, or of a source, is which field of a row?"""
+"""Mapping of the columns of a file, or of a source, to the fields of a row."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ OF_LABELS = ("prediction_id", "entity", "target_at", "target_end", "arrived_at")
 
 
 class Unit(StrEnum):
-    """What whole numbers in a column of times count, since 1970 in UTC."""
+    """Unit of whole numbers in a column of times, since 1970 in UTC."""
 
     SECONDS = "s"
     MILLISECONDS = "ms"
@@ -37,7 +37,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingOptions:
-    """How a table is read.
+    """Options for reading a table.
 
     Attributes
     ----------
@@ -46,15 +46,15 @@ class MappingOptions:
     version, entity
         For all rows, where the file has no column of it.
     timezone
-        Of times that name none themselves; None refuses such times.
+        Of times without a zone; None refuses such times.
     epoch
-        What whole numbers count; None refuses them as times.
+        Unit of whole numbers; None refuses them as times.
     is_reference
         The rows are past input that no model has served.
     is_series
         Each row is one moment of a series: its labels are of the time `at`.
     stream
-        The rows are of this one; None for predictions with what happened right after them.
+        Stream of the rows; None for predictions with the values after them as labels.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -76,14 +76,14 @@ class MappingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where each field comes from, for one file.
+    """Columns of each field, for one file.
 
     Attributes
     ----------
     fields
         Columns by field, e.g. `features.load` from `("load_mw",)`.
     unused
-        Columns that become nothing.
+        Columns that are not read.
     """
 
     options: MappingOptions
@@ -97,7 +97,7 @@ class Layout:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the rows hold what happened."""
+        """Whether the rows hold labels."""
         return any(name.startswith("actual") for name in self.fields)
 
     @property
@@ -107,13 +107,13 @@ class Layout:
 
     @property
     def digest(self) -> str:
-        """What names this way of reading a file."""
+        """Digest that identifies the layout."""
         identity = {"fields": dict(self.fields), "options": asdict(self.options)}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def check(contract: Contract, options: MappingOptions) -> None:
-    """Refuse what no table can make right: a field that does not exist, or has no column.
+    """Refuse a field that does not exist, or has no column, before a table is read.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def check(contract: Contract, options: MappingOptions) -> None:
 
 
 def lay_out(columns: Sequence[str], contract: Contract, options: MappingOptions) -> Layout:
-    """Find the column of each field: as wished, or else by its name.
+    """Find the column of each field: as configured, or else by its name.
 
     A feature is also found under its bare name.
 

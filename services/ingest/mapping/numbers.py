@@ -20,8 +20,8 @@ _FLAGS = {"true": "1", "false": "0"}
 def read(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
     """Return numbers, or lists of numbers; NaN is missing, as most tools write it.
 
-    Integers and booleans stay what they are: the platform refuses those that a number of the
-    contract cannot be, row by row. In text, where only one type can be had, they are refused
+    Integers and booleans keep their type: the platform refuses, row by row, those that are not
+    valid for a number of the contract. In text, which has one type only, they are refused
     here, as are texts that are no number.
     """
     if is_text(column.type):
@@ -40,7 +40,7 @@ def read(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
 
 
 def flags(column: pa.Array) -> pa.Array:
-    """Return the words true and false as 1 and 0, of a number that takes booleans."""
+    """Return the texts true and false as 1 and 0, for a number that allows booleans."""
     if not is_text(column.type):
         return column
     texts = column.cast(pa.string())
@@ -51,7 +51,7 @@ def flags(column: pa.Array) -> pa.Array:
 
 
 def side_by_side(name: str, columns: Sequence[pa.Array], refuse: Refuse) -> pa.Array:
-    """Make one list of each row's columns."""
+    """Return one list per row, of its values in several columns."""
     parts = [read(name, column, refuse) for column in columns]
     for place, part in enumerate(parts):
         if pa.types.is_integer(part.type):

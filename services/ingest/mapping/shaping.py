@@ -1,4 +1,4 @@
-"""Rows of a table, brought into the columns that the interface takes."""
+"""Conversion of the rows of a table to the columns of ingestion."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +15,23 @@ from services.ingest.mapping.layout import OF_LABELS, TEXTS, TIMES, Layout
 
 
 def raise_at(row: int, field: str, reason: str) -> None:
-    """Refuse all rows for one."""
+    """Refuse the table because of one row."""
     raise Unprocessable(f"row {row}, {field}: {reason}")
 
 
 class Shaper:
-    """Brings the rows of one file, or of a source, into form.
+    """Converts the rows of one file, or of a source.
 
     Parameters
     ----------
     layout
-        Where each field comes from.
+        The columns of each field.
     contract
-        What the fields hold.
+        The contract of the rows.
     digest
-        Of the file: rows without an id are named after it and their place.
+        Of the file: ids of rows without one are made of it and their index.
     refuse
-        Takes a value that cannot be read, by the place of its row; by default it raises.
+        Called for a value that cannot be read, with the index of its row; raises by default.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Shaper:
         self._digest = digest
 
     def predictions(self, rows: pa.Table, first: int) -> pa.Table:
-        """Return predictions, or past input; `first` is the place of the first row."""
+        """Return predictions, or past input; `first` is the index of the first row."""
         options = self._layout.options
 
         def refuse(row: int, field: str, reason: str) -> None:
@@ -71,7 +71,7 @@ class Shaper:
         return pa.table(made)
 
     def labels(self, rows: pa.Table, first: int) -> tuple[pa.Table, pa.Array]:
-        """Return labels, and for each of them its place in the file.
+        """Return labels, and for each of them its index in the file.
 
         Rows without a value are left out.
         """
@@ -146,7 +146,7 @@ def _text(name: str, column: pa.Array) -> pa.Array:
 
 
 def _plain(name: str, column: pa.Array, refuse: Refuse) -> pa.Array:
-    """Return a column that the interface can read itself, but for text from CSV."""
+    """Return a column as it is; only text from CSV is converted."""
     if not is_text(column.type):
         return column
     column = present(column)

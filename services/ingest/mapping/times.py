@@ -20,20 +20,20 @@ _WHOLE = r"^[+-]?\d+$"
 def read(
     name: str, column: pa.Array, refuse: Refuse, *, zone: str | None, epoch: Unit | None
 ) -> pa.Array:
-    """Return moments in UTC; one outside years 1 to 9999 is refused by the platform, by row.
+    """Return times in UTC; one outside years 1 to 9999 is refused by the platform, by row.
 
     Parameters
     ----------
     name
         The field.
     column
-        As the table has it.
+        The column of the table.
     refuse
-        Takes a row that is no time, or that the zone has twice or not at all.
+        Called for a row that is no time, or that is ambiguous or absent in the zone.
     zone
-        Of times that name none themselves; None refuses such times.
+        Of times without a zone; None refuses such times.
     epoch
-        What whole numbers count since 1970; None refuses them as times.
+        Unit of whole numbers since 1970; None refuses them as times.
 
     Raises
     ------

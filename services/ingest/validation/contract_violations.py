@@ -1,4 +1,4 @@
-"""How a row failed to fit the contract, in a few words that callers cannot add to."""
+"""Kinds of contract violations: a fixed set, which senders cannot extend."""
 
 import re
 from collections import Counter
@@ -37,7 +37,7 @@ class Mismatch(StrEnum):
     OTHER = "other"
 
 
-# The reasons that this package gives, as patterns of the whole text.
+# The reasons of this package, as patterns of the whole text.
 _REASONS = {
     Mismatch.MISSING: r"missing|name the prediction.*|names no target",
     Mismatch.UNKNOWN_FIELD: r"unknown field",
@@ -59,7 +59,7 @@ _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _REASONS.items()}
 
 
 def reason_of(text: str) -> Mismatch:
-    """Return the word for a reason.
+    """Return the kind of a reason.
 
     Examples
     --------
@@ -78,7 +78,7 @@ Counts = Counter[tuple[date, Mismatch]]
 def of_refused(
     faults: Iterable[RowFault], contents: Iterable[Mapping[str, Any]], now: datetime
 ) -> Counts:
-    """Count the rows in quarantine by the event day that they name, or else by today."""
+    """Count the rows in quarantine by their event day, or else by today."""
     return Counter(
         (day_of(row, now), reason_of(fault.reason))
         for fault, row in zip(faults, contents, strict=True)
@@ -86,7 +86,7 @@ def of_refused(
 
 
 def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
-    """Count rows that were made under a contract that nobody has declared."""
+    """Count rows whose contract is not declared."""
     times = rows["at" if kind is Kind.PREDICTIONS else "target_at"]
     if times.null_count:
         times = times.fill_null(now)
@@ -101,10 +101,10 @@ def of_foreign(rows: pa.Table, kind: Kind, now: datetime) -> Counts:
 
 
 def day_of(row: Mapping[str, Any], now: datetime) -> date:
-    """Return the event day that a refused row names; that of `now` where it names none."""
-    said = row.get("at", row.get("target_at"))
+    """Return the event day of a refused row; that of `now` where it has none."""
+    given = row.get("at", row.get("target_at"))
     try:
-        moment = moments.parse(said) if isinstance(said, str) else now
+        moment = moments.parse(given) if isinstance(given, str) else now
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return now.date()

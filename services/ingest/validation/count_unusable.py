@@ -1,4 +1,4 @@
-"""Answers that nobody can use: of refused predictions, those whose output was the fault."""
+"""Unusable answers: refused predictions whose output broke the contract."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ def of_refused(
     terms: Terms,
     now: datetime,
 ) -> Counts:
-    """Count the refused rows whose answer was missing, no number, out of range or misshapen.
+    """Count the refused rows with a missing, non-numeric, out-of-range or misshapen output.
 
     They are failures of the version that gave them. Rows without a session are left out:
     versions are compared by sessions.
@@ -35,7 +35,7 @@ def of_refused(
     Parameters
     ----------
     faults, contents
-        What was wrong with each row, and the row as it was sent.
+        The fault of each row, and the row as it was sent.
     kind, terms
         What the rows are, and how the model's log names a session.
     now

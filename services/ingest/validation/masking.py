@@ -12,14 +12,14 @@ from core.terms import Terms
 
 
 def masked(table: pa.Table, kind: Kind, terms: Terms) -> pa.Table:
-    """Bring checked rows into the form of the log.
+    """Convert checked rows to the columns of the log.
 
     Parameters
     ----------
     table : (row,)
         Columns of `core.schema.rows.wire_schema`, in one chunk each.
     kind, terms
-        Say what is dropped, hashed and put into buckets.
+        Define what is dropped, hashed and put into buckets.
 
     Returns
     -------

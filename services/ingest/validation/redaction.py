@@ -1,8 +1,7 @@
-"""What may be said of a row that was refused, when its model has something to hide.
+"""Redaction of refused rows and their faults, of models with sensitive values.
 
-The values of such a row were never checked: a text may stand where a number
-belongs, and a name where nobody expected one. So nothing passes but what is
-known to be harmless.
+The values of such a row were not checked: a text may be in place of a number, and
+a name in any field. So only values that are known to be harmless are kept.
 """
 
 import re
@@ -33,7 +32,7 @@ WITHHELD = "does not fit the contract; details are withheld: the model has sensi
 
 
 def fault(found: RowFault, kind: Kind, terms: Terms) -> RowFault:
-    """Return a fault that names no field and gives no reason that a caller made up."""
+    """Return a fault without field names and reasons that come from the sender."""
     if not terms.contract.is_sensitive:
         return found
     plain = _INDEX.sub("", found.field)
@@ -44,7 +43,7 @@ def fault(found: RowFault, kind: Kind, terms: Terms) -> RowFault:
 
 
 def content(row: dict[str, Any], terms: Terms) -> dict[str, Any]:
-    """Return what quarantine may keep of a row: scalars in their place, and that others were.
+    """Return what quarantine may keep of a row: harmless scalars, and masks of the others.
 
     Examples
     --------
@@ -67,7 +66,7 @@ def content(row: dict[str, Any], terms: Terms) -> dict[str, Any]:
 
 
 def error(refusal: AppError, terms: Terms) -> AppError:
-    """Return a refusal of a whole batch that repeats nothing of it."""
+    """Return the error of a whole batch without any of its content."""
     if not terms.contract.is_sensitive or not isinstance(refusal, Unprocessable):
         return refusal
     return refusal if str(refusal) in _STATIC else Unprocessable(f"the batch {WITHHELD}")

@@ -21,7 +21,7 @@ class RowContent:
         self._rows: list[object] | None = None
 
     def __call__(self, row: int) -> dict[str, Any]:
-        """Return one row, fit for JSON."""
+        """Return one row, as JSON values."""
         if self._rows is None:
             _, self._rows = self._reader.raw_rows(self._body, self._max_rows)
         content = plain(self._rows[row])
@@ -35,7 +35,7 @@ class ArrowContent:
         self._raw = raw
 
     def __call__(self, row: int) -> dict[str, Any]:
-        """Return one row, fit for JSON."""
+        """Return one row, as JSON values."""
         columns = zip(self._raw.column_names, self._raw.columns, strict=True)
         return {plain(name): plain(_cell(column[row])) for name, column in columns}
 
@@ -47,7 +47,7 @@ def _cell(scalar: pa.Scalar) -> object:
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON and every database can carry of a value; null for the rest.
+    """Return a value with null for each part that JSON or a database cannot hold.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Does a table keep to the contract? Column by column, not row by row."""
+"""Validation of a table against the contract, column by column."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +15,8 @@ from core.terms import Terms
 from services.ingest.formats.columns import OUT_OF_RANGE, Faults, mask, within
 from services.ingest.validation.validate_lists import check_lists, check_magnitudes
 
-# The newest event time drives a model's clock, and nothing turns it back: a
-# device that believes in 2099 must not. An unset clock says 1970 or 0001.
+# The newest event time is a model's clock, which is never set back: a device whose
+# clock is in 2099 must not advance it. An unset clock shows 1970 or 0001.
 MAX_AHEAD = timedelta(days=1)
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ def check(table: pa.Table, kind: Kind, terms: Terms, now: datetime, faults: Faul
     now
         Event times far beyond it are refused.
     faults
-        Takes the first fault of each row.
+        Collects the first fault of each row.
     """
     if kind is Kind.LABELS or not terms.by_version:
         _check(table, kind, terms.contract, now, faults)
@@ -76,7 +76,7 @@ def _check(
 
 
 def check_numbers(table: pa.Table, faults: Faults) -> None:
-    """Find the rows with a number that is not finite, or that no measurement has."""
+    """Find the rows with a number that is not finite, or too large for a measurement."""
     for field, column in zip(table.schema, table.columns, strict=True):
         values = column.combine_chunks()
         if pa.types.is_float64(field.type):
@@ -102,7 +102,7 @@ def _check_text(values: pa.Array, name: str, faults: Faults) -> None:
 
 
 def _has_nul(values: pa.Array) -> bool:
-    """Say whether any byte of the texts is 0: ten times as fast as to search each of them."""
+    """Return whether any byte of the texts is 0: ten times as fast as searching each one."""
     _, offsets, texts = values.buffers()
     if texts is None:
         return False
@@ -153,7 +153,7 @@ def _check_labels(table: pa.Table, contract: Contract, faults: Faults) -> None:
         backwards = pc.less_equal(table["target_end"], table["target_at"]).combine_chunks()
         faults.where(mask(backwards.fill_null(False)), "target_end", "not after target_at")
     actual = table["actual"].combine_chunks()
-    told = np.zeros(len(actual), dtype=np.bool_)
+    has_value = np.zeros(len(actual), dtype=np.bool_)
     for column in actual.flatten():
-        told |= mask(column.is_valid())
-    faults.where(~told, "actual", "names no target")
+        has_value |= mask(column.is_valid())
+    faults.where(~has_value, "actual", "names no target")

@@ -1,4 +1,4 @@
-"""Do the lists of a struct column keep to the contract?"""
+"""Validation of the lists of a struct column against the contract."""
 
 from dataclasses import dataclass
 
@@ -23,9 +23,9 @@ def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults)
     name
         `features`, `output` or `actual`.
     contract
-        Of the version that made these rows.
+        Of the version of these rows.
     faults
-        Takes the first fault of each row.
+        Collects the first fault of each row.
     """
     present = mask(values.is_valid())
     declared = {each.name: each for each in rows.declared(contract, name)}
@@ -44,7 +44,7 @@ def check_lists(values: pa.Array, name: str, contract: Contract, faults: Faults)
 
 
 def check_magnitudes(values: pa.Array, name: str, faults: Faults) -> None:
-    """Find the rows of a struct of lists with a number that no measurement has."""
+    """Find the rows of a struct of lists with a number too large for a measurement."""
     for child, column in zip(values.type, values.flatten(), strict=True):
         if pa.types.is_float64(child.type.value_type):
             _check_numbers(column, f"{name}.{child.name}", faults, may_miss=True)
