@@ -69,7 +69,7 @@ def client(
     settings: Settings, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     # What the way in knows of a model is up to a second old; here, it is not.
-    monkeypatch.setattr("api.ingestion.ingest.ADMITTED_SECONDS", 0.0)
+    monkeypatch.setattr("api.ingestion.ingest.AUTHORIZED_SECONDS", 0.0)
     with unit_of_work(sessions) as session:
         token = create_key(session, "all", ["ingest", "read", "operate"], None, utcnow())
     key = {"Authorization": f"Bearer {token}"}

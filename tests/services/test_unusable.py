@@ -188,7 +188,7 @@ class World(Loop):
         archive_all(self.sessions, self.lake, LATER)
         join_all(self.sessions, self.lake, LATER)
 
-    def look(self, day: int) -> Phase:
+    def evaluate_canary(self, day: int) -> Phase:
         at = START + day * DAY
         with unit_of_work(self.sessions) as session:
             session.execute(update(Model).values(watermark=at, evaluated_until=at))
@@ -214,7 +214,7 @@ def test_a_challenger_that_is_unusable_on_half_the_requests_is_rolled_back(
     world: World,
 ) -> None:
     world.live(6, on_half)
-    phases = [world.look(day) for day in range(1, 7)]
+    phases = [world.evaluate_canary(day) for day in range(1, 7)]
     assert Phase.ROLLED_BACK in phases
     [end] = [one for one in world.all(RolloutEvent) if one.event == "canary_failed"]
     assert end.cause.startswith("worse: fails more often: evidence")
@@ -233,7 +233,7 @@ def test_a_champion_that_is_unusable_holds_no_challenger_back(world: World) -> N
         return {"load": [None] * 3 if is_unusable else better(version)}
 
     world.live(12, champion_on_half)
-    assert world.look(12) is Phase.CANARY
+    assert world.evaluate_canary(12) is Phase.CANARY
     verdict = world.rollout(world.id).verdict
     assert verdict is not None
     assert (verdict.failed_champion, verdict.failed_challenger) == (1.0, 0.0)
@@ -241,13 +241,13 @@ def test_a_champion_that_is_unusable_holds_no_challenger_back(world: World) -> N
 
 def test_a_challenger_that_never_answers_is_rolled_back_before_any_label(world: World) -> None:
     world.live(3, lambda version, _: {"load": [None] * 3 if version == "v2" else [1.0] * 3})
-    assert world.look(3) is Phase.ROLLED_BACK
+    assert world.evaluate_canary(3) is Phase.ROLLED_BACK
     assert {score.loss_challenger for score in world.all(SessionScore)} == {None}
 
 
 def test_an_answer_that_is_not_there_is_a_failure(world: World) -> None:
     world.live(3, lambda version, _: None if version == "v2" else {"load": [1.0] * 3})
-    assert world.look(3) is Phase.ROLLED_BACK
+    assert world.evaluate_canary(3) is Phase.ROLLED_BACK
 
 
 def test_a_refused_answer_that_comes_late_has_its_session_scored_again(world: World) -> None:
