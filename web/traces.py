@@ -70,7 +70,7 @@ def _chart(before: Points, forecast: Points, actual: Points, at: datetime) -> Ch
     named = (
         ("Input", before, "muted", "line"),
         ("Forecast", forecast, "one", "line"),
-        ("What happened", actual, "two", "dashed"),
+        ("Label", actual, "two", "dashed"),
     )
     series = tuple(
         curve(label, (points.get(t) for t in x), tone, shape)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def session(rows: Sequence[Prediction], contract: Contract) -> Chart:
         forecast = [_first((row.fields["output"] or {}).get(target)) for row in rows]
         actual = [_first(row.label.actual.get(target)) if row.label else None for row in rows]
         lines.append(curve(f"{target}, forecast", forecast, TONES[i]))
-        lines.append(curve(f"{target}, what happened", actual, TONES[i + 2], "dashed"))
+        lines.append(curve(f"{target}, label", actual, TONES[i + 2], "dashed"))
     shown = tuple(line for line in lines if any(v is not None for v in line.values))
     return Chart(x=x, series=shown, kind="moment", marks=tuple(_marks(rows, contract)))
 

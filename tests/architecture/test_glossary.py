@@ -140,7 +140,14 @@ def test_a_module_uses_the_terms_of_the_glossary(path: Path) -> None:
     assert faults(path.read_text("utf-8")) == []
 
 
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = sorted(
+    [
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "web").rglob("*.html"),
+        *(ROOT / "deploy").rglob("*.yml"),
+        ROOT / "README.md",
+    ]
+)
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in PAGES])

@@ -164,7 +164,7 @@ def test_who_may_not_see_the_model_does_not_see_it(
 STATES = [
     pytest.param(None, None, "No report was requested", True, id="none"),
     pytest.param(RunStatus.TODO, None, "A worker will write it", False, id="waiting"),
-    pytest.param(RunStatus.RUNNING, None, "A worker is at it", False, id="writing"),
+    pytest.param(RunStatus.RUNNING, None, "A worker is writing it", False, id="writing"),
     pytest.param(RunStatus.TODO, "no disk", "is tried again: no disk", False, id="retrying"),
     pytest.param(RunStatus.DEAD, "no disk", "was given up: no disk", True, id="failed"),
     pytest.param(RunStatus.DONE, None, "No report was requested", True, id="removed since"),

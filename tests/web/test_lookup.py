@@ -85,7 +85,7 @@ def browser(signed_in: Browsers) -> TestClient:
             "predictions/s%2F1%3A3", ["timeout", "no label yet"], id="one that failed"
         ),
         pytest.param("sessions/s%2F1", ["starts", "timeout", "ends", ">v2<"], id="session"),
-        pytest.param("quarantine", ["Every row of this model kept"], id="quarantine"),
+        pytest.param("quarantine", ["No row of this model violated"], id="quarantine"),
     ],
 )
 def test_pages_of_rows_are_well_formed_and_show(
@@ -108,7 +108,7 @@ def test_pages_of_rows_are_well_formed_and_show(
     ("path", "status", "shown"),
     [
         pytest.param("predictions", 200, "No prediction was logged yet", id="no rows"),
-        pytest.param("predictions?status=error", 200, "Nothing fits", id="nothing fits"),
+        pytest.param("predictions?status=error", 200, "No prediction matches", id="no match"),
         pytest.param("predictions?since=yesterday", 422, "not a time", id="no time"),
         pytest.param("predictions?status=fine", 422, "status: one of", id="no status"),
         pytest.param("predictions?cursor=x", 422, "cursor", id="no cursor"),

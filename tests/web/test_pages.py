@@ -117,8 +117,8 @@ def test_an_empty_platform_shows_what_to_do_next(signed_in: Browsers, path: str)
     assert answer.status_code == 200
     outline(answer.text)
     hint = {
-        "/": "No model is watched yet",
-        "/alerts": "Nothing fires",
+        "/": "No model is monitored yet",
+        "/alerts": "No alert is firing",
         "/rollouts": "retrained",
     }
     assert hint[path] in answer.text

@@ -28,7 +28,7 @@ class PartErrors:
     n
         Labelled values.
     bias
-        Mean of forecast less what happened, in units of the version's scaler.
+        Mean of forecast minus label, in units of the version's scaler.
     error
         Mean absolute, or squared, error; the part of a class in the Brier score.
     too_high
