@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
 
+from alerts.state import Phase
 from api.main import create_app
 from benchmarks.bar import Bar, report
 from benchmarks.statements import statements
@@ -29,8 +30,9 @@ from core.schema.feature import Feature
 from core.settings import Settings
 from core.window import Window
 from db.migrate import upgrade
+from db.queries.read import false_alarm_rates
 from db.session import connect, unit_of_work
-from db.tables import Champion, Finding, Model, Monitor, Version
+from db.tables import Alert, Champion, Finding, Model, Monitor, Version
 from monitors.finding import Outcome
 from services.models import monitor_config
 
@@ -48,7 +50,7 @@ CPU_MS, STATEMENTS, GROWTH = 200, 14, 1.2
 REQUESTS = {
     "fleet page": "/",
     "metrics": "/metrics",
-    "list of models": "/v1/models?limit=1000",
+    "list of models": "/v1/models",
 }
 
 
@@ -70,6 +72,8 @@ def add_model(session: Session, name: str) -> UUID:
     session.add(Champion(model_id=model.id, version_id=version.id, rev=1, since=START))
     for plan in monitor_config.defaults(Policy(), CONTRACT):
         monitor_config.put(session, model.id, plan)
+    for monitor in monitor_config.of_models(session, [model.id])[model.id]:
+        session.add(Alert(monitor_id=monitor.id, model_id=model.id, phase=Phase.QUIET))
     return model.id
 
 
@@ -96,6 +100,7 @@ def age(session: Session, model_ids: list[UUID], first: int, last: int) -> None:
             for day in range(first, last)
         ]
         session.execute(insert(Finding), rows)
+    false_alarm_rates.keep(session, model_ids)
     for model in session.query(Model).where(Model.id.in_(model_ids)):
         model.watermark = model.evaluated_until = START + last * DAY
 

@@ -11,6 +11,8 @@ from services.access.api_keys import Authenticator
 from services.platform_faults import platform_alerts
 from services.read_models import backtests
 from services.read_models.overview import alerts, fleet, model, rollouts
+from services.read_models.overview.fleet import FleetQuery
+from services.read_models.overview.monitor_status import Health
 from services.read_models.paging import Paging
 from services.read_models.reports import report_status
 from web import charts, findings, journey, lookup, orders, signing
@@ -43,14 +45,18 @@ def mount(
 
 
 @router.get("/")
-def show_fleet(visit: VisitDep) -> Response:
-    """Show all models at a glance."""
+def show_fleet(visit: VisitDep, health: str = "", q: str = "", page: str = "1") -> Response:
+    """Show the models, the most pressing first: a page of those that match."""
+    state = Health(health) if health in [*Health] else None
+    number = int(page) if page.isdecimal() and len(page) < 7 else 1
+    query = FleetQuery(health=state, text=q.strip()[:64], page=number)
     with visit.reading() as session:
-        seen = fleet.fleet(session, visit.only)
+        seen = fleet.fleet(session, visit.only, query)
         faults = platform_alerts.described(session, visit.only)
     return visit.page(
         "fleet.html",
-        models=seen,
+        fleet=seen,
+        query=query,
         platform=faults,
         sparkline=charts.sparkline,
         address=visit.site.public_url,

@@ -116,7 +116,7 @@ def describe_all(
     """
     rows = overview.models(session, names=names)
     ids = [model.id for model, _, _ in rows]
-    rollouts = {row.model_id: row.id for row in overview.open_rollouts(session, ids)}
+    rollouts = {row.model_id: row.id for row in overview.open_rollouts(session)}
     backlogs, alerts = models.backlogs(session, ids), _alerts(session, ids)
     aside = set_aside.of_models(session, ids)
     monitors = monitor_config.of_models(session, ids)

@@ -7,9 +7,11 @@ process. Described in docs/metrics.md.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -20,13 +22,10 @@ from core.settings import Settings
 from db.queries.log import row_counters
 from db.queries.read import false_alarm_rates, overview
 from db.tables import (
-    Alert,
     Champion,
     Delivery,
-    Finding,
     Inbox,
     Model,
-    Monitor,
     Rollout,
     Run,
     SetAside,
@@ -34,19 +33,25 @@ from db.tables import (
     Version,
 )
 from db.tables.queue import RunStatus
+from monitors import registry
+from monitors.detail import Detail
+from monitors.false_alarms.false_alarm_rate import Achieved
 from services.access.capacity import Disks, backlog, shortages
 from services.platform_faults import platform_alerts
-from services.read_models.overview.monitor_status import status_of
+from services.read_models.overview.monitor_status import (
+    StatusDetail,
+    replayed_of,
+    status_detail,
+)
 
 Served: TypeAlias = tuple[Model, Champion | None, Version | None]
-Watched: TypeAlias = tuple[Monitor, Alert | None, Finding | None]
 
 
 def gauges(session: Session, now: datetime) -> Iterator[Metric]:
     """Read every gauge, and what is counted in the database."""
     rows = overview.models(session)
     names = {model.id: model.name for model, _, _ in rows}
-    monitors = overview.monitor_statuses(session, names)
+    monitors = overview.watched(session)
     yield from _backlog(session, now)
     yield _set_aside(session)
     yield from _models(model for model, _, _ in rows)
@@ -177,16 +182,15 @@ def _log_rows(session: Session) -> CounterMetricFamily:
     return rows
 
 
-def _firing(names: Mapping[UUID, str], monitors: Sequence[Watched]) -> GaugeMetricFamily:
+def _firing(names: Mapping[UUID, str], monitors: Sequence[Any]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(
         "seqwatch_alert_firing",
         "1 while the alert of a monitor fires, else 0.",
         labels=["model", "monitor", "severity"],
     )
-    for monitor, alert, _ in monitors:
-        is_firing = alert is not None and alert.phase is Phase.FIRING
-        labels = [names[monitor.model_id], monitor.name, monitor.severity]
-        gauge.add_metric(labels, float(is_firing))
+    for one in monitors:
+        labels = [names[one.model_id], one.name, one.severity]
+        gauge.add_metric(labels, float(one.phase is Phase.FIRING))
     return gauge
 
 
@@ -201,7 +205,7 @@ def _platform(session: Session) -> GaugeMetricFamily:
 
 
 def _promises(
-    session: Session, names: Mapping[UUID, str], monitors: Sequence[Watched]
+    session: Session, names: Mapping[UUID, str], monitors: Sequence[Any]
 ) -> Iterator[GaugeMetricFamily]:
     promised = GaugeMetricFamily(
         "seqwatch_false_alarm_promised_days",
@@ -218,32 +222,41 @@ def _promises(
         "Share of a feature's values in the three fullest bins, where above a half.",
         labels=["model", "monitor", "feature"],
     )
-    live = false_alarm_rates.live(session, (alert for _, alert, _ in monitors))
-    for row in monitors:
-        monitor_status = status_of(*row, live=live.get(row[0].id))
-        bins = monitor_status.detail.coarse_bins
-        if (
-            bins is not None
-            and monitor_status.kind == "input_drift"
-            and monitor_status.is_enabled
-        ):
-            coarse.add_metric(
-                [names[row[0].model_id], monitor_status.name, bins.feature], bins.share
-            )
-        if monitor_status.promised_days is None or not monitor_status.is_enabled:
+    live = false_alarm_rates.live(session, [one for one in monitors if one.phase])
+    for one in monitors:
+        if not one.enabled:
             continue
-        labels = [names[row[0].model_id], monitor_status.name]
-        promised.add_metric(labels, monitor_status.promised_days)
-        for source, counted in (
-            ("reference", monitor_status.replayed),
-            ("live", monitor_status.live),
-        ):
+        labels = [names[one.model_id], one.name]
+        detail, shown = _detail(one.kind, one.detail or "{}")
+        bins = shown.coarse_bins
+        if bins is not None and one.kind == "input_drift":
+            coarse.add_metric([*labels, bins.feature], bins.share)
+        days = detail.promised_days or _promised(one.params)
+        if days is None:
+            continue
+        promised.add_metric(labels, days)
+        alarms = live.get(one.monitor_id)
+        seen = None if alarms is None else Achieved(n_alarms=alarms[0], days=alarms[1])
+        for source, counted in (("reference", replayed_of(detail)), ("live", seen)):
             if counted is not None:
                 shortest, longest = counted.interval()
                 achieved.add_metric([*labels, source, "lower"], shortest)
                 achieved.add_metric([*labels, source, "seen"], counted.days_between)
                 achieved.add_metric([*labels, source, "upper"], longest)
     yield from (promised, achieved, coarse)
+
+
+@lru_cache(maxsize=16_384)
+def _detail(kind: str, text: str) -> tuple[Detail, StatusDetail]:
+    """Read a detail, and what every kind shows of one; most were read by the scrape before."""
+    detail = registry.detail(kind, msgspec.json.decode(text))
+    return detail, status_detail(detail)
+
+
+@lru_cache(maxsize=4_096)
+def _promised(params: str) -> float | None:
+    days: float | None = msgspec.json.decode(params).get("days_between_false_alarms")
+    return days
 
 
 def _champions(rows: Iterable[Served]) -> GaugeMetricFamily:

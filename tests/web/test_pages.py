@@ -111,6 +111,32 @@ def test_the_drawing_library_comes_with_its_licence() -> None:
     assert "v1.6.32" in (folder / "uPlot.iife.min.js").read_text()[:100]
 
 
+@pytest.mark.usefixtures("fleet")
+def test_the_fleet_is_found_by_name_and_state_and_shown_by_pages(
+    signed_in: Browsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = signed_in("read")
+
+    def shown(address: str) -> list[str]:
+        answer = browser.get(address)
+        assert answer.status_code == 200
+        outline(answer.text)
+        return [name for name in MODELS if f'href="/models/{name}"' in answer.text]
+
+    assert shown("/") == [*MODELS]
+    assert shown(f"/?q={MODELS[0][:5].upper()}") == [n for n in MODELS if MODELS[0][:5] in n]
+    assert shown("/?q=nothing-like-it") == []
+    firing = shown("/?health=firing")
+    assert 0 < len(firing) < len(MODELS)
+    assert shown("/?health=no+such+state&page=x") == [*MODELS]
+    monkeypatch.setattr("services.read_models.overview.fleet.PAGE", 1)
+    pages = [shown(f"/?page={number}") for number in range(1, len(MODELS) + 1)]
+    assert sorted(name for page in pages for name in page) == sorted(MODELS)
+    assert pages[0][0] in firing
+    assert shown(f"/?page={10**30}") == pages[0]
+    assert 'rel="next"' in browser.get("/").text
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_an_empty_platform_shows_what_to_do_next(signed_in: Browsers, path: str) -> None:
     answer = signed_in("read").get(path)

@@ -6,6 +6,7 @@ read: neither a page nor a scrape takes longer because an installation is older.
 
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, update
@@ -18,8 +19,15 @@ from monitors.finding import Outcome
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def live(session: Session, alerts: Iterable[Alert | None]) -> dict[UUID, tuple[int, int]]:
+def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]:
     """Count alarms, and the days that were evaluated, of each monitor with an alert.
+
+    Parameters
+    ----------
+    session
+        The open transaction.
+    alerts
+        Or rows with their `monitor_id`, `model_id`, `n_alarms` and `n_evaluated`.
 
     Days of history that was brought in, days without a verdict, and alarms
     that a broken input explains, are left out.
@@ -29,7 +37,7 @@ def live(session: Session, alerts: Iterable[Alert | None]) -> dict[UUID, tuple[i
     dict
         Alarms and days by monitor; only monitors that evaluated a day.
     """
-    kept = [alert for alert in alerts if alert is not None]
+    kept = [*alerts]
     model_ids = {alert.model_id for alert in kept}
     alarms, days = _since(session, model_ids, func.coalesce(Alert.counted_until, _BEGIN))
     found = {

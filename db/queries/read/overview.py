@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,13 +11,16 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     SQLColumnExpression,
+    Text,
     case,
+    cast,
     func,
     or_,
     select,
 )
 from sqlalchemy.orm import Session, aliased
 
+from alerts.state import Phase
 from db.tables import (
     Alert,
     AuditEvent,
@@ -59,6 +63,36 @@ def models(
     return [(*row,) for row in session.execute(query)]
 
 
+def states(
+    session: Session, only: UUID | None
+) -> Sequence[Row[str, datetime | None, int, int, int, int]]:
+    """Return name and watermark of every model, or one, and what its monitors found last.
+
+    How many enabled monitors are firing, have failed, are pending, and are ok.
+    """
+
+    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+    newest = _nth_newest(0)
+    return session.execute(
+        select(
+            Model.name,
+            Model.watermark,
+            count(Alert.phase == Phase.FIRING),
+            count(Finding.outcome == Outcome.ERROR),
+            count(Alert.phase == Phase.PENDING),
+            count(Finding.outcome == Outcome.OK),
+        )
+        .outerjoin(Monitor, (Monitor.model_id == Model.id) & Monitor.enabled.is_(True))
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .outerjoin(Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == newest))
+        .where(*_of(Model.id, only))
+        .group_by(Model.id, Model.name, Model.watermark)
+        .order_by(Model.name)
+    ).all()
+
+
 def monitor_statuses(
     session: Session, model_ids: Collection[UUID]
 ) -> list[tuple[Monitor, Alert | None, Finding | None]]:
@@ -72,6 +106,35 @@ def monitor_statuses(
         .order_by(Monitor.model_id, Monitor.name)
     )
     return [(*row,) for row in session.execute(query)]
+
+
+def watched(session: Session) -> list[Any]:
+    """Return of each monitor what a scrape needs, without its other columns.
+
+    Ids, name, severity, kind and whether it is enabled; phase and counts of its alert; and
+    as text its parameters and the detail of its newest finding.
+    """
+    rows = session.execute(
+        select(
+            Monitor.id.label("monitor_id"),
+            Monitor.model_id,
+            Monitor.name,
+            Monitor.severity,
+            Monitor.kind,
+            Monitor.enabled,
+            cast(Monitor.params, Text).label("params"),
+            Alert.phase,
+            Alert.n_alarms,
+            Alert.n_evaluated,
+            cast(Finding.detail, Text).label("detail"),
+        )
+        .outerjoin(Alert, Alert.monitor_id == Monitor.id)
+        .outerjoin(
+            Finding, (Finding.monitor_id == Monitor.id) & (Finding.as_of == _nth_newest(0))
+        )
+        .order_by(Monitor.model_id, Monitor.name)
+    )
+    return [*rows]
 
 
 def trend(
@@ -169,11 +232,9 @@ def rollout(
     return None if row is None else (*row,)
 
 
-def open_rollouts(session: Session, model_ids: Collection[UUID]) -> Sequence[Rollout]:
+def open_rollouts(session: Session) -> Sequence[Rollout]:
     """Return the rollouts that are not over; at most one per model."""
-    return session.scalars(
-        select(Rollout).where(Rollout.model_id.in_(model_ids), Rollout.finished_at.is_(None))
-    ).all()
+    return session.scalars(select(Rollout).where(Rollout.finished_at.is_(None))).all()
 
 
 def _rollouts() -> Select[Rollout, str, str, str]:

@@ -1,6 +1,7 @@
 """Overview of all models."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,11 +16,13 @@ from retrain.rollout import Phase as RolloutPhase
 from services.read_models.overview.monitor_status import (
     Health,
     MonitorStatus,
+    health,
     health_of,
     status_of,
 )
 
 PRESSING = [*Health]  # in the order of the enumeration
+PAGE = 50  # models
 TREND_FINDINGS = 30  # accuracy is evaluated once per event day: a month
 
 
@@ -64,10 +67,63 @@ class ModelHealth:
     rollout: OpenRollout | None
 
 
-def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
-    """Describe every model, or the only one that the reader may see, the pressing first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetQuery:
+    """Which models: of one health, whose name holds a text, and which page of them."""
+
+    health: Health | None = None
+    text: str = ""
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """A page of the fleet.
+
+    Attributes
+    ----------
+    models
+        The most pressing first, then by name.
+    n_models, n_found, n_rollouts
+        All that the reader may see, those that match, and rollouts under way.
+    counts
+        Models by health, of all.
+    page, n_pages
+        From 1.
+    """
+
+    models: tuple[ModelHealth, ...]
+    n_models: int
+    n_found: int
+    n_rollouts: int
+    counts: Mapping[Health, int]
+    page: int
+    n_pages: int
+
+
+def fleet(session: Session, only: UUID | None, query: FleetQuery) -> Fleet:
+    """Describe a page of the models that the reader may see: all, or the only one."""
     # load
-    rows = overview.models(session, only)
+    states = {
+        name: health(
+            is_firing=firing > 0,
+            is_broken=broken > 0,
+            is_pending=pending > 0,
+            is_ok=ok > 0,
+            watermark=watermark,
+        )
+        for name, watermark, firing, broken, pending, ok in overview.states(session, only)
+    }
+    found = [
+        name
+        for name, state in states.items()
+        if query.health in (None, state) and query.text.casefold() in name.casefold()
+    ]
+    found.sort(key=lambda name: PRESSING.index(states[name]))
+    n_pages = max(-(-len(found) // PAGE), 1)
+    page = min(max(query.page, 1), n_pages)
+    shown = found[(page - 1) * PAGE : page * PAGE]
+    rows = overview.models(session, only, shown)
     ids = [model.id for model, _, _ in rows]
     monitor_statuses: dict[UUID, list[MonitorStatus]] = defaultdict(list)
     for monitor, alert, finding in overview.monitor_statuses(session, ids):
@@ -75,14 +131,24 @@ def fleet(session: Session, only: UUID | None) -> tuple[ModelHealth, ...]:
     trends: dict[UUID, list[float | None]] = defaultdict(list)
     for model_id, value in overview.trend(session, ids, "accuracy", TREND_FINDINGS):
         trends[model_id].append(value)
-    opened = {row.model_id: row for row in overview.open_rollouts(session, ids)}
+    opened = {row.model_id: row for row in overview.open_rollouts(session)}
 
     # decide
-    seen = [
-        _health(row, tuple(monitor_statuses[row[0].id]), tuple(trends[row[0].id]), opened)
+    models = {
+        row[0].name: _health(
+            row, tuple(monitor_statuses[row[0].id]), tuple(trends[row[0].id]), opened
+        )
         for row in rows
-    ]
-    return tuple(sorted(seen, key=lambda model: PRESSING.index(model.health)))
+    }
+    return Fleet(
+        models=tuple(models[name] for name in shown),
+        n_models=len(states),
+        n_found=len(found),
+        n_rollouts=sum(only in (None, model_id) for model_id in opened),
+        counts=Counter(states.values()),
+        page=page,
+        n_pages=n_pages,
+    )
 
 
 def _health(

@@ -165,7 +165,7 @@ def model(session: Session, name: str, only: UUID | None) -> ModelPage:
     contract = found.contract
     zone = Zone(contract.zone)
     monitors = overview.monitor_statuses(session, [found.id])
-    live = false_alarm_rates.live(session, (alert for _, alert, _ in monitors))
+    live = false_alarm_rates.live(session, [alert for _, alert, _ in monitors if alert])
     monitor_status = tuple(status_of(*row, live=live.get(row[0].id)) for row in monitors)
     chunks = error_days.read(
         session, found.id, contract, (zone.day_of(_since(found, ACCURACY_DAYS)), None)

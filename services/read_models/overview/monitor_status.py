@@ -106,7 +106,6 @@ def status_of(
     """
     phase = alert.phase if alert is not None else Phase.QUIET
     detail = registry.detail(monitor.kind, {} if finding is None else finding.detail)
-    shown = msgspec.convert(detail, StatusDetail, from_attributes=True)
     cause = finding.cause if finding is not None else ""
     if alert is not None and phase is Phase.FIRING:
         cause = alert.cause or cause
@@ -121,13 +120,19 @@ def status_of(
         finding_id=finding.id if finding is not None else None,
         cause=cause,
         promised_days=detail.promised_days or monitor.params.get("days_between_false_alarms"),
-        replayed=_replayed(detail),
+        replayed=replayed_of(detail),
         live=Achieved(n_alarms=live[0], days=live[1]) if live is not None else None,
-        detail=shown,
+        detail=status_detail(detail),
     )
 
 
-def _replayed(detail: Detail) -> Achieved | None:
+def status_detail(detail: Detail) -> StatusDetail:
+    """Return what is shown of a detail beside the state of its monitor."""
+    return msgspec.convert(detail, StatusDetail, from_attributes=True)
+
+
+def replayed_of(detail: Detail) -> Achieved | None:
+    """Return the alarms over the reference; None where none were counted."""
     if detail.promised_days is None or not detail.replayed_days:
         return None
     n = round(detail.replayed_days / detail.achieved_days) if detail.achieved_days else 0
@@ -148,22 +153,35 @@ class Health(StrEnum):
 def health_of(
     monitor_statuses: tuple[MonitorStatus, ...], watermark: datetime | None
 ) -> Health:
-    """Return the health of a model, from its enabled monitors.
+    """Return the health of a model, from its enabled monitors."""
+    watching = [status for status in monitor_statuses if status.is_enabled]
+    return health(
+        is_firing=any(status.phase is Phase.FIRING for status in watching),
+        is_broken=any(status.outcome is Outcome.ERROR for status in watching),
+        is_pending=any(status.phase is Phase.PENDING for status in watching),
+        is_ok=any(status.outcome is Outcome.OK for status in watching),
+        watermark=watermark,
+    )
+
+
+def health(
+    *,
+    is_firing: bool,
+    is_broken: bool,
+    is_pending: bool,
+    is_ok: bool,
+    watermark: datetime | None,
+) -> Health:
+    """Return the health of a model of which any enabled monitor is in these states.
 
     A monitor without data does not count: a model is healthy
     only when at least one was evaluated as ok.
     """
-    watching = [
-        monitor_status for monitor_status in monitor_statuses if monitor_status.is_enabled
-    ]
-    if any(monitor_status.phase is Phase.FIRING for monitor_status in watching):
-        return Health.FIRING
-    if any(monitor_status.outcome is Outcome.ERROR for monitor_status in watching):
-        return Health.BROKEN
-    if any(monitor_status.phase is Phase.PENDING for monitor_status in watching):
-        return Health.PENDING
-    if watermark is None:
-        return Health.SILENT
-    if any(monitor_status.outcome is Outcome.OK for monitor_status in watching):
-        return Health.HEALTHY
-    return Health.WARMING_UP
+    found = {
+        Health.FIRING: is_firing,
+        Health.BROKEN: is_broken,
+        Health.PENDING: is_pending,
+        Health.SILENT: watermark is None,
+        Health.HEALTHY: is_ok,
+    }
+    return next((state for state, holds in found.items() if holds), Health.WARMING_UP)
