@@ -72,7 +72,7 @@ class Demo:
         """Return the process that plays a role; None while it is dead or being started."""
         try:
             for child in psutil.Process(self.process.pid).children(recursive=True):
-                if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-1:] == [role]:
+                if child.status() != psutil.STATUS_ZOMBIE and role in child.cmdline():
                     return child.pid
         except psutil.Error:  # it died meanwhile
             return None

@@ -135,8 +135,11 @@ def test_two_hundred_large_bodies_do_not_grow_memory_nor_lock_others_out(
     assert Counter(answers) == {200: len(answers)}
     # A body of blanks is not JSON: those that had room were read, and refused for that.
     assert statuses[400] >= 1
-    assert statuses[503] >= N_SENDERS // 2
-    assert statuses[400] + statuses[503] == N_SENDERS
+    # Of a refused body 1 MiB is discarded, then the connection is reset: who goes on sending
+    # sees the reset, or the answer before it.
+    refused = statuses[503] + statuses["ConnectionResetError"] + statuses["BrokenPipeError"]
+    assert refused >= N_SENDERS // 2
+    assert statuses[400] + refused == N_SENDERS
 
 
 def test_a_sender_that_stalls_gives_its_room_back(

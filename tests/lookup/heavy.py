@@ -75,7 +75,7 @@ def main() -> None:
     filling.start()
     filling.join()
     sessions = sessionmaker(connect(database))
-    (model,) = [path.name for path in lake.iterdir()]
+    (model,) = [path.name for path in lake.iterdir() if path.is_dir()]
     order = ExportRequest(model_id=UUID(model), query=Query(), form=form)
     counted = [0]
 
