@@ -1,5 +1,6 @@
 """Durations that people declare: ISO 8601 in JSON, such as `P7D` and `PT36H`."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, TypeAlias
 
@@ -9,6 +10,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EXPECTED = "an ISO 8601 duration such as P7D or PT36H"
+CENTURY = 36_525 * DAY  # nothing that anybody decides lasts longer
+_INVALID = re.compile(r"Invalid ISO8601 duration|Expected `duration( \| null)?`")
 
 
 def to_text(duration: timedelta) -> str:
@@ -33,6 +36,11 @@ def to_text(duration: timedelta) -> str:
     days = f"{abs(duration).days}D" if abs(duration) >= DAY else ""
     sign = "-" if duration < timedelta(0) else ""
     return f"{sign}P{days}T{time}" if time else f"{sign}P{days or 'T0S'}"
+
+
+def explained(error: str) -> str:
+    """Return the message of a reader, with an example where it expected a duration."""
+    return _INVALID.sub(f"expected {EXPECTED}", error)
 
 
 def from_text(given: object) -> timedelta:

@@ -1,14 +1,17 @@
 """Extension points: registries of entry points, built in and by plug-ins."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from core.durations import CENTURY, explained, to_text
 from core.errors import Unprocessable
 
 log = logging.getLogger(__name__)
@@ -146,9 +149,26 @@ def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
     if unknown:
         raise Unprocessable(f"{name}: no {', '.join(unknown)}; known: {', '.join(known)}")
     try:
-        return msgspec.convert(given, params)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise Unprocessable(f"{name}: {error}") from None
+        found = msgspec.convert(given, params)
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        raise Unprocessable(f"{name}: {explained(str(error))}") from None
+    for one in known:
+        _check_size(f"{name}: {one}", getattr(found, one))
+    return found
+
+
+def _check_size(what: str, value: object) -> None:
+    """Refuse what passes for a parameter, and fails each time that it is used."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise Unprocessable(f"{what} must be finite")
+        case timedelta() if abs(value) > CENTURY:
+            raise Unprocessable(f"{what} must not be more than {to_text(CENTURY)}")
+        case Mapping():
+            for key, each in value.items():
+                _check_size(f"{what}: {key}", each)
+        case _:
+            pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from core.durations import DAY, Duration, to_text
+from core.durations import CENTURY, DAY, Duration, to_text
 from core.errors import Unprocessable
 from core.stored import parsed
 from core.streams import Level
 
 Param: TypeAlias = bool | int | float | str | None  # of a template
-CENTURY = 36_525 * DAY  # nothing that anybody decides lasts longer
 _OF_DAYS = ("new_labels", "gate_window", "training_history", "keep_")  # counted in days
 
 

@@ -8,12 +8,11 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from core.durations import EXPECTED
+from core.durations import explained
 from core.errors import Unprocessable
 
 T = TypeVar("T")
 
-_DURATION = re.compile(r"Invalid ISO8601 duration|Expected `duration( \| null)?`")
 _INVALID_CHOICE = re.compile(r"Invalid enum value .* - at `(\$.*)`", re.DOTALL)
 
 
@@ -38,7 +37,7 @@ def parsed(stored: object, kind: type[T], what: str) -> T:
         return msgspec.convert(stored, kind)
     except msgspec.ValidationError as error:
         choice = _INVALID_CHOICE.fullmatch(str(error))
-        why = _DURATION.sub(f"expected {EXPECTED}", str(error))
+        why = explained(str(error))
         if choice:
             why = f"{choice[1]}: expected one of {_choices(kind, choice[1])}"
         raise Unprocessable(f"{what}: {why}") from None

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
+from api.server.body import Moment
 from api.server.dependencies import ActDep, OperateModel
 from services.evaluation import failed_slots
 
@@ -27,7 +28,7 @@ def retry_failed(entry: OperateModel, act: ActDep) -> Asked:
 
 @router.post("/{slot}/retry", status_code=202)
 def retry(
-    slot: Annotated[AwareDatetime, Path(description="The end of an event day.")],
+    slot: Annotated[Moment, Path(description="The end of an event day.")],
     entry: OperateModel,
     act: ActDep,
 ) -> Asked:

@@ -1,16 +1,16 @@
 """Look up predictions by id, session or filter, and rows that broke the contract."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
-from annotated_types import Ge, Le
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
+from api.server.body import Moment
 from api.server.dependencies import PlatformDep, ReadDep, ReadModel
 from api.server.paging import Cursor, Limit
 from core.errors import NotFound, NotFoundYet
@@ -33,13 +33,6 @@ from services.read_models.paging import Page
 router = APIRouter(prefix="/v1/models/{model}", tags=["lookup"])
 
 MAX_TEXT = 1024  # characters of an id
-
-Moment = Annotated[
-    AwareDatetime,
-    Ge(datetime(1970, 1, 1, tzinfo=UTC)),
-    Le(datetime(9000, 1, 1, tzinfo=UTC)),
-    AfterValidator(lambda moment: moment.astimezone(UTC)),
-]
 
 
 class LabelRead(BaseModel):

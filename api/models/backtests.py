@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.server.body import Body, Stretch, as_stretches
+from api.server.body import Body, Moment, Stretch, as_stretches
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from api.server.paging import PagingDep
@@ -42,8 +42,8 @@ class BacktestCreate(Body):
     `reference_length` takes the first days as the reference.
     """
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     reference: list[Stretch] = Field(default_factory=list)
     reference_length: Duration | None = None
     monitors: list[BacktestMonitor] | None = None

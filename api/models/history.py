@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from api.server.body import Body
+from api.server.body import Body, Moment
 from api.server.dependencies import ActDep, OperateModel, ReadDep, ReadModel
 from api.server.json_route import JsonRoute
 from core.errors import Unprocessable
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["history"], route_class=Js
 class HistoryPut(Body):
     """Event time up to `until` is history; null when none is."""
 
-    until: AwareDatetime | None
+    until: Moment | None
 
 
 class HistoryRead(BaseModel):

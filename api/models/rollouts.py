@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from api.server.body import Body
+from api.server.body import Body, Moment
 from api.server.dependencies import (
     ActDep,
     CallerDep,
@@ -37,7 +37,7 @@ class RetrainCreate(Body):
     """Reason, and the onset of the fault where it is known."""
 
     reason: str = Field(min_length=1, max_length=1000)
-    onset: AwareDatetime | None = None
+    onset: Moment | None = None
 
 
 class CommandCreate(Body):

@@ -1,9 +1,12 @@
 """Request bodies: their fields, and errors in them."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from annotated_types import Ge, Le
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -17,6 +20,14 @@ from core.limits import Limits
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.window import Stretches, stretches
+
+# What a database and a calendar of any zone can hold.
+Moment = Annotated[
+    AwareDatetime,
+    Ge(datetime(1970, 1, 1, tzinfo=UTC)),
+    Le(datetime(9000, 1, 1, tzinfo=UTC)),
+    AfterValidator(lambda moment: moment.astimezone(UTC)),
+]
 
 
 class Body(BaseModel):
@@ -39,8 +50,8 @@ class Body(BaseModel):
 class Stretch(Body):
     """A stretch of event time; `end` is not part of it."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Moment
+    end: Moment
 
 
 def as_stretches(given: Iterable[Stretch]) -> Stretches:

@@ -4,6 +4,7 @@ Every replica answers the same: these are facts of the installation, not of a
 process. Described in docs/metrics.md.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +12,6 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
-import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -249,13 +249,13 @@ def _promises(
 @lru_cache(maxsize=16_384)
 def _detail(kind: str, text: str) -> tuple[Detail, StatusDetail]:
     """Read a detail, and what every kind shows of one; most were read by the scrape before."""
-    detail = registry.detail(kind, msgspec.json.decode(text))
+    detail = registry.detail(kind, json.loads(text))
     return detail, status_detail(detail)
 
 
 @lru_cache(maxsize=4_096)
 def _promised(params: str) -> float | None:
-    days: float | None = msgspec.json.decode(params).get("days_between_false_alarms")
+    days: float | None = json.loads(params).get("days_between_false_alarms")
     return days
 
 

@@ -71,7 +71,7 @@ def test_a_slot_that_failed_is_evaluated_again_on_request(
     ("slot", "status"),
     [
         pytest.param("2026-01-08T00:00:00Z", 409, id="not evaluated yet"),
-        pytest.param("0001-01-01T00:00:00+14:00", 409, id="before all time"),
+        pytest.param("0001-01-01T00:00:00+14:00", 422, id="before all time"),
         pytest.param("2026-01-06T12:00:00Z", 409, id="no end of a day"),
         pytest.param("2026-01-06", 422, id="no moment"),
     ],

@@ -201,3 +201,10 @@ def test_what_is_known_of_the_past_is_no_alarm_of_ours(
     with unit_of_work(sessions) as session:
         models.find(session, model).history_until = now + 9 * DAY
     assert counted() == []
+
+
+def test_history_until_before_any_calendar_is_refused(operator: TestClient, model: str) -> None:
+    until = {"until": "0001-01-01T00:00:00+14:00"}
+    answer = operator.put(f"/v1/models/{model}/history", json=until)
+    assert answer.status_code == 422
+    assert "until" in answer.text

@@ -365,24 +365,18 @@ def test_only_accuracy_asks_for_retraining() -> None:
     ("kind", "params", "message"),
     [
         pytest.param("smell", {}, "known: accuracy, burn_rate", id="no such kind"),
-        pytest.param(
-            "input_drift",
-            {"windw": 3},
-            "windw; known: window, days_between",
-            id="no such parameter",
-        ),
+        pytest.param("input_drift", {"windw": 3}, "windw; known: window", id="misspelt"),
         pytest.param("input_drift", {"window": 3}, "window", id="of the wrong type"),
         pytest.param("input_drift", {"window": "PT0S"}, "at least P1D", id="out of range"),
+        pytest.param("accuracy", {"window": "P999999999D"}, "window", id="too long"),
+        pytest.param("residuals", {"window": "P106751992D"}, "residuals: ", id="overflow"),
+        pytest.param("silence", {"at_least": "P999999D"}, "more than P36525D", id="long"),
+        pytest.param("silence", {"longer": math.nan}, "must be finite", id="NaN"),
         pytest.param(
             "burn_rate", {"sli": "joy"}, "known: availability, latency", id="no such SLI"
         ),
         pytest.param("burn_rate", {"objective": 0.5}, "can never fire", id="cannot alert"),
-        pytest.param(
-            "contract_violations",
-            {"max_per_day": -1},
-            "not be negative",
-            id="less than none",
-        ),
+        pytest.param("contract_violations", {"max_per_day": -1}, "negative", id="negative"),
         pytest.param("accuracy", {"min_coverage": 2.0}, "min_coverage", id="a share above one"),
     ],
 )

@@ -3,9 +3,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.durations import DAY
+from core.durations import CENTURY, DAY
 from core.errors import Conflict
-from core.policy import CENTURY, Policy
+from core.policy import Policy
 from db.tables import Rollout
 from retrain.deadline import Entered, deadline
 from retrain.rollout import CANARY_STEPS, OPEN, TRANSITIONS, Event, Phase, advance

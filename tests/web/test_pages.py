@@ -134,7 +134,7 @@ def test_the_fleet_is_found_by_name_and_state_and_shown_by_pages(
     assert sorted(name for page in pages for name in page) == sorted(MODELS)
     assert pages[0][0] in firing
     assert shown(f"/?page={10**30}") == pages[0]
-    assert 'rel="next"' in browser.get("/").text
+    assert 'rel="next" href="?q=&amp;health=&amp;page=2"' in browser.get("/").text
 
 
 @pytest.mark.parametrize("path", PAGES)
