@@ -100,3 +100,16 @@ def test_an_answer_names_a_thousand_rows_and_counts_the_rest(
     assert (len(body["errors"]), body["more_errors"]) == (MAX_NAMED, 7)
     assert (len(body["duplicates"]), body["more_duplicates"]) == (MAX_NAMED, 2)
     assert body["quarantined"] == MAX_NAMED + 7
+
+
+def test_the_same_body_as_reference_and_as_predictions_is_two_batches(
+    client: TestClient,
+) -> None:
+    """Who sent to the wrong route and repeated it on the right one lost the rows."""
+    row = {"prediction_id": "p", "at": "2026-01-01T00:00:00Z", "features": {"load": 1.5}}
+    reference = PREDICTIONS.replace("predictions", "reference")
+    answers = [
+        client.post(path, json={"rows": [row]}).json()
+        for path in (reference, PREDICTIONS, reference)
+    ]
+    assert [answer["duplicate"] for answer in answers] == [False, False, True]

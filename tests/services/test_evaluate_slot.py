@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
 from alerts.state import Phase
@@ -12,7 +13,7 @@ from core.durations import DAY, HOUR
 from core.errors import StaleChampion
 from core.window import Window
 from db.session import read_only, unit_of_work
-from db.tables import Alert, Delivery, FlipRow, Model, Rollout, Version
+from db.tables import Alert, Delivery, FlipRow, Model, Monitor, Rollout, Version
 from db.tables import Finding as FindingRow
 from monitors.finding import Outcome
 from services.evaluation import schedule
@@ -118,11 +119,14 @@ def test_an_owner_who_gives_labels_more_time_stops_no_judgement(loop: Loop) -> N
 
 def test_a_monitor_that_cannot_be_evaluated_is_an_error_and_stops_no_other(loop: Loop) -> None:
     with unit_of_work(loop.sessions) as session:
-        plan = MonitorPlan(name="forever", kind="accuracy", params={"window": "P100000000D"})
+        plan = MonitorPlan(name="forever", kind="accuracy")
         monitor_config.put(session, loop.model_id, plan)
+        of_earlier_version = {"window": "P100000000D"}  # which is refused now
+        named = update(Monitor).where(Monitor.name == "forever")
+        session.execute(named.values(params=of_earlier_version))
     assert evaluate_day(loop, 10) == len(KINDS) + 1
     failed = [row for row in loop.all(FindingRow) if row.outcome is Outcome.ERROR]
-    assert [row.cause.partition(":")[0] for row in failed] == ["OverflowError"]
+    assert ["must not be more than" in row.cause for row in failed] == [True]
 
 
 def test_a_monitor_that_is_switched_off_is_not_evaluated(loop: Loop) -> None:

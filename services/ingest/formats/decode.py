@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from core.errors import AppError, NotInstalled, RowFault, Unprocessable
 from core.schema.names import printable
 from core.schema.rows import Kind
-from services.ingest.batch import Batch, Format
+from services.ingest.batch import Batch, Feed, Format
 from services.ingest.formats import arrow_rows, encodings, exact_numbers, json_rows
 from services.ingest.formats.columns import Faults, Ints, Mask, check_size, mask
 from services.ingest.validation import contract_violations, count_unusable, masking, redaction
@@ -383,7 +383,10 @@ def _check_size(n_rows: int, max_rows: int) -> None:
 
 
 def _identify(batch: Batch, inside: str | None) -> tuple[bytes, str]:
-    digest = hashlib.sha256(batch.body).digest()
+    hashed = hashlib.sha256(batch.body)
+    if batch.feed is Feed.REFERENCE:  # the same rows as predictions are another batch
+        hashed.update(b" as reference")
+    digest = hashed.digest()
     batch_id = inside if inside is not None else batch.batch_id
     if batch_id is None:
         return digest, digest.hex()
