@@ -4,7 +4,7 @@ They are kept beside the alert once a day, and only what came since is counted w
 read: neither a page nor a scrape takes longer because an installation is older.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from alerts.state import Flip
 from db.tables import Alert, Finding, FlipRow, Model
 from monitors.finding import Outcome
 
-_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNTED_UNTIL = func.coalesce(Alert.counted_until, datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]:
@@ -39,7 +39,7 @@ def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]
     """
     kept = [*alerts]
     model_ids = {alert.model_id for alert in kept}
-    alarms, days = _since(session, model_ids, func.coalesce(Alert.counted_until, _BEGIN))
+    alarms, days = _counts(session, model_ids, lambda at: at > _COUNTED_UNTIL)
     found = {
         of.monitor_id: (
             of.n_alarms + alarms.get(of.monitor_id, 0),
@@ -52,28 +52,27 @@ def live(session: Session, alerts: Iterable[Any]) -> dict[UUID, tuple[int, int]]
 
 def keep(session: Session, model_ids: Collection[UUID]) -> None:
     """Count everything anew, and keep the counts beside the alerts."""
-    alarms, days = _since(session, model_ids, None)
-    newest = (
-        select(func.max(Finding.as_of))
-        .where(Finding.monitor_id == Alert.monitor_id)
-        .scalar_subquery()
-    )
-    for alert in session.scalars(select(Alert).where(Alert.model_id.in_(model_ids))):
-        alert.n_alarms = alarms.get(alert.monitor_id, 0)
-        alert.n_evaluated = days.get(alert.monitor_id, 0)
-    session.flush()
+    newest = select(func.max(Finding.as_of)).where(Finding.monitor_id == Alert.monitor_id)
+    of_models = Alert.model_id.in_(model_ids)
+    # The bound comes first: what is found meanwhile is beyond it, and counted when it is read.
     session.execute(
         update(Alert)
-        .where(Alert.model_id.in_(model_ids))
-        .values(counted_until=newest)
+        .where(of_models)
+        .values(counted_until=newest.scalar_subquery())
         .execution_options(synchronize_session=False)
     )
+    alarms, days = _counts(session, model_ids, lambda at: at <= _COUNTED_UNTIL)
+    for alert in session.scalars(select(Alert).where(of_models)):
+        alert.n_alarms = alarms.get(alert.monitor_id, 0)
+        alert.n_evaluated = days.get(alert.monitor_id, 0)
 
 
-def _since(
-    session: Session, model_ids: Collection[UUID], since: ColumnElement[datetime] | None
+def _counts(
+    session: Session,
+    model_ids: Collection[UUID],
+    is_counted: Callable[[SQLColumnExpression[datetime]], ColumnElement[bool]],
 ) -> tuple[dict[UUID, int], dict[UUID, int]]:
-    """Count alarms and evaluated days by monitor, after a time of each alert or in all."""
+    """Count alarms and evaluated days by monitor, at the times of which something is true."""
     days = (
         select(Alert.monitor_id, func.count())
         .join(Finding, Finding.monitor_id == Alert.monitor_id)
@@ -82,6 +81,7 @@ def _since(
             Alert.model_id.in_(model_ids),
             Finding.outcome.in_([Outcome.OK, Outcome.BREACH]),
             _is_live(Finding.as_of),
+            is_counted(Finding.as_of),
         )
         .group_by(Alert.monitor_id)
     )
@@ -94,11 +94,10 @@ def _since(
             FlipRow.flip == Flip.FIRED,
             FlipRow.inhibited.is_(False),
             _is_live(FlipRow.at),
+            is_counted(FlipRow.at),
         )
         .group_by(Alert.monitor_id)
     )
-    if since is not None:
-        days, alarms = days.where(Finding.as_of > since), alarms.where(FlipRow.at > since)
     return dict(session.execute(alarms).all()), dict(session.execute(days).all())
 
 
