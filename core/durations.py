@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EXPECTED = "an ISO 8601 duration such as P7D or PT36H"
-CENTURY = 36_525 * DAY  # nothing that anybody decides lasts longer
+CENTURY = 36_525 * DAY  # the upper limit of what is declared
 _INVALID = re.compile(r"Invalid ISO8601 duration|Expected `duration( \| null)?`")
 
 

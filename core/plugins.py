@@ -158,7 +158,7 @@ def parse(name: str, params: Any, given: Mapping[str, object]) -> Any:
 
 
 def _check_size(what: str, value: object) -> None:
-    """Refuse what passes for a parameter, and fails each time that it is used."""
+    """Refuse numbers and durations of the right type with which every evaluation would fail."""
     match value:
         case float() if not math.isfinite(value):
             raise Unprocessable(f"{what} must be finite")

@@ -154,7 +154,7 @@ def test_a_model_without_anything_has_a_page(
     signed_in: Browsers, sessions: sessionmaker[Session], fleet: dict[str, UUID]
 ) -> None:
     text = signed_in("read").get("/models/tariff-classifier").text
-    assert "No label has met a prediction yet" in text
+    assert "No prediction has a label yet" in text
     assert "warming up: 12 of 19 windows" in text
 
 
