@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "evaluation": ["benchmarks.evaluation"],
     "summary_sizes": ["benchmarks.summary_sizes"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
+    "join": ["benchmarks.join", "--rows", "2500000"],
     "minutes": ["benchmarks.minutes", "--days", "2"],
     "training": ["benchmarks.training"],
     "tests": ["benchmarks.suite_time"],

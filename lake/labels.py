@@ -1,6 +1,6 @@
 """Labels of predictions: by which key they are read, and which prediction each is about."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -21,6 +21,7 @@ NEVER = np.iinfo(np.int64).min
 _BEFORE = timedelta(days=1)  # a label may be received so long before its prediction is
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _VALUES = ("actual", "arrived_at", "received_at")
+_NAMED = (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP)  # by one text, without their time
 
 Tables = Mapping[LabelKey, pa.Table]
 Values = tuple[Floats, Ints]
@@ -47,7 +48,7 @@ def wanted(
     stored
         The columns of the labels.
     """
-    if key in (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP):
+    if key in _NAMED:
         name = key.columns[0]
         return pc.field(name).isin(_texts(rows[name]))
     of_entity = pc.field("entity").isin(_texts(rows["entity"]))
@@ -58,19 +59,35 @@ def wanted(
     return of_entity & reaches & (is_interval if key is LabelKey.INTERVAL else ~is_interval)
 
 
+def received_since(rows: pa.Table) -> datetime:
+    """Return from when on labels that name one of some predictions are received."""
+    since: datetime = pc.min(rows["received_at"]).as_py() - _BEFORE
+    return since
+
+
+def keys_of(log: Log, contract: Contract) -> list[LabelKey]:
+    """Return the keys that labels in the lake may bear, in order."""
+    stored = {*log.schema(Kind.LABELS).names}  # a key that the task has gained since is not
+    return [key for key in sorted(task.of(contract).keys) if stored.issuperset(columns(key))]
+
+
 def read(
-    log: Log, contract: Contract, rows: pa.Table, window: Window
+    log: Log,
+    contract: Contract,
+    rows: pa.Table,
+    window: Window,
+    keys: Collection[LabelKey] = tuple(LabelKey),
 ) -> dict[LabelKey, pa.Table]:
     """Return the labels in the lake that may be about some predictions, as `wanted`."""
-    since = pc.min(rows["received_at"]).as_py() - _BEFORE
-    stored, found = {*log.schema(Kind.LABELS).names}, {}
-    for key in sorted(task.of(contract).keys):
-        if not stored.issuperset(columns(key)):
-            continue  # the task has gained a key since: no label bears it yet
+    since, found = received_since(rows), {}
+    stored = log.schema(Kind.LABELS).names
+    for key in keys_of(log, contract):
+        if key not in keys:
+            continue
         names = _texts(rows[key.columns[0]])
         if not len(names):
             continue
-        if key in (LabelKey.PREDICTION_ID, LabelKey.SESSION_STEP):
+        if key in _NAMED:
             labels = log.labels_by(key.columns[0], names, since, columns(key))
         else:
             only = wanted(key, rows, window, stored)
@@ -98,63 +115,162 @@ def times_of(contract: Contract, rows: pa.Table) -> Ints:
     return target_times(rows, contract)
 
 
-def match(contract: Contract, rows: pa.Table, tables: Tables) -> Values:
-    """Return labels of numbers and when they arrived; the one that arrived last counts.
+class Labels:
+    """Labels of some predictions: found once, then read for some of those at a time.
 
-    Returns
-    -------
-    values : (prediction, step, target)
-        NaN where no label is in.
-    arrived : (prediction, step, target)
-        In microseconds since 1970; `NEVER` where none is in.
+    Labels by any key are equally good: the one that arrived last counts.
+
+    Parameters
+    ----------
+    contract
+        Names the targets and the step.
+    rows
+        The predictions.
+    tables
+        From `read`.
+    actuals
+        Those of `tables` by entity and time, where they are laid out already.
     """
-    shape = (rows.num_rows, contract.horizon, len(contract.targets))
-    values, arrived = np.full(shape, np.nan), np.full(shape, NEVER)
-    for key, labels in tables.items():
-        other = _MATCH[key](contract, rows, labels)
-        values = np.where(other[1] > arrived, other[0], values)
-        arrived = np.maximum(arrived, other[1])
-    return values, arrived
+
+    def __init__(
+        self,
+        contract: Contract,
+        rows: pa.Table,
+        tables: Tables,
+        actuals: Actuals | None = None,
+    ) -> None:
+        self._contract, self._rows = contract, rows
+        is_whole = task.of(contract).compares_lists
+        self._numbered = [
+            _Numbered(key, rows, labels)
+            for key, labels in tables.items()
+            if is_whole or key in _NAMED
+        ]
+        self._actuals = None if is_whole else actuals
+        if not is_whole and actuals is None and LabelKey.TARGET_AT in tables:
+            self._actuals = of_entities(contract, rows, tables[LabelKey.TARGET_AT])
+        self._intervals = None if is_whole else tables.get(LabelKey.INTERVAL)
+
+    def values(self, start: int = 0, n: int | None = None) -> Values:
+        """Return labels of numbers and when they arrived, of `n` rows from `start` on.
+
+        Returns
+        -------
+        values : (prediction, step, target)
+            NaN where no label is in.
+        arrived : (prediction, step, target)
+            In microseconds since 1970; `NEVER` where none is in.
+        """
+        rows = self._rows.slice(start, n)
+        found = [each.values(self._contract, start, rows.num_rows) for each in self._numbered]
+        if self._actuals is not None:
+            found.append(self._at(rows, target_times(rows, self._contract)))
+        if self._intervals is not None:
+            found.append(_by_interval(self._contract, rows, self._intervals))
+        if not found:
+            shape = (rows.num_rows, self._contract.horizon, len(self._contract.targets))
+            return np.full(shape, np.nan), np.full(shape, NEVER)
+        values, arrived = found[0]
+        for other in found[1:]:
+            values = np.where(other[1] > arrived, other[0], values)
+            arrived = np.maximum(arrived, other[1])
+        return values, arrived
+
+    def before(self, lag: Ints, start: int = 0, n: int | None = None) -> Floats | None:
+        """Return the labels so many microseconds before each target, as `values`."""
+        if self._actuals is None:
+            return None
+        rows = self._rows.slice(start, n)
+        return self._at(rows, target_times(rows, self._contract) - lag)[0]
+
+    def lists(self, start: int = 0, n: int | None = None) -> tuple[pa.StructArray, Ints] | None:
+        """Return the whole label of each prediction, and when it arrived.
+
+        Returns
+        -------
+        labels : (prediction,)
+            Null where there is none.
+        arrived : (prediction,)
+            In microseconds since 1970. None instead of both where there is no label at all.
+        """
+        if not self._numbered:
+            return None
+        n = self._rows.num_rows - start if n is None else n
+        found, when, first = np.full(n, -1), np.full(n, NEVER), 0
+        some = list[pa.ChunkedArray]()
+        for each in self._numbered:
+            at, arrived = each.last(start, n)
+            found = np.where(arrived > when, at + first, found)
+            when = np.maximum(when, arrived)
+            first += each.labels.num_rows
+            some.append(each.labels["actual"])
+        actual = pa.chunked_array([chunk for each in some for chunk in each.chunks])
+        return actual.take(pa.array(found, mask=found < 0)).combine_chunks(), when
+
+    def _at(self, rows: pa.Table, times: Ints) -> Values:
+        assert self._actuals is not None
+        return self._actuals.at(places_of(rows["entity"], self._actuals.entities), times)
 
 
-def match_lists(rows: pa.Table, tables: Tables) -> tuple[pa.StructArray, Ints] | None:
-    """Return the whole label of each prediction, the one that arrived last, and when it did.
+class _Numbered:
+    """Labels that name what a prediction is: sorted by it, and by their arrival.
 
-    Returns
-    -------
-    labels : (prediction,)
-        Null where there is none.
-    arrived : (prediction,)
-        In microseconds since 1970. None instead of both where there is no label at all.
+    Attributes
+    ----------
+    labels
+        Those that are about any of the rows.
     """
-    if not tables:
-        return None
-    found, when, first = np.full(rows.num_rows, -1), np.full(rows.num_rows, NEVER), 0
-    some = {key: by_arrival(labels) for key, labels in tables.items()}
-    for key, labels in some.items():
-        of_rows, of_labels = _numbers(key, rows, labels)
-        at = _last(of_labels, np.arange(labels.num_rows), int(of_rows.max()) + 1)[of_rows]
-        arrived = np.where(at < 0, NEVER, micros(labels["arrived_at"])[at])
-        found = np.where(arrived > when, at + first, found)
-        when = np.maximum(when, arrived)
-        first += labels.num_rows
-    actual = pa.concat_tables([each.select(["actual"]) for each in some.values()])["actual"]
-    return actual.combine_chunks().take(pa.array(found, mask=found < 0)), when
 
+    def __init__(self, key: LabelKey, rows: pa.Table, labels: pa.Table) -> None:
+        self._of_rows, of_labels = _numbers(key, rows, labels)
+        arrived, received = micros(labels["arrived_at"]), micros(labels["received_at"])
+        order = np.lexsort((received, arrived, of_labels))
+        order = order[np.searchsorted(of_labels[order], 0) :]
+        self.labels = labels.take(order)
+        self._arrived = arrived[order]
+        self._ends = np.searchsorted(
+            of_labels[order], np.arange(self._of_rows.max(initial=0) + 2)
+        )
 
-def _last(numbers: Ints, of: Ints, n: int) -> Ints:
-    """Return what the last label of each number is, -1 of none; the end is for none."""
-    last = np.full(n + 1, -1)
-    is_one = (numbers >= 0) & (numbers < n)
-    last[numbers[is_one]] = of[is_one]
-    return last
+    def values(self, contract: Contract, start: int, n: int) -> Values:
+        """Lay out labels whose lists are about the steps of one prediction."""
+        numbers, of_rows = np.unique(self._of_rows[start : start + n], return_inverse=True)
+        first = np.where(numbers < 0, 0, self._ends[numbers])
+        lengths = np.where(numbers < 0, 0, self._ends[numbers + 1] - first)
+        of_labels = np.repeat(np.arange(numbers.size), lengths)
+        skipped = first - np.cumsum(lengths) + lengths
+        places = np.arange(of_labels.size) + skipped[of_labels]
+        if places.size and places[-1] - places[0] + 1 == places.size:
+            labels = self.labels.slice(int(places[0]), places.size)
+        else:
+            labels = self.labels.take(places)
+        shape = (numbers.size, contract.horizon, len(contract.targets))
+        values, arrived = np.full(shape, np.nan), np.full(shape, NEVER)
+        for i, target in enumerate(contract.targets):
+            flat = flatten(labels, "actual", target)
+            use = np.isfinite(flat.values) & (flat.steps < contract.horizon)
+            at = of_labels[flat.rows[use]], flat.steps[use]
+            values[(*at, i)] = flat.values[use]  # by arrival: the last one stays
+            arrived[(*at, i)] = self._arrived[places[flat.rows[use]]]
+        return values[of_rows], arrived[of_rows]
+
+    def last(self, start: int, n: int) -> tuple[Ints, Ints]:
+        """Return the place in `labels` of the last label of each row, -1 of none, and when."""
+        numbers = self._of_rows[start : start + n]
+        ends = self._ends[numbers + 1]
+        is_some = (numbers >= 0) & (ends > self._ends[numbers])
+        at = np.where(is_some, ends - 1, -1)
+        arrived = np.where(is_some, np.append(self._arrived, NEVER)[at], NEVER)
+        return at, arrived
 
 
 def _numbers(key: LabelKey, rows: pa.Table, labels: pa.Table) -> tuple[Ints, Ints]:
     """Return a number for what each prediction, and each label, is about; -1 for neither."""
     if key is LabelKey.PREDICTION_ID:
         ids = pc.unique(rows["prediction_id"])
-        return places_of(rows["prediction_id"], ids), places_of(labels["prediction_id"], ids)
+        is_once = len(ids) == rows.num_rows
+        of_rows = np.arange(len(ids)) if is_once else places_of(rows["prediction_id"], ids)
+        return of_rows, places_of(labels["prediction_id"], ids)
     name, at, about = ("session_id", "step_index", "step_index")
     if key is LabelKey.TARGET_AT:
         name, at, about = ("entity", "at", "target_at")
@@ -174,37 +290,9 @@ def _ints(column: pa.ChunkedArray) -> Ints:
     return found
 
 
-def _by_key(key: LabelKey) -> Callable[[Contract, pa.Table, pa.Table], Values]:
-    """Lay out labels whose lists are about the steps of one prediction."""
-
-    def laid_out(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values:
-        labels = by_arrival(labels)
-        of_rows, of_labels = _numbers(key, rows, labels)
-        n = int(of_rows.max()) + 1
-        shape = (n + 1, contract.horizon, len(contract.targets))
-        values, arrived = np.full(shape, np.nan), np.full(shape, NEVER)
-        when = micros(labels["arrived_at"])
-        for i, target in enumerate(contract.targets):
-            flat = flatten(labels, "actual", target)
-            number = of_labels[flat.rows]
-            use = np.isfinite(flat.values) & (flat.steps < contract.horizon) & (number >= 0)
-            at = number[use], flat.steps[use]
-            values[(*at, i)] = flat.values[use]
-            arrived[(*at, i)] = when[flat.rows[use]]
-        return values[of_rows], arrived[of_rows]
-
-    return laid_out
-
-
-def actuals(contract: Contract, rows: pa.Table, labels: pa.Table) -> tuple[Actuals, Ints]:
-    """Return labels by entity and time, and each prediction's place among the entities."""
-    entities = pc.unique(rows["entity"]).drop_null()
-    return actuals_by_entity(labels, contract, entities), places_of(rows["entity"], entities)
-
-
-def _by_time(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values:
-    known, places = actuals(contract, rows, labels)
-    return known.at(places, target_times(rows, contract))
+def of_entities(contract: Contract, rows: pa.Table, labels: pa.Table) -> Actuals:
+    """Lay out labels by entity and time, of the entities of some predictions."""
+    return actuals_by_entity(labels, contract, pc.unique(rows["entity"]).drop_null())
 
 
 def _by_interval(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values:
@@ -226,11 +314,3 @@ def _by_interval(contract: Contract, rows: pa.Table, labels: pa.Table) -> Values
             if np.isfinite(first.get(row, np.nan)):
                 values[within, i], arrived[within, i] = first[row], when[row]
     return values, arrived
-
-
-_MATCH = {
-    LabelKey.PREDICTION_ID: _by_key(LabelKey.PREDICTION_ID),
-    LabelKey.SESSION_STEP: _by_key(LabelKey.SESSION_STEP),
-    LabelKey.TARGET_AT: _by_time,
-    LabelKey.INTERVAL: _by_interval,
-}

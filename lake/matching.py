@@ -10,6 +10,7 @@ from core.schema.contract import Contract
 from lake.lists import Floats, Ints, flatten, micros
 
 _NEVER = np.iinfo(np.int64).min
+_LATEST = 2**53  # later than any time that is stored
 
 
 def first_received(rows: pa.Table) -> tuple[pa.Table, int]:
@@ -27,11 +28,12 @@ def first_received(rows: pa.Table) -> tuple[pa.Table, int]:
     n_repeated
         How many were left out.
     """
+    codes = rows["prediction_id"].combine_chunks().dictionary_encode()
+    if len(codes.dictionary) == rows.num_rows:
+        return rows, 0
     order = np.argsort(micros(rows["received_at"]), kind="stable")
-    codes = pc.index_in(rows["prediction_id"], pc.unique(rows["prediction_id"])).to_numpy()
-    _, first = np.unique(codes[order], return_index=True)
-    n_repeated = rows.num_rows - first.size
-    return (rows.take(np.sort(order[first])) if n_repeated else rows), n_repeated
+    _, first = np.unique(codes.indices.to_numpy()[order], return_index=True)
+    return rows.take(np.sort(order[first])), rows.num_rows - first.size
 
 
 def by_arrival(labels: pa.Table) -> pa.Table:
@@ -58,16 +60,18 @@ class Actuals:
     ----------
     entities
         Those that were asked for; an entity is known by its place in them.
-    times : (time,)
-        Ascending, each once, in microseconds since 1970.
+    first, unit, n_slots
+        A time is `first` plus `unit` times its slot, in microseconds since 1970.
     keys : (cell,)
-        Entity times the number of times plus the place of the time; ascending.
+        Entity times `n_slots` plus the slot; ascending.
     values, arrived : (cell, target)
         The latest value and when it arrived; NaN where there is none.
     """
 
     entities: pa.Array
-    times: Ints
+    first: int
+    unit: int
+    n_slots: int
     keys: Ints
     values: Floats
     arrived: Ints
@@ -93,10 +97,16 @@ class Actuals:
         if not self.keys.size:
             shape = (*times.shape, n_targets)
             return np.full(shape, np.nan), np.full(shape, _NEVER)
-        place = np.searchsorted(self.times, times).clip(max=self.times.size - 1)
-        key = entity[:, None] * self.times.size + place
-        cell = np.searchsorted(self.keys, key).clip(max=self.keys.size - 1)
-        found = (self.times[place] == times) & (self.keys[cell] == key) & (entity >= 0)[:, None]
+        slot, rest = np.divmod(times - self.first, self.unit)
+        is_one = (rest == 0) & (slot >= 0) & (slot < self.n_slots) & (entity >= 0)[:, None]
+        key = entity[:, None] * self.n_slots + slot
+        order = np.argsort(
+            key, axis=None
+        )  # near keys are found near each other: ten times faster
+        cell = np.empty(key.shape, np.int64)
+        cell.flat[order] = np.searchsorted(self.keys, key.flat[order])
+        cell = cell.clip(max=self.keys.size - 1)
+        found = is_one & (self.keys[cell] == key)
         values = np.where(found[..., None], self.values[cell], np.nan)
         return values, np.where(found[..., None], self.arrived[cell], _NEVER)
 
@@ -126,20 +136,32 @@ def actuals_by_entity(labels: pa.Table, contract: Contract, entities: pa.Array) 
     began, step = micros(labels["target_at"]), contract.step_us
     flats = [flatten(labels, "actual", target) for target in contract.targets]
     moments = [began[flat.rows] + flat.steps * step for flat in flats]
-    times = np.unique(np.concatenate(moments)) if moments else np.empty(0, np.int64)
-    cells = [
-        places[flat.rows] * times.size + np.searchsorted(times, moment)
-        for flat, moment in zip(flats, moments, strict=True)
-    ]
-    keys = np.unique(np.concatenate(cells))
-    shape = (keys.size, len(contract.targets))
+    all_moments = np.concatenate(moments)
+    first = int(all_moments.min(initial=_LATEST))
+    unit = max(int(np.gcd.reduce(all_moments - first)), 1)
+    n_slots = max(int(all_moments.max(initial=first)) - first, 0) // unit + 1
+    entity = np.concatenate([places[flat.rows] for flat in flats])
+    of = entity * n_slots + (all_moments - first) // unit
+    order = np.argsort(of, kind="stable")
+    is_first = np.diff(of[order], prepend=-1) > 0
+    cell = np.empty(of.size, np.int64)
+    cell[order] = np.cumsum(is_first) - 1
+    shape = (int(is_first.sum()), len(contract.targets))
     values, when = np.full(shape, np.nan), np.full(shape, _NEVER)
-    for i, (flat, cell) in enumerate(zip(flats, cells, strict=True)):
+    ends = np.cumsum([flat.values.size for flat in flats])
+    for i, (flat, own) in enumerate(zip(flats, np.split(cell, ends[:-1]), strict=True)):
         there = np.isfinite(flat.values)
-        place = np.searchsorted(keys, cell[there])
-        values[place, i] = flat.values[there]  # in order of arrival: the last one stays
-        when[place, i] = arrived[flat.rows[there]]
-    return Actuals(entities=entities, times=times, keys=keys, values=values, arrived=when)
+        values[own[there], i] = flat.values[there]  # in order of arrival: the last one stays
+        when[own[there], i] = arrived[flat.rows[there]]
+    return Actuals(
+        entities=entities,
+        first=first,
+        unit=unit,
+        n_slots=n_slots,
+        keys=of[order][is_first],
+        values=values,
+        arrived=when,
+    )
 
 
 def target_times(rows: pa.Table, contract: Contract) -> Ints:

@@ -1,7 +1,7 @@
 """Reads of the prediction log: a window of event time, at the newest or a past version."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -96,14 +96,23 @@ class Log:
         pa.Table or None
             None when nothing was ever archived.
         """
-        first, last = window.start.date(), (window.end - _A_MOMENT).date()
-        condition = (pc.field("at") >= window.start) & (pc.field("at") < window.end)
-        return self._read(
-            Kind.PREDICTIONS,
-            f"day >= '{first}' AND day <= '{last}'",
-            condition if only is None else condition & only,
-            columns,
-        )
+        return self._read(_of_predictions(window, columns, only))
+
+    def prediction_batches(
+        self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what `predictions` returns, some rows at a time: it need not fit in memory."""
+        return self._batches(_of_predictions(window, columns, only))
+
+    def n_predictions(self, window: Window) -> int:
+        """Return how many predictions the files of a window hold, reference included."""
+        files = self.files(Kind.PREDICTIONS)
+        if not files.num_rows:
+            return 0
+        first, last = _days(window)
+        day = files["partition.day"]
+        inside = pc.and_(pc.greater_equal(day, first), pc.less_equal(day, last))
+        return pc.sum(files.filter(inside)["num_records"]).as_py() or 0
 
     def labels(
         self, window: Window, columns: Sequence[str], only: pc.Expression | None = None
@@ -114,10 +123,12 @@ class Log:
         """
         reaches = (pc.field("target_at") < window.end) & (pc.field("until") >= window.start)
         return self._read(
-            Kind.LABELS,
-            f"day <= '{(window.end - _A_MOMENT).date()}' AND until >= '{_sql(window.start)}'",
-            reaches if only is None else reaches & only,
-            columns,
+            _Wanted(
+                Kind.LABELS,
+                f"day <= '{_days(window)[1]}' AND until >= '{_sql(window.start)}'",
+                reaches if only is None else reaches & only,
+                columns,
+            )
         )
 
     def labels_by(
@@ -139,12 +150,14 @@ class Log:
         pa.Table or None
             None when no label was ever archived.
         """
-        return self._read(
-            Kind.LABELS,
-            f"received_at >= '{_sql(since)}' AND {column} IS NOT NULL",
-            (pc.field("received_at") >= since) & pc.is_in(pc.field(column), names),
-            columns,
-        )
+        wanted = _labels_by(column, since, columns)
+        return self._read(replace(wanted, rows=wanted.rows & pc.is_in(pc.field(column), names)))
+
+    def label_batches(
+        self, column: str, since: datetime, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the labels that name a prediction, or a session; the rest as in `labels_by`."""
+        return self._batches(_labels_by(column, since, columns))
 
     def features(self, day: date, name: str) -> pa.Table | None:
         """Return one feature of all predictions of a day, and no other.
@@ -218,14 +231,20 @@ class Log:
         here = storage.file_system(table)
         return table.to_pyarrow_dataset(filesystem=here, file_pruning_predicate=files)
 
-    def _read(
-        self, kind: Kind, files: str, rows: pc.Expression, columns: Sequence[str]
-    ) -> pa.Table | None:
+    def _read(self, wanted: "_Wanted") -> pa.Table | None:
         def read() -> pa.Table | None:
-            dataset = self.dataset(kind, files)  # Arrow's filter does the rest
-            return None if dataset is None else dataset.to_table([*columns], filter=rows)
+            dataset = self.dataset(wanted.kind, wanted.files)  # Arrow's filter does the rest
+            columns = [*wanted.columns]
+            return None if dataset is None else dataset.to_table(columns, filter=wanted.rows)
 
-        return self._again(kind, read)
+        return self._again(wanted.kind, read)
+
+    def _batches(self, wanted: "_Wanted") -> Iterator[pa.RecordBatch]:
+        dataset = self.dataset(wanted.kind, wanted.files)
+        if dataset is not None:
+            yield from dataset.to_batches(
+                [*wanted.columns], filter=wanted.rows, batch_readahead=2, fragment_readahead=1
+            )
 
     def _again(self, kind: Kind, read: Callable[[], pa.Table | None]) -> pa.Table | None:
         try:
@@ -252,6 +271,43 @@ def _state(
     if table is None:
         raise SnapshotGone(f"version {version} of the {kind} cannot be opened any more")
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Rows of a table: by Delta's statistics of files, and by a condition on each row."""
+
+    kind: Kind
+    files: str
+    rows: pc.Expression
+    columns: Sequence[str]
+
+
+def _of_predictions(
+    window: Window, columns: Sequence[str], only: pc.Expression | None
+) -> _Wanted:
+    first, last = _days(window)
+    condition = (pc.field("at") >= window.start) & (pc.field("at") < window.end)
+    return _Wanted(
+        Kind.PREDICTIONS,
+        f"day >= '{first}' AND day <= '{last}'",
+        condition if only is None else condition & only,
+        columns,
+    )
+
+
+def _labels_by(column: str, since: datetime, columns: Sequence[str]) -> _Wanted:
+    return _Wanted(
+        Kind.LABELS,
+        f"received_at >= '{_sql(since)}' AND {column} IS NOT NULL",
+        (pc.field("received_at") >= since) & pc.field(column).is_valid(),
+        columns,
+    )
+
+
+def _days(window: Window) -> tuple[date, date]:
+    """Return the first and the last day of UTC that a window touches."""
+    return window.start.date(), (window.end - _A_MOMENT).date()
 
 
 def _sql(moment: datetime) -> str:

@@ -68,28 +68,36 @@ def of(rows: pa.Table) -> Ints | None:
     return rows[PLACE].to_numpy() if PLACE in rows.column_names else None
 
 
+def features(history: Log, days: Iterable[date], contract: Contract) -> pa.Table | None:
+    """Return the feature that defines segments, of all predictions served on some days.
+
+    None where no feature does. Only it is read, with the ids of the predictions.
+    """
+    if contract.segment_by in ("", ENTITY):
+        return None
+    parts = [history.features(day, contract.segment_by) for day in days]
+    found = pa.concat_tables(filter(None, parts), promote_options="permissive")
+    return found.filter(pc.not_equal(found["version"], REFERENCE))
+
+
 def located(
-    history: Log, days: Iterable[date], rows: pa.Table, contract: Contract, names: Names
+    rows: pa.Table, read: pa.Table | None, contract: Contract, names: Names
 ) -> pa.Table:
     """Return rows that were read from the log with their places, in the order of those.
 
     Parameters
     ----------
-    history
-        Place of the feature that defines segments; only it is read.
-    days
-        The days of UTC that hold the rows.
     rows
         Served predictions, each id once, with `entity`.
+    read
+        From `features`, at least those of the rows.
     contract, names
         As in `place`.
     """
     if not contract.segment_by:
         return rows
-    if contract.segment_by != ENTITY:
-        parts = [history.features(day, contract.segment_by) for day in days]
-        found = pa.concat_tables(filter(None, parts), promote_options="permissive")
-        served, _ = first_received(found.filter(pc.not_equal(found["version"], REFERENCE)))
+    if read is not None:
+        served, _ = first_received(read)
         at = pc.index_in(rows["prediction_id"], served["prediction_id"].combine_chunks())
         of_rows = pa.nulls(rows.num_rows, pa.struct([]))
         if "features" in served.column_names:

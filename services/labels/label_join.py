@@ -7,14 +7,15 @@ dropped, and the mark that is there now has the day computed again.
 """
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from sqlalchemy import select
@@ -24,8 +25,8 @@ from core.durations import DAY
 from core.lake_root import LakeRoot
 from core.schema import task
 from core.schema.contract import Contract
-from core.schema.rows import REFERENCE, Kind, Stage
-from core.schema.task import TASKS, LabelKey, Units
+from core.schema.rows import Kind, Stage
+from core.schema.task import TASKS, Units
 from core.schema.zone import Zone
 from core.streams import Level, Stream
 from core.window import Window
@@ -37,16 +38,14 @@ from db.queries.summaries import Stored
 from db.queries.upsert import upsert
 from db.session import read_only, unit_of_work
 from db.tables import Model, Rollout, SessionScore, Version
-from lake.matching import (
-    first_received,
-)
+from lake.matching import first_received
 from lake.reading import Log
 from lake.storage import LakeAstray
 from retrain.rollout import Phase
-from services.aggregation import segments
 from services.aggregation.segments import Names
+from services.labels.day_parts import columns, of_day
 from services.labels.error_days import ERRORS, ERRORS_BY_SEGMENT, SHADOW_ERRORS
-from services.labels.label_match import match
+from services.labels.label_match import lag_of, match, matched
 from services.labels.loss_sums import LossSums
 from services.labels.session_scores import Answers, Failed, Score, scores
 from services.platform_faults.outage import is_outage
@@ -58,7 +57,8 @@ log = logging.getLogger(__name__)
 _OF_ANY_TASK = (ERRORS, SHADOW_ERRORS, ERRORS_BY_SEGMENT)
 LONGEST_SESSION = timedelta(days=7)  # a session's rows are searched on both sides of a day
 ROWS = 20_000  # joined at one go: 27 MB for each array of 24 x 7
-_COLUMNS = ["prediction_id", "version", "at", "entity", "output", "shadow", "received_at"]
+
+Answered: TypeAlias = tuple[str, bool]  # version, and whether in shadow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,23 +154,14 @@ def join_day(
     # load
     midnight = datetime.combine(day, datetime.min.time(), UTC)  # names the day, local or not
     window = Zone(subject.contract.zone).bounds(day)
-    rows = history.predictions(
-        window, columns(subject.contract), only=ds.field("version") != REFERENCE
-    )
 
     # decide
-    errors: list[Stored] = []
+    errors, n_repeated = accuracy(history, subject, window, midnight)
     scored: list[Score] = []
-    n_repeated = 0
-    if rows is not None and rows.num_rows:
-        rows, n_repeated = first_received(rows)
-        of_utc = sorted({window.start.date(), (window.end - timedelta.resolution).date()})
-        rows = segments.located(history, of_utc, rows, subject.contract, subject.names)
-        errors = accuracy(history, subject, rows, midnight)
-        if subject.canary is not None:
-            with read_only(sessions) as session:
-                failed = _failed(session, subject, subject.canary, day)
-            scored = _sessions(history, subject, subject.canary, window, failed)
+    if subject.canary is not None and errors:
+        with read_only(sessions) as session:
+            failed = _failed(session, subject, subject.canary, day)
+        scored = _sessions(history, subject, subject.canary, window, failed)
 
     # save
     with unit_of_work(sessions) as session:
@@ -182,12 +173,6 @@ def join_day(
             of = {"rollout_id": subject.canary.rollout_id}
             upsert(session, SessionScore, [of | asdict(score) for score in scored])
     return True
-
-
-def columns(contract: Contract) -> list[str]:
-    """Return the columns of predictions that meet their labels."""
-    is_by_session = LabelKey.SESSION_STEP in task.of(contract).keys
-    return [*_COLUMNS, *(LabelKey.SESSION_STEP.columns if is_by_session else ())]
 
 
 def streams_of(contract: Contract) -> list[Stream[Any]]:
@@ -240,41 +225,58 @@ def _subject(session: Session, model_id: UUID) -> Subject:
 
 
 def accuracy(
-    history: Log, subject: Subject, rows: pa.Table, midnight: datetime
-) -> list[Stored]:
+    history: Log, subject: Subject, window: Window, midnight: datetime
+) -> tuple[list[Stored], int]:
     """Sum the errors of predictions by version, served and shadow apart.
 
     Parameters
     ----------
     history
-        Where the labels are.
+        Where predictions and labels are.
     subject
         The model.
-    rows
-        Predictions of one event day, each id once.
+    window
+        An event day.
     midnight
-        Midnight of that day, in local time.
+        Names it: midnight of that day, in local time.
+
+    Returns
+    -------
+    errors
+        What is stored of each version.
+    n_repeated
+        How many predictions were sent again under the same id, and left out.
     """
-    stored = []
-    groups = rows.group_by(["version", "shadow"]).aggregate([]).to_pylist()
-    for group in groups:
-        is_own = pc.and_(
-            pc.equal(rows["version"], group["version"]),
-            pc.equal(rows["shadow"], group["shadow"]),
+    contract, n_repeated = subject.contract, 0
+    sums, counts = (
+        defaultdict[Answered, LossSums](partial(LossSums, contract)),
+        Counter[Answered](),
+    )
+    has_places = bool(contract.segment_by)
+    back = max(_back(contract, of) for of in (subject.natural, *subject.units.values()))
+    for part in of_day(history, contract, subject.names, window, back):
+        n_repeated += part.n_repeated
+        for version, shadow, first, n in part.groups():
+            of, own = subject.units_of(version), (version, shadow)
+            counts[own] += n
+            summed = sums[own]
+            for start in range(first, first + n, ROWS):
+                some = part.rows.slice(start, min(ROWS, first + n - start))
+                if some["output"].null_count < len(some):  # else no label is searched
+                    found = matched(part.labels, contract, some, of.season_steps, start)
+                    summed.add(found, of)
+    return [
+        Stored(name, midnight, version, payload, Level.DAY)
+        for (version, shadow), summed in sums.items()
+        for name, payload in summed.stored(
+            counts[version, shadow], shadow=shadow, has_places=has_places
         )
-        own, of = rows.filter(is_own), subject.units_of(group["version"])
-        summed = LossSums(subject.contract)
-        for start in range(0, own.num_rows, ROWS):
-            some = own.slice(start, ROWS)
-            if some["output"].null_count == len(some):
-                continue  # nothing was forecast: no label is searched
-            summed.add(match(history, subject.contract, some, of.season_steps), of)
-        has_places = segments.PLACE in own.column_names
-        payloads = summed.stored(own.num_rows, shadow=group["shadow"], has_places=has_places)
-        stored += [
-            Stored(name, midnight, group["version"], of, Level.DAY) for name, of in payloads
-        ]
-    return stored
+    ], n_repeated
+
+
+def _back(contract: Contract, of: Units) -> timedelta:
+    lag = lag_of(contract, of.season_steps)
+    return timedelta(microseconds=int(lag.max(initial=0)))
 
 
 def _failed(session: Session, subject: Subject, canary: Canary, day: date) -> Failed:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.durations import DAY
 from core.lake_root import LakeRoot
-from core.schema.rows import REFERENCE, Kind
+from core.schema.rows import Kind
 from core.streams import Additive
 from core.window import Window
 from db.queries import models, summaries
@@ -35,7 +35,6 @@ from monitors.slo.serving import SERVING
 from monitors.summaries.serialization import from_many
 from monitors.summaries.streams import INPUT, OUTPUT, WINDOW_PROFILE
 from monitors.summaries.summary import MIN, N_MOMENTS, N_REPEAT, Summary, merge
-from services.aggregation import segments
 from services.aggregation.folded import Frozen, Part, frozen
 from services.aggregation.row_summaries import summarise_rows
 from services.labels.error_days import DaySums
@@ -196,9 +195,8 @@ def _read(
         seen.n_repeated += n_repeated
         seen.n_acknowledged += pc.sum(pc.is_in(once["prediction_id"], known)).as_py() or 0
         _count(seen, summarise_rows(rows, subject.contract, edges))
-        served = once.filter(pc.not_equal(once["version"], REFERENCE))
-        served = segments.located(history, [day], served, subject.contract, subject.names)
-        for row in accuracy(history, subject, served, midnight):
+        errors, _ = accuracy(history, subject, Window(midnight, midnight + DAY), midnight)
+        for row in errors:
             seen.errors[row.start, row.version, row.stream] = row.payload
     return seen
 

@@ -13,7 +13,7 @@ from core.schema.contract import Contract
 from core.schema.rows import Kind, label_schema
 from core.schema.task import Matched
 from lake import labels
-from lake.labels import Tables
+from lake.labels import Labels, Tables
 from lake.matching import outputs
 from lake.search import loose
 from lake.tables import stamped
@@ -63,12 +63,12 @@ class Labelled:
 def match(contract: Contract, rows: pa.Table, tables: Tables) -> Labelled:
     """Find what happened for some predictions; the label that arrived last counts."""
     if task.of(contract).compares_lists:
-        found, none = labels.match_lists(rows, tables), np.empty((rows.num_rows, 0, 0))
+        found, none = Labels(contract, rows, tables).lists(), np.empty((rows.num_rows, 0, 0))
         of_rows = None if found is None else found[0]
         last = np.full(rows.num_rows, labels.NEVER) if found is None else found[1]
         matched = Matched(rows=rows, predicted=none, actual=none, naive=none, labels=of_rows)
     else:
-        actual, arrived = labels.match(contract, rows, tables)
+        actual, arrived = Labels(contract, rows, tables).values()
         last = arrived.max(axis=(1, 2), initial=labels.NEVER)
         naive = np.full(actual.shape, np.nan)
         predicted = outputs(rows, contract)
