@@ -54,23 +54,23 @@ REQUESTS = {
 }
 
 
-def add_model(session: Session, name: str) -> UUID:
+def add_model(session: Session, name: str, contract: Contract = CONTRACT) -> UUID:
     """Add a model with its default monitors, alerts and a champion."""
-    model = Model(name=name, contract=CONTRACT, created_at=START)
+    model = Model(name=name, contract=contract, created_at=START)
     session.add(model)
     session.flush()
     version = Version(
         model_id=model.id,
         name="v1",
-        contract=CONTRACT,
-        contract_digest=CONTRACT.digest,
+        contract=contract,
+        contract_digest=contract.digest,
         reference=(Window(START - 60 * DAY, START),),
         created_at=START,
     )
     session.add(version)
     session.flush()
     session.add(Champion(model_id=model.id, version_id=version.id, rev=1, since=START))
-    for plan in monitor_config.defaults(Policy(), CONTRACT):
+    for plan in monitor_config.defaults(Policy(), contract):
         monitor_config.put(session, model.id, plan)
     for monitor in monitor_config.of_models(session, [model.id])[model.id]:
         session.add(Alert(monitor_id=monitor.id, model_id=model.id, phase=Phase.QUIET))
@@ -106,7 +106,9 @@ def age(session: Session, model_ids: list[UUID], first: int, last: int) -> None:
 
 
 @contextmanager
-def fleet(n_models: int) -> Iterator[tuple[sessionmaker[Session], list[UUID], TestClient]]:
+def fleet(
+    n_models: int, contract: Contract = CONTRACT
+) -> Iterator[tuple[sessionmaker[Session], list[UUID], TestClient]]:
     """Start an installation with so many models, 90 days old."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database_url=f"sqlite:///{folder}/seqwatch.sqlite", lake=folder)
@@ -114,7 +116,7 @@ def fleet(n_models: int) -> Iterator[tuple[sessionmaker[Session], list[UUID], Te
         upgrade(engine)
         sessions = sessionmaker(engine, expire_on_commit=False)
         with unit_of_work(sessions) as session:
-            model_ids = [add_model(session, f"model-{i:03}") for i in range(n_models)]
+            model_ids = [add_model(session, f"model-{i:03}", contract) for i in range(n_models)]
             age(session, model_ids, 0, DAYS)
         key = make_key(settings, "fleet", ["admin", "read"], None)
         headers = {"Authorization": f"Bearer {key}"}

@@ -289,7 +289,7 @@ def entities_cost(sessions: sessionmaker[Session]) -> tuple[float, float]:
         assert found is not None
         began = time.process_time()
         with unit_of_work(sessions) as session:
-            entities.add(session, stream.model_id, found)
+            entities.add(session, {stream.model_id: found})
         folds.append(1000 * (time.process_time() - began))
         stream.sample += N_ENTITIES
     grains = []

@@ -1,6 +1,6 @@
 """Queries of the names of segments."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -13,6 +13,18 @@ def names(session: Session, model_id: UUID) -> dict[int, str | None]:
     """Return the names that were given, by place; None where one was erased."""
     given = select(Segment.place, Segment.name).where(Segment.model_id == model_id)
     return dict(session.execute(given.order_by(Segment.place)).all())
+
+
+def names_of(
+    session: Session, model_ids: Collection[UUID]
+) -> dict[UUID, dict[int, str | None]]:
+    """Return the names that were given in some models, by place."""
+    found = dict[UUID, dict[int, str | None]]((model_id, {}) for model_id in model_ids)
+    given = select(Segment.model_id, Segment.place, Segment.name)
+    given = given.where(Segment.model_id.in_(model_ids)).order_by(Segment.place)
+    for model_id, place, name in session.execute(given):
+        found[model_id][place] = name
+    return found
 
 
 def give(session: Session, model_id: UUID, names: dict[int, str | None]) -> None:

@@ -1,13 +1,14 @@
 """Queries of summaries, whatever their stream."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.orm import Session
@@ -37,13 +39,12 @@ _KEYS = 1_000  # of one IN list
 _EDGES = select(SummaryLayout.payload).where(
     SummaryLayout.model_id == bindparam("model_id"), SummaryLayout.stream == bindparam("stream")
 )
-_AT_STARTS = select(
-    SummaryRow.stream, SummaryRow.version, SummaryRow.start, SummaryRow.payload
-).where(
-    SummaryRow.model_id == bindparam("model_id"),
-    SummaryRow.stream.in_(bindparam("streams", expanding=True)),
-    SummaryRow.version.in_(bindparam("versions", expanding=True)),
-    SummaryRow.start.in_(bindparam("starts", expanding=True)),
+_KEY = (SummaryRow.model_id, SummaryRow.stream, SummaryRow.start, SummaryRow.version)
+_AT_KEYS = select(*_KEY, SummaryRow.payload).where(
+    tuple_(*_KEY).in_(bindparam("keys", expanding=True))
+)
+_LAYOUTS = select(SummaryLayout.model_id, SummaryLayout.stream, SummaryLayout.payload).where(
+    SummaryLayout.model_id.in_(bindparam("model_ids", expanding=True))
 )
 
 
@@ -165,6 +166,11 @@ def newest(
 
 
 def add(session: Session, model_id: UUID, parts: Iterable[Part]) -> None:
+    """Add what was seen of one model to what is stored."""
+    add_all(session, {model_id: parts})
+
+
+def add_all(session: Session, parts: Mapping[UUID, Iterable[Part]]) -> None:
     """Add what was seen to what is stored, in one statement that reads and one that writes.
 
     A row that was rolled up gets the level of the stream again, so that the next roll-up
@@ -174,45 +180,41 @@ def add(session: Session, model_id: UUID, parts: Iterable[Part]) -> None:
     ----------
     session
         The open transaction.
-    model_id
-        The model.
     parts
-        Stream, version and what was seen, each stream and version once; None adds nothing.
+        By model: stream, version and what was seen, each stream and version once; None adds
+        nothing.
     """
-    cuts = {
-        (stream, version): dict(stream.split(seen))
-        for stream, version, seen in parts
+    cuts = [
+        (model_id, stream, version, dict(stream.split(seen)))
+        for model_id, own in parts.items()
+        for stream, version, seen in own
         if seen is not None
-    }
-    stored = _payloads(session, model_id, cuts)
-    own = []
-    for (stream, version), cut in cuts.items():
+    ]
+    stored = _payloads(
+        session,
+        [(of, stream.name, start, name) for of, stream, name, cut in cuts for start in cut],
+    )
+    rows = []
+    for model_id, stream, version, cut in cuts:
         new = {start: stream.to_bytes(one) for start, one in cut.items()}
-        old = [of for start in cut if (of := stored.get((stream.name, version, start)))]
+        old = [of for at in cut if (of := stored.get((model_id, stream.name, at, version)))]
         if old:
             whole = stream.from_many([*old, *new.values()])
             new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
-        own += [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
-    _write(session, model_id, own)
+        own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
+        rows += _values(model_id, own)
+    upsert(session, SummaryRow, rows)
 
 
-def _payloads(
-    session: Session,
-    model_id: UUID,
-    cuts: Mapping[tuple[Additive[Any], str], Mapping[datetime, object]],
-) -> dict[tuple[str, str, datetime], bytes]:
-    """Return what is stored at the same starts, by stream, version and start."""
-    of = {
-        "model_id": model_id,
-        "streams": list({stream.name for stream, _ in cuts}),
-        "versions": list({version for _, version in cuts}),
-    }
-    stored: dict[tuple[str, str, datetime], bytes] = {}
-    for starts in _batched({start for cut in cuts.values() for start in cut}):
-        for name, version, start, payload in session.execute(
-            _AT_STARTS, {**of, "starts": starts}
-        ):
-            stored[name, version, start] = payload
+_Key: TypeAlias = tuple[UUID, str, datetime, str]
+
+
+def _payloads(session: Session, keys: Sequence[_Key]) -> dict[_Key, bytes]:
+    """Return what is stored under some primary keys."""
+    stored: dict[_Key, bytes] = {}
+    for start in range(0, len(keys), _KEYS):
+        rows = session.execute(_AT_KEYS, {"keys": keys[start : start + _KEYS]})
+        stored |= {(row[0], row[1], row[2], row[3]): row[4] for row in rows}
     return stored
 
 
@@ -234,7 +236,7 @@ def replace(
     if {*before} == {*new}:
         return False
     forget(session, model_id, streams, window)
-    _write(session, model_id, new)
+    upsert(session, SummaryRow, _values(model_id, new))
     return True
 
 
@@ -285,9 +287,10 @@ def take_place(
         session.execute(statement.execution_options(synchronize_session=False))
 
 
-def _write(session: Session, model_id: UUID, new: Sequence[Stored]) -> None:
-    values = [{name: getattr(row, name) for name in _FIELDS} for row in new]
-    upsert(session, SummaryRow, [{"model_id": model_id} | row for row in values])
+def _values(model_id: UUID, new: Iterable[Stored]) -> list[dict[str, object]]:
+    return [
+        {"model_id": model_id} | {name: getattr(row, name) for name in _FIELDS} for row in new
+    ]
 
 
 def edges(session: Session, model_id: UUID, stream: Additive[Any] = INPUT) -> Edges | None:
@@ -299,7 +302,7 @@ def edges(session: Session, model_id: UUID, stream: Additive[Any] = INPUT) -> Ed
 @lru_cache(maxsize=512)
 def _edges(payload: bytes) -> Edges:
     """Return edges; they are frozen, and read with every fold and every grain."""
-    return Edges.from_json(json.loads(payload))
+    return Edges.from_json(msgspec.json.decode(payload))
 
 
 def freeze(
@@ -321,8 +324,31 @@ def freeze(
 
 def layout(session: Session, model_id: UUID) -> Layout | None:
     """Return the layout of a model's window profiles; None where nothing is."""
-    row = session.get(SummaryLayout, (model_id, WINDOW_PROFILE.name))
-    return None if row is None else Layout.from_json(json.loads(row.payload))
+    payload = session.scalar(_EDGES, {"model_id": model_id, "stream": WINDOW_PROFILE.name})
+    return None if payload is None else _layout(payload)
+
+
+@lru_cache(maxsize=512)
+def _layout(payload: bytes) -> Layout:
+    return Layout.from_json(msgspec.json.decode(payload))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts:
+    """What the numbers of a model's streams are about; None where nothing is yet."""
+
+    input: Edges | None = None
+    output: Edges | None = None
+    window_profile: Layout | None = None
+
+
+def layouts(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, Layouts]:
+    """Return the layouts of some models, in one statement."""
+    found: dict[UUID, dict[str, Any]] = {model_id: {} for model_id in model_ids}
+    for model_id, stream, payload in session.execute(_LAYOUTS, {"model_ids": [*model_ids]}):
+        is_layout = stream == WINDOW_PROFILE.name
+        found[model_id][stream] = _layout(payload) if is_layout else _edges(payload)
+    return {model_id: Layouts(**own) for model_id, own in found.items()}
 
 
 def _are(streams: Sequence[AnyStream], model_id: UUID) -> tuple[ColumnElement[bool], ...]:
@@ -332,9 +358,3 @@ def _are(streams: Sequence[AnyStream], model_id: UUID) -> tuple[ColumnElement[bo
 
 def _inside(window: Window) -> ColumnElement[bool]:
     return (SummaryRow.start >= window.start) & (SummaryRow.start < window.end)
-
-
-def _batched(keys: Iterable[datetime]) -> Iterator[list[datetime]]:
-    every = list(keys)
-    for start in range(0, len(every), _KEYS):
-        yield every[start : start + _KEYS]

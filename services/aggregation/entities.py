@@ -4,17 +4,20 @@ All entities of a model are one row: it is read and written with each fold, in a
 the bound those are left out that were seen least recently.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.schema.rows import REFERENCE
+from db.queries.upsert import upsert
 from db.tables import EntityState
 from lake.lists import Ints, micros
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
@@ -88,26 +91,33 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
     )
 
 
-def add(session: Session, model_id: UUID, found: Seen) -> None:
-    """Add predictions to what is known of their entities."""
-    row = session.get(EntityState, model_id)
-    before = _SCHEMA.empty_table() if row is None else _read(row.payload)
+_STORED = select(EntityState.model_id, EntityState.payload, EntityState.inputs).where(
+    EntityState.model_id.in_(bindparam("model_ids", expanding=True))
+)
+
+
+def add(session: Session, found: Mapping[UUID, Seen]) -> None:
+    """Add predictions to what is known of their entities, by model."""
+    rows = session.execute(_STORED, {"model_ids": [*found]}).all() if found else []
+    stored = {model_id: (payload, inputs) for model_id, payload, inputs in rows}
+    new = []
+    for model_id, seen in sorted(found.items(), key=itemgetter(0)):
+        payload, inputs = _with(stored.get(model_id), seen)
+        new.append({"model_id": model_id, "payload": payload, "inputs": inputs})
+    upsert(session, EntityState, new)
+
+
+def _with(stored: tuple[bytes, bytes] | None, found: Seen) -> tuple[bytes, bytes]:
+    """Return what is stored of entities and of their inputs, with predictions added."""
+    payload, inputs = (None, None) if stored is None else stored
+    before = _SCHEMA.empty_table() if payload is None else _read(payload)
     after, kept, places = _added(before, found)
     last = _seconds(after, "last_us")
-    cells = entity_inputs.read(
-        None if row is None else row.inputs,
-        found.values.inputs,
-        _seconds(before, "last_us"),
-        kept,
-    )
+    cells = entity_inputs.read(inputs, found.values.inputs, _seconds(before, "last_us"), kept)
     places = np.where(places < cells.n_entities, places, -1)
     settled_at = _seconds(after, "first_us") + SETTLED_SECONDS
     entity_inputs.follow(cells, found.values, places, found.times, settled_at)
-    payload, inputs = _written(after), entity_inputs.written(cells, last)
-    if row is None:
-        session.add(EntityState(model_id=model_id, payload=payload, inputs=inputs))
-    else:
-        row.payload, row.inputs = payload, inputs
+    return _written(after), entity_inputs.written(cells, last)
 
 
 def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:

@@ -5,33 +5,47 @@ merges their summaries, and only one fold can give a number: an entry is
 counted when, and only when, it is numbered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 import pyarrow as pa
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.policy import Policy
 from core.schema.contract import Contract
 from core.schema.rows import Kind, Stage
-from db.queries.log import positions
+from core.schema.zone import Zone
+from db.queries.log import positions, unfolded
 from db.queries.log.positions import MAX_ENTRIES
+from db.queries.log.unfolded import Bounds
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Model
 from services.aggregation import entities, window_profiles
-from services.aggregation.folded import REBUILD_JOB, Frozen, Made, frozen, write
+from services.aggregation.folded import (
+    REBUILD_JOB,
+    Frozen,
+    Made,
+    days_of,
+    frozen_of,
+    write,
+)
 from services.aggregation.row_summaries import grown_edges, summarise_rows, with_window_profile
 from services.ingest import event_time
 from services.platform_faults.outage import is_outage
-from services.platform_faults.set_aside import AtFault, work_through
+from services.platform_faults.set_aside import Actions, AtFault, Stream, work_together
 
 # Of payload in one group: bounds memory, and how long ingest waits for the transaction.
 MAX_BYTES = 16 * 2**20
+MAX_BYTES_TOGETHER = 2**20  # of the groups of several streams in one transaction
 MAX_GROUPS = 64  # of one stream in one call: the others get their turn
 PATIENCE = timedelta(minutes=1)  # wall time; then fewer must do
+
+_MODELS = select(Model).where(Model.id.in_(bindparam("model_ids", expanding=True)))
 
 
 def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
@@ -50,7 +64,11 @@ def fold_all(sessions: sessionmaker[Session], now: datetime) -> int:
                 raise
             return fold_before(sessions, model_id, kind, now, error)
 
-    return work_through(sessions, Stage.FOLD, streams, act, now, turns=MAX_GROUPS)
+    def act_together(some: Sequence[Stream]) -> Mapping[Stream, int]:
+        return fold_together(sessions, some, now)
+
+    actions = Actions(one=act, together=act_together)
+    return work_together(sessions, Stage.FOLD, streams, actions, now, turns=MAX_GROUPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,32 +94,68 @@ class Group:
 
 
 def load(
-    sessions: sessionmaker[Session], model_id: UUID, kind: Kind, max_entries: int = MAX_ENTRIES
-) -> Group | None:
-    """Read the oldest entries of one stream; None where none waits, or others were faster."""
+    sessions: sessionmaker[Session], streams: Sequence[Stream], max_entries: int = MAX_ENTRIES
+) -> dict[Stream, Group | None]:
+    """Read the oldest entries of some streams, as many as fit into one transaction.
+
+    Returns
+    -------
+    dict
+        By stream; None where nothing waits, or others were faster. Those that do not fit are
+        absent; at least one is there.
+    """
+    bounds = Bounds(
+        n_bytes=MAX_BYTES, n_bytes_together=MAX_BYTES_TOGETHER, n_entries=max_entries
+    )
     with read_only(sessions) as session:
-        if str(model_id) in runs.open_subjects(session, REBUILD_JOB):
-            return None
-        last_group, _ = positions.position(session, model_id, kind)
-        batch = positions.unfolded(session, model_id, kind, MAX_BYTES, max_entries)
-        if batch is None:
-            return None
-        is_input = kind is Kind.PREDICTIONS
-        payloads = contents(sessions, session, model_id, kind, batch) if is_input else []
-        if payloads is None:
-            return None
-        model = session.get_one(Model, model_id)
-        before = frozen(session, model_id)
-        return Group(
-            batch=batch,
-            payloads=payloads,
-            last_group=last_group,
-            contract=model.contract,
-            policy=model.policy,
-            clock=model.watermark,
-            before=before,
-            busy=window_profiles.busy(session, model, before.window_profile),
-        )
+        rebuilt = runs.open_subjects(session, REBUILD_JOB)
+        open_streams = [stream for stream in streams if str(stream[0]) not in rebuilt]
+        groups: dict[Stream, Group | None] = dict.fromkeys({*streams} - {*open_streams})
+        last_groups = unfolded.folded(session, open_streams)
+        batches = unfolded.unfolded(session, open_streams, bounds)
+        groups |= dict.fromkeys(batches)
+        payloads = _payloads(sessions, session, batches)
+        model_ids = [*{model_id for model_id, _ in payloads}]
+        models = {
+            model.id: model for model in session.scalars(_MODELS, {"model_ids": model_ids})
+        }
+        before = frozen_of(session, model_ids)
+        for stream, contents_of in payloads.items():
+            model, batch = models[stream[0]], batches[stream]
+            assert batch is not None
+            edges = before[model.id]
+            groups[stream] = Group(
+                batch=batch,
+                payloads=contents_of,
+                last_group=last_groups[stream],
+                contract=model.contract,
+                policy=model.policy,
+                clock=model.watermark,
+                before=edges,
+                busy=window_profiles.busy(session, model, edges.window_profile),
+            )
+    return groups
+
+
+def _payloads(
+    sessions: sessionmaker[Session],
+    session: Session,
+    batches: Mapping[Stream, positions.Batch | None],
+) -> dict[Stream, list[bytes]]:
+    """Return what the entries of predictions hold; of streams that others moved on nothing."""
+    found = {stream: list[bytes]() for stream, batch in batches.items() if batch}
+    read = {s: batch for s, batch in batches.items() if batch and s[1] is Kind.PREDICTIONS}
+    try:
+        payloads = iter(positions.payloads(session, *read.values()))
+        return found | {s: [*islice(payloads, len(batch.ids))] for s, batch in read.items()}
+    except (KeyError, FileNotFoundError):
+        for stream, batch in read.items():
+            own = contents(sessions, session, *stream, batch)
+            if own is None:
+                del found[stream]
+            else:
+                found[stream] = own
+    return found
 
 
 def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
@@ -110,13 +164,15 @@ def summarised(group: Group, rows: pa.Table, *, is_late: bool) -> Made | None:
     if grown is None:
         return None
     edges = with_window_profile(grown, rows, group.contract, group.busy)
+    parts = summarise_rows(rows, group.contract, edges)
     return Made(
         before=group.before,
         edges=edges,
-        parts=summarise_rows(rows, group.contract, edges),
+        parts=parts,
         times=event_time.examine(
             rows, group.clock, group.policy.lateness_of(group.contract.grain)
         ),
+        days=days_of(parts, Zone(group.contract.zone)),
         entities=entities.seen(rows, group.contract.measured),
     )
 
@@ -128,50 +184,86 @@ def fold(
     now: datetime,
     max_entries: int = MAX_ENTRIES,
 ) -> int:
-    """Fold the oldest entries of one stream as its next group.
+    """Fold the oldest entries of one stream as its next group; how many rows.
+
+    Parameters
+    ----------
+    sessions, now
+        As of `fold_together`.
+    model_id, kind
+        The stream.
+    max_entries
+        Of the inbox, in one group.
+    """
+    stream = model_id, kind
+    try:
+        return fold_together(sessions, [stream], now, max_entries)[stream]
+    except positions.EntriesGone:
+        return 0
+
+
+def fold_together(
+    sessions: sessionmaker[Session],
+    streams: Sequence[Stream],
+    now: datetime,
+    max_entries: int = MAX_ENTRIES,
+) -> dict[Stream, int]:
+    """Fold the oldest entries of some streams, each as its next group, in one transaction.
 
     Parameters
     ----------
     sessions
         Opens transactions; two are used, none while summaries are computed.
-    model_id, kind
-        The stream.
+    streams
+        At least one.
     now
         Wall time.
     max_entries
-        Of the inbox, in one group.
+        Of the inbox, in all groups.
 
     Returns
     -------
-    int
-        How many rows were folded. 0 when none waits, when another fold was
-        faster, or while there is too little input to freeze a first set of
-        bin edges.
+    dict
+        How many rows were folded, by stream. 0 when none waits, when another fold was
+        faster, or while there is too little input to freeze a first set of bin edges.
+        Streams that did not fit into the transaction are absent.
+
+    Raises
+    ------
+    EntriesGone
+        If an entry was taken out of the inbox meanwhile: nothing was folded.
     """
     # load
-    group = load(sessions, model_id, kind, max_entries)
-    if group is None:
-        return 0
-    batch, made = group.batch, None
+    groups = load(sessions, streams, max_entries)
 
     # decide
-    if kind is Kind.PREDICTIONS:
-        # Rows from after `now` came before the clock was set back.
-        is_late = not timedelta() <= now - batch.oldest < PATIENCE
-        made = summarised(group, decode(group.payloads), is_late=is_late)
-        if made is None:
-            return 0
+    made: dict[UUID, Made] = {}
+    ready: dict[Stream, Group] = {}
+    for stream, group in groups.items():
+        if group is None:
+            continue
+        if stream[1] is Kind.PREDICTIONS:
+            # Rows from after `now` came before the clock was set back.
+            is_late = not timedelta() <= now - group.batch.oldest < PATIENCE
+            one = summarised(group, decode(group.payloads), is_late=is_late)
+            if one is None:
+                continue
+            made[stream[0]] = one
+        ready[stream] = group
 
     # save
-    try:
-        with unit_of_work(sessions) as session:
-            if positions.number(session, model_id, kind, batch, group.last_group) is None:
-                return 0
-            if made is not None:
-                write(session, model_id, made, now)
-    except positions.EntriesGone:
-        return 0
-    return batch.n_rows
+    taken = dict.fromkeys(groups, 0)
+    if not ready:
+        return taken
+    with unit_of_work(sessions) as session:
+        own = unfolded.number(
+            session,
+            {stream: group.batch for stream, group in ready.items()},
+            {stream: group.last_group for stream, group in ready.items()},
+        )
+        counted = [model_id for model_id, kind in own if kind is Kind.PREDICTIONS]
+        write(session, {model_id: made[model_id] for model_id in counted}, now)
+    return taken | {stream: ready[stream].batch.n_rows for stream in own}
 
 
 def fold_before(
@@ -184,7 +276,7 @@ def fold_before(
     AtFault
         If there are none before it: then it holds the stream up.
     """
-    group = load(sessions, model_id, kind)
+    group = load(sessions, [(model_id, kind)])[model_id, kind]
     if group is None:
         return 0
     place = first_at_fault(sessions, model_id, group, now)
@@ -235,7 +327,7 @@ def error_of(
         made = summarised(group, table, is_late=True)
         with sessions() as session:
             if made is not None:
-                write(session, model_id, made, now)
+                write(session, {model_id: made}, now)
                 session.flush()
             session.rollback()
     except Exception as error:

@@ -1,19 +1,22 @@
 """Result of a fold, written in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, update
+from sqlalchemy import bindparam, or_, update
 from sqlalchemy.orm import Session
 
+from core.schema.zone import Zone
+from core.stored import from_attributes
 from core.streams import Additive
-from db.queries import models, summaries
+from db.base import Base
 from db.queries import segments as named
+from db.queries import summaries
 from db.queries.log import recompute_marks, row_counters
-from db.tables import Model
 from monitors.baselines.segments import INPUT_BY_SEGMENT, OUTPUT_BY_SEGMENT
 from monitors.slo import cells, sli
 from monitors.slo.cells import CellCounts
@@ -31,6 +34,16 @@ from services.ingest import event_time
 from services.ingest.event_time import Times
 
 REBUILD_JOB = "rebuild"  # while a run of it is open, no row of its model is folded
+
+_MODEL = Base.metadata.tables["model"]
+_ADVANCE = (
+    update(_MODEL)
+    .where(
+        _MODEL.c.id == bindparam("model_id"),
+        or_(_MODEL.c.watermark.is_(None), _MODEL.c.watermark < bindparam("clock")),
+    )
+    .values(watermark=bindparam("clock"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +103,8 @@ class Made:
         By version.
     times
         What is odd about the times of the rows.
+    days
+        The days of local time that they are about.
     entities
         When they were predicted for; None where the rows name none.
     """
@@ -98,27 +113,38 @@ class Made:
     edges: Frozen
     parts: list[Part]
     times: Times
+    days: Sequence[date]
     entities: Seen | None = None
 
 
 def frozen(session: Session, model_id: UUID) -> Frozen:
     """Return the edges of a model."""
-    return Frozen(
-        input=summaries.edges(session, model_id),
-        output=summaries.edges(session, model_id, OUTPUT),
-        window_profile=summaries.layout(session, model_id),
-        names=named.names(session, model_id),
+    return frozen_of(session, [model_id])[model_id]
+
+
+def frozen_of(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, Frozen]:
+    """Return the edges of some models."""
+    names = named.names_of(session, model_ids)
+    return {
+        model_id: from_attributes(Frozen, layouts, names=names[model_id])
+        for model_id, layouts in summaries.layouts(session, model_ids).items()
+    }
+
+
+def write(session: Session, made: Mapping[UUID, Made], now: datetime) -> None:
+    """Add what was made of one group of each of some models to what is stored."""
+    for model_id, one in made.items():
+        freeze(session, model_id, one.before, one.edges, now)
+    summaries.add_all(session, {model_id: _seen(one) for model_id, one in made.items()})
+    entities.add(
+        session, {of: one.entities for of, one in made.items() if one.entities is not None}
     )
+    _keep_time(session, made)
 
 
-def write(session: Session, model_id: UUID, made: Made, now: datetime) -> None:
-    """Add what was made of one group to what is stored."""
-    freeze(session, model_id, made.before, made.edges, now)
+def _seen(made: Made) -> list[summaries.Part]:
     seen = [one for part in made.parts for one in summaries_of(part)]
-    summaries.add(session, model_id, [*seen, (ARRIVALS, "", made.times.arrivals)])
-    if made.entities is not None:
-        entities.add(session, model_id, made.entities)
-    _keep_time(session, model_id, made.parts, made.times)
+    return [*seen, (ARRIVALS, "", made.times.arrivals)]
 
 
 def freeze(
@@ -165,23 +191,20 @@ def summaries_of(part: Part) -> list[summaries.Part]:
     return [(stream, part.version, seen) for stream, seen in both]
 
 
-def _keep_time(session: Session, model_id: UUID, parts: list[Part], times: Times) -> None:
-    """Mark the days that had closed, count what is odd, and move the clock: in this order."""
+def days_of(parts: Iterable[Part], zone: Zone) -> list[date]:
+    """Return the days of local time that some summaries are about."""
     hours = [part.input.chunks for part in parts]
     hours += [part.cells[SERVING.name].hours for part in parts if part.cells]
-    zone = models.zone_of(session.get_one(Model, model_id))
-    days = event_time.days_of([local_hours(some, zone) for some in hours])
-    recompute_marks.touch(session, model_id, days)
-    row_counters.add(session, model_id, times.counts)
-    _advance(session, model_id, times.clock)
+    return event_time.days_of([local_hours(some, zone) for some in hours])
 
 
-def _advance(session: Session, model_id: UUID, watermark: datetime) -> None:
-    session.execute(
-        update(Model)
-        .where(
-            Model.id == model_id, or_(Model.watermark.is_(None), Model.watermark < watermark)
-        )
-        .values(watermark=watermark)
-        .execution_options(synchronize_session=False)
-    )
+def _keep_time(session: Session, made: Mapping[UUID, Made]) -> None:
+    """Mark the days that had closed, count what is odd, and move the clocks: in this order."""
+    recompute_marks.touch(session, {model_id: one.days for model_id, one in made.items()})
+    row_counters.add_all(session, {of: one.times.counts for of, one in made.items()})
+    clocks = [
+        {"model_id": model_id, "clock": one.times.clock}
+        for model_id, one in sorted(made.items(), key=itemgetter(0))  # as ingest locks them
+    ]
+    if clocks:
+        session.connection().execute(_ADVANCE, clocks)

@@ -6,7 +6,7 @@ after an upgrade, or after the batches at fault were discarded.
 
 import logging
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -28,6 +28,8 @@ from services.platform_faults.outage import is_outage
 log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(minutes=5)  # wall time
+
+MOST_TOGETHER = 50  # streams, for which a stage is done in one transaction
 
 Stream: TypeAlias = tuple[UUID, Kind]
 
@@ -62,6 +64,39 @@ def work_through(
     now: datetime,
     turns: int = 2,
 ) -> int:
+    """Do one stage for each stream in turn; how many rows were taken.
+
+    As `work_together`, with no stream together with others.
+    """
+    return work_together(sessions, stage, streams, Actions(one=act), now, turns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """How a stage is done.
+
+    Attributes
+    ----------
+    one
+        Does a part of the work of one stream and returns how many rows it took; 0 ends the
+        stream's turns. `AtFault` names what an error is about.
+    together
+        Does that for several streams, of which it may leave some out; whatever it raises, it
+        has done nothing, and each is done alone. None where only one can be done at once.
+    """
+
+    one: Callable[[UUID, Kind], int]
+    together: Callable[[Sequence[Stream]], Mapping[Stream, int]] | None = None
+
+
+def work_together(
+    sessions: sessionmaker[Session],
+    stage: Stage,
+    streams: Iterable[Stream],
+    actions: Actions,
+    now: datetime,
+    turns: int = 2,
+) -> int:
     """Do one stage for each stream in turn; one that fails is set aside, the others go on.
 
     Parameters
@@ -72,13 +107,12 @@ def work_through(
         What is done.
     streams
         With work to do. Those set aside wait until they are due.
-    act
-        Does a part of the work and returns how many rows it took; 0 ends the
-        stream's turns. `AtFault` names what an error is about.
+    actions
+        How it is done, for one or for several at once.
     now
         Wall time.
     turns
-        Most calls per stream, so that one with much work holds up none.
+        Most turns of a stream, so that one with much work holds up none.
 
     Returns
     -------
@@ -106,7 +140,7 @@ def work_through(
     rounds = _Round(sessions, stage, now, {*known})
     n_rows = 0
     for _ in range(turns):
-        taken = {stream: rounds.attempt(stream, act) for stream in due}
+        taken = rounds.turn(due, actions)
         n_rows += sum(taken.values())
         due = [stream for stream, n in taken.items() if n]
     rounds.raise_unclear()
@@ -129,6 +163,27 @@ class _Round:
         self._is_aside = is_aside
         self._unclear: dict[Stream, Exception] = {}
 
+    def turn(self, streams: Sequence[Stream], actions: Actions) -> dict[Stream, int]:
+        """Act once for each stream, for many at once where that can be done."""
+        together = actions.together
+        alone = streams if together is None else [s for s in streams if s in self._is_aside]
+        taken = {stream: self.attempt(stream, actions.one) for stream in alone}
+        rest = [stream for stream in streams if stream not in taken]
+        while rest and together is not None:
+            some = rest[:MOST_TOGETHER]
+            try:
+                taken |= together(some)
+                self._refute_outage()
+            except Exception as error:
+                if isinstance(error, DBAPIError) and is_outage(error):
+                    raise
+                log.info(
+                    "%s of %d streams, one by one: %s", self._stage, len(some), type(error)
+                )
+                taken |= {stream: self.attempt(stream, actions.one) for stream in some}
+            rest = [stream for stream in rest if stream not in taken]
+        return taken
+
     def attempt(self, stream: Stream, act: Callable[[UUID, Kind], int]) -> int:
         """Act for one stream; 0 rows where it fails, which is noted."""
         try:
@@ -142,12 +197,16 @@ class _Round:
             else:
                 put(self._sessions, self._stage, stream, error, self._now)
             return 0
-        for other in [*self._unclear]:  # this one got through: it is not the surroundings
-            put(self._sessions, self._stage, other, self._unclear.pop(other), self._now)
+        self._refute_outage()
         if stream in self._is_aside:
             release(self._sessions, self._stage, stream, self._now)
             self._is_aside.remove(stream)
         return n_rows
+
+    def _refute_outage(self) -> None:
+        """Set aside what failed by what looked like an outage: another stream got through."""
+        for other in [*self._unclear]:
+            put(self._sessions, self._stage, other, self._unclear.pop(other), self._now)
 
     def raise_unclear(self) -> None:
         """Raise an error that may be of the surroundings, if no other stream refuted that."""

@@ -132,7 +132,8 @@ def _discard(request: _Discard, aside: Aside) -> Iterator[int]:
 
 def _unfolded(request: _Discard) -> Iterator[int]:
     for _ in range(MOST_ENTRIES):
-        group = load(request.sessions, request.model_id, request.kind)
+        stream = request.model_id, request.kind
+        group = load(request.sessions, [stream])[stream]
         if group is None:
             return
         place = first_at_fault(request.sessions, request.model_id, group, request.now)

@@ -154,7 +154,7 @@ def rebuild(
         for stream in wanted:
             start = midnight(since) if stream is WINDOW_PROFILE else zone.start(since)
             summaries.take_place(session, model_id, beside[stream.name], stream, start)
-        recompute_marks.touch(session, model_id, zone.overlapping(days))
+        recompute_marks.touch(session, {model_id: zone.overlapping(days)})
         if not asked.streams or {*asked.streams} & {*label_join.all_streams()}:
             archived = sum(positions.position(session, model_id, kind)[1] for kind in Kind)
             positions.mark_dirty(session, model_id, days, archived)

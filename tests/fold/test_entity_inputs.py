@@ -48,7 +48,7 @@ def model_id(sessions: sessionmaker[Session]) -> UUID:
 def add(session: Session, model_id: UUID, table: pa.Table, inputs: tuple[str, ...]) -> None:
     found = entities.seen(table, inputs)
     assert found is not None
-    entities.add(session, model_id, found)
+    entities.add(session, {model_id: found})
 
 
 def state(session: Session, model_id: UUID) -> EntityInputs:

@@ -83,7 +83,7 @@ def test_what_happened_between_two_stretches_is_as_if_unobserved(
 
     def late(number: int) -> int:
         with unit_of_work(sessions) as session:
-            recompute_marks.touch(session, model_id, [day(number).start.date()])
+            recompute_marks.touch(session, {model_id: [day(number).start.date()]})
         with read_only(sessions) as session:
             query = select(Version.reference_rev).where(Version.model_id == model_id)
             return session.scalars(query).one()

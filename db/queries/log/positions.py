@@ -8,14 +8,13 @@ ascending, whatever the order in which the rows became visible.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.schema.rows import Kind
-from db import dialect
 from db.queries import models, summaries
 from db.queries.log import inbox
 from db.queries.upsert import upsert
@@ -83,29 +82,6 @@ def has_archived(session: Session) -> bool:
     )
 
 
-def unfolded(
-    session: Session,
-    model_id: UUID,
-    kind: Kind,
-    max_bytes: int,
-    max_entries: int = MAX_ENTRIES,
-) -> Batch | None:
-    """Return the oldest entries that no fold has taken, up to a size; at least one."""
-    rows = session.execute(
-        select(Inbox.id, Inbox.n_rows, Inbox.n_bytes, Inbox.received_at, Inbox.group_no)
-        .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no.is_(None))
-        .order_by(Inbox.id)
-        .limit(max_entries)
-    ).all()
-    size, end = 0, 0
-    for row in rows:
-        size += row.n_bytes
-        if end and size > max_bytes:
-            break
-        end += 1
-    return _batch(rows[:end])
-
-
 def unarchived(session: Session, model_id: UUID, kind: Kind, max_bytes: int) -> Batch | None:
     """Return the first folded groups that are still in the inbox, whole, up to a size."""
     groups = session.execute(
@@ -128,7 +104,7 @@ def unarchived(session: Session, model_id: UUID, kind: Kind, max_bytes: int) -> 
 
 def up_to(session: Session, model_id: UUID, kind: Kind, last_group: int) -> Batch | None:
     """Return the folded entries of the inbox up to a group."""
-    return _batch(
+    return batch_of(
         session.execute(
             select(Inbox.id, Inbox.n_rows, Inbox.n_bytes, Inbox.received_at, Inbox.group_no)
             .where(Inbox.model_id == model_id, Inbox.kind == kind, Inbox.group_no <= last_group)
@@ -137,7 +113,8 @@ def up_to(session: Session, model_id: UUID, kind: Kind, last_group: int) -> Batc
     )
 
 
-def _batch(rows: Sequence[Row[int, int, int, datetime, int | None]]) -> Batch | None:
+def batch_of(rows: Sequence[Row[*tuple[Any, ...]]]) -> Batch | None:
+    """Return some entries of the inbox as one batch; None of none."""
     if not rows:
         return None
     return Batch(
@@ -148,58 +125,19 @@ def _batch(rows: Sequence[Row[int, int, int, datetime, int | None]]) -> Batch | 
     )
 
 
-def payloads(session: Session, batch: Batch) -> list[bytes]:
+def payloads(session: Session, *batches: Batch) -> list[bytes]:
     """Return the content of entries, in their order.
 
     Raises
     ------
-    FileNotFoundError
+    KeyError, FileNotFoundError
         If another archiver was faster, and theirs have been removed.
     """
     found: dict[int, bytes] = {}
-    for ids in _batched(batch.ids):
+    wanted = tuple(entry for batch in batches for entry in batch.ids)
+    for ids in batched(wanted):
         found |= inbox.contents(session, ids)
-    return [found[entry] for entry in batch.ids]
-
-
-def number(
-    session: Session, model_id: UUID, kind: Kind, batch: Batch, last_seen: int
-) -> int | None:
-    """Give entries the next group number of their stream; None when another fold was faster.
-
-    Parameters
-    ----------
-    last_seen
-        The last folded group when `batch` was read.
-
-    Raises
-    ------
-    EntriesGone
-        If one of them was taken out of the inbox; the transaction must not be committed.
-    """
-    session.execute(
-        dialect.insert(session, Stream)
-        .values(model_id=model_id, kind=kind, folded=0, archived=0, n_rows_archived=0)
-        .on_conflict_do_nothing()
-    )
-    moved = session.execute(
-        update(Stream)
-        .where(Stream.model_id == model_id, Stream.kind == kind, Stream.folded == last_seen)
-        .values(folded=last_seen + 1)
-        .execution_options(synchronize_session=False)
-    )
-    if cast(CursorResult[None], moved).rowcount != 1:
-        return None
-    for ids in _batched(batch.ids):
-        numbered = session.execute(
-            update(Inbox)
-            .where(Inbox.id.in_(ids))
-            .values(group_no=last_seen + 1)
-            .execution_options(synchronize_session=False)
-        )
-        if cast(CursorResult[None], numbered).rowcount != len(ids):
-            raise EntriesGone
-    return last_seen + 1
+    return [found[entry] for entry in wanted]
 
 
 def entries(
@@ -263,14 +201,15 @@ def close(
         return None
     stream.archived = batch.last_group
     stream.n_rows_archived += batch.n_rows
-    for ids in _batched(batch.ids):
+    for ids in batched(batch.ids):
         session.execute(
             delete(Inbox).where(Inbox.id.in_(ids)).execution_options(synchronize_session=False)
         )
     return sum(stream.archived for stream in streams)
 
 
-def _batched(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+def batched(ids: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Cut ids into lots that fit into a statement."""
     for start in range(0, len(ids), MAX_ENTRIES):
         yield ids[start : start + MAX_ENTRIES]
 

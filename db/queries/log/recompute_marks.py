@@ -1,6 +1,6 @@
 """Event days that changed after they had closed: they are re-evaluated."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import ceil
@@ -11,6 +11,7 @@ from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.durations import DAY
+from core.window import Window
 from db import dialect
 from db.queries import models
 from db.tables import LateDay, Model, Version
@@ -58,10 +59,19 @@ def errors_settled(model: Model) -> date | None:
 
 def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
     """Note that days changed that may have been evaluated."""
+    mark_all(session, {model_id: days})
+
+
+def mark_all(session: Session, days: Mapping[UUID, Iterable[date]]) -> None:
+    """Note that days of some models changed that may have been evaluated."""
     # Drawn, not counted: a mark that was taken off and set again must not get the same value
     # to somebody who has read the day in between.
     rev = uuid4().int & 0x7FFFFFFF
-    rows = [{"model_id": model_id, "day": day, "rev": rev} for day in sorted({*days})]
+    rows = [
+        {"model_id": model_id, "day": day, "rev": rev}
+        for model_id, own in sorted(days.items())  # in one order: no deadlocks
+        for day in sorted({*own})
+    ]
     if not rows:
         return
     insert = dialect.insert(session, LateDay)
@@ -74,21 +84,34 @@ def mark(session: Session, model_id: UUID, days: Iterable[date]) -> None:
     )
 
 
-def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
+def touch(session: Session, days: Mapping[UUID, Collection[date]]) -> None:
     """Note that rows came in for these days of local time: late for those that have closed.
 
     To be called before the watermark moves, in the transaction that adds the
     rows. A reference that holds one of these days has to be learnt again.
+
+    Parameters
+    ----------
+    session
+        Session of a writing transaction.
+    days
+        By model.
     """
-    closed = mark_closed(session, model_id, days)
+    closed, late = dict[UUID, list[date]](), dict[UUID, list[Window]]()
+    for model in session.scalars(select(Model).where(Model.id.in_(days))):
+        if of_model := _closed(model, days[model.id]):
+            zone = models.zone_of(model)
+            closed[model.id] = of_model
+            late[model.id] = [zone.bounds(day) for day in of_model]
     if not closed:
         return
-    zone = models.zone_of(session.get_one(Model, model_id))
-    late = [zone.bounds(day) for day in closed]
+    mark_all(session, closed)
     of_late = [
         version.id
-        for version in models.versions(session, model_id)
-        if any(part.overlaps(day) for part in version.reference for day in late)
+        for version in models.versions(session, *closed)
+        if any(
+            part.overlaps(day) for part in version.reference for day in late[version.model_id]
+        )
     ]
     session.execute(
         update(Version)
@@ -101,14 +124,18 @@ def touch(session: Session, model_id: UUID, days: Collection[date]) -> None:
 def mark_closed(session: Session, model_id: UUID, days: Collection[date]) -> list[date]:
     """Mark those of some days that have closed, and return them."""
     model = session.get(Model, model_id)
-    end = None if model is None else settled(model)
-    if model is None or end is None:
-        return []
-    zone = models.zone_of(model)
-    closed = [day for day in days if zone.start(day) < end]
+    closed = [] if model is None else _closed(model, days)
     if closed:
         mark(session, model_id, closed)
     return closed
+
+
+def _closed(model: Model, days: Iterable[date]) -> list[date]:
+    end = settled(model)
+    if end is None:
+        return []
+    zone = models.zone_of(model)
+    return [day for day in days if zone.start(day) < end]
 
 
 def marks(session: Session, model_id: UUID) -> list[Mark]:

@@ -16,8 +16,16 @@ REPEATED = "repeated"
 
 def add(session: Session, model_id: UUID, counted: Mapping[str, int]) -> None:
     """Add to a model's counts; what is nothing is not written."""
+    add_all(session, {model_id: counted})
+
+
+def add_all(session: Session, counted: Mapping[UUID, Mapping[str, int]]) -> None:
+    """Add to the counts of some models, in one statement."""
     rows = [
-        {"model_id": model_id, "name": name, "n": n} for name, n in sorted(counted.items()) if n
+        {"model_id": model_id, "name": name, "n": n}
+        for model_id, own in sorted(counted.items())  # in one order: no deadlocks
+        for name, n in sorted(own.items())
+        if n
     ]
     if not rows:
         return
