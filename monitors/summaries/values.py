@@ -107,17 +107,27 @@ def summarise(columns: Sequence[Column], edges: Edges) -> Summary:
     """
     if len(columns) != len(edges.names):
         raise ValueError(f"{len(columns)} columns for {len(edges.names)} features")
-    runs = {id(column.chunks): column.chunks for column in columns}
-    in_order = {key: _in_order(array) for key, array in runs.items()}
-    chunks = np.unique(np.concatenate([run.chunks for run in in_order.values()]))
+    places: dict[int, list[int]] = {}
+    for i, column in enumerate(columns):
+        places.setdefault(id(column.chunks), []).append(i)
+    runs = {key: _in_order(columns[own[0]].chunks) for key, own in places.items()}
+    chunks = np.unique(np.concatenate([run.chunks for run in runs.values()]))
     moments = nothing(chunks.size, len(columns))
     counts = np.zeros((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
-    for i, column in enumerate(columns):
-        run = in_order[id(column.chunks)]
-        if run.chunks.size:
-            at = np.searchsorted(chunks, run.chunks)
-            moments[at, i], counts[at, i] = _summarise_column(column, run, edges.values[i])
+    for key, run in runs.items():
+        at = np.searchsorted(chunks, run.chunks)[:, np.newaxis]
+        for own in _lots(places[key], run.n_values):
+            some = [columns[i] for i in own]
+            of_some = _summarise_columns(some, run, edges.values[own])
+            moments[at, own], counts[at, own] = of_some
     return Summary(chunks=chunks, moments=moments, counts=counts)
+
+
+def _lots(columns: Sequence[int], n_values: int) -> Iterator[Sequence[int]]:
+    """Cut columns into lots that are summarised together; none where there is no value."""
+    step = max(_AT_ONCE // n_values, 1) if n_values else 1
+    for first in range(0, len(columns) if n_values else 0, step):
+        yield columns[first : first + step]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,14 +159,21 @@ class _Runs:
         starts : (chunk,)
             Where each hour begins, from the first value of the block on.
         """
+        if self.n_values <= _AT_ONCE:
+            yield slice(None), slice(None), self.starts
+            return
         cuts = np.searchsorted(self.starts, np.arange(0, self.n_values, _AT_ONCE))
         for first, end in pairwise(np.unique([*cuts, self.starts.size]).tolist()):
             start = int(self.starts[first])
             stop = int(self.starts[end]) if end < self.starts.size else self.n_values
             yield slice(first, end), slice(start, stop), self.starts[first:end] - start
 
-    def lay(self, values: NDArray[T], some: slice) -> NDArray[T]:
-        return values[some] if self.order is None else values[self.order[some]]
+    def lay(self, columns: Sequence[NDArray[T]], some: slice) -> NDArray[T]:
+        """Return a part of the values of some columns, shape (column, value)."""
+        places = some if self.order is None else self.order[some]
+        if len(columns) == 1:
+            return columns[0][places][np.newaxis]
+        return np.array([values[places] for values in columns])
 
 
 def _in_order(chunks: Ints) -> _Runs:
@@ -170,69 +187,99 @@ def _in_order(chunks: Ints) -> _Runs:
     return _Runs(order=order, chunks=chunks[starts], starts=starts, n_values=chunks.size)
 
 
-def _summarise_column(column: Column, runs: _Runs, edges: Floats) -> tuple[Floats, Counts]:
-    """Return moments and counts of the hours of `runs`, which has one at least."""
-    moments = np.empty((runs.starts.size, N_MOMENTS))
-    counts = np.empty((runs.starts.size, edges.size + 1), dtype=np.uint32)
-    bins = Bins(edges, runs.n_values)
+def _summarise_columns(
+    columns: Sequence[Column], runs: _Runs, edges: Floats
+) -> tuple[Floats, Counts]:
+    """Return moments and counts of the hours of `runs`, (chunk, column, ...).
+
+    Parameters
+    ----------
+    columns
+        One, or so many that their values fit into one block.
+    runs
+        Of their chunks; it has one at least.
+    edges : (column, edge)
+        The frozen edges.
+    """
+    shape = len(columns), runs.starts.size
+    moments = np.empty((*shape, N_MOMENTS))
+    counts = np.empty((*shape, edges.shape[1] + 1), dtype=np.uint32)
+    bins = [Bins(of, runs.n_values) for of in edges]
     for hours, some, starts in runs.blocks():
-        values, again = runs.lay(column.values, some), runs.lay(column.repeats, some)
-        low = _moments_of(values, again, starts, moments[hours])
-        counts[hours] = _counts_of(low, starts, bins)
-        counts[hours, -1] -= moments[hours, N_MISSING].astype(np.uint32)
-    _centre(column, runs, moments)
-    return moments, counts
+        values = runs.lay([column.values for column in columns], some)
+        again = runs.lay([column.repeats for column in columns], some)
+        low = _moments_of(values, again, starts, moments[:, hours])
+        counts[:, hours] = _counts_of(low, starts, bins)
+        counts[:, hours, -1] -= moments[:, hours, N_MISSING].astype(np.uint32)
+    _centre(columns, runs, moments)
+    return moments.swapaxes(0, 1), counts.swapaxes(0, 1)
 
 
 def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> Floats:
     """Fill in the moments of some hours; return their values, +inf where missing.
 
-    CENTRED is the sum of squares yet: `_centre` takes the mean off it.
+    CENTRED is the sum of squares yet: `_centre` takes the mean off it. The axes are
+    (column, value), and (column, chunk, moment).
     """
     there = np.abs(values) <= LARGEST
-    moments[:, N_REPEAT] = np.add.reduceat(again & there, starts, dtype=np.int64)
+    again = again & there
+    moments[..., N_REPEAT] = (
+        np.add.reduceat(again, starts, axis=-1, dtype=np.int64) if again.any() else 0.0
+    )
     low = high = summed = values
     if there.all():
-        moments[:, N_MISSING] = 0.0
+        moments[..., N_MISSING] = 0.0
     else:
-        moments[:, N_MISSING] = np.add.reduceat(~there, starts, dtype=np.int64)
+        moments[..., N_MISSING] = np.add.reduceat(~there, starts, axis=-1, dtype=np.int64)
         low, high = np.where(there, values, np.inf), np.where(there, values, -np.inf)
         summed = np.where(there, values, 0.0)
-    moments[:, N] = np.diff(starts, append=values.size) - moments[:, N_MISSING]
-    moments[:, SUM] = np.add.reduceat(summed, starts)
-    moments[:, CENTRED] = np.add.reduceat(summed * summed, starts)
-    moments[:, MIN] = np.minimum.reduceat(low, starts)
-    moments[:, MAX] = np.maximum.reduceat(high, starts)
+    n_each = np.diff(starts, append=values.shape[-1])
+    moments[..., N] = n_each - moments[..., N_MISSING]
+    moments[..., SUM] = np.add.reduceat(summed, starts, axis=-1)
+    moments[..., CENTRED] = np.add.reduceat(summed * summed, starts, axis=-1)
+    moments[..., MIN] = np.minimum.reduceat(low, starts, axis=-1)
+    moments[..., MAX] = np.maximum.reduceat(high, starts, axis=-1)
     return low
 
 
-def _centre(column: Column, runs: _Runs, moments: Floats) -> None:
+def _centre(columns: Sequence[Column], runs: _Runs, moments: Floats) -> None:
     """Make sums of squares into sums of squared deviations from the mean of the hour."""
-    total, n = moments[:, SUM], np.maximum(moments[:, N], 1.0)
-    level = total * (total / n)
-    centred = np.where(moments[:, MIN] < moments[:, MAX], moments[:, CENTRED] - level, 0.0)
-    moments[:, CENTRED] = centred
-    is_far = (centred < _FAR * level) & (moments[:, MIN] < moments[:, MAX])
-    if not is_far.any():
-        return
-    for hours, some, starts in runs.blocks():
-        if not is_far[hours].any():
-            continue
-        values, lowest = runs.lay(column.values, some), moments[hours, MIN]
-        # From a value of the hour itself: what is left has no large level to lose.
-        origin = np.where(np.isfinite(lowest), lowest, 0.0)
-        away = values - np.repeat(origin, np.diff(starts, append=values.size))
-        away[~(np.abs(values) <= LARGEST)] = 0.0
-        rest, n_there = np.add.reduceat(away, starts), moments[hours, N]
-        moments[hours, SUM] = n_there * origin + rest
-        squares = np.add.reduceat(away * away, starts) - rest * (rest / np.maximum(n_there, 1))
-        moments[hours, CENTRED] = np.maximum(squares, 0.0)
+    total, n = moments[..., SUM], np.maximum(moments[..., N], 1.0)
+    level, varies = total * (total / n), moments[..., MIN] < moments[..., MAX]
+    centred = np.where(varies, moments[..., CENTRED] - level, 0.0)
+    moments[..., CENTRED] = centred
+    is_far = (centred < _FAR * level) & varies
+    for i in np.flatnonzero(is_far.any(axis=-1)):
+        for hours, some, starts in runs.blocks():
+            if is_far[i, hours].any():
+                [values] = runs.lay([columns[i].values], some)
+                _centre_again(values, starts, moments[i, hours])
 
 
-def _counts_of(low: Floats, starts: Ints, bins: Bins) -> Counts:
+def _centre_again(values: Floats, starts: Ints, moments: Floats) -> None:
+    """Take sums of some hours anew, from a value of the hour itself.
+
+    What is left of it has no large level to lose.
+    """
+    lowest = moments[:, MIN]
+    origin = np.where(np.isfinite(lowest), lowest, 0.0)
+    away = values - np.repeat(origin, np.diff(starts, append=values.size))
+    away[~(np.abs(values) <= LARGEST)] = 0.0
+    rest, n_there = np.add.reduceat(away, starts), moments[:, N]
+    moments[:, SUM] = n_there * origin + rest
+    squares = np.add.reduceat(away * away, starts) - rest * (rest / np.maximum(n_there, 1))
+    moments[:, CENTRED] = np.maximum(squares, 0.0)
+
+
+def _counts_of(low: Floats, starts: Ints, bins: Sequence[Bins]) -> Counts:
     """Count the values of each hour in their bins; what is missing counts as the highest."""
-    first = np.arange(0, starts.size * bins.n, bins.n)
-    flat = np.repeat(first, np.diff(starts, append=low.size))
-    flat += bins.of(low)
-    counts = np.bincount(flat, minlength=starts.size * bins.n)
-    return counts.reshape(starts.size, bins.n).astype(np.uint32)
+    n_columns, n_values = low.shape
+    shape = n_columns, starts.size, bins[0].n
+    first = np.arange(0, starts.size * bins[0].n, bins[0].n)
+    first = np.repeat(first, np.diff(starts, append=n_values))
+    flat = np.empty(low.shape, dtype=np.int64)
+    for i, of in enumerate(bins):
+        np.add(first, of.of(low[i]), out=flat[i])
+        flat[i] += i * (shape[1] * shape[2])
+    counts = np.bincount(flat.ravel(), minlength=n_columns * shape[1] * shape[2])
+    return counts.reshape(shape).astype(np.uint32)

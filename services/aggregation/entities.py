@@ -20,6 +20,7 @@ from core.schema.rows import REFERENCE
 from db.queries.upsert import upsert
 from db.tables import EntityState
 from lake.lists import Ints, micros
+from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
 from services.aggregation import entity_inputs
@@ -110,7 +111,7 @@ def add(session: Session, found: Mapping[UUID, Seen]) -> None:
 def _with(stored: tuple[bytes, bytes] | None, found: Seen) -> tuple[bytes, bytes]:
     """Return what is stored of entities and of their inputs, with predictions added."""
     payload, inputs = (None, None) if stored is None else stored
-    before = _SCHEMA.empty_table() if payload is None else _read(payload)
+    before = _SCHEMA.empty_table() if payload is None else read_stream(payload)
     after, kept, places = _added(before, found)
     last = _seconds(after, "last_us")
     cells = entity_inputs.read(inputs, found.values.inputs, _seconds(before, "last_us"), kept)
@@ -172,7 +173,7 @@ def silent(row: EntityState | None, watermark: datetime) -> tuple[list[SilentEnt
     """Return the entities that have fallen silent, and how many are followed."""
     if row is None:
         return [], 0
-    known = _read(row.payload)
+    known = read_stream(row.payload)
     n, _, last, longest, n_long = (known[name].to_numpy() for name in _FIGURES)
     now = (watermark - _EPOCH) // _US
     params = SilenceParams()
@@ -192,7 +193,7 @@ def inputs(row: EntityState | None) -> EntityInputs | None:
     """Return what the inputs of each entity do; None where no prediction names one."""
     if row is None:
         return None
-    known = _read(row.payload)
+    known = read_stream(row.payload)
     last = _seconds(known, "last_us")
     cells = entity_inputs.read(row.inputs, None, last, np.arange(known.num_rows))
     of, n = cells.figures, cells.n_entities
@@ -214,7 +215,7 @@ def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
     """Delete what is known of some entities."""
     row = session.get(EntityState, model_id)
     if row is not None and names:
-        known = _read(row.payload)
+        known = read_stream(row.payload)
         is_gone = pc.is_in(known["entity"], value_set=pa.array(sorted(names)))
         kept, last = np.flatnonzero(~is_gone.to_numpy()), _seconds(known, "last_us")
         row.payload = _written(known.take(pa.array(kept)))
@@ -226,11 +227,7 @@ def forget(session: Session, model_id: UUID, names: Collection[str]) -> None:
 def names(session: Session, model_id: UUID) -> list[str]:
     """Return the entities that are followed."""
     row = session.get(EntityState, model_id)
-    return [] if row is None else [*map(str, _read(row.payload)["entity"].to_pylist())]
-
-
-def _read(payload: bytes) -> pa.Table:
-    return pa.ipc.open_stream(payload).read_all()
+    return [] if row is None else [*map(str, read_stream(row.payload)["entity"].to_pylist())]
 
 
 def _seconds(known: pa.Table, name: str) -> Ints:
@@ -239,7 +236,5 @@ def _seconds(known: pa.Table, name: str) -> Ints:
 
 
 def _written(known: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, _SCHEMA) as writer:
-        writer.write_table(known)
-    return bytes(sink.getvalue().to_pybytes())
+    columns = [column.combine_chunks() for column in known.columns]
+    return write_stream(pa.record_batch(columns, schema=_SCHEMA))

@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from lake.lists import Floats, Ints, last_numbers
+from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import FEWEST, learnt
 from monitors.summaries.summary import Bools
 
 MOST_CELLS = 200_000  # inputs x entities of a model: 20 inputs of 10,000 entities
 _US = 1_000_000
 _MANY = 65_535  # counts end there
+_AT_ONCE = 16_384  # values that are followed in one go: the processor keeps them close at hand
 # Seconds since 1970 of the last value and the last movement; the longest without, and the
 # longest that was a fault.
 _FIGURES = {
@@ -31,6 +33,7 @@ _FIGURES = {
     "n_values": np.uint16,
     "n_runs": np.uint16,
 }
+_SCHEMA = pa.schema([(name, pa.from_numpy_dtype(of)) for name, of in _FIGURES.items()])
 _COMPACT = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
@@ -122,30 +125,35 @@ def follow(cells: Cells, found: Values, places: Ints, times: Ints, settled_at: I
     settled_at : (entity,)
         From when on, in seconds, what begins is evaluated: then a fault is not learnt in full.
     """
-    counts = places >= 0
-    numbers = found.numbers if counts.all() else found.numbers[:, counts]
-    places, seconds = places[counts], times[counts] // _US
-    whole = _runs(places, seconds) if places.size else None
-    for i, own in enumerate(numbers):
+    numbers, seconds, n = found.numbers, times // _US, cells.n_entities
+    if (counts := places >= 0).all():
+        pass  # as a rule
+    elif counts.any():
+        numbers, places, seconds = numbers[:, counts], places[counts], seconds[counts]
+    else:
+        return
+    step = max(_AT_ONCE // places.size, 1)
+    for first in range(0, len(numbers), step):
+        own = numbers[first : first + step]
+        # Each input of each entity is a cell, and those of one input lie together.
+        at = places + n * np.arange(len(own))[:, np.newaxis]
         there = np.isfinite(own)
-        if whole is None or not there.any():
-            continue
-        of = {name: figure[i] for name, figure in cells.figures.items()}
+        of = {
+            name: figure[first : first + step].reshape(-1)
+            for name, figure in cells.figures.items()
+        }
+        of_cells = np.tile(settled_at[:n], len(own))
+        when = np.broadcast_to(seconds, own.shape)
         if there.all():
-            _follow(of, whole, places, seconds, own, settled_at)
-        else:
-            some, at = places[there], seconds[there]
-            _follow(of, _runs(some, at), some, at, own[there], settled_at)
+            _follow(of, at.ravel(), when.ravel(), own.ravel(), of_cells)
+        elif there.any():
+            _follow(of, at[there], when[there], own[there], of_cells)
 
 
 def _follow(
-    of: dict[str, Ints],
-    came: _Runs,
-    places: Ints,
-    seconds: Ints,
-    numbers: Floats,
-    settled_at: Ints,
+    of: dict[str, Ints], places: Ints, seconds: Ints, numbers: Floats, settled_at: Ints
 ) -> None:
+    came = _runs(places, seconds)
     is_new = of["n_values"][came.own] == 0
     has_moved = np.empty(numbers.size, np.bool_)
     has_moved[1:] = numbers[1:] != numbers[:-1]
@@ -213,24 +221,27 @@ def read(payload: bytes | None, inputs: Sequence[str] | None, last: Ints, kept: 
     kept : (entity,)
         The place of each entity before; below 0: it is new.
     """
-    table = None if payload is None else pa.ipc.open_stream(payload).read_all()
+    table = None if payload is None else read_stream(payload)
     names = [] if table is None else json.loads(table.schema.metadata[b"inputs"])
     inputs = names if inputs is None else inputs
     kept = kept[: MOST_CELLS // max(len(inputs), 1)]
+    n_before = 0 if table is None or not names else table.num_rows // len(names)
+    is_same = [*inputs] == names and np.array_equal(kept[:n_before], np.arange(n_before))
+    if table is not None and is_same and kept.size == n_before:  # as a rule: no new entity
+        stored = {name: table[name].to_numpy().astype(np.int64) for name in _FIGURES}
+        figures = {name: of.reshape(len(names), n_before) for name, of in stored.items()}
+        figures["seen"] = last[:n_before] - figures["seen"]
+        figures["moved"] = figures["seen"] - figures["moved"]
+        return Cells(inputs=tuple(inputs), figures=figures)
     figures = {name: np.zeros((len(inputs), kept.size), np.int64) for name in _FIGURES}
     if table is not None and names:
-        n_before = table.num_rows // len(names)
         old = np.flatnonzero((kept >= 0) & (kept < n_before))
-        is_same = [*inputs] == names and np.array_equal(kept[:n_before], np.arange(n_before))
         both = np.array([i for i, name in enumerate(inputs) if name in names], np.int64)
         places = np.array([names.index(inputs[i]) for i in both], np.int64)
         of, to = np.ix_(places, kept[old]), np.ix_(both, old)
         for name, figure in figures.items():
-            stored = table[name].to_numpy().reshape(len(names), n_before)
-            if is_same:  # as a rule
-                figure[:, :n_before] = stored
-            else:
-                figure[to] = stored[of]
+            stored_figure = table[name].to_numpy().reshape(len(names), n_before)
+            figure[to] = stored_figure[of]
         newest = np.zeros(kept.size, np.int64)
         newest[old] = last[kept[old]]
         figures["seen"] = newest - figures["seen"]
@@ -244,12 +255,8 @@ def written(cells: Cells, last: Ints) -> bytes:
     figures["moved"] = cells.figures["seen"] - cells.figures["moved"]
     figures["seen"] = last[: cells.n_entities] - cells.figures["seen"]
     is_there = cells.figures["n_values"] > 0
-    columns = {
-        name: pa.array(np.where(is_there, figures[name], 0).astype(of).ravel())
-        for name, of in _FIGURES.items()
-    }
-    table = pa.table(columns).replace_schema_metadata({"inputs": json.dumps(cells.inputs)})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_COMPACT) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
+    if not is_there.all():
+        figures = {name: np.where(is_there, figure, 0) for name, figure in figures.items()}
+    schema = _SCHEMA.with_metadata({"inputs": json.dumps(cells.inputs)})
+    columns = [pa.array(figures[name].astype(of).ravel()) for name, of in _FIGURES.items()]
+    return write_stream(pa.record_batch(columns, schema=schema), _COMPACT)

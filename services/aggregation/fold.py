@@ -25,6 +25,7 @@ from db.queries.log.unfolded import Bounds
 from db.queries.queue import runs
 from db.session import read_only, unit_of_work
 from db.tables import Model
+from lake.streams import read_stream
 from services.aggregation import entities, window_profiles
 from services.aggregation.folded import (
     REBUILD_JOB,
@@ -369,6 +370,6 @@ def decode(payloads: Sequence[bytes]) -> pa.Table:
     Entries that were taken under an older contract have fewer features.
     """
     return pa.concat_tables(
-        [pa.ipc.open_stream(payload).read_all() for payload in payloads],
+        [read_stream(payload) for payload in payloads],
         promote_options="permissive",
     )
