@@ -249,7 +249,7 @@ def _centre(columns: Sequence[Column], runs: _Runs, moments: Floats) -> None:
     centred = np.where(varies, moments[..., CENTRED] - level, 0.0)
     moments[..., CENTRED] = centred
     is_far = (centred < _FAR * level) & varies
-    for i in np.flatnonzero(is_far.any(axis=-1)):
+    for i in np.flatnonzero(is_far.any(axis=-1)).tolist():
         for hours, some, starts in runs.blocks():
             if is_far[i, hours].any():
                 [values] = runs.lay([columns[i].values], some)

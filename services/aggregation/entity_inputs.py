@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lake.lists import Floats, Ints, last_numbers
+from lake.lists import Floats, Ints, fields, last_numbers
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import FEWEST, learnt
 from monitors.summaries.summary import Bools
@@ -55,9 +55,10 @@ class Values:
 
 def values(rows: pa.Table, inputs: tuple[str, ...], order: Ints) -> Values:
     """Return what each prediction has, in an order: of a list of steps the last."""
-    found = np.empty((len(inputs), len(order)))
+    found, lists = np.full((len(inputs), len(order)), np.nan), fields(rows, "features")
     for i, name in enumerate(inputs):
-        found[i] = last_numbers(rows, "features", name)[order]
+        if name in lists:
+            found[i] = last_numbers(lists[name])[order]
     return Values(inputs=inputs, numbers=found)
 
 

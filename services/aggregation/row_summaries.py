@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from core.schema.contract import Contract
 from core.schema.feature import Dtype, Feature, Sensitivity
-from core.schema.rows import REFERENCE
-from lake.lists import Flat, Floats, Ints, flatten, flatten_codes, micros
+from core.schema.rows import NUMBERS, REFERENCE
+from lake.lists import Flat, Floats, Ints, fields, flatten, flatten_codes, flatten_lists, micros
 from monitors.baselines.segments import SLOTS, keys, total
 from monitors.summaries import categories
 from monitors.summaries.grains import HISTORY, rolled_up, without_counts
@@ -188,12 +188,13 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
     of_texts = {f.name: _places(f) for f in contract.kept if f.dtype is Dtype.CATEGORY}
     columns: list[Column] = []
     before: Flat | None = None
-    chunks, places = at, segments.of(rows)
+    lists, none = fields(rows, "features"), pa.nulls(rows.num_rows, NUMBERS)
+    chunks, places, single = at, segments.of(rows), np.zeros(at.size, np.bool_)
     for name in edges.names:
         if name in of_texts:
             flat = flatten_codes(rows, "features", name, of_texts[name])
         else:
-            flat = flatten(rows, "features", name)
+            flat = flatten_lists(lists.get(name, none))
         if before is None or not np.array_equal(flat.lengths, before.lengths):
             times = at if flat.is_single else at[flat.rows] - flat.back * step
             chunks = times // (min(contract.grain, HOUR) // _US)
@@ -204,7 +205,7 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
             Column(
                 values=flat.values,
                 chunks=chunks,
-                repeats=repeats(flat.values, flat.steps == 0),
+                repeats=single if flat.is_single else repeats(flat.values, flat.steps == 0),
             )
         )
     return summarise(columns, edges)

@@ -22,7 +22,7 @@ from core.schema.zone import Zone
 from core.window import Window
 from db.queries import models, summaries
 from db.tables import Model
-from lake.lists import Floats, Ints, flatten, flatten_codes, longest, micros
+from lake.lists import Floats, Ints, fields, flatten, flatten_codes, longest, micros
 from monitors.baselines.first_days import reference_of
 from monitors.sources import ProfileHistory, WindowProfiles
 from monitors.summaries.hourly import HOURS
@@ -92,12 +92,12 @@ def _new_blocks(
     titles = {block.title for block in known if isinstance(block, Joint)}
     features = {feature.name: feature for feature in contract.kept if not feature.context}
     numbers = [block for block in known if isinstance(block, Numbers)]
-    steps = 0
+    steps, lists = 0, fields(rows, "features")
     for i, name in enumerate(edges.names):
         feature = features.get(name)
-        if feature is None or name in has or feature.max_length == 1:
+        if feature is None or name in has or name not in lists or feature.max_length == 1:
             continue
-        length = longest(rows, "features", name)
+        length = longest(lists[name])
         if length < 2:
             continue
         if feature.dtype is Dtype.CATEGORY:
@@ -175,10 +175,12 @@ def summarise_window_profiles(
     """
     if layout is None:
         return None
-    if version == REFERENCE and not any(
-        longest(rows, "features", name) > 1 for name in contract.feature_names
-    ):
-        return None
+    if version == REFERENCE:
+        lists = fields(rows, "features")
+        if not any(
+            longest(lists[name]) > 1 for name in contract.feature_names if name in lists
+        ):
+            return None
     at = local_micros(micros(rows["at"]), Zone(contract.zone))
     taken = _taken(rows, at, layout)
     if taken is not None:
