@@ -1,9 +1,9 @@
 """What does a round of the worker over many models cost, with a batch for each and with none?
 
-Run: `python -m benchmarks.rounds [--models 10 100 500]`. Models of the fleet (`benchmarks.fleet`)
-with 8 features and a grain of 15 minutes are sent a row every 30 s of event time, one to ten
-in each round. CPU time and SQL statements of a fold of all; then of each job, and of each
-question of the ticker, where nothing is due.
+Run: `python -m benchmarks.rounds [--models 10 100 500]`. Models of `benchmarks.fleet` with 8
+features and a grain of 15 minutes are sent a row every 30 s of event time, one to ten in each
+round. CPU time and SQL statements of a fold of all; then of each job, and of each question of
+the ticker, where nothing is due.
 """
 
 import argparse
@@ -76,7 +76,7 @@ class Senders:
         self._chance = np.random.default_rng(0)
 
     def send(self, n: int | None = None) -> datetime:
-        """Send a batch to each model, of one to ten rows by default; when the last was received."""
+        """Send a batch to each model, by default of one to ten rows; when the last came."""
         now = BEGIN
         with unit_of_work(self._sessions) as session:
             for i, (model_id, first) in enumerate(self._next.items()):

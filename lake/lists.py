@@ -86,7 +86,7 @@ def flatten(rows: pa.Table, column: str, field: str) -> Flat:
 
 def flatten_lists(lists: pa.ChunkedArray | pa.ListArray) -> Flat:
     """Lay out lists of numbers."""
-    return _spread(lists, numbers(pc.list_flatten(lists)))
+    return _spread(lists, _values(lists))
 
 
 def flatten_codes(rows: pa.Table, column: str, field: str, vocabulary: tuple[str, ...]) -> Flat:
@@ -133,7 +133,7 @@ def last_numbers(lists: pa.ListArray) -> Floats:
     >>> last_numbers(pa.array([[1.0, 2.0], None, [None]]))
     array([ 2., nan, nan])
     """
-    values, lengths = numbers(pc.list_flatten(lists)), _lengths(lists)
+    values, lengths = _values(lists), _lengths(lists)
     if (lengths == 1).all():
         return values
     last = np.append(values, np.nan)[np.cumsum(lengths) - 1]
@@ -160,7 +160,17 @@ def child(struct: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     return pc.struct_field(struct, struct.type.get_field_index(name))
 
 
+def _values(lists: pa.ChunkedArray | pa.ListArray) -> Floats:
+    if not isinstance(lists, pa.ListArray) or lists.null_count:
+        return numbers(pc.list_flatten(lists))
+    offsets = lists.offsets.to_numpy()  # as a rule: an order of magnitude faster
+    return numbers(lists.values)[offsets[0] : offsets[-1]]
+
+
 def _lengths(lists: pa.ChunkedArray | pa.ListArray) -> Ints:
+    if isinstance(lists, pa.ListArray) and not lists.null_count:
+        offsets: Ints = lists.offsets.to_numpy().astype(np.int64)
+        return offsets[1:] - offsets[:-1]
     lengths = pc.list_value_length(lists)
     if lengths.null_count:
         lengths = pc.fill_null(lengths, 0)
@@ -203,4 +213,4 @@ def days_of(column: pa.ChunkedArray) -> Ints:
 
 def micros(column: pa.ChunkedArray) -> Ints:
     """Return a column of moments in microseconds since 1970; it must hold no null."""
-    return column.cast(pa.int64()).to_numpy()  # type: ignore[no-any-return]
+    return column.to_numpy().view(np.int64)  # type: ignore[no-any-return]

@@ -12,6 +12,8 @@ from core.errors import Unprocessable
 from core.schema.rows import SCALARS
 from core.streams import Additive, Level
 from core.window import Window
+from monitors.summaries.runs import run_lengths, run_starts
+from monitors.summaries.runs import steps as steps_of
 from monitors.summaries.summary import Bools, Floats, Ints
 
 SLICE = timedelta(seconds=10)
@@ -145,7 +147,8 @@ class CellCounts:
     @property
     def hours(self) -> Ints:
         """The hours since 1970 in which anything was counted, ascending, each once."""
-        return np.unique(self.keys // _OF_HOUR)
+        hours = self.keys // _OF_HOUR
+        return hours[run_starts(hours)]
 
     @property
     def slices(self) -> Ints:
@@ -205,8 +208,10 @@ def summarise(at: Ints, cells: Ints, places: Ints | None = None) -> CellCounts:
     keys = (at // _SLICE_US * N_PLACES + place) * STRIDE + cells
     if cells.size and cells.min() < 0:
         keys = keys[cells >= 0]
-    found, counts = np.unique(keys, return_counts=True)
-    return CellCounts(keys=found, counts=counts)
+    if (keys[1:] < keys[:-1]).any():
+        keys = np.sort(keys)
+    first = run_starts(keys)
+    return CellCounts(keys=keys[first], counts=run_lengths(first, keys.size))
 
 
 def merged(parts: Sequence[CellCounts]) -> CellCounts:
@@ -227,17 +232,17 @@ def merged(parts: Sequence[CellCounts]) -> CellCounts:
 
 
 def _summed(keys: Ints, counts: Ints) -> CellCounts:
-    if (np.diff(keys) > 0).all():
+    if (keys[1:] > keys[:-1]).all():
         return CellCounts(keys=keys, counts=counts)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    first = run_starts(keys)
     return CellCounts(keys=keys[first], counts=np.add.reduceat(counts[order], first))
 
 
 def to_bytes(found: CellCounts) -> bytes:
     """Return the counts of one hour: steps between keys, and counts, in as few bytes as do."""
-    steps = np.diff(found.keys, prepend=found.keys[0])
+    steps = steps_of(found.keys, int(found.keys[0]))
     of_steps, of_counts = _width(steps), _width(found.counts)
     first, n = int(found.keys[0]), found.keys.size
     header = _HEADER.pack(_FORMAT, of_steps, of_counts, first, n)
@@ -273,7 +278,11 @@ def from_many(blobs: Sequence[bytes]) -> CellCounts:
 
 
 def _by_hour(found: CellCounts) -> Iterable[tuple[datetime, CellCounts]]:
-    for hour in found.hours.tolist():
+    hours = found.hours.tolist()
+    if len(hours) == 1:  # as a rule
+        yield _EPOCH + timedelta(hours=hours[0]), found
+        return
+    for hour in hours:
         low, high = np.searchsorted(found.keys, [hour * _OF_HOUR, (hour + 1) * _OF_HOUR])
         part = CellCounts(keys=found.keys[low:high], counts=found.counts[low:high])
         yield _EPOCH + timedelta(hours=hour), part

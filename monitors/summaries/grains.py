@@ -31,7 +31,10 @@ def rolled_up(summary: Summary, grain: timedelta, slots: int = 1) -> Summary:
     """
     per_hour = _HOUR_S // int(grain.total_seconds())
     hours = summary.chunks // slots // per_hour * slots + summary.chunks % slots
-    return merge(replace(summary, chunks=hours), summary.select(0, 0))
+    by_hour = replace(summary, chunks=hours)
+    if (hours[1:] > hours[:-1]).all():  # one grain of each: there is nothing to add up
+        return by_hour
+    return merge(by_hour, summary.select(0, 0))
 
 
 def without_counts(summary: Summary, grain: timedelta, since: datetime) -> Summary:

@@ -16,6 +16,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from monitors.summaries.runs import run_lengths
+
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -100,7 +102,7 @@ def combined(moments: Floats, starts: Ints) -> Floats:
     merged[..., MIN] = np.minimum.reduceat(moments[..., MIN], starts)
     merged[..., MAX] = np.maximum.reduceat(moments[..., MAX], starts)
     mean = merged[..., SUM] / np.maximum(merged[..., N], 1.0)
-    of_chunk = np.repeat(mean, np.diff(starts, append=len(moments)), axis=0)
+    of_chunk = np.repeat(mean, run_lengths(starts, len(moments)), axis=0)
     parts = (moments[..., which] for which in (N, SUM, CENTRED))
     merged[..., CENTRED] = np.add.reduceat(centred_about(of_chunk, *parts), starts)
     return merged

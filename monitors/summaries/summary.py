@@ -23,6 +23,7 @@ from monitors.summaries.moments import N_REPEAT as N_REPEAT
 from monitors.summaries.moments import SUM as SUM
 from monitors.summaries.moments import N as N
 from monitors.summaries.moments import combined, nothing
+from monitors.summaries.runs import run_starts
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -258,7 +259,7 @@ def merge(*summaries: Summary) -> Summary:
     chunks = chunks[order]
     moments = np.concatenate([part.moments for part in summaries])[order]
     counts = np.concatenate([part.counts for part in summaries])[order]
-    starts = np.flatnonzero(np.r_[True, chunks[1:] != chunks[:-1]][: chunks.size])
+    starts = run_starts(chunks)
     if starts.size == chunks.size:
         return Summary(chunks=chunks, moments=moments, counts=counts)
     totals = np.add.reduceat(counts, starts)

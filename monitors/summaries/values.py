@@ -20,6 +20,7 @@ from monitors.summaries.moments import (
     N,
     nothing,
 )
+from monitors.summaries.runs import run_lengths, run_starts
 from monitors.summaries.summary import Bools, Counts, Edges, Floats, Ints, Summary, T
 
 # Values that are summarised in one go: what is made of them on the way stays in the
@@ -111,7 +112,8 @@ def summarise(columns: Sequence[Column], edges: Edges) -> Summary:
     for i, column in enumerate(columns):
         places.setdefault(id(column.chunks), []).append(i)
     runs = {key: _in_order(columns[own[0]].chunks) for key, own in places.items()}
-    chunks = np.unique(np.concatenate([run.chunks for run in runs.values()]))
+    found = [run.chunks for run in runs.values()]
+    chunks = found[0] if len(found) == 1 else np.unique(np.concatenate(found))
     moments = nothing(chunks.size, len(columns))
     counts = np.zeros((chunks.size, len(columns), edges.values.shape[1] + 1), dtype=np.uint32)
     for key, run in runs.items():
@@ -181,9 +183,7 @@ def _in_order(chunks: Ints) -> _Runs:
     if (chunks[1:] < chunks[:-1]).any():
         order = np.argsort(chunks, kind="stable")
         chunks = chunks[order]
-    is_first = np.ones(chunks.size, dtype=np.bool_)
-    np.not_equal(chunks[1:], chunks[:-1], out=is_first[1:])
-    starts = np.flatnonzero(is_first)
+    starts = run_starts(chunks)
     return _Runs(order=order, chunks=chunks[starts], starts=starts, n_values=chunks.size)
 
 
@@ -233,8 +233,7 @@ def _moments_of(values: Floats, again: Bools, starts: Ints, moments: Floats) -> 
         moments[..., N_MISSING] = np.add.reduceat(~there, starts, axis=-1, dtype=np.int64)
         low, high = np.where(there, values, np.inf), np.where(there, values, -np.inf)
         summed = np.where(there, values, 0.0)
-    n_each = np.diff(starts, append=values.shape[-1])
-    moments[..., N] = n_each - moments[..., N_MISSING]
+    moments[..., N] = run_lengths(starts, values.shape[-1]) - moments[..., N_MISSING]
     moments[..., SUM] = np.add.reduceat(summed, starts, axis=-1)
     moments[..., CENTRED] = np.add.reduceat(summed * summed, starts, axis=-1)
     moments[..., MIN] = np.minimum.reduceat(low, starts, axis=-1)
@@ -263,7 +262,7 @@ def _centre_again(values: Floats, starts: Ints, moments: Floats) -> None:
     """
     lowest = moments[:, MIN]
     origin = np.where(np.isfinite(lowest), lowest, 0.0)
-    away = values - np.repeat(origin, np.diff(starts, append=values.size))
+    away = values - np.repeat(origin, run_lengths(starts, values.size))
     away[~(np.abs(values) <= LARGEST)] = 0.0
     rest, n_there = np.add.reduceat(away, starts), moments[:, N]
     moments[:, SUM] = n_there * origin + rest
@@ -276,7 +275,7 @@ def _counts_of(low: Floats, starts: Ints, bins: Sequence[Bins]) -> Counts:
     n_columns, n_values = low.shape
     shape = n_columns, starts.size, bins[0].n
     first = np.arange(0, starts.size * bins[0].n, bins[0].n)
-    first = np.repeat(first, np.diff(starts, append=n_values))
+    first = np.repeat(first, run_lengths(starts, n_values))
     flat = np.empty(low.shape, dtype=np.int64)
     for i, of in enumerate(bins):
         np.add(first, of.of(low[i]), out=flat[i])

@@ -23,6 +23,7 @@ from lake.lists import Ints, micros
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import SETTLED_SECONDS, EntityInputs
 from monitors.slo.silence import SilenceParams, SilentEntity
+from monitors.summaries.runs import run_starts, steps
 from services.aggregation import entity_inputs
 from services.aggregation.entity_inputs import Values
 
@@ -133,26 +134,23 @@ def _added(before: pa.Table, found: Seen) -> tuple[pa.Table, Ints, Ints]:
     places : (prediction,)
         Of its entity; -1 where it does not count.
     """
-    n_before = before.num_rows
-    at = pc.index_in(found.names, before["entity"].combine_chunks())
-    place = pc.fill_null(at, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    new = np.flatnonzero(place < 0)
-    place[new] = n_before + np.arange(new.size)
-    names = pa.concat_arrays(
-        [before["entity"].combine_chunks(), found.names.take(pa.array(new))]
-    )
-    n, first, last, longest, n_long = (
-        np.concatenate([before[name].to_numpy(), np.zeros(new.size, np.int64)])
-        for name in _FIGURES
-    )
+    n_before, names = before.num_rows, before["entity"].combine_chunks()
+    at = pc.index_in(found.names, names)
+    place = (at.fill_null(-1) if at.null_count else at).to_numpy().astype(np.int64)
+    figures = [before[name].to_numpy().copy() for name in _FIGURES]
+    if at.null_count:
+        new = np.flatnonzero(place < 0)
+        place[new] = n_before + np.arange(new.size)
+        names = pa.concat_arrays([names, found.names.take(pa.array(new))])
+        figures = [np.append(of, np.zeros(new.size, np.int64)) for of in figures]
+    n, first, last, longest, n_long = figures
     is_known = n > 0
     where, times = place[found.places], found.times
     counts = ~(is_known[where] & (times <= last[where]))
     of_all = np.where(counts, where, -1)
     where, times = where[counts], times[counts]
-    starts = np.flatnonzero(np.diff(where, prepend=-1))
+    starts, gaps = run_starts(where), steps(times)
     own = where[starts]
-    gaps = np.diff(times, prepend=0)
     gaps[starts] = np.where(is_known[own], times[starts] - last[own], 0)
     first[own] = np.where(is_known[own], first[own], times[starts])
     np.add.at(n, where, 1)
@@ -237,4 +235,4 @@ def _seconds(known: pa.Table, name: str) -> Ints:
 
 def _written(known: pa.Table) -> bytes:
     columns = [column.combine_chunks() for column in known.columns]
-    return write_stream(pa.record_batch(columns, schema=_SCHEMA))
+    return write_stream(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))

@@ -14,6 +14,7 @@ import pyarrow as pa
 from lake.lists import Floats, Ints, fields, last_numbers
 from lake.streams import read_stream, write_stream
 from monitors.data_quality.entity_health import FEWEST, learnt
+from monitors.summaries.runs import run_lengths, run_starts, steps
 from monitors.summaries.summary import Bools
 
 MOST_CELLS = 200_000  # inputs x entities of a model: 20 inputs of 10,000 entities
@@ -96,10 +97,9 @@ class _Runs:
 
 
 def _runs(places: Ints, seconds: Ints) -> _Runs:
-    starts = np.flatnonzero(np.diff(places, prepend=-1))
-    gaps = np.diff(seconds, prepend=0)
+    starts, gaps = run_starts(places), steps(seconds)
     gaps[starts] = 0
-    n = np.diff(starts, append=places.size)
+    n = run_lengths(starts, places.size)
     return _Runs(
         own=places[starts],
         starts=starts,
@@ -260,4 +260,4 @@ def written(cells: Cells, last: Ints) -> bytes:
         figures = {name: np.where(is_there, figure, 0) for name, figure in figures.items()}
     schema = _SCHEMA.with_metadata({"inputs": json.dumps(cells.inputs)})
     columns = [pa.array(figures[name].astype(of).ravel()) for name, of in _FIGURES.items()]
-    return write_stream(pa.record_batch(columns, schema=schema), _COMPACT)
+    return write_stream(pa.RecordBatch.from_arrays(columns, schema=schema), _COMPACT)

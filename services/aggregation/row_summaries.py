@@ -195,17 +195,18 @@ def _input(rows: pa.Table, at: Ints, contract: Contract, edges: Edges) -> Summar
             flat = flatten_codes(rows, "features", name, of_texts[name])
         else:
             flat = flatten_lists(lists.get(name, none))
+        is_single = flat.is_single
         if before is None or not np.array_equal(flat.lengths, before.lengths):
-            times = at if flat.is_single else at[flat.rows] - flat.back * step
+            times = at if is_single else at[flat.rows] - flat.back * step
             chunks = times // (min(contract.grain, HOUR) // _US)
             if places is not None:
-                chunks = keys(chunks, places if flat.is_single else places[flat.rows])
+                chunks = keys(chunks, places if is_single else places[flat.rows])
         before = flat
         columns.append(
             Column(
                 values=flat.values,
                 chunks=chunks,
-                repeats=single if flat.is_single else repeats(flat.values, flat.steps == 0),
+                repeats=single if is_single else repeats(flat.values, flat.steps == 0),
             )
         )
     return summarise(columns, edges)

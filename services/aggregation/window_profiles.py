@@ -175,12 +175,12 @@ def summarise_window_profiles(
     """
     if layout is None:
         return None
-    if version == REFERENCE:
-        lists = fields(rows, "features")
-        if not any(
-            longest(lists[name]) > 1 for name in contract.feature_names if name in lists
-        ):
-            return None
+    if version == REFERENCE and not any(
+        longest(of) > 1
+        for name, of in fields(rows, "features").items()
+        if name in contract.feature_names
+    ):
+        return None
     at = local_micros(micros(rows["at"]), Zone(contract.zone))
     taken = _taken(rows, at, layout)
     if taken is not None:
