@@ -204,7 +204,7 @@ class _Round:
         return n_rows
 
     def _refute_outage(self) -> None:
-        """Set aside what failed by what looked like an outage: another stream got through."""
+        """Set aside what failed by what may be an outage: another stream got through."""
         for other in [*self._unclear]:
             put(self._sessions, self._stage, other, self._unclear.pop(other), self._now)
 

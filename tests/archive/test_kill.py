@@ -90,9 +90,9 @@ def check(sessions: sessionmaker[Session], lake: Path, model_id: UUID, n: int) -
 
 # Where, and whether the fast tests go there too.
 POINTS = {
-    "before a group is numbered": ("db.queries.log.positions", "number", "before", False),
-    "after it, not committed": ("db.queries.log.positions", "number", "after", False),
-    "summaries written, not committed": ("db.queries.summaries", "add", "after", True),
+    "before a group is numbered": ("db.queries.log.unfolded", "number", "before", False),
+    "after it, not committed": ("db.queries.log.unfolded", "number", "after", False),
+    "summaries written, not committed": ("db.queries.summaries", "add_all", "after", True),
     "all of them, not committed": ("services.aggregation.folded", "_keep_time", "after", False),
     "folded, not appended": ("lake.tables", "append", "before", False),
     "appended, not closed": ("lake.tables", "append", "after", True),

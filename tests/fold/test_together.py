@@ -28,7 +28,10 @@ from monitors.summaries.summary import N
 from services.aggregation import fold as folding
 from services.aggregation.fold import PATIENCE, fold, fold_all, fold_together
 from services.platform_faults import set_aside
+from tests.databases import ON_SQLITE
 from tests.fold.test_fold import send, stored
+from tests.killed import assert_killed
+from tests.late import crashing
 from tests.streams import START, add_model, keep, label, prediction, table
 
 LATE = START + 10 * DAY + PATIENCE
@@ -114,7 +117,7 @@ def test_the_number_of_statements_does_not_grow_with_that_of_streams(
     sessions: sessionmaker[Session],
 ) -> None:
     model_ids = add_models(sessions, 12)
-    n_statements = []
+    n_statements: list[int] = []
     for some in (model_ids, model_ids[:2], model_ids):
         for model_id in some:
             send(sessions, model_id, prediction(START + len(n_statements) * HOUR))
@@ -188,6 +191,31 @@ def test_a_stream_that_cannot_be_written_is_set_aside_alone(
         aside = set_aside.of_models(session, model_ids)
         assert [len(aside[model_id]) for model_id in model_ids] == [1, 0, 0, 0]
         assert positions.position(session, model_ids[0], Kind.PREDICTIONS) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        pytest.param("db.queries.log.unfolded", "number", id="numbered"),
+        pytest.param("db.queries.summaries", "add_all", id="summarised"),
+        pytest.param("services.aggregation.folded", "_keep_time", id="clocks moved"),
+    ],
+)
+@ON_SQLITE
+def test_a_worker_that_is_killed_before_the_commit_has_counted_no_stream(
+    sessions: sessionmaker[Session], database_url: str, module: str, function: str
+) -> None:
+    model_ids = add_models(sessions)
+    for model_id in model_ids:
+        send(sessions, model_id, prediction(START))
+
+    assert_killed(crashing.work, database_url, model_ids[0], module, function, "after")
+
+    with read_only(sessions) as session:
+        assert session.scalars(select(SummaryRow)).all() == []
+        assert {*session.scalars(select(Inbox.group_no))} == {None}
+    assert fold_all(sessions, LATE) == N_MODELS
+    assert [counted(sessions, model_id) for model_id in model_ids] == [1] * N_MODELS
 
 
 def test_streams_that_do_not_fit_into_one_transaction_are_folded_by_the_next(
