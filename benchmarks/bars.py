@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "summary_sizes": ["benchmarks.summary_sizes"],
     "fleet": ["benchmarks.fleet", "--models", "100"],
     "join": ["benchmarks.join", "--rows", "2500000"],
+    "rounds": ["benchmarks.rounds", "--models", "10", "100"],
     "minutes": ["benchmarks.minutes", "--days", "2"],
     "training": ["benchmarks.training"],
     "tests": ["benchmarks.suite_time"],

@@ -251,7 +251,8 @@ def to_bytes(found: CellCounts) -> bytes:
 
 
 def _width(numbers: Ints) -> int:
-    return next(width for width in _WIDTHS if int(numbers.max()) < 1 << (8 * width))
+    largest = int(numbers.max())
+    return next(width for width in _WIDTHS if largest < 1 << (8 * width))
 
 
 def from_many(blobs: Sequence[bytes]) -> CellCounts:

@@ -10,7 +10,7 @@ from core.streams import Additive, Level
 from core.window import Window
 from monitors.summaries.moments import MAX, MIN, N_MISSING, mean_and_sd
 from monitors.summaries.serialization import from_many, to_bytes
-from monitors.summaries.summary import Floats, N, Summary, merge
+from monitors.summaries.summary import Floats, N, Summary, in_order
 
 _HOUR_S, _DAY = 3600, timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,10 +31,7 @@ def rolled_up(summary: Summary, grain: timedelta, slots: int = 1) -> Summary:
     """
     per_hour = _HOUR_S // int(grain.total_seconds())
     hours = summary.chunks // slots // per_hour * slots + summary.chunks % slots
-    by_hour = replace(summary, chunks=hours)
-    if (hours[1:] > hours[:-1]).all():  # one grain of each: there is nothing to add up
-        return by_hour
-    return merge(by_hour, summary.select(0, 0))
+    return in_order(replace(summary, chunks=hours))
 
 
 def without_counts(summary: Summary, grain: timedelta, since: datetime) -> Summary:

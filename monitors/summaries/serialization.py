@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import Unprocessable
-from monitors.summaries.summary import N_MOMENTS, Summary, merge
+from monitors.summaries.summary import N_MOMENTS, Summary, in_order, merge
 
 VERSION = 2
 _HEADER = struct.Struct("<BBHHxxI")
@@ -88,14 +88,7 @@ def from_many(blobs: Sequence[bytes]) -> Summary:
     parts = [_read(header, parts) for header, parts in bodies.items()]
     if len({part.counts.shape[2] for part in parts}) > 1:
         raise Unprocessable("the summaries do not share their bins")
-    return merge(_in_order(parts[0]), *parts[1:])
-
-
-def _in_order(summary: Summary) -> Summary:
-    """Merge a summary with itself where cells came unsorted or twice."""
-    if (summary.chunks[1:] > summary.chunks[:-1]).all():
-        return summary
-    return merge(summary, summary.select(0, 0))
+    return merge(in_order(parts[0]), *parts[1:])
 
 
 def _read(header: bytes, bodies: Sequence[bytes]) -> Summary:

@@ -254,11 +254,23 @@ def merge(*summaries: Summary) -> Summary:
         return summaries[0]
     n_features = max(part.moments.shape[1] for part in summaries)
     summaries = tuple(widen(part, n_features) for part in summaries)
-    chunks = np.concatenate([part.chunks for part in summaries])
-    order = np.argsort(chunks, kind="stable")
-    chunks = chunks[order]
-    moments = np.concatenate([part.moments for part in summaries])[order]
-    counts = np.concatenate([part.counts for part in summaries])[order]
+    return in_order(
+        Summary(
+            chunks=np.concatenate([part.chunks for part in summaries]),
+            moments=np.concatenate([part.moments for part in summaries]),
+            counts=np.concatenate([part.counts for part in summaries]),
+        )
+    )
+
+
+def in_order(summary: Summary) -> Summary:
+    """Return a summary whose hours came unsorted or twice with each once, ascending."""
+    chunks, moments, counts = summary.chunks, summary.moments, summary.counts
+    if (chunks[1:] > chunks[:-1]).all():
+        return summary
+    if (chunks[1:] < chunks[:-1]).any():
+        order = np.argsort(chunks, kind="stable")
+        chunks, moments, counts = chunks[order], moments[order], counts[order]
     starts = run_starts(chunks)
     if starts.size == chunks.size:
         return Summary(chunks=chunks, moments=moments, counts=counts)

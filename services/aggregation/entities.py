@@ -68,7 +68,9 @@ def seen(rows: pa.Table, inputs: tuple[str, ...]) -> Seen | None:
     entity = rows["entity"]
     if entity.null_count == len(entity):
         return None
-    named = pc.and_(pc.is_valid(entity), pc.not_equal(rows["version"], REFERENCE))
+    named = pc.not_equal(rows["version"], REFERENCE)
+    if entity.null_count:
+        named = pc.and_(pc.is_valid(entity), named)
     if not pc.all(named).as_py():
         rows = rows.select(["entity", "at", "received_at", "features"]).filter(named)
         if not rows.num_rows:

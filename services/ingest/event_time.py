@@ -123,7 +123,7 @@ def days_of(hours: Sequence[Ints]) -> list[date]:
     """
     if not hours:
         return []
-    days = np.unique(np.concatenate([np.unique(some // HOURS) for some in hours]))
+    days = np.unique(np.concatenate([some // HOURS for some in hours]))
     return [_EPOCH_DAY + timedelta(days=int(day)) for day in days]
 
 
