@@ -203,7 +203,7 @@ def add_all(session: Session, parts: Mapping[UUID, Iterable[Part]]) -> None:
             new = {start: stream.to_bytes(one) for start, one in stream.split(whole)}
         own = [Stored(stream.name, at, version, of, stream.level) for at, of in new.items()]
         rows += _values(model_id, own)
-    upsert(session, SummaryRow, rows)
+    _write(session, rows)
 
 
 _Key: TypeAlias = tuple[UUID, str, datetime, str]
@@ -236,7 +236,7 @@ def replace(
     if {*before} == {*new}:
         return False
     forget(session, model_id, streams, window)
-    upsert(session, SummaryRow, _values(model_id, new))
+    _write(session, _values(model_id, new))
     return True
 
 
@@ -285,6 +285,10 @@ def take_place(
     )
     for statement in statements:
         session.execute(statement.execution_options(synchronize_session=False))
+
+
+def _write(session: Session, rows: Sequence[dict[str, object]]) -> None:
+    upsert(session, SummaryRow, rows)
 
 
 def _values(model_id: UUID, new: Iterable[Stored]) -> list[dict[str, object]]:
