@@ -8,6 +8,7 @@ float64, the counts in the narrowest unsigned type that holds the largest.
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,7 @@ _HEADER = struct.Struct("<BBHHxxI")
 _WIDTHS = (1, 2, 4)
 
 
+@lru_cache(maxsize=256)  # to describe a record takes longer than to write one
 def _record(width: int, n_features: int, n_bins: int) -> np.dtype[np.void]:
     return np.dtype(
         [
