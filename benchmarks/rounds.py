@@ -50,7 +50,7 @@ CONTRACT = Contract(
 )
 BEGIN = fleet.START + fleet.DAYS * DAY  # all days before are evaluated
 EVERY, N_BEFORE, MOST_ROWS, ROUNDS = 30 * SECOND, 240, 10, 7
-FOLD_MS, IDLE_MS, GROWTH, LOCK_MS = 2.0, 4.0, 1.2, 100  # the first two are of each model
+FOLD_MS, IDLE_MS, GROWTH, LOCK_MS = 4.0, 4.0, 1.2, 100  # the first two are of each model
 
 
 def batch(number: int, first: int, n: int) -> pa.Table:
